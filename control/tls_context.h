@@ -1,0 +1,71 @@
+/*
+ * control/tls_context.h - build what all handshakes of one side share.
+ *
+ *     certificate, key, ALPN, groups  --mr_tls_context_server()-->  struct mr_tls_context
+ *     trusted certificates            --mr_tls_context_client()-->  (quic/tls.h)
+ *
+ * Every mistake of a user ends as a struct mr_fault that names the file, the cause
+ * and the remedy.  TLS 1.3 only, as QUIC demands (RFC 9001, Section 4.2).
+ *
+ * Owner: the control plane; endpoints borrow the context until they are finished.
+ * Threads: built and freed by the control thread; read by all.
+ */
+#ifndef MR_CONTROL_TLS_CONTEXT_H
+#define MR_CONTROL_TLS_CONTEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/log.h"
+#include "control/certificate.h"
+#include "quic/tls.h"
+
+#define MR_TICKET_KEYS_SIZE 80 /* bytes: name, MAC key, encryption key */
+
+/* Defaults: fastest first; a client's ClientHello carries a key share of the first group. */
+#define MR_TLS_GROUPS  "X25519:P-256:X25519MLKEM768"
+#define MR_TLS_CIPHERS "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+
+struct mr_tls_server_config {
+    const char *certificate_path;             /* PEM: the server's certificate, then its chain */
+    const char *key_path;                     /* PEM, without passphrase */
+    const struct mr_certificate *certificate; /* instead of the two paths, e.g. self-signed */
+    const uint8_t *alpn;                      /* wire form, most wanted first, e.g. "\x02h3" */
+    size_t alpn_size;
+    const char *groups;         /* colon list, NULL: MR_TLS_GROUPS */
+    const char *ciphers;        /* colon list, NULL: MR_TLS_CIPHERS */
+    const uint8_t *ticket_keys; /* MR_TICKET_KEYS_SIZE bytes, the same in all processes of a
+                                   service; NULL: random, so that tickets end with this context */
+    uint8_t tickets;            /* per full or resumed handshake, 0..4; each costs 12 us */
+    bool allows_expired;        /* take a certificate that is out of date */
+    bool has_early_data; /* accept 0-RTT.  Without replay defence: for requests that may be repeated
+                            (RFC 9001, Section 9.2) */
+    bool has_keylog;
+};
+
+struct mr_tls_client_config {
+    const char
+        *ca_path; /* PEM file, or folder with hashed names; NULL and no ca_pem: the system's */
+    const char *ca_pem; /* instead: text of trusted certificates */
+    const char *groups; /* as above */
+    const char *ciphers;
+    bool has_early_data;
+    bool has_keylog;
+};
+
+/* True if the OpenSSL this process runs with has a QUIC TLS interface (3.5 or newer).  To be called
+ * at start. */
+bool mr_tls_library_check(struct mr_fault *fault);
+
+/* Build `context`.  On false, `fault` says what to do and nothing is held.  Free with
+ * mr_tls_context_free(). */
+bool mr_tls_context_server(struct mr_tls_context *context,
+                           const struct mr_tls_server_config *config, struct mr_fault *fault);
+bool mr_tls_context_client(struct mr_tls_context *context,
+                           const struct mr_tls_client_config *config, struct mr_fault *fault);
+
+/* Handshakes that still run keep what they need. */
+void mr_tls_context_free(struct mr_tls_context *context);
+
+#endif /* MR_CONTROL_TLS_CONTEXT_H */
