@@ -1,0 +1,67 @@
+/*
+ * dataplane/net_build.h - the headers in front of a UDP payload, prepared once per path.
+ *
+ * A template holds Ethernet, VLAN, IP and UDP headers of a path with every field that does not
+ * change.  Writing it copies it in front of the payload and fills in lengths, ECN, identification
+ * and checksums.
+ *
+ *     template  | Ethernet | VLAN | IPv4 or IPv6 | UDP |       size: 42, 46, 62 or 66 bytes
+ *
+ * IPv4: DF is set, the identification is 0 (RFC 6864, Section 4.1: atomic datagrams).  IPv6: the
+ * flow label is a keyed hash of the 4-tuple (RFC 6437).
+ *
+ * Owner: who embeds it.  Threads: the owner's.
+ */
+#ifndef MR_DATAPLANE_NET_BUILD_H
+#define MR_DATAPLANE_NET_BUILD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dataplane/net_addr.h"
+#include "quic/types.h"
+
+#define MR_NET_HEADER_MAX 66 /* bytes: Ethernet 14, VLAN 4, IPv6 40, UDP 8 */
+#define MR_NET_HOP_LIMIT  64
+
+/* Who computes a checksum. */
+enum mr_net_sum_mode {
+    MR_NET_SUM_SOFTWARE, /* written here */
+    MR_NET_SUM_OFFLOAD,  /* the port; here the pseudo-header sum is written (UDP), or zero (IPv4
+                            header) */
+    MR_NET_SUM_NONE /* nobody: the medium vouches.  The UDP field is 0; the IPv4 header's is written
+                       all the same */
+};
+
+struct mr_net_header {
+    uint8_t bytes[MR_NET_HEADER_MAX]; /* read-mostly; one cache line and a bit */
+    uint8_t size;                     /* of the header in all */
+    uint8_t l3_offset;                /* 14 or 18 */
+    uint8_t l4_offset;                /* of UDP */
+    uint32_t ip_sum;                  /* IPv4: partial sum of the header without length, ECN */
+    uint32_t pseudo_sum;              /* partial sum of addresses, protocol and ports */
+    enum mr_net_sum_mode ip_mode;
+    enum mr_net_sum_mode udp_mode;
+};
+
+/* The addresses of the next hop. */
+struct mr_net_link {
+    struct mr_mac source;
+    struct mr_mac destination;
+    uint16_t vlan; /* 0: untagged */
+};
+
+/* Prepare the headers for `path`, whose two addresses are of one family.  `flow_label` is cut to 20
+ * bits. */
+void mr_net_header_init(struct mr_net_header *header, const struct mr_net_link *link,
+                        const struct mr_path_addr *path, uint32_t flow_label);
+
+/*
+ * Write `header->size` bytes in front of `payload` (there must be room), for `size` bytes of
+ * payload with ECN bits `ecn`; size + header->size <= 65535.  Returns where the frame begins. Cost:
+ * O(1), but with MR_NET_SUM_SOFTWARE O(size).
+ */
+uint8_t *mr_net_header_write(const struct mr_net_header *header, uint8_t *payload, uint32_t size,
+                             uint8_t ecn);
+
+#endif /* MR_DATAPLANE_NET_BUILD_H */
