@@ -1,0 +1,187 @@
+/*
+ * quic/counters.h - every counter of the engine, in one list.
+ *
+ * MR_COUNTER_LIST gives each counter's field, name and help text; the name is the field's, so that
+ * it is the same in code, telemetry and logs.  To add a counter, add a line.
+ *
+ * Owner: one struct mr_counters per endpoint.  Threads: written by the shard only (mr_count(),
+ * mr_count_add()), read by any thread (mr_counter_value()); relaxed, since no counter orders
+ * anything.
+ */
+#ifndef MR_QUIC_COUNTERS_H
+#define MR_QUIC_COUNTERS_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+
+/* clang-format off */
+#define MR_COUNTER_LIST(X)                                                                                            \
+    /* traffic */                                                                                                     \
+    X(datagrams_received,         "datagrams handed to the engine")                                                   \
+    X(datagrams_sent,             "datagrams built by the engine")                                                    \
+    X(bytes_received,             "UDP payload bytes received")                                                       \
+    X(bytes_sent,                 "UDP payload bytes sent")                                                           \
+    X(packets_received,           "packets opened and processed")                                                     \
+    X(packets_sent,               "packets sealed and sent")                                                          \
+    X(stream_bytes_received,      "stream data bytes received for the first time")                                    \
+    X(stream_bytes_sent,          "stream data bytes sent, retransmissions included")                                 \
+    X(acks_received,              "ACK frames received")                                                              \
+    X(acks_sent,                  "ACK frames sent")                                                                  \
+    /* datagrams and packets that were dropped, by reason */                                                          \
+    X(dropped_empty,              "datagrams dropped: no bytes")                                                      \
+    X(dropped_short,              "packets dropped: end inside their header or their Length")                         \
+    X(dropped_malformed,          "packets dropped: header breaks a rule of its version")                             \
+    X(dropped_no_fixed_bit,       "packets dropped: fixed bit is zero")                                               \
+    X(dropped_small_initial,      "client Initials dropped: datagram under 1,200 bytes")                              \
+    X(dropped_small_unsampled,    "packets dropped: too short for a header-protection sample")                        \
+    X(dropped_unknown_cid,        "packets dropped: connection ID is not one of ours")                                \
+    X(dropped_other_cid,          "coalesced packets dropped: connection ID differs from the first packet's")         \
+    X(dropped_unsupported_version, "packets dropped: version not supported and not answered")                         \
+    X(dropped_version_mismatch,   "packets dropped: version differs from the connection's")                           \
+    X(dropped_unexpected_type,    "packets dropped: type not possible in this role or state")                         \
+    X(dropped_no_key,             "packets dropped: no key for their level, not yet or no longer")                    \
+    X(dropped_undecryptable,      "packets dropped: authentication failed")                                           \
+    X(dropped_duplicate,          "packets dropped: number was processed before")                                     \
+    X(dropped_too_old,            "packets dropped: number below the remembered window")                              \
+    X(dropped_closing,            "packets dropped: connection is closing or draining")                               \
+    X(dropped_not_accepting,      "Initials dropped: endpoint accepts no connections")                                \
+    X(dropped_pending_full,       "packets dropped: too many wait for keys of a running handshake step")              \
+    X(dropped_retry_invalid,      "Retry packets dropped: integrity tag wrong, second Retry, or too late")            \
+    X(dropped_vn_invalid,         "Version Negotiation packets dropped: not an answer to us, or too late")            \
+    /* limits that were hit, see quic/limits.h */                                                                     \
+    X(limit_connections,          "connections refused: connections_max")                                             \
+    X(limit_handshakes,           "connections refused: handshakes_max")                                              \
+    X(limit_streams,              "streams refused or delayed: streams_max")                                          \
+    X(limit_segments,             "sends refused: segments_max")                                                      \
+    X(limit_ranges,               "packets not acknowledged: ranges_max")                                             \
+    X(limit_chunks,               "sends delayed: chunks_max")                                                        \
+    X(limit_compact,              "packets not acknowledged: compact_max")                                            \
+    X(limit_pinned,               "received pieces copied to compact buffers: pinned_max")                            \
+    X(limit_active_keys,          "expanded keys dropped to make room: active_keys_max")                              \
+    X(limit_path_challenges,      "PATH_CHALLENGE frames not answered: too many wait")                                \
+    X(limit_cids,                 "connections closed: too many connection IDs issued to us or retired")              \
+    X(limit_crypto_buffer,        "connections closed: CRYPTO data beyond the buffer limit")                          \
+    X(limit_ack_ranges,           "received-packet ranges forgotten early")                                           \
+    X(limit_events,               "event collections that ended with a full array")                                   \
+    /* before a connection exists */                                                                                  \
+    X(amplification_blocked,      "sends held back: three times the unvalidated peer's bytes reached")                \
+    X(version_negotiations_sent,  "Version Negotiation packets sent")                                                 \
+    X(version_negotiations_received, "Version Negotiation packets received and acted upon")                           \
+    X(retries_sent,               "Retry packets sent")                                                               \
+    X(retries_received,           "Retry packets received and acted upon")                                            \
+    X(stateless_resets_sent,      "stateless resets sent")                                                            \
+    X(stateless_resets_received,  "stateless resets received and acted upon")                                         \
+    X(tokens_valid,               "address tokens accepted")                                                          \
+    X(tokens_expired,             "address tokens refused: expired")                                                  \
+    X(tokens_wrong_address,       "address tokens refused: other address")                                            \
+    X(tokens_wrong_cid,           "address tokens refused: other connection ID")                                      \
+    X(tokens_wrong_kind,          "address tokens refused: not of a kind expected here")                              \
+    X(tokens_malformed,           "address tokens refused: not ours, altered, or of impossible size")                 \
+    X(tokens_sent,                "NEW_TOKEN frames sent")                                                            \
+    X(redirects_out,              "datagrams handed to the shard that owns them")                                     \
+    X(redirects_in,               "datagrams received from other shards")                                             \
+    /* connections */                                                                                                 \
+    X(connections_accepted,       "connections accepted")                                                             \
+    X(connections_opened,         "connections opened by us")                                                         \
+    X(connections_closed,         "connections whose state was freed")                                                \
+    X(handshakes_completed,       "handshakes completed")                                                             \
+    X(handshakes_failed,          "handshakes failed")                                                                \
+    X(handshakes_resumed,         "handshakes that resumed a session")                                                \
+    X(early_data_accepted,        "connections whose 0-RTT data was accepted")                                        \
+    X(early_data_rejected,        "connections whose 0-RTT data was rejected")                                        \
+    X(idle_timeouts,              "connections ended by idle timeout")                                                \
+    X(handshake_timeouts,         "connections ended by handshake timeout")                                           \
+    X(protocol_errors,            "connections closed by us with a transport error")                                  \
+    X(peer_errors,                "connections closed by the peer with a transport error")                            \
+    X(application_closes,         "connections closed by either application")                                         \
+    X(aead_limit_closes,          "connections closed: AEAD usage limit reached")                                     \
+    X(key_updates_started,        "key updates started by us")                                                        \
+    X(key_updates_received,       "key updates started by peers")                                                     \
+    X(keys_rebuilt,               "expanded keys rebuilt for a connection that woke up")                              \
+    X(path_challenges_sent,       "PATH_CHALLENGE frames sent")                                                       \
+    X(paths_validated,            "paths validated")                                                                  \
+    X(paths_failed,               "path validations that failed")                                                     \
+    X(migrations,                 "changes of a peer's address followed")                                             \
+    X(rebindings,                 "changes of a peer's port only")                                                    \
+    X(cids_issued,                "connection IDs issued to peers")                                                   \
+    X(cids_retired,               "connection IDs of ours retired by peers")                                          \
+    /* recovery and congestion */                                                                                     \
+    X(packets_lost,               "packets declared lost")                                                            \
+    X(packets_lost_spurious,      "packets declared lost and acknowledged later")                                     \
+    X(bytes_lost,                 "bytes of packets declared lost")                                                   \
+    X(ptos,                       "probe timeouts that fired")                                                        \
+    X(congestion_events,          "reductions of a congestion window")                                                \
+    X(persistent_congestions,     "persistent congestions")                                                           \
+    X(ecn_ce_received,            "packets received with ECN CE")                                                     \
+    X(ecn_failures,               "paths on which ECN validation failed")                                             \
+    X(acks_of_unsent,             "connections closed: a packet never sent was acknowledged")                         \
+    /* memory */                                                                                                      \
+    X(copies_to_compact,          "received pieces copied to compact buffers")                                        \
+    X(buffers_released,           "port buffers given back")                                                          \
+    X(stream_data_dropped,        "received stream frames not kept, packet not acknowledged")                         \
+    X(tls_jobs,                   "TLS jobs given out")                                                               \
+    X(streams_opened,             "streams opened by either side")                                                    \
+    X(streams_reset_sent,         "RESET_STREAM frames sent")                                                         \
+    X(streams_reset_received,     "RESET_STREAM frames received")
+/* clang-format on */
+
+/* Use 1: a field each.  All zero at start. */
+struct mr_counters {
+#define MR_COUNTER_FIELD(field, help) uint64_t field;
+    MR_COUNTER_LIST(MR_COUNTER_FIELD)
+#undef MR_COUNTER_FIELD
+};
+
+#define MR_COUNTERS (sizeof(struct mr_counters) / sizeof(uint64_t)) /* how many there are */
+
+_Static_assert(sizeof(_Atomic uint64_t) == sizeof(uint64_t),
+               "counters are plain words, read relaxed");
+
+/* Use 2: its name.  `index` < MR_COUNTERS, in the order of the list. */
+static inline const char *mr_counter_name(size_t index)
+{
+    static const char *const names[] = {
+#define MR_COUNTER_NAME(field, help) #field,
+        MR_COUNTER_LIST(MR_COUNTER_NAME)
+#undef MR_COUNTER_NAME
+    };
+    return names[index];
+}
+
+/* Use 3: what it counts, one line of English. */
+static inline const char *mr_counter_help(size_t index)
+{
+    static const char *const helps[] = {
+#define MR_COUNTER_HELP(field, help) help,
+        MR_COUNTER_LIST(MR_COUNTER_HELP)
+#undef MR_COUNTER_HELP
+    };
+    return helps[index];
+}
+
+/* Read a counter by its index, from any thread. */
+static inline uint64_t mr_counter_value(const struct mr_counters *counters, size_t index)
+{
+    const uint64_t *field = (const uint64_t *)(const void *)counters + index;
+
+    return atomic_load_explicit((const _Atomic uint64_t *)field, memory_order_relaxed);
+}
+
+/* Add `n` to a field; the only writer is the calling shard, so a relaxed load and store suffice. */
+static inline void mr_count_add(uint64_t *field, uint64_t n)
+{
+    _Atomic uint64_t *counter = (_Atomic uint64_t *)field;
+    uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
+
+    atomic_store_explicit(counter, value + n, memory_order_relaxed);
+}
+
+static inline void mr_count(uint64_t *field)
+{
+    mr_count_add(field, 1);
+}
+
+#endif /* MR_QUIC_COUNTERS_H */
