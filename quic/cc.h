@@ -1,0 +1,187 @@
+/*
+ * quic/cc.h - how much may be in flight on one path: congestion control behind one small table.
+ *
+ *     send room = window - in_flight         mr_cc_room()
+ *
+ * The controller counts bytes in flight itself: every packet that is in flight
+ * (ack-eliciting or padded, RFC 9002, Section 2) is reported once by
+ * mr_cc_on_sent() and once by mr_cc_on_acked(), mr_cc_on_lost() or
+ * mr_cc_on_discarded().
+ *
+ * One ACK frame is handled in this order: mr_rtt_add(), mr_cc_on_acked() once
+ * with the sum of what it newly acknowledges, then loss detection and, if packets
+ * were lost, mr_cc_on_lost() once and mr_cc_on_congestion() with the newest of
+ * them (also for ECN-CE), then mr_cc_on_persistent_congestion() where established.
+ *
+ * Recovery (RFC 9002, Section 7.3.2) is common to the algorithms: one reduction per
+ * recovery period, which lasts until a packet sent after its start is acknowledged.
+ *
+ * Owner: one per path, embedded.  Threads: the connection's shard.
+ * Nothing allocates or fails.
+ */
+#ifndef MR_QUIC_CC_H
+#define MR_QUIC_CC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/assert.h"
+#include "quic/hystart.h"
+#include "quic/types.h"
+
+#define MR_CC_INITIAL_PACKETS 10    /* RFC 9002, Section 7.2 */
+#define MR_CC_INITIAL_BYTES   14720 /* limit of the initial window, unless two datagrams are more */
+#define MR_CC_MINIMUM_PACKETS 2     /* kMinimumWindow */
+#define MR_CC_UNLIMITED       UINT64_MAX /* slow start threshold before the first congestion event */
+#define MR_CC_WINDOW_MAX      (UINT64_C(1) << 40) /* bytes; window_max is at most this */
+
+enum mr_cc_kind {
+    MR_CC_CUBIC,   /* RFC 9438, with HyStart++ (RFC 9406); the default */
+    MR_CC_NEWRENO, /* RFC 9002, Section 7 */
+    MR_CC_KINDS
+};
+
+struct mr_cc;
+
+/* What one ACK frame newly acknowledged on this path. */
+struct mr_cc_ack {
+    uint64_t bytes;          /* sum of the sizes of in-flight packets newly acknowledged */
+    uint64_t newest_sent_ns; /* when the newest of them was sent */
+    uint64_t rtt_ns;         /* the frame's RTT sample; 0 if it gave none */
+    uint64_t smoothed_ns;    /* smoothed RTT */
+    bool is_app_limited;     /* the window was not used up for lack of data or of peer's credit (RFC
+                                9002, Section 7.8) */
+};
+
+/* An algorithm.  Called by the functions below only. */
+struct mr_cc_ops {
+    const char *name;
+    void (*init)(struct mr_cc *cc);
+    void (*on_restart)(struct mr_cc *cc,
+                       uint64_t now); /* first packet after nothing was in flight */
+    void (*on_acked)(struct mr_cc *cc, const struct mr_cc_ack *ack,
+                     uint64_t now); /* not in recovery */
+    void (*on_app_limited)(struct mr_cc *cc,
+                           uint64_t now); /* acknowledged, but the window must not grow */
+    void (*on_congestion)(struct mr_cc *cc, uint64_t now); /* reduce; once per recovery period */
+    void (*on_persistent_congestion)(struct mr_cc *cc,
+                                     uint64_t now); /* after the window fell to the minimum */
+};
+
+/* CUBIC beyond slow start.  Windows in bytes, times in ns, RFC 9438, Section 4.1. */
+struct mr_cc_cubic {
+    struct mr_hystart hystart;
+    double max;        /* W_max */
+    double estimate;   /* W_est */
+    double prior;      /* cwnd_prior */
+    float k_s;         /* K, seconds */
+    float fraction;    /* of the window, below its last byte: 0 <= fraction < 1 */
+    uint64_t epoch_ns; /* t_epoch, moved by the time without growth; MR_NEVER: the stage begins with
+                          the next ACK */
+    uint64_t last_ack_ns; /* end of the time that counts */
+};
+
+struct mr_cc_newreno {
+    uint64_t acked; /* bytes acknowledged in congestion avoidance since the window last grew */
+};
+
+struct mr_cc {
+    const struct mr_cc_ops *ops;
+    uint64_t window; /* congestion window, bytes */
+    uint64_t
+        ssthresh; /* slow start threshold, bytes; MR_CC_UNLIMITED before the first congestion */
+    uint64_t in_flight;         /* bytes */
+    uint64_t window_max;        /* bytes; the window never grows beyond */
+    uint64_t recovery_start_ns; /* packets sent up to here are before or in recovery; valid if
+                                   has_recovery */
+    uint32_t datagram_size;     /* max_datagram_size, bytes */
+    bool has_recovery;          /* a recovery period was begun and not cancelled */
+    union {
+        struct mr_cc_cubic cubic;
+        struct mr_cc_newreno newreno;
+    };
+};
+
+_Static_assert(sizeof(struct mr_cc) <= 128, "two cache lines per path");
+
+/* Start with the initial window.  `window_max_bytes` bounds it for good; 0 means MR_CC_WINDOW_MAX.
+ */
+void mr_cc_init(struct mr_cc *cc, enum mr_cc_kind kind, uint32_t datagram_size,
+                uint64_t window_max_bytes);
+
+/*
+ * The largest datagram of the path is now `datagram_size`.  Before anything was acknowledged or
+ * lost the initial window is computed again; it never falls below the minimum window (RFC 9002,
+ * Section 7.2).
+ */
+void mr_cc_set_datagram_size(struct mr_cc *cc, uint32_t datagram_size);
+
+/* `bytes` of in-flight packets were sent (a packet, or a burst at once).  Probes count, even beyond
+ * the window. */
+static inline void mr_cc_on_sent(struct mr_cc *cc, uint64_t bytes, uint64_t now)
+{
+    if (cc->in_flight == 0)
+        cc->ops->on_restart(cc, now);
+    cc->in_flight += bytes;
+}
+
+/* Once per ACK frame that newly acknowledges in-flight packets. */
+void mr_cc_on_acked(struct mr_cc *cc, const struct mr_cc_ack *ack, uint64_t now);
+
+/* `bytes` of in-flight packets were declared lost.  Says nothing about congestion: MTU probes are
+ * lost here only. */
+void mr_cc_on_lost(struct mr_cc *cc, uint64_t bytes);
+
+/* `bytes` in flight will never be acknowledged: keys were dropped (RFC 9002, Section 6.4). */
+void mr_cc_on_discarded(struct mr_cc *cc, uint64_t bytes);
+
+/*
+ * A packet sent at `sent_ns` was lost (the newest of those found together) or the ECN-CE count rose
+ * (then the largest acknowledged packet's time).  No reaction if it was sent before the current
+ * recovery period began. Returns true if a recovery period was entered: one packet may then be sent
+ * at once, whatever the window.
+ */
+bool mr_cc_on_congestion(struct mr_cc *cc, uint64_t sent_ns, uint64_t now);
+
+/* RFC 9002, Section 7.6.2: fall to the minimum window and begin slow start again. */
+void mr_cc_on_persistent_congestion(struct mr_cc *cc, uint64_t now);
+
+/* The congestion window, bytes. */
+static inline uint64_t mr_cc_window(const struct mr_cc *cc)
+{
+    return cc->window;
+}
+
+/* Bytes that may be sent before the window is full. */
+static inline uint64_t mr_cc_room(const struct mr_cc *cc)
+{
+    return cc->window > cc->in_flight ? cc->window - cc->in_flight : 0;
+}
+
+static inline uint64_t mr_cc_ssthresh(const struct mr_cc *cc)
+{
+    return cc->ssthresh;
+}
+
+static inline bool mr_cc_in_slow_start(const struct mr_cc *cc)
+{
+    return cc->window < cc->ssthresh;
+}
+
+/* The smallest window that congestion leaves, bytes. */
+static inline uint64_t mr_cc_minimum(const struct mr_cc *cc)
+{
+    return (uint64_t)MR_CC_MINIMUM_PACKETS * cc->datagram_size;
+}
+
+/* Panic unless every invariant holds.  For tests, fuzzers and MR_DEBUG. */
+void mr_cc_check(const struct mr_cc *cc);
+
+/* The algorithms (cc_cubic.c, cc_newreno.c). */
+extern const struct mr_cc_ops mr_cc_cubic_ops;
+extern const struct mr_cc_ops mr_cc_newreno_ops;
+
+/* Set the window to `bytes`, within the minimum and window_max.  For the algorithms. */
+void mr_cc_set_window(struct mr_cc *cc, uint64_t bytes);
+
+#endif /* MR_QUIC_CC_H */

@@ -1,0 +1,76 @@
+/*
+ * quic/loss.h - when loss detection must act next, and in which packet number space.
+ *
+ * The one loss detection timer of RFC 9002 (Sections 6.1.2, 6.2 and Appendix A.8)
+ * as a pure function of a small struct, which the connection keeps up to date:
+ *
+ *     any space has a loss time       -> MR_LOSS_TIME    detect losses in that space
+ *     server may not send any more    -> MR_LOSS_IDLE    until the client is heard of again
+ *     ack-eliciting packets in flight -> MR_LOSS_PTO     send probes in that space
+ *     client not known to be valid    -> MR_LOSS_UNBLOCK send a probe, so that the server may go on
+ *     otherwise                       -> MR_LOSS_IDLE
+ *
+ * Owner: one per connection.  Threads: the connection's shard.
+ */
+#ifndef MR_QUIC_LOSS_H
+#define MR_QUIC_LOSS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "quic/rtt.h"
+#include "quic/types.h"
+
+struct mr_loss_space {
+    uint64_t last_ack_eliciting_ns; /* when the last ack-eliciting packet was sent */
+    uint64_t loss_time_ns; /* when the next packet passes the time threshold; MR_NEVER: none will */
+    uint32_t ack_eliciting_count; /* ack-eliciting packets in flight */
+};
+
+struct mr_loss {
+    struct mr_loss_space space[MR_SPACES];
+    uint32_t pto_count;       /* PTOs in a row, over all spaces */
+    bool handshake_confirmed; /* RFC 9001, Section 4.1.2 */
+    bool peer_validated_us;   /* server: true.  client: true once the server must have validated its
+                                 address */
+    bool has_handshake_keys;
+    bool is_amplification_limited; /* server: nothing may be sent until more arrives (RFC 9000,
+                                      Section 8.1) */
+};
+
+enum mr_loss_action {
+    MR_LOSS_IDLE,    /* no timer */
+    MR_LOSS_TIME,    /* look for lost packets in `space` */
+    MR_LOSS_PTO,     /* mr_loss_on_pto(), then send one or two ack-eliciting packets in `space` */
+    MR_LOSS_UNBLOCK, /* mr_loss_on_pto(), then send one ack-eliciting packet in `space`, Initials
+                        padded to 1200 bytes */
+};
+
+struct mr_loss_timer {
+    uint64_t at_ns; /* MR_NEVER if the action is MR_LOSS_IDLE; may have passed already */
+    enum mr_loss_action action;
+    enum mr_space space;
+};
+
+/* No space has sent anything.  A server's peer_validated_us is true from the start. */
+void mr_loss_init(struct mr_loss *loss, enum mr_role role);
+
+/* When to act, and how.  `now` is the base of MR_LOSS_UNBLOCK only.  RFC 9002, Appendices A.8 and
+ * A.9. */
+struct mr_loss_timer mr_loss_timer(const struct mr_loss *loss, const struct mr_rtt *rtt,
+                                   uint64_t now);
+
+/*
+ * An ACK frame newly acknowledged packets in `space`: end the backoff, except at a client that is
+ * not certain that the server has validated its address (RFC 9002, Section 6.2.1).
+ */
+void mr_loss_on_acked(struct mr_loss *loss, enum mr_space space);
+
+/* A probe timeout has expired: double the next one. */
+void mr_loss_on_pto(struct mr_loss *loss);
+
+/* The keys of `space` are discarded: forget its times, end the backoff (RFC 9002, Section 6.2.2 and
+ * Appendix A.11). */
+void mr_loss_on_discarded(struct mr_loss *loss, enum mr_space space);
+
+#endif /* MR_QUIC_LOSS_H */

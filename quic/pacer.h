@@ -1,0 +1,131 @@
+/*
+ * quic/pacer.h - spreads a path's packets over the round trip (RFC 9002, Section 7.7): a token
+ * bucket.
+ *
+ *     rate     = gain x window / smoothed RTT; gain is 2 in slow start, else 1.25
+ *     capacity = the larger of 16 datagrams and what the rate gives in 500 us
+ *
+ * Tokens are bytes with a 32-bit fraction.  A packet may go while tokens are left
+ * and may leave a debt of less than its size, so a wake-up is never useless.
+ * No division per packet: rate and inverse are computed when the window or the
+ * round trip changes.
+ *
+ * Owner: one per path.  Threads: the connection's shard.  Nothing allocates or fails.
+ */
+#ifndef MR_QUIC_PACER_H
+#define MR_QUIC_PACER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "quic/types.h"
+
+#define MR_PACER_BURST_PACKETS 16            /* datagrams that may always go back to back */
+#define MR_PACER_BURST_TIME    (500 * MR_US) /* and so may what the rate gives in this time */
+#define MR_PACER_QUANTUM_TIME                                                                      \
+    (100 * MR_US)                /* a blocked path waits until it may send this much at once... */
+#define MR_PACER_QUANTUM_SHARE 8 /* ...but at most this part of a round trip */
+#define MR_PACER_CAPACITY_MAX  (UINT64_C(1) << 30) /* bytes */
+
+/* What the rate is computed from. */
+struct mr_pacer_input {
+    uint64_t window;      /* congestion window, bytes, > 0 */
+    uint64_t smoothed_ns; /* smoothed RTT, > 0 */
+    uint32_t datagram_size;
+    bool is_slow_start;
+};
+
+struct mr_pacer {
+    int64_t tokens;       /* bytes << 32; negative: a debt */
+    uint64_t rate;        /* bytes << 32 per ns */
+    uint64_t ns_per_byte; /* << 20, rounded up */
+    uint64_t capacity;    /* bytes */
+    uint64_t fill_ns;     /* time in which an empty bucket fills */
+    uint64_t quantum_ns;  /* time that a blocked path waits beyond its debt */
+    uint64_t last_ns;     /* when tokens was brought up to date */
+    struct mr_pacer_input input;
+};
+
+/* Compute the rate and all that depends on it. */
+static inline void mr_pacer_set_rate(struct mr_pacer *pacer, const struct mr_pacer_input *input)
+{
+    double gain = input->is_slow_start ? 2.0 : 1.25;
+    double bytes_per_ns = gain * (double)input->window / (double)input->smoothed_ns;
+
+    /* Between 1 byte per second and 1 Tbyte per second: no product below overflows. */
+    bytes_per_ns = MR_MIN(MR_MAX(bytes_per_ns, 1e-9), 1e3);
+    pacer->input = *input;
+    pacer->rate = (uint64_t)(bytes_per_ns * 0x1p32);
+    pacer->ns_per_byte = (uint64_t)(0x1p20 / bytes_per_ns) + 1;
+    pacer->capacity = MR_MAX((uint64_t)MR_PACER_BURST_PACKETS * input->datagram_size,
+                             (uint64_t)(bytes_per_ns * (double)MR_PACER_BURST_TIME));
+    pacer->capacity = MR_MIN(pacer->capacity, MR_PACER_CAPACITY_MAX);
+    pacer->fill_ns = (uint64_t)((double)pacer->capacity / bytes_per_ns) + 1;
+    pacer->quantum_ns = MR_MIN(MR_PACER_QUANTUM_TIME, input->smoothed_ns / MR_PACER_QUANTUM_SHARE);
+}
+
+/* Start with a full bucket. */
+static inline void mr_pacer_init(struct mr_pacer *pacer, const struct mr_pacer_input *input,
+                                 uint64_t now)
+{
+    mr_pacer_set_rate(pacer, input);
+    pacer->tokens = (int64_t)(pacer->capacity << 32);
+    pacer->last_ns = now;
+}
+
+/* Add what the rate has given since the last call. */
+static inline void mr_pacer_refill(struct mr_pacer *pacer, uint64_t now)
+{
+    if (now <= pacer->last_ns)
+        return;
+
+    uint64_t elapsed = MR_MIN(now - pacer->last_ns, pacer->fill_ns);
+    int64_t full = (int64_t)(pacer->capacity << 32);
+    int64_t tokens = pacer->tokens + (int64_t)(elapsed * pacer->rate);
+
+    pacer->tokens = MR_MIN(tokens, full);
+    pacer->last_ns = now;
+}
+
+/* The window, the round trip or the datagram size may have changed.  Cheap if none has. */
+static inline void mr_pacer_update(struct mr_pacer *pacer, const struct mr_pacer_input *input,
+                                   uint64_t now)
+{
+    if (input->window == pacer->input.window && input->smoothed_ns == pacer->input.smoothed_ns &&
+        input->datagram_size == pacer->input.datagram_size &&
+        input->is_slow_start == pacer->input.is_slow_start)
+        return;
+    mr_pacer_refill(pacer, now); /* the time so far at the old rate */
+    mr_pacer_set_rate(pacer, input);
+}
+
+/* Bytes that may be sent now; 0: nothing before mr_pacer_next().  The last packet may exceed them.
+ */
+static inline uint64_t mr_pacer_allow(struct mr_pacer *pacer, uint64_t now)
+{
+    mr_pacer_refill(pacer, now);
+    return pacer->tokens > 0 ? ((uint64_t)pacer->tokens >> 32) + 1 : 0;
+}
+
+/* `bytes` were sent.  Only the last packet of what was allowed may exceed it, except for probes. */
+static inline void mr_pacer_on_sent(struct mr_pacer *pacer, uint64_t bytes)
+{
+    int64_t deepest = -(int64_t)(MR_PACER_CAPACITY_MAX << 32);
+
+    pacer->tokens = MR_MAX(pacer->tokens - (int64_t)(bytes << 32), deepest);
+}
+
+/* When to look again: `now` if something may be sent, else when a quantum may be sent at once. */
+static inline uint64_t mr_pacer_next(struct mr_pacer *pacer, uint64_t now)
+{
+    mr_pacer_refill(pacer, now);
+    if (pacer->tokens > 0)
+        return now;
+
+    uint64_t debt = (uint64_t)-pacer->tokens >> 32; /* bytes, rounded down */
+
+    return now + (((debt + 1) * pacer->ns_per_byte) >> 20) + pacer->quantum_ns;
+}
+
+#endif /* MR_QUIC_PACER_H */

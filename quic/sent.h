@@ -1,0 +1,494 @@
+/*
+ * quic/sent.h - what we have sent in one packet number space, until it is acknowledged or lost.
+ *
+ * Answers, for loss recovery (RFC 9002):
+ *   - which packets, and which frames in them, does this ACK range newly acknowledge?
+ *   - which packets are lost, and when will the next one be?
+ *   - what has been in flight when the keys are discarded?
+ *
+ * A packet is a record of 32 bytes.  Records lie in packet number order in chunks
+ * of 32 (quic/chunk.h), so a packet number leads to its record without a search:
+ *
+ *        base               scan          largest_acked        next
+ *     ----|-------------------|-----------------|---------------|----> packet number
+ *     gone  acked, lost: kept   outstanding or    outstanding
+ *           for late ACKs       acked (gaps)
+ *
+ *     up to 8 chunks:  direct[(pn >> 5) & 7]
+ *     more:            root chunk -> leaf chunks of 128 slots -> record chunks
+ *
+ * A record carries its first frame; more frames go to blocks of three from a
+ * second pool.  A space with nothing in flight holds no chunk and no block: what
+ * is sent then without being in flight (bare ACKs) is not recorded.
+ *
+ * Sending:
+ *     if (!mr_sent_reserve(sent)) -> cannot send now
+ *     packet = mr_sent_begin(sent);                          its number is mr_sent_next(sent)
+ *     while (mr_sent_can_add(sent, packet)) mr_sent_add_frame(sent, packet, &frame);
+ *     mr_sent_commit(sent, packet, &info);                   or mr_sent_abort(sent, packet)
+ * An ACK frame:
+ *     for each range:  mr_sent_ack_begin(&ack, sent, range);
+ *                      while ((packet = mr_sent_ack_next(&ack, &pn)) != NULL) ...
+ *                      ack.is_violation -> PROTOCOL_VIOLATION
+ *     mr_sent_loss_begin(&loss, sent, &params);
+ *     while ((packet = mr_sent_loss_next(&loss, &pn)) != NULL) ...
+ *     mr_sent_release(sent, forget_before_ns);
+ * A packet:
+ *     for (f = mr_sent_frame_first(&at, sent, packet); f != NULL; f = mr_sent_frame_next(&at)) ...
+ *
+ * Pointers to records and frames are valid until the next mr_sent_release(),
+ * _discard(), _reserve() or _begin() of the same space.
+ *
+ * Owner: one per packet number space (and path ID), embedded.  Threads: the connection's shard.
+ * Limits: MR_SENT_WINDOW_MAX packet numbers; the two pools, which the shard's connections
+ * share.  At each limit the answer is "cannot send now".
+ */
+#ifndef MR_QUIC_SENT_H
+#define MR_QUIC_SENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/assert.h"
+#include "base/compiler.h"
+#include "base/pool.h"
+#include "quic/chunk.h"
+#include "quic/types.h"
+
+#define MR_SENT_WINDOW_MAX       131072 /* packet numbers from the oldest record to the next packet */
+#define MR_SENT_PACKET_THRESHOLD 3      /* kPacketThreshold, RFC 9002, Section 6.1.1 */
+#define MR_SENT_NO_PN            UINT64_MAX /* no packet number */
+
+/* What a frame record means; what `object` and `offset` hold is given per kind, else they are the
+ * producer's. */
+enum mr_sent_kind {
+    MR_SENT_NONE,
+    MR_SENT_ACK,             /* offset: the largest packet number acknowledged in it */
+    MR_SENT_STREAM,          /* object: stream key; offset, length: the range; flags: MR_SENT_FIN */
+    MR_SENT_CRYPTO,          /* offset, length: the range */
+    MR_SENT_RESET_STREAM,    /* object: stream key */
+    MR_SENT_STOP_SENDING,    /* object: stream key */
+    MR_SENT_MAX_DATA,        /* offset: the limit sent */
+    MR_SENT_MAX_STREAM_DATA, /* object: stream key; offset: the limit sent */
+    MR_SENT_MAX_STREAMS_BIDI, /* offset: the limit sent */
+    MR_SENT_MAX_STREAMS_UNI,
+    MR_SENT_DATA_BLOCKED,        /* offset: the limit it names */
+    MR_SENT_STREAM_DATA_BLOCKED, /* object: stream key; offset: the limit it names */
+    MR_SENT_STREAMS_BLOCKED_BIDI,
+    MR_SENT_STREAMS_BLOCKED_UNI,
+    MR_SENT_NEW_CID,        /* offset: sequence number */
+    MR_SENT_RETIRE_CID,     /* offset: sequence number */
+    MR_SENT_PATH_CHALLENGE, /* offset: its data */
+    MR_SENT_PATH_RESPONSE,
+    MR_SENT_HANDSHAKE_DONE,
+    MR_SENT_NEW_TOKEN,
+    MR_SENT_PING,
+    MR_SENT_DATAGRAM, /* offset: the producer's number of it */
+    MR_SENT_KINDS
+};
+
+enum mr_sent_frame_flags {
+    MR_SENT_FIN = 1,
+};
+
+struct mr_sent_frame {
+    uint64_t offset;
+    uint32_t object;
+    uint16_t length; /* bytes */
+    uint8_t kind;    /* enum mr_sent_kind */
+    uint8_t flags;   /* enum mr_sent_frame_flags */
+};
+
+/* The two lowest bits of a record's flags are its state. */
+enum mr_sent_state {
+    MR_SENT_SKIPPED, /* never sent: a trap for ACKs of packets that were not received (RFC 9000,
+                        Section 21.4) */
+    MR_SENT_OUTSTANDING,
+    MR_SENT_ACKED,
+    MR_SENT_LOST
+};
+
+enum mr_sent_flags {
+    MR_SENT_STATE = 3,
+    MR_SENT_ACK_ELICITING = 4, /* implies IN_FLIGHT */
+    MR_SENT_IN_FLIGHT = 8,     /* counts for congestion control (RFC 9002, Section 2) */
+    MR_SENT_PROBE = 16,        /* sent on a PTO */
+    MR_SENT_MTU_PROBE = 32,    /* its loss says nothing about congestion (RFC 9000, Section 14.4) */
+    MR_SENT_ECT = 64,          /* sent with ECT(0) or ECT(1): counts for ECN validation */
+};
+
+struct mr_sent_packet {
+    uint64_t time_ns;
+    struct mr_sent_frame first; /* kind MR_SENT_NONE: no frame worth a record */
+    uint16_t size;              /* bytes of the QUIC packet, 0 if skipped */
+    uint8_t flags;              /* enum mr_sent_flags | enum mr_sent_state */
+    uint8_t path;               /* the producer's index of the path it was sent on */
+    uint32_t more;              /* the newest block of further frames; MR_NONE */
+};
+
+_Static_assert(sizeof(struct mr_sent_frame) == 16, "packed without padding");
+_Static_assert(sizeof(struct mr_sent_packet) == 32, "two records per cache line");
+
+#define MR_SENT_CHUNK_RECORDS 32
+#define MR_SENT_DIRECT_SLOTS  8
+
+_Static_assert(MR_SENT_CHUNK_RECORDS * sizeof(struct mr_sent_packet) == MR_CHUNK_SIZE, "one chunk");
+
+/* Further frames of a packet. */
+#define MR_SENT_BLOCK_FRAMES 3
+struct mr_sent_block {
+    struct mr_sent_frame frame[MR_SENT_BLOCK_FRAMES];
+    uint32_t next;  /* an older block of the same packet; MR_NONE */
+    uint32_t count; /* frames in use, >= 1 */
+    uint64_t unused;
+};
+
+_Static_assert(sizeof(struct mr_sent_block) == MR_CACHE_LINE, "one cache line");
+
+/* Where the records of 32 packet numbers are. */
+struct mr_sent_slot {
+    uint32_t chunk;
+    uint32_t lost; /* bit i: record i is LOST and may still be acknowledged late */
+};
+
+struct mr_sent {
+    struct mr_pool *chunks;      /* borrowed: the shard's */
+    struct mr_pool *blocks;      /* borrowed: the shard's */
+    struct mr_sent_packet *tail; /* records of the chunk `next` lies in; NULL: not reserved */
+    uint64_t base;               /* oldest packet number remembered */
+    uint64_t next;               /* number of the next packet */
+    uint64_t scan;               /* nothing below is outstanding; base <= scan <= next */
+    uint64_t largest_acked;      /* MR_SENT_NO_PN before the first ACK */
+    uint64_t lost_run_ns; /* when the first of the latest losses without an ACK between was sent;
+                             MR_NEVER */
+    uint32_t in_flight_count;     /* outstanding packets that are in flight */
+    uint32_t ack_eliciting_count; /* outstanding packets that are ack-eliciting */
+    uint32_t lost_count;          /* LOST records remembered */
+    uint32_t spurious_count;      /* packets declared lost and acknowledged later, in all */
+    uint32_t root;                /* chunk of the leaves' indices; MR_NONE: direct */
+    struct mr_sent_slot direct[MR_SENT_DIRECT_SLOTS];
+};
+
+/* What commit needs to know of a packet. */
+struct mr_sent_info {
+    uint64_t time_ns; /* not before the last one's */
+    uint16_t size;    /* bytes, > 0 */
+    uint8_t flags;    /* enum mr_sent_flags, without a state */
+    uint8_t path;
+};
+
+/* Packet numbers of one ACK range, both ends included. */
+struct mr_sent_range {
+    uint64_t lo;
+    uint64_t hi;
+};
+
+/* Footprint and layout of the shard's pool of blocks. */
+static inline size_t mr_sent_blocks_footprint(uint32_t count)
+{
+    return mr_pool_footprint(count, sizeof(struct mr_sent_block), MR_CACHE_LINE);
+}
+
+static inline void mr_sent_blocks_init(struct mr_pool *blocks, void *mem, uint32_t count)
+{
+    mr_pool_init(blocks, mem, count, sizeof(struct mr_sent_block), MR_CACHE_LINE);
+}
+
+/* ---- life cycle ---- */
+
+/* Nothing sent; the first packet gets number 0. */
+void mr_sent_init(struct mr_sent *sent, struct mr_pool *chunks, struct mr_pool *blocks);
+
+/*
+ * The keys are discarded: give everything back and remember nothing.  Packet numbers go on.
+ * Returns the bytes that were in flight, for mr_cc_on_discarded() (RFC 9002, Section 6.4).
+ */
+uint64_t mr_sent_discard(struct mr_sent *sent);
+
+/* Panic unless every invariant holds.  O(window).  For tests, fuzzers and MR_DEBUG. */
+void mr_sent_check(const struct mr_sent *sent);
+
+/* ---- sending ---- */
+
+/* True if the next packet can be recorded; false: no chunk is left, or the window is full: send
+ * nothing now. */
+static inline bool mr_sent_reserve(struct mr_sent *sent);
+
+/* The number that the next packet must have. */
+static inline uint64_t mr_sent_next(const struct mr_sent *sent)
+{
+    return sent->next;
+}
+
+/* The record of the next packet, without frames.  Needs a reserve; ends with commit or abort,
+ * nothing else between. */
+static inline struct mr_sent_packet *mr_sent_begin(struct mr_sent *sent);
+
+/* True if one more frame can be recorded; ask before a frame is written.  False: the pool of blocks
+ * is empty. */
+static inline bool mr_sent_can_add(struct mr_sent *sent, const struct mr_sent_packet *packet);
+
+/* Record a frame of the packet.  mr_sent_can_add() must have said true, and nothing else happened
+ * since. */
+static inline void mr_sent_add_frame(struct mr_sent *sent, struct mr_sent_packet *packet,
+                                     const struct mr_sent_frame *frame);
+
+/* The packet was built and will be sent: it is OUTSTANDING from now on. */
+static inline void mr_sent_commit(struct mr_sent *sent, struct mr_sent_packet *packet,
+                                  const struct mr_sent_info *info);
+
+/* The packet will not be sent; its number is used by the next one. */
+void mr_sent_abort(struct mr_sent *sent, struct mr_sent_packet *packet);
+
+/* Leave the next number out for ever; needs a reserve of its own.  Send an ack-eliciting packet
+ * right after. */
+void mr_sent_skip(struct mr_sent *sent);
+
+/* ---- acknowledgments ---- */
+
+/* A walk over the packets that one ACK range newly acknowledges. */
+struct mr_sent_ack {
+    struct mr_sent *sent;
+    struct mr_sent_packet *record; /* of `pn`, unless pn begins a chunk */
+    uint64_t pn;
+    uint64_t end;
+    bool is_violation; /* the range names a number that was never sent: PROTOCOL_VIOLATION (RFC
+                          9000, Section 13.1) */
+};
+
+/* Begin.  Call it for every range of the frame, in any order.  Late ACKs of lost packets are
+ * counted here. */
+static inline void mr_sent_ack_begin(struct mr_sent_ack *ack, struct mr_sent *sent,
+                                     struct mr_sent_range range);
+
+/* The next packet that becomes ACKED, in ascending order, and its number; NULL at the end or on a
+ * violation. */
+static inline struct mr_sent_packet *mr_sent_ack_next(struct mr_sent_ack *ack, uint64_t *pn_out);
+
+/*
+ * Forget what need not be remembered: acknowledged packets, lost packets sent before
+ * `forget_before_ns` (about three PTOs ago: later ACKs of them are not counted as spurious), up to
+ * the oldest other packet; everything if nothing is in flight.  Call after an ACK frame and after
+ * losses.  Cost: the packets passed, once each.
+ */
+void mr_sent_release(struct mr_sent *sent, uint64_t forget_before_ns);
+
+/* ---- losses ---- */
+
+struct mr_sent_loss_params {
+    uint64_t now;
+    uint64_t delay_ns;        /* time threshold: mr_rtt_loss_delay() */
+    uint64_t persistent_ns;   /* mr_rtt_persistent_duration() */
+    uint64_t first_sample_ns; /* mr_rtt.first_sample_ns: persistent congestion needs an RTT sample
+                                 before */
+};
+
+/* A walk over the packets that become lost. */
+struct mr_sent_loss {
+    struct mr_sent *sent;
+    uint64_t pn;
+    uint64_t end;
+    uint64_t lost_before_ns; /* sent up to here: lost */
+    uint64_t persistent_ns;
+    uint64_t first_sample_ns;
+    uint64_t delay_ns;
+    /* Results, once the walk has ended. */
+    uint64_t loss_time_ns; /* when the next packet will be lost by time; MR_NEVER */
+    bool is_persistent; /* the losses establish persistent congestion (RFC 9002, Section 7.6.2) */
+};
+
+/*
+ * Begin after an ACK frame, or when the loss time has come.  Walk to the end: the results are set
+ * there. Cost: the packets between the oldest outstanding one and the largest acknowledged, once
+ * each over time.
+ */
+void mr_sent_loss_begin(struct mr_sent_loss *loss, struct mr_sent *sent,
+                        const struct mr_sent_loss_params *params);
+
+/* As above, but every outstanding packet is lost: 0-RTT was rejected, Retry arrived.  Says nothing
+ * about congestion. */
+void mr_sent_loss_begin_all(struct mr_sent_loss *loss, struct mr_sent *sent);
+
+/* The next packet (in flight) that becomes LOST, in ascending order, and its number; NULL at the
+ * end. */
+struct mr_sent_packet *mr_sent_loss_next(struct mr_sent_loss *loss, uint64_t *pn_out);
+
+/* The oldest outstanding ack-eliciting packet from number `from` on, for probes; NULL: none.
+ * O(packets passed). */
+const struct mr_sent_packet *mr_sent_find(const struct mr_sent *sent, uint64_t from,
+                                          uint64_t *pn_out);
+
+/* ---- frames of a packet ---- */
+
+struct mr_sent_frames {
+    const struct mr_sent *sent;
+    const struct mr_sent_frame *frame;
+    const struct mr_sent_frame *end;
+    uint32_t more;
+};
+
+/* The first frame recorded, or NULL.  The others follow in no particular order. */
+static inline const struct mr_sent_frame *mr_sent_frame_first(struct mr_sent_frames *at,
+                                                              const struct mr_sent *sent,
+                                                              const struct mr_sent_packet *packet);
+static inline const struct mr_sent_frame *mr_sent_frame_next(struct mr_sent_frames *at);
+
+/* ---- implementation of the inline functions, and the slow paths they use ---- */
+
+bool mr_sent_reserve_chunk(struct mr_sent *sent);
+bool mr_sent_reserve_frame(struct mr_sent *sent, const struct mr_sent_packet *packet);
+void mr_sent_add_more(struct mr_sent *sent, struct mr_sent_packet *packet,
+                      const struct mr_sent_frame *frame);
+MR_COLD void mr_sent_commit_unrecorded(struct mr_sent *sent, struct mr_sent_packet *packet);
+MR_COLD void mr_sent_count_spurious(struct mr_sent *sent, struct mr_sent_range range);
+struct mr_sent_slot *mr_sent_slot_in_leaf(const struct mr_sent *sent, uint64_t pn);
+
+static inline enum mr_sent_state mr_sent_state(const struct mr_sent_packet *packet)
+{
+    return (enum mr_sent_state)(packet->flags & MR_SENT_STATE);
+}
+
+/* The slot of the chunk that holds `pn`, base <= pn < next. */
+static inline const struct mr_sent_slot *mr_sent_slot(const struct mr_sent *sent, uint64_t pn)
+{
+    if (sent->root == MR_NONE)
+        return &sent->direct[pn / MR_SENT_CHUNK_RECORDS % MR_SENT_DIRECT_SLOTS];
+    return mr_sent_slot_in_leaf(sent, pn);
+}
+
+/* The record of `pn`, base <= pn < next. */
+static inline struct mr_sent_packet *mr_sent_record(const struct mr_sent *sent, uint64_t pn)
+{
+    struct mr_sent_packet *records = mr_pool_at(sent->chunks, mr_sent_slot(sent, pn)->chunk);
+
+    return &records[pn % MR_SENT_CHUNK_RECORDS];
+}
+
+static inline bool mr_sent_reserve(struct mr_sent *sent)
+{
+    return sent->tail != NULL || mr_sent_reserve_chunk(sent);
+}
+
+static inline struct mr_sent_packet *mr_sent_begin(struct mr_sent *sent)
+{
+    MR_ASSERT(sent->tail != NULL);
+    struct mr_sent_packet *packet = &sent->tail[sent->next % MR_SENT_CHUNK_RECORDS];
+
+    packet->first.kind = MR_SENT_NONE;
+    packet->more = MR_NONE;
+    return packet;
+}
+
+static inline bool mr_sent_can_add(struct mr_sent *sent, const struct mr_sent_packet *packet)
+{
+    return packet->first.kind == MR_SENT_NONE || mr_sent_reserve_frame(sent, packet);
+}
+
+static inline void mr_sent_add_frame(struct mr_sent *sent, struct mr_sent_packet *packet,
+                                     const struct mr_sent_frame *frame)
+{
+    MR_DASSERT(frame->kind != MR_SENT_NONE && frame->kind < MR_SENT_KINDS);
+    if (packet->first.kind == MR_SENT_NONE)
+        packet->first = *frame;
+    else
+        mr_sent_add_more(sent, packet, frame);
+}
+
+static inline void mr_sent_commit(struct mr_sent *sent, struct mr_sent_packet *packet,
+                                  const struct mr_sent_info *info)
+{
+    MR_DASSERT(packet == &sent->tail[sent->next % MR_SENT_CHUNK_RECORDS]);
+    MR_DASSERT((info->flags & MR_SENT_STATE) == 0);
+    MR_DASSERT((info->flags & MR_SENT_ACK_ELICITING) == 0 ||
+               (info->flags & MR_SENT_IN_FLIGHT) != 0);
+
+    if (sent->base == sent->next && (info->flags & MR_SENT_IN_FLIGHT) == 0) {
+        mr_sent_commit_unrecorded(sent, packet);
+        return;
+    }
+    packet->time_ns = info->time_ns;
+    packet->size = info->size;
+    packet->flags = (uint8_t)(info->flags | MR_SENT_OUTSTANDING);
+    packet->path = info->path;
+    sent->in_flight_count += (info->flags & MR_SENT_IN_FLIGHT) != 0;
+    sent->ack_eliciting_count += (info->flags & MR_SENT_ACK_ELICITING) != 0;
+    sent->next++;
+    if (sent->next % MR_SENT_CHUNK_RECORDS == 0)
+        sent->tail = NULL;
+}
+
+static inline void mr_sent_ack_begin(struct mr_sent_ack *ack, struct mr_sent *sent,
+                                     struct mr_sent_range range)
+{
+    *ack = (struct mr_sent_ack){.sent = sent, .is_violation = range.hi >= sent->next};
+    if (ack->is_violation)
+        return; /* pn == end == 0: nothing to walk */
+
+    if (sent->lost_count > 0)
+        mr_sent_count_spurious(sent, range);
+    if (sent->largest_acked == MR_SENT_NO_PN || range.hi > sent->largest_acked)
+        sent->largest_acked = range.hi;
+    ack->pn = MR_MAX(range.lo, sent->scan);
+    ack->end = range.hi + 1;
+    if (ack->pn >= ack->end)
+        return;
+    ack->record = mr_sent_record(sent, ack->pn);
+    if (ack->pn == sent->scan) {
+        sent->scan = ack->end;
+        sent->lost_run_ns = MR_NEVER;
+    }
+}
+
+static inline struct mr_sent_packet *mr_sent_ack_next(struct mr_sent_ack *ack, uint64_t *pn_out)
+{
+    while (ack->pn < ack->end) {
+        struct mr_sent_packet *packet = ack->record++;
+        uint64_t pn = ack->pn++;
+
+        if (ack->pn % MR_SENT_CHUNK_RECORDS == 0 && ack->pn < ack->end)
+            ack->record = mr_sent_record(ack->sent, ack->pn);
+
+        unsigned state = packet->flags & MR_SENT_STATE;
+        if (state == MR_SENT_OUTSTANDING) {
+            packet->flags ^= MR_SENT_OUTSTANDING ^ MR_SENT_ACKED;
+            ack->sent->in_flight_count -= (packet->flags & MR_SENT_IN_FLIGHT) != 0;
+            ack->sent->ack_eliciting_count -= (packet->flags & MR_SENT_ACK_ELICITING) != 0;
+            *pn_out = pn;
+            return packet;
+        }
+        if (state == MR_SENT_SKIPPED) {
+            ack->is_violation = true;
+            ack->end = ack->pn;
+            ack->sent->scan = MR_MIN(ack->sent->scan, pn);
+            return NULL;
+        }
+    }
+    return NULL;
+}
+
+static inline const struct mr_sent_frame *mr_sent_frame_first(struct mr_sent_frames *at,
+                                                              const struct mr_sent *sent,
+                                                              const struct mr_sent_packet *packet)
+{
+    *at = (struct mr_sent_frames){
+        .sent = sent, .frame = &packet->first, .end = &packet->first + 1, .more = packet->more};
+    return packet->first.kind == MR_SENT_NONE ? NULL : at->frame;
+}
+
+static inline const struct mr_sent_frame *mr_sent_frame_next(struct mr_sent_frames *at)
+{
+    if (++at->frame < at->end)
+        return at->frame;
+    if (at->more == MR_NONE)
+        return NULL;
+
+    const struct mr_sent_block *block = mr_pool_at(at->sent->blocks, at->more);
+
+    at->frame = block->frame;
+    at->end = block->frame + block->count;
+    at->more = block->next;
+    return at->frame;
+}
+
+#endif /* MR_QUIC_SENT_H */
