@@ -1,0 +1,53 @@
+# millrace from a fresh clone: `make run`, `make test`.  Everything real is in meson.build and scripts/.
+#
+#   make            install what is missing, build build/millrace
+#   make run        the main job, no NIC needed; DIR=/some/folder serves yours
+#   make test       every test, in four builds; ends with `N passed, N failed`
+#   make test-long  the rest: all simulator seeds, long fuzzing; writes docs/test-results.md
+#   make bench      absolute speeds
+#   make fmt lint clean install
+MAKEFLAGS += --no-print-directory
+SHELL     := /bin/bash
+PREFIX    ?= /usr/local
+BUILD     := build
+
+.PHONY: all deps run test test-long bench fmt lint clean install
+
+all: $(BUILD)/build.ninja
+	@ninja -C $(BUILD) millrace
+	@ln -sfn tools/millrace $(BUILD)/millrace
+
+deps:
+	@scripts/deps build
+
+$(BUILD)/build.ninja: | deps
+	@meson setup $(BUILD) $$(scripts/deps --meson) --prefix=$(PREFIX) -Dtests=false
+
+run: all
+	@$(BUILD)/millrace demo $(if $(DIR),--root "$(DIR)")
+
+test:
+	@scripts/deps build test
+	@scripts/run-tests
+
+test-long:
+	@scripts/deps build test
+	@scripts/run-tests --long
+
+bench: all
+	@ninja -C $(BUILD) bench/floor
+	@scripts/run-bench $(BUILD)
+
+fmt:
+	@scripts/deps build lint
+	@scripts/lint --fix
+
+lint:
+	@scripts/deps build lint
+	@scripts/lint
+
+clean:
+	rm -rf build build-*
+
+install: all
+	@meson install -C $(BUILD)
