@@ -1,0 +1,158 @@
+/*
+ * base/table.h - keyed hash tables from connection IDs and other short keys to object indexes.
+ *
+ *     struct mr_table     keys of 0..20 bytes
+ *     struct mr_table8    keys of exactly 64 bits, the datapath's connection IDs: half the
+ *                         memory, and a lookup in steps (hash, prefetch, compare) for bursts
+ *
+ * Open addressing in one array without wrap-around.  A key's home is its keyed hash
+ * (SipHash-1-3) scaled to the homes; it lies at its home or a little to the right, and all
+ * keys lie in the order of their homes ("Robin Hood"):
+ *
+ *     home:        0   1   2   3   4   5   6  ...  homes-1 | MR_TABLE_PROBE_MAX more slots
+ *     slot:      [ a0| a1|   | b3| c3| d3| e4| ...         |                             ]
+ *     distance+1:  1   1   0   1   2   3   3               0 = empty
+ *
+ * A search ends at the first slot whose distance is smaller than the searcher's, found or
+ * not.  Removal shifts the rest of the cluster back; there are no tombstones, so a table
+ * does not age.
+ *
+ * Limits.  `capacity` keys (at most 3/4 of the homes) and a distance of MR_TABLE_PROBE_MAX.
+ * At that load distances fall off as e^(-0.54 d): one insert in about 10^29 is refused for
+ * its distance, if the hash key is secret and random.  A refused insert answers
+ * MR_TABLE_FULL, which is the caller's to count.
+ * Cost: a search compares 2.5 keys on average at full load, at most MR_TABLE_PROBE_MAX + 1;
+ * insert and remove also move the rest of a cluster (8 keys on average at full load).
+ *
+ * Owner: one shard.  Threads: the owner's only.
+ */
+#ifndef MR_BASE_TABLE_H
+#define MR_BASE_TABLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/pool.h"
+#include "base/siphash.h"
+
+#define MR_TABLE_KEY_MAX      20                  /* bytes of a key */
+#define MR_TABLE_PROBE_MAX    127                 /* slots between a key and its home */
+#define MR_TABLE_CAPACITY_MAX (UINT32_C(1) << 30) /* keys */
+
+enum mr_table_verdict {
+    MR_TABLE_ADDED,
+    MR_TABLE_EXISTS, /* the key is there already; its value is unchanged */
+    MR_TABLE_FULL,   /* no room, nothing changed */
+};
+
+/* Private: a key, padded with zeros. */
+struct mr_table_key {
+    uint8_t bytes[MR_TABLE_KEY_MAX];
+    uint8_t size;
+    uint8_t zero[3];
+};
+
+/* Private. */
+struct mr_table_slot {
+    struct mr_table_key key;
+    uint32_t value;
+    uint32_t reach; /* distance from home + 1; 0: empty */
+};
+
+struct mr_table {
+    struct mr_table_slot *slots; /* homes + MR_TABLE_PROBE_MAX */
+    uint32_t homes;
+    uint32_t capacity;
+    uint32_t count;
+    struct mr_siphash_key hash_key;
+};
+
+/* Bytes that mr_table_init() needs for `capacity` keys. */
+size_t mr_table_footprint(uint32_t capacity);
+
+/*
+ * Make it empty.  `mem` has mr_table_footprint() bytes, aligned to 8 (to a cache line is
+ * better), and stays borrowed.  1 <= `capacity` <= MR_TABLE_CAPACITY_MAX.  `hash_key` is
+ * secret and random when a peer can choose keys.  O(capacity).
+ */
+void mr_table_init(struct mr_table *table, void *mem, uint32_t capacity,
+                   const struct mr_siphash_key *hash_key);
+
+/* Add a key of `size` <= MR_TABLE_KEY_MAX bytes, which is copied, with `value` != MR_NONE. */
+enum mr_table_verdict mr_table_insert(struct mr_table *table, const void *key, size_t size,
+                                      uint32_t value);
+
+/* The value of the key; MR_NONE if it is not there (also when it is longer than MR_TABLE_KEY_MAX).
+ */
+uint32_t mr_table_find(const struct mr_table *table, const void *key, size_t size);
+
+/* Remove the key.  Returns the value it had; MR_NONE if it was not there. */
+uint32_t mr_table_remove(struct mr_table *table, const void *key, size_t size);
+
+/* Panic if an invariant is broken.  O(capacity). */
+void mr_table_check(const struct mr_table *table);
+
+/* Private. */
+struct mr_table8_slot {
+    uint64_t key;
+    uint32_t value;
+    uint32_t reach; /* distance from home + 1; 0: empty */
+};
+
+struct mr_table8 {
+    struct mr_table8_slot *slots; /* homes + MR_TABLE_PROBE_MAX */
+    uint32_t homes;
+    uint32_t capacity;
+    uint32_t count;
+    struct mr_siphash_key hash_key;
+};
+
+/* As the functions of struct mr_table; `key` is any number (bytes: mr_load_le64()). */
+size_t mr_table8_footprint(uint32_t capacity);
+void mr_table8_init(struct mr_table8 *table, void *mem, uint32_t capacity,
+                    const struct mr_siphash_key *hash_key);
+enum mr_table_verdict mr_table8_insert(struct mr_table8 *table, uint64_t key, uint32_t value);
+uint32_t mr_table8_remove(struct mr_table8 *table, uint64_t key);
+void mr_table8_check(const struct mr_table8 *table);
+
+/* A slot's index to start at: the keyed hash of `key`, scaled to the homes. */
+static inline uint32_t mr_table8_home(const struct mr_table8 *table, uint64_t key)
+{
+    uint64_t hash = mr_siphash13_word(&table->hash_key, key) >> 32;
+
+    return (uint32_t)(hash * table->homes >> 32);
+}
+
+/* Start to fetch the slots at `home` = mr_table8_home(). */
+MR_INLINE void mr_table8_prefetch(const struct mr_table8 *table, uint32_t home)
+{
+    __builtin_prefetch(&table->slots[home]);
+}
+
+/* The value of `key`, whose home is `home`; MR_NONE if it is not there. */
+static inline uint32_t mr_table8_find_from(const struct mr_table8 *table, uint64_t key,
+                                           uint32_t home)
+{
+    const struct mr_table8_slot *slot = &table->slots[home];
+
+    for (uint32_t reach = 1; slot->reach >= reach; reach++, slot++)
+        if (slot->key == key)
+            return slot->value;
+    return MR_NONE;
+}
+
+/* The value of `key`; MR_NONE if it is not there. */
+static inline uint32_t mr_table8_find(const struct mr_table8 *table, uint64_t key)
+{
+    return mr_table8_find_from(table, key, mr_table8_home(table, key));
+}
+
+/*
+ * The values of keys[0..n), MR_NONE for each that is not there.  Hashes and prefetches
+ * the whole burst first, so the cache misses of different keys overlap.
+ */
+void mr_table8_find_burst(const struct mr_table8 *table, const uint64_t *keys, uint32_t n,
+                          uint32_t *values_out);
+
+#endif /* MR_BASE_TABLE_H */
