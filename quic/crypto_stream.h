@@ -36,7 +36,10 @@ struct mr_crypto_recv {
     uint64_t read_offset;  /* TLS has every byte below */
     uint64_t ready_to;     /* every byte below has arrived */
     uint64_t chunk_offset; /* stream offset of the first chunk's first byte */
-    uint32_t head;         /* chunks; MR_NONE: none */
+    uint32_t head;         /* chunks; MR_NONE: none, and nothing is unread */
+    uint32_t tail;
+    uint32_t chunk_count;
+    uint32_t unread_bytes; /* arrived, in order or not, and not read */
     uint32_t limit;        /* bytes that may arrive beyond read_offset */
 };
 
@@ -81,7 +84,10 @@ size_t mr_crypto_stream_read(struct mr_crypto_stream *stream, struct mr_pool *ch
 
 /* True if bytes have arrived that nobody read: a violation when the level's keys are dropped or TLS
  * moves on. */
-bool mr_crypto_stream_has_unread(const struct mr_crypto_stream *stream);
+static inline bool mr_crypto_stream_has_unread(const struct mr_crypto_stream *stream)
+{
+    return stream->recv.unread_bytes > 0;
+}
 
 /* Drop everything, both ways, and give the nodes back: the level's keys are discarded, or the
  * connection is gone. */
