@@ -183,9 +183,9 @@ static inline enum mr_packet_verdict mr_packet_parse(const uint8_t *packet, size
 bool mr_packet_lists_version(const struct mr_packet_header *header, uint32_t version);
 
 /*
- * The last 16 bytes of a datagram that may be a stateless reset, or NULL if it is too short for one
- * or has a long header. Compare in constant time (mr_reset_token_equal()).  RFC 9000,
- * Section 10.3.1.
+ * The last 16 bytes of a datagram that may be a stateless reset, whatever its header form, or NULL
+ * if it is too short for one.  Compare in constant time (mr_reset_token_equal()).
+ * RFC 9000, Sections 10.3 and 10.3.1.
  */
 const uint8_t *mr_packet_reset_token(const uint8_t *datagram, size_t len);
 

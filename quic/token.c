@@ -1,0 +1,343 @@
+#include "quic/token.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+
+#include "base/assert.h"
+#include "base/compiler.h"
+
+enum {
+    SUBKEY = 32, /* bytes of every derived key */
+    MAC = 32,    /* bytes of HMAC-SHA256 */
+    TAG = 16,    /* bytes of an address token's tag, which is its IV, too */
+    CID_FIELD = 1 + MR_CID_MAX,
+    NEW_PLAIN = 8 + 8 + 16,                     /* issue time, nonce, IP address */
+    RETRY_PLAIN = NEW_PLAIN + 2 + 2 * CID_FIELD /* port, two connection IDs */
+};
+
+_Static_assert(MR_TOKEN_NEW_SIZE == 1 + TAG + NEW_PLAIN, "a NEW_TOKEN token's size");
+_Static_assert(MR_TOKEN_RETRY_SIZE == 1 + TAG + RETRY_PLAIN, "a Retry token's size");
+_Static_assert(MR_RESET_TOKEN <= MAC, "a reset token is cut from a MAC");
+
+/* RFC 9001, Section 5.8: public values, equal for everyone. */
+static const uint8_t retry_key[16] = {0xbe, 0x0c, 0x69, 0x0b, 0x9f, 0x66, 0x57, 0x5a,
+                                      0x1d, 0x76, 0x6b, 0x54, 0xe3, 0x68, 0xc8, 0x4e};
+static const uint8_t retry_nonce[12] = {0x46, 0x15, 0x99, 0xd3, 0x5d, 0x63,
+                                        0x2b, 0xf2, 0x23, 0x98, 0x25, 0xbb};
+
+/* ---------------------------------------------------------------- keys */
+
+static bool derive(const uint8_t *static_key, const char *label, uint8_t *out)
+{
+    size_t size = 0;
+
+    return EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, static_key, MR_STATIC_KEY,
+                     (const uint8_t *)label, strlen(label), out, SUBKEY, &size) != NULL &&
+           size == SUBKEY;
+}
+
+static EVP_MAC_CTX *new_mac(const uint8_t *key)
+{
+    EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    EVP_MAC_CTX *ctx = mac != NULL ? EVP_MAC_CTX_new(mac) : NULL;
+    char digest[] = "SHA256";
+    const OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string("digest", digest, 0),
+                                 OSSL_PARAM_construct_end()};
+
+    EVP_MAC_free(mac);
+    if (ctx != NULL && EVP_MAC_init(ctx, key, SUBKEY, params) == 1)
+        return ctx;
+    EVP_MAC_CTX_free(ctx);
+    return NULL;
+}
+
+static EVP_CIPHER_CTX *new_cipher(const char *name, const uint8_t *key)
+{
+    EVP_CIPHER *cipher = EVP_CIPHER_fetch(NULL, name, NULL);
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    bool is_set =
+        cipher != NULL && ctx != NULL && EVP_EncryptInit_ex2(ctx, cipher, key, NULL, NULL) == 1;
+
+    EVP_CIPHER_free(cipher);
+    if (is_set)
+        return ctx;
+    EVP_CIPHER_CTX_free(ctx);
+    return NULL;
+}
+
+bool mr_token_keys_init(struct mr_token_keys *keys, const uint8_t *static_key)
+{
+    uint8_t subkey[3][SUBKEY];
+
+    *keys = (struct mr_token_keys){0};
+    if (derive(static_key, "millrace stateless reset", subkey[0]) &&
+        derive(static_key, "millrace token mac 1", subkey[1]) &&
+        derive(static_key, "millrace token cipher 1", subkey[2])) {
+        keys->reset_mac = new_mac(subkey[0]);
+        keys->token_mac = new_mac(subkey[1]);
+        keys->token_cipher = new_cipher("AES-256-CTR", subkey[2]);
+        keys->retry_tag = new_cipher("AES-128-GCM", retry_key);
+    }
+    OPENSSL_cleanse(subkey, sizeof(subkey));
+
+    if (keys->reset_mac != NULL && keys->token_mac != NULL && keys->token_cipher != NULL &&
+        keys->retry_tag != NULL)
+        return true;
+    mr_token_keys_wipe(keys);
+    return false;
+}
+
+void mr_token_keys_wipe(struct mr_token_keys *keys)
+{
+    EVP_MAC_CTX_free(keys->reset_mac);
+    EVP_MAC_CTX_free(keys->token_mac);
+    EVP_CIPHER_CTX_free(keys->token_cipher);
+    EVP_CIPHER_CTX_free(keys->retry_tag);
+    *keys = (struct mr_token_keys){0};
+}
+
+struct piece {
+    const uint8_t *bytes;
+    size_t size;
+};
+
+/* HMAC-SHA256 of the `count` pieces.  A prepared context fails only when it is misused. */
+static void mac_of(EVP_MAC_CTX *ctx, const struct piece *pieces, size_t count, uint8_t *mac)
+{
+    size_t size = 0;
+    int ok = EVP_MAC_init(ctx, NULL, 0, NULL);
+
+    for (size_t i = 0; i < count; i++)
+        ok &= EVP_MAC_update(ctx, pieces[i].bytes, pieces[i].size);
+    ok &= EVP_MAC_final(ctx, mac, &size, MAC);
+    MR_ASSERT(ok == 1);
+    MR_ASSERT(size == MAC);
+}
+
+/* ---------------------------------------------------------------- stateless reset */
+
+void mr_reset_token(struct mr_token_keys *keys, struct mr_cid_view cid, uint8_t *out)
+{
+    uint8_t mac[MAC];
+
+    mac_of(keys->reset_mac, &(struct piece){cid.bytes, cid.size}, 1, mac);
+    memcpy(out, mac, MR_RESET_TOKEN);
+    OPENSSL_cleanse(mac, sizeof(mac));
+}
+
+bool mr_reset_token_equal(const uint8_t *a, const uint8_t *b)
+{
+    return CRYPTO_memcmp(a, b, MR_RESET_TOKEN) == 0;
+}
+
+/* ---------------------------------------------------------------- address tokens: sealing */
+
+static void token_tag(struct mr_token_keys *keys, uint8_t kind, const uint8_t *plain, size_t size,
+                      uint8_t *tag)
+{
+    const struct piece pieces[] = {{&kind, 1}, {plain, size}};
+    uint8_t mac[MAC];
+
+    mac_of(keys->token_mac, pieces, MR_COUNT_OF(pieces), mac);
+    memcpy(tag, mac, TAG);
+}
+
+/* AES-256-CTR is its own inverse. */
+static void token_crypt(struct mr_token_keys *keys, const uint8_t *tag, const uint8_t *src,
+                        size_t size, uint8_t *dst)
+{
+    int written = 0;
+    int ok = EVP_EncryptInit_ex2(keys->token_cipher, NULL, NULL, tag, NULL);
+
+    ok &= EVP_EncryptUpdate(keys->token_cipher, dst, &written, src, (int)size);
+    MR_ASSERT(ok == 1);
+    MR_ASSERT((size_t)written == size);
+}
+
+static void token_seal(struct mr_token_keys *keys, enum mr_token_kind kind,
+                       const struct mr_writer *plain, uint8_t *out)
+{
+    MR_ASSERT(!plain->failed);
+
+    size_t size = mr_writer_size(plain);
+
+    out[0] = (uint8_t)kind;
+    token_tag(keys, out[0], plain->start, size, out + 1);
+    token_crypt(keys, out + 1, plain->start, size, out + 1 + TAG);
+}
+
+/* The fields of both kinds. */
+static void write_common(struct mr_writer *w, const struct mr_addr *client, uint64_t nonce,
+                         uint64_t now_s)
+{
+    mr_write_be(w, now_s, 8);
+    mr_write_be(w, nonce, 8);
+    mr_write_bytes(w, client->ip, sizeof(client->ip));
+}
+
+/* A connection ID in a field of fixed size. */
+static void write_cid_field(struct mr_writer *w, const struct mr_cid *cid)
+{
+    uint8_t *dst = mr_write_later(w, CID_FIELD);
+
+    MR_ASSERT(dst != NULL);
+    MR_ASSERT(cid->size <= MR_CID_MAX);
+    memset(dst, 0, CID_FIELD);
+    dst[0] = cid->size;
+    memcpy(dst + 1, cid->bytes, cid->size);
+}
+
+void mr_token_write_new(struct mr_token_keys *keys, const struct mr_addr *client, uint64_t nonce,
+                        uint8_t *out, uint64_t now_s)
+{
+    uint8_t plain[NEW_PLAIN];
+    struct mr_writer w = mr_writer(plain, sizeof(plain));
+
+    write_common(&w, client, nonce, now_s);
+    token_seal(keys, MR_TOKEN_NEW, &w, out);
+}
+
+void mr_token_write_retry(struct mr_token_keys *keys, const struct mr_addr *client,
+                          const struct mr_retry_claims *claims, uint64_t nonce, uint8_t *out,
+                          uint64_t now_s)
+{
+    uint8_t plain[RETRY_PLAIN];
+    struct mr_writer w = mr_writer(plain, sizeof(plain));
+
+    write_common(&w, client, nonce, now_s);
+    mr_write_be(&w, client->port, 2);
+    write_cid_field(&w, &claims->original_dcid);
+    write_cid_field(&w, &claims->retry_scid);
+    token_seal(keys, MR_TOKEN_RETRY, &w, out);
+}
+
+/* ---------------------------------------------------------------- address tokens: validation */
+
+static size_t size_of_kind(enum mr_token_kind kind)
+{
+    return kind == MR_TOKEN_RETRY ? MR_TOKEN_RETRY_SIZE : MR_TOKEN_NEW_SIZE;
+}
+
+enum mr_token_kind mr_token_kind(const uint8_t *token, size_t size)
+{
+    if (size == MR_TOKEN_RETRY_SIZE && token[0] == MR_TOKEN_RETRY)
+        return MR_TOKEN_RETRY;
+    if (size == MR_TOKEN_NEW_SIZE && token[0] == MR_TOKEN_NEW)
+        return MR_TOKEN_NEW;
+    return MR_TOKEN_UNKNOWN;
+}
+
+/* Check kind and size, decrypt to `plain` (room for the kind's), and verify the tag. */
+static enum mr_token_verdict token_open(struct mr_token_keys *keys, enum mr_token_kind kind,
+                                        const uint8_t *token, size_t size, uint8_t *plain)
+{
+    enum mr_token_kind claimed = mr_token_kind(token, size);
+
+    if (claimed != kind)
+        return claimed == MR_TOKEN_UNKNOWN ? MR_TOKEN_MALFORMED : MR_TOKEN_WRONG_KIND;
+
+    size_t plain_size = size_of_kind(kind) - 1 - TAG;
+    uint8_t tag[TAG];
+
+    token_crypt(keys, token + 1, token + 1 + TAG, plain_size, plain);
+    token_tag(keys, (uint8_t)kind, plain, plain_size, tag);
+    return CRYPTO_memcmp(tag, token + 1, TAG) == 0 ? MR_TOKEN_VALID : MR_TOKEN_MALFORMED;
+}
+
+/* Judge the fields of both kinds; the reader is left at what follows them. */
+static enum mr_token_verdict check_common(struct mr_reader *r, const struct mr_addr *client,
+                                          uint64_t lifetime_s, uint64_t now_s)
+{
+    uint64_t issued_s = mr_load_u64(mr_read_bytes(r, 8));
+
+    mr_read_bytes(r, 8); /* the nonce did its work */
+
+    const uint8_t *ip = mr_read_bytes(r, sizeof(client->ip));
+    bool is_future = issued_s > now_s && issued_s - now_s > MR_TOKEN_SKEW_S;
+    bool is_past = issued_s < now_s && now_s - issued_s > lifetime_s;
+
+    if (is_future || is_past)
+        return MR_TOKEN_EXPIRED;
+    return memcmp(ip, client->ip, sizeof(client->ip)) == 0 ? MR_TOKEN_VALID
+                                                           : MR_TOKEN_WRONG_ADDRESS;
+}
+
+enum mr_token_verdict mr_token_validate_new(struct mr_token_keys *keys, const uint8_t *token,
+                                            size_t size, const struct mr_addr *client,
+                                            uint64_t now_s)
+{
+    uint8_t plain[NEW_PLAIN];
+    enum mr_token_verdict verdict = token_open(keys, MR_TOKEN_NEW, token, size, plain);
+
+    if (verdict != MR_TOKEN_VALID)
+        return verdict;
+
+    struct mr_reader r = mr_reader(plain, sizeof(plain));
+
+    return check_common(&r, client, MR_TOKEN_NEW_LIFETIME_S, now_s);
+}
+
+static bool read_cid_field(struct mr_reader *r, struct mr_cid *out)
+{
+    const uint8_t *field = mr_read_bytes(r, CID_FIELD);
+
+    return mr_cid_copy(out, (struct mr_cid_view){.bytes = field + 1, .size = field[0]});
+}
+
+enum mr_token_verdict mr_token_validate_retry(struct mr_token_keys *keys, const uint8_t *token,
+                                              size_t size, const struct mr_addr *client,
+                                              struct mr_cid_view dcid,
+                                              struct mr_retry_claims *claims_out, uint64_t now_s)
+{
+    uint8_t plain[RETRY_PLAIN];
+    struct mr_retry_claims claims;
+    enum mr_token_verdict verdict = token_open(keys, MR_TOKEN_RETRY, token, size, plain);
+
+    if (verdict != MR_TOKEN_VALID)
+        return verdict;
+
+    struct mr_reader r = mr_reader(plain, sizeof(plain));
+
+    verdict = check_common(&r, client, MR_TOKEN_RETRY_LIFETIME_S, now_s);
+    if (verdict != MR_TOKEN_VALID)
+        return verdict;
+    if (mr_read_u16(&r) != client->port)
+        return MR_TOKEN_WRONG_ADDRESS;
+    if (!read_cid_field(&r, &claims.original_dcid) || !read_cid_field(&r, &claims.retry_scid))
+        return MR_TOKEN_MALFORMED;
+    if (!mr_cid_view_equal(dcid, &claims.retry_scid))
+        return MR_TOKEN_WRONG_CID;
+    *claims_out = claims;
+    return MR_TOKEN_VALID;
+}
+
+/* ---------------------------------------------------------------- Retry integrity */
+
+void mr_retry_tag(struct mr_token_keys *keys, struct mr_cid_view original_dcid,
+                  const uint8_t *retry, size_t size, uint8_t *out)
+{
+    EVP_CIPHER_CTX *ctx = keys->retry_tag;
+    uint8_t nothing[1];
+    int n = 0;
+
+    MR_ASSERT(size <= UINT16_MAX);
+    int ok = EVP_EncryptInit_ex2(ctx, NULL, NULL, retry_nonce, NULL);
+    ok &= EVP_EncryptUpdate(ctx, NULL, &n, &original_dcid.size, 1);
+    if (original_dcid.size > 0)
+        ok &= EVP_EncryptUpdate(ctx, NULL, &n, original_dcid.bytes, original_dcid.size);
+    ok &= EVP_EncryptUpdate(ctx, NULL, &n, retry, (int)size);
+    ok &= EVP_EncryptFinal_ex(ctx, nothing, &n);
+    ok &= EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, MR_RETRY_TAG, out);
+    MR_ASSERT(ok == 1);
+}
+
+bool mr_retry_tag_verify(struct mr_token_keys *keys, struct mr_cid_view original_dcid,
+                         const uint8_t *retry, size_t size)
+{
+    uint8_t tag[MR_RETRY_TAG];
+
+    if (size < MR_RETRY_TAG)
+        return false;
+    mr_retry_tag(keys, original_dcid, retry, size - MR_RETRY_TAG, tag);
+    return CRYPTO_memcmp(tag, retry + size - MR_RETRY_TAG, MR_RETRY_TAG) == 0;
+}
