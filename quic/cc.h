@@ -8,10 +8,11 @@
  * mr_cc_on_sent() and once by mr_cc_on_acked(), mr_cc_on_lost() or
  * mr_cc_on_discarded().
  *
- * One ACK frame is handled in this order: mr_rtt_add(), mr_cc_on_acked() once
- * with the sum of what it newly acknowledges, then loss detection and, if packets
- * were lost, mr_cc_on_lost() once and mr_cc_on_congestion() with the newest of
- * them (also for ECN-CE), then mr_cc_on_persistent_congestion() where established.
+ * One ACK frame is handled in this order (RFC 9002, Appendix A.7): mr_rtt_add();
+ * mr_cc_on_congestion() if the ECN-CE count rose; mr_cc_on_lost() and
+ * mr_cc_on_congestion() with the newest loss if packets were lost, and
+ * mr_cc_on_persistent_congestion() where established; mr_cc_on_acked() once with
+ * the sum of what was newly acknowledged.
  *
  * Recovery (RFC 9002, Section 7.3.2) is common to the algorithms: one reduction per
  * recovery period, which lasts until a packet sent after its start is acknowledged.

@@ -29,10 +29,10 @@ struct mr_loss_space {
 
 struct mr_loss {
     struct mr_loss_space space[MR_SPACES];
+    uint64_t restart_ns;      /* when the last ACK, PTO or discard restarted the PTO timer */
     uint32_t pto_count;       /* PTOs in a row, over all spaces */
     bool handshake_confirmed; /* RFC 9001, Section 4.1.2 */
-    bool peer_validated_us;   /* server: true.  client: true once the server must have validated its
-                                 address */
+    bool has_validated;       /* the peer must have validated our address; always at a server */
     bool has_handshake_keys;
     bool is_amplification_limited; /* server: nothing may be sent until more arrives (RFC 9000,
                                       Section 8.1) */
@@ -52,25 +52,24 @@ struct mr_loss_timer {
     enum mr_space space;
 };
 
-/* No space has sent anything.  A server's peer_validated_us is true from the start. */
-void mr_loss_init(struct mr_loss *loss, enum mr_role role);
+/* Nothing was sent in any space. */
+void mr_loss_init(struct mr_loss *loss, enum mr_role role, uint64_t now);
 
-/* When to act, and how.  `now` is the base of MR_LOSS_UNBLOCK only.  RFC 9002, Appendices A.8 and
- * A.9. */
-struct mr_loss_timer mr_loss_timer(const struct mr_loss *loss, const struct mr_rtt *rtt,
-                                   uint64_t now);
+/* When to act, and how (RFC 9002, Appendices A.8 and A.9). */
+struct mr_loss_timer mr_loss_timer(const struct mr_loss *loss, const struct mr_rtt *rtt);
 
 /*
- * An ACK frame newly acknowledged packets in `space`: end the backoff, except at a client that is
- * not certain that the server has validated its address (RFC 9002, Section 6.2.1).
+ * An ACK frame newly acknowledged packets in `space`: the backoff ends, except at a client that is
+ * not certain that the server has validated its address (RFC 9002, Section 6.2.1).  An ACK in the
+ * Handshake space makes it certain.
  */
-void mr_loss_on_acked(struct mr_loss *loss, enum mr_space space);
+void mr_loss_on_acked(struct mr_loss *loss, enum mr_space space, uint64_t now);
 
-/* A probe timeout has expired: double the next one. */
-void mr_loss_on_pto(struct mr_loss *loss);
+/* A probe timeout has expired: the next one is twice as long. */
+void mr_loss_on_pto(struct mr_loss *loss, uint64_t now);
 
 /* The keys of `space` are discarded: forget its times, end the backoff (RFC 9002, Section 6.2.2 and
  * Appendix A.11). */
-void mr_loss_on_discarded(struct mr_loss *loss, enum mr_space space);
+void mr_loss_on_discarded(struct mr_loss *loss, enum mr_space space, uint64_t now);
 
 #endif /* MR_QUIC_LOSS_H */

@@ -26,6 +26,7 @@
 #define MR_PACER_QUANTUM_TIME                                                                      \
     (100 * MR_US)                /* a blocked path waits until it may send this much at once... */
 #define MR_PACER_QUANTUM_SHARE 8 /* ...but at most this part of a round trip */
+#define MR_PACER_DEBT_MAX      (128 * 1024)        /* bytes; probes beyond it are free */
 #define MR_PACER_CAPACITY_MAX  (UINT64_C(1) << 30) /* bytes */
 
 /* What the rate is computed from. */
@@ -53,8 +54,8 @@ static inline void mr_pacer_set_rate(struct mr_pacer *pacer, const struct mr_pac
     double gain = input->is_slow_start ? 2.0 : 1.25;
     double bytes_per_ns = gain * (double)input->window / (double)input->smoothed_ns;
 
-    /* Between 1 byte per second and 1 Tbyte per second: no product below overflows. */
-    bytes_per_ns = MR_MIN(MR_MAX(bytes_per_ns, 1e-9), 1e3);
+    /* Between 10 bytes and 1 Tbyte per second: no product below overflows. */
+    bytes_per_ns = MR_MIN(MR_MAX(bytes_per_ns, 1e-8), 1e3);
     pacer->input = *input;
     pacer->rate = (uint64_t)(bytes_per_ns * 0x1p32);
     pacer->ns_per_byte = (uint64_t)(0x1p20 / bytes_per_ns) + 1;
@@ -111,7 +112,7 @@ static inline uint64_t mr_pacer_allow(struct mr_pacer *pacer, uint64_t now)
 /* `bytes` were sent.  Only the last packet of what was allowed may exceed it, except for probes. */
 static inline void mr_pacer_on_sent(struct mr_pacer *pacer, uint64_t bytes)
 {
-    int64_t deepest = -(int64_t)(MR_PACER_CAPACITY_MAX << 32);
+    int64_t deepest = -((int64_t)MR_PACER_DEBT_MAX << 32);
 
     pacer->tokens = MR_MAX(pacer->tokens - (int64_t)(bytes << 32), deepest);
 }

@@ -49,8 +49,8 @@ void mr_rtt_init(struct mr_rtt *rtt, uint64_t initial_ns);
  */
 void mr_rtt_add(struct mr_rtt *rtt, const struct mr_rtt_sample *sample, uint64_t now);
 
-/* After persistent congestion: the next sample becomes min_rtt (RFC 9002, Section 5.2). */
-void mr_rtt_forget_min(struct mr_rtt *rtt);
+/* After persistent congestion: min_rtt becomes the newest sample (RFC 9002, Section 5.2). */
+void mr_rtt_restart_min(struct mr_rtt *rtt);
 
 /* True if a sample was taken. */
 static inline bool mr_rtt_has_sample(const struct mr_rtt *rtt)

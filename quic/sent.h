@@ -160,6 +160,7 @@ struct mr_sent {
     uint64_t next;               /* number of the next packet */
     uint64_t scan;               /* nothing below is outstanding; base <= scan <= next */
     uint64_t largest_acked;      /* MR_SENT_NO_PN before the first ACK */
+    uint64_t skipped;            /* the number skipped last; MR_SENT_NO_PN */
     uint64_t lost_run_ns; /* when the first of the latest losses without an ACK between was sent;
                              MR_NEVER */
     uint32_t in_flight_count;     /* outstanding packets that are in flight */
@@ -287,15 +288,13 @@ struct mr_sent_loss_params {
 /* A walk over the packets that become lost. */
 struct mr_sent_loss {
     struct mr_sent *sent;
+    struct mr_sent_loss_params params;
     uint64_t pn;
     uint64_t end;
-    uint64_t lost_before_ns; /* sent up to here: lost */
-    uint64_t persistent_ns;
-    uint64_t first_sample_ns;
-    uint64_t delay_ns;
+    bool everything; /* no thresholds */
     /* Results, once the walk has ended. */
-    uint64_t loss_time_ns; /* when the next packet will be lost by time; MR_NEVER */
     bool is_persistent; /* the losses establish persistent congestion (RFC 9002, Section 7.6.2) */
+    uint64_t loss_time_ns; /* when the next packet will be lost by time; MR_NEVER */
 };
 
 /*
@@ -395,6 +394,14 @@ static inline void mr_sent_add_frame(struct mr_sent *sent, struct mr_sent_packet
         mr_sent_add_more(sent, packet, frame);
 }
 
+/* The number `next` is used. */
+static inline void mr_sent_advance(struct mr_sent *sent)
+{
+    sent->next++;
+    if (sent->next % MR_SENT_CHUNK_RECORDS == 0)
+        sent->tail = NULL;
+}
+
 static inline void mr_sent_commit(struct mr_sent *sent, struct mr_sent_packet *packet,
                                   const struct mr_sent_info *info)
 {
@@ -413,9 +420,7 @@ static inline void mr_sent_commit(struct mr_sent *sent, struct mr_sent_packet *p
     packet->path = info->path;
     sent->in_flight_count += (info->flags & MR_SENT_IN_FLIGHT) != 0;
     sent->ack_eliciting_count += (info->flags & MR_SENT_ACK_ELICITING) != 0;
-    sent->next++;
-    if (sent->next % MR_SENT_CHUNK_RECORDS == 0)
-        sent->tail = NULL;
+    mr_sent_advance(sent);
 }
 
 static inline void mr_sent_ack_begin(struct mr_sent_ack *ack, struct mr_sent *sent,
