@@ -16,7 +16,7 @@
 struct mr_buf {
     struct mr_buf *next; /* in a release list */
     uint32_t references;
-    uint32_t flags;      /* enum mr_buf_flags */
+    uint32_t flags; /* enum mr_buf_flags */
 };
 
 enum mr_buf_flags {

@@ -10,8 +10,9 @@
 /* Keep a rare path out of the hot function that calls it. */
 #define MR_COLD __attribute__((noinline, cold))
 
-/* Prefetch helpers must be always inline: gcc 12 takes a call that only prefetches for pure and deletes it. */
-#define MR_INLINE static inline __attribute__((always_inline))
+/* Prefetch helpers must be always inline: gcc 12 takes a call that only prefetches for pure and
+ * deletes it. */
+#define MR_INLINE             static inline __attribute__((always_inline))
 
 #define MR_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
 #define MR_ALIGNED(n)         __attribute__((aligned(n)))
@@ -19,10 +20,10 @@
 #define MR_FALLTHROUGH        __attribute__((fallthrough))
 #define MR_UNUSED             __attribute__((unused))
 
-#define MR_MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MR_MAX(a, b) ((a) > (b) ? (a) : (b))
+#define MR_MIN(a, b)          ((a) < (b) ? (a) : (b))
+#define MR_MAX(a, b)          ((a) > (b) ? (a) : (b))
 
-#define MR_COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+#define MR_COUNT_OF(array)    (sizeof(array) / sizeof((array)[0]))
 
 /* The struct that holds `member` at `ptr`. */
 #define MR_CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))

@@ -31,7 +31,8 @@ struct mr_pool {
     uint32_t used_peak;
 };
 
-/* Bytes that mr_pool_init() needs for `count` objects of `size` bytes, aligned to `align` (a power of two <= 4096). */
+/* Bytes that mr_pool_init() needs for `count` objects of `size` bytes, aligned to `align` (a power
+ * of two <= 4096). */
 static inline size_t mr_pool_footprint(uint32_t count, size_t size, size_t align)
 {
     size_t stride = (size + align - 1) & ~(align - 1);
@@ -40,7 +41,8 @@ static inline size_t mr_pool_footprint(uint32_t count, size_t size, size_t align
 }
 
 /* Lay `count` objects out in `mem` (mr_pool_footprint() bytes), which stays borrowed. */
-static inline void mr_pool_init(struct mr_pool *pool, void *mem, uint32_t count, size_t size, size_t align)
+static inline void mr_pool_init(struct mr_pool *pool, void *mem, uint32_t count, size_t size,
+                                size_t align)
 {
     MR_ASSERT(size >= sizeof(uint32_t));
     MR_ASSERT(count < MR_NONE);

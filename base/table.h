@@ -9,7 +9,7 @@
  * (SipHash-1-3) scaled to the homes; it lies at its home or a little to the right, and all
  * keys lie in the order of their homes ("Robin Hood"):
  *
- *     home:        0   1   2   3   4   5   6  ...  homes-1 | MR_TABLE_PROBE_MAX more slots
+ *     home:        0   1   2   3   4   5   6  ...  homes-1 | MR_TABLE_PROBE_MAX more
  *     slot:      [ a0| a1|   | b3| c3| d3| e4| ...         |                             ]
  *     distance+1:  1   1   0   1   2   3   3               0 = empty
  *
@@ -46,6 +46,12 @@ enum mr_table_verdict {
     MR_TABLE_FULL,   /* no room, nothing changed */
 };
 
+/* Private: what every slot starts with. */
+struct mr_table_head {
+    uint32_t reach; /* distance from home + 1; 0: empty */
+    uint32_t value;
+};
+
 /* Private: a key, padded with zeros. */
 struct mr_table_key {
     uint8_t bytes[MR_TABLE_KEY_MAX];
@@ -55,17 +61,22 @@ struct mr_table_key {
 
 /* Private. */
 struct mr_table_slot {
+    struct mr_table_head head;
     struct mr_table_key key;
-    uint32_t value;
-    uint32_t reach; /* distance from home + 1; 0: empty */
+};
+
+/* What both tables are made of. */
+struct mr_table_core {
+    uint8_t *slots;  /* homes + MR_TABLE_PROBE_MAX, and one that stays empty */
+    uint32_t stride; /* bytes per slot */
+    uint32_t homes;
+    uint32_t capacity;
+    uint32_t count; /* keys */
+    struct mr_siphash_key hash_key;
 };
 
 struct mr_table {
-    struct mr_table_slot *slots; /* homes + MR_TABLE_PROBE_MAX */
-    uint32_t homes;
-    uint32_t capacity;
-    uint32_t count;
-    struct mr_siphash_key hash_key;
+    struct mr_table_core core;
 };
 
 /* Bytes that mr_table_init() needs for `capacity` keys. */
@@ -95,17 +106,12 @@ void mr_table_check(const struct mr_table *table);
 
 /* Private. */
 struct mr_table8_slot {
+    struct mr_table_head head;
     uint64_t key;
-    uint32_t value;
-    uint32_t reach; /* distance from home + 1; 0: empty */
 };
 
 struct mr_table8 {
-    struct mr_table8_slot *slots; /* homes + MR_TABLE_PROBE_MAX */
-    uint32_t homes;
-    uint32_t capacity;
-    uint32_t count;
-    struct mr_siphash_key hash_key;
+    struct mr_table_core core;
 };
 
 /* As the functions of struct mr_table; `key` is any number (bytes: mr_load_le64()). */
@@ -116,29 +122,36 @@ enum mr_table_verdict mr_table8_insert(struct mr_table8 *table, uint64_t key, ui
 uint32_t mr_table8_remove(struct mr_table8 *table, uint64_t key);
 void mr_table8_check(const struct mr_table8 *table);
 
-/* A slot's index to start at: the keyed hash of `key`, scaled to the homes. */
+/* The slots, from the one at `home` on. */
+static inline const struct mr_table8_slot *mr_table8_slots(const struct mr_table8 *table,
+                                                           uint32_t home)
+{
+    return (const struct mr_table8_slot *)(const void *)table->core.slots + home;
+}
+
+/* The index of the slot to start at: the keyed hash of `key`, scaled to the homes. */
 static inline uint32_t mr_table8_home(const struct mr_table8 *table, uint64_t key)
 {
-    uint64_t hash = mr_siphash13_word(&table->hash_key, key) >> 32;
+    uint64_t hash = mr_siphash13_word(&table->core.hash_key, key) >> 32;
 
-    return (uint32_t)(hash * table->homes >> 32);
+    return (uint32_t)(hash * table->core.homes >> 32);
 }
 
 /* Start to fetch the slots at `home` = mr_table8_home(). */
 MR_INLINE void mr_table8_prefetch(const struct mr_table8 *table, uint32_t home)
 {
-    __builtin_prefetch(&table->slots[home]);
+    __builtin_prefetch(mr_table8_slots(table, home));
 }
 
 /* The value of `key`, whose home is `home`; MR_NONE if it is not there. */
 static inline uint32_t mr_table8_find_from(const struct mr_table8 *table, uint64_t key,
                                            uint32_t home)
 {
-    const struct mr_table8_slot *slot = &table->slots[home];
+    const struct mr_table8_slot *slot = mr_table8_slots(table, home);
 
-    for (uint32_t reach = 1; slot->reach >= reach; reach++, slot++)
+    for (uint32_t reach = 1; slot->head.reach >= reach; reach++, slot++)
         if (slot->key == key)
-            return slot->value;
+            return slot->head.value;
     return MR_NONE;
 }
 

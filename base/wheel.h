@@ -60,6 +60,7 @@ struct mr_wheel {
     uint64_t tick;      /* timers before it have expired; those of it are expiring */
     uint64_t occupied[MR_WHEEL_LEVELS]; /* bit: slot is not empty */
     uint32_t first[MR_WHEEL_LEVELS * MR_WHEEL_SLOTS];
+    uint32_t last[MR_WHEEL_LEVELS * MR_WHEEL_SLOTS];
 };
 
 /*
@@ -92,7 +93,8 @@ static inline uint64_t mr_wheel_deadline(const struct mr_wheel *wheel, uint32_t 
 
 /*
  * Clear timers whose deadline has passed at `now` (ns) and put their objects' indexes into
- * indexes_out[0..room), in the order of their ticks.  Returns how many.
+ * indexes_out[0..room), in the order of their ticks; within
+ * a tick, in the order in which they came to it.  Returns how many.
  *
  * Handles at most `room` + MR_WHEEL_MOVES_MAX timers; when more work is left
  * mr_wheel_next() <= now, and the next call goes on.  A `now` before that of an earlier call
