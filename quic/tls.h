@@ -44,8 +44,10 @@
 
 #include "quic/aead.h"
 #include "quic/keys.h"
+#include "quic/tls_message.h"
 #include "quic/types.h"
 
+#define MR_TLS_HELLO_MAX    16384 /* bytes of a message that a server takes; more: the job fails */
 #define MR_TLS_INPUT_MAX    16384 /* CRYPTO bytes taken by one job; feed the rest with the next */
 #define MR_TLS_OUTPUT_MAX   32768 /* CRYPTO bytes of one job, all levels; more: the job fails */
 #define MR_TLS_PARAMS_MAX   8192  /* peer's transport parameters; more: the job fails */
@@ -82,14 +84,17 @@ struct mr_tls_context {
 struct mr_tls {
     void *ssl; /* OpenSSL's SSL, NULL when not started or freed */
     const struct mr_tls_context *context;
-    struct mr_tls_job *job; /* while one runs */
-    uint8_t *params;        /* our transport parameters; OpenSSL reads them late */
-    uint8_t read_level;     /* enum mr_level of the CRYPTO bytes wanted next */
+    struct mr_tls_job *job;        /* while one runs */
+    uint8_t *params;               /* our transport parameters; OpenSSL reads them late */
+    const char *name;              /* client: the server's, behind params */
+    struct mr_tls_message message; /* where the peer's CRYPTO stream of read_level stands */
+    uint8_t read_level;            /* enum mr_level of the CRYPTO bytes wanted next */
     uint8_t write_level;
     bool is_insecure;
     bool is_complete;
     bool is_failed;
-    bool has_ticket;
+    bool has_params; /* the peer's came */
+    bool has_ticket; /* client: one came */
 };
 
 _Static_assert(sizeof(struct mr_tls) <= 64, "thousands of these are pooled");
@@ -208,24 +213,22 @@ bool mr_tls_ticket_params(const uint8_t *ticket, size_t size, const uint8_t **pa
                           size_t *params_size_out);
 
 /*
- * Where the CRYPTO stream of the APP level stands, kept by the connection (8 bytes) because it
- * outlives mr_tls: after the handshake only whole NewSessionTicket messages from a server are
- * legal.
+ * Where the peer's CRYPTO stream of the APP level stands, kept by the connection because it
+ * outlives mr_tls: after the handshake only NewSessionTicket messages from a server are legal.
  */
 struct mr_tls_late {
-    uint32_t skip;       /* bytes of the current message still to come */
-    uint8_t header_size; /* bytes of its header seen */
-    uint8_t header[3];
+    struct mr_tls_message message;
 };
 
 /*
  * Look at the next `size` APP-level CRYPTO bytes, before they are given to a job or, with no mr_tls
- * left, dropped. False: the peer sent something else than a NewSessionTicket (a TLS KeyUpdate,
- * say): close with MR_CRYPTO_ERROR + MR_ALERT_UNEXPECTED_MESSAGE (RFC 9001, Section 6).  `role` is
- * our own.
+ * left, dropped. `role` is our own.  Returns 0, or the error to close with when the peer sent
+ * anything else than a NewSessionTicket: MR_CRYPTO_ERROR + MR_ALERT_UNEXPECTED_MESSAGE for a TLS
+ * KeyUpdate (RFC 9001, Section 6), MR_PROTOCOL_VIOLATION for a CertificateRequest (RFC 9001,
+ * Section 4.4).
  */
-bool mr_tls_late_check(struct mr_tls_late *late, enum mr_role role, const uint8_t *bytes,
-                       size_t size);
+uint64_t mr_tls_late_error(struct mr_tls_late *late, enum mr_role role, const uint8_t *bytes,
+                           size_t size);
 
 /*
  * Give the SSL_CTX in context->ssl_ctx the callbacks that lead into jobs: ALPN choice, ClientHello
