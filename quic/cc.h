@@ -26,7 +26,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/assert.h"
 #include "quic/hystart.h"
 #include "quic/types.h"
 
@@ -50,35 +49,39 @@ struct mr_cc_ack {
     uint64_t newest_sent_ns; /* when the newest of them was sent */
     uint64_t rtt_ns;         /* the frame's RTT sample; 0 if it gave none */
     uint64_t smoothed_ns;    /* smoothed RTT */
-    bool is_app_limited;     /* the window was not used up for lack of data or of peer's credit (RFC
-                                9002, Section 7.8) */
+    bool is_app_limited;     /* data or the peer's credit, not the window, held the sender back */
 };
 
 /* An algorithm.  Called by the functions below only. */
 struct mr_cc_ops {
     const char *name;
     void (*init)(struct mr_cc *cc);
-    void (*on_restart)(struct mr_cc *cc,
-                       uint64_t now); /* first packet after nothing was in flight */
-    void (*on_acked)(struct mr_cc *cc, const struct mr_cc_ack *ack,
-                     uint64_t now); /* not in recovery */
-    void (*on_app_limited)(struct mr_cc *cc,
-                           uint64_t now); /* acknowledged, but the window must not grow */
-    void (*on_congestion)(struct mr_cc *cc, uint64_t now); /* reduce; once per recovery period */
-    void (*on_persistent_congestion)(struct mr_cc *cc,
-                                     uint64_t now); /* after the window fell to the minimum */
+
+    /* The first packet is sent after nothing was in flight. */
+    void (*on_restart)(struct mr_cc *cc, uint64_t now);
+
+    /* Packets were acknowledged that were sent outside recovery, and the window was in use. */
+    void (*on_acked)(struct mr_cc *cc, const struct mr_cc_ack *ack, uint64_t now);
+
+    /* Packets were acknowledged, but the window must not grow (RFC 9002, Section 7.8). */
+    void (*on_app_limited)(struct mr_cc *cc, uint64_t now);
+
+    /* Reduce window and threshold: once per recovery period. */
+    void (*on_congestion)(struct mr_cc *cc);
+
+    /* The window fell to the minimum. */
+    void (*on_persistent_congestion)(struct mr_cc *cc);
 };
 
 /* CUBIC beyond slow start.  Windows in bytes, times in ns, RFC 9438, Section 4.1. */
 struct mr_cc_cubic {
     struct mr_hystart hystart;
-    double max;        /* W_max */
-    double estimate;   /* W_est */
-    double prior;      /* cwnd_prior */
-    float k_s;         /* K, seconds */
-    float fraction;    /* of the window, below its last byte: 0 <= fraction < 1 */
-    uint64_t epoch_ns; /* t_epoch, moved by the time without growth; MR_NEVER: the stage begins with
-                          the next ACK */
+    double max;           /* W_max */
+    double estimate;      /* W_est */
+    double prior;         /* cwnd_prior */
+    float k_s;            /* K, seconds */
+    float fraction;       /* of the window, below its last byte: 0 <= fraction < 1 */
+    uint64_t epoch_ns;    /* t_epoch, moved on while the window may not grow; MR_NEVER: not begun */
     uint64_t last_ack_ns; /* end of the time that counts */
 };
 
@@ -88,14 +91,13 @@ struct mr_cc_newreno {
 
 struct mr_cc {
     const struct mr_cc_ops *ops;
-    uint64_t window; /* congestion window, bytes */
-    uint64_t
-        ssthresh; /* slow start threshold, bytes; MR_CC_UNLIMITED before the first congestion */
+    uint64_t window;            /* congestion window, bytes */
+    uint64_t ssthresh;          /* bytes; MR_CC_UNLIMITED while slow start has never ended */
     uint64_t in_flight;         /* bytes */
     uint64_t window_max;        /* bytes; the window never grows beyond */
-    uint64_t recovery_start_ns; /* packets sent up to here are before or in recovery; valid if
-                                   has_recovery */
+    uint64_t recovery_start_ns; /* if has_recovery: packets sent up to here give no growth */
     uint32_t datagram_size;     /* max_datagram_size, bytes */
+    bool has_begun;             /* something was acknowledged or lost */
     bool has_recovery;          /* a recovery period was begun and not cancelled */
     union {
         struct mr_cc_cubic cubic;
@@ -105,8 +107,7 @@ struct mr_cc {
 
 _Static_assert(sizeof(struct mr_cc) <= 128, "two cache lines per path");
 
-/* Start with the initial window.  `window_max_bytes` bounds it for good; 0 means MR_CC_WINDOW_MAX.
- */
+/* Start with the initial window; `window_max_bytes` bounds it for good, 0: MR_CC_WINDOW_MAX. */
 void mr_cc_init(struct mr_cc *cc, enum mr_cc_kind kind, uint32_t datagram_size,
                 uint64_t window_max_bytes);
 
@@ -117,8 +118,7 @@ void mr_cc_init(struct mr_cc *cc, enum mr_cc_kind kind, uint32_t datagram_size,
  */
 void mr_cc_set_datagram_size(struct mr_cc *cc, uint32_t datagram_size);
 
-/* `bytes` of in-flight packets were sent (a packet, or a burst at once).  Probes count, even beyond
- * the window. */
+/* `bytes` were sent in packets that are in flight: one, or a burst at once.  Probes count too. */
 static inline void mr_cc_on_sent(struct mr_cc *cc, uint64_t bytes, uint64_t now)
 {
     if (cc->in_flight == 0)
@@ -129,8 +129,7 @@ static inline void mr_cc_on_sent(struct mr_cc *cc, uint64_t bytes, uint64_t now)
 /* Once per ACK frame that newly acknowledges in-flight packets. */
 void mr_cc_on_acked(struct mr_cc *cc, const struct mr_cc_ack *ack, uint64_t now);
 
-/* `bytes` of in-flight packets were declared lost.  Says nothing about congestion: MTU probes are
- * lost here only. */
+/* `bytes` in flight were declared lost.  That is no congestion yet: think of MTU probes. */
 void mr_cc_on_lost(struct mr_cc *cc, uint64_t bytes);
 
 /* `bytes` in flight will never be acknowledged: keys were dropped (RFC 9002, Section 6.4). */
@@ -145,7 +144,7 @@ void mr_cc_on_discarded(struct mr_cc *cc, uint64_t bytes);
 bool mr_cc_on_congestion(struct mr_cc *cc, uint64_t sent_ns, uint64_t now);
 
 /* RFC 9002, Section 7.6.2: fall to the minimum window and begin slow start again. */
-void mr_cc_on_persistent_congestion(struct mr_cc *cc, uint64_t now);
+void mr_cc_on_persistent_congestion(struct mr_cc *cc);
 
 /* The congestion window, bytes. */
 static inline uint64_t mr_cc_window(const struct mr_cc *cc)
@@ -184,5 +183,8 @@ extern const struct mr_cc_ops mr_cc_newreno_ops;
 
 /* Set the window to `bytes`, within the minimum and window_max.  For the algorithms. */
 void mr_cc_set_window(struct mr_cc *cc, uint64_t bytes);
+
+/* Grow by `bytes`, up to the slow start threshold.  For the algorithms. */
+void mr_cc_grow_slow_start(struct mr_cc *cc, uint64_t bytes);
 
 #endif /* MR_QUIC_CC_H */

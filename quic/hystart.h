@@ -17,6 +17,7 @@
 #ifndef MR_QUIC_HYSTART_H
 #define MR_QUIC_HYSTART_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "quic/types.h"
@@ -35,7 +36,7 @@ enum mr_hystart_state {
 };
 
 struct mr_hystart {
-    uint64_t round_start_ns;  /* when the current round began; MR_NEVER before the first ACK */
+    uint64_t round_start_ns;  /* when the current round began; 0 before the first ACK */
     uint32_t last_min_us;     /* least RTT of the last round; UINT32_MAX: none */
     uint32_t current_min_us;  /* least RTT of this round; UINT32_MAX: none */
     uint32_t baseline_min_us; /* least RTT when the delay rose; UINT32_MAX: it has not */

@@ -79,8 +79,10 @@ struct mr_loss_timer mr_loss_timer(const struct mr_loss *loss, const struct mr_r
 
     struct mr_loss_timer by_pto = earliest_pto(loss, rtt);
 
-    /* 0-RTT data alone must not keep a client from unblocking its server, so this asks for a PTO,
-     * not for packets. */
+    /*
+     * 0-RTT data alone must not keep a client from unblocking its server, so this asks for a PTO,
+     * not for packets.
+     */
     if (by_pto.action == MR_LOSS_IDLE && !loss->has_validated)
         return unblock(loss, rtt);
     return by_pto;

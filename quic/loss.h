@@ -23,8 +23,8 @@
 
 struct mr_loss_space {
     uint64_t last_ack_eliciting_ns; /* when the last ack-eliciting packet was sent */
-    uint64_t loss_time_ns; /* when the next packet passes the time threshold; MR_NEVER: none will */
-    uint32_t ack_eliciting_count; /* ack-eliciting packets in flight */
+    uint64_t loss_time_ns;          /* when the next packet is lost by time; MR_NEVER */
+    uint32_t ack_eliciting_count;   /* ack-eliciting packets in flight */
 };
 
 struct mr_loss {
@@ -34,16 +34,14 @@ struct mr_loss {
     bool handshake_confirmed; /* RFC 9001, Section 4.1.2 */
     bool has_validated;       /* the peer must have validated our address; always at a server */
     bool has_handshake_keys;
-    bool is_amplification_limited; /* server: nothing may be sent until more arrives (RFC 9000,
-                                      Section 8.1) */
+    bool is_amplification_limited; /* server: must not send (RFC 9000, Section 8.1) */
 };
 
 enum mr_loss_action {
     MR_LOSS_IDLE,    /* no timer */
     MR_LOSS_TIME,    /* look for lost packets in `space` */
     MR_LOSS_PTO,     /* mr_loss_on_pto(), then send one or two ack-eliciting packets in `space` */
-    MR_LOSS_UNBLOCK, /* mr_loss_on_pto(), then send one ack-eliciting packet in `space`, Initials
-                        padded to 1200 bytes */
+    MR_LOSS_UNBLOCK, /* mr_loss_on_pto(), then send one, Initials padded to 1200 bytes */
 };
 
 struct mr_loss_timer {
@@ -68,8 +66,10 @@ void mr_loss_on_acked(struct mr_loss *loss, enum mr_space space, uint64_t now);
 /* A probe timeout has expired: the next one is twice as long. */
 void mr_loss_on_pto(struct mr_loss *loss, uint64_t now);
 
-/* The keys of `space` are discarded: forget its times, end the backoff (RFC 9002, Section 6.2.2 and
- * Appendix A.11). */
+/*
+ * The keys of `space` are discarded: forget its times, end the backoff (RFC 9002, Section 6.2.2 and
+ * Appendix A.11).
+ */
 void mr_loss_on_discarded(struct mr_loss *loss, enum mr_space space, uint64_t now);
 
 #endif /* MR_QUIC_LOSS_H */

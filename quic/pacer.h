@@ -1,6 +1,7 @@
 /*
- * quic/pacer.h - spreads a path's packets over the round trip (RFC 9002, Section 7.7): a token
- * bucket.
+ * quic/pacer.h - spreads a path's packets over the round trip (RFC 9002, Section 7.7).
+ *
+ * A token bucket:
  *
  *     rate     = gain x window / smoothed RTT; gain is 2 in slow start, else 1.25
  *     capacity = the larger of 16 datagrams and what the rate gives in 500 us
@@ -23,10 +24,9 @@
 
 #define MR_PACER_BURST_PACKETS 16            /* datagrams that may always go back to back */
 #define MR_PACER_BURST_TIME    (500 * MR_US) /* and so may what the rate gives in this time */
-#define MR_PACER_QUANTUM_TIME                                                                      \
-    (100 * MR_US)                /* a blocked path waits until it may send this much at once... */
-#define MR_PACER_QUANTUM_SHARE 8 /* ...but at most this part of a round trip */
-#define MR_PACER_DEBT_MAX      (128 * 1024)        /* bytes; probes beyond it are free */
+#define MR_PACER_QUANTUM_TIME  (100 * MR_US) /* a blocked path waits for this much at once, but */
+#define MR_PACER_QUANTUM_SHARE 8             /* at most for this part of a round trip */
+#define MR_PACER_DEBT_MAX      (128 * 1024)  /* bytes; probes beyond it are free */
 #define MR_PACER_CAPACITY_MAX  (UINT64_C(1) << 30) /* bytes */
 
 /* What the rate is computed from. */
@@ -101,7 +101,8 @@ static inline void mr_pacer_update(struct mr_pacer *pacer, const struct mr_pacer
     mr_pacer_set_rate(pacer, input);
 }
 
-/* Bytes that may be sent now; 0: nothing before mr_pacer_next().  The last packet may exceed them.
+/*
+ * Bytes that may be sent now; 0: nothing before mr_pacer_next().  The last packet may exceed them.
  */
 static inline uint64_t mr_pacer_allow(struct mr_pacer *pacer, uint64_t now)
 {

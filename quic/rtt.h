@@ -20,7 +20,7 @@
 #define MR_RTT_GRANULARITY          MR_MS            /* kGranularity */
 #define MR_RTT_PERSISTENT_THRESHOLD 3                /* kPersistentCongestionThreshold */
 #define MR_RTT_SAMPLE_MAX           (60 * MR_SECOND) /* longer samples count as this */
-#define MR_RTT_BACKOFF_MAX          10 /* doublings of the PTO; then it stays, the idle timeout decides */
+#define MR_RTT_BACKOFF_MAX          10               /* doublings of the PTO */
 
 struct mr_rtt {
     uint64_t latest_ns;   /* of the last sample; 0 before the first */
@@ -38,8 +38,10 @@ struct mr_rtt_sample {
     bool handshake_confirmed; /* then the delay is limited to max_ack_delay */
 };
 
-/* Start with `initial_ns`: MR_RTT_INITIAL, or the smoothed RTT of an earlier connection (RFC 9002,
- * Section 6.2.2). */
+/*
+ * Start with `initial_ns`: MR_RTT_INITIAL, or the smoothed RTT of an earlier connection (RFC 9002,
+ * Section 6.2.2).
+ */
 void mr_rtt_init(struct mr_rtt *rtt, uint64_t initial_ns);
 
 /*
@@ -58,16 +60,22 @@ static inline bool mr_rtt_has_sample(const struct mr_rtt *rtt)
     return rtt->first_sample_ns != MR_NEVER;
 }
 
-/* The probe timeout without backoff; max_ack_delay counts in the application space only (RFC 9002,
- * Section 6.2.1). */
+/*
+ * The probe timeout without backoff; max_ack_delay counts in the application space only (RFC 9002,
+ * Section 6.2.1).
+ */
 uint64_t mr_rtt_pto(const struct mr_rtt *rtt, enum mr_space space);
 
-/* `period_ns` doubled `count` times, at most MR_RTT_BACKOFF_MAX times, without overflow (RFC 9002,
- * Section 6.2.1). */
+/*
+ * `period_ns` doubled `count` times, at most MR_RTT_BACKOFF_MAX times, without overflow (RFC 9002,
+ * Section 6.2.1).
+ */
 uint64_t mr_rtt_backoff(uint64_t period_ns, uint32_t count);
 
-/* The time threshold: 9/8 of the larger of latest and smoothed RTT, at least 1 ms (RFC 9002,
- * Section 6.1.2). */
+/*
+ * The time threshold: 9/8 of the larger of latest and smoothed RTT, at least 1 ms (RFC 9002,
+ * Section 6.1.2).
+ */
 uint64_t mr_rtt_loss_delay(const struct mr_rtt *rtt);
 
 /* Losses over a longer time than this are persistent congestion (RFC 9002, Section 7.6.1). */

@@ -88,8 +88,10 @@ static bool needs_leaf(const struct mr_sent *sent)
     return sent->root != MR_NONE && chunk_number(sent->next) % LEAF_SLOTS == 0;
 }
 
-/* True if the direct slots, all in use, have to move to a directory before the chunk of `next` is
- * added. */
+/*
+ * True if the direct slots, all in use, have to move to a directory before the chunk of `next` is
+ * added.
+ */
 static bool needs_directory(const struct mr_sent *sent)
 {
     return sent->root == MR_NONE && sent->base < sent->next &&
@@ -104,8 +106,10 @@ static uint32_t chunks_needed(const struct mr_sent *sent)
     return needs_leaf(sent) ? 2 : 1;
 }
 
-/* Move the direct slots to a directory with room for the slot of `next`.  The chunks for it are
- * there. */
+/*
+ * Move the direct slots to a directory with room for the slot of `next`.  The chunks for it are
+ * there.
+ */
 static void make_directory(struct mr_sent *sent)
 {
     uint64_t pn = sent->base;
@@ -140,8 +144,10 @@ bool mr_sent_reserve_chunk(struct mr_sent *sent)
     return true;
 }
 
-/* Give back the chunks whose numbers are in [begin, end), and the leaves that hold no slot of `end`
- * or later. */
+/*
+ * Give back the chunks whose numbers are in [begin, end), and the leaves that hold no slot of `end`
+ * or later.
+ */
 static void put_chunks(struct mr_sent *sent, uint64_t begin, uint64_t end)
 {
     for (uint64_t chunk = begin; chunk < end; chunk++) {
@@ -264,8 +270,10 @@ static void put_blocks(struct mr_sent *sent, const struct mr_sent_packet *packet
 
 /* ---- acknowledgments ---- */
 
-/* The bits of a slot for the packet numbers of `range` that lie in the chunk of `pn`; range.lo <=
- * pn <= range.hi. */
+/*
+ * The bits of a slot for the packet numbers of `range` that lie in the chunk of `pn`; range.lo <=
+ * pn <= range.hi.
+ */
 static uint32_t bits_in_chunk(struct mr_sent_range range, uint64_t pn)
 {
     uint64_t first = chunk_number(pn) * MR_SENT_CHUNK_RECORDS;
@@ -410,8 +418,10 @@ static void note_persistence(struct mr_sent_loss *loss, const struct mr_sent_pac
     }
 }
 
-/* The outstanding packet becomes LOST.  Returns true if it was in flight; what was not is only
- * forgotten. */
+/*
+ * The outstanding packet becomes LOST.  Returns true if it was in flight; what was not is only
+ * forgotten.
+ */
 static bool lose(struct mr_sent_loss *loss, struct mr_sent_packet *packet, uint64_t pn)
 {
     struct mr_sent *sent = loss->sent;

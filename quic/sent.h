@@ -34,7 +34,7 @@
  *     while ((packet = mr_sent_loss_next(&loss, &pn)) != NULL) ...
  *     mr_sent_release(sent, forget_before_ns);
  * A packet:
- *     for (f = mr_sent_frame_first(&at, sent, packet); f != NULL; f = mr_sent_frame_next(&at)) ...
+ *     for (f = mr_sent_frame_first(&at, sent, packet); f; f = mr_sent_frame_next(&at)) ...
  *
  * Pointers to records and frames are valid until the next mr_sent_release(),
  * _discard(), _reserve() or _begin() of the same space.
@@ -54,97 +54,17 @@
 #include "base/compiler.h"
 #include "base/pool.h"
 #include "quic/chunk.h"
+#include "quic/sent_packet.h"
 #include "quic/types.h"
 
 #define MR_SENT_WINDOW_MAX       131072 /* packet numbers from the oldest record to the next packet */
 #define MR_SENT_PACKET_THRESHOLD 3      /* kPacketThreshold, RFC 9002, Section 6.1.1 */
 #define MR_SENT_NO_PN            UINT64_MAX /* no packet number */
 
-/* What a frame record means; what `object` and `offset` hold is given per kind, else they are the
- * producer's. */
-enum mr_sent_kind {
-    MR_SENT_NONE,
-    MR_SENT_ACK,             /* offset: the largest packet number acknowledged in it */
-    MR_SENT_STREAM,          /* object: stream key; offset, length: the range; flags: MR_SENT_FIN */
-    MR_SENT_CRYPTO,          /* offset, length: the range */
-    MR_SENT_RESET_STREAM,    /* object: stream key */
-    MR_SENT_STOP_SENDING,    /* object: stream key */
-    MR_SENT_MAX_DATA,        /* offset: the limit sent */
-    MR_SENT_MAX_STREAM_DATA, /* object: stream key; offset: the limit sent */
-    MR_SENT_MAX_STREAMS_BIDI, /* offset: the limit sent */
-    MR_SENT_MAX_STREAMS_UNI,
-    MR_SENT_DATA_BLOCKED,        /* offset: the limit it names */
-    MR_SENT_STREAM_DATA_BLOCKED, /* object: stream key; offset: the limit it names */
-    MR_SENT_STREAMS_BLOCKED_BIDI,
-    MR_SENT_STREAMS_BLOCKED_UNI,
-    MR_SENT_NEW_CID,        /* offset: sequence number */
-    MR_SENT_RETIRE_CID,     /* offset: sequence number */
-    MR_SENT_PATH_CHALLENGE, /* offset: its data */
-    MR_SENT_PATH_RESPONSE,
-    MR_SENT_HANDSHAKE_DONE,
-    MR_SENT_NEW_TOKEN,
-    MR_SENT_PING,
-    MR_SENT_DATAGRAM, /* offset: the producer's number of it */
-    MR_SENT_KINDS
-};
-
-enum mr_sent_frame_flags {
-    MR_SENT_FIN = 1,
-};
-
-struct mr_sent_frame {
-    uint64_t offset;
-    uint32_t object;
-    uint16_t length; /* bytes */
-    uint8_t kind;    /* enum mr_sent_kind */
-    uint8_t flags;   /* enum mr_sent_frame_flags */
-};
-
-/* The two lowest bits of a record's flags are its state. */
-enum mr_sent_state {
-    MR_SENT_SKIPPED, /* never sent: a trap for ACKs of packets that were not received (RFC 9000,
-                        Section 21.4) */
-    MR_SENT_OUTSTANDING,
-    MR_SENT_ACKED,
-    MR_SENT_LOST
-};
-
-enum mr_sent_flags {
-    MR_SENT_STATE = 3,
-    MR_SENT_ACK_ELICITING = 4, /* implies IN_FLIGHT */
-    MR_SENT_IN_FLIGHT = 8,     /* counts for congestion control (RFC 9002, Section 2) */
-    MR_SENT_PROBE = 16,        /* sent on a PTO */
-    MR_SENT_MTU_PROBE = 32,    /* its loss says nothing about congestion (RFC 9000, Section 14.4) */
-    MR_SENT_ECT = 64,          /* sent with ECT(0) or ECT(1): counts for ECN validation */
-};
-
-struct mr_sent_packet {
-    uint64_t time_ns;
-    struct mr_sent_frame first; /* kind MR_SENT_NONE: no frame worth a record */
-    uint16_t size;              /* bytes of the QUIC packet, 0 if skipped */
-    uint8_t flags;              /* enum mr_sent_flags | enum mr_sent_state */
-    uint8_t path;               /* the producer's index of the path it was sent on */
-    uint32_t more;              /* the newest block of further frames; MR_NONE */
-};
-
-_Static_assert(sizeof(struct mr_sent_frame) == 16, "packed without padding");
-_Static_assert(sizeof(struct mr_sent_packet) == 32, "two records per cache line");
-
-#define MR_SENT_CHUNK_RECORDS 32
-#define MR_SENT_DIRECT_SLOTS  8
+#define MR_SENT_CHUNK_RECORDS    32
+#define MR_SENT_DIRECT_SLOTS     8
 
 _Static_assert(MR_SENT_CHUNK_RECORDS * sizeof(struct mr_sent_packet) == MR_CHUNK_SIZE, "one chunk");
-
-/* Further frames of a packet. */
-#define MR_SENT_BLOCK_FRAMES 3
-struct mr_sent_block {
-    struct mr_sent_frame frame[MR_SENT_BLOCK_FRAMES];
-    uint32_t next;  /* an older block of the same packet; MR_NONE */
-    uint32_t count; /* frames in use, >= 1 */
-    uint64_t unused;
-};
-
-_Static_assert(sizeof(struct mr_sent_block) == MR_CACHE_LINE, "one cache line");
 
 /* Where the records of 32 packet numbers are. */
 struct mr_sent_slot {
@@ -153,16 +73,15 @@ struct mr_sent_slot {
 };
 
 struct mr_sent {
-    struct mr_pool *chunks;      /* borrowed: the shard's */
-    struct mr_pool *blocks;      /* borrowed: the shard's */
-    struct mr_sent_packet *tail; /* records of the chunk `next` lies in; NULL: not reserved */
-    uint64_t base;               /* oldest packet number remembered */
-    uint64_t next;               /* number of the next packet */
-    uint64_t scan;               /* nothing below is outstanding; base <= scan <= next */
-    uint64_t largest_acked;      /* MR_SENT_NO_PN before the first ACK */
-    uint64_t skipped;            /* the number skipped last; MR_SENT_NO_PN */
-    uint64_t lost_run_ns; /* when the first of the latest losses without an ACK between was sent;
-                             MR_NEVER */
+    struct mr_pool *chunks;       /* borrowed: the shard's */
+    struct mr_pool *blocks;       /* borrowed: the shard's */
+    struct mr_sent_packet *tail;  /* records of the chunk `next` lies in; NULL: not reserved */
+    uint64_t base;                /* oldest packet number remembered */
+    uint64_t next;                /* number of the next packet */
+    uint64_t scan;                /* nothing below is outstanding; base <= scan <= next */
+    uint64_t largest_acked;       /* MR_SENT_NO_PN before the first ACK */
+    uint64_t skipped;             /* the number skipped last; MR_SENT_NO_PN */
+    uint64_t lost_run_ns;         /* sending of the first of the losses since an ACK; MR_NEVER */
     uint32_t in_flight_count;     /* outstanding packets that are in flight */
     uint32_t ack_eliciting_count; /* outstanding packets that are ack-eliciting */
     uint32_t lost_count;          /* LOST records remembered */
@@ -185,17 +104,6 @@ struct mr_sent_range {
     uint64_t hi;
 };
 
-/* Footprint and layout of the shard's pool of blocks. */
-static inline size_t mr_sent_blocks_footprint(uint32_t count)
-{
-    return mr_pool_footprint(count, sizeof(struct mr_sent_block), MR_CACHE_LINE);
-}
-
-static inline void mr_sent_blocks_init(struct mr_pool *blocks, void *mem, uint32_t count)
-{
-    mr_pool_init(blocks, mem, count, sizeof(struct mr_sent_block), MR_CACHE_LINE);
-}
-
 /* ---- life cycle ---- */
 
 /* Nothing sent; the first packet gets number 0. */
@@ -212,8 +120,7 @@ void mr_sent_check(const struct mr_sent *sent);
 
 /* ---- sending ---- */
 
-/* True if the next packet can be recorded; false: no chunk is left, or the window is full: send
- * nothing now. */
+/* True if the next packet can be recorded; else no chunk is left, or the window is full. */
 static inline bool mr_sent_reserve(struct mr_sent *sent);
 
 /* The number that the next packet must have. */
@@ -222,16 +129,13 @@ static inline uint64_t mr_sent_next(const struct mr_sent *sent)
     return sent->next;
 }
 
-/* The record of the next packet, without frames.  Needs a reserve; ends with commit or abort,
- * nothing else between. */
+/* The record of the next packet, without frames, until commit or abort.  Needs a reserve. */
 static inline struct mr_sent_packet *mr_sent_begin(struct mr_sent *sent);
 
-/* True if one more frame can be recorded; ask before a frame is written.  False: the pool of blocks
- * is empty. */
+/* True if one more frame can be recorded; else no block is left.  Ask before writing a frame. */
 static inline bool mr_sent_can_add(struct mr_sent *sent, const struct mr_sent_packet *packet);
 
-/* Record a frame of the packet.  mr_sent_can_add() must have said true, and nothing else happened
- * since. */
+/* Record a frame of the packet.  mr_sent_can_add() must have said true just before. */
 static inline void mr_sent_add_frame(struct mr_sent *sent, struct mr_sent_packet *packet,
                                      const struct mr_sent_frame *frame);
 
@@ -242,8 +146,7 @@ static inline void mr_sent_commit(struct mr_sent *sent, struct mr_sent_packet *p
 /* The packet will not be sent; its number is used by the next one. */
 void mr_sent_abort(struct mr_sent *sent, struct mr_sent_packet *packet);
 
-/* Leave the next number out for ever; needs a reserve of its own.  Send an ack-eliciting packet
- * right after. */
+/* Leave the next number out; needs a reserve of its own.  Send an ack-eliciting packet next. */
 void mr_sent_skip(struct mr_sent *sent);
 
 /* ---- acknowledgments ---- */
@@ -254,17 +157,14 @@ struct mr_sent_ack {
     struct mr_sent_packet *record; /* of `pn`, unless pn begins a chunk */
     uint64_t pn;
     uint64_t end;
-    bool is_violation; /* the range names a number that was never sent: PROTOCOL_VIOLATION (RFC
-                          9000, Section 13.1) */
+    bool is_violation; /* a number that was never sent: error (RFC 9000, Section 13.1) */
 };
 
-/* Begin.  Call it for every range of the frame, in any order.  Late ACKs of lost packets are
- * counted here. */
+/* Begin: once per range of the frame, in any order.  Counts late ACKs of lost packets. */
 static inline void mr_sent_ack_begin(struct mr_sent_ack *ack, struct mr_sent *sent,
                                      struct mr_sent_range range);
 
-/* The next packet that becomes ACKED, in ascending order, and its number; NULL at the end or on a
- * violation. */
+/* The next packet that becomes ACKED, ascending, and its number; NULL: the end, or a violation. */
 static inline struct mr_sent_packet *mr_sent_ack_next(struct mr_sent_ack *ack, uint64_t *pn_out);
 
 /*
@@ -281,8 +181,7 @@ struct mr_sent_loss_params {
     uint64_t now;
     uint64_t delay_ns;        /* time threshold: mr_rtt_loss_delay() */
     uint64_t persistent_ns;   /* mr_rtt_persistent_duration() */
-    uint64_t first_sample_ns; /* mr_rtt.first_sample_ns: persistent congestion needs an RTT sample
-                                 before */
+    uint64_t first_sample_ns; /* of mr_rtt: earlier losses are no persistent congestion */
 };
 
 /* A walk over the packets that become lost. */
@@ -298,28 +197,25 @@ struct mr_sent_loss {
 };
 
 /*
- * Begin after an ACK frame, or when the loss time has come.  Walk to the end: the results are set
- * there. Cost: the packets between the oldest outstanding one and the largest acknowledged, once
- * each over time.
+ * Begin, after an ACK frame or when the loss time has come.  Walk to the end, for the results.
+ * Cost: the packets from the oldest outstanding to the largest acknowledged one, once each.
  */
 void mr_sent_loss_begin(struct mr_sent_loss *loss, struct mr_sent *sent,
                         const struct mr_sent_loss_params *params);
 
-/* As above, but every outstanding packet is lost: 0-RTT was rejected, Retry arrived.  Says nothing
- * about congestion. */
+/* The same, but all packets are lost: 0-RTT was rejected, Retry arrived.  No congestion. */
 void mr_sent_loss_begin_all(struct mr_sent_loss *loss, struct mr_sent *sent);
 
-/* The next packet (in flight) that becomes LOST, in ascending order, and its number; NULL at the
- * end. */
+/* The next packet in flight that becomes LOST, ascending, and its number; NULL: the end. */
 struct mr_sent_packet *mr_sent_loss_next(struct mr_sent_loss *loss, uint64_t *pn_out);
 
-/* The oldest outstanding ack-eliciting packet from number `from` on, for probes; NULL: none.
- * O(packets passed). */
+/* The oldest outstanding ack-eliciting packet from `from` on, for probes.  O(packets passed). */
 const struct mr_sent_packet *mr_sent_find(const struct mr_sent *sent, uint64_t from,
                                           uint64_t *pn_out);
 
 /* ---- frames of a packet ---- */
 
+/* A walk over the frames of a packet. */
 struct mr_sent_frames {
     const struct mr_sent *sent;
     const struct mr_sent_frame *frame;
@@ -330,8 +226,32 @@ struct mr_sent_frames {
 /* The first frame recorded, or NULL.  The others follow in no particular order. */
 static inline const struct mr_sent_frame *mr_sent_frame_first(struct mr_sent_frames *at,
                                                               const struct mr_sent *sent,
-                                                              const struct mr_sent_packet *packet);
-static inline const struct mr_sent_frame *mr_sent_frame_next(struct mr_sent_frames *at);
+                                                              const struct mr_sent_packet *packet)
+{
+    *at = (struct mr_sent_frames){
+        .sent = sent,
+        .frame = &packet->first,
+        .end = &packet->first + 1,
+        .more = packet->more,
+    };
+    return packet->first.kind == MR_SENT_NONE ? NULL : at->frame;
+}
+
+/* The next frame, or NULL. */
+static inline const struct mr_sent_frame *mr_sent_frame_next(struct mr_sent_frames *at)
+{
+    if (++at->frame < at->end)
+        return at->frame;
+    if (at->more == MR_NONE)
+        return NULL;
+
+    const struct mr_sent_block *block = mr_pool_at(at->sent->blocks, at->more);
+
+    at->frame = block->frame;
+    at->end = block->frame + block->count;
+    at->more = block->next;
+    return at->frame;
+}
 
 /* ---- implementation of the inline functions, and the slow paths they use ---- */
 
@@ -342,11 +262,6 @@ void mr_sent_add_more(struct mr_sent *sent, struct mr_sent_packet *packet,
 MR_COLD void mr_sent_commit_unrecorded(struct mr_sent *sent, struct mr_sent_packet *packet);
 MR_COLD void mr_sent_count_spurious(struct mr_sent *sent, struct mr_sent_range range);
 struct mr_sent_slot *mr_sent_slot_in_leaf(const struct mr_sent *sent, uint64_t pn);
-
-static inline enum mr_sent_state mr_sent_state(const struct mr_sent_packet *packet)
-{
-    return (enum mr_sent_state)(packet->flags & MR_SENT_STATE);
-}
 
 /* The slot of the chunk that holds `pn`, base <= pn < next. */
 static inline const struct mr_sent_slot *mr_sent_slot(const struct mr_sent *sent, uint64_t pn)
@@ -470,30 +385,6 @@ static inline struct mr_sent_packet *mr_sent_ack_next(struct mr_sent_ack *ack, u
         }
     }
     return NULL;
-}
-
-static inline const struct mr_sent_frame *mr_sent_frame_first(struct mr_sent_frames *at,
-                                                              const struct mr_sent *sent,
-                                                              const struct mr_sent_packet *packet)
-{
-    *at = (struct mr_sent_frames){
-        .sent = sent, .frame = &packet->first, .end = &packet->first + 1, .more = packet->more};
-    return packet->first.kind == MR_SENT_NONE ? NULL : at->frame;
-}
-
-static inline const struct mr_sent_frame *mr_sent_frame_next(struct mr_sent_frames *at)
-{
-    if (++at->frame < at->end)
-        return at->frame;
-    if (at->more == MR_NONE)
-        return NULL;
-
-    const struct mr_sent_block *block = mr_pool_at(at->sent->blocks, at->more);
-
-    at->frame = block->frame;
-    at->end = block->frame + block->count;
-    at->more = block->next;
-    return at->frame;
 }
 
 #endif /* MR_QUIC_SENT_H */
