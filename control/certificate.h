@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/log.h"
+#include "base/fault.h"
 
 #define MR_CERTIFICATE_PEM_MAX   8192
 #define MR_CERTIFICATE_NAMES_MAX 32 /* names of one certificate; more are refused */
@@ -32,13 +32,14 @@ struct mr_certificate_options {
         ends_in_seconds; /* 0: in 13 days, what browsers accept of a certificate given by hash */
 };
 
-/* Make a key and a certificate signed with it.  False: `fault` says why. */
-bool mr_certificate_make(struct mr_certificate *certificate,
-                         const struct mr_certificate_options *options, struct mr_fault *fault);
+/* Make a key and a certificate signed with it.  0, or -errno with the reason in `fault`. */
+int mr_certificate_make(struct mr_certificate *certificate,
+                        const struct mr_certificate_options *options, struct mr_fault *fault);
 
-/* Write both as PEM files; the key is readable by the owner only.  False: `fault` says why. */
-bool mr_certificate_write(const struct mr_certificate *certificate, const char *certificate_path,
-                          const char *key_path, struct mr_fault *fault);
+/* Write both as PEM files; the key is readable by its owner only.  0, or -errno with the reason in
+ * `fault`. */
+int mr_certificate_write(const struct mr_certificate *certificate, const char *certificate_path,
+                         const char *key_path, struct mr_fault *fault);
 
 /* Overwrite the key. */
 void mr_certificate_wipe(struct mr_certificate *certificate);

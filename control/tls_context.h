@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/log.h"
+#include "base/fault.h"
 #include "control/certificate.h"
 #include "quic/tls.h"
 
@@ -28,44 +28,54 @@
 #define MR_TLS_CIPHERS "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 
 struct mr_tls_server_config {
-    const char *certificate_path;             /* PEM: the server's certificate, then its chain */
-    const char *key_path;                     /* PEM, without passphrase */
-    const struct mr_certificate *certificate; /* instead of the two paths, e.g. self-signed */
-    const uint8_t *alpn;                      /* wire form, most wanted first, e.g. "\x02h3" */
-    size_t alpn_size;
-    const char *groups;         /* colon list, NULL: MR_TLS_GROUPS */
-    const char *ciphers;        /* colon list, NULL: MR_TLS_CIPHERS */
-    const uint8_t *ticket_keys; /* MR_TICKET_KEYS_SIZE bytes, the same in all processes of a
-                                   service; NULL: random, so that tickets end with this context */
-    uint8_t tickets;            /* per full or resumed handshake, 0..4; each costs 12 us */
-    bool allows_expired;        /* take a certificate that is out of date */
-    bool has_early_data; /* accept 0-RTT.  Without replay defence: for requests that may be repeated
-                            (RFC 9001, Section 9.2) */
-    bool has_keylog;
-};
+    /* PEM: the server's certificate, then its chain; the key without passphrase. */
+    const char *certificate_path;
+    const char *key_path;
+    const struct mr_certificate *certificate; /* instead of the two paths */
 
-struct mr_tls_client_config {
-    const char
-        *ca_path; /* PEM file, or folder with hashed names; NULL and no ca_pem: the system's */
-    const char *ca_pem; /* instead: text of trusted certificates */
-    const char *groups; /* as above */
-    const char *ciphers;
+    const uint8_t *alpn; /* wire form, most wanted first, e.g. "\x02h3" */
+    size_t alpn_size;
+    const char *groups;  /* colon list, NULL: MR_TLS_GROUPS */
+    const char *ciphers; /* colon list, NULL: MR_TLS_CIPHERS */
+
+    /* MR_TICKET_KEYS_SIZE bytes, the same in all processes of a service; NULL: random, so that
+     * tickets end with this context. */
+    const uint8_t *ticket_keys;
+    uint8_t tickets; /* per handshake, 0..4; each costs 12 us */
+
+    bool allows_expired; /* take a certificate that is out of date */
+    /* Accept 0-RTT.  No replay defence: for requests that may be repeated (RFC 9001, Section 9.2).
+     */
     bool has_early_data;
     bool has_keylog;
 };
 
-/* True if the OpenSSL this process runs with has a QUIC TLS interface (3.5 or newer).  To be called
- * at start. */
-bool mr_tls_library_check(struct mr_fault *fault);
+struct mr_tls_client_config {
+    const char *ca_path; /* PEM file, or folder with hashed names; NULL: ca_pem, or the system's */
+    const char *ca_pem;  /* text of trusted certificates */
+    const char *groups;  /* as above */
+    const char *ciphers;
+    bool is_insecure; /* no connection will check certificates: none need be trusted */
+    bool has_early_data;
+    bool has_keylog;
+};
 
-/* Build `context`.  On false, `fault` says what to do and nothing is held.  Free with
- * mr_tls_context_free(). */
-bool mr_tls_context_server(struct mr_tls_context *context,
-                           const struct mr_tls_server_config *config, struct mr_fault *fault);
-bool mr_tls_context_client(struct mr_tls_context *context,
-                           const struct mr_tls_client_config *config, struct mr_fault *fault);
+/*
+ * Check that the OpenSSL this process runs with has a QUIC TLS interface, once at start.
+ * 0; -ENOTSUP: it is older than 3.5.
+ */
+int mr_tls_library_check(struct mr_fault *fault);
 
-/* Handshakes that still run keep what they need. */
+/*
+ * Build `context`.  0, or -errno with the reason in `fault` and nothing held: -ENOENT, -EACCES, ...
+ * from files, -EINVAL for their content and for options.
+ */
+int mr_tls_context_server(struct mr_tls_context *context, const struct mr_tls_server_config *config,
+                          struct mr_fault *fault);
+int mr_tls_context_client(struct mr_tls_context *context, const struct mr_tls_client_config *config,
+                          struct mr_fault *fault);
+
+/* No handshake of it may be in flight. */
 void mr_tls_context_free(struct mr_tls_context *context);
 
 #endif /* MR_CONTROL_TLS_CONTEXT_H */

@@ -1,0 +1,352 @@
+#include "quic/tls.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+
+#include "base/assert.h"
+#include "quic/tls_internal.h"
+#include "quic/tls_ticket.h"
+
+/* ------------------------------------------------------------------ start and free */
+
+/* Keep our transport parameters, and a client's server name behind them. */
+static bool keep_params(struct mr_tls *tls, const uint8_t *params, size_t params_size,
+                        const char *name)
+{
+    size_t name_size = strlen(name) + 1;
+
+    tls->params = OPENSSL_malloc(params_size + name_size);
+    if (tls->params == NULL)
+        return false;
+    memcpy(tls->params, params, params_size);
+    memcpy(tls->params + params_size, name, name_size);
+    tls->name = (const char *)tls->params + params_size;
+    return true;
+}
+
+/* The role must be set before the callbacks: OpenSSL notes it there. */
+static bool start(struct mr_tls *tls, const struct mr_tls_context *context, size_t params_size)
+{
+    SSL *ssl = SSL_new(context->ssl_ctx);
+
+    tls->ssl = ssl;
+    if (ssl == NULL || tls->params == NULL)
+        return false;
+    if (context->role == MR_SERVER)
+        SSL_set_accept_state(ssl);
+    else
+        SSL_set_connect_state(ssl);
+    SSL_set_app_data(ssl, tls);
+    return SSL_set_quic_tls_cbs(ssl, mr_tls_callbacks, tls) == 1 &&
+           SSL_set_quic_tls_transport_params(ssl, tls->params, params_size) == 1;
+}
+
+bool mr_tls_start_server(struct mr_tls *tls, const struct mr_tls_context *context,
+                         const uint8_t *params, size_t params_size)
+{
+    *tls = (struct mr_tls){.context = context};
+    bool is_started = keep_params(tls, params, params_size, "") && start(tls, context, params_size);
+
+    if (is_started && context->has_early_data)
+        is_started = SSL_set_quic_tls_early_data_enabled(tls->ssl, 1) == 1;
+    if (!is_started)
+        mr_tls_free(tls);
+    ERR_clear_error();
+    return is_started;
+}
+
+/* Say whom we want to reach, and check that we did. */
+static bool set_server_name(struct mr_tls *tls)
+{
+    SSL *ssl = tls->ssl;
+    bool is_ip = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), tls->name) == 1;
+
+    if (!is_ip && (SSL_set_tlsext_host_name(ssl, tls->name) != 1 ||
+                   X509_VERIFY_PARAM_set1_host(SSL_get0_param(ssl), tls->name, 0) != 1))
+        return false;
+    X509_VERIFY_PARAM_set_hostflags(SSL_get0_param(ssl), X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    if (tls->is_insecure)
+        SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
+    else
+        SSL_set_verify(ssl, SSL_VERIFY_PEER, mr_tls_verify);
+    return true;
+}
+
+/* Resume with a ticket that is ours, of this server, and no less checked than asked for now. */
+static void set_ticket(struct mr_tls *tls, const uint8_t *bytes, size_t size)
+{
+    struct mr_tls_ticket ticket;
+
+    if (bytes == NULL || !mr_tls_ticket_read(&ticket, bytes, size))
+        return;
+    if (ticket.name_size != strlen(tls->name) ||
+        memcmp(ticket.name, tls->name, ticket.name_size) != 0)
+        return;
+    if (ticket.is_insecure && !tls->is_insecure)
+        return;
+
+    const unsigned char *at = ticket.session;
+    SSL_SESSION *session = d2i_SSL_SESSION(NULL, &at, (long)ticket.session_size);
+    if (session == NULL)
+        return;
+    bool is_set = SSL_set_session(tls->ssl, session) == 1;
+    if (is_set && tls->context->has_early_data)
+        SSL_set_quic_tls_early_data_enabled(tls->ssl, 1); /* refused when the ticket allows none */
+    SSL_SESSION_free(session);
+}
+
+bool mr_tls_start_client(struct mr_tls *tls, const struct mr_tls_context *context,
+                         const struct mr_tls_client_options *options)
+{
+    *tls = (struct mr_tls){.context = context, .is_insecure = options->is_insecure};
+    bool is_started =
+        options->alpn_size >= 2 && options->alpn_size <= MR_TLS_ALPN_MAX &&
+        strlen(options->server_name) <= MR_TLS_NAME_MAX &&
+        keep_params(tls, options->params, options->params_size, options->server_name) &&
+        start(tls, context, options->params_size) && set_server_name(tls) &&
+        SSL_set_alpn_protos(tls->ssl, options->alpn, (unsigned)options->alpn_size) == 0;
+
+    if (is_started)
+        set_ticket(tls, options->ticket, options->ticket_size);
+    else
+        mr_tls_free(tls);
+    ERR_clear_error();
+    return is_started;
+}
+
+/* A session that ends without a shutdown counts as broken and cannot be resumed: pretend. */
+void mr_tls_free(struct mr_tls *tls)
+{
+    MR_ASSERT(tls->job == NULL);
+    if (tls->ssl != NULL && tls->is_complete && !tls->is_failed)
+        SSL_set_shutdown(tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    SSL_free(tls->ssl);
+    OPENSSL_free(tls->params);
+    *tls = (struct mr_tls){.ssl = NULL};
+}
+
+bool mr_tls_ticket_params(const uint8_t *ticket, size_t size, const uint8_t **params_out,
+                          size_t *params_size_out)
+{
+    struct mr_tls_ticket read;
+
+    if (!mr_tls_ticket_read(&read, ticket, size))
+        return false;
+    *params_out = read.params;
+    *params_size_out = read.params_size;
+    return true;
+}
+
+/* ------------------------------------------------------------------ jobs */
+
+void mr_tls_job_prepare(struct mr_tls_job *job, struct mr_tls *tls)
+{
+    memset(job, 0, offsetof(struct mr_tls_job, remember));
+    job->tls = tls;
+}
+
+size_t mr_tls_job_input(struct mr_tls_job *job, enum mr_level level, const uint8_t *bytes,
+                        size_t size)
+{
+    size_t room = MR_TLS_INPUT_MAX - job->input_size;
+    size_t taken = MR_MIN(size, room);
+
+    if (job->input_size > 0 && job->input_level != level)
+        return 0;
+    memcpy(job->input_bytes + job->input_size, bytes, taken);
+    job->input_level = level;
+    job->input_size += (uint32_t)taken;
+    return taken;
+}
+
+/* OpenSSL gave up: with an alert, or without one. */
+static void fail_from_openssl(struct mr_tls *tls)
+{
+    uint64_t alert = tls->job->error;
+    const char *reason = ERR_reason_error_string(ERR_peek_error());
+
+    mr_tls_fail(tls, alert != 0 ? alert : MR_CRYPTO_ERROR + MR_ALERT_INTERNAL_ERROR,
+                reason != NULL ? reason : "TLS failed without a reason");
+}
+
+/* True if the last call only ran out of input. */
+static bool wants_more(struct mr_tls *tls, int result)
+{
+    return SSL_get_error(tls->ssl, result) == SSL_ERROR_WANT_READ;
+}
+
+static void run_handshake(struct mr_tls *tls)
+{
+    int result = SSL_do_handshake(tls->ssl);
+
+    if (result == 1)
+        tls->is_complete = true;
+    else if (!wants_more(tls, result))
+        fail_from_openssl(tls);
+}
+
+/* Tickets: TLS eats a message per turn, through a read that yields nothing. */
+static void run_late(struct mr_tls *tls)
+{
+    struct mr_tls_job *job = tls->job;
+    uint32_t before;
+
+    do {
+        before = job->input_taken;
+        int result = SSL_read(tls->ssl, NULL, 0);
+        if (result <= 0 && !wants_more(tls, result)) {
+            fail_from_openssl(tls);
+            return;
+        }
+    } while (job->input_taken > before);
+}
+
+/* RFC 9001, Section 4.1.3: no bytes may be left behind when keys of the next level are there. */
+static void check_leftover(struct mr_tls *tls)
+{
+    struct mr_tls_job *job = tls->job;
+
+    if (job->input_taken == job->input_size)
+        return;
+    if (tls->is_complete && tls->context->role == MR_SERVER)
+        mr_tls_fail_alert(tls, MR_ALERT_UNEXPECTED_MESSAGE,
+                          "the client sent TLS messages after its last");
+    else
+        mr_tls_fail(tls, MR_PROTOCOL_VIOLATION, "CRYPTO data of an encryption level that is over");
+}
+
+/* RFC 9001, Sections 8.1 and 8.2, for what only a finished handshake can tell. */
+static void check_complete(struct mr_tls *tls)
+{
+    const unsigned char *alpn;
+    unsigned alpn_size;
+
+    SSL_get0_alpn_selected(tls->ssl, &alpn, &alpn_size);
+    if (alpn_size == 0)
+        mr_tls_fail_alert(tls, MR_ALERT_NO_APPLICATION_PROTOCOL,
+                          "the server chose no protocol (ALPN)");
+    else if (!tls->has_params)
+        mr_tls_fail_alert(tls, MR_ALERT_MISSING_EXTENSION,
+                          "the server sent no transport parameters");
+}
+
+/* ------------------------------------------------------------------ results */
+
+static enum mr_tls_early early_state(const struct mr_tls *tls)
+{
+    bool is_known = tls->context->role == MR_SERVER || tls->is_complete;
+
+    switch (is_known ? SSL_get_early_data_status(tls->ssl) : SSL_EARLY_DATA_NOT_SENT) {
+    case SSL_EARLY_DATA_ACCEPTED:
+        return MR_EARLY_ACCEPTED;
+    case SSL_EARLY_DATA_REJECTED:
+        return MR_EARLY_REJECTED;
+    default:
+        return MR_EARLY_NONE;
+    }
+}
+
+static void report_names(const struct mr_tls *tls, struct mr_tls_job *job)
+{
+    const unsigned char *alpn;
+    unsigned alpn_size;
+    const char *name = NULL;
+
+    SSL_get0_alpn_selected(tls->ssl, &alpn, &alpn_size);
+    if (alpn_size == 0 || alpn_size > MR_TLS_ALPN_MAX)
+        return;
+    job->has_alpn = true;
+    job->alpn_size = (uint8_t)alpn_size;
+    memcpy(job->alpn, alpn, alpn_size);
+    job->alpn[alpn_size] = '\0';
+    if (tls->context->role == MR_SERVER)
+        name = SSL_get_servername(tls->ssl, TLSEXT_NAMETYPE_host_name);
+    snprintf(job->server_name, sizeof(job->server_name), "%s", name != NULL ? name : "");
+}
+
+static void report(struct mr_tls *tls, struct mr_tls_job *job)
+{
+    bool is_client = tls->context->role == MR_CLIENT;
+
+    job->error = 0; /* an alert that did not end in failure was none */
+    job->is_complete = tls->is_complete;
+    job->is_resumed = tls->is_complete && SSL_session_reused(tls->ssl) == 1;
+    job->is_done = tls->is_complete && (!is_client || tls->has_ticket);
+    job->early = early_state(tls);
+    report_names(tls, job);
+}
+
+/* Nothing of a failed job must be used. */
+static void report_failure(struct mr_tls_job *job)
+{
+    OPENSSL_cleanse(job->secrets, sizeof(job->secrets));
+    memset(job->output, 0, sizeof(job->output));
+    job->secret_count = 0;
+    job->output_size = 0;
+    job->ticket_size = 0;
+    job->has_params = false;
+}
+
+static void run(struct mr_tls *tls)
+{
+    bool was_complete = tls->is_complete;
+
+    if (!tls->is_complete)
+        run_handshake(tls);
+    if (tls->is_complete && !tls->is_failed && tls->context->role == MR_CLIENT)
+        run_late(tls);
+    if (!tls->is_failed)
+        check_leftover(tls);
+    if (tls->is_complete && !was_complete && !tls->is_failed)
+        check_complete(tls);
+}
+
+void mr_tls_job_run(struct mr_tls_job *job)
+{
+    struct mr_tls *tls = job->tls;
+
+    tls->job = job;
+    if (tls->ssl == NULL || tls->is_failed) {
+        mr_tls_fail_alert(tls, MR_ALERT_INTERNAL_ERROR, "the handshake is over");
+    } else {
+        ERR_clear_error();
+        run(tls);
+        ERR_clear_error();
+    }
+    if (job->is_failed)
+        report_failure(job);
+    else
+        report(tls, job);
+    tls->job = NULL;
+}
+
+void mr_tls_job_wipe(struct mr_tls_job *job)
+{
+    OPENSSL_cleanse(job->secrets, sizeof(job->secrets));
+    OPENSSL_cleanse(job->keylog, sizeof(job->keylog));
+    job->secret_count = 0;
+    job->keylog_size = 0;
+}
+
+/* ------------------------------------------------------------------ after the handshake */
+
+uint64_t mr_tls_late_error(struct mr_tls_late *late, enum mr_role role, const uint8_t *bytes,
+                           size_t size)
+{
+    while (size > 0) {
+        size_t used = mr_tls_message_next(&late->message, bytes, size);
+        int type = mr_tls_message_type(&late->message);
+
+        if (role == MR_CLIENT && type == MR_TLS_CERTIFICATE_REQUEST)
+            return MR_PROTOCOL_VIOLATION;
+        if (role == MR_SERVER || type != MR_TLS_NEW_SESSION_TICKET)
+            return MR_CRYPTO_ERROR + MR_ALERT_UNEXPECTED_MESSAGE;
+        bytes += used;
+        size -= used;
+    }
+    return 0;
+}
