@@ -3,22 +3,22 @@
  *
  * One cache for ARP and neighbour discovery, RFC 4861, Section 7.3, simplified:
  *
- *     (none) --resolve--> INCOMPLETE --answer--> REACHABLE --30 s--> STALE --used--> PROBE
- * --answer--> REACHABLE |                                        ^               |
- *                             +--3 unanswered: FAILED for 3 s          +--heard of-----+--3
- * unanswered: forgotten
+ *     (none) --used--> INCOMPLETE --answer--> REACHABLE --30 s--> STALE --used--> PROBE
+ *                       |                         ^                 ^               | |
+ *                       |                         +---- answer -----|---------------+ |
+ *                       +--3 unanswered--> FAILED (3 s)   heard of -+   3 unanswered: forgotten
  *
- * The cache sends nothing: it names solicitations to send (mr_neighbour_take_solicit()) and packets
- * whose wait is over (mr_neighbour_take_released()).
+ * The cache sends nothing: it names solicitations to send (mr_neighbour_take_solicit()) and
+ * packets whose wait is over (mr_neighbour_take_released()).
  *
- * What is believed: an answer to a solicitation of ours.  A request sent to us enters its sender as
- * STALE. Unasked claims change no known entry; the gateway and static entries believe only answers,
- * static ones nothing.
+ * What is believed.  An answer to a solicitation of ours: always, but by static entries.  Anything
+ * else (a request, a claim, the sender of a packet) enters an address that is not known yet, or
+ * only as STALE or FAILED, as STALE; it never changes REACHABLE and PROBE, nor gateways.
  *
  * Owner: one shard.  Threads: the shard's only.
- * Limits: all in struct mr_neighbour_limits; a full cache evicts the least recently used entry that
- * is neither static, gateway nor waiting, among those its address may lie in; none:
- * MR_NEIGHBOUR_FULL.
+ * Limits: all in struct mr_neighbour_limits.  A full cache evicts the least recently used entry
+ * that is neither static, gateway nor waited for, among the MR_NEIGHBOUR_WAYS in which its address
+ * may lie; none: MR_NEIGHBOUR_FULL.
  */
 #ifndef MR_DATAPLANE_NEIGHBOUR_H
 #define MR_DATAPLANE_NEIGHBOUR_H

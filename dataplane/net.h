@@ -5,8 +5,8 @@
  *     port --mbufs--> mr_net_receive() --datagrams--> endpoint
  *                        | ARP, NDP, ICMP: answered, learned, counted
  *                        v
- *     port <--mbufs-- mr_net_output()    packets of our own, and datagrams whose neighbour was
- * found port <--mbufs-- mr_net_send() <--datagrams-- endpoint
+ *     port <--mbufs-- mr_net_output()   packets of our own, datagrams whose neighbour was found
+ *     port <--mbufs-- mr_net_send() <--datagrams-- endpoint
  *
  * Every mbuf that is given in is given on or freed; every frame that goes nowhere is counted by its
  * reason.

@@ -1,8 +1,8 @@
 /*
  * drivers/mbuf_pool.h - pools of packet buffers, each with a counted reference beside it.
  *
- *     | struct rte_mbuf | struct mr_mbuf_private | headroom | data ...                 |
- *       128 bytes         64 bytes                 128        as asked, >= 2,048
+ *     | struct rte_mbuf | struct mr_mbuf_private | headroom | data ...           |
+ *       128 bytes         64                       128        as asked, >= 2,048
  *
  * A pool is a stack unless asked otherwise: the buffer freed last is used next, so that the pool's
  * size does not matter to the caches (measured: a FIFO of 16,384 costs 75-120 ns more per packet
@@ -23,8 +23,9 @@
 
 struct mr_fault;
 
-#define MR_MBUF_CACHE 64 /* mbufs that an lcore keeps for itself, when the configuration says so   \
-                          */
+#define MR_MBUF_CACHE                                                                              \
+    64 /* mbufs that an lcore keeps for itself, when the configuration says so                     \
+        */
 #define MR_MBUF_FRAME_MAX 16000 /* bytes of the largest frame */
 
 struct mr_mbuf_pool_config {

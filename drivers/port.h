@@ -1,19 +1,19 @@
 /*
  * drivers/port.h - ports: where frames come from and go to, behind one small table.
  *
- *     spec string                                            port
- *     tap:NAME                                               a TAP interface that millrace creates
- * (root) af_packet:IFACE                                        an existing interface, beside the
- * kernel (root) memif:socket=PATH,role=server|client[,id=N][,...]      shared memory with another
- * process wire (drivers/wire.h)                                  rings to another end in this
- * process
+ *     spec                                      the port
+ *     tap:NAME[,mac=M]                          a TAP interface, which millrace creates (root)
+ *     af_packet:IFACE[,mac=M]                   an existing interface, shared with the kernel
+ * (root) memif:role=server|client,socket=PATH[,id=N][,zero-copy=yes|no][,secret=S][,mac=M] memory
+ * shared with another process
+ *     -                                         rings to a port in this process: drivers/wire.h
  *
- * A port is a DPDK Ethernet device, called directly, or a wire end, called through its table.
+ * A port is a DPDK Ethernet device, called directly, or a wire's end, called through its table.
  * The mbufs come from pools made by mr_mbuf_pool_create() (drivers/mbuf_pool.h).
  *
- * Owner: whoever opened it.  Threads: open, close and statistics on one control thread; each
- * queue's bursts on one lcore; queues of a port are independent of each other. Limits:
- * MR_PORT_QUEUES_MAX queues.
+ * Owner: whoever opened it.  Threads: open, close and statistics on one control thread; queue i's
+ * bursts, receiving and sending, on one lcore; queues of a port are independent of each other.
+ * Limits: MR_PORT_QUEUES_MAX queues.
  */
 #ifndef MR_DRIVERS_PORT_H
 #define MR_DRIVERS_PORT_H
@@ -91,6 +91,7 @@ struct mr_port_ops {
 struct mr_port {
     const struct mr_port_ops *ops; /* NULL: an Ethernet device */
     uint16_t ethdev;               /* DPDK's port id, if it is one */
+    int held_fd;                   /* kept open while the port is, or -1 */
     struct mr_port_traits traits;
     char spec[128]; /* as given, for messages */
     char vdev[32];  /* DPDK's name of the device */

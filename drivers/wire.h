@@ -1,20 +1,27 @@
 /*
  * drivers/wire.h - a wire: two ports in one process, joined by rings.
  *
- *            end 0                                                     end 1
- *     tx queue 0 --ring--+--> rx queue 0        (and the same from end 1 to end 0)
- *     tx queue 1 --ring--+--> rx queue 1        without RSS: tx queue t feeds rx queue t % count
+ *            end 0                          end 1
+ *     tx queue 0 --ring--> rx queue 0       (and the same from end 1 to end 0)
+ *     tx queue 1 --ring--> rx queue 1       without RSS tx queue t feeds rx queue t % count,
+ *     tx queue 2 --ring--> rx queue 0       with RSS every tx queue feeds every rx queue
  *
  * By reference, the mbuf itself crosses, and the receiver frees it to the sender's pool.  In copy
  * mode the receiver's core copies the frame into an mbuf of its own (as DMA would) and returns the
  * original in batches, so that the sender's pool sees frees of its own core only.
  *
  * Impairments, per direction and from a seed: rate with a bounded queue, delay, jitter, reordering,
- * loss, duplication, corruption.  A direction without any costs nothing for them.
+ * loss, duplication, corruption.  A direction without any costs nothing for them.  Several sending
+ * queues share the rate evenly.  A direction with delay holds the sender's mbufs meanwhile: its
+ * pool must be larger than what is on the way.
  *
- * Owner: the control thread that opened it.  Threads: as of any port; an end's queue belongs to one
- * lcore. Limits: ring_count frames per ring (a full ring refuses, as a NIC's queue does);
- * MR_WIRE_HELD_MAX frames in a delay line (more: dropped, counted).
+ * The mbufs sent come from pools of mr_mbuf_pool_create(), which outlive both ends.
+ *
+ * Owner: the control thread that opened it.  Threads: as of any port; queue i of an end, receiving
+ * and sending, belongs to one lcore.
+ * Limits: ring_count frames per ring (a full ring refuses, with RSS it loses the frame, counted as
+ * the receiver's rx_missed); held_max frames in a queue's delay line (more: dropped, counted as
+ * wire_overflowed).
  */
 #ifndef MR_DRIVERS_WIRE_H
 #define MR_DRIVERS_WIRE_H

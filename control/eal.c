@@ -1,0 +1,307 @@
+/* control/eal.c - see eal.h. */
+#include "control/eal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_launch.h>
+#include <rte_lcore.h>
+
+#include "base/assert.h"
+#include "base/compiler.h"
+#include "base/fault.h"
+#include "drivers/dpdk_log.h"
+
+enum {
+    ARGUMENTS_MAX = 24,
+    LIST_SIZE = 2048,         /* bytes of a list of lcores */
+    HUGE_SHIFT_2M = 21 << 26, /* MAP_HUGE_2MB */
+    HUGE_SHIFT_1G = 30 << 26  /* MAP_HUGE_1GB */
+};
+
+_Static_assert(MR_EAL_WORKERS_MAX < RTE_MAX_LCORE, "worker i is lcore i + 1");
+
+static struct mr_eal_info eal;
+
+/* CPUs by number. */
+struct cpu_list {
+    uint32_t count;
+    uint16_t cpu[CPU_SETSIZE];
+};
+
+/* ---- CPUs ---- */
+
+static void cpus_of_process(struct cpu_list *list)
+{
+    cpu_set_t set;
+
+    list->count = 0;
+    if (sched_getaffinity(0, sizeof(set), &set) != 0)
+        CPU_ZERO(&set);
+    for (uint16_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &set))
+            list->cpu[list->count++] = cpu;
+}
+
+static bool has_cpu(const struct cpu_list *list, unsigned long cpu)
+{
+    for (uint32_t i = 0; i < list->count; i++)
+        if (list->cpu[i] == cpu)
+            return true;
+    return false;
+}
+
+/* Read one CPU's number and move on; false if there is none. */
+static bool read_cpu(const char **text, unsigned long *cpu_out)
+{
+    char *end;
+
+    if (**text < '0' || **text > '9')
+        return false;
+    *cpu_out = strtoul(*text, &end, 10);
+    *text = end;
+    return *cpu_out < CPU_SETSIZE;
+}
+
+/* Parse "2,4-5".  Each CPU once, each one that the process may use. */
+static bool parse_cpus(const char *text, const struct cpu_list *usable, struct cpu_list *list,
+                       struct mr_fault *fault)
+{
+    const char *at = text;
+    unsigned long first;
+    unsigned long last;
+
+    list->count = 0;
+    do {
+        bool is_good = read_cpu(&at, &first);
+
+        last = first;
+        if (is_good && *at == '-') {
+            at++;
+            is_good = read_cpu(&at, &last) && last >= first;
+        }
+        if (!is_good || (*at != ',' && *at != '\0')) {
+            mr_fault_set(fault, EINVAL, "malformed list of cores \"%s\": it looks like 2,3 or 2-5",
+                         text);
+            return false;
+        }
+        for (unsigned long cpu = first; cpu <= last; cpu++) {
+            if (!has_cpu(usable, cpu)) {
+                mr_fault_set(fault, EINVAL,
+                             "core %lu does not exist or this process may not run on it", cpu);
+                return false;
+            }
+            if (!has_cpu(list, cpu))
+                list->cpu[list->count++] = (uint16_t)cpu;
+        }
+    } while (*at++ == ',');
+    return true;
+}
+
+/* Give every worker its CPU. */
+static bool assign_cpus(const struct mr_eal_config *config, const struct cpu_list *usable,
+                        struct mr_fault *fault)
+{
+    struct cpu_list list = *usable;
+
+    if (config->cores != NULL && !parse_cpus(config->cores, usable, &list, fault))
+        return false;
+    if (config->worker_count > MR_EAL_WORKERS_MAX) {
+        mr_fault_set(fault, EINVAL, "%u polling cores are too many: at most %d",
+                     config->worker_count, MR_EAL_WORKERS_MAX);
+        return false;
+    }
+    if (config->worker_count > list.count && !config->shares_cores) {
+        mr_fault_set(
+            fault, EINVAL,
+            "too few cores: %u polling threads need a core each and there are %u; use fewer "
+            "shards, or let them share cores",
+            config->worker_count, list.count);
+        return false;
+    }
+    for (uint32_t i = 0; i < config->worker_count; i++)
+        eal.worker_cpu[i] = list.cpu[i % list.count];
+    eal.worker_count = config->worker_count;
+    eal.cpu_count = usable->count;
+    return true;
+}
+
+/* "0@(0,1),1@0,2@1": lcore 0 is the control thread, on every CPU; lcore i + 1 is worker i. */
+static void write_lcores(const struct cpu_list *usable, char text[LIST_SIZE])
+{
+    int used = snprintf(text, LIST_SIZE, "0@(");
+
+    for (uint32_t i = 0; i < usable->count && used < LIST_SIZE - 16; i++)
+        used += snprintf(text + used, (size_t)(LIST_SIZE - used), "%s%u", i > 0 ? "," : "",
+                         usable->cpu[i]);
+    used += snprintf(text + used, (size_t)(LIST_SIZE - used), ")");
+    for (uint32_t i = 0; i < eal.worker_count && used < LIST_SIZE - 16; i++)
+        used +=
+            snprintf(text + used, (size_t)(LIST_SIZE - used), ",%u@%u", i + 1, eal.worker_cpu[i]);
+}
+
+/* ---- memory ---- */
+
+/* Can `size` bytes of huge pages be had? */
+static bool can_map(size_t size, int page_flag, size_t page)
+{
+    size_t rounded = (size + page - 1) & ~(page - 1);
+    void *mem = mmap(NULL, rounded, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | page_flag, -1, 0);
+
+    if (mem == MAP_FAILED)
+        return false;
+    munmap(mem, rounded);
+    return true;
+}
+
+static bool choose_memory(const struct mr_eal_config *config, struct mr_fault *fault)
+{
+    eal.memory_mb = config->memory_mb > 0 ? config->memory_mb : MR_EAL_MEMORY_MB;
+    size_t size = (size_t)eal.memory_mb << 20;
+
+    eal.has_hugepages =
+        config->hugepages != MR_HUGEPAGES_OFF && (can_map(size, HUGE_SHIFT_2M, (size_t)1 << 21) ||
+                                                  can_map(size, HUGE_SHIFT_1G, (size_t)1 << 30));
+    if (config->hugepages == MR_HUGEPAGES_REQUIRED && !eal.has_hugepages) {
+        mr_fault_set(fault, ENOMEM,
+                     "too few huge pages: %u MB of them are asked for; reserve them with `sysctl "
+                     "vm.nr_hugepages=%u`, or run without",
+                     eal.memory_mb, eal.memory_mb / 2 + 1);
+        return false;
+    }
+    return true;
+}
+
+/* ---- start ---- */
+
+struct arguments {
+    int count;
+    char *text[ARGUMENTS_MAX];
+    char lcores[LIST_SIZE];
+    char memory[16];
+    char prefix[48];
+};
+
+static void add(struct arguments *arguments, const char *text)
+{
+    static char empty[1];
+
+    MR_ASSERT(arguments->count < ARGUMENTS_MAX);
+    arguments->text[arguments->count] = strdup(text); /* EAL reorders and keeps them */
+    if (arguments->text[arguments->count] == NULL)
+        arguments->text[arguments->count] = empty;
+    arguments->count++;
+}
+
+static void write_arguments(const struct mr_eal_config *config, const struct cpu_list *usable,
+                            struct arguments *to)
+{
+    write_lcores(usable, to->lcores);
+    snprintf(to->memory, sizeof(to->memory), "%u", eal.memory_mb);
+    snprintf(to->prefix, sizeof(to->prefix), "millrace-%d", (int)getpid());
+
+    add(to, "millrace");
+    add(to, "--lcores");
+    add(to, to->lcores);
+    add(to, "--main-lcore");
+    add(to, "0");
+    add(to, "-m");
+    add(to, to->memory);
+    add(to, "--file-prefix");
+    add(to, to->prefix);
+    add(to, "--no-telemetry");
+    if (!config->has_pci)
+        add(to, "--no-pci");
+    if (eal.has_hugepages) {
+        add(to, "--in-memory");
+        add(to, "--single-file-segments"); /* memif's zero-copy mode asks for it */
+    } else {
+        add(to, "--no-huge"); /* --in-memory would be refused beside it */
+        add(to, "--no-shconf");
+    }
+}
+
+/* EAL prints some failures to standard error itself, beside its log: point it elsewhere meanwhile.
+ */
+static int init_quietly(struct arguments *arguments, bool is_verbose)
+{
+    int kept = is_verbose ? -1 : dup(STDERR_FILENO);
+    int nowhere = kept < 0 ? -1 : open("/dev/null", O_WRONLY | O_CLOEXEC);
+    int result;
+
+    if (nowhere >= 0)
+        dup2(nowhere, STDERR_FILENO);
+    result = rte_eal_init(arguments->count, arguments->text);
+    if (nowhere >= 0) {
+        dup2(kept, STDERR_FILENO);
+        close(nowhere);
+    }
+    if (kept >= 0)
+        close(kept);
+    return result;
+}
+
+bool mr_eal_start(const struct mr_eal_config *config, struct mr_fault *fault)
+{
+    struct arguments arguments = {0};
+    struct cpu_list usable;
+
+    cpus_of_process(&usable);
+    if (!assign_cpus(config, &usable, fault) || !choose_memory(config, fault))
+        return false;
+
+    write_arguments(config, &usable, &arguments);
+    mr_dpdk_log_start(config->is_verbose);
+    if (init_quietly(&arguments, config->is_verbose) < 0) {
+        mr_fault_set(fault, rte_errno, "DPDK does not start: %s (%s); --verbose shows all it says",
+                     rte_strerror(rte_errno), mr_dpdk_log_last());
+        return false;
+    }
+    rmdir(rte_eal_get_runtime_dir()); /* empty: nothing is shared with other processes */
+    return true;
+}
+
+void mr_eal_stop(void)
+{
+    rte_eal_mp_wait_lcore();
+    rte_eal_cleanup();
+}
+
+const struct mr_eal_info *mr_eal_info(void)
+{
+    return &eal;
+}
+
+/* ---- workers ---- */
+
+void mr_eal_launch(uint32_t index, int (*main)(void *argument), void *argument)
+{
+    MR_ASSERT(index < eal.worker_count);
+    int error = rte_eal_remote_launch(main, argument, index + 1);
+    MR_ASSERT(error == 0);
+}
+
+int mr_eal_join(uint32_t index)
+{
+    MR_ASSERT(index < eal.worker_count);
+    return rte_eal_wait_lcore(index + 1);
+}
+
+const char *mr_eal_log(void)
+{
+    return mr_dpdk_log();
+}
+
+void mr_eal_log_clear(void)
+{
+    mr_dpdk_log_clear();
+}

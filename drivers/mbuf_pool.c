@@ -1,0 +1,73 @@
+/* drivers/mbuf_pool.c - see mbuf_pool.h. */
+#include "drivers/mbuf_pool.h"
+
+#include <errno.h>
+
+#include <rte_errno.h>
+#include <rte_ether.h>
+#include <rte_malloc.h>
+#include <rte_mempool.h>
+
+#include "base/fault.h"
+
+#define ROOM_MIN 2048 /* bytes: what PMDs ask for without scattering */
+
+static uint16_t data_room(uint32_t frame_max)
+{
+    uint32_t room = MR_MAX(frame_max, (uint32_t)ROOM_MIN);
+
+    return (uint16_t)(RTE_PKTMBUF_HEADROOM + RTE_ALIGN_CEIL(room, (uint32_t)MR_CACHE_LINE));
+}
+
+size_t mr_mbuf_pool_footprint(uint32_t count, uint32_t frame_max)
+{
+    struct rte_mempool_objsz sizes;
+    uint32_t object =
+        (uint32_t)(sizeof(struct rte_mbuf) + sizeof(struct mr_mbuf_private)) + data_room(frame_max);
+
+    return (size_t)rte_mempool_calc_obj_size(object, 0, &sizes) * count;
+}
+
+static void say_why(const struct mr_mbuf_pool_config *config, struct mr_fault *fault)
+{
+    size_t need_mb = (mr_mbuf_pool_footprint(config->count, config->frame_max) >> 20) + 1;
+    struct rte_malloc_socket_stats heap = {0};
+
+    rte_malloc_get_socket_stats(config->numa_node < 0 ? 0 : config->numa_node, &heap);
+    switch (rte_errno) {
+    case ENOMEM:
+        mr_fault_set(
+            fault, ENOMEM,
+            "not enough memory for %u packet buffers: they need %zu MB, %zu MB are left; give DPDK "
+            "more memory, or use fewer buffers",
+            config->count, need_mb, heap.heap_freesz_bytes >> 20);
+        break;
+    case EEXIST:
+        mr_fault_set(fault, EEXIST, "a pool of packet buffers named %s exists already",
+                     config->name);
+        break;
+    default:
+        mr_fault_set(fault, rte_errno, "cannot make %u packet buffers: %s", config->count,
+                     rte_strerror(rte_errno));
+    }
+}
+
+struct rte_mempool *mr_mbuf_pool_create(const struct mr_mbuf_pool_config *config,
+                                        struct mr_fault *fault)
+{
+    if (config->count == 0 || config->frame_max > MR_MBUF_FRAME_MAX) {
+        mr_fault_set(fault, EINVAL,
+                     "a pool holds at least one buffer, of frames of at most %d bytes",
+                     MR_MBUF_FRAME_MAX);
+        return NULL;
+    }
+
+    struct rte_mempool *pool = rte_pktmbuf_pool_create_by_ops(
+        config->name, config->count, config->has_cache ? MR_MBUF_CACHE : 0,
+        sizeof(struct mr_mbuf_private), data_room(config->frame_max), config->numa_node,
+        config->is_fifo ? "ring_mp_mc" : "stack");
+
+    if (pool == NULL)
+        say_why(config, fault);
+    return pool;
+}

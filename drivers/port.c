@@ -1,0 +1,235 @@
+/* drivers/port.c - ports that are DPDK devices; see port.h. */
+#include "drivers/port.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <rte_dev.h>
+#include <rte_ethdev.h>
+
+#include "base/fault.h"
+#include "drivers/dpdk_log.h"
+#include "drivers/port_kind.h"
+
+#define PEER_WAIT_MS 1000 /* for a memif server to finish the handshake */
+
+/* The words of DPDK's log that say why the last step failed. */
+static int fail(struct mr_fault *fault, int error, const char *step)
+{
+    const char *said = mr_dpdk_log_last();
+
+    return mr_fault_set(fault, -error, "DPDK cannot %s: %s%s%s%s", step, strerror(-error),
+                        said[0] != '\0' ? " (" : "", said, said[0] != '\0' ? ")" : "");
+}
+
+/* ---- the device ---- */
+
+/* Configure and set the queues up. */
+static int configure_queues(const struct mr_port *port, const struct mr_port_config *config,
+                            const struct rte_eth_dev_info *info, bool has_rx_fd)
+{
+    struct rte_eth_conf conf = {0};
+    uint16_t rx_count = config->rx_descriptors > 0 ? config->rx_descriptors : MR_PORT_DESCRIPTORS;
+    uint16_t tx_count = config->tx_descriptors > 0 ? config->tx_descriptors : MR_PORT_DESCRIPTORS;
+    unsigned node = (unsigned)SOCKET_ID_ANY;
+    int error;
+
+    conf.txmode.offloads = info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+    conf.intr_conf.rxq = has_rx_fd;
+    error = rte_eth_dev_configure(port->ethdev, config->queue_count, config->queue_count, &conf);
+    if (error == 0)
+        error = rte_eth_dev_adjust_nb_rx_tx_desc(port->ethdev, &rx_count, &tx_count);
+    for (uint16_t q = 0; q < config->queue_count && error == 0; q++) {
+        error = rte_eth_tx_queue_setup(port->ethdev, q, tx_count, node, NULL);
+        if (error == 0)
+            error =
+                rte_eth_rx_queue_setup(port->ethdev, q, rx_count, node, NULL, config->rx_pools[q]);
+    }
+    return error;
+}
+
+/* A memif client is of use once the server has answered. */
+static bool wait_for_peer(const struct mr_port *port)
+{
+    for (int ms = 0; ms < PEER_WAIT_MS; ms++) {
+        if (mr_port_is_up(port))
+            return true;
+        usleep(1000);
+    }
+    return false;
+}
+
+static void set_mac(struct mr_port *port, const struct mr_port_kind *kind,
+                    const struct mr_port_plan *plan)
+{
+    struct rte_ether_addr mac = {0};
+
+    rte_eth_macaddr_get(port->ethdev, &mac);
+    memcpy(port->traits.mac, plan->has_mac ? plan->mac : mac.addr_bytes, sizeof(port->traits.mac));
+    if (kind->shares_mac && !plan->has_mac) {
+        port->traits.mac[0] = (uint8_t)((port->traits.mac[0] | 0x02) & 0xfe);
+        port->traits.mac[5] ^= 1;
+    }
+}
+
+/* Bring the device that was made into service. */
+static bool start_device(struct mr_port *port, const struct mr_port_config *config,
+                         const struct mr_port_kind *kind, const struct mr_port_plan *plan,
+                         struct mr_fault *fault)
+{
+    struct rte_eth_dev_info info;
+    int error = rte_eth_dev_info_get(port->ethdev, &info);
+
+    if (error == 0 && config->queue_count > MR_MIN(info.max_rx_queues, info.max_tx_queues)) {
+        mr_fault_set(fault, EINVAL, "%u queues are too many: at most %u", config->queue_count,
+                     MR_MIN(info.max_rx_queues, info.max_tx_queues));
+        return false;
+    }
+    bool has_rx_fd = kind->has_rx_fd && config->wants_rx_fd;
+    if (error == 0)
+        error = configure_queues(port, config, &info, has_rx_fd);
+    if (error == 0 && kind->sets_mtu)
+        error = rte_eth_dev_set_mtu(port->ethdev, plan->mtu);
+    if (error == 0)
+        error = rte_eth_dev_start(port->ethdev);
+    if (error != 0) {
+        fail(fault, error, "start the port");
+        return false;
+    }
+
+    port->traits.kind = kind->name;
+    port->traits.mtu = plan->mtu;
+    port->traits.queue_count = config->queue_count;
+    port->traits.has_partial_sums = kind->has_partial_sums;
+    port->traits.polls_without_call = true;
+    port->traits.has_rx_fd = has_rx_fd;
+    set_mac(port, kind, plan);
+    if (plan->waits_for_peer && !wait_for_peer(port)) {
+        mr_fault_set(
+            fault, ETIMEDOUT,
+            "the memif server does not answer within %d ms: is its id= and secret= the same, "
+            "and has it no other client?",
+            PEER_WAIT_MS);
+        return false;
+    }
+    return true;
+}
+
+static bool make_device(struct mr_port *port, const struct mr_port_kind *kind,
+                        const struct mr_port_plan *plan, struct mr_fault *fault)
+{
+    static unsigned serial; /* device names are unique in the process */
+    int error;
+
+    snprintf(port->vdev, sizeof(port->vdev), "%s%u", kind->driver, serial++);
+    mr_dpdk_log_clear();
+    error = rte_eal_hotplug_add("vdev", port->vdev, plan->arguments);
+    if (error == 0)
+        error = rte_eth_dev_get_port_by_name(port->vdev, &port->ethdev);
+    if (error != 0) {
+        fail(fault, error, "make the port");
+        port->vdev[0] = '\0';
+    }
+    return error == 0;
+}
+
+static void close_device(struct mr_port *port)
+{
+    if (port->vdev[0] != '\0') {
+        rte_eth_dev_stop(port->ethdev);
+        rte_eal_hotplug_remove("vdev", port->vdev);
+    }
+    if (port->held_fd >= 0)
+        close(port->held_fd);
+    free(port);
+}
+
+/* ---- public ---- */
+
+static struct mr_port *open_kind(const struct mr_port_config *config, struct mr_fault *fault)
+{
+    struct mr_port_plan plan = {.held_fd = -1};
+    const char *rest;
+    const struct mr_port_kind *kind = mr_port_kind_find(config->spec, &rest, fault);
+
+    if (kind == NULL || !kind->plan(config, rest, &plan, fault))
+        return NULL;
+
+    struct mr_port *port = calloc(1, sizeof(*port));
+    if (port == NULL) {
+        mr_fault_set(fault, ENOMEM, "not enough memory");
+        if (plan.held_fd >= 0)
+            close(plan.held_fd);
+        return NULL;
+    }
+    port->held_fd = plan.held_fd;
+    snprintf(port->spec, sizeof(port->spec), "%s", config->spec);
+    if (!make_device(port, kind, &plan, fault) || !start_device(port, config, kind, &plan, fault)) {
+        close_device(port);
+        return NULL;
+    }
+    return port;
+}
+
+struct mr_port *mr_port_open(const struct mr_port_config *config, struct mr_fault *fault)
+{
+    struct mr_port *port = NULL;
+
+    if (config->queue_count == 0 || config->queue_count > MR_PORT_QUEUES_MAX)
+        mr_fault_set(fault, EINVAL, "a port has 1 to %d queues, not %u", MR_PORT_QUEUES_MAX,
+                     config->queue_count);
+    else
+        port = open_kind(config, fault);
+    if (port == NULL)
+        mr_fault_add_context(fault, 0, "port %s", config->spec);
+    return port;
+}
+
+void mr_port_close(struct mr_port *port)
+{
+    if (port == NULL)
+        return;
+    if (port->ops != NULL)
+        port->ops->close(port);
+    else
+        close_device(port);
+}
+
+void mr_port_stats(const struct mr_port *port, struct mr_port_stats *stats_out)
+{
+    struct rte_eth_stats stats = {0};
+
+    *stats_out = (struct mr_port_stats){0};
+    if (port->ops != NULL) {
+        port->ops->stats(port, stats_out);
+        return;
+    }
+    rte_eth_stats_get(port->ethdev, &stats);
+    *stats_out = (struct mr_port_stats){
+        .rx_packets = stats.ipackets,
+        .rx_bytes = stats.ibytes,
+        .rx_missed = stats.imissed,
+        .rx_no_buffer = stats.rx_nombuf,
+        .rx_errors = stats.ierrors,
+        .tx_packets = stats.opackets,
+        .tx_bytes = stats.obytes,
+        .tx_errors = stats.oerrors,
+    };
+}
+
+bool mr_port_is_up(const struct mr_port *port)
+{
+    struct rte_eth_link link = {0};
+
+    if (port->ops != NULL)
+        return port->ops->is_up(port);
+    return rte_eth_link_get_nowait(port->ethdev, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+}
+
+int mr_port_rx_fd(const struct mr_port *port, uint16_t queue)
+{
+    return port->traits.has_rx_fd ? rte_eth_dev_rx_intr_ctl_q_get_fd(port->ethdev, queue) : -1;
+}

@@ -1,0 +1,419 @@
+/* drivers/port_kind.c - see port_kind.h. */
+#include "drivers/port_kind.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/compiler.h"
+#include "base/fault.h"
+#include "drivers/options.h"
+#include "drivers/port.h"
+
+enum { /* bits of CapEff, capabilities(7) */
+    CAPABILITY_NET_ADMIN = 12,
+    CAPABILITY_NET_RAW = 13
+};
+
+enum {
+    PAGE = 4096,
+    PACKET_FRAME_SMALL = 2048,
+    PACKET_FRAME_LARGE = 16384,
+    PACKET_FRAME_OVERHEAD =
+        128, /* bytes of a packet socket's frame that are not the Ethernet frame, rounded up */
+    ETHERNET_OVERHEAD = 18, /* header and VLAN tag */
+    MEMIF_BUFFER = 2048
+};
+
+static bool has_capability(unsigned bit)
+{
+    unsigned long long effective = 0;
+    char line[128];
+    FILE *status = fopen("/proc/self/status", "re");
+
+    if (status == NULL)
+        return geteuid() == 0;
+    while (fgets(line, sizeof(line), status) != NULL)
+        if (sscanf(line, "CapEff: %llx", &effective) == 1)
+            break;
+    fclose(status);
+    return (effective >> bit & 1) != 0;
+}
+
+/* Copy a text that fits into `size` bytes with its end; false if it does not. */
+static bool copy_text(char *to, size_t size, const char *from)
+{
+    size_t length = strlen(from);
+
+    if (length >= size)
+        return false;
+    memcpy(to, from, length + 1);
+    return true;
+}
+
+static bool parse_mac(const char *text, struct mr_port_plan *plan)
+{
+    unsigned byte[6];
+    char end;
+
+    if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &byte[0], &byte[1], &byte[2], &byte[3], &byte[4],
+               &byte[5], &end) != 6 ||
+        (byte[0] & 1) != 0)
+        return false;
+    for (int i = 0; i < 6; i++)
+        plan->mac[i] = (uint8_t)byte[i];
+    plan->has_mac = true;
+    return true;
+}
+
+/* Read the interface's name, and options behind it; only `mac` is known. */
+static bool parse_interface(const char *rest, char name_out[IFNAMSIZ], struct mr_port_plan *plan,
+                            struct mr_fault *fault)
+{
+    struct mr_options options = mr_options_of(rest);
+
+    if (!mr_options_next(&options) || options.name[0] == '\0' ||
+        strpbrk(options.name, "/ :") != NULL || !copy_text(name_out, IFNAMSIZ, options.name)) {
+        mr_fault_set(fault, EINVAL,
+                     "an interface's name has 1 to %d characters, without slash, colon and blank",
+                     IFNAMSIZ - 1);
+        return false;
+    }
+    while (mr_options_next(&options)) {
+        if (strcmp(options.name, "mac") != 0) {
+            mr_fault_set(fault, EINVAL, "unknown option %s: only mac is known", options.name);
+            return false;
+        }
+        if (!parse_mac(options.value, plan)) {
+            mr_fault_set(fault, EINVAL,
+                         "mac=%s is no address of one station, such as 02:00:00:00:00:01",
+                         options.value);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- tap ---- */
+
+static bool check_tun_device(struct mr_fault *fault)
+{
+    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+    if (fd < 0) {
+        const char *remedy = errno == ENOENT || errno == ENODEV
+                                 ? "load the kernel's module: modprobe tun"
+                                 : "run with sudo";
+        mr_fault_set(fault, errno, "cannot open /dev/net/tun: %s; %s", strerror(errno), remedy);
+        return false;
+    }
+    close(fd);
+    return true;
+}
+
+static bool plan_tap(const struct mr_port_config *config, const char *rest,
+                     struct mr_port_plan *plan, struct mr_fault *fault)
+{
+    char name[IFNAMSIZ];
+
+    if (!parse_interface(rest, name, plan, fault))
+        return false;
+    if (!has_capability(CAPABILITY_NET_ADMIN)) {
+        mr_fault_set(fault, EPERM, "a TAP interface needs root or CAP_NET_ADMIN: run with sudo");
+        return false;
+    }
+    if (!check_tun_device(fault))
+        return false;
+    if (if_nametoindex(name) != 0) {
+        mr_fault_set(fault, EEXIST,
+                     "an interface %s exists already: choose another name, or remove it with "
+                     "`ip link del %s`",
+                     name, name);
+        return false;
+    }
+    plan->mtu = config->mtu > 0 ? config->mtu : MR_PORT_MTU;
+    snprintf(plan->arguments, sizeof(plan->arguments), "iface=%s", name);
+    return true;
+}
+
+/* ---- af_packet ---- */
+
+static void say_which_exist(const char *name, struct mr_fault *fault)
+{
+    struct if_nameindex *interfaces = if_nameindex();
+    char list[160] = "";
+    size_t used = 0;
+
+    for (struct if_nameindex *i = interfaces; i != NULL && i->if_name != NULL; i++) {
+        int more =
+            snprintf(list + used, sizeof(list) - used, "%s%s", used > 0 ? ", " : "", i->if_name);
+
+        if (more < 0 || (size_t)more >= sizeof(list) - used)
+            break; /* the rest is left out */
+        used += (size_t)more;
+    }
+    if (interfaces != NULL)
+        if_freenameindex(interfaces);
+    mr_fault_set(fault, ENODEV, "no interface %s; there are: %s", name, list);
+}
+
+/* Read flags and MTU of an interface through `fd`. */
+static bool check_interface(int fd, const char *name, int *mtu_out, struct mr_fault *fault)
+{
+    struct ifreq request = {0};
+
+    snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+    if (ioctl(fd, SIOCGIFFLAGS, &request) != 0) {
+        say_which_exist(name, fault);
+        return false;
+    }
+    if ((request.ifr_flags & IFF_UP) == 0) {
+        mr_fault_set(fault, ENETDOWN, "interface %s is down: `ip link set %s up`", name, name);
+        return false;
+    }
+    if (ioctl(fd, SIOCGIFMTU, &request) != 0) {
+        mr_fault_set(fault, errno, "cannot read the MTU of %s: %s", name, strerror(errno));
+        return false;
+    }
+    *mtu_out = request.ifr_mtu;
+    return true;
+}
+
+/* Let the interface take groups' frames (neighbour discovery), and others' if our MAC is not its
+ * own, while `fd` is open. */
+static void join_groups(int fd, const char *name, bool takes_others)
+{
+    struct packet_mreq request = {
+        .mr_ifindex = (int)if_nametoindex(name),
+        .mr_type = takes_others ? PACKET_MR_PROMISC : PACKET_MR_ALLMULTI,
+    };
+
+    setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &request, sizeof(request));
+}
+
+static void write_packet_arguments(const struct mr_port_config *config, const char *name,
+                                   struct mr_port_plan *plan)
+{
+    unsigned frame = plan->mtu + ETHERNET_OVERHEAD + PACKET_FRAME_OVERHEAD <= PACKET_FRAME_SMALL
+                         ? PACKET_FRAME_SMALL
+                         : PACKET_FRAME_LARGE;
+    unsigned count = config->rx_descriptors > 0 ? config->rx_descriptors : MR_PORT_DESCRIPTORS;
+
+    snprintf(plan->arguments, sizeof(plan->arguments),
+             "iface=%s,qpairs=%u,framesz=%u,blocksz=%u,framecnt=%u,qdisc_bypass=1", name,
+             config->queue_count, frame, MR_MAX(frame, (unsigned)PAGE), count);
+}
+
+static bool plan_af_packet(const struct mr_port_config *config, const char *rest,
+                           struct mr_port_plan *plan, struct mr_fault *fault)
+{
+    const int mtu_max = PACKET_FRAME_LARGE - ETHERNET_OVERHEAD - PACKET_FRAME_OVERHEAD;
+    char name[IFNAMSIZ];
+    int mtu;
+
+    if (!parse_interface(rest, name, plan, fault))
+        return false;
+    if (!has_capability(CAPABILITY_NET_RAW)) {
+        mr_fault_set(fault, EPERM, "a packet socket needs root or CAP_NET_RAW: run with sudo");
+        return false;
+    }
+    if (if_nametoindex(name) == 0) {
+        say_which_exist(name, fault);
+        return false;
+    }
+
+    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        mr_fault_set(fault, errno, "cannot open a packet socket: %s", strerror(errno));
+        return false;
+    }
+    if (!check_interface(fd, name, &mtu, fault)) {
+        close(fd);
+        return false;
+    }
+    join_groups(fd, name, plan->has_mac);
+    plan->held_fd = fd;
+    plan->mtu = (uint16_t)MR_MIN(mtu, mtu_max);
+    if (config->mtu > 0)
+        plan->mtu = MR_MIN(plan->mtu, config->mtu);
+    write_packet_arguments(config, name, plan);
+    return true;
+}
+
+/* ---- memif ---- */
+
+struct memif_options {
+    bool has_role;
+    bool is_server;
+    bool is_zero_copy;
+    uint64_t id;
+    char socket[MR_OPTION_MAX]; /* a path, or '@' and an abstract name */
+    char secret[25];            /* memif's own limit is 24 characters */
+};
+
+static bool set_memif_option(struct memif_options *memif, const struct mr_options *options,
+                             struct mr_port_plan *plan)
+{
+    const char *value = options->value;
+
+    if (strcmp(options->name, "role") == 0) {
+        memif->has_role = true;
+        memif->is_server = strcmp(value, "server") == 0;
+        return memif->is_server || strcmp(value, "client") == 0;
+    }
+    if (strcmp(options->name, "socket") == 0)
+        return copy_text(memif->socket, sizeof(memif->socket), value) &&
+               (value[0] == '/' || (value[0] == '@' && value[1] != '\0'));
+    if (strcmp(options->name, "secret") == 0)
+        return copy_text(memif->secret, sizeof(memif->secret), value);
+    if (strcmp(options->name, "id") == 0)
+        return mr_option_number(value, UINT32_MAX, &memif->id);
+    if (strcmp(options->name, "zero-copy") == 0)
+        return mr_option_bool(value, &memif->is_zero_copy);
+    if (strcmp(options->name, "mac") == 0)
+        return parse_mac(value, plan);
+    return false;
+}
+
+static bool parse_memif(const char *rest, struct memif_options *memif, struct mr_port_plan *plan,
+                        struct mr_fault *fault)
+{
+    struct mr_options options = mr_options_of(rest);
+
+    while (mr_options_next(&options))
+        if (!set_memif_option(memif, &options, plan)) {
+            mr_fault_set(
+                fault, EINVAL,
+                "memif option %s=%s is unknown or malformed: role=server|client, socket=/PATH or "
+                "@NAME, id=N, zero-copy=yes|no, secret=S (24 characters), mac=M",
+                options.name, options.value);
+            return false;
+        }
+    if (options.is_too_long || !memif->has_role || memif->socket[0] == '\0') {
+        mr_fault_set(fault, EINVAL,
+                     "memif needs role=server|client and socket=/PATH (shorter than %d characters)",
+                     MR_OPTION_MAX);
+        return false;
+    }
+    return true;
+}
+
+/* Is somebody listening at the socket?  0, or the errno of the attempt. */
+static int try_connect(const char *name)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name));
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return errno;
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", name);
+    if (name[0] == '@')
+        address.sun_path[0] = '\0';
+    int error =
+        connect(fd, (const struct sockaddr *)&address, size + (name[0] != '@')) == 0 ? 0 : errno;
+    close(fd);
+    return error;
+}
+
+/* A server takes the address; a socket file that nobody listens at is left over and removed. */
+static bool take_address(const char *name, struct mr_fault *fault)
+{
+    int error = try_connect(name);
+
+    if (error == 0) {
+        mr_fault_set(
+            fault, EADDRINUSE,
+            "address in use: another process serves memif at %s; choose another socket=", name);
+        return false;
+    }
+    if (error == ECONNREFUSED && name[0] == '/' && unlink(name) != 0 && errno != ENOENT) {
+        mr_fault_set(fault, errno, "cannot remove the left-over socket %s: %s", name,
+                     strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+/* A client needs a server that is there already: memif does not connect later by itself. */
+static bool find_server(const char *name, struct mr_fault *fault)
+{
+    int error = try_connect(name);
+
+    if (error != 0)
+        mr_fault_set(fault, error,
+                     "no memif server answers at %s: %s; start the server's side first", name,
+                     strerror(error));
+    return error == 0;
+}
+
+static bool plan_memif(const struct mr_port_config *config, const char *rest,
+                       struct mr_port_plan *plan, struct mr_fault *fault)
+{
+    struct memif_options memif = {0};
+
+    if (!parse_memif(rest, &memif, plan, fault))
+        return false;
+    if (memif.is_server ? !take_address(memif.socket, fault) : !find_server(memif.socket, fault))
+        return false;
+
+    bool is_abstract = memif.socket[0] == '@';
+    plan->mtu = config->mtu > 0 ? config->mtu : MR_PORT_MTU;
+    plan->waits_for_peer = !memif.is_server;
+    snprintf(plan->arguments, sizeof(plan->arguments),
+             "role=%s,id=%u,socket=%s,socket-abstract=%s,bsize=%u,zero-copy=%s%s%s",
+             memif.is_server ? "server" : "client", (unsigned)memif.id, memif.socket + is_abstract,
+             is_abstract ? "yes" : "no", MR_MAX((unsigned)MEMIF_BUFFER, plan->mtu + 64u),
+             memif.is_zero_copy ? "yes" : "no", memif.secret[0] != '\0' ? ",secret=" : "",
+             memif.secret);
+    return true;
+}
+
+/* ---- the table ---- */
+
+static const struct mr_port_kind kinds[] = {
+    {.name = "tap",
+     .shape = "tap:NAME",
+     .driver = "net_tap",
+     .plan = plan_tap,
+     .sets_mtu = true,
+     .shares_mac = true,
+     .has_partial_sums = true,
+     .has_rx_fd = true},
+    {.name = "af_packet",
+     .shape = "af_packet:IFACE",
+     .driver = "net_af_packet",
+     .plan = plan_af_packet,
+     .has_partial_sums = true},
+    {.name = "memif",
+     .shape = "memif:role=...,socket=...",
+     .driver = "net_memif",
+     .plan = plan_memif},
+};
+
+const struct mr_port_kind *mr_port_kind_find(const char *spec, const char **rest_out,
+                                             struct mr_fault *fault)
+{
+    size_t size = strcspn(spec, ":");
+    char list[160] = "";
+    size_t used = 0;
+
+    for (size_t i = 0; i < MR_COUNT_OF(kinds); i++) {
+        if (strlen(kinds[i].name) == size && strncmp(kinds[i].name, spec, size) == 0) {
+            *rest_out = spec + size + (spec[size] == ':');
+            return &kinds[i];
+        }
+        used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s", used > 0 ? ", " : "",
+                                 kinds[i].shape);
+    }
+    mr_fault_set(fault, EINVAL, "unknown port kind; known are: %s", list);
+    return NULL;
+}
