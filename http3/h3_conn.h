@@ -1,0 +1,299 @@
+/*
+ * http3/h3_conn.h - HTTP/3 connections (RFC 9114) over a transport, for a server or a client.
+ *
+ *     transport --events--> mr_h3 --callbacks--> user (server.c, client.c)
+ *                             |
+ *            connection: our control stream, our QPACK decoder stream,
+ *                        the peer's control and QPACK streams, request streams
+ *
+ * The layer reads frames, decodes and checks messages, and maps errors to codes; it says what came
+ * and sends heads and content; what a request means is its user's business.  nghttp3 does the
+ * QPACK; its connection object is not used, because it drops fields with forbidden characters
+ * silently (a receiver must treat such a message as malformed), keeps state for PRIORITY_UPDATE of
+ * streams that are not open, and takes some 13 KiB for an idle connection.
+ *
+ * No server push, no extended CONNECT, no datagrams.  Priorities (RFC 9218) are read over.
+ *
+ * Every stream has an owner word; user data given to the transport is a tagged, generation-checked
+ * index, so that a late event of an object that is gone changes nothing.
+ *
+ * Memory: laid out once by mr_h3_init().
+ * Owner: one server or client.  Threads: the transport's.
+ * Limits: struct mr_h3_limits.  More connections: closed with H3_EXCESSIVE_LOAD; more streams:
+ * refused with H3_REQUEST_REJECTED; heap used up: likewise.  All counted.
+ */
+#ifndef MR_HTTP3_H3_CONN_H
+#define MR_HTTP3_H3_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/pool.h"
+#include "http3/counters.h"
+#include "http3/frame.h"
+#include "http3/handle_map.h"
+#include "http3/heap.h"
+#include "http3/message.h"
+#include "http3/qpack.h"
+#include "millrace/transport.h"
+
+enum {
+    MR_H3_HEAD_MAX = 1024,  /* bytes of an encoded head: what a transport copies at once */
+    MR_H3_PEER_UNI_MAX = 8, /* unidirectional streams of a peer that we look at */
+    MR_H3_CONTROL_PAYLOAD_MAX = 1024, /* bytes of SETTINGS; more: H3_EXCESSIVE_LOAD */
+    MR_H3_RETRY_NS = 1000000, /* when the transport has no room, without an event to follow */
+};
+
+#define MR_H3_OWNER_NONE UINT64_MAX
+
+/* Tags in user data.  Values from MR_H3_TAG_USER on are the user's, for timers and work. */
+enum mr_h3_tag {
+    MR_H3_TAG_CONN = 1,
+    MR_H3_TAG_STREAM = 2,
+    MR_H3_TAG_RETRY = 3,
+    MR_H3_TAG_USER = 4,
+};
+
+#define MR_H3_TAG_SHIFT 56
+
+static inline uint64_t mr_h3_tagged(uint64_t tag, uint64_t value)
+{
+    return tag << MR_H3_TAG_SHIFT | value;
+}
+
+static inline uint64_t mr_h3_tag_of(uint64_t word)
+{
+    return word >> MR_H3_TAG_SHIFT;
+}
+
+static inline uint64_t mr_h3_untagged(uint64_t word)
+{
+    return word & ((UINT64_C(1) << MR_H3_TAG_SHIFT) - 1);
+}
+
+struct mr_h3_limits {
+    uint32_t connections_max;
+    uint32_t requests_max;      /* request streams of all connections */
+    uint32_t field_section_max; /* bytes, RFC 9114, Section 4.2.2 */
+    uint32_t fields_max;
+    uint32_t qpack_capacity;
+    size_t heap_bytes; /* 0: derived */
+};
+
+enum mr_h3_stream_kind {
+    MR_H3_KIND_REQUEST,
+    MR_H3_KIND_UNTYPED, /* the peer's, unidirectional; its type has not come yet */
+    MR_H3_KIND_CONTROL,
+    MR_H3_KIND_QPACK_ENCODER,
+    MR_H3_KIND_QPACK_DECODER,
+    MR_H3_KIND_UNKNOWN,
+    MR_H3_KIND_OUR_CONTROL,
+    MR_H3_KIND_OUR_DECODER,
+};
+
+enum mr_h3_phase {
+    MR_H3_PHASE_HEAD,     /* a head must come */
+    MR_H3_PHASE_BODY,     /* content or trailers may come */
+    MR_H3_PHASE_TRAILERS, /* only the end may come */
+};
+
+struct mr_h3_stream {
+    uint32_t pool_link; /* the pool's, while free */
+    uint32_t serial;    /* 0: free */
+    mr_handle handle;
+    uint64_t id;
+    uint64_t owner; /* the user's; MR_H3_OWNER_NONE at first */
+    struct mr_h3_conn *conn;
+    struct mr_h3_stream *next; /* of the connection */
+    struct mr_h3_stream *previous;
+    uint8_t kind;
+    uint8_t phase;
+    bool is_reading; /* false: what comes is dropped */
+    bool is_paused;  /* the user did not take all */
+    bool is_fin_received;
+    bool is_head_only; /* client: the response has no content, by its request or status */
+    bool is_over;      /* the user was told that the message ended or failed */
+    struct mr_h3_frame_reader frame;
+    uint8_t *assembly; /* payload that came in pieces; of the connection's heap share */
+    uint64_t assembled;
+    uint64_t content_length;
+    uint64_t body_received;
+    uint64_t sent_bytes; /* stream bytes given to the transport */
+};
+
+struct mr_h3_conn {
+    uint32_t pool_link;
+    uint32_t serial;
+    mr_handle handle;
+    uint64_t owner;
+    struct mr_h3_stream *streams;
+    struct mr_h3_conn *next; /* of all */
+    struct mr_h3_conn *previous;
+    struct mr_h3_conn *next_dirty;
+    uint32_t request_count; /* request streams that live */
+    uint32_t peer_uni_count;
+    bool is_connected;
+    bool is_closing;  /* we closed it: only CLOSED matters */
+    bool is_draining; /* GOAWAY is sent or to be sent */
+    bool has_sent_settings;
+    bool has_sent_goaway;
+    bool has_settings;        /* the peer's came */
+    bool is_dirty;            /* in the list of connections to flush */
+    uint8_t peer_streams;     /* bit per enum mr_h3_stream_type that the peer has opened */
+    uint64_t next_request_id; /* the lowest that was not seen yet, for GOAWAY */
+    uint64_t peer_goaway_id;  /* UINT64_MAX: none */
+    struct mr_h3_settings peer;
+    struct mr_h3_stream *our_control;
+    struct mr_h3_stream *our_decoder;
+    struct mr_heap_share share;
+    struct mr_qpack_decoder decoder;
+    struct mr_qpack_feedback feedback;
+    uint8_t *held; /* QPACK feedback for which the transport had no room */
+    size_t held_size;
+};
+
+struct mr_h3;
+
+/*
+ * What the layer says to its user.  A stream here is always a request stream.  Each may call the
+ * layer's functions.
+ */
+struct mr_h3_user {
+    void *context;
+    void (*on_conn_open)(void *context, struct mr_h3_conn *conn);
+    /* Over: its streams were closed before.  Not called for a client's connection that
+     * mr_h3_connect() refused. */
+    void (*on_conn_closed)(void *context, struct mr_h3_conn *conn, const struct mr_event *event);
+    /* The peer will not process requests with IDs >= `id` (server: a push ID, of no meaning). */
+    void (*on_goaway)(void *context, struct mr_h3_conn *conn, uint64_t id);
+    /* Requests may be opened again after -EAGAIN. */
+    void (*on_streams_allowed)(void *context, struct mr_h3_conn *conn);
+    /* Server: a request begins.  Set stream->owner and return true, or return false to refuse it.
+     */
+    bool (*on_request)(void *context, struct mr_h3_stream *stream);
+    /* A field of a head, in order; it is valid so far. */
+    void (*on_field)(void *context, struct mr_h3_stream *stream, enum mr_field field,
+                     struct mr_text name, struct mr_text value);
+    /* The head is complete.  MR_MESSAGE_OK, or MR_MESSAGE_TOO_LARGE: answer 431 (server) or give up
+     * (client). */
+    void (*on_head)(void *context, struct mr_h3_stream *stream, const struct mr_message *message,
+                    enum mr_message_verdict verdict);
+    /* Content.  Returns the bytes taken; if not all, mr_h3_resume() shows the rest again. */
+    size_t (*on_data)(void *context, struct mr_h3_stream *stream, const uint8_t *data, size_t size);
+    /* The message is complete. */
+    void (*on_end)(void *context, struct mr_h3_stream *stream);
+    /* The stream was ended by an error or by the peer (`is_remote`) before the message was
+     * complete. */
+    void (*on_failed)(void *context, struct mr_h3_stream *stream, uint64_t code, bool is_remote);
+    /* The peer wants no more of what we send. */
+    void (*on_stopped)(void *context, struct mr_h3_stream *stream, uint64_t code);
+    /* Buffers sent below stream offset `acked_to` are the user's again. */
+    void (*on_acked)(void *context, struct mr_h3_stream *stream, uint64_t acked_to);
+    void (*on_writable)(void *context, struct mr_h3_stream *stream);
+    /* The stream is gone, all buffers are the user's again.  Its last callback. */
+    void (*on_stream_closed)(void *context, struct mr_h3_stream *stream);
+    /* After mr_h3_want_retry(). */
+    void (*on_retry)(void *context);
+    /* Timers and work with user tags, and MR_EVENT_GO_AWAY. */
+    void (*on_other)(void *context, const struct mr_event *event);
+};
+
+struct mr_h3 {
+    struct mr_transport *transport;
+    struct mr_h3_limits limits;
+    struct mr_h3_user user;
+    struct mr_h3_counters *counters;
+    bool is_server;
+    bool is_draining;
+    bool is_retry_armed;
+    bool wants_retry;
+    uint32_t serial;
+    struct mr_pool conns;
+    struct mr_pool streams;
+    struct mr_handle_map
+        conn_of_handle; /* server: streams of the peer come with the connection's handle only */
+    struct mr_h3_conn *all;
+    struct mr_h3_conn *dirty; /* have something for their own streams to send */
+    struct mr_heap heap;
+    struct mr_heap_share own_share;
+    struct mr_qpack_encoder encoder;
+    struct mr_message message; /* the section being decoded */
+};
+
+/* Bytes for mr_h3_init(). */
+size_t mr_h3_footprint(const struct mr_h3_limits *limits);
+
+/* Lay everything out in `mem`, which stays borrowed.  `counters` is borrowed. */
+void mr_h3_init(struct mr_h3 *h3, void *mem, const struct mr_h3_limits *limits, bool is_server,
+                const struct mr_h3_user *user, struct mr_h3_counters *counters,
+                struct mr_transport *transport);
+
+/* Free what nghttp3 holds; no callback is made. */
+void mr_h3_fini(struct mr_h3 *h3);
+
+/* Handle the transport's events. */
+void mr_h3_on_events(struct mr_h3 *h3, const struct mr_event *events, size_t count);
+
+/* ---- connections ---- */
+
+/* Client: begin one; `options` as for the transport, without ALPN and user_data.  0; -EAGAIN;
+ * -EINVAL. */
+int mr_h3_connect(struct mr_h3 *h3, const struct mr_connect_options *options, uint64_t owner,
+                  struct mr_h3_conn **conn_out);
+
+/* Close it; on_conn_closed follows later. */
+void mr_h3_close(struct mr_h3 *h3, struct mr_h3_conn *conn, uint64_t code, const char *reason);
+
+/* Send GOAWAY on every connection, refuse new requests, close each connection when its last request
+ * is over. */
+void mr_h3_drain(struct mr_h3 *h3);
+
+/* ---- requests ---- */
+
+/* Client: open a request stream.  0; -EAGAIN: on_streams_allowed follows; -ENOMEM: try again later;
+ * -EPIPE: not on this connection any more. */
+int mr_h3_open_request(struct mr_h3 *h3, struct mr_h3_conn *conn, uint64_t owner,
+                       struct mr_h3_stream **stream_out);
+
+/* What follows a head. */
+struct mr_h3_body {
+    uint64_t size; /* bytes of content, in one DATA frame; 0: none, the stream ends with the head */
+};
+
+/*
+ * Send a head, and the frame header for `body`.  Content is then given to mr_h3_send_body(),
+ * exactly body->size bytes. 0; -EAGAIN: on_writable follows; -ENOMEM: try again later; -EMSGSIZE:
+ * over MR_H3_HEAD_MAX or the peer's limit; -EPIPE, -ESTALE: nothing can be sent any more.
+ */
+int mr_h3_send_head(struct mr_h3 *h3, struct mr_h3_stream *stream,
+                    const struct mr_field_line *lines, size_t count, const struct mr_h3_body *body);
+
+/* Send content by reference: it must stay until on_acked passes it or on_stream_closed.  Errors as
+ * above. */
+int mr_h3_send_body(struct mr_h3 *h3, struct mr_h3_stream *stream, const uint8_t *data, size_t size,
+                    bool is_last);
+
+/* Reset what we send, stop what the peer sends, with `code`.  No callback but on_stream_closed
+ * follows. */
+void mr_h3_abort(struct mr_h3 *h3, struct mr_h3_stream *stream, uint64_t code);
+
+/* Read no more of the message: what still comes is not needed (H3_NO_ERROR). */
+void mr_h3_stop_reading(struct mr_h3 *h3, struct mr_h3_stream *stream);
+
+/* Show content again that on_data did not take.  May call on_data, on_end, on_failed. */
+void mr_h3_resume(struct mr_h3 *h3, struct mr_h3_stream *stream);
+
+/* Ask for on_retry in MR_H3_RETRY_NS. */
+void mr_h3_want_retry(struct mr_h3 *h3);
+
+/* The stream of a user data word, or NULL. */
+struct mr_h3_stream *mr_h3_stream_of(struct mr_h3 *h3, uint64_t word);
+struct mr_h3_conn *mr_h3_conn_of(struct mr_h3 *h3, uint64_t word);
+uint64_t mr_h3_stream_word(const struct mr_h3 *h3, const struct mr_h3_stream *stream);
+uint64_t mr_h3_conn_word(const struct mr_h3 *h3, const struct mr_h3_conn *conn);
+
+/* Panic unless every invariant holds.  For tests and fuzzers. */
+void mr_h3_check(const struct mr_h3 *h3);
+
+#endif /* MR_HTTP3_H3_CONN_H */

@@ -1,0 +1,47 @@
+/*
+ * http3/h3_internal.h - what h3_conn.c (connections, streams, events), h3_recv.c (what comes) and
+ * h3_send.c (what goes) share.  For these three files only.
+ */
+#ifndef MR_HTTP3_H3_INTERNAL_H
+#define MR_HTTP3_H3_INTERNAL_H
+
+#include "http3/h3_conn.h"
+
+enum {
+    MR_H3_VIEWS = 16, /* pieces looked at in one receive() */
+};
+
+/* ---- h3_conn.c ---- */
+
+/* A connection error: close with `code`, expect nothing more. */
+void mr_h3_conn_fail(struct mr_h3 *h3, struct mr_h3_conn *conn, uint64_t code, const char *reason);
+
+/* A stream error: end the request with `code` and tell the user. */
+void mr_h3_stream_fail(struct mr_h3 *h3, struct mr_h3_stream *stream, uint64_t code);
+
+/* Stop looking at what comes on a request stream; QPACK is told. */
+void mr_h3_stream_stop_reading(struct mr_h3 *h3, struct mr_h3_stream *stream);
+
+/* A stream object on `conn`; NULL: none is free. */
+struct mr_h3_stream *mr_h3_stream_add(struct mr_h3 *h3, struct mr_h3_conn *conn,
+                                      enum mr_h3_stream_kind kind);
+void mr_h3_stream_remove(struct mr_h3 *h3, struct mr_h3_stream *stream);
+
+/* ---- h3_recv.c ---- */
+
+/* Take what has arrived on a stream. */
+void mr_h3_stream_read(struct mr_h3 *h3, struct mr_h3_stream *stream);
+
+/* ---- h3_send.c ---- */
+
+/* Have mr_h3_flush_dirty() look at the connection. */
+void mr_h3_mark_dirty(struct mr_h3 *h3, struct mr_h3_conn *conn);
+
+/* Open our own streams, send SETTINGS, GOAWAY and QPACK's feedback, as far as they are due and
+ * there is room. */
+void mr_h3_flush_dirty(struct mr_h3 *h3);
+
+/* Arm the retry timer if it is wanted and not armed. */
+void mr_h3_arm_retry(struct mr_h3 *h3);
+
+#endif /* MR_HTTP3_H3_INTERNAL_H */

@@ -1,0 +1,275 @@
+/* http3/h3_send.c - what goes: heads, content, our own streams; see h3_conn.h. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/compiler.h"
+#include "http3/h3_internal.h"
+
+enum {
+    COPY_MAX = 1024,     /* bytes that a transport copies in one send */
+    FIELD_OVERHEAD = 32, /* RFC 9114, Section 4.2.2 */
+};
+
+_Static_assert(MR_H3_HEAD_MAX <= COPY_MAX, "a head goes out in one piece");
+_Static_assert(MR_H3_SETTINGS_MAX + 1 <= COPY_MAX, "SETTINGS go out in one piece");
+
+/* Send a copy of `size` bytes.  Results as the transport's send; MR_H3_RETRY_NS later if it had no
+ * room. */
+static int send_copy(struct mr_h3 *h3, struct mr_h3_stream *stream, const uint8_t *data,
+                     size_t size, bool is_last)
+{
+    struct mr_transport *t = h3->transport;
+    struct mr_view view = {data, size};
+    int result = t->ops->send(t, stream->handle, &view, 1,
+                              MR_SEND_COPY | (is_last ? (uint32_t)MR_SEND_FIN : 0));
+
+    if (result == 0)
+        stream->sent_bytes += size;
+    else if (result == -EAGAIN || result == -ENOMEM)
+        mr_h3_count(&h3->counters->send_waits);
+    return result;
+}
+
+/* ---- requests ---- */
+
+static uint64_t section_bytes(const struct mr_field_line *lines, size_t count)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < count; i++)
+        bytes += strlen(lines[i].name) + lines[i].value.size + FIELD_OVERHEAD;
+    return bytes;
+}
+
+int mr_h3_send_head(struct mr_h3 *h3, struct mr_h3_stream *stream,
+                    const struct mr_field_line *lines, size_t count, const struct mr_h3_body *body)
+{
+    uint8_t head[MR_H3_HEAD_MAX];
+    size_t size;
+    const uint8_t *section = mr_qpack_encode(&h3->encoder, lines, count, &size);
+
+    if (stream->conn->is_closing)
+        return -EPIPE;
+    if (section == NULL || size > sizeof(head) - 2 * MR_H3_FRAME_HEADER_MAX ||
+        section_bytes(lines, count) > stream->conn->peer.field_section_max)
+        return -EMSGSIZE;
+    size_t at = mr_h3_frame_put_header(head, MR_H3_FRAME_HEADERS, size);
+    memcpy(head + at, section, size);
+    at += size;
+    if (body->size > 0)
+        at += mr_h3_frame_put_header(head + at, MR_H3_FRAME_DATA, body->size);
+    return send_copy(h3, stream, head, at, body->size == 0);
+}
+
+int mr_h3_send_body(struct mr_h3 *h3, struct mr_h3_stream *stream, const uint8_t *data, size_t size,
+                    bool is_last)
+{
+    struct mr_transport *t = h3->transport;
+    struct mr_view view = {data, size};
+
+    if (stream->conn->is_closing)
+        return -EPIPE;
+    int result = t->ops->send(t, stream->handle, &view, 1, is_last ? (uint32_t)MR_SEND_FIN : 0);
+    if (result == 0) {
+        stream->sent_bytes += size;
+        mr_h3_count_add(&h3->counters->body_bytes_sent, size);
+    } else if (result == -EAGAIN || result == -ENOMEM) {
+        mr_h3_count(&h3->counters->send_waits);
+    }
+    return result;
+}
+
+/* ---- our own streams ---- */
+
+/* What keeps a connection's own streams from being flushed. */
+enum flush_verdict {
+    FLUSH_DONE,
+    FLUSH_WAIT,  /* an event follows */
+    FLUSH_RETRY, /* no event follows */
+};
+
+static enum flush_verdict verdict_of(struct mr_h3 *h3, struct mr_h3_conn *conn, int result)
+{
+    switch (result) {
+    case 0:
+        return FLUSH_DONE;
+    case -EAGAIN:
+        return FLUSH_WAIT;
+    case -ENOMEM:
+        return FLUSH_RETRY;
+    case -ESTALE:
+        return FLUSH_WAIT; /* its end is on the way */
+    default:
+        mr_h3_conn_fail(h3, conn, MR_H3_CLOSED_CRITICAL_STREAM, "critical stream ended");
+        return FLUSH_WAIT;
+    }
+}
+
+/* Open one of our streams, if it is not open. */
+static int open_own(struct mr_h3 *h3, struct mr_h3_conn *conn, enum mr_h3_stream_kind kind,
+                    struct mr_h3_stream **stream)
+{
+    struct mr_transport *t = h3->transport;
+
+    if (*stream != NULL)
+        return 0;
+    struct mr_h3_stream *opened = mr_h3_stream_add(h3, conn, kind);
+    if (opened == NULL)
+        return -ENOMEM;
+    int result =
+        t->ops->open(t, conn->handle, MR_OPEN_UNI, mr_h3_stream_word(h3, opened), &opened->handle);
+    if (result != 0) {
+        mr_h3_stream_remove(h3, opened);
+        return result;
+    }
+    opened->id = t->ops->stream_id(t, opened->handle);
+    *stream = opened;
+    return 0;
+}
+
+static int send_settings(struct mr_h3 *h3, struct mr_h3_conn *conn)
+{
+    struct mr_h3_settings settings = {
+        .field_section_max = h3->limits.field_section_max,
+        .qpack_capacity = h3->limits.qpack_capacity,
+    };
+    uint8_t data[1 + MR_H3_SETTINGS_MAX];
+
+    if (conn->has_sent_settings)
+        return 0;
+    data[0] = MR_H3_STREAM_CONTROL;
+    size_t size = 1 + mr_h3_settings_put(data + 1, &settings);
+    int result = send_copy(h3, conn->our_control, data, size, false);
+    conn->has_sent_settings = result == 0;
+    return result;
+}
+
+static int send_goaway(struct mr_h3 *h3, struct mr_h3_conn *conn)
+{
+    uint8_t data[MR_H3_FRAME_HEADER_MAX + MR_H3_VARINT_MAX_SIZE];
+    uint8_t id[MR_H3_VARINT_MAX_SIZE];
+
+    if (!conn->is_draining || conn->has_sent_goaway)
+        return 0;
+    size_t id_size = mr_h3_varint_put(id, h3->is_server ? conn->next_request_id : 0);
+    size_t size = mr_h3_frame_put_header(data, MR_H3_FRAME_GOAWAY, id_size);
+    memcpy(data + size, id, id_size);
+    int result = send_copy(h3, conn->our_control, data, size + id_size, false);
+    if (result == 0) {
+        conn->has_sent_goaway = true;
+        mr_h3_count(&h3->counters->goaways_sent);
+        if (conn->request_count == 0)
+            mr_h3_close(h3, conn, MR_H3_NO_ERROR, "drained");
+    }
+    return result;
+}
+
+/* Keep `data` until there is room for it. */
+static bool hold(struct mr_h3_conn *conn, const uint8_t *data, size_t size)
+{
+    conn->held = mr_heap_share_alloc(&conn->share, size);
+    if (conn->held == NULL)
+        return false;
+    memcpy(conn->held, data, size);
+    conn->held_size = size;
+    return true;
+}
+
+/* Send what is held; then it is forgotten. */
+static int send_held(struct mr_h3 *h3, struct mr_h3_conn *conn)
+{
+    if (conn->held == NULL)
+        return 0;
+    int result = send_copy(h3, conn->our_decoder, conn->held, conn->held_size, false);
+    if (result == 0) {
+        mr_heap_share_free(&conn->share, conn->held);
+        conn->held = NULL;
+    }
+    return result;
+}
+
+/* What QPACK has to say to the peer, on a stream that begins with its type. */
+static int send_feedback(struct mr_h3 *h3, struct mr_h3_conn *conn)
+{
+    const uint8_t type = MR_H3_STREAM_QPACK_DECODER;
+    uint8_t data[COPY_MAX];
+    int result = conn->our_decoder->sent_bytes == 0
+                     ? send_copy(h3, conn->our_decoder, &type, 1, false)
+                     : send_held(h3, conn);
+    size_t size = mr_qpack_decoder_feedback_size(&conn->decoder);
+
+    if (result != 0 || size == 0)
+        return result;
+    if (size > COPY_MAX) {
+        mr_h3_conn_fail(h3, conn, MR_H3_EXCESSIVE_LOAD, "QPACK feedback is not taken");
+        return -ESTALE;
+    }
+    mr_qpack_decoder_take_feedback(&conn->decoder, data, size);
+    result = send_copy(h3, conn->our_decoder, data, size, false);
+    if ((result == -EAGAIN || result == -ENOMEM) && !hold(conn, data, size)) {
+        mr_h3_conn_fail(h3, conn, MR_H3_INTERNAL_ERROR, "no memory for QPACK feedback");
+        return -ESTALE;
+    }
+    return result;
+}
+
+static enum flush_verdict flush(struct mr_h3 *h3, struct mr_h3_conn *conn)
+{
+    int result = open_own(h3, conn, MR_H3_KIND_OUR_CONTROL, &conn->our_control);
+
+    if (result == 0)
+        result = send_settings(h3, conn);
+    if (result == 0)
+        result = send_goaway(h3, conn);
+    if (result == 0 && h3->limits.qpack_capacity > 0 && !conn->is_closing) {
+        result = open_own(h3, conn, MR_H3_KIND_OUR_DECODER, &conn->our_decoder);
+        if (result == 0)
+            result = send_feedback(h3, conn);
+    }
+    return verdict_of(h3, conn, result);
+}
+
+void mr_h3_mark_dirty(struct mr_h3 *h3, struct mr_h3_conn *conn)
+{
+    if (conn->is_dirty || !conn->is_connected)
+        return;
+    conn->is_dirty = true;
+    conn->next_dirty = h3->dirty;
+    h3->dirty = conn;
+}
+
+void mr_h3_flush_dirty(struct mr_h3 *h3)
+{
+    struct mr_h3_conn *later = NULL;
+
+    while (h3->dirty != NULL) {
+        struct mr_h3_conn *conn = h3->dirty;
+        h3->dirty = conn->next_dirty;
+        conn->is_dirty = false;
+        if (conn->is_closing || flush(h3, conn) != FLUSH_RETRY)
+            continue;
+        conn->is_dirty = true;
+        conn->next_dirty = later;
+        later = conn;
+    }
+    h3->dirty = later;
+    if (later != NULL)
+        mr_h3_want_retry(h3);
+}
+
+/* ---- retries ---- */
+
+void mr_h3_want_retry(struct mr_h3 *h3)
+{
+    h3->wants_retry = true;
+    mr_h3_arm_retry(h3);
+}
+
+void mr_h3_arm_retry(struct mr_h3 *h3)
+{
+    struct mr_transport *t = h3->transport;
+
+    if (!h3->wants_retry || h3->is_retry_armed)
+        return;
+    h3->is_retry_armed = t->ops->timer(t, MR_H3_RETRY_NS, mr_h3_tagged(MR_H3_TAG_RETRY, 0)) == 0;
+}

@@ -1,0 +1,321 @@
+/* http3/message.c - see message.h. */
+#include "http3/message.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "base/compiler.h"
+
+enum {
+    FIELD_OVERHEAD = 32, /* RFC 9114, Section 4.2.2 */
+};
+
+#define BIT(field) (UINT32_C(1) << (field))
+
+/* clang-format off */
+static const struct known_field {
+    const char *name;
+    enum mr_field field;
+    uint8_t size;
+} known_fields[] = {
+#define KNOWN(name, field) {name, field, sizeof(name) - 1}
+    KNOWN(":method",             MR_FIELD_METHOD),
+    KNOWN(":scheme",             MR_FIELD_SCHEME),
+    KNOWN(":authority",          MR_FIELD_AUTHORITY),
+    KNOWN(":path",               MR_FIELD_PATH),
+    KNOWN(":status",             MR_FIELD_STATUS),
+    KNOWN("host",                MR_FIELD_HOST),
+    KNOWN("content-length",      MR_FIELD_CONTENT_LENGTH),
+    KNOWN("content-range",       MR_FIELD_CONTENT_RANGE),
+    KNOWN("content-type",        MR_FIELD_CONTENT_TYPE),
+    KNOWN("etag",                MR_FIELD_ETAG),
+    KNOWN("if-match",            MR_FIELD_IF_MATCH),
+    KNOWN("if-modified-since",   MR_FIELD_IF_MODIFIED_SINCE),
+    KNOWN("if-none-match",       MR_FIELD_IF_NONE_MATCH),
+    KNOWN("if-range",            MR_FIELD_IF_RANGE),
+    KNOWN("if-unmodified-since", MR_FIELD_IF_UNMODIFIED_SINCE),
+    KNOWN("last-modified",       MR_FIELD_LAST_MODIFIED),
+    KNOWN("location",            MR_FIELD_LOCATION),
+    KNOWN("range",               MR_FIELD_RANGE),
+    KNOWN("server",              MR_FIELD_SERVER),
+    KNOWN("te",                  MR_FIELD_TE),
+    /* RFC 9114, Section 4.2: connection-specific fields */
+    KNOWN("connection",          MR_FIELD_CONNECTION_SPECIFIC),
+    KNOWN("keep-alive",          MR_FIELD_CONNECTION_SPECIFIC),
+    KNOWN("proxy-connection",    MR_FIELD_CONNECTION_SPECIFIC),
+    KNOWN("transfer-encoding",   MR_FIELD_CONNECTION_SPECIFIC),
+    KNOWN("upgrade",             MR_FIELD_CONNECTION_SPECIFIC),
+#undef KNOWN
+};
+/* clang-format on */
+
+static enum mr_field field_of(struct mr_text name)
+{
+    for (size_t i = 0; i < MR_COUNT_OF(known_fields); i++) {
+        if (known_fields[i].size == name.size &&
+            memcmp(known_fields[i].name, name.data, name.size) == 0)
+            return known_fields[i].field;
+    }
+    return MR_FIELD_OTHER;
+}
+
+static bool is_text(struct mr_text text, const char *wanted)
+{
+    return text.size == strlen(wanted) && memcmp(text.data, wanted, text.size) == 0;
+}
+
+/* RFC 9110, Section 5.6.2, without upper case unless `has_upper`. */
+static bool is_token(const char *data, size_t size, bool has_upper)
+{
+    for (size_t i = 0; i < size; i++) {
+        char c = data[i];
+        bool is_alnum =
+            (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (has_upper && c >= 'A' && c <= 'Z');
+        if (!is_alnum && (c == '\0' || strchr("!#$%&'*+-.^_`|~", c) == NULL))
+            return false;
+    }
+    return size > 0;
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* RFC 9110, Section 5.5: visible characters, blanks inside, bytes above 0x7f. */
+static bool is_field_value(struct mr_text value)
+{
+    if (value.size > 0 && (is_blank(value.data[0]) || is_blank(value.data[value.size - 1])))
+        return false;
+    for (size_t i = 0; i < value.size; i++) {
+        unsigned char c = (unsigned char)value.data[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7f)
+            return false;
+    }
+    return true;
+}
+
+/* No blank and no control character: what a :path, an :authority or a :scheme never holds. */
+static bool is_graphic(struct mr_text value)
+{
+    for (size_t i = 0; i < value.size; i++) {
+        unsigned char c = (unsigned char)value.data[i];
+        if (c <= 0x20 || c == 0x7f)
+            return false;
+    }
+    return value.size > 0;
+}
+
+/* ---- what each field's value must be ---- */
+
+static enum mr_message_verdict verdict_if(bool is_ok)
+{
+    return is_ok ? MR_MESSAGE_OK : MR_MESSAGE_MALFORMED;
+}
+
+static enum mr_message_verdict take_method(struct mr_message *m, struct mr_text value)
+{
+    static const struct {
+        const char *name;
+        enum mr_method method;
+    } methods[] = {
+        {"GET", MR_METHOD_GET},
+        {"HEAD", MR_METHOD_HEAD},
+        {"CONNECT", MR_METHOD_CONNECT},
+        {"OPTIONS", MR_METHOD_OPTIONS},
+    };
+
+    for (size_t i = 0; i < MR_COUNT_OF(methods); i++) {
+        if (is_text(value, methods[i].name))
+            m->method = methods[i].method;
+    }
+    return verdict_if(is_token(value.data, value.size, true));
+}
+
+static enum mr_message_verdict take_scheme(struct mr_message *m, struct mr_text value)
+{
+    m->is_http = (value.size == 4 && strncasecmp(value.data, "http", 4) == 0) ||
+                 (value.size == 5 && strncasecmp(value.data, "https", 5) == 0);
+    return verdict_if(is_graphic(value));
+}
+
+/* RFC 9114, Section 4.3.1: no user information; the same in :authority and host. */
+static enum mr_message_verdict take_authority(char *copy, uint16_t *size_out, struct mr_text value)
+{
+    if (value.size > MR_AUTHORITY_MAX)
+        return MR_MESSAGE_TOO_LARGE;
+    if (!is_graphic(value) || memchr(value.data, '@', value.size) != NULL ||
+        memchr(value.data, '/', value.size) != NULL)
+        return MR_MESSAGE_MALFORMED;
+    memcpy(copy, value.data, value.size);
+    *size_out = (uint16_t)value.size;
+    return MR_MESSAGE_OK;
+}
+
+static enum mr_message_verdict take_path(struct mr_message *m, struct mr_text value)
+{
+    m->path_is_asterisk = is_text(value, "*");
+    return verdict_if(is_graphic(value) && (m->path_is_asterisk || value.data[0] == '/'));
+}
+
+static enum mr_message_verdict take_status(struct mr_message *m, struct mr_text value)
+{
+    if (value.size != 3)
+        return MR_MESSAGE_MALFORMED;
+    for (size_t i = 0; i < 3; i++) {
+        if (value.data[i] < '0' || value.data[i] > '9')
+            return MR_MESSAGE_MALFORMED;
+        m->status = (uint16_t)(m->status * 10 + (value.data[i] - '0'));
+    }
+    return verdict_if(m->status >= 100 && m->status != 101); /* RFC 9114, Section 4.5 */
+}
+
+static enum mr_message_verdict take_content_length(struct mr_message *m, struct mr_text value)
+{
+    uint64_t length = 0;
+
+    if (m->kind == MR_MESSAGE_TRAILERS || value.size == 0)
+        return MR_MESSAGE_MALFORMED;
+    for (size_t i = 0; i < value.size; i++) {
+        if (value.data[i] < '0' || value.data[i] > '9' || length > (INT64_MAX - 9) / 10)
+            return MR_MESSAGE_MALFORMED;
+        length = length * 10 + (uint64_t)(value.data[i] - '0');
+    }
+    m->content_length = length;
+    return MR_MESSAGE_OK;
+}
+
+static enum mr_message_verdict take_value(struct mr_message *m, enum mr_field field,
+                                          struct mr_text value)
+{
+    switch (field) {
+    case MR_FIELD_METHOD:
+        return take_method(m, value);
+    case MR_FIELD_SCHEME:
+        return take_scheme(m, value);
+    case MR_FIELD_AUTHORITY:
+        return take_authority(m->authority, &m->authority_size, value);
+    case MR_FIELD_PATH:
+        return take_path(m, value);
+    case MR_FIELD_STATUS:
+        return take_status(m, value);
+    case MR_FIELD_HOST:
+        return take_authority(m->host, &m->host_size, value);
+    case MR_FIELD_CONTENT_LENGTH:
+        return take_content_length(m, value);
+    case MR_FIELD_CONNECTION_SPECIFIC:
+        return MR_MESSAGE_MALFORMED;
+    case MR_FIELD_TE:
+        return verdict_if(value.size == 8 && strncasecmp(value.data, "trailers", 8) == 0);
+    default:
+        return MR_MESSAGE_OK;
+    }
+}
+
+/* ---- the list ---- */
+
+/* Pseudo-header fields that a kind of message may have. */
+static uint32_t pseudo_fields_of(enum mr_message_kind kind)
+{
+    switch (kind) {
+    case MR_MESSAGE_REQUEST:
+        return BIT(MR_FIELD_METHOD) | BIT(MR_FIELD_SCHEME) | BIT(MR_FIELD_AUTHORITY) |
+               BIT(MR_FIELD_PATH);
+    case MR_MESSAGE_RESPONSE:
+        return BIT(MR_FIELD_STATUS);
+    default:
+        return 0;
+    }
+}
+
+/* Fields of which a message has one at most; of others that are repeated the first counts. */
+#define SINGLE_FIELDS                                                                              \
+    (BIT(MR_FIELD_METHOD) | BIT(MR_FIELD_SCHEME) | BIT(MR_FIELD_AUTHORITY) | BIT(MR_FIELD_PATH) |  \
+     BIT(MR_FIELD_STATUS) | BIT(MR_FIELD_HOST) | BIT(MR_FIELD_CONTENT_LENGTH))
+
+void mr_message_begin(struct mr_message *message, enum mr_message_kind kind,
+                      const struct mr_message_limits *limits)
+{
+    message->kind = kind;
+    message->limits = *limits;
+    message->section_bytes = 0;
+    message->fields = 0;
+    message->seen = 0;
+    message->has_regular = false;
+    message->is_http = false;
+    message->path_is_asterisk = false;
+    message->method = MR_METHOD_OTHER;
+    message->status = 0;
+    message->authority_size = 0;
+    message->host_size = 0;
+    message->content_length = MR_LENGTH_UNKNOWN;
+}
+
+static bool is_within_limits(struct mr_message *m, size_t name_size, size_t value_size)
+{
+    if (name_size > m->limits.name_bytes || value_size > m->limits.value_bytes ||
+        m->fields == m->limits.fields)
+        return false;
+    m->fields++;
+    m->section_bytes += (uint32_t)(name_size + value_size) + FIELD_OVERHEAD;
+    return m->section_bytes <= m->limits.section_bytes;
+}
+
+/* May a field of this name come here? */
+static bool is_name_in_place(struct mr_message *m, struct mr_text name, enum mr_field field)
+{
+    if (name.size > 0 && name.data[0] == ':')
+        return !m->has_regular && (pseudo_fields_of(m->kind) & BIT(field)) != 0;
+    m->has_regular = true;
+    return is_token(name.data, name.size, false);
+}
+
+enum mr_message_verdict mr_message_add(struct mr_message *message, struct mr_text name,
+                                       struct mr_text value, enum mr_field *field_out)
+{
+    if (!is_within_limits(message, name.size, value.size))
+        return MR_MESSAGE_TOO_LARGE;
+
+    enum mr_field field = field_of(name);
+    if (!is_name_in_place(message, name, field) || !is_field_value(value))
+        return MR_MESSAGE_MALFORMED;
+    if ((message->seen & BIT(field) & SINGLE_FIELDS) != 0)
+        return MR_MESSAGE_MALFORMED;
+    message->seen |= BIT(field);
+    *field_out = field;
+    return take_value(message, field, value);
+}
+
+static bool has(const struct mr_message *m, enum mr_field field)
+{
+    return (m->seen & BIT(field)) != 0;
+}
+
+static bool request_is_complete(const struct mr_message *m)
+{
+    if (!has(m, MR_FIELD_METHOD))
+        return false;
+    if (m->method == MR_METHOD_CONNECT) /* RFC 9114, Section 4.4 */
+        return has(m, MR_FIELD_AUTHORITY) && !has(m, MR_FIELD_SCHEME) && !has(m, MR_FIELD_PATH);
+    if (!has(m, MR_FIELD_SCHEME) || !has(m, MR_FIELD_PATH))
+        return false;
+    if (m->path_is_asterisk && m->method != MR_METHOD_OPTIONS)
+        return false;
+    if (m->is_http && !has(m, MR_FIELD_AUTHORITY) && !has(m, MR_FIELD_HOST))
+        return false;
+    return !has(m, MR_FIELD_AUTHORITY) || !has(m, MR_FIELD_HOST) ||
+           (m->authority_size == m->host_size &&
+            strncasecmp(m->authority, m->host, m->host_size) == 0);
+}
+
+enum mr_message_verdict mr_message_end(const struct mr_message *message)
+{
+    switch (message->kind) {
+    case MR_MESSAGE_REQUEST:
+        return verdict_if(request_is_complete(message));
+    case MR_MESSAGE_RESPONSE:
+        return verdict_if(has(message, MR_FIELD_STATUS));
+    default:
+        return MR_MESSAGE_OK;
+    }
+}

@@ -1,0 +1,278 @@
+/* http3/qpack.c - see qpack.h. */
+#include "http3/qpack.h"
+
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/compiler.h"
+#include "http3/frame.h"
+
+enum {
+    PREFIX_ROOM = 16,     /* a section's prefix: two integers */
+    LINE_OVERHEAD = 16,   /* bytes of a field line beside name and value, at most */
+    NUMBER_BYTES_MAX = 11 /* of a prefixed integer below 2^62, RFC 9204, Section 4.1.1 */
+};
+
+/* ---- memory ---- */
+
+void *mr_heap_share_alloc(struct mr_heap_share *share, size_t size)
+{
+    if (size > share->limit || share->used > share->limit - size) {
+        mr_h3_count(&share->counters->heap_refused);
+        return NULL;
+    }
+    void *payload = mr_heap_alloc(share->heap, size);
+    if (payload == NULL) {
+        mr_h3_count(&share->counters->heap_exhausted);
+        return NULL;
+    }
+    share->used += mr_heap_size_of(payload);
+    return payload;
+}
+
+void mr_heap_share_free(struct mr_heap_share *share, void *payload)
+{
+    if (payload == NULL)
+        return;
+    share->used -= mr_heap_size_of(payload);
+    mr_heap_free(share->heap, payload);
+}
+
+static void *share_malloc(size_t size, void *user_data)
+{
+    return mr_heap_share_alloc(user_data, size);
+}
+
+static void share_free(void *payload, void *user_data)
+{
+    mr_heap_share_free(user_data, payload);
+}
+
+static void *share_calloc(size_t count, size_t size, void *user_data)
+{
+    size_t bytes;
+
+    if (__builtin_mul_overflow(count, size, &bytes))
+        return NULL;
+    void *payload = mr_heap_share_alloc(user_data, bytes);
+    if (payload != NULL)
+        memset(payload, 0, bytes);
+    return payload;
+}
+
+static void *share_realloc(void *payload, size_t size, void *user_data)
+{
+    if (payload != NULL && mr_heap_size_of(payload) >= size)
+        return payload;
+
+    void *larger = mr_heap_share_alloc(user_data, size);
+    if (larger != NULL && payload != NULL) {
+        memcpy(larger, payload, mr_heap_size_of(payload));
+        mr_heap_share_free(user_data, payload);
+    }
+    return larger;
+}
+
+void mr_heap_share_init(struct mr_heap_share *share, struct mr_heap *heap,
+                        struct mr_h3_counters *counters, size_t limit)
+{
+    *share = (struct mr_heap_share){
+        .heap = heap,
+        .counters = counters,
+        .limit = limit,
+        .mem = {.user_data = share,
+                .malloc = share_malloc,
+                .free = share_free,
+                .calloc = share_calloc,
+                .realloc = share_realloc},
+    };
+}
+
+/* ---- decoding ---- */
+
+bool mr_qpack_decoder_init(struct mr_qpack_decoder *decoder, struct mr_heap_share *share,
+                           uint32_t capacity)
+{
+    decoder->capacity = capacity;
+    return nghttp3_qpack_decoder_new(&decoder->decoder, capacity, 0, &share->mem) == 0;
+}
+
+void mr_qpack_decoder_fini(struct mr_qpack_decoder *decoder)
+{
+    nghttp3_qpack_decoder_del(decoder->decoder);
+    decoder->decoder = NULL;
+}
+
+/* The connection's error code for one of nghttp3's. */
+static uint64_t error_code(nghttp3_ssize result)
+{
+    switch (result) {
+    case NGHTTP3_ERR_QPACK_DECOMPRESSION_FAILED:
+        return MR_QPACK_DECOMPRESSION_FAILED;
+    case NGHTTP3_ERR_QPACK_ENCODER_STREAM_ERROR:
+        return MR_QPACK_ENCODER_STREAM_ERROR;
+    case NGHTTP3_ERR_QPACK_HEADER_TOO_LARGE:
+    case NGHTTP3_ERR_QPACK_FATAL: /* too much feedback waits */
+    case NGHTTP3_ERR_NOMEM:
+        return MR_H3_EXCESSIVE_LOAD;
+    default:
+        return MR_H3_INTERNAL_ERROR;
+    }
+}
+
+uint64_t mr_qpack_decoder_read(struct mr_qpack_decoder *decoder, const uint8_t *data, size_t size)
+{
+    nghttp3_ssize used = nghttp3_qpack_decoder_read_encoder(decoder->decoder, data, size);
+
+    return used < 0 ? error_code(used) : 0;
+}
+
+static struct mr_text text_of(const nghttp3_rcbuf *buf)
+{
+    nghttp3_vec vec = nghttp3_rcbuf_get_buf(buf);
+
+    return (struct mr_text){(const char *)vec.base, vec.len};
+}
+
+/* Decode to the end of the section, or until `take` has enough. */
+static uint64_t decode_fields(struct mr_qpack_decoder *decoder,
+                              nghttp3_qpack_stream_context *section, uint64_t stream_id,
+                              const uint8_t *data, size_t size, mr_qpack_field_function take,
+                              void *context)
+{
+    for (;;) {
+        nghttp3_qpack_nv nv;
+        uint8_t flags;
+        nghttp3_ssize used = nghttp3_qpack_decoder_read_request(decoder->decoder, section, &nv,
+                                                                &flags, data, size, 1);
+        if (used < 0)
+            return error_code(used);
+        if ((flags & NGHTTP3_QPACK_DECODE_FLAG_BLOCKED) != 0)
+            return MR_QPACK_DECOMPRESSION_FAILED; /* we allow none: RFC 9204, Section 2.1.2 */
+        data += used;
+        size -= (size_t)used;
+        if ((flags & NGHTTP3_QPACK_DECODE_FLAG_EMIT) != 0) {
+            bool goes_on = take(context, text_of(nv.name), text_of(nv.value));
+            nghttp3_rcbuf_decref(nv.name);
+            nghttp3_rcbuf_decref(nv.value);
+            if (!goes_on)
+                return mr_qpack_decoder_cancel(decoder, stream_id);
+        }
+        if ((flags & NGHTTP3_QPACK_DECODE_FLAG_FINAL) != 0)
+            return 0;
+    }
+}
+
+uint64_t mr_qpack_decode(struct mr_qpack_decoder *decoder, struct mr_heap_share *share,
+                         uint64_t stream_id, const uint8_t *data, size_t size,
+                         mr_qpack_field_function take, void *context)
+{
+    nghttp3_qpack_stream_context *section;
+
+    if (nghttp3_qpack_stream_context_new(&section, (int64_t)stream_id, &share->mem) != 0)
+        return MR_H3_EXCESSIVE_LOAD;
+    uint64_t code = decode_fields(decoder, section, stream_id, data, size, take, context);
+    nghttp3_qpack_stream_context_del(section);
+    if (code == 0 && mr_qpack_decoder_feedback_size(decoder) > MR_QPACK_FEEDBACK_MAX)
+        code = MR_H3_EXCESSIVE_LOAD;
+    return code;
+}
+
+uint64_t mr_qpack_decoder_cancel(struct mr_qpack_decoder *decoder, uint64_t stream_id)
+{
+    if (decoder->capacity == 0) /* RFC 9204, Section 2.2.2.2: may be left out */
+        return 0;
+
+    int result = nghttp3_qpack_decoder_cancel_stream(decoder->decoder, (int64_t)stream_id);
+    return result < 0 ? error_code(result) : 0;
+}
+
+size_t mr_qpack_decoder_feedback_size(const struct mr_qpack_decoder *decoder)
+{
+    return decoder->capacity == 0 ? 0
+                                  : nghttp3_qpack_decoder_get_decoder_streamlen(decoder->decoder);
+}
+
+void mr_qpack_decoder_take_feedback(struct mr_qpack_decoder *decoder, uint8_t *dst, size_t size)
+{
+    nghttp3_buf buf = {.begin = dst, .end = dst + size, .pos = dst, .last = dst};
+
+    nghttp3_qpack_decoder_write_decoder(decoder->decoder, &buf);
+    MR_ASSERT(buf.last == dst + size);
+}
+
+/* ---- encoding ---- */
+
+bool mr_qpack_encoder_init(struct mr_qpack_encoder *encoder, struct mr_heap_share *share)
+{
+    return nghttp3_qpack_encoder_new(&encoder->encoder, 0, &share->mem) == 0;
+}
+
+void mr_qpack_encoder_fini(struct mr_qpack_encoder *encoder)
+{
+    nghttp3_qpack_encoder_del(encoder->encoder);
+    encoder->encoder = NULL;
+}
+
+/* nghttp3's form of the fields.  Returns the bytes they need at most. */
+static size_t to_nv(nghttp3_nv *nv, const struct mr_field_line *lines, size_t count)
+{
+    size_t need = PREFIX_ROOM;
+
+    for (size_t i = 0; i < count; i++) {
+        nv[i] = (nghttp3_nv){
+            .name = (const uint8_t *)lines[i].name,
+            .value = (const uint8_t *)lines[i].value.data,
+            .namelen = strlen(lines[i].name),
+            .valuelen = lines[i].value.size,
+            .flags = NGHTTP3_NV_FLAG_NO_COPY_NAME | NGHTTP3_NV_FLAG_NO_COPY_VALUE,
+        };
+        need += nv[i].namelen + nv[i].valuelen + LINE_OVERHEAD;
+    }
+    return need;
+}
+
+const uint8_t *mr_qpack_encode(struct mr_qpack_encoder *encoder, const struct mr_field_line *lines,
+                               size_t count, size_t *size_out)
+{
+    nghttp3_nv nv[MR_FIELD_LINES_MAX];
+    uint8_t prefix[PREFIX_ROOM];
+    uint8_t *begin = encoder->scratch;
+    nghttp3_buf pbuf = {prefix, prefix + sizeof(prefix), prefix, prefix};
+    nghttp3_buf rbuf = {begin + PREFIX_ROOM, begin + MR_QPACK_SECTION_MAX, begin + PREFIX_ROOM,
+                        begin + PREFIX_ROOM};
+    nghttp3_buf ebuf = {0}; /* without a dynamic table nothing is written to it */
+
+    MR_ASSERT(count <= MR_FIELD_LINES_MAX);
+    if (to_nv(nv, lines, count) > MR_QPACK_SECTION_MAX)
+        return NULL;
+    int result = nghttp3_qpack_encoder_encode(encoder->encoder, &pbuf, &rbuf, &ebuf, 0, nv, count);
+    MR_ASSERT(result == 0);
+
+    size_t prefix_size = nghttp3_buf_len(&pbuf);
+    *size_out = prefix_size + nghttp3_buf_len(&rbuf);
+    memcpy(rbuf.pos - prefix_size, pbuf.pos, prefix_size);
+    return rbuf.pos - prefix_size;
+}
+
+/*
+ * RFC 9204, Section 4.4: 1xxxxxxx acknowledges a section, 01xxxxxx cancels a stream, 00xxxxxx
+ * counts insertions.  We never sent what the first and the last speak of.
+ */
+uint64_t mr_qpack_feedback_read(struct mr_qpack_feedback *feedback, const uint8_t *data,
+                                size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        if (feedback->is_inside) {
+            feedback->is_inside = (data[i] & 0x80) != 0;
+            if (++feedback->bytes > NUMBER_BYTES_MAX)
+                return MR_QPACK_DECODER_STREAM_ERROR;
+            continue;
+        }
+        if ((data[i] & 0xc0) != 0x40)
+            return MR_QPACK_DECODER_STREAM_ERROR;
+        feedback->is_inside = (data[i] & 0x3f) == 0x3f;
+        feedback->bytes = 1;
+    }
+    return 0;
+}
