@@ -86,7 +86,8 @@ struct mr_h3_frame_reader {
     bool has_type;
     bool has_header; /* type and left are known; the payload follows */
     uint64_t type;
-    uint64_t left; /* bytes of payload still to come */
+    bool is_refused; /* the payload is only stepped over */
+    uint64_t left;   /* bytes of payload still to come */
 };
 
 /* Read on in a frame's header: returns how many of the `size` bytes at `data` belong to it.  Sets

@@ -10,8 +10,8 @@ enum {
     FIELD_OVERHEAD = 32, /* RFC 9114, Section 4.2.2 */
 };
 
-_Static_assert(MR_H3_HEAD_MAX <= COPY_MAX, "a head goes out in one piece");
-_Static_assert(MR_H3_SETTINGS_MAX + 1 <= COPY_MAX, "SETTINGS go out in one piece");
+_Static_assert((int)MR_H3_HEAD_MAX <= (int)COPY_MAX, "a head goes out in one piece");
+_Static_assert((int)MR_H3_SETTINGS_MAX < (int)COPY_MAX, "SETTINGS go out in one piece");
 
 /* Send a copy of `size` bytes.  Results as the transport's send; MR_H3_RETRY_NS later if it had no
  * room. */
