@@ -11,17 +11,13 @@ SHELL     := /bin/bash
 PREFIX    ?= /usr/local
 BUILD     := build
 
-.PHONY: all deps run test test-long bench fmt lint clean install
+.PHONY: all run test test-long bench fmt lint clean install
 
-all: $(BUILD)/build.ninja
-	@ninja -C $(BUILD) millrace
-	@ln -sfn tools/millrace $(BUILD)/millrace
-
-deps:
+all:
 	@scripts/deps build
-
-$(BUILD)/build.ninja: | deps
-	@meson setup $(BUILD) $$(scripts/deps --meson) --prefix=$(PREFIX) -Dtests=false
+	@scripts/configure $(BUILD) --prefix=$(PREFIX) -Dtests=false
+	@ninja -C $(BUILD) tools/millrace
+	@ln -sfn tools/millrace $(BUILD)/millrace
 
 run: all
 	@$(BUILD)/millrace demo $(if $(DIR),--root "$(DIR)")
