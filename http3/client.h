@@ -23,6 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/fault.h"
 #include "http3/counters.h"
 #include "millrace/transport.h"
 
@@ -119,11 +120,11 @@ struct mr_h3_client_config {
 struct mr_h3_client_config mr_h3_client_config_default(uint32_t connections, uint32_t requests);
 size_t mr_h3_client_footprint(const struct mr_h3_client_config *config);
 
-/* Reserve the memory.  NULL on failure; then `error` (of `room` bytes) holds a sentence with cause
- * and remedy. */
-struct mr_h3_client *mr_h3_client_new(const struct mr_h3_client_config *config,
-                                      const struct mr_h3_client_callbacks *callbacks, char *error,
-                                      size_t room);
+/* Reserve the memory.  0; -EINVAL (configuration), -ENOMEM: the fault names the cause and the
+ * remedy. */
+int mr_h3_client_new(const struct mr_h3_client_config *config,
+                     const struct mr_h3_client_callbacks *callbacks,
+                     struct mr_h3_client **client_out, struct mr_fault *fault);
 
 /* After the transport's on_stop. */
 void mr_h3_client_free(struct mr_h3_client *client);

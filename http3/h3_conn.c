@@ -259,6 +259,7 @@ static void close_stream(struct mr_h3 *h3, struct mr_h3_stream *stream, uint64_t
     if (stream->kind == MR_H3_KIND_REQUEST) {
         if (!stream->is_over) {
             stream->is_over = true;
+            stream->is_lost = true;
             stream->is_reading = false;
             h3->user.on_failed(h3->user.context, stream, code, is_remote);
         }

@@ -114,6 +114,7 @@ struct mr_h3_stream {
     bool is_fin_received;
     bool is_head_only; /* client: the response has no content, by its request or status */
     bool is_over;      /* the user was told that the message ended or failed */
+    bool is_lost;      /* it ended with its connection */
     struct mr_h3_frame_reader frame;
     uint8_t *assembly; /* payload that came in pieces; of the connection's heap share */
     uint64_t assembled;

@@ -26,6 +26,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/fault.h"
 #include "http3/counters.h"
 #include "millrace/transport.h"
 
@@ -60,11 +61,11 @@ struct mr_h3_server_config mr_h3_server_config_default(uint32_t connections);
 size_t mr_h3_server_footprint(const struct mr_h3_server_config *config);
 
 /*
- * Open the root and reserve the memory.  NULL on failure; then `error` (of `room` bytes) holds a
- * sentence that names the cause and the remedy.
+ * Open the root and reserve the memory.  0, or -errno; then the fault names the cause and the
+ * remedy: -EINVAL (configuration), -ENOENT, -ENOTDIR, -EACCES (root), -ENOMEM.
  */
-struct mr_h3_server *mr_h3_server_new(const struct mr_h3_server_config *config, char *error,
-                                      size_t room);
+int mr_h3_server_new(const struct mr_h3_server_config *config, struct mr_h3_server **server_out,
+                     struct mr_fault *fault);
 
 /* Give everything back.  After the transport's on_stop, when no work of it runs any more. */
 void mr_h3_server_free(struct mr_h3_server *server);

@@ -1,0 +1,423 @@
+/* tests/support/loop_ops.c - the operations of the loop's transports; see loop_transport.h. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/loop_internal.h"
+
+/* ---- handles: kind (1 conn, 2 stream), generation, index + 1 ---- */
+
+enum {
+    KIND_CONN = 1,
+    KIND_STREAM = 2,
+};
+
+static mr_handle handle_of(uint64_t kind, uint32_t generation, uint32_t index)
+{
+    return kind << 60 | (uint64_t)(generation & 0xffffff) << 32 | (index + 1);
+}
+
+mr_handle loop_conn_handle(const struct loop *loop, const struct conn *conn)
+{
+    return handle_of(KIND_CONN, conn->generation, (uint32_t)(conn - loop->conn));
+}
+
+mr_handle loop_stream_handle(const struct loop *loop, const struct stream *stream)
+{
+    return handle_of(KIND_STREAM, stream->generation, (uint32_t)(stream - loop->stream));
+}
+
+static struct side *side_of(const struct mr_transport *t)
+{
+    return (struct side *)(uintptr_t)t;
+}
+
+static struct conn *find_conn(struct side *side, mr_handle handle)
+{
+    uint32_t index = (uint32_t)handle - 1;
+
+    if (handle >> 60 != KIND_CONN || index >= CONNS_MAX)
+        return NULL;
+    struct conn *conn = &side->loop->conn[index];
+    bool is_it = conn->is_live && conn->is_open[side->index] &&
+                 (conn->generation & 0xffffff) == (uint32_t)(handle >> 32 & 0xffffff);
+    return is_it ? conn : NULL;
+}
+
+static struct stream *find_stream(struct side *side, mr_handle handle)
+{
+    uint32_t index = (uint32_t)handle - 1;
+
+    if (handle >> 60 != KIND_STREAM || index >= STREAMS_MAX)
+        return NULL;
+    struct stream *stream = &side->loop->stream[index];
+    bool is_it = stream->is_live && stream->is_open[side->index] &&
+                 (stream->generation & 0xffffff) == (uint32_t)(handle >> 32 & 0xffffff);
+    return is_it ? stream : NULL;
+}
+
+/* ---- pipes ---- */
+
+void loop_free_pieces(struct pipe *pipe)
+{
+    while (pipe->pieces != NULL) {
+        struct piece *piece = pipe->pieces;
+        pipe->pieces = piece->next;
+        free(piece->data);
+        free(piece);
+    }
+    pipe->head_released = 0;
+}
+
+bool loop_sending_is_over(const struct pipe *pipe)
+{
+    return !pipe->exists || pipe->is_reset || (pipe->fin_acked && pipe->acked == pipe->queued);
+}
+
+bool loop_receiving_is_over(const struct pipe *pipe)
+{
+    return !pipe->exists || pipe->is_reset || pipe->is_stopped ||
+           (pipe->fin_moved && pipe->released == pipe->queued);
+}
+
+/* ---- objects ---- */
+
+static struct stream *add_stream(struct loop *loop, uint32_t conn_index, unsigned opener,
+                                 bool is_uni)
+{
+    struct conn *conn = &loop->conn[conn_index];
+
+    for (uint32_t i = 0; i < STREAMS_MAX; i++) {
+        struct stream *stream = &loop->stream[i];
+        if (stream->is_live)
+            continue;
+        uint32_t generation = stream->generation + 1;
+        *stream = (struct stream){
+            .is_live = true,
+            .generation = generation,
+            .conn = conn_index,
+            .id = conn->opened[opener][is_uni] << 2 | (is_uni ? 2u : 0) | opener,
+        };
+        stream->is_open[opener] = true;
+        stream->pipe[opener].exists = true;
+        stream->pipe[1 - opener].exists = !is_uni;
+        conn->opened[opener][is_uni]++;
+        conn->live_opened[opener][is_uni]++;
+        loop->stream_count++;
+        loop->stream_top = MR_MAX(loop->stream_top, i + 1);
+        return stream;
+    }
+    return NULL;
+}
+
+void loop_close_conn(struct conn *conn, unsigned by, uint64_t code, const char *reason)
+{
+    if (conn->is_closed)
+        return;
+    conn->is_closed = true;
+    conn->closed_by = by;
+    conn->is_application = by < 2;
+    conn->code = code;
+    snprintf(conn->reason, sizeof(conn->reason), "%s", reason == NULL ? "" : reason);
+    for (unsigned s = 0; s < 2; s++)
+        conn->pending[s] |= MR_EVENT_CLOSED;
+}
+
+/* ---- operations ---- */
+
+static int op_connect(struct mr_transport *t, const struct mr_connect_options *options,
+                      mr_handle *conn_out)
+{
+    struct loop *loop = side_of(t)->loop;
+
+    MR_ASSERT(side_of(t)->index == 0);
+    if (options->server_name == NULL || options->alpn_size == 0)
+        return -EINVAL;
+    if (chance(loop, loop->config.refuse_percent))
+        return -EAGAIN;
+    for (uint32_t i = 0; i < CONNS_MAX; i++) {
+        struct conn *conn = &loop->conn[i];
+        if (conn->is_live)
+            continue;
+        uint32_t generation = conn->generation + 1;
+        *conn = (struct conn){
+            .is_live = true,
+            .generation = generation,
+            .is_open = {true, true},
+            .user_data = {options->user_data, 0},
+        };
+        loop->conn_count++;
+        loop->conn_top = MR_MAX(loop->conn_top, i + 1);
+        *conn_out = loop_conn_handle(loop, conn);
+        return 0;
+    }
+    return -EAGAIN;
+}
+
+static int op_close(struct mr_transport *t, mr_handle handle, uint64_t code, const char *reason)
+{
+    struct side *side = side_of(t);
+    struct conn *conn = find_conn(side, handle);
+
+    if (conn == NULL)
+        return -ESTALE;
+    loop_close_conn(conn, side->index, code, reason);
+    return 0;
+}
+
+static int op_set_user_data(struct mr_transport *t, mr_handle object, uint64_t user_data)
+{
+    struct side *side = side_of(t);
+    struct conn *conn = find_conn(side, object);
+    struct stream *stream = find_stream(side, object);
+
+    if (conn == NULL && stream == NULL)
+        return -ESTALE;
+    if (conn != NULL)
+        conn->user_data[side->index] = user_data;
+    else
+        stream->user_data[side->index] = user_data;
+    return 0;
+}
+
+static int op_conn_info(struct mr_transport *t, mr_handle handle, struct mr_conn_info *info_out)
+{
+    struct side *side = side_of(t);
+
+    if (find_conn(side, handle) == NULL)
+        return -ESTALE;
+    *info_out = (struct mr_conn_info){
+        .alpn = "h3", .is_client = side->index == 0, .limited_by = "application"};
+    return 0;
+}
+
+static int64_t op_ticket(struct mr_transport *t, mr_handle handle, uint8_t *dst, size_t room)
+{
+    (void)dst;
+    (void)room;
+    return find_conn(side_of(t), handle) == NULL ? -ESTALE : 0;
+}
+
+static int op_open(struct mr_transport *t, mr_handle handle, uint32_t flags, uint64_t user_data,
+                   mr_handle *stream_out)
+{
+    struct side *side = side_of(t);
+    struct loop *loop = side->loop;
+    struct conn *conn = find_conn(side, handle);
+    bool is_uni = (flags & MR_OPEN_UNI) != 0;
+
+    if (conn == NULL || conn->is_closed)
+        return -ESTALE;
+    uint32_t max = is_uni ? loop->config.uni_max : loop->config.bidi_max;
+    if (conn->live_opened[side->index][is_uni] >= max || !conn->is_connected) {
+        conn->wants_streams[side->index] = true;
+        return -EAGAIN;
+    }
+    if (chance(loop, loop->config.refuse_percent))
+        return -ENOMEM;
+    struct stream *stream = add_stream(loop, (uint32_t)(conn - loop->conn), side->index, is_uni);
+    if (stream == NULL)
+        return -ENOMEM;
+    stream->user_data[side->index] = user_data;
+    *stream_out = loop_stream_handle(loop, stream);
+    return 0;
+}
+
+static uint64_t op_stream_id(struct mr_transport *t, mr_handle handle)
+{
+    const struct stream *stream = find_stream(side_of(t), handle);
+
+    return stream == NULL ? UINT64_MAX : stream->id;
+}
+
+static void queue_segment(struct pipe *pipe, const struct mr_view *view, bool is_copy)
+{
+    struct segment **tail = &pipe->segments;
+
+    if (view->size == 0)
+        return;
+    while (*tail != NULL)
+        tail = &(*tail)->next;
+    struct segment *segment = malloc(sizeof(*segment));
+    MR_ASSERT(segment != NULL);
+    *segment = (struct segment){.data = view->data, .size = view->size, .offset = pipe->queued};
+    segment->delivered = malloc(view->size);
+    MR_ASSERT(segment->delivered != NULL);
+    if (is_copy) {
+        segment->copy = malloc(view->size);
+        MR_ASSERT(segment->copy != NULL);
+        memcpy(segment->copy, view->data, view->size);
+        segment->data = segment->copy;
+    }
+    pipe->queued += view->size;
+    *tail = segment;
+}
+
+static int op_send(struct mr_transport *t, mr_handle handle, const struct mr_view *views,
+                   size_t count, uint32_t flags)
+{
+    struct side *side = side_of(t);
+    struct loop *loop = side->loop;
+    struct stream *stream = find_stream(side, handle);
+    size_t size = 0;
+
+    if (stream == NULL || loop->conn[stream->conn].is_closed)
+        return -ESTALE;
+    struct pipe *pipe = &stream->pipe[side->index];
+    if (!pipe->exists || pipe->has_fin || pipe->is_reset || pipe->is_stopped)
+        return -EPIPE;
+    for (size_t i = 0; i < count; i++)
+        size += views[i].size;
+    if ((flags & MR_SEND_COPY) != 0 && size > COPY_MAX)
+        return -EMSGSIZE;
+    uint64_t waiting = pipe->queued - pipe->moved;
+    if (waiting > 0 && waiting + size > loop->config.queue_max) {
+        pipe->was_refused = true;
+        return -EAGAIN;
+    }
+    if (chance(loop, loop->config.refuse_percent))
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++)
+        queue_segment(pipe, &views[i], (flags & MR_SEND_COPY) != 0);
+    pipe->has_fin = (flags & MR_SEND_FIN) != 0;
+    return 0;
+}
+
+static int64_t op_receive(struct mr_transport *t, mr_handle handle, struct mr_view *views_out,
+                          size_t room, bool *fin_out)
+{
+    struct side *side = side_of(t);
+    struct stream *stream = find_stream(side, handle);
+    size_t count = 0;
+
+    if (stream == NULL)
+        return -ESTALE;
+    struct pipe *pipe = &stream->pipe[1 - side->index];
+    if (pipe->is_reset)
+        return -ECONNRESET;
+    uint64_t shown = pipe->released;
+    size_t skip = pipe->head_released;
+    for (struct piece *p = pipe->pieces; p != NULL && count < room && !pipe->is_stopped;
+         p = p->next) {
+        views_out[count++] = (struct mr_view){p->data + skip, p->size - skip};
+        shown += p->size - skip;
+        skip = 0;
+    }
+    pipe->shown = shown;
+    *fin_out = pipe->fin_moved && shown == pipe->queued;
+    return (int64_t)count;
+}
+
+static int op_release(struct mr_transport *t, mr_handle handle, size_t size)
+{
+    struct side *side = side_of(t);
+    struct stream *stream = find_stream(side, handle);
+
+    if (stream == NULL)
+        return -ESTALE;
+    struct pipe *pipe = &stream->pipe[1 - side->index];
+    if (pipe->is_reset || pipe->is_stopped)
+        return 0;
+    MR_ASSERT(pipe->released + size <=
+              pipe->shown); /* an application that gets this wrong is broken */
+    pipe->released += size;
+    while (size > 0) {
+        struct piece *piece = pipe->pieces;
+        size_t left = piece->size - pipe->head_released;
+        if (size < left) {
+            pipe->head_released += size;
+            break;
+        }
+        size -= left;
+        pipe->pieces = piece->next;
+        pipe->head_released = 0;
+        free(piece->data);
+        free(piece);
+    }
+    return 0;
+}
+
+static int op_reset(struct mr_transport *t, mr_handle handle, uint64_t code)
+{
+    struct side *side = side_of(t);
+    struct stream *stream = find_stream(side, handle);
+
+    if (stream == NULL)
+        return -ESTALE;
+    struct pipe *pipe = &stream->pipe[side->index];
+    if (!pipe->exists || pipe->is_reset || loop_sending_is_over(pipe))
+        return -EPIPE;
+    pipe->is_reset = true;
+    pipe->code = code;
+    loop_free_pieces(pipe);
+    stream->pending[1 - side->index] |= MR_EVENT_RESET;
+    stream->error[1 - side->index] = code;
+    return 0;
+}
+
+static int op_stop(struct mr_transport *t, mr_handle handle, uint64_t code)
+{
+    struct side *side = side_of(t);
+    struct stream *stream = find_stream(side, handle);
+
+    if (stream == NULL)
+        return -ESTALE;
+    struct pipe *pipe = &stream->pipe[1 - side->index];
+    if (!pipe->exists || pipe->is_reset || pipe->is_stopped || loop_receiving_is_over(pipe))
+        return 0;
+    pipe->is_stopped = true;
+    loop_free_pieces(pipe);
+    if (!loop_sending_is_over(pipe)) { /* the sender answers with a reset (RFC 9000, Section 3.5) */
+        stream->pending[1 - side->index] |= MR_EVENT_STOPPED;
+        stream->error[1 - side->index] = code;
+    }
+    return 0;
+}
+
+static int op_timer(struct mr_transport *t, uint64_t delay_ns, uint64_t user_data)
+{
+    struct side *side = side_of(t);
+    struct loop *loop = side->loop;
+
+    if (loop->timer_count == TIMERS_MAX || chance(loop, loop->config.refuse_percent))
+        return -ENOMEM;
+    loop->timer[loop->timer_count++] = (struct timer){loop->now + delay_ns, user_data, side->index};
+    return 0;
+}
+
+static int op_work(struct mr_transport *t, int64_t (*function)(void *argument), void *argument,
+                   uint64_t user_data)
+{
+    struct side *side = side_of(t);
+    struct loop *loop = side->loop;
+
+    if (loop->work_count == MR_MIN(loop->config.work_max, (uint32_t)WORK_MAX) ||
+        chance(loop, loop->config.refuse_percent))
+        return -EAGAIN;
+    loop->work[loop->work_count++] = (struct work){function, argument, user_data, side->index};
+    return 0;
+}
+
+static uint64_t op_now(const struct mr_transport *t)
+{
+    return side_of(t)->loop->now;
+}
+
+const struct mr_transport_ops loop_ops = {
+    .connect = op_connect,
+    .close = op_close,
+    .set_user_data = op_set_user_data,
+    .conn_info = op_conn_info,
+    .ticket = op_ticket,
+    .open = op_open,
+    .stream_id = op_stream_id,
+    .send = op_send,
+    .receive = op_receive,
+    .release = op_release,
+    .reset = op_reset,
+    .stop = op_stop,
+    .timer = op_timer,
+    .work = op_work,
+    .now = op_now,
+};

@@ -1,0 +1,92 @@
+/*
+ * tests/support/loop_transport.h - two applications joined by a transport in memory, in one thread.
+ *
+ *     side 0 (client)                                    side 1 (server)
+ *     ops -> send queues --pieces--> receive buffers -> events
+ *                        <---acks---
+ *
+ * A whole mr_transport for each side: connections, streams, flow control, acknowledgements, timers,
+ * work.  One step moves some of everything; what and how much comes from a seed, so that a failing
+ * run repeats.  Data is delivered in copies of exact size (ASan sees every overrun), and when bytes
+ * are acknowledged they are compared with what the sender's buffer holds then: a buffer that was
+ * used again too early is a failure, as it would be a corrupt retransmission.
+ *
+ * For tests only: it uses malloc, and panics on misuse.
+ */
+#ifndef MR_TESTS_SUPPORT_LOOP_TRANSPORT_H
+#define MR_TESTS_SUPPORT_LOOP_TRANSPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "millrace/transport.h"
+
+struct loop;
+
+/* Which events a connection's end brings to its streams. */
+enum loop_close_order {
+    LOOP_STREAMS_LAST,  /* the streams' CLOSED after the connection's */
+    LOOP_STREAMS_FIRST, /* before it */
+    LOOP_STREAMS_NONE,  /* the connection's only */
+};
+
+struct loop_config {
+    uint64_t seed;
+    size_t stream_window; /* bytes that may be received and not released */
+    size_t piece_max;     /* bytes delivered to a stream in one step, at most */
+    size_t view_max;      /* bytes of one view of receive(), at most */
+    size_t queue_max;     /* bytes queued on a stream: more is -EAGAIN */
+    uint32_t bidi_max;    /* streams that the client may have open on a connection */
+    uint32_t uni_max;     /* that either side may open on a connection */
+    uint32_t work_max;    /* work at once */
+    uint32_t batch_max;   /* events in one call */
+    uint32_t
+        refuse_percent;    /* chance that a call for which there is room says -ENOMEM or -EAGAIN */
+    uint32_t idle_percent; /* chance that a stream's data or acks do not move in a step */
+    enum loop_close_order close_order;
+};
+
+struct loop_config loop_config_default(uint64_t seed);
+
+/* Join `client` and `server`; calls on_start of both.  Both must outlive the loop. */
+struct loop *loop_new(const struct loop_config *config, const struct mr_application *client,
+                      const struct mr_application *server);
+
+/* Calls on_stop of both. */
+void loop_free(struct loop *loop);
+
+/* Move some of everything once, deliver what it causes.  False: nothing moved, and nothing is due.
+ */
+bool loop_step(struct loop *loop);
+
+/* Step until nothing moves and no work is out, at most `steps` times; timers may be pending. False:
+ * it still moves. */
+bool loop_run(struct loop *loop, uint64_t steps);
+
+/* Let `ns` pass: timers that fall due in it fire, everything moves. */
+void loop_pass(struct loop *loop, uint64_t ns);
+
+/* One step is this long. */
+#define LOOP_STEP_NS UINT64_C(100000)
+
+struct mr_transport *loop_transport(struct loop *loop, unsigned side);
+
+/* Cut every connection: CLOSED without an application's code, as after an idle timeout. */
+void loop_cut(struct loop *loop);
+
+/* Raise MR_EVENT_GO_AWAY on a side. */
+void loop_go_away(struct loop *loop, unsigned side);
+
+/* Hold work back (true), or let it run (false, as at first). */
+void loop_hold_work(struct loop *loop, bool is_held);
+
+/* Hold acknowledgements of what `side` sends back. */
+void loop_hold_acks(struct loop *loop, unsigned side, bool is_held);
+
+/* Objects that live; 0 when all is over. */
+uint32_t loop_stream_count(const struct loop *loop);
+uint32_t loop_conn_count(const struct loop *loop);
+uint32_t loop_work_count(const struct loop *loop);
+
+#endif /* MR_TESTS_SUPPORT_LOOP_TRANSPORT_H */
