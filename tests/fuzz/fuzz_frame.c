@@ -1,0 +1,414 @@
+/*
+ * fuzz/fuzz_frame.c - property test of quic/frame.h.
+ *
+ * The input is taken twice: as the payload of a packet (uniform bytes), and as a program that
+ * writes likely frames, which are then read back, also after one byte was changed.  Properties:
+ *   1. no read leaves the payload; borrowed bytes lie inside it;
+ *   2. reading ends: each frame consumes at least its type;
+ *   3. decode -> encode -> decode gives the same values (encoded again, the same bytes), for every
+ * frame that decodes;
+ *   4. an ACK's ranges descend, do not touch, and are as many as announced;
+ *   5. a writer with less room than a frame needs writes nothing, with exactly enough room
+ * everything;
+ *   6. what was written and not damaged is read back completely.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/compiler.h"
+#include "quic/frame.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum {
+    ROOM = 8192,
+    RANGES = 4096
+};
+
+/* Any decoded frame. */
+struct any {
+    uint64_t type;
+    union {
+        struct mr_frame_ack ack;
+        struct mr_frame_stream stream;
+        struct mr_frame_crypto crypto;
+        struct mr_frame_datagram datagram;
+        struct mr_frame_reset_stream reset;
+        struct mr_frame_stop_sending stop;
+        struct mr_frame_new_token token;
+        struct mr_frame_limit limit;
+        struct mr_frame_stream_limit stream_limit;
+        struct mr_frame_new_connection_id cid;
+        struct mr_frame_retire_connection_id retire;
+        struct mr_frame_path path;
+        struct mr_frame_connection_close close;
+    } u;
+};
+
+/* ---------------------------------------------------------------- one frame */
+
+static bool decode(struct mr_reader *r, struct any *f)
+{
+    switch (f->type) {
+    case MR_FRAME_PADDING:
+    case MR_FRAME_PING:
+    case MR_FRAME_HANDSHAKE_DONE:
+        return true;
+    case MR_FRAME_ACK:
+    case MR_FRAME_ACK_ECN:
+        return mr_frame_decode_ack(r, f->type, &f->u.ack);
+    case MR_FRAME_RESET_STREAM:
+        return mr_frame_decode_reset_stream(r, f->type, &f->u.reset);
+    case MR_FRAME_STOP_SENDING:
+        return mr_frame_decode_stop_sending(r, f->type, &f->u.stop);
+    case MR_FRAME_CRYPTO:
+        return mr_frame_decode_crypto(r, f->type, &f->u.crypto);
+    case MR_FRAME_NEW_TOKEN:
+        return mr_frame_decode_new_token(r, f->type, &f->u.token);
+    case MR_FRAME_MAX_DATA:
+        return mr_frame_decode_max_data(r, f->type, &f->u.limit);
+    case MR_FRAME_MAX_STREAM_DATA:
+        return mr_frame_decode_max_stream_data(r, f->type, &f->u.stream_limit);
+    case MR_FRAME_MAX_STREAMS_BIDI:
+    case MR_FRAME_MAX_STREAMS_UNI:
+        return mr_frame_decode_max_streams(r, f->type, &f->u.limit);
+    case MR_FRAME_DATA_BLOCKED:
+        return mr_frame_decode_data_blocked(r, f->type, &f->u.limit);
+    case MR_FRAME_STREAM_DATA_BLOCKED:
+        return mr_frame_decode_stream_data_blocked(r, f->type, &f->u.stream_limit);
+    case MR_FRAME_STREAMS_BLOCKED_BIDI:
+    case MR_FRAME_STREAMS_BLOCKED_UNI:
+        return mr_frame_decode_streams_blocked(r, f->type, &f->u.limit);
+    case MR_FRAME_NEW_CONNECTION_ID:
+        return mr_frame_decode_new_connection_id(r, f->type, &f->u.cid);
+    case MR_FRAME_RETIRE_CONNECTION_ID:
+        return mr_frame_decode_retire_connection_id(r, f->type, &f->u.retire);
+    case MR_FRAME_PATH_CHALLENGE:
+    case MR_FRAME_PATH_RESPONSE:
+        return mr_frame_decode_path(r, f->type, &f->u.path);
+    case MR_FRAME_CONNECTION_CLOSE:
+    case MR_FRAME_CONNECTION_CLOSE_APP:
+        return mr_frame_decode_connection_close(r, f->type, &f->u.close);
+    case MR_FRAME_DATAGRAM:
+    case MR_FRAME_DATAGRAM_LEN:
+        return mr_frame_decode_datagram(r, f->type, &f->u.datagram);
+    default:
+        return mr_frame_type_is_stream(f->type) && mr_frame_decode_stream(r, f->type, &f->u.stream);
+    }
+}
+
+static bool encode_ack(struct mr_writer *w, struct mr_frame_ack ack)
+{
+    static struct mr_ack_range ranges[RANGES];
+    uint32_t count = 0;
+
+    while (mr_frame_ack_next(&ack, &ranges[count])) {
+        MR_ASSERT(ranges[count].lo <= ranges[count].hi);
+        MR_ASSERT(count == 0 || ranges[count].hi + 2 <= ranges[count - 1].lo);
+        count++;
+        MR_ASSERT(count < RANGES);
+    }
+    MR_ASSERT(count == ack.range_count + 1);
+
+    struct mr_writer before = *w;
+
+    if (mr_frame_write_ack(w, ranges, count, ack.delay, ack.has_ecn ? &ack.ecn : NULL) == count)
+        return true;
+    *w = before; /* fewer ranges are not this frame */
+    return false;
+}
+
+static bool encode_stream(struct mr_writer *w, const struct mr_frame_stream *frame)
+{
+    struct mr_writer before = *w;
+
+    if (!mr_frame_write_stream_header(w, frame, true))
+        return false;
+    MR_ASSERT((size_t)(w->at - before.at) == mr_frame_stream_header_size(frame));
+    mr_write_bytes(w, frame->data, frame->size);
+    return mr_write_whole(w, before);
+}
+
+static bool encode_crypto(struct mr_writer *w, const struct mr_frame_crypto *frame)
+{
+    struct mr_writer before = *w;
+
+    if (!mr_frame_write_crypto_header(w, frame))
+        return false;
+    mr_write_bytes(w, frame->data, frame->size);
+    return mr_write_whole(w, before);
+}
+
+static bool encode(struct mr_writer *w, const struct any *f)
+{
+    switch (f->type) {
+    case MR_FRAME_PADDING:
+        return mr_frame_write_padding(w, 1);
+    case MR_FRAME_PING:
+    case MR_FRAME_HANDSHAKE_DONE:
+        return mr_frame_write_type(w, (enum mr_frame_type)f->type);
+    case MR_FRAME_ACK:
+    case MR_FRAME_ACK_ECN:
+        return encode_ack(w, f->u.ack);
+    case MR_FRAME_RESET_STREAM:
+        return mr_frame_write_reset_stream(w, &f->u.reset);
+    case MR_FRAME_STOP_SENDING:
+        return mr_frame_write_stop_sending(w, &f->u.stop);
+    case MR_FRAME_CRYPTO:
+        return encode_crypto(w, &f->u.crypto);
+    case MR_FRAME_NEW_TOKEN:
+        return mr_frame_write_new_token(w, &f->u.token);
+    case MR_FRAME_MAX_DATA:
+        return mr_frame_write_max_data(w, f->u.limit.limit);
+    case MR_FRAME_MAX_STREAM_DATA:
+        return mr_frame_write_max_stream_data(w, &f->u.stream_limit);
+    case MR_FRAME_MAX_STREAMS_BIDI:
+    case MR_FRAME_MAX_STREAMS_UNI:
+        return mr_frame_write_max_streams(w, &f->u.limit);
+    case MR_FRAME_DATA_BLOCKED:
+        return mr_frame_write_data_blocked(w, f->u.limit.limit);
+    case MR_FRAME_STREAM_DATA_BLOCKED:
+        return mr_frame_write_stream_data_blocked(w, &f->u.stream_limit);
+    case MR_FRAME_STREAMS_BLOCKED_BIDI:
+    case MR_FRAME_STREAMS_BLOCKED_UNI:
+        return mr_frame_write_streams_blocked(w, &f->u.limit);
+    case MR_FRAME_NEW_CONNECTION_ID:
+        return mr_frame_write_new_connection_id(w, &f->u.cid);
+    case MR_FRAME_RETIRE_CONNECTION_ID:
+        return mr_frame_write_retire_connection_id(w, f->u.retire.sequence);
+    case MR_FRAME_PATH_CHALLENGE:
+    case MR_FRAME_PATH_RESPONSE:
+        return mr_frame_write_path(w, (enum mr_frame_type)f->type, f->u.path.data);
+    case MR_FRAME_CONNECTION_CLOSE:
+    case MR_FRAME_CONNECTION_CLOSE_APP:
+        return mr_frame_write_connection_close(w, &f->u.close);
+    case MR_FRAME_DATAGRAM:
+    case MR_FRAME_DATAGRAM_LEN:
+        return mr_frame_write_datagram(w, &f->u.datagram);
+    default:
+        return encode_stream(w, &f->u.stream);
+    }
+}
+
+/* ---------------------------------------------------------------- properties */
+
+static void check_borrowed(const struct any *f, const uint8_t *start, const uint8_t *end)
+{
+    const uint8_t *at = mr_frame_type_is_stream(f->type)           ? f->u.stream.data
+                        : f->type == MR_FRAME_CRYPTO               ? f->u.crypto.data
+                        : f->type == MR_FRAME_NEW_TOKEN            ? f->u.token.token
+                        : f->type - MR_FRAME_CONNECTION_CLOSE <= 1 ? f->u.close.reason
+                        : f->type - MR_FRAME_DATAGRAM <= 1         ? f->u.datagram.data
+                                                                   : start;
+    uint64_t size = mr_frame_type_is_stream(f->type)           ? f->u.stream.size
+                    : f->type == MR_FRAME_CRYPTO               ? f->u.crypto.size
+                    : f->type == MR_FRAME_NEW_TOKEN            ? f->u.token.size
+                    : f->type - MR_FRAME_CONNECTION_CLOSE <= 1 ? f->u.close.reason_size
+                    : f->type - MR_FRAME_DATAGRAM <= 1         ? f->u.datagram.size
+                                                               : 0;
+
+    MR_ASSERT(at >= start && at <= end && size <= (size_t)(end - at));
+}
+
+/* Properties 3 and 5. */
+static void check_again(const struct any *f)
+{
+    static uint8_t first[ROOM];
+    static uint8_t second[ROOM];
+    struct mr_writer w = mr_writer(first, sizeof(first));
+    struct any again = {0};
+
+    MR_ASSERT(encode(&w, f));
+
+    size_t size = mr_writer_size(&w);
+    struct mr_reader r = mr_reader(first, size);
+
+    MR_ASSERT(mr_frame_read_type(&r, &again.type) == MR_FRAME_TYPE_OK);
+    MR_ASSERT(decode(&r, &again));
+    MR_ASSERT(mr_reader_left(&r) == 0);
+
+    w = mr_writer(second, size);
+    MR_ASSERT(encode(&w, &again));
+    MR_ASSERT(mr_writer_size(&w) == size);
+    MR_ASSERT(memcmp(first, second, size) == 0);
+
+    if (f->type - MR_FRAME_CONNECTION_CLOSE <= 1)
+        return; /* its reason is cut to the room */
+    w = mr_writer(second, size - 1);
+    MR_ASSERT(!encode(&w, &again));
+    MR_ASSERT(w.at == w.start && !w.failed);
+}
+
+/* Values of STREAM and ACK, the frames whose encoding differs from what was received. */
+static void check_values(const struct any *f)
+{
+    if (mr_frame_type_is_stream(f->type)) {
+        MR_ASSERT(f->u.stream.offset + f->u.stream.size <= MR_VARINT_MAX);
+        MR_ASSERT(f->u.stream.fin == ((f->type & MR_STREAM_FIN) != 0));
+    } else if (f->type == MR_FRAME_NEW_CONNECTION_ID) {
+        MR_ASSERT(f->u.cid.cid.size >= 1 && f->u.cid.cid.size <= MR_CID_MAX);
+        MR_ASSERT(f->u.cid.retire_prior_to <= f->u.cid.sequence);
+    } else if (f->type == MR_FRAME_NEW_TOKEN) {
+        MR_ASSERT(f->u.token.size > 0);
+    }
+}
+
+/* Read a payload to its end or its first error; true if all of it decoded. */
+static bool read_payload(const uint8_t *payload, size_t size)
+{
+    struct mr_reader r = mr_reader(payload, size);
+
+    while (mr_reader_left(&r) > 0) {
+        const uint8_t *start = r.at;
+        struct any f = {0};
+
+        if (mr_frame_read_type(&r, &f.type) != MR_FRAME_TYPE_OK || !decode(&r, &f))
+            return false;
+        MR_ASSERT(r.at > start && r.at <= r.end);
+        check_borrowed(&f, start, r.at);
+        check_values(&f);
+        check_again(&f);
+        if (f.type == MR_FRAME_PADDING)
+            mr_frame_skip_padding(&r);
+    }
+    return true;
+}
+
+/* ---------------------------------------------------------------- likely frames */
+
+/* A value whose size is spread over the varint sizes. */
+static uint64_t take_value(struct mr_reader *input)
+{
+    uint8_t size = mr_read_u8(input);
+    uint64_t value = 0;
+
+    for (uint8_t i = 0; i <= (size & 7); i++)
+        value = value << 8 | mr_read_u8(input);
+    return value & MR_VARINT_MAX;
+}
+
+/* Ranges from small steps downwards, as packets are really lost; sometimes down to 0. */
+static void write_likely_ack(struct mr_reader *input, struct mr_writer *w, bool has_ecn)
+{
+    struct mr_ack_range ranges[64];
+    uint64_t top = take_value(input);
+    uint32_t wanted = mr_read_u8(input) % 64 + 1u;
+    uint32_t count = 0;
+    struct mr_ecn_counts ecn = {top, 1, 2};
+
+    while (count < wanted) {
+        uint64_t length = mr_read_u8(input);
+        ranges[count].hi = top;
+        ranges[count].lo = top - MR_MIN(length, top);
+        top = ranges[count].lo;
+        uint64_t gap = 2 + (uint64_t)(mr_read_u8(input) & 15);
+        count++;
+        if (top < gap)
+            break;
+        top -= gap;
+    }
+    mr_frame_write_ack(w, ranges, count, wanted, has_ecn ? &ecn : NULL);
+}
+
+/* Frames of integers, or of eight bytes. */
+static void write_likely_integers(struct mr_reader *input, struct mr_writer *w, struct any *f)
+{
+    uint64_t *words = (uint64_t *)(void *)&f->u;
+
+    for (size_t i = 0; i < 3; i++)
+        words[i] = take_value(input);
+    if (f->type >= MR_FRAME_MAX_STREAMS_BIDI && f->type <= MR_FRAME_STREAMS_BLOCKED_UNI) {
+        f->u.limit.limit %= MR_STREAMS_MAX + 1;
+        f->u.limit.is_uni = (f->type & 1) != 0;
+    }
+    encode(w, f);
+}
+
+/* Frames that carry bytes: `size` of them at `data`. */
+static void write_likely_bytes(struct mr_reader *input, struct mr_writer *w, struct any *f,
+                               size_t size, const uint8_t *data)
+{
+    if (mr_frame_type_is_stream(f->type)) {
+        f->u.stream = (struct mr_frame_stream){.stream_id = take_value(input),
+                                               .offset = take_value(input) >> 1,
+                                               .size = size,
+                                               .data = data,
+                                               .fin = (f->type & MR_STREAM_FIN) != 0};
+    } else if (f->type == MR_FRAME_NEW_CONNECTION_ID) {
+        f->u.cid.sequence = take_value(input);
+        f->u.cid.retire_prior_to = f->u.cid.sequence >> (size & 31);
+        f->u.cid.cid.size = (uint8_t)(1 + size % MR_CID_MAX);
+    } else if (f->type == MR_FRAME_CRYPTO) {
+        f->u.crypto =
+            (struct mr_frame_crypto){.offset = take_value(input) >> 1, .size = size, .data = data};
+    } else if (f->type == MR_FRAME_NEW_TOKEN) {
+        f->u.token = (struct mr_frame_new_token){.size = 1 + size / 2, .token = data};
+    } else if (f->type >= MR_FRAME_DATAGRAM) {
+        f->u.datagram = (struct mr_frame_datagram){.size = size, .data = data};
+    } else {
+        f->u.close =
+            (struct mr_frame_connection_close){.error = take_value(input),
+                                               .frame_type = size,
+                                               .reason_size = size,
+                                               .reason = data,
+                                               .is_app = f->type == MR_FRAME_CONNECTION_CLOSE_APP};
+    }
+    encode(w, f);
+}
+
+static void write_likely(struct mr_reader *input, struct mr_writer *w)
+{
+    static const uint8_t no_data[1];
+    struct any f = {.type = mr_read_u8(input) % 0x21};
+
+    if (f.type >= 0x1f)
+        f.type += MR_FRAME_DATAGRAM - 0x1f;
+    if (f.type == MR_FRAME_ACK || f.type == MR_FRAME_ACK_ECN) {
+        write_likely_ack(input, w, f.type == MR_FRAME_ACK_ECN);
+    } else if (mr_frame_type_is_stream(f.type) || f.type == MR_FRAME_CRYPTO ||
+               f.type == MR_FRAME_NEW_TOKEN || f.type == MR_FRAME_NEW_CONNECTION_ID ||
+               f.type == MR_FRAME_CONNECTION_CLOSE || f.type == MR_FRAME_CONNECTION_CLOSE_APP ||
+               f.type >= MR_FRAME_DATAGRAM) {
+        size_t wanted = mr_read_u8(input);
+        size_t size = MR_MIN(wanted, mr_reader_left(input));
+        const uint8_t *data = mr_read_bytes(input, size);
+
+        write_likely_bytes(input, w, &f, size, size > 0 ? data : no_data);
+    } else {
+        write_likely_integers(input, w, &f);
+    }
+}
+
+static void written(const uint8_t *data, size_t size)
+{
+    static uint8_t payload[ROOM / 4];
+    struct mr_reader input = mr_reader(data, size);
+    struct mr_writer w = mr_writer(payload, sizeof(payload));
+    uint16_t damage_at = mr_read_u16(&input);
+    uint8_t damage = mr_read_u8(&input);
+
+    while (!input.failed && mr_reader_left(&input) > 0)
+        write_likely(&input, &w);
+
+    size_t len = mr_writer_size(&w);
+
+    MR_ASSERT(read_payload(payload, len));
+    if (len == 0)
+        return;
+    payload[damage_at % len] ^= damage;
+    read_payload(payload, len);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    size_t taken = MR_MIN(size, (size_t)ROOM / 4);
+    uint8_t *exact = malloc(taken + 1); /* so that a sanitizer sees a read beyond it */
+
+    MR_ASSERT(exact != NULL);
+    memcpy(exact + 1, data, taken);
+    read_payload(exact + 1, taken);
+    free(exact);
+    written(data, taken);
+    return 0;
+}
