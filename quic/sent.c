@@ -375,6 +375,7 @@ void mr_sent_loss_begin(struct mr_sent_loss *loss, struct mr_sent *sent,
 
 void mr_sent_loss_begin_all(struct mr_sent_loss *loss, struct mr_sent *sent)
 {
+    sent->lost_run_ns = MR_NEVER;
     *loss = (struct mr_sent_loss){
         .sent = sent,
         .params.first_sample_ns = MR_NEVER, /* no persistent congestion */
