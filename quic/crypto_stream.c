@@ -29,6 +29,7 @@ static uint32_t fill_chunk(struct recv_chunk *chunk, uint32_t at, const uint8_t 
                            uint32_t size);
 static void advance_ready(struct mr_crypto_recv *recv, const struct mr_pool *chunks);
 static void free_head(struct mr_crypto_recv *recv, struct mr_pool *chunks);
+static void free_all(struct mr_crypto_recv *recv, struct mr_pool *chunks);
 
 static struct recv_chunk *chunk_at(const struct mr_pool *chunks, uint32_t index)
 {
@@ -39,7 +40,7 @@ static struct recv_chunk *chunk_at(const struct mr_pool *chunks, uint32_t index)
 
 void mr_crypto_stream_init(struct mr_crypto_stream *stream, uint32_t recv_limit)
 {
-    MR_ASSERT(recv_limit > 0);
+    MR_ASSERT(recv_limit >= MR_CRYPTO_RECV_MIN);
     mr_send_queue_init(&stream->send);
     stream->recv = (struct mr_crypto_recv){.head = MR_NONE, .tail = MR_NONE, .limit = recv_limit};
 }
@@ -49,10 +50,9 @@ void mr_crypto_stream_clear(struct mr_crypto_stream *stream, const struct mr_sen
     struct mr_crypto_recv *recv = &stream->recv;
 
     mr_send_queue_reset(&stream->send, pools);
-    while (recv->head != MR_NONE)
-        free_head(recv, pools->chunks);
     recv->read_offset = recv->ready_to;
     recv->unread_bytes = 0;
+    free_all(recv, pools->chunks);
 }
 
 /* ----------------------------------------------------------------- sending */
@@ -106,9 +106,6 @@ enum mr_crypto_verdict mr_crypto_stream_insert(struct mr_crypto_stream *stream,
  * nothing has changed. */
 static bool extend_chain(struct mr_crypto_recv *recv, struct mr_pool *chunks, uint64_t end)
 {
-    if (recv->head == MR_NONE)
-        recv->chunk_offset = recv->read_offset;
-
     uint64_t reach = recv->chunk_offset + (uint64_t)recv->chunk_count * MR_CRYPTO_CHUNK_BYTES;
     if (end <= reach)
         return true;
@@ -212,6 +209,14 @@ static void free_head(struct mr_crypto_recv *recv, struct mr_pool *chunks)
     mr_pool_put(chunks, index);
 }
 
+/* Nothing is unread: the next chunk begins where reading goes on. */
+static void free_all(struct mr_crypto_recv *recv, struct mr_pool *chunks)
+{
+    while (recv->head != MR_NONE)
+        free_head(recv, chunks);
+    recv->chunk_offset = recv->read_offset;
+}
+
 size_t mr_crypto_stream_read(struct mr_crypto_stream *stream, struct mr_pool *chunks, uint8_t *dst,
                              size_t room)
 {
@@ -230,43 +235,65 @@ size_t mr_crypto_stream_read(struct mr_crypto_stream *stream, struct mr_pool *ch
             free_head(recv, chunks);
     }
     recv->unread_bytes -= (uint32_t)total;
-    while (recv->unread_bytes == 0 && recv->head != MR_NONE) /* an idle stream holds no chunk */
-        free_head(recv, chunks);
+    if (recv->unread_bytes == 0) /* an idle stream holds no chunk */
+        free_all(recv, chunks);
     return total;
 }
 
 /* -------------------------------------------------------------- invariants */
 
+/* Bytes of a chunk that have arrived, from bytes[at] on. */
+static uint32_t count_arrived(const struct recv_chunk *chunk, uint32_t at)
+{
+    uint32_t count = 0;
+
+    for (uint32_t w = at / WORD_BITS; w < MR_COUNT_OF(chunk->arrived); w++) {
+        uint64_t word = chunk->arrived[w];
+
+        if (w == at / WORD_BITS)
+            word &= UINT64_MAX << at % WORD_BITS;
+        count += (uint32_t)__builtin_popcountll(word);
+    }
+    return count;
+}
+
+static void check_recv(const struct mr_crypto_recv *recv, const struct mr_pool *chunks)
+{
+    uint64_t chunk_offset = recv->chunk_offset;
+    uint64_t ready_to = recv->read_offset;
+    uint32_t chunk_count = 0;
+    uint32_t last = MR_NONE;
+    uint32_t unread = 0;
+
+    for (uint32_t i = recv->head; i != MR_NONE; i = chunk_at(chunks, i)->next) {
+        const struct recv_chunk *chunk = chunk_at(chunks, i);
+        uint64_t chunk_end = chunk_offset + MR_CRYPTO_CHUNK_BYTES;
+        uint32_t at = (uint32_t)(MR_MAX(chunk_offset, recv->read_offset) - chunk_offset);
+
+        MR_ASSERT(at < MR_CRYPTO_CHUNK_BYTES);
+        unread += count_arrived(chunk, at);
+        if (ready_to == chunk_offset + at)
+            ready_to += arrived_from(chunk, at);
+        chunk_offset = chunk_end;
+        chunk_count++;
+        last = i;
+    }
+    MR_ASSERT(ready_to == recv->ready_to);
+    MR_ASSERT(chunk_count == recv->chunk_count);
+    MR_ASSERT(last == recv->tail);
+    MR_ASSERT(unread == recv->unread_bytes);
+}
+
 void mr_crypto_stream_check(const struct mr_crypto_stream *stream,
                             const struct mr_send_pools *pools)
 {
     const struct mr_crypto_recv *recv = &stream->recv;
-    uint64_t chunk_offset = recv->chunk_offset;
-    uint32_t chunk_count = 0;
-    uint32_t last = MR_NONE;
-    uint32_t unread = 0;
 
     mr_send_queue_check(&stream->send, pools);
     MR_ASSERT(mr_send_queue_queued_bytes(&stream->send) <= MR_CRYPTO_SEND_MAX);
     MR_ASSERT(recv->read_offset <= recv->ready_to);
     MR_ASSERT(recv->ready_to <= recv->read_offset + recv->limit);
-    for (uint32_t i = recv->head; i != MR_NONE; i = chunk_at(pools->chunks, i)->next) {
-        const struct recv_chunk *chunk = chunk_at(pools->chunks, i);
-
-        for (uint32_t at = 0; at < MR_CRYPTO_CHUNK_BYTES; at++) {
-            bool has_arrived = (chunk->arrived[at / WORD_BITS] >> at % WORD_BITS & 1) != 0;
-            uint64_t offset = chunk_offset + at;
-
-            unread += has_arrived && offset >= recv->read_offset;
-            if (offset >= recv->read_offset && offset <= recv->ready_to)
-                MR_ASSERT(has_arrived == (offset < recv->ready_to));
-        }
-        chunk_offset += MR_CRYPTO_CHUNK_BYTES;
-        chunk_count++;
-        last = i;
-    }
-    MR_ASSERT(chunk_count == recv->chunk_count);
-    MR_ASSERT(last == recv->tail);
-    MR_ASSERT(unread == recv->unread_bytes);
-    MR_ASSERT((unread == 0) == (recv->head == MR_NONE));
+    check_recv(recv, pools->chunks);
+    MR_ASSERT((recv->unread_bytes == 0) == (recv->head == MR_NONE));
+    MR_ASSERT(recv->head != MR_NONE || recv->chunk_offset == recv->read_offset);
 }

@@ -27,10 +27,10 @@
 #include "base/pool.h"
 #include "quic/send_queue.h"
 
-#define MR_CRYPTO_SEND_MAX 65536u /* bytes queued and not acknowledged */
-#define MR_CRYPTO_RECV_LIMIT                                                                       \
-    16384u                         /* a usual limit; RFC 9000, Section 7.5 asks for 4096 at least */
-#define MR_CRYPTO_CHUNK_BYTES 896u /* data bytes of a receive chunk */
+#define MR_CRYPTO_SEND_MAX    65536u /* bytes queued and not acknowledged */
+#define MR_CRYPTO_RECV_LIMIT  16384u /* a usual limit */
+#define MR_CRYPTO_RECV_MIN    4096u  /* the least limit: RFC 9000, Section 7.5 */
+#define MR_CRYPTO_CHUNK_BYTES 896u   /* data bytes of a receive chunk */
 
 struct mr_crypto_recv {
     uint64_t read_offset;  /* TLS has every byte below */
@@ -56,7 +56,7 @@ enum mr_crypto_verdict {
     MR_CRYPTO_EXCEEDED, /* beyond the limit: close with MR_CRYPTO_BUFFER_EXCEEDED */
 };
 
-/* `recv_limit` > 0, bytes. */
+/* `recv_limit` >= MR_CRYPTO_RECV_MIN, bytes. */
 void mr_crypto_stream_init(struct mr_crypto_stream *stream, uint32_t recv_limit);
 
 /* Queue TLS's bytes; all or nothing.  False: over MR_CRYPTO_SEND_MAX, or no chunk or segment is

@@ -434,7 +434,7 @@ enum mr_send_ack mr_send_queue_acked(struct mr_send_queue *q, const struct mr_se
         q->is_fin_acked = true;
         q->is_fin_lost = false;
     }
-    if (end <= q->acked_to)
+    if (end <= q->acked_to || span.size == 0)
         return is_new_fin ? MR_SEND_ACK_ADVANCED : MR_SEND_ACK_OLD;
     if (span.offset <= q->acked_to) {
         advance(q, pools, end);

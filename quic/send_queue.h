@@ -29,9 +29,9 @@
 
 #include "base/pool.h"
 #include "millrace/transport.h"
+#include "quic/chunk.h"
 #include "quic/range_list.h"
 
-#define MR_CHUNK_SIZE       1024u /* bytes of an object of the shard's chunk pool */
 #define MR_SEND_COPY_MAX    1024u /* bytes that one append may copy for an application */
 #define MR_SEND_PIECES      8u    /* pieces of memory that one frame may gather */
 #define MR_SEND_SEGMENT_MAX (UINT32_C(1) << 30) /* bytes; larger views become several segments */
