@@ -11,14 +11,15 @@
  * The cache sends nothing: it names solicitations to send (mr_neighbour_take_solicit()) and
  * packets whose wait is over (mr_neighbour_take_released()).
  *
- * What is believed.  An answer to a solicitation of ours: always, but by static entries.  Anything
- * else (a request, a claim, the sender of a packet) enters an address that is not known yet, or
- * only as STALE or FAILED, as STALE; it never changes REACHABLE and PROBE, nor gateways.
+ * What is believed.  An answer while a solicitation of ours is out, by all but static entries.
+ * Anything else (a request to us, a claim, the sender of a packet, an answer that nobody asked for)
+ * makes an address that is INCOMPLETE, STALE or FAILED STALE with what it says; it never changes
+ * REACHABLE and PROBE, nor gateways.  Requests and packets also enter unknown addresses, as STALE.
  *
  * Owner: one shard.  Threads: the shard's only.
- * Limits: all in struct mr_neighbour_limits.  A full cache evicts the least recently used entry
- * that is neither static, gateway nor waited for, among the MR_NEIGHBOUR_WAYS in which its address
- * may lie; none: MR_NEIGHBOUR_FULL.
+ * Limits: all in struct mr_neighbour_limits.  A full cache evicts the failed or else least
+ * recently used entry that is neither static, gateway nor waited for, among the MR_NEIGHBOUR_WAYS
+ * in which its address may lie; none: MR_NEIGHBOUR_FULL.
  */
 #ifndef MR_DATAPLANE_NEIGHBOUR_H
 #define MR_DATAPLANE_NEIGHBOUR_H
@@ -35,7 +36,9 @@
 #define MR_NEIGHBOUR_RETRANS_NS   UINT64_C(1000000000)
 #define MR_NEIGHBOUR_REACHABLE_NS UINT64_C(30000000000)
 #define MR_NEIGHBOUR_FAILED_NS    UINT64_C(3000000000)
-#define MR_NEIGHBOUR_WAYS         8 /* entries that one address may lie in */
+#define MR_NEIGHBOUR_WAYS         8                  /* entries that one address may lie in */
+#define MR_NEIGHBOUR_UPDATES_MAX  32                 /* not taken yet; more are forgotten */
+#define MR_NEIGHBOUR_TICK_NS      UINT64_C(10000000) /* timers are this late at most */
 
 enum mr_neighbour_state {
     MR_NEIGHBOUR_NONE,
@@ -64,7 +67,7 @@ enum mr_neighbour_source {
 
 struct mr_neighbour_limits {
     uint32_t entries_max;    /* a power of two >= MR_NEIGHBOUR_WAYS */
-    uint32_t waiting_max;    /* packets that wait in all */
+    uint32_t waiting_max;    /* packets that wait in all, a power of two */
     uint32_t new_per_second; /* resolutions begun; more: MR_NEIGHBOUR_FULL */
 };
 
@@ -126,6 +129,9 @@ bool mr_neighbour_take_solicit(struct mr_neighbours *table,
 bool mr_neighbour_take_released(struct mr_neighbours *table,
                                 struct mr_neighbour_released *released_out);
 bool mr_neighbour_take_update(struct mr_neighbours *table, struct mr_neighbour_update *update_out);
+
+/* End every wait as unresolved, so that mr_neighbour_take_released() gives all packets back. */
+void mr_neighbour_release_all(struct mr_neighbours *table);
 
 /* A number that changes whenever an Ethernet address that was given out may have become wrong. */
 uint32_t mr_neighbour_generation(const struct mr_neighbours *table);

@@ -37,10 +37,8 @@ struct mr_port_traits; /* drivers/port.h */
 struct mr_net;
 
 #define MR_NET_BURST      64 /* most mbufs in one call */
-#define MR_NET_OUTPUT_MAX 64 /* packets of our own */
-#define MR_NET_EVENTS_MAX 32 /* ICMP events */
-#define MR_NET_PATHS                                                                               \
-    4096 /* prepared headers, a power of two: paths beyond share places and are prepared again */
+#define MR_NET_OUTPUT_MAX 64 /* packets of our own, a power of two */
+#define MR_NET_EVENTS_MAX 32 /* ICMP events, a power of two */
 
 struct mr_net_config {
     struct mr_net_self self; /* a zero MAC: the port's */
@@ -48,6 +46,7 @@ struct mr_net_config {
     struct mr_ip gateway6;   /* unspecified: none */
     uint8_t key[16];         /* of keyed hashes and flow labels; random per start */
     struct mr_neighbour_limits neighbours;
+    uint32_t path_count;         /* prepared headers, a power of two; more paths share places */
     uint32_t answers_per_second; /* ARP, NDP and ICMP answers; more are dropped and counted */
     bool learns_from_traffic;    /* a datagram's sender enters the cache without being asked: reply
                                     path caching */
@@ -91,8 +90,7 @@ uint32_t mr_net_send(struct mr_net *net, struct rte_mbuf **mbufs,
 
 /* Take at most `room` frames that the network layer itself wants sent.  Cheap when there are none.
  */
-uint32_t mr_net_output(struct mr_net *net, struct rte_mbuf **mbufs_out, uint32_t room,
-                       uint64_t now);
+uint32_t mr_net_output(struct mr_net *net, struct rte_mbuf **mbufs_out, uint32_t room);
 
 /* Let time pass; when that must happen at the latest, UINT64_MAX: not at all. */
 void mr_net_expire(struct mr_net *net, uint64_t now);
@@ -114,6 +112,8 @@ bool mr_net_source_for(const struct mr_net *net, const struct mr_ip *remote,
                        struct mr_ip *local_out);
 
 const struct mr_net_counters *mr_net_counters(const struct mr_net *net);
-const struct mr_mac *mr_net_mac(const struct mr_net *net);
+
+/* Who we are now: an IPv6 address that another host turned out to have is gone. */
+const struct mr_net_self *mr_net_self(const struct mr_net *net);
 
 #endif /* MR_DATAPLANE_NET_H */

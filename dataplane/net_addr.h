@@ -13,9 +13,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#define MR_IP_TEXT     46 /* bytes of the longest text with its end */
-#define MR_MAC_TEXT    18
-#define MR_PREFIX_TEXT 50
+#define MR_IP_TEXT  46 /* bytes of the longest text with its end */
+#define MR_MAC_TEXT 18
 
 struct mr_ip {
     uint8_t bytes[16];

@@ -34,14 +34,15 @@ enum mr_net_sum_mode {
 };
 
 struct mr_net_header {
-    uint8_t bytes[MR_NET_HEADER_MAX]; /* read-mostly; one cache line and a bit */
+    uint8_t bytes[MR_NET_HEADER_MAX]; /* the header is its last `size` bytes */
     uint8_t size;                     /* of the header in all */
     uint8_t l3_offset;                /* 14 or 18 */
     uint8_t l4_offset;                /* of UDP */
-    uint32_t ip_sum;                  /* IPv4: partial sum of the header without length, ECN */
-    uint32_t pseudo_sum;              /* partial sum of addresses, protocol and ports */
-    enum mr_net_sum_mode ip_mode;
-    enum mr_net_sum_mode udp_mode;
+    bool is_ipv4;
+    uint8_t ip_mode;     /* enum mr_net_sum_mode of the IPv4 header's checksum */
+    uint8_t udp_mode;    /* enum mr_net_sum_mode */
+    uint64_t ip_sum;     /* IPv4: of the header without length and ECN; base/checksum.h */
+    uint64_t pseudo_sum; /* of the pseudo-header without length */
 };
 
 /* The addresses of the next hop. */
@@ -51,15 +52,18 @@ struct mr_net_link {
     uint16_t vlan; /* 0: untagged */
 };
 
-/* Prepare the headers for `path`, whose two addresses are of one family.  `flow_label` is cut to 20
- * bits. */
+/*
+ * Prepare the headers for `path`, whose two addresses are of one family.  `flow_label` is cut to 20
+ * bits.  Checksums are computed in software; set ip_mode and udp_mode afterwards to change that.
+ */
 void mr_net_header_init(struct mr_net_header *header, const struct mr_net_link *link,
                         const struct mr_path_addr *path, uint32_t flow_label);
 
 /*
- * Write `header->size` bytes in front of `payload` (there must be room), for `size` bytes of
- * payload with ECN bits `ecn`; size + header->size <= 65535.  Returns where the frame begins. Cost:
- * O(1), but with MR_NET_SUM_SOFTWARE O(size).
+ * Write the headers in front of `payload`, for `size` bytes of it with ECN bits `ecn`;
+ * size + header->size <= 65535.  All MR_NET_HEADER_MAX bytes in front of `payload` are overwritten
+ * (a copy of fixed size is some stores, not a call).  Returns where the frame begins.
+ * Cost: O(1), but with MR_NET_SUM_SOFTWARE O(size).
  */
 uint8_t *mr_net_header_write(const struct mr_net_header *header, uint8_t *payload, uint32_t size,
                              uint8_t ecn);

@@ -53,6 +53,7 @@ enum mr_net_kind {
 enum mr_net_sums {
     MR_NET_SUMS_UNKNOWN, /* compute them */
     MR_NET_SUMS_GOOD,    /* the port checked them, or its medium vouches for the data */
+    MR_NET_SUMS_GOOD_L4, /* likewise, but the IPv4 header's is unknown */
     MR_NET_SUMS_BAD_IP,  /* the port checked them */
     MR_NET_SUMS_BAD_L4,
     MR_NET_SUMS_PARTIAL /* compute them; a field with the pseudo-header sum alone is good as well
