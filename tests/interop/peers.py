@@ -208,11 +208,15 @@ class Stage(contextlib.ExitStack):
         process = self.start_peer(*command)
         return process.wait(seconds), process.log()
 
-    def set_up_interface(self, seconds=20):
-        """Wait until millrace has made its TAP, then give the kernel's end the peers' address."""
-        wait_until(lambda: self.namespace.has_interface(INTERFACE), seconds, f"interface {INTERFACE}")
-        self.namespace.ip("address", "replace", f"{PEER_IP}/{NETWORK_BITS}", "dev", INTERFACE)
-        self.namespace.ip("link", "set", INTERFACE, "up")
+    def set_up_interface(self, program, seconds):
+        """Wait until `program` has made its TAP, then give the kernel's end the peers' address; False if it ended."""
+        wait_until(lambda: self.namespace.has_interface(INTERFACE) or not program.is_running(), seconds,
+                   f"interface {INTERFACE}")
+        if not program.is_running():
+            return False
+        self.namespace.ip("address", "replace", f"{PEER_IP}/{NETWORK_BITS}", "dev", INTERFACE, check=False)
+        self.namespace.ip("link", "set", INTERFACE, "up", check=False)  # a program that ends at once takes it along
+        return True
 
     def _start(self, kind, command):
         self._process_count += 1

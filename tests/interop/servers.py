@@ -28,6 +28,7 @@ CADDY = """
 {{
     auto_https off
     admin off
+    default_sni millrace.test
 }}
 https://{ip}:{port}, https://millrace.test:{port} {{
     tls /srv/millrace/{certificate}.pem /srv/millrace/{certificate}.key

@@ -50,7 +50,13 @@ def run(tests, *arguments):
     sys.exit(failed > 0)
 
 
-def skip_all(reason):
-    """Report that no test of this program can run here."""
-    print(f"1..0 # SKIP {reason}", flush=True)
-    sys.exit(0)
+def main(program):
+    """Call `program`, which calls run(); one that raises before reports a skip or a failure of all its tests."""
+    try:
+        program()
+    except Skip as reason:
+        print(f"1..0 # SKIP {reason}", flush=True)
+    except Exception as error:  # noqa: BLE001
+        _diagnose(error)
+        print(f"Bail out! {str(error).splitlines()[0]}", flush=True)
+        sys.exit(1)

@@ -1,0 +1,30 @@
+"""Start the program under test in a stage: the one place that knows its command line."""
+import os
+
+from peers import INTERFACE, MILLRACE_IP, NETWORK_BITS, wait_until
+from tap import expect
+
+PROGRAM = os.environ.get("MILLRACE", "build/millrace")
+PORT = 443
+START_SECONDS = 30
+PORT_OPTIONS = ["--port", f"tap:{INTERFACE}", "--addr", f"{MILLRACE_IP}/{NETWORK_BITS}"]
+
+
+def start_edge(stage, root, *options):
+    """An edge server for the folder `root`, with the stage's certificate, reachable from the namespace."""
+    edge = stage.start(PROGRAM, "edge", *PORT_OPTIONS, "--root", root, "--cert", stage.folder / "server.pem",
+                       "--key", stage.folder / "server.key", *options)
+    expect(stage.set_up_interface(edge, START_SECONDS), "edge did not start:", edge.log())
+    status, log = stage.run_peer("curl", "-sSk", "--http3-only", "--connect-timeout", START_SECONDS, "-o", "/dev/null",
+                                 f"https://{MILLRACE_IP}/", seconds=2 * START_SECONDS)
+    expect(status == 0, "edge does not answer:", log, edge.log())
+    return edge
+
+
+def run_get(stage, url, path, *options, seconds=60):
+    """Fetch `url` into `path`: (exit code, what it printed)."""
+    get = stage.start(PROGRAM, "get", url, "-o", path, *PORT_OPTIONS, *options)
+    stage.set_up_interface(get, START_SECONDS)
+    status = get.wait(seconds)
+    wait_until(lambda: not stage.namespace.has_interface(INTERFACE), 5, "the end of the TAP")
+    return status, get.log()
