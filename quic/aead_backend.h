@@ -18,7 +18,11 @@
 #include "base/compiler.h"
 #include "quic/aead.h"
 
-#define MR_SEAL_AHEAD 2 /* packets whose application data is prefetched while another is sealed */
+/* Packets whose application data is prefetched while another is sealed. */
+#define MR_SEAL_AHEAD 2
+
+/* Bytes of a copy that is prefetched; on longer ones the hardware's own prefetch does better. */
+#define MR_SEAL_PREFETCH_MAX 3072
 
 /* What every back end keeps at the start of struct mr_aead_key; one cache line. */
 struct mr_key_head {
@@ -125,14 +129,13 @@ MR_INLINE const struct mr_seal_copy *mr_seal_direct(const struct mr_aead *aead,
     return last->size > aead->copy_max ? last : NULL;
 }
 
-/* Ask for the application bytes of `job`.  Those to be sealed out of place stream in by themselves.
- */
-MR_INLINE void mr_seal_prefetch(const struct mr_aead *aead, const struct mr_seal_job *job)
+/* Ask for the application bytes of `job`. */
+MR_INLINE void mr_seal_prefetch(const struct mr_seal_job *job)
 {
     for (uint32_t i = 0; i < job->copy_count; i++) {
         const struct mr_seal_copy *copy = &job->copies[i];
 
-        if (copy->size > aead->copy_max)
+        if (copy->size > MR_SEAL_PREFETCH_MAX)
             continue;
         for (uint32_t at = 0; at < copy->size; at += MR_CACHE_LINE)
             __builtin_prefetch(copy->source + at);
@@ -140,19 +143,17 @@ MR_INLINE void mr_seal_prefetch(const struct mr_aead *aead, const struct mr_seal
 }
 
 /* Prefetch for the first packets of a burst. */
-MR_INLINE void mr_seal_prefetch_first(const struct mr_aead *aead, const struct mr_seal_job *jobs,
-                                      uint32_t count)
+MR_INLINE void mr_seal_prefetch_first(const struct mr_seal_job *jobs, uint32_t count)
 {
     for (uint32_t i = 0; i < MR_SEAL_AHEAD && i < count; i++)
-        mr_seal_prefetch(aead, &jobs[i]);
+        mr_seal_prefetch(&jobs[i]);
 }
 
 /* Prefetch for the packet MR_SEAL_AHEAD behind number `at`, if there is one. */
-MR_INLINE void mr_seal_prefetch_ahead(const struct mr_aead *aead, const struct mr_seal_job *jobs,
-                                      uint32_t count, uint32_t at)
+MR_INLINE void mr_seal_prefetch_ahead(const struct mr_seal_job *jobs, uint32_t count, uint32_t at)
 {
     if (at + MR_SEAL_AHEAD < count)
-        mr_seal_prefetch(aead, &jobs[at + MR_SEAL_AHEAD]);
+        mr_seal_prefetch(&jobs[at + MR_SEAL_AHEAD]);
 }
 
 /* Copy the bytes of `job` into its packet, all but those of `direct`. */

@@ -126,9 +126,9 @@ MR_INLINE void seal_one(const struct mr_aead *aead, const struct mr_seal_job *jo
 
 static void ipsec_mb_seal(struct mr_aead *aead, const struct mr_seal_job *jobs, uint32_t count)
 {
-    mr_seal_prefetch_first(aead, jobs, count);
+    mr_seal_prefetch_first(jobs, count);
     for (uint32_t i = 0; i < count; i++) {
-        mr_seal_prefetch_ahead(aead, jobs, count, i);
+        mr_seal_prefetch_ahead(jobs, count, i);
         seal_one(aead, &jobs[i]);
     }
 }

@@ -137,9 +137,9 @@ void mr_evp_seal_one(const struct mr_aead *aead, const struct mr_seal_job *job)
 
 static void openssl_seal(struct mr_aead *aead, const struct mr_seal_job *jobs, uint32_t count)
 {
-    mr_seal_prefetch_first(aead, jobs, count);
+    mr_seal_prefetch_first(jobs, count);
     for (uint32_t i = 0; i < count; i++) {
-        mr_seal_prefetch_ahead(aead, jobs, count, i);
+        mr_seal_prefetch_ahead(jobs, count, i);
         mr_evp_seal_one(aead, &jobs[i]);
     }
 }

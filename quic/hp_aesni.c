@@ -1,17 +1,29 @@
 #include "quic/hp_aesni.h"
 
+#include <cpuid.h>
 #include <immintrin.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "base/compiler.h"
 
+#define VAES_BIT (1u << 9) /* leaf 7, ECX */
 #define WITH_AES __attribute__((target("aes,sse4.1")))
 #define WIDTH    8 /* lanes in flight: covers the latency of aesenc on every core since 2010 */
 
 bool mr_hp_aesni_is_available(void)
 {
     return __builtin_cpu_supports("aes") && __builtin_cpu_supports("sse4.1");
+}
+
+bool mr_hp_aesni_is_wide(void)
+{
+    unsigned a;
+    unsigned b;
+    unsigned c;
+    unsigned d;
+
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) == 1 && (c & VAES_BIT) != 0;
 }
 
 /* ------------------------------------------------------------------ key schedule, FIPS 197,

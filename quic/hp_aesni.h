@@ -25,8 +25,12 @@ struct mr_hp_lane {
     uint32_t rounds;         /* 10 or 14 */
 };
 
-/* True if this CPU has AES instructions; nothing else here may be called otherwise. */
+/* True if this CPU has AES instructions; masks and schedules need them. */
 bool mr_hp_aesni_is_available(void);
+
+/* True if this CPU encrypts several blocks per instruction (VAES): what is fast to copy depends on
+ * it. */
+bool mr_hp_aesni_is_wide(void);
 
 /* Expand an AES key of `key_size` 16 or 32 bytes into 11 or 15 round keys of 16 bytes at `schedule`
  * (aligned). */

@@ -8,6 +8,11 @@ bool mr_hp_aesni_is_available(void)
     return false;
 }
 
+bool mr_hp_aesni_is_wide(void)
+{
+    return false;
+}
+
 void mr_hp_aesni_expand(uint8_t *schedule, const uint8_t *key, size_t key_size)
 {
     (void)schedule;
