@@ -14,7 +14,7 @@
 #include "base/compiler.h"
 #include "base/pool.h"
 
-#define MR_CHUNK_SIZE 1024 /* bytes */
+#define MR_CHUNK_SIZE 1024u /* bytes */
 
 /* Bytes that mr_chunks_init() needs for `count` chunks. */
 static inline size_t mr_chunks_footprint(uint32_t count)

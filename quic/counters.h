@@ -96,6 +96,7 @@
     X(handshake_timeouts,         "connections ended by handshake timeout")                                           \
     X(protocol_errors,            "connections closed by us with a transport error")                                  \
     X(peer_errors,                "connections closed by the peer with a transport error")                            \
+    X(connections_ended,          "connections closed by the peer without an error")                                  \
     X(application_closes,         "connections closed by either application")                                         \
     X(aead_limit_closes,          "connections closed: AEAD usage limit reached")                                     \
     X(key_updates_started,        "key updates started by us")                                                        \
@@ -122,6 +123,12 @@
     X(copies_to_compact,          "received pieces copied to compact buffers")                                        \
     X(buffers_released,           "port buffers given back")                                                          \
     X(stream_data_dropped,        "received stream frames not kept, packet not acknowledged")                         \
+    X(crypto_after_handshake,     "CRYPTO frames ignored: TLS state was given back")                                   \
+    X(mtu_raised,                 "path MTU searches that found a larger size")                                       \
+    X(mtu_black_holes,            "path MTUs taken back after repeated timeouts")                                     \
+    X(replies_dropped,            "stateless answers dropped: too many wait")                                         \
+    X(retries_needed,             "Initials answered with Retry or refused: too many handshakes in flight")           \
+    X(keylog_dropped,             "key log lines dropped: nobody fetched the earlier ones")                           \
     X(tls_jobs,                   "TLS jobs given out")                                                               \
     X(streams_opened,             "streams opened by either side")                                                    \
     X(streams_reset_sent,         "RESET_STREAM frames sent")                                                         \

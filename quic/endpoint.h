@@ -19,69 +19,77 @@
 #include "base/buf.h"
 #include "millrace/transport.h"
 #include "quic/aead.h"
+#include "quic/cc.h"
 #include "quic/cid.h"
 #include "quic/counters.h"
 #include "quic/limits.h"
 #include "quic/tls.h"
 #include "quic/types.h"
 
-#define MR_BURST 32          /* datagrams handled together */
-#define MR_STAY  UINT32_MAX  /* a datagram for this shard */
+#define MR_BURST 32         /* datagrams handled together */
+#define MR_STAY  UINT32_MAX /* a datagram for this shard */
 
 struct mr_endpoint;
 
 /* A received UDP payload.  Packets are opened in place. */
 struct mr_datagram {
     uint8_t *data;
-    struct mr_buf *buf;          /* the buffer that holds `data`; comes back through mr_endpoint_take_released() */
+    struct mr_buf
+        *buf; /* the buffer that holds `data`; comes back through mr_endpoint_take_released() */
     uint32_t size;
-    uint32_t redirect;           /* out: MR_STAY, or the shard that owns it; then `buf` stays the caller's */
-    uint8_t ecn;                 /* enum mr_ecn */
-    bool is_redirected;          /* in: came from another shard; never redirected again */
+    uint32_t redirect;  /* out: MR_STAY, or the shard that owns it; then `buf` stays the caller's */
+    uint8_t ecn;        /* enum mr_ecn */
+    bool is_redirected; /* in: came from another shard; never redirected again */
     struct mr_path_addr path;
 };
 
 /* A UDP payload to send. */
 struct mr_outgoing {
-    uint8_t *data;               /* in: room for it */
-    uint32_t room;               /* in: bytes at data, >= 1200 */
-    uint32_t size;               /* out */
-    uint8_t ecn;                 /* out */
-    struct mr_path_addr path;    /* out */
+    uint8_t *data;            /* in: room for it */
+    uint32_t room;            /* in: bytes at data, >= 1200 */
+    uint32_t size;            /* out */
+    uint8_t ecn;              /* out */
+    struct mr_path_addr path; /* out */
 };
 
 struct mr_endpoint_config {
-    struct mr_cid_format cid;            /* node, shard, generation: written into every CID we issue */
-    struct mr_aead *aead;                /* borrowed */
+    struct mr_cid_format cid; /* node, shard, generation: written into every CID we issue */
+    struct mr_aead *aead;     /* borrowed */
     const struct mr_tls_context *server; /* borrowed; NULL: accepts nothing */
     const struct mr_tls_context *client; /* borrowed; NULL: connects to nothing */
     const uint8_t *static_key;           /* 32 bytes, process-wide: reset and Retry tokens */
-    uint64_t seed[4];                    /* randomness of CIDs, packet number skips, grease; never keys */
+    uint64_t seed[4]; /* randomness of CIDs, packet number skips, grease; never keys */
     enum mr_cc_kind cc;
-    uint32_t payload_max;                /* largest UDP payload to send, 1200..65527 */
-    uint32_t retry_above;                /* handshakes in flight above which Initials are answered with Retry; 0: always */
+    uint32_t payload_max; /* largest UDP payload to send, 1200..65527 */
+    uint32_t retry_above; /* handshakes in flight above which Initials are answered with Retry; 0:
+                             always */
     uint64_t idle_timeout_ns;
-    uint64_t stream_window_max;          /* receive windows grow by themselves up to these */
+    uint64_t stream_window_max; /* receive windows grow by themselves up to these */
     uint64_t conn_window_max;
-    uint32_t streams_bidi_max;           /* that the peer may have open per connection */
+    uint32_t streams_bidi_max; /* that the peer may have open per connection */
     uint32_t streams_uni_max;
+    uint64_t wall_offset_s; /* wall-clock seconds at now == 0, for tokens */
+    bool has_keylog;        /* keep key log lines for mr_endpoint_take_keylog() */
 };
 
 /* Memory: one block, laid out from the limits. */
 size_t mr_endpoint_footprint(const struct mr_limits *limits);
-struct mr_endpoint *mr_endpoint_init(void *mem, const struct mr_limits *limits, const struct mr_endpoint_config *config,
-                                     uint64_t now);
+struct mr_endpoint *mr_endpoint_init(void *mem, const struct mr_limits *limits,
+                                     const struct mr_endpoint_config *config, uint64_t now);
 
-/* Free what OpenSSL holds for it, drop every buffer reference (take the released ones afterwards).  Sends nothing. */
+/* Free what OpenSSL holds for it, drop every buffer reference (take the released ones afterwards).
+ * Sends nothing. */
 void mr_endpoint_fini(struct mr_endpoint *ep);
 
 /*
- * Handle `count` <= MR_BURST datagrams.  Afterwards every datagram whose `redirect` is MR_STAY is the endpoint's until its
- * buf is released; the others are still the caller's.
- * The same in three steps, for a caller that times them: lookup and header protection, AEAD, frames.
+ * Handle `count` <= MR_BURST datagrams.  Afterwards every datagram whose `redirect` is MR_STAY is
+ * the endpoint's until its buf is released; the others are still the caller's. The same in three
+ * steps, for a caller that times them: lookup and header protection, AEAD, frames.
  */
-void mr_endpoint_receive(struct mr_endpoint *ep, struct mr_datagram *datagrams, uint32_t count, uint64_t now);
-void mr_endpoint_receive_lookup(struct mr_endpoint *ep, struct mr_datagram *datagrams, uint32_t count, uint64_t now);
+void mr_endpoint_receive(struct mr_endpoint *ep, struct mr_datagram *datagrams, uint32_t count,
+                         uint64_t now);
+void mr_endpoint_receive_lookup(struct mr_endpoint *ep, struct mr_datagram *datagrams,
+                                uint32_t count);
 void mr_endpoint_receive_open(struct mr_endpoint *ep);
 void mr_endpoint_receive_frames(struct mr_endpoint *ep, uint64_t now);
 
@@ -89,11 +97,13 @@ void mr_endpoint_receive_frames(struct mr_endpoint *ep, uint64_t now);
 struct mr_buf *mr_endpoint_take_released(struct mr_endpoint *ep);
 
 /*
- * Build and seal at most `count` <= MR_BURST datagrams.  Returns how many.  Connections that were cut short go on in the
- * next call.  The same in two steps: build, seal.
+ * Build and seal at most `count` <= MR_BURST datagrams.  Returns how many.  Connections that were
+ * cut short go on in the next call.  The same in two steps: build, seal.
  */
-uint32_t mr_endpoint_send(struct mr_endpoint *ep, struct mr_outgoing *out, uint32_t count, uint64_t now);
-uint32_t mr_endpoint_build(struct mr_endpoint *ep, struct mr_outgoing *out, uint32_t count, uint64_t now);
+uint32_t mr_endpoint_send(struct mr_endpoint *ep, struct mr_outgoing *out, uint32_t count,
+                          uint64_t now);
+uint32_t mr_endpoint_build(struct mr_endpoint *ep, struct mr_outgoing *out, uint32_t count,
+                           uint64_t now);
 void mr_endpoint_seal(struct mr_endpoint *ep);
 
 /* True if mr_endpoint_send() may have something to send now. */
@@ -104,13 +114,15 @@ uint64_t mr_endpoint_deadline(const struct mr_endpoint *ep);
 void mr_endpoint_expire(struct mr_endpoint *ep, uint64_t now);
 
 /*
- * TLS jobs that became ready: take, run each with mr_tls_job_run() (on this thread or another), complete.
- * A connection has at most one job out; what arrives for it meanwhile waits within a limit.
+ * TLS jobs that became ready: take, run each with mr_tls_job_run() (on this thread or another),
+ * complete. A connection has at most one job out; what arrives for it meanwhile waits within a
+ * limit.
  */
 uint32_t mr_endpoint_take_jobs(struct mr_endpoint *ep, struct mr_tls_job **jobs_out, uint32_t room);
 void mr_endpoint_complete_job(struct mr_endpoint *ep, struct mr_tls_job *job, uint64_t now);
 
-/* Collect events of at most `room` objects from the dirty list; call again while it returns `room`. */
+/* Collect events of at most `room` objects from the dirty list; call again while it returns `room`.
+ */
 uint32_t mr_endpoint_events(struct mr_endpoint *ep, struct mr_event *out, uint32_t room);
 
 const struct mr_counters *mr_endpoint_counters(const struct mr_endpoint *ep);
@@ -119,24 +131,29 @@ uint32_t mr_endpoint_conn_count(const struct mr_endpoint *ep);
 /* Begin to close every connection (error code of the application). */
 void mr_endpoint_close_all(struct mr_endpoint *ep, uint64_t code, uint64_t now);
 
-/* Key log lines (NSS format) waiting to be written: copies at most `room` bytes of whole lines, returns the count. */
+/* Key log lines (NSS format) waiting to be written: copies at most `room` bytes of whole lines,
+ * returns the count. */
 size_t mr_endpoint_take_keylog(struct mr_endpoint *ep, char *dst, size_t room);
 
 /* ---- operations; meanings and errors as in millrace/transport.h ---- */
-int mr_conn_connect(struct mr_endpoint *ep, const struct mr_connect_options *options, const struct mr_addr *local, uint64_t now,
-                    mr_handle *conn_out);
-int mr_conn_close(struct mr_endpoint *ep, mr_handle conn, uint64_t code, const char *reason, uint64_t now);
+int mr_conn_connect(struct mr_endpoint *ep, const struct mr_connect_options *options,
+                    const struct mr_addr *local, uint64_t now, mr_handle *conn_out);
+int mr_conn_close(struct mr_endpoint *ep, mr_handle conn, uint64_t code, const char *reason,
+                  uint64_t now);
 int mr_conn_info(const struct mr_endpoint *ep, mr_handle conn, struct mr_conn_info *info_out);
 int64_t mr_conn_ticket(const struct mr_endpoint *ep, mr_handle conn, uint8_t *dst, size_t room);
-int mr_conn_update_keys(struct mr_endpoint *ep, mr_handle conn);
+int mr_conn_update_keys(struct mr_endpoint *ep, mr_handle conn, uint64_t now);
 int mr_object_set_user_data(struct mr_endpoint *ep, mr_handle object, uint64_t user_data);
-int mr_stream_open(struct mr_endpoint *ep, mr_handle conn, uint32_t flags, uint64_t user_data, mr_handle *stream_out);
+int mr_stream_open(struct mr_endpoint *ep, mr_handle conn, uint32_t flags, uint64_t user_data,
+                   mr_handle *stream_out);
 uint64_t mr_stream_id(const struct mr_endpoint *ep, mr_handle stream);
-int mr_stream_send(struct mr_endpoint *ep, mr_handle stream, const struct mr_view *views, size_t count, uint32_t flags, uint64_t now);
-int64_t mr_stream_receive(struct mr_endpoint *ep, mr_handle stream, struct mr_view *views_out, size_t room, bool *fin_out);
-int mr_stream_release(struct mr_endpoint *ep, mr_handle stream, size_t size, uint64_t now);
-int mr_stream_reset(struct mr_endpoint *ep, mr_handle stream, uint64_t code, uint64_t now);
-int mr_stream_stop(struct mr_endpoint *ep, mr_handle stream, uint64_t code, uint64_t now);
+int mr_stream_send(struct mr_endpoint *ep, mr_handle stream, const struct mr_view *views,
+                   size_t count, uint32_t flags);
+int64_t mr_stream_receive(struct mr_endpoint *ep, mr_handle stream, struct mr_view *views_out,
+                          size_t room, bool *fin_out);
+int mr_stream_release(struct mr_endpoint *ep, mr_handle stream, size_t size);
+int mr_stream_reset(struct mr_endpoint *ep, mr_handle stream, uint64_t code);
+int mr_stream_stop(struct mr_endpoint *ep, mr_handle stream, uint64_t code);
 
 /* Panic unless every invariant holds.  For tests, fuzzers and MR_DEBUG. */
 void mr_endpoint_check(const struct mr_endpoint *ep);

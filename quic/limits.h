@@ -1,7 +1,9 @@
 /*
- * quic/limits.h - every limit of an endpoint, in one struct; all memory is laid out from it at start.
+ * quic/limits.h - every limit of an endpoint, in one struct; all memory is laid out from it at
+ * start.
  *
- * Pools are overcommitted: each limit has a defined answer when it is hit, and a counter (quic/counters.h).
+ * Pools are overcommitted: each limit has a defined answer when it is hit, and a counter
+ * (quic/counters.h).
  */
 #ifndef MR_QUIC_LIMITS_H
 #define MR_QUIC_LIMITS_H
@@ -11,16 +13,23 @@
 struct mr_limits {
     uint32_t connections_max; /* more: Initials are dropped, connect() says -EAGAIN */
     uint32_t handshakes_max;  /* in flight; more: Initials are dropped, connect() says -EAGAIN */
-    uint32_t streams_max;     /* of all connections; more: the peer's stream is refused by not raising MAX_STREAMS */
-    uint32_t segments_max;    /* send segments; more: send() says -ENOMEM */
-    uint32_t ranges_max;      /* received and acknowledged ranges, reassembly nodes; more: the packet is not acknowledged */
-    uint32_t chunks_max;      /* 1 KiB chunks: sent records and their directories, copied send data; more: sending waits */
-    uint32_t compact_max;     /* 2 KiB buffers that small received pieces are copied to; more: the packet is not acknowledged */
-    uint32_t pinned_max;      /* port buffers that streams may hold in all; more: data is copied to compact buffers */
-    uint32_t active_keys_max; /* connections with expanded 1-RTT keys; more: the least recently used are dropped and rebuilt */
+    uint32_t streams_max;  /* of all connections; more: the peer's stream is refused by not raising
+                              MAX_STREAMS */
+    uint32_t segments_max; /* send segments; more: send() says -ENOMEM */
+    uint32_t ranges_max;  /* received and acknowledged ranges, reassembly nodes; more: the packet is
+                             not acknowledged */
+    uint32_t chunks_max;  /* 1 KiB chunks: sent records and their directories, copied send data;
+                             more: sending waits */
+    uint32_t compact_max; /* 2 KiB buffers that small received pieces are copied to; more: the
+                             packet is not acknowledged */
+    uint32_t pinned_max;  /* port buffers that streams may hold in all; more: data is copied to
+                             compact buffers */
+    uint32_t active_keys_max; /* connections with expanded 1-RTT keys; more: the least recently used
+                                 are dropped and rebuilt */
 };
 
-/* Limits for `connections` connections, with room for all of them to be active at a moderate rate. */
+/* Limits for `connections` connections, with room for all of them to be active at a moderate rate.
+ */
 struct mr_limits mr_limits_for(uint32_t connections);
 
 #endif /* MR_QUIC_LIMITS_H */

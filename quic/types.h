@@ -18,8 +18,9 @@
 #define MR_VERSION_1   UINT32_C(0x00000001)
 #define MR_CID_MAX     20 /* bytes, RFC 9000, Section 17.2 */
 #define MR_RESET_TOKEN 16 /* bytes, RFC 9000, Section 10.3 */
-#define MR_INITIAL_MIN 1200 /* bytes of a datagram with an ack-eliciting Initial, RFC 9000, Section 14.1 */
-#define MR_PATH_0      0    /* the only path ID until multipath is negotiated */
+#define MR_INITIAL_MIN                                                                             \
+    1200            /* bytes of a datagram with an ack-eliciting Initial, RFC 9000, Section 14.1 */
+#define MR_PATH_0 0 /* the only path ID until multipath is negotiated */
 
 /* A connection ID, as in RFC 9000, Section 5.1. */
 struct mr_cid {
@@ -32,7 +33,8 @@ static inline bool mr_cid_equal(const struct mr_cid *a, const struct mr_cid *b)
     return a->size == b->size && memcmp(a->bytes, b->bytes, a->size) == 0;
 }
 
-/* An address and UDP port; IPv4 is mapped (::ffff:a.b.c.d).  No padding: compared and hashed as bytes. */
+/* An address and UDP port; IPv4 is mapped (::ffff:a.b.c.d).  No padding: compared and hashed as
+ * bytes. */
 struct mr_addr {
     uint8_t ip[16];
     uint16_t port; /* host order */

@@ -28,7 +28,8 @@
 extern "C" {
 #endif
 
-/* A connection or stream: index and generation.  A stale handle is answered with -ESTALE, never with a crash. */
+/* A connection or stream: index and generation.  A stale handle is answered with -ESTALE, never
+ * with a crash. */
 typedef uint64_t mr_handle;
 #define MR_HANDLE_NONE UINT64_C(0)
 
@@ -36,33 +37,41 @@ struct mr_transport;
 
 /* What happened to an object since its last event; several bits may be set in one event. */
 enum mr_event_kind {
-    MR_EVENT_CONNECTED = 1 << 0,    /* connection: handshake complete; streams may be opened (clients also earlier) */
-    MR_EVENT_CLOSED = 1 << 1,       /* connection: over; its last event, with `error`.  Stream: over; its last event */
+    MR_EVENT_CONNECTED =
+        1 << 0, /* connection: handshake complete; streams may be opened (clients also earlier) */
+    MR_EVENT_CLOSED =
+        1 << 1, /* connection: over; its last event, with `error`.  Stream: over; its last event */
     MR_EVENT_STREAM_OPENED = 1 << 2, /* stream: the peer opened it */
-    MR_EVENT_READABLE = 1 << 3,     /* stream: bytes or FIN are there to receive */
-    MR_EVENT_SENT = 1 << 4,         /* stream: every byte given with MR_SEND_NOTIFY was handed to the port once */
-    MR_EVENT_ACKED = 1 << 5,        /* stream: `acked_to` rose; buffers below it are the application's again */
-    MR_EVENT_WRITABLE = 1 << 6,     /* stream: queued bytes fell below the stream's low-water mark after -EAGAIN */
-    MR_EVENT_RESET = 1 << 7,        /* stream: the peer reset its sending side, `error` is its code */
-    MR_EVENT_STOPPED = 1 << 8,      /* stream: the peer asked us to stop sending, `error` is its code */
+    MR_EVENT_READABLE = 1 << 3,      /* stream: bytes or FIN are there to receive */
+    MR_EVENT_SENT =
+        1 << 4, /* stream: every byte given with MR_SEND_NOTIFY was handed to the port once */
+    MR_EVENT_ACKED =
+        1 << 5, /* stream: `acked_to` rose; buffers below it are the application's again */
+    MR_EVENT_WRITABLE =
+        1 << 6, /* stream: queued bytes fell below the stream's low-water mark after -EAGAIN */
+    MR_EVENT_RESET = 1 << 7,   /* stream: the peer reset its sending side, `error` is its code */
+    MR_EVENT_STOPPED = 1 << 8, /* stream: the peer asked us to stop sending, `error` is its code */
     MR_EVENT_STREAMS_ALLOWED = 1 << 9, /* connection: more streams may be opened after -EAGAIN */
-    MR_EVENT_TIMER = 1 << 10,       /* the timer set with `timer`; `user_data` */
-    MR_EVENT_WORK_DONE = 1 << 11,   /* work is done; `user_data`, `result` */
-    MR_EVENT_GO_AWAY = 1 << 12,     /* the datapath drains: finish what is open, accept nothing new */
+    MR_EVENT_TIMER = 1 << 10,          /* the timer set with `timer`; `user_data` */
+    MR_EVENT_WORK_DONE = 1 << 11,      /* work is done; `user_data`, `result` */
+    MR_EVENT_TICKET =
+        1 << 13, /* client connection: a resumption ticket came, `ticket` copies it (within 2 s) */
+    MR_EVENT_GO_AWAY = 1 << 12, /* the datapath drains: finish what is open, accept nothing new */
 };
 
 struct mr_event {
-    uint32_t kinds;        /* of enum mr_event_kind */
+    uint32_t kinds; /* of enum mr_event_kind */
     uint32_t reserved;
-    mr_handle conn;        /* the connection concerned */
-    mr_handle stream;      /* the stream concerned, or MR_HANDLE_NONE */
-    uint64_t user_data;    /* of the stream if one is concerned, else of the connection; for TIMER and WORK_DONE the call's */
-    uint64_t acked_to;     /* ACKED: offset below which all bytes are acknowledged */
-    uint64_t error;        /* CLOSED, RESET, STOPPED: the code */
-    int64_t result;        /* WORK_DONE: what the work function returned */
-    bool is_application;   /* CLOSED: `error` is the application's code, not a transport code */
-    bool is_remote;        /* CLOSED: the peer closed */
-    const char *reason;    /* CLOSED: why, for people; valid during the call; never NULL */
+    mr_handle conn;      /* the connection concerned */
+    mr_handle stream;    /* the stream concerned, or MR_HANDLE_NONE */
+    uint64_t user_data;  /* of the stream if one is concerned, else of the connection; for TIMER and
+                            WORK_DONE the call's */
+    uint64_t acked_to;   /* ACKED: offset below which all bytes are acknowledged */
+    uint64_t error;      /* CLOSED, RESET, STOPPED: the code */
+    int64_t result;      /* WORK_DONE: what the work function returned */
+    bool is_application; /* CLOSED: `error` is the application's code, not a transport code */
+    bool is_remote;      /* CLOSED: the peer closed */
+    const char *reason;  /* CLOSED: why, for people; valid during the call; never NULL */
 };
 
 /* Bytes that belong to the transport until they are released. */
@@ -89,34 +98,36 @@ struct mr_address {
 
 struct mr_connect_options {
     struct mr_address remote;
-    const char *server_name;        /* SNI, and the name the certificate must carry; copied */
-    const uint8_t *alpn;            /* TLS wire form: length byte, name, ...; copied */
+    const char *server_name; /* SNI, and the name the certificate must carry; copied */
+    const uint8_t *alpn;     /* TLS wire form: length byte, name, ...; copied */
     size_t alpn_size;
-    bool is_insecure;               /* accept any certificate */
+    bool is_insecure; /* accept any certificate */
     uint64_t user_data;
-    const uint8_t *ticket;          /* from an earlier connection, NULL: none; copied */
+    const uint8_t *ticket; /* from an earlier connection, NULL: none; copied */
     size_t ticket_size;
 };
 
 struct mr_conn_info {
     struct mr_address local;
     struct mr_address remote;
-    char alpn[32];                  /* "" until CONNECTED */
-    uint64_t rtt_ns;                /* smoothed; 0: none yet */
+    char alpn[32];   /* "" until CONNECTED */
+    uint64_t rtt_ns; /* smoothed; 0: none yet */
     uint64_t cwnd_bytes;
     uint64_t bytes_in_flight;
     uint64_t packets_sent;
     uint64_t packets_lost;
     uint64_t bytes_received;
     uint32_t key_updates;
-    bool is_resumed;                /* the handshake used a ticket */
+    bool is_resumed; /* the handshake used a ticket */
     bool is_client;
-    const char *limited_by;         /* why it is not sending: "cwnd", "pacing", "flow control", "application", "amplification", "port" */
+    const char *limited_by; /* why it is not sending: "cwnd", "pacing", "flow control",
+                               "application", "amplification", "port" */
 };
 
 struct mr_transport_ops {
     /* Begin a connection.  0; -EAGAIN: no connection or handshake is free; -EINVAL: options. */
-    int (*connect)(struct mr_transport *t, const struct mr_connect_options *options, mr_handle *conn_out);
+    int (*connect)(struct mr_transport *t, const struct mr_connect_options *options,
+                   mr_handle *conn_out);
 
     /* Close with an application code; MR_EVENT_CLOSED follows when it is over.  0; -ESTALE. */
     int (*close)(struct mr_transport *t, mr_handle conn, uint64_t code, const char *reason);
@@ -126,44 +137,56 @@ struct mr_transport_ops {
 
     int (*conn_info)(struct mr_transport *t, mr_handle conn, struct mr_conn_info *info_out);
 
-    /* Copy the newest resumption ticket.  Bytes written; 0: none yet; -ENOBUFS: `room` is too small; -ESTALE. */
+    /* Copy the newest resumption ticket.  Bytes written; 0: none yet; -ENOBUFS: `room` is too
+     * small; -ESTALE. */
     int64_t (*ticket)(struct mr_transport *t, mr_handle conn, uint8_t *dst, size_t room);
 
-    /* Open a stream.  0; -EAGAIN: the peer's limit is reached, STREAMS_ALLOWED follows; -ENOMEM: none is free; -ESTALE. */
-    int (*open)(struct mr_transport *t, mr_handle conn, uint32_t flags, uint64_t user_data, mr_handle *stream_out);
+    /* Open a stream.  0; -EAGAIN: the peer's limit is reached, STREAMS_ALLOWED follows; -ENOMEM:
+     * none is free; -ESTALE. */
+    int (*open)(struct mr_transport *t, mr_handle conn, uint32_t flags, uint64_t user_data,
+                mr_handle *stream_out);
 
     /* The stream's ID as on the wire (RFC 9000, Section 2.1); UINT64_MAX if stale. */
     uint64_t (*stream_id)(struct mr_transport *t, mr_handle stream);
 
     /*
-     * Queue the bytes of `views`, in order.  They are sent by reference: they must stay unchanged until
-     * MR_EVENT_ACKED passes them or the stream's MR_EVENT_CLOSED, except with MR_SEND_COPY.
-     * All or nothing.  0; -EAGAIN: too much is queued, WRITABLE follows; -ENOMEM: no segment is free, try again later;
-     * -EPIPE: FIN was given, or the stream was reset or stopped; -EMSGSIZE: COPY of more than 1 KiB; -ESTALE.
+     * Queue the bytes of `views`, in order.  They are sent by reference: they must stay unchanged
+     * until MR_EVENT_ACKED passes them or the stream's MR_EVENT_CLOSED, except with MR_SEND_COPY.
+     * All or nothing.  0; -EAGAIN: too much is queued, WRITABLE follows; -ENOMEM: no segment is
+     * free, try again later; -EPIPE: FIN was given, or the stream was reset or stopped; -EMSGSIZE:
+     * COPY of more than 1 KiB; -ESTALE.
      */
-    int (*send)(struct mr_transport *t, mr_handle stream, const struct mr_view *views, size_t count, uint32_t flags);
+    int (*send)(struct mr_transport *t, mr_handle stream, const struct mr_view *views, size_t count,
+                uint32_t flags);
 
     /*
-     * Show what has arrived in order and was not released yet, without consuming it: at most `room` views from the
-     * first unreleased byte on.  *fin_out: the stream ends after the views shown.  Count of views; -ECONNRESET: the
-     * peer reset the stream; -ESTALE.  The views stay valid until they are released, or the stream's MR_EVENT_CLOSED.
+     * Show what has arrived in order and was not released yet, without consuming it: at most `room`
+     * views from the first unreleased byte on.  *fin_out: the stream ends after the views shown.
+     * Count of views; -ECONNRESET: the peer reset the stream; -ESTALE.  The views stay valid until
+     * they are released, or the stream's MR_EVENT_CLOSED.
      */
-    int64_t (*receive)(struct mr_transport *t, mr_handle stream, struct mr_view *views_out, size_t room, bool *fin_out);
+    int64_t (*receive)(struct mr_transport *t, mr_handle stream, struct mr_view *views_out,
+                       size_t room, bool *fin_out);
 
-    /* Consume the first `size` bytes shown by receive(): their buffers go back, the flow-control window opens. 0; -EINVAL: more than shown; -ESTALE. */
+    /* Consume the first `size` bytes shown by receive(): their buffers go back, the flow-control
+     * window opens. 0; -EINVAL: more than shown; -ESTALE. */
     int (*release)(struct mr_transport *t, mr_handle stream, size_t size);
 
-    /* Abandon sending (RESET_STREAM).  Queued buffers are the caller's again with the stream's CLOSED. 0; -ESTALE; -EPIPE: nothing to reset. */
+    /* Abandon sending (RESET_STREAM).  Queued buffers are the caller's again with the stream's
+     * CLOSED. 0; -ESTALE; -EPIPE: nothing to reset. */
     int (*reset)(struct mr_transport *t, mr_handle stream, uint64_t code);
 
     /* Ask the peer to stop sending (STOP_SENDING), and drop what arrives. 0; -ESTALE. */
     int (*stop)(struct mr_transport *t, mr_handle stream, uint64_t code);
 
-    /* One MR_EVENT_TIMER with `user_data` at or after now + `delay_ns`.  0; -ENOMEM: no timer is free. */
+    /* One MR_EVENT_TIMER with `user_data` at or after now + `delay_ns`.  0; -ENOMEM: no timer is
+     * free. */
     int (*timer)(struct mr_transport *t, uint64_t delay_ns, uint64_t user_data);
 
-    /* Run `function(argument)` on a helper thread; MR_EVENT_WORK_DONE brings its result. 0; -EAGAIN: the queue is full. */
-    int (*work)(struct mr_transport *t, int64_t (*function)(void *argument), void *argument, uint64_t user_data);
+    /* Run `function(argument)` on a helper thread; MR_EVENT_WORK_DONE brings its result. 0;
+     * -EAGAIN: the queue is full. */
+    int (*work)(struct mr_transport *t, int64_t (*function)(void *argument), void *argument,
+                uint64_t user_data);
 
     /* Time of this poll iteration, ns of a monotonic clock. */
     uint64_t (*now)(const struct mr_transport *t);
@@ -175,9 +198,10 @@ struct mr_transport {
 };
 
 /*
- * An application.  `context` is its own.  A stream's events come after its connection's; the handler is never entered twice at once.
- * MR_EVENT_CLOSED is the last event of its object: afterwards the handle is stale and all buffers are the application's again.
- * A server application sees a new connection first with MR_EVENT_CONNECTED.
+ * An application.  `context` is its own.  A stream's events come after its connection's; the
+ * handler is never entered twice at once. MR_EVENT_CLOSED is the last event of its object:
+ * afterwards the handle is stale and all buffers are the application's again. A server application
+ * sees a new connection first with MR_EVENT_CONNECTED.
  */
 struct mr_application {
     const char *name; /* in reports of slow handlers */

@@ -1,0 +1,299 @@
+/*
+ * quic/conn_api.c - what an application may do with connections and streams.
+ *
+ * Meanings and errors are stated in millrace/transport.h.  State changes at once;
+ * packets follow with the next mr_endpoint_send(), events with the next
+ * mr_endpoint_events().
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "quic/conn.h"
+
+/* ------------------------------------------------------------------ connections */
+
+int mr_conn_connect(struct mr_endpoint *ep, const struct mr_connect_options *options,
+                    const struct mr_addr *local, uint64_t now, mr_handle *conn_out)
+{
+    struct mr_path_addr path = {.local = *local};
+
+    if (ep->config.client == NULL || options->alpn == NULL || options->alpn_size < 2 ||
+        options->remote.port == 0)
+        return -EINVAL;
+    memcpy(path.remote.ip, options->remote.ip, sizeof(path.remote.ip));
+    path.remote.port = options->remote.port;
+
+    struct mr_conn *conn = mr_conn_new(ep, MR_CLIENT, &path, now);
+    if (conn == NULL)
+        return -EAGAIN;
+
+    /* The first DCID is the client's choice: at least 8 unpredictable bytes (RFC 9000,
+     * Section 7.2). */
+    struct mr_peer_cid *peer = mr_cid_current(conn);
+    peer->is_used = true;
+    peer->cid.size = 8;
+    uint64_t random = mr_endpoint_secret_random(ep);
+    memcpy(peer->cid.bytes, &random, peer->cid.size);
+
+    struct mr_handshake *hs = mr_conn_handshake(ep, conn);
+    hs->original_dcid = peer->cid;
+    conn->user_data = options->user_data;
+    if (!mr_conn_set_initial_keys(ep, conn, &peer->cid) || !mr_conn_tls_start(ep, conn, options)) {
+        mr_conn_free(ep, conn);
+        return -EINVAL;
+    }
+    mr_count(&ep->counters.connections_opened);
+    mr_conn_timer_update(ep, conn);
+    *conn_out = mr_handle_of(conn->index, conn->generation, false);
+    return 0;
+}
+
+int mr_conn_close(struct mr_endpoint *ep, mr_handle handle, uint64_t code, const char *reason,
+                  uint64_t now)
+{
+    struct mr_conn *conn = mr_conn_of_handle(ep, handle);
+
+    if (conn == NULL)
+        return -ESTALE;
+    if (!mr_conn_is_alive(conn))
+        return 0;
+    mr_conn_fail_app(ep, conn, code, reason, now);
+    mr_count(&ep->counters.application_closes);
+    return 0;
+}
+
+static void copy_address(struct mr_address *out, const struct mr_addr *addr)
+{
+    memcpy(out->ip, addr->ip, sizeof(out->ip));
+    out->port = addr->port;
+}
+
+int mr_conn_info(const struct mr_endpoint *ep, mr_handle handle, struct mr_conn_info *out)
+{
+    static const char *const limiters[MR_LIMITERS] = {
+        [MR_LIMITED_APPLICATION] = "application",
+        [MR_LIMITED_CWND] = "cwnd",
+        [MR_LIMITED_PACING] = "pacing",
+        [MR_LIMITED_FLOW] = "flow control",
+        [MR_LIMITED_AMPLIFICATION] = "amplification",
+        [MR_LIMITED_PORT] = "port",
+    };
+    const struct mr_conn *conn = mr_conn_of_handle(ep, handle);
+
+    if (conn == NULL)
+        return -ESTALE;
+
+    const struct mr_path *path = &conn->path;
+    *out = (struct mr_conn_info){
+        .rtt_ns = mr_rtt_has_sample(&path->rtt) ? path->rtt.smoothed_ns : 0,
+        .cwnd_bytes = mr_cc_window(&path->cc),
+        .bytes_in_flight = path->cc.in_flight,
+        .packets_sent = conn->packets_sent,
+        .packets_lost = conn->packets_lost,
+        .bytes_received = conn->bytes_received_total,
+        .key_updates = conn->key_state.updates,
+        .is_resumed = conn->is_resumed,
+        .is_client = conn->role == MR_CLIENT,
+        .limited_by = limiters[conn->limited_by],
+    };
+    const struct mr_addr *remote =
+        conn->validation.has_fallback ? &conn->validation.fallback.remote : &path->addr.remote;
+    copy_address(&out->local, &path->addr.local);
+    copy_address(&out->remote, remote); /* the old one until the new one is validated */
+    memcpy(out->alpn, conn->alpn, sizeof(out->alpn));
+    return 0;
+}
+
+int64_t mr_conn_ticket(const struct mr_endpoint *ep, mr_handle handle, uint8_t *dst, size_t room)
+{
+    const struct mr_conn *conn = mr_conn_of_handle(ep, handle);
+
+    if (conn == NULL)
+        return -ESTALE;
+    const struct mr_handshake *hs = mr_conn_handshake(ep, conn);
+    if (hs == NULL || hs->ticket_size == 0)
+        return 0;
+    if (hs->ticket_size > room)
+        return -ENOBUFS;
+    memcpy(dst, hs->ticket, hs->ticket_size);
+    return hs->ticket_size;
+}
+
+int mr_conn_update_keys(struct mr_endpoint *ep, mr_handle handle, uint64_t now)
+{
+    struct mr_conn *conn = mr_conn_of_handle(ep, handle);
+
+    if (conn == NULL)
+        return -ESTALE;
+    return mr_keys_update_now(ep, conn, now) ? 0 : -EAGAIN;
+}
+
+int mr_object_set_user_data(struct mr_endpoint *ep, mr_handle object, uint64_t user_data)
+{
+    struct mr_conn *conn = mr_conn_of_handle(ep, object);
+    struct mr_stream *stream = mr_stream_of_handle(ep, object);
+
+    if (conn != NULL)
+        conn->user_data = user_data;
+    else if (stream != NULL)
+        stream->user_data = user_data;
+    else
+        return -ESTALE;
+    return 0;
+}
+
+/* ------------------------------------------------------------------ streams */
+
+int mr_stream_open(struct mr_endpoint *ep, mr_handle handle, uint32_t flags, uint64_t user_data,
+                   mr_handle *stream_out)
+{
+    struct mr_conn *conn = mr_conn_of_handle(ep, handle);
+    bool is_uni = (flags & MR_OPEN_UNI) != 0;
+
+    if (conn == NULL || !mr_conn_is_alive(conn))
+        return -ESTALE;
+    struct mr_streams_send *streams = &conn->streams_send[is_uni];
+    if (mr_pool_free_count(&ep->streams) == 0 || streams->opened >= MR_STREAM_ORDINAL_MAX) {
+        mr_count(&ep->counters.limit_streams);
+        return -ENOMEM;
+    }
+    uint64_t ordinal;
+    if (!mr_streams_send_open(streams, &ordinal)) {
+        if (mr_streams_send_wants_blocked(streams))
+            mr_conn_want(ep, conn, &conn->app,
+                         is_uni ? MR_WANT_STREAMS_BLOCKED_UNI : MR_WANT_STREAMS_BLOCKED_BIDI);
+        return -EAGAIN;
+    }
+
+    uint64_t id = ordinal << 2 | (is_uni ? 2u : 0u) | (conn->role == MR_SERVER ? 1u : 0u);
+    struct mr_stream *stream = mr_stream_new(ep, conn, id);
+    if (stream == NULL) {
+        streams->opened--;
+        return -ENOMEM;
+    }
+    stream->user_data = user_data;
+    *stream_out = mr_handle_of(stream->index, stream->generation, true);
+    return 0;
+}
+
+uint64_t mr_stream_id(const struct mr_endpoint *ep, mr_handle handle)
+{
+    const struct mr_stream *stream = mr_stream_of_handle(ep, handle);
+
+    return stream == NULL ? UINT64_MAX : stream->id;
+}
+
+/* What send() answers before anything is queued; 0: go on. */
+static int check_send(struct mr_endpoint *ep, const struct mr_stream *stream,
+                      const struct mr_conn *conn)
+{
+    if (!mr_conn_is_alive(conn) || !stream->has_send || stream->is_gone)
+        return -EPIPE;
+    if (mr_send_queue_queued_bytes(&stream->send) >= MR_QUEUED_MAX_BYTES)
+        return -EAGAIN;
+    if (mr_pool_free_count(&ep->segments) == 0) {
+        mr_count(&ep->counters.limit_segments);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+int mr_stream_send(struct mr_endpoint *ep, mr_handle handle, const struct mr_view *views,
+                   size_t count, uint32_t flags)
+{
+    static const int answers[] = {[MR_APPEND_OK] = 0,
+                                  [MR_APPEND_NO_MEMORY] = -ENOMEM,
+                                  [MR_APPEND_CLOSED] = -EPIPE,
+                                  [MR_APPEND_TOO_BIG] = -EMSGSIZE};
+    struct mr_stream *stream = mr_stream_of_handle(ep, handle);
+
+    if (stream == NULL)
+        return -ESTALE;
+    struct mr_conn *conn = mr_conn_at(ep, stream->conn);
+    int refusal = check_send(ep, stream, conn);
+    if (refusal != 0) {
+        stream->was_refused = stream->was_refused || refusal == -EAGAIN;
+        return refusal;
+    }
+
+    int answer = answers[mr_send_queue_append(&stream->send, &ep->send_pools, views, count, flags)];
+    if (answer == 0) {
+        stream->is_notify_due = stream->is_notify_due || (flags & MR_SEND_NOTIFY) != 0;
+        if (mr_send_queue_wants(&stream->send, UINT64_MAX))
+            mr_stream_schedule(ep, conn, stream);
+    }
+    return answer;
+}
+
+int64_t mr_stream_receive(struct mr_endpoint *ep, mr_handle handle, struct mr_view *views_out,
+                          size_t room, bool *fin_out)
+{
+    const struct mr_stream *stream = mr_stream_of_handle(ep, handle);
+
+    *fin_out = false;
+    if (stream == NULL)
+        return -ESTALE;
+    if (stream->recv_state == MR_RECV_RESET_RECVD || stream->recv_state == MR_RECV_RESET_READ)
+        return -ECONNRESET;
+    return (int64_t)mr_recv_queue_peek(&stream->recv, &ep->recv_pools, views_out, room, fin_out);
+}
+
+/* All data consumed: the receiving part is over. */
+static void finish_reading(struct mr_endpoint *ep, struct mr_stream *stream)
+{
+    if (!mr_recv_queue_is_consumed(&stream->recv) ||
+        !mr_recv_state_allows(stream->recv_state, MR_RECV_ON_DATA_READ))
+        return;
+    stream->recv_state = (uint8_t)mr_recv_state_next(stream->recv_state, MR_RECV_ON_DATA_READ);
+    mr_stream_maybe_done(ep, stream);
+}
+
+int mr_stream_release(struct mr_endpoint *ep, mr_handle handle, size_t size)
+{
+    struct mr_stream *stream = mr_stream_of_handle(ep, handle);
+
+    if (stream == NULL)
+        return -ESTALE;
+    if (!mr_recv_queue_release(&stream->recv, &ep->recv_pools, &ep->released, size))
+        return -EINVAL;
+
+    struct mr_conn *conn = mr_conn_at(ep, stream->conn);
+    mr_stream_consumed(ep, conn, stream, size);
+    finish_reading(ep, stream);
+    return 0;
+}
+
+int mr_stream_reset(struct mr_endpoint *ep, mr_handle handle, uint64_t code)
+{
+    struct mr_stream *stream = mr_stream_of_handle(ep, handle);
+
+    if (stream == NULL)
+        return -ESTALE;
+    if (!stream->has_send || stream->is_gone || stream->wants_reset ||
+        !mr_send_state_allows(stream->send_state, MR_SEND_ON_RESET))
+        return -EPIPE;
+
+    mr_stream_abort_send(ep, mr_conn_at(ep, stream->conn), stream, code);
+    return 0;
+}
+
+int mr_stream_stop(struct mr_endpoint *ep, mr_handle handle, uint64_t code)
+{
+    struct mr_stream *stream = mr_stream_of_handle(ep, handle);
+
+    if (stream == NULL)
+        return -ESTALE;
+    if (!stream->has_recv || stream->is_gone || stream->recv.is_discarding)
+        return 0;
+
+    struct mr_conn *conn = mr_conn_at(ep, stream->conn);
+    mr_recv_queue_discard(&stream->recv, &ep->recv_pools, &ep->released);
+    mr_stream_consumed(ep, conn, stream, stream->flow_recv.received - stream->flow_recv.consumed);
+    if (mr_recv_state_wants_stop(stream->recv_state) && mr_conn_is_alive(conn)) {
+        stream->stop_code = code;
+        stream->wants_stop = true;
+        mr_stream_control(ep, conn, stream);
+    }
+    finish_reading(ep, stream);
+    return 0;
+}

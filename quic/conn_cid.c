@@ -1,0 +1,282 @@
+/*
+ * quic/conn_cid.c - connection IDs: ours in the endpoint's table, the peer's in the connection.
+ *
+ * RFC 9000, Sections 5.1, 19.15, 19.16.  We issue as many as the peer's limit and ours
+ * allow, and one more whenever one is retired.  Reset tokens of ours are computed,
+ * not stored (quic/token.h).
+ */
+#include "quic/conn.h"
+
+/* ------------------------------------------------------------------ ours */
+
+static struct mr_issued_cid *free_slot(struct mr_conn *conn)
+{
+    for (uint32_t i = 0; i < conn->issued_limit; i++) {
+        if (conn->issued[i].key == 0)
+            return &conn->issued[i];
+    }
+    return NULL;
+}
+
+bool mr_cid_issue(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_issued_cid **out)
+{
+    struct mr_issued_cid *slot = free_slot(conn);
+
+    if (slot == NULL)
+        return false;
+    for (int tries = 0; tries < 4; tries++) { /* another nonce if this one is taken */
+        struct mr_cid cid = mr_cid_encode(&ep->config.cid, (uint32_t)mr_endpoint_secret_random(ep));
+        uint64_t key;
+
+        memcpy(&key, cid.bytes, sizeof(key));
+        if (mr_table8_insert(&ep->cids, key, conn->index) != MR_TABLE_ADDED)
+            continue;
+        *slot = (struct mr_issued_cid){.sequence = conn->issued_next_sequence,
+                                       .key = key,
+                                       .is_announced = conn->issued_next_sequence == 0};
+        conn->issued_next_sequence++;
+        if (out != NULL)
+            *out = slot;
+        return true;
+    }
+    return false;
+}
+
+void mr_cid_issue_all(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    while (mr_cid_issue(ep, conn, NULL)) {
+        mr_count(&ep->counters.cids_issued);
+        mr_conn_want(ep, conn, &conn->app, MR_WANT_NEW_CID);
+    }
+}
+
+void mr_cid_forget_all(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    for (uint32_t i = 0; i < MR_CIDS_ISSUED_MAX; i++) {
+        if (conn->issued[i].key != 0)
+            mr_table8_remove(&ep->cids, conn->issued[i].key);
+        conn->issued[i].key = 0;
+    }
+}
+
+bool mr_cid_on_announce_lost(struct mr_conn *conn, uint64_t sequence)
+{
+    for (uint32_t i = 0; i < MR_CIDS_ISSUED_MAX; i++) {
+        if (conn->issued[i].key == 0 || conn->issued[i].sequence != sequence)
+            continue;
+        conn->issued[i].is_announced = false;
+        return true;
+    }
+    return false;
+}
+
+/* RFC 9000, Section 19.16: the CID in use for this very packet cannot be retired by it. */
+static bool is_used_by(const struct mr_rx *rx, const struct mr_issued_cid *issued)
+{
+    return rx->datagram->size > MR_LOCAL_CID_SIZE &&
+           memcmp(rx->dcid, &issued->key, MR_LOCAL_CID_SIZE) == 0;
+}
+
+bool mr_on_retire_connection_id(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+{
+    struct mr_conn *conn = rx->conn;
+    struct mr_frame_retire_connection_id frame;
+
+    if (!mr_frame_decode_retire_connection_id(r, type, &frame))
+        return mr_conn_fail(rx->ep, conn, MR_FRAME_ENCODING_ERROR, type,
+                            "malformed RETIRE_CONNECTION_ID", rx->now);
+    if (frame.sequence >= conn->issued_next_sequence)
+        return mr_conn_fail(rx->ep, conn, MR_PROTOCOL_VIOLATION, type,
+                            "retires a connection ID that was not issued", rx->now);
+
+    for (uint32_t i = 0; i < MR_CIDS_ISSUED_MAX; i++) {
+        struct mr_issued_cid *issued = &conn->issued[i];
+
+        if (issued->key == 0 || issued->sequence != frame.sequence)
+            continue;
+        if (is_used_by(rx, issued))
+            return mr_conn_fail(rx->ep, conn, MR_PROTOCOL_VIOLATION, type,
+                                "retires the connection ID of its own packet", rx->now);
+        mr_table8_remove(&rx->ep->cids, issued->key);
+        issued->key = 0;
+        mr_count(&rx->ep->counters.cids_retired);
+        mr_cid_issue_all(rx->ep, conn);
+        return true;
+    }
+    return true; /* retired before */
+}
+
+/* ------------------------------------------------------------------ the peer's */
+
+static struct mr_peer_cid *find_peer_cid(struct mr_conn *conn, uint64_t sequence)
+{
+    for (uint32_t i = 0; i < MR_CIDS_PEER_MAX; i++) {
+        if (conn->peer_cids[i].is_used && conn->peer_cids[i].sequence == sequence)
+            return &conn->peer_cids[i];
+    }
+    return NULL;
+}
+
+/* Queue RETIRE_CONNECTION_ID.  False: too many wait (the peer floods us). */
+static bool retire(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t sequence)
+{
+    if (conn->retire_count + conn->retire_in_flight >= MR_RETIRE_QUEUE_MAX)
+        return false;
+    conn->retire[conn->retire_count++] = sequence;
+    mr_conn_want(ep, conn, &conn->app, MR_WANT_RETIRE_CID);
+    return true;
+}
+
+void mr_cid_on_retire_lost(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t sequence)
+{
+    MR_ASSERT(conn->retire_in_flight > 0);
+    conn->retire_in_flight--;
+    retire(ep, conn, sequence);
+}
+
+void mr_cid_untrack_token(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    if (conn->is_token_tracked)
+        mr_table_remove(&ep->reset_tokens, conn->tracked_token, MR_RESET_TOKEN);
+    conn->is_token_tracked = false;
+}
+
+void mr_cid_track_token(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    const struct mr_peer_cid *current = mr_cid_current(conn);
+
+    mr_cid_untrack_token(ep, conn);
+    if (!current->has_token)
+        return;
+    memcpy(conn->tracked_token, current->reset_token, MR_RESET_TOKEN);
+    conn->is_token_tracked = mr_table_insert(&ep->reset_tokens, conn->tracked_token, MR_RESET_TOKEN,
+                                             conn->index) == MR_TABLE_ADDED;
+}
+
+bool mr_cid_rotate(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    for (uint32_t i = 0; i < MR_CIDS_PEER_MAX; i++) {
+        struct mr_peer_cid *next = &conn->peer_cids[i];
+
+        if (!next->is_used || i == conn->peer_cid_current)
+            continue;
+        struct mr_peer_cid *current = mr_cid_current(conn);
+        if (!retire(ep, conn, current->sequence))
+            return false;
+        current->is_used = false;
+        conn->peer_cid_current = i;
+        mr_cid_track_token(ep, conn);
+        return true;
+    }
+    return false;
+}
+
+/* Retire every CID below `prior_to`; the one in use gives way to another. */
+static bool retire_prior_to(struct mr_rx *rx, uint64_t prior_to, uint64_t type)
+{
+    struct mr_conn *conn = rx->conn;
+
+    if (prior_to <= conn->peer_retire_prior_to)
+        return true;
+    conn->peer_retire_prior_to = prior_to;
+    for (uint32_t i = 0; i < MR_CIDS_PEER_MAX; i++) {
+        struct mr_peer_cid *cid = &conn->peer_cids[i];
+
+        if (!cid->is_used || cid->sequence >= prior_to)
+            continue;
+        if (!retire(rx->ep, conn, cid->sequence)) {
+            mr_count(&rx->ep->counters.limit_cids);
+            return mr_conn_fail(rx->ep, conn, MR_CONNECTION_ID_LIMIT_ERROR, type,
+                                "too many connection IDs to retire", rx->now);
+        }
+        cid->is_used = false;
+    }
+    return true;
+}
+
+/* After a retirement: make sure that the current CID is one that lives. */
+static bool choose_current(struct mr_rx *rx, uint64_t type)
+{
+    struct mr_conn *conn = rx->conn;
+
+    if (mr_cid_current(conn)->is_used)
+        return true;
+    for (uint32_t i = 0; i < MR_CIDS_PEER_MAX; i++) {
+        if (conn->peer_cids[i].is_used) {
+            conn->peer_cid_current = i;
+            mr_cid_track_token(rx->ep, conn);
+            return true;
+        }
+    }
+    return mr_conn_fail(rx->ep, conn, MR_PROTOCOL_VIOLATION, type,
+                        "no connection ID is left to use", rx->now);
+}
+
+/* Keep a new CID.  False: the connection failed. */
+static bool keep(struct mr_rx *rx, const struct mr_frame_new_connection_id *frame, uint64_t type)
+{
+    struct mr_conn *conn = rx->conn;
+
+    for (uint32_t i = 0; i < MR_CIDS_PEER_MAX; i++) {
+        struct mr_peer_cid *slot = &conn->peer_cids[i];
+
+        if (slot->is_used)
+            continue;
+        *slot = (struct mr_peer_cid){
+            .sequence = frame->sequence, .cid = frame->cid, .is_used = true, .has_token = true};
+        memcpy(slot->reset_token, frame->reset_token, MR_RESET_TOKEN);
+        return true;
+    }
+    mr_count(&rx->ep->counters.limit_cids);
+    return mr_conn_fail(rx->ep, conn, MR_CONNECTION_ID_LIMIT_ERROR, type,
+                        "more connection IDs than the limit", rx->now);
+}
+
+/* Note that `sequence` has come.  False: it had before, or is too old to tell (then it was
+ * retired). */
+static bool note_sequence(struct mr_conn *conn, uint64_t sequence)
+{
+    if (sequence < conn->peer_seen_from)
+        return false;
+    if (sequence - conn->peer_seen_from >= 64) {
+        uint64_t shift = sequence - conn->peer_seen_from - 63;
+
+        conn->peer_seen = shift < 64 ? conn->peer_seen >> shift : 0;
+        conn->peer_seen_from += shift;
+    }
+    uint64_t bit = UINT64_C(1) << (sequence - conn->peer_seen_from);
+    bool is_new = (conn->peer_seen & bit) == 0;
+    conn->peer_seen |= bit;
+    return is_new;
+}
+
+bool mr_on_new_connection_id(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+{
+    struct mr_conn *conn = rx->conn;
+    struct mr_frame_new_connection_id frame;
+
+    if (!mr_frame_decode_new_connection_id(r, type, &frame))
+        return mr_conn_fail(rx->ep, conn, MR_FRAME_ENCODING_ERROR, type,
+                            "malformed NEW_CONNECTION_ID", rx->now);
+
+    const struct mr_peer_cid *known = find_peer_cid(conn, frame.sequence);
+    if (known != NULL && !mr_cid_equal(&known->cid, &frame.cid))
+        return mr_conn_fail(rx->ep, conn, MR_PROTOCOL_VIOLATION, type,
+                            "a sequence number with two connection IDs", rx->now);
+    if (!retire_prior_to(rx, frame.retire_prior_to, type))
+        return false;
+    if (known != NULL)
+        return choose_current(rx, type);
+
+    if (!note_sequence(conn, frame.sequence))
+        return choose_current(rx, type); /* it came before, and was retired */
+    if (frame.sequence >= conn->peer_retire_prior_to) {
+        if (!keep(rx, &frame, type))
+            return false;
+    } else if (!retire(rx->ep, conn, frame.sequence)) {
+        mr_count(&rx->ep->counters.limit_cids);
+        return mr_conn_fail(rx->ep, conn, MR_CONNECTION_ID_LIMIT_ERROR, type,
+                            "too many connection IDs to retire", rx->now);
+    }
+    return choose_current(rx, type);
+}

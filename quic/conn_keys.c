@@ -1,0 +1,274 @@
+/*
+ * quic/conn_keys.c - 1-RTT keys: expanded when used, dropped when others need the room, updated in
+ * time.
+ *
+ * RFC 9001, Section 6.  A connection keeps secrets and unexpanded keys; expanded ones
+ * live in a pool of the shard.  Two open keys exist, one per key phase: the
+ * current generation's, and in the other slot either the previous one (for
+ * packets that were overtaken) or the next one, derived in advance so that a
+ * forged key phase bit costs no derivation.
+ */
+#include "quic/conn.h"
+
+#define UPDATE_FIRST                                                                               \
+    (UINT64_C(1) << 21) /* DESIGN.md, section 5: a random point between 2^21 and 2^22 packets */
+
+/* ------------------------------------------------------------------ expansion */
+
+static bool expand(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_conn_keys *keys)
+{
+    const struct mr_key_state *s = &conn->key_state;
+    bool is_ok = true;
+
+    if (s->can_seal) {
+        is_ok &=
+            mr_aead_key_set(ep->aead, &keys->seal, s->seal.cipher, s->seal.key, s->seal.iv, true);
+        is_ok &= mr_hp_key_set(ep->aead, &keys->seal_hp, s->seal.cipher, s->seal.hp);
+    }
+    if (s->can_open) {
+        is_ok &= mr_aead_key_set(ep->aead, &keys->open[s->phase], s->open.cipher, s->open.key,
+                                 s->open.iv, false);
+        is_ok &= mr_hp_key_set(ep->aead, &keys->open_hp, s->open.cipher, s->open.hp);
+    }
+    if (s->other_kind != MR_OTHER_NONE)
+        is_ok &= mr_aead_key_set(ep->aead, &keys->open[!s->phase], s->other.cipher, s->other.key,
+                                 s->other.iv, false);
+    return is_ok;
+}
+
+static void clear_keys(struct mr_endpoint *ep, struct mr_conn_keys *keys)
+{
+    mr_aead_key_clear(ep->aead, &keys->seal);
+    mr_aead_key_clear(ep->aead, &keys->open[0]);
+    mr_aead_key_clear(ep->aead, &keys->open[1]);
+    mr_hp_key_clear(ep->aead, &keys->seal_hp);
+    mr_hp_key_clear(ep->aead, &keys->open_hp);
+}
+
+void mr_keys_drop(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    if (conn->keys == MR_NONE)
+        return;
+
+    struct mr_conn_keys *keys = mr_pool_at(&ep->keys, conn->keys);
+    clear_keys(ep, keys);
+    mr_pool_put(&ep->keys, conn->keys);
+    keys->burst = 0;
+    keys->was_used = false;
+    conn->keys = MR_NONE;
+}
+
+/* Second chance: the hand takes the first keys that were not used since it last came by, nor in
+ * this burst. */
+MR_COLD static void evict(struct mr_endpoint *ep)
+{
+    for (uint32_t i = 0; i < 2 * ep->keys.count; i++) {
+        struct mr_conn_keys *keys = mr_pool_at(&ep->keys, ep->keys_hand);
+
+        ep->keys_hand = (ep->keys_hand + 1) % ep->keys.count;
+        if (keys->burst == ep->burst)
+            continue;
+        if (keys->was_used) {
+            keys->was_used = false;
+            continue;
+        }
+        mr_count(&ep->counters.limit_active_keys);
+        mr_keys_drop(ep, mr_conn_at(ep, keys->conn));
+        return;
+    }
+}
+
+MR_COLD static struct mr_conn_keys *take_keys(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    if (mr_pool_free_count(&ep->keys) == 0)
+        evict(ep);
+    uint32_t index = mr_pool_get(&ep->keys);
+    if (index == MR_NONE)
+        return NULL;
+
+    struct mr_conn_keys *keys = mr_pool_at(&ep->keys, index);
+    memset(keys, 0, sizeof(*keys));
+    keys->conn = conn->index;
+    keys->burst = ep->burst;
+    conn->keys = index;
+    if (expand(ep, conn, keys)) {
+        mr_count(&ep->counters.keys_rebuilt);
+        return keys;
+    }
+    mr_keys_drop(ep, conn);
+    return NULL;
+}
+
+struct mr_conn_keys *mr_keys_use(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    if (conn->keys == MR_NONE)
+        return take_keys(ep, conn);
+
+    struct mr_conn_keys *keys = mr_pool_at(&ep->keys, conn->keys);
+    keys->was_used = true;
+    keys->burst = ep->burst;
+    return keys;
+}
+
+/* ------------------------------------------------------------------ installing */
+
+static uint64_t draw_update_point(struct mr_endpoint *ep)
+{
+    return UPDATE_FIRST + mr_random_below(&ep->random, UPDATE_FIRST);
+}
+
+void mr_keys_install(struct mr_endpoint *ep, struct mr_conn *conn, const struct mr_secret *secret,
+                     bool is_write)
+{
+    struct mr_key_state *s = &conn->key_state;
+
+    mr_keys_drop(ep, conn);
+    if (is_write) {
+        s->seal_secret = *secret;
+        mr_keys_derive(conn->version, secret, &s->seal);
+        s->can_seal = true;
+        s->update_at_count = draw_update_point(ep);
+        return;
+    }
+    s->open_secret = *secret;
+    mr_keys_derive(conn->version, secret, &s->open);
+    s->can_open = true;
+    s->opened_first_pn = MR_NEVER;
+}
+
+/* ------------------------------------------------------------------ update */
+
+/* Derive the next generation's open key into the other slot. */
+static void prepare_next(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    struct mr_key_state *s = &conn->key_state;
+
+    s->next_open_secret = s->open_secret;
+    s->other = s->open;
+    mr_keys_update(conn->version, &s->next_open_secret, &s->other);
+    s->other_kind = MR_OTHER_NEXT;
+    s->other_until_ns = MR_NEVER;
+    if (conn->keys != MR_NONE) {
+        struct mr_conn_keys *keys = mr_pool_at(&ep->keys, conn->keys);
+        mr_aead_key_set(ep->aead, &keys->open[!s->phase], s->other.cipher, s->other.key,
+                        s->other.iv, false);
+    }
+}
+
+/* Both directions move to the next generation, whose open key is in the other slot. */
+static void advance(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t first_opened_pn,
+                    uint64_t now)
+{
+    struct mr_key_state *s = &conn->key_state;
+    struct mr_key_material previous = s->open;
+
+    MR_ASSERT(s->other_kind == MR_OTHER_NEXT);
+    s->open_secret = s->next_open_secret;
+    s->open = s->other;
+    s->other = previous;
+    s->other_kind = MR_OTHER_PREVIOUS;
+    s->other_until_ns = first_opened_pn == MR_NEVER
+                            ? MR_NEVER
+                            : now + 3 * mr_rtt_pto(&conn->path.rtt, MR_SPACE_APP);
+    s->opened_first_pn = first_opened_pn;
+    mr_keys_update(conn->version, &s->seal_secret, &s->seal);
+    s->phase ^= 1;
+    s->sealed_count = 0;
+    s->update_at_count = draw_update_point(ep);
+    s->phase_first_pn = mr_sent_next(&conn->app.sent);
+    s->is_confirmed = false;
+    s->updates++;
+    if (conn->keys != MR_NONE) {
+        struct mr_conn_keys *keys = mr_pool_at(&ep->keys, conn->keys);
+        mr_aead_key_set(ep->aead, &keys->seal, s->seal.cipher, s->seal.key, s->seal.iv, true);
+    }
+}
+
+bool mr_keys_update_now(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
+{
+    struct mr_key_state *s = &conn->key_state;
+
+    /* RFC 9001, Section 6.1: confirmed, the current phase acknowledged; Section 6.5: the previous
+     * keys are gone. */
+    if (!conn->is_confirmed || !s->can_seal || !s->can_open || !s->is_confirmed ||
+        s->other_kind == MR_OTHER_PREVIOUS)
+        return false;
+    if (s->seal_burst == ep->burst)
+        return false; /* packets of this burst wait to be sealed with the current key */
+    if (s->other_kind == MR_OTHER_NONE)
+        prepare_next(ep, conn);
+    advance(ep, conn, MR_NEVER, now);
+    mr_count(&ep->counters.key_updates_started);
+    return true;
+}
+
+bool mr_keys_may_seal(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
+{
+    struct mr_key_state *s = &conn->key_state;
+
+    if (s->sealed_count < s->update_at_count)
+        return true;
+    if (mr_keys_update_now(ep, conn, now) || s->sealed_count < mr_cipher_seal_limit(s->seal.cipher))
+        return true;
+    mr_count(&ep->counters.aead_limit_closes);
+    mr_conn_fail(ep, conn, MR_AEAD_LIMIT_REACHED, 0,
+                 "no key update was possible before the key's limit", now);
+    return false;
+}
+
+void mr_keys_on_acked(struct mr_conn *conn, uint64_t largest_acked)
+{
+    if (!conn->key_state.is_confirmed && largest_acked >= conn->key_state.phase_first_pn)
+        conn->key_state.is_confirmed = true;
+}
+
+void mr_keys_count_failed(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
+{
+    struct mr_key_state *s = &conn->key_state;
+
+    mr_count(&ep->counters.dropped_undecryptable);
+    if (++s->open_failed_count < mr_cipher_open_limit(s->open.cipher))
+        return;
+    mr_count(&ep->counters.aead_limit_closes);
+    mr_conn_fail(ep, conn, MR_AEAD_LIMIT_REACHED, 0, "too many packets failed to authenticate",
+                 now);
+}
+
+/* Open with whatever the other slot holds. */
+static bool try_other(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_open_job *job)
+{
+    struct mr_conn_keys *keys = mr_keys_use(ep, conn);
+
+    if (keys == NULL)
+        return false;
+    job->key = &keys->open[!conn->key_state.phase];
+    mr_open_burst(ep->aead, job, 1);
+    return job->is_open;
+}
+
+bool mr_keys_open_other_phase(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_open_job *job,
+                              uint64_t now)
+{
+    struct mr_key_state *s = &conn->key_state;
+    bool is_overtaken = s->other_kind == MR_OTHER_PREVIOUS &&
+                        (s->opened_first_pn == MR_NEVER || job->pn < s->opened_first_pn);
+
+    if (is_overtaken)
+        return try_other(ep, conn, job);
+    if (!conn->is_confirmed) /* RFC 9001, Section 6.1: not before the handshake is confirmed */
+        return false;
+    if (s->other_kind != MR_OTHER_NEXT)
+        prepare_next(ep, conn);
+    if (!try_other(ep, conn, job))
+        return false;
+    advance(ep, conn, job->pn, now);
+    mr_count(&ep->counters.key_updates_received);
+    return true;
+}
+
+void mr_keys_expire(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
+{
+    if (conn->key_state.other_until_ns > now)
+        return;
+    prepare_next(ep, conn);
+}

@@ -1,0 +1,451 @@
+/*
+ * quic/conn_on_ack.c - ACK frames, losses, and what becomes of the frames in each packet.
+ *
+ *     ACK -> ranges -> packets newly acknowledged -> their frames (on_frame_acked)
+ *         -> RTT sample, congestion window        -> packets lost -> their frames (on_frame_lost)
+ *
+ * RFC 9002, Appendix A.7; the steps are in its order.
+ */
+#include "quic/conn.h"
+
+/* What an ACK frame, or a timer, did. */
+struct ack_sums {
+    struct mr_cc_ack cc;
+    uint64_t newest_pn; /* largest packet number newly acknowledged */
+    bool is_any;
+    bool is_ack_eliciting;
+};
+
+/* ------------------------------------------------------------------ frames acknowledged */
+
+static void stream_acked(struct mr_endpoint *ep, struct mr_conn *conn,
+                         const struct mr_sent_frame *frame)
+{
+    struct mr_stream *stream = mr_stream_of_key(ep, frame->object);
+    if (stream == NULL)
+        return;
+
+    bool was_full = stream->was_refused;
+    enum mr_send_ack ack =
+        mr_send_queue_acked(&stream->send, &ep->send_pools,
+                            (struct mr_send_span){.offset = frame->offset,
+                                                  .size = frame->length,
+                                                  .has_fin = (frame->flags & MR_SENT_FIN) != 0});
+    if (ack == MR_SEND_ACK_DROPPED) {
+        mr_count(&ep->counters.limit_ranges);
+        mr_stream_schedule(ep, conn, stream);
+    }
+    if (ack != MR_SEND_ACK_ADVANCED)
+        return;
+    mr_stream_event(ep, stream, MR_EVENT_ACKED);
+    if (was_full && mr_send_queue_queued_bytes(&stream->send) <= MR_LOW_WATER_BYTES) {
+        stream->was_refused = false;
+        mr_stream_event(ep, stream, MR_EVENT_WRITABLE);
+    }
+    if (mr_send_queue_is_all_acked(&stream->send) &&
+        mr_send_state_allows(stream->send_state, MR_SEND_ON_ALL_ACKED)) {
+        stream->send_state = (uint8_t)mr_send_state_next(stream->send_state, MR_SEND_ON_ALL_ACKED);
+        mr_stream_maybe_done(ep, stream);
+    }
+}
+
+static void reset_acked(struct mr_endpoint *ep, const struct mr_sent_frame *frame)
+{
+    struct mr_stream *stream = mr_stream_of_key(ep, frame->object);
+
+    if (stream == NULL || !mr_send_state_allows(stream->send_state, MR_SEND_ON_RESET_ACKED))
+        return;
+    stream->send_state = (uint8_t)mr_send_state_next(stream->send_state, MR_SEND_ON_RESET_ACKED);
+    mr_stream_maybe_done(ep, stream);
+}
+
+static void crypto_acked(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
+                         const struct mr_sent_frame *frame)
+{
+    struct mr_handshake *hs = mr_conn_handshake(ep, conn);
+
+    if (hs != NULL)
+        mr_send_queue_acked(&hs->crypto[which].send, &ep->send_pools,
+                            (struct mr_send_span){.offset = frame->offset, .size = frame->length});
+}
+
+static void on_frame_acked(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
+                           const struct mr_sent_frame *frame)
+{
+    switch ((enum mr_sent_kind)frame->kind) {
+    case MR_SENT_STREAM:
+        stream_acked(ep, conn, frame);
+        return;
+    case MR_SENT_ACK:
+        mr_ack_ranges_forget(&mr_conn_space(ep, conn, which)->received, frame->offset);
+        return;
+    case MR_SENT_CRYPTO:
+        crypto_acked(ep, conn, which, frame);
+        return;
+    case MR_SENT_RESET_STREAM:
+        reset_acked(ep, frame);
+        return;
+    case MR_SENT_RETIRE_CID:
+        conn->retire_in_flight--;
+        return;
+    case MR_SENT_HANDSHAKE_DONE:
+        conn->is_handshake_done_acked = true;
+        return;
+    default:
+        return;
+    }
+}
+
+/* ------------------------------------------------------------------ frames lost */
+
+static bool stream_lost(struct mr_endpoint *ep, struct mr_conn *conn,
+                        const struct mr_sent_frame *frame)
+{
+    struct mr_stream *stream = mr_stream_of_key(ep, frame->object);
+    if (stream == NULL)
+        return false;
+
+    mr_send_queue_lost(&stream->send, &ep->send_pools,
+                       (struct mr_send_span){.offset = frame->offset,
+                                             .size = frame->length,
+                                             .has_fin = (frame->flags & MR_SENT_FIN) != 0});
+    if (!mr_send_queue_has_lost(&stream->send))
+        return false;
+    mr_stream_schedule(ep, conn, stream);
+    return true;
+}
+
+static bool crypto_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
+                        const struct mr_sent_frame *frame)
+{
+    struct mr_handshake *hs = mr_conn_handshake(ep, conn);
+    if (hs == NULL)
+        return false;
+
+    mr_send_queue_lost(&hs->crypto[which].send, &ep->send_pools,
+                       (struct mr_send_span){.offset = frame->offset, .size = frame->length});
+    if (!mr_send_queue_has_lost(&hs->crypto[which].send))
+        return false;
+    mr_conn_want(ep, conn, mr_conn_space(ep, conn, which), MR_WANT_CRYPTO);
+    return true;
+}
+
+/* A lost frame that a stream owes: what of it still matters. */
+static bool stream_control_lost(struct mr_endpoint *ep, struct mr_conn *conn,
+                                const struct mr_sent_frame *frame)
+{
+    struct mr_stream *stream = mr_stream_of_key(ep, frame->object);
+    if (stream == NULL)
+        return false;
+
+    switch ((enum mr_sent_kind)frame->kind) {
+    case MR_SENT_RESET_STREAM:
+        if (stream->send_state != MR_SEND_RESET_SENT)
+            return false;
+        stream->wants_reset = true;
+        break;
+    case MR_SENT_STOP_SENDING:
+        if (!mr_recv_state_wants_stop(stream->recv_state))
+            return false;
+        stream->wants_stop = true;
+        break;
+    case MR_SENT_MAX_STREAM_DATA:
+        if (frame->offset < stream->flow_recv.limit ||
+            !mr_recv_state_wants_credit(stream->recv_state))
+            return false; /* a newer limit is on its way */
+        stream->wants_max_data = true;
+        break;
+    default:
+        mr_flow_send_blocked_lost(&stream->flow_send, frame->offset);
+        return false; /* said again when data is held back again */
+    }
+    mr_stream_control(ep, conn, stream);
+    return true;
+}
+
+/* Frames that the connection owes: the wish to send is raised again, the producer says what is
+ * current. */
+static uint32_t lost_wants(struct mr_endpoint *ep, struct mr_conn *conn,
+                           const struct mr_sent_frame *frame)
+{
+    switch ((enum mr_sent_kind)frame->kind) {
+    case MR_SENT_MAX_DATA:
+        return frame->offset < conn->flow_recv.limit ? 0 : MR_WANT_MAX_DATA;
+    case MR_SENT_MAX_STREAMS_BIDI:
+        return frame->offset < conn->streams_recv[0].limit ? 0 : MR_WANT_MAX_STREAMS_BIDI;
+    case MR_SENT_MAX_STREAMS_UNI:
+        return frame->offset < conn->streams_recv[1].limit ? 0 : MR_WANT_MAX_STREAMS_UNI;
+    case MR_SENT_DATA_BLOCKED:
+        mr_flow_send_blocked_lost(&conn->flow_send, frame->offset);
+        return 0;
+    case MR_SENT_STREAMS_BLOCKED_BIDI:
+        mr_streams_send_blocked_lost(&conn->streams_send[0], frame->offset);
+        return mr_streams_send_wants_blocked(&conn->streams_send[0]) ? MR_WANT_STREAMS_BLOCKED_BIDI
+                                                                     : 0;
+    case MR_SENT_STREAMS_BLOCKED_UNI:
+        mr_streams_send_blocked_lost(&conn->streams_send[1], frame->offset);
+        return mr_streams_send_wants_blocked(&conn->streams_send[1]) ? MR_WANT_STREAMS_BLOCKED_UNI
+                                                                     : 0;
+    case MR_SENT_NEW_CID:
+        return mr_cid_on_announce_lost(conn, frame->offset) ? MR_WANT_NEW_CID : 0;
+    case MR_SENT_RETIRE_CID:
+        mr_cid_on_retire_lost(ep, conn, frame->offset);
+        return MR_WANT_RETIRE_CID;
+    case MR_SENT_HANDSHAKE_DONE:
+        return conn->is_handshake_done_acked ? 0 : MR_WANT_HANDSHAKE_DONE;
+    default: /* PATH_x have timers of their own; ACK and PING are not repeated */
+        return 0;
+    }
+}
+
+static bool on_frame_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
+                          const struct mr_sent_frame *frame)
+{
+    switch ((enum mr_sent_kind)frame->kind) {
+    case MR_SENT_STREAM:
+        return stream_lost(ep, conn, frame);
+    case MR_SENT_CRYPTO:
+        return crypto_lost(ep, conn, which, frame);
+    case MR_SENT_RESET_STREAM:
+    case MR_SENT_STOP_SENDING:
+    case MR_SENT_MAX_STREAM_DATA:
+    case MR_SENT_STREAM_DATA_BLOCKED:
+        return stream_control_lost(ep, conn, frame);
+    default:
+        break;
+    }
+    uint32_t wants = lost_wants(ep, conn, frame);
+    if (wants != 0)
+        mr_conn_want(ep, conn, &conn->app, wants);
+    return wants != 0;
+}
+
+bool mr_conn_requeue(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
+                     const struct mr_sent_packet *packet)
+{
+    struct mr_sent_frames at;
+    bool is_any = false;
+    const struct mr_sent *sent = &mr_conn_space(ep, conn, which)->sent;
+
+    for (const struct mr_sent_frame *f = mr_sent_frame_first(&at, sent, packet); f != NULL;
+         f = mr_sent_frame_next(&at))
+        is_any |= on_frame_lost(ep, conn, which, f);
+    return is_any;
+}
+
+/* ------------------------------------------------------------------ losses */
+
+/* Sums over the packets of one loss detection. */
+struct loss_sums {
+    uint64_t bytes;
+    uint64_t newest_sent_ns;
+    uint64_t congestion_bytes; /* of packets other than MTU probes */
+};
+
+static void one_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
+                     const struct mr_sent_packet *packet, struct loss_sums *sums)
+{
+    sums->bytes += packet->size;
+    conn->packets_lost++;
+    mr_count(&ep->counters.packets_lost);
+    mr_count_add(&ep->counters.bytes_lost, packet->size);
+    if ((packet->flags & MR_SENT_MTU_PROBE) != 0) {
+        mr_mtu_on_lost(ep, conn, packet->size);
+        return;
+    }
+    sums->congestion_bytes += packet->size;
+    sums->newest_sent_ns = MR_MAX(sums->newest_sent_ns, packet->time_ns);
+    mr_conn_requeue(ep, conn, which, packet);
+}
+
+static void count_loss_space(struct mr_conn *conn, enum mr_space which,
+                             const struct mr_pn_space *space)
+{
+    conn->loss.space[which].ack_eliciting_count = space->sent.ack_eliciting_count;
+}
+
+static void settle_losses(struct mr_endpoint *ep, struct mr_conn *conn,
+                          const struct loss_sums *sums, bool is_persistent, uint64_t now)
+{
+    struct mr_cc *cc = &conn->path.cc;
+
+    if (sums->bytes == 0)
+        return;
+    mr_cc_on_lost(cc, sums->bytes);
+    if (sums->congestion_bytes > 0 && mr_cc_on_congestion(cc, sums->newest_sent_ns, now))
+        mr_count(&ep->counters.congestion_events);
+    if (is_persistent) {
+        mr_cc_on_persistent_congestion(cc);
+        mr_rtt_restart_min(&conn->path.rtt);
+        mr_count(&ep->counters.persistent_congestions);
+    }
+    mr_conn_wake(ep, conn);
+}
+
+void mr_conn_detect_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
+                         uint64_t now)
+{
+    struct mr_pn_space *space = mr_conn_space(ep, conn, which);
+    struct mr_rtt *rtt = &conn->path.rtt;
+    struct mr_sent_loss loss;
+    struct loss_sums sums = {0};
+    uint64_t pn;
+
+    if (space == NULL)
+        return;
+    mr_sent_loss_begin(
+        &loss, &space->sent,
+        &(struct mr_sent_loss_params){.now = now,
+                                      .delay_ns = mr_rtt_loss_delay(rtt),
+                                      .persistent_ns = mr_rtt_persistent_duration(rtt),
+                                      .first_sample_ns = rtt->first_sample_ns});
+    for (struct mr_sent_packet *p; (p = mr_sent_loss_next(&loss, &pn)) != NULL;)
+        one_lost(ep, conn, which, p, &sums);
+    conn->loss.space[which].loss_time_ns = loss.loss_time_ns;
+    count_loss_space(conn, which, space);
+    settle_losses(ep, conn, &sums, loss.is_persistent, now);
+    uint64_t keep = 3 * mr_rtt_pto(rtt, which);
+    mr_sent_release(&space->sent, now > keep ? now - keep : 0);
+}
+
+void mr_conn_resend_all(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which)
+{
+    struct mr_pn_space *space = mr_conn_space(ep, conn, which);
+    struct mr_sent_loss loss;
+    uint64_t bytes = 0;
+    uint64_t pn;
+
+    mr_sent_loss_begin_all(&loss, &space->sent);
+    for (struct mr_sent_packet *p; (p = mr_sent_loss_next(&loss, &pn)) != NULL;) {
+        bytes += p->size;
+        mr_conn_requeue(ep, conn, which, p);
+    }
+    mr_cc_on_discarded(&conn->path.cc, bytes);
+    count_loss_space(conn, which, space);
+    conn->loss.space[which].loss_time_ns = MR_NEVER;
+    mr_sent_release(&space->sent, MR_NEVER);
+}
+
+void mr_conn_on_pto(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
+                    uint32_t probes)
+{
+    struct mr_pn_space *space = mr_conn_space(ep, conn, which);
+    uint64_t pn = 0;
+    bool has_data = false;
+
+    if (space == NULL)
+        return;
+    mr_count(&ep->counters.ptos);
+    for (uint32_t i = 0; i < probes; i++) {
+        const struct mr_sent_packet *packet = mr_sent_find(&space->sent, pn, &pn);
+
+        if (packet == NULL)
+            break;
+        has_data |=
+            (packet->flags & MR_SENT_MTU_PROBE) == 0 && mr_conn_requeue(ep, conn, which, packet);
+        pn++;
+    }
+    space->probes = (uint16_t)probes;
+    mr_conn_want(ep, conn, space, has_data ? 0 : MR_WANT_PING);
+    if (conn->loss.pto_count >= 3)
+        mr_mtu_on_black_hole(ep, conn);
+}
+
+/* ------------------------------------------------------------------ the ACK frame */
+
+/* Packets of one range.  False: a packet that was never sent is acknowledged. */
+static bool ack_range(struct mr_rx *rx, const struct mr_ack_range *range, struct ack_sums *sums)
+{
+    struct mr_endpoint *ep = rx->ep;
+    struct mr_sent_ack ack;
+    struct mr_sent_frames at;
+    uint64_t pn;
+
+    mr_sent_ack_begin(&ack, &rx->space->sent,
+                      (struct mr_sent_range){.lo = range->lo, .hi = range->hi});
+    for (struct mr_sent_packet *p; (p = mr_sent_ack_next(&ack, &pn)) != NULL;) {
+        if (!sums->is_any || pn > sums->newest_pn) {
+            sums->newest_pn = pn;
+            sums->cc.newest_sent_ns = p->time_ns;
+        }
+        sums->is_any = true;
+        sums->is_ack_eliciting |= (p->flags & MR_SENT_ACK_ELICITING) != 0;
+        if ((p->flags & MR_SENT_IN_FLIGHT) != 0)
+            sums->cc.bytes += p->size;
+        if ((p->flags & MR_SENT_MTU_PROBE) != 0)
+            mr_mtu_on_acked(ep, rx->conn, p->size);
+        for (const struct mr_sent_frame *f = mr_sent_frame_first(&at, &rx->space->sent, p);
+             f != NULL; f = mr_sent_frame_next(&at))
+            on_frame_acked(ep, rx->conn, rx->space_id, f);
+    }
+    return !ack.is_violation;
+}
+
+/* RFC 9002, Section 5.1: a sample only when the largest acknowledged is new and something
+ * ack-eliciting was. */
+static void take_rtt(struct mr_rx *rx, const struct mr_frame_ack *ack, struct ack_sums *sums)
+{
+    struct mr_conn *conn = rx->conn;
+
+    if (!sums->is_ack_eliciting || sums->newest_pn != ack->largest ||
+        rx->now <= sums->cc.newest_sent_ns)
+        return;
+    uint64_t delay_us = MR_MIN(ack->delay, (uint64_t)1 << 40) << conn->peer_ack_delay_exponent;
+    struct mr_rtt_sample sample = {.latest_ns = rx->now - sums->cc.newest_sent_ns,
+                                   .ack_delay_ns =
+                                       rx->space_id == MR_SPACE_APP ? delay_us * MR_US : 0,
+                                   .handshake_confirmed = conn->is_confirmed};
+    mr_rtt_add(&conn->path.rtt, &sample, rx->now);
+    sums->cc.rtt_ns = sample.latest_ns;
+}
+
+/* RFC 9002, Section 7.8: the window was neither the limit when these were sent nor half used. */
+static bool is_app_limited(const struct mr_conn *conn)
+{
+    const struct mr_cc *cc = &conn->path.cc;
+
+    return !conn->was_cwnd_limited && cc->in_flight < mr_cc_window(cc) / 2;
+}
+
+static void settle_acked(struct mr_rx *rx, const struct mr_frame_ack *frame, struct ack_sums *sums)
+{
+    struct mr_conn *conn = rx->conn;
+
+    take_rtt(rx, frame, sums);
+    mr_loss_on_acked(&conn->loss, rx->space_id, rx->now);
+    if (rx->space_id == MR_SPACE_APP)
+        mr_keys_on_acked(conn, frame->largest);
+    bool is_limited = is_app_limited(conn);
+    mr_conn_detect_lost(rx->ep, conn, rx->space_id, rx->now);
+    if (sums->cc.bytes > 0) {
+        sums->cc.smoothed_ns = conn->path.rtt.smoothed_ns;
+        sums->cc.is_app_limited = is_limited;
+        mr_cc_on_acked(&conn->path.cc, &sums->cc, rx->now);
+    }
+    mr_pacer_refresh(conn, rx->now);
+    if (conn->handshake != MR_NONE)
+        mr_conn_maybe_end_handshake(rx->ep, conn, rx->now);
+    mr_conn_wake(rx->ep, conn);
+}
+
+bool mr_on_ack(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+{
+    struct mr_frame_ack frame;
+    struct mr_ack_range range;
+    struct ack_sums sums = {0};
+
+    if (!mr_frame_decode_ack(r, type, &frame))
+        return mr_conn_fail(rx->ep, rx->conn, MR_FRAME_ENCODING_ERROR, type, "malformed ACK",
+                            rx->now);
+    mr_count(&rx->ep->counters.acks_received);
+    while (mr_frame_ack_next(&frame, &range)) {
+        if (!ack_range(rx, &range, &sums)) {
+            mr_count(&rx->ep->counters.acks_of_unsent);
+            return mr_conn_fail(rx->ep, rx->conn, MR_PROTOCOL_VIOLATION, type,
+                                "a packet that was never sent is acknowledged", rx->now);
+        }
+    }
+    if (sums.is_any)
+        settle_acked(rx, &frame, &sums);
+    return true;
+}

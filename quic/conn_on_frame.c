@@ -1,0 +1,350 @@
+/*
+ * quic/conn_on_frame.c - the handlers of conn_recv.c's table: decode, check, act.
+ *
+ * False means that the connection failed or is closing: the rest of the packet is
+ * not looked at.  Handlers of ACK are in conn_on_ack.c, of connection IDs in
+ * conn_cid.c, of paths in conn_path.c.
+ */
+#include "quic/conn.h"
+
+/* A decoder said no. */
+MR_COLD static bool malformed(struct mr_rx *rx, uint64_t type)
+{
+    return mr_conn_fail(rx->ep, rx->conn, MR_FRAME_ENCODING_ERROR, type, "malformed frame",
+                        rx->now);
+}
+
+bool mr_on_ping(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+{
+    (void)rx;
+    (void)r;
+    (void)type;
+    return true;
+}
+
+bool mr_on_padding(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+{
+    (void)rx;
+    (void)type;
+    mr_frame_skip_padding(r);
+    return true;
+}
+
+/* ------------------------------------------------------------------ stream data */
+
+/* Should the bytes be copied, so that they do not pin their packet buffer (DESIGN.md, section 3)?
+ */
+static bool wants_copy(struct mr_rx *rx, const struct mr_frame_stream *frame)
+{
+    const struct mr_endpoint *ep = rx->ep;
+
+    if (frame->size * 4 < rx->datagram->size)
+        return true;
+    if (ep->recv_pools.pinned_count < ep->limits.pinned_max)
+        return false;
+    mr_count(&rx->ep->counters.limit_pinned);
+    return true;
+}
+
+/* Flow control of the stream and the connection, RFC 9000, Section 4.1. */
+static bool check_flow(struct mr_rx *rx, const struct mr_stream *stream, uint64_t growth,
+                       uint64_t type)
+{
+    if (mr_flow_recv_allows(&stream->flow_recv, growth) &&
+        mr_flow_recv_allows(&rx->conn->flow_recv, growth))
+        return true;
+    return mr_conn_fail(rx->ep, rx->conn, MR_FLOW_CONTROL_ERROR, type,
+                        "more data than the window allows", rx->now);
+}
+
+static void add_flow(struct mr_rx *rx, struct mr_stream *stream, uint64_t growth)
+{
+    mr_flow_recv_add(&stream->flow_recv, growth);
+    mr_flow_recv_add(&rx->conn->flow_recv, growth);
+    mr_count_add(&rx->ep->counters.stream_bytes_received, growth);
+    rx->conn->bytes_received_total += growth;
+}
+
+static void recv_state_on(struct mr_stream *stream, enum mr_recv_event event)
+{
+    if (mr_recv_state_allows(stream->recv_state, event))
+        stream->recv_state = (uint8_t)mr_recv_state_next(stream->recv_state, event);
+}
+
+/* Nobody reads a stopped stream: its bytes count as consumed, and it is over when its size is
+ * known. */
+MR_COLD static void discard_data(struct mr_rx *rx, struct mr_stream *stream)
+{
+    mr_stream_consumed(rx->ep, rx->conn, stream,
+                       stream->flow_recv.received - stream->flow_recv.consumed);
+    if (stream->recv.final_size == MR_RECV_SIZE_UNKNOWN)
+        return;
+    recv_state_on(stream, MR_RECV_ON_ALL_DATA);
+    recv_state_on(stream, MR_RECV_ON_DATA_READ);
+    mr_stream_maybe_done(rx->ep, stream);
+}
+
+/* The queue took the data: states, and news for the application. */
+static void accept_data(struct mr_rx *rx, struct mr_stream *stream,
+                        const struct mr_frame_stream *frame, uint64_t ready_before)
+{
+    if (frame->fin)
+        recv_state_on(stream, MR_RECV_ON_FIN);
+    if (stream->recv.is_discarding) {
+        discard_data(rx, stream);
+        return;
+    }
+    bool is_complete = mr_recv_queue_is_complete(&stream->recv);
+    if (is_complete)
+        recv_state_on(stream, MR_RECV_ON_ALL_DATA);
+    if (stream->recv.ready_to != ready_before || is_complete)
+        mr_stream_event(rx->ep, stream, MR_EVENT_READABLE);
+}
+
+static bool insert_data(struct mr_rx *rx, struct mr_stream *stream,
+                        const struct mr_frame_stream *frame, uint64_t type)
+{
+    struct mr_endpoint *ep = rx->ep;
+    uint64_t growth = mr_recv_queue_growth(&stream->recv, frame->offset + frame->size);
+    uint64_t ready_before = stream->recv.ready_to;
+
+    if (growth > 0 && !check_flow(rx, stream, growth, type))
+        return false;
+
+    struct mr_recv_frame piece = {.offset = frame->offset,
+                                  .data = frame->data,
+                                  .buf = rx->datagram->buf,
+                                  .size = (uint32_t)frame->size,
+                                  .has_fin = frame->fin,
+                                  .is_copy = frame->size > 0 && wants_copy(rx, frame)};
+    if (piece.is_copy)
+        mr_count(&ep->counters.copies_to_compact);
+    switch (mr_recv_queue_insert(&stream->recv, &ep->recv_pools, &ep->released, &piece)) {
+    case MR_RECV_FINAL_SIZE_ERROR:
+        return mr_conn_fail(ep, rx->conn, MR_FINAL_SIZE_ERROR, type,
+                            "data beyond the final size, or another final size", rx->now);
+    case MR_RECV_NO_ROOM:
+        mr_count(piece.is_copy ? &ep->counters.limit_compact : &ep->counters.limit_ranges);
+        rx->is_refused = true;
+        return true;
+    case MR_RECV_DUPLICATE:
+        return true;
+    case MR_RECV_OK:
+        add_flow(rx, stream, growth);
+        accept_data(rx, stream, frame, ready_before);
+        return true;
+    }
+    return true;
+}
+
+bool mr_on_stream(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+{
+    struct mr_frame_stream frame;
+    struct mr_stream *stream = NULL;
+
+    if (!mr_frame_decode_stream(r, type, &frame))
+        return malformed(rx, type);
+    switch (mr_stream_find(rx, frame.stream_id, true, type, &stream)) {
+    case MR_STREAM_ERROR:
+        return false;
+    case MR_STREAM_FOUND:
+        return insert_data(rx, stream, &frame, type);
+    default: /* closed: old news; refused: is_refused is set */
+        return true;
+    }
+}
+
+bool mr_on_reset_stream(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+{
+    struct mr_frame_reset_stream frame;
+    struct mr_stream *stream = NULL;
+
+    if (!mr_frame_decode_reset_stream(r, type, &frame))
+        return malformed(rx, type);
+    enum mr_stream_found found = mr_stream_find(rx, frame.stream_id, true, type, &stream);
+    if (found != MR_STREAM_FOUND)
+        return found != MR_STREAM_ERROR;
+
+    uint64_t growth = mr_recv_queue_growth(&stream->recv, frame.final_size);
+    if (growth > 0 && !check_flow(rx, stream, growth, type))
+        return false;
+    if (mr_recv_queue_set_final_size(&stream->recv, frame.final_size) == MR_RECV_FINAL_SIZE_ERROR)
+        return mr_conn_fail(rx->ep, rx->conn, MR_FINAL_SIZE_ERROR, type,
+                            "another final size than before", rx->now);
+    add_flow(rx, stream, growth);
+    mr_count(&rx->ep->counters.streams_reset_received);
+    if (stream->recv_state != MR_RECV_RECV && stream->recv_state != MR_RECV_SIZE_KNOWN)
+        return true; /* all data is here, or the reset was known */
+
+    recv_state_on(stream, MR_RECV_ON_RESET);
+    mr_recv_queue_discard(&stream->recv, &rx->ep->recv_pools, &rx->ep->released);
+    mr_stream_consumed(rx->ep, rx->conn, stream,
+                       stream->flow_recv.received - stream->flow_recv.consumed);
+    stream->peer_code = frame.error;
+    mr_stream_event(rx->ep, stream, MR_EVENT_RESET);
+    return true;
+}
+
+bool mr_on_stop_sending(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+{
+    struct mr_frame_stop_sending frame;
+    struct mr_stream *stream = NULL;
+
+    if (!mr_frame_decode_stop_sending(r, type, &frame))
+        return malformed(rx, type);
+    enum mr_stream_found found = mr_stream_find(rx, frame.stream_id, false, type, &stream);
+    if (found != MR_STREAM_FOUND)
+        return found != MR_STREAM_ERROR;
+    if (stream->wants_reset || !mr_send_state_allows(stream->send_state, MR_SEND_ON_RESET) ||
+        stream->send_state == MR_SEND_RESET_SENT)
+        return true;
+
+    /* RFC 9000, Section 3.5: answered with RESET_STREAM, the code copied. */
+    stream->peer_code = frame.error;
+    mr_stream_abort_send(rx->ep, rx->conn, stream, frame.error);
+    mr_stream_event(rx->ep, stream, MR_EVENT_STOPPED);
+    return true;
+}
+
+/* ------------------------------------------------------------------ limits */
+
+/* Every stream with data may go on. */
+static void unblock_streams(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    if (conn->sendable.head != MR_NONE)
+        mr_conn_want(ep, conn, &conn->app, MR_WANT_STREAM);
+}
+
+bool mr_on_max_data(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+{
+    struct mr_frame_limit frame;
+
+    if (!mr_frame_decode_max_data(r, type, &frame))
+        return malformed(rx, type);
+    if (mr_flow_send_raise(&rx->conn->flow_send, frame.limit))
+        unblock_streams(rx->ep, rx->conn);
+    return true;
+}
+
+bool mr_on_max_stream_data(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+{
+    struct mr_frame_stream_limit frame;
+    struct mr_stream *stream = NULL;
+
+    if (!mr_frame_decode_max_stream_data(r, type, &frame))
+        return malformed(rx, type);
+    enum mr_stream_found found = mr_stream_find(rx, frame.stream_id, false, type, &stream);
+    if (found != MR_STREAM_FOUND)
+        return found != MR_STREAM_ERROR;
+    if (mr_flow_send_raise(&stream->flow_send, frame.limit) &&
+        mr_send_queue_wants(&stream->send, UINT64_MAX))
+        mr_stream_schedule(rx->ep, rx->conn, stream);
+    return true;
+}
+
+bool mr_on_max_streams(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+{
+    struct mr_frame_limit frame;
+
+    if (!mr_frame_decode_max_streams(r, type, &frame))
+        return malformed(rx, type);
+    if (mr_streams_send_raise(&rx->conn->streams_send[frame.is_uni], frame.limit))
+        mr_conn_event(rx->ep, rx->conn, MR_EVENT_STREAMS_ALLOWED);
+    return true;
+}
+
+bool mr_on_data_blocked(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+{
+    struct mr_frame_limit frame;
+
+    return mr_frame_decode_data_blocked(r, type, &frame) || malformed(rx, type);
+}
+
+bool mr_on_stream_data_blocked(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+{
+    struct mr_frame_stream_limit frame;
+    struct mr_stream *stream = NULL;
+
+    if (!mr_frame_decode_stream_data_blocked(r, type, &frame))
+        return malformed(rx, type);
+    return mr_stream_find(rx, frame.stream_id, true, type, &stream) != MR_STREAM_ERROR;
+}
+
+bool mr_on_streams_blocked(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+{
+    struct mr_frame_limit frame;
+
+    return mr_frame_decode_streams_blocked(r, type, &frame) || malformed(rx, type);
+}
+
+/* ------------------------------------------------------------------ handshake */
+
+bool mr_on_crypto(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+{
+    struct mr_endpoint *ep = rx->ep;
+    struct mr_handshake *hs = mr_conn_handshake(ep, rx->conn);
+    struct mr_frame_crypto frame;
+
+    if (!mr_frame_decode_crypto(r, type, &frame))
+        return malformed(rx, type);
+    if (hs == NULL) { /* another ticket, for which nobody waits any more */
+        mr_count(&ep->counters.crypto_after_handshake);
+        return true;
+    }
+
+    switch (mr_crypto_stream_insert(&hs->crypto[rx->space_id], &ep->chunks, frame.offset,
+                                    frame.data, frame.size)) {
+    case MR_CRYPTO_EXCEEDED:
+        mr_count(&ep->counters.limit_crypto_buffer);
+        return mr_conn_fail(ep, rx->conn, MR_CRYPTO_BUFFER_EXCEEDED, type, "too much CRYPTO data",
+                            rx->now);
+    case MR_CRYPTO_NO_ROOM:
+        mr_count(&ep->counters.limit_chunks);
+        rx->is_refused = true;
+        return true;
+    case MR_CRYPTO_DUPLICATE:
+        /* The peer repeats its flight: it has not seen ours (RFC 9002, Section 6.2.3). */
+        return true;
+    case MR_CRYPTO_OK:
+        mr_conn_tls_want(ep, rx->conn);
+        return true;
+    }
+    return true;
+}
+
+bool mr_on_handshake_done(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+{
+    (void)r;
+    if (rx->conn->role == MR_SERVER)
+        return mr_conn_fail(rx->ep, rx->conn, MR_PROTOCOL_VIOLATION, type,
+                            "HANDSHAKE_DONE from a client", rx->now);
+    if (rx->conn->state != MR_CONN_OPEN)
+        return mr_conn_fail(rx->ep, rx->conn, MR_PROTOCOL_VIOLATION, type,
+                            "HANDSHAKE_DONE before the handshake is complete", rx->now);
+    mr_conn_confirm(rx->ep, rx->conn, rx->now);
+    return true;
+}
+
+bool mr_on_new_token(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+{
+    struct mr_frame_new_token frame;
+
+    if (!mr_frame_decode_new_token(r, type, &frame))
+        return malformed(rx, type);
+    if (rx->conn->role == MR_SERVER)
+        return mr_conn_fail(rx->ep, rx->conn, MR_PROTOCOL_VIOLATION, type,
+                            "NEW_TOKEN from a client", rx->now);
+    return true;
+}
+
+/* ------------------------------------------------------------------ end */
+
+bool mr_on_connection_close(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+{
+    struct mr_frame_connection_close frame;
+
+    if (!mr_frame_decode_connection_close(r, type, &frame))
+        return malformed(rx, type);
+    mr_conn_drain(rx->ep, rx->conn, &frame, rx->now);
+    return false;
+}

@@ -1,0 +1,268 @@
+/*
+ * quic/conn_path.c - the path in use: rebinding, validation, amplification limit, MTU search,
+ * pacing input.
+ *
+ * RFC 9000, Sections 8 and 9; RFC 8899 in small.  A server follows its peer to a new
+ * address when the newest non-probing packet comes from there, sends at most three
+ * times what it received until PATH_RESPONSE comes back, and returns to the last
+ * validated address when none does.
+ */
+#include "quic/conn.h"
+
+#define CHALLENGES_MAX 3 /* sent before validation has failed */
+
+/* ------------------------------------------------------------------ amplification */
+
+uint64_t mr_path_room(const struct mr_conn *conn)
+{
+    const struct mr_path *path = &conn->path;
+
+    if (path->is_validated)
+        return UINT64_MAX;
+    return path->bytes_received * 3 > path->bytes_sent ? path->bytes_received * 3 - path->bytes_sent
+                                                       : 0;
+}
+
+/* ------------------------------------------------------------------ validation */
+
+static void send_challenge(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
+{
+    uint64_t pto = mr_rtt_pto(&conn->path.rtt, MR_SPACE_APP);
+
+    conn->validation.resend_ns = now + pto;
+    mr_conn_want(ep, conn, &conn->app, MR_WANT_PATH_CHALLENGE);
+}
+
+static void begin_validation(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
+{
+    struct mr_path_validation *v = &conn->validation;
+    uint64_t random = mr_endpoint_secret_random(ep);
+    uint64_t pto = MR_MAX(mr_rtt_pto(&conn->path.rtt, MR_SPACE_APP), 3 * MR_RTT_INITIAL);
+
+    memcpy(v->challenge, &random, sizeof(v->challenge));
+    v->deadline_ns = now + 3 * pto; /* RFC 9000, Section 8.2.4 */
+    v->sent_count = 0;
+    v->is_running = true;
+    send_challenge(ep, conn, now);
+}
+
+static void end_validation(struct mr_conn *conn)
+{
+    conn->validation.is_running = false;
+    conn->validation.has_fallback = false;
+    conn->validation.deadline_ns = MR_NEVER;
+    conn->validation.resend_ns = MR_NEVER;
+    conn->app.wants &= ~(uint32_t)MR_WANT_PATH_CHALLENGE;
+}
+
+void mr_path_validated(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    conn->path.is_validated = true;
+    conn->loss.is_amplification_limited = false;
+    end_validation(conn);
+    mr_conn_wake(ep, conn);
+}
+
+void mr_path_expire(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
+{
+    struct mr_path_validation *v = &conn->validation;
+
+    if (!v->is_running || (v->resend_ns > now && v->deadline_ns > now))
+        return;
+    if (v->deadline_ns > now) {
+        if (v->sent_count < CHALLENGES_MAX)
+            send_challenge(ep, conn, now);
+        else
+            v->resend_ns = MR_NEVER;
+        return;
+    }
+    mr_count(&ep->counters.paths_failed);
+    bool has_fallback = v->has_fallback;
+    end_validation(conn);
+    if (!has_fallback) {
+        mr_conn_die(ep, conn, MR_NO_VIABLE_PATH, false,
+                    "the peer's new address could not be validated");
+        return;
+    }
+    conn->path.addr = v->fallback;
+    conn->path.is_validated = true;
+    mr_conn_wake(ep, conn);
+}
+
+bool mr_on_path_response(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+{
+    struct mr_conn *conn = rx->conn;
+    struct mr_frame_path frame;
+
+    if (!mr_frame_decode_path(r, type, &frame))
+        return mr_conn_fail(rx->ep, conn, MR_FRAME_ENCODING_ERROR, type, "malformed PATH_RESPONSE",
+                            rx->now);
+    if (!conn->validation.is_running ||
+        memcmp(frame.data, conn->validation.challenge, MR_PATH_DATA) != 0)
+        return true; /* late, or not to us */
+    mr_count(&rx->ep->counters.paths_validated);
+    mr_path_validated(rx->ep, conn);
+    return true;
+}
+
+bool mr_on_path_challenge(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+{
+    struct mr_conn *conn = rx->conn;
+    struct mr_frame_path frame;
+
+    if (!mr_frame_decode_path(r, type, &frame))
+        return mr_conn_fail(rx->ep, conn, MR_FRAME_ENCODING_ERROR, type, "malformed PATH_CHALLENGE",
+                            rx->now);
+    if (conn->path_response_count == MR_PATH_RESPONSES_MAX) { /* the oldest gives way */
+        mr_count(&rx->ep->counters.limit_path_challenges);
+        conn->path_response_count--;
+        memmove(&conn->path_responses[0], &conn->path_responses[1],
+                conn->path_response_count * sizeof(conn->path_responses[0]));
+    }
+    struct mr_path_response *response = &conn->path_responses[conn->path_response_count++];
+    response->addr = rx->datagram->path;
+    response->bytes_max = 3 * rx->datagram->size;
+    memcpy(response->data, frame.data, MR_PATH_DATA);
+    mr_conn_want(rx->ep, conn, &conn->app, MR_WANT_PATH_RESPONSE);
+    return true;
+}
+
+/* ------------------------------------------------------------------ a new address */
+
+static bool is_port_only(const struct mr_path_addr *a, const struct mr_path_addr *b)
+{
+    return memcmp(a->remote.ip, b->remote.ip, sizeof(a->remote.ip)) == 0 &&
+           memcmp(&a->local, &b->local, sizeof(a->local)) == 0;
+}
+
+/* RFC 9000, Section 9.4: a new path starts anew, unless only the port changed. */
+static void reset_estimates(struct mr_endpoint *ep, struct mr_path *path, uint64_t now)
+{
+    uint64_t in_flight = path->cc.in_flight;
+    uint64_t max_ack_delay = path->rtt.max_ack_delay_ns;
+
+    mr_cc_init(&path->cc, ep->config.cc, MR_INITIAL_MIN, 0);
+    mr_cc_on_sent(&path->cc, in_flight, now);
+    mr_rtt_init(&path->rtt, MR_RTT_INITIAL);
+    path->rtt.max_ack_delay_ns = max_ack_delay;
+    path->mtu = MR_INITIAL_MIN;
+}
+
+void mr_path_on_packet(struct mr_rx *rx)
+{
+    struct mr_endpoint *ep = rx->ep;
+    struct mr_conn *conn = rx->conn;
+    const struct mr_path_addr *from = &rx->datagram->path;
+
+    if (conn->role != MR_SERVER || !conn->is_confirmed || rx->space_id != MR_SPACE_APP ||
+        rx->is_probing || rx->pn != conn->app.received.range[0].hi)
+        return;
+
+    bool is_rebinding = is_port_only(from, &conn->path.addr);
+    mr_count(is_rebinding ? &ep->counters.rebindings : &ep->counters.migrations);
+    if (conn->path.is_validated && !conn->validation.is_running) {
+        conn->validation.fallback = conn->path.addr;
+        conn->validation.has_fallback = true;
+    }
+    bool is_return =
+        conn->validation.has_fallback && mr_path_addr_equal(from, &conn->validation.fallback);
+    conn->path.addr = *from;
+    if (is_return) {
+        mr_path_validated(ep, conn);
+        return;
+    }
+    conn->path.is_validated = false;
+    conn->path.bytes_received = rx->datagram->size;
+    conn->path.bytes_sent = 0;
+    if (!is_rebinding) {
+        reset_estimates(ep, &conn->path, rx->now);
+        mr_cid_rotate(ep, conn);
+        mr_mtu_begin(ep, conn);
+    }
+    begin_validation(ep, conn, rx->now);
+}
+
+/* ------------------------------------------------------------------ MTU */
+
+static uint32_t mtu_ceiling(const struct mr_endpoint *ep, const struct mr_conn *conn)
+{
+    return (uint32_t)MR_MIN((uint64_t)ep->config.payload_max, conn->peer_payload_max);
+}
+
+/* Sizes worth a probe, largest first: what the port can, Ethernet, common tunnels. */
+static const uint16_t usual_sizes[] = {8952, 4052, 1472, 1452, 1432, 1400, 1350, 1280};
+
+static uint16_t next_target(const struct mr_endpoint *ep, const struct mr_conn *conn,
+                            uint32_t below)
+{
+    uint32_t ceiling = mtu_ceiling(ep, conn);
+
+    if (ceiling < below)
+        return (uint16_t)MR_MIN(ceiling, (uint32_t)UINT16_MAX);
+    for (size_t i = 0; i < MR_COUNT_OF(usual_sizes); i++) {
+        if (usual_sizes[i] < below && usual_sizes[i] < ceiling)
+            return usual_sizes[i];
+    }
+    return 0;
+}
+
+static void probe(struct mr_endpoint *ep, struct mr_conn *conn, uint16_t target)
+{
+    struct mr_mtu_search *search = &conn->mtu_search;
+
+    *search = (struct mr_mtu_search){.target = target > conn->path.mtu ? target : 0};
+    if (search->target != 0)
+        mr_conn_want(ep, conn, &conn->app, MR_WANT_MTU_PROBE);
+}
+
+void mr_mtu_begin(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    probe(ep, conn, next_target(ep, conn, UINT32_MAX));
+}
+
+void mr_mtu_on_acked(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t size)
+{
+    if (size <= conn->path.mtu)
+        return;
+    conn->path.mtu = size;
+    conn->mtu_search = (struct mr_mtu_search){0};
+    mr_cc_set_datagram_size(&conn->path.cc, size);
+    mr_count(&ep->counters.mtu_raised);
+}
+
+void mr_mtu_on_lost(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t size)
+{
+    struct mr_mtu_search *search = &conn->mtu_search;
+
+    search->is_in_flight = false;
+    if (search->target != size)
+        return;
+    if (++search->tries < 3)
+        mr_conn_want(ep, conn, &conn->app, MR_WANT_MTU_PROBE);
+    else
+        probe(ep, conn, next_target(ep, conn, size));
+}
+
+void mr_mtu_on_black_hole(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    if (conn->path.mtu == MR_INITIAL_MIN)
+        return;
+    conn->path.mtu = MR_INITIAL_MIN;
+    conn->mtu_search = (struct mr_mtu_search){0};
+    mr_cc_set_datagram_size(&conn->path.cc, MR_INITIAL_MIN);
+    mr_count(&ep->counters.mtu_black_holes);
+}
+
+/* ------------------------------------------------------------------ pacing */
+
+void mr_pacer_refresh(struct mr_conn *conn, uint64_t now)
+{
+    struct mr_path *path = &conn->path;
+
+    mr_pacer_update(&path->pacer,
+                    &(struct mr_pacer_input){.window = mr_cc_window(&path->cc),
+                                             .smoothed_ns = path->rtt.smoothed_ns,
+                                             .datagram_size = path->mtu,
+                                             .is_slow_start = mr_cc_in_slow_start(&path->cc)},
+                    now);
+}

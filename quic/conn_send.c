@@ -1,0 +1,484 @@
+/*
+ * quic/conn_send.c - what a connection sends: datagrams, their packets, and the producers of
+ * frames.
+ *
+ * A producer is a row of one table in priority order.  Building a datagram:
+ *
+ *     limits (amplification, congestion window, pacing) -> which producers may write
+ *     for each packet number space that wants something: header, producers
+ *     padding -> records of what was sent -> seal jobs
+ *
+ * Nothing is sealed here: mr_endpoint_seal() does it for the whole burst.
+ */
+#include "quic/conn.h"
+
+#define PADDED_SIZE MR_INITIAL_MIN
+#define PAYLOAD_LEAST                                                                              \
+    4 /* bytes of packet number and payload, for the header-protection sample (RFC 9001, 5.4.2) */
+#define HEADROOM_LEAST 64 /* not worth a packet below this many bytes */
+
+enum {
+    I = 1 << MR_SPACE_INITIAL,
+    H = 1 << MR_SPACE_HANDSHAKE,
+    A = 1 << MR_SPACE_APP
+};
+
+static const struct producer {
+    uint32_t want;   /* enum mr_want */
+    uint32_t spaces; /* where it may write */
+    void (*write)(struct mr_build *b);
+} in_priority_order[] = {
+    {MR_WANT_CLOSE, I | H | A, mr_produce_close},
+    {MR_WANT_ACK, I | H | A, mr_produce_ack},
+    {MR_WANT_CRYPTO, I | H | A, mr_produce_crypto},
+    {MR_WANT_PATH_RESPONSE, A, mr_produce_path_response},
+    {MR_WANT_PATH_CHALLENGE, A, mr_produce_path_challenge},
+    {MR_WANT_HANDSHAKE_DONE, A, mr_produce_handshake_done},
+    {MR_WANT_MAX_DATA, A, mr_produce_max_data},
+    {MR_WANT_MAX_STREAMS_BIDI | MR_WANT_MAX_STREAMS_UNI, A, mr_produce_max_streams},
+    {MR_WANT_DATA_BLOCKED, A, mr_produce_data_blocked},
+    {MR_WANT_STREAMS_BLOCKED_BIDI | MR_WANT_STREAMS_BLOCKED_UNI, A, mr_produce_streams_blocked},
+    {MR_WANT_NEW_CID, A, mr_produce_new_cid},
+    {MR_WANT_RETIRE_CID, A, mr_produce_retire_cid},
+    {MR_WANT_STREAM_CONTROL, A, mr_produce_stream_control},
+    {MR_WANT_STREAM, A, mr_produce_stream},
+    {MR_WANT_PING | MR_WANT_MTU_PROBE, I | H | A, mr_produce_ping},
+};
+
+/* The packets of one datagram. */
+struct datagram {
+    struct mr_endpoint *ep;
+    struct mr_conn *conn;
+    struct mr_outgoing *out;
+    uint64_t now;
+    uint32_t limit;   /* bytes it may have */
+    uint32_t used;    /* bytes of packets so far, tags included */
+    uint32_t allowed; /* of enum mr_want */
+    uint32_t pad_to;  /* bytes; 0: as it is */
+    uint32_t count;
+    struct packet {
+        struct mr_build b;
+        uint8_t *start;
+        uint8_t *length_hole; /* long header; NULL: short */
+        uint64_t pn;
+        uint16_t header_size;
+        uint8_t pn_size;
+        const struct mr_aead_key *key;
+        const struct mr_hp_key *hp;
+    } packets[MR_SPACES];
+};
+
+/* ------------------------------------------------------------------ one packet */
+
+static bool find_keys(struct datagram *d, enum mr_space which, struct packet *p)
+{
+    struct mr_endpoint *ep = d->ep;
+    struct mr_conn *conn = d->conn;
+
+    if (which == MR_SPACE_APP) {
+        if (!conn->key_state.can_seal || !mr_keys_may_seal(ep, conn, d->now))
+            return false;
+        struct mr_conn_keys *keys = mr_keys_use(ep, conn);
+        if (keys == NULL)
+            return false;
+        conn->key_state.seal_burst = ep->burst;
+        p->key = &keys->seal;
+        p->hp = &keys->seal_hp;
+        return true;
+    }
+    struct mr_level_key *key = &mr_conn_handshake(ep, conn)->seal[which];
+    p->key = &key->aead;
+    p->hp = &key->hp;
+    return key->is_set;
+}
+
+/* Once in a while a packet number is left out, so that a peer that acknowledges blindly is caught.
+ */
+static void maybe_skip(struct datagram *d, struct mr_pn_space *space)
+{
+    struct mr_conn *conn = d->conn;
+
+    if (space != &conn->app || mr_sent_next(&space->sent) < conn->skip_pn ||
+        (space->wants & d->allowed & MR_WANT_STREAM) == 0)
+        return;
+    mr_sent_skip(&space->sent);
+    conn->skip_pn = mr_sent_next(&space->sent) + 1024 + mr_random_below(&d->ep->random, 65536);
+}
+
+static void write_header(struct datagram *d, enum mr_space which, struct packet *p)
+{
+    struct mr_conn *conn = d->conn;
+    struct mr_pn_space *space = p->b.space;
+    const struct mr_cid *dcid = &mr_cid_current(conn)->cid;
+    uint64_t largest =
+        space->sent.largest_acked == MR_SENT_NO_PN ? MR_PN_NONE : space->sent.largest_acked;
+
+    p->pn = mr_sent_next(&space->sent);
+    p->pn_size = mr_pn_size(p->pn, largest);
+    if (which == MR_SPACE_APP) {
+        uint8_t bits = conn->key_state.phase != 0 ? MR_PACKET_KEY_PHASE : 0;
+        mr_packet_write_short(&p->b.w, dcid, bits, p->pn, p->pn_size);
+        return;
+    }
+    struct mr_handshake *hs = mr_conn_handshake(d->ep, conn);
+    struct mr_cid scid;
+    scid.size = MR_LOCAL_CID_SIZE;
+    memcpy(scid.bytes, &conn->issued[0].key, MR_LOCAL_CID_SIZE);
+    struct mr_packet_header header = {.type = which == MR_SPACE_INITIAL ? MR_PACKET_INITIAL
+                                                                        : MR_PACKET_HANDSHAKE,
+                                      .version = conn->version,
+                                      .dcid = mr_cid_view(dcid),
+                                      .scid = mr_cid_view(&scid)};
+    if (which == MR_SPACE_INITIAL && conn->role == MR_CLIENT) {
+        header.token = hs->token;
+        header.token_size = hs->token_size;
+    }
+    p->length_hole = mr_packet_write_long(&p->b.w, &header, p->pn, p->pn_size);
+}
+
+static void run_producers(struct mr_build *b)
+{
+    for (size_t i = 0; i < MR_COUNT_OF(in_priority_order); i++) {
+        const struct producer *producer = &in_priority_order[i];
+
+        if ((b->space->wants & b->allowed & producer->want) == 0 ||
+            (producer->spaces & 1u << b->space_id) == 0)
+            continue;
+        producer->write(b);
+        if (b->is_full)
+            return;
+    }
+}
+
+/* A packet too short to be sampled is padded. */
+static void pad_for_sample(struct packet *p)
+{
+    size_t payload = mr_writer_size(&p->b.w) - p->header_size;
+
+    if (payload + p->pn_size < PAYLOAD_LEAST)
+        mr_frame_write_padding(&p->b.w, PAYLOAD_LEAST - p->pn_size - payload);
+}
+
+/* Build a packet of space `which` behind the others.  False: it has nothing to say, or cannot. */
+static bool build_packet(struct datagram *d, enum mr_space which, struct mr_pn_space *space)
+{
+    struct packet *p = &d->packets[d->count];
+    struct mr_endpoint *ep = d->ep;
+
+    if (!find_keys(d, which, p))
+        return false;
+    if (!mr_sent_reserve(&space->sent)) {
+        mr_count(&ep->counters.limit_chunks);
+        return false;
+    }
+    maybe_skip(d, space);
+    if (!mr_sent_reserve(&space->sent))
+        return false;
+
+    p->start = d->out->data + d->used;
+    p->length_hole = NULL;
+    p->b = (struct mr_build){.ep = ep,
+                             .conn = d->conn,
+                             .out = d->out,
+                             .space = space,
+                             .w = mr_writer(p->start, d->limit - d->used - MR_AEAD_TAG),
+                             .now = d->now,
+                             .copy_first = ep->copy_count,
+                             .allowed = d->allowed,
+                             .space_id = which};
+    write_header(d, which, p);
+    if (p->b.w.failed)
+        return false;
+    p->header_size = (uint16_t)mr_writer_size(&p->b.w);
+    p->b.packet = p->start;
+    p->b.record = mr_sent_begin(&space->sent);
+    run_producers(&p->b);
+    if (mr_writer_size(&p->b.w) == p->header_size) {
+        mr_sent_abort(&space->sent, p->b.record);
+        ep->copy_count = p->b.copy_first;
+        return false;
+    }
+    pad_for_sample(p);
+    d->used += (uint32_t)mr_writer_size(&p->b.w) + MR_AEAD_TAG;
+    d->count++;
+    return true;
+}
+
+/* The last packet fills the datagram up. */
+static bool pad(struct datagram *d, struct packet *p)
+{
+    uint32_t target = MR_MIN(d->pad_to, d->limit);
+
+    if (d->used >= target)
+        return false;
+    mr_frame_write_padding(&p->b.w, target - d->used);
+    d->used = target;
+    return true;
+}
+
+static void commit(struct datagram *d, struct packet *p, bool is_padded)
+{
+    struct mr_conn *conn = d->conn;
+    struct mr_pn_space *space = p->b.space;
+    size_t size = mr_writer_size(&p->b.w) + MR_AEAD_TAG;
+    uint8_t flags = 0;
+
+    if (p->b.is_ack_eliciting)
+        flags = MR_SENT_ACK_ELICITING | MR_SENT_IN_FLIGHT;
+    else if (is_padded)
+        flags = MR_SENT_IN_FLIGHT;
+    if ((d->allowed & MR_WANT_MTU_PROBE) != 0)
+        flags |= MR_SENT_MTU_PROBE;
+    mr_sent_commit(
+        &space->sent, p->b.record,
+        &(struct mr_sent_info){
+            .time_ns = d->now, .size = (uint16_t)size, .flags = flags, .path = MR_PATH_0});
+    if ((flags & MR_SENT_IN_FLIGHT) != 0) {
+        mr_cc_on_sent(&conn->path.cc, size, d->now);
+        mr_pacer_on_sent(&conn->path.pacer, (uint32_t)size);
+    }
+    if (p->b.is_ack_eliciting) {
+        conn->loss.space[p->b.space_id].last_ack_eliciting_ns = d->now;
+        conn->loss.space[p->b.space_id].ack_eliciting_count = space->sent.ack_eliciting_count;
+        if (conn->idle_base_ns <= conn->last_received_ns)
+            conn->idle_base_ns = MR_MAX(d->now, conn->last_received_ns + 1);
+        if (space->probes > 0)
+            space->probes--;
+    }
+    if (p->b.space_id == MR_SPACE_APP)
+        conn->key_state.sealed_count++;
+    else if (p->b.space_id == MR_SPACE_HANDSHAKE && conn->role == MR_CLIENT)
+        mr_conn_handshake(d->ep, conn)->is_handshake_sent = true;
+    conn->packets_sent++;
+    mr_count(&d->ep->counters.packets_sent);
+}
+
+static void make_job(struct datagram *d, struct packet *p)
+{
+    struct mr_endpoint *ep = d->ep;
+    size_t size = mr_writer_size(&p->b.w);
+
+    if (p->length_hole != NULL)
+        mr_packet_set_length(p->length_hole, p->pn_size + (size - p->header_size) + MR_AEAD_TAG);
+    MR_ASSERT(ep->seal_count < MR_SEAL_JOBS_MAX);
+    ep->seal_jobs[ep->seal_count++] = (struct mr_seal_job){
+        .key = p->key,
+        .hp = p->hp,
+        .packet = p->start,
+        .copies = &ep->copies[p->b.copy_first],
+        .pn = p->pn,
+        .path_id = MR_PATH_0,
+        .header_size = p->header_size,
+        .payload_size = (uint16_t)(size - p->header_size),
+        .pn_size = p->pn_size,
+        .copy_count = (uint16_t)p->b.copy_count,
+    };
+}
+
+/* ------------------------------------------------------------------ one datagram */
+
+/* Pad to 1,200 bytes: a client's Initials, a server's ack-eliciting ones, and probes of a path (RFC
+ * 9000, Sections 14.1, 8.2.1). */
+static void decide_padding(struct datagram *d)
+{
+    for (uint32_t i = 0; i < d->count; i++) {
+        const struct mr_build *b = &d->packets[i].b;
+        bool is_initial =
+            b->space_id == MR_SPACE_INITIAL && (d->conn->role == MR_CLIENT || b->is_ack_eliciting);
+
+        if (is_initial || b->is_path_probe)
+            d->pad_to = MR_MAX(d->pad_to, (uint32_t)PADDED_SIZE);
+    }
+}
+
+static bool finish(struct datagram *d)
+{
+    if (d->count == 0)
+        return false;
+
+    decide_padding(d);
+    for (uint32_t i = 0; i < d->count; i++) {
+        struct packet *p = &d->packets[i];
+        bool is_padded = i + 1 == d->count && pad(d, p);
+
+        commit(d, p, is_padded);
+        make_job(d, p);
+    }
+    d->out->size = d->used;
+    d->out->ecn = MR_ECN_NOT_ECT;
+    d->conn->path.bytes_sent += d->used;
+    mr_count(&d->ep->counters.datagrams_sent);
+    mr_count_add(&d->ep->counters.bytes_sent, d->used);
+    return true;
+}
+
+static void build_spaces(struct datagram *d)
+{
+    for (int which = MR_SPACE_INITIAL; which < MR_SPACES; which++) {
+        struct mr_pn_space *space = mr_conn_space(d->ep, d->conn, (enum mr_space)which);
+        uint32_t before = d->allowed;
+
+        if (space == NULL || d->limit < d->used + HEADROOM_LEAST)
+            continue;
+        if (space->probes > 0)
+            d->allowed |= ~(uint32_t)(MR_WANT_MTU_PROBE | MR_WANT_PATH_RESPONSE);
+        if ((space->wants & d->allowed) != 0) {
+            if (space->unacked_count > 0)
+                space->wants |= MR_WANT_ACK;
+            build_packet(d, (enum mr_space)which, space);
+        }
+        d->allowed = before;
+    }
+}
+
+/* Which producers the congestion window and the pacer let write; says what holds the others back.
+ */
+static uint32_t allowed_by_congestion(struct mr_conn *conn, uint32_t mtu, uint64_t now)
+{
+    struct mr_path *path = &conn->path;
+
+    conn->pacing_until_ns = MR_NEVER;
+    if (mr_cc_room(&path->cc) < mtu) {
+        conn->was_cwnd_limited = true;
+        conn->limited_by = MR_LIMITED_CWND;
+        return MR_WANTS_UNCONGESTED;
+    }
+    if (mr_pacer_allow(&path->pacer, now) == 0) {
+        conn->pacing_until_ns = mr_pacer_next(&path->pacer, now);
+        conn->was_cwnd_limited = true; /* paced within the window: the window is what limits */
+        conn->limited_by = MR_LIMITED_PACING;
+        return MR_WANTS_UNCONGESTED;
+    }
+    return ~(uint32_t)(MR_WANT_MTU_PROBE | MR_WANT_PATH_RESPONSE);
+}
+
+static void begin(struct datagram *d, struct mr_endpoint *ep, struct mr_conn *conn,
+                  struct mr_outgoing *out, uint64_t now)
+{
+    d->ep = ep;
+    d->conn = conn;
+    d->out = out;
+    d->now = now;
+    d->used = 0;
+    d->pad_to = 0;
+    d->count = 0;
+    out->path = conn->path.addr;
+}
+
+/* The amplification limit: RFC 9000, Section 8.1.  Initials need room for their padding. */
+static bool fits_amplification(struct datagram *d)
+{
+    uint64_t room = mr_path_room(d->conn);
+    struct mr_pn_space *initial = mr_conn_space(d->ep, d->conn, MR_SPACE_INITIAL);
+    uint32_t least = initial != NULL && initial->wants != 0 ? MR_INITIAL_MIN : HEADROOM_LEAST;
+
+    d->conn->loss.is_amplification_limited = room < least;
+    if (room < least) {
+        d->conn->limited_by = MR_LIMITED_AMPLIFICATION;
+        mr_count(&d->ep->counters.amplification_blocked);
+        return false;
+    }
+    d->limit = (uint32_t)MR_MIN((uint64_t)d->limit, room);
+    return true;
+}
+
+static bool build_ordinary(struct datagram *d)
+{
+    d->limit = MR_MIN(d->conn->path.mtu, d->out->room);
+    if (!fits_amplification(d))
+        return false;
+    d->allowed = allowed_by_congestion(d->conn, d->conn->path.mtu, d->now);
+    build_spaces(d);
+    return finish(d);
+}
+
+/* An answer to PATH_CHALLENGE goes alone, to where the challenge came from (RFC 9000,
+ * Section 8.2.2). */
+MR_COLD static bool build_path_response(struct datagram *d)
+{
+    const struct mr_path_response *response = &d->conn->path_responses[0];
+
+    d->out->path = response->addr;
+    d->limit = MR_MIN(MR_MIN(d->conn->path.mtu, d->out->room), response->bytes_max);
+    d->allowed = MR_WANT_PATH_RESPONSE;
+    if (d->limit < HEADROOM_LEAST || !d->conn->key_state.can_seal) {
+        d->conn->path_response_count = 0;
+        d->conn->app.wants &= ~(uint32_t)MR_WANT_PATH_RESPONSE;
+        return false;
+    }
+    build_packet(d, MR_SPACE_APP, &d->conn->app);
+    return finish(d);
+}
+
+MR_COLD static bool build_mtu_probe(struct datagram *d)
+{
+    d->conn->app.wants &= ~(uint32_t)MR_WANT_MTU_PROBE;
+    if (d->out->room < d->conn->mtu_search.target ||
+        mr_cc_room(&d->conn->path.cc) < d->conn->mtu_search.target)
+        return false;
+    d->limit = d->pad_to = d->conn->mtu_search.target;
+    d->allowed = MR_WANT_MTU_PROBE;
+    d->conn->app.wants |= MR_WANT_MTU_PROBE;
+    build_packet(d, MR_SPACE_APP, &d->conn->app);
+    d->conn->mtu_search.is_in_flight = d->count > 0;
+    return finish(d);
+}
+
+static bool build_datagram(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_outgoing *out,
+                           uint64_t now)
+{
+    struct datagram d;
+
+    begin(&d, ep, conn, out, now);
+    if ((conn->app.wants & (MR_WANT_PATH_RESPONSE | MR_WANT_MTU_PROBE)) != 0 &&
+        mr_conn_is_alive(conn)) {
+        if ((conn->app.wants & MR_WANT_PATH_RESPONSE) != 0 && build_path_response(&d))
+            return true;
+        begin(&d, ep, conn, out, now);
+        if ((conn->app.wants & MR_WANT_MTU_PROBE) != 0 && build_mtu_probe(&d))
+            return true;
+        begin(&d, ep, conn, out, now);
+    }
+    return build_ordinary(&d);
+}
+
+uint32_t mr_conn_send(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_outgoing *out,
+                      uint32_t count, uint64_t now)
+{
+    uint32_t limit = MR_MIN(count, (uint32_t)MR_QUANTUM_PACKETS);
+    uint32_t built = 0;
+
+    conn->was_cwnd_limited = false;
+    conn->limited_by = MR_LIMITED_APPLICATION;
+    while (built < limit && build_datagram(ep, conn, &out[built], now))
+        built++;
+
+    mr_conn_unready(ep, conn);
+    if (built == limit) /* cut short by its turn: goes on after the others */
+        mr_conn_wake(ep, conn);
+    mr_conn_timer_update(ep, conn);
+    return built;
+}
+
+/* ------------------------------------------------------------------ records */
+
+bool mr_build_can_record(struct mr_build *b)
+{
+    if (mr_sent_can_add(&b->space->sent, b->record))
+        return true;
+    mr_count(&b->ep->counters.limit_chunks);
+    b->is_full = true;
+    return false;
+}
+
+void mr_build_record(struct mr_build *b, enum mr_sent_kind kind, uint64_t offset, uint32_t object,
+                     size_t length, bool fin)
+{
+    mr_sent_add_frame(&b->space->sent, b->record,
+                      &(struct mr_sent_frame){.offset = offset,
+                                              .object = object,
+                                              .length = (uint16_t)length,
+                                              .kind = (uint8_t)kind,
+                                              .flags = fin ? MR_SENT_FIN : 0});
+    b->is_ack_eliciting |= kind != MR_SENT_ACK;
+}

@@ -1,0 +1,137 @@
+/*
+ * quic/conn_timer.c - every deadline of a connection, as one.
+ *
+ * Modules keep their own times (ACK delay, loss detection, pacing, idle, key
+ * update, path validation, closing); this file alone turns them into the
+ * connection's entry in the wheel, and acts when it fires.  A deadline that moves
+ * later leaves the entry alone: it fires once for nothing.
+ */
+#include "quic/conn.h"
+
+/* RFC 9000, Section 10.1: at least three times the probe timeout. */
+static uint64_t idle_deadline(const struct mr_conn *conn)
+{
+    if (conn->idle_timeout_ns == 0)
+        return MR_NEVER;
+    uint64_t least = 3 * mr_rtt_pto(&conn->path.rtt, MR_SPACE_APP);
+
+    return conn->idle_base_ns + MR_MAX(conn->idle_timeout_ns, least);
+}
+
+static uint64_t handshake_deadline(const struct mr_endpoint *ep, const struct mr_conn *conn)
+{
+    const struct mr_handshake *hs = mr_conn_handshake(ep, conn);
+
+    if (hs == NULL)
+        return MR_NEVER;
+    return conn->is_confirmed ? hs->ticket_wait_until_ns : hs->started_ns + MR_HANDSHAKE_TIMEOUT;
+}
+
+static uint64_t ack_deadline(const struct mr_conn *conn)
+{
+    return (conn->app.wants & MR_WANT_ACK) != 0 ? MR_NEVER : conn->app.ack_deadline_ns;
+}
+
+static uint64_t deadline(const struct mr_endpoint *ep, const struct mr_conn *conn)
+{
+    if (!mr_conn_is_alive(conn))
+        return conn->close_until_ns;
+
+    uint64_t at = mr_loss_timer(&conn->loss, &conn->path.rtt).at_ns;
+    at = MR_MIN(at, idle_deadline(conn));
+    at = MR_MIN(at, handshake_deadline(ep, conn));
+    at = MR_MIN(at, ack_deadline(conn));
+    at = MR_MIN(at, conn->pacing_until_ns);
+    at = MR_MIN(at, conn->key_state.other_until_ns);
+    at = MR_MIN(at, conn->validation.resend_ns);
+    return MR_MIN(at, conn->validation.deadline_ns);
+}
+
+void mr_conn_timer_update(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    if (conn->state == MR_CONN_DEAD)
+        return;
+    uint64_t at = deadline(ep, conn);
+
+    if (at >= conn->armed_ns)
+        return;
+    conn->armed_ns = at;
+    mr_wheel_set(&ep->wheel, conn->index, at);
+}
+
+static void expire_loss(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
+{
+    struct mr_loss_timer timer = mr_loss_timer(&conn->loss, &conn->path.rtt);
+
+    if (timer.at_ns > now)
+        return;
+    switch (timer.action) {
+    case MR_LOSS_TIME:
+        mr_conn_detect_lost(ep, conn, timer.space, now);
+        return;
+    case MR_LOSS_PTO:
+        mr_loss_on_pto(&conn->loss, now);
+        mr_conn_on_pto(ep, conn, timer.space, 2);
+        return;
+    case MR_LOSS_UNBLOCK:
+        mr_loss_on_pto(&conn->loss, now);
+        mr_conn_on_pto(ep, conn, timer.space, 1);
+        return;
+    case MR_LOSS_IDLE:
+        return;
+    }
+}
+
+/* True: the connection is over. */
+static bool expire_life(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
+{
+    if (idle_deadline(conn) <= now) {
+        mr_count(&ep->counters.idle_timeouts);
+        mr_conn_die(ep, conn, MR_NO_ERROR, false, "idle timeout");
+        return true;
+    }
+    if (handshake_deadline(ep, conn) > now)
+        return false;
+    if (conn->is_confirmed) {
+        mr_conn_maybe_end_handshake(ep, conn, now);
+        return false;
+    }
+    mr_count(&ep->counters.handshake_timeouts);
+    mr_conn_die(ep, conn, MR_NO_ERROR, false, "handshake timeout: the peer does not answer");
+    return true;
+}
+
+/* The closing or draining period is over. */
+static void expire_closing(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
+{
+    if (conn->close_until_ns > now) {
+        mr_conn_timer_update(ep, conn);
+        return;
+    }
+    conn->state = MR_CONN_DEAD;
+    mr_conn_unready(ep, conn);
+    mr_cid_forget_all(ep, conn);
+    if (!conn->is_dirty && conn->streams_open == 0)
+        mr_conn_free(ep, conn);
+}
+
+void mr_conn_expire(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
+{
+    if (conn->state == MR_CONN_DEAD)
+        return;
+    if (!mr_conn_is_alive(conn)) {
+        expire_closing(ep, conn, now);
+        return;
+    }
+    if (expire_life(ep, conn, now))
+        return;
+    expire_loss(ep, conn, now);
+    if (conn->pacing_until_ns <= now) {
+        conn->pacing_until_ns = MR_NEVER;
+        mr_conn_wake(ep, conn);
+    }
+    mr_conn_decide_ack(ep, conn, now);
+    mr_keys_expire(ep, conn, now);
+    mr_path_expire(ep, conn, now);
+    mr_conn_timer_update(ep, conn);
+}

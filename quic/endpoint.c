@@ -1,0 +1,588 @@
+/*
+ * quic/endpoint.c - an endpoint's memory, its lists of connections and objects, and its events.
+ *
+ * Layout, life cycle, send list, dirty list, handles, jobs.
+ */
+#include "quic/endpoint.h"
+
+#include <stddef.h>
+
+#include "base/bytes.h"
+#include "quic/chunk.h"
+#include "quic/conn.h"
+
+/* ------------------------------------------------------------------ memory */
+
+/* Memory handed out piece by piece; with base NULL it only counts. */
+struct arena {
+    uint8_t *base;
+    size_t used;
+};
+
+static void *take(struct arena *arena, size_t size)
+{
+    size_t at = (arena->used + MR_CACHE_LINE - 1) & ~(size_t)(MR_CACHE_LINE - 1);
+
+    arena->used = at + size;
+    return arena->base == NULL ? NULL : arena->base + at;
+}
+
+/* The pools: where each is in the endpoint, which limit counts it, what it holds. */
+/* clang-format off */
+static const struct pool_row {
+    size_t pool;  /* offset in struct mr_endpoint */
+    size_t limit; /* offset in struct mr_limits */
+    size_t size;
+    size_t align;
+} pool_rows[] = {
+#define ROW(pool, limit, size, align) {offsetof(struct mr_endpoint, pool), offsetof(struct mr_limits, limit), size, align}
+    ROW(conns,        connections_max, sizeof(struct mr_conn),         MR_CACHE_LINE),
+    ROW(handshakes,   handshakes_max,  sizeof(struct mr_handshake),    MR_CACHE_LINE),
+    ROW(streams,      streams_max,     sizeof(struct mr_stream),       MR_CACHE_LINE),
+    ROW(segments,     segments_max,    sizeof(struct mr_send_segment), 16),
+    ROW(ranges,       ranges_max,      MR_RECV_NODE_SIZE,              16),
+    ROW(chunks,       chunks_max,      MR_CHUNK_SIZE,                  MR_CACHE_LINE),
+    ROW(frame_blocks, chunks_max,      sizeof(struct mr_sent_block),   MR_CACHE_LINE),
+    ROW(blocks,       compact_max,     sizeof(struct mr_compact),      MR_CACHE_LINE),
+    ROW(keys,         active_keys_max, sizeof(struct mr_conn_keys),    MR_CACHE_LINE),
+#undef ROW
+};
+/* clang-format on */
+
+_Static_assert(sizeof(struct mr_range_node) <= MR_RECV_NODE_SIZE,
+               "one pool serves ranges and reassembly");
+
+/* Count the pools' memory; lay them out in `ep` unless it is NULL. */
+static void lay_out_pools(struct arena *arena, struct mr_endpoint *ep,
+                          const struct mr_limits *limits)
+{
+    for (size_t i = 0; i < MR_COUNT_OF(pool_rows); i++) {
+        const struct pool_row *row = &pool_rows[i];
+        uint32_t count;
+
+        memcpy(&count, (const uint8_t *)limits + row->limit, sizeof(count));
+        void *mem = take(arena, mr_pool_footprint(count, row->size, row->align));
+        if (ep != NULL)
+            mr_pool_init((struct mr_pool *)(void *)((uint8_t *)ep + row->pool), mem, count,
+                         row->size, row->align);
+    }
+}
+
+static uint32_t cid_capacity(const struct mr_limits *limits)
+{
+    return limits->connections_max * MR_CIDS_ISSUED_MAX + 64;
+}
+
+struct tables {
+    void *cids;
+    void *initial_cids;
+    void *reset_tokens;
+    void *stream_ids;
+    struct mr_wheel_node *wheel_nodes;
+};
+
+static struct tables lay_out_tables(struct arena *arena, const struct mr_limits *limits)
+{
+    struct tables t;
+
+    t.cids = take(arena, mr_table8_footprint(cid_capacity(limits)));
+    t.initial_cids = take(arena, mr_table_footprint(limits->handshakes_max + 1));
+    t.reset_tokens = take(arena, mr_table_footprint(limits->connections_max));
+    t.stream_ids = take(arena, mr_table8_footprint(limits->streams_max));
+    t.wheel_nodes = take(arena, sizeof(struct mr_wheel_node) * limits->connections_max);
+    return t;
+}
+
+size_t mr_endpoint_footprint(const struct mr_limits *limits)
+{
+    struct arena arena = {.base = NULL, .used = 0};
+
+    take(&arena, sizeof(struct mr_endpoint));
+    lay_out_pools(&arena, NULL, limits);
+    lay_out_tables(&arena, limits);
+    return arena.used + MR_CACHE_LINE;
+}
+
+static struct mr_siphash_key table_key(struct mr_endpoint *ep)
+{
+    struct mr_siphash_key key;
+
+    key.k0 = mr_endpoint_secret_random(ep);
+    key.k1 = mr_endpoint_secret_random(ep);
+    return key;
+}
+
+static void init_tables(struct mr_endpoint *ep, const struct tables *t, uint64_t now)
+{
+    struct mr_siphash_key key = table_key(ep);
+
+    mr_table8_init(&ep->cids, t->cids, cid_capacity(&ep->limits), &key);
+    key = table_key(ep);
+    mr_table_init(&ep->initial_cids, t->initial_cids, ep->limits.handshakes_max + 1, &key);
+    key = table_key(ep);
+    mr_table_init(&ep->reset_tokens, t->reset_tokens, ep->limits.connections_max, &key);
+    key = table_key(ep);
+    mr_table8_init(&ep->stream_ids, t->stream_ids, ep->limits.streams_max, &key);
+    mr_wheel_init(&ep->wheel, t->wheel_nodes, ep->limits.connections_max, now);
+}
+
+static void init_lists(struct mr_endpoint *ep)
+{
+    ep->ready_head = ep->ready_tail = MR_NONE;
+    ep->dirty_head = ep->dirty_tail = MR_NONE;
+    ep->job_head = ep->job_tail = MR_NONE;
+    for (uint32_t i = 0; i < MR_JOBS; i++)
+        ep->jobs[i].conn = ep->jobs[i].handshake = MR_NONE;
+    mr_buf_list_init(&ep->released);
+    ep->send_pools = (struct mr_send_pools){
+        .segments = &ep->segments, .ranges = &ep->ranges, .chunks = &ep->chunks};
+    ep->recv_pools = (struct mr_recv_pools){.nodes = &ep->ranges, .blocks = &ep->blocks};
+}
+
+struct mr_endpoint *mr_endpoint_init(void *mem, const struct mr_limits *limits,
+                                     const struct mr_endpoint_config *config, uint64_t now)
+{
+    uintptr_t start = ((uintptr_t)mem + MR_CACHE_LINE - 1) & ~(uintptr_t)(MR_CACHE_LINE - 1);
+    struct arena arena = {.base = (uint8_t *)start, .used = 0};
+    struct mr_endpoint *ep = take(&arena, sizeof(*ep));
+
+    MR_ASSERT(mr_cid_format_is_valid(&config->cid));
+    MR_ASSERT(config->payload_max >= MR_INITIAL_MIN);
+    memset(ep, 0, sizeof(*ep));
+    ep->config = *config;
+    ep->limits = *limits;
+    ep->aead = config->aead;
+    memcpy(ep->static_key, config->static_key, MR_STATIC_KEY);
+    ep->config.static_key = ep->static_key;
+    mr_random_init(&ep->random, config->seed);
+    memcpy(&ep->secret_key.k0, ep->static_key, sizeof(uint64_t));
+    memcpy(&ep->secret_key.k1, ep->static_key + 8, sizeof(uint64_t));
+    ep->secret_key.k0 ^= config->seed[0];
+    ep->secret_key.k1 ^= config->seed[1] + config->cid.shard;
+
+    lay_out_pools(&arena, ep, limits);
+    struct tables tables = lay_out_tables(&arena, limits);
+    init_tables(ep, &tables, now);
+    init_lists(ep);
+    if (!mr_token_keys_init(&ep->tokens, ep->static_key))
+        return NULL;
+    return ep;
+}
+
+uint64_t mr_endpoint_secret_random(struct mr_endpoint *ep)
+{
+    uint64_t number = ep->secret_counter++;
+
+    return mr_siphash24(&ep->secret_key, &number, sizeof(number));
+}
+
+void mr_endpoint_fini(struct mr_endpoint *ep)
+{
+    for (uint32_t i = 0; i < ep->conns.fresh; i++) {
+        struct mr_conn *conn = mr_conn_at(ep, i);
+
+        if ((conn->generation & 1) != 0)
+            mr_conn_free(ep, conn);
+    }
+    mr_token_keys_wipe(&ep->tokens);
+    for (uint32_t i = 0; i < MR_JOBS; i++)
+        mr_tls_job_wipe(&ep->jobs[i].job);
+}
+
+struct mr_buf *mr_endpoint_take_released(struct mr_endpoint *ep)
+{
+    if (ep->released.head == NULL)
+        return NULL;
+
+    mr_count_add(&ep->counters.buffers_released, ep->released.count);
+    return mr_compact_reclaim(&ep->blocks, mr_buf_list_take(&ep->released));
+}
+
+const struct mr_counters *mr_endpoint_counters(const struct mr_endpoint *ep)
+{
+    return &ep->counters;
+}
+
+uint32_t mr_endpoint_conn_count(const struct mr_endpoint *ep)
+{
+    return ep->conns.used;
+}
+
+/* ------------------------------------------------------------------ connections */
+
+void mr_space_init(struct mr_endpoint *ep, struct mr_pn_space *space)
+{
+    mr_ack_ranges_init(&space->received);
+    mr_sent_init(&space->sent, &ep->chunks, &ep->frame_blocks);
+    space->largest_at_ns = 0;
+    space->ack_deadline_ns = MR_NEVER;
+    space->ecn = (struct mr_ecn_counts){0};
+    space->wants = 0;
+    space->unacked_count = 0;
+    space->probes = 0;
+    space->is_discarded = false;
+}
+
+static void init_handshake(struct mr_endpoint *ep, struct mr_handshake *hs, uint64_t now)
+{
+    memset(hs, 0, sizeof(*hs));
+    hs->started_ns = now;
+    hs->ticket_wait_until_ns = MR_NEVER;
+    for (int i = 0; i < 2; i++)
+        mr_space_init(ep, &hs->space[i]);
+    for (int i = 0; i < 3; i++)
+        mr_crypto_stream_init(&hs->crypto[i], MR_CRYPTO_RECV_LIMIT);
+}
+
+static void init_path(struct mr_endpoint *ep, struct mr_conn *conn, const struct mr_path_addr *addr,
+                      uint64_t now)
+{
+    struct mr_path *path = &conn->path;
+
+    path->addr = *addr;
+    path->mtu = MR_INITIAL_MIN;
+    path->is_validated = conn->role == MR_CLIENT;
+    mr_cc_init(&path->cc, ep->config.cc, MR_INITIAL_MIN, 0);
+    mr_rtt_init(&path->rtt, MR_RTT_INITIAL);
+    mr_pacer_init(&path->pacer,
+                  &(struct mr_pacer_input){.window = mr_cc_window(&path->cc),
+                                           .smoothed_ns = path->rtt.smoothed_ns,
+                                           .datagram_size = MR_INITIAL_MIN,
+                                           .is_slow_start = true},
+                  now);
+}
+
+static void init_links(struct mr_conn *conn)
+{
+    conn->keys = MR_NONE;
+    conn->ready_next = conn->ready_previous = conn->dirty_next = MR_NONE;
+    conn->sendable = (struct mr_stream_list){.head = MR_NONE, .tail = MR_NONE};
+    conn->controlled = (struct mr_stream_list){.head = MR_NONE, .tail = MR_NONE};
+    conn->last_stream = MR_NONE;
+    conn->stream_head = MR_NONE;
+    conn->armed_ns = MR_NEVER;
+    conn->pacing_until_ns = MR_NEVER;
+    conn->validation.deadline_ns = MR_NEVER;
+    conn->validation.resend_ns = MR_NEVER;
+    conn->key_state.other_until_ns = MR_NEVER;
+}
+
+static void init_limits(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    const struct mr_endpoint_config *config = &ep->config;
+    uint64_t window = MR_MIN(config->conn_window_max, MR_CONN_WINDOW_FIRST);
+
+    mr_flow_recv_init(&conn->flow_recv, window, config->conn_window_max);
+    mr_flow_send_init(&conn->flow_send, 0);
+    mr_streams_recv_init(&conn->streams_recv[0], config->streams_bidi_max);
+    mr_streams_recv_init(&conn->streams_recv[1], config->streams_uni_max);
+    mr_streams_send_init(&conn->streams_send[0], 0);
+    mr_streams_send_init(&conn->streams_send[1], 0);
+    conn->idle_timeout_ns = config->idle_timeout_ns;
+    conn->peer_payload_max = 65527;
+    conn->peer_ack_delay_exponent = MR_ACK_DELAY_EXPONENT;
+    conn->issued_limit = 2;
+}
+
+struct mr_conn *mr_conn_new(struct mr_endpoint *ep, enum mr_role role,
+                            const struct mr_path_addr *path, uint64_t now)
+{
+    uint32_t hs = mr_pool_get(&ep->handshakes);
+    if (hs == MR_NONE) {
+        mr_count(&ep->counters.limit_handshakes);
+        return NULL;
+    }
+    bool is_fresh = ep->conns.free_head == MR_NONE;
+    uint32_t index = mr_pool_get(&ep->conns);
+    if (index == MR_NONE) {
+        mr_pool_put(&ep->handshakes, hs);
+        mr_count(&ep->counters.limit_connections);
+        return NULL;
+    }
+
+    struct mr_conn *conn = mr_conn_at(ep, index);
+    uint32_t generation = is_fresh ? 1 : (conn->generation + 1) | 1;
+    memset(conn, 0, sizeof(*conn));
+    conn->index = index;
+    conn->generation = generation;
+    conn->role = (uint8_t)role;
+    conn->state = MR_CONN_HANDSHAKE;
+    conn->version = MR_VERSION_1;
+    conn->handshake = hs;
+    conn->last_received_ns = conn->idle_base_ns = now;
+    init_links(conn);
+    init_limits(ep, conn);
+    init_path(ep, conn, path, now);
+    init_handshake(ep, mr_pool_at(&ep->handshakes, hs), now);
+    mr_space_init(ep, &conn->app);
+    mr_loss_init(&conn->loss, role, now);
+    conn->skip_pn = 64 + mr_random_below(&ep->random, 1024);
+    ep->handshakes_in_flight++;
+    if (!mr_cid_issue(ep, conn, NULL)) {
+        mr_conn_free(ep, conn);
+        return NULL;
+    }
+    return conn;
+}
+
+static void clear_level_key(struct mr_endpoint *ep, struct mr_level_key *key)
+{
+    if (!key->is_set)
+        return;
+    mr_aead_key_clear(ep->aead, &key->aead);
+    mr_hp_key_clear(ep->aead, &key->hp);
+    key->is_set = false;
+}
+
+void mr_conn_discard_space(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
+                           uint64_t now)
+{
+    struct mr_handshake *hs = mr_conn_handshake(ep, conn);
+
+    if (hs == NULL || hs->space[which].is_discarded)
+        return;
+
+    struct mr_pn_space *space = &hs->space[which];
+    mr_cc_on_discarded(&conn->path.cc, mr_sent_discard(&space->sent));
+    mr_loss_on_discarded(&conn->loss, which, now);
+    mr_crypto_stream_clear(&hs->crypto[which], &ep->send_pools);
+    clear_level_key(ep, &hs->open[which]);
+    clear_level_key(ep, &hs->seal[which]);
+    space->wants = 0;
+    space->ack_deadline_ns = MR_NEVER;
+    space->is_discarded = true;
+}
+
+static void forget_initial_cid(struct mr_endpoint *ep, struct mr_handshake *hs)
+{
+    if (hs->has_initial_key)
+        mr_table_remove(&ep->initial_cids, hs->initial_key, hs->initial_key_size);
+    hs->has_initial_key = false;
+}
+
+static void unlink_job_request(struct mr_endpoint *ep, struct mr_conn *conn,
+                               struct mr_handshake *hs)
+{
+    if (!hs->wants_job)
+        return;
+
+    uint32_t previous = MR_NONE;
+    for (uint32_t i = ep->job_head; i != conn->index;) {
+        previous = i;
+        i = mr_conn_handshake(ep, mr_conn_at(ep, i))->job_next;
+    }
+    if (previous == MR_NONE)
+        ep->job_head = hs->job_next;
+    else
+        mr_conn_handshake(ep, mr_conn_at(ep, previous))->job_next = hs->job_next;
+    if (ep->job_tail == conn->index)
+        ep->job_tail = previous;
+    hs->wants_job = false;
+}
+
+void mr_conn_end_handshake(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    struct mr_handshake *hs = mr_conn_handshake(ep, conn);
+
+    if (hs == NULL)
+        return;
+
+    unlink_job_request(ep, conn, hs);
+    for (uint32_t i = 0; i < hs->pending_count; i++)
+        mr_buf_drop(hs->pending[i].datagram.buf, &ep->released);
+    forget_initial_cid(ep, hs);
+    mr_conn_discard_space(ep, conn, MR_SPACE_INITIAL, conn->last_received_ns);
+    mr_conn_discard_space(ep, conn, MR_SPACE_HANDSHAKE, conn->last_received_ns);
+    mr_crypto_stream_clear(&hs->crypto[MR_SPACE_APP], &ep->send_pools);
+    if (!conn->is_confirmed)
+        ep->handshakes_in_flight--;
+    if (hs->job != NULL) { /* TLS is at work elsewhere: its slot gives the rest back */
+        struct mr_job_slot *slot = MR_CONTAINER_OF(hs->job, struct mr_job_slot, job);
+        slot->conn = MR_NONE;
+        slot->handshake = conn->handshake;
+    } else {
+        mr_tls_free(&hs->tls);
+        mr_pool_put(&ep->handshakes, conn->handshake);
+    }
+    conn->handshake = MR_NONE;
+}
+
+void mr_conn_free(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    conn->state = MR_CONN_DEAD;
+    while (conn->stream_head != MR_NONE)
+        mr_stream_free(ep, mr_stream_at(ep, conn->stream_head));
+    mr_conn_end_handshake(ep, conn);
+    mr_sent_discard(&conn->app.sent);
+    mr_keys_drop(ep, conn);
+    mr_cid_forget_all(ep, conn);
+    mr_cid_untrack_token(ep, conn);
+    mr_conn_unready(ep, conn);
+    mr_wheel_clear(&ep->wheel, conn->index);
+    mr_secret_wipe(&conn->key_state.seal_secret);
+    mr_secret_wipe(&conn->key_state.open_secret);
+    mr_key_material_wipe(&conn->key_state.seal);
+    mr_key_material_wipe(&conn->key_state.open);
+    mr_key_material_wipe(&conn->key_state.other);
+    conn->generation = (conn->generation | 1) + 1; /* even: free */
+    mr_count(&ep->counters.connections_closed);
+    mr_pool_put(&ep->conns, conn->index);
+}
+
+void mr_conn_touch(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    if (conn->is_touched)
+        return;
+    MR_ASSERT(ep->touched_count < MR_COUNT_OF(ep->touched));
+    conn->is_touched = true;
+    ep->touched[ep->touched_count++] = conn->index;
+}
+
+/* ------------------------------------------------------------------ send list */
+
+void mr_conn_wake(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    if (conn->is_ready)
+        return;
+
+    conn->is_ready = true;
+    conn->ready_next = MR_NONE;
+    conn->ready_previous = ep->ready_tail;
+    if (ep->ready_tail == MR_NONE)
+        ep->ready_head = conn->index;
+    else
+        mr_conn_at(ep, ep->ready_tail)->ready_next = conn->index;
+    ep->ready_tail = conn->index;
+}
+
+void mr_conn_unready(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    if (!conn->is_ready)
+        return;
+
+    conn->is_ready = false;
+    if (conn->ready_previous == MR_NONE)
+        ep->ready_head = conn->ready_next;
+    else
+        mr_conn_at(ep, conn->ready_previous)->ready_next = conn->ready_next;
+    if (conn->ready_next == MR_NONE)
+        ep->ready_tail = conn->ready_previous;
+    else
+        mr_conn_at(ep, conn->ready_next)->ready_previous = conn->ready_previous;
+}
+
+/* ------------------------------------------------------------------ handles */
+
+struct mr_conn *mr_conn_of_handle(const struct mr_endpoint *ep, mr_handle handle)
+{
+    uint32_t index = (uint32_t)handle;
+
+    if ((index & MR_OBJECT_STREAM) != 0 || index >= ep->conns.fresh)
+        return NULL;
+    struct mr_conn *conn = mr_conn_at(ep, index);
+    return conn->generation == (uint32_t)(handle >> 32) && (conn->generation & 1) != 0 ? conn
+                                                                                       : NULL;
+}
+
+struct mr_stream *mr_stream_of_handle(const struct mr_endpoint *ep, mr_handle handle)
+{
+    uint32_t index = (uint32_t)handle & ~MR_OBJECT_STREAM;
+
+    if (((uint32_t)handle & MR_OBJECT_STREAM) == 0 || index >= ep->streams.fresh)
+        return NULL;
+    struct mr_stream *stream = mr_stream_at(ep, index);
+    return stream->generation == (uint32_t)(handle >> 32) && (stream->generation & 1) != 0 ? stream
+                                                                                           : NULL;
+}
+
+/* ------------------------------------------------------------------ timers, for the shard */
+
+uint64_t mr_endpoint_deadline(const struct mr_endpoint *ep)
+{
+    return mr_wheel_next(&ep->wheel);
+}
+
+void mr_endpoint_expire(struct mr_endpoint *ep, uint64_t now)
+{
+    uint32_t due[MR_BURST];
+    uint32_t count = mr_wheel_expire(&ep->wheel, due, MR_COUNT_OF(due), now);
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct mr_conn *conn = mr_conn_at(ep, due[i]);
+
+        conn->armed_ns = MR_NEVER;
+        mr_conn_expire(ep, conn, now);
+    }
+}
+
+bool mr_endpoint_wants_send(const struct mr_endpoint *ep)
+{
+    return ep->ready_head != MR_NONE || ep->reply_count > 0;
+}
+
+void mr_endpoint_close_all(struct mr_endpoint *ep, uint64_t code, uint64_t now)
+{
+    for (uint32_t i = 0; i < ep->conns.fresh; i++) {
+        struct mr_conn *conn = mr_conn_at(ep, i);
+
+        if ((conn->generation & 1) != 0 && mr_conn_is_alive(conn))
+            mr_conn_close(ep, mr_handle_of(i, conn->generation, false), code, "", now);
+    }
+}
+
+size_t mr_endpoint_take_keylog(struct mr_endpoint *ep, char *dst, size_t room)
+{
+    size_t size = ep->keylog_size;
+
+    if (size == 0 || size > room)
+        return 0;
+    memcpy(dst, ep->keylog, size);
+    ep->keylog_size = 0;
+    return size;
+}
+
+/* ------------------------------------------------------------------ invariants */
+
+static void check_conn(const struct mr_endpoint *ep, const struct mr_conn *conn)
+{
+    uint32_t streams = 0;
+
+    MR_ASSERT(conn->state <= MR_CONN_DEAD);
+    MR_ASSERT(!conn->is_touched);
+    mr_ack_ranges_check(&conn->app.received);
+    for (uint32_t i = conn->stream_head; i != MR_NONE; i = mr_stream_at(ep, i)->conn_next) {
+        const struct mr_stream *stream = mr_stream_at(ep, i);
+
+        MR_ASSERT((stream->generation & 1) != 0 && stream->conn == conn->index);
+        mr_send_queue_check(&stream->send, &ep->send_pools);
+        mr_recv_queue_check(&stream->recv, &ep->recv_pools);
+        MR_ASSERT(stream->flow_recv.consumed <= stream->flow_recv.received);
+        streams++;
+    }
+    MR_ASSERT(streams == conn->streams_open);
+    MR_ASSERT(conn->flow_recv.consumed <= conn->flow_recv.received);
+    uint64_t in_flight = conn->path.cc.in_flight;
+    MR_ASSERT(in_flight == 0 || conn->app.sent.in_flight_count > 0 || conn->handshake != MR_NONE ||
+              !mr_conn_is_alive(conn));
+}
+
+void mr_endpoint_check(const struct mr_endpoint *ep)
+{
+    for (uint32_t i = 0; i < ep->conns.fresh; i++) {
+        const struct mr_conn *conn = mr_conn_at(ep, i);
+
+        if ((conn->generation & 1) != 0)
+            check_conn(ep, conn);
+    }
+    if (ep->conns.used > 0)
+        return;
+    MR_ASSERT(ep->streams.used == 0);
+    MR_ASSERT(ep->segments.used == 0);
+    MR_ASSERT(ep->ranges.used == 0);
+    MR_ASSERT(ep->chunks.used == 0);
+    MR_ASSERT(ep->frame_blocks.used == 0);
+    MR_ASSERT(ep->keys.used == 0);
+    MR_ASSERT(ep->cids.core.count == 0);
+    MR_ASSERT(ep->initial_cids.core.count == 0);
+    MR_ASSERT(ep->reset_tokens.core.count == 0);
+}

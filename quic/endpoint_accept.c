@@ -1,0 +1,370 @@
+/*
+ * quic/endpoint_accept.c - datagrams that no connection of ours has asked for.
+ *
+ *     unsupported version  -> Version Negotiation          RFC 9000, Section 6
+ *     Initial              -> known first DCID, or accept, Retry, refuse    Sections 7.2, 8.1
+ *     Handshake, 1-RTT     -> another shard's, or stateless reset           Section 10.3
+ *
+ * Answers without state go through a short queue; what does not fit is dropped and
+ * counted.  None is larger than what it answers, except within the limits the RFC sets.
+ * The client's side of Retry and Version Negotiation is here too.
+ */
+#include "quic/conn.h"
+
+#define DCID_MIN          8  /* bytes of a client's first DCID, RFC 9000, Section 7.2 */
+#define RESETS_PER_PERIOD 64 /* and RESET_PERIOD_NS: stateless resets are rationed */
+#define RESET_PERIOD_NS   MR_MS
+
+/* ------------------------------------------------------------------ stateless answers */
+
+struct mr_reply *mr_endpoint_reply(struct mr_endpoint *ep, const struct mr_path_addr *path)
+{
+    if (ep->reply_count == MR_REPLIES_MAX) {
+        mr_count(&ep->counters.replies_dropped);
+        return NULL;
+    }
+    struct mr_reply *reply = &ep->replies[ep->reply_count++];
+    reply->path = *path;
+    reply->size = 0;
+    return reply;
+}
+
+static void answer_version(struct mr_endpoint *ep, const struct mr_datagram *d,
+                           const struct mr_packet_header *header)
+{
+    /* RFC 9000, Section 5.2.2 and attacks by reflection: large datagrams only, and never to port 0.
+     */
+    if (d->size < MR_INITIAL_MIN || header->version == 0 || ep->config.server == NULL) {
+        mr_count(&ep->counters.dropped_unsupported_version);
+        return;
+    }
+    struct mr_reply *reply = mr_endpoint_reply(ep, &d->path);
+    if (reply == NULL)
+        return;
+    struct mr_writer w = mr_writer(reply->bytes, sizeof(reply->bytes));
+    mr_packet_write_version_negotiation(&w, header, (uint32_t)mr_random_u64(&ep->random));
+    reply->size = (uint32_t)mr_writer_size(&w);
+    if (reply->size == 0) { /* connection IDs of other versions may be too long for the queue */
+        ep->reply_count--;
+        mr_count(&ep->counters.dropped_unsupported_version);
+        return;
+    }
+    mr_count(&ep->counters.version_negotiations_sent);
+}
+
+void mr_endpoint_stateless_reset(struct mr_endpoint *ep, const struct mr_datagram *d, uint64_t now)
+{
+    uint8_t random[32];
+    uint8_t token[MR_RESET_TOKEN];
+
+    if (now - ep->reset_period_ns >= RESET_PERIOD_NS) {
+        ep->reset_period_ns = now;
+        ep->reset_count = 0;
+    }
+    if (d->size <= MR_LOCAL_CID_SIZE || ep->reset_count >= RESETS_PER_PERIOD)
+        return;
+    struct mr_reply *reply = mr_endpoint_reply(ep, &d->path);
+    if (reply == NULL)
+        return;
+    mr_random_fill(&ep->random, random, sizeof(random));
+    mr_reset_token(&ep->tokens,
+                   (struct mr_cid_view){.bytes = d->data + 1, .size = MR_LOCAL_CID_SIZE}, token);
+    reply->size = (uint32_t)mr_packet_write_stateless_reset(reply->bytes, sizeof(reply->bytes),
+                                                            d->size, random, token);
+    if (reply->size == 0) {
+        ep->reply_count--;
+        return;
+    }
+    ep->reset_count++;
+    mr_count(&ep->counters.stateless_resets_sent);
+}
+
+static void send_retry(struct mr_endpoint *ep, const struct mr_datagram *d,
+                       const struct mr_packet_header *header, uint64_t now)
+{
+    struct mr_retry_claims claims;
+    uint8_t token[MR_TOKEN_RETRY_SIZE];
+    struct mr_reply *reply = mr_endpoint_reply(ep, &d->path);
+
+    if (reply == NULL)
+        return;
+    mr_cid_copy(&claims.original_dcid, header->dcid);
+    claims.retry_scid = mr_cid_encode(&ep->config.cid, (uint32_t)mr_endpoint_secret_random(ep));
+    mr_token_write_retry(&ep->tokens, &d->path.remote, &claims, mr_endpoint_secret_random(ep),
+                         token, mr_endpoint_wall_s(ep, now));
+
+    struct mr_packet_header retry = {.type = MR_PACKET_RETRY,
+                                     .version = header->version,
+                                     .dcid = header->scid,
+                                     .scid = mr_cid_view(&claims.retry_scid),
+                                     .token = token,
+                                     .token_size = sizeof(token)};
+    struct mr_writer w = mr_writer(reply->bytes, sizeof(reply->bytes));
+    uint8_t *tag = mr_packet_write_retry(&w, &retry, (uint8_t)mr_random_u64(&ep->random));
+    MR_ASSERT(tag != NULL);
+    mr_retry_tag(&ep->tokens, header->dcid, reply->bytes, (size_t)(tag - reply->bytes), tag);
+    reply->size = (uint32_t)mr_writer_size(&w);
+    mr_count(&ep->counters.retries_sent);
+}
+
+/* Refuse with CONNECTION_CLOSE in an Initial, sealed with the keys of the client's DCID. */
+MR_COLD static void refuse(struct mr_endpoint *ep, const struct mr_datagram *d,
+                           const struct mr_packet_header *header, uint64_t error)
+{
+    struct mr_reply *reply = mr_endpoint_reply(ep, &d->path);
+    struct mr_cid dcid;
+    struct mr_level_key key;
+
+    if (reply == NULL)
+        return;
+    mr_cid_copy(&dcid, header->dcid);
+    memset(&key, 0, sizeof(key));
+    struct mr_cid scid = mr_cid_encode(&ep->config.cid, (uint32_t)mr_endpoint_secret_random(ep));
+    struct mr_packet_header initial = {.type = MR_PACKET_INITIAL,
+                                       .version = header->version,
+                                       .dcid = header->scid,
+                                       .scid = mr_cid_view(&scid)};
+    struct mr_frame_connection_close close = {.error = error, .frame_type = 0};
+    struct mr_writer w = mr_writer(reply->bytes, sizeof(reply->bytes) - MR_AEAD_TAG);
+    uint8_t *hole = mr_packet_write_long(&w, &initial, 0, 1);
+    size_t header_size = mr_writer_size(&w);
+    mr_frame_write_connection_close(&w, &close);
+    size_t size = mr_writer_size(&w);
+    if (hole == NULL || size == 0 || !mr_conn_set_refusal_key(ep, header->version, &dcid, &key)) {
+        ep->reply_count--;
+        return;
+    }
+    mr_packet_set_length(hole, 1 + (size - header_size) + MR_AEAD_TAG);
+    struct mr_seal_job job = {.key = &key.aead,
+                              .hp = &key.hp,
+                              .packet = reply->bytes,
+                              .header_size = (uint16_t)header_size,
+                              .payload_size = (uint16_t)(size - header_size),
+                              .pn_size = 1};
+    mr_seal_burst(ep->aead, &job, 1);
+    reply->size = (uint32_t)size + MR_AEAD_TAG;
+    mr_aead_key_clear(ep->aead, &key.aead);
+    mr_hp_key_clear(ep->aead, &key.hp);
+}
+
+/* ------------------------------------------------------------------ accept */
+
+/* What a client's token says. */
+struct admission {
+    bool is_validated; /* its address is */
+    bool has_retry;
+    struct mr_retry_claims claims;
+};
+
+static void count_token(struct mr_endpoint *ep, enum mr_token_verdict verdict)
+{
+    uint64_t *const counters[] = {
+        [MR_TOKEN_VALID] = &ep->counters.tokens_valid,
+        [MR_TOKEN_EXPIRED] = &ep->counters.tokens_expired,
+        [MR_TOKEN_WRONG_ADDRESS] = &ep->counters.tokens_wrong_address,
+        [MR_TOKEN_WRONG_CID] = &ep->counters.tokens_wrong_cid,
+        [MR_TOKEN_WRONG_KIND] = &ep->counters.tokens_wrong_kind,
+        [MR_TOKEN_MALFORMED] = &ep->counters.tokens_malformed,
+    };
+
+    mr_count(counters[verdict]);
+}
+
+/* Read the token.  False: it is a Retry token that is not right, and the client was refused. */
+static bool read_token(struct mr_endpoint *ep, const struct mr_datagram *d,
+                       const struct mr_packet_header *header, struct admission *out, uint64_t now)
+{
+    uint64_t wall_s = mr_endpoint_wall_s(ep, now);
+
+    if (header->token_size == 0)
+        return true;
+    if (mr_token_kind(header->token, header->token_size) != MR_TOKEN_RETRY) {
+        enum mr_token_verdict verdict = mr_token_validate_new(
+            &ep->tokens, header->token, header->token_size, &d->path.remote, wall_s);
+        count_token(ep, verdict);
+        out->is_validated = verdict == MR_TOKEN_VALID;
+        return true;
+    }
+    enum mr_token_verdict verdict =
+        mr_token_validate_retry(&ep->tokens, header->token, header->token_size, &d->path.remote,
+                                header->dcid, &out->claims, wall_s);
+    count_token(ep, verdict);
+    if (verdict != MR_TOKEN_VALID) {
+        refuse(ep, d, header, MR_INVALID_TOKEN); /* RFC 9000, Section 8.1.2 */
+        return false;
+    }
+    out->is_validated = out->has_retry = true;
+    return true;
+}
+
+static void remember_first_dcid(struct mr_endpoint *ep, struct mr_conn *conn,
+                                const struct mr_packet_header *header)
+{
+    struct mr_handshake *hs = mr_conn_handshake(ep, conn);
+
+    hs->has_initial_key = mr_table_insert(&ep->initial_cids, header->dcid.bytes, header->dcid.size,
+                                          conn->index) == MR_TABLE_ADDED;
+    hs->initial_key_size = header->dcid.size;
+    memcpy(hs->initial_key, header->dcid.bytes, header->dcid.size);
+}
+
+static struct mr_conn *make_conn(struct mr_endpoint *ep, const struct mr_datagram *d,
+                                 const struct mr_packet_header *header,
+                                 const struct admission *admission, uint64_t now)
+{
+    struct mr_conn *conn = mr_conn_new(ep, MR_SERVER, &d->path, now);
+    struct mr_cid dcid;
+
+    if (conn == NULL)
+        return NULL;
+    struct mr_handshake *hs = mr_conn_handshake(ep, conn);
+    mr_cid_copy(&dcid, header->dcid);
+    hs->original_dcid = admission->has_retry ? admission->claims.original_dcid : dcid;
+    hs->retry_scid = admission->claims.retry_scid;
+    hs->has_retry = admission->has_retry;
+    hs->has_peer_scid = true;
+    conn->peer_cids[0].is_used = true;
+    mr_cid_copy(&conn->peer_cids[0].cid, header->scid);
+    conn->version = header->version;
+    conn->path.is_validated = admission->is_validated;
+    conn->path.bytes_received = d->size;
+    remember_first_dcid(ep, conn, header);
+    if (!mr_conn_set_initial_keys(ep, conn, &dcid) || !mr_conn_tls_start(ep, conn, NULL)) {
+        mr_conn_free(ep, conn);
+        return NULL;
+    }
+    return conn;
+}
+
+/* An Initial with a DCID that we do not know. */
+static void accept_initial(struct mr_endpoint *ep, struct mr_datagram *d,
+                           const struct mr_packet_header *header, uint64_t now)
+{
+    struct admission admission = {0};
+
+    if (ep->config.server == NULL) {
+        mr_count(&ep->counters.dropped_not_accepting);
+        return;
+    }
+    if (d->size < MR_INITIAL_MIN || header->dcid.size < DCID_MIN) {
+        mr_count(d->size < MR_INITIAL_MIN ? &ep->counters.dropped_small_initial
+                                          : &ep->counters.dropped_malformed);
+        return;
+    }
+    if (!read_token(ep, d, header, &admission, now))
+        return;
+    if (!admission.is_validated && ep->handshakes_in_flight >= ep->config.retry_above) {
+        mr_count(&ep->counters.retries_needed);
+        send_retry(ep, d, header, now);
+        return;
+    }
+    struct mr_conn *conn = make_conn(ep, d, header, &admission, now);
+    if (conn == NULL)
+        return;
+
+    mr_conn_walk(ep, conn, d, 0, now);
+    if (mr_conn_handshake(ep, conn) != NULL && mr_conn_space(ep, conn, MR_SPACE_INITIAL) != NULL &&
+        mr_conn_space(ep, conn, MR_SPACE_INITIAL)->received.count == 0 && mr_conn_is_alive(conn)) {
+        mr_endpoint_untouch(ep, conn); /* it was not a client's Initial: no state remains */
+        mr_conn_free(ep, conn);
+        return;
+    }
+    mr_count(&ep->counters.connections_accepted);
+}
+
+/* ------------------------------------------------------------------ dispatch */
+
+static struct mr_conn *find_long(struct mr_endpoint *ep, const struct mr_packet_header *header)
+{
+    uint32_t index = MR_NONE;
+
+    if (header->dcid.size == MR_LOCAL_CID_SIZE) {
+        uint64_t key;
+        memcpy(&key, header->dcid.bytes, sizeof(key));
+        index = mr_table8_find(&ep->cids, key);
+    }
+    if (index == MR_NONE && header->dcid.size <= MR_CID_MAX)
+        index = mr_table_find(&ep->initial_cids, header->dcid.bytes, header->dcid.size);
+    return index == MR_NONE ? NULL : mr_conn_at(ep, index);
+}
+
+void mr_endpoint_receive_unknown(struct mr_endpoint *ep, struct mr_datagram *d,
+                                 const struct mr_packet_header *header,
+                                 enum mr_packet_verdict verdict, uint64_t now)
+{
+    if (header->type == MR_PACKET_ONE_RTT) {
+        if (!mr_endpoint_take_reset(ep, d)) {
+            mr_count(&ep->counters.dropped_unknown_cid);
+            mr_endpoint_stateless_reset(ep, d, now);
+        }
+        return;
+    }
+    struct mr_conn *conn = find_long(ep, header);
+    if (conn != NULL) {
+        if (!conn->path.is_validated && mr_path_addr_equal(&d->path, &conn->path.addr))
+            conn->path.bytes_received += d->size;
+        mr_conn_walk(ep, conn, d, 0, now);
+        return;
+    }
+    if (verdict == MR_PACKET_UNSUPPORTED_VERSION) {
+        answer_version(ep, d, header);
+        return;
+    }
+    if (verdict == MR_PACKET_NO_FIXED_BIT) {
+        mr_count(&ep->counters.dropped_no_fixed_bit);
+        return;
+    }
+    if (header->type == MR_PACKET_INITIAL) {
+        accept_initial(ep, d, header, now);
+        return;
+    }
+    if (header->type != MR_PACKET_ZERO_RTT &&
+        mr_endpoint_is_foreign(ep, d, header->dcid.bytes, header->dcid.size))
+        return;
+    mr_count(&ep->counters.dropped_unknown_cid);
+}
+
+/* ------------------------------------------------------------------ the client's side */
+
+void mr_conn_on_retry(struct mr_endpoint *ep, struct mr_conn *conn, const uint8_t *packet,
+                      const struct mr_packet_header *header, uint64_t now)
+{
+    struct mr_handshake *hs = mr_conn_handshake(ep, conn);
+
+    /* RFC 9000, Section 17.2.5.2: at most one, before any other packet of the server's, authentic,
+     * with a new SCID. */
+    if (conn->role != MR_CLIENT || hs == NULL || hs->has_retry || hs->has_peer_scid ||
+        !mr_conn_is_alive(conn) || header->token_size > MR_TOKEN_KEPT_MAX ||
+        mr_cid_view_equal(header->scid, &conn->peer_cids[0].cid) ||
+        !mr_retry_tag_verify(&ep->tokens, mr_cid_view(&hs->original_dcid), packet, header->size)) {
+        mr_count(&ep->counters.dropped_retry_invalid);
+        return;
+    }
+    mr_count(&ep->counters.retries_received);
+    hs->has_retry = true;
+    mr_cid_copy(&hs->retry_scid, header->scid);
+    conn->peer_cids[0].cid = hs->retry_scid;
+    hs->token_size = header->token_size;
+    memcpy(hs->token, header->token, header->token_size);
+    mr_conn_resend_all(ep, conn, MR_SPACE_INITIAL);
+    if (!mr_conn_set_initial_keys(ep, conn, &hs->retry_scid))
+        mr_conn_fail(ep, conn, MR_INTERNAL_ERROR, 0, "no memory for keys", now);
+}
+
+void mr_conn_on_version_negotiation(struct mr_endpoint *ep, struct mr_conn *conn,
+                                    const struct mr_packet_header *header)
+{
+    struct mr_handshake *hs = mr_conn_handshake(ep, conn);
+
+    /* RFC 9000, Section 6.2: ignored once anything else came, or when it lists the version we use.
+     */
+    if (conn->role != MR_CLIENT || hs == NULL || hs->has_peer_scid || hs->has_retry ||
+        !mr_cid_view_equal(header->scid, &hs->original_dcid) ||
+        mr_packet_lists_version(header, conn->version)) {
+        mr_count(&ep->counters.dropped_vn_invalid);
+        return;
+    }
+    mr_count(&ep->counters.version_negotiations_received);
+    mr_conn_die(ep, conn, MR_INTERNAL_ERROR, true,
+                "the server speaks no version of QUIC that we do");
+}

@@ -1,0 +1,506 @@
+/*
+ * quic/endpoint_receive.c - a burst of datagrams on its way to the connections.
+ *
+ *     lookup:  header form, DCID -> connection (the table's cache misses overlap)
+ *              1-RTT packets get an open job; header protection of all of them together
+ *     open:    AEAD of all of them, back to back
+ *     frames:  in order of arrival: opened packets to their frames; everything else
+ *              (long headers, a flipped key phase, keys not there yet) packet by packet
+ *     settle:  one ACK decision, one timer update per connection and burst
+ */
+#include "quic/conn.h"
+
+/* ------------------------------------------------------------------ lookup */
+
+static bool is_short(const struct mr_datagram *d)
+{
+    return d->size > MR_LOCAL_CID_SIZE && !mr_packet_is_long(d->data[0]);
+}
+
+static uint64_t short_key(const struct mr_datagram *d)
+{
+    uint64_t key;
+
+    memcpy(&key, d->data + 1, sizeof(key));
+    return key;
+}
+
+/* Whose is a packet that no table of ours knows?  True: another shard's, noted in the datagram. */
+bool mr_endpoint_is_foreign(struct mr_endpoint *ep, struct mr_datagram *d, const uint8_t *dcid,
+                            size_t size)
+{
+    uint32_t owner = mr_cid_owner(dcid, size, &ep->config.cid);
+
+    if (d->is_redirected || owner == MR_CID_FOREIGN || owner == ep->config.cid.shard)
+        return false;
+    d->redirect = owner;
+    mr_count(&ep->counters.redirects_out);
+    return true;
+}
+
+/* A 1-RTT packet of a connection with keys: it is opened with the burst.  False: packet by packet.
+ */
+static bool add_open_job(struct mr_endpoint *ep, struct mr_slot *slot, struct mr_conn *conn)
+{
+    struct mr_datagram *d = slot->datagram;
+
+    if (!mr_conn_is_alive(conn) || !conn->key_state.can_open || conn->state != MR_CONN_OPEN)
+        return false;
+    struct mr_conn_keys *keys = mr_keys_use(ep, conn);
+    if (keys == NULL)
+        return false;
+
+    uint64_t expected = conn->app.received.count == 0 ? 0 : conn->app.received.range[0].hi + 1;
+    slot->job = ep->open_count;
+    ep->open_jobs[ep->open_count++] =
+        (struct mr_open_job){.key = &keys->open[conn->key_state.phase],
+                             .hp = &keys->open_hp,
+                             .packet = d->data,
+                             .expected_pn = expected,
+                             .path_id = MR_PATH_0,
+                             .pn_offset = 1 + MR_LOCAL_CID_SIZE,
+                             .size = (uint16_t)d->size};
+    return true;
+}
+
+/* What to do with datagram `d`; `index`: its connection if it has a short header. */
+static void classify(struct mr_endpoint *ep, struct mr_datagram *d, uint32_t index)
+{
+    struct mr_slot *slot = &ep->slots[ep->slot_count++];
+
+    *slot = (struct mr_slot){.datagram = d, .conn = index, .kind = MR_SLOT_WALK};
+    d->redirect = MR_STAY;
+    if (!is_short(d) || d->size > UINT16_MAX)
+        return;
+    if (index != MR_NONE) {
+        if (add_open_job(ep, slot, mr_conn_at(ep, index)))
+            slot->kind = MR_SLOT_FAST;
+        return;
+    }
+    if (mr_endpoint_is_foreign(ep, d, d->data + 1, MR_LOCAL_CID_SIZE))
+        slot->kind = MR_SLOT_DONE;
+}
+
+void mr_endpoint_receive_lookup(struct mr_endpoint *ep, struct mr_datagram *datagrams,
+                                uint32_t count)
+{
+    uint64_t keys[MR_BURST] = {0};
+    uint32_t found[MR_BURST];
+    uint64_t bytes = 0;
+
+    MR_ASSERT(count <= MR_BURST);
+    ep->burst++;
+    ep->slot_count = ep->open_count = ep->touched_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        keys[i] = is_short(&datagrams[i]) ? short_key(&datagrams[i]) : 0;
+        bytes += datagrams[i].size;
+    }
+    mr_table8_find_burst(&ep->cids, keys, count, found);
+    for (uint32_t i = 0; i < count; i++)
+        classify(ep, &datagrams[i], found[i]);
+    mr_unmask_burst(ep->aead, ep->open_jobs, ep->open_count);
+    mr_count_add(&ep->counters.datagrams_received, count);
+    mr_count_add(&ep->counters.bytes_received, bytes);
+}
+
+/* ------------------------------------------------------------------ open */
+
+/* A packet of the other key phase is opened later, alone: the burst would open it with the wrong
+ * key. */
+static void sort_out_phases(struct mr_endpoint *ep)
+{
+    for (uint32_t i = 0; i < ep->slot_count; i++) {
+        struct mr_slot *slot = &ep->slots[i];
+
+        if (slot->kind != MR_SLOT_FAST)
+            continue;
+        struct mr_open_job *job = &ep->open_jobs[slot->job];
+        uint8_t phase = (job->packet[0] & MR_PACKET_KEY_PHASE) != 0;
+        if (job->is_unmasked && phase != mr_conn_at(ep, slot->conn)->key_state.phase)
+            slot->kind = MR_SLOT_FLIPPED;
+        if (slot->kind == MR_SLOT_FLIPPED)
+            job->is_unmasked = false; /* the burst leaves it alone */
+    }
+}
+
+void mr_endpoint_receive_open(struct mr_endpoint *ep)
+{
+    sort_out_phases(ep);
+    mr_open_burst(ep->aead, ep->open_jobs, ep->open_count);
+}
+
+/* ------------------------------------------------------------------ frames */
+
+static void count_amplification(struct mr_conn *conn, const struct mr_datagram *d)
+{
+    if (!conn->path.is_validated && mr_path_addr_equal(&d->path, &conn->path.addr))
+        conn->path.bytes_received += d->size;
+}
+
+/* A reset token at the end of a datagram that could not be opened (RFC 9000, Section 10.3.1). */
+bool mr_endpoint_take_reset(struct mr_endpoint *ep, const struct mr_datagram *d)
+{
+    const uint8_t *token = mr_packet_reset_token(d->data, d->size);
+    uint32_t index =
+        token == NULL ? MR_NONE : mr_table_find(&ep->reset_tokens, token, MR_RESET_TOKEN);
+
+    if (index == MR_NONE)
+        return false;
+    mr_count(&ep->counters.stateless_resets_received);
+    mr_conn_die(ep, mr_conn_at(ep, index), MR_NO_ERROR, true,
+                "stateless reset: the peer has lost the connection");
+    return true;
+}
+
+static void note_first_opened(struct mr_conn *conn, uint64_t pn, uint64_t now)
+{
+    struct mr_key_state *s = &conn->key_state;
+
+    if (s->opened_first_pn != MR_NEVER)
+        return;
+    s->opened_first_pn = pn;
+    if (s->other_kind == MR_OTHER_PREVIOUS)
+        s->other_until_ns = now + 3 * mr_rtt_pto(&conn->path.rtt, MR_SPACE_APP);
+}
+
+/* An opened 1-RTT packet to its frames. */
+static void receive_opened(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_datagram *d,
+                           struct mr_open_job *job, uint64_t now)
+{
+    struct mr_rx rx = {.ep = ep,
+                       .conn = conn,
+                       .space = &conn->app,
+                       .datagram = d,
+                       .dcid = job->packet + 1,
+                       .now = now,
+                       .pn = job->pn,
+                       .space_id = MR_SPACE_APP,
+                       .type = MR_PACKET_ONE_RTT};
+
+    mr_conn_receive(&rx, job->packet[0], job->packet + job->header_size,
+                    (size_t)job->size - job->header_size - MR_AEAD_TAG);
+}
+
+/* A 1-RTT packet whose protection could not be removed. */
+MR_COLD static void receive_failed(struct mr_endpoint *ep, struct mr_conn *conn,
+                                   const struct mr_datagram *d, const struct mr_open_job *job,
+                                   uint64_t now)
+{
+    if (mr_endpoint_take_reset(ep, d))
+        return;
+    if (job->header_size == 0)
+        mr_count(&ep->counters.dropped_small_unsampled);
+    else
+        mr_keys_count_failed(ep, conn, now);
+    mr_conn_touch(ep, conn);
+}
+
+static void receive_fast(struct mr_endpoint *ep, struct mr_slot *slot, uint64_t now)
+{
+    struct mr_conn *conn = mr_conn_at(ep, slot->conn);
+    struct mr_open_job *job = &ep->open_jobs[slot->job];
+
+    count_amplification(conn, slot->datagram);
+    if (slot->kind == MR_SLOT_FLIPPED) {
+        job->is_unmasked = true;
+        uint8_t phase = (job->packet[0] & MR_PACKET_KEY_PHASE) != 0;
+        if (phase == conn->key_state.phase) { /* an earlier packet of the burst turned the phase */
+            job->key = &mr_keys_use(ep, conn)->open[phase];
+            mr_open_burst(ep->aead, job, 1);
+        } else {
+            mr_keys_open_other_phase(ep, conn, job, now);
+        }
+    }
+    if (!job->is_open) {
+        receive_failed(ep, conn, slot->datagram, job, now);
+        return;
+    }
+    if (slot->kind == MR_SLOT_FAST)
+        note_first_opened(conn, job->pn, now);
+    receive_opened(ep, conn, slot->datagram, job, now);
+}
+
+/* A datagram that no fast path takes: who is its connection? */
+MR_COLD static void receive_walk(struct mr_endpoint *ep, struct mr_slot *slot, uint64_t now)
+{
+    struct mr_datagram *d = slot->datagram;
+    struct mr_packet_header header;
+
+    if (slot->conn != MR_NONE) {
+        struct mr_conn *conn = mr_conn_at(ep, slot->conn);
+        count_amplification(conn, d);
+        mr_conn_walk(ep, conn, d, 0, now);
+        return;
+    }
+    if (d->size == 0) {
+        mr_count(&ep->counters.dropped_empty);
+        return;
+    }
+    enum mr_packet_verdict verdict = mr_packet_parse(d->data, d->size, MR_LOCAL_CID_SIZE, &header);
+    if (verdict == MR_PACKET_SHORT || verdict == MR_PACKET_MALFORMED) {
+        mr_count(verdict == MR_PACKET_SHORT ? &ep->counters.dropped_short
+                                            : &ep->counters.dropped_malformed);
+        return;
+    }
+    mr_endpoint_receive_unknown(ep, d, &header, verdict, now);
+}
+
+/* Each datagram's buffer has one reference while it is handled: who needs it longer takes another.
+ */
+static void settle_buffer(struct mr_endpoint *ep, struct mr_datagram *d)
+{
+    if (d->redirect == MR_STAY)
+        mr_buf_drop(d->buf, &ep->released);
+}
+
+void mr_endpoint_settle(struct mr_endpoint *ep, uint64_t now)
+{
+    for (uint32_t i = 0; i < ep->touched_count; i++) {
+        struct mr_conn *conn = mr_conn_at(ep, ep->touched[i]);
+
+        conn->is_touched = false;
+        if (!mr_conn_is_alive(conn))
+            continue;
+        mr_conn_decide_ack(ep, conn, now);
+        mr_conn_timer_update(ep, conn);
+    }
+    ep->touched_count = 0;
+}
+
+void mr_endpoint_untouch(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    MR_ASSERT(ep->touched_count > 0 && ep->touched[ep->touched_count - 1] == conn->index);
+    conn->is_touched = false;
+    ep->touched_count--;
+}
+
+void mr_endpoint_receive_frames(struct mr_endpoint *ep, uint64_t now)
+{
+    for (uint32_t i = 0; i < ep->slot_count; i++) {
+        struct mr_slot *slot = &ep->slots[i];
+
+        if (slot->kind == MR_SLOT_DONE)
+            continue;
+        slot->datagram->buf->references = 1;
+        if (slot->kind == MR_SLOT_WALK)
+            receive_walk(ep, slot, now);
+        else
+            receive_fast(ep, slot, now);
+        settle_buffer(ep, slot->datagram);
+    }
+    mr_endpoint_settle(ep, now);
+}
+
+void mr_endpoint_receive(struct mr_endpoint *ep, struct mr_datagram *datagrams, uint32_t count,
+                         uint64_t now)
+{
+    mr_endpoint_receive_lookup(ep, datagrams, count);
+    mr_endpoint_receive_open(ep);
+    mr_endpoint_receive_frames(ep, now);
+}
+
+/* ------------------------------------------------------------------ packet by packet */
+
+/* One packet of a walk. */
+struct walk {
+    struct mr_endpoint *ep;
+    struct mr_conn *conn;
+    struct mr_datagram *datagram;
+    uint64_t now;
+    uint32_t at;
+    struct mr_packet_header header;
+};
+
+/* Its keys are not there yet, and may come: the datagram waits. */
+static bool pend(struct walk *w)
+{
+    struct mr_handshake *hs = mr_conn_handshake(w->ep, w->conn);
+
+    if (hs == NULL || w->conn->state != MR_CONN_HANDSHAKE)
+        return false;
+    if (hs->pending_count == MR_PENDING_DATAGRAMS_MAX) {
+        mr_count(&w->ep->counters.dropped_pending_full);
+        return true;
+    }
+    mr_buf_hold(w->datagram->buf);
+    hs->pending[hs->pending_count++] = (struct mr_pending){.datagram = *w->datagram, .at = w->at};
+    return true;
+}
+
+/* Set the keys of the packet's level in `job`; false: there are none. */
+static bool find_open_keys(struct walk *w, struct mr_open_job *job)
+{
+    struct mr_conn *conn = w->conn;
+
+    if (w->header.type == MR_PACKET_ONE_RTT) {
+        /* RFC 9001, Section 5.7: 1-RTT packets are not processed before the handshake is complete.
+         */
+        struct mr_conn_keys *keys = conn->key_state.can_open && conn->state != MR_CONN_HANDSHAKE
+                                        ? mr_keys_use(w->ep, conn)
+                                        : NULL;
+        if (keys == NULL)
+            return false;
+        job->key = &keys->open[conn->key_state.phase];
+        job->hp = &keys->open_hp;
+        return true;
+    }
+    struct mr_handshake *hs = mr_conn_handshake(w->ep, conn);
+    enum mr_space space = mr_packet_space(w->header.type);
+    if (w->header.type == MR_PACKET_ZERO_RTT || hs == NULL || !hs->open[space].is_set)
+        return false;
+    job->key = &hs->open[space].aead;
+    job->hp = &hs->open[space].hp;
+    return true;
+}
+
+static bool open_alone(struct walk *w, struct mr_open_job *job)
+{
+    struct mr_conn *conn = w->conn;
+
+    mr_unmask_burst(w->ep->aead, job, 1);
+    if (!job->is_unmasked) {
+        mr_count(&w->ep->counters.dropped_small_unsampled);
+        return false;
+    }
+    uint8_t phase = (job->packet[0] & MR_PACKET_KEY_PHASE) != 0;
+    if (w->header.type == MR_PACKET_ONE_RTT && phase != conn->key_state.phase) {
+        mr_keys_open_other_phase(w->ep, conn, job, w->now);
+    } else {
+        mr_open_burst(w->ep->aead, job, 1);
+        if (job->is_open && w->header.type == MR_PACKET_ONE_RTT)
+            note_first_opened(conn, job->pn, w->now);
+    }
+    if (job->is_open)
+        return true;
+    if (w->header.type == MR_PACKET_ONE_RTT) {
+        if (!mr_endpoint_take_reset(w->ep, w->datagram))
+            mr_keys_count_failed(w->ep, conn, w->now);
+    } else {
+        mr_count(&w->ep->counters.dropped_undecryptable);
+    }
+    return false;
+}
+
+/* RFC 9000, Section 7.2: the peer's first SCID is where we send; a later one must be the same. */
+static bool check_scid(struct walk *w)
+{
+    struct mr_conn *conn = w->conn;
+    struct mr_handshake *hs = mr_conn_handshake(w->ep, conn);
+    struct mr_peer_cid *peer = &conn->peer_cids[0];
+
+    if (!mr_packet_is_long(w->datagram->data[w->at]) || hs == NULL)
+        return true;
+    if (hs->has_peer_scid) {
+        if (mr_cid_view_equal(w->header.scid, &peer->cid))
+            return true;
+        mr_count(&w->ep->counters.dropped_other_cid);
+        return false;
+    }
+    hs->has_peer_scid = true;
+    return mr_cid_copy(&peer->cid, w->header.scid);
+}
+
+/* A processed Handshake packet proves that the client has its address (RFC 9000, Section 8.1; RFC
+ * 9001, Section 4.9.1). */
+static void after_handshake_packet(struct walk *w)
+{
+    struct mr_conn *conn = w->conn;
+
+    if (conn->role != MR_SERVER || w->header.type != MR_PACKET_HANDSHAKE || !mr_conn_is_alive(conn))
+        return;
+    if (!conn->path.is_validated)
+        mr_path_validated(w->ep, conn);
+    mr_conn_discard_space(w->ep, conn, MR_SPACE_INITIAL, w->now);
+}
+
+static void receive_long_or_short(struct walk *w)
+{
+    struct mr_conn *conn = w->conn;
+    enum mr_space which = mr_packet_space(w->header.type);
+    struct mr_pn_space *space = mr_conn_space(w->ep, conn, which);
+    struct mr_open_job job = {.packet = w->datagram->data + w->at,
+                              .path_id = MR_PATH_0,
+                              .pn_offset = w->header.pn_offset,
+                              .size = w->header.size};
+
+    if (space == NULL || !find_open_keys(w, &job)) {
+        if (space == NULL || !pend(w))
+            mr_count(&w->ep->counters.dropped_no_key);
+        return;
+    }
+    job.expected_pn = space->received.count == 0 ? 0 : space->received.range[0].hi + 1;
+    if (!open_alone(w, &job) || !check_scid(w))
+        return;
+
+    struct mr_rx rx = {.ep = w->ep,
+                       .conn = conn,
+                       .space = space,
+                       .datagram = w->datagram,
+                       .dcid = w->header.dcid.bytes,
+                       .now = w->now,
+                       .pn = job.pn,
+                       .space_id = which,
+                       .type = w->header.type};
+    mr_conn_receive(&rx, job.packet[0], job.packet + job.header_size,
+                    (size_t)job.size - job.header_size - MR_AEAD_TAG);
+    after_handshake_packet(w);
+}
+
+/* Packets that have no number, and those that cannot be meant. */
+static void receive_packet(struct walk *w)
+{
+    struct mr_conn *conn = w->conn;
+
+    switch (w->header.type) {
+    case MR_PACKET_RETRY:
+        mr_conn_on_retry(w->ep, conn, w->datagram->data + w->at, &w->header, w->now);
+        return;
+    case MR_PACKET_VERSION_NEGOTIATION:
+        mr_conn_on_version_negotiation(w->ep, conn, &w->header);
+        return;
+    default:
+        break;
+    }
+    if (w->header.version != 0 && w->header.version != conn->version) {
+        mr_count(&w->ep->counters.dropped_version_mismatch);
+        return;
+    }
+    /* RFC 9000, Section 14.1: the server discards Initials in small datagrams. */
+    if (w->header.type == MR_PACKET_INITIAL && conn->role == MR_SERVER &&
+        w->datagram->size < MR_INITIAL_MIN) {
+        mr_count(&w->ep->counters.dropped_small_initial);
+        return;
+    }
+    receive_long_or_short(w);
+}
+
+void mr_conn_walk(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_datagram *datagram,
+                  uint32_t at, uint64_t now)
+{
+    struct walk w = {.ep = ep, .conn = conn, .datagram = datagram, .now = now, .at = at};
+    struct mr_cid first = {.size = 0};
+    bool is_first = true;
+
+    mr_conn_touch(ep, conn);
+    while (w.at < datagram->size) {
+        enum mr_packet_verdict verdict = mr_packet_parse(
+            datagram->data + w.at, datagram->size - w.at, MR_LOCAL_CID_SIZE, &w.header);
+
+        if (verdict != MR_PACKET_OK) {
+            mr_count(verdict == MR_PACKET_NO_FIXED_BIT ? &ep->counters.dropped_no_fixed_bit
+                     : verdict == MR_PACKET_SHORT      ? &ep->counters.dropped_short
+                     : verdict == MR_PACKET_MALFORMED  ? &ep->counters.dropped_malformed
+                                                       : &ep->counters.dropped_unsupported_version);
+            return;
+        }
+        if (is_first)
+            mr_cid_copy(&first, w.header.dcid);
+        else if (!mr_cid_view_equal(w.header.dcid, &first)) { /* RFC 9000, Section 12.2 */
+            mr_count(&ep->counters.dropped_other_cid);
+            return;
+        }
+        is_first = false;
+        receive_packet(&w);
+        w.at += w.header.size;
+    }
+}

@@ -1,0 +1,20 @@
+/* quic/limits.c - see limits.h. */
+#include "quic/limits.h"
+
+#include "base/compiler.h"
+
+struct mr_limits mr_limits_for(uint32_t connections)
+{
+    /* Few connections each get much; many share what moderate traffic needs. */
+    return (struct mr_limits){
+        .connections_max = connections,
+        .handshakes_max = MR_MIN(connections, 1024u),
+        .streams_max = MR_MAX(1024u, MR_MIN(connections * 4u, 262144u)),
+        .segments_max = MR_MAX(8192u, MR_MIN(connections * 8u, 524288u)),
+        .ranges_max = MR_MAX(16384u, MR_MIN(connections * 4u, 262144u)),
+        .chunks_max = MR_MAX(16384u, MR_MIN(connections * 4u, 262144u)),
+        .compact_max = MR_MAX(2048u, MR_MIN(connections, 16384u)),
+        .pinned_max = 8192,
+        .active_keys_max = MR_MIN(connections, 4096u),
+    };
+}

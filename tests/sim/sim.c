@@ -1,0 +1,467 @@
+/* tests/sim/sim.c - see sim.h: the world and its clock. */
+#include "tests/sim/sim.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/tls_context.h"
+#include "tests/sim/sim_app.h"
+#include "tests/sim/sim_network.h"
+
+struct side {
+    enum mr_role role;
+    struct mr_endpoint *ep;
+    void *memory;
+    struct mr_aead *aead;
+    struct mr_tls_context tls;
+    struct sim_app app;
+    struct sim_buffer *buffers;
+    struct sim_buffer *free_buffers[SIM_IN_FLIGHT_MAX];
+    uint32_t free_count;
+    uint32_t buffer_count;
+};
+
+struct world {
+    const struct sim_config *config;
+    struct sim_network net;
+    struct side side[2];
+    struct mr_random random;
+    uint64_t now;
+    uint16_t client_port;
+    uint64_t next_rebind_ns;
+    uint64_t next_update_ns;
+};
+
+enum {
+    BUFFERS = 4096
+};
+
+/* ------------------------------------------------------------------ configurations */
+
+static struct sim_link mild_link(void)
+{
+    return (struct sim_link){.delay_ns = 10 * MR_MS, .mtu = 1472};
+}
+
+struct sim_config sim_config_default(uint64_t seed)
+{
+    return (struct sim_config){
+        .seed = seed,
+        .link = {mild_link(), mild_link()},
+        .streams = 1,
+        .down_bytes = 100000,
+        .cc = MR_CC_CUBIC,
+        .cipher = MR_CIPHER_AES_128_GCM,
+        .backend = MR_AEAD_OPENSSL,
+        .retry_above = 1000,
+        .payload_max = 1452,
+        .time_limit_ns = 600 * MR_SECOND,
+        .idle_timeout_ns = 60 * MR_SECOND,
+    };
+}
+
+/* A number in [lo, hi], small ones as likely as large ones. */
+static uint64_t draw(struct mr_random *random, uint64_t lo, uint64_t hi)
+{
+    double span = (double)mr_random_below(random, 1 << 20) / (1 << 20);
+    double value = (double)lo;
+
+    for (double left = span * 40; left > 0 && value < (double)hi; left -= 1)
+        value *=
+            left >= 1
+                ? __builtin_exp2(__builtin_log2((double)hi / (double)lo) / 40)
+                : 1 + left * (__builtin_exp2(__builtin_log2((double)hi / (double)lo) / 40) - 1);
+    return (uint64_t)value;
+}
+
+static double draw_probability(struct mr_random *random, double max)
+{
+    return mr_random_below(random, 2) == 0 ? 0 : max * (double)mr_random_below(random, 1000) / 1000;
+}
+
+struct sim_config sim_config_random(uint64_t seed)
+{
+    static const uint32_t mtus[] = {1200, 1252, 1280, 1392, 1452, 1472};
+    struct sim_config config = sim_config_default(seed);
+    struct mr_random random;
+
+    mr_random_init_number(&random, seed);
+    double loss = mr_random_below(&random, 4) == 0 ? draw_probability(&random, 0.3)
+                                                   : draw_probability(&random, 0.05);
+    for (int i = 0; i < 2; i++) {
+        struct sim_link *link = &config.link[i];
+
+        link->loss = loss;
+        link->duplicate = draw_probability(&random, 0.1);
+        link->corrupt = draw_probability(&random, 0.05);
+        link->reorder = draw_probability(&random, 0.3);
+        link->delay_ns = draw(&random, MR_MS / 2, MR_SECOND / 2);
+        link->jitter_ns = draw(&random, MR_US, 2 * link->delay_ns);
+        link->rate_bps = mr_random_below(&random, 2) == 0 ? 0 : draw(&random, 1000000, 1000000000);
+        link->queue_ns = draw(&random, 10 * MR_MS, 500 * MR_MS);
+        link->mtu = mtus[mr_random_below(&random, 6)];
+    }
+    config.streams = 1 + (uint32_t)mr_random_below(&random, 20);
+    config.down_bytes = draw(&random, 1, 100000);
+    config.up_bytes = mr_random_below(&random, 2) == 0 ? 0 : draw(&random, 1, 30000);
+    config.cc = mr_random_below(&random, 2) == 0 ? MR_CC_CUBIC : MR_CC_NEWRENO;
+    config.cipher = (enum mr_cipher)mr_random_below(&random, MR_CIPHERS);
+    config.backend = mr_random_below(&random, 2) == 0 ? MR_AEAD_OPENSSL : MR_AEAD_AUTO;
+    config.retry_above = mr_random_below(&random, 3) == 0 ? 0 : 1000;
+    config.wants_reset = mr_random_below(&random, 4) == 0;
+    config.rebind_every_ns =
+        mr_random_below(&random, 4) == 0 ? draw(&random, 20 * MR_MS, 2 * MR_SECOND) : 0;
+    config.update_keys_every_ns =
+        mr_random_below(&random, 3) == 0 ? draw(&random, 10 * MR_MS, MR_SECOND) : 0;
+    config.time_limit_ns = 3600 * MR_SECOND;
+    return config;
+}
+
+/* ------------------------------------------------------------------ set-up */
+
+static const struct mr_certificate *test_certificate(void)
+{
+    static struct mr_certificate certificate;
+    struct mr_certificate_options options = {0};
+    struct mr_fault fault;
+
+    if (certificate.key_pem[0] == '\0' &&
+        mr_certificate_make(&certificate, &options, &fault) != 0) {
+        fprintf(stderr, "%s\n", fault.text);
+        abort();
+    }
+    return &certificate;
+}
+
+static const char *cipher_name(enum mr_cipher cipher)
+{
+    static const char *const names[] = {[MR_CIPHER_AES_128_GCM] = "TLS_AES_128_GCM_SHA256",
+                                        [MR_CIPHER_AES_256_GCM] = "TLS_AES_256_GCM_SHA384",
+                                        [MR_CIPHER_CHACHA20_POLY1305] =
+                                            "TLS_CHACHA20_POLY1305_SHA256"};
+    return names[cipher];
+}
+
+static void make_tls(struct world *w, struct side *side)
+{
+    static const uint8_t alpn[] = "\003sim";
+    struct mr_tls_server_config server = {.certificate = test_certificate(),
+                                          .alpn = alpn,
+                                          .alpn_size = 4,
+                                          .ciphers = cipher_name(w->config->cipher),
+                                          .tickets = 1};
+    struct mr_tls_client_config client = {.ca_pem = test_certificate()->certificate_pem,
+                                          .ciphers = cipher_name(w->config->cipher)};
+    struct mr_fault fault;
+    int answer = side->role == MR_SERVER ? mr_tls_context_server(&side->tls, &server, &fault)
+                                         : mr_tls_context_client(&side->tls, &client, &fault);
+
+    if (answer != 0) {
+        fprintf(stderr, "%s\n", fault.text);
+        abort();
+    }
+}
+
+static struct mr_limits small_limits(void)
+{
+    return (struct mr_limits){.connections_max = 8,
+                              .handshakes_max = 4,
+                              .streams_max = 256,
+                              .segments_max = 4096,
+                              .ranges_max = 16384,
+                              .chunks_max = 8192,
+                              .compact_max = 1024,
+                              .pinned_max = BUFFERS / 2,
+                              .active_keys_max = 8};
+}
+
+static void make_side(struct world *w, enum mr_role role)
+{
+    static const uint8_t static_key[32] = {1, 2, 3};
+    struct side *side = &w->side[role];
+    struct mr_limits limits = small_limits();
+
+    side->role = role;
+    side->aead = mr_aead_open(w->config->backend);
+    make_tls(w, side);
+    struct mr_endpoint_config config = {
+        .cid = {.node = 1, .shard = role},
+        .aead = side->aead,
+        .server = role == MR_SERVER ? &side->tls : NULL,
+        .client = role == MR_CLIENT ? &side->tls : NULL,
+        .static_key = static_key,
+        .seed = {w->config->seed, role, 3, 4},
+        .cc = w->config->cc,
+        .payload_max = w->config->payload_max,
+        .retry_above = w->config->retry_above,
+        .idle_timeout_ns = w->config->idle_timeout_ns,
+        .stream_window_max = 16 << 20,
+        .conn_window_max = 32 << 20,
+        .streams_bidi_max = 8,
+        .streams_uni_max = 3,
+        .wall_offset_s = 1700000000,
+    };
+    side->memory = malloc(mr_endpoint_footprint(&limits));
+    side->ep = mr_endpoint_init(side->memory, &limits, &config, w->now);
+    if (side->ep == NULL)
+        abort();
+    side->buffers = calloc(BUFFERS, sizeof(*side->buffers));
+    for (uint32_t i = 0; i < BUFFERS; i++)
+        side->free_buffers[side->free_count++] = &side->buffers[i];
+    sim_app_init(&side->app, role, side->ep, w->config);
+}
+
+static struct mr_addr address(uint8_t last, uint16_t port)
+{
+    struct mr_addr addr = {.port = port};
+
+    addr.ip[10] = addr.ip[11] = 0xff;
+    addr.ip[12] = 198;
+    addr.ip[13] = 18;
+    addr.ip[15] = last;
+    return addr;
+}
+
+static void connect_client(struct world *w)
+{
+    struct mr_connect_options options = {
+        .server_name = "localhost", .alpn = (const uint8_t *)"\003sim", .alpn_size = 4};
+    struct mr_addr server = address(1, 443);
+    struct mr_addr client = address(2, w->client_port);
+    struct side *side = &w->side[MR_CLIENT];
+
+    memcpy(options.remote.ip, server.ip, 16);
+    options.remote.port = server.port;
+    if (mr_conn_connect(side->ep, &options, &client, w->now, &side->app.conn) != 0)
+        abort();
+}
+
+/* ------------------------------------------------------------------ running */
+
+static void take_released(struct side *side)
+{
+    struct mr_buf *buf = mr_endpoint_take_released(side->ep);
+
+    while (buf != NULL) {
+        struct mr_buf *next = buf->next;
+        struct sim_buffer *buffer = MR_CONTAINER_OF(buf, struct sim_buffer, buf);
+
+        MR_ASSERT(buffer->is_out);
+        buffer->is_out = false;
+        side->free_buffers[side->free_count++] = buffer;
+        buf = next;
+    }
+}
+
+/* The path as the receiver sees it: a client behind a NAT shows the port of the moment. */
+static struct mr_path_addr receiver_path(const struct world *w, uint8_t direction,
+                                         const struct mr_path_addr *sent)
+{
+    struct mr_path_addr path = {.local = sent->remote, .remote = sent->local};
+
+    if (direction == 0)
+        path.remote.port = w->client_port;
+    else
+        path.local.port = 5000;
+    return path;
+}
+
+static void run_jobs(struct world *w, struct side *side)
+{
+    struct mr_tls_job *jobs[4];
+    uint32_t count;
+
+    while ((count = mr_endpoint_take_jobs(side->ep, jobs, 4)) > 0) {
+        for (uint32_t i = 0; i < count; i++) {
+            mr_tls_job_run(jobs[i]);
+            mr_endpoint_complete_job(side->ep, jobs[i], w->now);
+        }
+    }
+}
+
+static void send_all(struct world *w, struct side *side)
+{
+    static uint8_t bytes[MR_BURST][SIM_DATAGRAM_MAX];
+    struct mr_outgoing out[MR_BURST];
+    uint8_t direction = side->role == MR_CLIENT ? 0 : 1;
+    uint32_t count;
+
+    do {
+        for (uint32_t i = 0; i < MR_BURST; i++)
+            out[i] = (struct mr_outgoing){.data = bytes[i], .room = SIM_DATAGRAM_MAX};
+        count = mr_endpoint_send(side->ep, out, MR_BURST, w->now);
+        for (uint32_t i = 0; i < count; i++) {
+            struct mr_path_addr path = receiver_path(w, direction, &out[i].path);
+            /* An answer to an address that the client has left is lost. */
+            if (direction == 1 && out[i].path.remote.port != w->client_port)
+                continue;
+            sim_network_send(&w->net, direction, &out[i], &path, w->now);
+        }
+    } while (count > 0);
+}
+
+static void settle(struct world *w, struct side *side)
+{
+    run_jobs(w, side);
+    sim_app_run(&side->app, w->now);
+    run_jobs(w, side);
+    send_all(w, side);
+    sim_app_run(&side->app, w->now);
+    take_released(side);
+    mr_endpoint_check(side->ep);
+}
+
+static void deliver(struct world *w)
+{
+    struct mr_datagram datagrams[MR_BURST];
+    uint32_t count = 0;
+    uint8_t direction = w->net.heap[0]->direction;
+    struct side *side = &w->side[direction == 0 ? MR_SERVER : MR_CLIENT];
+
+    while (count < MR_BURST && side->free_count > 0 && sim_network_next(&w->net) <= w->now &&
+           w->net.heap[0]->direction == direction) {
+        struct sim_packet *packet = sim_network_take(&w->net);
+        struct sim_buffer *buffer = side->free_buffers[--side->free_count];
+
+        buffer->is_out = true;
+        memcpy(buffer->bytes, packet->bytes, packet->size);
+        datagrams[count++] = (struct mr_datagram){.data = buffer->bytes,
+                                                  .buf = &buffer->buf,
+                                                  .size = packet->size,
+                                                  .ecn = packet->ecn,
+                                                  .path = packet->path};
+        free(packet);
+    }
+    MR_ASSERT(count > 0);
+    mr_endpoint_receive(side->ep, datagrams, count, w->now);
+    settle(w, side);
+}
+
+static void expire(struct world *w, struct side *side)
+{
+    mr_endpoint_expire(side->ep, w->now);
+    settle(w, side);
+}
+
+static void disturb(struct world *w)
+{
+    if (w->config->rebind_every_ns > 0 && w->now >= w->next_rebind_ns) {
+        w->client_port++;
+        w->next_rebind_ns = w->now + w->config->rebind_every_ns;
+    }
+    if (w->config->update_keys_every_ns > 0 && w->now >= w->next_update_ns) {
+        mr_conn_update_keys(w->side[mr_random_below(&w->random, 2)].ep, w->side[0].app.conn,
+                            w->now);
+        w->next_update_ns = w->now + w->config->update_keys_every_ns;
+    }
+}
+
+static bool is_over(const struct world *w)
+{
+    return w->side[0].app.is_closed && (w->side[1].app.is_closed || !w->side[1].app.is_connected) &&
+           mr_endpoint_conn_count(w->side[0].ep) == 0 && mr_endpoint_conn_count(w->side[1].ep) == 0;
+}
+
+/* Advance to the next event.  False: nothing will ever happen. */
+static bool step(struct world *w)
+{
+    uint64_t deadline[2] = {mr_endpoint_deadline(w->side[0].ep),
+                            mr_endpoint_deadline(w->side[1].ep)};
+    uint64_t next = sim_network_next(&w->net);
+
+    next = next < deadline[0] ? next : deadline[0];
+    next = next < deadline[1] ? next : deadline[1];
+    if (next == MR_NEVER)
+        return false;
+    w->now = next > w->now ? next : w->now;
+    disturb(w);
+    if (sim_network_next(&w->net) <= w->now)
+        deliver(w);
+    for (int i = 0; i < 2; i++) {
+        if (mr_endpoint_deadline(w->side[i].ep) <= w->now)
+            expire(w, &w->side[i]);
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------------ results */
+
+static bool is_complete(const struct world *w)
+{
+    const struct sim_app *client = &w->side[MR_CLIENT].app;
+    const struct sim_app *server = &w->side[MR_SERVER].app;
+
+    if (client->opened != w->config->streams || client->done != w->config->streams)
+        return false;
+    for (uint32_t i = 0; i < client->opened; i++) {
+        if (!client->streams[i].was_aborted &&
+            (client->streams[i].received != w->config->down_bytes || !client->streams[i].has_fin))
+            return false;
+    }
+    for (uint32_t i = 0; i < server->opened; i++) {
+        if (!server->streams[i].was_aborted &&
+            server->streams[i].received != 8 + w->config->up_bytes)
+            return false;
+    }
+    return true;
+}
+
+static void fill_result(struct world *w, struct sim_result *r)
+{
+    const struct sim_app *client = &w->side[MR_CLIENT].app;
+    const struct sim_app *server = &w->side[MR_SERVER].app;
+
+    *r = (struct sim_result){
+        .is_complete = is_complete(w),
+        .is_client_closed = client->is_closed,
+        .is_server_closed = server->is_closed,
+        .client_error = client->error,
+        .server_error = server->error,
+        .bytes_down = client->received,
+        .bytes_up = server->received,
+        .bad_bytes = client->bad_bytes + server->bad_bytes,
+        .duration_ns = w->now,
+        .datagrams = w->net.datagrams,
+        .digest = w->net.digest,
+    };
+    memcpy(r->client_reason, client->reason, sizeof(r->client_reason));
+    memcpy(r->server_reason, server->reason, sizeof(r->server_reason));
+    for (int i = 0; i < 2; i++) {
+        r->counters[i] = *mr_endpoint_counters(w->side[i].ep);
+        r->leaks += BUFFERS - w->side[i].free_count;
+    }
+    r->key_updates =
+        (uint32_t)(r->counters[0].key_updates_started + r->counters[1].key_updates_started);
+    r->rebindings = r->counters[MR_SERVER].rebindings;
+}
+
+void sim_run(const struct sim_config *config, struct sim_result *result)
+{
+    struct world *w = calloc(1, sizeof(*w));
+
+    w->config = config;
+    w->now = MR_SECOND;
+    w->client_port = 5000;
+    w->next_rebind_ns = config->rebind_every_ns + MR_SECOND;
+    mr_random_init_number(&w->random, config->seed + 7);
+    sim_network_init(&w->net, config->link, config->seed + 1);
+    make_side(w, MR_CLIENT);
+    make_side(w, MR_SERVER);
+    connect_client(w);
+    settle(w, &w->side[MR_CLIENT]);
+    while (!is_over(w) && w->now < config->time_limit_ns && step(w)) {
+    }
+    for (int i = 0; i < 2; i++)
+        take_released(&w->side[i]);
+    fill_result(w, result);
+    for (int i = 0; i < 2; i++) {
+        mr_endpoint_fini(w->side[i].ep);
+        mr_tls_context_free(&w->side[i].tls);
+        mr_aead_close(w->side[i].aead);
+        free(w->side[i].memory);
+        free(w->side[i].buffers);
+    }
+    sim_network_fini(&w->net);
+    free(w);
+}

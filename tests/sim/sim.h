@@ -1,0 +1,88 @@
+/*
+ * tests/sim/sim.h - two endpoints, a network between them, virtual time.
+ *
+ *     client application  <->  endpoint  <->  network  <->  endpoint  <->  server application
+ *
+ * Time jumps to the next event: a datagram's arrival or an endpoint's deadline.
+ * Everything random comes from one seed.  The network loses, delays, reorders,
+ * duplicates, corrupts and drops what is larger than its MTU.
+ *
+ * The applications: the client opens streams; each asks for a number of bytes and
+ * may bring some; both sides check every byte against its offset.
+ */
+#ifndef MR_TESTS_SIM_H
+#define MR_TESTS_SIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/random.h"
+#include "quic/endpoint.h"
+
+#define SIM_STREAMS_MAX   64
+#define SIM_DATAGRAM_MAX  2048
+#define SIM_IN_FLIGHT_MAX 8192
+
+/* One direction's behaviour. */
+struct sim_link {
+    double loss; /* probability of each */
+    double duplicate;
+    double corrupt;
+    double reorder;    /* of being delayed by up to jitter_ns more */
+    uint64_t delay_ns; /* one way */
+    uint64_t jitter_ns;
+    uint64_t rate_bps; /* 0: unlimited */
+    uint64_t queue_ns; /* longest wait for the rate; more is dropped */
+    uint32_t mtu;      /* UDP payload */
+};
+
+struct sim_config {
+    uint64_t seed;
+    struct sim_link link[2]; /* [0] client to server, [1] back */
+    uint32_t streams;        /* that the client opens, <= SIM_STREAMS_MAX */
+    uint64_t down_bytes;     /* per stream */
+    uint64_t up_bytes;
+    enum mr_cc_kind cc;
+    enum mr_cipher cipher;
+    enum mr_aead_backend backend;
+    uint32_t retry_above; /* of the server; 0: always Retry */
+    uint32_t payload_max;
+    uint64_t time_limit_ns; /* virtual */
+    uint64_t idle_timeout_ns;
+    uint64_t rebind_every_ns;      /* the client's port changes; 0: never */
+    uint64_t update_keys_every_ns; /* both sides ask for key updates; 0: never */
+    bool wants_reset;              /* the client resets and stops some streams on the way */
+};
+
+struct sim_result {
+    bool is_complete; /* every stream delivered every byte, both ways, and ended */
+    bool is_client_closed;
+    bool is_server_closed;
+    uint64_t client_error;
+    uint64_t server_error;
+    char client_reason[128];
+    char server_reason[128];
+    uint64_t bytes_down;
+    uint64_t bytes_up;
+    uint64_t bad_bytes;   /* that differ from what was sent */
+    uint64_t duration_ns; /* virtual */
+    uint64_t datagrams;
+    uint64_t digest; /* of every datagram sent, for comparing runs */
+    uint32_t key_updates;
+    uint64_t rebindings;            /* the server followed */
+    uint64_t leaks;                 /* buffers, nodes or segments not given back */
+    struct mr_counters counters[2]; /* client, server */
+};
+
+/* A mild network and one stream of 100 KB, to start from. */
+struct sim_config sim_config_default(uint64_t seed);
+
+/* A network and a load drawn from the seed: what `make test` runs for many seeds. */
+struct sim_config sim_config_random(uint64_t seed);
+
+/* Run until all is done and both sides have closed, or the time limit.  Aborts on broken
+ * invariants. */
+void sim_run(const struct sim_config *config, struct sim_result *result);
+
+#endif /* MR_TESTS_SIM_H */

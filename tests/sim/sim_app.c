@@ -1,0 +1,222 @@
+/* tests/sim/sim_app.c - see sim_app.h. */
+#include "tests/sim/sim_app.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bytes.h"
+
+#define PATTERN_PERIOD 65521 /* bytes; prime, so that offsets and sizes do not fall in step */
+#define HEADER         8
+#define SEND_PIECE     7000
+
+static uint8_t pattern[2 * PATTERN_PERIOD];
+
+static void make_pattern(void)
+{
+    struct mr_random random;
+
+    if (pattern[1] != 0)
+        return;
+    mr_random_init_number(&random, 1);
+    mr_random_fill(&random, pattern, PATTERN_PERIOD);
+    pattern[1] = 1;
+    memcpy(pattern + PATTERN_PERIOD, pattern, PATTERN_PERIOD);
+}
+
+/* Where byte `offset` of stream `id` begins in the pattern. */
+static const uint8_t *pattern_at(uint64_t id, uint64_t offset)
+{
+    return pattern + (id * 977 + offset) % PATTERN_PERIOD;
+}
+
+void sim_app_init(struct sim_app *app, enum mr_role role, struct mr_endpoint *ep,
+                  const struct sim_config *config)
+{
+    make_pattern();
+    memset(app, 0, sizeof(*app));
+    app->role = role;
+    app->ep = ep;
+    app->config = config;
+    mr_random_init_number(&app->random, config->seed ^ 0x5eed ^ role);
+}
+
+static struct sim_app_stream *find_stream(struct sim_app *app, mr_handle handle)
+{
+    for (uint32_t i = 0; i < app->opened; i++) {
+        if (app->streams[i].handle == handle)
+            return &app->streams[i];
+    }
+    return NULL;
+}
+
+/* ------------------------------------------------------------------ sending */
+
+static int send_piece(struct sim_app *app, struct sim_app_stream *s)
+{
+    struct mr_view view;
+    uint64_t left = s->to_send - s->queued;
+
+    if (app->role == MR_CLIENT && s->queued < HEADER) {
+        view = (struct mr_view){.data = s->header, .size = HEADER};
+    } else {
+        uint64_t offset = app->role == MR_CLIENT ? s->queued - HEADER : s->queued;
+        view.data = pattern_at(s->id, offset);
+        view.size = left < SEND_PIECE ? left : SEND_PIECE;
+    }
+    bool is_last = s->queued + view.size == s->to_send;
+    int answer =
+        mr_stream_send(app->ep, s->handle, &view, view.size > 0 ? 1 : 0, is_last ? MR_SEND_FIN : 0);
+    if (answer != 0)
+        return answer;
+    s->queued += view.size;
+    s->is_fin_queued = is_last;
+    return 0;
+}
+
+static void send_more(struct sim_app *app)
+{
+    for (uint32_t i = 0; i < app->opened; i++) {
+        struct sim_app_stream *s = &app->streams[i];
+
+        if (app->role == MR_SERVER && s->received < HEADER)
+            continue;
+        for (int pieces = 0; pieces < 8 && !s->is_fin_queued && !s->is_closed; pieces++) {
+            if (send_piece(app, s) != 0)
+                break;
+        }
+    }
+}
+
+static void open_streams(struct sim_app *app)
+{
+    while (app->role == MR_CLIENT && app->is_connected && app->opened < app->config->streams &&
+           !app->is_closed) {
+        struct sim_app_stream *s = &app->streams[app->opened];
+
+        if (mr_stream_open(app->ep, app->conn, MR_OPEN_BIDI, 0, &s->handle) != 0)
+            return;
+        s->id = mr_stream_id(app->ep, s->handle);
+        s->to_send = HEADER + app->config->up_bytes;
+        mr_store_be64(s->header, app->config->down_bytes);
+        app->opened++;
+    }
+}
+
+/* ------------------------------------------------------------------ receiving */
+
+static void check_bytes(struct sim_app *app, struct sim_app_stream *s, const uint8_t *data,
+                        size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        uint64_t offset = s->received + i;
+
+        if (app->role == MR_SERVER && offset < HEADER) {
+            s->header[offset] = data[i];
+            continue;
+        }
+        uint64_t at = app->role == MR_SERVER ? offset - HEADER : offset;
+        app->bad_bytes += data[i] != *pattern_at(s->id, at);
+    }
+    s->received += size;
+    app->received += size;
+    if (app->role == MR_SERVER && s->received >= HEADER)
+        s->to_send = mr_load_be64(s->header);
+}
+
+static void receive_stream(struct sim_app *app, struct sim_app_stream *s)
+{
+    struct mr_view views[4];
+    bool fin = false;
+    int64_t count;
+
+    while ((count = mr_stream_receive(app->ep, s->handle, views, 4, &fin)) >= 0) {
+        size_t size = 0;
+
+        for (int64_t i = 0; i < count; i++) {
+            check_bytes(app, s, views[i].data, views[i].size);
+            size += views[i].size;
+        }
+        s->has_fin |= fin;
+        if (mr_stream_release(app->ep, s->handle, size) != 0 || count == 0)
+            break;
+    }
+}
+
+/* ------------------------------------------------------------------ events */
+
+static void on_closed(struct sim_app *app, const struct mr_event *event)
+{
+    app->is_closed = true;
+    app->error = event->error;
+    snprintf(app->reason, sizeof(app->reason), "%s", event->reason);
+}
+
+static void on_event(struct sim_app *app, const struct mr_event *event)
+{
+    if (event->stream == MR_HANDLE_NONE) {
+        if ((event->kinds & MR_EVENT_CONNECTED) != 0) {
+            app->is_connected = true;
+            app->conn = event->conn;
+        }
+        if ((event->kinds & MR_EVENT_CLOSED) != 0)
+            on_closed(app, event);
+        return;
+    }
+    struct sim_app_stream *s = find_stream(app, event->stream);
+    if (s == NULL && (event->kinds & MR_EVENT_STREAM_OPENED) != 0 &&
+        app->opened < SIM_STREAMS_MAX) {
+        s = &app->streams[app->opened++];
+        s->handle = event->stream;
+        s->id = mr_stream_id(app->ep, event->stream);
+        s->to_send = UINT64_MAX; /* until the header is there */
+    }
+    if (s == NULL)
+        return;
+    if ((event->kinds & MR_EVENT_READABLE) != 0)
+        receive_stream(app, s);
+    if ((event->kinds & (MR_EVENT_RESET | MR_EVENT_STOPPED)) != 0)
+        s->was_aborted = true;
+    if ((event->kinds & MR_EVENT_RESET) != 0 && !s->is_fin_queued)
+        mr_stream_reset(app->ep, s->handle, 9);
+    if ((event->kinds & MR_EVENT_CLOSED) != 0) {
+        s->is_closed = true;
+        app->done++;
+    }
+}
+
+/* Now and then a stream is given up. */
+static void abort_some(struct sim_app *app)
+{
+    if (!app->config->wants_reset || app->role != MR_CLIENT || app->opened == 0 ||
+        mr_random_below(&app->random, 40) != 0)
+        return;
+    struct sim_app_stream *s = &app->streams[mr_random_below(&app->random, app->opened)];
+    if (s->is_closed)
+        return;
+    s->was_aborted = true;
+    s->is_fin_queued = true;
+    mr_stream_reset(app->ep, s->handle, 7);
+    mr_stream_stop(app->ep, s->handle, 8);
+}
+
+void sim_app_run(struct sim_app *app, uint64_t now)
+{
+    struct mr_event events[8];
+    uint32_t count;
+
+    do {
+        count = mr_endpoint_events(app->ep, events, 8);
+        for (uint32_t i = 0; i < count; i++)
+            on_event(app, &events[i]);
+    } while (count > 0);
+    open_streams(app);
+    abort_some(app);
+    send_more(app);
+    if (app->role == MR_CLIENT && app->done == app->config->streams && !app->has_asked_close &&
+        !app->is_closed) {
+        app->has_asked_close = true;
+        mr_conn_close(app->ep, app->conn, 42, "done", now);
+    }
+}

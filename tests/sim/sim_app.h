@@ -1,0 +1,52 @@
+/*
+ * tests/sim/sim_app.h - the simulator's two applications.
+ *
+ * The client opens streams and sends on each a header (bytes wanted, 8 bytes big
+ * endian) and `up_bytes` of pattern; the server checks them and answers with the
+ * bytes wanted.  Byte k of a direction is pattern(stream, k).
+ */
+#ifndef MR_TESTS_SIM_APP_H
+#define MR_TESTS_SIM_APP_H
+
+#include "tests/sim/sim.h"
+
+struct sim_app_stream {
+    mr_handle handle;
+    uint64_t id;
+    uint64_t to_send; /* bytes in all, header included */
+    uint64_t queued;
+    uint64_t received;
+    uint64_t wanted; /* server: as the header says */
+    uint8_t header[8];
+    bool has_fin;
+    bool is_fin_queued;
+    bool is_closed;
+    bool was_aborted;
+};
+
+struct sim_app {
+    struct mr_endpoint *ep;
+    const struct sim_config *config;
+    struct mr_random random;
+    enum mr_role role;
+    mr_handle conn;
+    bool is_connected;
+    bool is_closed;
+    bool has_asked_close;
+    uint64_t error;
+    char reason[128];
+    uint64_t received;
+    uint64_t bad_bytes;
+    uint32_t opened;
+    uint32_t done; /* streams over, both ways */
+    struct sim_app_stream streams[SIM_STREAMS_MAX];
+    const uint8_t *pattern; /* bytes sent by reference: pattern[k mod 65536 ...] */
+};
+
+void sim_app_init(struct sim_app *app, enum mr_role role, struct mr_endpoint *ep,
+                  const struct sim_config *config);
+
+/* Handle the endpoint's events, send and receive. */
+void sim_app_run(struct sim_app *app, uint64_t now);
+
+#endif /* MR_TESTS_SIM_APP_H */

@@ -1,0 +1,124 @@
+/* tests/sim/sim_network.c - see sim_network.h. */
+#include "tests/sim/sim_network.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void sim_network_init(struct sim_network *net, const struct sim_link link[2], uint64_t seed)
+{
+    memset(net, 0, sizeof(*net));
+    net->link[0] = link[0];
+    net->link[1] = link[1];
+    mr_random_init_number(&net->random, seed);
+    net->digest = UINT64_C(14695981039346656037);
+}
+
+void sim_network_fini(struct sim_network *net)
+{
+    while (net->count > 0)
+        free(sim_network_take(net));
+}
+
+static bool chance(struct sim_network *net, double p)
+{
+    return p > 0 && (double)(mr_random_u64(&net->random) >> 11) < p * 9007199254740992.0;
+}
+
+static bool is_before(const struct sim_packet *a, const struct sim_packet *b)
+{
+    return a->arrival_ns != b->arrival_ns ? a->arrival_ns < b->arrival_ns : a->order < b->order;
+}
+
+static void push(struct sim_network *net, struct sim_packet *packet)
+{
+    uint32_t at = net->count++;
+
+    while (at > 0 && is_before(packet, net->heap[(at - 1) / 2])) {
+        net->heap[at] = net->heap[(at - 1) / 2];
+        at = (at - 1) / 2;
+    }
+    net->heap[at] = packet;
+}
+
+struct sim_packet *sim_network_take(struct sim_network *net)
+{
+    struct sim_packet *first = net->heap[0];
+    struct sim_packet *last = net->heap[--net->count];
+    uint32_t at = 0;
+
+    for (uint32_t child; (child = 2 * at + 1) < net->count; at = child) {
+        if (child + 1 < net->count && is_before(net->heap[child + 1], net->heap[child]))
+            child++;
+        if (!is_before(net->heap[child], last))
+            break;
+        net->heap[at] = net->heap[child];
+    }
+    if (net->count > 0)
+        net->heap[at] = last;
+    return first;
+}
+
+uint64_t sim_network_next(const struct sim_network *net)
+{
+    return net->count == 0 ? MR_NEVER : net->heap[0]->arrival_ns;
+}
+
+static void add_to_digest(struct sim_network *net, const struct mr_outgoing *out)
+{
+    for (uint32_t i = 0; i < out->size; i++)
+        net->digest = (net->digest ^ out->data[i]) * UINT64_C(1099511628211);
+}
+
+/* When it arrives; MR_NEVER: the rate's queue is full. */
+static uint64_t arrival(struct sim_network *net, uint8_t direction, uint32_t size, uint64_t now)
+{
+    const struct sim_link *link = &net->link[direction];
+    uint64_t leaves = now;
+
+    if (link->rate_bps > 0) {
+        uint64_t starts = net->busy_until_ns[direction] > now ? net->busy_until_ns[direction] : now;
+
+        if (starts - now > link->queue_ns)
+            return MR_NEVER;
+        leaves = starts + (uint64_t)(size + 28) * 8 * MR_SECOND / link->rate_bps;
+        net->busy_until_ns[direction] = leaves;
+    }
+    uint64_t extra =
+        chance(net, link->reorder) ? mr_random_below(&net->random, link->jitter_ns + 1) : 0;
+    return leaves + link->delay_ns + extra;
+}
+
+static void enqueue(struct sim_network *net, uint8_t direction, const struct mr_outgoing *out,
+                    const struct mr_path_addr *path, uint64_t now)
+{
+    uint64_t at = arrival(net, direction, out->size, now);
+    if (at == MR_NEVER || net->count == SIM_IN_FLIGHT_MAX)
+        return;
+
+    struct sim_packet *packet = malloc(sizeof(*packet));
+    packet->arrival_ns = at;
+    packet->order = net->order++;
+    packet->size = out->size;
+    packet->direction = direction;
+    packet->ecn = out->ecn;
+    packet->path = *path;
+    memcpy(packet->bytes, out->data, out->size);
+    if (chance(net, net->link[direction].corrupt))
+        packet->bytes[mr_random_below(&net->random, out->size)] ^=
+            (uint8_t)(1 + mr_random_below(&net->random, 255));
+    push(net, packet);
+}
+
+void sim_network_send(struct sim_network *net, uint8_t direction, const struct mr_outgoing *out,
+                      const struct mr_path_addr *path, uint64_t now)
+{
+    const struct sim_link *link = &net->link[direction];
+
+    add_to_digest(net, out);
+    net->datagrams++;
+    if (out->size > link->mtu || chance(net, link->loss))
+        return;
+    enqueue(net, direction, out, path, now);
+    if (chance(net, link->duplicate))
+        enqueue(net, direction, out, path, now);
+}
