@@ -157,7 +157,8 @@ size_t mr_tls_job_input(struct mr_tls_job *job, enum mr_level level, const uint8
 
     if (job->input_size > 0 && job->input_level != level)
         return 0;
-    memcpy(job->input_bytes + job->input_size, bytes, taken);
+    if (taken > 0)
+        memcpy(job->input_bytes + job->input_size, bytes, taken);
     job->input_level = level;
     job->input_size += (uint32_t)taken;
     return taken;
