@@ -42,7 +42,8 @@ static void move_bytes(struct loop *loop, struct pipe *pipe, size_t room)
         size_t skip = (size_t)(pipe->moved - segment->offset);
         size_t left = MR_MIN(segment->size - skip, room);
         for (size_t at = 0; at < left;) {
-            size_t size = MR_MIN(left - at, some(loop, loop->config.view_max));
+            size_t size = some(loop, loop->config.view_max);
+            size = MR_MIN(size, left - at);
             add_piece(pipe, segment->data + skip + at, size);
             memcpy(segment->delivered + skip + at, segment->data + skip + at, size);
             at += size;
@@ -110,7 +111,8 @@ static void move_pipe(struct loop *loop, struct stream *stream, unsigned sender)
     uint64_t window = loop->config.stream_window - (pipe->moved - pipe->released);
     uint64_t room = MR_MIN(pipe->queued - pipe->moved, window);
     if (room > 0 || (pipe->has_fin && !pipe->fin_moved && pipe->moved == pipe->queued)) {
-        move_bytes(loop, pipe, (size_t)MR_MIN(room, (uint64_t)some(loop, loop->config.piece_max)));
+        size_t step = some(loop, loop->config.piece_max);
+        move_bytes(loop, pipe, (size_t)MR_MIN(room, (uint64_t)step));
         pipe->fin_moved = pipe->has_fin && pipe->moved == pipe->queued;
         if (!stream->is_open[receiver]) {
             stream->is_open[receiver] = true;
