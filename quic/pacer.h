@@ -27,7 +27,7 @@
 #define MR_PACER_QUANTUM_TIME  (100 * MR_US) /* a blocked path waits for this much at once, but */
 #define MR_PACER_QUANTUM_SHARE 8             /* at most for this part of a round trip */
 #define MR_PACER_DEBT_MAX      (128 * 1024)  /* bytes; probes beyond it are free */
-#define MR_PACER_CAPACITY_MAX  (UINT64_C(1) << 30) /* bytes */
+#define MR_PACER_CAPACITY_MAX  (UINT64_C(1) << 29) /* bytes */
 
 /* What the rate is computed from. */
 struct mr_pacer_input {
@@ -42,7 +42,7 @@ struct mr_pacer {
     uint64_t rate;        /* bytes << 32 per ns */
     uint64_t ns_per_byte; /* << 20, rounded up */
     uint64_t capacity;    /* bytes */
-    uint64_t fill_ns;     /* time in which an empty bucket fills */
+    uint64_t fill_ns;     /* time in which the bucket fills from its deepest debt */
     uint64_t quantum_ns;  /* time that a blocked path waits beyond its debt */
     uint64_t last_ns;     /* when tokens was brought up to date */
     struct mr_pacer_input input;
@@ -58,11 +58,12 @@ static inline void mr_pacer_set_rate(struct mr_pacer *pacer, const struct mr_pac
     bytes_per_ns = MR_MIN(MR_MAX(bytes_per_ns, 1e-8), 1e3);
     pacer->input = *input;
     pacer->rate = (uint64_t)(bytes_per_ns * 0x1p32);
-    pacer->ns_per_byte = (uint64_t)(0x1p20 / bytes_per_ns) + 1;
+    double ns_per_byte = 0x1p32 / (double)pacer->rate; /* of the rate as it was rounded */
+    pacer->ns_per_byte = (uint64_t)(ns_per_byte * 0x1p20) + 1;
     pacer->capacity = MR_MAX((uint64_t)MR_PACER_BURST_PACKETS * input->datagram_size,
                              (uint64_t)(bytes_per_ns * (double)MR_PACER_BURST_TIME));
     pacer->capacity = MR_MIN(pacer->capacity, MR_PACER_CAPACITY_MAX);
-    pacer->fill_ns = (uint64_t)((double)pacer->capacity / bytes_per_ns) + 1;
+    pacer->fill_ns = (uint64_t)((double)(pacer->capacity + MR_PACER_DEBT_MAX) * ns_per_byte) + 1;
     pacer->quantum_ns = MR_MIN(MR_PACER_QUANTUM_TIME, input->smoothed_ns / MR_PACER_QUANTUM_SHARE);
 }
 
@@ -99,11 +100,10 @@ static inline void mr_pacer_update(struct mr_pacer *pacer, const struct mr_pacer
         return;
     mr_pacer_refill(pacer, now); /* the time so far at the old rate */
     mr_pacer_set_rate(pacer, input);
+    pacer->tokens = MR_MIN(pacer->tokens, (int64_t)(pacer->capacity << 32));
 }
 
-/*
- * Bytes that may be sent now; 0: nothing before mr_pacer_next().  The last packet may exceed them.
- */
+/* Bytes that may be sent now; 0: none before mr_pacer_next().  The last packet may exceed them. */
 static inline uint64_t mr_pacer_allow(struct mr_pacer *pacer, uint64_t now)
 {
     mr_pacer_refill(pacer, now);
@@ -115,7 +115,9 @@ static inline void mr_pacer_on_sent(struct mr_pacer *pacer, uint64_t bytes)
 {
     int64_t deepest = -((int64_t)MR_PACER_DEBT_MAX << 32);
 
-    pacer->tokens = MR_MAX(pacer->tokens - (int64_t)(bytes << 32), deepest);
+    int64_t spent = (int64_t)(MR_MIN(bytes, MR_PACER_CAPACITY_MAX) << 32);
+
+    pacer->tokens = MR_MAX(pacer->tokens - spent, deepest);
 }
 
 /* When to look again: `now` if something may be sent, else when a quantum may be sent at once. */

@@ -1,0 +1,169 @@
+/* Tests of quic/pacer.h. */
+#include "quic/pacer.h"
+
+#include "tests/unit/harness.h"
+
+#define SIZE 1200
+
+static const struct mr_pacer_input slow = {
+    .window = 125000, .smoothed_ns = 100 * MR_MS, .datagram_size = SIZE}; /* 1.5625 Mbyte/s */
+
+/* Send all that is allowed, in datagrams; returns the bytes. */
+static uint64_t drain(struct mr_pacer *pacer, uint64_t now)
+{
+    uint64_t bytes = 0;
+
+    while (mr_pacer_allow(pacer, now) > 0) {
+        mr_pacer_on_sent(pacer, SIZE);
+        bytes += SIZE;
+    }
+    return bytes;
+}
+
+static void a_new_path_may_send_16_datagrams_at_once(void)
+{
+    struct mr_pacer pacer;
+    mr_pacer_init(&pacer, &slow, MR_SECOND);
+
+    CU_ASSERT_EQUAL(mr_pacer_next(&pacer, MR_SECOND), MR_SECOND);
+    CU_ASSERT_EQUAL(mr_pacer_allow(&pacer, MR_SECOND), 16 * SIZE + 1);
+    CU_ASSERT_EQUAL(drain(&pacer, MR_SECOND), 16 * SIZE);
+    CU_ASSERT_EQUAL(mr_pacer_allow(&pacer, MR_SECOND), 0);
+    CU_ASSERT(mr_pacer_next(&pacer, MR_SECOND) > MR_SECOND);
+}
+
+/* What is sent in a second when the path is looked at exactly when it asks for it. */
+static double rate_of(const struct mr_pacer_input *input, uint64_t *wakeups_out)
+{
+    struct mr_pacer pacer;
+    uint64_t begin = 5 * MR_SECOND;
+    uint64_t bytes = 0;
+    uint64_t wakeups = 0;
+
+    mr_pacer_init(&pacer, input, begin);
+    drain(&pacer, begin);
+    for (uint64_t now = begin; now < begin + MR_SECOND; wakeups++) {
+        uint64_t next = mr_pacer_next(&pacer, now);
+        CU_ASSERT_FATAL(next > now);
+        now = next;
+        uint64_t sent = drain(&pacer, now);
+        CU_ASSERT(sent > 0); /* no wake-up for nothing */
+        bytes += sent;
+    }
+    *wakeups_out = wakeups;
+    return (double)bytes;
+}
+
+static void the_rate_is_a_quarter_more_than_the_window_per_round_trip(void)
+{
+    static const struct {
+        uint64_t window, smoothed_ns;
+    } rows[] = {{2400, 500 * MR_MS},    {14720, 333 * MR_MS},   {125000, 100 * MR_MS},
+                {1250000, 100 * MR_MS}, {12500000, 10 * MR_MS}, {12500000, 1 * MR_MS},
+                {1000000, 20 * MR_US}};
+
+    for (size_t i = 0; i < MR_COUNT_OF(rows); i++) {
+        for (int is_slow_start = 0; is_slow_start < 2; is_slow_start++) {
+            struct mr_pacer_input input = {.window = rows[i].window,
+                                           .smoothed_ns = rows[i].smoothed_ns,
+                                           .datagram_size = SIZE,
+                                           .is_slow_start = is_slow_start != 0};
+            uint64_t wakeups;
+            double expected = (is_slow_start ? 2.0 : 1.25) * (double)rows[i].window * 1e9 /
+                              (double)rows[i].smoothed_ns;
+            double tolerance = 2 * SIZE + expected / 500;
+            CU_ASSERT_DOUBLE_EQUAL(rate_of(&input, &wakeups), expected, tolerance);
+            CU_ASSERT(wakeups <= 400 * 1000); /* bursts, not single packets, at high rates */
+        }
+    }
+}
+
+static void a_blocked_path_wakes_up_for_bursts_at_high_rates(void)
+{
+    /* 12.5 Gbyte/s: a datagram takes 96 ns, but wake-ups come 100 us apart. */
+    struct mr_pacer_input fast = {
+        .window = 100000000, .smoothed_ns = 10 * MR_MS, .datagram_size = SIZE};
+    uint64_t wakeups;
+
+    rate_of(&fast, &wakeups);
+    CU_ASSERT(wakeups > 9000 && wakeups <= 10001);
+}
+
+static void idle_time_fills_the_bucket_only_to_its_capacity(void)
+{
+    struct mr_pacer pacer;
+    mr_pacer_init(&pacer, &slow, 0);
+    drain(&pacer, 0);
+
+    CU_ASSERT_EQUAL(drain(&pacer, 3600 * MR_SECOND), 16 * SIZE);
+    CU_ASSERT_EQUAL(drain(&pacer, 3600 * MR_SECOND), 0);
+
+    struct mr_pacer_input fast = {
+        .window = 12500000, .smoothed_ns = 10 * MR_MS, .datagram_size = SIZE};
+    mr_pacer_init(&pacer, &fast, 0);
+    CU_ASSERT_EQUAL(pacer.capacity, 781250); /* 500 us at 1.5625 Gbyte/s */
+}
+
+static void small_steps_of_time_lose_nothing(void)
+{
+    struct mr_pacer often;
+    struct mr_pacer once;
+    mr_pacer_init(&often, &slow, 0);
+    mr_pacer_init(&once, &slow, 0);
+    drain(&often, 0);
+    drain(&once, 0);
+
+    for (uint64_t now = 0; now <= 2 * MR_MS; now += 7)
+        mr_pacer_allow(&often, now);
+    CU_ASSERT_EQUAL(mr_pacer_allow(&often, 2 * MR_MS), mr_pacer_allow(&once, 2 * MR_MS));
+    CU_ASSERT_DOUBLE_EQUAL((double)mr_pacer_allow(&once, 2 * MR_MS), 3125, 2);
+}
+
+static void a_changed_rate_counts_from_now_on(void)
+{
+    struct mr_pacer pacer;
+    struct mr_pacer_input faster = slow;
+    mr_pacer_init(&pacer, &slow, 0);
+    drain(&pacer, 0);
+
+    faster.window *= 4;
+    mr_pacer_update(&pacer, &faster, 2 * MR_MS);
+    CU_ASSERT_DOUBLE_EQUAL((double)mr_pacer_allow(&pacer, 2 * MR_MS), 3125, 2);
+    CU_ASSERT_DOUBLE_EQUAL((double)mr_pacer_allow(&pacer, 3 * MR_MS), 3125 + 6250, 2);
+    mr_pacer_update(&pacer, &slow, 4 * MR_MS);
+    CU_ASSERT_DOUBLE_EQUAL((double)mr_pacer_allow(&pacer, 4 * MR_MS), 3125 + 12500, 2);
+}
+
+static void a_debt_of_probes_is_bounded(void)
+{
+    struct mr_pacer pacer;
+    struct mr_pacer_input slowest = {
+        .window = 1, .smoothed_ns = 60 * MR_SECOND, .datagram_size = SIZE};
+    mr_pacer_init(&pacer, &slowest, 0);
+
+    for (int i = 0; i < 1000; i++)
+        mr_pacer_on_sent(&pacer, UINT32_MAX);
+    uint64_t next = mr_pacer_next(&pacer, 1);
+    CU_ASSERT(next > 1 && next < 4 * 3600 * MR_SECOND);
+    CU_ASSERT_EQUAL(mr_pacer_allow(&pacer, next - pacer.quantum_ns - MR_SECOND), 0);
+    CU_ASSERT(mr_pacer_allow(&pacer, next) > 0);
+}
+
+static CU_TestInfo tests[] = {
+    {"a new path may send 16 datagrams at once", a_new_path_may_send_16_datagrams_at_once},
+    {"the rate is a quarter more than the window per round trip",
+     the_rate_is_a_quarter_more_than_the_window_per_round_trip},
+    {"a blocked path wakes up for bursts at high rates",
+     a_blocked_path_wakes_up_for_bursts_at_high_rates},
+    {"idle time fills the bucket only to its capacity",
+     idle_time_fills_the_bucket_only_to_its_capacity},
+    {"small steps of time lose nothing", small_steps_of_time_lose_nothing},
+    {"a changed rate counts from now on", a_changed_rate_counts_from_now_on},
+    {"a debt of probes is bounded", a_debt_of_probes_is_bounded},
+    CU_TEST_INFO_NULL,
+};
+
+CU_SuiteInfo mr_suites[] = {
+    {.pName = "quic/pacer", .pTests = tests},
+    CU_SUITE_INFO_NULL,
+};
