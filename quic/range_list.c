@@ -100,6 +100,22 @@ static void unlink_node(struct mr_range_list *list, struct mr_pool *nodes, uint3
     mr_pool_put(nodes, at);
 }
 
+/* The lowest node that ends above `offset`; MR_NONE if none does.  Traffic asks at either end of
+ * the list. */
+static uint32_t find_ending_above(const struct mr_range_list *list, const struct mr_pool *nodes,
+                                  uint64_t offset)
+{
+    if (list->head == MR_NONE || node_at(nodes, list->head)->range.end > offset)
+        return list->head;
+
+    uint32_t above = MR_NONE;
+    for (uint32_t at = list->tail; node_at(nodes, at)->range.end > offset;) {
+        above = at;
+        at = node_at(nodes, at)->previous;
+    }
+    return above;
+}
+
 bool mr_range_list_subtract(struct mr_range_list *list, struct mr_pool *nodes,
                             struct mr_range range)
 {
@@ -107,7 +123,7 @@ bool mr_range_list_subtract(struct mr_range_list *list, struct mr_pool *nodes,
     if (range.begin == range.end)
         return true;
 
-    uint32_t at = list->head;
+    uint32_t at = find_ending_above(list, nodes, range.begin);
     while (at != MR_NONE && node_at(nodes, at)->range.begin < range.end) {
         struct mr_range *have = &node_at(nodes, at)->range;
         uint32_t next = node_at(nodes, at)->next;
@@ -121,7 +137,7 @@ bool mr_range_list_subtract(struct mr_range_list *list, struct mr_pool *nodes,
             return true;
         }
         if (keeps_low)
-            have->end = MR_MIN(have->end, range.begin);
+            have->end = range.begin;
         else if (keeps_high)
             have->begin = range.end;
         else
@@ -162,18 +178,14 @@ bool mr_range_list_contains(const struct mr_range_list *list, const struct mr_po
 struct mr_range mr_range_list_first_missing(const struct mr_range_list *list,
                                             const struct mr_pool *nodes, struct mr_range range)
 {
-    for (uint32_t at = list->head; at != MR_NONE; at = node_at(nodes, at)->next) {
-        const struct mr_range *have = &node_at(nodes, at)->range;
+    uint32_t at = find_ending_above(list, nodes, range.begin);
 
-        if (have->end <= range.begin)
-            continue;
-        if (have->begin > range.begin) {
-            range.end = MR_MIN(range.end, have->begin);
-            break;
-        }
-        range.begin =
-            MR_MIN(have->end, range.end); /* the next range begins above: this hole is it */
+    if (at != MR_NONE && node_at(nodes, at)->range.begin <= range.begin) {
+        range.begin = MR_MIN(range.end, node_at(nodes, at)->range.end);
+        at = node_at(nodes, at)->next; /* begins above: there is a hole before it */
     }
+    if (at != MR_NONE)
+        range.end = MR_MIN(range.end, node_at(nodes, at)->range.begin);
     return range;
 }
 

@@ -66,7 +66,7 @@ bool mr_range_list_add(struct mr_range_list *list, struct mr_pool *nodes, struct
 /*
  * Remove every byte of `range` (may be empty).
  * False: a hole in the middle of one range needs a node and none is free; nothing has changed.
- * Cost: O(1) per range removed at the front, else a walk from the head.
+ * Cost: O(1) at either end of the list, else a walk from the tail down to `range`.
  */
 bool mr_range_list_subtract(struct mr_range_list *list, struct mr_pool *nodes,
                             struct mr_range range);
@@ -78,13 +78,13 @@ void mr_range_list_remove_below(struct mr_range_list *list, struct mr_pool *node
 /* Remove the lowest range.  The list must not be empty. */
 void mr_range_list_remove_first(struct mr_range_list *list, struct mr_pool *nodes);
 
-/* True if every byte of `range` (not empty) is in the list.  Cost: a walk from the head. */
+/* True if every byte of `range` is in the list.  Cost: as subtract. */
 bool mr_range_list_contains(const struct mr_range_list *list, const struct mr_pool *nodes,
                             struct mr_range range);
 
 /*
  * The first part of `range` that is not in the list; empty, at range.end, if all of it is.
- * Walks the holes: go on with {result.end, range.end}.  Cost: a walk from the head.
+ * Walks the holes: go on with {result.end, range.end}.  Cost: as subtract.
  */
 struct mr_range mr_range_list_first_missing(const struct mr_range_list *list,
                                             const struct mr_pool *nodes, struct mr_range range);
