@@ -135,6 +135,13 @@ static void move_pipe(struct loop *loop, struct stream *stream, unsigned sender)
     }
 }
 
+/* Could something move in this direction, sooner or later? */
+static bool has_more(const struct pipe *pipe)
+{
+    return pipe->exists && !pipe->is_reset &&
+           (pipe->queued != pipe->acked || pipe->has_fin != pipe->fin_acked);
+}
+
 static void move_streams(struct loop *loop)
 {
     for (uint32_t i = 0; i < loop->stream_top; i++) {
@@ -145,7 +152,7 @@ static void move_streams(struct loop *loop)
             if (!chance(loop, loop->config.idle_percent))
                 move_pipe(loop, stream, s);
             else
-                loop->has_moved = true;
+                loop->has_moved |= has_more(&stream->pipe[s]);
         }
     }
 }
