@@ -235,8 +235,8 @@ bool mr_sent_reserve_frame(struct mr_sent *sent, const struct mr_sent_packet *pa
     return mr_pool_free_count(sent->blocks) > 0;
 }
 
-void mr_sent_add_more(struct mr_sent *sent, struct mr_sent_packet *packet,
-                      const struct mr_sent_frame *frame)
+/* Room for one more frame of the packet, which mr_sent_can_add() has promised. */
+struct mr_sent_frame *mr_sent_more_frame(struct mr_sent *sent, struct mr_sent_packet *packet)
 {
     struct mr_sent_block *block = NULL;
 
@@ -245,13 +245,13 @@ void mr_sent_add_more(struct mr_sent *sent, struct mr_sent_packet *packet,
     if (block == NULL || block->count == MR_SENT_BLOCK_FRAMES) {
         uint32_t index = mr_pool_get(sent->blocks);
 
-        MR_ASSERT(index != MR_NONE); /* mr_sent_can_add() said so */
+        MR_ASSERT(index != MR_NONE);
         block = mr_pool_at(sent->blocks, index);
         block->next = packet->more;
         block->count = 0;
         packet->more = index;
     }
-    block->frame[block->count++] = *frame;
+    return &block->frame[block->count++];
 }
 
 /* Give the packet's blocks back; its record is not read again. */

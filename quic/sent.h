@@ -257,8 +257,7 @@ static inline const struct mr_sent_frame *mr_sent_frame_next(struct mr_sent_fram
 
 bool mr_sent_reserve_chunk(struct mr_sent *sent);
 bool mr_sent_reserve_frame(struct mr_sent *sent, const struct mr_sent_packet *packet);
-void mr_sent_add_more(struct mr_sent *sent, struct mr_sent_packet *packet,
-                      const struct mr_sent_frame *frame);
+struct mr_sent_frame *mr_sent_more_frame(struct mr_sent *sent, struct mr_sent_packet *packet);
 MR_COLD void mr_sent_commit_unrecorded(struct mr_sent *sent, struct mr_sent_packet *packet);
 MR_COLD void mr_sent_count_spurious(struct mr_sent *sent, struct mr_sent_range range);
 struct mr_sent_slot *mr_sent_slot_in_leaf(const struct mr_sent *sent, uint64_t pn);
@@ -303,10 +302,16 @@ static inline void mr_sent_add_frame(struct mr_sent *sent, struct mr_sent_packet
                                      const struct mr_sent_frame *frame)
 {
     MR_DASSERT(frame->kind != MR_SENT_NONE && frame->kind < MR_SENT_KINDS);
-    if (packet->first.kind == MR_SENT_NONE)
-        packet->first = *frame;
-    else
-        mr_sent_add_more(sent, packet, frame);
+    struct mr_sent_frame *to = &packet->first;
+
+    if (to->kind != MR_SENT_NONE)
+        to = mr_sent_more_frame(sent, packet);
+    /* By member: copied whole, the caller's frame would be written in parts and read in one. */
+    to->offset = frame->offset;
+    to->object = frame->object;
+    to->length = frame->length;
+    to->kind = frame->kind;
+    to->flags = frame->flags;
 }
 
 /* The number `next` is used. */
