@@ -33,15 +33,15 @@ static uint64_t middle_of(uint32_t i)
     return (part << shift) + (UINT64_C(1) << (shift - 1));
 }
 
-/* How many of `count` values make up the part `q`, at least one. */
+/* How many of `count` > 0 values make up the part `q` > 0: at least one. */
 static uint64_t rank_of(uint64_t count, double q)
 {
     double exact = q * (double)count;
-    uint64_t rank = exact >= (double)count ? count : exact > 0 ? (uint64_t)exact : 0;
+    uint64_t rank = exact >= (double)count ? count : (uint64_t)exact;
 
     if ((double)rank < exact && rank < count)
         rank++;
-    return MR_MAX(rank, 1);
+    return rank;
 }
 
 uint64_t mr_histogram_quantile(const struct mr_histogram *histogram, double q)

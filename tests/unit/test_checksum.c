@@ -41,6 +41,14 @@ static void equals_the_naive_sum_at_every_size_and_alignment(void)
     CU_ASSERT_EQUAL(mr_checksum_finish(mr_checksum_add(0, bytes, 1500)), naive(bytes, 1500));
 }
 
+/* Folding is arithmetic modulo 2^16 - 1, with 0xffff for zero. */
+static void expect_fold(uint64_t sum)
+{
+    uint16_t word = (uint16_t) ~(sum % 0xffff == 0 ? 0xffff : sum % 0xffff);
+
+    CU_ASSERT_EQUAL(mr_checksum_finish(sum), mr_load_be16(&word));
+}
+
 static void carries_are_folded_to_the_end(void)
 {
     static uint8_t bytes[65535];
@@ -50,14 +58,14 @@ static void carries_are_folded_to_the_end(void)
     CU_ASSERT_EQUAL(mr_checksum_finish(mr_checksum_add(0, bytes, 65535)), naive(bytes, 65535));
     CU_ASSERT_EQUAL(mr_checksum_finish(0), 0xffff);
 
-    /* every fold that carries again */
-    for (uint64_t high = 0xfffffff0; high <= 0xffffffff; high++) {
-        uint64_t sum = high << 32 | 0xffffffff;
-        uint64_t folded =
-            sum % 0xffff == 0 ? 0xffff : sum % 0xffff; /* ones' complement arithmetic */
-        uint16_t word = (uint16_t)~folded;
-        CU_ASSERT_EQUAL(mr_checksum_finish(sum), mr_load_be16(&word));
-    }
+    expect_fold(0x0001ffffffff0000); /* carries again at the second fold of each kind */
+    expect_fold(UINT64_MAX);
+    for (uint64_t high = 0xfffffff0; high <= 0xffffffff; high++)
+        expect_fold(high << 32 | 0xffffffff);
+    struct mr_random random;
+    mr_random_init_number(&random, 3);
+    for (int i = 0; i < 1000; i++)
+        expect_fold(mr_random_u64(&random));
 }
 
 static void pieces_of_even_size_sum_as_one(void)

@@ -44,6 +44,11 @@ static void text_that_is_too_long_is_cut_visibly(void)
     CU_ASSERT_STRING_EQUAL(fault.text, name);
 
     name[MR_FAULT_SIZE - 1] = 'x';
+    name[MR_FAULT_SIZE] = '\0'; /* one too many */
+    mr_fault_set(&fault, EINVAL, "%s", name);
+    CU_ASSERT_STRING_EQUAL(fault.text + MR_FAULT_SIZE - 5, "x...");
+
+    name[MR_FAULT_SIZE] = 'x';
     name[sizeof(name) - 1] = '\0';
     mr_fault_set(&fault, EINVAL, "%s", name);
     CU_ASSERT_EQUAL(strlen(fault.text), MR_FAULT_SIZE - 1);

@@ -102,6 +102,8 @@ static void a_quantile_stays_between_smallest_and_largest(void)
     for (int i = 0; i < 10; i++)
         mr_histogram_add(&h, (1 << 20) - 1); /* the top of its bucket */
     CU_ASSERT_EQUAL(mr_histogram_quantile(&h, 0.5), (1 << 20) - 1);
+    mr_histogram_add(&h, 1);
+    CU_ASSERT_EQUAL(mr_histogram_quantile(&h, 1), (1 << 20) - 1);
 }
 
 static void merging_is_adding_both(void)

@@ -16,8 +16,9 @@ static struct mr_table8 table8;
 
 static void init_tables(void)
 {
-    mem = calloc(2, mr_table_footprint(CAPACITY)); /* half of it for each */
+    mem = malloc(2 * mr_table_footprint(CAPACITY)); /* half of it for each */
     CU_ASSERT_PTR_NOT_NULL_FATAL(mem);
+    memset(mem, 0xa5, 2 * mr_table_footprint(CAPACITY));
     mr_table_init(&table, mem, CAPACITY, &hash_key);
     mr_table8_init(&table8, (uint8_t *)mem + mr_table_footprint(CAPACITY), CAPACITY, &hash_key);
 }
@@ -58,12 +59,30 @@ static void keys_that_differ_in_length_only_are_different(void)
 {
     static const uint8_t zeros[MR_TABLE_KEY_MAX + 1];
 
+    /* so small that searches meet other keys */
+    mr_table_init(&table, mem, MR_TABLE_KEY_MAX + 1, &hash_key);
     for (uint32_t size = 0; size <= MR_TABLE_KEY_MAX; size++)
         CU_ASSERT_EQUAL(mr_table_insert(&table, zeros, size, size), MR_TABLE_ADDED);
     for (uint32_t size = 0; size <= MR_TABLE_KEY_MAX; size++)
         CU_ASSERT_EQUAL(mr_table_find(&table, zeros, size), size);
     CU_ASSERT_EQUAL(mr_table_find(&table, zeros, MR_TABLE_KEY_MAX + 1), MR_NONE);
     CU_ASSERT_EQUAL(mr_table_remove(&table, zeros, MR_TABLE_KEY_MAX + 1), MR_NONE);
+    mr_table_check(&table);
+}
+
+static void keys_that_differ_in_their_last_byte_only_are_different(void)
+{
+    uint8_t key[MR_TABLE_KEY_MAX] = {0};
+
+    mr_table_init(&table, mem, 256, &hash_key);
+    for (uint32_t last = 0; last < 256; last++) {
+        key[sizeof(key) - 1] = (uint8_t)last;
+        CU_ASSERT_EQUAL(mr_table_insert(&table, key, sizeof(key), last), MR_TABLE_ADDED);
+    }
+    for (uint32_t last = 0; last < 256; last++) {
+        key[sizeof(key) - 1] = (uint8_t)last;
+        CU_ASSERT_EQUAL(mr_table_find(&table, key, sizeof(key)), last);
+    }
     mr_table_check(&table);
 }
 
@@ -171,6 +190,13 @@ static void too_many_keys_of_one_home_are_refused(void)
     mr_table8_check(&table8);
 }
 
+static void a_cluster_moves_as_far_as_its_last_key_may(void)
+{
+    CU_ASSERT_EQUAL(insert_keys_of_home(100, MR_TABLE_PROBE_MAX), MR_TABLE_PROBE_MAX);
+    CU_ASSERT_EQUAL(insert_keys_of_home(99, 3), 2); /* one at home, one moves the others */
+    mr_table8_check(&table8);
+}
+
 static void the_last_home_has_its_slots_too(void)
 {
     uint32_t last = table8.core.homes - 1;
@@ -234,12 +260,15 @@ static CU_TestInfo tests[] = {
     {"a key that is there keeps its value", a_key_that_is_there_keeps_its_value},
     {"keys that differ in length only are different",
      keys_that_differ_in_length_only_are_different},
+    {"keys that differ in their last byte only are different",
+     keys_that_differ_in_their_last_byte_only_are_different},
     {"takes as many keys as it promised and no more",
      takes_as_many_keys_as_it_promised_and_no_more},
     {"removing leaves the others where they are found",
      removing_leaves_the_others_where_they_are_found},
     {"churn leaves probes short", churn_leaves_probes_short},
     {"too many keys of one home are refused", too_many_keys_of_one_home_are_refused},
+    {"a cluster moves as far as its last key may", a_cluster_moves_as_far_as_its_last_key_may},
     {"the last home has its slots too", the_last_home_has_its_slots_too},
     {"a burst finds what single searches find", a_burst_finds_what_single_searches_find},
     {"another hash key orders keys differently", another_hash_key_orders_keys_differently},

@@ -96,6 +96,15 @@ static void next_never_comes_after_a_deadline_and_is_exact_nearby(void)
     }
 }
 
+static void next_is_exact_after_a_time_without_timers(void)
+{
+    uint64_t later = START + 777777 * TICK; /* far from the end of its 64 ticks */
+
+    CU_ASSERT_EQUAL(mr_wheel_expire(&wheel, out, ROOM, later), 0);
+    mr_wheel_set(&wheel, 0, later + 10 * TICK);
+    CU_ASSERT(mr_wheel_next(&wheel) >= later + 10 * TICK);
+}
+
 /* Sleeping until mr_wheel_next() each time wakes at most once per level. */
 static void following_next_reaches_the_deadline_in_few_steps(void)
 {
@@ -130,6 +139,20 @@ static void a_timer_set_again_counts_from_its_new_deadline(void)
     CU_ASSERT_EQUAL(expire_all(START + 1000000 * TICK), 0);
 }
 
+/* The cheap case: nothing but the timer's own deadline is written. */
+static void a_timer_set_later_stays_where_it_is(void)
+{
+    for (uint32_t i = 0; i < 3; i++)
+        mr_wheel_set(&wheel, i, START + 10 * TICK);
+    struct mr_wheel_node before = nodes[1];
+
+    mr_wheel_set(&wheel, 1, START + 10 * TICK + 1);
+    mr_wheel_set(&wheel, 1, START + 99999 * TICK);
+    CU_ASSERT(nodes[1].slot == before.slot && nodes[1].next == 2 && nodes[1].prev == 0);
+    CU_ASSERT_EQUAL(expire_all(START + 12 * TICK), 2);
+    CU_ASSERT_TRUE(mr_wheel_is_set(&wheel, 1));
+}
+
 static void a_cleared_timer_never_expires(void)
 {
     mr_wheel_set(&wheel, 1, START + TICK);
@@ -162,6 +185,7 @@ static void a_deadline_in_the_past_expires_at_once(void)
 {
     mr_wheel_set(&wheel, 1, 0);
     mr_wheel_set(&wheel, 2, START - 1000 * TICK);
+    mr_wheel_check(&wheel);
     CU_ASSERT(mr_wheel_next(&wheel) <= START);
     CU_ASSERT_EQUAL(expire_all(START), 2);
 }
@@ -255,10 +279,12 @@ static void a_busy_timer_does_not_starve_others_of_its_tick(void)
 static void time_that_goes_back_changes_nothing(void)
 {
     mr_wheel_set(&wheel, 1, START + 100 * TICK);
-    CU_ASSERT_EQUAL(expire_all(START + 50 * TICK), 0);
+    CU_ASSERT_EQUAL(mr_wheel_expire(&wheel, out, ROOM, START + 70 * TICK), 0);
+    mr_wheel_set(&wheel, 2, START + 75 * TICK);
     CU_ASSERT_EQUAL(mr_wheel_expire(&wheel, out, ROOM, START), 0);
     mr_wheel_check(&wheel);
-    CU_ASSERT_EQUAL(expire_all(START + 101 * TICK), 1);
+    CU_ASSERT_EQUAL(expire_all(START + 74 * TICK), 0);
+    CU_ASSERT_EQUAL(expire_all(START + 101 * TICK), 2);
 }
 
 static CU_TestInfo tests[] = {
@@ -268,10 +294,12 @@ static CU_TestInfo tests[] = {
      time_in_one_jump_or_tick_by_tick_expires_the_same},
     {"next never comes after a deadline and is exact nearby",
      next_never_comes_after_a_deadline_and_is_exact_nearby},
+    {"next is exact after a time without timers", next_is_exact_after_a_time_without_timers},
     {"following next reaches the deadline in few steps",
      following_next_reaches_the_deadline_in_few_steps},
     {"a timer set again counts from its new deadline",
      a_timer_set_again_counts_from_its_new_deadline},
+    {"a timer set later stays where it is", a_timer_set_later_stays_where_it_is},
     {"a cleared timer never expires", a_cleared_timer_never_expires},
     {"no deadline clears the timer", no_deadline_clears_the_timer},
     {"a deadline in the past expires at once", a_deadline_in_the_past_expires_at_once},
