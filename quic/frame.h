@@ -260,7 +260,7 @@ static inline size_t mr_frame_data_max(size_t room, size_t prefix)
     if (left <= 1 + 63)
         return left - 1;
     if (left <= 2 + 16383)
-        return left == 2 + 63 ? 63 : left - 2;
+        return left - 2;
     return left - 4 <= 16383 ? 16383 : left - 4;
 }
 

@@ -78,6 +78,14 @@ static void no_acknowledged_number_is_negative(void)
          "0000"
          "0600",
          true}, /* 10, 8, 0 */
+        {"0a000200"
+         "0003"
+         "0003",
+         true}, /* 10, 8..5, then 3..0 */
+        {"0a000200"
+         "0003"
+         "0004",
+         false}, /* ... then 3..-1 */
         {"00000100"
          "0000",
          false}, /* 0, then -2 */

@@ -314,25 +314,29 @@ static void an_empty_connection_id_is_declared_empty(void)
  * preferred_address, retry_source_connection_id, and stateless_reset_token." */
 static void some_parameters_are_not_remembered(void)
 {
+    struct mr_transport_params expected;
+
     mr_transport_params_init(&params);
+    params.max_idle_timeout_ms = 10;
+    params.max_udp_payload_size = 1400;
+    params.initial_max_data = 77;
+    params.initial_max_stream_data_bidi_local = 78;
+    params.initial_max_stream_data_bidi_remote = 79;
+    params.initial_max_stream_data_uni = 80;
+    params.initial_max_streams_bidi = 81;
+    params.initial_max_streams_uni = 82;
+    params.active_connection_id_limit = 5;
+    params.max_datagram_frame_size = 83;
+    params.disable_active_migration = true;
+    params.grease_quic_bit = true;
+    expected = params;
+
     params.ack_delay_exponent = 20;
     params.max_ack_delay_ms = 1000;
     params.has_initial_scid = params.has_original_dcid = params.has_retry_scid = true;
     params.has_preferred_address = params.has_stateless_reset_token = true;
-    params.initial_max_data = 77;
-    params.active_connection_id_limit = 5;
-    params.max_idle_timeout_ms = 10;
-    params.disable_active_migration = true;
-
     mr_transport_params_forget(&params);
-    CU_ASSERT_EQUAL(params.ack_delay_exponent, 3);
-    CU_ASSERT_EQUAL(params.max_ack_delay_ms, 25);
-    CU_ASSERT_FALSE(params.has_initial_scid || params.has_original_dcid || params.has_retry_scid);
-    CU_ASSERT_FALSE(params.has_preferred_address || params.has_stateless_reset_token);
-    CU_ASSERT_EQUAL(params.initial_max_data, 77);
-    CU_ASSERT_EQUAL(params.active_connection_id_limit, 5);
-    CU_ASSERT_EQUAL(params.max_idle_timeout_ms, 10);
-    CU_ASSERT_TRUE(params.disable_active_migration);
+    CU_ASSERT_EQUAL(memcmp(&params, &expected, sizeof(params)), 0);
 }
 
 /*

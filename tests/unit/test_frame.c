@@ -90,6 +90,25 @@ static void an_ack_is_written_as_the_rfc_draws_it(void)
     CU_ASSERT_EQUAL(memcmp(wire, ecn, sizeof(ecn)), 0);
 }
 
+static void an_ack_of_one_range_has_no_more(void)
+{
+    static const uint8_t expected[] = {0x02, 0x40, 100, 0, 0, 36};
+    struct mr_writer w = fresh();
+    struct mr_frame_ack ack;
+    struct mr_ack_range range;
+
+    CU_ASSERT_EQUAL(mr_frame_write_ack(&w, &(struct mr_ack_range){64, 100}, 1, 0, NULL), 1);
+    CU_ASSERT_EQUAL_FATAL(mr_writer_size(&w), sizeof(expected));
+    CU_ASSERT_EQUAL(memcmp(wire, expected, sizeof(expected)), 0);
+
+    struct mr_reader r = behind_type(&w, MR_FRAME_ACK);
+    CU_ASSERT_TRUE_FATAL(mr_frame_decode_ack(&r, MR_FRAME_ACK, &ack));
+    CU_ASSERT_TRUE(mr_frame_ack_next(&ack, &range));
+    CU_ASSERT_EQUAL(range.hi, 100);
+    CU_ASSERT_EQUAL(range.lo, 64);
+    CU_ASSERT_FALSE(mr_frame_ack_next(&ack, &range));
+}
+
 static void an_ack_is_walked_newest_first(void)
 {
     struct mr_writer w = fresh();
@@ -522,6 +541,7 @@ static CU_TestInfo tests[] = {
     {"padding is skipped up to the next frame", padding_is_skipped_up_to_the_next_frame},
     {"stream types are eight", stream_types_are_eight},
     {"an ACK is written as the RFC draws it", an_ack_is_written_as_the_rfc_draws_it},
+    {"an ACK of one range has no more", an_ack_of_one_range_has_no_more},
     {"an ACK is walked newest first", an_ack_is_walked_newest_first},
     {"an ACK keeps the newest ranges that fit", an_ack_keeps_the_newest_ranges_that_fit},
     {"ECN counts are not cut off for ranges", ecn_counts_are_not_cut_off_for_ranges},

@@ -75,6 +75,25 @@ static void a_written_long_header_parses_to_the_same_fields(void)
     }
 }
 
+static void a_packet_number_takes_one_to_four_bytes(void)
+{
+    const struct mr_packet_header header = long_header(MR_PACKET_HANDSHAKE, &cid_8, &cid_8, 0);
+
+    for (uint8_t pn_size = 1; pn_size <= 4; pn_size++) {
+        uint8_t wire[64];
+        struct mr_writer w = mr_writer(wire, sizeof(wire));
+
+        CU_ASSERT_PTR_NOT_NULL(mr_packet_write_long(&w, &header, 0xa1b2c3d4, pn_size));
+        CU_ASSERT_EQUAL(mr_packet_pn_size(wire[0]), pn_size);
+        CU_ASSERT_EQUAL(w.at[-1], 0xd4);
+        w = mr_writer(wire, sizeof(wire));
+        mr_packet_write_short(&w, &cid_8, 0, 0xa1b2c3d4, pn_size);
+        CU_ASSERT_EQUAL(mr_packet_pn_size(wire[0]), pn_size);
+        CU_ASSERT_EQUAL(mr_writer_size(&w), 9u + pn_size);
+        CU_ASSERT_EQUAL(w.at[-1], 0xd4);
+    }
+}
+
 static void a_handshake_packet_has_no_token_even_if_the_struct_names_one(void)
 {
     struct mr_packet_header header = long_header(MR_PACKET_HANDSHAKE, &cid_8, &cid_8, 70);
@@ -288,6 +307,7 @@ static void a_long_connection_id_is_not_copied(void)
 static CU_TestInfo tests[] = {
     {"a written long header parses to the same fields",
      a_written_long_header_parses_to_the_same_fields},
+    {"a packet number takes one to four bytes", a_packet_number_takes_one_to_four_bytes},
     {"a Handshake packet has no token even if the struct names one",
      a_handshake_packet_has_no_token_even_if_the_struct_names_one},
     {"coalesced packets are walked by their size", coalesced_packets_are_walked_by_their_size},

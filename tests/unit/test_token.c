@@ -2,6 +2,7 @@
  */
 #include "quic/token.h"
 
+#include "tests/hex.h"
 #include "tests/unit/harness.h"
 
 enum {
@@ -243,6 +244,39 @@ static void reset_tokens_are_compared_to_their_last_byte(void)
     CU_ASSERT_TRUE(mr_reset_token_equal(a, b));
 }
 
+/*
+ * The bytes as another program computes them from the description in token.h (HMAC-SHA256 of
+ * Python, AES-256-CTR of the openssl command): tokens outlive the process that made them, so their
+ * format is a promise.
+ */
+static void tokens_are_made_as_described(void)
+{
+    uint8_t expected[MR_TOKEN_SIZE_MAX];
+    uint8_t token[MR_TOKEN_SIZE_MAX];
+
+    CU_ASSERT_EQUAL(mr_hex("12571b0e0df1f713e7654785c7b9b5bfe9686777f91b22611891f067d617dba5b4b7372"
+                           "10ad4fd462b83072c79d7"
+                           "8b4a56",
+                           expected, sizeof(expected)),
+                    MR_TOKEN_NEW_SIZE);
+    mr_token_write_new(&keys, &client, 99, token, NOW);
+    CU_ASSERT_EQUAL(memcmp(token, expected, MR_TOKEN_NEW_SIZE), 0);
+
+    CU_ASSERT_EQUAL(mr_hex("11e5ba37e9781470ad5b4161c2f8c6a42d05a94def931ad9ed9307fd7c92d4c10a82985"
+                           "abaceeedfd8a7e6ddd026"
+                           "319f11a5b5cf39f53fca86ab20502eccc428ed8b870d6fd73e0f6ba0502216f2a176405"
+                           "e731ed2e65574b4c406cb"
+                           "4a",
+                           expected, sizeof(expected)),
+                    MR_TOKEN_RETRY_SIZE);
+    mr_token_write_retry(&keys, &client, &claims, 99, token, NOW);
+    CU_ASSERT_EQUAL(memcmp(token, expected, MR_TOKEN_RETRY_SIZE), 0);
+
+    mr_hex("f77f92dcc0cf06279753f7d7b07012f1", expected, sizeof(expected));
+    mr_reset_token(&keys, mr_cid_view(&claims.retry_scid), token);
+    CU_ASSERT_EQUAL(memcmp(token, expected, MR_RESET_TOKEN), 0);
+}
+
 static void wiping_twice_is_harmless(void)
 {
     struct mr_token_keys local = {0};
@@ -270,6 +304,7 @@ static CU_TestInfo tests[] = {
      tokens_of_one_client_differ_and_hide_what_they_hold},
     {"reset tokens depend on key and connection ID", reset_tokens_depend_on_key_and_connection_id},
     {"reset tokens are compared to their last byte", reset_tokens_are_compared_to_their_last_byte},
+    {"tokens are made as described", tokens_are_made_as_described},
     {"wiping twice is harmless", wiping_twice_is_harmless},
     CU_TEST_INFO_NULL,
 };

@@ -77,13 +77,13 @@ static void a_client_leaves_out_what_only_a_server_may_say(void)
 
     CU_ASSERT_EQUAL_FATAL(mr_transport_params_decode(wire, size, MR_CLIENT, &got, &error),
                           MR_PARAMS_OK);
-    CU_ASSERT_FALSE(got.has_original_dcid);
-    CU_ASSERT_FALSE(got.has_retry_scid);
-    CU_ASSERT_FALSE(got.has_preferred_address);
-    CU_ASSERT_FALSE(got.has_stateless_reset_token);
-    CU_ASSERT_TRUE(got.has_initial_scid);
-    CU_ASSERT_TRUE(got.grease_quic_bit);
-    CU_ASSERT_EQUAL(got.active_connection_id_limit, 8);
+    sent.has_original_dcid = sent.has_retry_scid = false;
+    sent.has_preferred_address = sent.has_stateless_reset_token = false;
+    memset(&sent.original_dcid, 0, sizeof(sent.original_dcid));
+    memset(&sent.retry_scid, 0, sizeof(sent.retry_scid));
+    memset(&sent.preferred_address, 0, sizeof(sent.preferred_address));
+    memset(sent.stateless_reset_token, 0, sizeof(sent.stateless_reset_token));
+    CU_ASSERT_EQUAL(memcmp(&sent, &got, sizeof(sent)), 0); /* all else arrived */
 }
 
 static void defaults_are_not_written(void)
