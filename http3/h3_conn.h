@@ -144,6 +144,7 @@ struct mr_h3_conn {
     uint8_t peer_streams;     /* bit per enum mr_h3_stream_type that the peer has opened */
     uint64_t next_request_id; /* the lowest that was not seen yet, for GOAWAY */
     uint64_t peer_goaway_id;  /* UINT64_MAX: none */
+    uint64_t peer_push_max;   /* of MAX_PUSH_ID; we never push */
     struct mr_h3_settings peer;
     struct mr_h3_stream *our_control;
     struct mr_h3_stream *our_decoder;

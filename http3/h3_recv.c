@@ -168,6 +168,10 @@ static void take_control(struct mr_h3 *h3, struct mr_h3_conn *conn, uint64_t typ
         mr_h3_conn_fail(h3, conn, MR_H3_FRAME_ERROR, "control frame of a wrong length");
     } else if (type == MR_H3_FRAME_GOAWAY) {
         take_goaway(h3, conn, id);
+    } else if (id < conn->peer_push_max) { /* RFC 9114, Section 7.2.7 */
+        mr_h3_conn_fail(h3, conn, MR_H3_ID_ERROR, "MAX_PUSH_ID goes back");
+    } else {
+        conn->peer_push_max = id;
     }
 }
 
