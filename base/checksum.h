@@ -13,7 +13,8 @@
  * A sum is opaque: 16-bit words in the order of this machine, carries not folded yet.
  * 2^32 bytes can be added before it overflows.  Every piece but the last has an even size.
  *
- * Owner: none.  Threads: any; the functions are pure.  Cost: about 1 ns per 32 bytes.
+ * Owner: none.  Threads: any; the functions are pure.  Cost: about 60 ns per
+ * 1,452 bytes (SSE2, -O3).
  */
 #ifndef MR_BASE_CHECKSUM_H
 #define MR_BASE_CHECKSUM_H
