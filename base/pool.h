@@ -99,4 +99,21 @@ static inline void mr_pool_put(struct mr_pool *pool, uint32_t index)
     pool->used--;
 }
 
+/* Panic if the free list is broken, or objects are neither used nor free.  O(count). */
+static inline void mr_pool_check(const struct mr_pool *pool)
+{
+    uint32_t free_count = 0;
+
+    MR_ASSERT(pool->fresh <= pool->count);
+    MR_ASSERT(pool->used <= pool->fresh);
+    MR_ASSERT(pool->used <= pool->used_peak);
+    MR_ASSERT(pool->used_peak <= pool->fresh);
+    for (uint32_t index = pool->free_head; index != MR_NONE; free_count++) {
+        MR_ASSERT(index < pool->fresh);
+        MR_ASSERT(free_count < pool->fresh); /* else the list is a circle */
+        memcpy(&index, pool->objects + (size_t)index * pool->stride, sizeof(index));
+    }
+    MR_ASSERT(free_count == pool->fresh - pool->used);
+}
+
 #endif /* MR_BASE_POOL_H */
