@@ -321,6 +321,8 @@ static bool handle_ndp(struct mr_net *net, const struct mr_net_visit *visit, uin
         return drop(&net->counters.net_drop_icmp);
     if (ndp.is_advertisement)
         return handle_advertisement(net, &ndp, &from, now);
+    if (mr_net_self_has(&net->self, &source))
+        return drop(&net->counters.net_drop_source_ip);
     return handle_solicitation(net, visit, &ndp, &from, now);
 }
 
@@ -329,10 +331,14 @@ static bool handle_ndp(struct mr_net *net, const struct mr_net_visit *visit, uin
 static bool answer_echo(struct mr_net *net, struct mr_net_visit *visit, uint64_t now)
 {
     struct mr_ip local;
+    struct mr_ip remote;
 
+    memcpy(remote.bytes, visit->path.remote.ip, sizeof(remote));
     /* An echo to a group is how one packet becomes many. */
-    if (visit->packet.is_group || mr_ip_is_unspecified((const struct mr_ip *)visit->path.remote.ip))
+    if (visit->packet.is_group || mr_ip_is_unspecified(&remote))
         return drop(&net->counters.net_drop_icmp);
+    if (mr_net_self_has(&net->self, &remote))
+        return drop(&net->counters.net_drop_source_ip);
     if (!take_answer(net, now))
         return false;
     memcpy(local.bytes, visit->path.local.ip, sizeof(local));

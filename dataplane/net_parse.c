@@ -237,9 +237,10 @@ static enum mr_net_kind check_addresses6(struct parse *p, const uint8_t *ip)
     memcpy(destination.bytes, ip + MR_IPV6_DESTINATION, sizeof(destination));
 
     /* A mapped address in an IPv6 header would pass for an IPv4 one.  :: is for neighbour
-     * discovery. */
+     * discovery, and so is our own: another host says that it has it. */
+    bool is_ndp = ip[MR_IPV6_NEXT] == MR_PROTOCOL_ICMP6 && ip[MR_IPV6_HOP_LIMIT] == 255;
     if ((!mr_ip_is_unicast(&source) && !mr_ip_is_unspecified(&source)) || mr_ip_is_v4(&source) ||
-        mr_net_self_has(p->self, &source))
+        (mr_net_self_has(p->self, &source) && !is_ndp))
         return MR_NET_DROP_SOURCE_IP;
 
     if (mr_ip_is_multicast(&destination)) {

@@ -26,7 +26,7 @@ enum mr_net_kind {
     MR_NET_UDP, /* for an address of ours, from a unicast address; the port is not looked at */
     MR_NET_ARP, /* l3_offset: the ARP packet, at least 28 bytes */
     MR_NET_ICMP4,
-    MR_NET_ICMP6, /* also to a multicast address of ours */
+    MR_NET_ICMP6, /* also to a multicast address of ours; with hop limit 255 even from our own */
     MR_NET_DROP_RUNT,
     MR_NET_DROP_VLAN,
     MR_NET_DROP_QINQ,

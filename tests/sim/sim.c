@@ -103,15 +103,17 @@ struct sim_config sim_config_random(uint64_t seed)
         link->mtu = mtus[mr_random_below(&random, 6)];
     }
     config.streams = 1 + (uint32_t)mr_random_below(&random, 20);
-    config.down_bytes = draw(&random, 1, 100000);
-    config.up_bytes = mr_random_below(&random, 2) == 0 ? 0 : draw(&random, 1, 30000);
+    config.down_bytes = draw(&random, 1, mr_random_below(&random, 4) == 0 ? 3000000 : 100000);
+    config.up_bytes = mr_random_below(&random, 2) == 0 ? 0 : draw(&random, 1, mr_random_below(&random, 4) == 0 ? 1000000 : 30000);
     config.cc = mr_random_below(&random, 2) == 0 ? MR_CC_CUBIC : MR_CC_NEWRENO;
     config.cipher = (enum mr_cipher)mr_random_below(&random, MR_CIPHERS);
     config.backend = mr_random_below(&random, 2) == 0 ? MR_AEAD_OPENSSL : MR_AEAD_AUTO;
     config.retry_above = mr_random_below(&random, 3) == 0 ? 0 : 1000;
     config.wants_reset = mr_random_below(&random, 4) == 0;
-    config.rebind_every_ns =
-        mr_random_below(&random, 4) == 0 ? draw(&random, 20 * MR_MS, 2 * MR_SECOND) : 0;
+    /* A NAT that forgets faster than the path answers lets nothing through. */
+    uint64_t round_trip = config.link[0].delay_ns + config.link[1].delay_ns + config.link[0].jitter_ns +
+                          config.link[1].jitter_ns + config.link[0].queue_ns + config.link[1].queue_ns;
+    config.rebind_every_ns = mr_random_below(&random, 4) == 0 ? 4 * round_trip + draw(&random, MR_MS, MR_SECOND) : 0;
     config.update_keys_every_ns =
         mr_random_below(&random, 3) == 0 ? draw(&random, 10 * MR_MS, MR_SECOND) : 0;
     config.time_limit_ns = 3600 * MR_SECOND;
@@ -239,17 +241,23 @@ static void connect_client(struct world *w)
 
 /* ------------------------------------------------------------------ running */
 
+static void give_back(struct side *side, struct mr_buf *buf)
+{
+    struct sim_buffer *buffer = MR_CONTAINER_OF(buf, struct sim_buffer, buf);
+
+    MR_ASSERT(buffer->is_out);
+    buffer->is_out = false;
+    side->free_buffers[side->free_count++] = buffer;
+}
+
 static void take_released(struct side *side)
 {
     struct mr_buf *buf = mr_endpoint_take_released(side->ep);
 
     while (buf != NULL) {
         struct mr_buf *next = buf->next;
-        struct sim_buffer *buffer = MR_CONTAINER_OF(buf, struct sim_buffer, buf);
 
-        MR_ASSERT(buffer->is_out);
-        buffer->is_out = false;
-        side->free_buffers[side->free_count++] = buffer;
+        give_back(side, buf);
         buf = next;
     }
 }
@@ -335,6 +343,10 @@ static void deliver(struct world *w)
     }
     MR_ASSERT(count > 0);
     mr_endpoint_receive(side->ep, datagrams, count, w->now);
+    for (uint32_t i = 0; i < count; i++) {
+        if (datagrams[i].redirect != MR_STAY) /* a corrupted connection ID names a shard that is not here */
+            give_back(side, datagrams[i].buf);
+    }
     settle(w, side);
 }
 

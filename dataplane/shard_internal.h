@@ -1,0 +1,80 @@
+/* dataplane/shard_internal.h - struct mr_shard, shared by shard.c, shard_poll.c and
+ * transport_inline.c. */
+#ifndef MR_DATAPLANE_SHARD_INTERNAL_H
+#define MR_DATAPLANE_SHARD_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "base/wheel.h"
+#include "dataplane/clock.h"
+#include "dataplane/shard.h"
+#include "drivers/mbuf_pool.h"
+
+#define MR_EVENTS_PER_CALL 64
+#define MR_JOBS_PER_CALL   4
+#define MR_TX_WAITING_MAX  128 /* frames that the port did not take yet */
+#define MR_FULL_SLACK      48  /* bytes that a "full" datagram may fall short of payload_max */
+
+struct mr_timer {
+    uint64_t user_data;
+    uint32_t next_free;
+};
+
+struct mr_shard {
+    struct mr_transport transport; /* first: ops get the shard from it */
+    struct mr_shard_config config;
+    struct mr_endpoint *ep;
+    struct mr_net *net;
+    struct mr_clock clock;
+    uint64_t now;        /* of this iteration */
+    uint64_t lap_cycles; /* where the current stage began */
+    /* sending */
+    uint32_t spare_count;   /* empty send buffers */
+    uint32_t waiting_count; /* frames the port refused */
+    uint32_t waiting_first;
+    struct rte_mbuf *spare[MR_BURST];
+    struct rte_mbuf *waiting[MR_TX_WAITING_MAX];
+    /* the application */
+    uint32_t work_out; /* jobs at helpers */
+    uint32_t timer_free;
+    struct mr_wheel timers;
+    struct mr_timer timer[MR_TIMERS_MAX];
+    struct mr_wheel_node timer_nodes[MR_TIMERS_MAX];
+    uint64_t idle_since_ns;
+    /* memory */
+    void *memory;
+    size_t footprint;
+    bool owns_aead;
+    /* stop and drain, written by the control thread */
+    MR_ALIGNED(MR_CACHE_LINE) _Atomic uint64_t stop_patience_ns; /* 0: run */
+    _Atomic bool wants_drain;
+    /* read by others */
+    MR_ALIGNED(MR_CACHE_LINE) struct mr_shard_stats stats;
+    _Atomic uint32_t conn_count;
+};
+
+/* One iteration.  Returns how much work it did; 0: nothing. */
+uint32_t mr_shard_poll(struct mr_shard *shard);
+
+/* The table of operations of the inline transport. */
+extern const struct mr_transport_ops mr_inline_ops;
+
+/* Timers and finished work of the application, as events. */
+uint32_t mr_inline_timers(struct mr_shard *shard, struct mr_event *out, uint32_t room);
+uint32_t mr_inline_work_done(struct mr_shard *shard, struct mr_event *out, uint32_t room);
+
+static inline void mr_shard_count(uint64_t *field, uint64_t n)
+{
+    mr_count_add(field, n);
+}
+
+/* The time since the last call belongs to `stage`. */
+static inline void mr_shard_lap(struct mr_shard *shard, enum mr_stage stage)
+{
+    uint64_t cycles = rte_rdtsc();
+
+    mr_count_add(&shard->stats.stage_cycles[stage], cycles - shard->lap_cycles);
+    shard->lap_cycles = cycles;
+}
+
+#endif /* MR_DATAPLANE_SHARD_INTERNAL_H */

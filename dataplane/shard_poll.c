@@ -1,0 +1,300 @@
+/*
+ * dataplane/shard_poll.c - one iteration of a shard: a short list of stages, each at most a burst.
+ *
+ * The clock is read once; the stage table takes a few reads of the TSC per
+ * iteration that does work.  Whatever the port does not take stays in order, and
+ * building stops until it is gone.
+ */
+#include "dataplane/shard_internal.h"
+
+/* ------------------------------------------------------------------ receiving */
+
+/* Frames to datagrams to connections; what belongs elsewhere goes there. */
+static void receive_frames(struct mr_shard *s, struct rte_mbuf **mbufs, uint32_t count,
+                           bool is_redirected)
+{
+    struct mr_datagram datagrams[MR_BURST];
+    uint32_t n = mr_net_receive(s->net, mbufs, count, datagrams, s->now);
+
+    mr_shard_lap(s, MR_STAGE_RX);
+    if (n == 0)
+        return;
+    for (uint32_t i = 0; i < n; i++)
+        datagrams[i].is_redirected = is_redirected;
+    mr_endpoint_receive_lookup(s->ep, datagrams, n);
+    mr_shard_lap(s, MR_STAGE_LOOKUP);
+    mr_endpoint_receive_open(s->ep);
+    mr_shard_lap(s, MR_STAGE_OPEN);
+    mr_endpoint_receive_frames(s->ep, s->now);
+    mr_shard_lap(s, MR_STAGE_FRAMES);
+    mr_shard_count(&s->stats.datagrams_received, n);
+
+    for (uint32_t i = 0; i < n; i++) {
+        if (datagrams[i].redirect == MR_STAY)
+            continue;
+        struct rte_mbuf *mbuf = mr_mbuf_of_buf(datagrams[i].buf);
+        if (s->config.redirects != NULL &&
+            mr_redirects_push(s->config.redirects, s->config.index, datagrams[i].redirect, mbuf))
+            continue;
+        mr_shard_count(&s->stats.redirect_dropped, 1);
+        rte_pktmbuf_free(mbuf);
+    }
+}
+
+static uint32_t rx_burst(struct mr_shard *s)
+{
+    struct rte_mbuf *mbufs[MR_BURST];
+    uint16_t count = mr_port_rx_burst(s->config.port, s->config.queue, mbufs, MR_BURST);
+
+    if (count > 0)
+        receive_frames(s, mbufs, count, false);
+    return count;
+}
+
+static uint32_t redirected_burst(struct mr_shard *s)
+{
+    struct rte_mbuf *mbufs[MR_BURST];
+    uint32_t work = 0;
+
+    if (s->config.redirects == NULL)
+        return 0;
+    for (uint32_t from = 0; from < mr_redirects_count(s->config.redirects); from++) {
+        uint32_t count =
+            mr_redirects_pop(s->config.redirects, from, s->config.index, mbufs, MR_BURST);
+
+        if (count == 0)
+            continue;
+        receive_frames(s, mbufs, count, true);
+        mr_shard_count(&s->stats.redirected_in, count);
+        work += count;
+    }
+    return work;
+}
+
+/* Buffers that nobody refers to any more go back to their pools, in bursts. */
+static uint32_t free_released(struct mr_shard *s)
+{
+    struct mr_buf *buf = mr_endpoint_take_released(s->ep);
+    struct rte_mbuf *mbufs[MR_BURST];
+    uint32_t count = 0;
+    uint32_t freed = 0;
+
+    while (buf != NULL) {
+        struct mr_buf *next = buf->next;
+
+        mbufs[count++] = mr_mbuf_of_buf(buf);
+        if (count == MR_BURST) {
+            rte_pktmbuf_free_bulk(mbufs, count);
+            freed += count;
+            count = 0;
+        }
+        buf = next;
+    }
+    if (count > 0)
+        rte_pktmbuf_free_bulk(mbufs, count);
+    return freed + count;
+}
+
+/* ------------------------------------------------------------------ TLS, timers */
+
+static uint32_t tls_jobs(struct mr_shard *s)
+{
+    struct mr_tls_job *jobs[MR_JOBS_PER_CALL];
+    uint32_t count = mr_endpoint_take_jobs(s->ep, jobs, MR_JOBS_PER_CALL);
+
+    if (count == 0)
+        return 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t begin = rte_rdtsc();
+
+        mr_tls_job_run(jobs[i]);
+        mr_shard_count(&s->stats.tls_cycles, rte_rdtsc() - begin);
+        mr_endpoint_complete_job(s->ep, jobs[i], s->now);
+    }
+    mr_shard_count(&s->stats.tls_jobs, count);
+    mr_shard_lap(s, MR_STAGE_TLS);
+    return count;
+}
+
+static uint32_t expire_timers(struct mr_shard *s)
+{
+    uint32_t work = 0;
+
+    if (mr_endpoint_deadline(s->ep) <= s->now) {
+        mr_endpoint_expire(s->ep, s->now);
+        work = 1;
+    }
+    if (mr_net_deadline(s->net) <= s->now) {
+        mr_net_expire(s->net, s->now);
+        work = 1;
+    }
+    if (work > 0)
+        mr_shard_lap(s, MR_STAGE_OTHER);
+    return work;
+}
+
+/* ------------------------------------------------------------------ the application */
+
+/* Hand events over; a handler that takes too long is counted. */
+static void call_handler(struct mr_shard *s, const struct mr_event *events, uint32_t count)
+{
+    uint64_t begin = rte_rdtsc();
+
+    s->config.application->on_events(s->config.application->context, events, count);
+    uint64_t took_ns = mr_clock_ns(&s->clock, rte_rdtsc() - begin);
+    if (took_ns <= s->config.stall_ns)
+        return;
+    mr_shard_count(&s->stats.stalls, 1);
+    if (took_ns > s->stats.longest_stall_ns)
+        mr_shard_count(&s->stats.longest_stall_ns, took_ns - s->stats.longest_stall_ns);
+}
+
+static uint32_t publish_events(struct mr_shard *s)
+{
+    struct mr_event events[MR_EVENTS_PER_CALL];
+    uint32_t total = 0;
+
+    uint32_t count = mr_inline_timers(s, events, MR_EVENTS_PER_CALL);
+    count += mr_inline_work_done(s, events + count, MR_EVENTS_PER_CALL - count);
+    count += mr_endpoint_events(s->ep, events + count, MR_EVENTS_PER_CALL - count);
+    if (count > 0) {
+        call_handler(s, events, count);
+        total += count;
+        mr_shard_lap(s, MR_STAGE_APP);
+    }
+    return total;
+}
+
+/* ------------------------------------------------------------------ sending */
+
+/* Offer the frames that wait.  True: none is left. */
+static bool flush_waiting(struct mr_shard *s)
+{
+    if (s->waiting_count == 0)
+        return true;
+
+    uint16_t taken = mr_port_tx_burst(s->config.port, s->config.queue,
+                                      s->waiting + s->waiting_first, (uint16_t)s->waiting_count);
+    s->waiting_first += taken;
+    s->waiting_count -= taken;
+    if (s->waiting_count == 0)
+        s->waiting_first = 0;
+    if (taken > 0)
+        mr_shard_lap(s, MR_STAGE_TX);
+    return s->waiting_count == 0;
+}
+
+/* Give frames to the port; what it refuses waits. */
+static void transmit(struct mr_shard *s, struct rte_mbuf **frames, uint32_t count)
+{
+    uint16_t taken = mr_port_tx_burst(s->config.port, s->config.queue, frames, (uint16_t)count);
+
+    if (taken == count)
+        return;
+    mr_shard_count(&s->stats.tx_refused, 1);
+    for (uint32_t i = taken; i < count; i++)
+        s->waiting[s->waiting_first + s->waiting_count++] = frames[i];
+}
+
+static uint32_t refill_spare(struct mr_shard *s)
+{
+    uint32_t missing = MR_BURST - s->spare_count;
+
+    if (missing == 0)
+        return MR_BURST;
+    if (rte_pktmbuf_alloc_bulk(s->config.send_pool, s->spare + s->spare_count, missing) == 0)
+        s->spare_count = MR_BURST;
+    else
+        mr_shard_count(&s->stats.send_pool_empty, 1);
+    return s->spare_count;
+}
+
+static void count_sent(struct mr_shard *s, const struct mr_outgoing *out, uint32_t count)
+{
+    uint64_t full = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        full += out[i].size + MR_FULL_SLACK >= s->config.payload_max;
+    mr_shard_count(&s->stats.full_packets_sent, full);
+    mr_shard_count(&s->stats.datagrams_sent, count);
+}
+
+/* Build, seal and send one burst. */
+static uint32_t send_burst(struct mr_shard *s)
+{
+    struct mr_outgoing out[MR_BURST];
+    uint32_t room = refill_spare(s);
+
+    for (uint32_t i = 0; i < room; i++)
+        out[i] = (struct mr_outgoing){.data = rte_pktmbuf_mtod(s->spare[i], uint8_t *),
+                                      .room = s->config.payload_max};
+    uint32_t count = mr_endpoint_build(s->ep, out, room, s->now);
+    mr_shard_lap(s, MR_STAGE_BUILD);
+    if (count == 0)
+        return 0;
+    mr_endpoint_seal(s->ep);
+    mr_shard_lap(s, MR_STAGE_SEAL);
+
+    for (uint32_t i = 0; i < count; i++) {
+        s->spare[i]->data_len = (uint16_t)out[i].size;
+        s->spare[i]->pkt_len = out[i].size;
+    }
+    count_sent(s, out, count);
+    struct rte_mbuf *ready[MR_BURST];
+    uint32_t n = mr_net_send(s->net, s->spare, out, count, ready, s->now);
+    transmit(s, ready, n);
+    s->spare_count -= count;
+    for (uint32_t i = 0; i < s->spare_count; i++)
+        s->spare[i] = s->spare[i + count];
+    mr_shard_lap(s, MR_STAGE_TX);
+    return count;
+}
+
+/* Frames of the network layer's own: ARP, NDP, echo replies. */
+static uint32_t send_own(struct mr_shard *s)
+{
+    struct rte_mbuf *frames[MR_BURST];
+    uint32_t count = mr_net_output(s->net, frames, MR_BURST);
+
+    if (count > 0)
+        transmit(s, frames, count);
+    return count;
+}
+
+static uint32_t flush_sends(struct mr_shard *s)
+{
+    uint32_t work = 0;
+
+    if (!flush_waiting(s))
+        return 0;
+    work += send_own(s);
+    if (s->waiting_count == 0 && mr_endpoint_wants_send(s->ep))
+        work += send_burst(s);
+    return work;
+}
+
+/* ------------------------------------------------------------------ an iteration */
+
+uint32_t mr_shard_poll(struct mr_shard *s)
+{
+    uint32_t work = 0;
+    uint64_t begin = rte_rdtsc();
+
+    s->now = mr_clock_ns(&s->clock, begin);
+    s->lap_cycles = begin;
+    work += rx_burst(s);         /* NIC -> datagrams -> connections        */
+    work += redirected_burst(s); /* datagrams other shards sent us         */
+    work += tls_jobs(s);         /* handshakes                             */
+    work += expire_timers(s);    /* deadlines that have passed             */
+    work += publish_events(s);   /* events -> the application              */
+    work += flush_sends(s);      /* connections that want to send -> port  */
+    work += free_released(s);    /* buffers -> pools                       */
+
+    mr_shard_count(&s->stats.loops, 1);
+    if (work > 0) {
+        mr_shard_lap(s, MR_STAGE_OTHER);
+        mr_shard_count(&s->stats.busy_loops, 1);
+        mr_shard_count(&s->stats.busy_cycles, s->lap_cycles - begin);
+    }
+    return work;
+}
