@@ -27,12 +27,14 @@
 #include "base/compiler.h"
 #include "quic/types.h"
 
-#define MR_AEAD_TAG        16
-#define MR_AEAD_IV         12
-#define MR_AEAD_KEY_MAX    32
-#define MR_HP_SAMPLE       16
-#define MR_AEAD_KEY_SIZE   1344 /* bytes of an expanded key, either back end; static-asserted there */
-#define MR_HP_KEY_SIZE     256
+#define MR_AEAD_TAG     16
+#define MR_AEAD_IV      12
+#define MR_AEAD_KEY_MAX 32
+#define MR_HP_SAMPLE    16
+#define MR_AEAD_KEY_SIZE                                                                           \
+    1344 /* bytes of an expanded key, either back end; static-asserted there                       \
+          */
+#define MR_HP_KEY_SIZE 256
 
 enum mr_cipher { /* TLS cipher suites that QUIC v1 allows and we offer */
     MR_CIPHER_AES_128_GCM,
@@ -42,10 +44,11 @@ enum mr_cipher { /* TLS cipher suites that QUIC v1 allows and we offer */
 };
 
 enum mr_aead_backend {
-    MR_AEAD_AUTO,     /* the fastest that works here */
+    MR_AEAD_AUTO, /* the fastest that works here */
     MR_AEAD_OPENSSL,
     MR_AEAD_IPSEC_MB,
-    MR_AEAD_NULL      /* no protection, 16 zero tag bytes checked: engine measurements only, refused by endpoints on ports */
+    MR_AEAD_NULL /* no protection, 16 zero tag bytes checked: engine measurements only, refused by
+                    endpoints on ports */
 };
 
 /* An expanded AEAD key with its IV: one direction, one key phase. */
@@ -64,41 +67,43 @@ struct mr_aead; /* a back end, opened */
 struct mr_seal_copy {
     const uint8_t *source; /* application memory, maybe cold */
     uint32_t size;
-    uint32_t at;           /* offset in the packet */
+    uint32_t at; /* offset in the packet */
 };
 
 /* One packet to protect.  All but the copies' bytes are written at `packet` already. */
 struct mr_seal_job {
     const struct mr_aead_key *key;
     const struct mr_hp_key *hp;
-    uint8_t *packet;                  /* first byte of the header; pn unprotected, length in the first byte's low bits */
+    uint8_t
+        *packet; /* first byte of the header; pn unprotected, length in the first byte's low bits */
     const struct mr_seal_copy *copies;
     uint64_t pn;
     uint32_t path_id;
-    uint16_t header_size;             /* with packet number */
-    uint16_t payload_size;            /* frames, copies included; the tag is written after them */
-    uint16_t pn_size;                 /* 1..4 */
+    uint16_t header_size;  /* with packet number */
+    uint16_t payload_size; /* frames, copies included; the tag is written after them */
+    uint16_t pn_size;      /* 1..4 */
     uint16_t copy_count;
 };
 
 /* One packet to open, in place. */
 struct mr_open_job {
-    const struct mr_aead_key *key;    /* in for mr_open_burst() */
-    const struct mr_hp_key *hp;       /* in for mr_unmask_burst() */
-    uint8_t *packet;                  /* in: first byte of the header */
-    uint64_t expected_pn;             /* in: largest opened in the space + 1, RFC 9000, Appendix A.3 */
-    uint64_t pn;                      /* out of unmask, in of open */
-    uint32_t path_id;                 /* in */
-    uint16_t pn_offset;               /* in */
-    uint16_t size;                    /* in: whole packet, header to tag */
-    uint16_t header_size;             /* out of unmask: with packet number */
-    bool is_unmasked;                 /* out of unmask: false when too short to be sampled */
-    bool is_open;                     /* out of open: the tag was right; plaintext at packet + header_size, size - header_size - 16 bytes */
+    const struct mr_aead_key *key; /* in for mr_open_burst() */
+    const struct mr_hp_key *hp;    /* in for mr_unmask_burst() */
+    uint8_t *packet;               /* in: first byte of the header */
+    uint64_t expected_pn;          /* in: largest opened in the space + 1, RFC 9000, Appendix A.3 */
+    uint64_t pn;                   /* out of unmask, in of open */
+    uint32_t path_id;              /* in */
+    uint16_t pn_offset;            /* in */
+    uint16_t size;                 /* in: whole packet, header to tag */
+    uint16_t header_size;          /* out of unmask: with packet number */
+    bool is_unmasked;              /* out of unmask: false when too short to be sampled */
+    bool is_open; /* out of open: the tag was right; plaintext at packet + header_size, size -
+                     header_size - 16 bytes */
 };
 
 /*
- * Open a back end.  AUTO takes ipsec-mb where compiled in and the CPU has AES-NI and PCLMULQDQ, else OpenSSL.
- * NULL if `backend` is not available here.  Free with mr_aead_close().  Allocates.
+ * Open a back end.  AUTO takes ipsec-mb where compiled in and the CPU has AES-NI and PCLMULQDQ,
+ * else OpenSSL. NULL if `backend` is not available here.  Free with mr_aead_close().  Allocates.
  */
 struct mr_aead *mr_aead_open(enum mr_aead_backend backend);
 void mr_aead_close(struct mr_aead *aead);
@@ -114,12 +119,14 @@ uint64_t mr_cipher_seal_limit(enum mr_cipher cipher);
 uint64_t mr_cipher_open_limit(enum mr_cipher cipher);
 
 /*
- * Expand a key into `key` (or header-protection key into `hp`), which must be zeroed or hold an earlier one of the same back end.
- * `is_seal`: for sealing, else for opening.  False when OpenSSL is out of memory.  Clear wipes and frees what the back end holds.
+ * Expand a key into `key` (or header-protection key into `hp`), which must be zeroed or hold an
+ * earlier one of the same back end. `is_seal`: for sealing, else for opening.  False when OpenSSL
+ * is out of memory.  Clear wipes and frees what the back end holds.
  */
-bool mr_aead_key_set(struct mr_aead *aead, struct mr_aead_key *key, enum mr_cipher cipher, const uint8_t *secret_key,
-                     const uint8_t *iv, bool is_seal);
-bool mr_hp_key_set(struct mr_aead *aead, struct mr_hp_key *hp, enum mr_cipher cipher, const uint8_t *secret_key);
+bool mr_aead_key_set(struct mr_aead *aead, struct mr_aead_key *key, enum mr_cipher cipher,
+                     const uint8_t *secret_key, const uint8_t *iv, bool is_seal);
+bool mr_hp_key_set(struct mr_aead *aead, struct mr_hp_key *hp, enum mr_cipher cipher,
+                   const uint8_t *secret_key);
 void mr_aead_key_clear(struct mr_aead *aead, struct mr_aead_key *key);
 void mr_hp_key_clear(struct mr_aead *aead, struct mr_hp_key *hp);
 
@@ -133,8 +140,8 @@ void mr_seal_burst(struct mr_aead *aead, struct mr_seal_job *jobs, uint32_t coun
 void mr_unmask_burst(struct mr_aead *aead, struct mr_open_job *jobs, uint32_t count);
 
 /*
- * Decrypt and verify every unmasked job in place.  Jobs with is_unmasked == false are left alone, is_open false.
- * The payload of a job whose tag was wrong is garbage afterwards.
+ * Decrypt and verify every unmasked job in place.  Jobs with is_unmasked == false are left alone,
+ * is_open false. The payload of a job whose tag was wrong is garbage afterwards.
  */
 void mr_open_burst(struct mr_aead *aead, struct mr_open_job *jobs, uint32_t count);
 

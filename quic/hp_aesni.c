@@ -78,7 +78,7 @@ WITH_AES static void expand_256(__m128i *keys)
 {
     for (uint32_t i = 2; i < 15; i++) {
         bool is_even = i % 2 == 0;
-        __m128i assisted = assist(keys[i - 1], is_even ? i / 2 : 1);
+        __m128i assisted = assist(keys[i - 1], i / 2);
         __m128i word = is_even ? _mm_shuffle_epi32(assisted, 0xff)  /* RotWord, SubWord, Rcon */
                                : _mm_shuffle_epi32(assisted, 0xaa); /* SubWord alone */
 

@@ -94,8 +94,9 @@ static void set_ticket(struct mr_tls *tls, const uint8_t *bytes, size_t size)
     if (session == NULL)
         return;
     bool is_set = SSL_set_session(tls->ssl, session) == 1;
-    if (is_set && tls->context->has_early_data)
-        SSL_set_quic_tls_early_data_enabled(tls->ssl, 1); /* refused when the ticket allows none */
+    if (is_set && tls->context->has_early_data &&
+        SSL_set_quic_tls_early_data_enabled(tls->ssl, 1) == 1) /* refused if the ticket has none */
+        SSL_set_msg_callback(tls->ssl, mr_tls_on_message);
     SSL_SESSION_free(session);
 }
 

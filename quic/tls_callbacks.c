@@ -13,6 +13,7 @@
 
 #define EXT_ALPN             16u /* extension types, RFC 7301 and RFC 9001, Section 8.2 */
 #define EXT_TRANSPORT_PARAMS 57u
+#define RETRY_RANDOM         6 /* its offset in a ServerHello: header (4), version (2) */
 #define DIRECTION_WRITE      1 /* of a secret: 0 read, 1 write */
 
 _Static_assert(MR_LEVEL_INITIAL == OSSL_RECORD_PROTECTION_LEVEL_NONE, "levels are OpenSSL's");
@@ -297,6 +298,29 @@ static void on_keylog(const SSL *ssl, const char *line)
     memcpy(job->keylog + job->keylog_size, line, size);
     job->keylog[job->keylog_size + size] = '\n';
     job->keylog_size += (uint32_t)size + 1;
+}
+
+/*
+ * OpenSSL 3.5 offers 0-RTT again in the ClientHello that answers a HelloRetryRequest, which RFC
+ * 8446, Section 4.1.2 forbids: let the session forget that it allows 0-RTT in between.
+ */
+void mr_tls_on_message(int is_write, int version, int type, const void *bytes, size_t size,
+                       SSL *ssl, void *argument)
+{
+    /* The Random of a HelloRetryRequest, RFC 8446, Section 4.1.3. */
+    static const uint8_t retry[32] = {0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11,
+                                      0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91,
+                                      0xc2, 0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e,
+                                      0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c};
+    const uint8_t *message = bytes;
+
+    (void)version;
+    (void)argument;
+    if (is_write || type != SSL3_RT_HANDSHAKE || size < RETRY_RANDOM + sizeof(retry))
+        return;
+    if (message[0] == SSL3_MT_SERVER_HELLO &&
+        memcmp(message + RETRY_RANDOM, retry, sizeof(retry)) == 0)
+        SSL_SESSION_set_max_early_data(SSL_get0_session(ssl), 0);
 }
 
 /* A client's new ticket: encode it behind what it depends on. */

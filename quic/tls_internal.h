@@ -26,6 +26,10 @@ static inline void mr_tls_fail_alert(struct mr_tls *tls, uint8_t alert, const ch
 /* For SSL_set_quic_tls_cbs(), with the struct mr_tls as argument. */
 extern const OSSL_DISPATCH mr_tls_callbacks[];
 
+/* For SSL_set_msg_callback() of a client that offers 0-RTT. */
+void mr_tls_on_message(int is_write, int version, int type, const void *bytes, size_t size,
+                       SSL *ssl, void *argument);
+
 /* OpenSSL's verify callback: explains what is wrong with the certificate, changes nothing. */
 int mr_tls_verify(int is_right, X509_STORE_CTX *store);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "quic/aead_backend.h"
 #include "tests/unit/harness.h"
 
 #define PACKET_MAX  9200
@@ -315,6 +316,8 @@ static void packet_numbers_are_recovered_next_to_the_expected_one(void)
         {(UINT64_C(1) << 62) - 2, (UINT64_C(1) << 62) - 1, 1},
         {(UINT64_C(1) << 62) - 1, (UINT64_C(1) << 62) - 100, 1},
         {UINT64_C(0x123456789a), UINT64_C(0x1234567800), 4},
+        {0, 200, 1}, /* the nearer one would be negative, or too large */
+        {(UINT64_C(1) << 62) - 1, (UINT64_C(1) << 62) - 256, 1},
     };
     static struct shape shape;
     static uint8_t packet[PACKET_MAX];
@@ -380,6 +383,7 @@ static void a_long_burst_may_mix_keys_and_ciphers(void)
         mr_seal_burst(aead, seal, PACKETS);
         mr_unmask_burst(aead, open, PACKETS);
         open[5].is_unmasked = false; /* what is not unmasked is left alone */
+        open[5].is_open = true;
         mr_open_burst(aead, open, PACKETS);
         for (uint32_t i = 0; i < PACKETS; i++) {
             CU_ASSERT_EQUAL(open[i].is_open, i != 5);
@@ -425,6 +429,39 @@ static void a_key_slot_can_be_reused(void)
         }
         rig_close(&rig);
     }
+}
+
+/* The schedule of quic/hp_aesni.h against OpenSSL's own AES, for both key sizes. */
+static void own_header_protection_masks_are_openssls(void)
+{
+    static const enum mr_cipher ciphers[] = {MR_CIPHER_AES_128_GCM, MR_CIPHER_AES_256_GCM};
+    struct mr_aead *aead = mr_aead_open(MR_AEAD_OPENSSL);
+    struct mr_random random;
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(aead);
+    mr_random_init_number(&random, 15);
+    for (size_t i = 0; i < MR_COUNT_OF(ciphers); i++) {
+        struct mr_hp_key own = {{0}};
+        struct mr_hp_state evp = {.evp = NULL};
+        uint8_t key[32];
+        uint8_t packet[24];
+        uint8_t mask[16];
+        struct mr_open_job job = {.hp = &own, .packet = packet, .pn_offset = 4, .size = 24};
+
+        fill(&random, key, sizeof(key));
+        fill(&random, packet, sizeof(packet));
+        CU_ASSERT(mr_hp_key_set(aead, &own, ciphers[i], key));
+        CU_ASSERT(mr_evp_hp_set(aead, &evp, ciphers[i], key));
+        mr_evp_mask(&evp, packet + 8, mask);
+        uint8_t first_byte = packet[0];
+        uint8_t pn_byte = packet[4];
+        mr_unmask_burst(aead, &job, 1);
+        CU_ASSERT_EQUAL(packet[0] ^ first_byte, mask[0] & ((first_byte & 0x80) != 0 ? 0x0f : 0x1f));
+        CU_ASSERT_EQUAL(packet[4] ^ pn_byte, mask[1]);
+        mr_evp_hp_clear(&evp);
+        mr_hp_key_clear(aead, &own);
+    }
+    mr_aead_close(aead);
 }
 
 static void the_null_back_end_copies_and_checks_zero_tags(void)
@@ -473,6 +510,7 @@ static CU_TestInfo tests[] = {
      packet_numbers_are_recovered_next_to_the_expected_one},
     {"a long burst may mix keys and ciphers", a_long_burst_may_mix_keys_and_ciphers},
     {"a key slot can be reused", a_key_slot_can_be_reused},
+    {"own header protection masks are OpenSSL's", own_header_protection_masks_are_openssls},
     {"the null back end copies and checks zero tags",
      the_null_back_end_copies_and_checks_zero_tags},
     {"back ends have names", back_ends_have_names},

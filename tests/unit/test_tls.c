@@ -116,6 +116,7 @@ static void a_ticket_resumes_and_resumes_again(void)
         CU_ASSERT_EQUAL(client.early, MR_EARLY_NONE);
     }
     take_ticket(&ticket); /* a ticket from a resumed handshake is as good */
+    plan.ticket_size = ticket.size;
     shake(&sides, &plan);
     CU_ASSERT(client.is_resumed);
     sides_close(&sides);
@@ -144,11 +145,13 @@ static void a_ticket_is_for_one_name_only(void)
     sides_open(&sides, &plan);
     shake(&sides, &plan);
     take_ticket(&ticket);
-    plan = (struct plan){
-        .name = "www.example.com", .ticket = ticket.bytes, .ticket_size = ticket.size};
-    shake(&sides, &plan);
-    check_success(MR_CIPHER_AES_128_GCM);
-    CU_ASSERT_FALSE(client.is_resumed);
+    static const char *const others[] = {"www.example.com", "127.0.0.1" /* as long */};
+    for (size_t i = 0; i < MR_COUNT_OF(others); i++) {
+        plan = (struct plan){.name = others[i], .ticket = ticket.bytes, .ticket_size = ticket.size};
+        shake(&sides, &plan);
+        check_success(MR_CIPHER_AES_128_GCM);
+        CU_ASSERT_FALSE(client.is_resumed);
+    }
     sides_close(&sides);
 }
 
@@ -260,6 +263,32 @@ static void a_server_may_reject_early_data(void)
     sides_close(&sides);
 }
 
+/* The second ClientHello goes out as an Initial, although 0-RTT keys are there. */
+static void a_hello_retry_request_rejects_early_data(void)
+{
+    struct plan plan = {.tickets = 1,
+                        .client_groups = "X25519:P-256",
+                        .has_early_client = true,
+                        .has_early_server = true};
+    static struct ticket ticket;
+    struct sides sides;
+
+    sides_open(&sides, &plan);
+    shake(&sides, &plan);
+    take_ticket(&ticket);
+    sides_close(&sides);
+    plan.ticket = ticket.bytes;
+    plan.ticket_size = ticket.size;
+    plan.server_groups = "P-256"; /* the ticket keys are the same */
+    sides_open(&sides, &plan);
+    shake(&sides, &plan);
+    check_success(MR_CIPHER_AES_128_GCM);
+    CU_ASSERT(client.secrets[MR_LEVEL_EARLY][1].size > 0);
+    CU_ASSERT_EQUAL(client.out[MR_LEVEL_EARLY].size, 0);
+    CU_ASSERT_EQUAL(client.early, MR_EARLY_REJECTED);
+    sides_close(&sides);
+}
+
 /* ------------------------------------------------------------------ life cycle */
 
 static void bad_options_do_not_start(void)
@@ -319,6 +348,7 @@ static CU_TestInfo tests[] = {
     {"early data is accepted and its secret shared", early_data_is_accepted_and_its_secret_shared},
     {"early data uses the cipher of the ticket", early_data_uses_the_cipher_of_the_ticket},
     {"a server may reject early data", a_server_may_reject_early_data},
+    {"a HelloRetryRequest rejects early data", a_hello_retry_request_rejects_early_data},
     {"bad options do not start", bad_options_do_not_start},
     {"a wiped job holds no secrets", a_wiped_job_holds_no_secrets},
     CU_TEST_INFO_NULL,

@@ -172,6 +172,12 @@ static void missing_and_unreadable_files_are_named(void)
                     -ENOENT);
 }
 
+/* A key of another kind than the certificate's. */
+static const char ed25519_key[] =
+    "-----BEGIN PRIVATE KEY-----\n"
+    "MC4CAQAwBQYDK2VwBCIEIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g\n"
+    "-----END PRIVATE KEY-----\n";
+
 static void files_with_the_wrong_content_are_explained(void)
 {
     static struct mr_certificate one;
@@ -192,6 +198,8 @@ static void files_with_the_wrong_content_are_explained(void)
     refuse_server(config, -EINVAL, "holds no private key in PEM form");
     put_text(files.other, two.key_pem);
     config.key_path = files.other;
+    refuse_server(config, -EINVAL, "the key does not belong to the certificate");
+    put_text(files.other, ed25519_key);
     refuse_server(config, -EINVAL, "the key does not belong to the certificate");
     put_text(files.other, "");
     refuse_server(config, -EINVAL, "holds no private key");
