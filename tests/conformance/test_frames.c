@@ -48,85 +48,40 @@ static void a_cut_frame_type_is_not_padding(void)
     CU_ASSERT_EQUAL(read_type("c0000000000000"), MR_FRAME_TYPE_TRUNCATED);
 }
 
+static const struct {
+    const char *hex; /* largest, delay, count, first range, {gap, range}... */
+    bool is_valid;
+} acks[] = {
+    {"05000005", true},                    /* 5..0 */
+    {"05000006", false},                   /* 5..-1 */
+    {"0a0001050300", true},                /* 10..5, then 0 */
+    {"0a0001050301", false},               /* ... then 0..-1 */
+    {"0a0001050400", false},               /* ... then -1 */
+    {"0a0001050302", false},               /* ... then 0..-2 */
+    {"0a00020000000606", false},           /* 10, 8, then 0..-6 */
+    {"0a00020000000600", true},            /* 10, 8, 0 */
+    {"0a00020000030003", true},            /* 10, 8..5, then 3..0 */
+    {"0a00020000030004", false},           /* ... then 3..-1 */
+    {"000001000000", false},               /* 0, then -2 */
+    {"010001000000", false},               /* 1, then -1 */
+    {"020001000000", true},                /* 2, then 0 */
+    {"0a000105ffffffffffffffff00", false}, /* a gap that wraps */
+    {"0a00010500ffffffffffffffff", false}, /* a range that wraps */
+    {"0a000105fffffffffffffffe00", false},
+    {"0a0000ffffffffffffffff", false}, /* a first range that wraps */
+    {"ffffffffffffffff0000ffffffffffffffff", true},
+    {"ffffffffffffffff00013f003f", true},
+};
+
 /* Section 19.3.1: "If any computed packet number is negative, an endpoint MUST generate a
  * connection error of type FRAME_ENCODING_ERROR." */
 static void no_acknowledged_number_is_negative(void)
 {
-    static const struct {
-        const char *hex; /* largest, delay, count, first range, {gap, range}... */
-        bool is_valid;
-    } rows[] = {
-        {"05000005", true},  /* 5..0 */
-        {"05000006", false}, /* 5..-1 */
-        {"0a000105"
-         "0300",
-         true}, /* 10..5, then 0 */
-        {"0a000105"
-         "0301",
-         false}, /* ... then 0..-1 */
-        {"0a000105"
-         "0400",
-         false}, /* ... then -1 */
-        {"0a000105"
-         "0302",
-         false}, /* ... then 0..-2 */
-        {"0a000200"
-         "0000"
-         "0606",
-         false}, /* 10, 8, then 0..-6 */
-        {"0a000200"
-         "0000"
-         "0600",
-         true}, /* 10, 8, 0 */
-        {"0a000200"
-         "0003"
-         "0003",
-         true}, /* 10, 8..5, then 3..0 */
-        {"0a000200"
-         "0003"
-         "0004",
-         false}, /* ... then 3..-1 */
-        {"00000100"
-         "0000",
-         false}, /* 0, then -2 */
-        {"01000100"
-         "0000",
-         false}, /* 1, then -1 */
-        {"02000100"
-         "0000",
-         true}, /* 2, then 0 */
-        {"0a000105"
-         "ffffffffffffffff"
-         "00",
-         false}, /* a gap that wraps */
-        {"0a000105"
-         "00"
-         "ffffffffffffffff",
-         false}, /* a range that wraps */
-        {"0a000105"
-         "fffffffffffffffe"
-         "00",
-         false},
-        {"0a0000"
-         "ffffffffffffffff",
-         false}, /* a first range that wraps */
-        {"ffffffffffffffff"
-         "0000"
-         "ffffffffffffffff",
-         true},
-        {"ffffffffffffffff"
-         "0001"
-         "3f"
-         "00"
-         "3f",
-         true},
-    };
-
-    for (size_t i = 0; i < MR_COUNT_OF(rows); i++) {
-        struct mr_reader r = fields(rows[i].hex);
+    for (size_t i = 0; i < MR_COUNT_OF(acks); i++) {
+        struct mr_reader r = fields(acks[i].hex);
         struct mr_frame_ack ack;
 
-        CU_ASSERT_EQUAL(mr_frame_decode_ack(&r, MR_FRAME_ACK, &ack), rows[i].is_valid);
+        CU_ASSERT_EQUAL(mr_frame_decode_ack(&r, MR_FRAME_ACK, &ack), acks[i].is_valid);
     }
 }
 
