@@ -1,0 +1,212 @@
+/* control/group.c - see group.h. */
+#include "control/group.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <rte_mempool.h>
+
+#include "control/eal.h"
+#include "drivers/mbuf_pool.h"
+
+#define RX_MBUFS      4096
+#define FRAME_HEADERS 80 /* Ethernet, VLAN, IPv6, UDP and some */
+
+static struct rte_mempool *make_pool(const char *name, const char *kind, uint32_t index,
+                                     uint32_t count, uint32_t frame_max, struct mr_fault *fault)
+{
+    char text[26];
+
+    snprintf(text, sizeof(text), "%s-%s%u", name, kind, index);
+    return mr_mbuf_pool_create(&(struct mr_mbuf_pool_config){.name = text,
+                                                             .count = count,
+                                                             .frame_max = frame_max,
+                                                             .has_cache = true,
+                                                             .numa_node = SOCKET_ID_ANY},
+                               fault);
+}
+
+bool mr_group_make_rx_pools(const char *name, uint32_t shard_count, uint32_t count,
+                            uint32_t frame_max, struct rte_mempool **pools_out,
+                            struct mr_fault *fault)
+{
+    for (uint32_t i = 0; i < shard_count; i++) {
+        pools_out[i] = make_pool(name, "rx", i, count == 0 ? RX_MBUFS : count, frame_max, fault);
+        if (pools_out[i] == NULL)
+            return false;
+    }
+    return true;
+}
+
+static bool make_pools(struct mr_group *g, struct mr_fault *fault)
+{
+    const struct mr_group_config *config = &g->config;
+    uint32_t frame_max = config->shard.payload_max + FRAME_HEADERS;
+    uint32_t tx = config->tx_mbufs == 0 ? MR_SHARD_POOL_MBUFS : config->tx_mbufs;
+
+    if (config->spec != NULL &&
+        !mr_group_make_rx_pools(config->name, config->shard_count, config->rx_mbufs,
+                                MR_MAX(frame_max, 1600u), g->rx_pools, fault))
+        return false;
+    for (uint32_t i = 0; i < config->shard_count; i++) {
+        g->tx_pools[i] = make_pool(config->name, "tx", i, tx, frame_max, fault);
+        if (g->tx_pools[i] == NULL)
+            return false;
+    }
+    return true;
+}
+
+static bool open_port(struct mr_group *g, struct mr_fault *fault)
+{
+    g->port = g->config.port;
+    if (g->config.spec != NULL)
+        g->port =
+            mr_port_open(&(struct mr_port_config){.spec = g->config.spec,
+                                                  .rx_pools = g->rx_pools,
+                                                  .queue_count = (uint16_t)g->config.shard_count},
+                         fault);
+    return g->port != NULL;
+}
+
+static bool make_shard(struct mr_group *g, uint32_t i, struct mr_fault *fault)
+{
+    struct mr_shard_config shard = g->config.shard;
+
+    shard.index = i;
+    shard.port = g->port;
+    shard.queue = (uint16_t)i;
+    shard.send_pool = g->tx_pools[i];
+    shard.application = &g->config.applications[i];
+    shard.redirects = g->redirects;
+    shard.work_index = g->config.work_first + i;
+    shard.net.detects_duplicates = shard.net.detects_duplicates && i == 0;
+    shard.endpoint.seed[3] += i;
+    /* Shards of a client use ports of their own, so that answers come back to where they belong. */
+    if (shard.endpoint.server == NULL)
+        shard.local_port = (uint16_t)(shard.local_port + i);
+    g->shards[i] = mr_shard_make(&shard, fault);
+    return g->shards[i] != NULL;
+}
+
+bool mr_group_make(struct mr_group *g, const struct mr_group_config *config, struct mr_fault *fault)
+{
+    memset(g, 0, sizeof(*g));
+    g->config = *config;
+    if (!make_pools(g, fault) || !open_port(g, fault)) {
+        mr_group_free(g, NULL);
+        return false;
+    }
+    if (config->shard_count > 1 &&
+        (g->redirects = mr_redirects_make(config->shard_count, fault)) == NULL) {
+        mr_group_free(g, NULL);
+        return false;
+    }
+    for (uint32_t i = 0; i < config->shard_count; i++) {
+        if (!make_shard(g, i, fault)) {
+            mr_group_free(g, NULL);
+            return false;
+        }
+    }
+    return true;
+}
+
+void mr_group_launch(struct mr_group *g)
+{
+    for (uint32_t i = 0; i < g->config.shard_count; i++)
+        mr_eal_launch(g->config.first_worker + i, mr_shard_main, g->shards[i]);
+    g->is_launched = true;
+}
+
+void mr_group_stop(struct mr_group *g, uint64_t patience_ns)
+{
+    for (uint32_t i = 0; i < g->config.shard_count; i++)
+        mr_shard_stop(g->shards[i], patience_ns);
+}
+
+void mr_group_join(struct mr_group *g)
+{
+    if (!g->is_launched)
+        return;
+    for (uint32_t i = 0; i < g->config.shard_count; i++)
+        mr_eal_join(g->config.first_worker + i);
+    g->is_launched = false;
+}
+
+static uint32_t free_pool(struct rte_mempool *pool)
+{
+    if (pool == NULL)
+        return 0;
+    uint32_t missing = rte_mempool_in_use_count(pool);
+
+    rte_mempool_free(pool);
+    return missing;
+}
+
+void mr_group_close(struct mr_group *g)
+{
+    mr_group_join(g);
+    for (uint32_t i = 0; i < g->config.shard_count; i++) {
+        mr_shard_free(g->shards[i]);
+        g->shards[i] = NULL;
+    }
+    mr_redirects_free(g->redirects);
+    mr_port_close(g->port);
+    g->redirects = NULL;
+    g->port = NULL;
+}
+
+void mr_group_free(struct mr_group *g, uint32_t *leaked_out)
+{
+    uint32_t leaked = 0;
+
+    mr_group_close(g);
+    for (uint32_t i = 0; i < g->config.shard_count; i++) {
+        leaked += free_pool(g->rx_pools[i]);
+        leaked += free_pool(g->tx_pools[i]);
+    }
+    if (leaked_out != NULL)
+        *leaked_out = leaked;
+    memset(g, 0, sizeof(*g));
+}
+
+/* Structs of uint64_t add up word by word. */
+static void add_words(void *sum, const void *add, size_t size)
+{
+    uint64_t *to = sum;
+    const uint64_t *from = add;
+
+    for (size_t i = 0; i < size / sizeof(uint64_t); i++)
+        to[i] += from[i];
+}
+
+void mr_group_stats(const struct mr_group *g, struct mr_shard_stats *out)
+{
+    memset(out, 0, sizeof(*out));
+    for (uint32_t i = 0; i < g->config.shard_count; i++) {
+        struct mr_shard_stats one;
+
+        mr_shard_read_stats(g->shards[i], &one);
+        add_words(out, &one, sizeof(one));
+    }
+}
+
+void mr_group_counters(const struct mr_group *g, struct mr_counters *out)
+{
+    memset(out, 0, sizeof(*out));
+    for (uint32_t i = 0; i < g->config.shard_count; i++) {
+        const struct mr_counters *counters = mr_shard_counters(g->shards[i]);
+
+        for (size_t k = 0; k < MR_COUNTERS; k++)
+            ((uint64_t *)(void *)out)[k] += mr_counter_value(counters, k);
+    }
+}
+
+uint32_t mr_group_conn_count(const struct mr_group *g)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < g->config.shard_count; i++)
+        count += mr_shard_conn_count(g->shards[i]);
+    return count;
+}

@@ -1,0 +1,73 @@
+/*
+ * control/group.h - the shards of one port, as one thing to start and stop.
+ *
+ *     port (N queues) -- shard 0 .. N-1, one worker each -- one application each
+ *
+ * Makes buffer pools, opens the port (or takes an open one: a wire's end), makes
+ * the shards and what joins them; launches, stops, frees, in the order that is
+ * right.
+ *
+ * Owner: the control thread.  Threads: the control thread only.
+ */
+#ifndef MR_CONTROL_GROUP_H
+#define MR_CONTROL_GROUP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/fault.h"
+#include "dataplane/shard.h"
+
+struct mr_group_config {
+    const char *name;     /* of its pools: short, unique in the process */
+    const char *spec;     /* of the port; NULL: `port` is open already */
+    struct mr_port *port; /* becomes the group's: closed with it */
+    uint32_t shard_count;
+    uint32_t first_worker; /* shard i runs on worker first_worker + i */
+    uint32_t work_first;   /* shard i is number work_first + i in the pool of helper threads */
+    struct mr_shard_config
+        shard; /* of each; index, port, queue, send_pool, work_index are filled in */
+    const struct mr_application *applications; /* shard_count of them */
+    uint32_t rx_mbufs;                         /* per shard; 0: 4,096 */
+    uint32_t tx_mbufs;                         /* per shard; 0: MR_SHARD_POOL_MBUFS */
+};
+
+struct mr_group {
+    struct mr_group_config config;
+    struct mr_port *port;
+    struct mr_redirects *redirects;
+    struct rte_mempool *rx_pools[MR_SHARDS_MAX];
+    struct rte_mempool *tx_pools[MR_SHARDS_MAX];
+    struct mr_shard *shards[MR_SHARDS_MAX];
+    bool is_launched;
+};
+
+/* False with `fault` set, and nothing held. */
+bool mr_group_make(struct mr_group *group, const struct mr_group_config *config,
+                   struct mr_fault *fault);
+
+/* The receive pools of `shard_count` shards, for a wire that copies: made before its ends are
+ * opened. */
+bool mr_group_make_rx_pools(const char *name, uint32_t shard_count, uint32_t count,
+                            uint32_t frame_max, struct rte_mempool **pools_out,
+                            struct mr_fault *fault);
+
+void mr_group_launch(struct mr_group *group);
+
+/* Ask the shards to close their connections and return; then wait for them. */
+void mr_group_stop(struct mr_group *group, uint64_t patience_ns);
+void mr_group_join(struct mr_group *group);
+
+/* Free shards and port, but keep the pools: the other end of a wire may still hold their mbufs. */
+void mr_group_close(struct mr_group *group);
+
+/* Free shards, port and pools.  `leaked_out`: mbufs that did not come back to their pools; may be
+ * NULL. */
+void mr_group_free(struct mr_group *group, uint32_t *leaked_out);
+
+/* Sums over the shards. */
+void mr_group_stats(const struct mr_group *group, struct mr_shard_stats *stats_out);
+void mr_group_counters(const struct mr_group *group, struct mr_counters *counters_out);
+uint32_t mr_group_conn_count(const struct mr_group *group);
+
+#endif /* MR_CONTROL_GROUP_H */

@@ -1,0 +1,418 @@
+/* tools/bench_app.c - see bench_app.h. */
+#include "tools/bench_app.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/bytes.h"
+#include "base/compiler.h"
+#include "base/pool.h"
+#include "base/random.h"
+
+#define HEADER      8
+#define PIECE_BYTES (UINT64_C(1) << 20)  /* of the buffer, given with one send */
+#define AHEAD_BYTES (UINT64_C(8) << 20)  /* queued and not acknowledged, of one stream */
+#define VIEWS       32
+#define HUGE_PAGE   ((size_t)2 << 20)
+#define RETRY_NS    1000000
+
+/* ------------------------------------------------------------------ data */
+
+bool mr_bench_data_make(struct mr_bench_data *data, size_t size)
+{
+    struct mr_random random;
+    uint8_t *bytes = aligned_alloc(HUGE_PAGE, size);
+
+    if (bytes == NULL)
+        return false;
+    madvise(bytes, size, MADV_HUGEPAGE);
+    mr_random_init_number(&random, 1);
+    mr_random_fill(&random, bytes, size);
+    *data = (struct mr_bench_data){.bytes = bytes, .size = size};
+    return true;
+}
+
+void mr_bench_data_free(struct mr_bench_data *data)
+{
+    free(data->bytes);
+    data->bytes = NULL;
+}
+
+/* ------------------------------------------------------------------ counters */
+
+static void count(uint64_t *field, uint64_t n)
+{
+    _Atomic uint64_t *counter = (_Atomic uint64_t *)(void *)field;
+
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+void mr_bench_read_counts(const struct mr_bench_app *app, struct mr_bench_counts *out)
+{
+    const uint64_t *from = (const uint64_t *)(const void *)&app->counts;
+
+    for (size_t i = 0; i < sizeof(*out) / sizeof(uint64_t); i++)
+        ((uint64_t *)(void *)out)[i] =
+            atomic_load_explicit((const _Atomic uint64_t *)(const void *)&from[i], memory_order_relaxed);
+}
+
+/* ------------------------------------------------------------------ streams */
+
+static struct mr_bench_stream *take_stream(struct mr_bench_app *app)
+{
+    uint32_t index = app->stream_free;
+
+    if (index != MR_NONE)
+        app->stream_free = app->streams[index].next_free;
+    else if (app->stream_count < MR_BENCH_STREAMS_MAX)
+        index = app->stream_count++;
+    else
+        return NULL;
+    memset(&app->streams[index], 0, sizeof(app->streams[index]));
+    return &app->streams[index];
+}
+
+static void give_stream(struct mr_bench_app *app, struct mr_bench_stream *s)
+{
+    s->next_free = app->stream_free;
+    s->is_open = false;
+    app->stream_free = (uint32_t)(s - app->streams);
+}
+
+/* Streams are named to the transport by index + 1. */
+static struct mr_bench_stream *stream_of(struct mr_bench_app *app, uint64_t user_data)
+{
+    return user_data == 0 || user_data > app->stream_count ? NULL : &app->streams[user_data - 1];
+}
+
+static uint64_t name_of(const struct mr_bench_app *app, const struct mr_bench_stream *s)
+{
+    return (uint64_t)(s - app->streams) + 1;
+}
+
+/* ------------------------------------------------------------------ sending */
+
+/* The next piece of the stream: its header, then the buffer, round and round. */
+static struct mr_view next_piece(const struct mr_bench_app *app, const struct mr_bench_stream *s)
+{
+    if (app->is_client && s->queued < HEADER)
+        return (struct mr_view){.data = s->header, .size = HEADER};
+
+    uint64_t offset = s->queued - (app->is_client ? HEADER : 0);
+    size_t at = (size_t)(offset & (app->data->size - 1));
+    uint64_t left = s->to_send - s->queued;
+    return (struct mr_view){.data = app->data->bytes + at, .size = MR_MIN(MR_MIN(left, PIECE_BYTES), app->data->size - at)};
+}
+
+static void send_more(struct mr_bench_app *app, struct mr_bench_stream *s, uint64_t acked_to)
+{
+    const struct mr_transport_ops *ops = app->transport->ops;
+
+    while (!s->is_fin_queued && s->queued - acked_to < AHEAD_BYTES) {
+        struct mr_view view = next_piece(app, s);
+        bool is_last = s->to_send != UINT64_MAX && s->queued + view.size == s->to_send;
+        uint32_t flags = (is_last ? MR_SEND_FIN : 0u) | (view.size <= HEADER ? MR_SEND_COPY : 0u);
+
+        if (ops->send(app->transport, s->stream, &view, view.size > 0, flags) != 0)
+            return; /* WRITABLE or ACKED comes */
+        s->queued += view.size;
+        s->is_fin_queued = is_last;
+    }
+}
+
+/* ------------------------------------------------------------------ receiving */
+
+static void check_view(struct mr_bench_app *app, const struct mr_bench_stream *s, uint64_t offset, const struct mr_view *view)
+{
+    uint64_t bad = 0;
+
+    for (size_t i = 0; i < view->size;) {
+        size_t at = (size_t)((offset + i) & (app->data->size - 1));
+        size_t size = MR_MIN(view->size - i, app->data->size - at);
+
+        bad += memcmp(view->data + i, app->data->bytes + at, size) != 0;
+        i += size;
+    }
+    if (bad > 0)
+        count(&app->counts.bad_bytes, bad);
+    (void)s;
+}
+
+static void take_header(struct mr_bench_stream *s, const struct mr_view *view)
+{
+    for (size_t i = 0; i < view->size && s->received + i < HEADER; i++)
+        s->header[s->received + i] = view->data[i];
+}
+
+static void receive(struct mr_bench_app *app, struct mr_bench_stream *s)
+{
+    const struct mr_transport_ops *ops = app->transport->ops;
+    struct mr_view views[VIEWS];
+    bool fin = false;
+    int64_t n;
+
+    while ((n = ops->receive(app->transport, s->stream, views, VIEWS, &fin)) > 0) {
+        size_t size = 0;
+
+        for (int64_t i = 0; i < n; i++) {
+            if (!app->is_client && s->received < HEADER)
+                take_header(s, &views[i]);
+            else if (app->load.is_verified)
+                check_view(app, s, s->received - (app->is_client ? 0 : HEADER), &views[i]);
+            s->received += views[i].size;
+            size += views[i].size;
+        }
+        ops->release(app->transport, s->stream, size);
+        count(&app->counts.bytes_received, size);
+    }
+    s->has_answer = n >= 0 && fin;
+    if (s->has_answer)
+        ops->release(app->transport, s->stream, 0);
+}
+
+/* ------------------------------------------------------------------ the client's load */
+
+static bool open_stream(struct mr_bench_app *app, mr_handle conn)
+{
+    struct mr_bench_stream *s = take_stream(app);
+
+    if (s == NULL)
+        return false;
+    if (app->transport->ops->open(app->transport, conn, MR_OPEN_BIDI, name_of(app, s), &s->stream) != 0) {
+        give_stream(app, s);
+        return false;
+    }
+    s->conn = conn;
+    s->is_open = true;
+    s->begun_ns = app->transport->ops->now(app->transport);
+    mr_store_be64(s->header, app->load.down_bytes);
+    s->to_send = app->load.up_bytes == UINT64_MAX ? UINT64_MAX : HEADER + app->load.up_bytes;
+    send_more(app, s, 0);
+    return true;
+}
+
+static void connect_more(struct mr_bench_app *app)
+{
+    static const uint8_t alpn[] = "\004perf";
+
+    while (!atomic_load_explicit(&app->is_stopped, memory_order_relaxed) &&
+           app->open_connections + app->connecting < app->load.connections && app->connecting < app->load.connects_at_once) {
+        struct mr_connect_options options = {.remote = app->load.server,
+                                             .server_name = "localhost",
+                                             .alpn = alpn,
+                                             .alpn_size = 5,
+                                             .ticket = app->ticket_size > 0 ? app->ticket : NULL,
+                                             .ticket_size = app->ticket_size};
+        mr_handle conn;
+
+        if (app->transport->ops->connect(app->transport, &options, &conn) != 0) {
+            app->transport->ops->timer(app->transport, RETRY_NS, 0);
+            return;
+        }
+        app->connecting++;
+    }
+}
+
+static void on_connected(struct mr_bench_app *app, const struct mr_event *event)
+{
+    struct mr_conn_info info;
+
+    app->connecting--;
+    app->open_connections++;
+    count(&app->counts.connected, 1);
+    if (app->transport->ops->conn_info(app->transport, event->conn, &info) == 0 && info.is_resumed)
+        count(&app->counts.resumed, 1);
+    app->transport->ops->set_user_data(app->transport, event->conn, 1); /* it was connected */
+    if (app->load.is_handshake) {
+        if (!app->load.wants_resumption || app->ticket_size > 0)
+            app->transport->ops->close(app->transport, event->conn, 0, "");
+    } else {
+        for (uint32_t i = 0; i < app->load.streams; i++)
+            open_stream(app, event->conn);
+    }
+    connect_more(app);
+}
+
+static void on_ticket(struct mr_bench_app *app, const struct mr_event *event)
+{
+    if (!app->load.wants_resumption || app->ticket_size > 0)
+        return;
+    int64_t size = app->transport->ops->ticket(app->transport, event->conn, app->ticket, sizeof(app->ticket));
+
+    app->ticket_size = size > 0 ? (size_t)size : 0;
+    if (app->load.is_handshake)
+        app->transport->ops->close(app->transport, event->conn, 0, "");
+}
+
+static void on_conn_closed(struct mr_bench_app *app, const struct mr_event *event, bool was_connected)
+{
+    if (was_connected)
+        app->open_connections--;
+    else
+        app->connecting--;
+    count(&app->counts.closed, 1);
+    if (!event->is_application || !was_connected) {
+        count(&app->counts.failed, 1);
+        count(&app->counts.last_error, event->error - app->counts.last_error);
+    }
+    connect_more(app);
+}
+
+/* ------------------------------------------------------------------ events */
+
+static void on_conn_event(struct mr_bench_app *app, const struct mr_event *event)
+{
+    if ((event->kinds & (MR_EVENT_TIMER | MR_EVENT_GO_AWAY)) != 0) {
+        if (app->is_client)
+            connect_more(app);
+        return;
+    }
+    if (!app->is_client)
+        return;
+    bool was_connected = event->user_data == 1;
+    if ((event->kinds & MR_EVENT_CONNECTED) != 0) {
+        on_connected(app, event);
+        was_connected = true;
+    }
+    if ((event->kinds & MR_EVENT_TICKET) != 0)
+        on_ticket(app, event);
+    if ((event->kinds & MR_EVENT_STREAMS_ALLOWED) != 0 && !app->load.is_handshake)
+        open_stream(app, event->conn);
+    if ((event->kinds & MR_EVENT_CLOSED) != 0)
+        on_conn_closed(app, event, was_connected);
+}
+
+static struct mr_bench_stream *accept_stream(struct mr_bench_app *app, const struct mr_event *event)
+{
+    struct mr_bench_stream *s = take_stream(app);
+
+    if (s == NULL) {
+        app->transport->ops->reset(app->transport, event->stream, 1);
+        app->transport->ops->stop(app->transport, event->stream, 1);
+        return NULL;
+    }
+    s->stream = event->stream;
+    s->conn = event->conn;
+    s->is_open = true;
+    app->transport->ops->set_user_data(app->transport, event->stream, name_of(app, s));
+    return s;
+}
+
+/* The server answers when it knows how much is wanted. */
+static void answer(struct mr_bench_app *app, struct mr_bench_stream *s, uint64_t acked_to)
+{
+    if (s->received < HEADER)
+        return;
+    if (s->to_send == 0 && !s->is_fin_queued)
+        s->to_send = mr_load_be64(s->header);
+    send_more(app, s, acked_to);
+}
+
+/* The client has its answer: the next request. */
+static void finish_request(struct mr_bench_app *app, struct mr_bench_stream *s)
+{
+    mr_handle conn = s->conn;
+
+    count(&app->counts.requests, 1);
+    if (app->latency != NULL && atomic_load_explicit(&app->is_measuring, memory_order_relaxed))
+        mr_histogram_add(app->latency, app->transport->ops->now(app->transport) - s->begun_ns);
+    s->has_answer = false;
+    s->is_open = false; /* its CLOSED gives it back */
+    if (!atomic_load_explicit(&app->is_stopped, memory_order_relaxed))
+        open_stream(app, conn);
+}
+
+static void on_stream_event(struct mr_bench_app *app, const struct mr_event *event)
+{
+    struct mr_bench_stream *s = stream_of(app, event->user_data);
+
+    if (s == NULL && (event->kinds & MR_EVENT_STREAM_OPENED) != 0 && !app->is_client)
+        s = accept_stream(app, event);
+    if (s == NULL)
+        return;
+    if ((event->kinds & MR_EVENT_READABLE) != 0)
+        receive(app, s);
+    if (app->is_client && s->has_answer && s->is_open)
+        finish_request(app, s);
+    if ((event->kinds & (MR_EVENT_READABLE | MR_EVENT_ACKED | MR_EVENT_WRITABLE)) != 0) {
+        if (app->is_client)
+            send_more(app, s, event->acked_to);
+        else
+            answer(app, s, event->acked_to);
+    }
+    if ((event->kinds & MR_EVENT_CLOSED) != 0)
+        give_stream(app, s);
+}
+
+static void on_events(void *context, const struct mr_event *events, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (events[i].stream == MR_HANDLE_NONE)
+            on_conn_event(context, &events[i]);
+        else
+            on_stream_event(context, &events[i]);
+    }
+}
+
+static void on_start(void *context, struct mr_transport *transport)
+{
+    struct mr_bench_app *app = context;
+
+    app->transport = transport;
+    if (app->is_client)
+        transport->ops->timer(transport, RETRY_NS, 0); /* the server's lcore starts as well */
+}
+
+static void on_stop(void *context)
+{
+    (void)context;
+}
+
+/* ------------------------------------------------------------------ life cycle */
+
+static struct mr_bench_app *make(const struct mr_bench_data *data, bool is_client)
+{
+    struct mr_bench_app *app = calloc(1, sizeof(*app));
+
+    if (app == NULL)
+        return NULL;
+    app->streams = calloc(MR_BENCH_STREAMS_MAX, sizeof(*app->streams));
+    if (app->streams == NULL) {
+        free(app);
+        return NULL;
+    }
+    app->application = (struct mr_application){.name = is_client ? "bench client" : "bench server",
+                                               .context = app,
+                                               .on_start = on_start,
+                                               .on_events = on_events,
+                                               .on_stop = on_stop};
+    app->data = data;
+    app->is_client = is_client;
+    app->stream_free = MR_NONE;
+    return app;
+}
+
+struct mr_bench_app *mr_bench_server_make(const struct mr_bench_data *data)
+{
+    return make(data, false);
+}
+
+struct mr_bench_app *mr_bench_client_make(const struct mr_bench_data *data, const struct mr_bench_load *load)
+{
+    struct mr_bench_app *app = make(data, true);
+
+    if (app != NULL)
+        app->load = *load;
+    return app;
+}
+
+void mr_bench_app_free(struct mr_bench_app *app)
+{
+    if (app == NULL)
+        return;
+    free(app->streams);
+    free(app->latency);
+    free(app);
+}

@@ -1,0 +1,101 @@
+/*
+ * tools/bench_app.h - the applications of `millrace bench`: a source and a sink, inline on their lcores.
+ *
+ * A stream begins with 8 bytes, big endian: how many bytes its opener wants back
+ * (the QUIC perf protocol).  The server answers out of one large buffer, by
+ * reference; the client counts, or checks every byte against the buffer.
+ *
+ * Owner: the bench.  Threads: each struct belongs to its shard's worker; the
+ * counters marked so are read by the control thread, relaxed.
+ */
+#ifndef MR_TOOLS_BENCH_APP_H
+#define MR_TOOLS_BENCH_APP_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/histogram.h"
+#include "millrace/transport.h"
+
+#define MR_BENCH_STREAMS_MAX 65536 /* open at a time, of one shard */
+
+/* The application data: a working set far larger than the caches. */
+struct mr_bench_data {
+    uint8_t *bytes;
+    size_t size; /* a power of two */
+};
+
+/* Read by the control thread. */
+struct mr_bench_counts {
+    uint64_t bytes_received;
+    uint64_t bad_bytes;
+    uint64_t requests;      /* answered in full */
+    uint64_t connected;
+    uint64_t failed;        /* connections that ended with an error, or never began */
+    uint64_t closed;
+    uint64_t resumed;
+    uint64_t last_error;
+};
+
+/* What a client shard does. */
+struct mr_bench_load {
+    struct mr_address server;
+    uint32_t connections;       /* kept open (handshake: kept in flight) */
+    uint32_t streams;           /* at a time, per connection */
+    uint64_t down_bytes;        /* per stream; UINT64_MAX: without end */
+    uint64_t up_bytes;          /* per stream, after the request; UINT64_MAX: without end */
+    uint32_t connects_at_once;  /* handshakes in flight while connections are made */
+    bool is_handshake;          /* close each connection when it is there, and open another */
+    bool wants_resumption;      /* with the ticket of an earlier connection */
+    bool is_verified;
+    bool is_one_at_a_time;      /* latency: the next request after the answer */
+};
+
+struct mr_bench_stream {
+    mr_handle stream;
+    mr_handle conn;
+    uint64_t to_send;      /* all bytes, UINT64_MAX: without end */
+    uint64_t queued;
+    uint64_t received;
+    uint64_t wanted;
+    uint64_t begun_ns;
+    uint8_t header[8];
+    uint32_t next_free;
+    bool is_open;
+    bool is_fin_queued;
+    bool has_answer;
+};
+
+struct mr_bench_app {
+    struct mr_application application;
+    struct mr_transport *transport;
+    const struct mr_bench_data *data;
+    struct mr_bench_load load;   /* clients */
+    bool is_client;
+    uint32_t open_connections;
+    uint32_t connecting;
+    uint32_t stream_free;
+    uint32_t stream_count;
+    struct mr_bench_stream *streams; /* MR_BENCH_STREAMS_MAX */
+    size_t ticket_size;
+    uint8_t ticket[8192];
+    struct mr_histogram *latency; /* ns per request; NULL: not wanted */
+    _Atomic bool is_measuring;    /* latency is recorded */
+    _Atomic bool is_stopped;      /* open nothing more */
+    struct mr_bench_counts counts;
+};
+
+/* Fill `data` with numbers from a fixed seed.  False: no memory. */
+bool mr_bench_data_make(struct mr_bench_data *data, size_t size);
+void mr_bench_data_free(struct mr_bench_data *data);
+
+/* NULL: no memory. */
+struct mr_bench_app *mr_bench_server_make(const struct mr_bench_data *data);
+struct mr_bench_app *mr_bench_client_make(const struct mr_bench_data *data, const struct mr_bench_load *load);
+void mr_bench_app_free(struct mr_bench_app *app);
+
+/* A snapshot, from any thread. */
+void mr_bench_read_counts(const struct mr_bench_app *app, struct mr_bench_counts *out);
+
+#endif /* MR_TOOLS_BENCH_APP_H */
