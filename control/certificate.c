@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <openssl/err.h>
@@ -72,11 +73,11 @@ static int list_names(struct maker *maker, const struct mr_certificate_options *
 
 /* ------------------------------------------------------------------ X.509 */
 
-static bool set_serial(X509 *x509)
+static bool set_serial(X509 *x509, void *library)
 {
     uint64_t serial;
 
-    return RAND_bytes((unsigned char *)&serial, sizeof(serial)) == 1 &&
+    return RAND_bytes_ex(library, (unsigned char *)&serial, sizeof(serial), 0) == 1 &&
            ASN1_INTEGER_set_uint64(X509_get_serialNumber(x509), serial >> 1 | 1) == 1;
 }
 
@@ -84,10 +85,12 @@ static bool set_times(X509 *x509, const struct mr_certificate_options *options)
 {
     int64_t begin = options->begins_in_seconds != 0 ? options->begins_in_seconds : -HOUR;
     int64_t end = options->ends_in_seconds != 0 ? options->ends_in_seconds : 13 * DAY;
+    time_t given = (time_t)options->now_seconds;
+    time_t *now = given != 0 ? &given : NULL;
 
     return begin > -FOREVER && begin < FOREVER && end > -FOREVER && end < FOREVER &&
-           X509_gmtime_adj(X509_getm_notBefore(x509), begin) != NULL &&
-           X509_gmtime_adj(X509_getm_notAfter(x509), end) != NULL;
+           X509_time_adj(X509_getm_notBefore(x509), begin, now) != NULL &&
+           X509_time_adj(X509_getm_notAfter(x509), end, now) != NULL;
 }
 
 static bool set_subject(X509 *x509)
@@ -113,13 +116,13 @@ static bool add_extension(X509 *x509, int nid, const char *value)
 
 static bool sign(struct maker *maker, const struct mr_certificate_options *options)
 {
-    maker->key = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
-    maker->x509 = X509_new();
+    maker->key = EVP_PKEY_Q_keygen(options->library, NULL, "EC", "P-256");
+    maker->x509 = X509_new_ex(options->library, NULL);
     if (maker->key == NULL || maker->x509 == NULL)
         return false;
 
     X509 *x509 = maker->x509;
-    return X509_set_version(x509, X509_VERSION_3) == 1 && set_serial(x509) &&
+    return X509_set_version(x509, X509_VERSION_3) == 1 && set_serial(x509, options->library) &&
            set_times(x509, options) && set_subject(x509) &&
            X509_set_pubkey(x509, maker->key) == 1 &&
            add_extension(x509, NID_basic_constraints, "critical,CA:FALSE") &&

@@ -27,9 +27,10 @@ struct mr_certificate {
 struct mr_certificate_options {
     const char *const *names; /* DNS names and IP addresses beyond localhost */
     size_t name_count;
-    int64_t begins_in_seconds; /* validity, relative to now; 0: an hour ago */
-    int64_t
-        ends_in_seconds; /* 0: in 13 days, what browsers accept of a certificate given by hash */
+    int64_t begins_in_seconds; /* of its validity, relative to now; 0: an hour ago */
+    int64_t ends_in_seconds;   /* 0: in 13 days; browsers take at most 14 by hash */
+    int64_t now_seconds;       /* what "now" is, since 1970; 0: the system's clock */
+    void *library;             /* of control/tls_seeded.h, for simulations; NULL: the real one */
 };
 
 /* Make a key and a certificate signed with it.  0, or -errno with the reason in `fault`. */

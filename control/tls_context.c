@@ -22,7 +22,8 @@
 struct pem {
     const char *name;
     const char *text;
-    char *file; /* the text, when it came from a file: wiped and freed */
+    char *file;    /* the text, when it came from a file: wiped and freed */
+    void *library; /* that a key is to be read for */
 };
 
 int mr_tls_library_check(struct mr_fault *fault)
@@ -106,9 +107,9 @@ static int set_lists(SSL_CTX *ctx, const char *groups, const char *ciphers, stru
     return 0;
 }
 
-static SSL_CTX *new_ctx(const SSL_METHOD *method, struct mr_fault *fault)
+static SSL_CTX *new_ctx(void *library, const SSL_METHOD *method, struct mr_fault *fault)
 {
-    SSL_CTX *ctx = SSL_CTX_new(method);
+    SSL_CTX *ctx = SSL_CTX_new_ex(library, NULL, method);
 
     if (ctx != NULL && SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1)
         return ctx;
@@ -226,8 +227,9 @@ static EVP_PKEY *read_key(const struct pem *pem, struct mr_fault *fault)
 {
     BIO *bio = BIO_new_mem_buf(pem->text, -1);
     bool was_asked = false;
-    EVP_PKEY *key =
-        bio == NULL ? NULL : PEM_read_bio_PrivateKey(bio, NULL, on_passphrase, &was_asked);
+    EVP_PKEY *key = bio == NULL ? NULL
+                                : PEM_read_bio_PrivateKey_ex(bio, NULL, on_passphrase, &was_asked,
+                                                             pem->library, NULL);
 
     BIO_free(bio);
     if (key == NULL && was_asked)
@@ -271,6 +273,7 @@ static int use_pair(SSL_CTX *ctx, const struct mr_tls_server_config *config, str
     if (result == 0)
         result = open_pem(&key, config->key_path, made != NULL ? made->key_pem : NULL,
                           "private key", fault);
+    key.library = config->library;
     if (result == 0)
         result = use_certificates(ctx, &certificate, config->allows_expired, fault);
     if (result == 0)
@@ -333,7 +336,7 @@ int mr_tls_context_server(struct mr_tls_context *context, const struct mr_tls_se
                           struct mr_fault *fault)
 {
     ERR_clear_error();
-    SSL_CTX *ctx = new_ctx(TLS_server_method(), fault);
+    SSL_CTX *ctx = new_ctx(config->library, TLS_server_method(), fault);
 
     *context = (struct mr_tls_context){
         .ssl_ctx = ctx,
@@ -438,7 +441,7 @@ int mr_tls_context_client(struct mr_tls_context *context, const struct mr_tls_cl
                           struct mr_fault *fault)
 {
     ERR_clear_error();
-    SSL_CTX *ctx = new_ctx(TLS_client_method(), fault);
+    SSL_CTX *ctx = new_ctx(config->library, TLS_client_method(), fault);
 
     *context = (struct mr_tls_context){
         .ssl_ctx = ctx,

@@ -48,6 +48,7 @@ struct mr_tls_server_config {
      */
     bool has_early_data;
     bool has_keylog;
+    void *library; /* of control/tls_seeded.h, for simulations; NULL: the real one */
 };
 
 struct mr_tls_client_config {
@@ -58,6 +59,7 @@ struct mr_tls_client_config {
     bool is_insecure; /* no connection will check certificates: none need be trusted */
     bool has_early_data;
     bool has_keylog;
+    void *library; /* as above */
 };
 
 /*

@@ -2,6 +2,7 @@
 #include "quic/tls.h"
 
 #include "base/random.h"
+#include "control/tls_seeded.h"
 #include "tests/unit/tls_plan.h"
 
 /* ------------------------------------------------------------------ success */
@@ -289,6 +290,67 @@ static void a_hello_retry_request_rejects_early_data(void)
     sides_close(&sides);
 }
 
+/* ------------------------------------------------------------------ simulations */
+
+/* Bytes that two ends exchange, level by level. */
+struct traffic {
+    struct tls_wire wires[2][MR_LEVELS];
+};
+
+static void shake_seeded(uint64_t seed, struct traffic *traffic)
+{
+    static struct mr_certificate certificate;
+    void *library = mr_tls_seeded_open(seed);
+    const struct mr_certificate_options certificate_options = {.now_seconds = 1700000000,
+                                                               .ends_in_seconds =
+                                                                   INT64_C(86400) * 365 * 50,
+                                                               .library = library};
+    const struct mr_tls_server_config server_config = {
+        .certificate = &certificate, .alpn = h3, .alpn_size = sizeof(h3), .library = library};
+    const struct mr_tls_client_config client_config = {.ca_pem = certificate.certificate_pem,
+                                                       .library = library};
+    const struct plan plan = {.tickets = 0};
+    struct mr_fault fault = {{0}};
+    struct sides sides;
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(library);
+    CU_ASSERT_EQUAL_FATAL(mr_certificate_make(&certificate, &certificate_options, &fault), 0);
+    CU_ASSERT_EQUAL_FATAL(mr_tls_context_server(&sides.server, &server_config, &fault), 0);
+    CU_ASSERT_EQUAL_FATAL(mr_tls_context_client(&sides.client, &client_config, &fault), 0);
+    shake(&sides, &plan);
+    check_success(MR_CIPHER_AES_128_GCM);
+    memcpy(traffic->wires[0], client.out, sizeof(client.out));
+    memcpy(traffic->wires[1], server.out, sizeof(server.out));
+    sides_close(&sides);
+    mr_tls_seeded_close(library);
+}
+
+static bool is_same_traffic(const struct traffic *a, const struct traffic *b)
+{
+    for (int end = 0; end < 2; end++)
+        for (int level = 0; level < MR_LEVELS; level++) {
+            const struct tls_wire *x = &a->wires[end][level];
+            const struct tls_wire *y = &b->wires[end][level];
+
+            if (x->size != y->size || memcmp(x->bytes, y->bytes, x->size) != 0)
+                return false;
+        }
+    return true;
+}
+
+static void one_seed_gives_one_handshake_to_the_byte(void)
+{
+    static struct traffic first;
+    static struct traffic second;
+    static struct traffic other;
+
+    shake_seeded(1, &first);
+    shake_seeded(1, &second);
+    shake_seeded(2, &other);
+    CU_ASSERT(is_same_traffic(&first, &second));
+    CU_ASSERT_FALSE(is_same_traffic(&first, &other));
+}
+
 /* ------------------------------------------------------------------ life cycle */
 
 static void bad_options_do_not_start(void)
@@ -349,6 +411,7 @@ static CU_TestInfo tests[] = {
     {"early data uses the cipher of the ticket", early_data_uses_the_cipher_of_the_ticket},
     {"a server may reject early data", a_server_may_reject_early_data},
     {"a HelloRetryRequest rejects early data", a_hello_retry_request_rejects_early_data},
+    {"one seed gives one handshake to the byte", one_seed_gives_one_handshake_to_the_byte},
     {"bad options do not start", bad_options_do_not_start},
     {"a wiped job holds no secrets", a_wiped_job_holds_no_secrets},
     CU_TEST_INFO_NULL,
