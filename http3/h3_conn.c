@@ -9,10 +9,11 @@
 enum {
     OUR_UNI_STREAMS = 2, /* control, QPACK decoder */
     STREAM_ALIGN = 64,
-    HEAP_PER_CONN = 6144,   /* an idle connection's QPACK decoder, and some */
-    HEAP_BASE = 4 << 20,    /* sections under way, dynamic tables of the busy ones */
-    SHARE_BASE = 16384,     /* of a connection beside tables and sections */
-    SECTIONS_PER_CONN = 6,  /* that may be assembled or decoded at once */
+    HEAP_PER_CONN = 6144, /* an idle connection's QPACK decoder, and some */
+    HEAP_BASE = 4 << 20,  /* sections under way, dynamic tables of the busy ones */
+    SHARE_BASE = 8192,    /* of a connection, for QPACK beside its table */
+    SHARE_TABLES = 3, /* tables' worth: the table, and an entry that is half read, Huffman-coded */
+    SECTIONS_PER_CONN = 6,  /* that may come in pieces at once */
     HEAP_RESERVE_SHIFT = 4, /* 1/16 of the heap is kept for requests that are under way */
 };
 
@@ -186,7 +187,7 @@ void mr_h3_stream_remove(struct mr_h3 *h3, struct mr_h3_stream *stream)
 {
     struct mr_h3_conn *conn = stream->conn;
 
-    mr_heap_share_free(&conn->share, stream->assembly);
+    mr_heap_share_free(&conn->sections, stream->assembly);
     if (stream->next != NULL)
         stream->next->previous = stream->previous;
     if (stream->previous != NULL)
@@ -206,7 +207,7 @@ void mr_h3_stream_stop_reading(struct mr_h3 *h3, struct mr_h3_stream *stream)
     if (!stream->is_reading)
         return;
     stream->is_reading = false;
-    mr_heap_share_free(&conn->share, stream->assembly);
+    mr_heap_share_free(&conn->sections, stream->assembly);
     stream->assembly = NULL;
     if (stream->kind != MR_H3_KIND_REQUEST || stream->is_fin_received || conn->is_closing)
         return;
@@ -276,12 +277,6 @@ static void close_stream(struct mr_h3 *h3, struct mr_h3_stream *stream, uint64_t
 
 /* ---- connections ---- */
 
-static size_t share_limit(const struct mr_h3_limits *limits)
-{
-    return SHARE_BASE + 3 * (size_t)limits->qpack_capacity +
-           SECTIONS_PER_CONN * (size_t)limits->field_section_max;
-}
-
 static struct mr_h3_conn *add_conn(struct mr_h3 *h3)
 {
     uint32_t index = mr_pool_get(&h3->conns);
@@ -295,7 +290,10 @@ static struct mr_h3_conn *add_conn(struct mr_h3 *h3)
         .peer = {.field_section_max = UINT64_MAX},
         .is_draining = h3->is_draining,
     };
-    mr_heap_share_init(&conn->share, &h3->heap, h3->counters, share_limit(&h3->limits));
+    mr_heap_share_init(&conn->share, &h3->heap, h3->counters,
+                       SHARE_BASE + SHARE_TABLES * (size_t)h3->limits.qpack_capacity);
+    mr_heap_share_init(&conn->sections, &h3->heap, h3->counters,
+                       SECTIONS_PER_CONN * (size_t)h3->limits.field_section_max);
     if (!mr_qpack_decoder_init(&conn->decoder, &conn->share, h3->limits.qpack_capacity)) {
         mr_pool_put(&h3->conns, index);
         return NULL;
@@ -323,7 +321,7 @@ static void remove_dirty(struct mr_h3 *h3, struct mr_h3_conn *conn)
 static void remove_conn(struct mr_h3 *h3, struct mr_h3_conn *conn)
 {
     mr_qpack_decoder_fini(&conn->decoder);
-    mr_heap_share_free(&conn->share, conn->held);
+    mr_heap_share_free(&conn->sections, conn->held);
     remove_dirty(h3, conn);
     mr_handle_map_remove(&h3->conn_of_handle, conn->handle);
     if (conn->next != NULL)
@@ -659,6 +657,7 @@ void mr_h3_check(const struct mr_h3 *h3)
         MR_ASSERT(conn->request_count == requests);
         MR_ASSERT(conn->peer_uni_count == peer_unis);
         MR_ASSERT(conn->share.used <= conn->share.limit + 4 * MR_HEAP_ALIGN);
+        MR_ASSERT(conn->sections.used <= conn->sections.limit + 4 * MR_HEAP_ALIGN);
         MR_ASSERT(conn->next == NULL || conn->next->previous == conn);
         conns++;
     }

@@ -116,7 +116,7 @@ struct mr_h3_stream {
     bool is_over;      /* the user was told that the message ended or failed */
     bool is_lost;      /* it ended with its connection */
     struct mr_h3_frame_reader frame;
-    uint8_t *assembly; /* payload that came in pieces; of the connection's heap share */
+    uint8_t *assembly; /* payload that came in pieces; of the connection's `sections` */
     uint64_t assembled;
     uint64_t content_length;
     uint64_t body_received;
@@ -148,7 +148,9 @@ struct mr_h3_conn {
     struct mr_h3_settings peer;
     struct mr_h3_stream *our_control;
     struct mr_h3_stream *our_decoder;
-    struct mr_heap_share share;
+    struct mr_heap_share
+        share; /* QPACK's: the dynamic table, what is half read of the encoder stream */
+    struct mr_heap_share sections; /* ours: payloads that come in pieces */
     struct mr_qpack_decoder decoder;
     struct mr_qpack_feedback feedback;
     uint8_t *held; /* QPACK feedback for which the transport had no room */

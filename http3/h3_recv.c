@@ -328,7 +328,7 @@ static void refuse_assembly(struct mr_h3 *h3, struct mr_h3_stream *stream)
 static size_t assemble_payload(struct mr_h3 *h3, struct mr_h3_stream *stream, const uint8_t *data,
                                size_t size)
 {
-    struct mr_heap_share *share = &stream->conn->share;
+    struct mr_heap_share *share = &stream->conn->sections;
     uint64_t whole = stream->frame.left;
 
     if (stream->assembly == NULL && size >= whole) {

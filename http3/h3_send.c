@@ -167,7 +167,7 @@ static int send_goaway(struct mr_h3 *h3, struct mr_h3_conn *conn)
 /* Keep `data` until there is room for it. */
 static bool hold(struct mr_h3_conn *conn, const uint8_t *data, size_t size)
 {
-    conn->held = mr_heap_share_alloc(&conn->share, size);
+    conn->held = mr_heap_share_alloc(&conn->sections, size);
     if (conn->held == NULL)
         return false;
     memcpy(conn->held, data, size);
@@ -182,7 +182,7 @@ static int send_held(struct mr_h3 *h3, struct mr_h3_conn *conn)
         return 0;
     int result = send_copy(h3, conn->our_decoder, conn->held, conn->held_size, false);
     if (result == 0) {
-        mr_heap_share_free(&conn->share, conn->held);
+        mr_heap_share_free(&conn->sections, conn->held);
         conn->held = NULL;
     }
     return result;

@@ -8,8 +8,11 @@
 #include "http3/frame.h"
 
 enum {
-    PREFIX_ROOM = 16,     /* a section's prefix: two integers */
-    LINE_OVERHEAD = 16,   /* bytes of a field line beside name and value, at most */
+    PREFIX_ROOM = 16,   /* a section's prefix: two integers */
+    LINE_OVERHEAD = 16, /* bytes of a field line beside name and value, at most */
+    SECTION_FACTOR =
+        3, /* memory for a string of a section: twice its size if Huffman-coded, and some */
+    SECTION_BASE = 2048,  /* for what nghttp3 keeps beside */
     NUMBER_BYTES_MAX = 11 /* of a prefixed integer below 2^62, RFC 9204, Section 4.1.1 */
 };
 
@@ -168,11 +171,15 @@ uint64_t mr_qpack_decode(struct mr_qpack_decoder *decoder, struct mr_heap_share 
                          mr_qpack_field_function take, void *context)
 {
     nghttp3_qpack_stream_context *section;
+    size_t limit = share->limit;
+    uint64_t code = MR_H3_EXCESSIVE_LOAD;
 
-    if (nghttp3_qpack_stream_context_new(&section, (int64_t)stream_id, &share->mem) != 0)
-        return MR_H3_EXCESSIVE_LOAD;
-    uint64_t code = decode_fields(decoder, section, stream_id, data, size, take, context);
-    nghttp3_qpack_stream_context_del(section);
+    share->limit += SECTION_FACTOR * size + SECTION_BASE;
+    if (nghttp3_qpack_stream_context_new(&section, (int64_t)stream_id, &share->mem) == 0) {
+        code = decode_fields(decoder, section, stream_id, data, size, take, context);
+        nghttp3_qpack_stream_context_del(section);
+    }
+    share->limit = limit;
     if (code == 0 && mr_qpack_decoder_feedback_size(decoder) > MR_QPACK_FEEDBACK_MAX)
         code = MR_H3_EXCESSIVE_LOAD;
     return code;

@@ -68,9 +68,9 @@ uint64_t mr_qpack_decoder_read(struct mr_qpack_decoder *decoder, const uint8_t *
 typedef bool (*mr_qpack_field_function)(void *context, struct mr_text name, struct mr_text value);
 
 /*
- * Decode the section `data`, all of it, that came on the stream with ID `stream_id`.  0 (also if
- * `take` wanted no more: the peer is told that the stream was cancelled), or the connection's error
- * code.
+ * Decode the section `data`, all of it, that came on the stream with ID `stream_id`; meanwhile the
+ * share is as much larger as the section needs.  0 (also if `take` wanted no more: the peer is told
+ * that the stream was cancelled), or the connection's error code.
  */
 uint64_t mr_qpack_decode(struct mr_qpack_decoder *decoder, struct mr_heap_share *share,
                          uint64_t stream_id, const uint8_t *data, size_t size,
