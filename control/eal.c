@@ -223,11 +223,13 @@ static void write_arguments(const struct mr_eal_config *config, const struct cpu
         add(to, "--no-pci");
     if (eal.has_hugepages) {
         add(to, "--in-memory");
-        add(to, "--single-file-segments"); /* memif's zero-copy mode asks for it */
     } else {
         add(to, "--no-huge"); /* --in-memory would be refused beside it */
         add(to, "--no-shconf");
     }
+    /* memif's zero-copy mode asks for it; later versions refuse it beside --no-huge. */
+    if (eal.has_hugepages || RTE_VER_YEAR < 25)
+        add(to, "--single-file-segments");
 }
 
 /* EAL prints some failures to standard error itself, beside its log: point it elsewhere meanwhile.

@@ -9,6 +9,8 @@
 
 #include <rte_log.h>
 
+#include "base/compiler.h"
+
 static struct {
     FILE *stream; /* its lock guards the rest */
     bool is_verbose;
@@ -85,14 +87,31 @@ const char *mr_dpdk_log(void)
     return caught.copy;
 }
 
+/* Lines that only say that something failed, which the caller knows. */
+static bool says_nothing(const char *line)
+{
+    static const char *const empty[] = {
+        "Failed to attach device",
+        "Driver cannot attach the device",
+        "failed to initialize",
+        "Failed to hotplug",
+    };
+
+    for (size_t i = 0; i < MR_COUNT_OF(empty); i++)
+        if (strstr(line, empty[i]) != NULL)
+            return true;
+    return *line == '\0';
+}
+
 const char *mr_dpdk_log_last(void)
 {
     copy_caught();
+    for (;;) {
+        char *line = strrchr(caught.copy, '\n');
 
-    size_t size = strlen(caught.copy);
-    while (size > 0 && (caught.copy[size - 1] == '\n' || caught.copy[size - 1] == ' '))
-        caught.copy[--size] = '\0';
-
-    const char *line = strrchr(caught.copy, '\n');
-    return line == NULL ? caught.copy : line + 1;
+        line = line == NULL ? caught.copy : line + 1;
+        if (line == caught.copy || !says_nothing(line))
+            return line;
+        line[-1] = '\0'; /* on to the line before */
+    }
 }

@@ -36,6 +36,7 @@ static void say_why(const struct mr_mbuf_pool_config *config, struct mr_fault *f
     rte_malloc_get_socket_stats(config->numa_node < 0 ? 0 : config->numa_node, &heap);
     switch (rte_errno) {
     case ENOMEM:
+    case ENOBUFS: /* room for some of them */
         mr_fault_set(
             fault, ENOMEM,
             "not enough memory for %u packet buffers: they need %zu MB, %zu MB are left; give DPDK "

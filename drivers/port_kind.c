@@ -306,53 +306,62 @@ static bool parse_memif(const char *rest, struct memif_options *memif, struct mr
     return true;
 }
 
-/* Is somebody listening at the socket?  0, or the errno of the attempt. */
-static int try_connect(const char *name)
+/*
+ * Who is at the socket?  EADDRINUSE: somebody; ECONNREFUSED: nobody, but the file is there; ENOENT:
+ * nobody; or another errno of the attempt.  The server must not notice, or it would take the
+ * attempt for a client that left: a path is connected to with a socket of another type, an abstract
+ * name is taken and given back.
+ */
+static int look_at_socket(const char *name)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name));
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    bool is_abstract = name[0] == '@';
+    socklen_t size =
+        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name) + !is_abstract);
+    int fd = socket(AF_UNIX, (is_abstract ? SOCK_SEQPACKET : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
 
     if (fd < 0)
         return errno;
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s", name);
-    if (name[0] == '@')
+    memcpy(address.sun_path, name, strlen(name) + 1);
+    if (is_abstract)
         address.sun_path[0] = '\0';
-    int error =
-        connect(fd, (const struct sockaddr *)&address, size + (name[0] != '@')) == 0 ? 0 : errno;
+    int result = is_abstract ? bind(fd, (const struct sockaddr *)&address, size)
+                             : connect(fd, (const struct sockaddr *)&address, size);
+    int error = result == 0 ? ENOENT : errno;
     close(fd);
-    return error;
+    return error == EPROTOTYPE ? EADDRINUSE : error;
 }
 
 /* A server takes the address; a socket file that nobody listens at is left over and removed. */
 static bool take_address(const char *name, struct mr_fault *fault)
 {
-    int error = try_connect(name);
-
-    if (error == 0) {
+    switch (look_at_socket(name)) {
+    case EADDRINUSE:
         mr_fault_set(
             fault, EADDRINUSE,
-            "address in use: another process serves memif at %s; choose another socket=", name);
+            "address in use: another port serves memif at %s; choose another socket=", name);
         return false;
-    }
-    if (error == ECONNREFUSED && name[0] == '/' && unlink(name) != 0 && errno != ENOENT) {
+    case ECONNREFUSED:
+        if (unlink(name) == 0)
+            return true;
         mr_fault_set(fault, errno, "cannot remove the left-over socket %s: %s", name,
                      strerror(errno));
         return false;
+    default: /* free, or DPDK will say why not */
+        return true;
     }
-    return true;
 }
 
 /* A client needs a server that is there already: memif does not connect later by itself. */
 static bool find_server(const char *name, struct mr_fault *fault)
 {
-    int error = try_connect(name);
+    int error = look_at_socket(name);
 
-    if (error != 0)
-        mr_fault_set(fault, error,
-                     "no memif server answers at %s: %s; start the server's side first", name,
-                     strerror(error));
-    return error == 0;
+    if (error == EADDRINUSE)
+        return true;
+    mr_fault_set(fault, error, "no memif server answers at %s: %s; start the server's side first",
+                 name, strerror(error));
+    return false;
 }
 
 static bool plan_memif(const struct mr_port_config *config, const char *rest,
@@ -362,6 +371,10 @@ static bool plan_memif(const struct mr_port_config *config, const char *rest,
 
     if (!parse_memif(rest, &memif, plan, fault))
         return false;
+    if (memif.is_server && memif.is_zero_copy) {
+        mr_fault_set(fault, EINVAL, "zero-copy= is the client's to choose: its memory is shared");
+        return false;
+    }
     if (memif.is_server ? !take_address(memif.socket, fault) : !find_server(memif.socket, fault))
         return false;
 

@@ -270,79 +270,89 @@ static void an_answer_with_another_address_is_a_change(void)
     end(&f);
 }
 
-/* What each source may do to an entry of each state: the rows of "what is believed". */
+enum before {
+    UNKNOWN,
+    INCOMPLETE,
+    REACHABLE,
+    STALE,
+    PROBE,
+    GATEWAY,
+    STATIC
+};
+
+/* What each source may do to an entry of each state: "what is believed" of neighbour.h. */
+static const struct {
+    enum before before;
+    enum mr_neighbour_source source;
+    enum mr_neighbour_state after;
+    bool is_b; /* mac_b was believed */
+} beliefs[] = {
+    {UNKNOWN, MR_NEIGHBOUR_ANSWER, MR_NEIGHBOUR_NONE, false},
+    {UNKNOWN, MR_NEIGHBOUR_CLAIM, MR_NEIGHBOUR_NONE, false},
+    {UNKNOWN, MR_NEIGHBOUR_SHARED, MR_NEIGHBOUR_NONE, false},
+    {UNKNOWN, MR_NEIGHBOUR_REQUEST, MR_NEIGHBOUR_STALE, true},
+    {UNKNOWN, MR_NEIGHBOUR_TRAFFIC, MR_NEIGHBOUR_STALE, true},
+    {INCOMPLETE, MR_NEIGHBOUR_ANSWER, MR_NEIGHBOUR_REACHABLE, true},
+    {INCOMPLETE, MR_NEIGHBOUR_SHARED, MR_NEIGHBOUR_REACHABLE, true},
+    {INCOMPLETE, MR_NEIGHBOUR_REQUEST, MR_NEIGHBOUR_STALE, true},
+    {INCOMPLETE, MR_NEIGHBOUR_CLAIM, MR_NEIGHBOUR_STALE, true},
+    {INCOMPLETE, MR_NEIGHBOUR_TRAFFIC, MR_NEIGHBOUR_STALE, true},
+    {REACHABLE, MR_NEIGHBOUR_ANSWER, MR_NEIGHBOUR_REACHABLE, false},
+    {REACHABLE, MR_NEIGHBOUR_REQUEST, MR_NEIGHBOUR_REACHABLE, false},
+    {REACHABLE, MR_NEIGHBOUR_CLAIM, MR_NEIGHBOUR_REACHABLE, false},
+    {REACHABLE, MR_NEIGHBOUR_TRAFFIC, MR_NEIGHBOUR_REACHABLE, false},
+    {STALE, MR_NEIGHBOUR_ANSWER, MR_NEIGHBOUR_STALE, true},
+    {STALE, MR_NEIGHBOUR_REQUEST, MR_NEIGHBOUR_STALE, true},
+    {STALE, MR_NEIGHBOUR_CLAIM, MR_NEIGHBOUR_STALE, true},
+    {STALE, MR_NEIGHBOUR_TRAFFIC, MR_NEIGHBOUR_STALE, false},
+    {PROBE, MR_NEIGHBOUR_ANSWER, MR_NEIGHBOUR_REACHABLE, true},
+    {PROBE, MR_NEIGHBOUR_REQUEST, MR_NEIGHBOUR_PROBE, false},
+    {PROBE, MR_NEIGHBOUR_CLAIM, MR_NEIGHBOUR_PROBE, false},
+    {GATEWAY, MR_NEIGHBOUR_REQUEST, MR_NEIGHBOUR_INCOMPLETE, false},
+    {GATEWAY, MR_NEIGHBOUR_CLAIM, MR_NEIGHBOUR_INCOMPLETE, false},
+    {GATEWAY, MR_NEIGHBOUR_TRAFFIC, MR_NEIGHBOUR_INCOMPLETE, false},
+    {GATEWAY, MR_NEIGHBOUR_ANSWER, MR_NEIGHBOUR_REACHABLE, true},
+    {STATIC, MR_NEIGHBOUR_ANSWER, MR_NEIGHBOUR_REACHABLE, false},
+    {STATIC, MR_NEIGHBOUR_CLAIM, MR_NEIGHBOUR_REACHABLE, false},
+};
+
+/* Bring host 1 into a state, known at mac_a; returns the time. */
+static uint64_t bring_into(struct fixture *f, enum before before)
+{
+    struct mr_ip ip = host(1);
+    struct mr_mac mac;
+    uint64_t now = 1;
+
+    if (before == GATEWAY)
+        mr_neighbour_set_gateway(f->table, &ip);
+    if (before == STATIC)
+        mr_neighbour_set_static(f->table, &ip, &mac_a);
+    if (before == INCOMPLETE || before == GATEWAY)
+        resolve(f, 1, now, &mac);
+    if (before == REACHABLE || before == PROBE)
+        make_reachable(f, 1, now);
+    if (before == STALE)
+        learn(f, 1, &mac_a, MR_NEIGHBOUR_REQUEST, now);
+    if (before == PROBE) {
+        now += MR_NEIGHBOUR_REACHABLE_NS;
+        resolve(f, 1, now, &mac);
+    }
+    return now;
+}
+
 static void only_answers_are_believed_against_what_is_known(void)
 {
-    enum {
-        UNKNOWN,
-        INCOMPLETE,
-        REACHABLE,
-        STALE,
-        PROBE,
-        GATEWAY,
-        STATIC
-    };
-    static const struct {
-        int before;
-        enum mr_neighbour_source source;
-        enum mr_neighbour_state after;
-        bool is_b; /* believed */
-    } rows[] = {
-        {UNKNOWN, MR_NEIGHBOUR_ANSWER, MR_NEIGHBOUR_NONE, false},
-        {UNKNOWN, MR_NEIGHBOUR_CLAIM, MR_NEIGHBOUR_NONE, false},
-        {UNKNOWN, MR_NEIGHBOUR_SHARED, MR_NEIGHBOUR_NONE, false},
-        {UNKNOWN, MR_NEIGHBOUR_REQUEST, MR_NEIGHBOUR_STALE, true},
-        {UNKNOWN, MR_NEIGHBOUR_TRAFFIC, MR_NEIGHBOUR_STALE, true},
-        {INCOMPLETE, MR_NEIGHBOUR_ANSWER, MR_NEIGHBOUR_REACHABLE, true},
-        {INCOMPLETE, MR_NEIGHBOUR_SHARED, MR_NEIGHBOUR_REACHABLE, true},
-        {INCOMPLETE, MR_NEIGHBOUR_REQUEST, MR_NEIGHBOUR_STALE, true},
-        {INCOMPLETE, MR_NEIGHBOUR_CLAIM, MR_NEIGHBOUR_STALE, true},
-        {INCOMPLETE, MR_NEIGHBOUR_TRAFFIC, MR_NEIGHBOUR_STALE, true},
-        {REACHABLE, MR_NEIGHBOUR_ANSWER, MR_NEIGHBOUR_REACHABLE, false},
-        {REACHABLE, MR_NEIGHBOUR_REQUEST, MR_NEIGHBOUR_REACHABLE, false},
-        {REACHABLE, MR_NEIGHBOUR_CLAIM, MR_NEIGHBOUR_REACHABLE, false},
-        {REACHABLE, MR_NEIGHBOUR_TRAFFIC, MR_NEIGHBOUR_REACHABLE, false},
-        {STALE, MR_NEIGHBOUR_ANSWER, MR_NEIGHBOUR_STALE, true},
-        {STALE, MR_NEIGHBOUR_REQUEST, MR_NEIGHBOUR_STALE, true},
-        {STALE, MR_NEIGHBOUR_CLAIM, MR_NEIGHBOUR_STALE, true},
-        {STALE, MR_NEIGHBOUR_TRAFFIC, MR_NEIGHBOUR_STALE, false},
-        {PROBE, MR_NEIGHBOUR_ANSWER, MR_NEIGHBOUR_REACHABLE, true},
-        {PROBE, MR_NEIGHBOUR_REQUEST, MR_NEIGHBOUR_PROBE, false},
-        {PROBE, MR_NEIGHBOUR_CLAIM, MR_NEIGHBOUR_PROBE, false},
-        {GATEWAY, MR_NEIGHBOUR_REQUEST, MR_NEIGHBOUR_INCOMPLETE, false},
-        {GATEWAY, MR_NEIGHBOUR_CLAIM, MR_NEIGHBOUR_INCOMPLETE, false},
-        {GATEWAY, MR_NEIGHBOUR_TRAFFIC, MR_NEIGHBOUR_INCOMPLETE, false},
-        {GATEWAY, MR_NEIGHBOUR_ANSWER, MR_NEIGHBOUR_REACHABLE, true},
-        {STATIC, MR_NEIGHBOUR_ANSWER, MR_NEIGHBOUR_REACHABLE, false},
-        {STATIC, MR_NEIGHBOUR_CLAIM, MR_NEIGHBOUR_REACHABLE, false},
-    };
-
-    for (size_t i = 0; i < MR_COUNT_OF(rows); i++) {
+    for (size_t i = 0; i < MR_COUNT_OF(beliefs); i++) {
         struct fixture f;
         struct mr_mac mac = {0};
-        struct mr_ip ip = host(1);
-        uint64_t now = 1;
 
         begin(&f);
-        if (rows[i].before == GATEWAY)
-            mr_neighbour_set_gateway(f.table, &ip);
-        if (rows[i].before == STATIC)
-            mr_neighbour_set_static(f.table, &ip, &mac_a);
-        if (rows[i].before == INCOMPLETE || rows[i].before == GATEWAY)
-            resolve(&f, 1, now, &mac);
-        if (rows[i].before == REACHABLE || rows[i].before == PROBE)
-            make_reachable(&f, 1, now);
-        if (rows[i].before == STALE)
-            learn(&f, 1, &mac_a, MR_NEIGHBOUR_REQUEST, now);
-        if (rows[i].before == PROBE) {
-            now += MR_NEIGHBOUR_REACHABLE_NS;
-            resolve(&f, 1, now, &mac);
-        }
-        learn(&f, 1, &mac_b, rows[i].source, now);
-        CU_ASSERT_EQUAL(state(&f, 1), rows[i].after);
-        if (rows[i].after != MR_NEIGHBOUR_NONE && rows[i].after != MR_NEIGHBOUR_INCOMPLETE) {
+        uint64_t now = bring_into(&f, beliefs[i].before);
+        learn(&f, 1, &mac_b, beliefs[i].source, now);
+        CU_ASSERT_EQUAL(state(&f, 1), beliefs[i].after);
+        if (beliefs[i].after != MR_NEIGHBOUR_NONE && beliefs[i].after != MR_NEIGHBOUR_INCOMPLETE) {
             CU_ASSERT_EQUAL(resolve(&f, 1, now, &mac), MR_NEIGHBOUR_KNOWN);
-            CU_ASSERT_EQUAL(mr_mac_equal(&mac, &mac_b), rows[i].is_b);
+            CU_ASSERT_EQUAL(mr_mac_equal(&mac, &mac_b), beliefs[i].is_b);
         }
         end(&f);
     }

@@ -519,6 +519,22 @@ static void icmp6_to_our_groups_is_let_in(void)
     CU_ASSERT_EQUAL(parse_as(&self, &f, MR_NET_SUMS_UNKNOWN, &packet, &path), MR_NET_ICMP6);
 }
 
+/* Another host that has our address says so from it: duplicate address detection. */
+static void our_own_address_is_a_source_for_neighbour_discovery_only(void)
+{
+    struct test_frame f = icmp_frame(false, 136, 0, 0, NULL, 0);
+
+    f.bytes[f.l3 + 23] = 2;
+    CU_ASSERT_EQUAL(judge(&f), MR_NET_ICMP6);
+    f.bytes[f.l3 + 7] = 64;
+    CU_ASSERT_EQUAL(judge(&f), MR_NET_DROP_SOURCE_IP);
+    f = icmp_frame(true, 8, 0, 0, NULL, 0);
+    f.bytes[f.l3 + 15] = 2;
+    f.bytes[f.l3 + 8] = 255;
+    put_ip_sum(&f);
+    CU_ASSERT_EQUAL(judge(&f), MR_NET_DROP_SOURCE_IP);
+}
+
 static void nobody_sends_udp_from_the_unspecified_address(void)
 {
     struct test_frame f = udp_frame(false, 0, 40);
@@ -585,6 +601,8 @@ static CU_TestInfo malformed[] = {
      an_option_header_longer_than_the_packet_is_refused},
     {"extension headers are walked within a limit", extension_headers_are_walked_within_a_limit},
     {"an extension header ends inside the packet", an_extension_header_ends_inside_the_packet},
+    {"our own address is a source for neighbour discovery only",
+     our_own_address_is_a_source_for_neighbour_discovery_only},
     {"nobody sends UDP from the unspecified address",
      nobody_sends_udp_from_the_unspecified_address},
     {"a mapped address in an IPv6 header is refused",

@@ -1,0 +1,772 @@
+/* tests/dpdk/test_net.c - the contract of dataplane/net.h: two hosts on a wire. */
+#include "dataplane/net.h"
+
+#include <stdlib.h>
+
+#include <rte_mempool.h>
+
+#include "base/bytes.h"
+#include "dataplane/net_build.h"
+#include "drivers/wire.h"
+#include "quic/endpoint.h"
+#include "tests/dpdk/dpdk_harness.h"
+#include "tests/unit/net_frames.h"
+
+enum {
+    POOL = 1023,
+    PAYLOAD = 1200
+};
+
+#define SECOND UINT64_C(1000000000)
+
+/* Host 0 is 198.18.0.1 and fd00::1, host 1 is 198.18.0.2 and fd00::2. */
+struct host {
+    struct mr_net *net;
+    struct mr_port *port;
+    void *mem;
+};
+
+struct fixture {
+    struct mr_wire_config wire;
+    struct mr_net_config config[2];
+    struct rte_mempool *pool;
+    struct host host[2];
+    uint64_t now;
+};
+
+static struct mr_ip ip_of(const char *text)
+{
+    struct mr_ip ip = {0};
+
+    CU_ASSERT_FATAL(mr_ip_parse(text, &ip));
+    return ip;
+}
+
+static struct mr_net_config config_of(int side)
+{
+    struct mr_net_config config = mr_net_config_default();
+
+    config.self.address_count = 2;
+    CU_ASSERT_FATAL(
+        mr_prefix_parse(side == 0 ? "198.18.0.1/24" : "198.18.0.2/24", &config.self.address[0]));
+    CU_ASSERT_FATAL(
+        mr_prefix_parse(side == 0 ? "fd00::1/64" : "fd00::2/64", &config.self.address[1]));
+    return config;
+}
+
+static void host_open(struct fixture *f, int side)
+{
+    struct host *host = &f->host[side];
+
+    f->config[side].port = &host->port->traits;
+    f->config[side].pool = f->pool;
+    host->mem = aligned_alloc(64, (mr_net_footprint(&f->config[side]) + 63) & ~(size_t)63);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(host->mem);
+    host->net = mr_net_init(host->mem, &f->config[side], f->now);
+    mr_net_open_port(host->net, side == 0 ? 40000 : 443);
+}
+
+static struct fixture prepared(void)
+{
+    struct fixture f = {.now = 1};
+
+    f.config[0] = config_of(0);
+    f.config[1] = config_of(1);
+    return f;
+}
+
+static void begin(struct fixture *f)
+{
+    static struct rte_mempool *pool;
+    struct mr_port *ends[2];
+    struct mr_fault fault = {0};
+
+    if (pool == NULL)
+        pool = dpdk_pool("net", POOL);
+    f->pool = pool;
+    f->wire.side[0].queue_count = 1;
+    f->wire.side[1].queue_count = 1;
+    CU_ASSERT_FATAL(mr_wire_open(&f->wire, ends, &fault));
+    for (int side = 0; side < 2; side++) {
+        f->host[side].port = ends[side];
+        host_open(f, side);
+    }
+}
+
+/* Every mbuf is back in its pool. */
+static void end(struct fixture *f)
+{
+    for (int side = 0; side < 2; side++) {
+        mr_net_fini(f->host[side].net);
+        mr_port_close(f->host[side].port);
+        free(f->host[side].mem);
+    }
+    CU_ASSERT_EQUAL(rte_mempool_avail_count(f->pool), POOL);
+}
+
+static struct mr_path_addr path_to(bool is_v4, int from)
+{
+    struct mr_path_addr path = {.local.port = from == 0 ? 40000 : 443,
+                                .remote.port = from == 0 ? 443 : 40000};
+    struct mr_ip one = ip_of(is_v4 ? "198.18.0.1" : "fd00::1");
+    struct mr_ip two = ip_of(is_v4 ? "198.18.0.2" : "fd00::2");
+
+    memcpy(path.local.ip, from == 0 ? one.bytes : two.bytes, 16);
+    memcpy(path.remote.ip, from == 0 ? two.bytes : one.bytes, 16);
+    return path;
+}
+
+/* Send one datagram whose bytes are `fill` from host `from`; how many frames went to the port. */
+static uint32_t send_on(struct fixture *f, int from, const struct mr_path_addr *path, uint8_t fill,
+                        uint8_t ecn)
+{
+    struct rte_mbuf *mbuf = rte_pktmbuf_alloc(f->pool);
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(mbuf);
+    struct mr_outgoing outgoing = {
+        .data = rte_pktmbuf_mtod(mbuf, uint8_t *), .size = PAYLOAD, .ecn = ecn, .path = *path};
+    memset(outgoing.data, fill, PAYLOAD);
+    uint32_t n = mr_net_send(f->host[from].net, &mbuf, &outgoing, 1, &mbuf, f->now);
+    if (n > 0)
+        CU_ASSERT_EQUAL(mr_port_tx_burst(f->host[from].port, 0, &mbuf, 1), 1);
+    return n;
+}
+
+/* Flush a host's own packets to its port. */
+static uint32_t flush(struct fixture *f, int side)
+{
+    struct rte_mbuf *mbufs[64];
+    uint32_t n = mr_net_output(f->host[side].net, mbufs, 64);
+
+    CU_ASSERT_EQUAL(mr_port_tx_burst(f->host[side].port, 0, mbufs, (uint16_t)n), n);
+    return n;
+}
+
+/* Receive what is there; the datagrams' mbufs are freed at once, their description stays in `out`.
+ */
+static uint32_t receive(struct fixture *f, int side, struct mr_datagram *out)
+{
+    struct rte_mbuf *mbufs[64];
+    uint16_t got = mr_port_rx_burst(f->host[side].port, 0, mbufs, 64);
+    uint32_t n = mr_net_receive(f->host[side].net, mbufs, got, out, f->now);
+
+    for (uint32_t i = 0; i < n; i++)
+        rte_pktmbuf_free(mr_mbuf_of_buf(out[i].buf));
+    return n;
+}
+
+static const struct mr_net_counters *counters(const struct fixture *f, int side)
+{
+    return mr_net_counters(f->host[side].net);
+}
+
+/* Give a frame to host 1; true if a datagram came of it. */
+static bool inject(struct fixture *f, const struct test_frame *frame)
+{
+    struct rte_mbuf *mbuf = rte_pktmbuf_alloc(f->pool);
+    struct mr_datagram out;
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(mbuf);
+    memcpy(rte_pktmbuf_append(mbuf, (uint16_t)frame->size), frame->bytes, frame->size);
+    uint32_t n = mr_net_receive(f->host[1].net, &mbuf, 1, &out, f->now);
+    if (n > 0)
+        rte_pktmbuf_free(mr_mbuf_of_buf(out.buf));
+    return n > 0;
+}
+
+/* ---- datagrams ---- */
+
+static void a_datagram_waits_for_its_neighbour_and_arrives(void)
+{
+    for (int is_v4 = 0; is_v4 < 2; is_v4++) {
+        struct fixture f = prepared();
+        struct mr_path_addr path = path_to(is_v4, 0);
+        struct mr_path_addr back = path_to(is_v4, 1);
+        struct mr_datagram out[4];
+
+        begin(&f);
+        CU_ASSERT_EQUAL(send_on(&f, 0, &path, 7, MR_ECN_ECT0), 0);
+        CU_ASSERT_EQUAL(flush(&f, 0), 1); /* who has ...? */
+        CU_ASSERT_EQUAL(receive(&f, 1, out), 0);
+        CU_ASSERT_EQUAL(flush(&f, 1), 1); /* I have */
+        CU_ASSERT_EQUAL(receive(&f, 0, out), 0);
+        CU_ASSERT_EQUAL(flush(&f, 0), 1); /* the datagram */
+        CU_ASSERT_EQUAL_FATAL(receive(&f, 1, out), 1);
+        CU_ASSERT_EQUAL(out[0].size, PAYLOAD);
+        CU_ASSERT_EQUAL(out[0].ecn, MR_ECN_ECT0);
+        CU_ASSERT_EQUAL(out[0].redirect, MR_STAY);
+        CU_ASSERT_EQUAL(out[0].buf->references, 0);
+        CU_ASSERT_EQUAL(out[0].data[PAYLOAD - 1], 7);
+        CU_ASSERT(mr_path_addr_equal(&out[0].path, &back));
+
+        CU_ASSERT_EQUAL(send_on(&f, 0, &path, 8, 0), 1); /* known now */
+        CU_ASSERT_EQUAL(send_on(&f, 1, &back, 9, 0), 1); /* the question said who asked */
+        CU_ASSERT_EQUAL(receive(&f, 1, out), 1);
+        CU_ASSERT_EQUAL(receive(&f, 0, out), 1);
+        CU_ASSERT_EQUAL(counters(&f, 0)->net_tx_udp, 2);
+        CU_ASSERT_EQUAL(counters(&f, 1)->net_rx_udp, 2);
+        end(&f);
+    }
+}
+
+/* The same with sums computed and checked, and in a VLAN. */
+static void datagrams_cross_with_checksums_and_tags(void)
+{
+    struct fixture f = prepared();
+    struct mr_datagram out[64];
+    struct mr_mac mac[2] = {{{2, 0, 0, 0, 0, 1}}, {{2, 0, 0, 0, 0, 2}}};
+
+    f.wire.needs_checksum = true;
+    f.config[0].self.vlan = 100;
+    f.config[1].self.vlan = 100;
+    begin(&f);
+    for (int is_v4 = 0; is_v4 < 2; is_v4++) {
+        struct mr_path_addr path = path_to(is_v4, 0);
+        struct mr_ip ip;
+
+        memcpy(ip.bytes, path.remote.ip, 16);
+        CU_ASSERT(mr_net_set_neighbour(f.host[0].net, &ip, &mac[1]));
+        for (uint8_t i = 0; i < 16; i++) {
+            path.local.port = (uint16_t)(1000 + i);
+            CU_ASSERT_EQUAL(send_on(&f, 0, &path, i, i % 4), 1);
+        }
+        CU_ASSERT_EQUAL_FATAL(receive(&f, 1, out), 16);
+        for (uint8_t i = 0; i < 16; i++) {
+            CU_ASSERT_EQUAL(out[i].path.remote.port, 1000 + i);
+            CU_ASSERT_EQUAL(out[i].ecn, i % 4);
+        }
+    }
+    end(&f);
+}
+
+static void a_datagram_to_a_closed_port_is_dropped(void)
+{
+    struct fixture f = prepared();
+    struct test_frame frame = udp_frame(true, 0, 100);
+
+    begin(&f);
+    CU_ASSERT(inject(&f, &frame));
+    mr_net_close_port(f.host[1].net, 443);
+    CU_ASSERT_FALSE(inject(&f, &frame));
+    mr_net_open_port(f.host[1].net, 443);
+    mr_store_be16(frame.bytes + frame.l4, 0); /* from port 0: no answer could reach it */
+    mr_store_be16(frame.bytes + frame.l4 + 6, 0);
+    CU_ASSERT_FALSE(inject(&f, &frame));
+    CU_ASSERT_EQUAL(counters(&f, 1)->net_drop_udp_port, 2);
+    end(&f);
+}
+
+static void a_silent_neighbour_costs_the_datagram(void)
+{
+    struct fixture f = prepared();
+    struct mr_path_addr path = path_to(true, 0);
+
+    begin(&f);
+    CU_ASSERT_EQUAL(send_on(&f, 0, &path, 7, 0), 0);
+    for (int i = 0; i < 3; i++) {
+        CU_ASSERT_EQUAL(flush(&f, 0), 1);
+        f.now += SECOND;
+        CU_ASSERT(mr_net_deadline(f.host[0].net) <= f.now);
+        mr_net_expire(f.host[0].net, f.now);
+    }
+    CU_ASSERT_EQUAL(flush(&f, 0), 0);
+    CU_ASSERT_EQUAL(counters(&f, 0)->net_tx_unresolved, 1);
+    CU_ASSERT_EQUAL(send_on(&f, 0, &path, 7, 0), 0);
+    CU_ASSERT_EQUAL(counters(&f, 0)->net_tx_unresolved, 2);
+    end(&f);
+}
+
+static void too_many_waiting_datagrams_are_dropped(void)
+{
+    struct fixture f = prepared();
+    struct mr_path_addr path = path_to(true, 0);
+
+    begin(&f);
+    for (int i = 0; i < MR_NEIGHBOUR_WAITING_MAX + 3; i++)
+        CU_ASSERT_EQUAL(send_on(&f, 0, &path, 7, 0), 0);
+    CU_ASSERT_EQUAL(counters(&f, 0)->net_tx_waiting_full, 3);
+    end(&f); /* the waiting ones are freed */
+}
+
+/* ---- routes ---- */
+
+static void other_networks_are_reached_through_the_gateway(void)
+{
+    struct fixture f = prepared();
+    struct mr_path_addr path = path_to(true, 0);
+    struct mr_ip far = ip_of("203.0.113.9");
+    struct mr_ip local;
+
+    memcpy(path.remote.ip, far.bytes, 16);
+    begin(&f);
+    CU_ASSERT_EQUAL(send_on(&f, 0, &path, 1, 0), 0);
+    CU_ASSERT_EQUAL(counters(&f, 0)->net_tx_no_route, 1);
+    CU_ASSERT_FALSE(mr_net_source_for(f.host[0].net, &far, &local));
+    end(&f);
+
+    f.config[0].gateway4 = ip_of("198.18.0.2");
+    begin(&f);
+    CU_ASSERT(mr_net_source_for(f.host[0].net, &far, &local));
+    CU_ASSERT_EQUAL(local.bytes[15], 1);
+    CU_ASSERT_EQUAL(send_on(&f, 0, &path, 1, 0), 0);
+    flush(&f, 0);
+    struct mr_datagram out[1];
+    receive(&f, 1, out);
+    flush(&f, 1);
+    receive(&f, 0, out);
+    CU_ASSERT_EQUAL(flush(&f, 0), 1);
+    receive(&f, 1, out); /* at the gateway, but not for it */
+    CU_ASSERT_EQUAL(counters(&f, 1)->net_drop_not_our_ip, 1);
+    end(&f);
+}
+
+static void nothing_is_sent_to_groups_or_from_addresses_not_ours(void)
+{
+    static const char *const remotes[] = {"224.0.0.1", "255.255.255.255", "127.0.0.1", "0.0.0.0"};
+    struct fixture f = prepared();
+
+    begin(&f);
+    for (size_t i = 0; i < MR_COUNT_OF(remotes); i++) {
+        struct mr_path_addr path = path_to(true, 0);
+        struct mr_ip ip = ip_of(remotes[i]);
+
+        memcpy(path.remote.ip, ip.bytes, 16);
+        CU_ASSERT_EQUAL(send_on(&f, 0, &path, 1, 0), 0);
+    }
+    struct mr_path_addr path = path_to(true, 0);
+    path.local.ip[15] = 77;
+    CU_ASSERT_EQUAL(send_on(&f, 0, &path, 1, 0), 0);
+    CU_ASSERT_EQUAL(counters(&f, 0)->net_tx_no_route, 5);
+    end(&f);
+}
+
+static void the_source_address_is_on_the_link_of_the_remote(void)
+{
+    struct fixture f = prepared();
+    struct mr_ip local;
+    struct mr_ip remote = ip_of("fd00::99");
+
+    begin(&f);
+    CU_ASSERT(mr_net_source_for(f.host[0].net, &remote, &local));
+    CU_ASSERT_EQUAL(local.bytes[0], 0xfd);
+    remote = ip_of("198.18.0.99");
+    CU_ASSERT(mr_net_source_for(f.host[0].net, &remote, &local));
+    CU_ASSERT(mr_ip_is_v4(&local));
+    end(&f);
+}
+
+static void replies_follow_the_path_back_where_that_is_asked_for(void)
+{
+    struct fixture f = prepared();
+    struct test_frame frame = udp_frame(true, 0, 100);
+    struct mr_path_addr path = path_to(true, 1);
+    struct mr_ip far = ip_of("203.0.113.9");
+
+    f.config[1].learns_from_traffic = true;
+    begin(&f);
+    memcpy(frame.bytes + frame.l3 + 12, far.bytes + 12, 4);
+    put_ip_sum(&frame);
+    put_l4_sum(&frame, 6, 17);
+    CU_ASSERT(inject(&f, &frame));
+    memcpy(path.remote.ip, far.bytes, 16);
+    CU_ASSERT_EQUAL(send_on(&f, 1, &path, 1, 0), 1);
+    end(&f);
+}
+
+static void what_one_shard_learns_serves_another(void)
+{
+    struct fixture f = prepared();
+    struct mr_path_addr path = path_to(true, 0);
+    struct mr_neighbour_update update = {.ip = ip_of("198.18.0.2"), .mac = {{2, 0, 0, 0, 0, 2}}};
+
+    begin(&f);
+    CU_ASSERT_EQUAL(send_on(&f, 0, &path, 7, 0), 0);
+    CU_ASSERT_EQUAL(flush(&f, 0), 1);
+    mr_net_learn(f.host[0].net, &update, f.now); /* the answer reached another queue of the port */
+    CU_ASSERT_EQUAL(flush(&f, 0), 1);
+    CU_ASSERT_FALSE(mr_net_take_update(f.host[0].net, &update));
+    end(&f);
+}
+
+/* ---- packets of its own ---- */
+
+static void an_echo_is_answered(void)
+{
+    for (int is_v4 = 0; is_v4 < 2; is_v4++) {
+        struct fixture f = prepared();
+        struct test_frame frame =
+            icmp_frame(is_v4, is_v4 ? 8 : 128, 0, 0x00010002, (const uint8_t *)"hello", 5);
+        struct rte_mbuf *mbufs[4];
+
+        begin(&f);
+        CU_ASSERT_FALSE(inject(&f, &frame));
+        CU_ASSERT_EQUAL(mr_net_output(f.host[1].net, mbufs, 4), 1);
+        CU_ASSERT_EQUAL(mbufs[0]->pkt_len, frame.size);
+        CU_ASSERT_EQUAL(*rte_pktmbuf_mtod_offset(mbufs[0], uint8_t *, frame.l4), is_v4 ? 0 : 129);
+        rte_pktmbuf_free(mbufs[0]);
+        CU_ASSERT_EQUAL(counters(&f, 1)->net_tx_echo, 1);
+        end(&f);
+    }
+}
+
+/* To answer it would be to talk to ourselves. */
+static void an_echo_from_our_own_address_is_not_answered(void)
+{
+    struct fixture f = prepared();
+    struct test_frame frame = icmp_frame(false, 128, 0, 1, NULL, 0);
+
+    begin(&f);
+    frame.bytes[frame.l3 + 23] = 2;
+    put_l4_sum(&frame, 2, 58);
+    inject(&f, &frame);
+    CU_ASSERT_EQUAL(counters(&f, 1)->net_tx_echo, 0);
+    CU_ASSERT_EQUAL(counters(&f, 1)->net_drop_source_ip, 1);
+    end(&f);
+}
+
+static void answers_have_a_rate(void)
+{
+    struct fixture f = prepared();
+    struct test_frame frame = icmp_frame(true, 8, 0, 1, NULL, 0);
+
+    f.config[1].answers_per_second = 10;
+    begin(&f);
+    for (int i = 0; i < 25; i++)
+        inject(&f, &frame);
+    CU_ASSERT_EQUAL(counters(&f, 1)->net_tx_echo, 10);
+    CU_ASSERT_EQUAL(counters(&f, 1)->net_drop_icmp_rate, 15);
+    f.now += SECOND / 2;
+    for (int i = 0; i < 25; i++)
+        inject(&f, &frame);
+    CU_ASSERT_EQUAL(counters(&f, 1)->net_tx_echo, 15);
+    end(&f);
+}
+
+static void a_full_output_drops_and_counts(void)
+{
+    struct fixture f = prepared();
+    struct test_frame frame = icmp_frame(true, 8, 0, 1, NULL, 0);
+
+    begin(&f);
+    for (int i = 0; i < MR_NET_OUTPUT_MAX + 5; i++)
+        inject(&f, &frame);
+    CU_ASSERT_EQUAL(counters(&f, 1)->net_tx_echo, MR_NET_OUTPUT_MAX);
+    CU_ASSERT_EQUAL(counters(&f, 1)->net_drop_output_full, 5);
+    end(&f);
+}
+
+static void icmp_errors_become_events_with_a_limit(void)
+{
+    struct fixture f = prepared();
+    struct test_frame quoted = udp_frame(true, 0, 100);
+    struct mr_icmp_event event;
+    uint32_t n = 0;
+
+    quoted.bytes[quoted.l3 + 15] = 2; /* from us */
+    quoted.bytes[quoted.l3 + 19] = 1;
+    struct test_frame frame =
+        icmp_frame(true, 3, 4, 1300, quoted.bytes + quoted.l3, quoted.size - quoted.l3);
+    begin(&f);
+    for (int i = 0; i < MR_NET_EVENTS_MAX + 2; i++)
+        inject(&f, &frame);
+    CU_ASSERT_EQUAL(counters(&f, 1)->net_icmp_too_big, MR_NET_EVENTS_MAX + 2);
+    CU_ASSERT_EQUAL(counters(&f, 1)->net_icmp_event_full, 2);
+    while (mr_net_take_icmp(f.host[1].net, &event)) {
+        CU_ASSERT_EQUAL(event.mtu, 1300);
+        n++;
+    }
+    CU_ASSERT_EQUAL(n, MR_NET_EVENTS_MAX);
+    end(&f);
+}
+
+/* ---- own addresses ---- */
+
+static void addresses_are_announced_and_probed_at_start(void)
+{
+    struct fixture f = prepared();
+    struct mr_datagram out[1];
+
+    f.config[0].detects_duplicates = true;
+    begin(&f);
+    CU_ASSERT_EQUAL(flush(&f, 0), 2);
+    receive(&f, 1, out);
+    CU_ASSERT_EQUAL(counters(&f, 1)->net_rx_arp, 1);
+    CU_ASSERT_EQUAL(counters(&f, 1)->net_drop_not_our_ip, 1); /* the group of fd00::1 is not ours */
+    CU_ASSERT_EQUAL(mr_net_deadline(f.host[0].net), f.now + SECOND);
+    f.now += SECOND;
+    mr_net_expire(f.host[0].net, f.now);
+    CU_ASSERT_EQUAL(mr_net_deadline(f.host[0].net), UINT64_MAX);
+    CU_ASSERT_EQUAL(counters(&f, 0)->net_dad_conflict, 0);
+    end(&f);
+}
+
+static void an_ipv6_address_that_another_host_has_is_given_up(void)
+{
+    struct fixture f = prepared();
+    struct mr_datagram out[1];
+    struct mr_ip ip = ip_of("fd00::2");
+
+    f.config[0].detects_duplicates = true;
+    f.config[0].self.address[1].ip = ip;
+    begin(&f);
+    CU_ASSERT(mr_net_self_has(mr_net_self(f.host[0].net), &ip));
+    flush(&f, 0);
+    receive(&f, 1, out);
+    CU_ASSERT_EQUAL(flush(&f, 1), 1);
+    receive(&f, 0, out);
+    CU_ASSERT_EQUAL(counters(&f, 0)->net_dad_conflict, 1);
+    CU_ASSERT_FALSE(mr_net_self_has(mr_net_self(f.host[0].net), &ip));
+    CU_ASSERT_EQUAL(mr_net_self(f.host[0].net)->address_count, 1);
+    end(&f);
+}
+
+/* ---- lies ---- */
+
+static struct test_frame arp_frame(const char *sender, const char *target, bool is_reply)
+{
+    static const uint8_t head[8] = {0, 1, 8, 0, 6, 4, 0, 1};
+    struct test_frame f = {0};
+    struct mr_ip ip = ip_of(sender);
+
+    put_ethernet(&f, 0, 0x0806);
+    memcpy(f.bytes + 14, head, 8);
+    f.bytes[21] = is_reply ? 2 : 1;
+    memcpy(f.bytes + 22, f.bytes + 6, 6);
+    memcpy(f.bytes + 28, ip.bytes + 12, 4);
+    memcpy(f.bytes + 32, f.bytes, 6);
+    ip = ip_of(target);
+    memcpy(f.bytes + 38, ip.bytes + 12, 4);
+    f.size = 42;
+    return f;
+}
+
+static void lying_arp_is_dropped(void)
+{
+    struct fixture f = prepared();
+    struct test_frame frame = arp_frame("198.18.0.1", "198.18.0.2", false);
+
+    begin(&f);
+    inject(&f, &frame);
+    CU_ASSERT_EQUAL(counters(&f, 1)->net_tx_arp, 1);
+    CU_ASSERT_EQUAL(counters(&f, 1)->net_neighbour_learned, 1);
+
+    frame.bytes[27] ^= 1; /* speaks for another station */
+    inject(&f, &frame);
+    CU_ASSERT_EQUAL(counters(&f, 1)->net_drop_arp, 1);
+    frame = arp_frame("198.18.0.2", "198.18.0.2", false); /* says it is us */
+    inject(&f, &frame);
+    CU_ASSERT_EQUAL(counters(&f, 1)->net_drop_arp, 2);
+    CU_ASSERT_EQUAL(counters(&f, 1)->net_dad_conflict, 1);
+    frame = arp_frame("203.0.113.1", "198.18.0.2", false); /* is not on our link */
+    inject(&f, &frame);
+    CU_ASSERT_EQUAL(counters(&f, 1)->net_drop_arp, 3);
+    frame =
+        arp_frame("198.18.0.9", "198.18.0.9", false); /* gratuitous, unknown: nothing to learn */
+    inject(&f, &frame);
+    CU_ASSERT_EQUAL(counters(&f, 1)->net_neighbour_learned, 1);
+    frame = arp_frame("0.0.0.0", "198.18.0.2", false); /* a probe is answered */
+    inject(&f, &frame);
+    CU_ASSERT_EQUAL(counters(&f, 1)->net_tx_arp, 2);
+    end(&f);
+}
+
+static void a_gratuitous_arp_does_not_steal_the_gateway(void)
+{
+    struct fixture f = prepared();
+    struct mr_path_addr path = path_to(true, 1);
+    struct mr_ip far = ip_of("203.0.113.9");
+    struct test_frame frame = arp_frame("198.18.0.1", "198.18.0.2", false);
+    struct rte_mbuf *mbuf;
+
+    f.config[1].gateway4 = ip_of("198.18.0.1");
+    memcpy(path.remote.ip, far.bytes, 16);
+    begin(&f);
+    inject(&f, &frame); /* a request, not an answer */
+    CU_ASSERT_EQUAL(send_on(&f, 1, &path, 1, 0), 0);
+    frame = arp_frame("198.18.0.1", "198.18.0.2", true);
+    inject(&f, &frame);
+    CU_ASSERT_EQUAL(send_on(&f, 1, &path, 1, 0), 1);
+
+    frame.bytes[11] = 0x66; /* a thief */
+    frame.bytes[27] = 0x66;
+    inject(&f, &frame);
+    frame = arp_frame("198.18.0.1", "198.18.0.1", false);
+    frame.bytes[11] = 0x66;
+    frame.bytes[27] = 0x66;
+    inject(&f, &frame);
+    while (mr_port_rx_burst(f.host[0].port, 0, &mbuf, 1) > 0)
+        rte_pktmbuf_free(mbuf);
+    CU_ASSERT_EQUAL(send_on(&f, 1, &path, 1, 0), 1);
+    CU_ASSERT_EQUAL_FATAL(mr_port_rx_burst(f.host[0].port, 0, &mbuf, 1), 1);
+    CU_ASSERT_EQUAL(rte_pktmbuf_mtod(mbuf, uint8_t *)[5], 1);
+    rte_pktmbuf_free(mbuf);
+    CU_ASSERT_EQUAL(counters(&f, 1)->net_neighbour_refused >= 2, true);
+    end(&f);
+}
+
+/* ---- bad frames ---- */
+
+static void every_bad_frame_is_counted_once_and_freed(void)
+{
+    static const struct {
+        uint32_t offset;
+        uint32_t size;
+        uint64_t value;
+        size_t counter;
+    } rows[] = {
+        {0, 6, 0x020000000099, offsetof(struct mr_net_counters, net_drop_not_our_mac)},
+        {6, 6, 0x020000000002, offsetof(struct mr_net_counters, net_drop_source_mac)},
+        {12, 2, 0x8100, offsetof(struct mr_net_counters, net_drop_vlan)},
+        {12, 2, 0x88a8, offsetof(struct mr_net_counters, net_drop_qinq)},
+        {12, 2, 0x8847, offsetof(struct mr_net_counters, net_drop_ethertype)},
+        {14, 1, 0x65, offsetof(struct mr_net_counters, net_drop_ip_version)},
+        {14, 1, 0x44, offsetof(struct mr_net_counters, net_drop_ip_header)},
+        {16, 2, 9999, offsetof(struct mr_net_counters, net_drop_ip_length)},
+        {24, 2, 1, offsetof(struct mr_net_counters, net_drop_ip_checksum)},
+        {38, 2, 7, offsetof(struct mr_net_counters, net_drop_udp_length)},
+        {40, 2, 1, offsetof(struct mr_net_counters, net_drop_udp_checksum)},
+    };
+    struct fixture f = prepared();
+    uint64_t before[sizeof(struct mr_net_counters) / sizeof(uint64_t)];
+    uint64_t after[sizeof(struct mr_net_counters) / sizeof(uint64_t)];
+
+    f.wire.needs_checksum = true;
+    begin(&f);
+    for (size_t i = 0; i < MR_COUNT_OF(rows); i++) {
+        struct test_frame frame = udp_frame(true, 0, 100);
+        uint64_t sum = 0;
+
+        for (uint32_t b = 0; b < rows[i].size; b++)
+            frame.bytes[rows[i].offset + b] =
+                (uint8_t)(rows[i].value >> 8 * (rows[i].size - 1 - b));
+        memcpy(before, counters(&f, 1), sizeof(before));
+        CU_ASSERT_FALSE(inject(&f, &frame));
+        memcpy(after, counters(&f, 1), sizeof(after));
+        CU_ASSERT_EQUAL(after[rows[i].counter / 8], before[rows[i].counter / 8] + 1);
+        for (size_t c = 0; c < MR_COUNT_OF(after); c++)
+            sum += after[c] - before[c];
+        CU_ASSERT_EQUAL(sum, 1);
+    }
+    end(&f);
+}
+
+static void a_frame_in_pieces_is_put_together(void)
+{
+    struct fixture f = prepared();
+    struct test_frame frame = udp_frame(true, 0, 100);
+
+    begin(&f);
+    for (uint16_t cut = 1; cut < frame.size; cut = (uint16_t)(cut + 13)) {
+        struct rte_mbuf *head = rte_pktmbuf_alloc(f.pool);
+        struct rte_mbuf *tail = rte_pktmbuf_alloc(f.pool);
+        struct mr_datagram out;
+
+        memcpy(rte_pktmbuf_append(head, cut), frame.bytes, cut);
+        memcpy(rte_pktmbuf_append(tail, (uint16_t)(frame.size - cut)), frame.bytes + cut,
+               frame.size - cut);
+        CU_ASSERT_EQUAL(rte_pktmbuf_chain(head, tail), 0);
+        CU_ASSERT_EQUAL_FATAL(mr_net_receive(f.host[1].net, &head, 1, &out, f.now), 1);
+        CU_ASSERT_EQUAL(out.size, 100);
+        CU_ASSERT_EQUAL(memcmp(out.data, frame.bytes + frame.l4 + 8, 100), 0);
+        rte_pktmbuf_free(mr_mbuf_of_buf(out.buf));
+    }
+    CU_ASSERT_EQUAL(counters(&f, 1)->net_rx_linearised, 11);
+    end(&f);
+}
+
+static void a_frame_in_pieces_that_fits_no_buffer_is_dropped(void)
+{
+    struct fixture f = prepared();
+    struct rte_mbuf *head;
+    struct mr_datagram out;
+
+    begin(&f);
+    head = rte_pktmbuf_alloc(f.pool);
+    CU_ASSERT_PTR_NOT_NULL(rte_pktmbuf_append(head, 2000));
+    for (int i = 0; i < 3; i++) {
+        struct rte_mbuf *tail = rte_pktmbuf_alloc(f.pool);
+
+        CU_ASSERT_PTR_NOT_NULL(rte_pktmbuf_append(tail, 2000));
+        CU_ASSERT_EQUAL(rte_pktmbuf_chain(head, tail), 0);
+    }
+    CU_ASSERT_EQUAL(mr_net_receive(f.host[1].net, &head, 1, &out, f.now), 0);
+    CU_ASSERT_EQUAL(counters(&f, 1)->net_drop_buffers, 1);
+    end(&f);
+}
+
+/* A mixed burst: datagrams keep their order, everything else leaves no trace in them. */
+static void a_burst_is_sorted_out(void)
+{
+    struct fixture f = prepared();
+    struct rte_mbuf *mbufs[MR_NET_BURST];
+    struct mr_datagram out[MR_NET_BURST];
+
+    begin(&f);
+    for (uint32_t i = 0; i < MR_NET_BURST; i++) {
+        struct test_frame frame =
+            i % 3 == 1 ? icmp_frame(true, 8, 0, i, NULL, 0) : udp_frame(i % 2, 0, i);
+
+        if (i % 5 == 4)
+            frame.bytes[0] = 0x66;
+        mbufs[i] = rte_pktmbuf_alloc(f.pool);
+        memcpy(rte_pktmbuf_append(mbufs[i], (uint16_t)frame.size), frame.bytes, frame.size);
+    }
+    uint32_t n = mr_net_receive(f.host[1].net, mbufs, MR_NET_BURST, out, f.now);
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < MR_NET_BURST; i++)
+        if (i % 3 != 1 && i % 5 != 4) {
+            CU_ASSERT_EQUAL(out[at].size, i);
+            rte_pktmbuf_free(mr_mbuf_of_buf(out[at++].buf));
+        }
+    CU_ASSERT_EQUAL(at, n);
+    end(&f);
+}
+
+static CU_TestInfo datagrams[] = {
+    {"a datagram waits for its neighbour and arrives",
+     a_datagram_waits_for_its_neighbour_and_arrives},
+    {"datagrams cross with checksums and tags", datagrams_cross_with_checksums_and_tags},
+    {"a datagram to a closed port is dropped", a_datagram_to_a_closed_port_is_dropped},
+    {"a silent neighbour costs the datagram", a_silent_neighbour_costs_the_datagram},
+    {"too many waiting datagrams are dropped", too_many_waiting_datagrams_are_dropped},
+    {"a burst is sorted out", a_burst_is_sorted_out},
+    {"a frame in pieces is put together", a_frame_in_pieces_is_put_together},
+    {"a frame in pieces that fits no buffer is dropped",
+     a_frame_in_pieces_that_fits_no_buffer_is_dropped},
+    {"every bad frame is counted once and freed", every_bad_frame_is_counted_once_and_freed},
+    CU_TEST_INFO_NULL,
+};
+
+static CU_TestInfo routes[] = {
+    {"other networks are reached through the gateway",
+     other_networks_are_reached_through_the_gateway},
+    {"nothing is sent to groups or from addresses not ours",
+     nothing_is_sent_to_groups_or_from_addresses_not_ours},
+    {"the source address is on the link of the remote",
+     the_source_address_is_on_the_link_of_the_remote},
+    {"replies follow the path back where that is asked for",
+     replies_follow_the_path_back_where_that_is_asked_for},
+    {"what one shard learns serves another", what_one_shard_learns_serves_another},
+    CU_TEST_INFO_NULL,
+};
+
+static CU_TestInfo own[] = {
+    {"an echo is answered", an_echo_is_answered},
+    {"an echo from our own address is not answered", an_echo_from_our_own_address_is_not_answered},
+    {"answers have a rate", answers_have_a_rate},
+    {"a full output drops and counts", a_full_output_drops_and_counts},
+    {"ICMP errors become events with a limit", icmp_errors_become_events_with_a_limit},
+    {"addresses are announced and probed at start", addresses_are_announced_and_probed_at_start},
+    {"an IPv6 address that another host has is given up",
+     an_ipv6_address_that_another_host_has_is_given_up},
+    {"lying ARP is dropped", lying_arp_is_dropped},
+    {"a gratuitous ARP does not steal the gateway", a_gratuitous_arp_does_not_steal_the_gateway},
+    CU_TEST_INFO_NULL,
+};
+
+CU_SuiteInfo mr_suites[] = {
+    {.pName = "dataplane/net datagrams", .pInitFunc = dpdk_start, .pTests = datagrams},
+    {.pName = "dataplane/net routes", .pInitFunc = dpdk_start, .pTests = routes},
+    {.pName = "dataplane/net own", .pInitFunc = dpdk_start, .pTests = own},
+    CU_SUITE_INFO_NULL,
+};

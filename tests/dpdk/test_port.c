@@ -1,0 +1,336 @@
+/* tests/dpdk/test_port.c - the contract of drivers/port.h: specs and their errors, a pair of memif
+ * ports. */
+#include "drivers/port.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <rte_mempool.h>
+
+#include "base/bytes.h"
+#include "tests/dpdk/dpdk_harness.h"
+
+enum {
+    POOL = 8191,
+    BURST = 32
+};
+
+static struct rte_mempool *pool_in_use;
+
+static struct rte_mempool *pool_of_test(void)
+{
+    static struct rte_mempool *pool;
+
+    if (pool == NULL)
+        pool = dpdk_pool("port", POOL);
+    return pool_in_use != NULL ? pool_in_use : pool;
+}
+
+static struct mr_port *open_spec(const char *spec, uint16_t queues, struct mr_fault *fault)
+{
+    struct rte_mempool *pools[MR_PORT_QUEUES_MAX + 1];
+    struct mr_port_config config = {.spec = spec, .rx_pools = pools, .queue_count = queues};
+
+    for (int i = 0; i <= MR_PORT_QUEUES_MAX; i++)
+        pools[i] = pool_of_test();
+    fault->text[0] = '\0';
+    return mr_port_open(&config, fault);
+}
+
+/* Opening fails, and the fault names the port and contains `words`. */
+static void check_fault(const char *spec, const char *words)
+{
+    struct mr_fault fault;
+    struct mr_port *port = open_spec(spec, 1, &fault);
+
+    CU_ASSERT_PTR_NULL(port);
+    CU_ASSERT_EQUAL(strncmp(fault.text, "port ", 5), 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(fault.text, spec));
+    CU_ASSERT_PTR_NOT_NULL(strstr(fault.text, words));
+    if (strstr(fault.text, words) == NULL)
+        printf("# %s\n", fault.text);
+    mr_port_close(port);
+}
+
+static void an_unknown_kind_lists_those_there_are(void)
+{
+    check_fault("tab:mr0", "tap:NAME, af_packet:IFACE, memif:");
+    check_fault("", "unknown port kind");
+    check_fault("tapx:mr0", "unknown port kind");
+    check_fault("af_xdp:eth0", "unknown port kind");
+}
+
+static void malformed_specs_are_refused(void)
+{
+    check_fault("tap:", "an interface's name");
+    check_fault("tap:averyveryverylongname", "an interface's name");
+    check_fault("tap:a/b", "an interface's name");
+    check_fault("tap:mr0,mac=01:00:00:00:00:01", "mac=");
+    check_fault("tap:mr0,mac=2", "mac=");
+    check_fault("tap:mr0,speed=9", "unknown option speed");
+    check_fault("memif:", "needs role=");
+    check_fault("memif:role=server", "needs role=");
+    check_fault("memif:role=boss,socket=/tmp/x", "role=boss");
+    check_fault("memif:role=server,socket=relative", "socket=relative");
+    check_fault("memif:role=server,socket=/tmp/x,id=-1", "id=-1");
+    check_fault("memif:role=server,socket=/tmp/x,color=red", "color=red");
+    check_fault("memif:role=server,socket=/tmp/x,zero-copy=yes", "the client's to choose");
+}
+
+static void a_port_has_one_to_64_queues(void)
+{
+    struct mr_fault fault;
+
+    CU_ASSERT_PTR_NULL(open_spec("memif:role=server,socket=@mr-queues", 0, &fault));
+    CU_ASSERT_PTR_NOT_NULL(strstr(fault.text, "queues"));
+    CU_ASSERT_PTR_NULL(
+        open_spec("memif:role=server,socket=@mr-queues", MR_PORT_QUEUES_MAX + 1, &fault));
+    CU_ASSERT_PTR_NOT_NULL(strstr(fault.text, "queues"));
+}
+
+static void an_interface_must_exist_and_be_permitted(void)
+{
+    check_fault("af_packet:nosuch0",
+                geteuid() == 0 ? "no interface nosuch0; there are: lo" : "run with sudo");
+    if (geteuid() != 0)
+        check_fault("tap:mr-test", "needs root or CAP_NET_ADMIN: run with sudo");
+    else
+        check_fault("tap:lo", "an interface lo exists already");
+}
+
+static void a_memif_client_needs_its_server_first(void)
+{
+    check_fault("memif:role=client,socket=@mr-nobody", "no memif server answers");
+    check_fault("memif:role=client,socket=/tmp/mr-nobody.sock", "no memif server answers");
+}
+
+/* ---- a pair ---- */
+
+struct pair {
+    struct mr_port *server;
+    struct mr_port *client;
+};
+
+/* `options` are both sides', `more` the client's. */
+static void pair_open(struct pair *pair, const char *socket, const char *options, const char *more,
+                      uint16_t queues)
+{
+    char spec[128];
+    struct mr_fault fault;
+
+    snprintf(spec, sizeof(spec), "memif:role=server,socket=%s%s", socket, options);
+    pair->server = open_spec(spec, queues, &fault);
+    if (pair->server == NULL)
+        printf("# %s\n", fault.text);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(pair->server);
+    CU_ASSERT_FALSE(mr_port_is_up(pair->server));
+    snprintf(spec, sizeof(spec), "memif:role=client,socket=%s%s%s", socket, options, more);
+    pair->client = open_spec(spec, queues, &fault);
+    if (pair->client == NULL)
+        printf("# %s\n", fault.text);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(pair->client);
+    CU_ASSERT(mr_port_is_up(pair->client));
+}
+
+static void pair_close(struct pair *pair)
+{
+    mr_port_close(pair->client);
+    mr_port_close(pair->server);
+    CU_ASSERT_EQUAL(rte_mempool_avail_count(pool_of_test()), POOL);
+}
+
+/* Send 32 frames of `size` bytes from `from` to `to` on `queue`; how many arrived as they were. */
+static uint32_t exchange(struct mr_port *from, struct mr_port *to, uint16_t queue, uint16_t size)
+{
+    struct rte_mbuf *mbufs[BURST];
+    uint32_t good = 0;
+    uint32_t got = 0;
+
+    CU_ASSERT_EQUAL(mr_port_rx_burst(to, queue, mbufs, BURST),
+                    0); /* a client gives buffers when it polls */
+    CU_ASSERT_EQUAL_FATAL(rte_pktmbuf_alloc_bulk(pool_of_test(), mbufs, BURST), 0);
+    for (uint32_t i = 0; i < BURST; i++)
+        memset(rte_pktmbuf_append(mbufs[i], size), (int)i + 1, size);
+    uint16_t sent = mr_port_tx_burst(from, queue, mbufs, BURST);
+    rte_pktmbuf_free_bulk(mbufs + sent, BURST - sent);
+    for (uint32_t tries = 0; got < sent && tries < 1000; tries++) {
+        uint16_t n = mr_port_rx_burst(to, queue, mbufs, BURST);
+
+        for (uint16_t i = 0; i < n; i++) {
+            const uint8_t *data = rte_pktmbuf_mtod(mbufs[i], const uint8_t *);
+            good += mbufs[i]->pkt_len == size && data[0] == got + i + 1 &&
+                    data[size - 1] == got + i + 1;
+        }
+        rte_pktmbuf_free_bulk(mbufs, n);
+        got += n;
+    }
+    return good;
+}
+
+static void frames_cross_a_memif_both_ways_on_every_queue(void)
+{
+    struct pair pair;
+    struct mr_port_stats stats;
+
+    pair_open(&pair, "@mr-pair", "", "", 2);
+    CU_ASSERT_EQUAL(pair.server->traits.queue_count, 2);
+    CU_ASSERT_EQUAL(pair.server->traits.mtu, MR_PORT_MTU);
+    CU_ASSERT_STRING_EQUAL(pair.server->traits.kind, "memif");
+    for (uint16_t queue = 0; queue < 2; queue++) {
+        CU_ASSERT_EQUAL(exchange(pair.client, pair.server, queue, 1494), BURST);
+        CU_ASSERT_EQUAL(exchange(pair.server, pair.client, queue, 60), BURST);
+    }
+    mr_port_stats(pair.server, &stats);
+    CU_ASSERT_EQUAL(stats.rx_packets, 2 * BURST);
+    CU_ASSERT_EQUAL(stats.tx_packets, 2 * BURST);
+    CU_ASSERT_EQUAL(stats.tx_bytes, 2 * BURST * 60);
+    CU_ASSERT_EQUAL(mr_port_rx_fd(pair.server, 0), -1);
+    pair_close(&pair);
+}
+
+/* DPDK keeps the mbufs that lie in such a port's rings when it is closed, so the pool is its own.
+ */
+static void a_zero_copy_memif_works_as_well(void)
+{
+    struct pair pair;
+
+    pool_in_use = dpdk_pool("zero", POOL);
+    pair_open(&pair, "@mr-zero", "", ",zero-copy=yes", 1);
+    CU_ASSERT_EQUAL(exchange(pair.client, pair.server, 0, 1494), BURST);
+    CU_ASSERT_EQUAL(exchange(pair.server, pair.client, 0, 1494), BURST);
+    mr_port_close(pair.client);
+    mr_port_close(pair.server);
+    pool_in_use = NULL;
+}
+
+static void a_memif_address_is_used_once(void)
+{
+    struct pair pair;
+    struct mr_fault fault;
+    char path[64];
+
+    snprintf(path, sizeof(path), "/tmp/mr-test-%d.sock", (int)getpid());
+    char spec[128];
+    snprintf(spec, sizeof(spec), "memif:role=server,socket=%s,id=9", path);
+    pair_open(&pair, path, "", "", 1);
+
+    /* Another process would see a server that answers; this one has it as a second interface of the
+     * same socket. */
+    CU_ASSERT_PTR_NULL(open_spec(spec, 1, &fault));
+    CU_ASSERT_PTR_NOT_NULL(strstr(fault.text, "address in use"));
+    pair_close(&pair);
+}
+
+/* A server that was killed leaves its socket file behind. */
+static void a_left_over_socket_is_no_obstacle(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct pair pair;
+
+    snprintf(address.sun_path, sizeof(address.sun_path), "/tmp/mr-left-%d.sock", (int)getpid());
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+    CU_ASSERT_EQUAL_FATAL(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+    close(fd);
+    CU_ASSERT_EQUAL(access(address.sun_path, F_OK), 0);
+    pair_open(&pair, address.sun_path, "", "", 1);
+    CU_ASSERT_EQUAL(exchange(pair.client, pair.server, 0, 100), BURST);
+    pair_close(&pair);
+    unlink(address.sun_path);
+}
+
+static void ours_is_the_address_that_the_spec_names(void)
+{
+    struct pair pair;
+
+    pair_open(&pair, "@mr-mac", ",mac=02:00:00:00:00:77", "", 1);
+    CU_ASSERT_EQUAL(pair.server->traits.mac[0], 2);
+    CU_ASSERT_EQUAL(pair.server->traits.mac[5], 0x77);
+    pair_close(&pair);
+}
+
+/* ---- pools ---- */
+
+static void a_pool_that_is_too_large_says_how_much_there_is(void)
+{
+    struct mr_mbuf_pool_config config = {
+        .name = "huge", .count = 1000000, .numa_node = SOCKET_ID_ANY};
+    struct mr_fault fault = {0};
+
+    CU_ASSERT_PTR_NULL(mr_mbuf_pool_create(&config, &fault));
+    CU_ASSERT_PTR_NOT_NULL(strstr(fault.text, "not enough memory for 1000000 packet buffers"));
+    config.count = 10;
+    config.name = "port";
+    CU_ASSERT_PTR_NOT_NULL(pool_of_test());
+    CU_ASSERT_PTR_NULL(mr_mbuf_pool_create(&config, &fault));
+    CU_ASSERT_PTR_NOT_NULL(strstr(fault.text, "exists already"));
+    config.frame_max = MR_MBUF_FRAME_MAX + 1;
+    CU_ASSERT_PTR_NULL(mr_mbuf_pool_create(&config, &fault));
+}
+
+static void an_mbuf_and_its_reference_find_each_other(void)
+{
+    struct rte_mbuf *mbuf = rte_pktmbuf_alloc(pool_of_test());
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(mbuf);
+    CU_ASSERT_PTR_EQUAL(mr_mbuf_of_buf(mr_buf_of_mbuf(mbuf)), mbuf);
+    CU_ASSERT_PTR_EQUAL((uint8_t *)mr_buf_of_mbuf(mbuf) + MR_CACHE_LINE, mbuf->buf_addr);
+    CU_ASSERT_EQUAL((uintptr_t)rte_pktmbuf_mtod(mbuf, uint8_t *) % MR_CACHE_LINE, 0);
+    CU_ASSERT(rte_pktmbuf_tailroom(mbuf) >= 2048);
+    rte_pktmbuf_free(mbuf);
+}
+
+static void a_pool_holds_jumbo_frames_if_asked(void)
+{
+    struct mr_mbuf_pool_config config = {.name = "jumbo",
+                                         .count = 7,
+                                         .frame_max = 9018,
+                                         .is_fifo = true,
+                                         .numa_node = SOCKET_ID_ANY};
+    struct mr_fault fault = {0};
+    struct rte_mempool *pool = mr_mbuf_pool_create(&config, &fault);
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(pool);
+    struct rte_mbuf *mbuf = rte_pktmbuf_alloc(pool);
+    CU_ASSERT(rte_pktmbuf_tailroom(mbuf) >= 9018);
+    CU_ASSERT(mr_mbuf_pool_footprint(7, 9018) >= 7 * 9018);
+    rte_pktmbuf_free(mbuf);
+    rte_mempool_free(pool);
+}
+
+static CU_TestInfo specs[] = {
+    {"an unknown kind lists those there are", an_unknown_kind_lists_those_there_are},
+    {"malformed specs are refused", malformed_specs_are_refused},
+    {"a port has one to 64 queues", a_port_has_one_to_64_queues},
+    {"an interface must exist and be permitted", an_interface_must_exist_and_be_permitted},
+    {"a memif client needs its server first", a_memif_client_needs_its_server_first},
+    CU_TEST_INFO_NULL,
+};
+
+static CU_TestInfo memif[] = {
+    {"frames cross a memif both ways on every queue",
+     frames_cross_a_memif_both_ways_on_every_queue},
+    {"a zero-copy memif works as well", a_zero_copy_memif_works_as_well},
+    {"a memif address is used once", a_memif_address_is_used_once},
+    {"a left-over socket is no obstacle", a_left_over_socket_is_no_obstacle},
+    {"ours is the address that the spec names", ours_is_the_address_that_the_spec_names},
+    CU_TEST_INFO_NULL,
+};
+
+static CU_TestInfo pools[] = {
+    {"a pool that is too large says how much there is",
+     a_pool_that_is_too_large_says_how_much_there_is},
+    {"an mbuf and its reference find each other", an_mbuf_and_its_reference_find_each_other},
+    {"a pool holds jumbo frames if asked", a_pool_holds_jumbo_frames_if_asked},
+    CU_TEST_INFO_NULL,
+};
+
+CU_SuiteInfo mr_suites[] = {
+    {.pName = "drivers/port specs", .pInitFunc = dpdk_start, .pTests = specs},
+    {.pName = "drivers/port memif", .pInitFunc = dpdk_start, .pTests = memif},
+    {.pName = "drivers/mbuf_pool", .pInitFunc = dpdk_start, .pTests = pools},
+    CU_SUITE_INFO_NULL,
+};
