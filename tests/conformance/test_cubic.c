@@ -84,6 +84,9 @@ static void the_target_is_bounded(void)
     before = mr_cc_window(&cc);
     acknowledge(&cc, before, 100, false); /* a window full: up to the target itself */
     CU_ASSERT_DOUBLE_EQUAL((double)mr_cc_window(&cc), 1.5 * (double)before, SIZE);
+    before = mr_cc_window(&cc);
+    acknowledge(&cc, 5 * before, 200, false); /* and not beyond */
+    CU_ASSERT_DOUBLE_EQUAL((double)mr_cc_window(&cc), 1.5 * (double)before, SIZE);
 }
 
 /*

@@ -168,6 +168,25 @@ static void the_window_returns_to_its_maximum_after_k_seconds(void)
     CU_ASSERT_DOUBLE_EQUAL(segments(&flow), 1300, 12);
 }
 
+/* With 100,000 segments in flight each of them adds less than a byte. */
+static void growth_of_less_than_a_byte_per_ack_is_not_lost(void)
+{
+    struct flow flow;
+    flow_begin(&flow, 100 * MR_MS);
+    mr_cc_set_window(&flow.cc, UINT64_C(100000) * SIZE);
+    flow_lose(&flow);
+    flow.now_ns += 1e9;
+    flow_step(&flow, false);
+
+    double k_s = cbrt(30000 / 0.4);
+    double before = 100000 + 0.4 * pow(20 - k_s, 3);
+    mr_cc_set_window(&flow.cc, (uint64_t)(before * SIZE));
+    flow.now_ns += 20e9;
+    flow_run(&flow, 0.2, false);
+    CU_ASSERT_DOUBLE_EQUAL(segments(&flow), 100000 + 0.4 * pow(20.2 - k_s, 3), 10);
+    CU_ASSERT(segments(&flow) > before + 100);
+}
+
 /* Section 4.7. */
 static void fast_convergence_gives_bandwidth_to_new_flows(void)
 {
@@ -290,6 +309,8 @@ static CU_TestInfo tests[] = {
     {"short round trips get what reno gets", short_round_trips_get_what_reno_gets},
     {"the window returns to its maximum after K seconds",
      the_window_returns_to_its_maximum_after_k_seconds},
+    {"growth of less than a byte per ack is not lost",
+     growth_of_less_than_a_byte_per_ack_is_not_lost},
     {"fast convergence gives bandwidth to new flows",
      fast_convergence_gives_bandwidth_to_new_flows},
     {"time without growth does not count", time_without_growth_does_not_count},

@@ -68,6 +68,15 @@ static void the_least_sample_of_a_round_counts(void)
         CU_ASSERT_EQUAL(ack(&rig, 90000, false), MR_HYSTART_SLOW_START);
 }
 
+static void each_round_is_compared_with_the_one_before(void)
+{
+    struct rig rig;
+    rig_open(&rig);
+
+    for (uint64_t rtt_us = 50000; rtt_us <= 100000; rtt_us += 5000)
+        CU_ASSERT_EQUAL(round_of(&rig, rtt_us, 10), MR_HYSTART_SLOW_START);
+}
+
 static void conservative_slow_start_grows_by_a_quarter(void)
 {
     struct rig rig;
@@ -120,6 +129,7 @@ static CU_TestInfo tests[] = {
     {"the delay must rise by an eighth within limits",
      the_delay_must_rise_by_an_eighth_within_limits},
     {"the least sample of a round counts", the_least_sample_of_a_round_counts},
+    {"each round is compared with the one before", each_round_is_compared_with_the_one_before},
     {"conservative slow start grows by a quarter", conservative_slow_start_grows_by_a_quarter},
     {"five conservative rounds end slow start", five_conservative_rounds_end_slow_start},
     {"a delay that falls again resumes slow start", a_delay_that_falls_again_resumes_slow_start},

@@ -95,8 +95,12 @@ static void idle_time_fills_the_bucket_only_to_its_capacity(void)
     mr_pacer_init(&pacer, &slow, 0);
     drain(&pacer, 0);
 
-    CU_ASSERT_EQUAL(drain(&pacer, 3600 * MR_SECOND), 16 * SIZE);
-    CU_ASSERT_EQUAL(drain(&pacer, 3600 * MR_SECOND), 0);
+    uint64_t now = 0;
+    for (int shift = 25; shift < 62; shift++) {
+        now += UINT64_C(1) << shift;
+        CU_ASSERT_EQUAL(drain(&pacer, now), 16 * SIZE);
+        CU_ASSERT_EQUAL(drain(&pacer, now), 0);
+    }
 
     struct mr_pacer_input fast = {
         .window = 12500000, .smoothed_ns = 10 * MR_MS, .datagram_size = SIZE};
@@ -134,6 +138,17 @@ static void a_changed_rate_counts_from_now_on(void)
     CU_ASSERT_DOUBLE_EQUAL((double)mr_pacer_allow(&pacer, 4 * MR_MS), 3125 + 12500, 2);
 }
 
+static void a_slower_rate_takes_what_exceeds_its_capacity(void)
+{
+    struct mr_pacer_input fast = {
+        .window = 12500000, .smoothed_ns = 10 * MR_MS, .datagram_size = SIZE};
+    struct mr_pacer pacer;
+    mr_pacer_init(&pacer, &fast, 0);
+
+    mr_pacer_update(&pacer, &slow, 0);
+    CU_ASSERT_EQUAL(drain(&pacer, 0), 16 * SIZE);
+}
+
 static void a_debt_of_probes_is_bounded(void)
 {
     struct mr_pacer pacer;
@@ -159,6 +174,8 @@ static CU_TestInfo tests[] = {
      idle_time_fills_the_bucket_only_to_its_capacity},
     {"small steps of time lose nothing", small_steps_of_time_lose_nothing},
     {"a changed rate counts from now on", a_changed_rate_counts_from_now_on},
+    {"a slower rate takes what exceeds its capacity",
+     a_slower_rate_takes_what_exceeds_its_capacity},
     {"a debt of probes is bounded", a_debt_of_probes_is_bounded},
     CU_TEST_INFO_NULL,
 };
