@@ -1,0 +1,91 @@
+/*
+ * tools/bench.h - `millrace bench`: what its kinds share.
+ *
+ * Each kind (transfer, handshake, request, latency, idle) is one file: options, a
+ * world, a measured interval, figures.  Figures become a table for people or one
+ * JSON object for programs.
+ */
+#ifndef MR_TOOLS_BENCH_H
+#define MR_TOOLS_BENCH_H
+
+#include <json-c/json.h>
+
+#include "tools/bench_app.h"
+#include "tools/bench_world.h"
+#include "tools/options.h"
+
+/* Options that several kinds have. */
+struct mr_bench_options {
+    uint32_t connections;
+    uint32_t streams;
+    uint32_t shards;
+    uint32_t payload;
+    int cipher;       /* enum mr_cipher */
+    int crypto;       /* 0 auto, 1 openssl, 2 ipsec-mb */
+    bool is_up;
+    double rtt_us;
+    double loss_percent;
+    double seconds;
+    double warm_seconds;
+    bool is_json;
+    bool is_verified;
+    bool is_copied;   /* the wire copies at the receiver */
+    bool wants_resumption;
+    bool has_http3;
+    uint64_t bytes;
+    bool is_verbose;
+};
+
+struct mr_bench_options mr_bench_options_default(void);
+
+/* Server and client figures over one interval. */
+struct mr_interval {
+    double seconds;
+    struct mr_shard_stats server;
+    struct mr_shard_stats client;
+    struct mr_counters server_counters;
+    struct mr_counters client_counters;
+    struct mr_bench_counts clients; /* sums of the client applications */
+    struct mr_bench_counts servers;
+};
+
+/* A bench that runs: a world and its applications. */
+struct mr_bench {
+    struct mr_bench_options options;
+    struct mr_world_config config;
+    struct mr_world world;
+    struct mr_bench_data data;
+    struct mr_bench_app *server_apps[MR_SHARDS_MAX];
+    struct mr_bench_app *client_apps[MR_SHARDS_MAX];
+    struct mr_application server_applications[MR_SHARDS_MAX];
+    struct mr_application client_applications[MR_SHARDS_MAX];
+    struct mr_clock clock;
+};
+
+/* EAL, applications, world.  False with `fault` set. */
+bool mr_bench_start(struct mr_bench *bench, const struct mr_bench_load *load, struct mr_fault *fault);
+/* Stop and free; returns the mbufs that were lost. */
+uint32_t mr_bench_stop(struct mr_bench *bench);
+
+/* Measure `seconds`, with a progress line on standard error each second unless `is_json`. */
+void mr_bench_measure(struct mr_bench *bench, double seconds, struct mr_interval *out);
+
+/* Nanoseconds of TSC cycles. */
+double mr_bench_ns(const struct mr_bench *bench, uint64_t cycles);
+
+/* Put the stage table (ns per packet) into `json` as `name`. */
+void mr_bench_add_stages(const struct mr_bench *bench, struct json_object *json, const char *name,
+                         const struct mr_shard_stats *stats, uint64_t packets);
+
+/* Print `json` as one object, or as a table of its members. */
+void mr_bench_print(struct json_object *json, bool is_json);
+
+/* The kinds: argv[0] is the kind's name.  Exit statuses. */
+int mr_bench_transfer(int argc, char **argv);
+int mr_bench_handshake(int argc, char **argv);
+int mr_bench_request(int argc, char **argv);
+int mr_bench_latency(int argc, char **argv);
+int mr_bench_idle(int argc, char **argv);
+int mr_tool_bench(int argc, char **argv);
+
+#endif /* MR_TOOLS_BENCH_H */

@@ -1,0 +1,72 @@
+/*
+ * tools/bench_world.h - what every bench runs in: a wire, a server group at one end, a client group at the other.
+ *
+ *     client shards -- wire -- server shards        workers: servers first, then clients
+ *
+ * Owner: the bench.  Threads: the control thread.
+ */
+#ifndef MR_TOOLS_BENCH_WORLD_H
+#define MR_TOOLS_BENCH_WORLD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/fault.h"
+#include "control/group.h"
+#include "control/tls_context.h"
+#include "dataplane/clock.h"
+#include "drivers/wire.h"
+
+struct mr_world_config {
+    uint32_t server_shards;
+    uint32_t client_shards;
+    uint32_t payload_max;
+    uint32_t connections;      /* per shard, for limits */
+    enum mr_aead_backend crypto;
+    enum mr_cipher cipher;
+    enum mr_polling polling;
+    struct mr_wire_config wire;
+    const struct mr_application *server_applications;
+    const struct mr_application *client_applications;
+    const uint8_t *alpn;
+    size_t alpn_size;
+    uint32_t helper_count;     /* threads for work; 0: none */
+    uint64_t window_max;       /* receive windows grow up to this */
+    uint32_t streams_max;      /* per connection */
+    uint32_t tx_mbufs;
+    uint64_t idle_timeout_ns;
+    uint8_t tickets;           /* per handshake */
+};
+
+struct mr_world {
+    struct mr_world_config config;
+    struct mr_tls_context server_tls;
+    struct mr_tls_context client_tls;
+    struct mr_group server;
+    struct mr_group client;
+    struct mr_work_pool *work;
+    struct mr_clock clock;
+    bool has_server_tls;
+    bool has_client_tls;
+    bool has_server;
+    bool has_client;
+    uint8_t static_key[32];
+};
+
+/* Values for one connection at full speed. */
+struct mr_world_config mr_world_config_default(void);
+
+/* EAL must run with server_shards + client_shards workers.  False with `fault` set and nothing held. */
+bool mr_world_make(struct mr_world *world, const struct mr_world_config *config, struct mr_fault *fault);
+void mr_world_launch(struct mr_world *world);
+
+/* Stop the shards, clients first, and wait for them. */
+void mr_world_stop(struct mr_world *world);
+
+/* Free all.  Returns the mbufs that did not come back. */
+uint32_t mr_world_free(struct mr_world *world);
+
+/* Where clients connect to. */
+struct mr_address mr_world_server_address(void);
+
+#endif /* MR_TOOLS_BENCH_WORLD_H */

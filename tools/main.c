@@ -1,0 +1,50 @@
+/* tools/main.c - the `millrace` program: finds the subcommand. */
+#include <stdio.h>
+#include <string.h>
+
+#include "tools/bench.h"
+
+static const struct command {
+    const char *name;
+    const char *about;
+    int (*run)(int argc, char **argv);
+} commands[] = {
+    {"bench", "measure over the in-memory wire: transfer, handshake, request, latency, idle", mr_tool_bench},
+};
+
+static const struct command bench_kinds[] = {
+    {"transfer", "bulk data: goodput, time per packet by stage", mr_bench_transfer},
+};
+
+static int usage(FILE *to, const char *program, const struct command *list, size_t count)
+{
+    fprintf(to, "usage: %s COMMAND [options]\n\ncommands:\n", program);
+    for (size_t i = 0; i < count; i++)
+        fprintf(to, "  %-10s %s\n", list[i].name, list[i].about);
+    fprintf(to, "\n`%s COMMAND --help` says more.\n", program);
+    return to == stdout ? 0 : 2;
+}
+
+static int dispatch(const char *program, const struct command *list, size_t count, int argc, char **argv)
+{
+    if (argc < 2)
+        return usage(stderr, program, list, count);
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+        return usage(stdout, program, list, count);
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(argv[1], list[i].name) == 0)
+            return list[i].run(argc - 1, argv + 1);
+    }
+    fprintf(stderr, "%s: unknown command %s\n", program, argv[1]);
+    return usage(stderr, program, list, count);
+}
+
+int mr_tool_bench(int argc, char **argv)
+{
+    return dispatch("millrace bench", bench_kinds, MR_COUNT_OF(bench_kinds), argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+    return dispatch("millrace", commands, MR_COUNT_OF(commands), argc, argv);
+}

@@ -1,0 +1,202 @@
+/* tools/options.c - see options.h. */
+#include "tools/options.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ------------------------------------------------------------------ values */
+
+static bool parse_number(const char *text, double *out, char **end)
+{
+    errno = 0;
+    *out = strtod(text, end);
+    return *end != text && errno == 0 && isfinite(*out);
+}
+
+static bool parse_size(const char *text, double *out)
+{
+    static const char units[] = "KMGT";
+    char *end;
+
+    if (!parse_number(text, out, &end))
+        return false;
+    const char *unit = *end == '\0' ? NULL : strchr(units, *end);
+    if (unit != NULL) {
+        *out *= exp2(10.0 * (double)(unit - units + 1));
+        end++;
+    }
+    return *end == '\0';
+}
+
+bool mr_parse_rate(const char *text, uint64_t *out)
+{
+    static const char units[] = "KMG";
+    char *end;
+    double value;
+
+    if (!parse_number(text, &value, &end) || value < 0)
+        return false;
+    const char *unit = *end == '\0' ? NULL : strchr(units, *end);
+    if (unit != NULL) {
+        value *= pow(1000, (double)(unit - units + 1));
+        end++;
+    }
+    *out = (uint64_t)value;
+    return *end == '\0';
+}
+
+static bool check_range(const struct mr_option *o, double value, const char *text, struct mr_fault *fault)
+{
+    if (value >= o->min && (o->max == 0 || value <= o->max))
+        return true;
+    if (o->max == 0)
+        mr_fault_set(fault, EINVAL, "--%s %s: must be at least %.15g", o->name, text, o->min);
+    else
+        mr_fault_set(fault, EINVAL, "--%s %s: must be between %.15g and %.15g", o->name, text, o->min, o->max);
+    return false;
+}
+
+static bool set_choice(const struct mr_option *o, const char *text, struct mr_fault *fault)
+{
+    char list[128] = "";
+
+    for (int i = 0; o->choices[i] != NULL; i++) {
+        if (strcmp(o->choices[i], text) == 0) {
+            *(int *)o->to = i;
+            return true;
+        }
+        if (i > 0)
+            strncat(list, ", ", sizeof(list) - strlen(list) - 1);
+        strncat(list, o->choices[i], sizeof(list) - strlen(list) - 1);
+    }
+    mr_fault_set(fault, EINVAL, "--%s %s: must be one of %s", o->name, text, list);
+    return false;
+}
+
+static bool set_value(const struct mr_option *o, const char *text, struct mr_fault *fault)
+{
+    double value = 0;
+    char *end;
+
+    switch (o->kind) {
+    case MR_OPTION_FLAG:
+        *(bool *)o->to = true;
+        return true;
+    case MR_OPTION_TEXT:
+        *(const char **)o->to = text;
+        return true;
+    case MR_OPTION_CHOICE:
+        return set_choice(o, text, fault);
+    case MR_OPTION_SIZE:
+        if (!parse_size(text, &value))
+            break;
+        if (!check_range(o, value, text, fault))
+            return false;
+        *(uint64_t *)o->to = (uint64_t)value;
+        return true;
+    case MR_OPTION_U32:
+        if (!parse_number(text, &value, &end) || *end != '\0' || value != floor(value) || value > UINT32_MAX)
+            break;
+        if (!check_range(o, value, text, fault))
+            return false;
+        *(uint32_t *)o->to = (uint32_t)value;
+        return true;
+    case MR_OPTION_REAL:
+        if (!parse_number(text, &value, &end) || *end != '\0')
+            break;
+        if (!check_range(o, value, text, fault))
+            return false;
+        *(double *)o->to = value;
+        return true;
+    }
+    mr_fault_set(fault, EINVAL, "--%s %s: not a %s", o->name, text, o->kind == MR_OPTION_SIZE ? "size like 64K or 1G" : "number");
+    return false;
+}
+
+/* ------------------------------------------------------------------ help */
+
+static void print_help(const struct mr_command_line *line)
+{
+    printf("usage: %s\n%s\n", line->usage, line->about);
+    if (line->options[0].name != NULL)
+        printf("\noptions:\n");
+    for (const struct mr_option *o = line->options; o->name != NULL; o++) {
+        char left[40];
+
+        snprintf(left, sizeof(left), "--%s%s%s", o->name, o->argument != NULL ? " " : "", o->argument != NULL ? o->argument : "");
+        printf("  %-26s %s\n", left, o->help);
+    }
+    printf("  %-26s %s\n", "--help", "this text");
+}
+
+/* ------------------------------------------------------------------ parsing */
+
+static const struct mr_option *find(const struct mr_command_line *line, const char *name, size_t size)
+{
+    for (const struct mr_option *o = line->options; o->name != NULL; o++) {
+        if (strlen(o->name) == size && memcmp(o->name, name, size) == 0)
+            return o;
+    }
+    return NULL;
+}
+
+/* One option; `next` is the argument after it, *used_next set if it was taken. */
+static bool parse_option(struct mr_command_line *line, const char *text, const char *next, bool *used_next,
+                         struct mr_fault *fault)
+{
+    const char *name = text + 2;
+    const char *equals = strchr(name, '=');
+    size_t size = equals != NULL ? (size_t)(equals - name) : strlen(name);
+    const struct mr_option *o = find(line, name, size);
+
+    *used_next = false;
+    if (o == NULL) {
+        mr_fault_set(fault, EINVAL, "unknown option --%.*s; see `%.40s --help`", (int)size, name, line->usage);
+        return false;
+    }
+    if (o->given != NULL)
+        *o->given = true;
+    if (o->kind == MR_OPTION_FLAG) {
+        if (equals == NULL)
+            return set_value(o, "", fault);
+        mr_fault_set(fault, EINVAL, "--%s takes no value", o->name);
+        return false;
+    }
+    const char *value = equals != NULL ? equals + 1 : next;
+    if (value == NULL) {
+        mr_fault_set(fault, EINVAL, "--%s needs a value: --%s %s", o->name, o->name, o->argument);
+        return false;
+    }
+    *used_next = equals == NULL;
+    return set_value(o, value, fault);
+}
+
+enum mr_parse_result mr_options_parse(struct mr_command_line *line, int argc, char **argv, struct mr_fault *fault)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *text = argv[i];
+        bool used_next;
+
+        if (strcmp(text, "--help") == 0 || strcmp(text, "-h") == 0) {
+            print_help(line);
+            return MR_PARSE_HELP;
+        }
+        if (strcmp(text, "-o") == 0)
+            text = "--output";
+        if (strncmp(text, "--", 2) == 0) {
+            if (!parse_option(line, text, i + 1 < argc ? argv[i + 1] : NULL, &used_next, fault))
+                return MR_PARSE_ERROR;
+            i += used_next;
+            continue;
+        }
+        if (text[0] == '-' || line->positional_count == line->positional_max) {
+            mr_fault_set(fault, EINVAL, "unexpected argument %s; see `%.40s --help`", text, line->usage);
+            return MR_PARSE_ERROR;
+        }
+        line->positional[line->positional_count++] = text;
+    }
+    return MR_PARSE_OK;
+}
