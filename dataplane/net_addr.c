@@ -69,7 +69,9 @@ static uint8_t byte_mask(uint32_t bits, uint32_t index)
 {
     if (bits >= 8 * (index + 1))
         return 0xff;
-    return bits <= 8 * index ? 0 : (uint8_t)(0xff00u >> (bits - 8 * index) & 0xffu);
+    if (bits <= 8 * index)
+        return 0;
+    return (uint8_t)(0xff00u >> (bits - 8 * index));
 }
 
 bool mr_prefix_contains(const struct mr_prefix *prefix, const struct mr_ip *ip)
