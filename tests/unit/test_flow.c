@@ -138,6 +138,7 @@ static void closed_streams_give_new_ones(void)
     CU_ASSERT_EQUAL(mr_streams_recv_update(&s), 18);
     CU_ASSERT_FALSE(mr_streams_recv_is_due(&s));
     mr_streams_recv_open(&s, 17);
+    CU_ASSERT_FALSE(mr_streams_recv_is_due(&s)); /* all open: nothing to give */
     mr_streams_recv_close(&s);
     CU_ASSERT(mr_streams_recv_is_due(&s)); /* the peer has none left: one is worth a frame */
 }
@@ -168,6 +169,7 @@ static void a_refused_open_is_remembered(void)
     CU_ASSERT_FALSE(mr_streams_send_wants_blocked(&s));
     mr_streams_send_blocked_lost(&s, 1);
     CU_ASSERT(mr_streams_send_wants_blocked(&s));
+    CU_ASSERT_FALSE(mr_streams_send_raise(&s, 1));
     CU_ASSERT(mr_streams_send_raise(&s, 2)); /* tell the application */
     CU_ASSERT_FALSE(mr_streams_send_raise(&s, 3));
     CU_ASSERT_FALSE(mr_streams_send_wants_blocked(&s));

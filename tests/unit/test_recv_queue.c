@@ -246,6 +246,13 @@ static void small_pieces_share_a_block_and_pin_no_buffer(void)
 static void a_large_copy_spans_blocks(void)
 {
     start(16, 4);
+    CU_ASSERT_EQUAL(insert_copy(0, MR_COMPACT_BYTES), MR_RECV_OK);
+    CU_ASSERT_EQUAL(blocks_pool.used, 1);
+    release(MR_COMPACT_BYTES);
+    start(16, 4);
+    CU_ASSERT_EQUAL(insert_copy(0, 4 * MR_COMPACT_BYTES + 1), MR_RECV_NO_ROOM);
+    CU_ASSERT_EQUAL(insert_copy(0, 4 * MR_COMPACT_BYTES), MR_RECV_OK);
+    start(16, 4);
     CU_ASSERT_EQUAL(insert_copy(0, 100), MR_RECV_OK);
     CU_ASSERT_EQUAL(insert_copy(100, 5000), MR_RECV_OK);
     CU_ASSERT_EQUAL(blocks_pool.used, 3);

@@ -163,14 +163,41 @@ static void a_view_beyond_the_segment_limit_is_split(void)
     CU_ASSERT_EQUAL(append(memory, size, 0), MR_APPEND_OK);
     CU_ASSERT_EQUAL(segments_pool.used, 2);
     CU_ASSERT_EQUAL(queue.end_offset, size);
+    CU_ASSERT_EQUAL(append(memory + size, MR_SEND_SEGMENT_MAX, 0), MR_APPEND_OK);
+    CU_ASSERT_EQUAL(segments_pool.used, 3); /* the second is filled up first */
+}
+
+static void the_engines_own_bytes_are_copied_at_any_size(void)
+{
+    start(8, 3);
+    CU_ASSERT_EQUAL(mr_send_queue_append_copy(&queue, &send_pools, memory, 3073),
+                    MR_APPEND_NO_MEMORY);
+    CU_ASSERT_EQUAL(mr_send_queue_append_copy(&queue, &send_pools, memory, 3072), MR_APPEND_OK);
+    CU_ASSERT_EQUAL(chunks_pool.used, 3);
+    CU_ASSERT(next(3072, NO_LIMIT));
+    CU_ASSERT_EQUAL(memcmp(frame.pieces[2].data, memory + 2048, 1024), 0);
+    mr_send_queue_reset(&queue, &send_pools);
+    CU_ASSERT_EQUAL(mr_send_queue_append_copy(&queue, &send_pools, memory, 1), MR_APPEND_CLOSED);
+
+    start(8, 3);
+    append(memory, 10, MR_SEND_FIN);
+    CU_ASSERT_EQUAL(mr_send_queue_append_copy(&queue, &send_pools, memory, 1), MR_APPEND_CLOSED);
 }
 
 static void an_offset_beyond_62_bits_is_refused(void)
 {
+    const struct mr_view views[2] = {{memory, 6}, {memory + 100, 6}};
+
     start(8, 1);
     queue.acked_to = queue.next_offset = queue.end_offset = MR_VARINT_MAX - 10;
     CU_ASSERT_EQUAL(append(memory, 11, 0), MR_APPEND_TOO_BIG);
     CU_ASSERT_EQUAL(append(memory, SIZE_MAX, 0), MR_APPEND_TOO_BIG);
+    CU_ASSERT_EQUAL(mr_send_queue_append(&queue, &send_pools, views, 2, 0), MR_APPEND_TOO_BIG);
+    CU_ASSERT_EQUAL(mr_send_queue_append_copy(&queue, &send_pools, memory, 11), MR_APPEND_TOO_BIG);
+    CU_ASSERT_EQUAL(mr_send_queue_append_copy(&queue, &send_pools, memory, 1), MR_APPEND_OK);
+    CU_ASSERT_EQUAL(mr_send_queue_append_copy(&queue, &send_pools, memory, 9), MR_APPEND_OK);
+    mr_send_queue_init(&queue);
+    queue.acked_to = queue.next_offset = queue.end_offset = MR_VARINT_MAX - 10;
     CU_ASSERT_EQUAL(append(memory, 10, 0), MR_APPEND_OK);
 }
 
@@ -363,6 +390,8 @@ static CU_TestInfo tests[] = {
     {"append is all or nothing", append_is_all_or_nothing},
     {"copied bytes fill chunks", copied_bytes_fill_chunks},
     {"a view beyond the segment limit is split", a_view_beyond_the_segment_limit_is_split},
+    {"the engine's own bytes are copied, at any size",
+     the_engines_own_bytes_are_copied_at_any_size},
     {"an offset beyond 62 bits is refused", an_offset_beyond_62_bits_is_refused},
     {"FIN goes with the last byte", fin_goes_with_the_last_byte},
     {"FIN alone needs no room and no credit", fin_alone_needs_no_room_and_no_credit},
