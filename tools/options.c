@@ -48,14 +48,16 @@ bool mr_parse_rate(const char *text, uint64_t *out)
     return *end == '\0';
 }
 
-static bool check_range(const struct mr_option *o, double value, const char *text, struct mr_fault *fault)
+static bool check_range(const struct mr_option *o, double value, const char *text,
+                        struct mr_fault *fault)
 {
     if (value >= o->min && (o->max == 0 || value <= o->max))
         return true;
     if (o->max == 0)
         mr_fault_set(fault, EINVAL, "--%s %s: must be at least %.15g", o->name, text, o->min);
     else
-        mr_fault_set(fault, EINVAL, "--%s %s: must be between %.15g and %.15g", o->name, text, o->min, o->max);
+        mr_fault_set(fault, EINVAL, "--%s %s: must be between %.15g and %.15g", o->name, text,
+                     o->min, o->max);
     return false;
 }
 
@@ -76,6 +78,18 @@ static bool set_choice(const struct mr_option *o, const char *text, struct mr_fa
     return false;
 }
 
+static bool append_to_list(const struct mr_option *o, const char *text, struct mr_fault *fault)
+{
+    struct mr_option_list *list = o->to;
+
+    if (list->count == MR_OPTION_LIST_MAX) {
+        mr_fault_set(fault, E2BIG, "--%s: given more than %d times", o->name, MR_OPTION_LIST_MAX);
+        return false;
+    }
+    list->text[list->count++] = text;
+    return true;
+}
+
 static bool set_value(const struct mr_option *o, const char *text, struct mr_fault *fault)
 {
     double value = 0;
@@ -90,6 +104,8 @@ static bool set_value(const struct mr_option *o, const char *text, struct mr_fau
         return true;
     case MR_OPTION_CHOICE:
         return set_choice(o, text, fault);
+    case MR_OPTION_LIST:
+        return append_to_list(o, text, fault);
     case MR_OPTION_SIZE:
         if (!parse_size(text, &value))
             break;
@@ -98,7 +114,8 @@ static bool set_value(const struct mr_option *o, const char *text, struct mr_fau
         *(uint64_t *)o->to = (uint64_t)value;
         return true;
     case MR_OPTION_U32:
-        if (!parse_number(text, &value, &end) || *end != '\0' || value != floor(value) || value > UINT32_MAX)
+        if (!parse_number(text, &value, &end) || *end != '\0' || value != floor(value) ||
+            value > UINT32_MAX)
             break;
         if (!check_range(o, value, text, fault))
             return false;
@@ -112,40 +129,64 @@ static bool set_value(const struct mr_option *o, const char *text, struct mr_fau
         *(double *)o->to = value;
         return true;
     }
-    mr_fault_set(fault, EINVAL, "--%s %s: not a %s", o->name, text, o->kind == MR_OPTION_SIZE ? "size like 64K or 1G" : "number");
+    mr_fault_set(fault, EINVAL, "--%s %s: not a %s", o->name, text,
+                 o->kind == MR_OPTION_SIZE ? "size like 64K or 1G" : "number");
     return false;
 }
 
 /* ------------------------------------------------------------------ help */
 
-static void print_help(const struct mr_command_line *line)
+static void print_rows(const struct mr_option *row)
 {
-    printf("usage: %s\n%s\n", line->usage, line->about);
-    if (line->options[0].name != NULL)
-        printf("\noptions:\n");
-    for (const struct mr_option *o = line->options; o->name != NULL; o++) {
+    for (; row != NULL && row->name != NULL; row++) {
         char left[40];
 
-        snprintf(left, sizeof(left), "--%s%s%s", o->name, o->argument != NULL ? " " : "", o->argument != NULL ? o->argument : "");
-        printf("  %-26s %s\n", left, o->help);
+        snprintf(left, sizeof(left), "--%s%s%s", row->name, row->argument != NULL ? " " : "",
+                 row->argument != NULL ? row->argument : "");
+        printf("  %-26s %s\n", left, row->help);
     }
+}
+
+static void print_help(const struct mr_command_line *line)
+{
+    printf("usage: %s\n%s\n\noptions:\n", line->usage, line->about);
+    print_rows(line->options);
+    print_rows(line->more);
     printf("  %-26s %s\n", "--help", "this text");
 }
 
 /* ------------------------------------------------------------------ parsing */
 
-static const struct mr_option *find(const struct mr_command_line *line, const char *name, size_t size)
+static const struct mr_option *find_row(const struct mr_option *row, const char *name, size_t size)
 {
-    for (const struct mr_option *o = line->options; o->name != NULL; o++) {
-        if (strlen(o->name) == size && memcmp(o->name, name, size) == 0)
-            return o;
+    for (; row != NULL && row->name != NULL; row++) {
+        if (strlen(row->name) == size && memcmp(row->name, name, size) == 0)
+            return row;
     }
     return NULL;
 }
 
+static const struct mr_option *find(const struct mr_command_line *line, const char *name,
+                                    size_t size)
+{
+    const struct mr_option *row = find_row(line->options, name, size);
+
+    return row != NULL ? row : find_row(line->more, name, size);
+}
+
+/* The command's name at the begin of its usage line: "millrace bench transfer". */
+static int command_size(const struct mr_command_line *line)
+{
+    size_t size = strcspn(line->usage, "[-<ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+
+    while (size > 0 && line->usage[size - 1] == ' ')
+        size--;
+    return (int)size;
+}
+
 /* One option; `next` is the argument after it, *used_next set if it was taken. */
-static bool parse_option(struct mr_command_line *line, const char *text, const char *next, bool *used_next,
-                         struct mr_fault *fault)
+static bool parse_option(struct mr_command_line *line, const char *text, const char *next,
+                         bool *used_next, struct mr_fault *fault)
 {
     const char *name = text + 2;
     const char *equals = strchr(name, '=');
@@ -154,7 +195,8 @@ static bool parse_option(struct mr_command_line *line, const char *text, const c
 
     *used_next = false;
     if (o == NULL) {
-        mr_fault_set(fault, EINVAL, "unknown option --%.*s; see `%.40s --help`", (int)size, name, line->usage);
+        mr_fault_set(fault, EINVAL, "unknown option --%.*s; see `%.*s --help`", (int)size, name,
+                     command_size(line), line->usage);
         return false;
     }
     if (o->given != NULL)
@@ -166,7 +208,7 @@ static bool parse_option(struct mr_command_line *line, const char *text, const c
         return false;
     }
     const char *value = equals != NULL ? equals + 1 : next;
-    if (value == NULL) {
+    if (value == NULL || (equals == NULL && strncmp(value, "--", 2) == 0)) {
         mr_fault_set(fault, EINVAL, "--%s needs a value: --%s %s", o->name, o->name, o->argument);
         return false;
     }
@@ -174,7 +216,8 @@ static bool parse_option(struct mr_command_line *line, const char *text, const c
     return set_value(o, value, fault);
 }
 
-enum mr_parse_result mr_options_parse(struct mr_command_line *line, int argc, char **argv, struct mr_fault *fault)
+enum mr_parse_result mr_options_parse(struct mr_command_line *line, int argc, char **argv,
+                                      struct mr_fault *fault)
 {
     for (int i = 1; i < argc; i++) {
         const char *text = argv[i];
@@ -193,7 +236,8 @@ enum mr_parse_result mr_options_parse(struct mr_command_line *line, int argc, ch
             continue;
         }
         if (text[0] == '-' || line->positional_count == line->positional_max) {
-            mr_fault_set(fault, EINVAL, "unexpected argument %s; see `%.40s --help`", text, line->usage);
+            mr_fault_set(fault, EINVAL, "unexpected argument %s; see `%.*s --help`", text,
+                         command_size(line), line->usage);
             return MR_PARSE_ERROR;
         }
         line->positional[line->positional_count++] = text;
