@@ -158,12 +158,13 @@ static void copied_bytes_fill_chunks(void)
 static void a_view_beyond_the_segment_limit_is_split(void)
 {
     size_t size = (size_t)MR_SEND_SEGMENT_MAX + 5; /* described, never read */
+    const uint8_t *behind = (const uint8_t *)((uintptr_t)memory + size);
 
     start(8, 1);
     CU_ASSERT_EQUAL(append(memory, size, 0), MR_APPEND_OK);
     CU_ASSERT_EQUAL(segments_pool.used, 2);
     CU_ASSERT_EQUAL(queue.end_offset, size);
-    CU_ASSERT_EQUAL(append(memory + size, MR_SEND_SEGMENT_MAX, 0), MR_APPEND_OK);
+    CU_ASSERT_EQUAL(append(behind, MR_SEND_SEGMENT_MAX, 0), MR_APPEND_OK);
     CU_ASSERT_EQUAL(segments_pool.used, 3); /* the second is filled up first */
 }
 
