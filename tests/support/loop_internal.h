@@ -10,10 +10,10 @@
 #include "tests/support/loop_transport.h"
 
 enum {
-    CONNS_MAX = 512,
-    STREAMS_MAX = 16384,
+    CONNS_MAX = 128,
+    STREAMS_MAX = 4096,
     TIMERS_MAX = 1024,
-    WORK_MAX = 4096,
+    WORK_MAX = 1024,
     COPY_MAX = 1024,
     REASON_MAX = 128,
 };

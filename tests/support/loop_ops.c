@@ -375,12 +375,24 @@ static int op_stop(struct mr_transport *t, mr_handle handle, uint64_t code)
     return 0;
 }
 
+/* A side that has no timer left at all would never wake up again: its first one is never refused.
+ */
+static bool has_timer(const struct loop *loop, unsigned side)
+{
+    for (uint32_t i = 0; i < loop->timer_count; i++) {
+        if (loop->timer[i].side == side)
+            return true;
+    }
+    return false;
+}
+
 static int op_timer(struct mr_transport *t, uint64_t delay_ns, uint64_t user_data)
 {
     struct side *side = side_of(t);
     struct loop *loop = side->loop;
+    bool is_refused = chance(loop, loop->config.refuse_percent) && has_timer(loop, side->index);
 
-    if (loop->timer_count == TIMERS_MAX || chance(loop, loop->config.refuse_percent))
+    if (loop->timer_count == TIMERS_MAX || is_refused)
         return -ENOMEM;
     loop->timer[loop->timer_count++] = (struct timer){loop->now + delay_ns, user_data, side->index};
     return 0;

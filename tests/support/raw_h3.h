@@ -14,8 +14,9 @@
 #include "tests/support/loop_transport.h"
 
 enum {
-    RAW_STREAMS_MAX = 256,
+    RAW_STREAMS_MAX = 128,
     RAW_BYTES_MAX = 65536,
+    RAW_IN_MAX = 8192,
 };
 
 #define RAW_NONE UINT64_MAX /* no code */
@@ -48,11 +49,17 @@ void raw_put_get(struct raw_bytes *section, const char *path);
 /* A HEADERS frame with the section. */
 void raw_put_headers(struct raw_bytes *bytes, const struct raw_bytes *section);
 
+/* Bytes that came. */
+struct raw_in {
+    size_t size;
+    uint8_t data[RAW_IN_MAX];
+};
+
 struct raw_stream {
     mr_handle handle;
     uint64_t id;
-    bool is_ours;        /* we opened it */
-    struct raw_bytes in; /* what came */
+    bool is_ours; /* we opened it */
+    struct raw_in in;
     bool has_fin;
     bool is_closed;
     uint64_t reset_code; /* RAW_NONE: not reset */
@@ -96,6 +103,7 @@ struct raw_client_test {
     bool is_done;
     bool is_closed;
     uint32_t headers;
+    uint32_t done_count; /* of all requests; result is the first's */
     uint32_t goaways;
     uint64_t closed_code;
     struct mr_h3_result result;
