@@ -46,6 +46,14 @@ static void reclaim_all(const struct mr_wire_port *end, uint16_t queue)
         reclaim(&end->tx[queue].lanes[r]);
 }
 
+/* How many of `n` frames fit.  The count grows while the receiver takes frames: it is read once. */
+static uint16_t room_for(const struct rte_ring *ring, uint16_t n)
+{
+    uint32_t room = rte_ring_free_count(ring);
+
+    return room < n ? (uint16_t)room : n;
+}
+
 /* The common case: own lane, nothing happens on the way. */
 static uint16_t tx_plain(struct mr_port *port, uint16_t queue, struct rte_mbuf **mbufs, uint16_t n)
 {
@@ -58,7 +66,7 @@ static uint16_t tx_plain(struct mr_port *port, uint16_t queue, struct rte_mbuf *
     reclaim(tx->own);
     /* Only this queue fills the ring: room that is seen stays.  After the enqueue the mbufs are the
      * receiver's. */
-    n = (uint16_t)MR_MIN((uint32_t)n, rte_ring_free_count(ring));
+    n = room_for(ring, n);
     for (uint16_t i = 0; i < n; i++) {
         mbufs[i]->ol_flags = flags;
         bytes += mbufs[i]->pkt_len;
@@ -170,7 +178,7 @@ static uint16_t tx_full(struct mr_port *port, uint16_t queue, struct rte_mbuf **
 
     reclaim_all(end, queue);
     if (end->rss == NULL)
-        n = (uint16_t)MR_MIN((uint32_t)n, rte_ring_free_count(tx->own->forward));
+        n = room_for(tx->own->forward, n);
 
     for (uint16_t i = 0; i < n; i++) {
         struct rte_mbuf *mbuf = mbufs[i];
