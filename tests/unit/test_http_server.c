@@ -424,6 +424,53 @@ static void holds_the_server_back_while_the_user_takes_little(void)
     h3_pair_free(pair);
 }
 
+static void streams_sixty_four_mebibytes_byte_for_byte(void)
+{
+    struct h3_pair *pair = new_pair();
+    struct mr_h3_server_config config = h3_pair_server_config(pair);
+    struct loop_config loop = loop_config_default(5);
+
+    config.buffer_bytes = 262144;
+    config.buffers_max = 32;
+    loop.stream_window = 4 << 20;
+    loop.piece_max = 2 << 20;
+    loop.view_max = 65536;
+    h3_pair_write_pattern(pair, "huge.bin", 64 << 20);
+    h3_pair_start(pair, &config, &loop);
+    struct h3_fetch *fetch =
+        h3_pair_begin(pair, &(struct mr_h3_request_options){.path = "/huge.bin"});
+    fetch->keeps_body = false;
+    fetch->checks_pattern = true;
+    h3_pair_run(pair);
+    check_done(fetch, 200);
+    CU_ASSERT_EQUAL(fetch->body_size, 64 << 20);
+    CU_ASSERT_FALSE(fetch->is_wrong);
+    CU_ASSERT_EQUAL(h3_pair_counter(pair, file_read_bytes), 64 << 20);
+    h3_pair_free(pair);
+}
+
+static void serves_files_beyond_four_gibibytes(void)
+{
+    struct h3_pair *pair = started_pair();
+    char path[128];
+
+    snprintf(path, sizeof(path), "%s/sparse", pair->root);
+    int fd = open(path, O_WRONLY | O_CREAT, 0644);
+    CU_ASSERT_EQUAL(ftruncate(fd, INT64_C(5) << 30), 0);
+    CU_ASSERT_EQUAL(pwrite(fd, "here", 4, INT64_C(4294967294)), 4);
+    close(fd);
+    const struct h3_fetch *head =
+        h3_pair_fetch(pair, &(struct mr_h3_request_options){.path = "/sparse", .is_head = true});
+    check_done(head, 200);
+    CU_ASSERT_EQUAL(head->response.content_length, UINT64_C(5) << 30);
+    const struct h3_fetch *part = fetch_range(pair, "/sparse", "bytes=4294967294-4294967297");
+    check_done(part, 206);
+    check_body(part, "here");
+    CU_ASSERT_EQUAL(part->response.range_first, UINT64_C(4294967294));
+    CU_ASSERT_EQUAL(part->response.range_size, UINT64_C(5) << 30);
+    h3_pair_free(pair);
+}
+
 static void closes_cleanly_and_gives_everything_back(void)
 {
     struct h3_pair *pair = started_pair();
@@ -494,6 +541,8 @@ CU_TestInfo http_server_tests[] = {
     {"resets a response whose file shrinks", resets_a_response_whose_file_shrinks},
     {"holds the server back while the user takes little",
      holds_the_server_back_while_the_user_takes_little},
+    {"streams sixty four mebibytes byte for byte", streams_sixty_four_mebibytes_byte_for_byte},
+    {"serves files beyond four gibibytes", serves_files_beyond_four_gibibytes},
     {"closes cleanly and gives everything back", closes_cleanly_and_gives_everything_back},
     {"a bad configuration is named with its remedy", a_bad_configuration_is_named_with_its_remedy},
     CU_TEST_INFO_NULL,
