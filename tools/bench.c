@@ -12,8 +12,64 @@
 
 struct mr_bench_options mr_bench_options_default(void)
 {
-    return (struct mr_bench_options){
-        .connections = 1, .streams = 1, .shards = 1, .payload = 1452, .seconds = 3, .warm_seconds = 0.5, .bytes = 64};
+    return (struct mr_bench_options){.connections = 1,
+                                     .streams = 1,
+                                     .shards = 1,
+                                     .payload = 1452,
+                                     .seconds = 3,
+                                     .warm_seconds = 0.5,
+                                     .bytes = 64};
+}
+
+/* ------------------------------------------------------------------ options */
+
+enum {
+    GROUPS_ALL = 0
+};
+
+enum mr_parse_result mr_bench_parse(struct mr_bench_options *o, int argc, char **argv,
+                                    const char *usage, const char *about, uint32_t groups)
+{
+    static const char *const ciphers[] = {"aes128", "aes256", "chacha20", NULL};
+    static const char *const cryptos[] = {"auto", "openssl", "ipsec-mb", "null", NULL};
+    /* clang-format off */
+    const struct {
+        uint32_t group;
+        struct mr_option option;
+    } all[] = {
+        {MR_BENCH_CONNECTIONS, {.name = "connections", .kind = MR_OPTION_U32, .to = &o->connections, .argument = "N", .help = "connections", .min = 1, .max = 2000000}},
+        {MR_BENCH_STREAMS, {.name = "streams", .kind = MR_OPTION_U32, .to = &o->streams, .argument = "N", .help = "streams per connection, at a time", .min = 1, .max = 1000}},
+        {MR_BENCH_SHARDS, {.name = "shards", .kind = MR_OPTION_U32, .to = &o->shards, .argument = "N", .help = "server lcores, and as many client lcores (1)", .min = 1, .max = 16}},
+        {MR_BENCH_PAYLOAD, {.name = "payload", .kind = MR_OPTION_U32, .to = &o->payload, .argument = "BYTES", .help = "UDP payload of a full packet (1452)", .min = 1200, .max = 9000}},
+        {MR_BENCH_CRYPTO, {.name = "cipher", .kind = MR_OPTION_CHOICE, .to = &o->cipher, .argument = "C", .help = "aes128, aes256 or chacha20 (aes128)", .choices = ciphers}},
+        {MR_BENCH_CRYPTO, {.name = "crypto", .kind = MR_OPTION_CHOICE, .to = &o->crypto, .argument = "B", .help = "auto, openssl or ipsec-mb (auto)", .choices = cryptos}},
+        {MR_BENCH_TRANSFER, {.name = "up", .kind = MR_OPTION_FLAG, .to = &o->is_up, .help = "the client sends"}},
+        {MR_BENCH_TRANSFER, {.name = "rtt-us", .kind = MR_OPTION_REAL, .to = &o->rtt_us, .argument = "U", .help = "round trip of the wire, microseconds (0)", .min = 0, .max = 2e6}},
+        {MR_BENCH_TRANSFER, {.name = "loss", .kind = MR_OPTION_REAL, .to = &o->loss_percent, .argument = "PCT", .help = "of the data's direction, percent (0)", .min = 0, .max = 50}},
+        {MR_BENCH_TRANSFER, {.name = "copy", .kind = MR_OPTION_FLAG, .to = &o->is_copied, .help = "the wire copies at the receiver, as DMA would"}},
+        {MR_BENCH_TRANSFER, {.name = "verify", .kind = MR_OPTION_FLAG, .to = &o->is_verified, .help = "compare every byte"}},
+        {MR_BENCH_RESUME, {.name = "resume", .kind = MR_OPTION_FLAG, .to = &o->wants_resumption, .help = "resume with a ticket"}},
+        {MR_BENCH_BYTES, {.name = "bytes", .kind = MR_OPTION_SIZE, .to = &o->bytes, .argument = "B", .help = "of an answer", .min = 0, .max = 1e9}},
+        {MR_BENCH_HTTP3, {.name = "http3", .kind = MR_OPTION_FLAG, .to = &o->has_http3, .help = "HTTP/3 requests"}},
+        {GROUPS_ALL, {.name = "seconds", .kind = MR_OPTION_REAL, .to = &o->seconds, .argument = "S", .help = "measured (3)", .min = 0.1, .max = 3600}},
+        {GROUPS_ALL, {.name = "warm-up", .kind = MR_OPTION_REAL, .to = &o->warm_seconds, .argument = "S", .help = "before that (0.5)", .min = 0, .max = 3600}},
+        {GROUPS_ALL, {.name = "json", .kind = MR_OPTION_FLAG, .to = &o->is_json, .help = "one JSON object on standard output"}},
+        {GROUPS_ALL, {.name = "verbose", .kind = MR_OPTION_FLAG, .to = &o->is_verbose, .help = "show DPDK's log"}},
+    };
+    /* clang-format on */
+    struct mr_option options[MR_COUNT_OF(all) + 1] = {{0}};
+    struct mr_command_line line = {.usage = usage, .about = about, .options = options};
+    struct mr_fault fault = {0};
+    size_t count = 0;
+
+    for (size_t i = 0; i < MR_COUNT_OF(all); i++) {
+        if (all[i].group == GROUPS_ALL || (all[i].group & groups) != 0)
+            options[count++] = all[i].option;
+    }
+    enum mr_parse_result result = mr_options_parse(&line, argc, argv, &fault);
+    if (result == MR_PARSE_ERROR)
+        fprintf(stderr, "millrace bench: %s\n", fault.text);
+    return result;
 }
 
 /* ------------------------------------------------------------------ start and stop */
@@ -75,6 +131,7 @@ uint32_t mr_bench_stop(struct mr_bench *b)
     for (uint32_t i = 0; i < MR_SHARDS_MAX; i++) {
         mr_bench_app_free(b->server_apps[i]);
         mr_bench_app_free(b->client_apps[i]);
+        b->server_apps[i] = b->client_apps[i] = NULL;
     }
     mr_bench_data_free(&b->data);
     return leaked;
@@ -82,7 +139,8 @@ uint32_t mr_bench_stop(struct mr_bench *b)
 
 /* ------------------------------------------------------------------ measuring */
 
-static void add_counts(struct mr_bench_counts *sum, struct mr_bench_app *const *apps, uint32_t count)
+static void add_counts(struct mr_bench_counts *sum, struct mr_bench_app *const *apps,
+                       uint32_t count)
 {
     memset(sum, 0, sizeof(*sum));
     for (uint32_t i = 0; i < count; i++) {
@@ -120,7 +178,8 @@ static double now_s(void)
 
 static void sleep_s(double seconds)
 {
-    struct timespec span = {.tv_sec = (time_t)seconds, .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)};
+    struct timespec span = {.tv_sec = (time_t)seconds,
+                            .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)};
 
     nanosleep(&span, NULL);
 }
@@ -134,7 +193,8 @@ static void show_progress(const struct mr_bench *b, double second, uint64_t *byt
     add_counts(&servers, b->server_apps, b->config.server_shards);
     uint64_t bytes = clients.bytes_received + servers.bytes_received;
     fprintf(stderr, "%4.0f s  %7.2f Gbit/s  %9lu requests  %8lu connections\n", second,
-            (double)(bytes - *bytes_before) * 8e-9, (unsigned long)clients.requests, (unsigned long)clients.connected);
+            (double)(bytes - *bytes_before) * 8e-9, (unsigned long)clients.requests,
+            (unsigned long)clients.connected);
     *bytes_before = bytes;
 }
 
@@ -168,7 +228,60 @@ double mr_bench_ns(const struct mr_bench *b, uint64_t cycles)
     return (double)mr_clock_ns(&b->clock, cycles);
 }
 
+static void set_measuring(struct mr_bench *b, bool is_measuring)
+{
+    for (uint32_t i = 0; i < b->config.client_shards; i++)
+        atomic_store(&b->client_apps[i]->is_measuring, is_measuring);
+}
+
+static void warm_up_and_measure(struct mr_bench *b, struct mr_interval *interval)
+{
+    struct mr_interval warm;
+    bool is_json = b->options.is_json;
+
+    b->options.is_json = true; /* no progress lines while it warms up */
+    mr_bench_measure(b, b->options.warm_seconds, &warm);
+    b->options.is_json = is_json;
+    set_measuring(b, true);
+    mr_bench_measure(b, b->options.seconds, interval);
+    set_measuring(b, false);
+}
+
+void mr_bench_run(struct mr_bench *b, struct mr_interval *interval, uint32_t *leaked_out)
+{
+    warm_up_and_measure(b, interval);
+    *leaked_out = mr_bench_stop(b);
+}
+
+void mr_bench_run_with(struct mr_bench *b, struct mr_interval *interval, uint32_t *leaked_out,
+                       struct mr_histogram *latency_out)
+{
+    warm_up_and_measure(b, interval);
+    for (uint32_t i = 0; i < b->config.client_shards; i++)
+        atomic_store(&b->client_apps[i]->is_stopped, true);
+    mr_world_stop(&b->world);
+    mr_histogram_init(latency_out);
+    for (uint32_t i = 0; i < b->config.client_shards; i++)
+        mr_histogram_merge(latency_out, b->client_apps[i]->latency);
+    *leaked_out = mr_bench_stop(b);
+}
+
 /* ------------------------------------------------------------------ reporting */
+
+void mr_bench_real(struct json_object *json, const char *name, double value)
+{
+    json_object_object_add(json, name, json_object_new_double(value));
+}
+
+void mr_bench_count(struct json_object *json, const char *name, uint64_t value)
+{
+    json_object_object_add(json, name, json_object_new_int64((int64_t)value));
+}
+
+void mr_bench_text(struct json_object *json, const char *name, const char *value)
+{
+    json_object_object_add(json, name, json_object_new_string(value));
+}
 
 void mr_bench_add_stages(const struct mr_bench *b, struct json_object *json, const char *name,
                          const struct mr_shard_stats *stats, uint64_t packets)
@@ -191,7 +304,8 @@ static void print_member(const char *name, struct json_object *value, int indent
     }
     if (json_object_is_type(value, json_type_double)) {
         double d = json_object_get_double(value);
-        printf("%*s%-*s %14.*f\n", indent, "", 34 - indent, name, d != 0 && d < 10 && d > -10 ? 3 : 1, d);
+        printf("%*s%-*s %14.*f\n", indent, "", 34 - indent, name,
+               d != 0 && d < 10 && d > -10 ? 3 : 1, d);
         return;
     }
     printf("%*s%-*s %14s\n", indent, "", 34 - indent, name, json_object_get_string(value));

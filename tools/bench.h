@@ -20,8 +20,8 @@ struct mr_bench_options {
     uint32_t streams;
     uint32_t shards;
     uint32_t payload;
-    int cipher;       /* enum mr_cipher */
-    int crypto;       /* 0 auto, 1 openssl, 2 ipsec-mb */
+    int cipher; /* enum mr_cipher */
+    int crypto; /* enum mr_aead_backend */
     bool is_up;
     double rtt_us;
     double loss_percent;
@@ -29,14 +29,31 @@ struct mr_bench_options {
     double warm_seconds;
     bool is_json;
     bool is_verified;
-    bool is_copied;   /* the wire copies at the receiver */
+    bool is_copied; /* the wire copies at the receiver */
     bool wants_resumption;
     bool has_http3;
     uint64_t bytes;
     bool is_verbose;
 };
 
+/* Groups of options; every kind has --seconds, --warm-up, --json, --verbose. */
+enum mr_bench_option_groups {
+    MR_BENCH_CONNECTIONS = 1,
+    MR_BENCH_STREAMS = 2,
+    MR_BENCH_SHARDS = 4,
+    MR_BENCH_PAYLOAD = 8,
+    MR_BENCH_CRYPTO = 16,
+    MR_BENCH_TRANSFER = 32, /* --up, --rtt-us, --loss, --copy, --verify */
+    MR_BENCH_RESUME = 64,
+    MR_BENCH_BYTES = 128,
+    MR_BENCH_HTTP3 = 256,
+};
+
 struct mr_bench_options mr_bench_options_default(void);
+
+/* Parse the command line of a kind that has `groups` of options; messages are printed. */
+enum mr_parse_result mr_bench_parse(struct mr_bench_options *options, int argc, char **argv,
+                                    const char *usage, const char *about, uint32_t groups);
 
 /* Server and client figures over one interval. */
 struct mr_interval {
@@ -63,7 +80,8 @@ struct mr_bench {
 };
 
 /* EAL, applications, world.  False with `fault` set. */
-bool mr_bench_start(struct mr_bench *bench, const struct mr_bench_load *load, struct mr_fault *fault);
+bool mr_bench_start(struct mr_bench *bench, const struct mr_bench_load *load,
+                    struct mr_fault *fault);
 /* Stop and free; returns the mbufs that were lost. */
 uint32_t mr_bench_stop(struct mr_bench *bench);
 
@@ -72,6 +90,17 @@ void mr_bench_measure(struct mr_bench *bench, double seconds, struct mr_interval
 
 /* Nanoseconds of TSC cycles. */
 double mr_bench_ns(const struct mr_bench *bench, uint64_t cycles);
+
+/* Warm up for options.warm_seconds, measure options.seconds, stop, check that nothing was lost. */
+void mr_bench_run(struct mr_bench *bench, struct mr_interval *interval_out, uint32_t *leaked_out);
+/* The same, and the clients' latencies in one. */
+void mr_bench_run_with(struct mr_bench *bench, struct mr_interval *interval_out,
+                       uint32_t *leaked_out, struct mr_histogram *latency_out);
+
+/* Members of a JSON object. */
+void mr_bench_real(struct json_object *json, const char *name, double value);
+void mr_bench_count(struct json_object *json, const char *name, uint64_t value);
+void mr_bench_text(struct json_object *json, const char *name, const char *value);
 
 /* Put the stage table (ns per packet) into `json` as `name`. */
 void mr_bench_add_stages(const struct mr_bench *bench, struct json_object *json, const char *name,

@@ -12,8 +12,8 @@
 #include "base/random.h"
 
 #define HEADER      8
-#define PIECE_BYTES (UINT64_C(1) << 20)  /* of the buffer, given with one send */
-#define AHEAD_BYTES (UINT64_C(8) << 20)  /* queued and not acknowledged, of one stream */
+#define PIECE_BYTES (UINT64_C(1) << 20) /* of the buffer, given with one send */
+#define AHEAD_BYTES (UINT64_C(8) << 20) /* queued and not acknowledged, of one stream */
 #define VIEWS       32
 #define HUGE_PAGE   ((size_t)2 << 20)
 #define RETRY_NS    1000000
@@ -46,7 +46,8 @@ static void count(uint64_t *field, uint64_t n)
 {
     _Atomic uint64_t *counter = (_Atomic uint64_t *)(void *)field;
 
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+                          memory_order_relaxed);
 }
 
 void mr_bench_read_counts(const struct mr_bench_app *app, struct mr_bench_counts *out)
@@ -54,8 +55,8 @@ void mr_bench_read_counts(const struct mr_bench_app *app, struct mr_bench_counts
     const uint64_t *from = (const uint64_t *)(const void *)&app->counts;
 
     for (size_t i = 0; i < sizeof(*out) / sizeof(uint64_t); i++)
-        ((uint64_t *)(void *)out)[i] =
-            atomic_load_explicit((const _Atomic uint64_t *)(const void *)&from[i], memory_order_relaxed);
+        ((uint64_t *)(void *)out)[i] = atomic_load_explicit(
+            (const _Atomic uint64_t *)(const void *)&from[i], memory_order_relaxed);
 }
 
 /* ------------------------------------------------------------------ streams */
@@ -103,7 +104,8 @@ static struct mr_view next_piece(const struct mr_bench_app *app, const struct mr
     uint64_t offset = s->queued - (app->is_client ? HEADER : 0);
     size_t at = (size_t)(offset & (app->data->size - 1));
     uint64_t left = s->to_send - s->queued;
-    return (struct mr_view){.data = app->data->bytes + at, .size = MR_MIN(MR_MIN(left, PIECE_BYTES), app->data->size - at)};
+    return (struct mr_view){.data = app->data->bytes + at,
+                            .size = MR_MIN(MR_MIN(left, PIECE_BYTES), app->data->size - at)};
 }
 
 static void send_more(struct mr_bench_app *app, struct mr_bench_stream *s, uint64_t acked_to)
@@ -124,7 +126,8 @@ static void send_more(struct mr_bench_app *app, struct mr_bench_stream *s, uint6
 
 /* ------------------------------------------------------------------ receiving */
 
-static void check_view(struct mr_bench_app *app, const struct mr_bench_stream *s, uint64_t offset, const struct mr_view *view)
+static void check_view(struct mr_bench_app *app, const struct mr_bench_stream *s, uint64_t offset,
+                       const struct mr_view *view)
 {
     uint64_t bad = 0;
 
@@ -180,7 +183,8 @@ static bool open_stream(struct mr_bench_app *app, mr_handle conn)
 
     if (s == NULL)
         return false;
-    if (app->transport->ops->open(app->transport, conn, MR_OPEN_BIDI, name_of(app, s), &s->stream) != 0) {
+    if (app->transport->ops->open(app->transport, conn, MR_OPEN_BIDI, name_of(app, s),
+                                  &s->stream) != 0) {
         give_stream(app, s);
         return false;
     }
@@ -198,7 +202,8 @@ static void connect_more(struct mr_bench_app *app)
     static const uint8_t alpn[] = "\004perf";
 
     while (!atomic_load_explicit(&app->is_stopped, memory_order_relaxed) &&
-           app->open_connections + app->connecting < app->load.connections && app->connecting < app->load.connects_at_once) {
+           app->open_connections + app->connecting < app->load.connections &&
+           app->connecting < app->load.connects_at_once) {
         struct mr_connect_options options = {.remote = app->load.server,
                                              .server_name = "localhost",
                                              .alpn = alpn,
@@ -239,14 +244,16 @@ static void on_ticket(struct mr_bench_app *app, const struct mr_event *event)
 {
     if (!app->load.wants_resumption || app->ticket_size > 0)
         return;
-    int64_t size = app->transport->ops->ticket(app->transport, event->conn, app->ticket, sizeof(app->ticket));
+    int64_t size =
+        app->transport->ops->ticket(app->transport, event->conn, app->ticket, sizeof(app->ticket));
 
     app->ticket_size = size > 0 ? (size_t)size : 0;
     if (app->load.is_handshake)
         app->transport->ops->close(app->transport, event->conn, 0, "");
 }
 
-static void on_conn_closed(struct mr_bench_app *app, const struct mr_event *event, bool was_connected)
+static void on_conn_closed(struct mr_bench_app *app, const struct mr_event *event,
+                           bool was_connected)
 {
     if (was_connected)
         app->open_connections--;
@@ -399,7 +406,8 @@ struct mr_bench_app *mr_bench_server_make(const struct mr_bench_data *data)
     return make(data, false);
 }
 
-struct mr_bench_app *mr_bench_client_make(const struct mr_bench_data *data, const struct mr_bench_load *load)
+struct mr_bench_app *mr_bench_client_make(const struct mr_bench_data *data,
+                                          const struct mr_bench_load *load)
 {
     struct mr_bench_app *app = make(data, true);
 

@@ -1,5 +1,6 @@
 /*
- * tools/bench_app.h - the applications of `millrace bench`: a source and a sink, inline on their lcores.
+ * tools/bench_app.h - the applications of `millrace bench`: a source and a sink, inline on their
+ * lcores.
  *
  * A stream begins with 8 bytes, big endian: how many bytes its opener wants back
  * (the QUIC perf protocol).  The server answers out of one large buffer, by
@@ -30,9 +31,9 @@ struct mr_bench_data {
 struct mr_bench_counts {
     uint64_t bytes_received;
     uint64_t bad_bytes;
-    uint64_t requests;      /* answered in full */
+    uint64_t requests; /* answered in full */
     uint64_t connected;
-    uint64_t failed;        /* connections that ended with an error, or never began */
+    uint64_t failed; /* connections that ended with an error, or never began */
     uint64_t closed;
     uint64_t resumed;
     uint64_t last_error;
@@ -41,21 +42,21 @@ struct mr_bench_counts {
 /* What a client shard does. */
 struct mr_bench_load {
     struct mr_address server;
-    uint32_t connections;       /* kept open (handshake: kept in flight) */
-    uint32_t streams;           /* at a time, per connection */
-    uint64_t down_bytes;        /* per stream; UINT64_MAX: without end */
-    uint64_t up_bytes;          /* per stream, after the request; UINT64_MAX: without end */
-    uint32_t connects_at_once;  /* handshakes in flight while connections are made */
-    bool is_handshake;          /* close each connection when it is there, and open another */
-    bool wants_resumption;      /* with the ticket of an earlier connection */
+    uint32_t connections;      /* kept open (handshake: kept in flight) */
+    uint32_t streams;          /* at a time, per connection */
+    uint64_t down_bytes;       /* per stream; UINT64_MAX: without end */
+    uint64_t up_bytes;         /* per stream, after the request; UINT64_MAX: without end */
+    uint32_t connects_at_once; /* handshakes in flight while connections are made */
+    bool is_handshake;         /* close each connection when it is there, and open another */
+    bool wants_resumption;     /* with the ticket of an earlier connection */
     bool is_verified;
-    bool is_one_at_a_time;      /* latency: the next request after the answer */
+    bool is_one_at_a_time; /* latency: the next request after the answer */
 };
 
 struct mr_bench_stream {
     mr_handle stream;
     mr_handle conn;
-    uint64_t to_send;      /* all bytes, UINT64_MAX: without end */
+    uint64_t to_send; /* all bytes, UINT64_MAX: without end */
     uint64_t queued;
     uint64_t received;
     uint64_t wanted;
@@ -71,7 +72,7 @@ struct mr_bench_app {
     struct mr_application application;
     struct mr_transport *transport;
     const struct mr_bench_data *data;
-    struct mr_bench_load load;   /* clients */
+    struct mr_bench_load load; /* clients */
     bool is_client;
     uint32_t open_connections;
     uint32_t connecting;
@@ -92,7 +93,8 @@ void mr_bench_data_free(struct mr_bench_data *data);
 
 /* NULL: no memory. */
 struct mr_bench_app *mr_bench_server_make(const struct mr_bench_data *data);
-struct mr_bench_app *mr_bench_client_make(const struct mr_bench_data *data, const struct mr_bench_load *load);
+struct mr_bench_app *mr_bench_client_make(const struct mr_bench_data *data,
+                                          const struct mr_bench_load *load);
 void mr_bench_app_free(struct mr_bench_app *app);
 
 /* A snapshot, from any thread. */

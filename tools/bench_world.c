@@ -48,7 +48,8 @@ static const char *cipher_suite(enum mr_cipher cipher)
 {
     static const char *const suites[] = {[MR_CIPHER_AES_128_GCM] = "TLS_AES_128_GCM_SHA256",
                                          [MR_CIPHER_AES_256_GCM] = "TLS_AES_256_GCM_SHA384",
-                                         [MR_CIPHER_CHACHA20_POLY1305] = "TLS_CHACHA20_POLY1305_SHA256"};
+                                         [MR_CIPHER_CHACHA20_POLY1305] =
+                                             "TLS_CHACHA20_POLY1305_SHA256"};
 
     return suites[cipher];
 }
@@ -67,7 +68,8 @@ static bool make_tls(struct mr_world *w, struct mr_fault *fault)
     struct mr_tls_client_config client = {.ca_pem = certificate.certificate_pem,
                                           .ciphers = cipher_suite(w->config.cipher)};
     w->has_server_tls = mr_tls_context_server(&w->server_tls, &server, fault) == 0;
-    w->has_client_tls = w->has_server_tls && mr_tls_context_client(&w->client_tls, &client, fault) == 0;
+    w->has_client_tls =
+        w->has_server_tls && mr_tls_context_client(&w->client_tls, &client, fault) == 0;
     mr_certificate_wipe(&certificate);
     return w->has_client_tls;
 }
@@ -117,7 +119,8 @@ static struct mr_shard_config shard_config(const struct mr_world *w, bool is_ser
     return shard;
 }
 
-static bool make_group(struct mr_world *w, struct mr_port *port, bool is_server, struct mr_fault *fault)
+static bool make_group(struct mr_world *w, struct mr_port *port, bool is_server,
+                       struct mr_fault *fault)
 {
     struct mr_group_config config = {
         .name = is_server ? "server" : "client",
@@ -133,7 +136,8 @@ static bool make_group(struct mr_world *w, struct mr_port *port, bool is_server,
     return mr_group_make(is_server ? &w->server : &w->client, &config, fault);
 }
 
-static bool make_wire(struct mr_world *w, struct mr_port *ends[MR_WIRE_ENDS], struct mr_fault *fault)
+static bool make_wire(struct mr_world *w, struct mr_port *ends[MR_WIRE_ENDS],
+                      struct mr_fault *fault)
 {
     struct mr_wire_config config = w->config.wire;
 
@@ -154,7 +158,8 @@ bool mr_world_make(struct mr_world *w, const struct mr_world_config *config, str
     if (!make_tls(w, fault))
         goto failed;
     if (config->helper_count > 0) {
-        w->work = mr_work_pool_start(config->helper_count, config->server_shards + config->client_shards, fault);
+        w->work = mr_work_pool_start(config->helper_count,
+                                     config->server_shards + config->client_shards, fault);
         if (w->work == NULL)
             goto failed;
     }

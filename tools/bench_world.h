@@ -1,5 +1,6 @@
 /*
- * tools/bench_world.h - what every bench runs in: a wire, a server group at one end, a client group at the other.
+ * tools/bench_world.h - what every bench runs in: a wire, a server group at one end, a client group
+ * at the other.
  *
  *     client shards -- wire -- server shards        workers: servers first, then clients
  *
@@ -21,7 +22,7 @@ struct mr_world_config {
     uint32_t server_shards;
     uint32_t client_shards;
     uint32_t payload_max;
-    uint32_t connections;      /* per shard, for limits */
+    uint32_t connections; /* per shard, for limits */
     enum mr_aead_backend crypto;
     enum mr_cipher cipher;
     enum mr_polling polling;
@@ -30,12 +31,12 @@ struct mr_world_config {
     const struct mr_application *client_applications;
     const uint8_t *alpn;
     size_t alpn_size;
-    uint32_t helper_count;     /* threads for work; 0: none */
-    uint64_t window_max;       /* receive windows grow up to this */
-    uint32_t streams_max;      /* per connection */
+    uint32_t helper_count; /* threads for work; 0: none */
+    uint64_t window_max;   /* receive windows grow up to this */
+    uint32_t streams_max;  /* per connection */
     uint32_t tx_mbufs;
     uint64_t idle_timeout_ns;
-    uint8_t tickets;           /* per handshake */
+    uint8_t tickets; /* per handshake */
 };
 
 struct mr_world {
@@ -56,8 +57,10 @@ struct mr_world {
 /* Values for one connection at full speed. */
 struct mr_world_config mr_world_config_default(void);
 
-/* EAL must run with server_shards + client_shards workers.  False with `fault` set and nothing held. */
-bool mr_world_make(struct mr_world *world, const struct mr_world_config *config, struct mr_fault *fault);
+/* EAL must run with server_shards + client_shards workers.  False with `fault` set and nothing
+ * held. */
+bool mr_world_make(struct mr_world *world, const struct mr_world_config *config,
+                   struct mr_fault *fault);
 void mr_world_launch(struct mr_world *world);
 
 /* Stop the shards, clients first, and wait for them. */

@@ -3,17 +3,24 @@
 #include <string.h>
 
 #include "tools/bench.h"
+#include "tools/tools.h"
 
 static const struct command {
     const char *name;
     const char *about;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"bench", "measure over the in-memory wire: transfer, handshake, request, latency, idle", mr_tool_bench},
+    {"edge", "serve a directory of files over HTTP/3", mr_tool_edge},
+    {"bench", "measure over the in-memory wire: transfer, handshake, request, latency, idle",
+     mr_tool_bench},
 };
 
 static const struct command bench_kinds[] = {
     {"transfer", "bulk data: goodput, time per packet by stage", mr_bench_transfer},
+    {"handshake", "connections made and closed: server time per handshake", mr_bench_handshake},
+    {"request", "small exchanges, many at a time", mr_bench_request},
+    {"latency", "small exchanges, one at a time", mr_bench_latency},
+    {"idle", "connections that stay: memory of each", mr_bench_idle},
 };
 
 static int usage(FILE *to, const char *program, const struct command *list, size_t count)
@@ -25,7 +32,8 @@ static int usage(FILE *to, const char *program, const struct command *list, size
     return to == stdout ? 0 : 2;
 }
 
-static int dispatch(const char *program, const struct command *list, size_t count, int argc, char **argv)
+static int dispatch(const char *program, const struct command *list, size_t count, int argc,
+                    char **argv)
 {
     if (argc < 2)
         return usage(stderr, program, list, count);

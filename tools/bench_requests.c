@@ -1,0 +1,314 @@
+/*
+ * tools/bench_requests.c - `millrace bench handshake`, `request`, `latency` and `idle`.
+ *
+ * All four are the same load with other numbers: connections made and closed,
+ * small exchanges with many or one outstanding, and connections that just stay.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/histogram.h"
+#include "bench/tls_ceiling.h"
+#include "control/eal.h"
+#include "quic/conn_internal.h"
+#include "tools/bench.h"
+
+#define TLS_SECONDS      1.0
+#define OUTSTANDING      16
+#define IDLE_SECONDS_MAX 600
+#define CONNECTS_AT_ONCE 64
+
+/* ------------------------------------------------------------------ common */
+
+static int fail(const struct mr_fault *fault)
+{
+    fprintf(stderr, "millrace bench: %s\n", fault->text);
+    return 1;
+}
+
+static struct mr_bench *make(void)
+{
+    static struct mr_bench bench;
+
+    bench.options = mr_bench_options_default();
+    bench.config = mr_world_config_default();
+    return &bench;
+}
+
+static bool add_histograms(struct mr_bench *b, struct mr_fault *fault)
+{
+    for (uint32_t i = 0; i < b->config.client_shards; i++) {
+        b->client_apps[i]->latency = malloc(sizeof(struct mr_histogram));
+        if (b->client_apps[i]->latency == NULL) {
+            mr_fault_set(fault, 12, "bench: not enough memory");
+            return false;
+        }
+        mr_histogram_init(b->client_apps[i]->latency);
+    }
+    return true;
+}
+
+static void add_latency(struct json_object *json, const struct mr_histogram *h)
+{
+    struct json_object *latency = json_object_new_object();
+
+    mr_bench_real(latency, "p50", (double)mr_histogram_quantile(h, 0.5) * 1e-3);
+    mr_bench_real(latency, "p99", (double)mr_histogram_quantile(h, 0.99) * 1e-3);
+    mr_bench_real(latency, "p999", (double)mr_histogram_quantile(h, 0.999) * 1e-3);
+    json_object_object_add(json, "latency_us", latency);
+}
+
+static void configure(struct mr_bench *b, const struct mr_bench_load *load)
+{
+    b->config.server_shards = b->config.client_shards = b->options.shards;
+    b->config.payload_max = b->options.payload;
+    b->config.cipher = (enum mr_cipher)b->options.cipher;
+    b->config.crypto = (enum mr_aead_backend)b->options.crypto;
+    b->config.connections = load->connections + 256;
+}
+
+static int finish(struct json_object *json, const struct mr_bench *b, bool is_good)
+{
+    mr_bench_print(json, b->options.is_json);
+    json_object_put(json);
+    mr_eal_stop();
+    return is_good ? 0 : 1;
+}
+
+/* ------------------------------------------------------------------ handshake */
+
+struct tls_alone {
+    bool is_resumed;
+    double ns;
+    int answer;
+    struct mr_fault fault;
+};
+
+/* On the server's worker: the TLS library alone. */
+static int measure_tls(void *argument)
+{
+    struct tls_alone *t = argument;
+
+    t->answer = mr_tls_handshake_ns(
+        &(struct mr_tls_ceiling_options){.is_resumed = t->is_resumed, .seconds = TLS_SECONDS},
+        &t->ns, &t->fault);
+    return 0;
+}
+
+int mr_bench_handshake(int argc, char **argv)
+{
+    struct mr_bench *b = make();
+    struct mr_fault fault = {0};
+    struct mr_interval i;
+    uint32_t leaked;
+
+    b->options.connections = 64;
+    enum mr_parse_result parsed = mr_bench_parse(
+        &b->options, argc, argv, "millrace bench handshake [options]",
+        "Connections made and closed, as fast as the client can; server time per handshake.",
+        MR_BENCH_CONNECTIONS | MR_BENCH_SHARDS | MR_BENCH_CRYPTO | MR_BENCH_RESUME);
+    if (parsed != MR_PARSE_OK)
+        return parsed == MR_PARSE_HELP ? 0 : 2;
+    struct mr_bench_load load = {.server = mr_world_server_address(),
+                                 .connections = b->options.connections,
+                                 .connects_at_once = b->options.connections,
+                                 .is_handshake = true,
+                                 .wants_resumption = b->options.wants_resumption};
+    configure(b, &load);
+    b->config.connections = 16384; /* closing connections stay for three PTOs */
+    if (!mr_bench_start(b, &load, &fault))
+        return fail(&fault);
+    mr_bench_run(b, &i, &leaked);
+
+    struct tls_alone tls = {.is_resumed = b->options.wants_resumption};
+    mr_eal_launch(0, measure_tls, &tls);
+    mr_eal_join(0);
+    if (tls.answer != 0)
+        return fail(&tls.fault);
+    uint64_t done = i.server_counters.handshakes_completed;
+    double server_us = done == 0 ? 0 : mr_bench_ns(b, i.server.busy_cycles) * 1e-3 / (double)done;
+    struct json_object *json = json_object_new_object();
+    mr_bench_text(json, "bench", b->options.wants_resumption ? "handshake, resumed" : "handshake");
+    mr_bench_real(json, "seconds", i.seconds);
+    mr_bench_real(json, "handshakes_per_s", (double)done / i.seconds);
+    mr_bench_real(json, "server_us_per_handshake", server_us);
+    mr_bench_real(json, "server_tls_us_per_handshake",
+                  done == 0 ? 0 : mr_bench_ns(b, i.server.tls_cycles) * 1e-3 / (double)done);
+    mr_bench_real(json, "tls_us_per_handshake", tls.ns * 1e-3);
+    mr_bench_real(json, "ratio_to_tls", server_us == 0 ? 0 : tls.ns * 1e-3 / server_us);
+    mr_bench_add_stages(b, json, "server_stage_ns", &i.server, done);
+    mr_bench_count(json, "resumed", i.clients.resumed);
+    mr_bench_count(json, "failed", i.clients.failed);
+    mr_bench_count(json, "leaked_buffers", leaked);
+    return finish(json, b, done > 0 && i.clients.failed == 0 && leaked == 0);
+}
+
+/* ------------------------------------------------------------------ request, latency */
+
+static int run_requests(struct mr_bench *b, const struct mr_bench_load *load, const char *name)
+{
+    struct mr_fault fault = {0};
+    struct mr_interval i;
+    struct mr_histogram all;
+    uint32_t leaked;
+
+    configure(b, load);
+    if (!mr_bench_start(b, load, &fault) || !add_histograms(b, &fault))
+        return fail(&fault);
+    mr_bench_run_with(b, &i, &leaked, &all);
+    uint64_t packets = i.server.datagrams_sent;
+    struct json_object *json = json_object_new_object();
+    mr_bench_text(json, "bench", name);
+    mr_bench_count(json, "bytes", b->options.bytes);
+    mr_bench_count(json, "outstanding", (uint64_t)load->connections * load->streams);
+    mr_bench_real(json, "seconds", i.seconds);
+    mr_bench_real(json, "requests_per_s", (double)i.clients.requests / i.seconds);
+    mr_bench_real(json, "server_ns_per_request",
+                  i.clients.requests == 0
+                      ? 0
+                      : mr_bench_ns(b, i.server.busy_cycles) / (double)i.clients.requests);
+    mr_bench_real(json, "requests_per_packet",
+                  packets == 0 ? 0 : (double)i.clients.requests / (double)packets);
+    mr_bench_real(json, "packets_per_s", (double)packets / i.seconds);
+    add_latency(json, &all);
+    mr_bench_add_stages(b, json, "server_stage_ns", &i.server, i.clients.requests);
+    mr_bench_count(json, "failed", i.clients.failed);
+    mr_bench_count(json, "leaked_buffers", leaked);
+    return finish(json, b, i.clients.requests > 0 && i.clients.failed == 0 && leaked == 0);
+}
+
+int mr_bench_request(int argc, char **argv)
+{
+    struct mr_bench *b = make();
+
+    b->options.connections = 100;
+    b->options.streams = OUTSTANDING;
+    enum mr_parse_result parsed =
+        mr_bench_parse(&b->options, argc, argv, "millrace bench request [options]",
+                       "Exchanges of a small request and an answer, each on a stream of its own.",
+                       MR_BENCH_CONNECTIONS | MR_BENCH_STREAMS | MR_BENCH_SHARDS | MR_BENCH_CRYPTO |
+                           MR_BENCH_BYTES);
+    if (parsed != MR_PARSE_OK)
+        return parsed == MR_PARSE_HELP ? 0 : 2;
+    struct mr_bench_load load = {.server = mr_world_server_address(),
+                                 .connections = b->options.connections / b->options.shards,
+                                 .streams = b->options.streams,
+                                 .down_bytes = b->options.bytes,
+                                 .connects_at_once = CONNECTS_AT_ONCE};
+
+    return run_requests(b, &load, "request");
+}
+
+int mr_bench_latency(int argc, char **argv)
+{
+    struct mr_bench *b = make();
+    enum mr_parse_result parsed =
+        mr_bench_parse(&b->options, argc, argv, "millrace bench latency [options]",
+                       "One exchange at a time on one connection: how long it takes.",
+                       MR_BENCH_CRYPTO | MR_BENCH_BYTES);
+    if (parsed != MR_PARSE_OK)
+        return parsed == MR_PARSE_HELP ? 0 : 2;
+    struct mr_bench_load load = {.server = mr_world_server_address(),
+                                 .connections = 1,
+                                 .streams = 1,
+                                 .down_bytes = b->options.bytes,
+                                 .connects_at_once = 1};
+
+    return run_requests(b, &load, "latency");
+}
+
+/* ------------------------------------------------------------------ idle */
+
+/* Resident memory of this process, bytes. */
+static uint64_t resident_bytes(void)
+{
+    unsigned long size = 0;
+    unsigned long resident = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+
+    if (f == NULL)
+        return 0;
+    int n = fscanf(f, "%lu %lu", &size, &resident);
+    fclose(f);
+    return n == 2 ? (uint64_t)resident * 4096 : 0;
+}
+
+static void wait_second(void)
+{
+    nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
+}
+
+static uint64_t connected(const struct mr_bench *b)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < b->config.client_shards; i++) {
+        struct mr_bench_counts counts;
+
+        mr_bench_read_counts(b->client_apps[i], &counts);
+        sum += counts.connected;
+    }
+    return sum;
+}
+
+/* Both sides are in this process: half of what it grew by is the server's; its pools are counted
+ * exactly. */
+static void report_idle(struct json_object *json, const struct mr_bench *b, uint64_t before,
+                        uint64_t after, uint64_t count)
+{
+    double per_conn = (double)sizeof(struct mr_conn) + MR_CIDS_ISSUED_MAX * 21.0 + 43.0 +
+                      sizeof(struct mr_wheel_node);
+
+    mr_bench_real(json, "bytes_per_idle_connection", (double)(after - before) / 2 / (double)count);
+    mr_bench_real(json, "bytes_of_a_connection_object", (double)sizeof(struct mr_conn));
+    mr_bench_real(json, "bytes_with_table_entries", per_conn);
+    mr_bench_count(json, "resident_bytes_both_sides", after);
+    (void)b;
+}
+
+int mr_bench_idle(int argc, char **argv)
+{
+    struct mr_bench *b = make();
+    struct mr_fault fault = {0};
+
+    b->options.connections = 10000;
+    enum mr_parse_result parsed =
+        mr_bench_parse(&b->options, argc, argv, "millrace bench idle [options]",
+                       "Connections that stay: how long they take to make, what each costs.",
+                       MR_BENCH_CONNECTIONS | MR_BENCH_SHARDS | MR_BENCH_RESUME);
+    if (parsed != MR_PARSE_OK)
+        return parsed == MR_PARSE_HELP ? 0 : 2;
+    struct mr_bench_load load = {.server = mr_world_server_address(),
+                                 .connections = b->options.connections / b->options.shards,
+                                 .connects_at_once = CONNECTS_AT_ONCE,
+                                 .wants_resumption = b->options.wants_resumption};
+    configure(b, &load);
+    b->config.idle_timeout_ns = 3600 * MR_SECOND;
+    b->config.tickets = b->options.wants_resumption ? 1 : 0;
+    if (!mr_bench_start(b, &load, &fault))
+        return fail(&fault);
+    uint64_t before = resident_bytes();
+    uint32_t seconds = 0;
+    for (; connected(b) < b->options.connections && seconds < IDLE_SECONDS_MAX; seconds++) {
+        wait_second();
+        if (!b->options.is_json)
+            fprintf(stderr, "%4u s  %9lu connections\n", seconds + 1, (unsigned long)connected(b));
+    }
+    wait_second(); /* handshake state is given back */
+    wait_second();
+    wait_second();
+    uint64_t after = resident_bytes();
+    uint64_t count = connected(b);
+    uint64_t held = mr_group_conn_count(&b->world.server);
+    struct json_object *json = json_object_new_object();
+    mr_bench_text(json, "bench", "idle");
+    mr_bench_count(json, "connections", held);
+    mr_bench_real(json, "seconds_to_connect", seconds);
+    mr_bench_real(json, "handshakes_per_s", seconds == 0 ? 0 : (double)count / seconds);
+    report_idle(json, b, before, after, count == 0 ? 1 : count);
+    uint32_t leaked = mr_bench_stop(b);
+    mr_bench_count(json, "leaked_buffers", leaked);
+    return finish(json, b, held >= b->options.connections && leaked == 0);
+}
