@@ -123,7 +123,7 @@ static bool assign_cpus(const struct mr_eal_config *config, const struct cpu_lis
         mr_fault_set(
             fault, EINVAL,
             "too few cores: %u polling threads need a core each and there are %u; use fewer "
-            "shards, or let them share cores",
+            "shards or more cores",
             config->worker_count, list.count);
         return false;
     }

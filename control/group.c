@@ -11,7 +11,8 @@
 #include "drivers/mbuf_pool.h"
 
 #define RX_MBUFS      4096
-#define FRAME_HEADERS 80 /* Ethernet, VLAN, IPv6, UDP and some */
+#define IP_HEADERS    48u /* IPv6 and UDP */
+#define FRAME_HEADERS 80  /* Ethernet, VLAN, IPv6, UDP and some */
 
 static struct rte_mempool *make_pool(const char *name, const char *kind, uint32_t index,
                                      uint32_t count, uint32_t frame_max, struct mr_fault *fault)
@@ -69,6 +70,24 @@ static bool open_port(struct mr_group *g, struct mr_fault *fault)
     return g->port != NULL;
 }
 
+/* Datagrams fit the port. */
+static bool fit_payload(struct mr_group *g, struct mr_fault *fault)
+{
+    struct mr_shard_config *shard = &g->config.shard;
+    uint32_t mtu = g->port->traits.mtu;
+
+    if (mtu < MR_INITIAL_MIN + IP_HEADERS) {
+        mr_fault_set(fault, EMSGSIZE,
+                     "port %s: its MTU is %u bytes, QUIC needs %u; raise it, for example with `ip "
+                     "link set IFACE mtu 1500`",
+                     g->port->spec, mtu, MR_INITIAL_MIN + IP_HEADERS);
+        return false;
+    }
+    shard->payload_max = MR_MIN(shard->payload_max, mtu - IP_HEADERS);
+    shard->endpoint.payload_max = MR_MIN(shard->endpoint.payload_max, mtu - IP_HEADERS);
+    return true;
+}
+
 static bool make_shard(struct mr_group *g, uint32_t i, struct mr_fault *fault)
 {
     struct mr_shard_config shard = g->config.shard;
@@ -93,7 +112,7 @@ bool mr_group_make(struct mr_group *g, const struct mr_group_config *config, str
 {
     memset(g, 0, sizeof(*g));
     g->config = *config;
-    if (!make_pools(g, fault) || !open_port(g, fault)) {
+    if (!make_pools(g, fault) || !open_port(g, fault) || !fit_payload(g, fault)) {
         mr_group_free(g, NULL);
         return false;
     }
@@ -116,6 +135,12 @@ void mr_group_launch(struct mr_group *g)
     for (uint32_t i = 0; i < g->config.shard_count; i++)
         mr_eal_launch(g->config.first_worker + i, mr_shard_main, g->shards[i]);
     g->is_launched = true;
+}
+
+void mr_group_drain(struct mr_group *g)
+{
+    for (uint32_t i = 0; i < g->config.shard_count; i++)
+        mr_shard_drain(g->shards[i]);
 }
 
 void mr_group_stop(struct mr_group *g, uint64_t patience_ns)
@@ -200,6 +225,13 @@ void mr_group_counters(const struct mr_group *g, struct mr_counters *out)
         for (size_t k = 0; k < MR_COUNTERS; k++)
             ((uint64_t *)(void *)out)[k] += mr_counter_value(counters, k);
     }
+}
+
+void mr_group_net_counters(const struct mr_group *g, struct mr_net_counters *out)
+{
+    memset(out, 0, sizeof(*out));
+    for (uint32_t i = 0; i < g->config.shard_count; i++)
+        add_words(out, mr_shard_net_counters(g->shards[i]), sizeof(*out));
 }
 
 uint32_t mr_group_conn_count(const struct mr_group *g)

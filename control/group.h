@@ -54,6 +54,9 @@ bool mr_group_make_rx_pools(const char *name, uint32_t shard_count, uint32_t cou
 
 void mr_group_launch(struct mr_group *group);
 
+/* Tell the applications to finish what is open and accept nothing new. */
+void mr_group_drain(struct mr_group *group);
+
 /* Ask the shards to close their connections and return; then wait for them. */
 void mr_group_stop(struct mr_group *group, uint64_t patience_ns);
 void mr_group_join(struct mr_group *group);
@@ -68,6 +71,7 @@ void mr_group_free(struct mr_group *group, uint32_t *leaked_out);
 /* Sums over the shards. */
 void mr_group_stats(const struct mr_group *group, struct mr_shard_stats *stats_out);
 void mr_group_counters(const struct mr_group *group, struct mr_counters *counters_out);
+void mr_group_net_counters(const struct mr_group *group, struct mr_net_counters *counters_out);
 uint32_t mr_group_conn_count(const struct mr_group *group);
 
 #endif /* MR_CONTROL_GROUP_H */

@@ -362,6 +362,23 @@ int mr_tls_context_server(struct mr_tls_context *context, const struct mr_tls_se
     return result;
 }
 
+void mr_tls_context_fingerprint(const struct mr_tls_context *context,
+                                char text_out[MR_FINGERPRINT_TEXT])
+{
+    static const char digits[] = "0123456789abcdef";
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int size = 0;
+    const X509 *certificate = SSL_CTX_get0_certificate(context->ssl_ctx);
+
+    if (certificate == NULL || X509_digest(certificate, EVP_sha256(), digest, &size) != 1)
+        size = 0;
+    for (unsigned int i = 0; i < size; i++) {
+        text_out[2 * i] = digits[digest[i] >> 4];
+        text_out[2 * i + 1] = digits[digest[i] & 15];
+    }
+    text_out[2 * size] = '\0';
+}
+
 /* ------------------------------------------------------------------ client */
 
 /* Trust every certificate in `pem`. */

@@ -21,6 +21,7 @@
 #include "control/certificate.h"
 #include "quic/tls.h"
 
+#define MR_FINGERPRINT_TEXT 65 /* bytes: SHA-256 in hexadecimal and the end */
 #define MR_TICKET_KEYS_SIZE 80 /* bytes: name, MAC key, encryption key */
 
 /* Defaults: fastest first; a client's ClientHello carries a key share of the first group. */
@@ -76,6 +77,10 @@ int mr_tls_context_server(struct mr_tls_context *context, const struct mr_tls_se
                           struct mr_fault *fault);
 int mr_tls_context_client(struct mr_tls_context *context, const struct mr_tls_client_config *config,
                           struct mr_fault *fault);
+
+/* Write the SHA-256 of a server's own certificate (of its DER form) in hexadecimal. */
+void mr_tls_context_fingerprint(const struct mr_tls_context *context,
+                                char text_out[MR_FINGERPRINT_TEXT]);
 
 /* No handshake of it may be in flight. */
 void mr_tls_context_free(struct mr_tls_context *context);

@@ -5,7 +5,11 @@
  * iteration that does work.  Whatever the port does not take stays in order, and
  * building stops until it is gone.
  */
+#include <unistd.h>
+
 #include "dataplane/shard_internal.h"
+
+#define KEYLOG_BYTES (MR_JOBS_PER_CALL * MR_TLS_KEYLOG_MAX) /* what one call adds at most */
 
 /* ------------------------------------------------------------------ receiving */
 
@@ -97,6 +101,18 @@ static uint32_t free_released(struct mr_shard *s)
 
 /* ------------------------------------------------------------------ TLS, timers */
 
+/* For debugging only: a system call per handshake. */
+MR_COLD static void write_keylog(struct mr_shard *s)
+{
+    char lines[KEYLOG_BYTES];
+    size_t size;
+
+    while ((size = mr_endpoint_take_keylog(s->ep, lines, sizeof(lines))) > 0) {
+        if (write(s->config.keylog_fd, lines, size) < 0)
+            return;
+    }
+}
+
 static uint32_t tls_jobs(struct mr_shard *s)
 {
     struct mr_tls_job *jobs[MR_JOBS_PER_CALL];
@@ -111,6 +127,8 @@ static uint32_t tls_jobs(struct mr_shard *s)
         mr_shard_count(&s->stats.tls_cycles, rte_rdtsc() - begin);
         mr_endpoint_complete_job(s->ep, jobs[i], s->now);
     }
+    if (s->config.keylog_fd >= 0)
+        write_keylog(s);
     mr_shard_count(&s->stats.tls_jobs, count);
     mr_shard_lap(s, MR_STAGE_TLS);
     return count;

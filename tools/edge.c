@@ -1,0 +1,377 @@
+/*
+ * tools/edge.c - `millrace edge`: a directory of files over HTTP/3 on a port.
+ *
+ *     plan -> certificate -> servers -> port and shards -> one line: ready
+ *     status lines until SIGINT or SIGTERM -> drain -> close -> totals
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "control/certificate.h"
+#include "control/eal.h"
+#include "http3/server.h"
+#include "tools/host.h"
+#include "tools/report.h"
+#include "tools/tools.h"
+
+#define RX_MBUFS          4096
+#define HELPERS_PER_SHARD 2
+#define IDLE_TIMEOUT      (30 * MR_SECOND)
+#define STREAM_WINDOW     ((uint64_t)256 << 10) /* requests are small */
+#define CONN_WINDOW       ((uint64_t)1 << 20)
+#define REQUESTS_AT_ONCE  128 /* that a client may have open */
+#define CLOSE_PATIENCE    (200 * MR_MS)
+#define STATUS_SECONDS    5 /* between status lines on a terminal */
+#define POLL_NS           (50 * MR_MS)
+
+struct edge {
+    struct mr_host_options host_options;
+    uint32_t port_number;
+    const char *root;
+    const char *certificate_path;
+    const char *key_path;
+    uint32_t connections;
+    bool has_listing;
+    uint64_t cache_bytes;
+    int retry; /* 0 auto, 1 always */
+    const char *index;
+    double status_seconds;
+    bool has_status;
+    double drain_seconds;
+
+    struct mr_host host;
+    struct mr_tls_context tls;
+    bool has_tls;
+    struct mr_h3_server *servers[MR_SHARDS_MAX];
+    struct mr_application applications[MR_SHARDS_MAX];
+};
+
+/* ------------------------------------------------------------------ making */
+
+/* The addresses of --addr as names of a certificate. */
+static size_t own_names(const struct edge *edge, char text[][MR_IP_TEXT], const char *names[])
+{
+    const struct mr_net_self *self = &edge->host.self;
+
+    for (size_t i = 0; i < self->address_count; i++)
+        names[i] = mr_ip_format(&self->address[i].ip, text[i]);
+    return self->address_count;
+}
+
+static bool make_tls(struct edge *edge, struct mr_fault *fault)
+{
+    char text[MR_NET_ADDRESSES_MAX][MR_IP_TEXT];
+    const char *names[MR_NET_ADDRESSES_MAX];
+    struct mr_certificate made = {0};
+    struct mr_certificate_options options = {.names = names,
+                                             .name_count = own_names(edge, text, names)};
+    struct mr_tls_server_config config = {
+        .certificate_path = edge->certificate_path,
+        .key_path = edge->key_path,
+        .alpn = (const uint8_t *)"\002h3",
+        .alpn_size = 3,
+        .tickets = 2,
+        .has_keylog = edge->host_options.keylog != NULL,
+    };
+
+    if (edge->certificate_path == NULL) {
+        if (mr_certificate_make(&made, &options, fault) != 0)
+            return false;
+        config.certificate = &made;
+    }
+    edge->has_tls = mr_tls_context_server(&edge->tls, &config, fault) == 0;
+    mr_certificate_wipe(&made);
+    return edge->has_tls;
+}
+
+static bool make_servers(struct edge *edge, struct mr_fault *fault)
+{
+    uint32_t shards = edge->host_options.shards;
+    struct mr_h3_server_config config =
+        mr_h3_server_config_default((edge->connections + shards - 1) / shards);
+
+    config.root = edge->root;
+    config.index = edge->index;
+    config.has_listings = edge->has_listing;
+    config.cache_bytes = (size_t)edge->cache_bytes / shards;
+    for (uint32_t i = 0; i < shards; i++) {
+        if (mr_h3_server_new(&config, &edge->servers[i], fault) != 0)
+            return false;
+        edge->applications[i] = *mr_h3_server_application(edge->servers[i]);
+    }
+    return true;
+}
+
+static bool open_host(struct edge *edge, struct mr_fault *fault)
+{
+    uint32_t shards = edge->host_options.shards;
+    struct mr_host_config config = {
+        .name = "edge",
+        .applications = edge->applications,
+        .server = &edge->tls,
+        .local_port = (uint16_t)edge->port_number,
+        .connections = (edge->connections + shards - 1) / shards,
+        .helpers = MR_MIN(HELPERS_PER_SHARD * shards, (uint32_t)MR_WORK_HELPERS_MAX),
+        .rx_mbufs = RX_MBUFS,
+        .has_retry = edge->retry == 1,
+        .idle_timeout_ns = IDLE_TIMEOUT,
+        .stream_window_max = STREAM_WINDOW,
+        .conn_window_max = CONN_WINDOW,
+        .streams_bidi_max = REQUESTS_AT_ONCE,
+    };
+
+    return mr_host_open(&edge->host, &config, fault);
+}
+
+/* ------------------------------------------------------------------ running */
+
+static void say_ready(const struct edge *edge)
+{
+    char fingerprint[MR_FINGERPRINT_TEXT];
+    const struct mr_net_self *self = &edge->host.self;
+
+    mr_tls_context_fingerprint(&edge->tls, fingerprint);
+    printf("edge: serving %s at", edge->root);
+    for (uint32_t i = 0; i < self->address_count; i++) {
+        char text[MR_IP_TEXT];
+        bool is_v4 = mr_ip_is_v4(&self->address[i].ip);
+
+        printf(" https://%s%s%s:%u/", is_v4 ? "" : "[", mr_ip_format(&self->address[i].ip, text),
+               is_v4 ? "" : "]", edge->port_number);
+    }
+    printf(" on %s, certificate sha256 %s%s\n", edge->host_options.port, fingerprint,
+           edge->certificate_path == NULL ? " (self-signed)" : "");
+    fflush(stdout);
+}
+
+static void sum_requests(const struct edge *edge, struct mr_report *report)
+{
+    for (uint32_t i = 0; i < edge->host_options.shards; i++)
+        mr_report_add_h3(report, mr_h3_server_counters(edge->servers[i]));
+}
+
+static void read_report(const struct edge *edge, struct mr_report *report)
+{
+    mr_report_read(report, &edge->host.group);
+    sum_requests(edge, report);
+}
+
+/* Wait for a signal; say how things are from time to time. */
+static void run(const struct edge *edge)
+{
+    bool is_shown = edge->has_status || isatty(STDERR_FILENO);
+    uint64_t interval = is_shown ? (uint64_t)(edge->status_seconds * 1e9) : MR_SECOND;
+    struct mr_report before;
+    struct mr_report now;
+
+    read_report(edge, &before);
+    while (!mr_signal_wait(interval)) {
+        if (!is_shown)
+            continue;
+        read_report(edge, &now);
+        mr_report_status(stderr, &before, &now, (double)interval * 1e-9);
+        before = now;
+    }
+}
+
+/* Let requests that are under way finish; a second signal ends that. */
+static void drain(struct edge *edge)
+{
+    uint64_t left = (uint64_t)(edge->drain_seconds * 1e9);
+
+    mr_group_drain(&edge->host.group);
+    while (left > 0 && mr_group_conn_count(&edge->host.group) > 0) {
+        if (mr_signal_wait(MR_MIN(left, (uint64_t)POLL_NS)))
+            return;
+        left -= MR_MIN(left, (uint64_t)POLL_NS);
+    }
+}
+
+static int serve(struct edge *edge)
+{
+    struct mr_report report;
+
+    mr_host_launch(&edge->host);
+    say_ready(edge);
+    run(edge);
+    drain(edge);
+    mr_host_stop(&edge->host, CLOSE_PATIENCE);
+    read_report(edge, &report);
+    uint32_t lost = mr_host_close(&edge->host);
+    mr_report_totals(stdout, &report, lost);
+    return lost == 0 ? MR_EXIT_OK : MR_EXIT_FAILED;
+}
+
+static void close_edge(struct edge *edge)
+{
+    mr_host_close(&edge->host);
+    for (uint32_t i = 0; i < edge->host_options.shards; i++)
+        mr_h3_server_free(edge->servers[i]);
+    if (edge->has_tls)
+        mr_tls_context_free(&edge->tls);
+    if (edge->host.has_eal)
+        mr_eal_stop();
+}
+
+/* ------------------------------------------------------------------ the command */
+
+static bool check(struct edge *edge, struct mr_fault *fault)
+{
+    if (edge->root == NULL)
+        mr_fault_set(fault, EINVAL, "no directory to serve; name one with --root DIR");
+    else if ((edge->certificate_path == NULL) != (edge->key_path == NULL))
+        mr_fault_set(fault, EINVAL,
+                     "--cert and --key go together: give both, or none for a "
+                     "self-signed certificate");
+    else
+        return mr_host_plan(&edge->host, &edge->host_options, fault);
+    return false;
+}
+
+static enum mr_parse_result parse(struct edge *edge, int argc, char **argv, struct mr_fault *fault)
+{
+    static const char *const retry_choices[] = {"auto", "always", NULL};
+    struct mr_option shared[MR_HOST_ROWS];
+    const struct mr_option options[] = {
+        {.name = "root",
+         .kind = MR_OPTION_TEXT,
+         .to = &edge->root,
+         .argument = "DIR",
+         .help = "what to serve"},
+        {.name = "listen-port",
+         .kind = MR_OPTION_U32,
+         .to = &edge->port_number,
+         .argument = "N",
+         .help = "UDP port (443)",
+         .min = 1,
+         .max = 65535},
+        {.name = "cert",
+         .kind = MR_OPTION_TEXT,
+         .to = &edge->certificate_path,
+         .argument = "PEM",
+         .help = "certificate and chain (self-signed, for 13 days)"},
+        {.name = "key",
+         .kind = MR_OPTION_TEXT,
+         .to = &edge->key_path,
+         .argument = "PEM",
+         .help = "its private key"},
+        {.name = "shards",
+         .kind = MR_OPTION_U32,
+         .to = &edge->host_options.shards,
+         .argument = "N",
+         .help = "polling cores (1)",
+         .min = 1,
+         .max = MR_SHARDS_MAX},
+        {.name = "connections",
+         .kind = MR_OPTION_U32,
+         .to = &edge->connections,
+         .argument = "N",
+         .help = "at once, of all shards (1000)",
+         .min = 1,
+         .max = 1000000},
+        {.name = "listing",
+         .kind = MR_OPTION_FLAG,
+         .to = &edge->has_listing,
+         .help = "list directories that have no index page"},
+        {.name = "index",
+         .kind = MR_OPTION_TEXT,
+         .to = &edge->index,
+         .argument = "NAME",
+         .help = "file that answers for its directory (index.html)"},
+        {.name = "cache",
+         .kind = MR_OPTION_SIZE,
+         .to = &edge->cache_bytes,
+         .argument = "SIZE",
+         .help = "memory for small files, of all shards; 0: none (64M)",
+         .min = 0,
+         .max = 1099511627776.0},
+        {.name = "crypto",
+         .kind = MR_OPTION_CHOICE,
+         .to = &edge->host_options.crypto,
+         .argument = "LIB",
+         .help = "auto, openssl or ipsec-mb (auto)",
+         .choices = mr_crypto_choices},
+        {.name = "polling",
+         .kind = MR_OPTION_CHOICE,
+         .to = &edge->host_options.polling,
+         .argument = "MODE",
+         .help = "adaptive: sleep when idle; busy: never (adaptive)",
+         .choices = mr_polling_choices},
+        {.name = "retry",
+         .kind = MR_OPTION_CHOICE,
+         .to = &edge->retry,
+         .argument = "WHEN",
+         .help = "validate addresses: auto (under load) or always (auto)",
+         .choices = retry_choices},
+        {.name = "stats",
+         .kind = MR_OPTION_REAL,
+         .to = &edge->status_seconds,
+         .argument = "S",
+         .help = "a status line each S seconds (5, on a terminal only)",
+         .min = 0.1,
+         .max = 86400,
+         .given = &edge->has_status},
+        {.name = "drain",
+         .kind = MR_OPTION_REAL,
+         .to = &edge->drain_seconds,
+         .argument = "S",
+         .help = "wait so long for requests under way at the end (5)",
+         .min = 0,
+         .max = 86400},
+        {.name = NULL},
+    };
+    struct mr_command_line line = {
+        .usage = "millrace edge --port SPEC --addr IP/BITS --root DIR [options]",
+        .about = "Serve a directory of files over HTTP/3, until SIGINT or SIGTERM.",
+        .options = options,
+        .more = shared,
+    };
+
+    mr_host_option_rows(&edge->host_options, shared);
+    return mr_options_parse(&line, argc, argv, fault);
+}
+
+static bool open_edge(struct edge *edge, struct mr_fault *fault)
+{
+    return mr_tls_library_check(fault) == 0 && make_tls(edge, fault) && make_servers(edge, fault) &&
+           open_host(edge, fault);
+}
+
+int mr_tool_edge(int argc, char **argv)
+{
+    static struct edge edge; /* large */
+    struct mr_fault fault = {0};
+    int status = MR_EXIT_FAILED;
+
+    edge = (struct edge){.host_options = mr_host_options_default(),
+                         .port_number = 443,
+                         .connections = 1000,
+                         .cache_bytes = (uint64_t)64 << 20,
+                         .index = "index.html",
+                         .status_seconds = STATUS_SECONDS,
+                         .drain_seconds = 5};
+    edge.host.keylog_fd = -1;
+    switch (parse(&edge, argc, argv, &fault)) {
+    case MR_PARSE_HELP:
+        return MR_EXIT_OK;
+    case MR_PARSE_ERROR:
+        mr_tool_complain("edge", &fault);
+        return MR_EXIT_USAGE;
+    case MR_PARSE_OK:
+        break;
+    }
+    if (!check(&edge, &fault)) {
+        mr_tool_complain("edge", &fault);
+        return MR_EXIT_USAGE;
+    }
+    mr_signal_block();
+    if (open_edge(&edge, &fault))
+        status = serve(&edge);
+    else
+        mr_tool_complain("edge", &fault);
+    close_edge(&edge);
+    return status;
+}

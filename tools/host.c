@@ -1,0 +1,363 @@
+/* tools/host.c - see host.h. */
+#include "tools/host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "control/eal.h"
+#include "dataplane/clock.h"
+#include "drivers/port_kind.h"
+
+#define PAYLOAD_MAX                                                                                \
+    1452u                  /* of a datagram over IPv6 and Ethernet; the port's MTU may allow less  \
+                            */
+#define MBUF_KB         3  /* of memory per buffer, roughly */
+#define MEMORY_BASE_MB  64 /* for DPDK's own, rings and descriptors */
+#define PINNED_SHARE    2  /* streams may hold one buffer in so many */
+#define RETRY_SHARE     2  /* above half of the handshakes allowed, addresses are validated */
+#define NEIGHBOUR_PATHS 4096
+
+const char *const mr_crypto_choices[] = {"auto", "openssl", "ipsec-mb", NULL};
+const char *const mr_polling_choices[] = {"adaptive", "busy", NULL};
+static const char *const hugepage_choices[] = {"auto", "required", "off", NULL};
+
+enum mr_aead_backend mr_crypto_of(int choice)
+{
+    static const enum mr_aead_backend backends[] = {MR_AEAD_AUTO, MR_AEAD_OPENSSL,
+                                                    MR_AEAD_IPSEC_MB};
+
+    return backends[choice];
+}
+
+struct mr_host_options mr_host_options_default(void)
+{
+    return (struct mr_host_options){.shards = 1};
+}
+
+void mr_host_option_rows(struct mr_host_options *o, struct mr_option rows_out[MR_HOST_ROWS])
+{
+    const struct mr_option rows[MR_HOST_ROWS] = {
+        {.name = "port",
+         .kind = MR_OPTION_TEXT,
+         .to = &o->port,
+         .argument = "SPEC",
+         .help = "tap:NAME, af_packet:IFACE or memif:role=server|client,socket=PATH"},
+        {.name = "addr",
+         .kind = MR_OPTION_LIST,
+         .to = &o->addresses,
+         .argument = "IP/BITS",
+         .help = "our address and its network's prefix; once for IPv4, once for IPv6"},
+        {.name = "gateway",
+         .kind = MR_OPTION_LIST,
+         .to = &o->gateways,
+         .argument = "IP",
+         .help = "who passes packets on to other networks; likewise"},
+        {.name = "cores",
+         .kind = MR_OPTION_TEXT,
+         .to = &o->cores,
+         .argument = "LIST",
+         .help = "CPUs to poll on, like 2,3 or 2-5 (any)"},
+        {.name = "hugepages",
+         .kind = MR_OPTION_CHOICE,
+         .to = &o->hugepages,
+         .argument = "WHEN",
+         .help = "auto, required or off (auto)",
+         .choices = hugepage_choices},
+        {.name = "keylog",
+         .kind = MR_OPTION_TEXT,
+         .to = &o->keylog,
+         .argument = "FILE",
+         .help = "append TLS secrets, to decrypt captures with"},
+        {.name = "verbose",
+         .kind = MR_OPTION_FLAG,
+         .to = &o->is_verbose,
+         .help = "show DPDK's log"},
+        {.name = NULL},
+    };
+
+    memcpy(rows_out, rows, sizeof(rows));
+}
+
+/* ------------------------------------------------------------------ addresses */
+
+static bool add_address(struct mr_host *host, const char *text, struct mr_fault *fault)
+{
+    struct mr_prefix prefix;
+
+    if (strchr(text, '/') == NULL || !mr_prefix_parse(text, &prefix)) {
+        mr_fault_set(fault, EINVAL,
+                     "--addr %s: not an address with its prefix, like 198.18.0.2/24 or fd00::2/64",
+                     text);
+        return false;
+    }
+    if (!mr_ip_is_unicast(&prefix.ip) || mr_prefix_is_broadcast(&prefix, &prefix.ip)) {
+        mr_fault_set(fault, EINVAL, "--addr %s: not the address of one host; choose another", text);
+        return false;
+    }
+    if (host->self.address_count == MR_NET_ADDRESSES_MAX) {
+        mr_fault_set(fault, E2BIG, "--addr: more than %d addresses", MR_NET_ADDRESSES_MAX);
+        return false;
+    }
+    host->self.address[host->self.address_count++] = prefix;
+    return true;
+}
+
+static bool is_on_link(const struct mr_host *host, const struct mr_ip *ip)
+{
+    for (uint32_t i = 0; i < host->self.address_count; i++) {
+        if (mr_prefix_contains(&host->self.address[i], ip))
+            return true;
+    }
+    return mr_ip_is_link_local(ip) && !mr_ip_is_v4(ip);
+}
+
+static bool add_gateway(struct mr_host *host, const char *text, struct mr_fault *fault)
+{
+    struct mr_ip ip;
+
+    if (!mr_ip_parse(text, &ip) || !mr_ip_is_unicast(&ip)) {
+        mr_fault_set(fault, EINVAL, "--gateway %s: not an address, like 198.18.0.1", text);
+        return false;
+    }
+    if (!is_on_link(host, &ip)) {
+        mr_fault_set(fault, EINVAL, "--gateway %s: in no network of --addr; check both", text);
+        return false;
+    }
+    struct mr_ip *to = mr_ip_is_v4(&ip) ? &host->gateway4 : &host->gateway6;
+    if (!mr_ip_is_unspecified(to)) {
+        mr_fault_set(fault, EINVAL, "--gateway %s: there is one for this family already", text);
+        return false;
+    }
+    *to = ip;
+    return true;
+}
+
+static bool plan_addresses(struct mr_host *host, struct mr_fault *fault)
+{
+    const struct mr_host_options *o = &host->options;
+
+    if (o->addresses.count == 0) {
+        mr_fault_set(fault, EINVAL,
+                     "no address of our own; give one that is free on the port's network, like "
+                     "--addr 198.18.0.2/24");
+        return false;
+    }
+    for (uint32_t i = 0; i < o->addresses.count; i++) {
+        if (!add_address(host, o->addresses.text[i], fault))
+            return false;
+    }
+    for (uint32_t i = 0; i < o->gateways.count; i++) {
+        if (!add_gateway(host, o->gateways.text[i], fault))
+            return false;
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------------ plan */
+
+static bool plan_port(const struct mr_host *host, struct mr_fault *fault)
+{
+    const char *rest;
+
+    if (host->options.port == NULL) {
+        mr_fault_set(fault, EINVAL,
+                     "no port; give one, like --port tap:mr0 (root) or --port af_packet:eth0");
+        return false;
+    }
+    if (mr_port_kind_find(host->options.port, &rest, fault) != NULL)
+        return true;
+    mr_fault_add_context(fault, 0, "port %s", host->options.port);
+    return false;
+}
+
+static bool open_keylog(struct mr_host *host, struct mr_fault *fault)
+{
+    const char *path = host->options.keylog;
+
+    if (path == NULL)
+        return true;
+    host->keylog_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (host->keylog_fd < 0)
+        mr_fault_set(fault, errno, "--keylog %s: %s; name a file that this user may write", path,
+                     strerror(errno));
+    return host->keylog_fd >= 0;
+}
+
+bool mr_host_plan(struct mr_host *host, const struct mr_host_options *options,
+                  struct mr_fault *fault)
+{
+    memset(host, 0, sizeof(*host));
+    host->options = *options;
+    host->keylog_fd = -1;
+    return plan_port(host, fault) && plan_addresses(host, fault);
+}
+
+/* ------------------------------------------------------------------ open */
+
+static bool start_eal(struct mr_host *host, const struct mr_host_config *config,
+                      struct mr_fault *fault)
+{
+    const struct mr_host_options *o = &host->options;
+    uint32_t mbufs = o->shards * (config->rx_mbufs + MR_SHARD_POOL_MBUFS);
+    struct mr_eal_config eal = {.cores = o->cores,
+                                .worker_count = o->shards,
+                                .memory_mb = MEMORY_BASE_MB + mbufs * MBUF_KB / 1024,
+                                .hugepages = (enum mr_hugepages)o->hugepages,
+                                .is_verbose = o->is_verbose};
+
+    host->has_eal = mr_eal_start(&eal, fault);
+    return host->has_eal;
+}
+
+static void fill_endpoint(const struct mr_host *host, const struct mr_host_config *config,
+                          const struct mr_limits *limits, struct mr_endpoint_config *e)
+{
+    struct mr_clock clock = mr_clock_init();
+
+    e->server = config->server;
+    e->client = config->client;
+    e->static_key = host->static_key;
+    e->cc = MR_CC_CUBIC;
+    e->payload_max = PAYLOAD_MAX;
+    e->retry_above = config->has_retry ? 0 : MR_MAX(limits->handshakes_max / RETRY_SHARE, 1u);
+    e->idle_timeout_ns = config->idle_timeout_ns;
+    e->stream_window_max = config->stream_window_max;
+    e->conn_window_max = config->conn_window_max;
+    e->streams_bidi_max = config->streams_bidi_max;
+    e->streams_uni_max = 16;
+    e->wall_offset_s = (uint64_t)time(NULL) - mr_clock_now(&clock) / MR_SECOND;
+    e->cid.node = 1;
+    e->has_keylog = host->keylog_fd >= 0;
+    (void)getrandom(e->seed, sizeof(e->seed), 0);
+}
+
+static struct mr_shard_config shard_config(const struct mr_host *host,
+                                           const struct mr_host_config *config)
+{
+    struct mr_shard_config shard = {
+        .payload_max = PAYLOAD_MAX,
+        .net = mr_net_config_default(),
+        .limits = mr_limits_for(config->connections),
+        .crypto = mr_crypto_of(host->options.crypto),
+        .local_port = config->local_port,
+        .polling = host->options.polling == 0 ? MR_POLLING_ADAPTIVE : MR_POLLING_BUSY,
+        .work = host->work,
+        .keylog_fd = host->keylog_fd,
+    };
+
+    shard.limits.pinned_max = config->rx_mbufs / PINNED_SHARE; /* the port keeps the rest */
+    shard.net.self = host->self;
+    shard.net.gateway4 = host->gateway4;
+    shard.net.gateway6 = host->gateway6;
+    shard.net.learns_from_traffic = config->server != NULL;
+    shard.net.detects_duplicates = true;
+    shard.net.path_count = NEIGHBOUR_PATHS;
+    (void)getrandom(shard.net.key, sizeof(shard.net.key), 0);
+    fill_endpoint(host, config, &shard.limits, &shard.endpoint);
+    return shard;
+}
+
+static bool make_group(struct mr_host *host, const struct mr_host_config *config,
+                       struct mr_fault *fault)
+{
+    struct mr_group_config group = {
+        .name = config->name,
+        .spec = host->options.port,
+        .shard_count = host->options.shards,
+        .shard = shard_config(host, config),
+        .applications = config->applications,
+        .rx_mbufs = config->rx_mbufs,
+    };
+
+    return mr_group_make(&host->group, &group, fault);
+}
+
+bool mr_host_open(struct mr_host *host, const struct mr_host_config *config, struct mr_fault *fault)
+{
+    (void)getrandom(host->static_key, sizeof(host->static_key), 0);
+    if (!open_keylog(host, fault) || !start_eal(host, config, fault))
+        return false;
+    host->work = mr_work_pool_start(config->helpers, host->options.shards, fault);
+    return host->work != NULL && make_group(host, config, fault);
+}
+
+void mr_host_launch(struct mr_host *host)
+{
+    mr_group_launch(&host->group);
+}
+
+void mr_host_stop(struct mr_host *host, uint64_t patience_ns)
+{
+    mr_group_stop(&host->group, patience_ns);
+    mr_group_join(&host->group);
+}
+
+uint32_t mr_host_close(struct mr_host *host)
+{
+    uint32_t leaked = 0;
+
+    if (host->has_eal)
+        mr_group_free(&host->group, &leaked);
+    mr_work_pool_stop(host->work);
+    host->work = NULL;
+    if (host->keylog_fd >= 0)
+        close(host->keylog_fd);
+    host->keylog_fd = -1;
+    return leaked;
+}
+
+void mr_tool_complain(const char *command, const struct mr_fault *fault)
+{
+    fprintf(stderr, "millrace %s: %s\n", command, fault->text);
+}
+
+/* ------------------------------------------------------------------ signals */
+
+static void fill_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGTERM);
+}
+
+void mr_signal_block(void)
+{
+    sigset_t set;
+
+    fill_signals(&set);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static uint64_t clock_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * MR_SECOND + (uint64_t)t.tv_nsec;
+}
+
+bool mr_signal_wait(uint64_t ns)
+{
+    uint64_t until = clock_ns() + ns;
+    sigset_t set;
+
+    fill_signals(&set);
+    for (;;) { /* a port's driver may interrupt us with signals of its own */
+        uint64_t now = clock_ns();
+        uint64_t left = now < until ? until - now : 0;
+        struct timespec span = {.tv_sec = (time_t)(left / MR_SECOND),
+                                .tv_nsec = (long)(left % MR_SECOND)};
+
+        if (sigtimedwait(&set, NULL, &span) > 0)
+            return true;
+        if (errno != EINTR)
+            return false;
+    }
+}

@@ -1,0 +1,110 @@
+/*
+ * tools/host.h - one host on a network: what `millrace edge` and `millrace get` share.
+ *
+ *     options --mr_host_plan()--> addresses, gateways     checked; nothing is held yet
+ *             --mr_host_open()--> EAL, helper threads, port, buffers, shards
+ *             --mr_host_launch()-> polling               mr_host_close() undoes all of it
+ *
+ * Whatever a user can get wrong ends as a struct mr_fault, and before EAL starts where that is
+ * possible.
+ *
+ * Owner: the command.  Threads: the control thread.
+ */
+#ifndef MR_TOOLS_HOST_H
+#define MR_TOOLS_HOST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/fault.h"
+#include "control/group.h"
+#include "control/tls_context.h"
+#include "tools/options.h"
+
+#define MR_HOST_ROWS 8 /* of the table of shared options, its end included */
+
+/* As given on the command line. */
+struct mr_host_options {
+    const char *port;                /* drivers/port.h has the kinds */
+    struct mr_option_list addresses; /* "198.18.0.2/24" */
+    struct mr_option_list gateways;
+    uint32_t shards;
+    int crypto; /* index in mr_crypto_choices */
+    int polling;
+    int hugepages; /* enum mr_hugepages */
+    const char *cores;
+    const char *keylog; /* file; NULL: none */
+    bool is_verbose;
+};
+
+struct mr_host_options mr_host_options_default(void);
+
+/* The rows for the options that both commands have: --port to --verbose, and the end. */
+void mr_host_option_rows(struct mr_host_options *options, struct mr_option rows_out[MR_HOST_ROWS]);
+
+/* For commands that let the user choose; NULL-terminated, in the order of the index. */
+extern const char *const mr_crypto_choices[];
+enum mr_aead_backend mr_crypto_of(int choice);
+extern const char *const mr_polling_choices[];
+
+/* What the command adds. */
+struct mr_host_config {
+    const char *name;                          /* of its pools */
+    const struct mr_application *applications; /* one per shard */
+    const struct mr_tls_context *server;       /* or NULL */
+    const struct mr_tls_context *client;       /* or NULL */
+    uint16_t local_port;                       /* UDP */
+    uint32_t connections;                      /* at once, per shard */
+    uint32_t helpers;                          /* threads that read and write files */
+    uint32_t rx_mbufs;                         /* per shard */
+    bool has_retry;                            /* every address is validated with Retry */
+    uint64_t idle_timeout_ns;
+    uint64_t stream_window_max; /* bytes that a stream may hold unread */
+    uint64_t conn_window_max;
+    uint32_t streams_bidi_max; /* that a peer may have open */
+};
+
+struct mr_host {
+    struct mr_host_options options;
+    struct mr_net_self self;
+    struct mr_ip gateway4; /* unspecified: none */
+    struct mr_ip gateway6;
+    struct mr_group group;
+    struct mr_work_pool *work;
+    int keylog_fd; /* -1: none */
+    bool has_eal;
+    uint8_t static_key[32];
+};
+
+/* Check the options; nothing is held afterwards.  False with `fault` set: the command line is
+ * wrong. */
+bool mr_host_plan(struct mr_host *host, const struct mr_host_options *options,
+                  struct mr_fault *fault);
+
+/* Open the key log, start EAL, helpers, port and shards; they do not poll yet.  False with `fault`
+ * set; then close it all the same. */
+bool mr_host_open(struct mr_host *host, const struct mr_host_config *config,
+                  struct mr_fault *fault);
+
+/* Let the shards poll. */
+void mr_host_launch(struct mr_host *host);
+
+/* End the polling: connections are closed, within `patience_ns`.  Counters stay readable. */
+void mr_host_stop(struct mr_host *host, uint64_t patience_ns);
+
+/* Free everything but EAL.  Returns the mbufs that did not come back to their pools. */
+uint32_t mr_host_close(struct mr_host *host);
+
+/* What a failed command ends with: `millrace COMMAND: why` as one line on standard error. */
+void mr_tool_complain(const char *command, const struct mr_fault *fault);
+
+/* ---- signals ---- */
+
+/* From here on SIGINT and SIGTERM wait for mr_signal_wait(), in this thread and those it starts;
+ * SIGPIPE is ignored.  Before any thread is started. */
+void mr_signal_block(void);
+
+/* Wait at most `ns` for one of them.  True: it came, the user wants an end. */
+bool mr_signal_wait(uint64_t ns);
+
+#endif /* MR_TOOLS_HOST_H */

@@ -1,0 +1,126 @@
+/* tools/report.c - see report.h. */
+#include "tools/report.h"
+
+#include <stddef.h>
+#include <string.h>
+
+typedef unsigned long long number; /* as printf wants it */
+
+void mr_report_read(struct mr_report *report, const struct mr_group *group)
+{
+    memset(report, 0, sizeof(*report));
+    report->connections = mr_group_conn_count(group);
+    mr_group_stats(group, &report->stats);
+    mr_group_counters(group, &report->quic);
+    mr_group_net_counters(group, &report->net);
+}
+
+void mr_report_add_h3(struct mr_report *report, const struct mr_h3_counters *counters)
+{
+    uint64_t *sum = (uint64_t *)(void *)&report->h3;
+
+    for (size_t i = 0; i < MR_H3_COUNTERS; i++)
+        sum[i] += mr_h3_counter_value(counters, i);
+}
+
+const char *mr_report_bytes(double bytes, char text[MR_REPORT_BYTES])
+{
+    static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB"};
+    size_t unit = 0;
+
+    while (bytes >= 999.5 && unit + 1 < MR_COUNT_OF(units)) {
+        bytes /= 1000;
+        unit++;
+    }
+    snprintf(text, MR_REPORT_BYTES, unit == 0 || bytes >= 99.95 ? "%.0f %s" : "%.2f %s", bytes,
+             units[unit]);
+    return text;
+}
+
+/* ------------------------------------------------------------------ counters by name */
+
+static const struct {
+    const char *name;
+    size_t offset;
+} net_rows[] = {
+#define X(field, help) {#field, offsetof(struct mr_net_counters, field)},
+    MR_NET_COUNTERS(X)
+#undef X
+};
+
+static bool begins_with(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+/* Frames, datagrams and packets that went nowhere. */
+static bool is_drop(const char *name)
+{
+    return begins_with(name, "dropped_") || begins_with(name, "net_drop_") ||
+           begins_with(name, "net_tx_no_route") || begins_with(name, "net_tx_waiting_full") ||
+           begins_with(name, "net_tx_unresolved") || strcmp(name, "replies_dropped") == 0;
+}
+
+static bool is_limit(const char *name)
+{
+    return begins_with(name, "limit_");
+}
+
+/* Print each counter that is wanted and not zero, unless `to` is NULL; returns their sum. */
+static uint64_t sum_of(const struct mr_report *r, bool (*is_wanted)(const char *name), FILE *to)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < MR_COUNT_OF(net_rows) + MR_COUNTERS; i++) {
+        bool is_net = i < MR_COUNT_OF(net_rows);
+        size_t index = is_net ? 0 : i - MR_COUNT_OF(net_rows);
+        const char *name = is_net ? net_rows[i].name : mr_counter_name(index);
+        uint64_t count = mr_counter_value(&r->quic, index);
+
+        if (is_net)
+            memcpy(&count, (const uint8_t *)&r->net + net_rows[i].offset, sizeof(count));
+        if (count == 0 || !is_wanted(name))
+            continue;
+        sum += count;
+        if (to != NULL)
+            fprintf(to, " %s %llu", name, (number)count);
+    }
+    return sum;
+}
+
+/* ------------------------------------------------------------------ lines */
+
+void mr_report_status(FILE *to, const struct mr_report *before, const struct mr_report *now,
+                      double seconds)
+{
+    double sent = (double)(now->quic.bytes_sent - before->quic.bytes_sent) / seconds;
+    double received = (double)(now->quic.bytes_received - before->quic.bytes_received) / seconds;
+    double requests = (double)(now->h3.requests - before->h3.requests) / seconds;
+    uint64_t drops = sum_of(now, is_drop, NULL) - sum_of(before, is_drop, NULL);
+
+    fprintf(to,
+            "edge: %u connections, %.1f requests/s, out %.1f Mbit/s, in %.1f Mbit/s, %llu "
+            "dropped\n",
+            now->connections, requests, sent * 8e-6, received * 8e-6, (number)drops);
+}
+
+void mr_report_totals(FILE *to, const struct mr_report *r, uint32_t lost_mbufs)
+{
+    char content[MR_REPORT_BYTES];
+    char sent[MR_REPORT_BYTES];
+    char received[MR_REPORT_BYTES];
+
+    fprintf(to, "edge: %llu connections, %llu requests, %s of content; %s sent, %s received\n",
+            (number)r->quic.handshakes_completed, (number)r->h3.requests,
+            mr_report_bytes((double)r->h3.body_bytes_sent, content),
+            mr_report_bytes((double)r->quic.bytes_sent, sent),
+            mr_report_bytes((double)r->quic.bytes_received, received));
+    fprintf(to, "edge: dropped:%s", sum_of(r, is_drop, NULL) == 0 ? " nothing" : "");
+    sum_of(r, is_drop, to);
+    if (sum_of(r, is_limit, NULL) > 0) {
+        fprintf(to, "\nedge: limits reached:");
+        sum_of(r, is_limit, to);
+    }
+    fprintf(to, "\nedge: mbufs lost: %u\n", lost_mbufs);
+    fflush(to);
+}
