@@ -230,24 +230,19 @@ static void on_connected(struct mr_bench_app *app, const struct mr_event *event)
     if (app->transport->ops->conn_info(app->transport, event->conn, &info) == 0 && info.is_resumed)
         count(&app->counts.resumed, 1);
     app->transport->ops->set_user_data(app->transport, event->conn, 1); /* it was connected */
-    if (app->load.is_handshake) {
-        if (!app->load.wants_resumption || app->ticket_size > 0)
-            app->transport->ops->close(app->transport, event->conn, 0, "");
-    } else {
-        for (uint32_t i = 0; i < app->load.streams; i++)
-            open_stream(app, event->conn);
-    }
+    for (uint32_t i = 0; i < app->load.streams && !app->load.is_handshake; i++)
+        open_stream(app, event->conn);
     connect_more(app);
 }
 
+/* The server's last flight: the handshake is complete on both sides. */
 static void on_ticket(struct mr_bench_app *app, const struct mr_event *event)
 {
-    if (!app->load.wants_resumption || app->ticket_size > 0)
-        return;
-    int64_t size =
-        app->transport->ops->ticket(app->transport, event->conn, app->ticket, sizeof(app->ticket));
+    if (app->load.wants_resumption && app->ticket_size == 0) {
+        int64_t size = app->transport->ops->ticket(app->transport, event->conn, app->ticket, sizeof(app->ticket));
 
-    app->ticket_size = size > 0 ? (size_t)size : 0;
+        app->ticket_size = size > 0 ? (size_t)size : 0;
+    }
     if (app->load.is_handshake)
         app->transport->ops->close(app->transport, event->conn, 0, "");
 }
