@@ -71,7 +71,7 @@ static void packet_numbers_take_the_bytes_of_the_examples(void)
     for (size_t i = 0; i < MR_COUNT_OF(rows); i++) {
         static const struct mr_cid no_cid;
         uint8_t expected[4];
-        uint8_t wire[8];
+        uint8_t wire[MR_SHORT_HEADER_MAX];
         struct mr_writer w = mr_writer(wire, sizeof(wire));
         uint8_t size = mr_pn_size(rows[i].pn, rows[i].largest_acked);
 

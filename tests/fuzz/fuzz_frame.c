@@ -2,15 +2,15 @@
  * fuzz/fuzz_frame.c - property test of quic/frame.h.
  *
  * The input is taken twice: as the payload of a packet (uniform bytes), and as a program that
- * writes likely frames, which are then read back, also after one byte was changed.  Properties:
+ * writes likely frames, which are then read back, also with a byte changed here and there.
+ * Properties:
  *   1. no read leaves the payload; borrowed bytes lie inside it;
  *   2. reading ends: each frame consumes at least its type;
- *   3. decode -> encode -> decode gives the same values (encoded again, the same bytes), for every
- * frame that decodes;
+ *   3. decode -> encode -> decode gives the same values, encoded again the same bytes;
  *   4. an ACK's ranges descend, do not touch, and are as many as announced;
- *   5. a writer with less room than a frame needs writes nothing, with exactly enough room
- * everything;
- *   6. what was written and not damaged is read back completely.
+ *   5. a writer with too little room writes nothing, with exactly enough everything;
+ *   6. what was written and not damaged is read back completely;
+ *   7. the most data that is said to fit a room fits, and one byte more does not.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +23,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum {
     ROOM = 8192,
-    RANGES = 4096
+    RANGES = 4096,
+    DAMAGES = 16
 };
 
 /* Any decoded frame. */
@@ -105,7 +106,9 @@ static bool encode_ack(struct mr_writer *w, struct mr_frame_ack ack)
 
     while (mr_frame_ack_next(&ack, &ranges[count])) {
         MR_ASSERT(ranges[count].lo <= ranges[count].hi);
-        MR_ASSERT(count == 0 || ranges[count].hi + 2 <= ranges[count - 1].lo);
+        MR_ASSERT(ranges[count].hi <= ack.largest);
+        MR_ASSERT(count == 0 || ranges[count - 1].lo >= 2);
+        MR_ASSERT(count == 0 || ranges[count].hi <= ranges[count - 1].lo - 2);
         count++;
         MR_ASSERT(count < RANGES);
     }
@@ -246,6 +249,8 @@ static void check_values(const struct any *f)
     if (mr_frame_type_is_stream(f->type)) {
         MR_ASSERT(f->u.stream.offset + f->u.stream.size <= MR_VARINT_MAX);
         MR_ASSERT(f->u.stream.fin == ((f->type & MR_STREAM_FIN) != 0));
+    } else if (f->type == MR_FRAME_CRYPTO) {
+        MR_ASSERT(f->u.crypto.offset + f->u.crypto.size <= MR_VARINT_MAX);
     } else if (f->type == MR_FRAME_NEW_CONNECTION_ID) {
         MR_ASSERT(f->u.cid.cid.size >= 1 && f->u.cid.cid.size <= MR_CID_MAX);
         MR_ASSERT(f->u.cid.retire_prior_to <= f->u.cid.sequence);
@@ -288,14 +293,26 @@ static uint64_t take_value(struct mr_reader *input)
     return value & MR_VARINT_MAX;
 }
 
+/* An offset for `size` bytes: anywhere, or so that they end with the largest byte there is. */
+static uint64_t take_offset(struct mr_reader *input, size_t size)
+{
+    uint64_t offset = take_value(input);
+
+    return (offset & 7) == 0 ? MR_VARINT_MAX - size : offset >> 1;
+}
+
 /* Ranges from small steps downwards, as packets are really lost; sometimes down to 0. */
 static void write_likely_ack(struct mr_reader *input, struct mr_writer *w, bool has_ecn)
 {
     struct mr_ack_range ranges[64];
     uint64_t top = take_value(input);
-    uint32_t wanted = mr_read_u8(input) % 64 + 1u;
+    uint32_t wanted = mr_read_u8(input);
     uint32_t count = 0;
     struct mr_ecn_counts ecn = {top, 1, 2};
+
+    if ((wanted & 1) != 0)
+        top &= 0x3f; /* near zero, where it ends */
+    wanted = 1 + wanted % MR_COUNT_OF(ranges);
 
     while (count < wanted) {
         uint64_t length = mr_read_u8(input);
@@ -304,9 +321,9 @@ static void write_likely_ack(struct mr_reader *input, struct mr_writer *w, bool 
         top = ranges[count].lo;
         uint64_t gap = 2 + (uint64_t)(mr_read_u8(input) & 15);
         count++;
-        if (top < gap)
+        if (top < 2)
             break;
-        top -= gap;
+        top -= MR_MIN(gap, top);
     }
     mr_frame_write_ack(w, ranges, count, wanted, has_ecn ? &ecn : NULL);
 }
@@ -331,7 +348,7 @@ static void write_likely_bytes(struct mr_reader *input, struct mr_writer *w, str
 {
     if (mr_frame_type_is_stream(f->type)) {
         f->u.stream = (struct mr_frame_stream){.stream_id = take_value(input),
-                                               .offset = take_value(input) >> 1,
+                                               .offset = take_offset(input, size),
                                                .size = size,
                                                .data = data,
                                                .fin = (f->type & MR_STREAM_FIN) != 0};
@@ -340,10 +357,10 @@ static void write_likely_bytes(struct mr_reader *input, struct mr_writer *w, str
         f->u.cid.retire_prior_to = f->u.cid.sequence >> (size & 31);
         f->u.cid.cid.size = (uint8_t)(1 + size % MR_CID_MAX);
     } else if (f->type == MR_FRAME_CRYPTO) {
-        f->u.crypto =
-            (struct mr_frame_crypto){.offset = take_value(input) >> 1, .size = size, .data = data};
+        f->u.crypto = (struct mr_frame_crypto){
+            .offset = take_offset(input, size), .size = size, .data = data};
     } else if (f->type == MR_FRAME_NEW_TOKEN) {
-        f->u.token = (struct mr_frame_new_token){.size = 1 + size / 2, .token = data};
+        f->u.token = (struct mr_frame_new_token){.size = size < 128 ? 1 : size, .token = data};
     } else if (f->type >= MR_FRAME_DATAGRAM) {
         f->u.datagram = (struct mr_frame_datagram){.size = size, .data = data};
     } else {
@@ -380,24 +397,47 @@ static void write_likely(struct mr_reader *input, struct mr_writer *w)
     }
 }
 
+/* Property 7. */
+static void check_data_max(uint64_t offset, size_t room)
+{
+    struct mr_frame_stream frame = {.stream_id = offset >> 3, .offset = offset};
+
+    frame.size = mr_frame_stream_data_max(room, frame.stream_id, offset);
+    MR_ASSERT(frame.size == 0 || mr_frame_stream_header_size(&frame) + frame.size <= room);
+    frame.size++;
+    MR_ASSERT(mr_frame_stream_header_size(&frame) + frame.size > room);
+}
+
+/* Change one byte, to any other or by one up or down, read, and put it back; many times. */
+static void read_damaged(uint8_t *payload, size_t len, uint32_t random)
+{
+    for (int round = 0; round < DAMAGES; round++) {
+        random = random * 1664525 + 1013904223;
+        uint8_t *byte = &payload[(random >> 8) % len];
+        uint8_t before = *byte;
+
+        *byte = (uint8_t)((round & 1) != 0 ? before + (random >> 30) - 1 : random >> 24);
+        read_payload(payload, len);
+        *byte = before;
+    }
+}
+
 static void written(const uint8_t *data, size_t size)
 {
     static uint8_t payload[ROOM / 4];
     struct mr_reader input = mr_reader(data, size);
-    struct mr_writer w = mr_writer(payload, sizeof(payload));
-    uint16_t damage_at = mr_read_u16(&input);
-    uint8_t damage = mr_read_u8(&input);
+    uint32_t random = mr_read_u32(&input);
+    struct mr_writer w = mr_writer(payload, 1 + random % sizeof(payload));
 
     while (!input.failed && mr_reader_left(&input) > 0)
         write_likely(&input, &w);
+    check_data_max(random >> (random & 31), random >> 18);
 
     size_t len = mr_writer_size(&w);
 
     MR_ASSERT(read_payload(payload, len));
-    if (len == 0)
-        return;
-    payload[damage_at % len] ^= damage;
-    read_payload(payload, len);
+    if (len > 0)
+        read_damaged(payload, len, random);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

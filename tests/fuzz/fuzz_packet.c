@@ -2,18 +2,17 @@
  * fuzz/fuzz_packet.c - property test of quic/packet.h.
  *
  * The input's first byte picks what the rest is: a datagram as it is (bit 0 clear), or the values
- * of headers that are written and coalesced to a datagram, one byte of which may then be changed.
+ * of headers that are written and coalesced to a datagram, which is then damaged and cut.
  * Properties:
- *   1. no read leaves the datagram (the input is an exact allocation under a sanitizer), and every
- * view lies inside it;
- *   2. a packet that parses has 0 < size <= rest, pn_offset <= size, so that a walk over coalesced
- * packets ends;
+ *   1. no read leaves the datagram, and every view lies inside it;
+ *   2. a packet that parses has 0 < size <= rest, pn_offset <= size: a walk over packets ends;
  *   3. without a verdict that promises fields, the header is all zero;
  *   4. a parsed Initial, 0-RTT or Handshake header, written again, parses to the same fields;
- *   5. a Retry, written again, gives the same bytes; its unused bits included;
+ *   5. a Retry, written again, gives the same bytes, its unused bits included;
  *   6. an unsupported version is answered by a Version Negotiation packet that parses, with the
- * connection IDs swapped, that lists version 1 and never the version asked for;
- *   7. a header that was written and not damaged parses OK to what was written.
+ *      connection IDs swapped, and lists version 1;
+ *   7. a header that was written and not damaged parses OK to what was written;
+ *   8. a Version Negotiation packet is taken with whole versions only.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -178,6 +177,29 @@ static bool write_one(struct mr_reader *input, struct mr_writer *w)
     return true;
 }
 
+/* Property 8: cut a Version Negotiation packet anywhere. */
+static void version_negotiation(const uint8_t *data, size_t size)
+{
+    uint8_t wire[64];
+    struct mr_cid dcid;
+    struct mr_cid scid;
+    struct mr_packet_header header;
+    struct mr_reader input = mr_reader(data, size);
+    struct mr_writer w = mr_writer(wire, sizeof(wire));
+    uint8_t cut = mr_read_u8(&input);
+
+    take_cid(&input, &dcid);
+    take_cid(&input, &scid);
+    header = (struct mr_packet_header){.dcid = mr_cid_view(&dcid), .scid = mr_cid_view(&scid)};
+    mr_packet_write_version_negotiation(&w, &header, cut * 0x01234567u);
+
+    size_t invariant = mr_writer_size(&w) - 8;
+    size_t len = invariant + cut % 9u;
+    enum mr_packet_verdict verdict = mr_packet_parse(wire, len, LOCAL_CID, &header);
+
+    MR_ASSERT((verdict == MR_PACKET_OK) == (len == invariant + 4 || len == invariant + 8));
+}
+
 /* Coalesce packets, damage at most one byte, walk. */
 static void written(const uint8_t *data, size_t size)
 {
@@ -198,6 +220,7 @@ static void written(const uint8_t *data, size_t size)
     MR_ASSERT(walk(datagram, len) == count);
     datagram[damage_at % len] ^= damage;
     walk(datagram, len);
+    walk(datagram, len - damage_at % len);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -206,6 +229,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
 
     if ((data[0] & 1) != 0) {
+        version_negotiation(data + 1, size - 1);
         written(data + 1, size - 1);
         return 0;
     }

@@ -5,8 +5,8 @@
  * as it is.  Properties:
  *   1. no read leaves the token, of whatever size;
  *   2. bytes that we did not make are never VALID;
- *   3. an undamaged token is VALID for its address (and connection ID) within its lifetime, and
- * gives back its claims; outside of it EXPIRED;
+ *   3. an undamaged token is VALID for its address and connection ID within its lifetime, and gives
+ *      back its claims; outside of it EXPIRED;
  *   4. a token with any changed byte is MALFORMED or WRONG_KIND, whatever else may be wrong with
  * it;
  *   5. a damaged Retry packet does not verify.

@@ -5,14 +5,11 @@
  * they are, or a list of likely parameters (id from the known ones, length and value as drawn), of
  * which uniform bytes would make few.  Properties:
  *   1. no read leaves the input;
- *   2. a verdict other than OK comes with a reason; OK with values inside the bounds of RFC 9000,
- * Section 18.2;
- *   3. decode -> encode (as the same role) -> decode gives the same parameters, and fits
- * MR_TRANSPORT_PARAMS_MAX;
- *   4. what a client may send, a server may send, too, to the same effect (but for
- * version_information);
- *   5. parameters compared with themselves are not reduced, and forgetting twice is forgetting
- * once.
+ *   2. a verdict other than OK comes with a reason; OK with values inside their bounds;
+ *   3. decode -> encode (as the same role) -> decode gives the same parameters, and fits the
+ *      stated size;
+ *   4. what a client may send, a server may send, too, to the same effect;
+ *   5. compared with themselves parameters are not reduced; forgetting twice is forgetting once.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -129,7 +126,7 @@ static size_t write_likely(struct mr_reader *input, uint8_t *dst, size_t room)
         } else {
             size_t size = id == 0x02   ? 16
                           : id == 0x0d ? 41 + form % 22u
-                          : id == 0x11 ? form % 20u * 4
+                          : id == 0x11 ? form % 80u
                                        : form % 23u;
             const uint8_t *value = mr_read_bytes(input, size);
 

@@ -204,10 +204,19 @@ static void a_header_that_does_not_fit_fails_the_writer(void)
         CU_ASSERT_EQUAL(wire[room], 0xee);
     }
 
-    uint8_t wire[12];
-    struct mr_writer w = mr_writer(wire, 11);
+    uint8_t wire[MR_SHORT_HEADER_MAX];
+    struct mr_writer w = mr_writer(wire, MR_SHORT_HEADER_MAX - 1);
+
+    memset(wire, 0xee, sizeof(wire));
     mr_packet_write_short(&w, &cid_8, 0, 1, 3);
     CU_ASSERT_TRUE(w.failed);
+    CU_ASSERT_PTR_EQUAL(w.at, wire);
+    CU_ASSERT_EQUAL(wire[0], 0xee);
+    w = mr_writer(wire, MR_SHORT_HEADER_MAX);
+    mr_packet_write_short(&w, &cid_20, 0, UINT64_MAX, 4);
+    CU_ASSERT_FALSE(w.failed);
+    CU_ASSERT_EQUAL(mr_writer_room(&w), 0);
+    CU_ASSERT_EQUAL(memcmp(wire + 1, cid_20.bytes, 20), 0);
 }
 
 static void the_length_hole_takes_up_to_fourteen_bits(void)
