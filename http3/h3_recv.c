@@ -518,7 +518,7 @@ static bool read_once(struct mr_h3 *h3, struct mr_h3_stream *stream)
     }
     if (stream->conn->is_closing)
         return false;
-    if (used > 0)
+    if (used > 0 || has_fin) /* the end alone is consumed too */
         (void)t->ops->release(t, stream->handle, used);
     if (used < shown)
         return false;

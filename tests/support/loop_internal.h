@@ -46,7 +46,8 @@ struct pipe {
     bool has_fin; /* queued */
     bool fin_moved;
     bool fin_acked;
-    bool is_reset; /* by its sender, or by its sender's answer to a stop */
+    bool fin_released; /* the receiver has consumed the end */
+    bool is_reset;     /* by its sender, or by its sender's answer to a stop */
     bool is_stopped;
     bool was_refused; /* -EAGAIN was said: WRITABLE follows */
     uint64_t code;

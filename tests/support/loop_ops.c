@@ -77,8 +77,7 @@ bool loop_sending_is_over(const struct pipe *pipe)
 
 bool loop_receiving_is_over(const struct pipe *pipe)
 {
-    return !pipe->exists || pipe->is_reset || pipe->is_stopped ||
-           (pipe->fin_moved && pipe->released == pipe->queued);
+    return !pipe->exists || pipe->is_reset || pipe->is_stopped || pipe->fin_released;
 }
 
 /* ---- objects ---- */
@@ -322,6 +321,7 @@ static int op_release(struct mr_transport *t, mr_handle handle, size_t size)
     MR_ASSERT(pipe->released + size <=
               pipe->shown); /* an application that gets this wrong is broken */
     pipe->released += size;
+    pipe->fin_released = pipe->fin_moved && pipe->released == pipe->queued;
     while (size > 0) {
         struct piece *piece = pipe->pieces;
         size_t left = piece->size - pipe->head_released;

@@ -145,6 +145,8 @@ static void read_stream(struct raw_peer *peer, struct raw_stream *stream)
         t->ops->release(t, stream->handle, size);
     }
     stream->has_fin |= has_fin;
+    if (has_fin)
+        t->ops->release(t, stream->handle, 0);
 }
 
 static void on_stream_event(struct raw_peer *peer, const struct mr_event *event)
