@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/histogram.h"
+#include "base/wheel.h"
 #include "bench/tls_ceiling.h"
 #include "control/eal.h"
 #include "quic/conn_internal.h"
