@@ -45,6 +45,7 @@ void mr_cc_set_datagram_size(struct mr_cc *cc, uint32_t datagram_size)
 
     cc->datagram_size = datagram_size;
     mr_cc_set_window(cc, cc->has_begun ? cc->window : initial_window(datagram_size));
+    cc->ssthresh = MR_MAX(cc->ssthresh, mr_cc_minimum(cc));
 }
 
 void mr_cc_set_window(struct mr_cc *cc, uint64_t bytes)
@@ -114,5 +115,5 @@ void mr_cc_check(const struct mr_cc *cc)
 {
     MR_ASSERT(cc->window >= mr_cc_minimum(cc));
     MR_ASSERT(cc->window <= MR_MAX(cc->window_max, mr_cc_minimum(cc)));
-    MR_ASSERT(cc->ssthresh >= mr_cc_minimum(cc) || !cc->has_begun);
+    MR_ASSERT(cc->ssthresh >= mr_cc_minimum(cc));
 }

@@ -129,7 +129,7 @@ static inline uint64_t mr_pacer_next(struct mr_pacer *pacer, uint64_t now)
 
     uint64_t debt = (uint64_t)-pacer->tokens >> 32; /* bytes, rounded down */
 
-    return now + (((debt + 1) * pacer->ns_per_byte) >> 20) + pacer->quantum_ns;
+    return now + 1 + (((debt + 1) * pacer->ns_per_byte) >> 20) + pacer->quantum_ns;
 }
 
 #endif /* MR_QUIC_PACER_H */

@@ -184,6 +184,7 @@ static bool send_one(struct model *m, uint8_t dice, uint32_t frame_count)
         return false;
 
     uint64_t pn = mr_sent_next(&m->sent);
+    uint64_t base = m->sent.base;
     struct mr_sent_packet *record = mr_sent_begin(&m->sent);
     uint8_t frames = add_frames(m, record, frame_count);
 
@@ -203,13 +204,15 @@ static bool send_one(struct model *m, uint8_t dice, uint32_t frame_count)
         .time_ns = p->time_ns, .size = p->size, .flags = p->flags, .path = (uint8_t)pn};
     mr_sent_commit(&m->sent, record, &info);
     MR_ASSERT(mr_sent_next(&m->sent) == pn + 1);
+    MR_ASSERT(m->sent.base == (is_recorded ? base : pn + 1));
     return true;
 }
 
 static void send_burst(struct model *m, uint32_t count, uint8_t dice, uint8_t frames)
 {
     for (uint32_t i = 0; i < count; i++) {
-        if (!send_one(m, (uint8_t)(dice + i * 37), (frames + i) % FRAMES_MAX % (1 + frames % 5)))
+        if (!send_one(m, (uint8_t)(dice + i * 37),
+                      (frames + i) % FRAMES_MAX % (1 + frames % FRAMES_MAX)))
             return;
         m->now += (i + dice) % 4 != 0;
     }
@@ -489,6 +492,9 @@ static void release(struct model *m, uint64_t forget_before_ns)
         m->run_begin = m->sent.next;
         return;
     }
+    for (uint64_t passed = begin; passed < m->sent.base; passed++)
+        MR_ASSERT(packets[passed].state != LOST || packets[passed].time_ns < forget_before_ns);
+
     /* Only what must be kept keeps the front: lost lately, outstanding, or a trap before that. */
     uint64_t pn = m->sent.base;
     while (packets[pn].state == SKIPPED)

@@ -252,6 +252,35 @@ static void without_a_chunk_nothing_can_be_sent_until_one_is_back(void)
     }
 }
 
+/* Chunks that the records of `count` chunks take, directory included, when the oldest is number
+ * `start`. */
+static uint32_t chunks_for(uint32_t start, uint32_t count)
+{
+    uint32_t leaves = (start + count - 1) / 128 - start / 128 + 1;
+
+    return count <= MR_SENT_DIRECT_SLOTS ? count : count + 1 + leaves;
+}
+
+/* The window moves so that the directory, when it is needed, begins at every place in a leaf. */
+static void a_directory_that_cannot_be_made_is_no_harm(void)
+{
+    for (uint32_t start = 110; start < 140; start++) {
+        for (uint32_t chunks = 9; chunks < 16; chunks++) {
+            struct rig rig;
+            rig_open(&rig, chunks);
+            for (uint32_t i = 0; i < start; i++) {
+                CU_ASSERT_FATAL(send_many(&rig, 32) == 32);
+                acknowledge(&rig, i * 32, i * 32 + 31);
+                mr_sent_release(&rig.sent, 0);
+            }
+            uint32_t count = send_many(&rig, UINT32_MAX) / 32;
+            CU_ASSERT(chunks_for(start, count) == rig.chunks.used);
+            CU_ASSERT(chunks_for(start, count + 1) > chunks);
+            rig_close(&rig);
+        }
+    }
+}
+
 static void the_window_holds_131072_packets(void)
 {
     struct rig rig;
@@ -473,6 +502,7 @@ static CU_TestInfo tests[] = {
     {"nothing is held when nothing is in flight", nothing_is_held_when_nothing_is_in_flight},
     {"without a chunk nothing can be sent until one is back",
      without_a_chunk_nothing_can_be_sent_until_one_is_back},
+    {"a directory that cannot be made is no harm", a_directory_that_cannot_be_made_is_no_harm},
     {"the window holds 131072 packets", the_window_holds_131072_packets},
     {"a moving window crosses every leaf of the directory",
      a_moving_window_crosses_every_leaf_of_the_directory},
