@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <rte_mempool.h>
-
 #include "control/eal.h"
 #include "drivers/mbuf_pool.h"
 
@@ -158,16 +156,6 @@ void mr_group_join(struct mr_group *g)
     g->is_launched = false;
 }
 
-static uint32_t free_pool(struct rte_mempool *pool)
-{
-    if (pool == NULL)
-        return 0;
-    uint32_t missing = rte_mempool_in_use_count(pool);
-
-    rte_mempool_free(pool);
-    return missing;
-}
-
 void mr_group_close(struct mr_group *g)
 {
     mr_group_join(g);
@@ -187,8 +175,8 @@ void mr_group_free(struct mr_group *g, uint32_t *leaked_out)
 
     mr_group_close(g);
     for (uint32_t i = 0; i < g->config.shard_count; i++) {
-        leaked += free_pool(g->rx_pools[i]);
-        leaked += free_pool(g->tx_pools[i]);
+        leaked += mr_mbuf_pool_free(g->rx_pools[i]);
+        leaked += mr_mbuf_pool_free(g->tx_pools[i]);
     }
     if (leaked_out != NULL)
         *leaked_out = leaked;

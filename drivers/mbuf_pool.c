@@ -19,6 +19,16 @@ static uint16_t data_room(uint32_t frame_max)
     return (uint16_t)(RTE_PKTMBUF_HEADROOM + RTE_ALIGN_CEIL(room, (uint32_t)MR_CACHE_LINE));
 }
 
+uint32_t mr_mbuf_pool_free(struct rte_mempool *pool)
+{
+    if (pool == NULL)
+        return 0;
+    uint32_t missing = rte_mempool_in_use_count(pool);
+
+    rte_mempool_free(pool);
+    return missing;
+}
+
 size_t mr_mbuf_pool_footprint(uint32_t count, uint32_t frame_max)
 {
     struct rte_mempool_objsz sizes;

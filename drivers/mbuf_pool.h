@@ -49,6 +49,9 @@ _Static_assert(sizeof(struct mr_mbuf_private) == MR_CACHE_LINE, "data begins on 
 struct rte_mempool *mr_mbuf_pool_create(const struct mr_mbuf_pool_config *config,
                                         struct mr_fault *fault);
 
+/* Free a pool of the above.  Returns how many of its mbufs had not come back.  NULL is allowed. */
+uint32_t mr_mbuf_pool_free(struct rte_mempool *pool);
+
 /* Bytes of memory that `count` mbufs for frames of `frame_max` bytes take. */
 size_t mr_mbuf_pool_footprint(uint32_t count, uint32_t frame_max);
 

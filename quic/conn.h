@@ -9,7 +9,7 @@
 #ifndef MR_QUIC_CONN_H
 #define MR_QUIC_CONN_H
 
-#include "quic/conn_internal.h"
+#include "quic/endpoint_internal.h"
 
 /* ------------------------------------------------------------------ objects */
 

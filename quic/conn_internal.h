@@ -1,5 +1,5 @@
 /*
- * quic/conn_internal.h - struct mr_conn and struct mr_endpoint, shared by conn_*.c and endpoint*.c.
+ * quic/conn_internal.h - struct mr_conn and its parts, shared by conn_*.c and endpoint*.c.
  *
  * The trunk is cut by direction; each file is a table of small steps:
  *
@@ -23,9 +23,6 @@
 
 #include "base/compiler.h"
 #include "base/pool.h"
-#include "base/random.h"
-#include "base/table.h"
-#include "base/wheel.h"
 #include "quic/ack_ranges.h"
 #include "quic/cc.h"
 #include "quic/crypto_stream.h"
@@ -50,29 +47,24 @@
 #define MR_CIDS_PEER_MAX   8 /* of the peer's that we hold: active_connection_id_limit */
 #define MR_RETIRE_QUEUE_MAX                                                                        \
     16 /* RETIRE_CONNECTION_ID waiting or in flight; more: CONNECTION_ID_LIMIT_ERROR */
-#define MR_PATH_RESPONSES_MAX    4  /* waiting; more: the oldest is not answered */
-#define MR_PENDING_DATAGRAMS_MAX 10 /* that wait for keys, per handshake */
-#define MR_REPLIES_MAX           32 /* stateless datagrams waiting to be sent */
-#define MR_REPLY_SIZE            256
+#define MR_PATH_RESPONSES_MAX    4   /* waiting; more: the oldest is not answered */
+#define MR_PENDING_DATAGRAMS_MAX 10  /* that wait for keys, per handshake */
 #define MR_REASON_MAX            96  /* bytes of a close reason kept */
 #define MR_TOKEN_KEPT_MAX        256 /* bytes of a Retry token a client returns */
 #define MR_ALPN_KEPT_MAX         32
-#define MR_COPIES_PER_PACKET     MR_SEND_PIECES
-#define MR_SEAL_JOBS_MAX         (MR_BURST * 3) /* coalesced packets count one by one */
 #define MR_QUANTUM_PACKETS       8 /* of one connection per visit; DESIGN.md 12: at least 4 */
-#define MR_QUEUED_MAX_BYTES      (UINT64_C(64) << 20)  /* of a stream; more: send() says -EAGAIN */
-#define MR_LOW_WATER_BYTES       (UINT64_C(16) << 20)  /* WRITABLE is told below it */
-#define MR_STREAM_WINDOW_FIRST   (UINT64_C(512) << 10) /* receive windows begin with this and grow \
-                                                        */
+#define MR_QUEUED_MAX_BYTES      (UINT64_C(64) << 20) /* of a stream; more: send() says -EAGAIN */
+#define MR_LOW_WATER_BYTES       (UINT64_C(16) << 20) /* WRITABLE is told below it */
+#define MR_STREAM_WINDOW_FIRST                                                                     \
+    (UINT64_C(512) << 10) /* receive windows begin with this and grow                              \
+                           */
 #define MR_CONN_WINDOW_FIRST  (UINT64_C(1) << 20)
 #define MR_ACK_DELAY_MAX_NS   (25 * MR_MS)
 #define MR_ACK_DELAY_EXPONENT 3
 #define MR_ACK_AFTER          2 /* ack-eliciting packets, RFC 9000, Section 13.2.2 */
 #define MR_HANDSHAKE_TIMEOUT  (10 * MR_SECOND)
 #define MR_CLIENT_TICKET_WAIT                                                                      \
-    (2 * MR_SECOND)             /* a client's TLS state is kept for the first ticket so long */
-#define MR_JOBS               4 /* TLS jobs out at a time */
-#define MR_KEYLOG_BUFFER      16384
+    (2 * MR_SECOND) /* a client's TLS state is kept for the first ticket so long */
 #define MR_STREAM_ORDINAL_MAX (UINT64_C(1) << 38) /* streams of one type in a connection's life */
 
 /* Producers: what a packet number space wants to send.  One bit per row of conn_send.c's table. */
@@ -414,95 +406,6 @@ enum mr_limiter {
     MR_LIMITED_AMPLIFICATION,
     MR_LIMITED_PORT,
     MR_LIMITERS
-};
-
-/* What became of one datagram of a receive burst. */
-enum mr_slot_kind {
-    MR_SLOT_DONE,    /* dropped, redirected */
-    MR_SLOT_FAST,    /* a 1-RTT packet, opened with the burst */
-    MR_SLOT_FLIPPED, /* a 1-RTT packet of the other key phase: opened alone */
-    MR_SLOT_WALK,    /* everything else: one packet after the other */
-};
-
-struct mr_slot {
-    struct mr_datagram *datagram;
-    uint32_t conn;
-    uint32_t job; /* FAST: of open_jobs */
-    uint8_t kind;
-};
-
-struct mr_reply {
-    struct mr_path_addr path;
-    uint32_t size;
-    uint8_t bytes[MR_REPLY_SIZE];
-};
-
-/* A TLS job and where it is. */
-struct mr_job_slot {
-    struct mr_tls_job job;
-    uint32_t conn;      /* MR_NONE: free, or its connection is gone */
-    uint32_t handshake; /* that a connection left behind while the job was out; MR_NONE */
-    bool is_out;
-};
-
-struct mr_endpoint {
-    struct mr_endpoint_config config;
-    struct mr_limits limits;
-    struct mr_aead *aead;
-    uint8_t static_key[MR_STATIC_KEY];
-    struct mr_random random;
-    struct mr_siphash_key secret_key; /* of mr_endpoint_secret_random() */
-    uint64_t secret_counter;
-    struct mr_token_keys tokens;
-    struct mr_pool conns;
-    struct mr_pool handshakes;
-    struct mr_pool streams;
-    struct mr_pool segments;
-    struct mr_pool ranges;
-    struct mr_pool chunks;
-    struct mr_pool frame_blocks; /* further frames of sent packets */
-    struct mr_pool blocks;       /* compact: copied small pieces */
-    struct mr_pool keys;
-    struct mr_send_pools send_pools;
-    struct mr_recv_pools recv_pools;
-    struct mr_table8 cids; /* connection IDs we issued -> connection */
-    struct mr_table
-        initial_cids; /* first DCIDs of clients, while their Initials may come -> connection */
-    struct mr_table reset_tokens; /* of the peers' connection IDs in use -> connection */
-    struct mr_table8 stream_ids;  /* connection index and stream ID -> stream */
-    struct mr_wheel wheel;        /* connection deadlines */
-    struct mr_buf_list released;
-    uint32_t ready_head; /* connections that may send, round robin */
-    uint32_t ready_tail;
-    uint32_t dirty_head; /* objects with events, keys of object_key() */
-    uint32_t dirty_tail;
-    uint32_t dirty_count;
-    uint32_t job_head; /* connections that want a TLS job */
-    uint32_t job_tail;
-    uint32_t keys_hand;            /* clock hand over the key pool */
-    uint32_t burst;                /* number of the receive or send burst */
-    uint32_t handshakes_in_flight; /* not confirmed yet */
-    uint32_t reset_count;          /* stateless resets sent in the period */
-    uint64_t reset_period_ns;
-    /* one receive burst */
-    uint32_t slot_count;
-    uint32_t open_count;
-    uint32_t touched_count;
-    struct mr_slot slots[MR_BURST];
-    struct mr_open_job open_jobs[MR_BURST];
-    uint32_t touched[MR_BURST * 2];
-    /* one send burst */
-    uint32_t seal_count;
-    uint32_t copy_count;
-    struct mr_seal_job seal_jobs[MR_SEAL_JOBS_MAX];
-    struct mr_seal_copy copies[MR_SEAL_JOBS_MAX * MR_COPIES_PER_PACKET];
-    /* stateless answers */
-    uint32_t reply_count;
-    struct mr_reply replies[MR_REPLIES_MAX];
-    struct mr_job_slot jobs[MR_JOBS];
-    size_t keylog_size;
-    char keylog[MR_KEYLOG_BUFFER];
-    struct mr_counters counters;
 };
 
 #endif /* MR_QUIC_CONN_INTERNAL_H */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "control/tls_context.h"
+#include "control/tls_seeded.h"
 #include "tests/sim/sim_app.h"
 #include "tests/sim/sim_network.h"
 
@@ -31,10 +32,13 @@ struct world {
     uint16_t client_port;
     uint64_t next_rebind_ns;
     uint64_t next_update_ns;
+    void *library; /* TLS whose randomness the seed determines */
+    struct mr_certificate certificate;
 };
 
 enum {
-    BUFFERS = 4096
+    BUFFERS = 4096,
+    WALL_SECONDS = 1700000000
 };
 
 /* ------------------------------------------------------------------ configurations */
@@ -104,16 +108,20 @@ struct sim_config sim_config_random(uint64_t seed)
     }
     config.streams = 1 + (uint32_t)mr_random_below(&random, 20);
     config.down_bytes = draw(&random, 1, mr_random_below(&random, 4) == 0 ? 3000000 : 100000);
-    config.up_bytes = mr_random_below(&random, 2) == 0 ? 0 : draw(&random, 1, mr_random_below(&random, 4) == 0 ? 1000000 : 30000);
+    config.up_bytes = mr_random_below(&random, 2) == 0
+                          ? 0
+                          : draw(&random, 1, mr_random_below(&random, 4) == 0 ? 1000000 : 30000);
     config.cc = mr_random_below(&random, 2) == 0 ? MR_CC_CUBIC : MR_CC_NEWRENO;
     config.cipher = (enum mr_cipher)mr_random_below(&random, MR_CIPHERS);
     config.backend = mr_random_below(&random, 2) == 0 ? MR_AEAD_OPENSSL : MR_AEAD_AUTO;
     config.retry_above = mr_random_below(&random, 3) == 0 ? 0 : 1000;
     config.wants_reset = mr_random_below(&random, 4) == 0;
     /* A NAT that forgets faster than the path answers lets nothing through. */
-    uint64_t round_trip = config.link[0].delay_ns + config.link[1].delay_ns + config.link[0].jitter_ns +
-                          config.link[1].jitter_ns + config.link[0].queue_ns + config.link[1].queue_ns;
-    config.rebind_every_ns = mr_random_below(&random, 4) == 0 ? 4 * round_trip + draw(&random, MR_MS, MR_SECOND) : 0;
+    uint64_t round_trip = config.link[0].delay_ns + config.link[1].delay_ns +
+                          config.link[0].jitter_ns + config.link[1].jitter_ns +
+                          config.link[0].queue_ns + config.link[1].queue_ns;
+    config.rebind_every_ns =
+        mr_random_below(&random, 4) == 0 ? 4 * round_trip + draw(&random, MR_MS, MR_SECOND) : 0;
     config.update_keys_every_ns =
         mr_random_below(&random, 3) == 0 ? draw(&random, 10 * MR_MS, MR_SECOND) : 0;
     config.time_limit_ns = 3600 * MR_SECOND;
@@ -122,18 +130,16 @@ struct sim_config sim_config_random(uint64_t seed)
 
 /* ------------------------------------------------------------------ set-up */
 
-static const struct mr_certificate *test_certificate(void)
+/* A certificate of this world's own: its keys come from the seed. */
+static void make_certificate(struct world *w)
 {
-    static struct mr_certificate certificate;
-    struct mr_certificate_options options = {0};
+    struct mr_certificate_options options = {.now_seconds = WALL_SECONDS, .library = w->library};
     struct mr_fault fault;
 
-    if (certificate.key_pem[0] == '\0' &&
-        mr_certificate_make(&certificate, &options, &fault) != 0) {
+    if (mr_certificate_make(&w->certificate, &options, &fault) != 0) {
         fprintf(stderr, "%s\n", fault.text);
         abort();
     }
-    return &certificate;
 }
 
 static const char *cipher_name(enum mr_cipher cipher)
@@ -148,13 +154,15 @@ static const char *cipher_name(enum mr_cipher cipher)
 static void make_tls(struct world *w, struct side *side)
 {
     static const uint8_t alpn[] = "\003sim";
-    struct mr_tls_server_config server = {.certificate = test_certificate(),
+    struct mr_tls_server_config server = {.certificate = &w->certificate,
+                                          .allows_expired = true,
+                                          .library = w->library,
                                           .alpn = alpn,
                                           .alpn_size = 4,
                                           .ciphers = cipher_name(w->config->cipher),
-                                          .tickets = 1};
-    struct mr_tls_client_config client = {.ca_pem = test_certificate()->certificate_pem,
-                                          .ciphers = cipher_name(w->config->cipher)};
+                                          .tickets = 0};
+    struct mr_tls_client_config client = {
+        .is_insecure = true, .library = w->library, .ciphers = cipher_name(w->config->cipher)};
     struct mr_fault fault;
     int answer = side->role == MR_SERVER ? mr_tls_context_server(&side->tls, &server, &fault)
                                          : mr_tls_context_client(&side->tls, &client, &fault);
@@ -202,7 +210,7 @@ static void make_side(struct world *w, enum mr_role role)
         .conn_window_max = 32 << 20,
         .streams_bidi_max = 8,
         .streams_uni_max = 3,
-        .wall_offset_s = 1700000000,
+        .wall_offset_s = WALL_SECONDS,
     };
     side->memory = malloc(mr_endpoint_footprint(&limits));
     side->ep = mr_endpoint_init(side->memory, &limits, &config, w->now);
@@ -227,8 +235,10 @@ static struct mr_addr address(uint8_t last, uint16_t port)
 
 static void connect_client(struct world *w)
 {
-    struct mr_connect_options options = {
-        .server_name = "localhost", .alpn = (const uint8_t *)"\003sim", .alpn_size = 4};
+    struct mr_connect_options options = {.server_name = "localhost",
+                                         .alpn = (const uint8_t *)"\003sim",
+                                         .alpn_size = 4,
+                                         .is_insecure = true};
     struct mr_addr server = address(1, 443);
     struct mr_addr client = address(2, w->client_port);
     struct side *side = &w->side[MR_CLIENT];
@@ -344,7 +354,8 @@ static void deliver(struct world *w)
     MR_ASSERT(count > 0);
     mr_endpoint_receive(side->ep, datagrams, count, w->now);
     for (uint32_t i = 0; i < count; i++) {
-        if (datagrams[i].redirect != MR_STAY) /* a corrupted connection ID names a shard that is not here */
+        if (datagrams[i].redirect !=
+            MR_STAY) /* a corrupted connection ID names a shard that is not here */
             give_back(side, datagrams[i].buf);
     }
     settle(w, side);
@@ -458,6 +469,8 @@ void sim_run(const struct sim_config *config, struct sim_result *result)
     w->next_rebind_ns = config->rebind_every_ns + MR_SECOND;
     mr_random_init_number(&w->random, config->seed + 7);
     sim_network_init(&w->net, config->link, config->seed + 1);
+    w->library = mr_tls_seeded_open(config->seed + 2);
+    make_certificate(w);
     make_side(w, MR_CLIENT);
     make_side(w, MR_SERVER);
     connect_client(w);
@@ -474,6 +487,7 @@ void sim_run(const struct sim_config *config, struct sim_result *result)
         free(w->side[i].memory);
         free(w->side[i].buffers);
     }
+    mr_tls_seeded_close(w->library);
     sim_network_fini(&w->net);
     free(w);
 }

@@ -11,6 +11,10 @@
 
 #include "tests/sim/sim.h"
 
+enum {
+    REPEAT_EVERY = 10
+}; /* seeds: each such one is run twice and compared */
+
 static void print_config(const struct sim_config *c)
 {
     printf("#   streams %u, down %" PRIu64 ", up %" PRIu64
@@ -58,11 +62,27 @@ static bool is_right(const struct sim_config *config, const struct sim_result *r
     bool is_gone = r->client_error == 0 && strstr(r->client_reason, "timeout") != NULL;
 
     /* A Retry token is bound to the address that a NAT may change meanwhile. */
-    if (r->client_error == MR_INVALID_TOKEN && config->rebind_every_ns > 0 && config->retry_above == 0)
+    if (r->client_error == MR_INVALID_TOKEN && config->rebind_every_ns > 0 &&
+        config->retry_above == 0)
         is_gone = true;
     if (r->bad_bytes > 0 || r->leaks > 0 || !r->is_client_closed)
         return false;
     return is_gone || (r->is_complete && r->client_error == 42);
+}
+
+/* The same seed gives the same datagrams, to the byte. */
+static bool is_same_again(const struct sim_config *config, const struct sim_result *first)
+{
+    struct sim_result again;
+
+    sim_run(config, &again);
+    if (again.digest == first->digest && again.datagrams == first->datagrams &&
+        again.duration_ns == first->duration_ns)
+        return true;
+    printf("#   a second run differs: %" PRIu64 " and %" PRIu64 " datagrams, digests %" PRIx64
+           " and %" PRIx64 "\n",
+           first->datagrams, again.datagrams, first->digest, again.digest);
+    return false;
 }
 
 static bool run_seed(uint64_t seed, bool is_verbose)
@@ -74,6 +94,8 @@ static bool run_seed(uint64_t seed, bool is_verbose)
         print_config(&config);
     fflush(stdout);
     sim_run(&config, &result);
+    if (seed % REPEAT_EVERY == 0 && !is_same_again(&config, &result))
+        return false;
     bool ok = is_right(&config, &result);
     if (is_verbose || !ok) {
         if (!is_verbose)

@@ -1,0 +1,114 @@
+/*
+ * quic/endpoint_internal.h - struct mr_endpoint, shared by endpoint*.c and conn_*.c.
+ *
+ * Pools and tables laid out once from the limits; intrusive lists of connections
+ * and objects; the scratch of one receive burst and of one send burst.
+ *
+ * Owner: the shard.  Threads: the shard's only.
+ */
+#ifndef MR_QUIC_ENDPOINT_INTERNAL_H
+#define MR_QUIC_ENDPOINT_INTERNAL_H
+
+#include "base/random.h"
+#include "base/table.h"
+#include "base/wheel.h"
+#include "quic/conn_internal.h"
+#include "quic/token.h"
+
+#define MR_REPLIES_MAX       32 /* stateless datagrams waiting to be sent */
+#define MR_REPLY_SIZE        256
+#define MR_COPIES_PER_PACKET MR_SEND_PIECES
+#define MR_SEAL_JOBS_MAX     (MR_BURST * 3) /* coalesced packets count one by one */
+#define MR_JOBS              4              /* TLS jobs out at a time */
+#define MR_KEYLOG_BUFFER     16384
+
+/* What became of one datagram of a receive burst. */
+enum mr_slot_kind {
+    MR_SLOT_DONE,    /* dropped, redirected */
+    MR_SLOT_FAST,    /* a 1-RTT packet, opened with the burst */
+    MR_SLOT_FLIPPED, /* a 1-RTT packet of the other key phase: opened alone */
+    MR_SLOT_WALK,    /* everything else: one packet after the other */
+};
+
+struct mr_slot {
+    struct mr_datagram *datagram;
+    uint32_t conn;
+    uint32_t job; /* FAST: of open_jobs */
+    uint8_t kind;
+};
+
+struct mr_reply {
+    struct mr_path_addr path;
+    uint32_t size;
+    uint8_t bytes[MR_REPLY_SIZE];
+};
+
+/* A TLS job and where it is. */
+struct mr_job_slot {
+    struct mr_tls_job job;
+    uint32_t conn;      /* MR_NONE: free, or its connection is gone */
+    uint32_t handshake; /* that a connection left behind while the job was out; MR_NONE */
+    bool is_out;
+};
+
+struct mr_endpoint {
+    struct mr_endpoint_config config;
+    struct mr_limits limits;
+    struct mr_aead *aead;
+    uint8_t static_key[MR_STATIC_KEY];
+    struct mr_random random;
+    struct mr_siphash_key secret_key; /* of mr_endpoint_secret_random() */
+    uint64_t secret_counter;
+    struct mr_token_keys tokens;
+    struct mr_pool conns;
+    struct mr_pool handshakes;
+    struct mr_pool streams;
+    struct mr_pool segments;
+    struct mr_pool ranges;
+    struct mr_pool chunks;
+    struct mr_pool frame_blocks; /* further frames of sent packets */
+    struct mr_pool blocks;       /* compact: copied small pieces */
+    struct mr_pool keys;
+    struct mr_send_pools send_pools;
+    struct mr_recv_pools recv_pools;
+    struct mr_table8 cids; /* connection IDs we issued -> connection */
+    struct mr_table
+        initial_cids; /* first DCIDs of clients, while their Initials may come -> connection */
+    struct mr_table reset_tokens; /* of the peers' connection IDs in use -> connection */
+    struct mr_table8 stream_ids;  /* connection index and stream ID -> stream */
+    struct mr_wheel wheel;        /* connection deadlines */
+    struct mr_buf_list released;
+    uint32_t ready_head; /* connections that may send, round robin */
+    uint32_t ready_tail;
+    uint32_t dirty_head; /* objects with events, keys of object_key() */
+    uint32_t dirty_tail;
+    uint32_t dirty_count;
+    uint32_t job_head; /* connections that want a TLS job */
+    uint32_t job_tail;
+    uint32_t keys_hand;            /* clock hand over the key pool */
+    uint32_t burst;                /* number of the receive or send burst */
+    uint32_t handshakes_in_flight; /* not confirmed yet */
+    uint32_t reset_count;          /* stateless resets sent in the period */
+    uint64_t reset_period_ns;
+    /* one receive burst */
+    uint32_t slot_count;
+    uint32_t open_count;
+    uint32_t touched_count;
+    struct mr_slot slots[MR_BURST];
+    struct mr_open_job open_jobs[MR_BURST];
+    uint32_t touched[MR_BURST * 2];
+    /* one send burst */
+    uint32_t seal_count;
+    uint32_t copy_count;
+    struct mr_seal_job seal_jobs[MR_SEAL_JOBS_MAX];
+    struct mr_seal_copy copies[MR_SEAL_JOBS_MAX * MR_COPIES_PER_PACKET];
+    /* stateless answers */
+    uint32_t reply_count;
+    struct mr_reply replies[MR_REPLIES_MAX];
+    struct mr_job_slot jobs[MR_JOBS];
+    size_t keylog_size;
+    char keylog[MR_KEYLOG_BUFFER];
+    struct mr_counters counters;
+};
+
+#endif /* MR_QUIC_ENDPOINT_INTERNAL_H */
