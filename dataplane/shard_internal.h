@@ -41,6 +41,10 @@ struct mr_shard {
     struct mr_timer timer[MR_TIMERS_MAX];
     struct mr_wheel_node timer_nodes[MR_TIMERS_MAX];
     uint64_t idle_since_ns;
+    /* key log lines on their way to the file */
+    bool is_keylog_out;
+    size_t keylog_size;
+    char keylog[16384];
     /* memory */
     void *memory;
     size_t footprint;
@@ -62,6 +66,9 @@ extern const struct mr_transport_ops mr_inline_ops;
 /* Timers and finished work of the application, as events. */
 uint32_t mr_inline_timers(struct mr_shard *shard, struct mr_event *out, uint32_t room);
 uint32_t mr_inline_work_done(struct mr_shard *shard, struct mr_event *out, uint32_t room);
+
+/* The `user_data` of the shard's own work: no event comes of it. */
+#define MR_WORK_KEYLOG UINT64_MAX
 
 static inline void mr_shard_count(uint64_t *field, uint64_t n)
 {

@@ -7,6 +7,8 @@
  */
 #include <unistd.h>
 
+#include <unistd.h>
+
 #include "dataplane/shard_internal.h"
 
 #define KEYLOG_BYTES (MR_JOBS_PER_CALL * MR_TLS_KEYLOG_MAX) /* what one call adds at most */
@@ -130,8 +132,31 @@ static uint32_t tls_jobs(struct mr_shard *s)
     if (s->config.keylog_fd >= 0)
         write_keylog(s);
     mr_shard_count(&s->stats.tls_jobs, count);
+    if (s->config.keylog_fd >= 0)
+        pass_keylog(s);
     mr_shard_lap(s, MR_STAGE_TLS);
     return count;
+}
+
+/* On a helper thread. */
+static int64_t write_keylog(void *argument)
+{
+    const struct mr_shard *s = argument;
+
+    return write(s->config.keylog_fd, s->keylog, s->keylog_size);
+}
+
+/* Key log lines go to their file by way of a helper thread. */
+MR_COLD static void pass_keylog(struct mr_shard *s)
+{
+    if (s->is_keylog_out || s->config.work == NULL)
+        return;
+    s->keylog_size = mr_endpoint_take_keylog(s->ep, s->keylog, sizeof(s->keylog));
+    struct mr_work_job job = {.function = write_keylog, .argument = s, .user_data = MR_WORK_KEYLOG};
+    if (s->keylog_size == 0 || !mr_work_submit(s->config.work, s->config.work_index, &job))
+        return;
+    s->is_keylog_out = true;
+    s->work_out++;
 }
 
 static uint32_t expire_timers(struct mr_shard *s)

@@ -133,7 +133,8 @@ static int inline_work(struct mr_transport *t, int64_t (*function)(void *argumen
     struct mr_shard *s = shard_of(t);
     struct mr_work_job job = {.function = function, .argument = argument, .user_data = user_data};
 
-    if (s->config.work == NULL || !mr_work_submit(s->config.work, s->config.work_index, &job))
+    if (s->config.work == NULL || user_data == MR_WORK_KEYLOG ||
+        !mr_work_submit(s->config.work, s->config.work_index, &job))
         return -EAGAIN;
     s->work_out++;
     return 0;
@@ -142,18 +143,24 @@ static int inline_work(struct mr_transport *t, int64_t (*function)(void *argumen
 uint32_t mr_inline_work_done(struct mr_shard *s, struct mr_event *out, uint32_t room)
 {
     struct mr_work_job jobs[16];
+    uint32_t events = 0;
 
     if (s->work_out == 0)
         return 0;
     uint32_t count = mr_work_take(s->config.work, s->config.work_index, jobs,
                                   MR_MIN(room, (uint32_t)MR_COUNT_OF(jobs)));
-    for (uint32_t i = 0; i < count; i++)
-        out[i] = (struct mr_event){.kinds = MR_EVENT_WORK_DONE,
-                                   .user_data = jobs[i].user_data,
-                                   .result = jobs[i].result,
-                                   .reason = ""};
+    for (uint32_t i = 0; i < count; i++) {
+        if (jobs[i].user_data == MR_WORK_KEYLOG) {
+            s->is_keylog_out = false;
+            continue;
+        }
+        out[events++] = (struct mr_event){.kinds = MR_EVENT_WORK_DONE,
+                                          .user_data = jobs[i].user_data,
+                                          .result = jobs[i].result,
+                                          .reason = ""};
+    }
     s->work_out -= count;
-    return count;
+    return events;
 }
 
 static uint64_t inline_now(const struct mr_transport *t)
