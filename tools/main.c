@@ -11,6 +11,7 @@ static const struct command {
     int (*run)(int argc, char **argv);
 } commands[] = {
     {"edge", "serve a directory of files over HTTP/3", mr_tool_edge},
+    {"get", "fetch files over HTTP/3", mr_tool_get},
     {"bench", "measure over the in-memory wire: transfer, handshake, request, latency, idle",
      mr_tool_bench},
 };

@@ -1,0 +1,449 @@
+/*
+ * tools/get.c - `millrace get`: files over HTTP/3 through a port.
+ *
+ *     URLs -> names, addresses -> output files -> TLS context -> EAL, port, one shard
+ *     -> the port is up -> connect, requests (tools/fetch.h) -> progress -> files get their names
+ */
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "control/eal.h"
+#include "tools/get_internal.h"
+#include "tools/tools.h"
+
+#define RX_MBUFS       16384
+#define COMPACT_SLACK  2
+#define STREAM_WINDOW  ((uint64_t)16 << 20)
+#define CONN_WINDOW    ((uint64_t)24 << 20)
+#define TIMEOUT_S      10
+#define CLOSE_PATIENCE (100 * MR_MS)
+#define LIVE_NS        (200 * MR_MS)
+#define POLL_NS        (10 * MR_MS)
+#define PORT_FIRST     49152u /* ephemeral ports, RFC 6335, Section 6 */
+#define PORT_COUNT     16384u
+
+static double now_s(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* ------------------------------------------------------------------ what is asked for */
+
+static bool take_urls(struct mr_get *get, const struct mr_command_line *line,
+                      struct mr_fault *fault)
+{
+    for (uint32_t i = 0; i < line->positional_count; i++) {
+        if (!mr_url_parse(line->positional[i], &get->urls[i], fault))
+            return false;
+        if (!mr_url_same_server(&get->urls[i], &get->urls[0])) {
+            mr_fault_set(fault, EINVAL,
+                         "%.100s is on another server than the first URL; fetch it with a command "
+                         "of its own",
+                         line->positional[i]);
+            return false;
+        }
+    }
+    get->count = line->positional_count;
+    if (get->count == 0)
+        mr_fault_set(fault, EINVAL, "no URL; name one, like https://198.18.0.1/file");
+    return get->count > 0;
+}
+
+/* Two URLs must not end in one file. */
+static bool check_names(const struct mr_get *get, uint32_t index, struct mr_fault *fault)
+{
+    for (uint32_t i = 0; i < index; i++) {
+        if (strcmp(get->outputs[i].path, get->outputs[index].path) != 0)
+            continue;
+        mr_fault_set(fault, EINVAL,
+                     "two URLs would be written to %.100s; fetch them one by one, each with its -o",
+                     get->outputs[index].path);
+        return false;
+    }
+    return true;
+}
+
+static bool name_outputs(struct mr_get *get, struct mr_fault *fault)
+{
+    bool is_stdout = get->output != NULL && strcmp(get->output, "-") == 0;
+
+    if (is_stdout && get->is_json) {
+        mr_fault_set(fault, EINVAL,
+                     "-o - and --json both want standard output; write to a file instead");
+        return false;
+    }
+    get->fetcher.at_once = is_stdout ? 1 : MR_FETCHES_AT_ONCE; /* one after the other */
+    for (uint32_t i = 0; i < get->count; i++) {
+        if (!mr_output_name(&get->outputs[i], get->output, &get->urls[i], fault))
+            return false;
+        if (!is_stdout && !get->is_head && !check_names(get, i, fault))
+            return false;
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------------ where the server is */
+
+static bool has_family(const struct mr_get *get, bool is_v4)
+{
+    for (uint32_t i = 0; i < get->host.self.address_count; i++) {
+        if (mr_ip_is_v4(&get->host.self.address[i].ip) == is_v4)
+            return true;
+    }
+    return false;
+}
+
+static struct mr_ip ip_of(const struct addrinfo *info)
+{
+    struct mr_ip ip;
+
+    if (info->ai_family == AF_INET)
+        return mr_ip_from_v4(
+            (const uint8_t *)&((const struct sockaddr_in *)(const void *)info->ai_addr)->sin_addr);
+    memcpy(ip.bytes, &((const struct sockaddr_in6 *)(const void *)info->ai_addr)->sin6_addr,
+           sizeof(ip.bytes));
+    return ip;
+}
+
+/* The first address of a family that we have one of. */
+static bool look_up(struct mr_get *get, const char *name, struct mr_fault *fault)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_DGRAM};
+    struct addrinfo *list = NULL;
+    int error = getaddrinfo(name, NULL, &hints, &list);
+    bool is_found = false;
+
+    if (error != 0) {
+        mr_fault_set(fault, ENOENT,
+                     "cannot find the address of %.100s: %s; check the name, or give an address "
+                     "with --connect IP",
+                     name, gai_strerror(error));
+        return false;
+    }
+    for (const struct addrinfo *i = list; i != NULL && !is_found; i = i->ai_next) {
+        if (i->ai_family != AF_INET && i->ai_family != AF_INET6)
+            continue;
+        get->server = ip_of(i);
+        is_found = has_family(get, i->ai_family == AF_INET);
+    }
+    freeaddrinfo(list);
+    if (!is_found)
+        mr_fault_set(fault, EAFNOSUPPORT,
+                     "%.100s has no %s address, and --addr gives no other; add one of its family",
+                     name, has_family(get, true) ? "IPv4" : "IPv6");
+    return is_found;
+}
+
+/* "IP", "IP:PORT", "[IP]:PORT" of --connect. */
+static bool take_connect(struct mr_get *get, struct mr_fault *fault)
+{
+    const char *text = get->connect;
+    char host[MR_IP_TEXT] = "";
+    const char *colon = strrchr(text, ':');
+    bool is_bracketed = text[0] == '[';
+    bool has_port = colon != NULL && (is_bracketed ? colon[-1] == ']' : strchr(text, ':') == colon);
+    size_t size = has_port ? (size_t)(colon - text) : strlen(text);
+    char *end = NULL;
+
+    if (is_bracketed && size >= 2) {
+        text++;
+        size -= 2;
+    }
+    if (size < sizeof(host))
+        memcpy(host, text, size);
+    unsigned long port = has_port ? strtoul(colon + 1, &end, 10) : get->server_port;
+    bool is_good = mr_ip_parse(host, &get->server) && port > 0 && port <= UINT16_MAX &&
+                   (end == NULL || *end == '\0');
+    get->server_port = (uint16_t)port;
+    if (!is_good)
+        mr_fault_set(fault, EINVAL,
+                     "--connect %.60s: not an address, like 198.18.0.1 or 198.18.0.1:8443",
+                     get->connect);
+    return is_good;
+}
+
+/* Is there a way to the server?  The shard would only say that there is none. */
+static bool check_route(const struct mr_get *get, struct mr_fault *fault)
+{
+    const struct mr_host *host = &get->host;
+    bool is_v4 = mr_ip_is_v4(&get->server);
+
+    if (!has_family(get, is_v4)) {
+        mr_fault_set(fault, EAFNOSUPPORT,
+                     "%s is an IPv%c address and --addr has none; add one of that family",
+                     get->server_text, is_v4 ? '4' : '6');
+        return false;
+    }
+    for (uint32_t i = 0; i < host->self.address_count; i++) {
+        if (mr_prefix_contains(&host->self.address[i], &get->server))
+            return true;
+    }
+    if (!mr_ip_is_unspecified(is_v4 ? &host->gateway4 : &host->gateway6))
+        return true;
+    mr_fault_set(fault, ENETUNREACH,
+                 "no route to %s: it is in no network of --addr; name the router with --gateway IP",
+                 get->server_text);
+    return false;
+}
+
+static bool resolve(struct mr_get *get, struct mr_fault *fault)
+{
+    bool is_found;
+
+    get->server_port = get->urls[0].port;
+    if (get->connect != NULL)
+        is_found = take_connect(get, fault);
+    else
+        is_found =
+            mr_ip_parse(get->urls[0].host, &get->server) || look_up(get, get->urls[0].host, fault);
+    if (!is_found)
+        return false;
+    mr_ip_format(&get->server, get->server_text);
+    return check_route(get, fault);
+}
+
+/* ------------------------------------------------------------------ making */
+
+static bool make_tls(struct mr_get *get, struct mr_fault *fault)
+{
+    struct mr_tls_client_config config = {
+        .ca_path = get->ca_path,
+        .is_insecure = get->is_insecure,
+        .has_keylog = get->host_options.keylog != NULL,
+    };
+
+    get->has_tls = mr_tls_context_client(&get->tls, &config, fault) == 0;
+    return get->has_tls;
+}
+
+static bool open_outputs(struct mr_get *get, struct mr_fault *fault)
+{
+    for (uint32_t i = 0; i < get->count && !get->is_head; i++) {
+        if (!mr_output_open(&get->outputs[i], fault))
+            return false;
+    }
+    return true;
+}
+
+static bool make_fetcher(struct mr_get *get, struct mr_fault *fault)
+{
+    struct mr_fetcher *f = &get->fetcher;
+
+    for (uint32_t i = 0; i < get->count; i++) {
+        get->fetches[i].authority = get->urls[i].authority;
+        get->fetches[i].path = get->urls[i].path;
+        get->fetches[i].fd = get->outputs[i].fd;
+        get->fetches[i].is_stream = get->outputs[i].is_stream;
+    }
+    memcpy(f->connect.remote.ip, get->server.bytes, sizeof(f->connect.remote.ip));
+    f->connect.remote.port = get->server_port;
+    f->connect.server_name = get->urls[0].host;
+    f->connect.is_insecure = get->is_insecure;
+    f->timeout_ns = (uint64_t)(get->timeout_s * 1e9);
+    f->is_head = get->is_head;
+    f->fetch_count = get->count;
+    f->fetches = get->fetches;
+    return mr_fetcher_make(f, fault);
+}
+
+static bool open_host(struct mr_get *get, struct mr_fault *fault)
+{
+    uint16_t random = 0;
+    struct mr_host_config config = {
+        .name = "get",
+        .applications = mr_fetcher_application(&get->fetcher),
+        .client = &get->tls,
+        .connections = 8,
+        .helpers = 1, /* so that writes stay in order */
+        .rx_mbufs = RX_MBUFS,
+        .idle_timeout_ns = (uint64_t)(get->timeout_s * 1e9) + 30 * MR_SECOND,
+        .stream_window_max = STREAM_WINDOW,
+        .conn_window_max = CONN_WINDOW,
+    };
+
+    (void)getrandom(&random, sizeof(random), 0);
+    config.local_port = (uint16_t)(PORT_FIRST + random % PORT_COUNT);
+    return mr_host_open(&get->host, &config, fault);
+}
+
+static bool open_get(struct mr_get *get, struct mr_fault *fault)
+{
+    return mr_tls_library_check(fault) == 0 && make_tls(get, fault) && open_outputs(get, fault) &&
+           make_fetcher(get, fault) && open_host(get, fault);
+}
+
+static void close_get(struct mr_get *get)
+{
+    mr_host_close(&get->host);
+    for (uint32_t i = 0; i < get->count; i++)
+        mr_output_discard(&get->outputs[i]);
+    mr_fetcher_free(&get->fetcher);
+    if (get->has_tls)
+        mr_tls_context_free(&get->tls);
+    if (get->host.has_eal)
+        mr_eal_stop();
+}
+
+/* ------------------------------------------------------------------ running */
+
+/* A cable, a peer.  False with `fault` set: not in time, or interrupted. */
+static bool wait_for_port(struct mr_get *get, struct mr_fault *fault)
+{
+    double until = now_s() + get->timeout_s;
+
+    while (!mr_port_is_up(get->host.group.port)) {
+        if (mr_signal_wait(POLL_NS)) {
+            mr_fault_set(fault, EINTR, "interrupted");
+            return false;
+        }
+        if (now_s() < until)
+            continue;
+        mr_fault_set(fault, ENETDOWN,
+                     "port %s is down for %g s; set the other side up: the interface, or memif's "
+                     "peer",
+                     get->host_options.port, get->timeout_s);
+        return false;
+    }
+    return true;
+}
+
+static void watch(struct mr_get *get)
+{
+    bool is_live = isatty(STDERR_FILENO) && !get->is_json;
+    double step = is_live ? 0.2 : 1;
+    double begin = now_s();
+    double shown = begin;
+    uint64_t before = 0;
+
+    while (!mr_fetcher_is_over(&get->fetcher)) {
+        if (mr_signal_wait(POLL_NS)) {
+            get->was_interrupted = true;
+            mr_fetcher_cancel(&get->fetcher);
+        }
+        double now = now_s();
+        if (get->is_json || now - shown < step)
+            continue;
+        mr_get_show_progress(get, now - begin, now - shown, &before, is_live);
+        shown = now;
+    }
+    get->seconds = now_s() - begin;
+    if (is_live && shown > begin)
+        fprintf(stderr, "\r\033[K");
+}
+
+static int run(struct mr_get *get)
+{
+    struct mr_fault fault = {0};
+
+    if (!wait_for_port(get, &fault)) {
+        mr_tool_complain("get", &fault);
+        return MR_EXIT_FAILED;
+    }
+    mr_host_launch(&get->host);
+    watch(get);
+    mr_host_stop(&get->host, CLOSE_PATIENCE);
+    mr_group_net_counters(&get->host.group, &get->net);
+    uint32_t lost = mr_host_close(&get->host);
+    int status = mr_get_finish(get);
+    if (lost > 0)
+        fprintf(stderr, "millrace get: %u mbufs lost; please report this\n", lost);
+    return status;
+}
+
+/* ------------------------------------------------------------------ the command */
+
+static enum mr_parse_result parse(struct mr_get *get, int argc, char **argv, struct mr_fault *fault)
+{
+    struct mr_option shared[MR_HOST_ROWS];
+    const struct mr_option options[] = {
+        {.name = "output",
+         .kind = MR_OPTION_TEXT,
+         .to = &get->output,
+         .argument = "FILE",
+         .help = "or -o: file, directory, or - for standard output (the URL's last part)"},
+        {.name = "insecure",
+         .kind = MR_OPTION_FLAG,
+         .to = &get->is_insecure,
+         .help = "accept any certificate"},
+        {.name = "ca",
+         .kind = MR_OPTION_TEXT,
+         .to = &get->ca_path,
+         .argument = "FILE",
+         .help = "certificates to trust, PEM (the system's)"},
+        {.name = "connect",
+         .kind = MR_OPTION_TEXT,
+         .to = &get->connect,
+         .argument = "IP[:PORT]",
+         .help = "where to connect, whatever the URL's host resolves to"},
+        {.name = "head",
+         .kind = MR_OPTION_FLAG,
+         .to = &get->is_head,
+         .help = "ask with HEAD, print what the answer's header says"},
+        {.name = "timeout",
+         .kind = MR_OPTION_REAL,
+         .to = &get->timeout_s,
+         .argument = "S",
+         .help = "give up after S seconds without any answer or data (10)",
+         .min = 0.1,
+         .max = 86400},
+        {.name = "json",
+         .kind = MR_OPTION_FLAG,
+         .to = &get->is_json,
+         .help = "print the results as one JSON object, no progress"},
+        {.name = NULL},
+    };
+    struct mr_command_line line = {
+        .usage =
+            "millrace get https://HOST[:PORT]/PATH [URL...] --port SPEC --addr IP/BITS [options]",
+        .about = "Fetch files of one server over HTTP/3.",
+        .options = options,
+        .more = shared,
+        .positional_max = MR_FETCHES_MAX,
+    };
+
+    mr_host_option_rows(&get->host_options, shared);
+    enum mr_parse_result result = mr_options_parse(&line, argc, argv, fault);
+    if (result == MR_PARSE_OK &&
+        (!take_urls(get, &line, fault) || !mr_host_plan(&get->host, &get->host_options, fault) ||
+         !name_outputs(get, fault)))
+        return MR_PARSE_ERROR;
+    return result;
+}
+
+int mr_tool_get(int argc, char **argv)
+{
+    static struct mr_get get; /* large */
+    struct mr_fault fault = {0};
+    int status = MR_EXIT_FAILED;
+
+    memset(&get, 0, sizeof(get));
+    get.host_options = mr_host_options_default();
+    get.timeout_s = TIMEOUT_S;
+    switch (parse(&get, argc, argv, &fault)) {
+    case MR_PARSE_HELP:
+        return MR_EXIT_OK;
+    case MR_PARSE_ERROR:
+        mr_tool_complain("get", &fault);
+        return MR_EXIT_USAGE;
+    case MR_PARSE_OK:
+        break;
+    }
+    mr_signal_block();
+    if (resolve(&get, &fault) && open_get(&get, &fault))
+        status = run(&get);
+    else
+        mr_tool_complain("get", &fault);
+    close_get(&get);
+    return status;
+}
