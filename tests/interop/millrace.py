@@ -1,5 +1,6 @@
 """Start the program under test in a stage: the one place that knows its command line."""
 import os
+import re
 import subprocess
 
 from peers import INTERFACE, MILLRACE_IP, NETWORK_BITS, wait_until
@@ -20,12 +21,18 @@ def require(command):
 def start_edge(stage, root, *options):
     """An edge server for the folder `root`, with the stage's certificate, reachable from the namespace."""
     edge = stage.start(PROGRAM, "edge", *PORT_OPTIONS, "--root", root, "--cert", stage.folder / "server.pem",
-                       "--key", stage.folder / "server.key", *options)
+                       "--key", stage.folder / "server.key", "--stats", "0.5", *options)
     expect(stage.set_up_interface(edge, START_SECONDS), "edge did not start:", edge.log())
     status, log = stage.run_peer("curl", "-sSk", "--http3-only", "--connect-timeout", START_SECONDS, "-o", "/dev/null",
                                  f"https://{MILLRACE_IP}/", seconds=2 * START_SECONDS)
     expect(status == 0, "edge does not answer:", log, edge.log())
     return edge
+
+
+def open_connections(edge):
+    """How many the last status line of `edge` speaks of; None before the first."""
+    counts = re.findall(r"^edge: (\d+) connections,.* requests/s", edge.log(), re.MULTILINE)
+    return int(counts[-1]) if counts else None
 
 
 def run_get(stage, url, path, *options, seconds=60):
