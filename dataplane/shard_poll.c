@@ -7,11 +7,8 @@
  */
 #include <unistd.h>
 
-#include <unistd.h>
-
 #include "dataplane/shard_internal.h"
 
-#define KEYLOG_BYTES (MR_JOBS_PER_CALL * MR_TLS_KEYLOG_MAX) /* what one call adds at most */
 
 /* ------------------------------------------------------------------ receiving */
 
@@ -103,41 +100,6 @@ static uint32_t free_released(struct mr_shard *s)
 
 /* ------------------------------------------------------------------ TLS, timers */
 
-/* For debugging only: a system call per handshake. */
-MR_COLD static void write_keylog(struct mr_shard *s)
-{
-    char lines[KEYLOG_BYTES];
-    size_t size;
-
-    while ((size = mr_endpoint_take_keylog(s->ep, lines, sizeof(lines))) > 0) {
-        if (write(s->config.keylog_fd, lines, size) < 0)
-            return;
-    }
-}
-
-static uint32_t tls_jobs(struct mr_shard *s)
-{
-    struct mr_tls_job *jobs[MR_JOBS_PER_CALL];
-    uint32_t count = mr_endpoint_take_jobs(s->ep, jobs, MR_JOBS_PER_CALL);
-
-    if (count == 0)
-        return 0;
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t begin = rte_rdtsc();
-
-        mr_tls_job_run(jobs[i]);
-        mr_shard_count(&s->stats.tls_cycles, rte_rdtsc() - begin);
-        mr_endpoint_complete_job(s->ep, jobs[i], s->now);
-    }
-    if (s->config.keylog_fd >= 0)
-        write_keylog(s);
-    mr_shard_count(&s->stats.tls_jobs, count);
-    if (s->config.keylog_fd >= 0)
-        pass_keylog(s);
-    mr_shard_lap(s, MR_STAGE_TLS);
-    return count;
-}
-
 /* On a helper thread. */
 static int64_t write_keylog(void *argument)
 {
@@ -157,6 +119,27 @@ MR_COLD static void pass_keylog(struct mr_shard *s)
         return;
     s->is_keylog_out = true;
     s->work_out++;
+}
+
+static uint32_t tls_jobs(struct mr_shard *s)
+{
+    struct mr_tls_job *jobs[MR_JOBS_PER_CALL];
+    uint32_t count = mr_endpoint_take_jobs(s->ep, jobs, MR_JOBS_PER_CALL);
+
+    if (count == 0)
+        return 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t begin = rte_rdtsc();
+
+        mr_tls_job_run(jobs[i]);
+        mr_shard_count(&s->stats.tls_cycles, rte_rdtsc() - begin);
+        mr_endpoint_complete_job(s->ep, jobs[i], s->now);
+    }
+    mr_shard_count(&s->stats.tls_jobs, count);
+    if (s->config.keylog_fd >= 0)
+        pass_keylog(s);
+    mr_shard_lap(s, MR_STAGE_TLS);
+    return count;
 }
 
 static uint32_t expire_timers(struct mr_shard *s)
