@@ -44,7 +44,8 @@ static bool add_open_job(struct mr_endpoint *ep, struct mr_slot *slot, struct mr
 {
     struct mr_datagram *d = slot->datagram;
 
-    if (!mr_conn_is_alive(conn) || !conn->key_state.can_open || conn->state != MR_CONN_OPEN)
+    if (!mr_conn_is_alive(conn) || !conn->key_state.can_open || conn->state != MR_CONN_OPEN ||
+        (d->data[0] & MR_PACKET_FIXED_BIT) == 0)
         return false;
     struct mr_conn_keys *keys = mr_keys_use(ep, conn);
     if (keys == NULL)
