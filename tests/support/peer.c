@@ -1,0 +1,430 @@
+/* tests/support/peer.c - see peer.h: the pair, its handshake, and its clock. */
+#include "tests/support/peer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/peer_internal.h"
+
+/* ------------------------------------------------------------------ set-up */
+
+static void die(const char *what)
+{
+    fprintf(stderr, "peer: %s\n", what);
+    abort();
+}
+
+static const struct mr_certificate *certificate(void)
+{
+    static struct mr_certificate made;
+    struct mr_certificate_options options = {0};
+    struct mr_fault fault;
+
+    if (made.key_pem[0] == '\0' && mr_certificate_make(&made, &options, &fault) != 0)
+        die(fault.text);
+    return &made;
+}
+
+static void make_tls(struct peer_side *side)
+{
+    static const uint8_t alpn[] = "\004peer";
+    struct mr_tls_server_config server = {.certificate = certificate(),
+                                          .alpn = alpn,
+                                          .alpn_size = 5,
+                                          .ciphers = "TLS_AES_128_GCM_SHA256",
+                                          .tickets = 1};
+    struct mr_tls_client_config client = {.ca_pem = certificate()->certificate_pem,
+                                          .ciphers = "TLS_AES_128_GCM_SHA256"};
+    struct mr_fault fault;
+    int answer = side->role == MR_SERVER ? mr_tls_context_server(&side->tls, &server, &fault)
+                                         : mr_tls_context_client(&side->tls, &client, &fault);
+
+    if (answer != 0)
+        die(fault.text);
+}
+
+static struct mr_endpoint_config make_config(const struct peer_options *o, struct peer_side *side)
+{
+    static const uint8_t static_key[32] = {7, 7, 7};
+    uint32_t retry = o->retry_above == 0 ? 1000 : o->retry_above;
+
+    return (struct mr_endpoint_config){
+        .cid = {.node = 1, .shard = side->role},
+        .aead = side->aead,
+        .server = side->role == MR_SERVER ? &side->tls : NULL,
+        .client = side->role == MR_CLIENT ? &side->tls : NULL,
+        .static_key = static_key,
+        .seed = {1, side->role, 3, 4},
+        .cc = MR_CC_NEWRENO,
+        .payload_max = 1452,
+        .retry_above = retry == PEER_ALWAYS_RETRY ? 0 : retry,
+        .idle_timeout_ns = o->idle_timeout_ns == 0 ? 60 * MR_SECOND : o->idle_timeout_ns,
+        .stream_window_max = o->stream_window == 0 ? 16 << 20 : o->stream_window,
+        .conn_window_max = 32 << 20,
+        .streams_bidi_max = o->streams_bidi == 0 ? 8 : o->streams_bidi,
+        .streams_uni_max = o->streams_uni == 0 ? 3 : o->streams_uni,
+        .wall_offset_s = 1700000000,
+    };
+}
+
+static void make_side(struct peer *p, const struct peer_options *o, enum mr_role role)
+{
+    struct peer_side *side = &p->side[role];
+    struct mr_limits limits = {.connections_max = 4,
+                               .handshakes_max = 4,
+                               .streams_max = 64,
+                               .segments_max = 256,
+                               .ranges_max = 512,
+                               .chunks_max = 512,
+                               .compact_max = 128,
+                               .pinned_max = PEER_BUFFERS / 2,
+                               .active_keys_max = 4};
+
+    side->role = role;
+    side->aead = mr_aead_open(MR_AEAD_OPENSSL);
+    make_tls(side);
+    struct mr_endpoint_config config = make_config(o, side);
+    side->memory = malloc(mr_endpoint_footprint(&limits));
+    side->ep = mr_endpoint_init(side->memory, &limits, &config, p->now);
+    side->buffers = calloc(PEER_BUFFERS, sizeof(*side->buffers));
+    if (side->ep == NULL || side->buffers == NULL)
+        die("no endpoint");
+}
+
+static struct mr_addr address(uint8_t last, uint16_t port)
+{
+    struct mr_addr addr = {.port = port};
+
+    addr.ip[10] = addr.ip[11] = 0xff;
+    addr.ip[12] = 198;
+    addr.ip[13] = 18;
+    addr.ip[15] = last;
+    return addr;
+}
+
+struct peer *peer_new(const struct peer_options *options)
+{
+    struct peer *p = calloc(1, sizeof(*p));
+
+    if (p == NULL)
+        die("no memory");
+    p->role = options->under_test;
+    p->now = MR_SECOND;
+    p->aead = mr_aead_open(MR_AEAD_OPENSSL);
+    make_side(p, options, MR_CLIENT);
+    make_side(p, options, MR_SERVER);
+    p->path.local = p->role == MR_SERVER ? address(1, 443) : address(2, 5000);
+    p->path.remote = p->role == MR_SERVER ? address(2, 5000) : address(1, 443);
+    p->dcid = (struct mr_cid){.size = PEER_CID_SIZE, .bytes = {0xd1, 2, 3, 4, 5, 6, 7, 8}};
+    p->scid = (struct mr_cid){.size = PEER_CID_SIZE, .bytes = {0xc1, 2, 3, 4, 5, 6, 7, 8}};
+    return p;
+}
+
+static void free_key(struct peer *p, struct peer_key *key)
+{
+    mr_aead_key_clear(p->aead, &key->aead);
+    mr_hp_key_clear(p->aead, &key->hp);
+}
+
+static bool free_side(struct peer_side *side)
+{
+    mr_endpoint_fini(side->ep);
+    peer_take_released(side);
+    mr_tls_context_free(&side->tls);
+    mr_aead_close(side->aead);
+    free(side->memory);
+    free(side->buffers);
+    return side->buffers_out == 0;
+}
+
+bool peer_free(struct peer *p)
+{
+    bool is_clean = true;
+
+    for (int i = 0; i < MR_SPACES; i++) {
+        free_key(p, &p->seal[i]);
+        free_key(p, &p->open[i]);
+    }
+    for (int i = 0; i < 2; i++)
+        is_clean &= free_side(&p->side[i]);
+    mr_aead_close(p->aead);
+    free(p);
+    return is_clean;
+}
+
+struct peer *peer_at(enum mr_role under_test, enum peer_stage stage)
+{
+    struct peer_options options = {.under_test = under_test};
+    struct peer *p = peer_new(&options);
+
+    peer_run(p, stage);
+    return p;
+}
+
+struct mr_endpoint *peer_endpoint(struct peer *p)
+{
+    return p->side[p->role].ep;
+}
+
+struct mr_conn *peer_conn(struct peer *p)
+{
+    return mr_conn_at(peer_endpoint(p), 0);
+}
+
+const struct mr_counters *peer_counters(struct peer *p)
+{
+    return mr_endpoint_counters(peer_endpoint(p));
+}
+
+/* ------------------------------------------------------------------ keys */
+
+static void set_key(struct peer *p, struct peer_key *key, const struct mr_secret *secret,
+                    bool is_seal)
+{
+    free_key(p, key);
+    key->secret = *secret;
+    mr_keys_derive(MR_VERSION_1, secret, &key->material);
+    key->is_set = mr_aead_key_set(p->aead, &key->aead, key->material.cipher, key->material.key,
+                                  key->material.iv, is_seal) &&
+                  mr_hp_key_set(p->aead, &key->hp, key->material.cipher, key->material.hp);
+    if (!key->is_set)
+        die("no key");
+}
+
+void peer_set_initial_keys(struct peer *p, const struct mr_cid *dcid)
+{
+    struct mr_initial_secrets secrets;
+
+    mr_keys_initial(MR_VERSION_1, dcid, &secrets);
+    set_key(p, &p->seal[MR_SPACE_INITIAL], &secrets.of[!p->role], true);
+    set_key(p, &p->open[MR_SPACE_INITIAL], &secrets.of[p->role], false);
+}
+
+static void update_key(struct peer *p, struct peer_key *key, bool is_seal)
+{
+    mr_keys_update(MR_VERSION_1, &key->secret, &key->material);
+    if (!mr_aead_key_set(p->aead, &key->aead, key->material.cipher, key->material.key,
+                         key->material.iv, is_seal))
+        die("no key");
+}
+
+void peer_update_keys(struct peer *p)
+{
+    update_key(p, &p->seal[MR_SPACE_APP], true);
+    update_key(p, &p->open[MR_SPACE_APP], false);
+    p->phase ^= 1;
+}
+
+/* Secrets of both endpoints' TLS: each direction is kept once. */
+static void keep_secrets(struct peer *p, const struct peer_side *side, const struct mr_tls_job *job)
+{
+    for (uint32_t i = 0; i < job->secret_count; i++) {
+        const struct mr_tls_secret *s = &job->secrets[i];
+        bool is_ours = (side->role != p->role) == s->is_write; /* sealed by the peer */
+        enum mr_space space = s->level == MR_LEVEL_HANDSHAKE ? MR_SPACE_HANDSHAKE : MR_SPACE_APP;
+        struct peer_key *key = is_ours ? &p->seal[space] : &p->open[space];
+
+        if (s->level != MR_LEVEL_EARLY && !key->is_set)
+            set_key(p, key, &s->secret, is_ours);
+    }
+}
+
+/* ------------------------------------------------------------------ running an endpoint */
+
+void peer_take_released(struct peer_side *side)
+{
+    struct mr_buf *buf = mr_endpoint_take_released(side->ep);
+
+    while (buf != NULL) {
+        struct mr_buf *next = buf->next;
+        struct peer_buffer *buffer = MR_CONTAINER_OF(buf, struct peer_buffer, buf);
+
+        MR_ASSERT(buffer->is_out);
+        buffer->is_out = false;
+        side->buffers_out--;
+        buf = next;
+    }
+}
+
+static void run_jobs(struct peer *p, struct peer_side *side)
+{
+    struct mr_tls_job *jobs[4];
+    uint32_t count;
+
+    while ((count = mr_endpoint_take_jobs(side->ep, jobs, 4)) > 0) {
+        for (uint32_t i = 0; i < count; i++) {
+            mr_tls_job_run(jobs[i]);
+            keep_secrets(p, side, jobs[i]);
+            mr_endpoint_complete_job(side->ep, jobs[i], p->now);
+        }
+    }
+}
+
+static void keep_event(struct peer *p, const struct mr_event *event)
+{
+    struct peer_event *kept = &p->events[p->event_count % PEER_EVENTS_MAX];
+
+    p->event_count++;
+    kept->event = *event;
+    kept->event.reason = NULL;
+    snprintf(kept->reason, sizeof(kept->reason), "%s", event->reason == NULL ? "" : event->reason);
+    if ((event->kinds & MR_EVENT_CONNECTED) != 0)
+        p->conn = event->conn;
+}
+
+static void collect_events(struct peer *p, struct peer_side *side)
+{
+    struct mr_event events[16];
+    uint32_t count;
+
+    do {
+        count = mr_endpoint_events(side->ep, events, MR_COUNT_OF(events));
+        for (uint32_t i = 0; i < count && side->role == p->role; i++)
+            keep_event(p, &events[i]);
+    } while (count == MR_COUNT_OF(events));
+}
+
+void peer_settle(struct peer *p, struct peer_side *side)
+{
+    run_jobs(p, side);
+    collect_events(p, side);
+    peer_take_released(side);
+    mr_endpoint_check(side->ep);
+}
+
+static struct peer_buffer *take_buffer(struct peer_side *side)
+{
+    for (uint32_t i = 0; i < PEER_BUFFERS; i++) {
+        if (side->buffers[i].is_out)
+            continue;
+        side->buffers[i].is_out = true;
+        side->buffers_out++;
+        return &side->buffers[i];
+    }
+    die("no buffer");
+    return NULL;
+}
+
+void peer_receive(struct peer *p, struct peer_side *side, const struct peer_raw *raw)
+{
+    struct peer_buffer *buffer = take_buffer(side);
+    struct mr_datagram d = {.data = buffer->bytes,
+                            .buf = &buffer->buf,
+                            .size = raw->size,
+                            .ecn = side->role == p->role ? p->ecn : 0,
+                            .path = raw->path};
+
+    memcpy(buffer->bytes, raw->bytes, raw->size);
+    mr_endpoint_receive(side->ep, &d, 1, p->now);
+    if (d.redirect != MR_STAY) {
+        buffer->is_out = false;
+        side->buffers_out--;
+    }
+    peer_settle(p, side);
+}
+
+/* ------------------------------------------------------------------ the handshake */
+
+static void deliver_wire(struct peer *p, enum mr_role to)
+{
+    uint32_t count = p->wire_count[to];
+
+    p->wire_count[to] = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct peer_raw raw = p->wire[to][i];
+        peer_receive(p, &p->side[to], &raw);
+    }
+}
+
+static void connect_client(struct peer *p)
+{
+    struct mr_connect_options options = {
+        .server_name = "localhost", .alpn = (const uint8_t *)"\004peer", .alpn_size = 5};
+    struct mr_addr server = address(1, 443);
+    struct mr_addr client = address(2, 5000);
+    mr_handle handle;
+
+    memcpy(options.remote.ip, server.ip, 16);
+    options.remote.port = server.port;
+    if (mr_conn_connect(p->side[MR_CLIENT].ep, &options, &client, p->now, &handle) != 0)
+        die("no connection");
+    if (p->role == MR_CLIENT)
+        p->conn = handle;
+    peer_set_initial_keys(p, &mr_cid_current(mr_conn_at(p->side[MR_CLIENT].ep, 0))->cid);
+    peer_settle(p, &p->side[MR_CLIENT]);
+}
+
+/* Everything that is on its way arrives. */
+static void round_trip(struct peer *p)
+{
+    for (int i = 0; i < 2; i++)
+        peer_drain_side(p, &p->side[i]);
+    p->now += PEER_LATENCY;
+    for (int i = 0; i < 2; i++) {
+        deliver_wire(p, (enum mr_role)i);
+        mr_endpoint_expire(p->side[i].ep, p->now);
+        peer_settle(p, &p->side[i]);
+    }
+}
+
+/* The partner's place: its packet numbers and connection IDs. */
+static void take_over(struct peer *p)
+{
+    struct mr_endpoint *partner = p->side[!p->role].ep;
+    struct mr_conn *conn = mr_conn_at(partner, 0);
+
+    p->is_alone = true;
+    for (int i = 0; i < MR_SPACES; i++) {
+        struct mr_pn_space *space = mr_conn_space(partner, conn, (enum mr_space)i);
+        p->next_pn[i] = space == NULL ? 100 : mr_sent_next(&space->sent);
+    }
+    memcpy(p->scid.bytes, &conn->issued[0].key, PEER_CID_SIZE);
+    p->dcid.size = PEER_CID_SIZE;
+    memcpy(p->dcid.bytes, &peer_conn(p)->issued[0].key, PEER_CID_SIZE);
+}
+
+void peer_run(struct peer *p, enum peer_stage stage)
+{
+    if (stage == PEER_NOTHING) {
+        p->is_alone = true;
+        peer_set_initial_keys(p, &p->dcid);
+        return;
+    }
+    connect_client(p);
+    peer_drain_side(p, &p->side[MR_CLIENT]);
+    p->now += PEER_LATENCY;
+    deliver_wire(p, MR_SERVER);
+    if (stage >= PEER_FLIGHT) {
+        peer_drain_side(p, &p->side[MR_SERVER]);
+        p->now += PEER_LATENCY;
+        deliver_wire(p, MR_CLIENT);
+        peer_drain_side(p, &p->side[MR_CLIENT]);
+    }
+    for (int i = 0; stage == PEER_DONE && i < 120; i++)
+        round_trip(p);
+    if (stage == PEER_DONE &&
+        !(peer_conn(p)->is_confirmed && mr_conn_at(p->side[!p->role].ep, 0)->is_confirmed))
+        die("the handshake does not complete");
+    take_over(p);
+    peer_drain(p);
+    if (stage == PEER_DONE)
+        peer_clear(p);
+}
+
+void peer_advance(struct peer *p, uint64_t ns)
+{
+    struct peer_side *side = &p->side[p->role];
+    uint64_t end = p->now + ns;
+
+    for (int i = 0; i < 100000 && mr_endpoint_deadline(side->ep) <= end; i++) {
+        p->now = MR_MAX(p->now, mr_endpoint_deadline(side->ep));
+        mr_endpoint_expire(side->ep, p->now);
+        peer_settle(p, side);
+        peer_drain(p);
+    }
+    p->now = end;
+    mr_endpoint_expire(side->ep, p->now);
+    peer_settle(p, side);
+    peer_drain(p);
+}

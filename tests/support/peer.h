@@ -1,0 +1,191 @@
+/*
+ * tests/support/peer.h - a hand-made QUIC peer for tests of the trunk.
+ *
+ *     endpoint under test  <--packets with any bytes as frames--  peer (the test)
+ *                          --datagrams, opened and kept------->   inbox
+ *
+ * Two real endpoints do as much of a handshake as the test asks for, in virtual time;
+ * then the partner falls silent and the test speaks in its place, with its keys.
+ *
+ *     peer_new() .. peer_run(stage) .. peer_send(space, frames) .. peer_find() .. peer_free()
+ *
+ * Owner: the test.  Threads: the test's only.  Anything unexpected of the set-up aborts.
+ */
+#ifndef MR_TESTS_SUPPORT_PEER_H
+#define MR_TESTS_SUPPORT_PEER_H
+
+#include "control/tls_context.h"
+#include "quic/conn.h"
+
+#define PEER_NEXT_PN    UINT64_MAX
+#define PEER_LATENCY    (5 * MR_MS) /* one way, while the partner speaks */
+#define PEER_INBOX_MAX  192
+#define PEER_EVENTS_MAX 64
+#define PEER_DATAGRAM   1500
+#define PEER_BUFFERS    512
+#define PEER_CID_SIZE   8
+
+enum peer_stage {
+    PEER_NOTHING, /* nobody has said anything */
+    PEER_HELLO,   /* the server has the ClientHello; its flight is on its way to nobody */
+    PEER_FLIGHT,  /* the client has the server's flight; its Finished goes nowhere */
+    PEER_DONE     /* confirmed on both sides, everything acknowledged, silence */
+};
+
+struct peer_options {
+    enum mr_role under_test;
+    uint32_t retry_above;     /* 0: 1000; PEER_ALWAYS_RETRY */
+    uint64_t idle_timeout_ns; /* 0: 60 s */
+    uint64_t stream_window;   /* 0: 16 MiB */
+    uint32_t streams_bidi;    /* 0: 8 */
+    uint32_t streams_uni;     /* 0: 3 */
+};
+#define PEER_ALWAYS_RETRY UINT32_MAX
+
+/* One packet of the endpoint under test. */
+struct peer_packet {
+    enum mr_packet_type type;
+    bool is_open; /* frames at `bytes`; else the packet as it came */
+    uint8_t first_byte;
+    uint64_t pn;
+    uint64_t at_ns;
+    uint32_t datagram; /* its number: coalesced packets share it */
+    uint32_t datagram_size;
+    struct mr_path_addr path;
+    struct mr_cid dcid;
+    size_t size;
+    uint8_t bytes[PEER_DATAGRAM];
+};
+
+/* A packet for the endpoint under test. */
+struct peer_out {
+    enum mr_packet_type type;
+    const void *frames;
+    size_t size;
+    uint64_t pn;               /* PEER_NEXT_PN */
+    uint8_t bits;              /* flipped in the first byte */
+    const struct mr_cid *dcid; /* NULL: the usual */
+    const uint8_t *token;
+    uint16_t token_size;
+};
+
+struct peer_key {
+    struct mr_secret secret;
+    struct mr_key_material material;
+    struct mr_aead_key aead;
+    struct mr_hp_key hp;
+    bool is_set;
+};
+
+struct peer_event {
+    struct mr_event event; /* `reason` is not valid any more */
+    char reason[128];
+};
+
+struct peer_buffer {
+    struct mr_buf buf;
+    bool is_out;
+    uint8_t bytes[PEER_DATAGRAM];
+};
+
+struct peer_side {
+    enum mr_role role;
+    struct mr_endpoint *ep;
+    void *memory;
+    struct mr_aead *aead;
+    struct mr_tls_context tls;
+    struct peer_buffer *buffers;
+    uint32_t buffers_out;
+};
+
+struct peer_raw {
+    struct mr_path_addr path; /* as the receiver sees it */
+    uint32_t size;
+    uint8_t bytes[PEER_DATAGRAM];
+};
+
+struct peer {
+    struct peer_side side[2];
+    enum mr_role role; /* under test */
+    uint64_t now;
+    bool is_alone;  /* the partner is silent */
+    mr_handle conn; /* of the endpoint under test; MR_HANDLE_NONE until it is told */
+    struct mr_aead *aead;
+    struct peer_key seal[MR_SPACES];
+    struct peer_key open[MR_SPACES];
+    uint64_t next_pn[MR_SPACES];
+    uint64_t expected_pn[MR_SPACES];
+    uint8_t phase;            /* we seal with */
+    struct mr_cid dcid;       /* where we send */
+    struct mr_cid scid;       /* ours */
+    struct mr_path_addr path; /* as the endpoint under test sees us */
+    uint8_t ecn;
+    uint32_t datagrams; /* sent by the endpoint under test */
+    uint64_t bytes;
+    struct peer_raw wire[2][64]; /* on the way to side [i] */
+    uint32_t wire_count[2];
+    struct peer_packet inbox[PEER_INBOX_MAX];
+    uint32_t inbox_count;
+    struct peer_event events[PEER_EVENTS_MAX];
+    uint32_t event_count;
+};
+
+/* A new pair; free with peer_free(), which says false if the endpoints kept buffers. */
+struct peer *peer_new(const struct peer_options *options);
+bool peer_free(struct peer *p);
+
+/* Both in one: a peer of the endpoint in role `under_test`, at `stage`. */
+struct peer *peer_at(enum mr_role under_test, enum peer_stage stage);
+
+/* Do the handshake up to `stage`, then silence the partner. */
+void peer_run(struct peer *p, enum peer_stage stage);
+
+/* The endpoint under test, its only connection, its counters. */
+struct mr_endpoint *peer_endpoint(struct peer *p);
+struct mr_conn *peer_conn(struct peer *p);
+const struct mr_counters *peer_counters(struct peer *p);
+
+/* The Initial keys of `dcid`, from our side. */
+void peer_set_initial_keys(struct peer *p, const struct mr_cid *dcid);
+
+/* Write a sealed packet: bytes written. */
+size_t peer_build(struct peer *p, const struct peer_out *out, uint8_t *dst, size_t room);
+
+/* Hand a datagram to the endpoint under test, let it do its work, keep what it answers. */
+void peer_deliver(struct peer *p, const uint8_t *bytes, size_t size);
+
+/* One packet in one datagram; Initials of a client in 1,200 bytes. */
+void peer_send_packet(struct peer *p, const struct peer_out *out);
+void peer_send(struct peer *p, enum mr_packet_type type, const void *frames, size_t size);
+
+/* The next generation of our keys: both directions. */
+void peer_update_keys(struct peer *p);
+
+/* Let `ns` pass for the endpoint under test. */
+void peer_advance(struct peer *p, uint64_t ns);
+
+/* Let it send what it has, without time passing. */
+void peer_drain(struct peer *p);
+
+/* Forget what was received. */
+void peer_clear(struct peer *p);
+
+/*
+ * Find frame number `nth` (from 0) of type `type` in the inbox.  Returns its packet and in *r a
+ * reader behind the frame's type; NULL: there is none.
+ */
+const struct peer_packet *peer_find(const struct peer *p, uint64_t type, uint32_t nth,
+                                    struct mr_reader *r);
+uint32_t peer_count(const struct peer *p, uint64_t type);
+
+/* The error of the first CONNECTION_CLOSE (0x1c), PEER_NO_CLOSE if there is none. */
+#define PEER_NO_CLOSE UINT64_MAX
+uint64_t peer_close_error(const struct peer *p, uint64_t *frame_type_out);
+
+/* The first event with one of `kinds`, NULL. */
+const struct peer_event *peer_event(const struct peer *p, uint32_t kinds);
+
+/* Acknowledge the 1-RTT packets lo..hi. */
+void peer_ack(struct peer *p, uint64_t lo, uint64_t hi);
+
+#endif /* MR_TESTS_SUPPORT_PEER_H */

@@ -1,0 +1,40 @@
+/* tests/support/peer_cases.c - see peer_cases.h. */
+#include "tests/support/peer_cases.h"
+
+#include <stdio.h>
+
+void peer_end(struct peer *p)
+{
+    CU_ASSERT_TRUE(peer_free(p));
+}
+
+void peer_expect_close(struct peer *p, const char *name, uint64_t error, uint64_t frame_type)
+{
+    uint64_t got_type = 0;
+    uint64_t got = peer_close_error(p, &got_type);
+    bool is_right = got == error && (error == PEER_NO_CLOSE || frame_type == PEER_ANY_FRAME ||
+                                     got_type == frame_type);
+
+    if (!is_right)
+        fprintf(stderr, "# %s: error 0x%llx of frame 0x%llx came, 0x%llx of 0x%llx is right\n",
+                name, (unsigned long long)got, (unsigned long long)got_type,
+                (unsigned long long)error, (unsigned long long)frame_type);
+    CU_ASSERT_TRUE(is_right);
+    bool is_alive = mr_conn_is_alive(peer_conn(p));
+    if (is_alive != (error == PEER_NO_CLOSE))
+        fprintf(stderr, "# %s: the connection is %s\n", name, is_alive ? "alive" : "over");
+    CU_ASSERT_EQUAL(is_alive, error == PEER_NO_CLOSE);
+}
+
+void peer_run_cases(const struct peer_case *cases, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct peer_case *c = &cases[i];
+        struct peer *p = peer_at(c->under_test, c->stage);
+
+        peer_clear(p);
+        peer_send(p, c->type, c->frames, c->size);
+        peer_expect_close(p, c->name, c->error, c->frame_type);
+        peer_end(p);
+    }
+}

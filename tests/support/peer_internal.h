@@ -1,0 +1,17 @@
+/* tests/support/peer_internal.h - what peer.c and peer_packet.c share. */
+#ifndef MR_TESTS_SUPPORT_PEER_INTERNAL_H
+#define MR_TESTS_SUPPORT_PEER_INTERNAL_H
+
+#include "tests/support/peer.h"
+
+/* Jobs, events, released buffers, invariants of one side. */
+void peer_settle(struct peer *p, struct peer_side *side);
+void peer_take_released(struct peer_side *side);
+
+/* A datagram arrives at `side` now. */
+void peer_receive(struct peer *p, struct peer_side *side, const struct peer_raw *raw);
+
+/* What `side` wants to send goes to the wire; the endpoint under test's to the inbox as well. */
+void peer_drain_side(struct peer *p, struct peer_side *side);
+
+#endif /* MR_TESTS_SUPPORT_PEER_INTERNAL_H */
