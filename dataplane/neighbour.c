@@ -18,7 +18,8 @@ struct entry {
     uint8_t waiting_count;
     bool is_static;
     bool is_gateway;
-    bool is_queued; /* its index is in the solicit ring */
+    bool is_doubted; /* PROBE: another address was claimed, everybody is asked */
+    bool is_queued;  /* its index is in the solicit ring */
     uint64_t used_ns;
     uint64_t reachable_until_ns; /* FAILED: failed until */
     void *waiting[MR_NEIGHBOUR_WAITING_MAX];
@@ -235,6 +236,7 @@ static void begin(struct mr_neighbours *table, struct entry *entry, enum mr_neig
                   uint64_t now)
 {
     entry->state = (uint8_t)state;
+    entry->is_doubted = false;
     entry->probes = 0;
     ask(table, entry, now);
 }
@@ -376,17 +378,29 @@ static void accept(struct mr_neighbours *table, struct entry *entry, const struc
     release(table, entry, true);
 }
 
+/* What is known is contradicted: everybody is asked again. */
+static void doubt(struct mr_neighbours *table, struct entry *entry, uint64_t now)
+{
+    if (entry->state != MR_NEIGHBOUR_REACHABLE || !is_allowed(table, now))
+        return;
+    begin(table, entry, MR_NEIGHBOUR_PROBE, now);
+    entry->is_doubted = true;
+}
+
 /* Somebody says so whom we did not ask. */
 static void hear(struct mr_neighbours *table, struct entry *entry, const struct mr_mac *mac,
-                 uint64_t now)
+                 enum mr_neighbour_source source, uint64_t now)
 {
     bool is_open = entry->state == MR_NEIGHBOUR_INCOMPLETE || entry->state == MR_NEIGHBOUR_STALE ||
                    entry->state == MR_NEIGHBOUR_FAILED;
 
-    if (is_open && !entry->is_gateway)
+    if (is_open && !entry->is_gateway) {
         accept(table, entry, mac, MR_NEIGHBOUR_STALE, now);
-    else if (entry->state == MR_NEIGHBOUR_NONE || !mr_mac_equal(&entry->mac, mac))
+    } else if (entry->state == MR_NEIGHBOUR_NONE || !mr_mac_equal(&entry->mac, mac)) {
         mr_net_count(&table->counters->net_neighbour_refused, 1);
+        if (source != MR_NEIGHBOUR_TRAFFIC)
+            doubt(table, entry, now);
+    }
 }
 
 /* An address that is not known yet enters by its own request or packet. */
@@ -429,7 +443,7 @@ void mr_neighbour_learn(struct mr_neighbours *table, const struct mr_ip *ip,
     } else if (is_answer && is_asking(entry)) {
         accept(table, entry, mac, MR_NEIGHBOUR_REACHABLE, now);
     } else if (source != MR_NEIGHBOUR_TRAFFIC || entry->state != MR_NEIGHBOUR_STALE) {
-        hear(table, entry, mac, now);
+        hear(table, entry, mac, source, now);
     }
 }
 
@@ -520,7 +534,7 @@ bool mr_neighbour_take_solicit(struct mr_neighbours *table,
         *solicit_out = (struct mr_neighbour_solicit){
             .ip = entry->ip,
             .mac = entry->mac,
-            .is_unicast = entry->state == MR_NEIGHBOUR_PROBE,
+            .is_unicast = entry->state == MR_NEIGHBOUR_PROBE && !entry->is_doubted,
         };
         return true;
     }

@@ -14,7 +14,10 @@
  * What is believed.  An answer while a solicitation of ours is out, by all but static entries.
  * Anything else (a request to us, a claim, the sender of a packet, an answer that nobody asked for)
  * makes an address that is INCOMPLETE, STALE or FAILED STALE with what it says; it never changes
- * REACHABLE and PROBE, nor gateways.  Requests and packets also enter unknown addresses, as STALE.
+ * the address of REACHABLE and PROBE, nor of gateways.  But when it contradicts REACHABLE, unless
+ * it is a mere packet, that becomes PROBE and everybody on the link is asked, so that a host that
+ * got another Ethernet address is found at once and a liar is not believed for it.  Requests and
+ * packets also enter unknown addresses, as STALE.
  *
  * Owner: one shard.  Threads: the shard's only.
  * Limits: all in struct mr_neighbour_limits.  A full cache evicts the failed or else least
@@ -68,7 +71,7 @@ enum mr_neighbour_source {
 struct mr_neighbour_limits {
     uint32_t entries_max;    /* a power of two >= MR_NEIGHBOUR_WAYS */
     uint32_t waiting_max;    /* packets that wait in all, a power of two */
-    uint32_t new_per_second; /* resolutions begun; more: MR_NEIGHBOUR_FULL */
+    uint32_t new_per_second; /* resolutions and doubts begun; more: MR_NEIGHBOUR_FULL, ignored */
 };
 
 /* A solicitation to send. */

@@ -297,9 +297,10 @@ static const struct {
     {INCOMPLETE, MR_NEIGHBOUR_REQUEST, MR_NEIGHBOUR_STALE, true},
     {INCOMPLETE, MR_NEIGHBOUR_CLAIM, MR_NEIGHBOUR_STALE, true},
     {INCOMPLETE, MR_NEIGHBOUR_TRAFFIC, MR_NEIGHBOUR_STALE, true},
-    {REACHABLE, MR_NEIGHBOUR_ANSWER, MR_NEIGHBOUR_REACHABLE, false},
-    {REACHABLE, MR_NEIGHBOUR_REQUEST, MR_NEIGHBOUR_REACHABLE, false},
-    {REACHABLE, MR_NEIGHBOUR_CLAIM, MR_NEIGHBOUR_REACHABLE, false},
+    {REACHABLE, MR_NEIGHBOUR_ANSWER, MR_NEIGHBOUR_PROBE, false},
+    {REACHABLE, MR_NEIGHBOUR_SHARED, MR_NEIGHBOUR_PROBE, false},
+    {REACHABLE, MR_NEIGHBOUR_REQUEST, MR_NEIGHBOUR_PROBE, false},
+    {REACHABLE, MR_NEIGHBOUR_CLAIM, MR_NEIGHBOUR_PROBE, false},
     {REACHABLE, MR_NEIGHBOUR_TRAFFIC, MR_NEIGHBOUR_REACHABLE, false},
     {STALE, MR_NEIGHBOUR_ANSWER, MR_NEIGHBOUR_STALE, true},
     {STALE, MR_NEIGHBOUR_REQUEST, MR_NEIGHBOUR_STALE, true},
@@ -356,6 +357,32 @@ static void only_answers_are_believed_against_what_is_known(void)
         }
         end(&f);
     }
+}
+
+static void a_contradiction_makes_everybody_be_asked(void)
+{
+    struct fixture f;
+    struct mr_neighbour_solicit solicit = {0};
+    struct mr_mac mac;
+
+    begin(&f);
+    make_reachable(&f, 1, 0);
+    solicits(&f, NULL);
+    learn(&f, 1, &mac_a, MR_NEIGHBOUR_REQUEST, 1);
+    CU_ASSERT_EQUAL(solicits(&f, NULL), 0); /* it says what is known */
+    learn(&f, 1, &mac_b, MR_NEIGHBOUR_REQUEST, 2);
+    CU_ASSERT(mr_neighbour_take_solicit(f.table, &solicit));
+    CU_ASSERT_FALSE(solicit.is_unicast);
+    learn(&f, 1, &mac_b, MR_NEIGHBOUR_ANSWER, 3);
+    CU_ASSERT_EQUAL(resolve(&f, 1, 4, &mac), MR_NEIGHBOUR_KNOWN);
+    CU_ASSERT(mr_mac_equal(&mac, &mac_b));
+    CU_ASSERT_EQUAL(state(&f, 1), MR_NEIGHBOUR_REACHABLE);
+
+    uint64_t old = 4 + MR_NEIGHBOUR_REACHABLE_NS;
+    resolve(&f, 1, old, &mac);
+    CU_ASSERT(mr_neighbour_take_solicit(f.table, &solicit));
+    CU_ASSERT(solicit.is_unicast); /* no doubt this time, only age */
+    end(&f);
 }
 
 static void impossible_addresses_are_refused(void)
@@ -543,6 +570,7 @@ static CU_TestInfo waiting[] = {
 static CU_TestInfo belief[] = {
     {"only answers are believed against what is known",
      only_answers_are_believed_against_what_is_known},
+    {"a contradiction makes everybody be asked", a_contradiction_makes_everybody_be_asked},
     {"impossible addresses are refused", impossible_addresses_are_refused},
     {"answers are shared even if another shard asked",
      answers_are_shared_even_if_another_shard_asked},
