@@ -638,6 +638,17 @@ void mr_h3_on_events(struct mr_h3 *h3, const struct mr_event *events, size_t cou
 
 /* ---- invariants ---- */
 
+static void check_dirty(const struct mr_h3 *h3)
+{
+    uint32_t dirty = 0;
+
+    for (const struct mr_h3_conn *conn = h3->dirty; conn != NULL; conn = conn->next_dirty) {
+        MR_ASSERT(conn->serial != 0);
+        MR_ASSERT(conn->is_dirty);
+        MR_ASSERT(++dirty <= h3->conns.used);
+    }
+}
+
 void mr_h3_check(const struct mr_h3 *h3)
 {
     uint32_t conns = 0;
@@ -664,5 +675,6 @@ void mr_h3_check(const struct mr_h3 *h3)
     MR_ASSERT(h3->conns.used == conns);
     MR_ASSERT(h3->streams.used == streams);
     MR_ASSERT(h3->conn_of_handle.used == conns);
+    check_dirty(h3);
     mr_heap_check(&h3->heap);
 }

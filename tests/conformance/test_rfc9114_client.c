@@ -133,6 +133,20 @@ static void a_response_without_an_end_of_its_content_is_malformed(void)
     raw_client_test_free(test);
 }
 
+static void more_content_than_announced_is_not_shown(void)
+{
+    struct raw_client_test *test = raw_client_test_new(false);
+
+    put_response("200");
+    raw_put_field(&h3_section, "content-length", "2");
+    raw_put_headers(&h3_bytes, &h3_section);
+    raw_put_frame(&h3_bytes, MR_H3_FRAME_DATA, "abc", 3);
+    answer_client(test, true);
+    CU_ASSERT_EQUAL(test->result.outcome, MR_H3_MALFORMED);
+    CU_ASSERT_EQUAL(test->result.body_bytes, 0);
+    raw_client_test_free(test);
+}
+
 /* "A response to a HEAD request ... can have a non-zero Content-Length header field even though no
  * content is included in DATA frames." (after Section 4.1.2) */
 static void responses_without_content_may_name_a_length(void)
@@ -274,6 +288,7 @@ CU_TestInfo rfc9114_client_tests[] = {
      malformed_responses_are_message_errors_of_their_stream},
     {"a response without an end of its content is malformed",
      a_response_without_an_end_of_its_content_is_malformed},
+    {"more content than announced is not shown", more_content_than_announced_is_not_shown},
     {"responses without content may name a length", responses_without_content_may_name_a_length},
     {"a bidirectional stream of the server is a stream creation error",
      a_bidirectional_stream_of_the_server_is_a_stream_creation_error},

@@ -58,6 +58,16 @@ static void goaway_names_the_first_request_that_is_not_processed(void)
 
 /* ---- Section 6.2: unidirectional streams ---- */
 
+/* Streams that the server opened: control and QPACK decoder. */
+static uint32_t count_uni(const struct raw_server_test *test)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < test->raw.stream_count; i++)
+        count += !test->raw.streams[i].is_ours && (test->raw.streams[i].id & 2) != 0;
+    return count;
+}
+
 /* "The recipient MUST NOT consider unknown stream types to be a connection error of any kind." */
 static void unknown_stream_types_are_stopped_and_nothing_else(void)
 {
@@ -71,6 +81,7 @@ static void unknown_stream_types_are_stopped_and_nothing_else(void)
     raw_put_varint(&h3_bytes, UINT64_C(0x1f) * 123456789 + 0x21);
     h3_send_new(test, true, true);
     h3_check_serves(test);
+    CU_ASSERT_EQUAL(count_uni(test), 2);
     raw_server_test_free(test);
 }
 

@@ -387,6 +387,35 @@ static void answers_ranges_and_conditions_from_the_cache(void)
     h3_pair_free(pair);
 }
 
+/* Between looking at a file and reading it, it becomes `text`. */
+static void check_change_while_loading(const char *text)
+{
+    struct h3_pair *pair = started_pair();
+    struct h3_fetch *fetch = h3_pair_begin(pair, &(struct mr_h3_request_options){.path = "/a.txt"});
+
+    while (h3_pair_counter(pair, files_opened) == 0)
+        loop_step(pair->loop);
+    CU_ASSERT_EQUAL(h3_pair_counter(pair, file_reads), 1); /* it is on its way to the cache */
+    h3_pair_write_text(pair, "a.txt", text);
+    h3_pair_run(pair);
+    check_done(fetch, 200);
+    check_body(fetch, text);
+    const struct h3_fetch *again = h3_pair_get(pair, "/a.txt");
+    check_body(again, text);
+    CU_ASSERT_STRING_EQUAL(again->etag, fetch->etag);
+    CU_ASSERT_TRUE(h3_pair_counter(pair, files_changed) > 0);
+    CU_ASSERT_EQUAL(h3_pair_counter(pair, cache_hits), text[0] != '\0'); /* nothing to cache */
+    h3_pair_free(pair);
+}
+
+static void a_file_that_changes_while_it_is_loaded_is_served_as_it_is_then(void)
+{
+    check_change_while_loading("abcdefghij"); /* the same size */
+    check_change_while_loading("short");
+    check_change_while_loading("much longer than it was before");
+    check_change_while_loading("");
+}
+
 static void resets_a_response_whose_file_shrinks(void)
 {
     struct h3_pair *pair = started_pair();
@@ -538,6 +567,8 @@ CU_TestInfo http_server_tests[] = {
     {"answers from the cache until the file changes",
      answers_from_the_cache_until_the_file_changes},
     {"answers ranges and conditions from the cache", answers_ranges_and_conditions_from_the_cache},
+    {"a file that changes while it is loaded is served as it is then",
+     a_file_that_changes_while_it_is_loaded_is_served_as_it_is_then},
     {"resets a response whose file shrinks", resets_a_response_whose_file_shrinks},
     {"holds the server back while the user takes little",
      holds_the_server_back_while_the_user_takes_little},
