@@ -6,27 +6,11 @@
 
 #include "base/bytes.h"
 
-static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-
 bool mr_mac_is_zero(const struct mr_mac *mac)
 {
     static const struct mr_mac zero;
 
     return mr_mac_equal(mac, &zero);
-}
-
-struct mr_ip mr_ip_from_v4(const uint8_t v4[4])
-{
-    struct mr_ip ip;
-
-    memcpy(ip.bytes, mapped, sizeof(mapped));
-    memcpy(ip.bytes + sizeof(mapped), v4, 4);
-    return ip;
-}
-
-bool mr_ip_is_v4(const struct mr_ip *ip)
-{
-    return memcmp(ip->bytes, mapped, sizeof(mapped)) == 0;
 }
 
 bool mr_ip_is_unspecified(const struct mr_ip *ip)

@@ -48,8 +48,21 @@ static inline bool mr_mac_is_multicast(const struct mr_mac *mac) /* broadcast in
 bool mr_mac_is_zero(const struct mr_mac *mac);
 
 /* The mapped form of four bytes in network order. */
-struct mr_ip mr_ip_from_v4(const uint8_t v4[4]);
-bool mr_ip_is_v4(const struct mr_ip *ip);
+static inline struct mr_ip mr_ip_from_v4(const uint8_t v4[4])
+{
+    struct mr_ip ip = {{[10] = 0xff, [11] = 0xff}};
+
+    memcpy(ip.bytes + 12, v4, 4);
+    return ip;
+}
+
+static inline bool mr_ip_is_v4(const struct mr_ip *ip)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+    return memcmp(ip->bytes, mapped, sizeof(mapped)) == 0;
+}
+
 bool mr_ip_is_unspecified(const struct mr_ip *ip); /* 0.0.0.0 or :: */
 bool mr_ip_is_multicast(const struct mr_ip *ip);
 bool mr_ip_is_loopback(const struct mr_ip *ip);

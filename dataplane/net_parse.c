@@ -127,54 +127,74 @@ static MR_COLD bool has_source_route(const uint8_t *options, uint32_t size)
 
 static uint32_t host_mask(const struct mr_prefix *prefix)
 {
-    return prefix->bits > 127 ? 0 : (uint32_t)(UINT64_C(0xffffffff) >> (prefix->bits - 96));
+    return (uint32_t)(UINT64_C(0xffffffff) >> (prefix->bits - 96));
 }
 
-/* The network's own address and its directed broadcast; there is none of either in /31 and /32. */
-static bool is_directed_broadcast(const struct mr_net_self *self, uint32_t v4)
+/* What an IPv4 address is to us. */
+enum standing {
+    STRANGER,
+    OURS,
+    OUR_BROADCAST /* a network's own address or its directed broadcast: there is neither in /31 and
+                     /32 */
+};
+
+static inline enum standing standing_of(const struct mr_net_self *self, uint32_t v4)
 {
     for (uint32_t i = 0; i < self->address_count; i++) {
         const struct mr_prefix *prefix = &self->address[i];
 
-        if (!mr_ip_is_v4(&prefix->ip) || prefix->bits < 96 || prefix->bits > 126)
+        if (!mr_ip_is_v4(&prefix->ip))
+            continue;
+        uint32_t own = mr_load_be32(prefix->ip.bytes + 12);
+        if (v4 == own)
+            return OURS;
+        if (prefix->bits < 96 || prefix->bits > 126)
             continue;
         uint32_t host = host_mask(prefix);
-        bool is_on_link = ((mr_load_be32(prefix->ip.bytes + 12) ^ v4) & ~host) == 0;
-        if (is_on_link && ((v4 & host) == 0 || (v4 & host) == host))
-            return true;
+        if (((own ^ v4) & ~host) == 0 && ((v4 & host) == 0 || (v4 & host) == host))
+            return OUR_BROADCAST;
     }
-    return false;
+    return STRANGER;
 }
 
 /* 0/8, loopback, multicast, reserved, broadcast. */
-static bool is_unicast4(uint32_t v4)
+static inline bool is_unicast4(uint32_t v4)
 {
     uint32_t top = v4 >> 24;
 
     return top != 0 && top != 127 && top < 224;
 }
 
-static enum mr_net_kind check_addresses4(struct parse *p, const uint8_t *ip)
+static MR_COLD enum mr_net_kind refuse_destination4(const struct mr_net_self *self, uint32_t v4)
 {
-    struct mr_ip source = mr_ip_from_v4(ip + MR_IPV4_SOURCE);
-    struct mr_ip destination = mr_ip_from_v4(ip + MR_IPV4_DESTINATION);
-    uint32_t source4 = mr_load_be32(ip + MR_IPV4_SOURCE);
-    uint32_t destination4 = mr_load_be32(ip + MR_IPV4_DESTINATION);
+    bool is_group = v4 >> 28 == 0xe || v4 == 0xffffffff || standing_of(self, v4) == OUR_BROADCAST;
 
-    if (!is_unicast4(source4) || mr_net_self_has(p->self, &source) ||
-        is_directed_broadcast(p->self, source4))
+    return is_group ? MR_NET_DROP_BROADCAST : MR_NET_DROP_NOT_OUR_IP;
+}
+
+/* In two stores: reading back what was stored in pieces would stall. */
+static inline void write_mapped(uint8_t ip[16], const uint8_t v4[4])
+{
+    static const uint8_t prefix[12] = {[10] = 0xff, [11] = 0xff};
+
+    memcpy(ip, prefix, sizeof(prefix));
+    memcpy(ip + sizeof(prefix), v4, 4);
+}
+
+static inline enum mr_net_kind check_addresses4(struct parse *p, const uint8_t *ip)
+{
+    uint32_t source = mr_load_be32(ip + MR_IPV4_SOURCE);
+    uint32_t destination = mr_load_be32(ip + MR_IPV4_DESTINATION);
+
+    if (!is_unicast4(source) || standing_of(p->self, source) != STRANGER)
         return MR_NET_DROP_SOURCE_IP;
-
-    if (!mr_net_self_has(p->self, &destination)) {
-        bool is_group = destination4 >> 28 == 0xe || destination4 == 0xffffffff ||
-                        is_directed_broadcast(p->self, destination4);
-        return is_group ? MR_NET_DROP_BROADCAST : MR_NET_DROP_NOT_OUR_IP;
-    }
+    if (standing_of(p->self, destination) != OURS)
+        return refuse_destination4(p->self, destination);
     if (p->is_group)
         return MR_NET_DROP_BROADCAST; /* RFC 1122, Section 3.3.6 */
 
-    memcpy(p->path->remote.ip, source.bytes, sizeof(source));
-    memcpy(p->path->local.ip, destination.bytes, sizeof(destination));
+    write_mapped(p->path->remote.ip, ip + MR_IPV4_SOURCE);
+    write_mapped(p->path->local.ip, ip + MR_IPV4_DESTINATION);
     return MR_NET_UDP;
 }
 
@@ -353,8 +373,10 @@ static inline enum mr_net_kind check_macs(struct parse *p)
     return MR_NET_UDP;
 }
 
-enum mr_net_kind mr_net_parse(const struct mr_net_self *self, const struct mr_net_frame *frame,
-                              struct mr_net_packet *packet_out, struct mr_path_addr *path_out)
+static MR_COLD enum mr_net_kind parse_any(const struct mr_net_self *self,
+                                          const struct mr_net_frame *frame,
+                                          struct mr_net_packet *packet_out,
+                                          struct mr_path_addr *path_out)
 {
     struct parse p = {
         .self = self,
@@ -391,6 +413,78 @@ enum mr_net_kind mr_net_parse(const struct mr_net_self *self, const struct mr_ne
     if (type == MR_TYPE_ARP)
         return p.size - offset < ARP_SIZE ? MR_NET_DROP_RUNT : MR_NET_ARP;
     return MR_NET_DROP_ETHERTYPE;
+}
+
+/* ---- the common case ---- */
+
+enum { /* of an untagged IPv4 datagram without options */
+    PLAIN_IP = MR_ETHER_SIZE,
+    PLAIN_UDP = PLAIN_IP + MR_IPV4_SIZE,
+    PLAIN_PAYLOAD = PLAIN_UDP + MR_UDP_SIZE,
+    PLAIN_START =
+        0x08004500 /* Ethernet type, version and header length; then the type of service */
+};
+
+/* Is it an untagged IPv4 datagram without options, whole, whose lengths agree? */
+static inline bool is_plain(const struct mr_net_self *self, const uint8_t *f, uint32_t size)
+{
+    if (size < PLAIN_PAYLOAD || size > UINT16_MAX || self->vlan != 0 ||
+        (mr_load_be32(f + MR_ETHER_TYPE) & 0xffffff00) != PLAIN_START)
+        return false;
+
+    const uint8_t *ip = f + PLAIN_IP;
+    uint32_t total = mr_load_be16(ip + MR_IPV4_LENGTH);
+    uint32_t udp_size = mr_load_be16(f + PLAIN_UDP + MR_UDP_LENGTH);
+    return (mr_load_be16(ip + MR_IPV4_FRAGMENT) & MR_IPV4_IS_FRAGMENT) == 0 &&
+           ip[MR_IPV4_PROTOCOL] == MR_PROTOCOL_UDP && total <= size - PLAIN_IP &&
+           udp_size >= MR_UDP_SIZE && udp_size + MR_IPV4_SIZE <= total;
+}
+
+/* Is it from a stranger's station and address to ours? */
+static inline bool is_for_us(const struct mr_net_self *self, const uint8_t *f)
+{
+    uint32_t source = mr_load_be32(f + PLAIN_IP + MR_IPV4_SOURCE);
+    uint32_t destination = mr_load_be32(f + PLAIN_IP + MR_IPV4_DESTINATION);
+
+    return memcmp(f + MR_ETHER_DESTINATION, self->mac.bytes, 6) == 0 &&
+           memcmp(f + MR_ETHER_SOURCE, self->mac.bytes, 6) != 0 && (f[MR_ETHER_SOURCE] & 1) == 0 &&
+           is_unicast4(source) && standing_of(self, source) == STRANGER &&
+           standing_of(self, destination) == OURS;
+}
+
+/* In a straight line what parse_any() finds step by step.  False: something is unusual, ask that.
+ */
+static inline bool parse_plain(const struct mr_net_self *self, const struct mr_net_frame *frame,
+                               struct mr_net_packet *packet, struct mr_path_addr *path)
+{
+    const uint8_t *f = frame->data;
+    const uint8_t *ip = f + PLAIN_IP;
+
+    if (frame->sums != MR_NET_SUMS_GOOD || !is_plain(self, f, frame->size) || !is_for_us(self, f))
+        return false;
+    *packet = (struct mr_net_packet){
+        .l3_offset = PLAIN_IP,
+        .l4_offset = PLAIN_UDP,
+        .payload_offset = PLAIN_PAYLOAD,
+        .payload_size = (uint16_t)(mr_load_be16(f + PLAIN_UDP + MR_UDP_LENGTH) - MR_UDP_SIZE),
+        .ecn = ip[MR_IPV4_TOS] & 3,
+        .hop_limit = ip[MR_IPV4_TTL],
+    };
+    write_mapped(path->local.ip, ip + MR_IPV4_DESTINATION);
+    path->local.port = mr_load_be16(f + PLAIN_UDP + MR_UDP_DESTINATION);
+    path->local.zero = 0;
+    write_mapped(path->remote.ip, ip + MR_IPV4_SOURCE);
+    path->remote.port = mr_load_be16(f + PLAIN_UDP + MR_UDP_SOURCE);
+    path->remote.zero = 0;
+    return true;
+}
+
+enum mr_net_kind mr_net_parse(const struct mr_net_self *self, const struct mr_net_frame *frame,
+                              struct mr_net_packet *packet_out, struct mr_path_addr *path_out)
+{
+    if (parse_plain(self, frame, packet_out, path_out))
+        return MR_NET_UDP;
+    return parse_any(self, frame, packet_out, path_out);
 }
 
 const char *mr_net_kind_name(enum mr_net_kind kind)

@@ -9,7 +9,6 @@
 
 #include "dataplane/shard_internal.h"
 
-
 /* ------------------------------------------------------------------ receiving */
 
 /* Frames to datagrams to connections; what belongs elsewhere goes there. */

@@ -46,35 +46,25 @@ static void reclaim_all(const struct mr_wire_port *end, uint16_t queue)
         reclaim(&end->tx[queue].lanes[r]);
 }
 
-/* How many of `n` frames fit.  The count grows while the receiver takes frames: it is read once. */
-static uint16_t room_for(const struct rte_ring *ring, uint16_t n)
-{
-    uint32_t room = rte_ring_free_count(ring);
-
-    return room < n ? (uint16_t)room : n;
-}
-
 /* The common case: own lane, nothing happens on the way. */
 static uint16_t tx_plain(struct mr_port *port, uint16_t queue, struct rte_mbuf **mbufs, uint16_t n)
 {
     struct mr_wire_port *end = (struct mr_wire_port *)port;
     struct mr_wire_tx *tx = &end->tx[queue];
-    struct rte_ring *ring = tx->own->forward;
     const uint64_t flags = end->wire->arrival_flags;
     uint64_t bytes = 0;
 
     reclaim(tx->own);
-    /* Only this queue fills the ring: room that is seen stays.  After the enqueue the mbufs are the
-     * receiver's. */
-    n = room_for(ring, n);
     for (uint16_t i = 0; i < n; i++) {
         mbufs[i]->ol_flags = flags;
         bytes += mbufs[i]->pkt_len;
     }
-    rte_ring_sp_enqueue_bulk(ring, (void **)mbufs, n, NULL);
-    count(&tx->counters.packets, n);
+    uint32_t sent = rte_ring_sp_enqueue_burst(tx->own->forward, (void **)mbufs, n, NULL);
+    for (uint32_t i = sent; i < n; i++)
+        bytes -= mbufs[i]->pkt_len; /* refused; those before are the receiver's already */
+    count(&tx->counters.packets, sent);
     count(&tx->counters.bytes, bytes);
-    return n;
+    return (uint16_t)sent;
 }
 
 /* Frames gathered for one lane. */
@@ -164,6 +154,14 @@ static struct mr_wire_lane *scaled_lane(const struct mr_wire_port *end, struct m
     mbuf->hash.rss = hash;
     mbuf->ol_flags |= RTE_MBUF_F_RX_RSS_HASH;
     return &tx->lanes[mr_rss_queue(end->rss, hash)];
+}
+
+/* How many of `n` frames fit.  The count grows while the receiver takes frames: it is read once. */
+static uint16_t room_for(const struct rte_ring *ring, uint16_t n)
+{
+    uint32_t room = rte_ring_free_count(ring);
+
+    return room < n ? (uint16_t)room : n;
 }
 
 /* Sending with RSS or impairments.  A lane that RSS finds full loses the frame, as a NIC's queue
