@@ -1,0 +1,352 @@
+/*
+ * tests/conformance/test_rfc9000_streams.c - RFC 9000, Sections 2 to 4, 19: streams, their limits,
+ * and flow control, as a hostile peer tries them.
+ */
+#include <stdio.h>
+
+#include "tests/support/peer_cases.h"
+
+#define C   MR_CLIENT
+#define S   MR_SERVER
+#define APP PEER_DONE, MR_PACKET_ONE_RTT
+
+/* Numbers as varints of fixed size, for the tables: windows are 512 KiB, the connection's 1 MiB. */
+#define AT_512K        "\x80\x08\x00\x00"
+#define AT_512K_LESS_1 "\x80\x07\xff\xff"
+#define AT_512K_PLUS_1 "\x80\x08\x00\x01"
+
+/* Streams from the server's side (it is under test): 0 bidi and 2 uni are the client's, 1 and 3 its
+ * own. */
+static void frames_for_the_wrong_direction_are_refused(void)
+{
+    static const struct peer_case cases[] = {
+        /* Section 19.8: "An endpoint MUST terminate the connection with error STREAM_STATE_ERROR if
+         * it receives a STREAM frame for a locally initiated stream that has not yet been created,
+         * or for a send-only stream." */
+        {"STREAM on 1", S, APP, PEER_BYTES("\x08\x01x"), MR_STREAM_STATE_ERROR, 0x08},
+        {"STREAM on 3", S, APP, PEER_BYTES("\x08\x03x"), MR_STREAM_STATE_ERROR, 0x08},
+        {"STREAM on 0", C, APP, PEER_BYTES("\x08\x00x"), MR_STREAM_STATE_ERROR, 0x08},
+        {"STREAM on 2", C, APP, PEER_BYTES("\x0b\x02\x00"), MR_STREAM_STATE_ERROR, 0x0b},
+        /* Section 19.4: "An endpoint that receives a RESET_STREAM frame for a send-only stream MUST
+         * terminate the connection with error STREAM_STATE_ERROR." */
+        {"RESET_STREAM on 3", S, APP, PEER_BYTES("\x04\x03\x00\x00"), MR_STREAM_STATE_ERROR, 0x04},
+        {"RESET_STREAM on 1", S, APP, PEER_BYTES("\x04\x01\x00\x00"), MR_STREAM_STATE_ERROR, 0x04},
+        /* Section 19.5: "An endpoint that receives a STOP_SENDING frame for a receive-only stream
+         * MUST terminate the connection with error STREAM_STATE_ERROR." */
+        {"STOP_SENDING on 2", S, APP, PEER_BYTES("\x05\x02\x00"), MR_STREAM_STATE_ERROR, 0x05},
+        /* Section 19.5: "Receiving a STOP_SENDING frame for a locally initiated stream that has not
+         * yet been created MUST be treated as a connection error of type STREAM_STATE_ERROR." */
+        {"STOP_SENDING on 1", S, APP, PEER_BYTES("\x05\x01\x00"), MR_STREAM_STATE_ERROR, 0x05},
+        {"STOP_SENDING on 3", S, APP, PEER_BYTES("\x05\x03\x00"), MR_STREAM_STATE_ERROR, 0x05},
+        /* Section 19.10: "Receiving a MAX_STREAM_DATA frame for a locally initiated stream that has
+         * not yet been created MUST be treated as a connection error of type STREAM_STATE_ERROR."
+         */
+        {"MAX_STREAM_DATA on 1", S, APP, PEER_BYTES("\x11\x01\x05"), MR_STREAM_STATE_ERROR, 0x11},
+        /* Section 19.10: "An endpoint that receives a MAX_STREAM_DATA frame for a receive-only
+         * stream MUST terminate the connection with error STREAM_STATE_ERROR." */
+        {"MAX_STREAM_DATA on 2", S, APP, PEER_BYTES("\x11\x02\x05"), MR_STREAM_STATE_ERROR, 0x11},
+        /* Section 19.13: "An endpoint that receives a STREAM_DATA_BLOCKED frame for a send-only
+         * stream MUST terminate the connection with error STREAM_STATE_ERROR." */
+        {"STREAM_DATA_BLOCKED on 3", S, APP, PEER_BYTES("\x15\x03\x05"), MR_STREAM_STATE_ERROR,
+         0x15},
+        /* and what is allowed */
+        {"STOP_SENDING opens 0", S, APP, PEER_BYTES("\x05\x00\x00"), PEER_NO_CLOSE, 0},
+        {"MAX_STREAM_DATA opens 0", S, APP, PEER_BYTES("\x11\x00\x05"), PEER_NO_CLOSE, 0},
+        {"STREAM_DATA_BLOCKED opens 2", S, APP, PEER_BYTES("\x15\x02\x05"), PEER_NO_CLOSE, 0},
+        {"RESET_STREAM opens 2", S, APP, PEER_BYTES("\x04\x02\x00\x00"), PEER_NO_CLOSE, 0},
+    };
+
+    peer_run_cases(cases, MR_COUNT_OF(cases));
+}
+
+/* Section 4.6: "An endpoint that receives a frame with a stream ID exceeding the limit it has sent
+ * MUST treat this as a connection error of type STREAM_LIMIT_ERROR."  Limits: 8 and 3. */
+static void streams_beyond_the_limit_are_refused(void)
+{
+    static const struct peer_case cases[] = {
+        {"STREAM, the last allowed", S, APP, PEER_BYTES("\x08\x1cx"), PEER_NO_CLOSE, 0},
+        {"STREAM, one more", S, APP, PEER_BYTES("\x08\x20x"), MR_STREAM_LIMIT_ERROR, 0x08},
+        {"STREAM uni, the last allowed", S, APP, PEER_BYTES("\x08\x0ax"), PEER_NO_CLOSE, 0},
+        {"STREAM uni, one more", S, APP, PEER_BYTES("\x08\x0ex"), MR_STREAM_LIMIT_ERROR, 0x08},
+        {"STREAM, the highest of all", S, APP, PEER_BYTES("\x08\xff\xff\xff\xff\xff\xff\xff\xfcx"),
+         MR_STREAM_LIMIT_ERROR, 0x08},
+        {"RESET_STREAM", S, APP, PEER_BYTES("\x04\x20\x00\x00"), MR_STREAM_LIMIT_ERROR, 0x04},
+        {"STOP_SENDING", S, APP, PEER_BYTES("\x05\x20\x00"), MR_STREAM_LIMIT_ERROR, 0x05},
+        {"MAX_STREAM_DATA", S, APP, PEER_BYTES("\x11\x20\x00"), MR_STREAM_LIMIT_ERROR, 0x11},
+        {"STREAM_DATA_BLOCKED", S, APP, PEER_BYTES("\x15\x20\x00"), MR_STREAM_LIMIT_ERROR, 0x15},
+        {"a server's stream", C, APP, PEER_BYTES("\x08\x21x"), MR_STREAM_LIMIT_ERROR, 0x08},
+    };
+
+    peer_run_cases(cases, MR_COUNT_OF(cases));
+}
+
+/* lsquic 654: RESET_STREAM for a stream over the limit must not create it. */
+static void a_refused_stream_is_not_created(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+
+    PEER_SEND(p, "\x04\x20\x00\x00");
+    CU_ASSERT_EQUAL(peer_counters(p)->streams_opened, 0);
+    CU_ASSERT_PTR_NULL(peer_event(p, MR_EVENT_STREAM_OPENED));
+    peer_end(p);
+}
+
+/* Section 3.2: "Before a stream is created, all streams of the same type with lower-numbered stream
+ * IDs MUST be created." */
+static void lower_streams_are_created_with_a_higher_one(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+
+    PEER_SEND(p, "\x08\x08x");
+    CU_ASSERT_EQUAL(peer_counters(p)->streams_opened, 3);
+    PEER_SEND(p, "\x08\x00x\x00");
+    CU_ASSERT_EQUAL(peer_counters(p)->streams_opened, 3);
+    CU_ASSERT_EQUAL(p->event_count, 4);
+    CU_ASSERT_EQUAL(peer_close_error(p, NULL), PEER_NO_CLOSE);
+    peer_end(p);
+}
+
+/* Section 4.1: "A receiver MUST close the connection with an error of type FLOW_CONTROL_ERROR if
+ * the sender violates the advertised connection or stream data limits". */
+static void data_beyond_the_windows_is_refused(void)
+{
+    static const struct peer_case cases[] = {
+        {"the last byte", S, APP, PEER_BYTES("\x0e\x00" AT_512K_LESS_1 "\x01x"), PEER_NO_CLOSE, 0},
+        {"one more", S, APP, PEER_BYTES("\x0e\x00" AT_512K "\x01x"), MR_FLOW_CONTROL_ERROR, 0x0e},
+        {"across the limit", S, APP, PEER_BYTES("\x0e\x00" AT_512K_LESS_1 "\x02xy"),
+         MR_FLOW_CONTROL_ERROR, 0x0e},
+        {"FIN at the limit", S, APP, PEER_BYTES("\x0f\x00" AT_512K "\x00"), PEER_NO_CLOSE, 0},
+        {"FIN beyond it", S, APP, PEER_BYTES("\x0f\x00" AT_512K_PLUS_1 "\x00"),
+         MR_FLOW_CONTROL_ERROR, 0x0f},
+        {"unidirectional", S, APP, PEER_BYTES("\x0e\x02" AT_512K "\x01x"), MR_FLOW_CONTROL_ERROR,
+         0x0e},
+        {"to a client", C, APP, PEER_BYTES("\x0e\x01" AT_512K "\x01x"), MR_FLOW_CONTROL_ERROR,
+         0x0e},
+        {"RESET_STREAM at the limit", S, APP, PEER_BYTES("\x04\x00\x00" AT_512K), PEER_NO_CLOSE, 0},
+        {"RESET_STREAM beyond it", S, APP, PEER_BYTES("\x04\x00\x00" AT_512K_PLUS_1),
+         MR_FLOW_CONTROL_ERROR, 0x04},
+        {"RESET_STREAM far beyond it", S, APP,
+         PEER_BYTES("\x04\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff"), MR_FLOW_CONTROL_ERROR, 0x04},
+        /* three times 512 KiB are too much for the connection */
+        {"the connection's window", S, APP,
+         PEER_BYTES("\x0e\x00" AT_512K_LESS_1 "\x01x\x0e\x04" AT_512K_LESS_1 "\x01x"),
+         PEER_NO_CLOSE, 0},
+        {"one byte over the connection's window", S, APP,
+         PEER_BYTES("\x0e\x00" AT_512K_LESS_1 "\x01x\x0e\x04" AT_512K_LESS_1 "\x01x\x0a\x08\x01x"),
+         MR_FLOW_CONTROL_ERROR, 0x0a},
+        {"the same byte twice takes no credit", S, APP,
+         PEER_BYTES("\x0e\x00" AT_512K_LESS_1 "\x01x\x0e\x04" AT_512K_LESS_1
+                    "\x01x\x0e\x04" AT_512K_LESS_1 "\x01x"),
+         PEER_NO_CLOSE, 0},
+        {"RESET_STREAMs over the connection's window", S, APP,
+         PEER_BYTES("\x0e\x00" AT_512K_LESS_1 "\x01x\x0e\x04" AT_512K_LESS_1
+                    "\x01x\x04\x08\x00\x01"),
+         MR_FLOW_CONTROL_ERROR, 0x04},
+    };
+
+    peer_run_cases(cases, MR_COUNT_OF(cases));
+}
+
+/* Section 4.5: "If a RESET_STREAM or STREAM frame is received indicating a change in the final size
+ * for the stream, an endpoint SHOULD respond with an error of type FINAL_SIZE_ERROR". */
+static void a_final_size_does_not_change(void)
+{
+    static const struct peer_case cases[] = {
+        {"data behind FIN", S, APP, PEER_BYTES("\x0b\x00\x02xy\x0e\x00\x02\x01z"),
+         MR_FINAL_SIZE_ERROR, 0x0e},
+        {"another FIN, later", S, APP, PEER_BYTES("\x0b\x00\x02xy\x0f\x00\x03\x00"),
+         MR_FINAL_SIZE_ERROR, 0x0f},
+        {"another FIN, earlier", S, APP, PEER_BYTES("\x0b\x00\x02xy\x0f\x00\x01\x00"),
+         MR_FINAL_SIZE_ERROR, 0x0f},
+        {"FIN below data", S, APP, PEER_BYTES("\x0e\x00\x05\x01x\x0b\x00\x02xy"),
+         MR_FINAL_SIZE_ERROR, 0x0b},
+        {"RESET_STREAM below data", S, APP, PEER_BYTES("\x0e\x00\x05\x01x\x04\x00\x00\x05"),
+         MR_FINAL_SIZE_ERROR, 0x04},
+        {"RESET_STREAM above FIN", S, APP, PEER_BYTES("\x0f\x00\x05\x01x\x04\x00\x00\x07"),
+         MR_FINAL_SIZE_ERROR, 0x04},
+        {"two RESET_STREAMs", S, APP, PEER_BYTES("\x04\x00\x00\x05\x04\x00\x00\x06"),
+         MR_FINAL_SIZE_ERROR, 0x04},
+        {"data behind a RESET_STREAM", S, APP, PEER_BYTES("\x04\x00\x00\x05\x0e\x00\x05\x01x"),
+         MR_FINAL_SIZE_ERROR, 0x0e},
+        {"the same FIN twice", S, APP, PEER_BYTES("\x0b\x00\x02xy\x0b\x00\x02xy"), PEER_NO_CLOSE,
+         0},
+        {"RESET_STREAM at FIN's size", S, APP, PEER_BYTES("\x0f\x00\x05\x01x\x04\x00\x00\x06"),
+         PEER_NO_CLOSE, 0},
+        {"two equal RESET_STREAMs", S, APP, PEER_BYTES("\x04\x00\x00\x05\x04\x00\x01\x05"),
+         PEER_NO_CLOSE, 0},
+        {"data below a RESET_STREAM", S, APP, PEER_BYTES("\x04\x00\x00\x05\x0e\x00\x04\x01x"),
+         PEER_NO_CLOSE, 0},
+    };
+
+    peer_run_cases(cases, MR_COUNT_OF(cases));
+}
+
+/* Section 3.5: "An endpoint that receives a STOP_SENDING frame MUST send a RESET_STREAM frame if
+ * the stream is in the "Ready" or "Send" state." */
+static void stop_sending_is_answered_with_reset_stream(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    struct mr_frame_reset_stream reset;
+    struct mr_reader r;
+
+    PEER_SEND(p, "\x0a\x00\x01x\x05\x00\x2a");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(peer_find(p, MR_FRAME_RESET_STREAM, 0, &r));
+    CU_ASSERT_TRUE(mr_frame_decode_reset_stream(&r, MR_FRAME_RESET_STREAM, &reset));
+    CU_ASSERT_EQUAL(reset.stream_id, 0);
+    CU_ASSERT_EQUAL(reset.error, 0x2a); /* copied */
+    CU_ASSERT_EQUAL(reset.final_size, 0);
+    const struct peer_event *event = peer_event(p, MR_EVENT_STOPPED);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(event);
+    CU_ASSERT_EQUAL(event->event.error, 0x2a);
+    PEER_SEND(p, "\x05\x00\x2b"); /* once is enough */
+    CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_RESET_STREAM), 1);
+    peer_end(p);
+}
+
+static mr_handle opened_stream(const struct peer *p)
+{
+    const struct peer_event *event = peer_event(p, MR_EVENT_STREAM_OPENED);
+
+    return event == NULL ? MR_HANDLE_NONE : event->event.stream;
+}
+
+/* Close the client's stream 0 on both sides. */
+static void close_stream(struct peer *p)
+{
+    PEER_SEND(p, "\x0b\x00\x02xy");
+    mr_handle stream = opened_stream(p);
+
+    CU_ASSERT_EQUAL(mr_stream_release(peer_endpoint(p), stream, 2), 0);
+    CU_ASSERT_EQUAL(mr_stream_send(peer_endpoint(p), stream, NULL, 0, MR_SEND_FIN), 0);
+    peer_drain(p);
+    peer_ack(p, p->expected_pn[MR_SPACE_APP] - 1, p->expected_pn[MR_SPACE_APP] - 1);
+}
+
+/* Section 19.10 and others know no error for a stream that was: what comes late is old news. */
+static void frames_for_a_closed_stream_are_ignored(void)
+{
+    static const struct {
+        const char *name;
+        const char *bytes;
+        size_t size;
+    } late[] = {
+        {"STREAM", PEER_BYTES("\x0b\x00\x02xy")},
+        {"STREAM beyond", PEER_BYTES("\x0e\x00\x05\x01x")},
+        {"RESET_STREAM", PEER_BYTES("\x04\x00\x00\x02")},
+        {"STOP_SENDING", PEER_BYTES("\x05\x00\x00")},
+        {"MAX_STREAM_DATA", PEER_BYTES("\x11\x00\x3f")},
+        {"STREAM_DATA_BLOCKED", PEER_BYTES("\x15\x00\x05")},
+    };
+    struct peer *p = peer_at(S, PEER_DONE);
+
+    close_stream(p);
+    CU_ASSERT_PTR_NOT_NULL(peer_event(p, MR_EVENT_CLOSED));
+    peer_clear(p);
+    for (size_t i = 0; i < MR_COUNT_OF(late); i++) {
+        peer_send(p, MR_PACKET_ONE_RTT, late[i].bytes, late[i].size);
+        peer_expect_close(p, late[i].name, PEER_NO_CLOSE, 0);
+    }
+    CU_ASSERT_EQUAL(p->event_count, 0);
+    CU_ASSERT_EQUAL(peer_counters(p)->streams_opened, 1);
+    peer_end(p);
+}
+
+/* Section 4.6: limits count streams of the connection's whole life; a closed one makes room. */
+static void a_closed_stream_makes_room_for_another(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    struct mr_reader r;
+
+    close_stream(p);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(peer_find(p, MR_FRAME_MAX_STREAMS_BIDI, 0, &r));
+    CU_ASSERT_EQUAL(mr_read_varint(&r), 9);
+    PEER_SEND(p, "\x08\x20x");
+    peer_expect_close(p, "the ninth stream", PEER_NO_CLOSE, 0);
+    peer_end(p);
+}
+
+/* Section 4.1: credit comes with consumption; the peer may use all of what MAX_DATA and
+ * MAX_STREAM_DATA say, and no more. */
+static void credit_follows_consumption(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    uint8_t frame[1203] = {0x0c, 0x00, 0x80, 0, 0, 0}; /* STREAM 0, offset, to the packet's end */
+    uint32_t offset = 0;
+    mr_handle stream = MR_HANDLE_NONE;
+    struct mr_reader r;
+
+    while (offset < 300 * 1024 && peer_close_error(p, NULL) == PEER_NO_CLOSE) {
+        frame[3] = (uint8_t)(offset >> 16);
+        frame[4] = (uint8_t)(offset >> 8);
+        frame[5] = (uint8_t)offset;
+        peer_send(p, MR_PACKET_ONE_RTT, frame, 6 + 1024);
+        offset += 1024;
+        stream = stream == MR_HANDLE_NONE ? opened_stream(p) : stream;
+        mr_stream_release(peer_endpoint(p), stream, 1024);
+        peer_drain(p);
+        if (p->inbox_count > PEER_INBOX_MAX / 2 && peer_count(p, MR_FRAME_MAX_STREAM_DATA) == 0)
+            p->inbox_count = 0;
+    }
+    CU_ASSERT_PTR_NOT_NULL_FATAL(peer_find(p, MR_FRAME_MAX_STREAM_DATA, 0, &r));
+    CU_ASSERT_EQUAL(mr_read_varint(&r), 0);
+    uint64_t limit = mr_read_varint(&r);
+    CU_ASSERT_TRUE(limit > 512 * 1024 && limit <= offset + 512 * 1024);
+    peer_expect_close(p, "within the window", PEER_NO_CLOSE, 0);
+    peer_end(p);
+}
+
+/* Section 4.5: "On receiving RESET_STREAM ... A receiver of RESET_STREAM counts the final size as
+ * consumed": the connection's credit is not lost with the stream. */
+static void a_reset_stream_gives_its_credit_back(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+
+    PEER_SEND(p, "\x04\x00\x00" AT_512K);
+    PEER_SEND(p, "\x04\x04\x00" AT_512K);
+    CU_ASSERT_TRUE(peer_count(p, MR_FRAME_MAX_DATA) >= 1);
+    PEER_SEND(p, "\x04\x08\x00" AT_512K);
+    peer_expect_close(p, "a third window", PEER_NO_CLOSE, 0);
+    peer_end(p);
+}
+
+/* Streams that we open: as many as the peer allows, and no data beyond its limits. */
+static void our_streams_obey_the_peers_limits(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    mr_handle stream;
+    int opened = 0;
+
+    while (mr_stream_open(peer_endpoint(p), p->conn, MR_OPEN_UNI, 0, &stream) == 0)
+        opened++;
+    CU_ASSERT_EQUAL(opened, 3);
+    peer_drain(p);
+    CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_STREAMS_BLOCKED_UNI), 1);
+    PEER_SEND(p, "\x13\x02"); /* a lower limit changes nothing */
+    CU_ASSERT_PTR_NULL(peer_event(p, MR_EVENT_STREAMS_ALLOWED));
+    PEER_SEND(p, "\x13\x04");
+    CU_ASSERT_PTR_NOT_NULL(peer_event(p, MR_EVENT_STREAMS_ALLOWED));
+    CU_ASSERT_EQUAL(mr_stream_open(peer_endpoint(p), p->conn, MR_OPEN_UNI, 0, &stream), 0);
+    CU_ASSERT_EQUAL(mr_stream_id(peer_endpoint(p), stream), 15);
+    peer_end(p);
+}
+
+static CU_TestInfo tests[] = {
+    {"frames for the wrong direction are refused", frames_for_the_wrong_direction_are_refused},
+    {"streams beyond the limit are refused", streams_beyond_the_limit_are_refused},
+    {"a refused stream is not created", a_refused_stream_is_not_created},
+    {"lower streams are created with a higher one", lower_streams_are_created_with_a_higher_one},
+    {"data beyond the windows is refused", data_beyond_the_windows_is_refused},
+    {"a final size does not change", a_final_size_does_not_change},
+    {"STOP_SENDING is answered with RESET_STREAM", stop_sending_is_answered_with_reset_stream},
+    {"frames for a closed stream are ignored", frames_for_a_closed_stream_are_ignored},
+    {"a closed stream makes room for another", a_closed_stream_makes_room_for_another},
+    {"credit follows consumption", credit_follows_consumption},
+    {"a reset stream gives its credit back", a_reset_stream_gives_its_credit_back},
+    {"our streams obey the peer's limits", our_streams_obey_the_peers_limits},
+    CU_TEST_INFO_NULL,
+};
+
+CU_SuiteInfo mr_suites[] = {
+    {.pName = "RFC 9000 streams", .pTests = tests},
+    CU_SUITE_INFO_NULL,
+};
