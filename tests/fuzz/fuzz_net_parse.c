@@ -10,7 +10,8 @@
  *   2. of every kind that is not a drop the packet's parts lie in the frame, in order, and end with
  * it or before;
  *   3. what calls itself UDP is for an address of ours, from a unicast address that is not ours;
- *   4. judging the same bytes twice gives the same;
+ *   4. judging the same bytes twice gives the same, and with checksums known to be good (the
+ * straight line) the same as when they are computed and right;
  *   5. a datagram that is built and then judged comes out as it went in: path, payload, ECN;
  *   6. an echo request's reply is as long as the frame at most, and a well-formed frame that is
  * none;
@@ -102,6 +103,27 @@ static void check_udp(const struct mr_net_self *self, const struct mr_path_addr 
     MR_ASSERT(path->local.zero == 0 && path->remote.zero == 0);
 }
 
+/* Property 4, second half. */
+static void check_known_good(const struct mr_net_self *self, struct mr_net_frame frame)
+{
+    struct mr_net_packet packet[2];
+    struct mr_path_addr path[2];
+
+    memset(packet, 0, sizeof(packet));
+    memset(path, 0, sizeof(path));
+    frame.sums = MR_NET_SUMS_UNKNOWN;
+    enum mr_net_kind computed = mr_net_parse(self, &frame, &packet[0], &path[0]);
+    frame.sums = MR_NET_SUMS_GOOD;
+    enum mr_net_kind known = mr_net_parse(self, &frame, &packet[1], &path[1]);
+    if (computed == MR_NET_DROP_IP_CHECKSUM || computed == MR_NET_DROP_UDP_CHECKSUM)
+        return;
+    MR_ASSERT(known == computed);
+    if (known != MR_NET_UDP)
+        return;
+    MR_ASSERT(memcmp(&packet[0], &packet[1], sizeof(packet[0])) == 0);
+    MR_ASSERT(mr_path_addr_equal(&path[0], &path[1]));
+}
+
 /* Judge `size` bytes that lie at the end of their memory. */
 static void check_frame(const struct mr_net_self *self, const uint8_t *bytes, uint32_t size,
                         enum mr_net_sums sums)
@@ -117,6 +139,7 @@ static void check_frame(const struct mr_net_self *self, const uint8_t *bytes, ui
     memset(path, 0, sizeof(path));
     enum mr_net_kind kind = mr_net_parse(self, &frame, &packet[0], &path[0]);
     MR_ASSERT(kind == mr_net_parse(self, &frame, &packet[1], &path[1]));
+    check_known_good(self, frame);
     MR_ASSERT(memcmp(data, bytes, size) == 0);
     MR_ASSERT(kind < MR_NET_KINDS && mr_net_kind_name(kind) != NULL);
     if (kind <= MR_NET_ICMP6) {

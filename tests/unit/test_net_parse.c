@@ -225,6 +225,43 @@ static void every_malformed_field_has_its_reason(void)
     }
 }
 
+/* The straight line of checked frames draws the same line. */
+static void a_checked_frame_is_judged_as_strictly(void)
+{
+    struct mr_net_self self = test_self(0);
+
+    for (size_t i = 0; i < MR_COUNT_OF(changes); i++) {
+        struct test_frame f = udp_frame(!changes[i].is_v6, 0, 100);
+        struct mr_net_packet packet;
+        struct mr_path_addr path;
+        bool is_sum = changes[i].kind == MR_NET_DROP_IP_CHECKSUM ||
+                      changes[i].kind == MR_NET_DROP_UDP_CHECKSUM;
+
+        apply(&f, &changes[i]);
+        enum mr_net_kind kind = parse_as(&self, &f, MR_NET_SUMS_GOOD, &packet, &path);
+        CU_ASSERT_EQUAL(kind, is_sum ? MR_NET_UDP : changes[i].kind);
+    }
+}
+
+static void a_checked_datagram_is_found_whole(void)
+{
+    struct test_frame f = udp_frame(true, 0, 100);
+    struct mr_net_self self = test_self(0);
+    struct mr_net_packet packet[2];
+    struct mr_path_addr path[2];
+
+    f.bytes[f.l3 + 1] = MR_ECN_CE;
+    put_ip_sum(&f);
+    f.size += 18; /* padding */
+    memset(packet, 0, sizeof(packet));
+    CU_ASSERT_EQUAL(parse_as(&self, &f, MR_NET_SUMS_GOOD, &packet[0], &path[0]), MR_NET_UDP);
+    CU_ASSERT_EQUAL(parse_as(&self, &f, MR_NET_SUMS_UNKNOWN, &packet[1], &path[1]), MR_NET_UDP);
+    CU_ASSERT_EQUAL(memcmp(&packet[0], &packet[1], sizeof(packet[0])), 0);
+    CU_ASSERT(mr_path_addr_equal(&path[0], &path[1]));
+    CU_ASSERT_EQUAL(packet[0].ecn, MR_ECN_CE);
+    CU_ASSERT_EQUAL(packet[0].payload_size, 100);
+}
+
 /* A frame that ends anywhere is never read behind its end (the sanitizers watch) nor taken for a
  * datagram. */
 static void a_frame_cut_anywhere_is_dropped(void)
@@ -581,6 +618,7 @@ static void a_jumbo_datagram_is_found(void)
 
 static CU_TestInfo good[] = {
     {"a datagram for us is found", a_datagram_for_us_is_found},
+    {"a checked datagram is found whole", a_checked_datagram_is_found_whole},
     {"padding is no payload", padding_is_no_payload},
     {"bytes behind the UDP length are no payload", bytes_behind_the_udp_length_are_no_payload},
     {"a datagram behind extension headers is found", a_datagram_behind_extension_headers_is_found},
@@ -592,6 +630,7 @@ static CU_TestInfo good[] = {
 
 static CU_TestInfo malformed[] = {
     {"every malformed field has its reason", every_malformed_field_has_its_reason},
+    {"a checked frame is judged as strictly", a_checked_frame_is_judged_as_strictly},
     {"a frame cut anywhere is dropped", a_frame_cut_anywhere_is_dropped},
     {"a runt is dropped", a_runt_is_dropped},
     {"VLAN tags must be ours", vlan_tags_must_be_ours},
