@@ -44,7 +44,9 @@ static bool make_pools(struct mr_group *g, struct mr_fault *fault)
     uint32_t frame_max = config->shard.payload_max + FRAME_HEADERS;
     uint32_t tx = config->tx_mbufs == 0 ? MR_SHARD_POOL_MBUFS : config->tx_mbufs;
 
-    if (config->spec != NULL &&
+    for (uint32_t i = 0; i < config->shard_count && config->rx_pools != NULL; i++)
+        g->rx_pools[i] = config->rx_pools[i];
+    if (config->spec != NULL && config->rx_pools == NULL &&
         !mr_group_make_rx_pools(config->name, config->shard_count, config->rx_mbufs,
                                 MR_MAX(frame_max, 1600u), g->rx_pools, fault))
         return false;
@@ -58,7 +60,6 @@ static bool make_pools(struct mr_group *g, struct mr_fault *fault)
 
 static bool open_port(struct mr_group *g, struct mr_fault *fault)
 {
-    g->port = g->config.port;
     if (g->config.spec != NULL)
         g->port =
             mr_port_open(&(struct mr_port_config){.spec = g->config.spec,
@@ -110,6 +111,7 @@ bool mr_group_make(struct mr_group *g, const struct mr_group_config *config, str
 {
     memset(g, 0, sizeof(*g));
     g->config = *config;
+    g->port = config->port;
     if (!make_pools(g, fault) || !open_port(g, fault) || !fit_payload(g, fault)) {
         mr_group_free(g, NULL);
         return false;

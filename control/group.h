@@ -28,8 +28,10 @@ struct mr_group_config {
     struct mr_shard_config
         shard; /* of each; index, port, queue, send_pool, work_index are filled in */
     const struct mr_application *applications; /* shard_count of them */
-    uint32_t rx_mbufs;                         /* per shard; 0: 4,096 */
-    uint32_t tx_mbufs;                         /* per shard; 0: MR_SHARD_POOL_MBUFS */
+    struct rte_mempool *const *rx_pools; /* of mr_group_make_rx_pools(), become the group's, even if
+                                            making it fails; NULL: made if there is a spec */
+    uint32_t rx_mbufs;                   /* per shard; 0: 4,096 */
+    uint32_t tx_mbufs;                   /* per shard; 0: MR_SHARD_POOL_MBUFS */
 };
 
 struct mr_group {

@@ -1,14 +1,21 @@
 /* tools/bench.c - see bench.h: what the kinds share. */
 #include "tools/bench.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "control/eal.h"
+#include "drivers/mbuf_pool.h"
+#include "tools/alloc_count.h"
 
-#define DATA_BYTES ((size_t)256 << 20)
+#define DATA_BYTES     ((size_t)256 << 20)
+#define MEMORY_MB      512 /* for DPDK, besides the send buffers */
+#define FRAME_HEADERS  80
+#define SAMPLE_SECONDS 0.1
+#define AWAIT_SECONDS  120 /* for the connections to be there */
 
 struct mr_bench_options mr_bench_options_default(void)
 {
@@ -47,7 +54,10 @@ enum mr_parse_result mr_bench_parse(struct mr_bench_options *o, int argc, char *
         {MR_BENCH_TRANSFER, {.name = "rtt-us", .kind = MR_OPTION_REAL, .to = &o->rtt_us, .argument = "U", .help = "round trip of the wire, microseconds (0)", .min = 0, .max = 2e6}},
         {MR_BENCH_TRANSFER, {.name = "loss", .kind = MR_OPTION_REAL, .to = &o->loss_percent, .argument = "PCT", .help = "of the data's direction, percent (0)", .min = 0, .max = 50}},
         {MR_BENCH_TRANSFER, {.name = "copy", .kind = MR_OPTION_FLAG, .to = &o->is_copied, .help = "the wire copies at the receiver, as DMA would"}},
-        {MR_BENCH_TRANSFER, {.name = "verify", .kind = MR_OPTION_FLAG, .to = &o->is_verified, .help = "compare every byte"}},
+        {MR_BENCH_TRANSFER, {.name = "misdirect", .kind = MR_OPTION_FLAG, .to = &o->is_misdirected, .help = "once connected, datagrams arrive at another shard, which passes them on"}},
+        {MR_BENCH_TRANSFER, {.name = "samples", .kind = MR_OPTION_FLAG, .to = &o->has_samples, .help = "goodput of every 100 ms as well, in the JSON object"}},
+        {MR_BENCH_TRANSFER, {.name = "no-floor", .kind = MR_OPTION_FLAG, .to = &o->has_no_floor, .help = "do not measure the floor afterwards"}},
+        {MR_BENCH_VERIFY, {.name = "verify", .kind = MR_OPTION_FLAG, .to = &o->is_verified, .help = "compare every byte"}},
         {MR_BENCH_RESUME, {.name = "resume", .kind = MR_OPTION_FLAG, .to = &o->wants_resumption, .help = "resume with a ticket"}},
         {MR_BENCH_BYTES, {.name = "bytes", .kind = MR_OPTION_SIZE, .to = &o->bytes, .argument = "B", .help = "of an answer", .min = 0, .max = 1e9}},
         {MR_BENCH_HTTP3, {.name = "http3", .kind = MR_OPTION_FLAG, .to = &o->has_http3, .help = "HTTP/3 requests"}},
@@ -74,47 +84,87 @@ enum mr_parse_result mr_bench_parse(struct mr_bench_options *o, int argc, char *
 
 /* ------------------------------------------------------------------ start and stop */
 
+/* Send buffers need more memory the longer the wire is. */
+static uint32_t memory_mb(const struct mr_world_config *c)
+{
+    uint32_t frame = c->payload_max + FRAME_HEADERS;
+    size_t bytes = c->server_shards * mr_mbuf_pool_footprint(c->server_tx_mbufs, frame) +
+                   c->client_shards * mr_mbuf_pool_footprint(c->client_tx_mbufs, frame);
+
+    return MEMORY_MB + (uint32_t)(bytes >> 20) * 5 / 4;
+}
+
 static bool start_eal(const struct mr_bench *b, struct mr_fault *fault)
 {
     struct mr_eal_config eal = {.worker_count = b->config.server_shards + b->config.client_shards,
-                                .memory_mb = 1024,
+                                .memory_mb = memory_mb(&b->config),
                                 .shares_cores = true,
                                 .is_verbose = b->options.is_verbose};
 
     return mr_eal_start(&eal, fault);
 }
 
-static bool make_apps(struct mr_bench *b, const struct mr_bench_load *load, struct mr_fault *fault)
+static bool make_apps(struct mr_bench *b, const struct mr_bench_load *load)
 {
-    bool is_ok = mr_bench_data_make(&b->data, DATA_BYTES);
-
-    for (uint32_t i = 0; is_ok && i < b->config.server_shards; i++) {
+    for (uint32_t i = 0; i < b->config.server_shards; i++) {
         b->server_apps[i] = mr_bench_server_make(&b->data);
-        is_ok = b->server_apps[i] != NULL;
-        if (is_ok) {
-            b->server_apps[i]->load.is_verified = b->options.is_verified;
-            b->server_applications[i] = b->server_apps[i]->application;
-        }
+        if (b->server_apps[i] == NULL)
+            return false;
+        b->server_apps[i]->load.is_verified = b->options.is_verified;
+        mr_bench_worker_init(&b->servers[i], &b->server_apps[i]->application,
+                             &b->server_apps[i]->shared);
     }
-    for (uint32_t i = 0; is_ok && i < b->config.client_shards; i++) {
+    for (uint32_t i = 0; i < b->config.client_shards; i++) {
         b->client_apps[i] = mr_bench_client_make(&b->data, load);
-        is_ok = b->client_apps[i] != NULL;
-        if (is_ok)
-            b->client_applications[i] = b->client_apps[i]->application;
+        if (b->client_apps[i] == NULL)
+            return false;
+        mr_bench_worker_init(&b->clients[i], &b->client_apps[i]->application,
+                             &b->client_apps[i]->shared);
     }
-    if (!is_ok)
-        mr_fault_set(fault, 12, "bench: not enough memory for the applications (256 MiB of data)");
-    return is_ok;
+    return true;
 }
 
-bool mr_bench_start(struct mr_bench *b, const struct mr_bench_load *load, struct mr_fault *fault)
+static bool make_histograms(struct mr_bench *b)
 {
+    for (uint32_t i = 0; i < b->config.client_shards && b->wants_latency; i++) {
+        struct mr_histogram *latency = malloc(sizeof(*latency));
+
+        if (latency == NULL)
+            return false;
+        mr_histogram_init(latency);
+        b->clients[i].shared->latency = latency;
+    }
+    return true;
+}
+
+static bool make_samples(struct mr_bench *b)
+{
+    struct mr_bench_samples *s = &b->samples;
+
+    if (!b->options.has_samples)
+        return true;
+    s->room = (uint32_t)(b->options.seconds / SAMPLE_SECONDS) + 1;
+    s->gbps = calloc(s->room, sizeof(*s->gbps));
+    s->key_updates = calloc(s->room, sizeof(*s->key_updates));
+    return s->gbps != NULL && s->key_updates != NULL;
+}
+
+bool mr_bench_launch(struct mr_bench *b, struct mr_fault *fault)
+{
+    if (!make_histograms(b) || !make_samples(b)) {
+        mr_fault_set(fault, ENOMEM, "bench: not enough memory");
+        return false;
+    }
     if (!start_eal(b, fault))
         return false;
     b->clock = mr_clock_init();
+    for (uint32_t i = 0; i < MR_SHARDS_MAX; i++) {
+        b->server_applications[i] = b->servers[i].application;
+        b->client_applications[i] = b->clients[i].application;
+    }
     b->config.server_applications = b->server_applications;
     b->config.client_applications = b->client_applications;
-    if (!make_apps(b, load, fault) || !mr_world_make(&b->world, &b->config, fault)) {
+    if (!mr_world_make(&b->world, &b->config, fault)) {
         mr_eal_stop();
         return false;
     }
@@ -122,12 +172,30 @@ bool mr_bench_start(struct mr_bench *b, const struct mr_bench_load *load, struct
     return true;
 }
 
-uint32_t mr_bench_stop(struct mr_bench *b)
+bool mr_bench_start(struct mr_bench *b, const struct mr_bench_load *load, struct mr_fault *fault)
+{
+    if (!mr_bench_data_make(&b->data, DATA_BYTES) || !make_apps(b, load)) {
+        mr_fault_set(fault, ENOMEM,
+                     "bench: not enough memory for the applications (256 MiB of "
+                     "data); free some");
+        return false;
+    }
+    return mr_bench_launch(b, fault);
+}
+
+static void stop_clients(struct mr_bench *b)
 {
     for (uint32_t i = 0; i < b->config.client_shards; i++)
-        atomic_store(&b->client_apps[i]->is_stopped, true);
+        atomic_store(&b->clients[i].shared->is_stopped, true);
     mr_world_stop(&b->world);
+}
+
+uint32_t mr_bench_stop(struct mr_bench *b)
+{
+    stop_clients(b);
     uint32_t leaked = mr_world_free(&b->world);
+    for (uint32_t i = 0; i < b->config.client_shards; i++)
+        free(b->clients[i].shared->latency);
     for (uint32_t i = 0; i < MR_SHARDS_MAX; i++) {
         mr_bench_app_free(b->server_apps[i]);
         mr_bench_app_free(b->client_apps[i]);
@@ -139,17 +207,32 @@ uint32_t mr_bench_stop(struct mr_bench *b)
 
 /* ------------------------------------------------------------------ measuring */
 
-static void add_counts(struct mr_bench_counts *sum, struct mr_bench_app *const *apps,
+static void add_counts(struct mr_bench_counts *sum, const struct mr_bench_worker *workers,
                        uint32_t count)
 {
     memset(sum, 0, sizeof(*sum));
     for (uint32_t i = 0; i < count; i++) {
         struct mr_bench_counts one;
 
-        mr_bench_read_counts(apps[i], &one);
+        mr_bench_read_counts(workers[i].shared, &one);
         for (size_t k = 0; k < sizeof(one) / sizeof(uint64_t); k++)
             ((uint64_t *)(void *)sum)[k] += ((const uint64_t *)(const void *)&one)[k];
     }
+}
+
+void mr_bench_client_counts(const struct mr_bench *b, struct mr_bench_counts *out)
+{
+    add_counts(out, b->clients, b->config.client_shards);
+}
+
+/* Seconds of CPU time, per thread. */
+static double cpu_seconds(const struct mr_bench_worker *workers, uint32_t count)
+{
+    uint64_t ns = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        ns += mr_bench_worker_cpu_ns(&workers[i]);
+    return (double)ns * 1e-9 / count;
 }
 
 static void snapshot(const struct mr_bench *b, struct mr_interval *out)
@@ -158,14 +241,33 @@ static void snapshot(const struct mr_bench *b, struct mr_interval *out)
     mr_group_stats(&b->world.client, &out->client);
     mr_group_counters(&b->world.server, &out->server_counters);
     mr_group_counters(&b->world.client, &out->client_counters);
-    add_counts(&out->clients, b->client_apps, b->config.client_shards);
-    add_counts(&out->servers, b->server_apps, b->config.server_shards);
+    add_counts(&out->clients, b->clients, b->config.client_shards);
+    add_counts(&out->servers, b->servers, b->config.server_shards);
+    out->allocations = mr_alloc_count();
+    out->server_cpu = cpu_seconds(b->servers, b->config.server_shards);
+    out->client_cpu = cpu_seconds(b->clients, b->config.client_shards);
 }
 
 static void subtract(void *from, const void *what, size_t size)
 {
     for (size_t i = 0; i < size / sizeof(uint64_t); i++)
         ((uint64_t *)from)[i] -= ((const uint64_t *)what)[i];
+}
+
+/* What happened between two snapshots. */
+static void take_difference(struct mr_interval *end, const struct mr_interval *begin,
+                            double seconds)
+{
+    end->seconds = seconds;
+    subtract(&end->server, &begin->server, sizeof(end->server));
+    subtract(&end->client, &begin->client, sizeof(end->client));
+    subtract(&end->server_counters, &begin->server_counters, sizeof(end->server_counters));
+    subtract(&end->client_counters, &begin->client_counters, sizeof(end->client_counters));
+    subtract(&end->clients, &begin->clients, sizeof(end->clients));
+    subtract(&end->servers, &begin->servers, sizeof(end->servers));
+    end->allocations -= begin->allocations;
+    end->server_cpu = (end->server_cpu - begin->server_cpu) / seconds;
+    end->client_cpu = (end->client_cpu - begin->client_cpu) / seconds;
 }
 
 static double now_s(void)
@@ -181,7 +283,8 @@ static void sleep_s(double seconds)
     struct timespec span = {.tv_sec = (time_t)seconds,
                             .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)};
 
-    nanosleep(&span, NULL);
+    if (seconds > 0)
+        nanosleep(&span, NULL);
 }
 
 static void show_progress(const struct mr_bench *b, double second, uint64_t *bytes_before)
@@ -189,13 +292,41 @@ static void show_progress(const struct mr_bench *b, double second, uint64_t *byt
     struct mr_bench_counts clients;
     struct mr_bench_counts servers;
 
-    add_counts(&clients, b->client_apps, b->config.client_shards);
-    add_counts(&servers, b->server_apps, b->config.server_shards);
+    add_counts(&clients, b->clients, b->config.client_shards);
+    add_counts(&servers, b->servers, b->config.server_shards);
     uint64_t bytes = clients.bytes_received + servers.bytes_received;
     fprintf(stderr, "%4.0f s  %7.2f Gbit/s  %9lu requests  %8lu connections\n", second,
             (double)(bytes - *bytes_before) * 8e-9, (unsigned long)clients.requests,
             (unsigned long)clients.connected);
     *bytes_before = bytes;
+}
+
+/* The goodput since the last call, which was `seconds` ago. */
+static void take_sample(struct mr_bench *b, double seconds, uint64_t *bytes_before)
+{
+    struct mr_bench_samples *s = &b->samples;
+    struct mr_interval i;
+
+    if (s->count == s->room)
+        return;
+    snapshot(b, &i);
+    uint64_t bytes = i.clients.bytes_received + i.servers.bytes_received;
+    s->gbps[s->count] = (double)(bytes - *bytes_before) * 8e-9 / seconds;
+    s->key_updates[s->count++] =
+        i.server_counters.key_updates_started + i.client_counters.key_updates_started;
+    *bytes_before = bytes;
+}
+
+static void sample_until(struct mr_bench *b, double end, uint64_t bytes)
+{
+    double last = now_s();
+
+    for (double due = last + SAMPLE_SECONDS; due < end; due += SAMPLE_SECONDS) {
+        sleep_s(due - now_s());
+        double now = now_s();
+        take_sample(b, now - last, &bytes);
+        last = now;
+    }
 }
 
 void mr_bench_measure(struct mr_bench *b, double seconds, struct mr_interval *out)
@@ -205,22 +336,16 @@ void mr_bench_measure(struct mr_bench *b, double seconds, struct mr_interval *ou
     snapshot(b, &begin);
     double from = now_s();
     uint64_t bytes = begin.clients.bytes_received + begin.servers.bytes_received;
-    for (double second = 1; second < seconds; second++) {
+    if (b->options.has_samples)
+        sample_until(b, from + seconds, bytes);
+    for (double second = 1; second < seconds && !b->options.has_samples; second++) {
         sleep_s(from + second - now_s());
         if (!b->options.is_json)
             show_progress(b, second, &bytes);
     }
-    double left = from + seconds - now_s();
-    if (left > 0)
-        sleep_s(left);
+    sleep_s(from + seconds - now_s());
     snapshot(b, out);
-    out->seconds = now_s() - from;
-    subtract(&out->server, &begin.server, sizeof(out->server));
-    subtract(&out->client, &begin.client, sizeof(out->client));
-    subtract(&out->server_counters, &begin.server_counters, sizeof(out->server_counters));
-    subtract(&out->client_counters, &begin.client_counters, sizeof(out->client_counters));
-    subtract(&out->clients, &begin.clients, sizeof(out->clients));
-    subtract(&out->servers, &begin.servers, sizeof(out->servers));
+    take_difference(out, &begin, now_s() - from);
 }
 
 double mr_bench_ns(const struct mr_bench *b, uint64_t cycles)
@@ -231,17 +356,40 @@ double mr_bench_ns(const struct mr_bench *b, uint64_t cycles)
 static void set_measuring(struct mr_bench *b, bool is_measuring)
 {
     for (uint32_t i = 0; i < b->config.client_shards; i++)
-        atomic_store(&b->client_apps[i]->is_measuring, is_measuring);
+        atomic_store(&b->clients[i].shared->is_measuring, is_measuring);
+}
+
+/* Wait for the connections, no longer than AWAIT_SECONDS. */
+static void await_connections(const struct mr_bench *b)
+{
+    double until = now_s() + AWAIT_SECONDS;
+    struct mr_bench_counts clients;
+
+    do {
+        sleep_s(0.01);
+        mr_bench_client_counts(b, &clients);
+    } while (clients.connected < b->awaited && now_s() < until);
+}
+
+/* From here on every receive queue's frames go to the next one. */
+static void misdirect(struct mr_port *port)
+{
+    uint16_t reta[MR_WIRE_RETA_COUNT];
+
+    mr_wire_reta(port, reta);
+    for (uint32_t i = 0; i < MR_WIRE_RETA_COUNT; i++)
+        reta[i] = (uint16_t)((reta[i] + 1) % port->traits.queue_count);
+    mr_wire_set_reta(port, reta);
 }
 
 static void warm_up_and_measure(struct mr_bench *b, struct mr_interval *interval)
 {
-    struct mr_interval warm;
-    bool is_json = b->options.is_json;
-
-    b->options.is_json = true; /* no progress lines while it warms up */
-    mr_bench_measure(b, b->options.warm_seconds, &warm);
-    b->options.is_json = is_json;
+    await_connections(b);
+    if (b->options.is_misdirected) {
+        misdirect(b->world.server.port);
+        misdirect(b->world.client.port);
+    }
+    sleep_s(b->options.warm_seconds);
     set_measuring(b, true);
     mr_bench_measure(b, b->options.seconds, interval);
     set_measuring(b, false);
@@ -257,12 +405,10 @@ void mr_bench_run_with(struct mr_bench *b, struct mr_interval *interval, uint32_
                        struct mr_histogram *latency_out)
 {
     warm_up_and_measure(b, interval);
-    for (uint32_t i = 0; i < b->config.client_shards; i++)
-        atomic_store(&b->client_apps[i]->is_stopped, true);
-    mr_world_stop(&b->world);
+    stop_clients(b);
     mr_histogram_init(latency_out);
     for (uint32_t i = 0; i < b->config.client_shards; i++)
-        mr_histogram_merge(latency_out, b->client_apps[i]->latency);
+        mr_histogram_merge(latency_out, b->clients[i].shared->latency);
     *leaked_out = mr_bench_stop(b);
 }
 
@@ -281,6 +427,34 @@ void mr_bench_count(struct json_object *json, const char *name, uint64_t value)
 void mr_bench_text(struct json_object *json, const char *name, const char *value)
 {
     json_object_object_add(json, name, json_object_new_string(value));
+}
+
+void mr_bench_ratio(struct json_object *json, const char *name, double what, double count)
+{
+    json_object_object_add(json, name, count == 0 ? NULL : json_object_new_double(what / count));
+}
+
+void mr_bench_add_allocations(struct json_object *json, const char *name,
+                              const struct mr_interval *i, uint64_t count)
+{
+    mr_bench_ratio(json, name, (double)i->allocations,
+                   mr_alloc_count_is_available() ? (double)count : 0);
+}
+
+void mr_bench_add_cpu(struct json_object *json, const struct mr_interval *i)
+{
+    mr_bench_real(json, "server_cpu_share", i->server_cpu);
+    mr_bench_real(json, "client_cpu_share", i->client_cpu);
+}
+
+void mr_bench_add_latency(struct json_object *json, const struct mr_histogram *h)
+{
+    struct json_object *latency = json_object_new_object();
+
+    mr_bench_real(latency, "p50", (double)mr_histogram_quantile(h, 0.5) * 1e-3);
+    mr_bench_real(latency, "p99", (double)mr_histogram_quantile(h, 0.99) * 1e-3);
+    mr_bench_real(latency, "p999", (double)mr_histogram_quantile(h, 0.999) * 1e-3);
+    json_object_object_add(json, "latency_us", latency);
 }
 
 void mr_bench_add_stages(const struct mr_bench *b, struct json_object *json, const char *name,
@@ -308,7 +482,8 @@ static void print_member(const char *name, struct json_object *value, int indent
                d != 0 && d < 10 && d > -10 ? 3 : 1, d);
         return;
     }
-    printf("%*s%-*s %14s\n", indent, "", 34 - indent, name, json_object_get_string(value));
+    printf("%*s%-*s %14s\n", indent, "", 34 - indent, name,
+           value == NULL ? "not measured" : json_object_get_string(value));
 }
 
 void mr_bench_print(struct json_object *json, bool is_json)

@@ -29,7 +29,10 @@ struct mr_bench_options {
     double warm_seconds;
     bool is_json;
     bool is_verified;
-    bool is_copied; /* the wire copies at the receiver */
+    bool is_copied;      /* the wire copies at the receiver */
+    bool is_misdirected; /* datagrams arrive at another shard */
+    bool has_no_floor;
+    bool has_samples;
     bool wants_resumption;
     bool has_http3;
     uint64_t bytes;
@@ -43,10 +46,11 @@ enum mr_bench_option_groups {
     MR_BENCH_SHARDS = 4,
     MR_BENCH_PAYLOAD = 8,
     MR_BENCH_CRYPTO = 16,
-    MR_BENCH_TRANSFER = 32, /* --up, --rtt-us, --loss, --copy, --verify */
+    MR_BENCH_TRANSFER = 32, /* --up, --rtt-us, --loss, --copy, --misdirect, --samples, --no-floor */
     MR_BENCH_RESUME = 64,
     MR_BENCH_BYTES = 128,
     MR_BENCH_HTTP3 = 256,
+    MR_BENCH_VERIFY = 512,
 };
 
 struct mr_bench_options mr_bench_options_default(void);
@@ -64,9 +68,21 @@ struct mr_interval {
     struct mr_counters client_counters;
     struct mr_bench_counts clients; /* sums of the client applications */
     struct mr_bench_counts servers;
+    uint64_t allocations; /* of the shards' threads */
+    double server_cpu;    /* share of a core that a shard's thread had, 0..1 */
+    double client_cpu;
 };
 
-/* A bench that runs: a world and its applications. */
+/* Goodput of every 100 ms. */
+struct mr_bench_samples {
+    double *gbps;
+    uint64_t *key_updates; /* of all connections so far */
+    uint32_t count;
+    uint32_t room;
+};
+
+/* A bench that runs: a world and its applications.  The perf protocol's are made by
+ * mr_bench_start(), others by their kind, which then calls mr_bench_launch(). */
 struct mr_bench {
     struct mr_bench_options options;
     struct mr_world_config config;
@@ -74,19 +90,31 @@ struct mr_bench {
     struct mr_bench_data data;
     struct mr_bench_app *server_apps[MR_SHARDS_MAX];
     struct mr_bench_app *client_apps[MR_SHARDS_MAX];
+    struct mr_bench_worker servers[MR_SHARDS_MAX];
+    struct mr_bench_worker clients[MR_SHARDS_MAX];
     struct mr_application server_applications[MR_SHARDS_MAX];
     struct mr_application client_applications[MR_SHARDS_MAX];
+    struct mr_bench_samples samples;
     struct mr_clock clock;
+    uint32_t awaited;   /* connections that must be there before anything is measured */
+    bool wants_latency; /* of each request, in the clients' histograms */
 };
 
-/* EAL, applications, world.  False with `fault` set. */
+/* The perf protocol's applications, then mr_bench_launch().  False with `fault` set. */
 bool mr_bench_start(struct mr_bench *bench, const struct mr_bench_load *load,
                     struct mr_fault *fault);
+
+/* EAL, a world with `servers` and `clients`, which were initialised; it runs.  False with `fault`
+ * set. */
+bool mr_bench_launch(struct mr_bench *bench, struct mr_fault *fault);
 /* Stop and free; returns the mbufs that were lost. */
 uint32_t mr_bench_stop(struct mr_bench *bench);
 
 /* Measure `seconds`, with a progress line on standard error each second unless `is_json`. */
 void mr_bench_measure(struct mr_bench *bench, double seconds, struct mr_interval *out);
+
+/* What the clients counted so far. */
+void mr_bench_client_counts(const struct mr_bench *bench, struct mr_bench_counts *out);
 
 /* Nanoseconds of TSC cycles. */
 double mr_bench_ns(const struct mr_bench *bench, uint64_t cycles);
@@ -101,6 +129,20 @@ void mr_bench_run_with(struct mr_bench *bench, struct mr_interval *interval_out,
 void mr_bench_real(struct json_object *json, const char *name, double value);
 void mr_bench_count(struct json_object *json, const char *name, uint64_t value);
 void mr_bench_text(struct json_object *json, const char *name, const char *value);
+
+/* `what` per `count`; null if there is nothing to divide by. */
+void mr_bench_ratio(struct json_object *json, const char *name, double what, double count);
+
+/* Allocations on the polling threads per `count`; null if this build does not count. */
+void mr_bench_add_allocations(struct json_object *json, const char *name,
+                              const struct mr_interval *interval, uint64_t count);
+
+/* The share of a core that the shards' threads had: below 1, others had the rest, and speeds tell
+ * little. */
+void mr_bench_add_cpu(struct json_object *json, const struct mr_interval *interval);
+
+/* p50, p99, p999 in microseconds, as `latency_us`. */
+void mr_bench_add_latency(struct json_object *json, const struct mr_histogram *latency);
 
 /* Put the stage table (ns per packet) into `json` as `name`. */
 void mr_bench_add_stages(const struct mr_bench *bench, struct json_object *json, const char *name,

@@ -40,25 +40,6 @@ void mr_bench_data_free(struct mr_bench_data *data)
     data->bytes = NULL;
 }
 
-/* ------------------------------------------------------------------ counters */
-
-static void count(uint64_t *field, uint64_t n)
-{
-    _Atomic uint64_t *counter = (_Atomic uint64_t *)(void *)field;
-
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
-                          memory_order_relaxed);
-}
-
-void mr_bench_read_counts(const struct mr_bench_app *app, struct mr_bench_counts *out)
-{
-    const uint64_t *from = (const uint64_t *)(const void *)&app->counts;
-
-    for (size_t i = 0; i < sizeof(*out) / sizeof(uint64_t); i++)
-        ((uint64_t *)(void *)out)[i] = atomic_load_explicit(
-            (const _Atomic uint64_t *)(const void *)&from[i], memory_order_relaxed);
-}
-
 /* ------------------------------------------------------------------ streams */
 
 static struct mr_bench_stream *take_stream(struct mr_bench_app *app)
@@ -139,7 +120,7 @@ static void check_view(struct mr_bench_app *app, const struct mr_bench_stream *s
         i += size;
     }
     if (bad > 0)
-        count(&app->counts.bad_bytes, bad);
+        mr_bench_count_up(&app->shared.counts.bad_bytes, bad);
     (void)s;
 }
 
@@ -168,7 +149,7 @@ static void receive(struct mr_bench_app *app, struct mr_bench_stream *s)
             size += views[i].size;
         }
         ops->release(app->transport, s->stream, size);
-        count(&app->counts.bytes_received, size);
+        mr_bench_count_up(&app->shared.counts.bytes_received, size);
     }
     s->has_answer = n >= 0 && fin;
     if (s->has_answer)
@@ -201,7 +182,7 @@ static void connect_more(struct mr_bench_app *app)
 {
     static const uint8_t alpn[] = "\004perf";
 
-    while (!atomic_load_explicit(&app->is_stopped, memory_order_relaxed) &&
+    while (!atomic_load_explicit(&app->shared.is_stopped, memory_order_relaxed) &&
            app->open_connections + app->connecting < app->load.connections &&
            app->connecting < app->load.connects_at_once) {
         struct mr_connect_options options = {.remote = app->load.server,
@@ -226,9 +207,9 @@ static void on_connected(struct mr_bench_app *app, const struct mr_event *event)
 
     app->connecting--;
     app->open_connections++;
-    count(&app->counts.connected, 1);
+    mr_bench_count_up(&app->shared.counts.connected, 1);
     if (app->transport->ops->conn_info(app->transport, event->conn, &info) == 0 && info.is_resumed)
-        count(&app->counts.resumed, 1);
+        mr_bench_count_up(&app->shared.counts.resumed, 1);
     app->transport->ops->set_user_data(app->transport, event->conn, 1); /* it was connected */
     for (uint32_t i = 0; i < app->load.streams && !app->load.is_handshake; i++)
         open_stream(app, event->conn);
@@ -239,7 +220,8 @@ static void on_connected(struct mr_bench_app *app, const struct mr_event *event)
 static void on_ticket(struct mr_bench_app *app, const struct mr_event *event)
 {
     if (app->load.wants_resumption && app->ticket_size == 0) {
-        int64_t size = app->transport->ops->ticket(app->transport, event->conn, app->ticket, sizeof(app->ticket));
+        int64_t size = app->transport->ops->ticket(app->transport, event->conn, app->ticket,
+                                                   sizeof(app->ticket));
 
         app->ticket_size = size > 0 ? (size_t)size : 0;
     }
@@ -254,10 +236,11 @@ static void on_conn_closed(struct mr_bench_app *app, const struct mr_event *even
         app->open_connections--;
     else
         app->connecting--;
-    count(&app->counts.closed, 1);
+    mr_bench_count_up(&app->shared.counts.closed, 1);
     if (!event->is_application || !was_connected) {
-        count(&app->counts.failed, 1);
-        count(&app->counts.last_error, event->error - app->counts.last_error);
+        mr_bench_count_up(&app->shared.counts.failed, 1);
+        mr_bench_count_up(&app->shared.counts.last_error,
+                          event->error - app->shared.counts.last_error);
     }
     connect_more(app);
 }
@@ -317,12 +300,14 @@ static void finish_request(struct mr_bench_app *app, struct mr_bench_stream *s)
 {
     mr_handle conn = s->conn;
 
-    count(&app->counts.requests, 1);
-    if (app->latency != NULL && atomic_load_explicit(&app->is_measuring, memory_order_relaxed))
-        mr_histogram_add(app->latency, app->transport->ops->now(app->transport) - s->begun_ns);
+    mr_bench_count_up(&app->shared.counts.requests, 1);
+    if (app->shared.latency != NULL &&
+        atomic_load_explicit(&app->shared.is_measuring, memory_order_relaxed))
+        mr_histogram_add(app->shared.latency,
+                         app->transport->ops->now(app->transport) - s->begun_ns);
     s->has_answer = false;
     s->is_open = false; /* its CLOSED gives it back */
-    if (!atomic_load_explicit(&app->is_stopped, memory_order_relaxed))
+    if (!atomic_load_explicit(&app->shared.is_stopped, memory_order_relaxed))
         open_stream(app, conn);
 }
 
@@ -416,6 +401,5 @@ void mr_bench_app_free(struct mr_bench_app *app)
     if (app == NULL)
         return;
     free(app->streams);
-    free(app->latency);
     free(app);
 }

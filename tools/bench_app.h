@@ -6,18 +6,17 @@
  * (the QUIC perf protocol).  The server answers out of one large buffer, by
  * reference; the client counts, or checks every byte against the buffer.
  *
- * Owner: the bench.  Threads: each struct belongs to its shard's worker; the
- * counters marked so are read by the control thread, relaxed.
+ * Owner: the bench.  Threads: each struct belongs to its shard's worker; `shared`
+ * is the control thread's, too.
  */
 #ifndef MR_TOOLS_BENCH_APP_H
 #define MR_TOOLS_BENCH_APP_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/histogram.h"
 #include "millrace/transport.h"
+#include "tools/bench_worker.h"
 
 #define MR_BENCH_STREAMS_MAX 65536 /* open at a time, of one shard */
 
@@ -25,18 +24,6 @@
 struct mr_bench_data {
     uint8_t *bytes;
     size_t size; /* a power of two */
-};
-
-/* Read by the control thread. */
-struct mr_bench_counts {
-    uint64_t bytes_received;
-    uint64_t bad_bytes;
-    uint64_t requests; /* answered in full */
-    uint64_t connected;
-    uint64_t failed; /* connections that ended with an error, or never began */
-    uint64_t closed;
-    uint64_t resumed;
-    uint64_t last_error;
 };
 
 /* What a client shard does. */
@@ -81,10 +68,7 @@ struct mr_bench_app {
     struct mr_bench_stream *streams; /* MR_BENCH_STREAMS_MAX */
     size_t ticket_size;
     uint8_t ticket[8192];
-    struct mr_histogram *latency; /* ns per request; NULL: not wanted */
-    _Atomic bool is_measuring;    /* latency is recorded */
-    _Atomic bool is_stopped;      /* open nothing more */
-    struct mr_bench_counts counts;
+    struct mr_bench_shared shared;
 };
 
 /* Fill `data` with numbers from a fixed seed.  False: no memory. */
@@ -96,8 +80,5 @@ struct mr_bench_app *mr_bench_server_make(const struct mr_bench_data *data);
 struct mr_bench_app *mr_bench_client_make(const struct mr_bench_data *data,
                                           const struct mr_bench_load *load);
 void mr_bench_app_free(struct mr_bench_app *app);
-
-/* A snapshot, from any thread. */
-void mr_bench_read_counts(const struct mr_bench_app *app, struct mr_bench_counts *out);
 
 #endif /* MR_TOOLS_BENCH_APP_H */

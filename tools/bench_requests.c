@@ -38,29 +38,6 @@ static struct mr_bench *make(void)
     return &bench;
 }
 
-static bool add_histograms(struct mr_bench *b, struct mr_fault *fault)
-{
-    for (uint32_t i = 0; i < b->config.client_shards; i++) {
-        b->client_apps[i]->latency = malloc(sizeof(struct mr_histogram));
-        if (b->client_apps[i]->latency == NULL) {
-            mr_fault_set(fault, 12, "bench: not enough memory");
-            return false;
-        }
-        mr_histogram_init(b->client_apps[i]->latency);
-    }
-    return true;
-}
-
-static void add_latency(struct json_object *json, const struct mr_histogram *h)
-{
-    struct json_object *latency = json_object_new_object();
-
-    mr_bench_real(latency, "p50", (double)mr_histogram_quantile(h, 0.5) * 1e-3);
-    mr_bench_real(latency, "p99", (double)mr_histogram_quantile(h, 0.99) * 1e-3);
-    mr_bench_real(latency, "p999", (double)mr_histogram_quantile(h, 0.999) * 1e-3);
-    json_object_object_add(json, "latency_us", latency);
-}
-
 static void configure(struct mr_bench *b, const struct mr_bench_load *load)
 {
     b->config.server_shards = b->config.client_shards = b->options.shards;
@@ -140,6 +117,8 @@ int mr_bench_handshake(int argc, char **argv)
     mr_bench_real(json, "tls_us_per_handshake", tls.ns * 1e-3);
     mr_bench_real(json, "ratio_to_tls", server_us == 0 ? 0 : tls.ns * 1e-3 / server_us);
     mr_bench_add_stages(b, json, "server_stage_ns", &i.server, done);
+    mr_bench_add_allocations(json, "allocations_per_handshake", &i, done);
+    mr_bench_add_cpu(json, &i);
     mr_bench_count(json, "resumed", i.clients.resumed);
     mr_bench_count(json, "failed", i.clients.failed);
     mr_bench_count(json, "leaked_buffers", leaked);
@@ -156,7 +135,9 @@ static int run_requests(struct mr_bench *b, const struct mr_bench_load *load, co
     uint32_t leaked;
 
     configure(b, load);
-    if (!mr_bench_start(b, load, &fault) || !add_histograms(b, &fault))
+    b->wants_latency = true;
+    b->awaited = load->connections * b->options.shards;
+    if (!mr_bench_start(b, load, &fault))
         return fail(&fault);
     mr_bench_run_with(b, &i, &leaked, &all);
     uint64_t packets = i.server.datagrams_sent;
@@ -173,7 +154,9 @@ static int run_requests(struct mr_bench *b, const struct mr_bench_load *load, co
     mr_bench_real(json, "requests_per_packet",
                   packets == 0 ? 0 : (double)i.clients.requests / (double)packets);
     mr_bench_real(json, "packets_per_s", (double)packets / i.seconds);
-    add_latency(json, &all);
+    mr_bench_add_latency(json, &all);
+    mr_bench_add_allocations(json, "allocations_per_request", &i, i.clients.requests);
+    mr_bench_add_cpu(json, &i);
     mr_bench_add_stages(b, json, "server_stage_ns", &i.server, i.clients.requests);
     mr_bench_count(json, "failed", i.clients.failed);
     mr_bench_count(json, "leaked_buffers", leaked);
@@ -243,15 +226,10 @@ static void wait_second(void)
 
 static uint64_t connected(const struct mr_bench *b)
 {
-    uint64_t sum = 0;
+    struct mr_bench_counts counts;
 
-    for (uint32_t i = 0; i < b->config.client_shards; i++) {
-        struct mr_bench_counts counts;
-
-        mr_bench_read_counts(b->client_apps[i], &counts);
-        sum += counts.connected;
-    }
-    return sum;
+    mr_bench_client_counts(b, &counts);
+    return counts.connected;
 }
 
 /* Both sides are in this process: half of what it grew by is the server's; its pools are counted
@@ -309,7 +287,10 @@ int mr_bench_idle(int argc, char **argv)
     mr_bench_real(json, "seconds_to_connect", seconds);
     mr_bench_real(json, "handshakes_per_s", seconds == 0 ? 0 : (double)count / seconds);
     report_idle(json, b, before, after, count == 0 ? 1 : count);
+    struct mr_bench_counts counts;
+    mr_bench_client_counts(b, &counts);
     uint32_t leaked = mr_bench_stop(b);
+    mr_bench_count(json, "failed", counts.failed);
     mr_bench_count(json, "leaked_buffers", leaked);
     return finish(json, b, held >= b->options.connections && leaked == 0);
 }

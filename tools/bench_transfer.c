@@ -1,22 +1,29 @@
 /*
  * tools/bench_transfer.c - `millrace bench transfer`: how fast, and where the time goes.
  *
- * The AEAD ceiling is measured after the transfer, on the server's own core.
+ * The AEAD ceiling is measured after the transfer, on the server's own core; then the floor
+ * (bench/floor.h), on the same two.
  */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "bench/aead_ceiling.h"
+#include "bench/floor.h"
 #include "control/eal.h"
 #include "tools/bench.h"
 
 #define CEILING_SECONDS 0.5
-#define OVERHEAD_BYTES  41 /* short header, STREAM header, tag of a full packet, typically */
+#define FLOOR_RUNS      3
+#define FLOOR_RUN_MS    200
+#define FLOOR_WARM_MS   100
+#define PACKETS_PER_US  2.0 /* a bound: 23 Gbit/s of full packets */
+#define OVERHEAD_BYTES  41  /* short header, STREAM header, tag of a full packet, typically */
 
 struct ceiling {
     const struct mr_bench_options *options;
     double ns;
+    double floor_ns; /* NAN: not measured */
     const char *backend;
 };
 
@@ -33,11 +40,10 @@ static int measure_ceiling(void *argument)
     return 0;
 }
 
-/* What CUBIC gets by theory: RFC 9438, Section 5.1, and the Reno model; bytes per second. */
+/* What CUBIC gets by theory: RFC 9438, Section 5.1 (C = 0.4), and the Reno model. */
 static double theory_gbps(double loss, double rtt_s, double payload)
 {
-    double cubic = 1.17 * pow(rtt_s / 0.1, 0) * pow(rtt_s, 0.75) /
-                   pow(loss, 0.75); /* AVG_W, segments: C = 0.4 */
+    double cubic = 1.054 * pow(rtt_s, 0.75) / pow(loss, 0.75); /* average window, packets */
     double reno = sqrt(1.5 / loss);
 
     return fmax(cubic, reno) * payload * 8 / rtt_s * 1e-9;
@@ -65,8 +71,73 @@ static void set_wire(struct mr_bench *b)
     b->config.wire.is_copied = b->options.is_copied;
     b->config.wire.seed = 1;
     b->config.wire.held_max = 1 << 18;
-    if (b->options.rtt_us > 0)
-        b->config.tx_mbufs = 1 << 17;
+    if (b->options.rtt_us > 0) { /* what is on the way stays in the sender's pool */
+        uint32_t *mbufs =
+            b->options.is_up ? &b->config.client_tx_mbufs : &b->config.server_tx_mbufs;
+
+        *mbufs = MR_SHARD_POOL_MBUFS + (uint32_t)MR_MIN(b->options.rtt_us * PACKETS_PER_US, 1e6);
+    }
+}
+
+/* ------------------------------------------------------------------ the floor of the same run */
+
+/* On the same two workers, idle by now.  The sender's busy ns per packet, NAN: not measured. */
+static double measure_floor(const struct mr_bench *b)
+{
+    struct mr_floor_options options = mr_floor_defaults();
+    struct mr_floor_result result;
+
+    if (b->options.has_no_floor || b->options.payload > MR_FLOOR_PACKET_MAX)
+        return NAN;
+    options.sender_worker = 0;
+    options.receiver_worker = b->config.server_shards;
+    options.cipher = (enum mr_cipher)b->options.cipher;
+    options.packet_bytes = b->options.payload;
+    options.run_count = FLOOR_RUNS;
+    options.run_ms = FLOOR_RUN_MS;
+    options.warm_ms = FLOOR_WARM_MS;
+    return mr_floor_measure(&options, &result) == 0 ? result.sender_ns.best : NAN;
+}
+
+static void add_floor(struct json_object *json, double floor_ns, double sender_ns)
+{
+    bool has_floor = !isnan(floor_ns);
+
+    mr_bench_ratio(json, "floor_ns_per_packet", floor_ns, has_floor ? 1 : 0);
+    mr_bench_ratio(json, "ratio_to_floor", sender_ns, has_floor ? floor_ns : 0);
+}
+
+/* ------------------------------------------------------------------ figures */
+
+static void add_sender(struct json_object *json, const struct mr_counters *sender)
+{
+    mr_bench_count(json, "packets_lost", sender->packets_lost);
+    mr_bench_count(json, "congestion_events", sender->congestion_events);
+    mr_bench_count(json, "acks_received", sender->acks_received);
+    mr_bench_count(json, "key_updates", sender->key_updates_started);
+}
+
+static void add_redirects(struct json_object *json, const struct mr_interval *i)
+{
+    mr_bench_count(json, "redirects_out", i->server_counters.redirects_out);
+    mr_bench_count(json, "redirects_in", i->server.redirected_in);
+    mr_bench_count(json, "redirects_dropped", i->server.redirect_dropped);
+    mr_bench_count(json, "client_redirects_out", i->client_counters.redirects_out);
+    mr_bench_count(json, "client_redirects_in", i->client.redirected_in);
+    mr_bench_count(json, "client_redirects_dropped", i->client.redirect_dropped);
+}
+
+static void add_samples(struct json_object *json, const struct mr_bench_samples *s)
+{
+    struct json_object *gbps = json_object_new_array();
+    struct json_object *updates = json_object_new_array();
+
+    for (uint32_t i = 0; i < s->count; i++) {
+        json_object_array_add(gbps, json_object_new_double(s->gbps[i]));
+        json_object_array_add(updates, json_object_new_int64((int64_t)s->key_updates[i]));
+    }
+    json_object_object_add(json, "goodput_samples_gbps", gbps);
+    json_object_object_add(json, "key_updates_samples", updates);
 }
 
 static struct json_object *report(struct mr_bench *b, const struct mr_interval *i,
@@ -78,31 +149,54 @@ static struct json_object *report(struct mr_bench *b, const struct mr_interval *
     uint64_t packets = o->is_up ? i->client.full_packets_sent : i->server.full_packets_sent;
     double goodput = (double)bytes * 8e-9 / i->seconds;
     double ceiling_gbps = (o->payload - OVERHEAD_BYTES) * 8 / c->ns;
-    double server_ns = packets == 0 ? 0 : mr_bench_ns(b, i->server.busy_cycles) / (double)packets;
-    double client_ns = packets == 0 ? 0 : mr_bench_ns(b, i->client.busy_cycles) / (double)packets;
+    double server_ns = mr_bench_ns(b, i->server.busy_cycles) / (double)MR_MAX(packets, 1u);
+    double client_ns = mr_bench_ns(b, i->client.busy_cycles) / (double)MR_MAX(packets, 1u);
 
     mr_bench_text(json, "bench", "transfer");
     mr_bench_text(json, "wire", o->is_copied ? "copy-at-receiver" : "by reference");
-    mr_bench_text(json, "crypto", c->backend);
+    mr_bench_text(json, "ceiling_crypto", c->backend);
     mr_bench_count(json, "connections", o->connections);
+    mr_bench_count(json, "shards", o->shards);
     mr_bench_real(json, "seconds", i->seconds);
+    mr_bench_add_cpu(json, i);
     mr_bench_real(json, "goodput_gbps", goodput);
     mr_bench_real(json, "packets_per_s", (double)packets / i->seconds);
     mr_bench_real(json, "server_ns_per_packet", server_ns);
     mr_bench_real(json, "client_ns_per_packet", client_ns);
     mr_bench_add_stages(b, json, "server_stage_ns", &i->server, packets);
     mr_bench_add_stages(b, json, "client_stage_ns", &i->client, packets);
+    add_floor(json, c->floor_ns, o->is_up ? client_ns : server_ns);
     mr_bench_real(json, "aead_ceiling_gbps", ceiling_gbps);
     mr_bench_real(json, "ratio_to_ceiling", goodput / ceiling_gbps);
-    mr_bench_count(json, "packets_lost", i->server_counters.packets_lost);
-    mr_bench_count(json, "congestion_events", i->server_counters.congestion_events);
-    mr_bench_count(json, "acks_received", i->server_counters.acks_received);
-    mr_bench_count(json, "key_updates", i->server_counters.key_updates_started);
-    mr_bench_count(json, "bad_bytes", (i->clients.bad_bytes + i->servers.bad_bytes));
+    mr_bench_add_allocations(json, "allocations_per_packet", i, packets);
+    add_sender(json, o->is_up ? &i->client_counters : &i->server_counters);
+    add_redirects(json, i);
+    mr_bench_count(json, "bad_bytes", i->clients.bad_bytes + i->servers.bad_bytes);
     json_object_object_add(json, "is_verified", json_object_new_boolean(o->is_verified));
+    mr_bench_count(json, "failed", i->clients.failed);
     mr_bench_count(json, "leaked_buffers", leaked);
     add_distance(json, o, goodput);
+    if (o->has_samples)
+        add_samples(json, &b->samples);
     return json;
+}
+
+static bool is_good(const struct mr_interval *i, uint32_t leaked)
+{
+    return i->clients.bad_bytes + i->servers.bad_bytes == 0 && leaked == 0 &&
+           i->clients.failed == 0 && i->clients.bytes_received + i->servers.bytes_received > 0;
+}
+
+static void configure(struct mr_bench *b, const struct mr_bench_load *load)
+{
+    b->config.server_shards = b->config.client_shards = b->options.shards;
+    b->config.payload_max = b->options.payload;
+    b->config.cipher = (enum mr_cipher)b->options.cipher;
+    b->config.crypto = (enum mr_aead_backend)b->options.crypto;
+    /* RSS may bring all connections to one shard of the server. */
+    b->config.connections = load->connections * b->options.shards + 64;
+    b->awaited = load->connections * b->options.shards;
+    set_wire(b);
 }
 
 static int run(struct mr_bench *b)
@@ -118,12 +212,11 @@ static int run(struct mr_bench *b)
                                  .connects_at_once = 16,
                                  .is_verified = b->options.is_verified};
 
-    b->config.server_shards = b->config.client_shards = b->options.shards;
-    b->config.payload_max = b->options.payload;
-    b->config.cipher = (enum mr_cipher)b->options.cipher;
-    b->config.crypto = (enum mr_aead_backend)b->options.crypto;
-    b->config.connections = load.connections + 64;
-    set_wire(b);
+    if (b->options.is_misdirected && b->options.shards < 2) {
+        fprintf(stderr, "millrace bench: --misdirect needs another shard; add --shards 2\n");
+        return 2;
+    }
+    configure(b, &load);
     if (!mr_bench_start(b, &load, &fault)) {
         fprintf(stderr, "millrace bench: %s\n", fault.text);
         return 1;
@@ -134,13 +227,12 @@ static int run(struct mr_bench *b)
     struct ceiling ceiling = {.options = &b->options};
     mr_eal_launch(0, measure_ceiling, &ceiling);
     mr_eal_join(0);
+    ceiling.floor_ns = measure_floor(b);
     struct json_object *json = report(b, &interval, &ceiling, leaked);
     mr_bench_print(json, b->options.is_json);
     json_object_put(json);
     mr_eal_stop();
-    bool is_bad = interval.clients.bad_bytes + interval.servers.bad_bytes > 0 || leaked > 0 ||
-                  interval.clients.bytes_received + interval.servers.bytes_received == 0;
-    return is_bad ? 1 : 0;
+    return is_good(&interval, leaked) ? 0 : 1;
 }
 
 int mr_bench_transfer(int argc, char **argv)
@@ -153,7 +245,7 @@ int mr_bench_transfer(int argc, char **argv)
         &bench.options, argc, argv, "millrace bench transfer [options]",
         "Bulk data over the in-memory wire: goodput, time per packet by stage, AEAD ceiling.",
         MR_BENCH_CONNECTIONS | MR_BENCH_STREAMS | MR_BENCH_SHARDS | MR_BENCH_PAYLOAD |
-            MR_BENCH_CRYPTO | MR_BENCH_TRANSFER);
+            MR_BENCH_CRYPTO | MR_BENCH_TRANSFER | MR_BENCH_VERIFY);
 
     return parsed == MR_PARSE_OK ? run(&bench) : parsed == MR_PARSE_HELP ? 0 : 2;
 }

@@ -9,9 +9,11 @@
 
 #include "control/eal.h"
 
-#define SERVER_PORT 443
-#define CLIENT_PORT 50000
-#define PATIENCE_NS (200 * MR_MS)
+#define SERVER_PORT   443
+#define CLIENT_PORT   50000
+#define PATIENCE_NS   (200 * MR_MS)
+#define IP_HEADERS    48 /* IPv6 and UDP */
+#define FRAME_HEADERS 80
 
 struct mr_world_config mr_world_config_default(void)
 {
@@ -29,6 +31,8 @@ struct mr_world_config mr_world_config_default(void)
         .streams_max = 1024,
         .idle_timeout_ns = 30 * MR_SECOND,
         .tickets = 1,
+        .server_tx_mbufs = MR_SHARD_POOL_MBUFS,
+        .client_tx_mbufs = MR_SHARD_POOL_MBUFS,
     };
 }
 
@@ -130,7 +134,8 @@ static bool make_group(struct mr_world *w, struct mr_port *port, bool is_server,
         .work_first = is_server ? 0 : w->config.server_shards,
         .shard = shard_config(w, is_server),
         .applications = is_server ? w->config.server_applications : w->config.client_applications,
-        .tx_mbufs = w->config.tx_mbufs,
+        .rx_pools = w->config.wire.is_copied ? w->rx_pools[is_server ? 0 : 1] : NULL,
+        .tx_mbufs = is_server ? w->config.server_tx_mbufs : w->config.client_tx_mbufs,
     };
 
     return mr_group_make(is_server ? &w->server : &w->client, &config, fault);
@@ -143,7 +148,13 @@ static bool make_wire(struct mr_world *w, struct mr_port *ends[MR_WIRE_ENDS],
 
     config.side[0].queue_count = (uint16_t)w->config.server_shards;
     config.side[1].queue_count = (uint16_t)w->config.client_shards;
-    config.mtu = (uint16_t)(w->config.payload_max + 48);
+    config.mtu = (uint16_t)(w->config.payload_max + IP_HEADERS);
+    for (int i = 0; i < MR_WIRE_ENDS && config.is_copied; i++) {
+        if (!mr_group_make_rx_pools(i == 0 ? "server" : "client", config.side[i].queue_count, 0,
+                                    w->config.payload_max + FRAME_HEADERS, w->rx_pools[i], fault))
+            return false;
+        config.side[i].rx_pools = w->rx_pools[i];
+    }
     return mr_wire_open(&config, ends, fault);
 }
 

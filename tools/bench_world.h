@@ -31,10 +31,11 @@ struct mr_world_config {
     const struct mr_application *client_applications;
     const uint8_t *alpn;
     size_t alpn_size;
-    uint32_t helper_count; /* threads for work; 0: none */
-    uint64_t window_max;   /* receive windows grow up to this */
-    uint32_t streams_max;  /* per connection */
-    uint32_t tx_mbufs;
+    uint32_t helper_count;    /* threads for work; 0: none */
+    uint64_t window_max;      /* receive windows grow up to this */
+    uint32_t streams_max;     /* per connection */
+    uint32_t server_tx_mbufs; /* per shard: what may be on the way */
+    uint32_t client_tx_mbufs;
     uint64_t idle_timeout_ns;
     uint8_t tickets; /* per handshake */
 };
@@ -45,6 +46,8 @@ struct mr_world {
     struct mr_tls_context client_tls;
     struct mr_group server;
     struct mr_group client;
+    struct rte_mempool
+        *rx_pools[MR_WIRE_ENDS][MR_SHARDS_MAX]; /* copying wire; the groups free them */
     struct mr_work_pool *work;
     struct mr_clock clock;
     bool has_server_tls;

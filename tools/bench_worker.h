@@ -1,0 +1,62 @@
+/*
+ * tools/bench_worker.h - an application of a bench, and what the control thread sees of it.
+ *
+ *     shard -> worker -> the application     (the thread notes itself on start)
+ *
+ * Owner: the bench.  Threads: the application's functions run on its shard's thread;
+ * everything else may be called by the control thread.
+ */
+#ifndef MR_TOOLS_BENCH_WORKER_H
+#define MR_TOOLS_BENCH_WORKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/histogram.h"
+#include "millrace/transport.h"
+
+/* Written by the shard's thread, read by the control thread. */
+struct mr_bench_counts {
+    uint64_t bytes_received;
+    uint64_t bad_bytes;
+    uint64_t requests; /* answered in full */
+    uint64_t connected;
+    uint64_t failed; /* connections that ended with an error, or never began; bad answers */
+    uint64_t closed;
+    uint64_t resumed;
+    uint64_t last_error;
+};
+
+/* What the two threads share about an application. */
+struct mr_bench_shared {
+    struct mr_histogram *latency; /* ns per request; NULL: not wanted */
+    _Atomic bool is_measuring;    /* latency is recorded */
+    _Atomic bool is_stopped;      /* open nothing more */
+    struct mr_bench_counts counts;
+};
+
+/* One application on one shard. */
+struct mr_bench_worker {
+    struct mr_application application; /* for the shard */
+    struct mr_application inner;
+    struct mr_bench_shared *shared;
+    pthread_t thread;
+    _Atomic bool has_thread; /* release: `thread` is set */
+};
+
+/* Put `worker`, which stays where it is, in front of `inner`; `shared` is inner's. */
+void mr_bench_worker_init(struct mr_bench_worker *worker, const struct mr_application *inner,
+                          struct mr_bench_shared *shared);
+
+/* CPU time that the worker's thread has had so far, ns; 0 if it has not started. */
+uint64_t mr_bench_worker_cpu_ns(const struct mr_bench_worker *worker);
+
+/* Add to a counter of one's own. */
+void mr_bench_count_up(uint64_t *field, uint64_t n);
+
+/* A snapshot, from any thread. */
+void mr_bench_read_counts(const struct mr_bench_shared *shared, struct mr_bench_counts *out);
+
+#endif /* MR_TOOLS_BENCH_WORKER_H */
