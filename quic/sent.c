@@ -339,24 +339,21 @@ void mr_sent_release(struct mr_sent *sent, uint64_t forget_before_ns)
         return;
     }
 
-    uint64_t base = sent->base;
+    uint64_t pn = sent->base;
     const struct mr_sent_packet *packet = NULL;
 
-    for (uint64_t pn = base; pn < sent->scan; pn++, packet++) {
+    for (; pn < sent->scan; pn++, packet++) {
         if (packet == NULL || pn % MR_SENT_CHUNK_RECORDS == 0)
             packet = mr_sent_record(sent, pn);
         if (!is_done(packet, forget_before_ns))
             break;
-        if (mr_sent_state(packet) == MR_SENT_SKIPPED)
-            continue; /* a trap as long as the packet after it is outstanding */
         if (packet->more != MR_NONE)
             put_blocks(sent, packet);
         if (mr_sent_state(packet) == MR_SENT_LOST && (packet->flags & MR_SENT_IN_FLIGHT) != 0)
             sent->lost_count--;
-        base = pn + 1;
     }
-    put_chunks(sent, chunk_number(sent->base), chunk_number(base));
-    sent->base = base;
+    put_chunks(sent, chunk_number(sent->base), chunk_number(pn));
+    sent->base = pn;
 }
 
 /* ---- losses ---- */
@@ -375,7 +372,6 @@ void mr_sent_loss_begin(struct mr_sent_loss *loss, struct mr_sent *sent,
 
 void mr_sent_loss_begin_all(struct mr_sent_loss *loss, struct mr_sent *sent)
 {
-    sent->lost_run_ns = MR_NEVER;
     *loss = (struct mr_sent_loss){
         .sent = sent,
         .params.first_sample_ns = MR_NEVER, /* no persistent congestion */
@@ -464,7 +460,6 @@ struct mr_sent_packet *mr_sent_loss_next(struct mr_sent_loss *loss, uint64_t *pn
 
         if (state == MR_SENT_OUTSTANDING && !passes_threshold(loss, packet, pn)) {
             loss->loss_time_ns = next_loss_time(loss, pn);
-            loss->end = pn;
             break;
         }
         loss->pn++;

@@ -414,6 +414,29 @@ static void all_outstanding_packets_can_be_declared_lost(void)
     rig_close(&rig);
 }
 
+static void what_was_lost_before_all_counts_no_more(void)
+{
+    struct rig rig;
+    struct mr_sent_loss loss;
+    uint64_t pn;
+    rig_open(&rig, 16);
+
+    for (uint64_t i = 0; i < 4; i++)
+        send_at(&rig, DATA, 100 + i);
+    acknowledge(&rig, 3, 3);
+    CU_ASSERT_EQUAL(detect(&rig, 110, 1000, &loss), 1); /* a run of losses begins at 100 */
+    mr_sent_loss_begin_all(&loss, &rig.sent);
+    while (mr_sent_loss_next(&loss, &pn) != NULL)
+        continue;
+
+    send_at(&rig, DATA, 900);
+    send_at(&rig, DATA, 901);
+    acknowledge(&rig, 5, 5);
+    CU_ASSERT_EQUAL(detect(&rig, 5000, 100, &loss), 1);
+    CU_ASSERT_FALSE(loss.is_persistent);
+    rig_close(&rig);
+}
+
 static void a_probe_finds_the_oldest_ack_eliciting_packet(void)
 {
     struct rig rig;
@@ -514,6 +537,7 @@ static CU_TestInfo tests[] = {
     {"discarding a space returns the bytes in flight",
      discarding_a_space_returns_the_bytes_in_flight},
     {"all outstanding packets can be declared lost", all_outstanding_packets_can_be_declared_lost},
+    {"what was lost before all counts no more", what_was_lost_before_all_counts_no_more},
     {"a probe finds the oldest ack-eliciting packet",
      a_probe_finds_the_oldest_ack_eliciting_packet},
     {"persistent congestion needs two losses far apart",
