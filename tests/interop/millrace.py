@@ -1,21 +1,14 @@
 """Start the program under test in a stage: the one place that knows its command line."""
 import os
 import re
-import subprocess
 
 from peers import INTERFACE, MILLRACE_IP, NETWORK_BITS, wait_until
-from tap import Skip, expect
+from tap import expect
 
 PROGRAM = os.environ.get("MILLRACE", "build/millrace")
 PORT = 443
 START_SECONDS = 30
 PORT_OPTIONS = ["--port", f"tap:{INTERFACE}", "--addr", f"{MILLRACE_IP}/{NETWORK_BITS}"]
-
-
-def require(command):
-    """Skip unless the program has this command."""
-    if subprocess.run([PROGRAM, command, "--help"], capture_output=True, check=False).returncode != 0:
-        raise Skip(f"{PROGRAM} has no command {command}")
 
 
 def start_edge(stage, root, *options):

@@ -281,7 +281,6 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--mib", type=int, default=int(os.environ.get("MILLRACE_TEST_MIB", "1024")))
     arguments = parser.parse_args()
-    millrace.require("edge")
     with Stage() as stage:
         make_site(stage, arguments.mib)
         stage.edge = millrace.start_edge(stage, stage.site)

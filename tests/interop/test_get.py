@@ -88,7 +88,6 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--mib", type=int, default=int(os.environ.get("MILLRACE_TEST_MIB", "1024")))
     arguments = parser.parse_args()
-    millrace.require("get")
     with Stage() as stage:
         (stage.folder / "www").mkdir()
         stage.big_bytes = arguments.mib << 20
