@@ -277,7 +277,10 @@ void mr_cid_track_token(struct mr_endpoint *ep, struct mr_conn *conn);
 void mr_cid_untrack_token(struct mr_endpoint *ep, struct mr_conn *conn);
 /* The NEW_CONNECTION_ID with `sequence` is lost: true if it is to be sent again. */
 bool mr_cid_on_announce_lost(struct mr_conn *conn, uint64_t sequence);
-void mr_cid_on_retire_lost(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t sequence);
+/* The RETIRE_CONNECTION_ID with `sequence` is acknowledged, or lost: true if it is to be sent
+ * again. */
+void mr_cid_on_retire_acked(struct mr_conn *conn, uint64_t sequence);
+bool mr_cid_on_retire_lost(struct mr_conn *conn, uint64_t sequence);
 
 /* A packet came from another address; RFC 9000, Section 9.3.  Call after the packet was processed.
  */

@@ -120,18 +120,47 @@ static struct mr_peer_cid *find_peer_cid(struct mr_conn *conn, uint64_t sequence
 /* Queue RETIRE_CONNECTION_ID.  False: too many wait (the peer floods us). */
 static bool retire(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t sequence)
 {
-    if (conn->retire_count + conn->retire_in_flight >= MR_RETIRE_QUEUE_MAX)
+    if (conn->retire_count == MR_RETIRE_QUEUE_MAX)
         return false;
+    conn->retire_waiting |= 1u << conn->retire_count;
     conn->retire[conn->retire_count++] = sequence;
     mr_conn_want(ep, conn, &conn->app, MR_WANT_RETIRE_CID);
     return true;
 }
 
-void mr_cid_on_retire_lost(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t sequence)
+/* Where `sequence` stands in the queue; retire_count: not there, its retirement was acknowledged.
+ */
+static uint32_t find_retired(const struct mr_conn *conn, uint64_t sequence)
 {
-    MR_ASSERT(conn->retire_in_flight > 0);
-    conn->retire_in_flight--;
-    retire(ep, conn, sequence);
+    uint32_t i = 0;
+
+    while (i < conn->retire_count && conn->retire[i] != sequence)
+        i++;
+    return i;
+}
+
+/* A probe repeats the frame: several packets may carry it, and each be acknowledged or lost. */
+void mr_cid_on_retire_acked(struct mr_conn *conn, uint64_t sequence)
+{
+    uint32_t i = find_retired(conn, sequence);
+
+    if (i == conn->retire_count)
+        return;
+    uint32_t last = --conn->retire_count; /* takes its place, with its bit */
+    uint32_t last_bit = conn->retire_waiting >> last & 1;
+    conn->retire[i] = conn->retire[last];
+    conn->retire_waiting = (conn->retire_waiting & ~(1u << i)) | last_bit << i;
+    conn->retire_waiting &= (1u << last) - 1;
+}
+
+bool mr_cid_on_retire_lost(struct mr_conn *conn, uint64_t sequence)
+{
+    uint32_t i = find_retired(conn, sequence);
+
+    if (i == conn->retire_count)
+        return false;
+    conn->retire_waiting |= 1u << i;
+    return true;
 }
 
 void mr_cid_untrack_token(struct mr_endpoint *ep, struct mr_conn *conn)
@@ -194,22 +223,22 @@ static bool retire_prior_to(struct mr_rx *rx, uint64_t prior_to, uint64_t type)
     return true;
 }
 
-/* After a retirement: make sure that the current CID is one that lives. */
+/* After a retirement: make sure that the current CID is one that lives.  Its slot may hold the new
+ * one by now, so its token is looked at in any case. */
 static bool choose_current(struct mr_rx *rx, uint64_t type)
 {
     struct mr_conn *conn = rx->conn;
+    uint32_t i = conn->peer_cid_current;
 
-    if (mr_cid_current(conn)->is_used)
-        return true;
-    for (uint32_t i = 0; i < MR_CIDS_PEER_MAX; i++) {
-        if (conn->peer_cids[i].is_used) {
-            conn->peer_cid_current = i;
-            mr_cid_track_token(rx->ep, conn);
-            return true;
-        }
-    }
-    return mr_conn_fail(rx->ep, conn, MR_PROTOCOL_VIOLATION, type,
-                        "no connection ID is left to use", rx->now);
+    if (!conn->peer_cids[i].is_used)
+        for (i = 0; i < MR_CIDS_PEER_MAX && !conn->peer_cids[i].is_used;)
+            i++;
+    if (i == MR_CIDS_PEER_MAX)
+        return mr_conn_fail(rx->ep, conn, MR_PROTOCOL_VIOLATION, type,
+                            "no connection ID is left to use", rx->now);
+    conn->peer_cid_current = i;
+    mr_cid_track_token(rx->ep, conn);
+    return true;
 }
 
 /* Keep a new CID.  False: the connection failed. */
@@ -258,6 +287,9 @@ bool mr_on_new_connection_id(struct mr_rx *rx, struct mr_reader *r, uint64_t typ
     if (!mr_frame_decode_new_connection_id(r, type, &frame))
         return mr_conn_fail(rx->ep, conn, MR_FRAME_ENCODING_ERROR, type,
                             "malformed NEW_CONNECTION_ID", rx->now);
+    if (mr_cid_current(conn)->cid.size == 0)
+        return mr_conn_fail(rx->ep, conn, MR_PROTOCOL_VIOLATION, type,
+                            "NEW_CONNECTION_ID from a peer without connection IDs", rx->now);
 
     const struct mr_peer_cid *known = find_peer_cid(conn, frame.sequence);
     if (known != NULL && !mr_cid_equal(&known->cid, &frame.cid))

@@ -331,8 +331,9 @@ struct mr_conn {
     uint64_t peer_seen; /* bit i: sequence number peer_seen_from + i has come */
     uint64_t peer_seen_from;
     uint32_t retire_count;
-    uint64_t retire[MR_RETIRE_QUEUE_MAX]; /* sequence numbers to retire, waiting */
-    uint32_t retire_in_flight;
+    uint64_t
+        retire[MR_RETIRE_QUEUE_MAX]; /* sequence numbers whose retirement is not acknowledged */
+    uint32_t retire_waiting;         /* bit i: retire[i] is to be sent */
     struct mr_tls_late late;
     struct mr_close close;
     uint64_t close_until_ns;

@@ -86,7 +86,7 @@ static void on_frame_acked(struct mr_endpoint *ep, struct mr_conn *conn, enum mr
         reset_acked(ep, frame);
         return;
     case MR_SENT_RETIRE_CID:
-        conn->retire_in_flight--;
+        mr_cid_on_retire_acked(conn, frame->offset);
         return;
     case MR_SENT_HANDSHAKE_DONE:
         conn->is_handshake_done_acked = true;
@@ -165,8 +165,7 @@ static bool stream_control_lost(struct mr_endpoint *ep, struct mr_conn *conn,
 
 /* Frames that the connection owes: the wish to send is raised again, the producer says what is
  * current. */
-static uint32_t lost_wants(struct mr_endpoint *ep, struct mr_conn *conn,
-                           const struct mr_sent_frame *frame)
+static uint32_t lost_wants(struct mr_conn *conn, const struct mr_sent_frame *frame)
 {
     switch ((enum mr_sent_kind)frame->kind) {
     case MR_SENT_MAX_DATA:
@@ -189,8 +188,7 @@ static uint32_t lost_wants(struct mr_endpoint *ep, struct mr_conn *conn,
     case MR_SENT_NEW_CID:
         return mr_cid_on_announce_lost(conn, frame->offset) ? MR_WANT_NEW_CID : 0;
     case MR_SENT_RETIRE_CID:
-        mr_cid_on_retire_lost(ep, conn, frame->offset);
-        return MR_WANT_RETIRE_CID;
+        return mr_cid_on_retire_lost(conn, frame->offset) ? MR_WANT_RETIRE_CID : 0;
     case MR_SENT_HANDSHAKE_DONE:
         return conn->is_handshake_done_acked ? 0 : MR_WANT_HANDSHAKE_DONE;
     default: /* PATH_x have timers of their own; ACK and PING are not repeated */
@@ -214,7 +212,7 @@ static bool on_frame_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_
     default:
         break;
     }
-    uint32_t wants = lost_wants(ep, conn, frame);
+    uint32_t wants = lost_wants(conn, frame);
     if (wants != 0)
         mr_conn_want(ep, conn, &conn->app, wants);
     return wants != 0;

@@ -395,14 +395,15 @@ void mr_produce_retire_cid(struct mr_build *b)
 {
     struct mr_conn *conn = b->conn;
 
-    while (conn->retire_count > 0) {
-        uint64_t sequence = conn->retire[conn->retire_count - 1];
+    for (uint32_t i = 0; i < conn->retire_count; i++) {
+        uint64_t sequence = conn->retire[i];
 
+        if ((conn->retire_waiting & 1u << i) == 0)
+            continue;
         if (!WRITE_RECORDED(b, mr_frame_write_retire_connection_id(&b->w, sequence),
                             MR_SENT_RETIRE_CID, sequence, 0))
             return;
-        conn->retire_count--;
-        conn->retire_in_flight++;
+        conn->retire_waiting &= ~(1u << i);
     }
     clear_want(b, MR_WANT_RETIRE_CID);
 }
