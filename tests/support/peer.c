@@ -393,6 +393,7 @@ void peer_run(struct peer *p, enum peer_stage stage)
     }
     connect_client(p);
     peer_drain_side(p, &p->side[MR_CLIENT]);
+    p->hello = p->wire[MR_SERVER][0];
     p->now += PEER_LATENCY;
     deliver_wire(p, MR_SERVER);
     if (stage >= PEER_FLIGHT) {

@@ -120,7 +120,8 @@ struct peer {
     struct mr_cid scid;       /* ours */
     struct mr_path_addr path; /* as the endpoint under test sees us */
     uint8_t ecn;
-    uint32_t datagrams; /* sent by the endpoint under test */
+    struct peer_raw hello; /* the client's first datagram */
+    uint32_t datagrams;    /* sent by the endpoint under test */
     uint64_t bytes;
     struct peer_raw wire[2][64]; /* on the way to side [i] */
     uint32_t wire_count[2];
