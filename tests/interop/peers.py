@@ -88,10 +88,11 @@ class Namespace:
     def __init__(self):
         self.name = f"{NAMESPACE_PREFIX}{os.getpid()}"
         self.remove_leftovers()
-        made = subprocess.run(["ip", "netns", "add", self.name], capture_output=True, text=True, check=False)
-        if made.returncode != 0:
-            raise Skip(f"no network namespaces here: {made.stderr.strip()}")
-        self.ip("link", "set", "lo", "up")
+        subprocess.run(["ip", "netns", "add", self.name], capture_output=True, check=False)
+        entered = self.ip("link", "set", "lo", "up", check=False)
+        if entered.returncode != 0:
+            self.delete()
+            raise Skip(f"no network namespaces here: {entered.stderr.strip()}")
         # Peers may bind the address before the TAP that carries it is there.
         self.run("sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_nonlocal_bind")
 
@@ -108,7 +109,7 @@ class Namespace:
         return self.ip("link", "show", interface, check=False).returncode == 0
 
     def delete(self):
-        subprocess.run(["ip", "netns", "delete", self.name], check=False)
+        subprocess.run(["ip", "netns", "delete", self.name], capture_output=True, check=False)
 
     @staticmethod
     def remove_leftovers():
