@@ -46,10 +46,15 @@ static int send_encoder(struct raw_server_test *test)
 {
     struct raw_bytes keep = h3_bytes;
 
+    int stream = -1;
+
     h3_bytes.size = 0;
     raw_put_varint(&h3_bytes, MR_H3_STREAM_QPACK_ENCODER);
     raw_put(&h3_bytes, keep.data, keep.size);
-    int stream = h3_send_new(test, true, false);
+    while (stream < 0) /* the loop may refuse now and then */
+        stream = raw_open(&test->raw, true);
+    raw_send(&test->raw, stream, &h3_bytes, false);
+    CU_ASSERT_TRUE(loop_run(test->loop, H3_STEPS));
     h3_begin_bytes();
     return stream;
 }
@@ -108,6 +113,47 @@ static void a_section_that_uses_the_dynamic_table_is_acknowledged(void)
     CU_ASSERT_PTR_NOT_NULL_FATAL(feedback);
     CU_ASSERT_EQUAL(feedback->in.size, 3); /* type, insert count increment or not, acknowledgment */
     CU_ASSERT_EQUAL(feedback->in.data[feedback->in.size - 1], 0x80 | test->raw.streams[stream].id);
+    raw_server_test_free(test);
+}
+
+/* The same when the transport refuses every other send: nothing is lost, and nothing is said twice.
+ */
+static void feedback_waits_for_room_and_is_not_lost(void)
+{
+    enum {
+        REQUESTS = 20
+    };
+    struct loop_config loop = loop_config_default(3);
+    loop.refuse_percent = 50;
+    struct raw_server_test *test = raw_server_test_new(NULL, &loop);
+    uint32_t acknowledged = 0;
+
+    h3_begin_bytes();
+    put_capacity();
+    put_insert("value");
+    send_encoder(test);
+    for (int i = 0; i < REQUESTS; i++) {
+        int stream = -1;
+        h3_begin_bytes();
+        h3_section.size = 0;
+        raw_put(&h3_section, "\x02\x00", 2);
+        put_text(&h3_section, GET_ROOT);
+        put_text(&h3_section, "\x50\x01"
+                              "h"
+                              "\x80");
+        raw_put_headers(&h3_bytes, &h3_section);
+        while (stream < 0)
+            stream = raw_open(&test->raw, false);
+        raw_send(&test->raw, stream, &h3_bytes, true);
+        loop_step(test->loop);
+    }
+    loop_pass(test->loop, UINT64_C(5000000000));
+    const struct raw_stream *feedback = raw_find_uni(&test->raw, MR_H3_STREAM_QPACK_DECODER);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(feedback);
+    for (size_t i = 1; i < feedback->in.size; i++)
+        acknowledged += (feedback->in.data[i] & 0x80) != 0;
+    CU_ASSERT_EQUAL(acknowledged, REQUESTS);
+    CU_ASSERT_EQUAL(test->raw.close_code, RAW_NONE);
     raw_server_test_free(test);
 }
 
@@ -361,6 +407,7 @@ static void without_a_dynamic_table_both_streams_are_allowed_and_insertions_are_
 CU_TestInfo rfc9204_tests[] = {
     {"a section that uses the dynamic table is acknowledged",
      a_section_that_uses_the_dynamic_table_is_acknowledged},
+    {"feedback waits for room and is not lost", feedback_waits_for_room_and_is_not_lost},
     {"insertions are counted to the peer", insertions_are_counted_to_the_peer},
     {"a request that is abandoned is cancelled to the peer",
      a_request_that_is_abandoned_is_cancelled_to_the_peer},

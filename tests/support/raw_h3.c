@@ -1,6 +1,7 @@
 /* tests/support/raw_h3.c - see raw_h3.h. */
 #include "tests/support/raw_h3.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <nghttp3/nghttp3.h>
 #include <stdio.h>
@@ -227,8 +228,9 @@ void raw_send(struct raw_peer *peer, int stream, const struct raw_bytes *bytes, 
         size_t part = bytes->size - at > 1024 ? 1024 : bytes->size - at;
         bool is_end = at + part == bytes->size;
         struct mr_view view = {bytes->data + at, part};
-        (void)t->ops->send(t, handle, &view, 1,
-                           MR_SEND_COPY | (is_end && is_last ? (uint32_t)MR_SEND_FIN : 0));
+        uint32_t flags = MR_SEND_COPY | (is_end && is_last ? (uint32_t)MR_SEND_FIN : 0);
+        while (t->ops->send(t, handle, &view, 1, flags) == -ENOMEM)
+            continue; /* the loop may refuse now and then */
         at += part;
     } while (at < bytes->size);
 }
