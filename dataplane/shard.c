@@ -144,7 +144,8 @@ static uint64_t earliest(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* Nothing to do: in adaptive mode sleep ever longer, but not beyond the next deadline. */
+/* Nothing to do: in adaptive mode sleep ever longer, but not beyond the next deadline.  A port that
+ * takes no frames (a memif without its peer) does not keep us awake. */
 static void idle(struct mr_shard *s)
 {
     if (s->config.polling == MR_POLLING_BUSY) {
@@ -152,7 +153,7 @@ static void idle(struct mr_shard *s)
         return;
     }
     uint64_t idle_ns = s->now - s->idle_since_ns;
-    if (idle_ns < IDLE_SPIN_NS || s->waiting_count > 0) {
+    if (idle_ns < IDLE_SPIN_NS) {
         rte_pause();
         return;
     }
