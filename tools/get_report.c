@@ -76,7 +76,7 @@ static void explain_silence(const struct mr_get *get, struct mr_fault *fault)
     mr_ip_format(mr_ip_is_v4(&get->server) ? &host->gateway4 : &host->gateway6, gateway);
     const char *hop = is_on_link ? get->server_text : gateway;
 
-    if (get->net.net_neighbour_learned == 0)
+    if (get->net.net_tx_udp == 0)
         mr_fault_set(fault, ETIMEDOUT,
                      "no answer from %s within %g s: %s is not found on the network of %s; check "
                      "the address and that the other side is up (a TAP's other side: ip addr add "
@@ -334,7 +334,8 @@ int mr_get_finish(struct mr_get *get)
         struct json_object *json = all_json(get, whole.text);
 
         json_object_object_add(json, "files", json_object_get(list));
-        printf("%s\n", json_object_to_json_string_ext(json, JSON_C_TO_STRING_PRETTY));
+        printf("%s\n", json_object_to_json_string_ext(json, JSON_C_TO_STRING_PRETTY |
+                                                                JSON_C_TO_STRING_NOSLASHESCAPE));
         json_object_put(json);
     }
     json_object_put(list);
