@@ -75,10 +75,11 @@ static double grow_estimate(struct mr_cc *cc, double windows_acked)
 
 static void set_exact_window(struct mr_cc *cc, double window)
 {
-    uint64_t bytes = (uint64_t)MR_MIN(window, (double)cc->window_max);
+    double bounded = MR_MIN(window, (double)cc->window_max);
+    uint64_t bytes = (uint64_t)bounded;
 
     mr_cc_set_window(cc, bytes);
-    cc->cubic.fraction = cc->window == bytes ? (float)(window - (double)bytes) : 0;
+    cc->cubic.fraction = cc->window == bytes ? (float)(bounded - (double)bytes) : 0;
 }
 
 static void avoid_congestion(struct mr_cc *cc, const struct mr_cc_ack *ack, uint64_t now)

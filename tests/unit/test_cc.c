@@ -92,6 +92,8 @@ static void the_window_never_grows_beyond_its_bound(void)
         for (uint64_t round = 1; round <= 300; round++) {
             exchange(&cc, mr_cc_window(&cc), round * MR_SECOND);
             CU_ASSERT(mr_cc_window(&cc) <= 100000);
+            if (kind == MR_CC_CUBIC)
+                CU_ASSERT(cc.cubic.fraction <= 1);
             if (round == 100)
                 mr_cc_on_congestion(&cc, round * MR_SECOND, round * MR_SECOND);
         }
