@@ -14,9 +14,9 @@
 #include "http3/server_internal.h"
 
 enum {
-    TICK_NS = 1000000000,
-    CLOCK_TICKS = 60,          /* the wall clock is read again that often */
-    TICK_EXCHANGES_MAX = 4096, /* looked at for timeouts in one tick */
+    TICK_NS = 200000000,
+    CLOCK_TICKS = 300,        /* the wall clock is read again that often */
+    TICK_EXCHANGES_MAX = 256, /* looked at for timeouts in one tick: some 10 us */
     BUFFER_BYTES_MIN = 65536,
     BUFFER_BYTES_MAX = 262144,
 };
@@ -212,7 +212,7 @@ static void on_work_done(struct mr_h3_server *server, const struct mr_event *eve
     }
 }
 
-/* ---- once a second ---- */
+/* ---- five times a second ---- */
 
 static void arm_tick(struct mr_h3_server *server)
 {
