@@ -164,8 +164,8 @@ static uint64_t chunks_end(const struct mr_sent *sent)
 {
     if (sent->tail != NULL)
         return chunk_number(sent->next) + 1;
-    return chunk_number(
-        sent->next); /* nothing held, or `next` begins a chunk that is not reserved */
+    /* Nothing is held, or `next` begins a chunk that is not reserved. */
+    return chunk_number(sent->next);
 }
 
 /* Forget every record and hold nothing. */
