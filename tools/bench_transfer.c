@@ -69,6 +69,7 @@ static void set_wire(struct mr_bench *b)
         to->loss = i == (b->options.is_up ? 1 : 0) ? b->options.loss_percent / 100 : 0;
     }
     b->config.wire.is_copied = b->options.is_copied;
+    b->config.wire.has_rss = b->options.is_misdirected;
     b->config.wire.seed = 1;
     b->config.wire.held_max = 1 << 18;
     if (b->options.rtt_us > 0) { /* what is on the way stays in the sender's pool */
