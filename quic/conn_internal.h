@@ -335,6 +335,7 @@ struct mr_conn {
         retire[MR_RETIRE_QUEUE_MAX]; /* sequence numbers whose retirement is not acknowledged */
     uint32_t retire_waiting;         /* bit i: retire[i] is to be sent */
     struct mr_tls_late late;
+    uint64_t late_offset; /* 1-RTT CRYPTO bytes that `late` has seen */
     struct mr_close close;
     uint64_t close_until_ns;
     uint64_t error_events;

@@ -279,6 +279,24 @@ bool mr_on_streams_blocked(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
 
 /* ------------------------------------------------------------------ handshake */
 
+/* CRYPTO that no TLS waits for: what is not allowed is noticed (RFC 9001, Section 6), the rest is
+ * dropped. */
+MR_COLD static bool drop_late_crypto(struct mr_rx *rx, const struct mr_frame_crypto *frame,
+                                     uint64_t type)
+{
+    struct mr_conn *conn = rx->conn;
+
+    mr_count(&rx->ep->counters.crypto_after_handshake);
+    if (frame->size == 0 || frame->offset != conn->late_offset)
+        return true;
+    conn->late_offset += frame->size;
+    uint64_t error = mr_tls_late_error(&conn->late, conn->role, frame->data, frame->size);
+    if (error != 0)
+        return mr_conn_fail(rx->ep, conn, error, type,
+                            "TLS message that is not allowed after the handshake", rx->now);
+    return true;
+}
+
 bool mr_on_crypto(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
 {
     struct mr_endpoint *ep = rx->ep;
@@ -287,10 +305,8 @@ bool mr_on_crypto(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
 
     if (!mr_frame_decode_crypto(r, type, &frame))
         return malformed(rx, type);
-    if (hs == NULL) { /* another ticket, for which nobody waits any more */
-        mr_count(&ep->counters.crypto_after_handshake);
-        return true;
-    }
+    if (hs == NULL || (rx->space_id == MR_SPACE_APP && hs->is_tls_done))
+        return drop_late_crypto(rx, &frame, type);
 
     switch (mr_crypto_stream_insert(&hs->crypto[rx->space_id], &ep->chunks, frame.offset,
                                     frame.data, frame.size)) {

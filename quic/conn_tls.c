@@ -141,6 +141,7 @@ static bool feed_level(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_spa
 
         uint64_t error =
             which == MR_SPACE_APP ? mr_tls_late_error(&conn->late, conn->role, piece, size) : 0;
+        conn->late_offset += which == MR_SPACE_APP ? size : 0;
 
         if (error != 0)
             return mr_conn_fail(ep, conn, error, MR_FRAME_CRYPTO,
