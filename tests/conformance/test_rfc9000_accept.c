@@ -53,7 +53,7 @@ static size_t unknown_version(uint8_t *bytes, size_t size, uint8_t dcid_size, ui
     return size;
 }
 
-/* Section 6.1: "The Version Negotiation packet includes a list of versions"; Section 17.2.1: "The
+/* Section 6.1, and Section 17.2.1: "The
  * server MUST include the value from the Source Connection ID field of the packet it receives in
  * the Destination Connection ID field." */
 static void an_unknown_version_is_answered_with_ours(void)
@@ -376,7 +376,8 @@ static void duplicates_are_dropped(void)
     peer_end(p);
 }
 
-/* Section 7.2: "any packet with a different Source Connection ID ... MUST be discarded." */
+/* Section 7.2: "if subsequent Initial packets include a different Source Connection ID, they MUST be
+ * discarded." */
 static void a_changed_scid_is_dropped(void)
 {
     struct peer *p = peer_at(S, PEER_HELLO);

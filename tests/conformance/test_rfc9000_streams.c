@@ -91,8 +91,8 @@ static void a_refused_stream_is_not_created(void)
     peer_end(p);
 }
 
-/* Section 3.2: "Before a stream is created, all streams of the same type with lower-numbered stream
- * IDs MUST be created." */
+/* Section 3.2: before a stream is created, "all streams of the same type with lower-" numbered IDs
+ * "MUST be created". */
 static void lower_streams_are_created_with_a_higher_one(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
@@ -295,8 +295,8 @@ static void credit_follows_consumption(void)
     peer_end(p);
 }
 
-/* Section 4.5: "On receiving RESET_STREAM ... A receiver of RESET_STREAM counts the final size as
- * consumed": the connection's credit is not lost with the stream. */
+/* Section 4.5: "The final size is the amount of flow control credit that is consumed by a stream":
+ * the connection's credit is not lost with the stream. */
 static void a_reset_stream_gives_its_credit_back(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);

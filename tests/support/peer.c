@@ -110,6 +110,7 @@ struct peer *peer_new(const struct peer_options *options)
     if (p == NULL)
         die("no memory");
     p->role = options->under_test;
+    p->edit_params = options->edit_params;
     p->now = MR_SECOND;
     p->aead = mr_aead_open(MR_AEAD_OPENSSL);
     make_side(p, options, MR_CLIENT);
@@ -293,6 +294,17 @@ void peer_settle(struct peer *p, struct peer_side *side)
     mr_endpoint_check(side->ep);
 }
 
+/* The partner's TLS has not spoken yet: what it will say of its limits can be changed. */
+static void edit_params(struct peer *p, const struct peer_side *side)
+{
+    struct mr_handshake *hs = mr_conn_handshake(side->ep, mr_conn_at(side->ep, 0));
+
+    if (p->edit_params == NULL || side->role == p->role || hs == NULL)
+        return;
+    p->edit_params(hs->tls.params, hs->params_size);
+    p->edit_params = NULL;
+}
+
 static struct peer_buffer *take_buffer(struct peer_side *side)
 {
     for (uint32_t i = 0; i < PEER_BUFFERS; i++) {
@@ -317,6 +329,7 @@ void peer_receive(struct peer *p, struct peer_side *side, const struct peer_raw 
 
     memcpy(buffer->bytes, raw->bytes, raw->size);
     mr_endpoint_receive(side->ep, &d, 1, p->now);
+    edit_params(p, side);
     if (d.redirect != MR_STAY) {
         buffer->is_out = false;
         side->buffers_out--;
@@ -337,6 +350,13 @@ static void deliver_wire(struct peer *p, enum mr_role to)
     }
 }
 
+void peer_deliver_flight(struct peer *p)
+{
+    deliver_wire(p, p->role);
+    peer_drain(p);
+    peer_settle(p, &p->side[p->role]);
+}
+
 static void connect_client(struct peer *p)
 {
     struct mr_connect_options options = {
@@ -351,6 +371,7 @@ static void connect_client(struct peer *p)
         die("no connection");
     if (p->role == MR_CLIENT)
         p->conn = handle;
+    edit_params(p, &p->side[MR_CLIENT]);
     peer_set_initial_keys(p, &mr_cid_current(mr_conn_at(p->side[MR_CLIENT].ep, 0))->cid);
     peer_settle(p, &p->side[MR_CLIENT]);
 }
@@ -396,6 +417,8 @@ void peer_run(struct peer *p, enum peer_stage stage)
     p->hello = p->wire[MR_SERVER][0];
     p->now += PEER_LATENCY;
     deliver_wire(p, MR_SERVER);
+    if (stage == PEER_HELLO && p->role == MR_CLIENT)
+        peer_drain_side(p, &p->side[MR_SERVER]);
     if (stage >= PEER_FLIGHT) {
         peer_drain_side(p, &p->side[MR_SERVER]);
         p->now += PEER_LATENCY;

@@ -39,6 +39,8 @@ struct peer_options {
     uint64_t stream_window;   /* 0: 16 MiB */
     uint32_t streams_bidi;    /* 0: 8 */
     uint32_t streams_uni;     /* 0: 3 */
+    /* change the partner's transport parameters in place before they are sent; NULL: leave them */
+    void (*edit_params)(uint8_t *params, size_t size);
 };
 #define PEER_ALWAYS_RETRY UINT32_MAX
 
@@ -108,7 +110,8 @@ struct peer {
     struct peer_side side[2];
     enum mr_role role; /* under test */
     uint64_t now;
-    bool is_alone;  /* the partner is silent */
+    bool is_alone; /* the partner is silent */
+    void (*edit_params)(uint8_t *params, size_t size);
     mr_handle conn; /* of the endpoint under test; MR_HANDLE_NONE until it is told */
     struct mr_aead *aead;
     struct peer_key seal[MR_SPACES];
@@ -154,6 +157,9 @@ size_t peer_build(struct peer *p, const struct peer_out *out, uint8_t *dst, size
 
 /* Hand a datagram to the endpoint under test, let it do its work, keep what it answers. */
 void peer_deliver(struct peer *p, const uint8_t *bytes, size_t size);
+
+/* Let the partner's last flight arrive: the server's at PEER_HELLO, the client's at PEER_FLIGHT. */
+void peer_deliver_flight(struct peer *p);
 
 /* One packet in one datagram; Initials of a client in 1,200 bytes. */
 void peer_send_packet(struct peer *p, const struct peer_out *out);
