@@ -3,13 +3,21 @@
  *
  *     sim [--seeds N] [--from SEED] [--verbose]     N random worlds; TAP
  *     sim --seed SEED [--verbose]                   one, to replay a failure
+ *     sim --distance                                CUBIC over 20 ms and 0.1 % loss, against
+ * theory; TAP
  */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/sim/sim.h"
+
+#define DISTANCE_LOSS   0.001
+#define DISTANCE_RTT_NS (20 * MR_MS)
+#define DISTANCE_BYTES  UINT64_C(150000000)
+#define DISTANCE_SEEDS  3
 
 enum {
     REPEAT_EVERY = 10
@@ -107,6 +115,64 @@ static bool run_seed(uint64_t seed, bool is_verbose)
     return ok;
 }
 
+/*
+ * What CUBIC gets by theory (RFC 9438, Section 5.1: AVG_W; and the Reno model) in segments of one
+ * window: the larger of the two.
+ */
+static double theory_segments(double loss, double rtt_s)
+{
+    double cubic = 1.054 * pow(rtt_s, 0.75) / pow(loss, 0.75);
+    double reno = sqrt(1.5 / loss);
+
+    return cubic > reno ? cubic : reno;
+}
+
+static struct sim_config distance_config(uint64_t seed, uint64_t bytes)
+{
+    struct sim_config config = sim_config_default(seed);
+
+    config.link[1].loss = DISTANCE_LOSS;
+    config.link[0].delay_ns = config.link[1].delay_ns = DISTANCE_RTT_NS / 2;
+    config.down_bytes = bytes;
+    return config;
+}
+
+/* The same world twice, once for longer: the difference is the steady state, without slow start. */
+static bool run_distance(uint64_t seed)
+{
+    struct sim_config config[2] = {distance_config(seed, DISTANCE_BYTES),
+                                   distance_config(seed, 4 * DISTANCE_BYTES)};
+    struct sim_result r[2];
+
+    for (int i = 0; i < 2; i++)
+        sim_run(&config[i], &r[i]);
+    double seconds = (double)(r[1].duration_ns - r[0].duration_ns) * 1e-9;
+    double bps = (double)(r[1].bytes_down - r[0].bytes_down) * 8 / seconds;
+    double rtt_s = (double)DISTANCE_RTT_NS * 1e-9;
+    double theory = theory_segments(DISTANCE_LOSS, rtt_s) * 1411 * 8 / rtt_s;
+    uint64_t losses = r[0].counters[MR_SERVER].packets_lost;
+
+    printf("# seed %" PRIu64 ": %.2f Mbit/s, theory %.2f, ratio %.3f, after %" PRIu64 " losses\n",
+           seed, bps * 1e-6, theory * 1e-6, bps / theory, losses);
+    return r[0].is_complete && r[1].is_complete && losses >= 50 && bps > 0.8 * theory &&
+           bps < 1.3 * theory;
+}
+
+static int run_distances(void)
+{
+    int failed = 0;
+
+    printf("1..%d\n", DISTANCE_SEEDS);
+    for (int i = 1; i <= DISTANCE_SEEDS; i++) {
+        bool ok = run_distance((uint64_t)i);
+
+        printf("%sok %d - CUBIC gets 0.8 to 1.3 of theory over 20 ms and 0.1 %% loss, seed %d\n",
+               ok ? "" : "not ", i, i);
+        failed += !ok;
+    }
+    return failed > 0;
+}
+
 int main(int argc, char **argv)
 {
     uint64_t seeds = 100;
@@ -114,6 +180,8 @@ int main(int argc, char **argv)
     bool is_verbose = false;
 
     for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--distance") == 0)
+            return run_distances();
         if (strcmp(argv[i], "--verbose") == 0)
             is_verbose = true;
         else if (i + 1 < argc && strcmp(argv[i], "--seeds") == 0)
