@@ -459,7 +459,6 @@ bool mr_neighbour_set_static(struct mr_neighbours *table, const struct mr_ip *ip
     entry->mac = *mac;
     entry->is_static = true;
     entry->state = MR_NEIGHBOUR_REACHABLE;
-    entry->reachable_until_ns = NEVER;
     set_due(table, entry, NEVER);
     release(table, entry, true);
     table->generation++;

@@ -46,6 +46,11 @@ static void an_echo_request_becomes_its_reply(void)
         memcpy(local.bytes, p.path.local.ip, 16);
         uint32_t size = mr_icmp_make_reply(f.bytes, &p.packet, &mac, &local);
         CU_ASSERT_EQUAL(size, f.size);
+        CU_ASSERT_EQUAL(memcmp(f.bytes, (const uint8_t[]){2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2}, 12),
+                        0);
+        CU_ASSERT_EQUAL(f.bytes[f.l3 + (is_v4 ? 8 : 7)], 64);
+        if (is_v4)
+            CU_ASSERT_EQUAL(mr_load_be16(f.bytes + f.l3 + 6), 0);
         CU_ASSERT_EQUAL(f.bytes[f.l4], is_v4 ? 0 : 129);
         CU_ASSERT_EQUAL(mr_load_be32(f.bytes + f.l4 + 4), 0x12340001);
         CU_ASSERT_EQUAL(memcmp(f.bytes + f.l4 + 8, bytes, 3), 0);
@@ -303,6 +308,31 @@ static void ndp_is_read_as_it_was_written(void)
         }
 }
 
+/* What we write is what we would let in, tagged or not. */
+static void frames_of_ours_are_well_formed(void)
+{
+    static const struct mr_mac peer = {{2, 0, 0, 0, 0, 1}};
+    static const struct mr_mac everybody = {{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
+
+    for (uint16_t vlan = 0; vlan < 200; vlan += 100) {
+        uint8_t bytes[MR_NDP_FRAME_MAX + 4];
+        struct mr_net_self self = test_self(vlan);
+        struct mr_net_frame frame = {.data = bytes, .sums = MR_NET_SUMS_UNKNOWN};
+        struct mr_ndp ndp = solicitation();
+        struct mr_mac group = mr_mac_of_multicast(&ndp.destination);
+        struct mr_arp arp = {.sender_mac = peer};
+        struct mr_net_packet packet;
+        struct mr_path_addr path;
+
+        frame.size = mr_ndp_build(bytes, &peer, &group, vlan, &ndp);
+        CU_ASSERT_EQUAL(mr_net_parse(&self, &frame, &packet, &path), MR_NET_ICMP6);
+        CU_ASSERT_EQUAL(memcmp(bytes, group.bytes, 6), 0);
+        CU_ASSERT_EQUAL(memcmp(bytes + 6, peer.bytes, 6), 0);
+        frame.size = mr_arp_build(bytes, &everybody, vlan, &arp);
+        CU_ASSERT_EQUAL(mr_net_parse(&self, &frame, &packet, &path), MR_NET_ARP);
+    }
+}
+
 /* RFC 4861, Sections 7.1.1 and 7.1.2. */
 static void ndp_that_is_not_valid_is_refused(void)
 {
@@ -375,6 +405,7 @@ static CU_TestInfo arp[] = {
 
 static CU_TestInfo ndp[] = {
     {"NDP is read as it was written", ndp_is_read_as_it_was_written},
+    {"frames of ours are well formed", frames_of_ours_are_well_formed},
     {"NDP that is not valid is refused", ndp_that_is_not_valid_is_refused},
     {"NDP options end inside the message", ndp_options_end_inside_the_message},
     CU_TEST_INFO_NULL,

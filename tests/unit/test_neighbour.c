@@ -117,6 +117,7 @@ static void an_unknown_address_is_asked_for_and_then_known(void)
     learn(&f, 1, &mac_a, MR_NEIGHBOUR_ANSWER, 20);
     CU_ASSERT_EQUAL(resolve(&f, 1, 30, &mac), MR_NEIGHBOUR_KNOWN);
     CU_ASSERT(mr_mac_equal(&mac, &mac_a));
+    CU_ASSERT_EQUAL(f.counters.net_neighbour_learned, 1);
     CU_ASSERT_EQUAL(mr_neighbour_deadline(f.table) > 30, true);
     end(&f);
 }
@@ -417,6 +418,28 @@ static void a_static_address_never_ages(void)
     end(&f);
 }
 
+static void what_waited_goes_to_the_static_address(void)
+{
+    struct fixture f;
+    struct mr_mac mac;
+    struct mr_ip ip = host(1);
+    struct mr_neighbour_released released;
+    int packet;
+
+    begin(&f);
+    resolve(&f, 1, 0, &mac);
+    CU_ASSERT(wait_for(&f, 1, &packet));
+    uint32_t generation = mr_neighbour_generation(f.table);
+    CU_ASSERT(mr_neighbour_set_static(f.table, &ip, &mac_a));
+    CU_ASSERT_NOT_EQUAL(mr_neighbour_generation(f.table), generation);
+    CU_ASSERT_FATAL(mr_neighbour_take_released(f.table, &released));
+    CU_ASSERT(released.is_resolved && mr_mac_equal(&released.mac, &mac_a));
+    CU_ASSERT_EQUAL(solicits(&f, NULL), 0);
+    mr_neighbour_expire(f.table, 10 * S);
+    CU_ASSERT_EQUAL(state(&f, 1), MR_NEIGHBOUR_REACHABLE);
+    end(&f);
+}
+
 static void a_gateway_that_died_is_asked_for_again(void)
 {
     struct fixture f;
@@ -525,6 +548,29 @@ static void answers_are_shared_even_if_another_shard_asked(void)
     end(&f);
 }
 
+/* Which of 64 addresses 64 entries keep depends on a secret: nobody can choose addresses that
+ * collide. */
+static void where_an_address_lies_depends_on_the_key(void)
+{
+    uint64_t kept[2] = {0};
+
+    for (uint8_t k = 0; k < 2; k++) {
+        struct mr_neighbour_limits limits = {
+            .entries_max = 64, .waiting_max = 1, .new_per_second = 1000};
+        uint8_t key[16] = {[9] = k};
+        struct fixture f;
+
+        begin(&f);
+        f.table = mr_neighbours_init(f.mem, &limits, key, &f.counters);
+        for (uint32_t n = 0; n < 64; n++)
+            learn(&f, n + 1, &mac_a, MR_NEIGHBOUR_REQUEST, n);
+        for (uint32_t n = 0; n < 64; n++)
+            kept[k] |= (uint64_t)(state(&f, n + 1) != MR_NEIGHBOUR_NONE) << n;
+        end(&f);
+    }
+    CU_ASSERT_NOT_EQUAL(kept[0], kept[1]);
+}
+
 /* An entry that is evicted while its solicitation is queued must not have the next one asked for
  * twice. */
 static void an_evicted_entry_leaves_no_solicitation_behind(void)
@@ -555,6 +601,7 @@ static CU_TestInfo states[] = {
     {"an unanswered probe forgets and says so", an_unanswered_probe_forgets_and_says_so},
     {"an answer with another address is a change", an_answer_with_another_address_is_a_change},
     {"a static address never ages", a_static_address_never_ages},
+    {"what waited goes to the static address", what_waited_goes_to_the_static_address},
     {"a gateway that died is asked for again", a_gateway_that_died_is_asked_for_again},
     CU_TEST_INFO_NULL,
 };
@@ -582,6 +629,7 @@ static CU_TestInfo limits[] = {
      a_full_cache_evicts_the_failed_and_the_least_used},
     {"what packets wait for is not evicted", what_packets_wait_for_is_not_evicted},
     {"new addresses have a rate", new_addresses_have_a_rate},
+    {"where an address lies depends on the key", where_an_address_lies_depends_on_the_key},
     {"an evicted entry leaves no solicitation behind",
      an_evicted_entry_leaves_no_solicitation_behind},
     CU_TEST_INFO_NULL,

@@ -31,6 +31,7 @@ static void addresses_are_read_and_written(void)
         {"1:2:3:4:5:6:7::", "1:2:3:4:5:6:7:0"},
         {"::ffff:198.18.0.2", "198.18.0.2"},
         {"64:ff9b::198.18.0.2", "64:ff9b::c612:2"},
+        {"1:2:3:4:5:6:1.2.3.4", "1:2:3:4:5:6:102:304"},
     };
     char text[MR_IP_TEXT];
 
@@ -63,6 +64,7 @@ static void malformed_addresses_are_refused(void)
         "1:2:3:4:5:6:7:8:9",
         "12345::",
         "g::",
+        "fd00::1 ",
         "1:2:3",
         "::1.2.3.4:5",
         "1:2:3:4:5:6:7",
@@ -148,6 +150,7 @@ static void a_prefix_contains_its_link(void)
         {"fd00::2/64", "fd00:0:0:1::2", false, false},
         {"fd00::2/61", "fd00:0:0:7::2", true, false},
         {"fd00::2/61", "fd00:0:0:8::2", false, false},
+        {"fd00::2/61", "fd00:0:0:8000::2", false, false},
         {"fd00::2", "fd00::2", true, false},
         {"::/0", "fd00::2", true, false},
         {"198.18.0.2/24", "fd00::2", false, false},

@@ -313,6 +313,39 @@ static void vlan_tags_must_be_ours(void)
     }
 }
 
+/* Of the four addresses of a /30 the first and the last are nobody's; a /31 has two hosts. */
+static void small_networks_have_their_broadcasts(void)
+{
+    static const struct {
+        uint8_t bits;
+        uint8_t last;
+        enum mr_net_kind kind;
+    } rows[] = {
+        {30, 0, MR_NET_DROP_SOURCE_IP},
+        {30, 1, MR_NET_UDP},
+        {30, 3, MR_NET_DROP_SOURCE_IP},
+        {31, 3, MR_NET_UDP},
+        {32, 3, MR_NET_UDP},
+        {32, 0, MR_NET_UDP},
+    };
+
+    for (size_t i = 0; i < MR_COUNT_OF(rows); i++)
+        for (int is_checked = 0; is_checked < 2; is_checked++) {
+            struct test_frame f = udp_frame(true, 0, 40);
+            struct mr_net_self self = test_self(0);
+            struct mr_net_packet packet;
+            struct mr_path_addr path;
+
+            self.address[0].bits = (uint8_t)(96 + rows[i].bits);
+            f.bytes[f.l3 + 15] = rows[i].last;
+            put_ip_sum(&f);
+            put_l4_sum(&f, 6, 17);
+            CU_ASSERT_EQUAL(parse_as(&self, &f, is_checked ? MR_NET_SUMS_GOOD : MR_NET_SUMS_UNKNOWN,
+                                     &packet, &path),
+                            rows[i].kind);
+        }
+}
+
 /* ---- IPv4 options ---- */
 
 /* Put `size` bytes of options, a multiple of 4, behind the IPv4 header. */
@@ -355,6 +388,17 @@ static void options_are_skipped_but_source_routes_refused(void)
         struct test_frame f = with_options(rows[i].bytes, rows[i].size);
         CU_ASSERT_EQUAL(judge(&f), rows[i].kind);
     }
+}
+
+/* What follows the options is no option, though it looks like a source route. */
+static void options_end_with_the_header(void)
+{
+    static const uint8_t nops[4] = {1, 1, 1, 1};
+    struct test_frame f = with_options(nops, sizeof(nops));
+
+    mr_store_be16(f.bytes + f.l4, 0x8303); /* the source port */
+    mr_store_be16(f.bytes + f.l4 + 6, 0);
+    CU_ASSERT_EQUAL(judge(&f), MR_NET_UDP);
 }
 
 static void an_option_header_longer_than_the_packet_is_refused(void)
@@ -516,6 +560,7 @@ static void arp_and_icmp_are_told_apart(void)
         CU_ASSERT_EQUAL(packet.payload_offset, f.l4);
         CU_ASSERT_EQUAL(packet.payload_size, 8);
         CU_ASSERT_EQUAL(path.local.port, 0);
+        CU_ASSERT_EQUAL(path.remote.port, 0);
         CU_ASSERT_FALSE(packet.is_group);
     }
 }
@@ -634,8 +679,10 @@ static CU_TestInfo malformed[] = {
     {"a frame cut anywhere is dropped", a_frame_cut_anywhere_is_dropped},
     {"a runt is dropped", a_runt_is_dropped},
     {"VLAN tags must be ours", vlan_tags_must_be_ours},
+    {"small networks have their broadcasts", small_networks_have_their_broadcasts},
     {"options are skipped but source routes refused",
      options_are_skipped_but_source_routes_refused},
+    {"options end with the header", options_end_with_the_header},
     {"an option header longer than the packet is refused",
      an_option_header_longer_than_the_packet_is_refused},
     {"extension headers are walked within a limit", extension_headers_are_walked_within_a_limit},
