@@ -410,8 +410,11 @@ MR_COLD static bool build_path_response(struct datagram *d)
     return finish(d);
 }
 
+/* Not to an address that is not validated: the probe waits (RFC 9000, Section 8). */
 MR_COLD static bool build_mtu_probe(struct datagram *d)
 {
+    if (!d->conn->path.is_validated)
+        return false;
     d->conn->app.wants &= ~(uint32_t)MR_WANT_MTU_PROBE;
     if (d->out->room < d->conn->mtu_search.target ||
         mr_cc_room(&d->conn->path.cc) < d->conn->mtu_search.target)
