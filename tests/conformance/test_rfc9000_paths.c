@@ -1,0 +1,280 @@
+/*
+ * tests/conformance/test_rfc9000_paths.c - RFC 9000, Sections 8.2, 9, 19.17, 19.18: path validation
+ * and peers that change their address.
+ */
+#include "tests/support/peer_cases.h"
+
+#define C MR_CLIENT
+#define S MR_SERVER
+
+static const char challenge[] = "\x1a\1\2\3\4\5\6\7\10";
+
+/* Section 8.2.2: "On receiving a PATH_CHALLENGE frame, an endpoint MUST respond by echoing the data
+ * contained in the PATH_CHALLENGE frame in a PATH_RESPONSE frame."  "An endpoint MUST expand
+ * datagrams that contain a PATH_RESPONSE frame to at least the smallest allowed maximum datagram
+ * size of 1200 bytes." */
+static void a_challenge_is_answered_and_padded(void)
+{
+    for (int role = 0; role < 2; role++) {
+        struct peer *p = peer_at((enum mr_role)role, PEER_DONE);
+        uint8_t frames[1200] = {0};
+        struct mr_reader r;
+
+        memcpy(frames, challenge, 9);
+        peer_send(p, MR_PACKET_ONE_RTT, frames, 1150);
+        const struct peer_packet *packet = peer_find(p, MR_FRAME_PATH_RESPONSE, 0, &r);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(packet);
+        CU_ASSERT_EQUAL(memcmp(r.at, challenge + 1, 8), 0);
+        CU_ASSERT_TRUE(packet->datagram_size >= MR_INITIAL_MIN);
+        CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_PATH_RESPONSE), 1);
+        /* Section 8.2.2: "An endpoint MUST NOT send more than one PATH_RESPONSE frame in response
+         * to one PATH_CHALLENGE frame". */
+        peer_clear(p);
+        peer_advance(p, 5 * MR_SECOND);
+        CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_PATH_RESPONSE), 0);
+        peer_end(p);
+    }
+}
+
+/* Section 8.2.2: "A PATH_RESPONSE frame MUST be sent on the network path where the PATH_CHALLENGE
+ * frame was received." */
+static void a_challenge_is_answered_where_it_came_from(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    struct mr_reader r;
+
+    p->path.remote.port = 6000;
+    peer_send(p, MR_PACKET_ONE_RTT, challenge, 9); /* a probing packet: no migration */
+    const struct peer_packet *packet = peer_find(p, MR_FRAME_PATH_RESPONSE, 0, &r);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(packet);
+    CU_ASSERT_EQUAL(packet->path.remote.port, 6000);
+    CU_ASSERT_TRUE(packet->datagram_size <= 3 * 60); /* not validated: 3x */
+    CU_ASSERT_EQUAL(peer_conn(p)->path.addr.remote.port, 5000);
+    CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_PATH_CHALLENGE), 0);
+    peer_end(p);
+}
+
+/* quic-go CVE-2023-49295: a flood without acknowledgements is answered within limits. */
+static void a_flood_of_challenges_is_bounded(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    uint8_t frames[9 * 130];
+
+    for (int i = 0; i < 130; i++)
+        memcpy(frames + 9 * i, challenge, 9);
+    for (int i = 0; i < 300; i++) {
+        peer_clear(p);
+        peer_send(p, MR_PACKET_ONE_RTT, frames, sizeof(frames));
+        CU_ASSERT_TRUE(peer_count(p, MR_FRAME_PATH_RESPONSE) <= MR_PATH_RESPONSES_MAX);
+        CU_ASSERT_TRUE(peer_conn(p)->path_response_count <= MR_PATH_RESPONSES_MAX);
+    }
+    CU_ASSERT_TRUE(peer_counters(p)->limit_path_challenges > 0);
+    peer_expect_close(p, "flood", PEER_NO_CLOSE, 0);
+    peer_end(p);
+}
+
+static uint16_t port_seen_by_application(struct peer *p)
+{
+    struct mr_conn_info info;
+
+    CU_ASSERT_EQUAL(mr_conn_info(peer_endpoint(p), p->conn, &info), 0);
+    return info.remote.port;
+}
+
+/* Answer the last PATH_CHALLENGE of the inbox. */
+static bool answer_challenge(struct peer *p, uint32_t nth)
+{
+    uint8_t frame[9] = {0x1b};
+    struct mr_reader r;
+
+    if (peer_find(p, MR_FRAME_PATH_CHALLENGE, nth, &r) == NULL)
+        return false;
+    memcpy(frame + 1, r.at, 8);
+    peer_send(p, MR_PACKET_ONE_RTT, frame, sizeof(frame));
+    return true;
+}
+
+/* Section 9.3: "Receiving a packet from a new peer address containing a non-probing frame indicates
+ * that the peer has migrated to that address."  nginx CVE-2026-40460: the application sees the old
+ * address until the new one is validated. */
+static void a_rebinding_is_validated(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    struct mr_reader r;
+
+    p->path.remote.port = 6000;
+    PEER_SEND(p, "\x08\x00hello");
+    const struct peer_packet *packet = peer_find(p, MR_FRAME_PATH_CHALLENGE, 0, &r);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(packet);
+    CU_ASSERT_EQUAL(packet->path.remote.port, 6000);
+    CU_ASSERT_EQUAL(port_seen_by_application(p), 5000);
+    CU_ASSERT_FALSE(peer_conn(p)->path.is_validated);
+    PEER_SEND(p, "\x1b\1\2\3\4\5\6\7\10"); /* not the right one */
+    CU_ASSERT_FALSE(peer_conn(p)->path.is_validated);
+    CU_ASSERT_TRUE(answer_challenge(p, 0));
+    CU_ASSERT_TRUE(peer_conn(p)->path.is_validated);
+    CU_ASSERT_EQUAL(port_seen_by_application(p), 6000);
+    CU_ASSERT_EQUAL(peer_counters(p)->paths_validated, 1);
+    CU_ASSERT_EQUAL(peer_counters(p)->rebindings, 1);
+    peer_end(p);
+}
+
+/* Section 9.3.2: "To protect the connection from failing due to such a spurious migration, an
+ * endpoint MUST revert to using the last validated peer address when validation of a new peer
+ * address fails." */
+static void a_migration_that_is_not_validated_is_taken_back(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+
+    p->path.remote.port = 6000;
+    PEER_SEND(p, "\x08\x00hello");
+    CU_ASSERT_EQUAL(peer_conn(p)->path.addr.remote.port, 6000);
+    peer_advance(p, 10 * MR_SECOND);
+    CU_ASSERT_TRUE(mr_conn_is_alive(peer_conn(p)));
+    CU_ASSERT_EQUAL(peer_conn(p)->path.addr.remote.port, 5000);
+    CU_ASSERT_EQUAL(port_seen_by_application(p), 5000);
+    CU_ASSERT_EQUAL(peer_counters(p)->paths_failed, 1);
+    peer_end(p);
+}
+
+/* Section 8: "an endpoint MUST limit the amount of data it sends to the unvalidated address to
+ * three times the amount of data received from that address." */
+static void send_much_to_an_unvalidated_address(uint8_t host, uint16_t port)
+{
+    static const uint8_t data[60000];
+    struct peer *p = peer_at(S, PEER_DONE);
+    struct mr_view view = {.data = data, .size = sizeof(data)};
+    uint64_t bytes = 0;
+    struct mr_reader r;
+
+    PEER_SEND(p, "\x08\x00hello");
+    const struct peer_event *event = peer_event(p, MR_EVENT_STREAM_OPENED);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(event);
+    peer_clear(p);
+    p->path.remote.ip[15] = host;
+    p->path.remote.port = port;
+    CU_ASSERT_EQUAL(mr_stream_send(peer_endpoint(p), event->event.stream, &view, 1, 0), 0);
+    PEER_SEND(p, "\x01");
+    peer_advance(p, 100 * MR_MS);
+    for (uint32_t i = 0; i < p->inbox_count; i++)
+        bytes += mr_path_addr_equal(&p->inbox[i].path, &p->path) ? p->inbox[i].datagram_size : 0;
+    CU_ASSERT_TRUE(bytes > 0 && bytes <= 3 * 30);
+    CU_ASSERT_PTR_NOT_NULL(peer_find(p, MR_FRAME_PATH_CHALLENGE, 0, &r));
+    peer_end(p);
+}
+
+static void an_unvalidated_address_gets_three_times_what_came(void)
+{
+    send_much_to_an_unvalidated_address(2, 6000);
+    send_much_to_an_unvalidated_address(99, 5000);
+}
+
+/* Section 9.3: "An endpoint only changes the address to which it sends packets in response to the
+ * highest-numbered non-probing packet." */
+static void an_overtaken_packet_from_elsewhere_is_no_migration(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    struct peer_out ping = {.type = MR_PACKET_ONE_RTT, .frames = "\x01", .size = 1};
+
+    ping.pn = p->next_pn[MR_SPACE_APP] + 10;
+    peer_send_packet(p, &ping);
+    p->path.remote.port = 6000;
+    ping.pn -= 5;
+    peer_send_packet(p, &ping);
+    CU_ASSERT_EQUAL(peer_conn(p)->path.addr.remote.port, 5000);
+    CU_ASSERT_EQUAL(peer_counters(p)->rebindings, 0);
+    peer_end(p);
+}
+
+/* Section 9.1: PATH_CHALLENGE, PATH_RESPONSE, NEW_CONNECTION_ID and PADDING are probing frames. */
+static void probing_packets_are_no_migration(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+
+    p->path.remote.port = 6000;
+    PEER_SEND(p, "\x1b\1\2\3\4\5\6\7\10\0\0\0");
+    PEER_SEND(p, "\x1a\1\2\3\4\5\6\7\10");
+    CU_ASSERT_EQUAL(peer_conn(p)->path.addr.remote.port, 5000);
+    PEER_SEND(p, "\x1a\1\2\3\4\5\6\7\10\x01");
+    CU_ASSERT_EQUAL(peer_conn(p)->path.addr.remote.port, 6000);
+    peer_end(p);
+}
+
+/* Section 9: "An endpoint MUST NOT initiate connection migration before the handshake is
+ * confirmed"; a client's address does not change under it either. */
+static void nobody_migrates_before_the_handshake_is_confirmed(void)
+{
+    struct peer *p = peer_at(S, PEER_FLIGHT);
+
+    p->path.remote.port = 6000;
+    peer_send(p, MR_PACKET_HANDSHAKE, "\x01", 1);
+    CU_ASSERT_EQUAL(peer_conn(p)->path.addr.remote.port, 5000);
+    peer_end(p);
+    p = peer_at(C, PEER_DONE); /* Section 9: a server does not migrate at all */
+    p->path.remote.port = 6000;
+    PEER_SEND(p, "\x01");
+    CU_ASSERT_EQUAL(peer_conn(p)->path.addr.remote.port, 443);
+    peer_end(p);
+}
+
+/* Section 9.5: "An endpoint MUST NOT reuse a connection ID when sending to more than one
+ * destination address". */
+static void a_migration_changes_the_connection_id(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    struct mr_reader r;
+
+    p->path.remote.ip[15] = 99;
+    PEER_SEND(p, "\x01");
+    const struct peer_packet *packet = peer_find(p, MR_FRAME_PATH_CHALLENGE, 0, &r);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(packet);
+    CU_ASSERT_NOT_EQUAL(memcmp(packet->dcid.bytes, p->scid.bytes, PEER_CID_SIZE), 0);
+    CU_ASSERT_TRUE(answer_challenge(p, 0));
+    CU_ASSERT_EQUAL(peer_counters(p)->migrations, 1);
+    CU_ASSERT_TRUE(peer_count(p, MR_FRAME_RETIRE_CONNECTION_ID) >= 1);
+    peer_expect_close(p, "migration", PEER_NO_CLOSE, 0);
+    peer_end(p);
+}
+
+/* Fifty addresses in a row: nothing grows, nothing breaks. */
+static void many_rebindings_are_endured(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+
+    for (uint16_t i = 0; i < 50; i++) {
+        p->path.remote.port = (uint16_t)(6000 + i);
+        if (i % 3 == 0)
+            p->path.remote.ip[15] ^= 1;
+        peer_clear(p);
+        PEER_SEND(p, "\x01");
+        if (i % 4 == 0)
+            answer_challenge(p, 0);
+        peer_advance(p, 10 * MR_MS);
+    }
+    peer_expect_close(p, "rebindings", PEER_NO_CLOSE, 0);
+    peer_end(p);
+}
+
+static CU_TestInfo tests[] = {
+    {"a challenge is answered and padded", a_challenge_is_answered_and_padded},
+    {"a challenge is answered where it came from", a_challenge_is_answered_where_it_came_from},
+    {"a flood of challenges is bounded", a_flood_of_challenges_is_bounded},
+    {"a rebinding is validated", a_rebinding_is_validated},
+    {"a migration that is not validated is taken back",
+     a_migration_that_is_not_validated_is_taken_back},
+    {"an unvalidated address gets three times what came",
+     an_unvalidated_address_gets_three_times_what_came},
+    {"an overtaken packet from elsewhere is no migration",
+     an_overtaken_packet_from_elsewhere_is_no_migration},
+    {"probing packets are no migration", probing_packets_are_no_migration},
+    {"nobody migrates before the handshake is confirmed",
+     nobody_migrates_before_the_handshake_is_confirmed},
+    {"a migration changes the connection ID", a_migration_changes_the_connection_id},
+    {"many rebindings are endured", many_rebindings_are_endured},
+    CU_TEST_INFO_NULL,
+};
+
+CU_SuiteInfo mr_suites[] = {
+    {.pName = "RFC 9000 paths", .pTests = tests},
+    CU_SUITE_INFO_NULL,
+};
