@@ -12,6 +12,8 @@ static const struct command {
 } commands[] = {
     {"edge", "serve a directory of files over HTTP/3", mr_tool_edge},
     {"get", "fetch files over HTTP/3", mr_tool_get},
+    {"demo", "serve a real directory from core to core, checked and measured: what `make run` does",
+     mr_tool_demo},
     {"bench", "measure over the in-memory wire: transfer, handshake, request, latency, idle",
      mr_tool_bench},
 };
