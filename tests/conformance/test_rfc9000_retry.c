@@ -1,0 +1,263 @@
+/*
+ * tests/conformance/test_rfc9000_retry.c - RFC 9000, Sections 8.1.2, 17.2.5: Retry, both sides.
+ */
+#include <stdio.h>
+
+#include "tests/support/peer_cases.h"
+
+#define C MR_CLIENT
+#define S MR_SERVER
+
+/* A server that answers every Initial with Retry, and the Retry it gave us. */
+struct retried {
+    struct peer *p;
+    struct mr_cid scid; /* its new connection ID */
+    uint8_t token[256];
+    uint16_t token_size;
+};
+
+static struct retried get_retry(void)
+{
+    struct peer_options options = {.under_test = S, .retry_above = PEER_ALWAYS_RETRY};
+    struct retried x = {.p = peer_new(&options)};
+    struct mr_packet_header header;
+
+    peer_run(x.p, PEER_NOTHING);
+    peer_send(x.p, MR_PACKET_INITIAL, "\1", 1);
+    CU_ASSERT_EQUAL_FATAL(x.p->inbox_count, 1);
+    const struct peer_packet *packet = &x.p->inbox[0];
+    CU_ASSERT_EQUAL_FATAL(packet->type, MR_PACKET_RETRY);
+    CU_ASSERT_EQUAL(mr_packet_parse(packet->bytes, packet->size, 8, &header), MR_PACKET_OK);
+    CU_ASSERT_TRUE(mr_cid_view_equal(header.dcid, &x.p->scid));
+    CU_ASSERT_FALSE(mr_cid_view_equal(header.scid, &x.p->dcid));
+    CU_ASSERT_TRUE(mr_retry_tag_verify(&peer_endpoint(x.p)->tokens, mr_cid_view(&x.p->dcid),
+                                       packet->bytes, packet->size));
+    mr_cid_copy(&x.scid, header.scid);
+    x.token_size = header.token_size;
+    memcpy(x.token, header.token, header.token_size);
+    CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(x.p)), 0);
+    peer_set_initial_keys(x.p, &x.scid);
+    peer_clear(x.p);
+    return x;
+}
+
+static void send_token(struct retried *x)
+{
+    peer_send_packet(x->p, &(struct peer_out){.type = MR_PACKET_INITIAL,
+                                              .frames = "\1",
+                                              .size = 1,
+                                              .pn = PEER_NEXT_PN,
+                                              .dcid = &x->scid,
+                                              .token = x->token,
+                                              .token_size = x->token_size});
+}
+
+static void a_token_comes_back_and_is_accepted(void)
+{
+    struct retried x = get_retry();
+
+    send_token(&x);
+    CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(x.p)), 1);
+    CU_ASSERT_TRUE(peer_count(x.p, MR_FRAME_ACK) > 0);
+    CU_ASSERT_TRUE(peer_conn(x.p)->path.is_validated);
+    CU_ASSERT_EQUAL(peer_counters(x.p)->tokens_valid, 1);
+    send_token(&x); /* the Initial again is the same connection's */
+    CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(x.p)), 1);
+    peer_end(x.p);
+}
+
+/* Section 8.1.2: "the server SHOULD immediately close (Section 10.2) the connection with an
+ * INVALID_TOKEN error." */
+static void expect_refused(struct retried *x, const char *name)
+{
+    send_token(x);
+    CU_ASSERT_EQUAL(peer_close_error(x->p, NULL), MR_INVALID_TOKEN);
+    if (peer_close_error(x->p, NULL) != MR_INVALID_TOKEN)
+        fprintf(stderr, "# %s\n", name);
+    CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(x->p)), 0);
+    peer_end(x->p);
+}
+
+static void a_token_of_another_address_is_refused(void)
+{
+    struct retried x = get_retry();
+
+    x.p->path.remote.ip[15] ^= 1;
+    expect_refused(&x, "address");
+    x = get_retry();
+    x.p->path.remote.port++;
+    expect_refused(&x, "port");
+}
+
+static void a_late_or_altered_token_is_refused(void)
+{
+    struct retried x = get_retry();
+
+    x.p->now += 60 * MR_SECOND;
+    expect_refused(&x, "late");
+    x = get_retry();
+    x.token[40] ^= 1;
+    expect_refused(&x, "altered");
+    x = get_retry();
+    x.scid.bytes[0] ^= 1; /* not the connection ID that Retry gave */
+    peer_set_initial_keys(x.p, &x.scid);
+    expect_refused(&x, "connection ID");
+}
+
+/* Section 8.1.3: "If the token is invalid, then the server SHOULD proceed as if the client did not
+ * have a validated address, including potentially sending a Retry packet." */
+static void a_token_of_no_kind_is_ignored(void)
+{
+    for (int i = 0; i < 2; i++) {
+        struct retried x = get_retry();
+
+        if (i == 0)
+            x.token[0] = 0x77;
+        else
+            x.token_size--; /* of no kind's size */
+        send_token(&x);
+        CU_ASSERT_EQUAL_FATAL(x.p->inbox_count, 1);
+        CU_ASSERT_EQUAL(x.p->inbox[0].type, MR_PACKET_RETRY);
+        peer_end(x.p);
+    }
+}
+
+static void a_handshake_with_retry_completes(void)
+{
+    struct peer_options options = {.under_test = S, .retry_above = PEER_ALWAYS_RETRY};
+    struct peer *p = peer_new(&options);
+
+    peer_run(p, PEER_DONE);
+    CU_ASSERT_EQUAL(peer_counters(p)->retries_sent, 1);
+    CU_ASSERT_EQUAL(peer_counters(p)->tokens_valid, 1);
+    CU_ASSERT_TRUE(peer_conn(p)->is_confirmed);
+    peer_end(p);
+}
+
+/* ------------------------------------------------------------------ the client's side */
+
+static const struct mr_cid retry_scid = {.size = 8, .bytes = {0xee, 1, 2, 3, 4, 5, 6, 7}};
+
+/* A Retry for the client under test. */
+static size_t make_retry(struct peer *p, const struct mr_cid *scid, uint8_t *bytes)
+{
+    struct mr_endpoint *ep = p->side[S].ep;
+    struct mr_cid original = mr_conn_handshake(peer_endpoint(p), peer_conn(p))->original_dcid;
+    struct mr_packet_header header = {.type = MR_PACKET_RETRY,
+                                      .version = MR_VERSION_1,
+                                      .dcid = mr_cid_view(&p->dcid),
+                                      .scid = mr_cid_view(scid),
+                                      .token = (const uint8_t *)"a token",
+                                      .token_size = 7};
+    struct mr_writer w = mr_writer(bytes, 200);
+    uint8_t *tag = mr_packet_write_retry(&w, &header, 0);
+
+    mr_retry_tag(&ep->tokens, mr_cid_view(&original), bytes, (size_t)(tag - bytes), tag);
+    return mr_writer_size(&w);
+}
+
+/* Section 17.2.5.2: the client "MUST" send Initials with the token to the new connection ID;
+ * Section 17.2.5.3: "A client MUST NOT reset the packet number for any packet number space after
+ * processing a Retry packet." */
+static void a_client_follows_retry(void)
+{
+    struct peer *p = peer_at(C, PEER_HELLO);
+    uint8_t bytes[200];
+    struct mr_reader r;
+    size_t size = make_retry(p, &retry_scid, bytes);
+
+    peer_clear(p);
+    peer_set_initial_keys(p, &retry_scid);
+    p->expected_pn[MR_SPACE_INITIAL] = 0;
+    peer_deliver(p, bytes, size);
+    CU_ASSERT_EQUAL(peer_counters(p)->retries_received, 1);
+    const struct peer_packet *packet = peer_find(p, MR_FRAME_CRYPTO, 0, &r);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(packet);
+    CU_ASSERT_TRUE(mr_cid_equal(&packet->dcid, &retry_scid));
+    CU_ASSERT_TRUE(packet->pn > 0);
+    CU_ASSERT_TRUE(packet->datagram_size >= MR_INITIAL_MIN);
+    CU_ASSERT_EQUAL(mr_read_varint(&r), 0); /* the ClientHello from its start */
+    const struct mr_handshake *hs = mr_conn_handshake(peer_endpoint(p), peer_conn(p));
+    CU_ASSERT_EQUAL(hs->token_size, 7);
+
+    /* Section 17.2.5.2: "A client MUST accept and process at most one Retry packet for each
+     * connection attempt." */
+    struct mr_cid other = retry_scid;
+    other.bytes[0] ^= 1;
+    size = make_retry(p, &other, bytes);
+    peer_deliver(p, bytes, size);
+    CU_ASSERT_EQUAL(peer_counters(p)->retries_received, 1);
+    CU_ASSERT_EQUAL(peer_counters(p)->dropped_retry_invalid, 1);
+    CU_ASSERT_TRUE(mr_cid_equal(&mr_cid_current(peer_conn(p))->cid, &retry_scid));
+    peer_end(p);
+}
+
+static void expect_ignored(struct peer *p, const uint8_t *bytes, size_t size, const char *name)
+{
+    struct mr_cid before = mr_cid_current(peer_conn(p))->cid;
+
+    peer_clear(p);
+    peer_deliver(p, bytes, size);
+    bool is_ignored = peer_counters(p)->retries_received == 0 && p->inbox_count == 0;
+    if (!is_ignored)
+        fprintf(stderr, "# %s\n", name);
+    CU_ASSERT_TRUE(is_ignored);
+    CU_ASSERT_TRUE(mr_cid_equal(&mr_cid_current(peer_conn(p))->cid, &before));
+    CU_ASSERT_TRUE(mr_conn_is_alive(peer_conn(p)));
+}
+
+static void a_client_ignores_what_is_no_retry(void)
+{
+    struct peer *p = peer_at(C, PEER_HELLO);
+    uint8_t bytes[200];
+    size_t size = make_retry(p, &retry_scid, bytes);
+    struct mr_cid original = mr_cid_current(peer_conn(p))->cid;
+
+    /* Section 17.2.5.2: "Clients MUST discard Retry packets that have a Retry Integrity Tag that
+     * cannot be validated". */
+    for (size_t i = size - MR_RETRY_TAG; i < size; i++) {
+        bytes[i] ^= 0x10;
+        expect_ignored(p, bytes, size, "wrong tag");
+        bytes[i] ^= 0x10;
+    }
+    bytes[size - MR_RETRY_TAG - 1] ^= 1;
+    expect_ignored(p, bytes, size, "altered token");
+    expect_ignored(p, bytes, size - 1, "cut");
+    /* Section 17.2.5.2: "A client MUST discard a Retry packet with a zero-length Retry Token
+     * field." */
+    expect_ignored(p, bytes, size - MR_RETRY_TAG - 7, "no token");
+    /* Section 17.2.5.1: "A client MUST discard a Retry packet that contains a Source Connection ID
+     * field that is identical to the Destination Connection ID field of its Initial packet." */
+    size = make_retry(p, &original, bytes);
+    expect_ignored(p, bytes, size, "the same connection ID");
+    /* Section 17.2.5.2: "After the client has received and processed an Initial or Retry packet
+     * from the server, it MUST discard any subsequent Retry packets that it receives." */
+    size = make_retry(p, &retry_scid, bytes);
+    peer_send(p, MR_PACKET_INITIAL, "\1", 1);
+    expect_ignored(p, bytes, size, "after an Initial");
+    peer_end(p);
+    p = peer_at(S, PEER_HELLO); /* nor does a server follow one */
+    peer_clear(p);
+    uint8_t long_retry[MR_INITIAL_MIN] = {0xf0, 0, 0, 0, 1, 8};
+    memcpy(long_retry + 6, p->dcid.bytes, 8);
+    peer_deliver(p, long_retry, sizeof(long_retry));
+    CU_ASSERT_TRUE(mr_conn_is_alive(peer_conn(p)));
+    CU_ASSERT_EQUAL(p->inbox_count, 0);
+    peer_end(p);
+}
+
+static CU_TestInfo tests[] = {
+    {"a token comes back and is accepted", a_token_comes_back_and_is_accepted},
+    {"a token of another address is refused", a_token_of_another_address_is_refused},
+    {"a late or altered token is refused", a_late_or_altered_token_is_refused},
+    {"a token of no kind is ignored", a_token_of_no_kind_is_ignored},
+    {"a handshake with Retry completes", a_handshake_with_retry_completes},
+    {"a client follows Retry", a_client_follows_retry},
+    {"a client ignores what is no Retry", a_client_ignores_what_is_no_retry},
+    CU_TEST_INFO_NULL,
+};
+
+CU_SuiteInfo mr_suites[] = {
+    {.pName = "RFC 9000 Retry", .pTests = tests},
+    CU_SUITE_INFO_NULL,
+};
