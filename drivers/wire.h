@@ -30,30 +30,16 @@
 #include <stdint.h>
 
 #include "drivers/port.h"
+#include "drivers/wire_impair.h"
 
-#define MR_WIRE_RING_COUNT     1024  /* frames, when the configuration says 0 */
-#define MR_WIRE_HELD_MAX       65536 /* frames under way in one queue's delay line */
-#define MR_WIRE_RETA_COUNT     128
-#define MR_WIRE_FRAME_OVERHEAD 24 /* bytes that Ethernet adds on the medium: preamble, FCS, gap */
+#define MR_WIRE_RING_COUNT 1024  /* frames, when the configuration says 0 */
+#define MR_WIRE_HELD_MAX   65536 /* frames under way in one queue's delay line */
+#define MR_WIRE_RETA_COUNT 128
 
 enum mr_wire_end {
     MR_WIRE_END_0,
     MR_WIRE_END_1,
     MR_WIRE_ENDS
-};
-
-/* What one direction does to frames.  All zero: nothing. */
-struct mr_wire_impairment {
-    uint64_t rate_bps;    /* bits per second on the medium; 0: unlimited */
-    uint32_t queue_bytes; /* waiting for the rate limiter, more are dropped; 0: 100 ms of rate, at
-                             least 64 KiB */
-    uint64_t delay_ns;    /* of every frame */
-    uint64_t jitter_ns;   /* 0..jitter more, uniformly: frames overtake each other */
-    double loss;          /* 0..1 */
-    double duplicate;     /* 0..1 */
-    double corrupt;       /* 0..1: one random bit of the frame is flipped */
-    double reorder;       /* 0..1: so many frames wait reorder_ns longer */
-    uint64_t reorder_ns;  /* 0: 1 ms */
 };
 
 /* Nanoseconds of a monotonic clock; called once per burst of an impaired direction. */
@@ -86,9 +72,9 @@ struct mr_wire_config {
 /*
  * Read comma-separated options into `config`, which keeps what they do not name:
  *     mode=reference|copy, checksum=vouched|software, rss=on|off, ring=N, seed=N, mtu=N, and for
- * both directions rate=10G, queue=BYTES, delay=10ms, jitter=1ms, loss=0.1 (percent), dup=,
- * corrupt=, reorder= (percent) `text` may be empty.  False with `fault` set: unknown option or
- * malformed value.
+ *     both directions rate=10G, queue=BYTES, delay=10ms, jitter=1ms, and in per cent loss=0.1,
+ *     dup=, corrupt=, reorder=
+ * `text` may be empty.  False with `fault` set: unknown option or malformed value.
  */
 bool mr_wire_config_parse(const char *text, struct mr_wire_config *config, struct mr_fault *fault);
 

@@ -5,7 +5,6 @@
 
 #include "base/assert.h"
 #include "base/compiler.h"
-#include "drivers/wire.h"
 
 #define NS_PER_SECOND      1e9
 #define QUEUE_DEFAULT_NS   100e6 /* of rate */

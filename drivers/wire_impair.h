@@ -18,7 +18,21 @@
 
 #include "base/random.h"
 
-struct mr_wire_impairment; /* drivers/wire.h */
+#define MR_WIRE_FRAME_OVERHEAD 24 /* bytes that Ethernet adds on the medium: preamble, FCS, gap */
+
+/* What one direction does to frames.  All zero: nothing. */
+struct mr_wire_impairment {
+    uint64_t rate_bps;    /* bits per second on the medium; 0: unlimited */
+    uint32_t queue_bytes; /* waiting for the rate limiter, more are dropped; 0: 100 ms of rate, at
+                             least 64 KiB */
+    uint64_t delay_ns;    /* of every frame */
+    uint64_t jitter_ns;   /* 0..jitter more, uniformly: frames overtake each other */
+    double loss;          /* 0..1 */
+    double duplicate;     /* 0..1 */
+    double corrupt;       /* 0..1: one random bit of the frame is flipped */
+    double reorder;       /* 0..1: so many frames wait reorder_ns longer */
+    uint64_t reorder_ns;  /* 0: 1 ms */
+};
 
 /* The state of one sending queue. */
 struct mr_impair {
