@@ -246,6 +246,34 @@ static bool try_other(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_op
     return job->is_open;
 }
 
+static bool try_prepared(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_open_job *job)
+{
+    if (conn->key_state.other_kind != MR_OTHER_NEXT)
+        prepare_next(ep, conn);
+    return try_other(ep, conn, job);
+}
+
+/* The previous generation's key is still wanted: it gives way to the next one's only when that
+ * has opened a packet, so that forged packets do not cost it. */
+MR_COLD static bool try_next(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_open_job *job)
+{
+    struct mr_secret secret = conn->key_state.open_secret;
+    struct mr_key_material material = conn->key_state.open;
+    struct mr_aead_key key;
+
+    memset(&key, 0, sizeof(key));
+    mr_keys_update(conn->version, &secret, &material);
+    job->key = &key;
+    if (mr_aead_key_set(ep->aead, &key, material.cipher, material.key, material.iv, false))
+        mr_open_burst(ep->aead, job, 1);
+    mr_aead_key_clear(ep->aead, &key);
+    mr_secret_wipe(&secret);
+    mr_key_material_wipe(&material);
+    if (job->is_open)
+        prepare_next(ep, conn);
+    return job->is_open;
+}
+
 bool mr_keys_open_other_phase(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_open_job *job,
                               uint64_t now)
 {
@@ -257,9 +285,9 @@ bool mr_keys_open_other_phase(struct mr_endpoint *ep, struct mr_conn *conn, stru
         return try_other(ep, conn, job);
     if (!conn->is_confirmed) /* RFC 9001, Section 6.1: not before the handshake is confirmed */
         return false;
-    if (s->other_kind != MR_OTHER_NEXT)
-        prepare_next(ep, conn);
-    if (!try_other(ep, conn, job))
+    bool is_open =
+        s->other_kind == MR_OTHER_PREVIOUS ? try_next(ep, conn, job) : try_prepared(ep, conn, job);
+    if (!is_open)
         return false;
     advance(ep, conn, job->pn, now);
     mr_count(&ep->counters.key_updates_received);

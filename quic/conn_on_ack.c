@@ -411,8 +411,6 @@ static void settle_acked(struct mr_rx *rx, const struct mr_frame_ack *frame, str
 
     take_rtt(rx, frame, sums);
     mr_loss_on_acked(&conn->loss, rx->space_id, rx->now);
-    if (rx->space_id == MR_SPACE_APP)
-        mr_keys_on_acked(conn, frame->largest);
     bool is_limited = is_app_limited(conn);
     mr_conn_detect_lost(rx->ep, conn, rx->space_id, rx->now);
     if (sums->cc.bytes > 0) {
@@ -443,6 +441,8 @@ bool mr_on_ack(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
                                 "a packet that was never sent is acknowledged", rx->now);
         }
     }
+    if (rx->space_id == MR_SPACE_APP) /* of any packet: those without frames to record count, too */
+        mr_keys_on_acked(rx->conn, frame.largest);
     if (sums.is_any)
         settle_acked(rx, &frame, &sums);
     return true;
