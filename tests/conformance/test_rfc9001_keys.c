@@ -1,0 +1,223 @@
+/*
+ * tests/conformance/test_rfc9001_keys.c - RFC 9001, Sections 5.5, 6: key updates, and packets that
+ * cannot be opened.
+ */
+#include "tests/support/peer_cases.h"
+
+#define C MR_CLIENT
+#define S MR_SERVER
+
+static bool is_answered(struct peer *p)
+{
+    struct mr_reader r;
+    bool is_acked;
+
+    peer_clear(p);
+    PEER_SEND(p, "\x01");
+    PEER_SEND(p, "\x01");
+    is_acked = peer_find(p, MR_FRAME_ACK, 0, &r) != NULL;
+    return is_acked;
+}
+
+static void ack_last(struct peer *p)
+{
+    uint64_t last = p->expected_pn[MR_SPACE_APP] - 1;
+
+    peer_ack(p, last, last);
+}
+
+/* Section 6.2: "The endpoint MUST update its send keys to the corresponding key phase in response".
+ */
+static void a_peers_key_update_is_followed(void)
+{
+    for (int role = 0; role < 2; role++) {
+        struct peer *p = peer_at((enum mr_role)role, PEER_DONE);
+
+        for (int i = 1; i <= 4; i++) {
+            peer_update_keys(p);
+            CU_ASSERT_TRUE(is_answered(p)); /* with the next keys, or it could not be opened */
+            CU_ASSERT_EQUAL((p->inbox[0].first_byte & MR_PACKET_KEY_PHASE) != 0, i % 2);
+            ack_last(p);
+            peer_advance(p, 2 * MR_SECOND); /* the old keys are dropped */
+            CU_ASSERT_TRUE(is_answered(p));
+        }
+        CU_ASSERT_EQUAL(peer_counters(p)->key_updates_received, 4);
+        peer_expect_close(p, "updates", PEER_NO_CLOSE, 0);
+        peer_end(p);
+    }
+}
+
+/* Section 6.3: an endpoint keeps the old keys for packets that were overtaken; Section 6.1:
+ * "Packets that arrive with the old keys" can be opened for a while. */
+static void overtaken_packets_of_the_old_phase_are_opened(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    uint8_t bytes[PEER_DATAGRAM];
+    struct peer_out old = {
+        .type = MR_PACKET_ONE_RTT, .frames = "\x08\x00hello", .size = 7, .pn = PEER_NEXT_PN};
+    size_t size = peer_build(p, &old, bytes, sizeof(bytes)); /* on its way */
+
+    peer_update_keys(p);
+    CU_ASSERT_TRUE(is_answered(p));
+    peer_deliver(p, bytes, size);
+    CU_ASSERT_EQUAL(peer_counters(p)->streams_opened, 1);
+    CU_ASSERT_EQUAL(peer_counters(p)->dropped_undecryptable, 0);
+    CU_ASSERT_TRUE(is_answered(p));
+    peer_expect_close(p, "overtaken", PEER_NO_CLOSE, 0);
+    peer_end(p);
+}
+
+/* Section 6.1: "An endpoint MUST NOT initiate a subsequent key update unless it has received an
+ * acknowledgment for a packet that was sent protected with keys from the current key phase." */
+static void we_update_only_when_the_phase_is_acknowledged(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+
+    CU_ASSERT_EQUAL(mr_conn_update_keys(peer_endpoint(p), p->conn, p->now), 0);
+    peer_update_keys(p);
+    CU_ASSERT_NOT_EQUAL(mr_conn_update_keys(peer_endpoint(p), p->conn, p->now), 0);
+    CU_ASSERT_TRUE(is_answered(p));
+    CU_ASSERT_NOT_EQUAL(mr_conn_update_keys(peer_endpoint(p), p->conn, p->now), 0);
+    ack_last(p);
+    /* Section 6.5: "An endpoint SHOULD retain old read keys for no more than three times the PTO"
+     */
+    peer_advance(p, 3 * MR_SECOND);
+    ack_last(p);
+    CU_ASSERT_EQUAL(mr_conn_update_keys(peer_endpoint(p), p->conn, p->now), 0);
+    peer_end(p);
+}
+
+/* Section 6: "Endpoints MUST NOT initiate a key update prior to having confirmed the handshake". */
+static void nobody_updates_before_the_handshake_is_confirmed(void)
+{
+    struct peer *p = peer_at(C, PEER_FLIGHT);
+
+    CU_ASSERT_NOT_EQUAL(mr_conn_update_keys(peer_endpoint(p), p->conn, p->now), 0);
+    peer_update_keys(p);
+    PEER_SEND(p, "\x01\x1e");
+    CU_ASSERT_FALSE(peer_conn(p)->is_confirmed);
+    CU_ASSERT_EQUAL(peer_counters(p)->key_updates_received, 0);
+    peer_end(p);
+}
+
+/* Forged packets with either key phase cost nothing but a count, and no key is lost by them. */
+static void forged_key_phases_change_nothing(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    uint8_t bytes[60];
+
+    for (int i = 0; i < 500; i++) {
+        for (size_t at = 0; at < sizeof(bytes); at++)
+            bytes[at] = (uint8_t)((size_t)i * 37 + at * 11);
+        bytes[0] = (uint8_t)(0x40 | (i & 0x3f));
+        memcpy(bytes + 1, p->dcid.bytes, PEER_CID_SIZE);
+        peer_deliver(p, bytes, sizeof(bytes));
+    }
+    CU_ASSERT_EQUAL(peer_counters(p)->dropped_undecryptable, 500);
+    CU_ASSERT_EQUAL(peer_conn(p)->key_state.updates, 0);
+    CU_ASSERT_TRUE(is_answered(p));
+    peer_update_keys(p);
+    CU_ASSERT_TRUE(is_answered(p));
+    peer_end(p);
+}
+
+/* Forged packets between an update and the packets it overtook: the old keys stay. */
+static void forged_packets_do_not_cost_the_old_keys(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    uint8_t bytes[PEER_DATAGRAM];
+    uint8_t forged[60] = {0};
+    struct peer_out old = {
+        .type = MR_PACKET_ONE_RTT, .frames = "\x08\x00hello", .size = 7, .pn = PEER_NEXT_PN};
+    size_t size = peer_build(p, &old, bytes, sizeof(bytes));
+
+    peer_update_keys(p);
+    CU_ASSERT_TRUE(is_answered(p));
+    for (int i = 0; i < 64; i++) {
+        memset(forged, i * 5, sizeof(forged));
+        forged[0] = (uint8_t)(0x40 | i);
+        memcpy(forged + 1, p->dcid.bytes, PEER_CID_SIZE);
+        peer_deliver(p, forged, sizeof(forged));
+    }
+    peer_deliver(p, bytes, size);
+    CU_ASSERT_EQUAL(peer_counters(p)->streams_opened, 1);
+    peer_end(p);
+}
+
+/* Section 6.6: "If the total number of received packets that fail authentication within the
+ * connection, across all keys, exceeds the integrity limit for the selected AEAD, the endpoint MUST
+ * immediately close the connection with a connection error of type AEAD_LIMIT_REACHED". */
+static void the_integrity_limit_ends_the_connection(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    uint8_t bytes[60] = {0x40};
+    struct mr_key_state *s = &peer_conn(p)->key_state;
+
+    memcpy(bytes + 1, p->dcid.bytes, PEER_CID_SIZE);
+    peer_deliver(p, bytes, sizeof(bytes));
+    CU_ASSERT_EQUAL(s->open_failed_count, 1);
+    CU_ASSERT_EQUAL(mr_cipher_open_limit(MR_CIPHER_AES_128_GCM), UINT64_C(1) << 52);
+    s->open_failed_count = mr_cipher_open_limit(MR_CIPHER_AES_128_GCM) - 2;
+    peer_deliver(p, bytes, sizeof(bytes));
+    peer_expect_close(p, "below the limit", PEER_NO_CLOSE, 0);
+    peer_deliver(p, bytes, sizeof(bytes));
+    peer_deliver(p, bytes, sizeof(bytes));
+    peer_expect_close(p, "at the limit", MR_AEAD_LIMIT_REACHED, PEER_ANY_FRAME);
+    peer_end(p);
+}
+
+/* Section 6.6: "Endpoints MUST initiate a key update before sending more protected packets than the
+ * confidentiality limit for the selected AEAD permits." */
+static void keys_are_updated_before_the_confidentiality_limit(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    struct mr_key_state *s = &peer_conn(p)->key_state;
+
+    CU_ASSERT_TRUE(s->update_at_count < mr_cipher_seal_limit(MR_CIPHER_AES_128_GCM));
+    s->sealed_count = s->update_at_count;
+    PEER_SEND(p, "\x01");
+    PEER_SEND(p, "\x01");
+    CU_ASSERT_EQUAL(peer_counters(p)->key_updates_started, 1);
+    peer_update_keys(p);
+    CU_ASSERT_TRUE(is_answered(p));
+    peer_end(p);
+}
+
+/* A limit that cannot be met because the peer never acknowledges: the end. */
+static void no_packet_is_sealed_beyond_the_confidentiality_limit(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    struct mr_key_state *s = &peer_conn(p)->key_state;
+
+    s->is_confirmed = false;
+    s->phase_first_pn = UINT64_MAX;
+    s->sealed_count = mr_cipher_seal_limit(MR_CIPHER_AES_128_GCM);
+    PEER_SEND(p, "\x01");
+    PEER_SEND(p, "\x01");
+    CU_ASSERT_FALSE(mr_conn_is_alive(peer_conn(p)));
+    CU_ASSERT_EQUAL(peer_counters(p)->aead_limit_closes, 1);
+    peer_end(p);
+}
+
+static CU_TestInfo tests[] = {
+    {"a peer's key update is followed", a_peers_key_update_is_followed},
+    {"overtaken packets of the old phase are opened",
+     overtaken_packets_of_the_old_phase_are_opened},
+    {"we update only when the phase is acknowledged",
+     we_update_only_when_the_phase_is_acknowledged},
+    {"nobody updates before the handshake is confirmed",
+     nobody_updates_before_the_handshake_is_confirmed},
+    {"forged key phases change nothing", forged_key_phases_change_nothing},
+    {"forged packets do not cost the old keys", forged_packets_do_not_cost_the_old_keys},
+    {"the integrity limit ends the connection", the_integrity_limit_ends_the_connection},
+    {"keys are updated before the confidentiality limit",
+     keys_are_updated_before_the_confidentiality_limit},
+    {"no packet is sealed beyond the confidentiality limit",
+     no_packet_is_sealed_beyond_the_confidentiality_limit},
+    CU_TEST_INFO_NULL,
+};
+
+CU_SuiteInfo mr_suites[] = {
+    {.pName = "RFC 9001 keys", .pTests = tests},
+    CU_SUITE_INFO_NULL,
+};
