@@ -1,0 +1,368 @@
+/*
+ * tests/conformance/test_rfc9000_life.c - RFC 9000, Sections 10, 13; RFC 9002, Section 6.2: when
+ * packets are acknowledged, probed, and how a connection ends.
+ */
+#include "tests/support/peer_cases.h"
+
+#define C MR_CLIENT
+#define S MR_SERVER
+
+/* ------------------------------------------------------------------ acknowledgements */
+
+/* Section 13.2.2: "A receiver SHOULD send an ACK frame after receiving at least two ack-eliciting
+ * packets." */
+static void every_second_packet_is_acknowledged_at_once(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+
+    for (uint32_t i = 1; i <= 10; i++) {
+        PEER_SEND(p, "\x01");
+        CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_ACK), i / 2);
+    }
+    peer_end(p);
+}
+
+/* Section 13.2.1: "An endpoint MUST acknowledge all ack-eliciting Initial and Handshake packets
+ * immediately and all ack-eliciting 0-RTT and 1-RTT packets within its advertised max_ack_delay".
+ */
+static void a_single_packet_is_acknowledged_within_max_ack_delay(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    struct mr_frame_ack ack;
+    struct mr_reader r;
+
+    PEER_SEND(p, "\x01");
+    uint64_t sent_at = p->now;
+    uint64_t pn = p->next_pn[MR_SPACE_APP] - 1;
+    CU_ASSERT_EQUAL(p->inbox_count, 0);
+    peer_advance(p, 100 * MR_MS);
+    const struct peer_packet *packet = peer_find(p, MR_FRAME_ACK, 0, &r);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(packet);
+    CU_ASSERT_TRUE(packet->at_ns - sent_at <= 26 * MR_MS);
+    CU_ASSERT_TRUE(mr_frame_decode_ack(&r, MR_FRAME_ACK, &ack));
+    CU_ASSERT_EQUAL(ack.largest, pn);
+    /* Section 13.2.5: the delay is the time that we held it back */
+    CU_ASSERT_TRUE((ack.delay << 3) * MR_US <= packet->at_ns - sent_at);
+    CU_ASSERT_TRUE((ack.delay << 3) * MR_US + MR_MS >= packet->at_ns - sent_at);
+    peer_end(p);
+}
+
+static void handshake_packets_are_acknowledged_at_once(void)
+{
+    static const enum mr_packet_type types[] = {MR_PACKET_INITIAL, MR_PACKET_HANDSHAKE};
+
+    for (size_t i = 0; i < 2; i++) {
+        struct peer *p = peer_at(S, i == 0 ? PEER_HELLO : PEER_FLIGHT);
+
+        peer_clear(p);
+        peer_send(p, types[i], "\1", 1);
+        CU_ASSERT_TRUE(peer_count(p, MR_FRAME_ACK) >= 1);
+        peer_end(p);
+    }
+}
+
+/* Section 13.2.1: "an endpoint SHOULD generate and send an ACK frame without delay when it receives
+ * an ack-eliciting packet either: when the received packet has a packet number less than another
+ * ack-eliciting packet that has been received, or when the packet has a packet number larger than
+ * the highest-numbered ack-eliciting packet that has been received and there are missing packets
+ * between that packet and this packet." */
+static void gaps_are_acknowledged_at_once(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    struct peer_out ping = {.type = MR_PACKET_ONE_RTT, .frames = "\x01", .size = 1};
+    uint64_t next = p->next_pn[MR_SPACE_APP];
+
+    ping.pn = next + 2;
+    peer_send_packet(p, &ping);
+    CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_ACK), 1);
+    ping.pn = next + 1;
+    peer_send_packet(p, &ping);
+    CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_ACK), 2);
+    p->ecn = MR_ECN_CE; /* "marked with the ECN Congestion Experienced (CE) codepoint" */
+    ping.pn = next + 3;
+    peer_send_packet(p, &ping);
+    CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_ACK_ECN), 1);
+    peer_end(p);
+}
+
+/* Section 13.2.1: "An endpoint MUST NOT send a non-ack-eliciting packet in response to a
+ * non-ack-eliciting packet, even if there are packet gaps that precede the received packet." */
+static void acknowledgements_are_not_acknowledged(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+
+    for (int i = 0; i < 20; i++) {
+        p->next_pn[MR_SPACE_APP] += 3;
+        PEER_SEND(p, "\x02\x00\x00\x00\x00");
+        PEER_SEND(p, "\x00\x00\x00");
+    }
+    peer_advance(p, MR_SECOND);
+    CU_ASSERT_EQUAL(p->inbox_count, 0);
+    peer_end(p);
+}
+
+/* Section 13.1: "An endpoint SHOULD treat receipt of an acknowledgment for a packet it did not send
+ * as a connection error of type PROTOCOL_VIOLATION, if it is able to detect the condition." */
+static void acknowledgements_of_unsent_packets_end_the_connection(void)
+{
+    static const struct peer_case cases[] = {
+        {"1-RTT", S, PEER_DONE, MR_PACKET_ONE_RTT, PEER_BYTES("\x02\x50\x00\x00\x00\x00"),
+         MR_PROTOCOL_VIOLATION, 0x02},
+        {"the largest", C, PEER_DONE, MR_PACKET_ONE_RTT,
+         PEER_BYTES("\x02\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00"), MR_PROTOCOL_VIOLATION,
+         0x02},
+        {"Initial", S, PEER_HELLO, MR_PACKET_INITIAL, PEER_BYTES("\x02\x3f\x00\x00\x00"),
+         MR_PROTOCOL_VIOLATION, 0x02},
+        {"Handshake", C, PEER_FLIGHT, MR_PACKET_HANDSHAKE, PEER_BYTES("\x02\x3f\x00\x00\x00"),
+         MR_PROTOCOL_VIOLATION, 0x02},
+    };
+    struct peer *p = peer_at(S, PEER_DONE);
+    struct mr_pn_space *space = &peer_conn(p)->app;
+
+    peer_run_cases(cases, MR_COUNT_OF(cases));
+    /* Section 21.4: a number that was left out is one that was not sent */
+    uint64_t skipped = mr_sent_next(&space->sent);
+    mr_sent_reserve(&space->sent);
+    mr_sent_skip(&space->sent);
+    PEER_SEND(p, "\x01");
+    PEER_SEND(p, "\x01");
+    CU_ASSERT_TRUE(p->expected_pn[MR_SPACE_APP] > skipped);
+    peer_ack(p, skipped, skipped + 1);
+    peer_expect_close(p, "a skipped number", MR_PROTOCOL_VIOLATION, 0x02);
+    peer_end(p);
+}
+
+/* ------------------------------------------------------------------ probes */
+
+/* RFC 9002, Section 6.2.4: "When a PTO timer expires, a sender MUST send at least one ack-eliciting
+ * packet in the packet number space as a probe." */
+static void probes_carry_the_data(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    struct mr_view view = {.data = (const uint8_t *)"unacknowledged", .size = 14};
+
+    PEER_SEND(p, "\x08\x00hello");
+    const struct peer_event *event = peer_event(p, MR_EVENT_STREAM_OPENED);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(event);
+    CU_ASSERT_EQUAL(mr_stream_send(peer_endpoint(p), event->event.stream, &view, 1, 0), 0);
+    peer_drain(p);
+    CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_STREAM), 1);
+    uint64_t first = peer_counters(p)->ptos;
+    peer_advance(p, 300 * MR_MS);
+    uint64_t soon = peer_counters(p)->ptos - first;
+    CU_ASSERT_TRUE(soon >= 1);
+    CU_ASSERT_TRUE(peer_count(p, MR_FRAME_STREAM) >= 2);
+    /* Section 6.2.1: "the PTO backoff ... MUST be" exponential: later ones come ever more rarely */
+    peer_advance(p, 20 * MR_SECOND);
+    CU_ASSERT_TRUE(peer_counters(p)->ptos - first <= soon + 10);
+    CU_ASSERT_TRUE(peer_counters(p)->ptos - first >= soon + 3);
+    CU_ASSERT_TRUE(mr_conn_is_alive(peer_conn(p)));
+    peer_end(p);
+}
+
+/* RFC 9002, Section 6.2.2.1: "the client MUST set the PTO timer if the client has not received an
+ * acknowledgment for any of its Handshake packets and the handshake is not confirmed". */
+static void a_client_breaks_the_amplification_deadlock(void)
+{
+    struct peer *p = peer_at(C, PEER_HELLO);
+
+    peer_clear(p);
+    peer_send(p, MR_PACKET_INITIAL, "\x02\x00\x00\x00\x00", 5); /* all it sent is acknowledged */
+    peer_clear(p);
+    peer_advance(p, 5 * MR_SECOND);
+    CU_ASSERT_TRUE(p->inbox_count >= 1);
+    peer_end(p);
+}
+
+/* ------------------------------------------------------------------ the end */
+
+/* Section 10.1: "the connection is silently closed and its state is discarded when it remains idle
+ * for longer than the minimum of the max_idle_timeout value advertised by both endpoints." */
+static void an_idle_connection_ends_silently(void)
+{
+    struct peer_options options = {.under_test = S, .idle_timeout_ns = 5 * MR_SECOND};
+    struct peer *p = peer_new(&options);
+
+    peer_run(p, PEER_DONE);
+    PEER_SEND(p, "\x01");
+    peer_advance(p, MR_SECOND);
+    peer_clear(p);
+    peer_advance(p, 3 * MR_SECOND);
+    CU_ASSERT_TRUE(mr_conn_is_alive(peer_conn(p)));
+    PEER_SEND(p, "\x01"); /* a packet restarts the clock */
+    peer_advance(p, 4 * MR_SECOND);
+    CU_ASSERT_TRUE(mr_conn_is_alive(peer_conn(p)));
+    peer_clear(p);
+    peer_advance(p, 2 * MR_SECOND);
+    CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(p)), 0);
+    CU_ASSERT_EQUAL(p->inbox_count, 0);
+    CU_ASSERT_PTR_NOT_NULL(peer_event(p, MR_EVENT_CLOSED));
+    CU_ASSERT_EQUAL(peer_counters(p)->idle_timeouts, 1);
+    peer_end(p);
+}
+
+/* Section 10.2.1: "An endpoint SHOULD limit the rate at which it generates packets in the closing
+ * state." */
+static void a_closing_endpoint_repeats_itself_ever_more_rarely(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+
+    CU_ASSERT_EQUAL(mr_conn_close(peer_endpoint(p), p->conn, 0x123, "bye", p->now), 0);
+    peer_drain(p);
+    CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_CONNECTION_CLOSE_APP), 1);
+    for (int i = 0; i < 1000; i++)
+        PEER_SEND(p, "\x01");
+    uint32_t count = peer_count(p, MR_FRAME_CONNECTION_CLOSE_APP);
+    CU_ASSERT_TRUE(count >= 2 && count <= 12);
+    CU_ASSERT_EQUAL(p->inbox_count, count); /* and says nothing else */
+    peer_advance(p, 10 * MR_SECOND);
+    CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(p)), 0);
+    peer_end(p);
+}
+
+/* Section 10.2.2: "An endpoint in the draining state MUST NOT send any packets." */
+static void a_draining_endpoint_is_silent(void)
+{
+    static const struct {
+        const char *bytes;
+        size_t size;
+        uint64_t error;
+        bool is_app;
+    } cases[] = {
+        {PEER_BYTES("\x1c\x0a\x08\x03why\x01\x1f"), 0x0a, false},
+        {PEER_BYTES("\x1d\x2a\x00\x1f"), 0x2a, true},
+    };
+
+    for (size_t i = 0; i < MR_COUNT_OF(cases); i++) {
+        struct peer *p = peer_at(S, PEER_DONE);
+
+        PEER_SEND(p, "\x08\x00hello");
+        peer_clear(p);
+        peer_send(p, MR_PACKET_ONE_RTT, cases[i].bytes, cases[i].size);
+        const struct peer_event *event = NULL;
+        for (uint32_t e = 0; e < p->event_count; e++) {
+            if (p->events[e].event.stream == MR_HANDLE_NONE)
+                event = &p->events[e];
+        }
+        CU_ASSERT_PTR_NOT_NULL_FATAL(event);
+        CU_ASSERT_TRUE((event->event.kinds & MR_EVENT_CLOSED) != 0);
+        CU_ASSERT_EQUAL(event->event.error, cases[i].error);
+        CU_ASSERT_EQUAL(event->event.is_application, cases[i].is_app);
+        CU_ASSERT_TRUE(event->event.is_remote);
+        for (int k = 0; k < 100; k++)
+            PEER_SEND(p, "\x01");
+        peer_advance(p, 30 * MR_MS);
+        CU_ASSERT_EQUAL(p->inbox_count, 0);
+        peer_advance(p, 10 * MR_SECOND);
+        CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(p)), 0);
+        peer_end(p);
+    }
+}
+
+/* Section 10.2: "These states SHOULD persist for at least three times the current PTO interval". */
+static void closing_lasts_three_probe_timeouts(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    uint64_t pto = mr_rtt_pto(&peer_conn(p)->path.rtt, MR_SPACE_APP);
+
+    mr_conn_close(peer_endpoint(p), p->conn, 0, "", p->now);
+    peer_drain(p);
+    peer_advance(p, 3 * pto - MR_MS);
+    CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(p)), 1);
+    peer_advance(p, 10 * MR_MS);
+    CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(p)), 0);
+    /* afterwards its packets meet a stateless reset */
+    peer_clear(p);
+    PEER_SEND(p, "\x08\x00this packet is long enough to be answered with a reset");
+    CU_ASSERT_EQUAL(peer_counters(p)->stateless_resets_sent, 1);
+    peer_end(p);
+}
+
+/* Section 10.2.3: "an endpoint MUST send" the close "in an Initial packet" when the peer may have
+ * no later keys; an application's reason stays secret until then: "A CONNECTION_CLOSE of type 0x1d
+ * MUST be replaced by a CONNECTION_CLOSE of type 0x1c when sending the frame in Initial or
+ * Handshake packets." */
+static void an_early_close_goes_where_the_peer_can_read_it(void)
+{
+    struct peer *p = peer_at(C, PEER_HELLO);
+    struct mr_frame_connection_close close;
+    struct mr_reader r;
+
+    peer_clear(p);
+    mr_conn_close(peer_endpoint(p), p->conn, 0x123, "a secret", p->now);
+    peer_drain(p);
+    CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_CONNECTION_CLOSE_APP), 0);
+    const struct peer_packet *packet = peer_find(p, MR_FRAME_CONNECTION_CLOSE, 0, &r);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(packet);
+    CU_ASSERT_EQUAL(packet->type, MR_PACKET_INITIAL);
+    CU_ASSERT_TRUE(mr_frame_decode_connection_close(&r, MR_FRAME_CONNECTION_CLOSE, &close));
+    CU_ASSERT_EQUAL(close.error, MR_APPLICATION_ERROR);
+    CU_ASSERT_EQUAL(close.reason_size, 0);
+    peer_end(p);
+}
+
+/* ------------------------------------------------------------------ floods */
+
+/* Thousands of cheap frames and packets: no memory, few answers, no end. */
+static void floods_of_cheap_frames_are_cheap(void)
+{
+    static const struct {
+        const char *name;
+        const char *bytes;
+        size_t size;
+    } floods[] = {
+        {"PING", PEER_BYTES("\x01")},
+        {"MAX_DATA", PEER_BYTES("\x10\x3f")},
+        {"DATA_BLOCKED", PEER_BYTES("\x14\x3f")},
+        {"STREAMS_BLOCKED", PEER_BYTES("\x16\x3f")},
+        {"STOP_SENDING", PEER_BYTES("\x05\x00\x3f")},
+        {"RESET_STREAM", PEER_BYTES("\x04\x00\x3f\x00")},
+        {"empty STREAM", PEER_BYTES("\x0a\x00\x00")},
+        {"ACK", PEER_BYTES("\x02\x00\x00\x00\x00")},
+    };
+
+    for (size_t i = 0; i < MR_COUNT_OF(floods); i++) {
+        struct peer *p = peer_at(S, PEER_DONE);
+        uint8_t frames[1200];
+        size_t size = 0;
+
+        while (size + floods[i].size <= sizeof(frames)) {
+            memcpy(frames + size, floods[i].bytes, floods[i].size);
+            size += floods[i].size;
+        }
+        uint32_t before = p->datagrams;
+        for (int k = 0; k < 50; k++)
+            peer_send(p, MR_PACKET_ONE_RTT, frames, size);
+        CU_ASSERT_TRUE(p->datagrams - before <= 60);
+        CU_ASSERT_TRUE(p->side[S].buffers_out <= 1);
+        peer_expect_close(p, floods[i].name, PEER_NO_CLOSE, 0);
+        peer_end(p);
+    }
+}
+
+static CU_TestInfo tests[] = {
+    {"every second packet is acknowledged at once", every_second_packet_is_acknowledged_at_once},
+    {"a single packet is acknowledged within max_ack_delay",
+     a_single_packet_is_acknowledged_within_max_ack_delay},
+    {"handshake packets are acknowledged at once", handshake_packets_are_acknowledged_at_once},
+    {"gaps are acknowledged at once", gaps_are_acknowledged_at_once},
+    {"acknowledgements are not acknowledged", acknowledgements_are_not_acknowledged},
+    {"acknowledgements of unsent packets end the connection",
+     acknowledgements_of_unsent_packets_end_the_connection},
+    {"probes carry the data", probes_carry_the_data},
+    {"a client breaks the amplification deadlock", a_client_breaks_the_amplification_deadlock},
+    {"an idle connection ends silently", an_idle_connection_ends_silently},
+    {"a closing endpoint repeats itself ever more rarely",
+     a_closing_endpoint_repeats_itself_ever_more_rarely},
+    {"a draining endpoint is silent", a_draining_endpoint_is_silent},
+    {"closing lasts three probe timeouts", closing_lasts_three_probe_timeouts},
+    {"an early close goes where the peer can read it",
+     an_early_close_goes_where_the_peer_can_read_it},
+    {"floods of cheap frames are cheap", floods_of_cheap_frames_are_cheap},
+    CU_TEST_INFO_NULL,
+};
+
+CU_SuiteInfo mr_suites[] = {
+    {.pName = "RFC 9000 life of a connection", .pTests = tests},
+    CU_SUITE_INFO_NULL,
+};
