@@ -33,12 +33,9 @@
 #include "quic/loss.h"
 #include "quic/pacer.h"
 #include "quic/packet.h"
-#include "quic/recv_queue.h"
-#include "quic/recv_state.h"
 #include "quic/rtt.h"
-#include "quic/send_queue.h"
-#include "quic/send_state.h"
 #include "quic/sent.h"
+#include "quic/stream.h"
 #include "quic/tls.h"
 #include "quic/token.h"
 #include "quic/transport_params.h"
@@ -274,11 +271,6 @@ struct mr_close {
     char reason[MR_REASON_MAX + 1];
 };
 
-struct mr_stream_list { /* through mr_stream.x_next */
-    uint32_t head;
-    uint32_t tail;
-};
-
 struct mr_conn {
     /* ---- read and written per packet ---- */
     uint32_t index;        /* in the pool */
@@ -360,44 +352,6 @@ struct mr_conn {
     bool is_connected;  /* the application was told */
     uint8_t limited_by; /* enum mr_limiter */
     char alpn[MR_ALPN_KEPT_MAX];
-};
-
-/* A stream; a pool object. */
-struct mr_stream {
-    uint64_t id;
-    uint32_t index;
-    uint32_t generation;
-    uint32_t conn;
-    uint32_t pending_events;
-    uint32_t dirty_next;
-    uint32_t send_next;    /* in conn.sendable */
-    uint32_t control_next; /* in conn.controlled */
-    uint32_t conn_next;    /* all of the connection's */
-    uint32_t conn_previous;
-    uint8_t send_state; /* enum mr_send_state */
-    uint8_t recv_state; /* enum mr_recv_state */
-    bool has_send;      /* we may send: not the peer's unidirectional */
-    bool has_recv;
-    bool is_dirty;
-    bool is_sendable;
-    bool is_controlled;
-    bool is_gone;     /* both parts final: freed with its last event */
-    bool wants_reset; /* control frames owed */
-    bool wants_stop;
-    bool wants_max_data;
-    bool wants_blocked;
-    bool was_refused; /* send() said -EAGAIN: WRITABLE is owed */
-    bool is_notify_due;
-    bool is_stop_sent;
-    bool is_reset_known; /* the application was told of the peer's reset */
-    struct mr_send_queue send;
-    struct mr_recv_queue recv;
-    struct mr_flow_send flow_send;
-    struct mr_flow_recv flow_recv;
-    uint64_t reset_code; /* ours */
-    uint64_t stop_code;  /* ours */
-    uint64_t peer_code;  /* of the peer's reset or stop, or of the connection's close */
-    uint64_t user_data;
 };
 
 enum mr_limiter {
