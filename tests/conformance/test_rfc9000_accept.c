@@ -376,8 +376,8 @@ static void duplicates_are_dropped(void)
     peer_end(p);
 }
 
-/* Section 7.2: "if subsequent Initial packets include a different Source Connection ID, they MUST be
- * discarded." */
+/* Section 7.2: "if subsequent Initial packets include a different Source Connection ID, they MUST
+ * be discarded." */
 static void a_changed_scid_is_dropped(void)
 {
     struct peer *p = peer_at(S, PEER_HELLO);

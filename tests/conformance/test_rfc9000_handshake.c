@@ -94,9 +94,8 @@ static void bad_transport_parameters_end_the_handshake(void)
 
 /* ------------------------------------------------------------------ CRYPTO */
 
-/* Section 7.5: "If an endpoint's buffer is exceeded during the handshake, it can temporarily expand
- * its buffer to complete the handshake.  If an endpoint does not expand its buffer, it MUST close
- * the connection with a CRYPTO_BUFFER_EXCEEDED error code." */
+/* Section 7.5: "If an endpoint does not expand its buffer, it MUST close the connection with a
+ * CRYPTO_BUFFER_EXCEEDED error code." */
 static void crypto_data_beyond_the_buffer_ends_the_connection(void)
 {
     static const struct peer_case cases[] = {
@@ -202,8 +201,8 @@ static void crypto_data_after_the_handshake_is_not_kept(void)
 
 /* ------------------------------------------------------------------ order */
 
-/* RFC 9001, Section 5.7: "a client MUST NOT process 1-RTT packets before the TLS handshake is
- * complete"; quic-go CVE-2025-59530: an early HANDSHAKE_DONE. */
+/* RFC 9001, Section 5.7, and quic-go CVE-2025-59530: a HANDSHAKE_DONE that comes before the keys.
+ */
 static void an_early_handshake_done_waits(void)
 {
     struct peer *p = peer_at(C, PEER_HELLO);
@@ -319,8 +318,8 @@ static void keys_are_discarded_in_time(void)
     peer_end(p);
 }
 
-/* RFC 9001, Section 4.1.2: "the server MUST send a HANDSHAKE_DONE frame as soon as the handshake is
- * complete"; it is repeated until it is acknowledged. */
+/* RFC 9001, Section 4.1.2: a server sends HANDSHAKE_DONE as soon as the handshake is complete; it
+ * is repeated until it is acknowledged. */
 static void handshake_done_is_sent_until_acknowledged(void)
 {
     struct peer *p = peer_at(S, PEER_FLIGHT);

@@ -152,7 +152,8 @@ static void probes_carry_the_data(void)
     uint64_t soon = peer_counters(p)->ptos - first;
     CU_ASSERT_TRUE(soon >= 1);
     CU_ASSERT_TRUE(peer_count(p, MR_FRAME_STREAM) >= 2);
-    /* Section 6.2.1: "the PTO backoff ... MUST be" exponential: later ones come ever more rarely */
+    /* Section 6.2.1: "When a PTO timer expires, the PTO backoff MUST be increased": later ones come
+     * ever more rarely */
     peer_advance(p, 20 * MR_SECOND);
     CU_ASSERT_TRUE(peer_counters(p)->ptos - first <= soon + 10);
     CU_ASSERT_TRUE(peer_counters(p)->ptos - first >= soon + 3);
@@ -220,7 +221,7 @@ static void a_closing_endpoint_repeats_itself_ever_more_rarely(void)
     peer_end(p);
 }
 
-/* Section 10.2.2: "An endpoint in the draining state MUST NOT send any packets." */
+/* Section 10.2.2: "an endpoint in the draining state MUST NOT send any packets." */
 static void a_draining_endpoint_is_silent(void)
 {
     static const struct {

@@ -217,7 +217,7 @@ static void nobody_migrates_before_the_handshake_is_confirmed(void)
     peer_end(p);
 }
 
-/* Section 9.5: "An endpoint MUST NOT reuse a connection ID when sending to more than one
+/* Section 9.5: "an endpoint MUST NOT reuse a connection ID when sending to more than one
  * destination address". */
 static void a_migration_changes_the_connection_id(void)
 {

@@ -156,7 +156,7 @@ static size_t make_retry(struct peer *p, const struct mr_cid *scid, uint8_t *byt
     return mr_writer_size(&w);
 }
 
-/* Section 17.2.5.2: the client "MUST" send Initials with the token to the new connection ID;
+/* Section 17.2.5.2: the client sends Initials with the token to the new connection ID;
  * Section 17.2.5.3: "A client MUST NOT reset the packet number for any packet number space after
  * processing a Retry packet." */
 static void a_client_follows_retry(void)

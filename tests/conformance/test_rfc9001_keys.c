@@ -47,8 +47,8 @@ static void a_peers_key_update_is_followed(void)
     }
 }
 
-/* Section 6.3: an endpoint keeps the old keys for packets that were overtaken; Section 6.1:
- * "Packets that arrive with the old keys" can be opened for a while. */
+/* Section 6.1: "An endpoint SHOULD retain old keys for some time after unprotecting a packet sent
+ * using the new keys." */
 static void overtaken_packets_of_the_old_phase_are_opened(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
@@ -87,7 +87,8 @@ static void we_update_only_when_the_phase_is_acknowledged(void)
     peer_end(p);
 }
 
-/* Section 6: "Endpoints MUST NOT initiate a key update prior to having confirmed the handshake". */
+/* Section 6: "An endpoint MUST NOT initiate a key update prior to having confirmed the handshake".
+ */
 static void nobody_updates_before_the_handshake_is_confirmed(void)
 {
     struct peer *p = peer_at(C, PEER_FLIGHT);
