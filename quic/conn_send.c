@@ -406,6 +406,8 @@ MR_COLD static bool build_path_response(struct datagram *d)
         d->conn->app.wants &= ~(uint32_t)MR_WANT_PATH_RESPONSE;
         return false;
     }
+    if (mr_cc_room(&d->conn->path.cc) < d->limit)
+        return false; /* waits: a flood of challenges without acknowledgements is not answered */
     build_packet(d, MR_SPACE_APP, &d->conn->app);
     return finish(d);
 }
