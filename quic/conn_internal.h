@@ -249,6 +249,7 @@ struct mr_path_validation {
     uint64_t resend_ns;
     uint32_t sent_count;
     bool is_running;
+    bool is_small; /* a challenge went out in less than 1,200 bytes: RFC 9000, Section 8.2.1 */
     bool has_fallback;
 };
 

@@ -43,6 +43,7 @@ static void begin_validation(struct mr_endpoint *ep, struct mr_conn *conn, uint6
     v->deadline_ns = now + 3 * pto; /* RFC 9000, Section 8.2.4 */
     v->sent_count = 0;
     v->is_running = true;
+    v->is_small = false;
     send_challenge(ep, conn, now);
 }
 
@@ -79,6 +80,8 @@ void mr_path_expire(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
     mr_count(&ep->counters.paths_failed);
     bool has_fallback = v->has_fallback;
     end_validation(conn);
+    if (conn->path.is_validated) /* the address is, only its MTU was in question */
+        return;
     if (!has_fallback) {
         mr_conn_die(ep, conn, MR_NO_VIABLE_PATH, false,
                     "the peer's new address could not be validated");
@@ -100,8 +103,12 @@ bool mr_on_path_response(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
     if (!conn->validation.is_running ||
         memcmp(frame.data, conn->validation.challenge, MR_PATH_DATA) != 0)
         return true; /* late, or not to us */
-    mr_count(&rx->ep->counters.paths_validated);
+    if (!conn->path.is_validated)
+        mr_count(&rx->ep->counters.paths_validated);
+    bool is_small = conn->validation.is_small;
     mr_path_validated(rx->ep, conn);
+    if (is_small) /* the address is proved, not that 1,200 bytes pass: once more */
+        begin_validation(rx->ep, conn, rx->now);
     return true;
 }
 
@@ -160,7 +167,7 @@ void mr_path_on_packet(struct mr_rx *rx)
 
     bool is_rebinding = is_port_only(from, &conn->path.addr);
     mr_count(is_rebinding ? &ep->counters.rebindings : &ep->counters.migrations);
-    if (conn->path.is_validated && !conn->validation.is_running) {
+    if (conn->path.is_validated) {
         conn->validation.fallback = conn->path.addr;
         conn->validation.has_fallback = true;
     }

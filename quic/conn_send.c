@@ -301,6 +301,9 @@ static bool finish(struct datagram *d)
         struct packet *p = &d->packets[i];
         bool is_padded = i + 1 == d->count && pad(d, p);
 
+        if (p->b.is_path_probe && (d->allowed & MR_WANT_PATH_CHALLENGE) != 0)
+            d->conn->validation.is_small |= d->used < PADDED_SIZE;
+
         commit(d, p, is_padded);
         make_job(d, p);
     }
