@@ -123,6 +123,36 @@ static void a_rebinding_is_validated(void)
     peer_end(p);
 }
 
+/* Section 8.2.1: "To ensure that the path MTU is large enough, the endpoint MUST perform a second
+ * path validation by sending a PATH_CHALLENGE frame in a datagram of at least 1200 bytes." */
+static void a_path_validated_with_small_datagrams_is_validated_again(void)
+{
+    for (int is_answered = 0; is_answered < 2; is_answered++) {
+        struct peer *p = peer_at(S, PEER_DONE);
+        struct mr_reader r;
+
+        p->path.remote.port = 6000;
+        PEER_SEND(p, "\x08\x00hello");
+        const struct peer_packet *packet = peer_find(p, MR_FRAME_PATH_CHALLENGE, 0, &r);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(packet);
+        CU_ASSERT_TRUE(packet->datagram_size < MR_INITIAL_MIN); /* three times what came */
+        CU_ASSERT_TRUE(answer_challenge(p, 0));
+        packet = peer_find(p, MR_FRAME_PATH_CHALLENGE, 1, &r);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(packet);
+        CU_ASSERT_TRUE(packet->datagram_size >= MR_INITIAL_MIN);
+        if (is_answered != 0) {
+            answer_challenge(p, 1);
+            CU_ASSERT_FALSE(peer_conn(p)->validation.is_running);
+        }
+        peer_advance(p, 10 * MR_SECOND); /* without an answer, the address is good all the same */
+        CU_ASSERT_EQUAL(port_seen_by_application(p), 6000);
+        CU_ASSERT_EQUAL(peer_counters(p)->paths_validated, 1);
+        CU_ASSERT_EQUAL(peer_counters(p)->paths_failed, is_answered != 0 ? 0 : 1);
+        peer_expect_close(p, "second validation", PEER_NO_CLOSE, 0);
+        peer_end(p);
+    }
+}
+
 /* Section 9.3.2: "To protect the connection from failing due to such a spurious migration, an
  * endpoint MUST revert to using the last validated peer address when validation of a new peer
  * address fails." */
@@ -264,6 +294,8 @@ static CU_TestInfo tests[] = {
     {"a challenge is answered where it came from", a_challenge_is_answered_where_it_came_from},
     {"a flood of challenges is bounded", a_flood_of_challenges_is_bounded},
     {"a rebinding is validated", a_rebinding_is_validated},
+    {"a path validated with small datagrams is validated again",
+     a_path_validated_with_small_datagrams_is_validated_again},
     {"a migration that is not validated is taken back",
      a_migration_that_is_not_validated_is_taken_back},
     {"an unvalidated address gets three times what came",
