@@ -200,6 +200,8 @@ static void wind_down(struct mr_shard *s, uint64_t patience_ns)
         iterate(s);
     for (int i = 0; i < 16; i++) /* the last packets */
         mr_shard_poll(s);
+    while (s->work_out > 0) /* what those have begun */
+        iterate(s);
 }
 
 int mr_shard_main(void *argument)

@@ -152,6 +152,7 @@ uint32_t mr_inline_work_done(struct mr_shard *s, struct mr_event *out, uint32_t 
     for (uint32_t i = 0; i < count; i++) {
         if (jobs[i].user_data == MR_WORK_KEYLOG) {
             s->is_keylog_out = false;
+            s->keylog_size = 0;
             continue;
         }
         out[events++] = (struct mr_event){.kinds = MR_EVENT_WORK_DONE,
