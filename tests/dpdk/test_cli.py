@@ -1,0 +1,557 @@
+#!/usr/bin/env python3
+"""The program as its user meets it: every mistake has one line with cause and remedy, and an exit status; what needs no
+root works without it, edge and get over shared memory included.
+
+    tests/dpdk/test_cli.py MILLRACE          prints TAP; tests that a machine does not allow say why
+"""
+import contextlib
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "interop"))
+import tap  # noqa: E402
+
+PROGRAM = os.path.abspath(sys.argv[1])
+OK, FAILED, USAGE, STATUS = 0, 1, 2, 3  # exit statuses
+NOBODY = 65534
+SECONDS = 60  # for any command
+ADDRESS = ["--addr", "198.18.0.2/24"]
+TAP = ["--port", "tap:mrtestcli0"]
+MEMIF = ["--port", "memif:role=client,socket=@millrace-test-nobody-is-here"]
+URL = "https://198.18.0.1/file"
+
+
+class Folder:
+    """A scratch folder that nobody may read, too."""
+
+    def __init__(self):
+        self.path = Path(tempfile.mkdtemp(prefix="millrace-cli-"))
+        self.path.chmod(0o755)
+        self.root = self.path / "site"
+        self.root.mkdir()
+        (self.root / "index.html").write_text("<title>home</title>\n")
+
+    def __truediv__(self, name):
+        return self.path / name
+
+    def delete(self):
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def run(*arguments, user=None, seconds=SECONDS, cwd=None):
+    """Run the program to its end, as another user if told."""
+    words = [PROGRAM, *map(str, arguments)]
+    if user is not None:
+        words = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *words]
+    return subprocess.run(words, capture_output=True, text=True, timeout=seconds, check=False, cwd=cwd,
+                          stdin=subprocess.DEVNULL)
+
+
+def expect_error(command, arguments, *words, status=FAILED, user=None):
+    """It fails with one line that has these words."""
+    done = run(command, *arguments, user=user)
+    lines = done.stderr.splitlines()
+    tap.expect(len(lines) == 1, "not one line but", lines, done.stdout)
+    tap.expect(lines[0].startswith(f"millrace {command}: "), lines[0])
+    for word in words:
+        tap.expect(word in lines[0], f"{word!r} is missing in: {lines[0]}")
+    tap.expect_equal(done.returncode, status, lines[0])
+
+
+def edge_error(folder, arguments, *words, **options):
+    expect_error("edge", ["--root", folder.root, *arguments], *words, **options)
+
+
+def ordinary_user():
+    """Whom to run as to have no rights: nobody if we are root, ourselves if we are not."""
+    return NOBODY if os.geteuid() == 0 else None
+
+
+def need_root():
+    if os.geteuid() != 0:
+        raise tap.Skip("needs root")
+
+
+def openssl(*arguments):
+    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
+
+
+def make_certificate(folder, name, *options):
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+            folder / f"{name}.key", "-out", folder / f"{name}.pem", "-subj", f"/CN={name}",
+            "-addext", "subjectAltName=IP:198.18.0.2", *options)
+    (folder / f"{name}.key").chmod(0o644)
+    return folder / f"{name}.pem", folder / f"{name}.key"
+
+
+# ---- the program
+
+
+def a_command_is_asked_for(_folder):
+    done = run()
+    tap.expect_equal((done.returncode, done.stdout), (USAGE, ""))
+    tap.expect("edge" in done.stderr and "get" in done.stderr and "bench" in done.stderr, done.stderr)
+    done = run("egde")
+    tap.expect_equal(done.returncode, USAGE)
+    tap.expect("unknown command egde" in done.stderr, done.stderr)
+
+
+def every_command_has_help_and_a_place_in_the_man_page(_folder):
+    page = (Path(__file__).parents[2] / "docs" / "millrace.1").read_text()
+    for command in "edge", "get", "demo":
+        done = run(command, "--help")
+        tap.expect_equal((done.returncode, done.stderr), (OK, ""))
+        options = [word for line in done.stdout.splitlines() for word in line.split()[:1] if word.startswith("--")]
+        tap.expect(len(options) > 4, done.stdout)
+        for option in set(options) - {"--help"}:
+            entry = f"Fl {option[1:]}"
+            tap.expect(f"{entry} " in page or f"{entry}\n" in page, f"{command} {option} is not in the man page")
+
+
+# ---- edge: the command line
+
+
+def edge_names_what_is_missing(folder):
+    expect_error("edge", [*TAP, *ADDRESS], "no directory to serve", "--root DIR", status=USAGE)
+    edge_error(folder, ADDRESS, "no port", "--port tap:", status=USAGE)
+    edge_error(folder, TAP, "no address", "--addr 198.18.0.2/24", status=USAGE)
+    edge_error(folder, [*TAP, *ADDRESS, "--cert", "x.pem"], "--cert and --key go together", status=USAGE)
+
+
+def edge_names_malformed_options(folder):
+    for options, *words in (
+            (["--port", "tpa:mr0", *ADDRESS], "unknown port kind", "tap:NAME", "af_packet:IFACE", "memif:"),
+            ([*TAP, "--addr", "198.18.0.2"], "--addr 198.18.0.2", "with its prefix", "/24"),
+            ([*TAP, "--addr", "198.18.0.300/24"], "--addr 198.18.0.300/24"),
+            ([*TAP, "--addr", "198.18.0.0/24"], "not the address of one host"),
+            ([*TAP, "--addr", "224.0.0.1/24"], "not the address of one host"),
+            ([*TAP, *ADDRESS, "--gateway", "10.0.0.1"], "--gateway 10.0.0.1", "no network of --addr"),
+            ([*TAP, *ADDRESS, "--gateway", "router"], "--gateway router: not an address"),
+            ([*TAP, *ADDRESS, "--listen-port", "70000"], "--listen-port 70000", "between 1 and 65535"),
+            ([*TAP, *ADDRESS, "--shards", "two"], "--shards two: not a number"),
+            ([*TAP, *ADDRESS, "--shards", "0"], "--shards 0", "between 1 and 64"),
+            ([*TAP, *ADDRESS, "--cache", "1Q"], "--cache 1Q: not a size like 64K or 1G"),
+            ([*TAP, *ADDRESS, "--polling", "often"], "--polling often", "adaptive, busy"),
+            ([*TAP, *ADDRESS, "--hugepages", "yes"], "--hugepages yes", "auto, required, off"),
+            ([*TAP, *ADDRESS, "--crypto", "rot13"], "--crypto rot13", "openssl"),
+            ([*TAP, *ADDRESS, "--retry", "never"], "--retry never", "auto, always"),
+            ([*TAP, *ADDRESS, "--cores"], "--cores needs a value", "LIST"),
+            ([*TAP, *ADDRESS, "--listing=yes"], "--listing takes no value"),
+            ([*TAP, *ADDRESS, "--prot", "1"], "unknown option --prot", "millrace edge --help"),
+            ([*TAP, *ADDRESS, "more"], "unexpected argument more", "millrace edge --help")):
+        edge_error(folder, options, *words, status=USAGE)
+
+
+# ---- edge: files
+
+
+def edge_names_a_directory_that_cannot_be_served(folder):
+    expect_error("edge", [*TAP, *ADDRESS, "--root", folder / "none"], "cannot serve", "No such file", "exists")
+    expect_error("edge", [*TAP, *ADDRESS, "--root", folder.root / "index.html"], "Not a directory", "name a directory")
+    edge_error(folder, [*TAP, *ADDRESS, "--index", "a/b"], "index", "leave its directory out")
+
+
+def edge_names_a_directory_that_it_may_not_read(folder):
+    locked = folder / "locked"
+    locked.mkdir(exist_ok=True)
+    locked.chmod(0o000)
+    expect_error("edge", [*TAP, *ADDRESS, "--root", locked], "cannot serve", "Permission denied", "let this user read",
+                 user=ordinary_user())
+
+
+def edge_names_a_bad_certificate_or_key(folder):
+    pem, key = make_certificate(folder, "good")
+    _, other = make_certificate(folder, "other")
+    (folder / "text").write_text("no certificate\n")
+    openssl("pkey", "-in", key, "-aes128", "-passout", "pass:secret", "-out", folder / "locked.key")
+    (folder / "locked.key").chmod(0o644)
+    for certificate, private, *words in (
+            (folder / "none.pem", key, "none.pem", "No such file", "check the path"),
+            (folder / "text", key, "no certificate in PEM form", "BEGIN CERTIFICATE"),
+            (pem, folder / "text", "no private key in PEM form", "BEGIN PRIVATE KEY"),
+            (pem, other, "does not belong to the certificate", "the pair that was made together"),
+            (pem, folder / "locked.key", "passphrase", "openssl pkey")):
+        edge_error(folder, [*TAP, *ADDRESS, "--cert", certificate, "--key", private], *words)
+
+
+def edge_names_an_expired_certificate(folder):
+    key, request, pem = folder / "old.key", folder / "old.csr", folder / "old.pem"
+    openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", request,
+            "-subj", "/CN=old")
+    openssl("x509", "-req", "-in", request, "-key", key, "-days", "-1", "-out", pem)
+    edge_error(folder, [*TAP, *ADDRESS, "--cert", pem, "--key", key], "expired on", "renew it")
+
+
+def edge_names_a_key_that_it_may_not_read(folder):
+    pem, key = make_certificate(folder, "private")
+    key.chmod(0o000)
+    edge_error(folder, [*TAP, *ADDRESS, "--cert", pem, "--key", key], "private.key", "Permission denied",
+               "right to read", user=ordinary_user())
+
+
+def edge_names_a_key_log_that_it_may_not_write(folder):
+    edge_error(folder, [*MEMIF, *ADDRESS, "--keylog", folder / "none" / "log"], "--keylog", "No such file", "may write")
+
+
+# ---- edge: the machine
+
+
+def edge_names_too_few_cores(folder):
+    cores = len(os.sched_getaffinity(0))
+    edge_error(folder, [*TAP, *ADDRESS, "--shards", cores + 1], "too few cores", f"there are {cores}", "fewer")
+    edge_error(folder, [*TAP, *ADDRESS, "--cores", "1-"], "malformed list of cores", "2,3 or 2-5")
+    edge_error(folder, [*TAP, *ADDRESS, "--cores", "1000"], "core 1000 does not exist")
+
+
+def edge_names_missing_hugepages(folder):
+    free = [int(line.split()[1]) for line in open("/proc/meminfo") if line.startswith("HugePages_Free:")]
+    if not free or free[0] > 0:
+        raise tap.Skip("this machine has huge pages")
+    edge_error(folder, [*TAP, *ADDRESS, "--hugepages", "required"], "too few huge pages", "sysctl vm.nr_hugepages=")
+
+
+def edge_names_missing_rights_for_ports(folder):
+    for port in "tap:mrtestcli0", "af_packet:lo":
+        edge_error(folder, ["--port", port, *ADDRESS], f"port {port}", "root", "run with sudo", user=ordinary_user())
+
+
+def edge_names_an_interface_that_is_not_there_or_not_free(folder):
+    need_root()
+    edge_error(folder, ["--port", "af_packet:mrnone0", *ADDRESS], "no interface mrnone0", "there are: ")
+    edge_error(folder, ["--port", "tap:lo", *ADDRESS], "interface lo exists already", "choose another name")
+    edge_error(folder, ["--port", "tap:a-name-that-is-too-long", *ADDRESS], "1 to 15 characters")
+
+
+def edge_shows_the_log_of_dpdk_when_asked(folder):
+    done = run("edge", "--root", folder.root, *MEMIF, *ADDRESS, "--verbose")
+    tap.expect_equal(done.returncode, FAILED)
+    tap.expect("EAL" in done.stderr and "millrace edge: port memif:" in done.stderr, done.stderr)
+
+
+# ---- get
+
+
+def get_names_what_is_wrong_with_a_url(_folder):
+    options = [*MEMIF, *ADDRESS]
+    for urls, *words in (
+            ([], "no URL", "https://"),
+            (["http://198.18.0.1/"], "not a URL that HTTP/3 can fetch", "https://"),
+            (["https:///path"], "host is malformed"),
+            (["https://[198.18.0.1/"], "host is malformed"),
+            (["https://198.18.0.1:0/"], "port is malformed", "1 to 65535"),
+            (["https://198.18.0.1:70000/"], "port is malformed"),
+            (["https://198.18.0.1;x"], "malformed behind the host"),
+            (["https://me@198.18.0.1/"], "user names", "leave out"),
+            (["https://198.18.0.1/" + "x" * 1000], "too long"),
+            ([URL, "https://198.18.0.3/file"], "another server", "command of its own"),
+            ([URL, "https://198.18.0.1/other/file"], "two URLs would be written to file", "one by one")):
+        expect_error("get", [*urls, *options], *words, status=USAGE)
+
+
+def get_names_what_is_wrong_with_its_options(folder):
+    for options, *words in (
+            (ADDRESS, "no port"),
+            (MEMIF, "no address"),
+            ([*MEMIF, *ADDRESS, "-o", "-", "--json"], "both want standard output"),
+            ([*MEMIF, *ADDRESS, "--timeout", "soon"], "--timeout soon: not a number"),
+            ([*MEMIF, *ADDRESS, "--timeout", "0"], "--timeout 0", "between")):
+        expect_error("get", [URL, *options], *words, status=USAGE)
+    for options, *words in (
+            ([*MEMIF, *ADDRESS, "--connect", "here"], "--connect here: not an address"),
+            ([*MEMIF, *ADDRESS, "--connect", "198.18.0.1:x"], "--connect 198.18.0.1:x"),
+            ([*MEMIF, "--addr", "fd00::2/64"], "198.18.0.1 is an IPv4 address", "--addr has none"),
+            ([*MEMIF, "--addr", "198.19.0.2/24"], "no route to 198.18.0.1", "--gateway IP"),
+            ([*MEMIF, *ADDRESS, "--ca", folder / "none.pem"], "none.pem", "No such file"),
+            ([*MEMIF, *ADDRESS, "--insecure", "-o", folder / "none" / "file"], "cannot write", "make its directory")):
+        expect_error("get", [URL, *options], *words)
+
+
+def get_names_a_host_without_address(_folder):
+    expect_error("get", ["https://nosuchhost.invalid/", *MEMIF, *ADDRESS], "cannot find the address of nosuchhost.invalid",
+                 "--connect IP")
+
+
+def get_names_a_memif_without_server_and_leaves_no_file(folder):
+    target = folder / "never"
+    expect_error("get", [URL, *MEMIF, *ADDRESS, "--insecure", "-o", target], "no memif server answers at",
+                 "start the server's side first")
+    tap.expect(not target.exists() and not (folder / "never.part").exists(), "a file was left")
+
+
+# ---- edge and get over shared memory: no root
+
+
+class Edge:
+    """An edge server of ordinary rights behind a memif, for the folder's site."""
+
+    def __init__(self, folder, *options):
+        self.socket = f"@millrace-test-{os.getpid()}-{time.monotonic_ns()}"
+        self.log = folder / "edge.log"
+        words = [PROGRAM, "edge", "--port", self.server_port(), "--addr", "198.18.0.2/24", "--root", folder.root,
+                 *map(str, options)]
+        with open(self.log, "wb") as log:
+            self.child = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        deadline = time.monotonic() + SECONDS
+        while "edge: serving" not in self.log.read_text():
+            tap.expect(self.child.poll() is None and time.monotonic() < deadline, "edge:", self.log.read_text())
+            time.sleep(0.02)
+
+    def server_port(self):
+        return f"memif:role=server,socket={self.socket}"
+
+    def get_options(self):
+        return ["--port", f"memif:role=client,socket={self.socket}", "--addr", "198.18.0.1/24"]
+
+    def get(self, path, *options, **more):
+        return run("get", f"https://198.18.0.2{path}", *self.get_options(), *options, **more)
+
+    def stop(self, number=signal.SIGTERM):
+        """Its exit status and what it said."""
+        if self.child.poll() is None:
+            self.child.send_signal(number)
+        return self.child.wait(SECONDS), self.log.read_text()
+
+
+@contextlib.contextmanager
+def serving(folder, *options):
+    """An edge that must end well and give every buffer back."""
+    edge = Edge(folder, *options)
+    try:
+        yield edge
+    except BaseException:
+        edge.child.kill()
+        raise
+    status, log = edge.stop()
+    tap.expect_equal(status, OK, log)
+    tap.expect("mbufs lost: 0" in log, log)
+
+
+def big_file(folder, mib=8):
+    path = folder.root / "big"
+    if not path.exists():
+        path.write_bytes(random.Random(1).randbytes(mib << 20))
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def a_file_goes_over_shared_memory_without_root(folder):
+    digest = big_file(folder)
+    pem, key = make_certificate(folder, "served")
+    with serving(folder, "--cert", pem, "--key", key) as edge:
+        done = edge.get("/big", "--ca", pem, "-o", folder / "got")
+        tap.expect_equal(done.returncode, OK, done.stderr)
+        tap.expect_equal(hashlib.sha256((folder / "got").read_bytes()).hexdigest(), digest)
+        tap.expect(not (folder / "got.part").exists(), "the partial file is still there")
+        fingerprint = subprocess.run(["openssl", "x509", "-in", pem, "-noout", "-fingerprint", "-sha256"],
+                                     capture_output=True, text=True, check=True).stdout
+        ready = edge.log.read_text().splitlines()
+        tap.expect_equal(len(ready), 1, ready)
+        for part in ("https://198.18.0.2:443/", str(folder.root), edge.server_port(),
+                     fingerprint.split("=")[1].strip().replace(":", "").lower()):
+            tap.expect(part in ready[0], part, "is missing in", ready[0])
+
+
+def a_certificate_nobody_vouches_for_is_refused_unless_insecure(folder):
+    with serving(folder) as edge:
+        done = edge.get("/", "-o", folder / "page")
+        tap.expect_equal(done.returncode, FAILED)
+        for word in "certificate", "--insecure", "--ca":
+            tap.expect(word in done.stderr, word, "is missing in", done.stderr)
+        tap.expect(not (folder / "page").exists() and not (folder / "page.part").exists(), "a file was left")
+        tap.expect_equal(edge.get("/", "--insecure", "-o", folder / "page").returncode, OK)
+        tap.expect_equal((folder / "page").read_text(), "<title>home</title>\n")
+
+
+def an_error_of_the_server_is_an_exit_status_of_its_own(folder):
+    with serving(folder) as edge:
+        done = edge.get("/nothing", "--insecure", cwd=folder.path)
+        tap.expect_equal(done.returncode, STATUS)
+        tap.expect("404" in done.stderr, done.stderr)
+        tap.expect(not list(folder.path.glob("nothing*")), "a file was left")
+
+
+def several_files_come_at_once_and_to_standard_output_in_order(folder):
+    big_file(folder)
+    with serving(folder) as edge:
+        two = ["https://198.18.0.2/big"]
+        done = edge.get("/index.html", *two, "--insecure", "-o", folder.path / "into", cwd=folder.path)
+        tap.expect("two URLs would be written" in done.stderr, done.stderr)
+        (folder / "into").mkdir(exist_ok=True)
+        done = edge.get("/index.html", *two, "--insecure", "-o", folder / "into")
+        tap.expect_equal(done.returncode, OK, done.stderr)
+        for name in "index.html", "big":
+            tap.expect((folder / "into" / name).read_bytes() == (folder.root / name).read_bytes(), name, "differs")
+        both = subprocess.run([PROGRAM, "get", "https://198.18.0.2/index.html", *two, "--insecure", "-o", "-",
+                               *edge.get_options()], capture_output=True, timeout=SECONDS, check=False)
+        tap.expect_equal(both.returncode, OK, both.stderr)
+        wanted = (folder.root / "index.html").read_bytes() + (folder.root / "big").read_bytes()
+        tap.expect(both.stdout == wanted, "standard output differs")
+
+
+def head_and_json_tell_what_programs_want_to_know(folder):
+    with serving(folder) as edge:
+        done = edge.get("/", "--insecure", "--head")
+        tap.expect_equal(done.returncode, OK, done.stderr)
+        lines = done.stdout.splitlines()
+        tap.expect(lines[0] == "HTTP/3 200" and "content-length: 20" in lines, lines)
+        done = edge.get("/", "--insecure", "--json", "-o", folder / "page")
+        answer = json.loads(done.stdout)
+        tap.expect_equal((answer["files"][0]["status"], answer["bytes"], answer["error"]), (200, 20, None))
+        tap.expect_equal(done.stderr, "")
+
+
+def an_interrupted_download_leaves_no_file(folder):
+    sparse = folder.root / "endless"
+    with open(sparse, "wb") as file:
+        file.truncate(64 << 30)
+    with serving(folder, "--drain", "0") as edge:
+        child = subprocess.Popen([PROGRAM, "get", "https://198.18.0.2/endless", "--insecure", "-o", folder / "cut",
+                                  *edge.get_options()], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        part = folder / "cut.part"
+        deadline = time.monotonic() + SECONDS
+        while not part.exists() or part.stat().st_size == 0:
+            tap.expect(time.monotonic() < deadline, "nothing came")
+            time.sleep(0.01)
+        child.send_signal(signal.SIGINT)
+        _, log = child.communicate(timeout=SECONDS)
+        tap.expect_equal(child.returncode, FAILED, log)
+        tap.expect("interrupted after" in log, log)
+        tap.expect(not part.exists() and not (folder / "cut").exists(), "a file was left")
+    sparse.unlink()
+
+
+def a_device_is_written_to_and_not_replaced(folder):
+    with serving(folder) as edge:
+        done = edge.get("/", "--insecure", "-o", "/dev/null")
+        tap.expect_equal(done.returncode, OK, done.stderr)
+        tap.expect(Path("/dev/null").is_char_device(), "/dev/null is gone")
+
+
+def a_silent_address_is_named_with_what_to_check(folder):
+    with serving(folder) as edge:
+        done = run("get", "https://198.18.0.9/", *edge.get_options(), "--insecure", "--timeout", "1.5", "-o",
+                   folder / "page")
+        tap.expect_equal(done.returncode, FAILED)
+        for word in "198.18.0.9", "1.5 s", "check the address":
+            tap.expect(word in done.stderr, word, "is missing in", done.stderr)
+
+
+def a_memif_address_in_use_is_named(folder):
+    with serving(folder) as edge:
+        edge_error(folder, ["--port", edge.server_port(), *ADDRESS], "address in use", "choose another socket=")
+
+
+def totals_come_at_the_end_whatever_the_signal(folder):
+    for number in signal.SIGINT, signal.SIGTERM:
+        edge = Edge(folder)
+        edge.get("/", "--insecure", "-o", folder / "page")
+        status, log = edge.stop(number)
+        tap.expect_equal(status, OK, log)
+        for part in "edge: 1 connections, 1 requests", "edge: dropped:", "edge: mbufs lost: 0":
+            tap.expect(part in log, part, "is missing in", log)
+
+
+def a_key_log_has_the_secrets_of_a_handshake(folder):
+    log = folder / "keys"
+    with serving(folder, "--keylog", log) as edge:
+        edge.get("/", "--insecure", "-o", folder / "page")
+        time.sleep(0.1)
+        text = log.read_text()
+        for label in "CLIENT_TRAFFIC_SECRET_0 ", "SERVER_TRAFFIC_SECRET_0 ", "SERVER_HANDSHAKE_TRAFFIC_SECRET ":
+            tap.expect(label in text, label, "is missing in", text)
+        tap.expect_equal(log.stat().st_mode & 0o777, 0o600)
+
+
+def a_retry_is_asked_of_everyone_when_told(folder):
+    with serving(folder, "--retry", "always") as edge:
+        tap.expect_equal(edge.get("/", "--insecure", "-o", folder / "page").returncode, OK)
+
+
+# ---- demo
+
+
+def demo_names_what_cannot_be_served(folder):
+    (folder / "empty").mkdir(exist_ok=True)
+    expect_error("demo", ["--root", folder / "none"], "cannot serve", "No such file", "name a directory")
+    expect_error("demo", ["--root", folder / "empty"], "no file in it", "another directory")
+    expect_error("demo", ["--seconds", "long"], "--seconds long: not a number", status=USAGE)
+
+
+def demo_checks_every_byte_and_says_how_fast_that_was(folder):
+    environment = dict(os.environ, XDG_CACHE_HOME=str(folder / "cache"))
+    done = subprocess.run([PROGRAM, "demo", "--size", "16M", "--seconds", "3", "--json"], capture_output=True, text=True,
+                          timeout=SECONDS, check=False, env=environment)
+    tap.expect_equal(done.returncode, OK, done.stderr)
+    answer = json.loads(done.stdout)
+    for key in ("goodput_gbps", "packets_per_s", "requests_per_s", "handshakes_per_s", "server_ns_per_packet",
+                "aead_ceiling_gbps", "ratio_to_ceiling", "bytes_checked"):
+        tap.expect(answer[key] > 0, key, "is", answer[key])
+    tap.expect_equal((answer["bad_bytes"], answer["failed"], answer["lost_mbufs"]), (0, 0, 0))
+    tap.expect(set(answer["latency_us"]) == {"p50", "p99", "p999"}, answer["latency_us"])
+    tap.expect((folder / "cache" / "millrace" / "site" / "millrace-demo.bin").stat().st_size == 16 << 20)
+
+
+def demo_serves_a_directory_of_the_users(folder):
+    big_file(folder)
+    done = run("demo", "--root", folder.root, "--seconds", "1.5")
+    tap.expect_equal(done.returncode, OK, done.stderr)
+    for word in "goodput", "full handshakes", "AEAD ceiling", "0 wrong bytes, 0 failures, 0 buffers lost":
+        tap.expect(word in done.stdout, word, "is missing in", done.stdout)
+
+
+TESTS = [
+    a_command_is_asked_for,
+    every_command_has_help_and_a_place_in_the_man_page,
+    edge_names_what_is_missing,
+    edge_names_malformed_options,
+    edge_names_a_directory_that_cannot_be_served,
+    edge_names_a_directory_that_it_may_not_read,
+    edge_names_a_bad_certificate_or_key,
+    edge_names_an_expired_certificate,
+    edge_names_a_key_that_it_may_not_read,
+    edge_names_a_key_log_that_it_may_not_write,
+    edge_names_too_few_cores,
+    edge_names_missing_hugepages,
+    edge_names_missing_rights_for_ports,
+    edge_names_an_interface_that_is_not_there_or_not_free,
+    edge_shows_the_log_of_dpdk_when_asked,
+    get_names_what_is_wrong_with_a_url,
+    get_names_what_is_wrong_with_its_options,
+    get_names_a_host_without_address,
+    get_names_a_memif_without_server_and_leaves_no_file,
+    a_file_goes_over_shared_memory_without_root,
+    a_certificate_nobody_vouches_for_is_refused_unless_insecure,
+    an_error_of_the_server_is_an_exit_status_of_its_own,
+    several_files_come_at_once_and_to_standard_output_in_order,
+    head_and_json_tell_what_programs_want_to_know,
+    an_interrupted_download_leaves_no_file,
+    a_device_is_written_to_and_not_replaced,
+    a_silent_address_is_named_with_what_to_check,
+    a_memif_address_in_use_is_named,
+    totals_come_at_the_end_whatever_the_signal,
+    a_key_log_has_the_secrets_of_a_handshake,
+    a_retry_is_asked_of_everyone_when_told,
+    demo_names_what_cannot_be_served,
+    demo_checks_every_byte_and_says_how_fast_that_was,
+    demo_serves_a_directory_of_the_users,
+]
+
+
+def main():
+    folder = Folder()
+    try:
+        tap.run(TESTS, folder)
+    finally:
+        folder.delete()
+
+
+if __name__ == "__main__":
+    tap.main(main)
