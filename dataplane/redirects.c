@@ -15,10 +15,17 @@
 #include "base/spsc.h"
 #include "dataplane/shard.h"
 
+#define UPDATE_WORDS 4 /* of the ring, for one neighbour: so many divide its capacity */
+
 struct lane {
     struct mr_spsc ring;
     uint64_t items[MR_REDIRECT_RING];
+    struct mr_spsc update_ring;
+    uint64_t updates[MR_REDIRECT_UPDATES * UPDATE_WORDS];
 };
+
+_Static_assert(sizeof(struct mr_neighbour_update) <= UPDATE_WORDS * sizeof(uint64_t),
+               "an update fits its words");
 
 struct mr_redirects {
     uint32_t shard_count;
@@ -41,8 +48,12 @@ struct mr_redirects *mr_redirects_make(uint32_t shard_count, struct mr_fault *fa
         return NULL;
     }
     memset(redirects->lanes, 0, size);
-    for (uint32_t i = 0; i < shard_count * shard_count; i++)
-        mr_spsc_init(&redirects->lanes[i].ring, redirects->lanes[i].items, MR_REDIRECT_RING);
+    for (uint32_t i = 0; i < shard_count * shard_count; i++) {
+        struct lane *lane = &redirects->lanes[i];
+
+        mr_spsc_init(&lane->ring, lane->items, MR_REDIRECT_RING);
+        mr_spsc_init(&lane->update_ring, lane->updates, MR_REDIRECT_UPDATES * UPDATE_WORDS);
+    }
     return redirects;
 }
 
@@ -80,4 +91,28 @@ uint32_t mr_redirects_pop(struct mr_redirects *redirects, uint32_t from, uint32_
 {
     return mr_spsc_pop_pointers(&redirects->lanes[from * redirects->shard_count + to].ring,
                                 (void **)mbufs, room);
+}
+
+bool mr_redirects_push_update(struct mr_redirects *redirects, uint32_t from, uint32_t to,
+                              const struct mr_neighbour_update *update)
+{
+    struct mr_spsc *ring = &redirects->lanes[from * redirects->shard_count + to].update_ring;
+    uint64_t words[UPDATE_WORDS] = {0};
+
+    memcpy(words, update, sizeof(*update));
+    return mr_spsc_room(ring, UPDATE_WORDS) >= UPDATE_WORDS &&
+           mr_spsc_push(ring, words, UPDATE_WORDS) == UPDATE_WORDS;
+}
+
+/* Words are pushed, and so found, four at a time. */
+bool mr_redirects_pop_update(struct mr_redirects *redirects, uint32_t from, uint32_t to,
+                             struct mr_neighbour_update *update_out)
+{
+    uint64_t words[UPDATE_WORDS];
+
+    if (mr_spsc_pop(&redirects->lanes[from * redirects->shard_count + to].update_ring, words,
+                    UPDATE_WORDS) != UPDATE_WORDS)
+        return false;
+    memcpy(update_out, words, sizeof(*update_out));
+    return true;
 }

@@ -1,8 +1,9 @@
 /*
- * dataplane/redirects.h - datagrams that arrived at one shard and belong to another.
+ * dataplane/redirects.h - what shards of one port tell each other: datagrams that arrived at one
+ * and belong to another, and neighbours that answered one.
  *
  * Owner: made and freed by the control thread.  Threads: push by shard `from`, pop by shard `to`.
- * Limit: MR_REDIRECT_RING frames from one shard to another.
+ * Limits: MR_REDIRECT_RING frames and MR_REDIRECT_UPDATES neighbours from one shard to another.
  */
 #ifndef MR_DATAPLANE_REDIRECTS_H
 #define MR_DATAPLANE_REDIRECTS_H
@@ -13,6 +14,9 @@
 #include <rte_mbuf.h>
 
 #include "base/fault.h"
+#include "dataplane/neighbour.h"
+
+#define MR_REDIRECT_UPDATES 64 /* neighbours; more are dropped: the other shard asks for itself */
 
 struct mr_redirects;
 
@@ -32,5 +36,13 @@ bool mr_redirects_push(struct mr_redirects *redirects, uint32_t from, uint32_t t
 /* Take at most `room` frames that `from` passed to `to`. */
 uint32_t mr_redirects_pop(struct mr_redirects *redirects, uint32_t from, uint32_t to,
                           struct rte_mbuf **mbufs, uint32_t room);
+
+/* Tell shard `to` of a neighbour.  False: the ring is full. */
+bool mr_redirects_push_update(struct mr_redirects *redirects, uint32_t from, uint32_t to,
+                              const struct mr_neighbour_update *update);
+
+/* Take one neighbour that `from` told `to` of; false: none. */
+bool mr_redirects_pop_update(struct mr_redirects *redirects, uint32_t from, uint32_t to,
+                             struct mr_neighbour_update *update_out);
 
 #endif /* MR_DATAPLANE_REDIRECTS_H */

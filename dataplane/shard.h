@@ -88,6 +88,7 @@ struct mr_shard_stats {
     uint64_t send_pool_empty;
     uint64_t redirect_dropped;
     uint64_t redirected_in;
+    uint64_t updates_dropped; /* neighbours that another shard could not be told of */
     uint64_t sleeps;
     uint64_t stalls; /* handlers over stall_ns */
     uint64_t longest_stall_ns;

@@ -11,6 +11,21 @@
 
 /* ------------------------------------------------------------------ receiving */
 
+/* A neighbour's answer arrives at one shard; the others may be waiting for it. */
+static void share_neighbours(struct mr_shard *s)
+{
+    struct mr_redirects *redirects = s->config.redirects;
+    struct mr_neighbour_update update;
+
+    while (mr_net_take_update(s->net, &update)) {
+        for (uint32_t to = 0; to < mr_redirects_count(redirects); to++) {
+            if (to != s->config.index &&
+                !mr_redirects_push_update(redirects, s->config.index, to, &update))
+                mr_shard_count(&s->stats.updates_dropped, 1);
+        }
+    }
+}
+
 /* Frames to datagrams to connections; what belongs elsewhere goes there. */
 static void receive_frames(struct mr_shard *s, struct rte_mbuf **mbufs, uint32_t count,
                            bool is_redirected)
@@ -18,6 +33,8 @@ static void receive_frames(struct mr_shard *s, struct rte_mbuf **mbufs, uint32_t
     struct mr_datagram datagrams[MR_BURST];
     uint32_t n = mr_net_receive(s->net, mbufs, count, datagrams, s->now);
 
+    if (s->config.redirects != NULL)
+        share_neighbours(s);
     mr_shard_lap(s, MR_STAGE_RX);
     if (n == 0)
         return;
@@ -53,9 +70,11 @@ static uint32_t rx_burst(struct mr_shard *s)
     return count;
 }
 
+/* Datagrams, and neighbours, from the other shards. */
 static uint32_t redirected_burst(struct mr_shard *s)
 {
     struct rte_mbuf *mbufs[MR_BURST];
+    struct mr_neighbour_update update;
     uint32_t work = 0;
 
     if (s->config.redirects == NULL)
@@ -64,6 +83,10 @@ static uint32_t redirected_burst(struct mr_shard *s)
         uint32_t count =
             mr_redirects_pop(s->config.redirects, from, s->config.index, mbufs, MR_BURST);
 
+        while (mr_redirects_pop_update(s->config.redirects, from, s->config.index, &update)) {
+            mr_net_learn(s->net, &update, s->now);
+            work++;
+        }
         if (count == 0)
             continue;
         receive_frames(s, mbufs, count, true);
@@ -112,7 +135,8 @@ MR_COLD static void pass_keylog(struct mr_shard *s)
 {
     if (s->is_keylog_out || s->config.work == NULL)
         return;
-    s->keylog_size = mr_endpoint_take_keylog(s->ep, s->keylog, sizeof(s->keylog));
+    if (s->keylog_size == 0)
+        s->keylog_size = mr_endpoint_take_keylog(s->ep, s->keylog, sizeof(s->keylog));
     struct mr_work_job job = {.function = write_keylog, .argument = s, .user_data = MR_WORK_KEYLOG};
     if (s->keylog_size == 0 || !mr_work_submit(s->config.work, s->config.work_index, &job))
         return;
@@ -125,6 +149,8 @@ static uint32_t tls_jobs(struct mr_shard *s)
     struct mr_tls_job *jobs[MR_JOBS_PER_CALL];
     uint32_t count = mr_endpoint_take_jobs(s->ep, jobs, MR_JOBS_PER_CALL);
 
+    if (s->config.keylog_fd >= 0)
+        pass_keylog(s); /* of earlier jobs: the helper may have been busy with others' */
     if (count == 0)
         return 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -135,8 +161,6 @@ static uint32_t tls_jobs(struct mr_shard *s)
         mr_endpoint_complete_job(s->ep, jobs[i], s->now);
     }
     mr_shard_count(&s->stats.tls_jobs, count);
-    if (s->config.keylog_fd >= 0)
-        pass_keylog(s);
     mr_shard_lap(s, MR_STAGE_TLS);
     return count;
 }
