@@ -472,6 +472,12 @@ static void receive_packet(struct walk *w)
         mr_count(&w->ep->counters.dropped_small_initial);
         return;
     }
+    /* RFC 9000, Section 17.2.2: a server's Initial carries no token. */
+    if (w->header.type == MR_PACKET_INITIAL && conn->role == MR_CLIENT &&
+        w->header.token_size > 0) {
+        mr_count(&w->ep->counters.dropped_malformed);
+        return;
+    }
     receive_long_or_short(w);
 }
 
