@@ -122,7 +122,7 @@ static size_t version_negotiation(struct peer *p, uint8_t *bytes, uint32_t versi
     mr_write_u8(&w, PEER_CID_SIZE);
     memcpy(mr_write_later(&w, PEER_CID_SIZE), p->dcid.bytes, PEER_CID_SIZE);
     mr_write_u8(&w, first_dcid.size);
-    memcpy(mr_write_later(&w, first_dcid.size), first_dcid.bytes, first_dcid.size);
+    mr_write_bytes(&w, first_dcid.bytes, MR_MIN(first_dcid.size, (uint8_t)MR_CID_MAX));
     for (int i = 3; i >= 0; i--)
         mr_write_u8(&w, (uint8_t)(version >> 8 * i));
     return mr_writer_size(&w);
@@ -390,6 +390,57 @@ static void a_changed_scid_is_dropped(void)
     peer_end(p);
 }
 
+/* Section 7.2: "Once a client has received a valid Initial packet from the server, it MUST discard
+ * any subsequent packet it receives on that connection with a different Source Connection ID." */
+static void a_client_keeps_to_the_first_scid(void)
+{
+    struct peer *p = peer_at(C, PEER_HELLO);
+    struct mr_cid before = p->scid;
+
+    peer_send(p, MR_PACKET_INITIAL, "\1", 1);
+    p->scid.bytes[0] ^= 1;
+    peer_send(p, MR_PACKET_INITIAL, "\x1f", 1);
+    peer_expect_close(p, "another SCID", PEER_NO_CLOSE, 0);
+    CU_ASSERT_TRUE(mr_cid_equal(&mr_cid_current(peer_conn(p))->cid, &before));
+    peer_end(p);
+}
+
+/* Section 17.2.2: "clients that receive an Initial packet with a non-zero Token Length field MUST
+ * either discard the packet or generate a connection error of type PROTOCOL_VIOLATION." */
+static void a_client_takes_no_token_in_an_initial(void)
+{
+    struct peer *p = peer_at(C, PEER_HELLO);
+
+    peer_clear(p);
+    peer_send_packet(p, &(struct peer_out){.type = MR_PACKET_INITIAL,
+                                           .frames = "\1",
+                                           .size = 1,
+                                           .pn = PEER_NEXT_PN,
+                                           .token = (const uint8_t *)"token",
+                                           .token_size = 5});
+    CU_ASSERT_EQUAL(p->inbox_count, 0);
+    CU_ASSERT_EQUAL(peer_counters(p)->packets_received, 0);
+    peer_end(p);
+}
+
+/* A server believes neither Retry nor 0-RTT without keys nor Handshake packets for nobody. */
+static void packets_for_nobody_are_dropped(void)
+{
+    static const uint8_t first_bytes[] = {0xd0, 0xe0, 0xf0};
+    struct peer *p = peer_at(S, PEER_NOTHING);
+    uint8_t bytes[MR_INITIAL_MIN] = {0, 0, 0, 0, 1, 8};
+
+    memcpy(bytes + 6, "unknown!", 8);
+    bytes[15] = 0x44;
+    for (size_t i = 0; i < MR_COUNT_OF(first_bytes); i++) {
+        bytes[0] = first_bytes[i];
+        peer_deliver(p, bytes, sizeof(bytes));
+    }
+    CU_ASSERT_EQUAL(p->inbox_count, 0);
+    CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(p)), 0);
+    peer_end(p);
+}
+
 static CU_TestInfo tests[] = {
     {"an unknown version is answered with ours", an_unknown_version_is_answered_with_ours},
     {"Version Negotiation is not answered to anything else",
@@ -408,6 +459,9 @@ static CU_TestInfo tests[] = {
     {"packets behind a forged one are processed", packets_behind_a_forged_one_are_processed},
     {"duplicates are dropped", duplicates_are_dropped},
     {"a changed SCID is dropped", a_changed_scid_is_dropped},
+    {"a client keeps to the first SCID", a_client_keeps_to_the_first_scid},
+    {"a client takes no token in an Initial", a_client_takes_no_token_in_an_initial},
+    {"packets for nobody are dropped", packets_for_nobody_are_dropped},
     CU_TEST_INFO_NULL,
 };
 

@@ -50,7 +50,7 @@ static struct mr_endpoint_config make_config(const struct peer_options *o, struc
     uint32_t retry = o->retry_above == 0 ? 1000 : o->retry_above;
 
     return (struct mr_endpoint_config){
-        .cid = {.node = 1, .shard = side->role},
+        .cid = {.node = 1, .shard = (uint16_t)side->role},
         .aead = side->aead,
         .server = side->role == MR_SERVER ? &side->tls : NULL,
         .client = side->role == MR_CLIENT ? &side->tls : NULL,
