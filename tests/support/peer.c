@@ -317,23 +317,42 @@ static struct peer_buffer *take_buffer(struct peer_side *side)
     return NULL;
 }
 
-void peer_receive(struct peer *p, struct peer_side *side, const struct peer_raw *raw)
+static void receive_burst(struct peer *p, struct peer_side *side, const struct peer_raw *raws,
+                          uint32_t count)
 {
-    struct peer_buffer *buffer = take_buffer(side);
-    struct mr_datagram d = {.data = buffer->bytes,
-                            .buf = &buffer->buf,
-                            .size = raw->size,
-                            .ecn = side->role == p->role ? p->ecn : 0,
-                            .path = raw->path};
+    struct peer_buffer *buffers[MR_BURST];
+    struct mr_datagram datagrams[MR_BURST];
 
-    memcpy(buffer->bytes, raw->bytes, raw->size);
-    mr_endpoint_receive(side->ep, &d, 1, p->now);
+    for (uint32_t i = 0; i < count; i++) {
+        buffers[i] = take_buffer(side);
+        memcpy(buffers[i]->bytes, raws[i].bytes, raws[i].size);
+        datagrams[i] = (struct mr_datagram){.data = buffers[i]->bytes,
+                                            .buf = &buffers[i]->buf,
+                                            .size = raws[i].size,
+                                            .ecn = side->role == p->role ? p->ecn : 0,
+                                            .path = raws[i].path};
+    }
+    mr_endpoint_receive(side->ep, datagrams, count, p->now);
     edit_params(p, side);
-    if (d.redirect != MR_STAY) {
-        buffer->is_out = false;
+    for (uint32_t i = 0; i < count; i++) {
+        if (datagrams[i].redirect == MR_STAY)
+            continue;
+        buffers[i]->is_out = false;
         side->buffers_out--;
     }
     peer_settle(p, side);
+}
+
+void peer_receive(struct peer *p, struct peer_side *side, const struct peer_raw *raw)
+{
+    receive_burst(p, side, raw, 1);
+}
+
+void peer_deliver_burst(struct peer *p, const struct peer_raw *raws, uint32_t count)
+{
+    receive_burst(p, &p->side[p->role], raws, count);
+    peer_drain(p);
+    peer_settle(p, &p->side[p->role]);
 }
 
 /* ------------------------------------------------------------------ the handshake */

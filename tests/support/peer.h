@@ -158,6 +158,9 @@ size_t peer_build(struct peer *p, const struct peer_out *out, uint8_t *dst, size
 /* Hand a datagram to the endpoint under test, let it do its work, keep what it answers. */
 void peer_deliver(struct peer *p, const uint8_t *bytes, size_t size);
 
+/* The same with `count` <= MR_BURST datagrams at once. */
+void peer_deliver_burst(struct peer *p, const struct peer_raw *raws, uint32_t count);
+
 /* Let the partner's last flight arrive: the server's at PEER_HELLO, the client's at PEER_FLIGHT. */
 void peer_deliver_flight(struct peer *p);
 
