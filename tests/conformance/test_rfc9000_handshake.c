@@ -337,6 +337,50 @@ static void handshake_done_is_sent_until_acknowledged(void)
     peer_end(p);
 }
 
+/* A server whose TLS job is out, and a client that can send Initials to it. */
+static struct peer *server_with_job_out(struct mr_tls_job **job_out)
+{
+    struct peer *source = peer_at(C, PEER_HELLO);
+    struct peer *p = peer_at(S, PEER_NOTHING);
+    struct mr_packet_header header;
+
+    CU_ASSERT_EQUAL(mr_packet_parse(source->hello.bytes, source->hello.size, 8, &header),
+                    MR_PACKET_OK);
+    mr_cid_copy(&p->dcid, header.dcid);
+    mr_cid_copy(&p->scid, header.scid);
+    peer_set_initial_keys(p, &p->dcid);
+    p->next_pn[MR_SPACE_INITIAL] = 50;
+    p->holds_jobs = true;
+    peer_deliver(p, source->hello.bytes, source->hello.size);
+    CU_ASSERT_EQUAL(mr_endpoint_take_jobs(peer_endpoint(p), job_out, 1), 1);
+    peer_end(source);
+    return p;
+}
+
+/* The connection may end while TLS is at work elsewhere: the job's results go nowhere. */
+static void a_connection_may_end_while_its_job_is_out(void)
+{
+    for (int how = 0; how < 4; how++) {
+        struct mr_tls_job *job;
+        struct peer *p = server_with_job_out(&job);
+
+        if (how < 2)
+            peer_send(p, MR_PACKET_INITIAL, "\x1c\x00\x00\x00", 4);
+        else if (how == 2)
+            peer_send(p, MR_PACKET_INITIAL, "\x1f", 1);
+        if (how != 0) /* closed and freed; or never answered */
+            peer_advance(p, 15 * MR_SECOND);
+        CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(p)), how == 0 ? 1 : 0);
+        mr_tls_job_run(job);
+        mr_endpoint_complete_job(peer_endpoint(p), job, p->now);
+        mr_endpoint_check(peer_endpoint(p));
+        peer_advance(p, 15 * MR_SECOND);
+        CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(p)), 0);
+        CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_CRYPTO), 0);
+        peer_end(p);
+    }
+}
+
 static CU_TestInfo tests[] = {
     {"bad transport parameters end the handshake", bad_transport_parameters_end_the_handshake},
     {"CRYPTO data beyond the buffer ends the connection",
@@ -350,6 +394,7 @@ static CU_TestInfo tests[] = {
     {"1-RTT packets before the Finished are not processed",
      one_rtt_packets_before_the_finished_are_not_processed},
     {"frames behind the Finished are processed", frames_behind_the_finished_are_processed},
+    {"a connection may end while its job is out", a_connection_may_end_while_its_job_is_out},
     {"keys are discarded in time", keys_are_discarded_in_time},
     {"HANDSHAKE_DONE is sent until acknowledged", handshake_done_is_sent_until_acknowledged},
     CU_TEST_INFO_NULL,

@@ -253,6 +253,8 @@ static void run_jobs(struct peer *p, struct peer_side *side)
     struct mr_tls_job *jobs[4];
     uint32_t count;
 
+    if (p->holds_jobs && side->role == p->role)
+        return;
     while ((count = mr_endpoint_take_jobs(side->ep, jobs, 4)) > 0) {
         for (uint32_t i = 0; i < count; i++) {
             mr_tls_job_run(jobs[i]);

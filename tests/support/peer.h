@@ -110,7 +110,8 @@ struct peer {
     struct peer_side side[2];
     enum mr_role role; /* under test */
     uint64_t now;
-    bool is_alone; /* the partner is silent */
+    bool holds_jobs; /* TLS jobs of the endpoint under test are the test's to take */
+    bool is_alone;   /* the partner is silent */
     void (*edit_params)(uint8_t *params, size_t size);
     mr_handle conn; /* of the endpoint under test; MR_HANDLE_NONE until it is told */
     struct mr_aead *aead;
