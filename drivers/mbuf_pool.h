@@ -55,10 +55,15 @@ uint32_t mr_mbuf_pool_free(struct rte_mempool *pool);
 /* Bytes of memory that `count` mbufs for frames of `frame_max` bytes take. */
 size_t mr_mbuf_pool_footprint(uint32_t count, uint32_t frame_max);
 
-/* The reference beside `mbuf`, which must come from such a pool. */
+/* What lies beside `mbuf`, which must come from such a pool. */
+MR_INLINE struct mr_mbuf_private *mr_mbuf_private(struct rte_mbuf *mbuf)
+{
+    return (struct mr_mbuf_private *)(mbuf + 1);
+}
+
 MR_INLINE struct mr_buf *mr_buf_of_mbuf(struct rte_mbuf *mbuf)
 {
-    return &((struct mr_mbuf_private *)(mbuf + 1))->buf;
+    return &mr_mbuf_private(mbuf)->buf;
 }
 
 /* The mbuf that `buf` lies beside. */

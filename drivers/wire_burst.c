@@ -21,11 +21,6 @@ static uint64_t wire_now(const struct mr_wire *wire)
     return (uint64_t)((double)rte_rdtsc() * wire->ns_per_tick);
 }
 
-static struct mr_mbuf_private *private_of(struct rte_mbuf *mbuf)
-{
-    return (struct mr_mbuf_private *)(mbuf + 1);
-}
-
 /* ---- sending ---- */
 
 /* Free the originals that came home to a sending queue; the pool sees frees of this core only. */
@@ -113,7 +108,7 @@ static void send_duplicate(struct batch *batch, struct mr_wire_lane *lane,
 
     if (twin == NULL)
         return;
-    private_of(twin)->wire_due_ns = due_ns;
+    mr_mbuf_private(twin)->wire_due_ns = due_ns;
     count(&batch->tx->counters.duplicated, 1);
     batch_add(batch, lane, twin);
 }
@@ -132,7 +127,7 @@ static void send_impaired(struct batch *batch, struct mr_wire_lane *lane, struct
         return;
     }
 
-    private_of(mbuf)->wire_due_ns = fate.due_ns;
+    mr_mbuf_private(mbuf)->wire_due_ns = fate.due_ns;
     if (fate.is_reordered)
         count(&counters->reordered, 1);
     if (fate.has_duplicate)
@@ -316,7 +311,7 @@ static void fill_delay_line(struct mr_wire_rx *rx)
 
     while ((n = take(rx, mbufs, BATCH)) > 0)
         for (uint32_t i = 0; i < n; i++)
-            if (!mr_delay_push(&rx->delay, mbufs[i], private_of(mbufs[i])->wire_due_ns)) {
+            if (!mr_delay_push(&rx->delay, mbufs[i], mr_mbuf_private(mbufs[i])->wire_due_ns)) {
                 count(&rx->counters.overflowed, 1);
                 rte_pktmbuf_free(mbufs[i]);
             }

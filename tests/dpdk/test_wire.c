@@ -244,6 +244,20 @@ static void delay_holds_every_frame_as_long_as_asked(void)
     close_wire(&f);
 }
 
+/* The queue of a bad line is as full as a good one's: it refuses before it loses. */
+static void an_impaired_ring_that_is_full_refuses(void)
+{
+    struct fixture f = {.config = {.ring_count = 40, .side[0].impairment.delay_ns = 1}};
+    struct mr_port_stats stats;
+
+    open_wire(&f);
+    CU_ASSERT_EQUAL(send_numbered(&f, 0, BURST), BURST);
+    CU_ASSERT_EQUAL(send_numbered(&f, BURST, BURST), 40 - BURST);
+    mr_port_stats(f.end[1], &stats);
+    CU_ASSERT_EQUAL(stats.rx_missed, 0);
+    close_wire(&f);
+}
+
 static void a_full_delay_line_drops_and_counts(void)
 {
     struct fixture f = {.config = {.held_max = 20, .side[0].impairment.delay_ns = 5000}};
@@ -296,6 +310,8 @@ struct tally {
     uint32_t changed;
     uint32_t overtook;
     uint64_t digest; /* of order and content */
+    struct mr_port_stats sent;
+    struct mr_port_stats received;
 };
 
 static void collect(struct fixture *f, uint8_t *seen, uint32_t *last, struct tally *tally)
@@ -340,6 +356,13 @@ static struct tally run_impaired(const struct mr_wire_impairment *what, uint64_t
     }
     f.clock_ns += 1000000000;
     collect(&f, seen, &last, &tally);
+    mr_port_stats(f.end[0], &tally.sent);
+    mr_port_stats(f.end[1], &tally.received);
+    CU_ASSERT_EQUAL(tally.sent.tx_packets, FRAMES);
+    CU_ASSERT_EQUAL(tally.sent.tx_bytes, (uint64_t)FRAMES * FRAME);
+    CU_ASSERT_EQUAL(tally.received.rx_packets, tally.came);
+    CU_ASSERT_EQUAL(tally.came, FRAMES - tally.sent.wire_lost - tally.sent.wire_overflowed +
+                                    tally.sent.wire_duplicated);
     close_wire(&f);
     return tally;
 }
@@ -364,6 +387,7 @@ static void duplication_doubles_the_share_asked_for(void)
 
     CU_ASSERT(is_about_1000(t.came - FRAMES));
     CU_ASSERT_EQUAL(t.twice, t.came - FRAMES);
+    CU_ASSERT_EQUAL(t.sent.wire_duplicated, t.twice);
     CU_ASSERT_EQUAL(t.changed, 0);
 }
 
@@ -372,6 +396,7 @@ static void corruption_flips_one_bit_in_the_share_asked_for(void)
     struct tally t = run_impaired(&(struct mr_wire_impairment){.corrupt = 0.05}, 3);
 
     CU_ASSERT(is_about_1000(t.changed));
+    CU_ASSERT_EQUAL(t.sent.wire_corrupted, t.changed);
     CU_ASSERT_EQUAL(t.came, FRAMES);
 }
 
@@ -381,6 +406,7 @@ static void reordering_delays_the_share_asked_for(void)
         run_impaired(&(struct mr_wire_impairment){.reorder = 0.05, .reorder_ns = 50000}, 4);
 
     CU_ASSERT(is_about_1000(t.overtook));
+    CU_ASSERT(is_about_1000((uint32_t)t.sent.wire_reordered));
     CU_ASSERT_EQUAL(t.came, FRAMES);
     CU_ASSERT_EQUAL(t.twice + t.changed, 0);
 }
@@ -673,6 +699,7 @@ static CU_TestInfo transfer[] = {
 
 static CU_TestInfo impaired[] = {
     {"delay holds every frame as long as asked", delay_holds_every_frame_as_long_as_asked},
+    {"an impaired ring that is full refuses", an_impaired_ring_that_is_full_refuses},
     {"a full delay line drops and counts", a_full_delay_line_drops_and_counts},
     {"the rate limit spaces frames and bounds its queue",
      the_rate_limit_spaces_frames_and_bounds_its_queue},
