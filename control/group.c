@@ -100,9 +100,13 @@ static bool make_shard(struct mr_group *g, uint32_t i, struct mr_fault *fault)
     shard.work_index = g->config.work_first + i;
     shard.net.detects_duplicates = shard.net.detects_duplicates && i == 0;
     shard.endpoint.seed[3] += i;
-    /* Shards of a client use ports of their own, so that answers come back to where they belong. */
-    if (shard.endpoint.server == NULL)
+    /* Shards of a client use ports of their own, so that answers come back to where they belong; an
+     * answer that does not is still passed on. */
+    if (shard.endpoint.server == NULL) {
+        shard.first_port = shard.local_port;
+        shard.port_count = (uint16_t)g->config.shard_count;
         shard.local_port = (uint16_t)(shard.local_port + i);
+    }
     g->shards[i] = mr_shard_make(&shard, fault);
     return g->shards[i] != NULL;
 }

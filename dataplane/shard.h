@@ -66,6 +66,8 @@ struct mr_shard_config {
     struct mr_endpoint_config endpoint; /* `aead` NULL: the shard opens `crypto` itself */
     enum mr_aead_backend crypto;
     uint16_t local_port; /* UDP, open for us; 0: ephemeral, for clients */
+    uint16_t first_port; /* of the group's shards, open as well: a datagram for another shard may */
+    uint16_t port_count; /* arrive here, and is passed on; 0: none */
     enum mr_polling polling;
     const struct mr_application *application; /* borrowed */
     struct mr_work_pool *work;                /* borrowed; NULL: `work` says -EAGAIN */

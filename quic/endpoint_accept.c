@@ -242,8 +242,9 @@ static void accept_initial(struct mr_endpoint *ep, struct mr_datagram *d,
 {
     struct admission admission = {0};
 
-    if (ep->config.server == NULL) {
-        mr_count(&ep->counters.dropped_not_accepting);
+    if (ep->config.server == NULL) { /* a server's answer to another shard's client, perhaps */
+        if (!mr_endpoint_is_foreign(ep, d, header->dcid.bytes, header->dcid.size))
+            mr_count(&ep->counters.dropped_not_accepting);
         return;
     }
     if (d->size < MR_INITIAL_MIN || header->dcid.size < DCID_MIN) {
