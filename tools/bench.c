@@ -15,7 +15,7 @@
 #define MEMORY_MB      512 /* for DPDK, besides the send buffers */
 #define FRAME_HEADERS  80
 #define SAMPLE_SECONDS 0.1
-#define AWAIT_SECONDS  120 /* for the connections to be there */
+#define AWAIT_SECONDS  60 /* for the connections to be there */
 
 struct mr_bench_options mr_bench_options_default(void)
 {
@@ -369,6 +369,9 @@ static void await_connections(const struct mr_bench *b)
         sleep_s(0.01);
         mr_bench_client_counts(b, &clients);
     } while (clients.connected < b->awaited && now_s() < until);
+    if (clients.connected < b->awaited)
+        fprintf(stderr, "millrace bench: only %lu of %u connections came within %d s\n",
+                (unsigned long)clients.connected, b->awaited, AWAIT_SECONDS);
 }
 
 /* From here on every receive queue's frames go to the next one. */
