@@ -60,7 +60,7 @@ enum mr_parse_result mr_bench_parse(struct mr_bench_options *o, int argc, char *
         {MR_BENCH_VERIFY, {.name = "verify", .kind = MR_OPTION_FLAG, .to = &o->is_verified, .help = "compare every byte"}},
         {MR_BENCH_RESUME, {.name = "resume", .kind = MR_OPTION_FLAG, .to = &o->wants_resumption, .help = "resume with a ticket"}},
         {MR_BENCH_BYTES, {.name = "bytes", .kind = MR_OPTION_SIZE, .to = &o->bytes, .argument = "B", .help = "of an answer", .min = 0, .max = 1e9}},
-        {MR_BENCH_HTTP3, {.name = "http3", .kind = MR_OPTION_FLAG, .to = &o->has_http3, .help = "HTTP/3 requests"}},
+        {MR_BENCH_HTTP3, {.name = "http3", .kind = MR_OPTION_FLAG, .to = &o->has_http3, .help = "ask the file server of `millrace edge` over HTTP/3"}},
         {GROUPS_ALL, {.name = "seconds", .kind = MR_OPTION_REAL, .to = &o->seconds, .argument = "S", .help = "measured (3)", .min = 0.1, .max = 3600}},
         {GROUPS_ALL, {.name = "warm-up", .kind = MR_OPTION_REAL, .to = &o->warm_seconds, .argument = "S", .help = "before that (0.5)", .min = 0, .max = 3600}},
         {GROUPS_ALL, {.name = "json", .kind = MR_OPTION_FLAG, .to = &o->is_json, .help = "one JSON object on standard output"}},
@@ -492,7 +492,8 @@ static void print_member(const char *name, struct json_object *value, int indent
 void mr_bench_print(struct json_object *json, bool is_json)
 {
     if (is_json) {
-        printf("%s\n", json_object_to_json_string_ext(json, JSON_C_TO_STRING_PRETTY));
+        printf("%s\n", json_object_to_json_string_ext(json, JSON_C_TO_STRING_PRETTY |
+                                                                JSON_C_TO_STRING_NOSLASHESCAPE));
         return;
     }
     json_object_object_foreach(json, key, value) print_member(key, value, 0);

@@ -15,6 +15,7 @@
 #include "control/eal.h"
 #include "quic/conn_internal.h"
 #include "tools/bench.h"
+#include "tools/bench_http3.h"
 
 #define TLS_SECONDS      1.0
 #define OUTSTANDING      16
@@ -36,6 +37,12 @@ static struct mr_bench *make(void)
     bench.options = mr_bench_options_default();
     bench.config = mr_world_config_default();
     return &bench;
+}
+
+/* Rounded up: every shard has as many. */
+static uint32_t connections_per_shard(const struct mr_bench_options *o)
+{
+    return o->connections / o->shards + (o->connections % o->shards != 0);
 }
 
 static void configure(struct mr_bench *b, const struct mr_bench_load *load)
@@ -121,6 +128,7 @@ int mr_bench_handshake(int argc, char **argv)
     mr_bench_add_cpu(json, &i);
     mr_bench_count(json, "resumed", i.clients.resumed);
     mr_bench_count(json, "failed", i.clients.failed);
+    mr_bench_count(json, "last_error", i.clients.last_error);
     mr_bench_count(json, "leaked_buffers", leaked);
     return finish(json, b, done > 0 && i.clients.failed == 0 && leaked == 0);
 }
@@ -132,17 +140,22 @@ static int run_requests(struct mr_bench *b, const struct mr_bench_load *load, co
     struct mr_fault fault = {0};
     struct mr_interval i;
     struct mr_histogram all;
+    struct mr_bench_http3 *http3 = NULL;
     uint32_t leaked;
 
     configure(b, load);
     b->wants_latency = true;
     b->awaited = load->connections * b->options.shards;
-    if (!mr_bench_start(b, load, &fault))
+    if (b->options.has_http3 ? (http3 = mr_bench_http3_start(b, load, &fault)) == NULL
+                             : !mr_bench_start(b, load, &fault))
         return fail(&fault);
     mr_bench_run_with(b, &i, &leaked, &all);
+    mr_bench_http3_free(http3);
     uint64_t packets = i.server.datagrams_sent;
     struct json_object *json = json_object_new_object();
     mr_bench_text(json, "bench", name);
+    mr_bench_text(json, "protocol", b->options.has_http3 ? "HTTP/3" : "perf");
+    mr_bench_count(json, "connections", b->awaited);
     mr_bench_count(json, "bytes", b->options.bytes);
     mr_bench_count(json, "outstanding", (uint64_t)load->connections * load->streams);
     mr_bench_real(json, "seconds", i.seconds);
@@ -158,9 +171,13 @@ static int run_requests(struct mr_bench *b, const struct mr_bench_load *load, co
     mr_bench_add_allocations(json, "allocations_per_request", &i, i.clients.requests);
     mr_bench_add_cpu(json, &i);
     mr_bench_add_stages(b, json, "server_stage_ns", &i.server, i.clients.requests);
+    mr_bench_count(json, "bad_bytes", i.clients.bad_bytes);
     mr_bench_count(json, "failed", i.clients.failed);
+    mr_bench_count(json, "last_error", i.clients.last_error);
     mr_bench_count(json, "leaked_buffers", leaked);
-    return finish(json, b, i.clients.requests > 0 && i.clients.failed == 0 && leaked == 0);
+    return finish(json, b,
+                  i.clients.requests > 0 && i.clients.failed == 0 && i.clients.bad_bytes == 0 &&
+                      leaked == 0);
 }
 
 int mr_bench_request(int argc, char **argv)
@@ -173,11 +190,12 @@ int mr_bench_request(int argc, char **argv)
         mr_bench_parse(&b->options, argc, argv, "millrace bench request [options]",
                        "Exchanges of a small request and an answer, each on a stream of its own.",
                        MR_BENCH_CONNECTIONS | MR_BENCH_STREAMS | MR_BENCH_SHARDS | MR_BENCH_CRYPTO |
-                           MR_BENCH_BYTES);
+                           MR_BENCH_BYTES | MR_BENCH_HTTP3 | MR_BENCH_VERIFY);
     if (parsed != MR_PARSE_OK)
         return parsed == MR_PARSE_HELP ? 0 : 2;
     struct mr_bench_load load = {.server = mr_world_server_address(),
-                                 .connections = b->options.connections / b->options.shards,
+                                 .connections = connections_per_shard(&b->options),
+                                 .is_verified = b->options.is_verified,
                                  .streams = b->options.streams,
                                  .down_bytes = b->options.bytes,
                                  .connects_at_once = CONNECTS_AT_ONCE};
@@ -260,7 +278,7 @@ int mr_bench_idle(int argc, char **argv)
     if (parsed != MR_PARSE_OK)
         return parsed == MR_PARSE_HELP ? 0 : 2;
     struct mr_bench_load load = {.server = mr_world_server_address(),
-                                 .connections = b->options.connections / b->options.shards,
+                                 .connections = connections_per_shard(&b->options),
                                  .connects_at_once = CONNECTS_AT_ONCE,
                                  .wants_resumption = b->options.wants_resumption};
     configure(b, &load);

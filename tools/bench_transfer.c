@@ -175,6 +175,7 @@ static struct json_object *report(struct mr_bench *b, const struct mr_interval *
     mr_bench_count(json, "bad_bytes", i->clients.bad_bytes + i->servers.bad_bytes);
     json_object_object_add(json, "is_verified", json_object_new_boolean(o->is_verified));
     mr_bench_count(json, "failed", i->clients.failed);
+    mr_bench_count(json, "last_error", i->clients.last_error);
     mr_bench_count(json, "leaked_buffers", leaked);
     add_distance(json, o, goodput);
     if (o->has_samples)

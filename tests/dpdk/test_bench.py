@@ -187,6 +187,17 @@ def requests_are_answered(program):
     tap.expect(0 < latency["p50"] <= latency["p99"] <= latency["p999"], "latency:", latency)
 
 
+def requests_are_answered_over_http3(program):
+    for words in ["--connections", "20", "--bytes", "4000"], ["--connections", "2", "--bytes", "300000", "--shards", "2"]:
+        result = run_bench(program, "request", "--http3", "--verify", "--seconds", "1", *words)
+        expect_keys(result, REQUEST)
+        expect_clean(result)
+        tap.expect_equal(result["protocol"], "HTTP/3")
+        tap.expect(result["requests_per_s"] > 0, "none was answered")
+        if result["allocations_per_request"] is not None:
+            tap.expect_equal(result["allocations_per_request"], 0, "allocations per request:")
+
+
 def one_request_at_a_time_takes_microseconds(program):
     result = run_bench(program, "latency", "--seconds", "0.5")
     expect_keys(result, REQUEST)
@@ -227,6 +238,7 @@ TESTS = [
     handshakes_are_made_and_compared_with_tls_alone,
     handshakes_are_resumed,
     requests_are_answered,
+    requests_are_answered_over_http3,
     one_request_at_a_time_takes_microseconds,
     idle_connections_stay_and_are_weighed,
     a_wrong_option_is_named,
