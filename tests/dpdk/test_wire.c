@@ -529,6 +529,42 @@ static void rss_follows_toeplitz_and_spreads_flows(void)
     close_wire(&f);
 }
 
+/* One burst for all queues: every frame arrives once, where it belongs, in its flow's order. */
+static void rss_sorts_a_burst(void)
+{
+    struct fixture f = {
+        .config = {.has_rss = true, .side = {{.queue_count = 1}, {.queue_count = 4}}}};
+    struct rte_mbuf *mbufs[BURST];
+    struct mr_random random;
+    uint32_t arrived = 0;
+
+    mr_random_init_number(&random, 11);
+    open_wire(&f);
+    for (uint32_t i = 0; i < BURST; i++) {
+        mbufs[i] = numbered(f.pool[0], i, FRAME);
+        write_flow(rte_pktmbuf_mtod(mbufs[i], uint8_t *), i % 3 == 0, &random);
+        mr_store_be32(rte_pktmbuf_mtod(mbufs[i], uint8_t *), i);
+    }
+    CU_ASSERT_EQUAL(mr_port_tx_burst(f.end[0], 0, mbufs, BURST), BURST);
+    for (uint16_t q = 0; q < 4; q++) {
+        uint16_t n = mr_port_rx_burst(f.end[1], q, mbufs, BURST);
+        uint32_t last = 0;
+
+        for (uint16_t i = 0; i < n; i++) {
+            uint32_t number = number_of(mbufs[i]);
+
+            CU_ASSERT(i == 0 || number > last);
+            last = number;
+            CU_ASSERT_EQUAL(
+                mr_wire_rss_queue(f.end[1], rte_pktmbuf_mtod(mbufs[i], uint8_t *), FRAME), q);
+            arrived |= 1u << number;
+        }
+        rte_pktmbuf_free_bulk(mbufs, n);
+    }
+    CU_ASSERT_EQUAL(arrived, UINT32_MAX);
+    close_wire(&f);
+}
+
 static void rss_obeys_a_changed_table(void)
 {
     struct fixture f = {
@@ -718,6 +754,7 @@ static CU_TestInfo queues[] = {
     {"without RSS a sending queue feeds one receiving queue",
      without_rss_a_sending_queue_feeds_one_receiving_queue},
     {"RSS follows Toeplitz and spreads flows", rss_follows_toeplitz_and_spreads_flows},
+    {"RSS sorts a burst", rss_sorts_a_burst},
     {"RSS obeys a changed table", rss_obeys_a_changed_table},
     {"RSS loses frames for a full queue and counts them",
      rss_loses_frames_for_a_full_queue_and_counts_them},
