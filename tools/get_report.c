@@ -129,6 +129,20 @@ static void explain_loss(const struct mr_get *get, struct mr_fault *fault)
                  f->is_application ? "HTTP/3" : "QUIC", (unsigned long long)f->code);
 }
 
+/* A kernel that believes its interface to split datagrams (UDP GSO) gives a packet socket frames
+ * that are larger than the MTU, which arrive cut. */
+static bool explain_cut_frames(const struct mr_get *get, struct mr_fault *fault)
+{
+    if (get->net.net_drop_ip_length == 0)
+        return false;
+    mr_fault_set(
+        fault, EMSGSIZE,
+        "%s: %llu packets arrived cut, as they were larger than the MTU; the server's side "
+        "must split them itself: ip link set IFACE gso_max_segs 1",
+        get->urls[0].authority, (unsigned long long)get->net.net_drop_ip_length);
+    return true;
+}
+
 /* Why the whole ended, unless each fetch has its own reason. */
 static void explain_end(const struct mr_get *get, struct mr_fault *fault)
 {
@@ -139,7 +153,8 @@ static void explain_end(const struct mr_get *get, struct mr_fault *fault)
     case MR_FETCHER_DONE:
         break;
     case MR_FETCHER_SILENT:
-        explain_silence(get, fault);
+        if (!explain_cut_frames(get, fault))
+            explain_silence(get, fault);
         break;
     case MR_FETCHER_REFUSED:
         explain_refusal(get, fault);
@@ -148,11 +163,12 @@ static void explain_end(const struct mr_get *get, struct mr_fault *fault)
         explain_loss(get, fault);
         break;
     case MR_FETCHER_STALLED:
-        mr_fault_set(fault, ETIMEDOUT,
-                     "%s: nothing came for %g s, after %s; try again, or wait longer with "
-                     "--timeout S",
-                     get->urls[0].authority, get->timeout_s,
-                     mr_report_bytes((double)sum_received(get), text));
+        if (!explain_cut_frames(get, fault))
+            mr_fault_set(fault, ETIMEDOUT,
+                         "%s: nothing came for %g s, after %s; try again, or wait longer with "
+                         "--timeout S",
+                         get->urls[0].authority, get->timeout_s,
+                         mr_report_bytes((double)sum_received(get), text));
         break;
     case MR_FETCHER_CANCELLED:
         mr_fault_set(fault, EINTR, "interrupted after %s",

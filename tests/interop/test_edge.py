@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""`millrace edge` behind a TAP, as curl, ngtcp2 and aioquic see it.
+"""`millrace edge` behind a TAP or a packet socket, as curl, ngtcp2 and aioquic see it.
 
-    test_edge.py [--mib N]     size of the large file; 1024 unless told
+    test_edge.py [--mib N] [--port KIND]     size of the large file, 1024 unless told; tap, or af_packet on a veth pair
+
+Behind a packet socket only what depends on the port is tried.
 """
 import argparse
 import os
@@ -277,14 +279,26 @@ TESTS = [
 ]
 
 
+PORT_TESTS = [
+    curl_downloads_the_large_file,
+    ngtcp2_downloads_the_large_file,
+    aioquic_downloads_the_large_file,
+    a_range_deep_in_the_large_file_is_right,
+    a_hundred_clients_at_once_each_get_their_file,
+    a_client_killed_in_mid_transfer_is_reaped,
+    the_server_ends_when_asked_with_every_buffer_back,
+]
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--mib", type=int, default=int(os.environ.get("MILLRACE_TEST_MIB", "1024")))
+    parser.add_argument("--port", choices=["tap", "af_packet"], default="tap")
     arguments = parser.parse_args()
     with Stage() as stage:
         make_site(stage, arguments.mib)
-        stage.edge = millrace.start_edge(stage, stage.site)
-        tap.run(TESTS, stage)
+        stage.edge = millrace.start_edge(stage, stage.site, kind=arguments.port)
+        tap.run(TESTS if arguments.port == "tap" else PORT_TESTS, stage)
 
 
 tap.main(main)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""`millrace get` behind a TAP, from nginx, Caddy and ngtcp2's server.
+"""`millrace get` behind a TAP or a packet socket, from nginx, Caddy and ngtcp2's server.
 
-    test_get.py [--mib N]      size of the large file; 1024 unless told
+    test_get.py [--mib N] [--port KIND]      size of the large file, 1024 unless told; tap, or af_packet on a veth pair
 """
 import argparse
 import os
@@ -17,7 +17,7 @@ SLOWEST_BYTES_PER_SECOND = 2 << 20
 def get(stage, port, *options, path="big", seconds=None):
     """(exit code, output) of `millrace get`; the file is stage.folder / "got"."""
     (stage.folder / "got").unlink(missing_ok=True)
-    return millrace.run_get(stage, f"https://{PEER_IP}:{port}/{path}", stage.folder / "got", *options,
+    return millrace.run_get(stage, f"https://{PEER_IP}:{port}/{path}", stage.folder / "got", *options, kind=stage.port,
                             seconds=seconds or 60 + stage.big_bytes // SLOWEST_BYTES_PER_SECOND)
 
 
@@ -87,8 +87,10 @@ TESTS = [
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--mib", type=int, default=int(os.environ.get("MILLRACE_TEST_MIB", "1024")))
+    parser.add_argument("--port", choices=["tap", "af_packet"], default="tap")
     arguments = parser.parse_args()
     with Stage() as stage:
+        stage.port = arguments.port
         (stage.folder / "www").mkdir()
         stage.big_bytes = arguments.mib << 20
         stage.big_digest = write_random_file(stage.folder / "www" / "big", stage.big_bytes)
