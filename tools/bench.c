@@ -472,11 +472,22 @@ void mr_bench_add_stages(const struct mr_bench *b, struct json_object *json, con
     json_object_object_add(json, name, stages);
 }
 
+static void print_member(const char *name, struct json_object *value, int indent);
+
+static void print_members(struct json_object *object, int indent)
+{
+    struct json_object_iterator end = json_object_iter_end(object);
+
+    for (struct json_object_iterator i = json_object_iter_begin(object);
+         !json_object_iter_equal(&i, &end); json_object_iter_next(&i))
+        print_member(json_object_iter_peek_name(&i), json_object_iter_peek_value(&i), indent);
+}
+
 static void print_member(const char *name, struct json_object *value, int indent)
 {
     if (json_object_is_type(value, json_type_object)) {
         printf("%*s%s\n", indent, "", name);
-        json_object_object_foreach(value, key, member) print_member(key, member, indent + 2);
+        print_members(value, indent + 2);
         return;
     }
     if (json_object_is_type(value, json_type_double)) {
@@ -496,5 +507,5 @@ void mr_bench_print(struct json_object *json, bool is_json)
                                                                 JSON_C_TO_STRING_NOSLASHESCAPE));
         return;
     }
-    json_object_object_foreach(json, key, value) print_member(key, value, 0);
+    print_members(json, 0);
 }
