@@ -82,8 +82,9 @@ struct mr_net *mr_net_init(void *mem, const struct mr_net_config *config, uint64
     if (mr_mac_is_zero(&net->self.mac))
         memcpy(net->self.mac.bytes, config->port->mac, sizeof(net->self.mac));
     choose_sums(net, config->port);
-    net->path_key[0] = mr_load_le64(config->key) | 1;
-    net->path_key[1] = mr_load_le64(config->key + 8) | 1;
+    /* Odd numbers of many bits mix well, even if the key is zero in a test. */
+    net->path_key[0] = mr_load_le64(config->key) ^ UINT64_C(0xa0761d6478bd642f);
+    net->path_key[1] = mr_load_le64(config->key + 8) ^ UINT64_C(0xe7037ed1a0b428db);
     net->answers = (struct mr_net_bucket){
         .rate = config->answers_per_second,
         .tokens = config->answers_per_second * SECOND_NS,

@@ -239,6 +239,133 @@ static void datagrams_cross_with_checksums_and_tags(void)
     end(&f);
 }
 
+/* The frame that host 0 sends on `path`, its neighbour being static; the caller frees it. */
+static struct rte_mbuf *frame_on(struct fixture *f, const struct mr_path_addr *path)
+{
+    struct rte_mbuf *mbuf = rte_pktmbuf_alloc(f->pool);
+    struct mr_mac mac = {{2, 0, 0, 0, 0, 2}};
+    struct mr_ip ip;
+
+    memcpy(ip.bytes, path->remote.ip, 16);
+    CU_ASSERT(mr_net_set_neighbour(f->host[0].net, &ip, &mac));
+    struct mr_outgoing outgoing = {
+        .data = rte_pktmbuf_mtod(mbuf, uint8_t *), .size = PAYLOAD, .path = *path};
+    memset(outgoing.data, 3, PAYLOAD);
+    CU_ASSERT_EQUAL_FATAL(mr_net_send(f->host[0].net, &mbuf, &outgoing, 1, &mbuf, f->now), 1);
+    return mbuf;
+}
+
+static void checksums_are_computed_by_whom_the_port_says(void)
+{
+    static const struct {
+        bool vouches;
+        bool does_ip;
+        bool does_udp;
+        uint64_t flags4;
+        uint64_t flags6;
+    } rows[] = {
+        {false, false, false, 0, 0},
+        {true, false, false, 0, 0},
+        {false, true, true, RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_UDP_CKSUM,
+         RTE_MBUF_F_TX_IPV6 | RTE_MBUF_F_TX_UDP_CKSUM},
+        {false, true, false, RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM, 0},
+        {false, false, true, RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_UDP_CKSUM,
+         RTE_MBUF_F_TX_IPV6 | RTE_MBUF_F_TX_UDP_CKSUM},
+    };
+
+    for (size_t i = 0; i < MR_COUNT_OF(rows); i++)
+        for (int is_v4 = 0; is_v4 < 2; is_v4++) {
+            struct fixture f = prepared();
+            struct mr_path_addr path = path_to(is_v4, 0);
+
+            begin(&f);
+            struct mr_port_traits traits = f.host[0].port->traits;
+            traits.is_vouched = rows[i].vouches;
+            traits.tx_ipv4_checksum = rows[i].does_ip;
+            traits.tx_udp_checksum = rows[i].does_udp;
+            f.config[0].port = &traits;
+            f.host[0].net = mr_net_init(f.host[0].mem, &f.config[0], f.now);
+            struct rte_mbuf *mbuf = frame_on(&f, &path);
+            const uint8_t *udp = rte_pktmbuf_mtod_offset(mbuf, const uint8_t *, is_v4 ? 34 : 54);
+            CU_ASSERT_EQUAL(mbuf->ol_flags, is_v4 ? rows[i].flags4 : rows[i].flags6);
+            CU_ASSERT_EQUAL(mr_load_be16(udp + 6) == 0, rows[i].vouches);
+            if (mbuf->ol_flags != 0) {
+                CU_ASSERT_EQUAL(mbuf->l2_len, 14);
+                CU_ASSERT_EQUAL(mbuf->l3_len, is_v4 ? 20 : 40);
+            }
+            if (is_v4)
+                CU_ASSERT_EQUAL(mr_load_be16(udp - 10) == 0, rows[i].does_ip);
+            rte_pktmbuf_free(mbuf);
+            end(&f);
+        }
+}
+
+static void what_the_port_says_of_checksums_is_believed(void)
+{
+    enum {
+        INTACT,
+        WRONG_IP,
+        WRONG_UDP
+    };
+    static const struct {
+        uint64_t flags;
+        bool takes[3];
+    } rows[] = {
+        {0, {true, false, false}},
+        {RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_GOOD, {true, true, true}},
+        {RTE_MBUF_F_RX_IP_CKSUM_NONE | RTE_MBUF_F_RX_L4_CKSUM_NONE, {true, true, true}},
+        {RTE_MBUF_F_RX_L4_CKSUM_NONE,
+         {true, false, true}}, /* virtio: the IP header is not covered */
+        {RTE_MBUF_F_RX_L4_CKSUM_GOOD, {true, false, true}},
+        {RTE_MBUF_F_RX_IP_CKSUM_BAD | RTE_MBUF_F_RX_L4_CKSUM_GOOD, {false, false, false}},
+        {RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_BAD, {false, false, false}},
+        {RTE_MBUF_F_RX_IP_CKSUM_BAD, {false, false, false}},
+    };
+    struct fixture f = prepared();
+
+    begin(&f);
+    for (size_t i = 0; i < MR_COUNT_OF(rows); i++)
+        for (int damage = INTACT; damage <= WRONG_UDP; damage++) {
+            struct test_frame frame = udp_frame(true, 0, 100);
+            struct rte_mbuf *mbuf = rte_pktmbuf_alloc(f.pool);
+            struct mr_datagram out;
+
+            if (damage != INTACT)
+                frame.bytes[damage == WRONG_IP ? frame.l3 + 8 : frame.l4 + 20] ^= 1;
+            memcpy(rte_pktmbuf_append(mbuf, (uint16_t)frame.size), frame.bytes, frame.size);
+            mbuf->ol_flags = rows[i].flags;
+            uint32_t n = mr_net_receive(f.host[1].net, &mbuf, 1, &out, f.now);
+            CU_ASSERT_EQUAL(n, rows[i].takes[damage]);
+            if (n > 0)
+                rte_pktmbuf_free(mr_mbuf_of_buf(out.buf));
+        }
+    end(&f);
+}
+
+/* RFC 6437: the label is the flow's, and nobody else can guess it. */
+static void flow_labels_follow_the_4_tuple_and_the_key(void)
+{
+    struct mr_path_addr path = path_to(false, 0);
+    uint32_t label[5];
+
+    for (int i = 0; i < 5; i++) {
+        struct fixture f = prepared();
+
+        f.config[0].key[i == 4 ? 8 : 0] =
+            i >= 3 ? 2 : 0; /* 0: as it is, 1: again, 2: another port, 3, 4: another key */
+        path.local.port = i == 2 ? 40001 : 40000;
+        begin(&f);
+        struct rte_mbuf *mbuf = frame_on(&f, &path);
+        label[i] = mr_load_be32(rte_pktmbuf_mtod_offset(mbuf, uint8_t *, 14)) & 0xfffff;
+        rte_pktmbuf_free(mbuf);
+        end(&f);
+    }
+    CU_ASSERT_EQUAL(label[0], label[1]);
+    CU_ASSERT_NOT_EQUAL(label[0], label[2]);
+    CU_ASSERT_NOT_EQUAL(label[0], label[3]);
+    CU_ASSERT_NOT_EQUAL(label[0], label[4]);
+}
+
 static void a_datagram_to_a_closed_port_is_dropped(void)
 {
     struct fixture f = prepared();
@@ -726,6 +853,9 @@ static CU_TestInfo datagrams[] = {
     {"a datagram waits for its neighbour and arrives",
      a_datagram_waits_for_its_neighbour_and_arrives},
     {"datagrams cross with checksums and tags", datagrams_cross_with_checksums_and_tags},
+    {"checksums are computed by whom the port says", checksums_are_computed_by_whom_the_port_says},
+    {"what the port says of checksums is believed", what_the_port_says_of_checksums_is_believed},
+    {"flow labels follow the 4-tuple and the key", flow_labels_follow_the_4_tuple_and_the_key},
     {"a datagram to a closed port is dropped", a_datagram_to_a_closed_port_is_dropped},
     {"a silent neighbour costs the datagram", a_silent_neighbour_costs_the_datagram},
     {"too many waiting datagrams are dropped", too_many_waiting_datagrams_are_dropped},
