@@ -359,8 +359,8 @@ static void set_measuring(struct mr_bench *b, bool is_measuring)
         atomic_store(&b->clients[i].shared->is_measuring, is_measuring);
 }
 
-/* Wait for the connections, no longer than AWAIT_SECONDS. */
-static void await_connections(const struct mr_bench *b)
+/* Wait for the connections.  False: AWAIT_SECONDS were not enough. */
+static bool await_connections(const struct mr_bench *b)
 {
     double until = now_s() + AWAIT_SECONDS;
     struct mr_bench_counts clients;
@@ -372,6 +372,7 @@ static void await_connections(const struct mr_bench *b)
     if (clients.connected < b->awaited)
         fprintf(stderr, "millrace bench: only %lu of %u connections came within %d s\n",
                 (unsigned long)clients.connected, b->awaited, AWAIT_SECONDS);
+    return clients.connected >= b->awaited;
 }
 
 /* From here on every receive queue's frames go to the next one. */
@@ -387,7 +388,8 @@ static void misdirect(struct mr_port *port)
 
 static void warm_up_and_measure(struct mr_bench *b, struct mr_interval *interval)
 {
-    await_connections(b);
+    bool is_complete = await_connections(b);
+
     if (b->options.is_misdirected) {
         misdirect(b->world.server.port);
         misdirect(b->world.client.port);
@@ -396,6 +398,7 @@ static void warm_up_and_measure(struct mr_bench *b, struct mr_interval *interval
     set_measuring(b, true);
     mr_bench_measure(b, b->options.seconds, interval);
     set_measuring(b, false);
+    interval->is_complete = is_complete;
 }
 
 void mr_bench_run(struct mr_bench *b, struct mr_interval *interval, uint32_t *leaked_out)

@@ -62,6 +62,7 @@ enum mr_parse_result mr_bench_parse(struct mr_bench_options *options, int argc, 
 /* Server and client figures over one interval. */
 struct mr_interval {
     double seconds;
+    bool is_complete; /* all connections were there before it began */
     struct mr_shard_stats server;
     struct mr_shard_stats client;
     struct mr_counters server_counters;

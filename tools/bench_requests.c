@@ -177,7 +177,7 @@ static int run_requests(struct mr_bench *b, const struct mr_bench_load *load, co
     mr_bench_count(json, "leaked_buffers", leaked);
     return finish(json, b,
                   i.clients.requests > 0 && i.clients.failed == 0 && i.clients.bad_bytes == 0 &&
-                      leaked == 0);
+                      i.is_complete && leaked == 0);
 }
 
 int mr_bench_request(int argc, char **argv)

@@ -185,7 +185,7 @@ static struct json_object *report(struct mr_bench *b, const struct mr_interval *
 
 static bool is_good(const struct mr_interval *i, uint32_t leaked)
 {
-    return i->clients.bad_bytes + i->servers.bad_bytes == 0 && leaked == 0 &&
+    return i->is_complete && i->clients.bad_bytes + i->servers.bad_bytes == 0 && leaked == 0 &&
            i->clients.failed == 0 && i->clients.bytes_received + i->servers.bytes_received > 0;
 }
 
