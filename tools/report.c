@@ -110,11 +110,14 @@ void mr_report_totals(FILE *to, const struct mr_report *r, uint32_t lost_mbufs)
     char sent[MR_REPORT_BYTES];
     char received[MR_REPORT_BYTES];
 
-    fprintf(to, "edge: %llu connections, %llu requests, %s of content; %s sent, %s received\n",
+    fprintf(to,
+            "edge: %llu connections, %llu requests, %s of content; %s sent, %s received in %llu "
+            "datagrams\n",
             (number)r->quic.handshakes_completed, (number)r->h3.requests,
             mr_report_bytes((double)r->h3.body_bytes_sent, content),
             mr_report_bytes((double)r->quic.bytes_sent, sent),
-            mr_report_bytes((double)r->quic.bytes_received, received));
+            mr_report_bytes((double)r->quic.bytes_received, received),
+            (number)r->quic.datagrams_received);
     fprintf(to, "edge: dropped:%s", sum_of(r, is_drop, NULL) == 0 ? " nothing" : "");
     sum_of(r, is_drop, to);
     if (sum_of(r, is_limit, NULL) > 0) {
