@@ -1,5 +1,6 @@
 /* tests/dpdk/test_net.c - the contract of dataplane/net.h: datagrams, their routes, frames that are
  * none. */
+#include "base/random.h"
 #include "tests/dpdk/net_hosts.h"
 
 /* ---- datagrams ---- */
@@ -461,6 +462,51 @@ static void a_burst_is_sorted_out(void)
     end(&f);
 }
 
+/* A frame of some kind, and some of its first 90 bytes changed. */
+static struct test_frame mutated_frame(struct mr_random *random)
+{
+    uint64_t kind = mr_random_below(random, 8);
+    bool is_v4 = kind & 1;
+    struct test_frame frame =
+        kind < 4 ? udp_frame(is_v4, 0, (uint32_t)mr_random_below(random, 1400))
+                 : icmp_frame(is_v4, is_v4 ? 8 : 128, 0, 1, (const uint8_t *)"12345678", 8);
+
+    if (kind >= 6)
+        frame.bytes[frame.l4] = is_v4 ? 3 : (uint8_t)(134 + kind % 3);
+    for (uint64_t n = mr_random_below(random, 4); n > 0; n--)
+        frame.bytes[mr_random_below(random, 90)] = (uint8_t)mr_random_u64(random);
+    if (mr_random_below(random, 10) == 0)
+        frame.size = (uint32_t)mr_random_below(random, frame.size + 1);
+    return frame;
+}
+
+static void mutated_frames_leave_every_buffer_in_its_pool(void)
+{
+    struct fixture f = prepared();
+    struct mr_random random;
+    struct test_frame intact = udp_frame(true, 0, 100);
+
+    f.wire.needs_checksum = true;
+    mr_random_init_number(&random, 5);
+    begin(&f);
+    for (uint32_t i = 0; i < 200000; i++) {
+        struct test_frame frame = mutated_frame(&random);
+        struct rte_mbuf *mbufs[16];
+
+        inject(&f, &frame);
+        f.now += 10000;
+        if (i % 16 == 0) {
+            mr_net_expire(f.host[1].net, f.now);
+            uint32_t n = mr_net_output(f.host[1].net, mbufs, 16);
+            rte_pktmbuf_free_bulk(mbufs, n);
+        }
+    }
+    CU_ASSERT(inject(&f, &intact)); /* it still serves */
+    CU_ASSERT(counters(&f, 1)->net_tx_echo > 1000);
+    CU_ASSERT(counters(&f, 1)->net_drop_udp_checksum > 1000);
+    end(&f);
+}
+
 static CU_TestInfo datagrams[] = {
     {"a datagram waits for its neighbour and arrives",
      a_datagram_waits_for_its_neighbour_and_arrives},
@@ -475,6 +521,8 @@ static CU_TestInfo datagrams[] = {
     {"a frame in pieces is put together", a_frame_in_pieces_is_put_together},
     {"a frame in pieces that fits no buffer is dropped",
      a_frame_in_pieces_that_fits_no_buffer_is_dropped},
+    {"mutated frames leave every buffer in its pool",
+     mutated_frames_leave_every_buffer_in_its_pool},
     {"every bad frame is counted once and freed", every_bad_frame_is_counted_once_and_freed},
     CU_TEST_INFO_NULL,
 };

@@ -490,14 +490,18 @@ static void write_flow(uint8_t *frame, bool is_ipv6, struct mr_random *random)
 }
 
 /* The queue by DPDK's own Toeplitz code, which reads words of the machine's order. */
-static uint16_t expected_queue(const uint8_t *frame, bool is_ipv6, uint8_t *key, uint16_t queues)
+static uint16_t expected_queue(const uint8_t *frame, bool is_ipv6, const uint8_t *key,
+                               uint16_t queues)
 {
     uint32_t tuple[9];
+    uint32_t aligned_key[10]; /* it reads words */
     uint32_t words = is_ipv6 ? 9 : 3;
 
+    memcpy(aligned_key, key, sizeof(aligned_key));
     for (uint32_t i = 0; i < words; i++)
         tuple[i] = mr_load_be32(frame + (is_ipv6 ? 22 : 26) + 4 * i);
-    return (uint16_t)(rte_softrss(tuple, words, key) % MR_WIRE_RETA_COUNT % queues);
+    return (uint16_t)(rte_softrss(tuple, words, (const uint8_t *)aligned_key) % MR_WIRE_RETA_COUNT %
+                      queues);
 }
 
 static void rss_follows_toeplitz_and_spreads_flows(void)
