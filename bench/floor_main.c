@@ -127,7 +127,8 @@ static struct json_object *json_stages(const struct mr_floor_result *result, int
     struct json_object *object = json_object_new_object();
 
     for (int i = begin; i < end; i++)
-        json_object_object_add(object, mr_floor_stage_name(i), json_number(result->stage_ns[i]));
+        json_object_object_add(object, mr_floor_stage_name((enum mr_floor_stage)i),
+                               json_number(result->stage_ns[i]));
     return object;
 }
 
@@ -168,7 +169,7 @@ static void print_stages(const char *who, const struct mr_floor_result *result, 
 {
     printf("%-10s", who);
     for (int i = begin; i < end; i++)
-        printf("  %s %.1f", mr_floor_stage_name(i), result->stage_ns[i]);
+        printf("  %s %.1f", mr_floor_stage_name((enum mr_floor_stage)i), result->stage_ns[i]);
     printf("\n");
 }
 

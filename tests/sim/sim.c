@@ -196,7 +196,7 @@ static void make_side(struct world *w, enum mr_role role)
     side->aead = mr_aead_open(w->config->backend);
     make_tls(w, side);
     struct mr_endpoint_config config = {
-        .cid = {.node = 1, .shard = role},
+        .cid = {.node = 1, .shard = (uint16_t)role},
         .aead = side->aead,
         .server = role == MR_SERVER ? &side->tls : NULL,
         .client = role == MR_CLIENT ? &side->tls : NULL,
