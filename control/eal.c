@@ -191,14 +191,17 @@ struct arguments {
     char prefix[48];
 };
 
+/* The texts, which EAL refers to for as long as it runs. */
+static char *kept[ARGUMENTS_MAX];
+
 static void add(struct arguments *arguments, const char *text)
 {
     static char empty[1];
 
     MR_ASSERT(arguments->count < ARGUMENTS_MAX);
-    arguments->text[arguments->count] = strdup(text); /* EAL reorders and keeps them */
-    if (arguments->text[arguments->count] == NULL)
-        arguments->text[arguments->count] = empty;
+    kept[arguments->count] = strdup(text);
+    arguments->text[arguments->count] =
+        kept[arguments->count] != NULL ? kept[arguments->count] : empty;
     arguments->count++;
 }
 
@@ -276,6 +279,10 @@ void mr_eal_stop(void)
 {
     rte_eal_mp_wait_lcore();
     rte_eal_cleanup();
+    for (size_t i = 0; i < ARGUMENTS_MAX; i++) {
+        free(kept[i]);
+        kept[i] = NULL;
+    }
 }
 
 const struct mr_eal_info *mr_eal_info(void)
