@@ -192,16 +192,16 @@ struct arguments {
 };
 
 /* The texts, which EAL refers to for as long as it runs. */
-static char *kept[ARGUMENTS_MAX];
+static char *argument_texts[ARGUMENTS_MAX];
 
 static void add(struct arguments *arguments, const char *text)
 {
     static char empty[1];
 
     MR_ASSERT(arguments->count < ARGUMENTS_MAX);
-    kept[arguments->count] = strdup(text);
+    argument_texts[arguments->count] = strdup(text);
     arguments->text[arguments->count] =
-        kept[arguments->count] != NULL ? kept[arguments->count] : empty;
+        argument_texts[arguments->count] != NULL ? argument_texts[arguments->count] : empty;
     arguments->count++;
 }
 
@@ -280,8 +280,8 @@ void mr_eal_stop(void)
     rte_eal_mp_wait_lcore();
     rte_eal_cleanup();
     for (size_t i = 0; i < ARGUMENTS_MAX; i++) {
-        free(kept[i]);
-        kept[i] = NULL;
+        free(argument_texts[i]);
+        argument_texts[i] = NULL;
     }
 }
 
