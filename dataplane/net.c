@@ -390,7 +390,7 @@ static void prepare_header(const struct mr_net *net, struct mr_net_header *heade
 }
 
 /* Put the headers in front of the payload. */
-static void write_headers(const struct mr_net *net, const struct mr_net_header *header,
+static void write_headers(const struct mr_net *net, struct mr_net_header *header,
                           struct rte_mbuf *mbuf, const struct mr_outgoing *outgoing)
 {
     MR_DASSERT(outgoing->data == rte_pktmbuf_mtod(mbuf, uint8_t *));

@@ -9,7 +9,8 @@
 enum {
     IPV4_VERSION_IHL = 0x45,
     IPV6_VERSION = 6,
-    FLOW_LABEL_MASK = 0xfffff
+    FLOW_LABEL_MASK = 0xfffff,
+    IPV6_ECN_MASK = 0x30 /* in the second byte */
 };
 
 static void init_ethernet(uint8_t *bytes, const struct mr_net_link *link, uint16_t type)
@@ -98,7 +99,7 @@ static uint64_t add_word(uint64_t sum, uint16_t word)
     return mr_checksum_add(sum, bytes, sizeof(bytes));
 }
 
-static void write_ipv4(const struct mr_net_header *header, uint8_t *ip, uint16_t total, uint8_t ecn)
+static void fill_ipv4(const struct mr_net_header *header, uint8_t *ip, uint16_t total, uint8_t ecn)
 {
     ip[MR_IPV4_TOS] = ecn;
     mr_store_be16(ip + MR_IPV4_LENGTH, total);
@@ -107,33 +108,44 @@ static void write_ipv4(const struct mr_net_header *header, uint8_t *ip, uint16_t
                       mr_checksum_finish(add_word(add_word(header->ip_sum, total), ecn)));
 }
 
-static void write_udp_sum(const struct mr_net_header *header, uint8_t *udp, uint16_t udp_size)
+static void fill_ipv6(uint8_t *ip, uint16_t payload_size, uint8_t ecn)
 {
-    uint64_t pseudo = add_word(header->pseudo_sum, udp_size);
-
-    if (header->udp_mode == MR_NET_SUM_SOFTWARE)
-        mr_store_be16(udp + MR_UDP_CHECKSUM,
-                      mr_checksum_finish_udp(mr_checksum_add(pseudo, udp, udp_size)));
-    else if (header->udp_mode == MR_NET_SUM_OFFLOAD)
-        mr_store_be16(udp + MR_UDP_CHECKSUM, (uint16_t)(0xffff - mr_checksum_finish(pseudo)));
+    ip[1] = (uint8_t)((ip[1] & ~IPV6_ECN_MASK) | ecn << 4);
+    mr_store_be16(ip + MR_IPV6_LENGTH, payload_size);
 }
 
-uint8_t *mr_net_header_write(const struct mr_net_header *header, uint8_t *payload, uint32_t size,
+/* Put what depends on size and ECN into the template. */
+static void fill(struct mr_net_header *header, uint16_t udp_size, uint8_t ecn)
+{
+    uint8_t *ip = frame_of(header) + header->l3_offset;
+    uint8_t *udp = frame_of(header) + header->l4_offset;
+
+    if (header->is_ipv4)
+        fill_ipv4(header, ip, (uint16_t)(MR_IPV4_SIZE + udp_size), ecn);
+    else
+        fill_ipv6(ip, udp_size, ecn);
+    mr_store_be16(udp + MR_UDP_LENGTH, udp_size);
+    if (header->udp_mode == MR_NET_SUM_OFFLOAD)
+        mr_store_be16(
+            udp + MR_UDP_CHECKSUM,
+            (uint16_t)(0xffff - mr_checksum_finish(add_word(header->pseudo_sum, udp_size))));
+    header->filled_size = udp_size;
+    header->filled_ecn = ecn;
+}
+
+uint8_t *mr_net_header_write(struct mr_net_header *header, uint8_t *payload, uint32_t size,
                              uint8_t ecn)
 {
     uint8_t *frame = payload - header->size;
-    uint8_t *ip = frame + header->l3_offset;
     uint8_t *udp = frame + header->l4_offset;
     uint16_t udp_size = (uint16_t)(MR_UDP_SIZE + size);
 
+    if (udp_size != header->filled_size || ecn != header->filled_ecn)
+        fill(header, udp_size, ecn);
     memcpy(payload - MR_NET_HEADER_MAX, header->bytes, MR_NET_HEADER_MAX);
-    if (header->is_ipv4) {
-        write_ipv4(header, ip, (uint16_t)(MR_IPV4_SIZE + udp_size), ecn);
-    } else {
-        ip[1] = (uint8_t)(ip[1] | ecn << 4);
-        mr_store_be16(ip + MR_IPV6_LENGTH, udp_size);
-    }
-    mr_store_be16(udp + MR_UDP_LENGTH, udp_size);
-    write_udp_sum(header, udp, udp_size);
+    if (header->udp_mode == MR_NET_SUM_SOFTWARE)
+        mr_store_be16(udp + MR_UDP_CHECKSUM,
+                      mr_checksum_finish_udp(
+                          mr_checksum_add(add_word(header->pseudo_sum, udp_size), udp, udp_size)));
     return frame;
 }

@@ -1,9 +1,10 @@
 /*
  * dataplane/net_build.h - the headers in front of a UDP payload, prepared once per path.
  *
- * A template holds Ethernet, VLAN, IP and UDP headers of a path with every field that does not
- * change.  Writing it copies it in front of the payload and fills in lengths, ECN, identification
- * and checksums.
+ * A template holds Ethernet, VLAN, IP and UDP headers of a path.  Lengths, ECN and what follows
+ * from them are filled in again only when they change, which in a burst of full packets they do
+ * not; writing is then a copy in front of the payload (and a UDP checksum, where software computes
+ * it).
  *
  *     template  | Ethernet | VLAN | IPv4 or IPv6 | UDP |       size: 42, 46, 62 or 66 bytes
  *
@@ -39,10 +40,12 @@ struct mr_net_header {
     uint8_t l3_offset;                /* 14 or 18 */
     uint8_t l4_offset;                /* of UDP */
     bool is_ipv4;
-    uint8_t ip_mode;     /* enum mr_net_sum_mode of the IPv4 header's checksum */
-    uint8_t udp_mode;    /* enum mr_net_sum_mode */
-    uint64_t ip_sum;     /* IPv4: of the header without length and ECN; base/checksum.h */
-    uint64_t pseudo_sum; /* of the pseudo-header without length */
+    uint8_t ip_mode;      /* enum mr_net_sum_mode of the IPv4 header's checksum */
+    uint8_t udp_mode;     /* enum mr_net_sum_mode */
+    uint8_t filled_ecn;   /* what the template is filled in for */
+    uint16_t filled_size; /* UDP header and payload; 0: nothing yet */
+    uint64_t ip_sum;      /* IPv4: of the header without length and ECN; base/checksum.h */
+    uint64_t pseudo_sum;  /* of the pseudo-header without length */
 };
 
 /* The addresses of the next hop. */
@@ -54,7 +57,8 @@ struct mr_net_link {
 
 /*
  * Prepare the headers for `path`, whose two addresses are of one family.  `flow_label` is cut to 20
- * bits.  Checksums are computed in software; set ip_mode and udp_mode afterwards to change that.
+ * bits.  Checksums are computed in software; set ip_mode and udp_mode before the first write to
+ * change that.
  */
 void mr_net_header_init(struct mr_net_header *header, const struct mr_net_link *link,
                         const struct mr_path_addr *path, uint32_t flow_label);
@@ -65,7 +69,7 @@ void mr_net_header_init(struct mr_net_header *header, const struct mr_net_link *
  * (a copy of fixed size is some stores, not a call).  Returns where the frame begins.
  * Cost: O(1), but with MR_NET_SUM_SOFTWARE O(size).
  */
-uint8_t *mr_net_header_write(const struct mr_net_header *header, uint8_t *payload, uint32_t size,
+uint8_t *mr_net_header_write(struct mr_net_header *header, uint8_t *payload, uint32_t size,
                              uint8_t ecn);
 
 #endif /* MR_DATAPLANE_NET_BUILD_H */

@@ -1,4 +1,5 @@
 #include "quic/aead.h"
+#include "base/bytes.h"
 
 #include <stdlib.h>
 
@@ -181,17 +182,26 @@ MR_INLINE uint8_t protected_bits(uint8_t first_byte)
     return (first_byte & 0x80) != 0 ? 0x0f : 0x1f;
 }
 
+/* The bytes of a packet number of 1..4 bytes, in a word that begins with them. */
+MR_INLINE uint32_t pn_bytes(size_t pn_size)
+{
+    return UINT32_MAX << (32 - 8 * pn_size);
+}
+
+/* Four bytes are there to be read and written: the sample begins behind them. */
 MR_INLINE void apply_mask(uint8_t *packet, size_t pn_offset, size_t pn_size, const uint8_t *mask)
 {
+    uint8_t *pn = packet + pn_offset;
+
     packet[0] = (uint8_t)(packet[0] ^ (mask[0] & protected_bits(packet[0])));
-    for (size_t i = 0; i < pn_size; i++)
-        packet[pn_offset + i] ^= mask[1 + i];
+    mr_store_be32(pn, mr_load_be32(pn) ^ (mr_load_be32(mask + 1) & pn_bytes(pn_size)));
 }
 
 static void protect_headers(const struct mr_seal_job *jobs, uint32_t count)
 {
-    struct masks masks = {.lane_count = 0};
+    struct masks masks; /* most of it is not needed, and not touched */
 
+    masks.lane_count = 0;
     for (uint32_t i = 0; i < count; i++) {
         size_t pn_offset = (size_t)jobs[i].header_size - jobs[i].pn_size;
 
@@ -244,15 +254,14 @@ MR_INLINE uint64_t recover_pn(uint64_t expected, uint64_t truncated, uint32_t bi
 MR_INLINE void unmask_one(struct mr_open_job *job, const uint8_t *mask)
 {
     uint8_t *packet = job->packet;
-    uint64_t truncated = 0;
+    uint8_t *pn = packet + job->pn_offset;
 
     packet[0] = (uint8_t)(packet[0] ^ (mask[0] & protected_bits(packet[0])));
     uint32_t pn_size = (packet[0] & 0x03u) + 1;
-    for (uint32_t i = 0; i < pn_size; i++) {
-        packet[job->pn_offset + i] ^= mask[1 + i];
-        truncated = truncated << 8 | packet[job->pn_offset + i];
-    }
-    job->pn = recover_pn(job->expected_pn, truncated, 8 * pn_size);
+    uint32_t word = mr_load_be32(pn) ^ (mr_load_be32(mask + 1) & pn_bytes(pn_size));
+
+    mr_store_be32(pn, word);
+    job->pn = recover_pn(job->expected_pn, word >> (32 - 8 * pn_size), 8 * pn_size);
     job->header_size = (uint16_t)(job->pn_offset + pn_size);
 }
 
@@ -264,8 +273,9 @@ MR_INLINE bool has_sample(const struct mr_open_job *job)
 
 static void unmask_some(struct mr_open_job *jobs, uint32_t count)
 {
-    struct masks masks = {.lane_count = 0};
+    struct masks masks; /* most of it is not needed, and not touched */
 
+    masks.lane_count = 0;
     for (uint32_t i = 0; i < count; i++) {
         jobs[i].is_unmasked = has_sample(&jobs[i]);
         if (jobs[i].is_unmasked)

@@ -168,53 +168,12 @@ void mr_conn_resend_all(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_sp
 
 /* ------------------------------------------------------------------ sending */
 
-/* One packet being built. */
-struct mr_build {
-    struct mr_endpoint *ep;
-    struct mr_conn *conn;
-    struct mr_outgoing *out;
-    struct mr_pn_space *space;
-    struct mr_sent_packet *record;
-    struct mr_writer w; /* room: up to the tag */
-    uint8_t *packet;    /* first byte of the header */
-    uint64_t now;
-    uint32_t copy_first; /* in ep->copies */
-    uint32_t copy_count;
-    uint32_t allowed; /* of enum mr_want: what may go into this packet */
-    enum mr_space space_id;
-    bool is_ack_eliciting;
-    bool is_path_probe; /* PATH_CHALLENGE or PATH_RESPONSE inside: the datagram is padded */
-    bool is_full;       /* no further frame record or copy fits: end the packet */
-};
-
 /*
  * Build at most `count` datagrams of `conn`.  Returns how many; the connection stays on the send
  * list if it was cut short.
  */
 uint32_t mr_conn_send(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_outgoing *out,
                       uint32_t count, uint64_t now);
-
-/* The producers of conn_send.c's table: write what fits, clear their bit when nothing is left. */
-void mr_produce_ack(struct mr_build *b);
-void mr_produce_crypto(struct mr_build *b);
-void mr_produce_path_response(struct mr_build *b);
-void mr_produce_path_challenge(struct mr_build *b);
-void mr_produce_handshake_done(struct mr_build *b);
-void mr_produce_max_data(struct mr_build *b);
-void mr_produce_max_streams(struct mr_build *b);
-void mr_produce_data_blocked(struct mr_build *b);
-void mr_produce_streams_blocked(struct mr_build *b);
-void mr_produce_new_cid(struct mr_build *b);
-void mr_produce_retire_cid(struct mr_build *b);
-void mr_produce_stream_control(struct mr_build *b);
-void mr_produce_stream(struct mr_build *b);
-void mr_produce_ping(struct mr_build *b);
-void mr_produce_close(struct mr_build *b);
-
-/* Record a frame that was written; needs mr_build_can_record() before writing. */
-bool mr_build_can_record(struct mr_build *b);
-void mr_build_record(struct mr_build *b, enum mr_sent_kind kind, uint64_t offset, uint32_t object,
-                     size_t length, bool fin);
 
 /* Queue a stateless datagram; dropped when MR_REPLIES_MAX wait. */
 struct mr_reply *mr_endpoint_reply(struct mr_endpoint *ep, const struct mr_path_addr *path);
@@ -251,8 +210,11 @@ void mr_keys_drop(struct mr_endpoint *ep, struct mr_conn *conn);
 bool mr_keys_open_other_phase(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_open_job *job,
                               uint64_t now);
 
-/* Packets were sealed, opened, or failed to open with the current keys. */
-bool mr_keys_may_seal(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
+/* The keys to seal 1-RTT packets of this burst with; NULL: there are none, or their limit is
+ * reached (then the connection is closed). */
+struct mr_conn_keys *mr_keys_for_seal(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
+
+/* A packet failed to open with the current keys; newest acknowledged packet. */
 void mr_keys_count_failed(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
 void mr_keys_on_acked(struct mr_conn *conn, uint64_t largest_acked);
 

@@ -3,16 +3,24 @@
  *
  * The trunk is cut by direction; each file is a table of small steps:
  *
- *     endpoint_receive.c   datagrams -> slots -> open -> packets       conn_recv.c      packet ->
- * frames endpoint_accept.c    no connection yet: VN, Retry, accept, reset conn_on_frame.c  frame ->
- * state endpoint_send.c      ready list -> datagrams, seal               conn_on_ack.c    ACK, loss
- *     endpoint.c           memory, lists, events                       conn_send.c      packets,
- * producers conn_tls.c           TLS jobs, keys of each level                conn_produce.c frames
- * of the producers conn_keys.c          1-RTT keys: expansion, update               conn_timer.c
- * one deadline conn_cid.c  conn_path.c  conn_stream.c  conn_api.c               conn_close.c how it
- * ends
+ *     in   endpoint_receive.c  datagrams -> slots -> open -> packets
+ *          endpoint_accept.c   no connection yet: VN, Retry, accept, reset
+ *          conn_recv.c         packet -> frames
+ *          conn_on_frame.c     frame -> state
+ *          conn_on_ack.c       ACK, loss
+ *     out  endpoint_send.c     ready list -> datagrams, seal
+ *          conn_send.c         packets, table of producers
+ *          conn_produce.c      frames of the producers
+ *          conn_run.c          many full packets of one stream at once
+ *     both endpoint.c          memory, lists
+ *          endpoint_events.c   what the application is told
+ *          conn_tls.c          TLS jobs, keys of each level
+ *          conn_keys.c         1-RTT keys: expansion, update
+ *          conn_timer.c        one deadline
+ *          conn_cid.c  conn_path.c  conn_stream.c  conn_api.c
+ *          conn_close.c        how it ends
  *
- * Memory (bytes; see docs/engine.md): a connection is one pool object; what only a handshake needs
+ * Memory (bytes; see docs/quic.md): a connection is one pool object; what only a handshake needs
  * is a struct mr_handshake, given back when it is over; expanded 1-RTT keys are a struct
  * mr_conn_keys, dropped from connections that idle when others need them.
  *

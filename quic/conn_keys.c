@@ -202,7 +202,8 @@ bool mr_keys_update_now(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t n
     return true;
 }
 
-bool mr_keys_may_seal(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
+/* An update is begun in time; at the key's limit the connection is closed. */
+static bool may_seal(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
 {
     struct mr_key_state *s = &conn->key_state;
 
@@ -214,6 +215,17 @@ bool mr_keys_may_seal(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now
     mr_conn_fail(ep, conn, MR_AEAD_LIMIT_REACHED, 0,
                  "no key update was possible before the key's limit", now);
     return false;
+}
+
+struct mr_conn_keys *mr_keys_for_seal(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
+{
+    if (!conn->key_state.can_seal || !may_seal(ep, conn, now))
+        return NULL;
+
+    struct mr_conn_keys *keys = mr_keys_use(ep, conn);
+    if (keys != NULL)
+        conn->key_state.seal_burst = ep->burst;
+    return keys;
 }
 
 void mr_keys_on_acked(struct mr_conn *conn, uint64_t largest_acked)

@@ -8,10 +8,14 @@
  */
 #include "quic/conn.h"
 
+#define RUN_MAX (UINT32_C(1) << 30) /* bytes that a run of acknowledged frames may have */
+
 /* What an ACK frame, or a timer, did. */
 struct ack_sums {
     struct mr_cc_ack cc;
-    uint64_t newest_pn; /* largest packet number newly acknowledged */
+    struct mr_sent_frame run; /* STREAM data acknowledged and not told its stream yet */
+    uint32_t run_size;        /* bytes; 0: none */
+    uint64_t newest_pn;       /* largest packet number newly acknowledged */
     bool is_any;
     bool is_ack_eliciting;
 };
@@ -19,18 +23,17 @@ struct ack_sums {
 /* ------------------------------------------------------------------ frames acknowledged */
 
 static void stream_acked(struct mr_endpoint *ep, struct mr_conn *conn,
-                         const struct mr_sent_frame *frame)
+                         const struct mr_sent_frame *frame, uint32_t size)
 {
     struct mr_stream *stream = mr_stream_of_key(ep, frame->object);
     if (stream == NULL)
         return;
 
     bool was_full = stream->was_refused;
-    enum mr_send_ack ack =
-        mr_send_queue_acked(&stream->send, &ep->send_pools,
-                            (struct mr_send_span){.offset = frame->offset,
-                                                  .size = frame->length,
-                                                  .has_fin = (frame->flags & MR_SENT_FIN) != 0});
+    enum mr_send_ack ack = mr_send_queue_acked(
+        &stream->send, &ep->send_pools,
+        (struct mr_send_span){
+            .offset = frame->offset, .size = size, .has_fin = (frame->flags & MR_SENT_FIN) != 0});
     if (ack == MR_SEND_ACK_DROPPED) {
         mr_count(&ep->counters.limit_ranges);
         mr_stream_schedule(ep, conn, stream);
@@ -47,6 +50,35 @@ static void stream_acked(struct mr_endpoint *ep, struct mr_conn *conn,
         stream->send_state = (uint8_t)mr_send_state_next(stream->send_state, MR_SEND_ON_ALL_ACKED);
         mr_stream_maybe_done(ep, stream);
     }
+}
+
+/* Tell the stream of what is acknowledged so far. */
+static void end_run(struct mr_endpoint *ep, struct mr_conn *conn, struct ack_sums *sums)
+{
+    if (sums->run_size == 0)
+        return;
+    stream_acked(ep, conn, &sums->run, sums->run_size);
+    sums->run_size = 0;
+}
+
+/* The frames of a bulk transfer follow each other: their stream is told once for all. */
+static void add_to_run(struct mr_endpoint *ep, struct mr_conn *conn, struct ack_sums *sums,
+                       const struct mr_sent_frame *frame)
+{
+    bool follows = sums->run_size > 0 && sums->run_size < RUN_MAX &&
+                   frame->object == sums->run.object &&
+                   frame->offset == sums->run.offset + sums->run_size;
+
+    if (follows) {
+        sums->run_size += frame->length;
+        sums->run.flags |= frame->flags;
+        return;
+    }
+    end_run(ep, conn, sums);
+    sums->run = *frame;
+    sums->run_size = frame->length;
+    if (frame->length == 0) /* FIN alone */
+        stream_acked(ep, conn, frame, 0);
 }
 
 static void reset_acked(struct mr_endpoint *ep, const struct mr_sent_frame *frame)
@@ -70,11 +102,11 @@ static void crypto_acked(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_s
 }
 
 static void on_frame_acked(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
-                           const struct mr_sent_frame *frame)
+                           const struct mr_sent_frame *frame, struct ack_sums *sums)
 {
     switch ((enum mr_sent_kind)frame->kind) {
     case MR_SENT_STREAM:
-        stream_acked(ep, conn, frame);
+        add_to_run(ep, conn, sums, frame);
         return;
     case MR_SENT_ACK:
         mr_ack_ranges_forget(&mr_conn_space(ep, conn, which)->received, frame->offset);
@@ -374,7 +406,7 @@ static bool ack_range(struct mr_rx *rx, const struct mr_ack_range *range, struct
             mr_mtu_on_acked(ep, rx->conn, p->size);
         for (const struct mr_sent_frame *f = mr_sent_frame_first(&at, &rx->space->sent, p);
              f != NULL; f = mr_sent_frame_next(&at))
-            on_frame_acked(ep, rx->conn, rx->space_id, f);
+            on_frame_acked(ep, rx->conn, rx->space_id, f, sums);
     }
     return !ack.is_violation;
 }
@@ -441,6 +473,7 @@ bool mr_on_ack(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
                                 "a packet that was never sent is acknowledged", rx->now);
         }
     }
+    end_run(rx->ep, rx->conn, &sums);
     if (rx->space_id == MR_SPACE_APP) /* of any packet: those without frames to record count, too */
         mr_keys_on_acked(rx->conn, frame.largest);
     if (sums.is_any)

@@ -5,7 +5,7 @@
  * A producer asks for a record before it writes (a frame that cannot be recorded
  * is not sent), and clears its bit of space->wants when it has nothing left.
  */
-#include "quic/conn.h"
+#include "quic/conn_build.h"
 
 #define FRAME_LEAST 16 /* bytes of room below which a STREAM frame is not begun */
 
@@ -100,19 +100,18 @@ static void send_state_on(struct mr_stream *stream, enum mr_send_event event)
         stream->send_state = (uint8_t)mr_send_state_next(stream->send_state, event);
 }
 
-static void after_stream_frame(struct mr_build *b, struct mr_stream *stream,
-                               const struct mr_send_frame *frame)
+void mr_stream_sent(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stream *stream,
+                    const struct mr_send_span *span, bool is_retransmission)
 {
-    if (!frame->is_retransmission) {
-        mr_flow_send_use(&b->conn->flow_send, frame->span.size);
-        stream->flow_send.used =
-            MR_MAX(stream->flow_send.used, frame->span.offset + frame->span.size);
+    if (!is_retransmission) {
+        mr_flow_send_use(&conn->flow_send, span->size);
+        stream->flow_send.used = MR_MAX(stream->flow_send.used, span->offset + span->size);
     }
-    send_state_on(stream, frame->span.has_fin ? MR_SEND_ON_FIN : MR_SEND_ON_DATA);
-    mr_count_add(&b->ep->counters.stream_bytes_sent, frame->span.size);
+    send_state_on(stream, span->has_fin ? MR_SEND_ON_FIN : MR_SEND_ON_DATA);
+    mr_count_add(&ep->counters.stream_bytes_sent, span->size);
     if (stream->is_notify_due && mr_send_queue_is_notified(&stream->send)) {
         stream->is_notify_due = false;
-        mr_stream_event(b->ep, stream, MR_EVENT_SENT);
+        mr_stream_event(ep, stream, MR_EVENT_SENT);
     }
 }
 
@@ -139,13 +138,13 @@ static bool write_stream_frame(struct mr_build *b, struct mr_stream *stream, uin
     add_copies(b, &frame);
     mr_build_record(b, MR_SENT_STREAM, frame.span.offset, mr_stream_key(stream), frame.span.size,
                     frame.span.has_fin);
-    after_stream_frame(b, stream, &frame);
+    mr_stream_sent(b->ep, b->conn, stream, &frame.span, frame.is_retransmission);
     return true;
 }
 
-static void pop_sendable(struct mr_build *b, struct mr_stream *stream)
+static void pop_sendable(struct mr_conn *conn, struct mr_stream *stream)
 {
-    struct mr_stream_list *list = &b->conn->sendable;
+    struct mr_stream_list *list = &conn->sendable;
 
     list->head = stream->send_next;
     if (list->head == MR_NONE)
@@ -154,15 +153,13 @@ static void pop_sendable(struct mr_build *b, struct mr_stream *stream)
 }
 
 /* The stream has data, and a limit of the peer's forbids it: say so once per limit. */
-static void note_blocked(struct mr_build *b, struct mr_stream *stream)
+static void note_blocked(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stream *stream)
 {
-    struct mr_conn *conn = b->conn;
-
     if (mr_send_queue_is_blocked(&stream->send, stream->flow_send.limit)) {
         conn->limited_by = MR_LIMITED_FLOW;
         if (stream->flow_send.blocked_at != stream->flow_send.limit) {
             stream->wants_blocked = true;
-            mr_stream_control(b->ep, conn, stream);
+            mr_stream_control(ep, conn, stream);
         }
     }
 }
@@ -180,21 +177,20 @@ static bool is_conn_blocked(struct mr_build *b, struct mr_stream *stream)
     return true;
 }
 
-/* After its frame a stream goes to the end of the list, or off it. */
-static void rotate(struct mr_build *b, struct mr_stream *stream)
+void mr_stream_rotate(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stream *stream)
 {
-    struct mr_stream_list *list = &b->conn->sendable;
+    struct mr_stream_list *list = &conn->sendable;
 
     if (mr_send_queue_wants(&stream->send, stream->flow_send.limit)) {
         if (list->tail == stream->index)
             return;
-        pop_sendable(b, stream);
+        pop_sendable(conn, stream);
         stream->is_sendable = true;
-        mr_stream_list_push(b->ep, list, stream, false);
+        mr_stream_list_push(ep, list, stream, false);
         return;
     }
-    pop_sendable(b, stream);
-    note_blocked(b, stream);
+    pop_sendable(conn, stream);
+    note_blocked(ep, conn, stream);
 }
 
 /* A stream that others wait behind while the connection is blocked must not stop their
@@ -205,7 +201,7 @@ static bool skip_blocked_head(struct mr_build *b, struct mr_stream *stream, uint
 
     if (list->tail == stream->index || ++*tries > b->conn->streams_open)
         return false;
-    pop_sendable(b, stream);
+    pop_sendable(b->conn, stream);
     stream->is_sendable = true;
     mr_stream_list_push(b->ep, list, stream, false);
     return true;
@@ -232,7 +228,7 @@ void mr_produce_stream(struct mr_build *b)
         write_stream_frame(b, stream, mr_stream_flow_limit(conn, stream));
         if (b->is_full)
             return;
-        rotate(b, stream);
+        mr_stream_rotate(b->ep, conn, stream);
     }
     clear_want(b, MR_WANT_STREAM);
 }

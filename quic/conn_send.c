@@ -10,7 +10,7 @@
  *
  * Nothing is sealed here: mr_endpoint_seal() does it for the whole burst.
  */
-#include "quic/conn.h"
+#include "quic/conn_build.h"
 
 #define PADDED_SIZE MR_INITIAL_MIN
 #define PAYLOAD_LEAST                                                                              \
@@ -76,12 +76,10 @@ static bool find_keys(struct datagram *d, enum mr_space which, struct packet *p)
     struct mr_conn *conn = d->conn;
 
     if (which == MR_SPACE_APP) {
-        if (!conn->key_state.can_seal || !mr_keys_may_seal(ep, conn, d->now))
-            return false;
-        struct mr_conn_keys *keys = mr_keys_use(ep, conn);
+        const struct mr_conn_keys *keys = mr_keys_for_seal(ep, conn, d->now);
+
         if (keys == NULL)
             return false;
-        conn->key_state.seal_burst = ep->burst;
         p->key = &keys->seal;
         p->hp = &keys->seal_hp;
         return true;
@@ -216,41 +214,51 @@ static bool pad(struct datagram *d, struct packet *p)
     return true;
 }
 
+/* Packets were recorded: windows, timers and counters. */
+void mr_conn_count_sent(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
+                        const struct mr_sent_batch *batch, uint64_t now)
+{
+    struct mr_pn_space *space = mr_conn_space(ep, conn, which);
+
+    if (batch->is_in_flight) {
+        mr_cc_on_sent(&conn->path.cc, batch->bytes, now);
+        mr_pacer_on_sent(&conn->path.pacer, batch->bytes);
+    }
+    if (batch->is_ack_eliciting) {
+        conn->loss.space[which].last_ack_eliciting_ns = now;
+        conn->loss.space[which].ack_eliciting_count = space->sent.ack_eliciting_count;
+        if (conn->idle_base_ns <= conn->last_received_ns)
+            conn->idle_base_ns = MR_MAX(now, conn->last_received_ns + 1);
+        if (space->probes > 0)
+            space->probes--;
+    }
+    if (which == MR_SPACE_APP)
+        conn->key_state.sealed_count += batch->packets;
+    else if (which == MR_SPACE_HANDSHAKE && conn->role == MR_CLIENT)
+        mr_conn_handshake(ep, conn)->is_handshake_sent = true;
+    conn->packets_sent += batch->packets;
+    mr_count_add(&ep->counters.packets_sent, batch->packets);
+}
+
 static void commit(struct datagram *d, struct packet *p, bool is_padded)
 {
-    struct mr_conn *conn = d->conn;
-    struct mr_pn_space *space = p->b.space;
-    size_t size = mr_writer_size(&p->b.w) + MR_AEAD_TAG;
+    struct mr_sent_batch batch = {.packets = 1,
+                                  .bytes = mr_writer_size(&p->b.w) + MR_AEAD_TAG,
+                                  .is_ack_eliciting = p->b.is_ack_eliciting,
+                                  .is_in_flight = p->b.is_ack_eliciting || is_padded};
     uint8_t flags = 0;
 
-    if (p->b.is_ack_eliciting)
+    if (batch.is_ack_eliciting)
         flags = MR_SENT_ACK_ELICITING | MR_SENT_IN_FLIGHT;
-    else if (is_padded)
+    else if (batch.is_in_flight)
         flags = MR_SENT_IN_FLIGHT;
     if ((d->allowed & MR_WANT_MTU_PROBE) != 0)
         flags |= MR_SENT_MTU_PROBE;
     mr_sent_commit(
-        &space->sent, p->b.record,
+        &p->b.space->sent, p->b.record,
         &(struct mr_sent_info){
-            .time_ns = d->now, .size = (uint16_t)size, .flags = flags, .path = MR_PATH_0});
-    if ((flags & MR_SENT_IN_FLIGHT) != 0) {
-        mr_cc_on_sent(&conn->path.cc, size, d->now);
-        mr_pacer_on_sent(&conn->path.pacer, (uint32_t)size);
-    }
-    if (p->b.is_ack_eliciting) {
-        conn->loss.space[p->b.space_id].last_ack_eliciting_ns = d->now;
-        conn->loss.space[p->b.space_id].ack_eliciting_count = space->sent.ack_eliciting_count;
-        if (conn->idle_base_ns <= conn->last_received_ns)
-            conn->idle_base_ns = MR_MAX(d->now, conn->last_received_ns + 1);
-        if (space->probes > 0)
-            space->probes--;
-    }
-    if (p->b.space_id == MR_SPACE_APP)
-        conn->key_state.sealed_count++;
-    else if (p->b.space_id == MR_SPACE_HANDSHAKE && conn->role == MR_CLIENT)
-        mr_conn_handshake(d->ep, conn)->is_handshake_sent = true;
-    conn->packets_sent++;
-    mr_count(&d->ep->counters.packets_sent);
+            .time_ns = d->now, .size = (uint16_t)batch.bytes, .flags = flags, .path = MR_PATH_0});
+    mr_conn_count_sent(d->ep, d->conn, p->b.space_id, &batch, d->now);
 }
 
 static void make_job(struct datagram *d, struct packet *p)
@@ -309,9 +317,7 @@ static bool finish(struct datagram *d)
     }
     d->out->size = d->used;
     d->out->ecn = MR_ECN_NOT_ECT;
-    d->conn->path.bytes_sent += d->used;
-    mr_count(&d->ep->counters.datagrams_sent);
-    mr_count_add(&d->ep->counters.bytes_sent, d->used);
+    mr_conn_count_datagrams(d->ep, d->conn, 1, d->used);
     return true;
 }
 
@@ -455,11 +461,16 @@ uint32_t mr_conn_send(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_ou
 {
     uint32_t limit = MR_MIN(count, (uint32_t)MR_QUANTUM_PACKETS);
     uint32_t built = 0;
+    uint32_t more;
 
     conn->was_cwnd_limited = false;
     conn->limited_by = MR_LIMITED_APPLICATION;
-    while (built < limit && build_datagram(ep, conn, &out[built], now))
-        built++;
+    do {
+        more = mr_conn_send_run(ep, conn, &out[built], limit - built, now);
+        if (more == 0 && built < limit)
+            more = build_datagram(ep, conn, &out[built], now);
+        built += more;
+    } while (more > 0);
 
     mr_conn_unready(ep, conn);
     if (built == limit) /* cut short by its turn: goes on after the others */

@@ -38,14 +38,24 @@ bool mr_endpoint_is_foreign(struct mr_endpoint *ep, struct mr_datagram *d, const
     return true;
 }
 
+/* A 1-RTT packet that is opened with the burst like the one of the slot before. */
+static void add_same_job(struct mr_endpoint *ep, struct mr_slot *slot)
+{
+    struct mr_open_job *job = &ep->open_jobs[ep->open_count];
+
+    *job = ep->open_jobs[ep->open_count - 1];
+    job->packet = slot->datagram->data;
+    job->size = (uint16_t)slot->datagram->size;
+    slot->job = ep->open_count++;
+}
+
 /* A 1-RTT packet of a connection with keys: it is opened with the burst.  False: packet by packet.
  */
 static bool add_open_job(struct mr_endpoint *ep, struct mr_slot *slot, struct mr_conn *conn)
 {
-    struct mr_datagram *d = slot->datagram;
+    const struct mr_datagram *d = slot->datagram;
 
-    if (!mr_conn_is_alive(conn) || !conn->key_state.can_open || conn->state != MR_CONN_OPEN ||
-        (d->data[0] & MR_PACKET_FIXED_BIT) == 0)
+    if (conn->state != MR_CONN_OPEN || !conn->key_state.can_open)
         return false;
     struct mr_conn_keys *keys = mr_keys_use(ep, conn);
     if (keys == NULL)
@@ -64,6 +74,18 @@ static bool add_open_job(struct mr_endpoint *ep, struct mr_slot *slot, struct mr
     return true;
 }
 
+/* A packet with a short header of connection `index`.  False: packet by packet. */
+static bool add_short(struct mr_endpoint *ep, struct mr_slot *slot, uint32_t index)
+{
+    if ((slot->datagram->data[0] & MR_PACKET_FIXED_BIT) == 0)
+        return false;
+    if (slot > ep->slots && slot[-1].kind == MR_SLOT_FAST && slot[-1].conn == index) {
+        add_same_job(ep, slot);
+        return true;
+    }
+    return add_open_job(ep, slot, mr_conn_at(ep, index));
+}
+
 /* What to do with datagram `d`; `index`: its connection if it has a short header. */
 static void classify(struct mr_endpoint *ep, struct mr_datagram *d, uint32_t index)
 {
@@ -74,7 +96,7 @@ static void classify(struct mr_endpoint *ep, struct mr_datagram *d, uint32_t ind
     if (!is_short(d) || d->size > UINT16_MAX)
         return;
     if (index != MR_NONE) {
-        if (add_open_job(ep, slot, mr_conn_at(ep, index)))
+        if (add_short(ep, slot, index))
             slot->kind = MR_SLOT_FAST;
         return;
     }

@@ -326,6 +326,32 @@ bool mr_send_queue_next(struct mr_send_queue *q, const struct mr_send_pools *poo
     return true;
 }
 
+struct mr_view mr_send_queue_run(const struct mr_send_queue *q, const struct mr_send_pools *pools,
+                                 uint64_t flow_limit)
+{
+    if (q->cursor == MR_NONE || mr_send_queue_has_lost(q))
+        return (struct mr_view){.size = 0};
+
+    const struct mr_send_segment *segment = segment_at(pools, q->cursor);
+    uint64_t end = MR_MIN(segment_end(segment), flow_limit);
+    if (q->has_fin)
+        end = MR_MIN(end, q->end_offset - 1); /* the last byte goes with FIN */
+    if (end <= q->next_offset)
+        return (struct mr_view){.size = 0};
+    return (struct mr_view){.data = segment->data + (q->next_offset - segment->offset),
+                            .size = end - q->next_offset};
+}
+
+void mr_send_queue_take(struct mr_send_queue *q, const struct mr_send_pools *pools, uint32_t size)
+{
+    const struct mr_send_segment *segment = segment_at(pools, q->cursor);
+
+    MR_ASSERT(size > 0 && size <= segment_end(segment) - q->next_offset);
+    q->next_offset += size;
+    if (q->next_offset == segment_end(segment))
+        q->cursor = segment->next;
+}
+
 /* The lowest bytes to be sent again; empty if only FIN is. */
 static struct mr_range first_lost(const struct mr_send_queue *q, const struct mr_send_pools *pools)
 {

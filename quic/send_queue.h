@@ -167,6 +167,17 @@ bool mr_send_queue_next(struct mr_send_queue *q, const struct mr_send_pools *poo
                         uint64_t flow_limit, struct mr_send_frame *frame_out);
 
 /*
+ * A look at the new data that may be sent, for many frames at once: the bytes from next_offset on
+ * that lie together in memory, stay below `flow_limit` and do not end the stream.  Size 0: none, or
+ * lost data comes first.  Cost: O(1).
+ */
+struct mr_view mr_send_queue_run(const struct mr_send_queue *q, const struct mr_send_pools *pools,
+                                 uint64_t flow_limit);
+
+/* The first `size` bytes of that run, at least 1, are sent. */
+void mr_send_queue_take(struct mr_send_queue *q, const struct mr_send_pools *pools, uint32_t size);
+
+/*
  * The peer has acknowledged a frame with this span.  See enum mr_send_ack; q->acked_to has the new
  * watermark. Cost: O(1) in order, else a walk over out-of-order ranges.
  */

@@ -16,7 +16,8 @@
  *   6. wants says what next does, next_at where; FIN goes with the last byte,
  *      again when lost, and ends in is_all_acked;
  *   7. append is all or nothing; notified means that every byte asked for was sent;
- *   8. all nodes and chunks are back when everything is acknowledged, or reset.
+ *   8. a run is new data that may be sent, and taking it is sending it;
+ *   9. all nodes and chunks are back when everything is acknowledged, or reset.
  */
 #include <string.h>
 
@@ -166,6 +167,23 @@ static void send(uint32_t room, uint64_t flow_limit)
     packets[packet_count++] = frame.span;
 }
 
+/* Send part of a run, as one packet. */
+static void send_run(uint32_t room, uint64_t flow_limit)
+{
+    struct mr_view run = mr_send_queue_run(&queue, &send_pools, flow_limit);
+    struct mr_send_frame frame = {.span.offset = queue.next_offset, .piece_count = 1};
+
+    MR_ASSERT(run.size == 0 || mr_send_queue_wants(&queue, flow_limit));
+    if (run.size == 0 || room == 0 || packet_count == PACKETS_MAX)
+        return;
+    frame.span.size = (uint32_t)MR_MIN(run.size, room);
+    frame.pieces[0] = (struct mr_send_piece){run.data, frame.span.size};
+    mr_send_queue_take(&queue, &send_pools, frame.span.size);
+    check_pieces(&frame);
+    on_frame(&frame, frame.span.offset, flow_limit);
+    packets[packet_count++] = frame.span;
+}
+
 /* Take a packet out of flight: mostly one of the oldest. */
 static struct mr_send_span take_packet(struct input *in)
 {
@@ -230,6 +248,8 @@ static void step(struct input *in)
 
     if (op < 60)
         append(in);
+    else if (op < 90)
+        send_run(input_below(in, 256), queue.next_offset + input_below(in, 256) * 2);
     else if (op < 150)
         send(input_below(in, 256), queue.next_offset + input_below(in, 256) * 2);
     else if (op < 210 && packet_count > 0)

@@ -383,6 +383,72 @@ static void a_reset_queue_takes_and_gives_nothing(void)
     CU_ASSERT_EQUAL(stream_pools_used(), 0);
 }
 
+static struct mr_view run(uint64_t flow_limit)
+{
+    return mr_send_queue_run(&queue, &send_pools, flow_limit);
+}
+
+static void take(uint32_t size)
+{
+    mr_send_queue_take(&queue, &send_pools, size);
+    mr_send_queue_check(&queue, &send_pools);
+}
+
+static void a_run_is_new_data_that_lies_together(void)
+{
+    start(8, 1);
+    CU_ASSERT_EQUAL(run(NO_LIMIT).size, 0);
+    append(memory, 1000, 0);
+    append(memory + 5000, 1000, 0);
+    CU_ASSERT_PTR_EQUAL(run(NO_LIMIT).data, memory);
+    CU_ASSERT_EQUAL(run(NO_LIMIT).size, 1000);
+    take(400);
+    CU_ASSERT_PTR_EQUAL(run(NO_LIMIT).data, memory + 400);
+    CU_ASSERT_EQUAL(run(NO_LIMIT).size, 600);
+    take(600);
+    CU_ASSERT_PTR_EQUAL(run(NO_LIMIT).data, memory + 5000);
+    CU_ASSERT(next(100, NO_LIMIT));
+    CU_ASSERT(frame_is(1000, 100, false, false));
+    take(900);
+    CU_ASSERT_EQUAL(run(NO_LIMIT).size, 0);
+    CU_ASSERT_FALSE(mr_send_queue_wants(&queue, NO_LIMIT));
+    CU_ASSERT_EQUAL(acked(0, 2000, false), MR_SEND_ACK_ADVANCED);
+    CU_ASSERT_EQUAL(stream_pools_used(), 0);
+}
+
+static void a_run_keeps_to_the_flow_limit(void)
+{
+    start(8, 1);
+    append(memory, 1000, 0);
+    CU_ASSERT_EQUAL(run(300).size, 300);
+    take(300);
+    CU_ASSERT_EQUAL(run(300).size, 0);
+    CU_ASSERT_EQUAL(run(301).size, 1);
+}
+
+static void a_run_leaves_the_last_byte_to_fin(void)
+{
+    start(8, 1);
+    append(memory, 1000, MR_SEND_FIN);
+    CU_ASSERT_EQUAL(run(NO_LIMIT).size, 999);
+    take(999);
+    CU_ASSERT_EQUAL(run(NO_LIMIT).size, 0);
+    CU_ASSERT(next(100, NO_LIMIT));
+    CU_ASSERT(frame_is(999, 1, true, false));
+}
+
+static void there_is_no_run_before_lost_data(void)
+{
+    start(8, 1);
+    append(memory, 1000, 0);
+    take(500);
+    lost(100, 50, false);
+    CU_ASSERT_EQUAL(run(NO_LIMIT).size, 0);
+    CU_ASSERT(next(100, NO_LIMIT));
+    CU_ASSERT(frame_is(100, 50, false, true));
+    CU_ASSERT_EQUAL(run(NO_LIMIT).size, 500);
+}
+
 static CU_TestInfo tests[] = {
     {"data goes out by reference, in order", data_goes_out_by_reference_in_order},
     {"one frame gathers at most eight pieces", one_frame_gathers_at_most_eight_pieces},
@@ -407,6 +473,10 @@ static CU_TestInfo tests[] = {
      notify_is_reached_when_the_bytes_were_sent_once},
     {"rewinding sends all again as new", rewinding_sends_all_again_as_new},
     {"a reset queue takes and gives nothing", a_reset_queue_takes_and_gives_nothing},
+    {"a run is new data that lies together", a_run_is_new_data_that_lies_together},
+    {"a run keeps to the flow limit", a_run_keeps_to_the_flow_limit},
+    {"a run leaves the last byte to FIN", a_run_leaves_the_last_byte_to_fin},
+    {"there is no run before lost data", there_is_no_run_before_lost_data},
     CU_TEST_INFO_NULL,
 };
 

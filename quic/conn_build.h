@@ -1,0 +1,88 @@
+/*
+ * quic/conn_build.h - one packet being built: what conn_send.c, conn_run.c and the producers of
+ * frames share.
+ *
+ * Threads: the shard's only.
+ */
+#ifndef MR_QUIC_CONN_BUILD_H
+#define MR_QUIC_CONN_BUILD_H
+
+#include "quic/conn.h"
+
+/* One packet being built. */
+struct mr_build {
+    struct mr_endpoint *ep;
+    struct mr_conn *conn;
+    struct mr_outgoing *out;
+    struct mr_pn_space *space;
+    struct mr_sent_packet *record;
+    struct mr_writer w; /* room: up to the tag */
+    uint8_t *packet;    /* first byte of the header */
+    uint64_t now;
+    uint32_t copy_first; /* in ep->copies */
+    uint32_t copy_count;
+    uint32_t allowed; /* of enum mr_want: what may go into this packet */
+    enum mr_space space_id;
+    bool is_ack_eliciting;
+    bool is_path_probe; /* PATH_CHALLENGE or PATH_RESPONSE inside: the datagram is padded */
+    bool is_full;       /* no further frame record or copy fits: end the packet */
+};
+
+/*
+ * Build at most `count` full packets that carry new data of one stream and nothing else: what a
+ * sender of bulk data does nearly always.  Returns how many; 0: the general way must look.
+ */
+uint32_t mr_conn_send_run(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_outgoing *out,
+                          uint32_t count, uint64_t now);
+
+/* Packets of one space that were recorded as sent. */
+struct mr_sent_batch {
+    uint32_t packets;
+    uint64_t bytes;
+    bool is_ack_eliciting;
+    bool is_in_flight;
+};
+
+/* Count them: congestion window, pacer, timers, keys, counters. */
+void mr_conn_count_sent(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
+                        const struct mr_sent_batch *batch, uint64_t now);
+
+/* Datagrams with `bytes` in all were built on the path in use. */
+static inline void mr_conn_count_datagrams(struct mr_endpoint *ep, struct mr_conn *conn,
+                                           uint32_t count, uint64_t bytes)
+{
+    conn->path.bytes_sent += bytes;
+    mr_count_add(&ep->counters.datagrams_sent, count);
+    mr_count_add(&ep->counters.bytes_sent, bytes);
+}
+
+/* A frame with this span of the stream's data was written. */
+void mr_stream_sent(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stream *stream,
+                    const struct mr_send_span *span, bool is_retransmission);
+
+/* After its turn the stream at the head of the sendable list goes to the end, or off the list. */
+void mr_stream_rotate(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stream *stream);
+
+/* The producers of conn_send.c's table: write what fits, clear their bit when nothing is left. */
+void mr_produce_ack(struct mr_build *b);
+void mr_produce_crypto(struct mr_build *b);
+void mr_produce_path_response(struct mr_build *b);
+void mr_produce_path_challenge(struct mr_build *b);
+void mr_produce_handshake_done(struct mr_build *b);
+void mr_produce_max_data(struct mr_build *b);
+void mr_produce_max_streams(struct mr_build *b);
+void mr_produce_data_blocked(struct mr_build *b);
+void mr_produce_streams_blocked(struct mr_build *b);
+void mr_produce_new_cid(struct mr_build *b);
+void mr_produce_retire_cid(struct mr_build *b);
+void mr_produce_stream_control(struct mr_build *b);
+void mr_produce_stream(struct mr_build *b);
+void mr_produce_ping(struct mr_build *b);
+void mr_produce_close(struct mr_build *b);
+
+/* Record a frame that was written; needs mr_build_can_record() before writing. */
+bool mr_build_can_record(struct mr_build *b);
+void mr_build_record(struct mr_build *b, enum mr_sent_kind kind, uint64_t offset, uint32_t object,
+                     size_t length, bool fin);
+
+#endif /* MR_QUIC_CONN_BUILD_H */

@@ -1,0 +1,191 @@
+/*
+ * quic/conn_run.c - a run: full packets of one stream's new data and nothing else, built together.
+ *
+ *     +-------+------+----+------+-----------+--------+--------+----------- - - -+-----+
+ *     | flags | DCID | PN | type | stream ID | offset | length | data (by copy)  | tag |
+ *     +-------+------+----+------+-----------+--------+--------+----------- - - -+-----+
+ *      same    same        same   same                  same
+ *
+ * Bulk data is nearly all of what a busy sender sends.  What the general way (conn_send.c) asks for
+ * each packet - producers, keys, window, pacer, flow control, the queue - is asked here once for a
+ * visit, and what is the same in every header is written once.  Packet number and offset are as
+ * long as the last packet needs.  Whatever is not plain bulk data is left to the general way.
+ */
+#include "quic/conn_build.h"
+
+/* The headers of a run, and where what differs goes. */
+struct run {
+    uint8_t packet[1 + MR_CID_MAX];        /* flags, DCID */
+    uint8_t frame[1 + MR_VARINT_SIZE_MAX]; /* type, stream ID */
+    uint32_t pn_at;                        /* in the packet */
+    uint32_t frame_at;
+    uint32_t offset_at;
+    uint32_t length_at;
+    uint32_t data_at;
+    uint32_t pn_size;
+    uint32_t offset_size;
+    uint32_t data_size; /* of each packet */
+    uint32_t size;      /* of each packet, tag included */
+};
+
+/* ------------------------------------------------------------------ may it be one */
+
+/* Nothing but stream data is wanted, on a path without limits of its own. */
+MR_INLINE bool is_plain(const struct mr_conn *conn)
+{
+    return conn->app.wants == MR_WANT_STREAM && conn->app.unacked_count == 0 &&
+           conn->app.probes == 0 && conn->state == MR_CONN_OPEN && conn->handshake == MR_NONE &&
+           conn->path.is_validated && conn->sendable.head != MR_NONE;
+}
+
+/* Packets of `size` that window and pacer let out, as if asked for one after the other. */
+static uint32_t allowed_packets(struct mr_conn *conn, uint32_t size, uint64_t now)
+{
+    uint64_t by_window = mr_cc_room(&conn->path.cc) / size;
+    uint64_t by_pacer = (mr_pacer_allow(&conn->path.pacer, now) + size - 1) / size;
+
+    return (uint32_t)MR_MIN(MR_MIN(by_window, by_pacer), UINT32_MAX);
+}
+
+/* Packets until a number must be left out, or the key is used up. */
+static uint32_t allowed_numbers(const struct mr_conn *conn)
+{
+    const struct mr_key_state *keys = &conn->key_state;
+    uint64_t next = mr_sent_next(&conn->app.sent);
+    uint64_t by_skip = conn->skip_pn > next ? conn->skip_pn - next : 0;
+    uint64_t by_key = mr_cipher_seal_limit(keys->seal.cipher) - keys->sealed_count;
+
+    return (uint32_t)MR_MIN(MR_MIN(by_skip, by_key), UINT32_MAX);
+}
+
+/* ------------------------------------------------------------------ headers */
+
+/* Lay out packets that fill `room` bytes, up to number `last_pn` and offset `last_offset`. */
+static void lay_out(struct run *r, struct mr_conn *conn, const struct mr_stream *stream,
+                    uint32_t room, uint64_t last_pn, uint64_t last_offset)
+{
+    const struct mr_cid *dcid = &mr_cid_current(conn)->cid;
+    uint64_t acked = conn->app.sent.largest_acked;
+
+    r->pn_size = mr_pn_size(last_pn, acked == MR_SENT_NO_PN ? MR_PN_NONE : acked);
+    r->packet[0] = (uint8_t)(MR_PACKET_FIXED_BIT | (r->pn_size - 1) |
+                             (conn->key_state.phase != 0 ? MR_PACKET_KEY_PHASE : 0));
+    memcpy(&r->packet[1], dcid->bytes, MR_CID_MAX);
+    r->pn_at = 1u + dcid->size;
+    r->frame_at = r->pn_at + r->pn_size;
+
+    r->frame[0] = MR_FRAME_STREAM | MR_STREAM_OFF | MR_STREAM_LEN;
+    r->offset_at = r->frame_at + 1 + (uint32_t)mr_varint_put(&r->frame[1], stream->id);
+    r->offset_size = (uint32_t)mr_varint_size(last_offset);
+    r->length_at = r->offset_at + r->offset_size;
+    r->size = room;
+    r->data_size =
+        (uint32_t)mr_frame_data_max(room - MR_AEAD_TAG - r->frame_at, r->length_at - r->frame_at);
+    r->data_at = room - MR_AEAD_TAG - r->data_size;
+}
+
+/*
+ * Write a header.  Each part is stored with a fixed number of bytes, and the next part overwrites
+ * what is too much: a packet has room for that, since its data comes later.
+ */
+MR_INLINE void write_header(const struct run *r, uint8_t *packet, uint64_t pn, uint64_t offset)
+{
+    memcpy(packet, r->packet, sizeof(r->packet));
+    mr_store_be32(packet + r->pn_at, (uint32_t)(pn << (32 - 8 * r->pn_size)));
+    memcpy(packet + r->frame_at, r->frame, sizeof(r->frame));
+    mr_varint_put_long(packet + r->offset_at, offset, r->offset_size);
+    mr_varint_put_long(packet + r->length_at, r->data_size, r->data_at - r->length_at);
+}
+
+/* ------------------------------------------------------------------ packets */
+
+/* Build number `i` of the run: header, record, job. */
+MR_INLINE void build(const struct run *r, struct mr_endpoint *ep, struct mr_conn *conn,
+                     const struct mr_conn_keys *keys, const struct mr_stream *stream,
+                     const uint8_t *data, uint64_t offset, struct mr_outgoing *out, uint64_t now)
+{
+    struct mr_sent *sent = &conn->app.sent;
+    struct mr_sent_packet *record = mr_sent_begin(sent);
+    struct mr_seal_copy *copy = &ep->copies[ep->copy_count++];
+    uint64_t pn = mr_sent_next(sent);
+
+    write_header(r, out->data, pn, offset);
+    mr_sent_add_frame(sent, record,
+                      &(struct mr_sent_frame){.offset = offset,
+                                              .object = mr_stream_key(stream),
+                                              .length = (uint16_t)r->data_size,
+                                              .kind = MR_SENT_STREAM});
+    mr_sent_commit(sent, record,
+                   &(struct mr_sent_info){.time_ns = now,
+                                          .size = (uint16_t)r->size,
+                                          .flags = MR_SENT_ACK_ELICITING | MR_SENT_IN_FLIGHT,
+                                          .path = MR_PATH_0});
+    *copy = (struct mr_seal_copy){.source = data, .size = r->data_size, .at = r->data_at};
+    ep->seal_jobs[ep->seal_count++] =
+        (struct mr_seal_job){.key = &keys->seal,
+                             .hp = &keys->seal_hp,
+                             .packet = out->data,
+                             .copies = copy,
+                             .pn = pn,
+                             .path_id = MR_PATH_0,
+                             .header_size = (uint16_t)r->frame_at,
+                             .payload_size = (uint16_t)(r->size - MR_AEAD_TAG - r->frame_at),
+                             .pn_size = (uint16_t)r->pn_size,
+                             .copy_count = 1};
+    out->path = conn->path.addr;
+    out->size = r->size;
+    out->ecn = MR_ECN_NOT_ECT;
+}
+
+static void count_sent(const struct run *r, struct mr_endpoint *ep, struct mr_conn *conn,
+                       struct mr_stream *stream, uint32_t packets, uint64_t now)
+{
+    struct mr_sent_batch batch = {.packets = packets,
+                                  .bytes = (uint64_t)packets * r->size,
+                                  .is_ack_eliciting = true,
+                                  .is_in_flight = true};
+    struct mr_send_span span = {.offset = stream->send.next_offset, .size = packets * r->data_size};
+
+    mr_send_queue_take(&stream->send, &ep->send_pools, span.size);
+    mr_stream_sent(ep, conn, stream, &span, false);
+    mr_stream_rotate(ep, conn, stream);
+    if (conn->sendable.head == MR_NONE)
+        conn->app.wants &= ~(uint32_t)MR_WANT_STREAM;
+    mr_conn_count_sent(ep, conn, MR_SPACE_APP, &batch, now);
+    mr_conn_count_datagrams(ep, conn, packets, batch.bytes);
+}
+
+uint32_t mr_conn_send_run(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_outgoing *out,
+                          uint32_t count, uint64_t now)
+{
+    struct run r;
+
+    if (count == 0 || !is_plain(conn))
+        return 0;
+    struct mr_stream *stream = mr_stream_at(ep, conn->sendable.head);
+    struct mr_view data =
+        mr_send_queue_run(&stream->send, &ep->send_pools, mr_stream_flow_limit(conn, stream));
+    uint64_t offset = stream->send.next_offset;
+    uint32_t room = MR_MIN(conn->path.mtu, out[0].room);
+    if (offset == 0 || data.size < room)
+        return 0;
+    count = MR_MIN(MR_MIN(count, allowed_numbers(conn)), allowed_packets(conn, room, now));
+    if (count == 0)
+        return 0;
+    const struct mr_conn_keys *keys = mr_keys_for_seal(ep, conn, now); /* may change the phase */
+    if (keys == NULL)
+        return 0;
+
+    lay_out(&r, conn, stream, room, mr_sent_next(&conn->app.sent) + count - 1,
+            offset + (uint64_t)(count - 1) * room);
+    count = (uint32_t)MR_MIN((uint64_t)count, data.size / r.data_size);
+    uint32_t built = 0;
+    for (; built < count && mr_sent_reserve(&conn->app.sent); built++) {
+        uint64_t at = (uint64_t)built * r.data_size;
+
+        build(&r, ep, conn, keys, stream, data.data + at, offset + at, &out[built], now);
+    }
+    if (built > 0)
+        count_sent(&r, ep, conn, stream, built, now);
+    return built;
+}
