@@ -1,5 +1,6 @@
 /*
- * bench/engine_main.c - what the engine costs per full-size 1-RTT packet: `engine [packets]`.
+ * bench/engine_main.c - what the engine costs per full-size 1-RTT packet: `engine [packets [back
+ * end]]`.
  *
  *     server  --mr_endpoint_build()/seal()-->  32 datagrams  --mr_endpoint_receive()-->  client
  *     client  --one ACK per 32-->  server
@@ -7,7 +8,8 @@
  * Two endpoints in one thread, no port, null AEAD, virtual time: nothing but the engine.  Prints
  * the median ns per packet of each step; under callgrind, with --collect-atstart=no and
  * --toggle-collect=engine_send or engine_receive, the program counts instructions instead
- * (scripts/engine-count does).
+ * (scripts/engine-count does).  With another back end and more than 2^22 packets it shows what a
+ * key update costs: the slowest step with one, beside the middle of all steps.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -42,6 +44,10 @@ struct side {
     uint64_t receive_ns;
     uint64_t full_packets;
     uint64_t bursts;
+    uint64_t updates;         /* key updates seen so far */
+    double slowest_update_ns; /* step with a key update */
+    struct mr_samples send;   /* some steps without */
+    struct mr_samples receive;
     bool is_connected;
     uint8_t bytes[MR_BURST][2048];
 };
@@ -59,7 +65,7 @@ static uint8_t data[DATA_BYTES];
 static uint64_t now = MR_SECOND;
 static struct mr_certificate certificate;
 
-MR_COLD static void die(const char *what)
+_Noreturn MR_COLD static void die(const char *what)
 {
     fprintf(stderr, "engine: %s\n", what);
     exit(1);
@@ -199,6 +205,21 @@ static void run_jobs(struct side *side)
     }
 }
 
+/* Book the time of a step with `count` datagrams: apart if keys were updated in it. */
+static void book(struct side *side, uint64_t *sum, struct mr_samples *samples, uint32_t count,
+                 uint64_t took)
+{
+    const struct mr_counters *c = mr_endpoint_counters(side->ep);
+    uint64_t updates = c->key_updates_started + c->key_updates_received;
+
+    *sum += took;
+    if (updates == side->updates && count == MR_BURST)
+        mr_samples_add(samples, (double)took);
+    if (updates != side->updates && (double)took > side->slowest_update_ns)
+        side->slowest_update_ns = (double)took;
+    side->updates = updates;
+}
+
 static void deliver(struct side *to, const struct mr_outgoing *out, uint32_t count)
 {
     struct mr_datagram datagrams[MR_BURST];
@@ -217,7 +238,7 @@ static void deliver(struct side *to, const struct mr_outgoing *out, uint32_t cou
     }
     uint64_t begin = mr_bench_now_ns();
     engine_receive(to, datagrams, count);
-    to->receive_ns += mr_bench_now_ns() - begin;
+    book(to, &to->receive_ns, &to->receive, count, mr_bench_now_ns() - begin);
     run_jobs(to);
 }
 
@@ -232,7 +253,7 @@ static uint32_t burst(struct side *from, struct side *to)
     uint64_t begin = mr_bench_now_ns();
     uint32_t count = from == &sides[MR_SERVER] ? engine_send(from->ep, out)
                                                : mr_endpoint_send(from->ep, out, MR_BURST, now);
-    from->send_ns += mr_bench_now_ns() - begin;
+    book(from, &from->send_ns, &from->send, count, mr_bench_now_ns() - begin);
     from->bursts += count > 0;
     for (uint32_t i = 0; i < count; i++)
         from->full_packets += out[i].size == PAYLOAD;
@@ -277,10 +298,30 @@ static void open_stream(void)
         die("no connection came about");
 }
 
+static enum mr_aead_backend backend_of(const char *name)
+{
+    static const char *const names[] = {[MR_AEAD_AUTO] = "auto",
+                                        [MR_AEAD_OPENSSL] = "openssl",
+                                        [MR_AEAD_IPSEC_MB] = "ipsec-mb",
+                                        [MR_AEAD_NULL] = "null"};
+
+    for (size_t i = 0; i < MR_COUNT_OF(names); i++)
+        if (strcmp(name, names[i]) == 0)
+            return (enum mr_aead_backend)i;
+    die("the back end is one of auto, openssl, ipsec-mb and null");
+}
+
+static void print_updates(const char *who, struct side *side, struct mr_samples *samples)
+{
+    printf("%s: %" PRIu64
+           " key updates; slowest step with one %.1f us, middle of full ones without %.1f us\n",
+           who, side->updates, side->slowest_update_ns / 1000, mr_samples_median(samples) / 1000);
+}
+
 int main(int argc, char **argv)
 {
     uint64_t packets = argc > 1 ? strtoull(argv[1], NULL, 0) : PACKETS_DEFAULT;
-    struct mr_aead *aead = mr_aead_open(MR_AEAD_NULL);
+    struct mr_aead *aead = mr_aead_open(backend_of(argc > 2 ? argv[2] : "null"));
     struct mr_fault fault;
 
     if (aead == NULL ||
@@ -300,5 +341,9 @@ int main(int argc, char **argv)
            (double)sides[MR_SERVER].receive_ns / (double)packets,
            (double)sides[MR_CLIENT].send_ns / (double)packets,
            (double)sides[MR_CLIENT].receive_ns / (double)packets);
+    if (sides[MR_SERVER].updates > 0) {
+        print_updates("server", &sides[MR_SERVER], &sides[MR_SERVER].send);
+        print_updates("client", &sides[MR_CLIENT], &sides[MR_CLIENT].receive);
+    }
     return 0;
 }
