@@ -12,8 +12,11 @@
 
 #define MR_EVENTS_PER_CALL 64
 #define MR_JOBS_PER_CALL   4
-#define MR_TX_WAITING_MAX  128 /* frames that the port did not take yet */
-#define MR_FULL_SLACK      48  /* bytes that a "full" datagram may fall short of payload_max */
+#define MR_TX_WAITING_MAX  128         /* frames that the port did not take yet */
+#define MR_LATE_NS         (5 * MR_MS) /* between iterations: frames have piled up */
+#define MR_PAUSE_NS        MR_SECOND   /* the same, long enough to be no work of ours */
+#define MR_CATCH_UP_MAX    32          /* iterations that timers then wait for frames at most */
+#define MR_FULL_SLACK      48 /* bytes that a "full" datagram may fall short of payload_max */
 
 struct mr_timer {
     uint64_t user_data;
@@ -26,8 +29,9 @@ struct mr_shard {
     struct mr_endpoint *ep;
     struct mr_net *net;
     struct mr_clock clock;
-    uint64_t now;        /* of this iteration */
-    uint64_t lap_cycles; /* where the current stage began */
+    uint64_t now;         /* of this iteration */
+    uint32_t catching_up; /* iterations; timers wait in the first half of 2 * MR_CATCH_UP_MAX */
+    uint64_t lap_cycles;  /* where the current stage began */
     /* sending */
     uint32_t spare_count;   /* empty send buffers */
     uint32_t waiting_count; /* frames the port refused */

@@ -165,6 +165,35 @@ static uint32_t tls_jobs(struct mr_shard *s)
     return count;
 }
 
+/* Time has passed in which nobody looked at the queue. */
+MR_COLD static void be_late(struct mr_shard *s, uint64_t gap_ns)
+{
+    if (s->catching_up == 0)
+        s->catching_up = 2 * MR_CATCH_UP_MAX;
+    mr_shard_count(&s->stats.late_loops, 1);
+    if (gap_ns > s->stats.longest_gap_ns)
+        mr_shard_count(&s->stats.longest_gap_ns, gap_ns - s->stats.longest_gap_ns);
+    if (gap_ns >= MR_PAUSE_NS)
+        mr_endpoint_paused(s->ep, gap_ns);
+}
+
+/*
+ * True: timers wait, for the queue still holds frames from when nobody looked, perhaps what they
+ * miss.  For a bounded while, and not again for as long: a shard that is always late has timers
+ * too.
+ */
+static bool is_catching_up(struct mr_shard *s, uint32_t frames)
+{
+    if (s->catching_up == 0)
+        return false;
+    if (s->catching_up > MR_CATCH_UP_MAX && frames < MR_BURST) {
+        s->catching_up = 0; /* that was all */
+        return false;
+    }
+    s->catching_up--;
+    return s->catching_up >= MR_CATCH_UP_MAX;
+}
+
 static uint32_t expire_timers(struct mr_shard *s)
 {
     uint32_t work = 0;
@@ -329,15 +358,20 @@ uint32_t mr_shard_poll(struct mr_shard *s)
     uint32_t work = 0;
     uint64_t begin = rte_rdtsc();
 
-    s->now = mr_clock_ns(&s->clock, begin);
+    uint64_t now = mr_clock_ns(&s->clock, begin);
+    if (now - s->now > MR_LATE_NS)
+        be_late(s, now - s->now);
+    s->now = now;
     s->lap_cycles = begin;
-    work += rx_burst(s);         /* NIC -> datagrams -> connections        */
+    uint32_t frames = rx_burst(s); /* NIC -> datagrams -> connections        */
+    work += frames;
     work += redirected_burst(s); /* datagrams other shards sent us         */
     work += tls_jobs(s);         /* handshakes                             */
-    work += expire_timers(s);    /* deadlines that have passed             */
-    work += publish_events(s);   /* events -> the application              */
-    work += flush_sends(s);      /* connections that want to send -> port  */
-    work += free_released(s);    /* buffers -> pools                       */
+    if (!is_catching_up(s, frames))
+        work += expire_timers(s); /* deadlines that have passed             */
+    work += publish_events(s);    /* events -> the application              */
+    work += flush_sends(s);       /* connections that want to send -> port  */
+    work += free_released(s);     /* buffers -> pools                       */
 
     mr_shard_count(&s->stats.loops, 1);
     if (work > 0) {

@@ -315,6 +315,10 @@ void mr_conn_on_closing_packet(struct mr_endpoint *ep, struct mr_conn *conn);
 void mr_conn_timer_update(struct mr_endpoint *ep, struct mr_conn *conn);
 /* The connection's timer has fired: do all that is due. */
 void mr_conn_expire(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
+
+/* Panic unless the wheel has the connection's deadline, and what it wants to send will go out some
+ * time: it is in the send list, or a timer will put it there, or the peer must speak first. */
+void mr_conn_timer_check(const struct mr_endpoint *ep, const struct mr_conn *conn);
 /* The ACK decision, once per connection and burst. */
 void mr_conn_decide_ack(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
 

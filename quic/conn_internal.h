@@ -221,6 +221,7 @@ struct mr_handshake {
     struct mr_pending pending[MR_PENDING_DATAGRAMS_MAX];
     uint64_t ticket_wait_until_ns;
     uint64_t started_ns;
+    uint64_t paused_before_ns; /* the endpoint's pauses until then: later ones do not count */
     uint16_t params_size;
     uint8_t params[MR_TRANSPORT_PARAMS_MAX];
     /* a client's options, for the restart after Retry */

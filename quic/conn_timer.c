@@ -24,7 +24,9 @@ static uint64_t handshake_deadline(const struct mr_endpoint *ep, const struct mr
 
     if (hs == NULL)
         return MR_NEVER;
-    return conn->is_confirmed ? hs->ticket_wait_until_ns : hs->started_ns + MR_HANDSHAKE_TIMEOUT;
+    if (conn->is_confirmed)
+        return hs->ticket_wait_until_ns;
+    return hs->started_ns + MR_HANDSHAKE_TIMEOUT + (ep->paused_ns - hs->paused_before_ns);
 }
 
 static uint64_t ack_deadline(const struct mr_conn *conn)
@@ -57,6 +59,51 @@ void mr_conn_timer_update(struct mr_endpoint *ep, struct mr_conn *conn)
         return;
     conn->armed_ns = at;
     mr_wheel_set(&ep->wheel, conn->index, at);
+}
+
+/*
+ * What wakes a connection that has something to send and is not in the send list.  Not the
+ * deadlines that end it.
+ */
+static uint64_t next_chance(const struct mr_conn *conn)
+{
+    uint64_t at = mr_loss_timer(&conn->loss, &conn->path.rtt).at_ns;
+
+    at = MR_MIN(at, ack_deadline(conn));
+    at = MR_MIN(at, conn->pacing_until_ns);
+    return MR_MIN(at, conn->validation.resend_ns);
+}
+
+/* Something to send, in a space whose keys are there. */
+static bool has_wants(const struct mr_endpoint *ep, const struct mr_conn *conn)
+{
+    const struct mr_handshake *hs = mr_conn_handshake(ep, conn);
+    uint32_t wants = conn->key_state.can_seal ? conn->app.wants : 0;
+
+    for (int i = 0; hs != NULL && i < 2; i++)
+        wants |= hs->seal[i].is_set ? hs->space[i].wants : 0;
+    return wants != 0;
+}
+
+/*
+ * Only the peer's next packet helps: an address that is not validated takes no more (RFC 9000,
+ * Section 8.1), or 1-RTT packets fill the window of a client whose handshake is not confirmed
+ * (RFC 9002, Section 6.2.1: no PTO for them).
+ */
+static bool waits_for_peer(const struct mr_conn *conn)
+{
+    return conn->loss.is_amplification_limited ||
+           (!conn->is_confirmed && conn->loss.space[MR_SPACE_APP].ack_eliciting_count > 0);
+}
+
+void mr_conn_timer_check(const struct mr_endpoint *ep, const struct mr_conn *conn)
+{
+    if (conn->state == MR_CONN_DEAD || conn->is_ready)
+        return;
+    MR_ASSERT(conn->armed_ns == mr_wheel_deadline(&ep->wheel, conn->index));
+    MR_ASSERT(conn->armed_ns <= deadline(ep, conn));
+    if (mr_conn_is_alive(conn) && has_wants(ep, conn) && !waits_for_peer(conn))
+        MR_ASSERT(next_chance(conn) != MR_NEVER);
 }
 
 static void expire_loss(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)

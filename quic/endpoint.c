@@ -227,6 +227,7 @@ static void init_handshake(struct mr_endpoint *ep, struct mr_handshake *hs, uint
 {
     memset(hs, 0, sizeof(*hs));
     hs->started_ns = now;
+    hs->paused_before_ns = ep->paused_ns;
     hs->ticket_wait_until_ns = MR_NEVER;
     for (int i = 0; i < 2; i++)
         mr_space_init(ep, &hs->space[i]);
@@ -515,6 +516,11 @@ void mr_endpoint_expire(struct mr_endpoint *ep, uint64_t now)
     }
 }
 
+void mr_endpoint_paused(struct mr_endpoint *ep, uint64_t pause_ns)
+{
+    ep->paused_ns += pause_ns;
+}
+
 bool mr_endpoint_wants_send(const struct mr_endpoint *ep)
 {
     return ep->ready_head != MR_NONE || ep->reply_count > 0;
@@ -550,6 +556,7 @@ static void check_conn(const struct mr_endpoint *ep, const struct mr_conn *conn)
     MR_ASSERT(conn->state <= MR_CONN_DEAD);
     MR_ASSERT(!conn->is_touched);
     mr_ack_ranges_check(&conn->app.received);
+    mr_conn_timer_check(ep, conn);
     for (uint32_t i = conn->stream_head; i != MR_NONE; i = mr_stream_at(ep, i)->conn_next) {
         const struct mr_stream *stream = mr_stream_at(ep, i);
 
@@ -566,8 +573,31 @@ static void check_conn(const struct mr_endpoint *ep, const struct mr_conn *conn)
               !mr_conn_is_alive(conn));
 }
 
+/* The send list has every connection that says so, and no other. */
+static void check_ready(const struct mr_endpoint *ep)
+{
+    uint32_t previous = MR_NONE;
+    uint32_t listed = 0;
+    uint32_t ready = 0;
+
+    for (uint32_t i = ep->ready_head; i != MR_NONE; i = mr_conn_at(ep, i)->ready_next) {
+        const struct mr_conn *conn = mr_conn_at(ep, i);
+
+        MR_ASSERT(conn->is_ready && (conn->generation & 1) != 0);
+        MR_ASSERT(conn->ready_previous == previous);
+        previous = i;
+        listed++;
+    }
+    MR_ASSERT(ep->ready_tail == previous);
+    for (uint32_t i = 0; i < ep->conns.fresh; i++)
+        ready += (mr_conn_at(ep, i)->generation & 1) != 0 && mr_conn_at(ep, i)->is_ready;
+    MR_ASSERT(ready == listed);
+}
+
 void mr_endpoint_check(const struct mr_endpoint *ep)
 {
+    check_ready(ep);
+    mr_wheel_check(&ep->wheel);
     for (uint32_t i = 0; i < ep->conns.fresh; i++) {
         const struct mr_conn *conn = mr_conn_at(ep, i);
 

@@ -114,6 +114,12 @@ uint64_t mr_endpoint_deadline(const struct mr_endpoint *ep);
 void mr_endpoint_expire(struct mr_endpoint *ep, uint64_t now);
 
 /*
+ * The caller was kept from running for `pause_ns`: no peer could be heard.  Handshakes in flight
+ * get that time again before they are given up; nothing else changes.
+ */
+void mr_endpoint_paused(struct mr_endpoint *ep, uint64_t pause_ns);
+
+/*
  * TLS jobs that became ready: take, run each with mr_tls_job_run() (on this thread or another),
  * complete. A connection has at most one job out; what arrives for it meanwhile waits within a
  * limit.

@@ -59,6 +59,7 @@ struct mr_endpoint {
     struct mr_random random;
     struct mr_siphash_key secret_key; /* of mr_endpoint_secret_random() */
     uint64_t secret_counter;
+    uint64_t paused_ns; /* in all, see mr_endpoint_paused() */
     struct mr_token_keys tokens;
     struct mr_pool conns;
     struct mr_pool handshakes;

@@ -6,8 +6,10 @@
 Speeds are not judged here but as ratios within one run, and only if the polling threads had their cores to themselves.
 """
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "interop"))
@@ -17,6 +19,8 @@ DEADLINE = 150        # seconds for one run, on a machine that has other things 
 WHOLE_CORE = 0.9      # of a core, for a ratio to tell anything
 CEILING_RATIO = 0.15  # goodput to what sealing alone could do
 TLS_RATIO = 0.35      # the TLS library alone to the server's whole handshake
+CONNECTING = 2.5      # seconds until connections are being made, and before 3,000 are
+PAUSE = 10.5          # seconds; MR_HANDSHAKE_TIMEOUT is 10
 LONG_WIRE_GBPS = 0.3  # over 20 ms: a window that does not grow gives 0.005
 
 SHARES = {"server_cpu_share", "client_cpu_share"}
@@ -213,6 +217,24 @@ def idle_connections_stay_and_are_weighed(program):
     tap.expect(result["bytes_per_idle_connection"] > 0, "an idle connection weighs nothing")
 
 
+def a_long_pause_of_the_process_loses_no_connection(program):
+    """Handshakes in flight outlive it, though it is longer than a handshake may take."""
+    command = [program, "bench", "idle", "--connections", "3000", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as bench:
+        try:
+            time.sleep(CONNECTING)
+            bench.send_signal(signal.SIGSTOP)
+            time.sleep(PAUSE)
+            bench.send_signal(signal.SIGCONT)
+            stdout, stderr = bench.communicate(timeout=DEADLINE)
+        finally:
+            bench.kill()
+    tap.expect_equal(bench.returncode, 0, f"{stderr.strip()[-400:]}\n{stdout}exit status:")
+    result = json.loads(stdout)
+    expect_clean(result)
+    tap.expect_equal(result["connections"], 3000, "connections:")
+
+
 def a_wrong_option_is_named(program):
     done = subprocess.run([program, "bench", "transfer", "--misdirect"], capture_output=True, text=True, check=False)
     tap.expect_equal((done.returncode, done.stdout), (2, ""))
@@ -241,6 +263,7 @@ TESTS = [
     requests_are_answered_over_http3,
     one_request_at_a_time_takes_microseconds,
     idle_connections_stay_and_are_weighed,
+    a_long_pause_of_the_process_loses_no_connection,
     a_wrong_option_is_named,
 ]
 

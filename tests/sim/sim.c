@@ -10,6 +10,14 @@
 #include "tests/sim/sim_app.h"
 #include "tests/sim/sim_network.h"
 
+#define START MR_SECOND /* of virtual time */
+
+enum {
+    BUFFERS = 4096,
+    JOBS = 4, /* of a side, at a time */
+    WALL_SECONDS = 1700000000
+};
+
 struct side {
     enum mr_role role;
     struct mr_endpoint *ep;
@@ -21,6 +29,13 @@ struct side {
     struct sim_buffer *free_buffers[SIM_IN_FLIGHT_MAX];
     uint32_t free_count;
     uint32_t buffer_count;
+    uint64_t asleep_until_ns; /* off its processor */
+    uint64_t next_stall_ns;
+    struct {
+        struct mr_tls_job *job;
+        uint64_t due_ns;
+    } jobs[JOBS]; /* out */
+    uint32_t job_count;
 };
 
 struct world {
@@ -32,13 +47,9 @@ struct world {
     uint16_t client_port;
     uint64_t next_rebind_ns;
     uint64_t next_update_ns;
+    bool was_paused;
     void *library; /* TLS whose randomness the seed determines */
     struct mr_certificate certificate;
-};
-
-enum {
-    BUFFERS = 4096,
-    WALL_SECONDS = 1700000000
 };
 
 /* ------------------------------------------------------------------ configurations */
@@ -125,6 +136,31 @@ struct sim_config sim_config_random(uint64_t seed)
     config.update_keys_every_ns =
         mr_random_below(&random, 3) == 0 ? draw(&random, 10 * MR_MS, MR_SECOND) : 0;
     config.time_limit_ns = 3600 * MR_SECOND;
+    return config;
+}
+
+struct sim_config sim_config_starved(uint64_t seed)
+{
+    struct sim_config config = sim_config_random(seed);
+
+    for (int i = 0; i < 2; i++) {
+        struct sim_link *link = &config.link[i];
+
+        link->loss = link->duplicate = link->corrupt = 0;
+        link->rate_bps = 0;
+        link->delay_ns = 10 * MR_US;
+        if (seed % 2 == 0)
+            link->reorder = 0;
+        link->jitter_ns = MR_MS;
+        link->mtu = 1472;
+    }
+    config.rebind_every_ns = 0;
+    config.stall_max_ns = MR_SECOND;
+    if (seed % 3 == 0) { /* while the handshake runs, for longer than it may take */
+        config.pause_at_ns = seed % 5 * 100 * MR_MS;
+        config.pause_ns = 11 * MR_SECOND;
+    }
+    config.job_max_ns = seed % 4 < 2 ? 0 : 100 * MR_MS;
     return config;
 }
 
@@ -285,16 +321,45 @@ static struct mr_path_addr receiver_path(const struct world *w, uint8_t directio
     return path;
 }
 
+static uint64_t next_job(const struct side *side)
+{
+    uint64_t next = MR_NEVER;
+
+    for (uint32_t i = 0; i < side->job_count; i++)
+        next = side->jobs[i].due_ns < next ? side->jobs[i].due_ns : next;
+    return next;
+}
+
+/* Jobs that have taken as long as they take. */
+static void complete_jobs(struct world *w, struct side *side, uint64_t until)
+{
+    for (uint32_t i = 0; i < side->job_count;) {
+        if (side->jobs[i].due_ns > until) {
+            i++;
+            continue;
+        }
+        struct mr_tls_job *job = side->jobs[i].job;
+        side->jobs[i] = side->jobs[--side->job_count];
+        mr_tls_job_run(job);
+        mr_endpoint_complete_job(side->ep, job, w->now);
+    }
+}
+
 static void run_jobs(struct world *w, struct side *side)
 {
-    struct mr_tls_job *jobs[4];
+    struct mr_tls_job *jobs[JOBS];
     uint32_t count;
 
-    while ((count = mr_endpoint_take_jobs(side->ep, jobs, 4)) > 0) {
+    complete_jobs(w, side, w->now);
+    while ((count = mr_endpoint_take_jobs(side->ep, jobs, JOBS - side->job_count)) > 0) {
         for (uint32_t i = 0; i < count; i++) {
-            mr_tls_job_run(jobs[i]);
-            mr_endpoint_complete_job(side->ep, jobs[i], w->now);
+            side->jobs[side->job_count].job = jobs[i];
+            side->jobs[side->job_count++].due_ns =
+                w->now + (w->config->job_max_ns > 0
+                              ? mr_random_below(&w->random, w->config->job_max_ns)
+                              : 0);
         }
+        complete_jobs(w, side, w->now);
     }
 }
 
@@ -337,6 +402,10 @@ static void deliver(struct world *w)
     uint8_t direction = w->net.heap[0]->direction;
     struct side *side = &w->side[direction == 0 ? MR_SERVER : MR_CLIENT];
 
+    if (side->asleep_until_ns > w->now) {
+        sim_network_postpone(&w->net, side->asleep_until_ns);
+        return;
+    }
     while (count < MR_BURST && side->free_count > 0 && sim_network_next(&w->net) <= w->now &&
            w->net.heap[0]->direction == direction) {
         struct sim_packet *packet = sim_network_take(&w->net);
@@ -367,8 +436,33 @@ static void expire(struct world *w, struct side *side)
     settle(w, side);
 }
 
+/* Now and then a side does not run. */
+static void stall(struct world *w, struct side *side)
+{
+    uint64_t max = w->config->stall_max_ns;
+
+    if (max == 0 || w->now < side->next_stall_ns)
+        return;
+    side->asleep_until_ns = w->now + draw(&w->random, max / 1000, max);
+    side->next_stall_ns = side->asleep_until_ns + mr_random_below(&w->random, max / 4);
+}
+
+/* The whole machine stands still, once. */
+static void pause_both(struct world *w)
+{
+    if (w->config->pause_ns == 0 || w->was_paused || w->now < START + w->config->pause_at_ns)
+        return;
+    w->was_paused = true;
+    w->now += w->config->pause_ns;
+    for (int i = 0; i < 2; i++)
+        mr_endpoint_paused(w->side[i].ep, w->config->pause_ns);
+}
+
 static void disturb(struct world *w)
 {
+    pause_both(w);
+    for (int i = 0; i < 2; i++)
+        stall(w, &w->side[i]);
     if (w->config->rebind_every_ns > 0 && w->now >= w->next_rebind_ns) {
         w->client_port++;
         w->next_rebind_ns = w->now + w->config->rebind_every_ns;
@@ -386,15 +480,24 @@ static bool is_over(const struct world *w)
            mr_endpoint_conn_count(w->side[0].ep) == 0 && mr_endpoint_conn_count(w->side[1].ep) == 0;
 }
 
+/* When a side has something of its own to do; not before it runs again. */
+static uint64_t next_of(const struct side *side)
+{
+    uint64_t deadline = mr_endpoint_deadline(side->ep);
+    uint64_t job = next_job(side);
+    uint64_t next = deadline < job ? deadline : job;
+
+    return next > side->asleep_until_ns ? next : side->asleep_until_ns;
+}
+
 /* Advance to the next event.  False: nothing will ever happen. */
 static bool step(struct world *w)
 {
-    uint64_t deadline[2] = {mr_endpoint_deadline(w->side[0].ep),
-                            mr_endpoint_deadline(w->side[1].ep)};
+    uint64_t own[2] = {next_of(&w->side[0]), next_of(&w->side[1])};
     uint64_t next = sim_network_next(&w->net);
 
-    next = next < deadline[0] ? next : deadline[0];
-    next = next < deadline[1] ? next : deadline[1];
+    next = next < own[0] ? next : own[0];
+    next = next < own[1] ? next : own[1];
     if (next == MR_NEVER)
         return false;
     w->now = next > w->now ? next : w->now;
@@ -402,7 +505,7 @@ static bool step(struct world *w)
     if (sim_network_next(&w->net) <= w->now)
         deliver(w);
     for (int i = 0; i < 2; i++) {
-        if (mr_endpoint_deadline(w->side[i].ep) <= w->now)
+        if (next_of(&w->side[i]) <= w->now)
             expire(w, &w->side[i]);
     }
     return true;
@@ -464,9 +567,9 @@ void sim_run(const struct sim_config *config, struct sim_result *result)
     struct world *w = calloc(1, sizeof(*w));
 
     w->config = config;
-    w->now = MR_SECOND;
+    w->now = START;
     w->client_port = 5000;
-    w->next_rebind_ns = config->rebind_every_ns + MR_SECOND;
+    w->next_rebind_ns = config->rebind_every_ns + START;
     mr_random_init_number(&w->random, config->seed + 7);
     sim_network_init(&w->net, config->link, config->seed + 1);
     w->library = mr_tls_seeded_open(config->seed + 2);
@@ -477,8 +580,10 @@ void sim_run(const struct sim_config *config, struct sim_result *result)
     settle(w, &w->side[MR_CLIENT]);
     while (!is_over(w) && w->now < config->time_limit_ns && step(w)) {
     }
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
+        complete_jobs(w, &w->side[i], MR_NEVER);
         take_released(&w->side[i]);
+    }
     fill_result(w, result);
     for (int i = 0; i < 2; i++) {
         mr_endpoint_fini(w->side[i].ep);

@@ -52,7 +52,12 @@ struct sim_config {
     uint64_t idle_timeout_ns;
     uint64_t rebind_every_ns;      /* the client's port changes; 0: never */
     uint64_t update_keys_every_ns; /* both sides ask for key updates; 0: never */
-    bool wants_reset;              /* the client resets and stops some streams on the way */
+    uint64_t stall_max_ns; /* each side is off its processor now and then, so long at most; 0: never
+                            */
+    uint64_t pause_at_ns;  /* after the start both sides do not run for pause_ns */
+    uint64_t pause_ns;     /* 0: never */
+    uint64_t job_max_ns;   /* longest TLS job; 0: done at once */
+    bool wants_reset;      /* the client resets and stops some streams on the way */
 };
 
 struct sim_result {
@@ -80,6 +85,10 @@ struct sim_config sim_config_default(uint64_t seed);
 
 /* A network and a load drawn from the seed: what `make test` runs for many seeds. */
 struct sim_config sim_config_random(uint64_t seed);
+
+/* A network that loses nothing, and sides that are kept from running at random: every connection
+ * must be made and every byte arrive. */
+struct sim_config sim_config_starved(uint64_t seed);
 
 /* Run until all is done and both sides have closed, or the time limit.  Aborts on broken
  * invariants. */

@@ -58,6 +58,14 @@ struct sim_packet *sim_network_take(struct sim_network *net)
     return first;
 }
 
+void sim_network_postpone(struct sim_network *net, uint64_t at)
+{
+    struct sim_packet *packet = sim_network_take(net);
+
+    packet->arrival_ns = at;
+    push(net, packet);
+}
+
 uint64_t sim_network_next(const struct sim_network *net)
 {
     return net->count == 0 ? MR_NEVER : net->heap[0]->arrival_ns;

@@ -46,4 +46,7 @@ uint64_t sim_network_next(const struct sim_network *net);
 /* Take the datagram that arrives next; free() it. */
 struct sim_packet *sim_network_take(struct sim_network *net);
 
+/* The datagram that arrives next waits until `at`, behind those that were sent before it. */
+void sim_network_postpone(struct sim_network *net, uint64_t at);
+
 #endif /* MR_TESTS_SIM_NETWORK_H */
