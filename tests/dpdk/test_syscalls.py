@@ -20,6 +20,8 @@ BEFORE = 3.0     # seconds: start, handshakes, warm-up; more on a slow machine
 WATCHED = 1.5    # seconds
 SECONDS = "8"
 WORKER = re.compile(r"(rte|dpdk)-worker")
+WAKE_UP = re.compile(r'write\(\d+, "\\1(\\0){7}", 8\)')  # an eventfd's
+WAKE_UPS_MAX = 1000  # a second: far below the requests
 CALL = re.compile(r"(\d+ +|\[pid +\d+\] )?\w+\(")
 
 
@@ -85,6 +87,19 @@ def an_lcore_that_answers_requests_calls_nothing(program):
     watch(program, ["request", "--connections", "10"], expect_no_calls)
 
 
+def expect_only_wake_ups(workers, _pid):
+    calls = calls_of(workers)
+    others = [call for call in calls if not WAKE_UP.search(call)]
+    tap.expect(not others, f"{len(others)} system calls on the lcores that wake no helper, the first:", *others[:5])
+    tap.expect(len(calls) < WAKE_UPS_MAX * WATCHED, f"{len(calls)} wake-ups in {WATCHED} s")
+
+
+def an_lcore_that_serves_files_only_wakes_helpers(program):
+    """A cached file is looked at again now and then, by a helper thread; requests cost no call."""
+    watch(program, ["request", "--http3", "--connections", "10"], expect_only_wake_ups)
+
+
 if __name__ == "__main__":
     tap.main(lambda: tap.run([strace_sees_the_control_thread, an_lcore_that_transfers_calls_nothing,
-                              an_lcore_that_answers_requests_calls_nothing], sys.argv[1]))
+                              an_lcore_that_answers_requests_calls_nothing,
+                              an_lcore_that_serves_files_only_wakes_helpers], sys.argv[1]))
