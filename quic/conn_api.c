@@ -77,6 +77,7 @@ int mr_conn_info(const struct mr_endpoint *ep, mr_handle handle, struct mr_conn_
         [MR_LIMITED_FLOW] = "flow control",
         [MR_LIMITED_AMPLIFICATION] = "amplification",
         [MR_LIMITED_PORT] = "port",
+        [MR_LIMITED_MEMORY] = "memory",
     };
     const struct mr_conn *conn = mr_conn_of_handle(ep, handle);
 

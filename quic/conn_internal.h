@@ -66,7 +66,8 @@
 #define MR_CONN_WINDOW_FIRST  (UINT64_C(1) << 20)
 #define MR_ACK_DELAY_MAX_NS   (25 * MR_MS)
 #define MR_ACK_DELAY_EXPONENT 3
-#define MR_ACK_AFTER          2 /* ack-eliciting packets, RFC 9000, Section 13.2.2 */
+#define MR_ACK_AFTER          2           /* ack-eliciting packets, RFC 9000, Section 13.2.2 */
+#define MR_MEMORY_RETRY_NS    (5 * MR_MS) /* until a connection that found no chunk asks again */
 #define MR_HANDSHAKE_TIMEOUT  (10 * MR_SECOND)
 #define MR_CLIENT_TICKET_WAIT                                                                      \
     (2 * MR_SECOND) /* a client's TLS state is kept for the first ticket so long */
@@ -371,6 +372,7 @@ enum mr_limiter {
     MR_LIMITED_FLOW,
     MR_LIMITED_AMPLIFICATION,
     MR_LIMITED_PORT,
+    MR_LIMITED_MEMORY,
     MR_LIMITERS
 };
 

@@ -78,8 +78,11 @@ static bool find_keys(struct datagram *d, enum mr_space which, struct packet *p)
     if (which == MR_SPACE_APP) {
         const struct mr_conn_keys *keys = mr_keys_for_seal(ep, conn, d->now);
 
-        if (keys == NULL)
+        if (keys == NULL) {
+            if (conn->key_state.can_seal)
+                conn->limited_by = MR_LIMITED_MEMORY;
             return false;
+        }
         p->key = &keys->seal;
         p->hp = &keys->seal_hp;
         return true;
@@ -157,6 +160,16 @@ static void pad_for_sample(struct packet *p)
         mr_frame_write_padding(&p->b.w, PAYLOAD_LEAST - p->pn_size - payload);
 }
 
+/* Room for the record of one more packet. */
+static bool has_memory(struct datagram *d, struct mr_pn_space *space)
+{
+    if (mr_sent_reserve(&space->sent))
+        return true;
+    mr_count(&d->ep->counters.limit_chunks);
+    d->conn->limited_by = MR_LIMITED_MEMORY;
+    return false;
+}
+
 /* Build a packet of space `which` behind the others.  False: it has nothing to say, or cannot. */
 static bool build_packet(struct datagram *d, enum mr_space which, struct mr_pn_space *space)
 {
@@ -165,12 +178,10 @@ static bool build_packet(struct datagram *d, enum mr_space which, struct mr_pn_s
 
     if (!find_keys(d, which, p))
         return false;
-    if (!mr_sent_reserve(&space->sent)) {
-        mr_count(&ep->counters.limit_chunks);
+    if (!has_memory(d, space))
         return false;
-    }
     maybe_skip(d, space);
-    if (!mr_sent_reserve(&space->sent))
+    if (!has_memory(d, space))
         return false;
 
     p->start = d->out->data + d->used;
@@ -475,6 +486,8 @@ uint32_t mr_conn_send(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_ou
     mr_conn_unready(ep, conn);
     if (built == limit) /* cut short by its turn: goes on after the others */
         mr_conn_wake(ep, conn);
+    else if (conn->limited_by == MR_LIMITED_MEMORY) /* nobody tells when there is some */
+        conn->pacing_until_ns = now + MR_MEMORY_RETRY_NS;
     mr_conn_timer_update(ep, conn);
     return built;
 }
@@ -486,6 +499,7 @@ bool mr_build_can_record(struct mr_build *b)
     if (mr_sent_can_add(&b->space->sent, b->record))
         return true;
     mr_count(&b->ep->counters.limit_chunks);
+    b->conn->limited_by = MR_LIMITED_MEMORY;
     b->is_full = true;
     return false;
 }

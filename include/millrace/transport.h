@@ -121,7 +121,7 @@ struct mr_conn_info {
     bool is_resumed; /* the handshake used a ticket */
     bool is_client;
     const char *limited_by; /* why it is not sending: "cwnd", "pacing", "flow control",
-                               "application", "amplification", "port" */
+                               "application", "amplification", "port", "memory" */
 };
 
 struct mr_transport_ops {

@@ -341,6 +341,37 @@ static void floods_of_cheap_frames_are_cheap(void)
     }
 }
 
+/* ------------------------------------------------------------------ memory */
+
+/* limits.h: "chunks_max [...] more: sending waits" - and goes on, though nothing is in flight. */
+static void what_waits_for_memory_is_sent_when_there_is_some(void)
+{
+    struct peer *p = peer_at(C, PEER_DONE);
+    struct mr_endpoint *ep = peer_endpoint(p);
+    struct mr_view view = {.data = (const uint8_t *)"hello", .size = 5};
+    mr_handle stream;
+    uint32_t taken = MR_NONE; /* others hold all chunks: a list through their first bytes */
+
+    CU_ASSERT_EQUAL(mr_stream_open(ep, p->conn, MR_OPEN_UNI, 0, &stream), 0);
+    CU_ASSERT_EQUAL(mr_stream_send(ep, stream, &view, 1, MR_SEND_FIN), 0);
+    for (uint32_t i; (i = mr_pool_get(&ep->chunks)) != MR_NONE; taken = i)
+        memcpy(mr_pool_at(&ep->chunks, i), &taken, sizeof(taken));
+    peer_drain(p);
+    peer_advance(p, MR_SECOND);
+    CU_ASSERT_EQUAL(p->inbox_count, 0);
+    CU_ASSERT_TRUE(peer_counters(p)->limit_chunks > 0);
+    CU_ASSERT_TRUE(peer_counters(p)->limit_chunks < 1000); /* it does not spin */
+    while (taken != MR_NONE) {
+        uint32_t i = taken;
+
+        memcpy(&taken, mr_pool_at(&ep->chunks, i), sizeof(taken));
+        mr_pool_put(&ep->chunks, i);
+    }
+    peer_advance(p, 2 * MR_MEMORY_RETRY_NS);
+    CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_STREAM | MR_STREAM_LEN | MR_STREAM_FIN), 1);
+    peer_end(p);
+}
+
 static CU_TestInfo tests[] = {
     {"every second packet is acknowledged at once", every_second_packet_is_acknowledged_at_once},
     {"a single packet is acknowledged within max_ack_delay",
@@ -359,6 +390,8 @@ static CU_TestInfo tests[] = {
     {"closing lasts three probe timeouts", closing_lasts_three_probe_timeouts},
     {"an early close goes where the peer can read it",
      an_early_close_goes_where_the_peer_can_read_it},
+    {"what waits for memory is sent when there is some",
+     what_waits_for_memory_is_sent_when_there_is_some},
     {"floods of cheap frames are cheap", floods_of_cheap_frames_are_cheap},
     CU_TEST_INFO_NULL,
 };
