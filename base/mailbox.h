@@ -1,0 +1,233 @@
+/*
+ * base/mailbox.h - a bounded queue of 64-byte entries in memory that two processes share and do not
+ * trust each other with.
+ *
+ *     one process                       shared memory                      the other
+ *     struct mr_outbox                  entries, two indexes               struct mr_inbox
+ *       next, published   --tail-->     [ | x | x | x |   |   ]   <--head--  next
+ *       head_seen         <--head--                               --tail-->  tail_seen
+ *
+ * What a side relies on (where its own entries are, how far it got) it keeps for itself; from the
+ * other it takes one index, and checks it.  An index that cannot be says `is_broken`, for good.
+ * Entries are written in place by the producer and copied out by the consumer before it looks.
+ *
+ * Sleeping.  A consumer that wants to sleep says so in a word of shared memory, looks once more,
+ * and only then waits; a producer that has published looks at that word, and wakes.  Both put a
+ * full fence between their write and their read, so that one of them sees the other (the classic
+ * two-flag argument; tests/model/mailbox.pml checks it).
+ *
+ *     consumer                                   producer
+ *       sleeps = 1                                 publish entries
+ *       fence                                      fence
+ *       anything there? -> sleeps = 0, go on       sleeps? -> sleeps = 0, wake
+ *       wait for the wake-up
+ *
+ * Owner: each side its own struct; the memory is whoever's made it.
+ * Threads: an outbox and an inbox belong to one thread each.
+ */
+#ifndef MR_BASE_MAILBOX_H
+#define MR_BASE_MAILBOX_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/compiler.h"
+
+#define MR_MAILBOX_ENTRY 64 /* bytes */
+
+/* Where a queue is in shared memory. */
+struct mr_mailbox {
+    void *entries;          /* `count` of them, aligned to 64 */
+    _Atomic uint32_t *tail; /* written by the producer */
+    _Atomic uint32_t *head; /* written by the consumer */
+    uint32_t count;         /* a power of two */
+};
+
+struct mr_outbox {
+    struct mr_mailbox box;
+    uint32_t mask;
+    uint32_t next;      /* where the next entry goes */
+    uint32_t published; /* entries below are the consumer's */
+    uint32_t head_seen;
+    bool is_broken; /* the consumer's index was impossible */
+};
+
+struct mr_inbox {
+    struct mr_mailbox box;
+    uint32_t mask;
+    uint32_t next; /* the next entry to take */
+    uint32_t tail_seen;
+    bool is_broken; /* the producer's index was impossible */
+};
+
+static inline void mr_mailbox_check_place(const struct mr_mailbox *box)
+{
+    MR_ASSERT(box->count > 0);
+    MR_ASSERT((box->count & (box->count - 1)) == 0);
+    MR_ASSERT(((uintptr_t)box->entries & (MR_MAILBOX_ENTRY - 1)) == 0);
+}
+
+/* Begin at index 0; the memory's indexes must be 0, too. */
+static inline void mr_outbox_init(struct mr_outbox *out, const struct mr_mailbox *box)
+{
+    mr_mailbox_check_place(box);
+    *out = (struct mr_outbox){.box = *box, .mask = box->count - 1};
+}
+
+static inline void mr_inbox_init(struct mr_inbox *in, const struct mr_mailbox *box)
+{
+    mr_mailbox_check_place(box);
+    *in = (struct mr_inbox){.box = *box, .mask = box->count - 1};
+}
+
+/* ------------------------------------------------------------------ producing */
+
+/* The consumer's index as it is now; false: it cannot be that. */
+static inline bool mr_outbox_look(struct mr_outbox *out)
+{
+    /* acquire: pairs with the release in mr_inbox_done; the consumer has copied what it passed */
+    uint32_t head = atomic_load_explicit(out->box.head, memory_order_acquire);
+
+    /* Never behind what it was, never beyond what was published. */
+    if (out->is_broken || head - out->head_seen > out->published - out->head_seen) {
+        out->is_broken = true;
+        return false;
+    }
+    out->head_seen = head;
+    return true;
+}
+
+/* How many of `wanted` entries fit now, at most `wanted`; 0 when broken. */
+static inline uint32_t mr_outbox_room(struct mr_outbox *out, uint32_t wanted)
+{
+    uint32_t room = out->box.count - (out->next - out->head_seen);
+
+    if (room < wanted) {
+        if (!mr_outbox_look(out))
+            return 0;
+        room = out->box.count - (out->next - out->head_seen);
+    }
+    return MR_MIN(room, wanted);
+}
+
+/* The place of the next entry, to be written whole, or NULL: no room.  Seen by the consumer after
+ * mr_outbox_publish(). */
+static inline void *mr_outbox_next(struct mr_outbox *out)
+{
+    if (mr_outbox_room(out, 1) == 0)
+        return NULL;
+    return (uint8_t *)out->box.entries + (size_t)(out->next++ & out->mask) * MR_MAILBOX_ENTRY;
+}
+
+/* Hand over everything since the last time, to a consumer that never sleeps.  True: there was
+ * something. */
+static inline bool mr_outbox_publish(struct mr_outbox *out)
+{
+    if (out->published == out->next)
+        return false;
+    out->published = out->next;
+    /* release: pairs with the acquire in mr_inbox_count; the entries are written */
+    atomic_store_explicit(out->box.tail, out->next, memory_order_release);
+    return true;
+}
+
+/* The same to a consumer that may sleep.  True, at most once per sleep: wake it now. */
+static inline bool mr_outbox_publish_waking(struct mr_outbox *out, _Atomic uint32_t *sleeps)
+{
+    if (out->published == out->next)
+        return false;
+    out->published = out->next;
+    /* seq_cst, both: pair with those in mr_inbox_may_sleep; the store releases the entries, too */
+    atomic_store_explicit(out->box.tail, out->next, memory_order_seq_cst);
+    if (atomic_load_explicit(sleeps, memory_order_seq_cst) == 0)
+        return false;
+    return atomic_exchange_explicit(sleeps, 0, memory_order_relaxed) != 0;
+}
+
+/* ------------------------------------------------------------------ consuming */
+
+/* The producer's index is `tail` now; false: it cannot be that. */
+static inline bool mr_inbox_see(struct mr_inbox *in, uint32_t tail)
+{
+    /* Never behind what it was, never more than there is room for. */
+    if (tail - in->next > in->box.count || tail - in->next < in->tail_seen - in->next)
+        in->is_broken = true;
+    else
+        in->tail_seen = tail;
+    return !in->is_broken;
+}
+
+/* How many of `wanted` entries are there now, at most `wanted`; 0 when broken. */
+static inline uint32_t mr_inbox_count(struct mr_inbox *in, uint32_t wanted)
+{
+    if (in->is_broken)
+        return 0;
+    /* acquire: pairs with the release in mr_outbox_publish; the entries are written */
+    if (in->tail_seen - in->next < wanted &&
+        !mr_inbox_see(in, atomic_load_explicit(in->box.tail, memory_order_acquire)))
+        return 0;
+    return MR_MIN(in->tail_seen - in->next, wanted);
+}
+
+/* Copy the next entry into `entry_out`; false: there is none.  Its place is the producer's again
+ * after mr_inbox_done(). */
+static inline bool mr_inbox_take(struct mr_inbox *in, void *entry_out)
+{
+    if (mr_inbox_count(in, 1) == 0)
+        return false;
+    memcpy(entry_out,
+           (const uint8_t *)in->box.entries + (size_t)(in->next++ & in->mask) * MR_MAILBOX_ENTRY,
+           MR_MAILBOX_ENTRY);
+    return true;
+}
+
+/* Give back the places of all entries taken so far. */
+static inline void mr_inbox_done(struct mr_inbox *in)
+{
+    /* release: pairs with the acquire in mr_outbox_look; the entries are copied */
+    atomic_store_explicit(in->box.head, in->next, memory_order_release);
+}
+
+/*
+ * Before sleeping: tell the producer, and look once more.  True: nothing is there, wait for the
+ * wake-up.  False: go on; the word is taken back.
+ */
+static inline bool mr_inbox_may_sleep(struct mr_inbox *in, _Atomic uint32_t *sleeps)
+{
+    if (in->is_broken || in->tail_seen != in->next)
+        return false;
+    /* seq_cst, both: pair with those in mr_outbox_publish_waking */
+    atomic_store_explicit(sleeps, 1, memory_order_seq_cst);
+    uint32_t tail = atomic_load_explicit(in->box.tail, memory_order_seq_cst);
+    if (mr_inbox_see(in, tail) && tail == in->next)
+        return true;
+    atomic_store_explicit(sleeps, 0, memory_order_relaxed);
+    return false;
+}
+
+/* After the wait, whatever ended it. */
+static inline void mr_inbox_woke(_Atomic uint32_t *sleeps)
+{
+    atomic_store_explicit(sleeps, 0, memory_order_relaxed);
+}
+
+/* ------------------------------------------------------------------ invariants */
+
+static inline void mr_outbox_check(const struct mr_outbox *out)
+{
+    MR_ASSERT(out->mask == out->box.count - 1);
+    MR_ASSERT(out->next - out->head_seen <= out->box.count);
+    MR_ASSERT(out->published - out->head_seen <= out->next - out->head_seen);
+}
+
+static inline void mr_inbox_check(const struct mr_inbox *in)
+{
+    MR_ASSERT(in->mask == in->box.count - 1);
+    MR_ASSERT(in->tail_seen - in->next <= in->box.count);
+}
+
+#endif /* MR_BASE_MAILBOX_H */
