@@ -1,6 +1,7 @@
 #include "bench/aead_ceiling.h"
 
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -14,7 +15,7 @@
 #define HEADER_SIZE  13 /* first byte, connection ID of 8, packet number of 4 */
 #define PN_SIZE      4
 #define FRAME_HEADER 12     /* of a STREAM frame */
-#define SLICE_NS_MIN 100000 /* short: most slices then see no other task */
+#define PIECE_NS_MIN 100000 /* short: most pieces then see no other task */
 
 /* One run: keys, packets, data. */
 struct run {
@@ -33,6 +34,11 @@ struct run {
     uint64_t pn;
     struct mr_seal_job jobs[BURST];
     struct mr_seal_copy copies[BURST];
+};
+
+struct mr_aead_ceiling {
+    struct run run;
+    struct mr_samples pieces; /* of the last slice */
 };
 
 /* ------------------------------------------------------------------ memory */
@@ -155,30 +161,56 @@ static void seal_burst(struct run *run)
     mr_seal_burst(run->aead, run->jobs, BURST);
 }
 
-double mr_aead_ceiling_ns(struct mr_aead *aead, enum mr_cipher cipher, uint32_t packet_bytes,
-                          size_t data_bytes, double seconds)
+struct mr_aead_ceiling *mr_aead_ceiling_open(struct mr_aead *aead, enum mr_cipher cipher,
+                                             uint32_t packet_bytes, size_t data_bytes)
 {
-    static _Thread_local struct mr_samples samples;
-    struct run run;
-    double slice_ns = MR_MAX(seconds * 1e9 / MR_SAMPLES_MAX, (double)SLICE_NS_MIN);
-    bool is_ready = run_begin(&run, aead, cipher, packet_bytes, data_bytes);
+    struct mr_aead_ceiling *c = calloc(1, sizeof(*c));
+
+    if (c == NULL)
+        return NULL;
+    if (run_begin(&c->run, aead, cipher, packet_bytes, data_bytes))
+        return c;
+    mr_aead_ceiling_close(c);
+    return NULL;
+}
+
+void mr_aead_ceiling_close(struct mr_aead_ceiling *c)
+{
+    if (c == NULL)
+        return;
+    run_end(&c->run);
+    free(c);
+}
+
+double mr_aead_ceiling_slice(struct mr_aead_ceiling *c, double seconds)
+{
+    double piece_ns = MR_MAX(seconds * 1e9 / MR_SAMPLES_MAX, (double)PIECE_NS_MIN);
     uint64_t now = mr_bench_now_ns();
     uint64_t end = now + (uint64_t)(seconds * 1e9);
 
-    samples.count = 0;
-    while (is_ready && now < end) {
-        uint64_t slice_begin = mr_bench_now_ns();
+    c->pieces.count = 0;
+    while (now < end) {
+        uint64_t piece_begin = mr_bench_now_ns();
         uint64_t packets = 0;
 
         do {
-            seal_burst(&run);
+            seal_burst(&c->run);
             packets += BURST;
             now = mr_bench_now_ns();
-        } while ((double)(now - slice_begin) < slice_ns);
-        mr_samples_add(&samples, (double)(now - slice_begin) / (double)packets);
+        } while ((double)(now - piece_begin) < piece_ns);
+        mr_samples_add(&c->pieces, (double)(now - piece_begin) / (double)packets);
     }
-    run_end(&run);
-    return mr_samples_median(&samples);
+    return mr_samples_median(&c->pieces);
+}
+
+double mr_aead_ceiling_ns(struct mr_aead *aead, enum mr_cipher cipher, uint32_t packet_bytes,
+                          size_t data_bytes, double seconds)
+{
+    struct mr_aead_ceiling *c = mr_aead_ceiling_open(aead, cipher, packet_bytes, data_bytes);
+    double ns = c == NULL ? -1 : mr_aead_ceiling_slice(c, seconds);
+
+    mr_aead_ceiling_close(c);
+    return ns;
 }
 
 /* ------------------------------------------------------------------ open */

@@ -8,7 +8,11 @@
  * size, the same core, the same kind of cold data.  Packets look like full 1-RTT packets with one
  * STREAM frame.
  *
- * Owner: the caller.  Threads: any; measures on the calling one.
+ * Speeds of a machine change within seconds, so a bench measures it in turns with what it compares:
+ *
+ *     open -> slice, slice, slice ... -> close
+ *
+ * Owner: the caller.  Threads: any, one at a time; measures on the calling one.
  */
 #ifndef MR_BENCH_AEAD_CEILING_H
 #define MR_BENCH_AEAD_CEILING_H
@@ -21,12 +25,25 @@
 #define MR_CEILING_PACKET_MIN 64 /* bytes */
 #define MR_CEILING_PACKET_MAX 16384
 
+struct mr_aead_ceiling;
+
 /*
- * Seal packets of `packet_bytes` (header to tag, MR_CEILING_PACKET_MIN .. MR_CEILING_PACKET_MAX)
- * for `seconds`, with data taken in turn out of `data_bytes` of memory (at least 1 MiB; 256 MiB is
- * cold everywhere). Returns the median of ns per packet over slices of 0.1 ms or more; < 0 when
- * memory is short.
+ * Keys and memory for packets of `packet_bytes` (header to tag, MR_CEILING_PACKET_MIN ..
+ * MR_CEILING_PACKET_MAX), with data taken in turn out of `data_bytes` of memory (at least 1 MiB;
+ * 256 MiB is cold everywhere).  `aead` outlives it.  The calling thread touches the memory first.
+ * NULL when memory is short.
  */
+struct mr_aead_ceiling *mr_aead_ceiling_open(struct mr_aead *aead, enum mr_cipher cipher,
+                                             uint32_t packet_bytes, size_t data_bytes);
+
+/* Seal for `seconds`, going on in the data where the last slice ended.  Returns
+ * the median of ns per packet over pieces of 0.1 ms or more. */
+double mr_aead_ceiling_slice(struct mr_aead_ceiling *ceiling, double seconds);
+
+/* NULL is fine. */
+void mr_aead_ceiling_close(struct mr_aead_ceiling *ceiling);
+
+/* Open, one slice of `seconds`, close; < 0 when memory is short. */
 double mr_aead_ceiling_ns(struct mr_aead *aead, enum mr_cipher cipher, uint32_t packet_bytes,
                           size_t data_bytes, double seconds);
 

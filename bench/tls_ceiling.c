@@ -29,7 +29,8 @@ struct end {
 };
 
 /* Everything of a measurement; on the heap, 3 MB. */
-struct run {
+struct mr_tls_ceiling {
+    bool wants_resumption;
     struct mr_tls_context server_context;
     struct mr_tls_context client_context;
     struct end servers[BATCH];
@@ -37,7 +38,6 @@ struct run {
     struct mr_tls_job job;
     uint8_t ticket[MR_TLS_TICKET_MAX]; /* the newest */
     size_t ticket_size;
-    struct mr_samples samples;
     bool is_broken;
 };
 
@@ -46,7 +46,7 @@ static const uint8_t params[PARAMS];
 
 /* ------------------------------------------------------------------ contexts */
 
-static int open_contexts(struct run *run, const struct mr_tls_ceiling_options *options,
+static int open_contexts(struct mr_tls_ceiling *run, const struct mr_tls_ceiling_options *options,
                          struct mr_fault *fault)
 {
     static const struct mr_certificate_options plain;
@@ -70,7 +70,7 @@ static int open_contexts(struct run *run, const struct mr_tls_ceiling_options *o
 
 /* ------------------------------------------------------------------ one end's step */
 
-static void take_outputs(struct run *run, struct end *end)
+static void take_outputs(struct mr_tls_ceiling *run, struct end *end)
 {
     struct mr_tls_job *job = &run->job;
 
@@ -92,7 +92,8 @@ static void take_outputs(struct run *run, struct end *end)
 }
 
 /* Give `end` what the other side has sent at `level`. */
-static void step(struct run *run, struct end *end, enum mr_level level, struct wire *from)
+static void step(struct mr_tls_ceiling *run, struct end *end, enum mr_level level,
+                 struct wire *from)
 {
     mr_tls_job_prepare(&run->job, &end->tls);
     if (from != NULL) {
@@ -105,7 +106,7 @@ static void step(struct run *run, struct end *end, enum mr_level level, struct w
 
 /* ------------------------------------------------------------------ a batch of handshakes */
 
-static void start_clients(struct run *run, bool is_resumed)
+static void start_clients(struct mr_tls_ceiling *run, bool is_resumed)
 {
     const struct mr_tls_client_options options = {.server_name = "localhost",
                                                   .alpn = alpn,
@@ -124,7 +125,7 @@ static void start_clients(struct run *run, bool is_resumed)
 }
 
 /* Clocked: a new handshake takes its ClientHello. */
-static void servers_answer(struct run *run)
+static void servers_answer(struct mr_tls_ceiling *run)
 {
     for (uint32_t i = 0; i < BATCH; i++) {
         struct end *server = &run->servers[i];
@@ -138,7 +139,7 @@ static void servers_answer(struct run *run)
     }
 }
 
-static void clients_finish(struct run *run)
+static void clients_finish(struct mr_tls_ceiling *run)
 {
     for (uint32_t i = 0; i < BATCH; i++) {
         struct end *server = &run->servers[i];
@@ -149,7 +150,7 @@ static void clients_finish(struct run *run)
 }
 
 /* Clocked: Finished in, ticket out, all given back. */
-static void servers_finish(struct run *run)
+static void servers_finish(struct mr_tls_ceiling *run)
 {
     for (uint32_t i = 0; i < BATCH; i++) {
         struct end *server = &run->servers[i];
@@ -162,7 +163,7 @@ static void servers_finish(struct run *run)
     }
 }
 
-static void clients_take_tickets(struct run *run, bool is_resumed)
+static void clients_take_tickets(struct mr_tls_ceiling *run, bool is_resumed)
 {
     for (uint32_t i = 0; i < BATCH; i++) {
         struct end *client = &run->clients[i];
@@ -173,37 +174,89 @@ static void clients_take_tickets(struct run *run, bool is_resumed)
     }
 }
 
-static void batch(struct run *run, bool is_resumed)
+/* Returns the servers' ns, all together. */
+static uint64_t batch(struct mr_tls_ceiling *run, bool is_resumed)
 {
+    uint64_t ns = 0;
+
     start_clients(run, is_resumed);
     servers_answer(run);
     clients_finish(run);
     servers_finish(run);
     clients_take_tickets(run, is_resumed);
     for (uint32_t i = 0; i < BATCH; i++)
-        mr_samples_add(&run->samples, (double)run->servers[i].spent_ns);
+        ns += run->servers[i].spent_ns;
+    return ns;
 }
 
-int mr_tls_handshake_ns(const struct mr_tls_ceiling_options *options, double *ns_out,
-                        struct mr_fault *fault)
+/* ------------------------------------------------------------------ slices */
+
+int mr_tls_ceiling_open(const struct mr_tls_ceiling_options *options,
+                        struct mr_tls_ceiling **ceiling_out, struct mr_fault *fault)
 {
-    struct run *run = calloc(1, sizeof(*run));
+    struct mr_tls_ceiling *c = calloc(1, sizeof(*c));
 
-    if (run == NULL)
+    *ceiling_out = NULL;
+    if (c == NULL)
         return mr_fault_set(fault, ENOMEM, "no memory for %d handshakes", BATCH);
-    int result = open_contexts(run, options, fault);
+    c->wants_resumption = options->is_resumed;
+    int result = open_contexts(c, options, fault);
     if (result == 0)
-        batch(run, false); /* warms up, and brings a ticket */
-    run->samples.count = 0;
+        batch(c, false); /* warms up, and brings a ticket */
+    if (result == 0 && c->is_broken)
+        result = mr_fault_set(fault, EPROTO, "a handshake failed: %s", mr_tls_ceiling_reason(c));
+    if (result == 0)
+        *ceiling_out = c;
+    else
+        mr_tls_ceiling_close(c);
+    return result;
+}
 
-    uint64_t end = mr_bench_now_ns() + (uint64_t)(options->seconds * 1e9);
-    while (result == 0 && !run->is_broken && mr_bench_now_ns() < end)
-        batch(run, options->is_resumed);
-    if (result == 0 && run->is_broken)
-        result = mr_fault_set(fault, EPROTO, "a handshake failed: %s", run->job.reason);
-    *ns_out = mr_samples_median(&run->samples);
-    mr_tls_context_free(&run->server_context);
-    mr_tls_context_free(&run->client_context);
-    free(run);
+void mr_tls_ceiling_close(struct mr_tls_ceiling *c)
+{
+    if (c == NULL)
+        return;
+    mr_tls_context_free(&c->server_context);
+    mr_tls_context_free(&c->client_context);
+    free(c);
+}
+
+double mr_tls_ceiling_slice(struct mr_tls_ceiling *c, double seconds)
+{
+    uint64_t end = mr_bench_now_ns() + (uint64_t)(seconds * 1e9);
+    uint64_t spent_ns = 0;
+    uint64_t handshakes = 0;
+
+    do {
+        spent_ns += batch(c, c->wants_resumption);
+        handshakes += BATCH;
+    } while (!c->is_broken && mr_bench_now_ns() < end);
+    return c->is_broken ? -1 : (double)spent_ns / (double)handshakes;
+}
+
+const char *mr_tls_ceiling_reason(const struct mr_tls_ceiling *c)
+{
+    return c->job.reason;
+}
+
+int mr_tls_handshake_ns(const struct mr_tls_ceiling_options *options, double seconds,
+                        double *ns_out, struct mr_fault *fault)
+{
+    static _Thread_local struct mr_samples slices;
+    uint64_t end = mr_bench_now_ns() + (uint64_t)(seconds * 1e9);
+    struct mr_tls_ceiling *c;
+    int result = mr_tls_ceiling_open(options, &c, fault);
+
+    slices.count = 0;
+    while (result == 0 && (slices.count == 0 || mr_bench_now_ns() < end)) {
+        double ns = mr_tls_ceiling_slice(c, 0);
+
+        mr_samples_add(&slices, ns);
+        if (ns < 0)
+            result =
+                mr_fault_set(fault, EPROTO, "a handshake failed: %s", mr_tls_ceiling_reason(c));
+    }
+    *ns_out = mr_samples_median(&slices);
+    mr_tls_ceiling_close(c);
     return result;
 }

@@ -11,11 +11,9 @@
 #include "drivers/mbuf_pool.h"
 #include "tools/alloc_count.h"
 
-#define DATA_BYTES     ((size_t)256 << 20)
-#define MEMORY_MB      512 /* for DPDK, besides the send buffers */
-#define FRAME_HEADERS  80
-#define SAMPLE_SECONDS 0.1
-#define AWAIT_SECONDS  60 /* for the connections to be there */
+#define DATA_BYTES    ((size_t)256 << 20)
+#define MEMORY_MB     512 /* for DPDK, besides the send buffers */
+#define FRAME_HEADERS 80
 
 struct mr_bench_options mr_bench_options_default(void)
 {
@@ -56,7 +54,7 @@ enum mr_parse_result mr_bench_parse(struct mr_bench_options *o, int argc, char *
         {MR_BENCH_TRANSFER, {.name = "copy", .kind = MR_OPTION_FLAG, .to = &o->is_copied, .help = "the wire copies at the receiver, as DMA would"}},
         {MR_BENCH_TRANSFER, {.name = "misdirect", .kind = MR_OPTION_FLAG, .to = &o->is_misdirected, .help = "once connected, datagrams arrive at another shard, which passes them on"}},
         {MR_BENCH_TRANSFER, {.name = "samples", .kind = MR_OPTION_FLAG, .to = &o->has_samples, .help = "goodput of every 100 ms as well, in the JSON object"}},
-        {MR_BENCH_TRANSFER, {.name = "no-floor", .kind = MR_OPTION_FLAG, .to = &o->has_no_floor, .help = "do not measure the floor afterwards"}},
+        {MR_BENCH_TRANSFER, {.name = "no-floor", .kind = MR_OPTION_FLAG, .to = &o->has_no_floor, .help = "do not measure the floor before and after"}},
         {MR_BENCH_VERIFY, {.name = "verify", .kind = MR_OPTION_FLAG, .to = &o->is_verified, .help = "compare every byte"}},
         {MR_BENCH_RESUME, {.name = "resume", .kind = MR_OPTION_FLAG, .to = &o->wants_resumption, .help = "resume with a ticket"}},
         {MR_BENCH_BYTES, {.name = "bytes", .kind = MR_OPTION_SIZE, .to = &o->bytes, .argument = "B", .help = "of an answer", .min = 0, .max = 1e9}},
@@ -143,7 +141,7 @@ static bool make_samples(struct mr_bench *b)
 
     if (!b->options.has_samples)
         return true;
-    s->room = (uint32_t)(b->options.seconds / SAMPLE_SECONDS) + 1;
+    s->room = (uint32_t)(b->options.seconds / MR_BENCH_SAMPLE_SECONDS) + 1;
     s->gbps = calloc(s->room, sizeof(*s->gbps));
     s->key_updates = calloc(s->room, sizeof(*s->key_updates));
     return s->gbps != NULL && s->key_updates != NULL;
@@ -157,7 +155,13 @@ bool mr_bench_launch(struct mr_bench *b, struct mr_fault *fault)
     }
     if (!start_eal(b, fault))
         return false;
+    if (b->prepare != NULL && !b->prepare(b, fault)) {
+        mr_eal_stop();
+        return false;
+    }
     b->clock = mr_clock_init();
+    for (uint32_t i = 0; i < b->config.server_shards; i++)
+        b->servers[i].aside = &b->aside;
     for (uint32_t i = 0; i < MR_SHARDS_MAX; i++) {
         b->server_applications[i] = b->servers[i].application;
         b->client_applications[i] = b->clients[i].application;
@@ -183,7 +187,7 @@ bool mr_bench_start(struct mr_bench *b, const struct mr_bench_load *load, struct
     return mr_bench_launch(b, fault);
 }
 
-static void stop_clients(struct mr_bench *b)
+void mr_bench_stop_load(struct mr_bench *b)
 {
     for (uint32_t i = 0; i < b->config.client_shards; i++)
         atomic_store(&b->clients[i].shared->is_stopped, true);
@@ -192,7 +196,7 @@ static void stop_clients(struct mr_bench *b)
 
 uint32_t mr_bench_stop(struct mr_bench *b)
 {
-    stop_clients(b);
+    mr_bench_stop_load(b);
     uint32_t leaked = mr_world_free(&b->world);
     for (uint32_t i = 0; i < b->config.client_shards; i++)
         free(b->clients[i].shared->latency);
@@ -205,220 +209,12 @@ uint32_t mr_bench_stop(struct mr_bench *b)
     return leaked;
 }
 
-/* ------------------------------------------------------------------ measuring */
-
-static void add_counts(struct mr_bench_counts *sum, const struct mr_bench_worker *workers,
-                       uint32_t count)
-{
-    memset(sum, 0, sizeof(*sum));
-    for (uint32_t i = 0; i < count; i++) {
-        struct mr_bench_counts one;
-
-        mr_bench_read_counts(workers[i].shared, &one);
-        for (size_t k = 0; k < sizeof(one) / sizeof(uint64_t); k++)
-            ((uint64_t *)(void *)sum)[k] += ((const uint64_t *)(const void *)&one)[k];
-    }
-}
-
-void mr_bench_client_counts(const struct mr_bench *b, struct mr_bench_counts *out)
-{
-    add_counts(out, b->clients, b->config.client_shards);
-}
-
-/* Seconds of CPU time, per thread. */
-static double cpu_seconds(const struct mr_bench_worker *workers, uint32_t count)
-{
-    uint64_t ns = 0;
-
-    for (uint32_t i = 0; i < count; i++)
-        ns += mr_bench_worker_cpu_ns(&workers[i]);
-    return (double)ns * 1e-9 / count;
-}
-
-static void snapshot(const struct mr_bench *b, struct mr_interval *out)
-{
-    mr_group_stats(&b->world.server, &out->server);
-    mr_group_stats(&b->world.client, &out->client);
-    mr_group_counters(&b->world.server, &out->server_counters);
-    mr_group_counters(&b->world.client, &out->client_counters);
-    add_counts(&out->clients, b->clients, b->config.client_shards);
-    add_counts(&out->servers, b->servers, b->config.server_shards);
-    out->allocations = mr_alloc_count();
-    out->server_cpu = cpu_seconds(b->servers, b->config.server_shards);
-    out->client_cpu = cpu_seconds(b->clients, b->config.client_shards);
-}
-
-static void subtract(void *from, const void *what, size_t size)
-{
-    for (size_t i = 0; i < size / sizeof(uint64_t); i++)
-        ((uint64_t *)from)[i] -= ((const uint64_t *)what)[i];
-}
-
-/* What happened between two snapshots. */
-static void take_difference(struct mr_interval *end, const struct mr_interval *begin,
-                            double seconds)
-{
-    end->seconds = seconds;
-    subtract(&end->server, &begin->server, sizeof(end->server));
-    subtract(&end->client, &begin->client, sizeof(end->client));
-    subtract(&end->server_counters, &begin->server_counters, sizeof(end->server_counters));
-    subtract(&end->client_counters, &begin->client_counters, sizeof(end->client_counters));
-    subtract(&end->clients, &begin->clients, sizeof(end->clients));
-    subtract(&end->servers, &begin->servers, sizeof(end->servers));
-    end->allocations -= begin->allocations;
-    end->server_cpu = (end->server_cpu - begin->server_cpu) / seconds;
-    end->client_cpu = (end->client_cpu - begin->client_cpu) / seconds;
-}
-
-static double now_s(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static void sleep_s(double seconds)
-{
-    struct timespec span = {.tv_sec = (time_t)seconds,
-                            .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)};
-
-    if (seconds > 0)
-        nanosleep(&span, NULL);
-}
-
-static void show_progress(const struct mr_bench *b, double second, uint64_t *bytes_before)
-{
-    struct mr_bench_counts clients;
-    struct mr_bench_counts servers;
-
-    add_counts(&clients, b->clients, b->config.client_shards);
-    add_counts(&servers, b->servers, b->config.server_shards);
-    uint64_t bytes = clients.bytes_received + servers.bytes_received;
-    fprintf(stderr, "%4.0f s  %7.2f Gbit/s  %9lu requests  %8lu connections\n", second,
-            (double)(bytes - *bytes_before) * 8e-9, (unsigned long)clients.requests,
-            (unsigned long)clients.connected);
-    *bytes_before = bytes;
-}
-
-/* The goodput since the last call, which was `seconds` ago. */
-static void take_sample(struct mr_bench *b, double seconds, uint64_t *bytes_before)
-{
-    struct mr_bench_samples *s = &b->samples;
-    struct mr_interval i;
-
-    if (s->count == s->room)
-        return;
-    snapshot(b, &i);
-    uint64_t bytes = i.clients.bytes_received + i.servers.bytes_received;
-    s->gbps[s->count] = (double)(bytes - *bytes_before) * 8e-9 / seconds;
-    s->key_updates[s->count++] =
-        i.server_counters.key_updates_started + i.client_counters.key_updates_started;
-    *bytes_before = bytes;
-}
-
-static void sample_until(struct mr_bench *b, double end, uint64_t bytes)
-{
-    double last = now_s();
-
-    for (double due = last + SAMPLE_SECONDS; due < end; due += SAMPLE_SECONDS) {
-        sleep_s(due - now_s());
-        double now = now_s();
-        take_sample(b, now - last, &bytes);
-        last = now;
-    }
-}
-
-void mr_bench_measure(struct mr_bench *b, double seconds, struct mr_interval *out)
-{
-    struct mr_interval begin;
-
-    snapshot(b, &begin);
-    double from = now_s();
-    uint64_t bytes = begin.clients.bytes_received + begin.servers.bytes_received;
-    if (b->options.has_samples)
-        sample_until(b, from + seconds, bytes);
-    for (double second = 1; second < seconds && !b->options.has_samples; second++) {
-        sleep_s(from + second - now_s());
-        if (!b->options.is_json)
-            show_progress(b, second, &bytes);
-    }
-    sleep_s(from + seconds - now_s());
-    snapshot(b, out);
-    take_difference(out, &begin, now_s() - from);
-}
+/* ------------------------------------------------------------------ reporting */
 
 double mr_bench_ns(const struct mr_bench *b, uint64_t cycles)
 {
     return (double)mr_clock_ns(&b->clock, cycles);
 }
-
-static void set_measuring(struct mr_bench *b, bool is_measuring)
-{
-    for (uint32_t i = 0; i < b->config.client_shards; i++)
-        atomic_store(&b->clients[i].shared->is_measuring, is_measuring);
-}
-
-/* Wait for the connections.  False: AWAIT_SECONDS were not enough. */
-static bool await_connections(const struct mr_bench *b)
-{
-    double until = now_s() + AWAIT_SECONDS;
-    struct mr_bench_counts clients;
-
-    do {
-        sleep_s(0.01);
-        mr_bench_client_counts(b, &clients);
-    } while (clients.connected < b->awaited && now_s() < until);
-    if (clients.connected < b->awaited)
-        fprintf(stderr, "millrace bench: only %lu of %u connections came within %d s\n",
-                (unsigned long)clients.connected, b->awaited, AWAIT_SECONDS);
-    return clients.connected >= b->awaited;
-}
-
-/* From here on every receive queue's frames go to the next one. */
-static void misdirect(struct mr_port *port)
-{
-    uint16_t reta[MR_WIRE_RETA_COUNT];
-
-    mr_wire_reta(port, reta);
-    for (uint32_t i = 0; i < MR_WIRE_RETA_COUNT; i++)
-        reta[i] = (uint16_t)((reta[i] + 1) % port->traits.queue_count);
-    mr_wire_set_reta(port, reta);
-}
-
-static void warm_up_and_measure(struct mr_bench *b, struct mr_interval *interval)
-{
-    bool is_complete = await_connections(b);
-
-    if (b->options.is_misdirected) {
-        misdirect(b->world.server.port);
-        misdirect(b->world.client.port);
-    }
-    sleep_s(b->options.warm_seconds);
-    set_measuring(b, true);
-    mr_bench_measure(b, b->options.seconds, interval);
-    set_measuring(b, false);
-    interval->is_complete = is_complete;
-}
-
-void mr_bench_run(struct mr_bench *b, struct mr_interval *interval, uint32_t *leaked_out)
-{
-    warm_up_and_measure(b, interval);
-    *leaked_out = mr_bench_stop(b);
-}
-
-void mr_bench_run_with(struct mr_bench *b, struct mr_interval *interval, uint32_t *leaked_out,
-                       struct mr_histogram *latency_out)
-{
-    warm_up_and_measure(b, interval);
-    stop_clients(b);
-    mr_histogram_init(latency_out);
-    for (uint32_t i = 0; i < b->config.client_shards; i++)
-        mr_histogram_merge(latency_out, b->clients[i].shared->latency);
-    *leaked_out = mr_bench_stop(b);
-}
-
-/* ------------------------------------------------------------------ reporting */
 
 void mr_bench_real(struct json_object *json, const char *name, double value)
 {
@@ -451,6 +247,23 @@ void mr_bench_add_cpu(struct json_object *json, const struct mr_interval *i)
 {
     mr_bench_real(json, "server_cpu_share", i->server_cpu);
     mr_bench_real(json, "client_cpu_share", i->client_cpu);
+}
+
+void mr_bench_add_ratio_to_yardstick(struct json_object *json, const char *name,
+                                     struct mr_bench_comparison *c)
+{
+    static const char *const endings[] = {"", "_min", "_max"};
+    struct mr_samples *r = &c->ratios;
+    double median = mr_samples_median(r);
+
+    for (size_t i = 0; i < MR_COUNT_OF(endings); i++) {
+        uint32_t last = r->count == 0 ? 0 : r->count - 1;
+        const double values[] = {median, r->value[0], r->value[last]};
+        char key[64];
+
+        snprintf(key, sizeof(key), "%s%s", name, endings[i]);
+        mr_bench_ratio(json, key, values[i], r->count == 0 ? 0 : 1);
+    }
 }
 
 void mr_bench_add_latency(struct json_object *json, const struct mr_histogram *h)

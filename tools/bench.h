@@ -10,6 +10,7 @@
 
 #include <json-c/json.h>
 
+#include "bench/samples.h"
 #include "tools/bench_app.h"
 #include "tools/bench_world.h"
 #include "tools/options.h"
@@ -74,12 +75,39 @@ struct mr_interval {
     double client_cpu;
 };
 
-/* Goodput of every 100 ms. */
+#define MR_BENCH_SAMPLE_SECONDS 0.1
+
+/* Goodput of every MR_BENCH_SAMPLE_SECONDS. */
 struct mr_bench_samples {
     double *gbps;
     uint64_t *key_updates; /* of all connections so far */
     uint32_t count;
     uint32_t room;
+};
+
+struct mr_bench;
+
+/*
+ * Something that tells how fast the server's core is right now, for comparison: the same work done
+ * alone.  A machine's speed may change within seconds, so the measured time is cut into windows,
+ * and the yardstick measured between them, on a server's thread, while the rest waits:
+ *
+ *     warm-up  |slice| window |slice| window |slice| ... window |slice|
+ *
+ * Each window is compared with the slices next to it.  One that is_apart is measured before the
+ * warm-up and after the last window only.
+ */
+struct mr_bench_yardstick {
+    double (*slice)(void *argument); /* ns of one unit, taking some 30 ms; < 0: it failed */
+    double (*cost_ns)(const struct mr_bench *bench, const struct mr_interval *window); /* of one
+                                                     unit in the window, by the same measure */
+    void *argument;
+    bool is_apart;
+};
+
+struct mr_bench_comparison {
+    struct mr_samples slices_ns;
+    struct mr_samples ratios; /* of a window: yardstick to cost; 1: as fast as it can be */
 };
 
 /* A bench that runs: a world and its applications.  The perf protocol's are made by
@@ -97,6 +125,11 @@ struct mr_bench {
     struct mr_application client_applications[MR_SHARDS_MAX];
     struct mr_bench_samples samples;
     struct mr_clock clock;
+    struct mr_bench_yardstick yardstick; /* slice NULL: none */
+    struct mr_bench_comparison comparison;
+    struct mr_bench_aside aside;
+    /* Once EAL runs, with idle workers, and before there is a world; NULL: nothing to do. */
+    bool (*prepare)(struct mr_bench *bench, struct mr_fault *fault);
     uint32_t awaited;   /* connections that must be there before anything is measured */
     bool wants_latency; /* of each request, in the clients' histograms */
 };
@@ -108,11 +141,10 @@ bool mr_bench_start(struct mr_bench *bench, const struct mr_bench_load *load,
 /* EAL, a world with `servers` and `clients`, which were initialised; it runs.  False with `fault`
  * set. */
 bool mr_bench_launch(struct mr_bench *bench, struct mr_fault *fault);
-/* Stop and free; returns the mbufs that were lost. */
+/* Nothing new is begun, and the shards stop. */
+void mr_bench_stop_load(struct mr_bench *bench);
+/* The same, and free; returns the mbufs that were lost. */
 uint32_t mr_bench_stop(struct mr_bench *bench);
-
-/* Measure `seconds`, with a progress line on standard error each second unless `is_json`. */
-void mr_bench_measure(struct mr_bench *bench, double seconds, struct mr_interval *out);
 
 /* What the clients counted so far. */
 void mr_bench_client_counts(const struct mr_bench *bench, struct mr_bench_counts *out);
@@ -120,7 +152,10 @@ void mr_bench_client_counts(const struct mr_bench *bench, struct mr_bench_counts
 /* Nanoseconds of TSC cycles. */
 double mr_bench_ns(const struct mr_bench *bench, uint64_t cycles);
 
-/* Warm up for options.warm_seconds, measure options.seconds, stop, check that nothing was lost. */
+/* Warm up for options.warm_seconds, measure options.seconds, the yardstick's time not counted,
+ * stop, check that nothing was lost.  With a progress line on standard error each second unless
+ * is_json.
+ */
 void mr_bench_run(struct mr_bench *bench, struct mr_interval *interval_out, uint32_t *leaked_out);
 /* The same, and the clients' latencies in one. */
 void mr_bench_run_with(struct mr_bench *bench, struct mr_interval *interval_out,
@@ -141,6 +176,11 @@ void mr_bench_add_allocations(struct json_object *json, const char *name,
 /* The share of a core that the shards' threads had: below 1, others had the rest, and speeds tell
  * little. */
 void mr_bench_add_cpu(struct json_object *json, const struct mr_interval *interval);
+
+/* `name`, `name`_min and `name`_max: the median, least and greatest of the windows' ratios; null if
+ * there are none. */
+void mr_bench_add_ratio_to_yardstick(struct json_object *json, const char *name,
+                                     struct mr_bench_comparison *comparison);
 
 /* p50, p99, p999 in microseconds, as `latency_us`. */
 void mr_bench_add_latency(struct json_object *json, const struct mr_histogram *latency);

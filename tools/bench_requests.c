@@ -4,6 +4,7 @@
  * All four are the same load with other numbers: connections made and closed,
  * small exchanges with many or one outstanding, and connections that just stay.
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,7 @@
 #include "tools/bench.h"
 #include "tools/bench_http3.h"
 
-#define TLS_SECONDS      1.0
+#define SLICE_SECONDS    0.025
 #define OUTSTANDING      16
 #define IDLE_SECONDS_MAX 600
 #define CONNECTS_AT_ONCE 64
@@ -65,72 +66,112 @@ static int finish(struct json_object *json, const struct mr_bench *b, bool is_go
 /* ------------------------------------------------------------------ handshake */
 
 struct tls_alone {
-    bool is_resumed;
-    double ns;
-    int answer;
+    struct mr_tls_ceiling_options options;
+    struct mr_tls_ceiling *ceiling;
     struct mr_fault fault;
 };
 
-/* On the server's worker: the TLS library alone. */
-static int measure_tls(void *argument)
+/* On the server's worker. */
+static int open_tls(void *argument)
 {
     struct tls_alone *t = argument;
 
-    t->answer = mr_tls_handshake_ns(
-        &(struct mr_tls_ceiling_options){.is_resumed = t->is_resumed, .seconds = TLS_SECONDS},
-        &t->ns, &t->fault);
-    return 0;
+    return mr_tls_ceiling_open(&t->options, &t->ceiling, &t->fault);
+}
+
+static bool prepare_tls(struct mr_bench *b, struct mr_fault *fault)
+{
+    struct tls_alone *t = b->yardstick.argument;
+
+    mr_eal_launch(0, open_tls, t);
+    mr_eal_join(0);
+    if (t->ceiling == NULL)
+        *fault = t->fault;
+    return t->ceiling != NULL;
+}
+
+static double tls_slice(void *argument)
+{
+    struct tls_alone *t = argument;
+
+    return mr_tls_ceiling_slice(t->ceiling, SLICE_SECONDS);
+}
+
+/* The server's busy time for each; infinite if there was none. */
+static double handshake_cost_ns(const struct mr_bench *b, const struct mr_interval *i)
+{
+    uint64_t done = i->server_counters.handshakes_completed;
+
+    return done == 0 ? INFINITY : mr_bench_ns(b, i->server.busy_cycles) / (double)done;
+}
+
+static struct json_object *report_handshakes(struct mr_bench *b, const struct mr_interval *i,
+                                             uint32_t leaked)
+{
+    uint64_t done = i->server_counters.handshakes_completed;
+    double tls_ns = mr_samples_median(&b->comparison.slices_ns);
+    struct json_object *json = json_object_new_object();
+
+    mr_bench_text(json, "bench", b->options.wants_resumption ? "handshake, resumed" : "handshake");
+    mr_bench_real(json, "seconds", i->seconds);
+    mr_bench_real(json, "handshakes_per_s", (double)done / i->seconds);
+    mr_bench_real(json, "server_us_per_handshake", done == 0 ? 0 : handshake_cost_ns(b, i) * 1e-3);
+    mr_bench_real(json, "server_tls_us_per_handshake",
+                  done == 0 ? 0 : mr_bench_ns(b, i->server.tls_cycles) * 1e-3 / (double)done);
+    mr_bench_ratio(json, "tls_us_per_handshake", tls_ns * 1e-3, tls_ns < 0 ? 0 : 1);
+    mr_bench_add_ratio_to_yardstick(json, "ratio_to_tls", &b->comparison);
+    mr_bench_add_stages(b, json, "server_stage_ns", &i->server, done);
+    mr_bench_add_allocations(json, "allocations_per_handshake", i, done);
+    mr_bench_add_cpu(json, i);
+    mr_bench_count(json, "resumed", i->clients.resumed);
+    mr_bench_count(json, "failed", i->clients.failed);
+    mr_bench_count(json, "last_error", i->clients.last_error);
+    mr_bench_count(json, "leaked_buffers", leaked);
+    return json;
+}
+
+static int run_handshakes(struct mr_bench *b)
+{
+    struct mr_fault fault = {0};
+    struct mr_interval i;
+    struct tls_alone tls = {.options = {.is_resumed = b->options.wants_resumption}};
+    struct mr_bench_load load = {.server = mr_world_server_address(),
+                                 .connections = b->options.connections,
+                                 .connects_at_once = b->options.connections,
+                                 .is_handshake = true,
+                                 .wants_resumption = b->options.wants_resumption};
+    uint32_t leaked;
+
+    configure(b, &load);
+    b->config.connections = 16384; /* closing connections stay for three PTOs */
+    b->prepare = prepare_tls;
+    b->yardstick = (struct mr_bench_yardstick){
+        .slice = tls_slice, .cost_ns = handshake_cost_ns, .argument = &tls};
+    if (!mr_bench_start(b, &load, &fault)) {
+        mr_tls_ceiling_close(tls.ceiling);
+        return fail(&fault);
+    }
+    mr_bench_run(b, &i, &leaked);
+    if (mr_tls_ceiling_reason(tls.ceiling)[0] != 0)
+        fprintf(stderr, "millrace bench: the TLS library alone: %s\n",
+                mr_tls_ceiling_reason(tls.ceiling));
+    mr_tls_ceiling_close(tls.ceiling);
+    return finish(report_handshakes(b, &i, leaked), b,
+                  i.server_counters.handshakes_completed > 0 && i.clients.failed == 0 &&
+                      leaked == 0);
 }
 
 int mr_bench_handshake(int argc, char **argv)
 {
     struct mr_bench *b = make();
-    struct mr_fault fault = {0};
-    struct mr_interval i;
-    uint32_t leaked;
 
     b->options.connections = 64;
     enum mr_parse_result parsed = mr_bench_parse(
         &b->options, argc, argv, "millrace bench handshake [options]",
         "Connections made and closed, as fast as the client can; server time per handshake.",
         MR_BENCH_CONNECTIONS | MR_BENCH_SHARDS | MR_BENCH_CRYPTO | MR_BENCH_RESUME);
-    if (parsed != MR_PARSE_OK)
-        return parsed == MR_PARSE_HELP ? 0 : 2;
-    struct mr_bench_load load = {.server = mr_world_server_address(),
-                                 .connections = b->options.connections,
-                                 .connects_at_once = b->options.connections,
-                                 .is_handshake = true,
-                                 .wants_resumption = b->options.wants_resumption};
-    configure(b, &load);
-    b->config.connections = 16384; /* closing connections stay for three PTOs */
-    if (!mr_bench_start(b, &load, &fault))
-        return fail(&fault);
-    mr_bench_run(b, &i, &leaked);
 
-    struct tls_alone tls = {.is_resumed = b->options.wants_resumption};
-    mr_eal_launch(0, measure_tls, &tls);
-    mr_eal_join(0);
-    if (tls.answer != 0)
-        return fail(&tls.fault);
-    uint64_t done = i.server_counters.handshakes_completed;
-    double server_us = done == 0 ? 0 : mr_bench_ns(b, i.server.busy_cycles) * 1e-3 / (double)done;
-    struct json_object *json = json_object_new_object();
-    mr_bench_text(json, "bench", b->options.wants_resumption ? "handshake, resumed" : "handshake");
-    mr_bench_real(json, "seconds", i.seconds);
-    mr_bench_real(json, "handshakes_per_s", (double)done / i.seconds);
-    mr_bench_real(json, "server_us_per_handshake", server_us);
-    mr_bench_real(json, "server_tls_us_per_handshake",
-                  done == 0 ? 0 : mr_bench_ns(b, i.server.tls_cycles) * 1e-3 / (double)done);
-    mr_bench_real(json, "tls_us_per_handshake", tls.ns * 1e-3);
-    mr_bench_real(json, "ratio_to_tls", server_us == 0 ? 0 : tls.ns * 1e-3 / server_us);
-    mr_bench_add_stages(b, json, "server_stage_ns", &i.server, done);
-    mr_bench_add_allocations(json, "allocations_per_handshake", &i, done);
-    mr_bench_add_cpu(json, &i);
-    mr_bench_count(json, "resumed", i.clients.resumed);
-    mr_bench_count(json, "failed", i.clients.failed);
-    mr_bench_count(json, "last_error", i.clients.last_error);
-    mr_bench_count(json, "leaked_buffers", leaked);
-    return finish(json, b, done > 0 && i.clients.failed == 0 && leaked == 0);
+    return parsed == MR_PARSE_OK ? run_handshakes(b) : parsed == MR_PARSE_HELP ? 0 : 2;
 }
 
 /* ------------------------------------------------------------------ request, latency */

@@ -1,9 +1,10 @@
 /*
  * tools/bench_transfer.c - `millrace bench transfer`: how fast, and where the time goes.
  *
- * The AEAD ceiling is measured after the transfer, on the server's own core; then the floor
- * (bench/floor.h), on the same two.
+ * The AEAD ceiling is measured in turns with the transfer, on the server's own core (struct
+ * mr_bench_yardstick); the floor (bench/floor.h), which needs both cores, before and after it.
  */
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,31 +14,64 @@
 #include "control/eal.h"
 #include "tools/bench.h"
 
-#define CEILING_SECONDS 0.5
-#define FLOOR_RUNS      3
-#define FLOOR_RUN_MS    200
-#define FLOOR_WARM_MS   100
-#define PACKETS_PER_US  2.0 /* a bound: 23 Gbit/s of full packets */
-#define OVERHEAD_BYTES  41  /* short header, STREAM header, tag of a full packet, typically */
+#define SLICE_SECONDS  0.03
+#define COLD_BYTES     ((size_t)256 << 20)
+#define FLOOR_RUNS     2 /* before, and after */
+#define FLOOR_RUN_MS   200
+#define FLOOR_WARM_MS  100
+#define PACKETS_PER_US 2.0 /* a bound: 23 Gbit/s of full packets */
+#define OVERHEAD_BYTES 41  /* short header, STREAM header, tag of a full packet, typically */
 
-struct ceiling {
+/* What the transfer is compared with. */
+struct limits {
     const struct mr_bench_options *options;
-    double ns;
-    double floor_ns; /* NAN: not measured */
-    const char *backend;
+    struct mr_aead *aead;
+    struct mr_aead_ceiling *ceiling;
+    double floor_ns; /* the best so far; NAN: not measured */
 };
 
-/* On the server's worker. */
-static int measure_ceiling(void *argument)
-{
-    struct ceiling *c = argument;
-    struct mr_aead *aead = mr_aead_open(MR_AEAD_AUTO);
+/* ------------------------------------------------------------------ the ceiling */
 
-    c->backend = mr_aead_name(aead);
-    c->ns = mr_aead_ceiling_ns(aead, (enum mr_cipher)c->options->cipher, c->options->payload,
-                               (size_t)256 << 20, CEILING_SECONDS);
-    mr_aead_close(aead);
+/* On the server's worker: the memory is its own. */
+static int open_ceiling(void *argument)
+{
+    struct limits *l = argument;
+
+    l->aead = mr_aead_open(MR_AEAD_AUTO);
+    l->ceiling = mr_aead_ceiling_open(l->aead, (enum mr_cipher)l->options->cipher,
+                                      l->options->payload, COLD_BYTES);
     return 0;
+}
+
+static void close_ceiling(struct limits *l)
+{
+    mr_aead_ceiling_close(l->ceiling);
+    mr_aead_close(l->aead);
+}
+
+static double ceiling_slice(void *argument)
+{
+    struct limits *l = argument;
+
+    return mr_aead_ceiling_slice(l->ceiling, SLICE_SECONDS);
+}
+
+static double payload_bits(const struct mr_bench_options *o)
+{
+    return (o->payload - OVERHEAD_BYTES) * 8;
+}
+
+static uint64_t received_bytes(const struct mr_bench_options *o, const struct mr_interval *i)
+{
+    return o->is_up ? i->servers.bytes_received : i->clients.bytes_received;
+}
+
+/* How long a full packet's data took: 1 / goodput. */
+static double packet_cost_ns(const struct mr_bench *b, const struct mr_interval *i)
+{
+    double bits = (double)received_bytes(&b->options, i) * 8;
+
+    return payload_bits(&b->options) * i->seconds * 1e9 / bits;
 }
 
 /* What CUBIC gets by theory: RFC 9438, Section 5.1 (C = 0.4), and the Reno model. */
@@ -82,14 +116,14 @@ static void set_wire(struct mr_bench *b)
 
 /* ------------------------------------------------------------------ the floor of the same run */
 
-/* On the same two workers, idle by now.  The sender's busy ns per packet, NAN: not measured. */
-static double measure_floor(const struct mr_bench *b)
+/* On the same two workers, which are idle: the sender's busy ns per packet. */
+static void measure_floor(const struct mr_bench *b, struct limits *l)
 {
     struct mr_floor_options options = mr_floor_defaults();
     struct mr_floor_result result;
 
     if (b->options.has_no_floor || b->options.payload > MR_FLOOR_PACKET_MAX)
-        return NAN;
+        return;
     options.sender_worker = 0;
     options.receiver_worker = b->config.server_shards;
     options.cipher = (enum mr_cipher)b->options.cipher;
@@ -97,7 +131,22 @@ static double measure_floor(const struct mr_bench *b)
     options.run_count = FLOOR_RUNS;
     options.run_ms = FLOOR_RUN_MS;
     options.warm_ms = FLOOR_WARM_MS;
-    return mr_floor_measure(&options, &result) == 0 ? result.sender_ns.best : NAN;
+    if (mr_floor_measure(&options, &result) == 0) /* fmin of NAN and a number: the number */
+        l->floor_ns = fmin(l->floor_ns, result.sender_ns.best);
+}
+
+static bool prepare(struct mr_bench *b, struct mr_fault *fault)
+{
+    struct limits *l = b->yardstick.argument;
+
+    mr_eal_launch(0, open_ceiling, l);
+    mr_eal_join(0);
+    if (l->ceiling == NULL) {
+        mr_fault_set(fault, ENOMEM, "bench: not enough memory for the ceiling; free 256 MiB");
+        return false;
+    }
+    measure_floor(b, l);
+    return true;
 }
 
 static void add_floor(struct json_object *json, double floor_ns, double sender_ns)
@@ -142,20 +191,19 @@ static void add_samples(struct json_object *json, const struct mr_bench_samples 
 }
 
 static struct json_object *report(struct mr_bench *b, const struct mr_interval *i,
-                                  const struct ceiling *c, uint32_t leaked)
+                                  const struct limits *l, uint32_t leaked)
 {
     const struct mr_bench_options *o = &b->options;
     struct json_object *json = json_object_new_object();
-    uint64_t bytes = o->is_up ? i->servers.bytes_received : i->clients.bytes_received;
     uint64_t packets = o->is_up ? i->client.full_packets_sent : i->server.full_packets_sent;
-    double goodput = (double)bytes * 8e-9 / i->seconds;
-    double ceiling_gbps = (o->payload - OVERHEAD_BYTES) * 8 / c->ns;
+    double goodput = (double)received_bytes(o, i) * 8e-9 / i->seconds;
+    double ceiling_ns = mr_samples_median(&b->comparison.slices_ns);
     double server_ns = mr_bench_ns(b, i->server.busy_cycles) / (double)MR_MAX(packets, 1u);
     double client_ns = mr_bench_ns(b, i->client.busy_cycles) / (double)MR_MAX(packets, 1u);
 
     mr_bench_text(json, "bench", "transfer");
     mr_bench_text(json, "wire", o->is_copied ? "copy-at-receiver" : "by reference");
-    mr_bench_text(json, "ceiling_crypto", c->backend);
+    mr_bench_text(json, "ceiling_crypto", mr_aead_name(l->aead));
     mr_bench_count(json, "connections", o->connections);
     mr_bench_count(json, "shards", o->shards);
     mr_bench_real(json, "seconds", i->seconds);
@@ -166,9 +214,9 @@ static struct json_object *report(struct mr_bench *b, const struct mr_interval *
     mr_bench_real(json, "client_ns_per_packet", client_ns);
     mr_bench_add_stages(b, json, "server_stage_ns", &i->server, packets);
     mr_bench_add_stages(b, json, "client_stage_ns", &i->client, packets);
-    add_floor(json, c->floor_ns, o->is_up ? client_ns : server_ns);
-    mr_bench_real(json, "aead_ceiling_gbps", ceiling_gbps);
-    mr_bench_real(json, "ratio_to_ceiling", goodput / ceiling_gbps);
+    add_floor(json, l->floor_ns, o->is_up ? client_ns : server_ns);
+    mr_bench_ratio(json, "aead_ceiling_gbps", payload_bits(o), fmax(ceiling_ns, 0));
+    mr_bench_add_ratio_to_yardstick(json, "ratio_to_ceiling", &b->comparison);
     mr_bench_add_allocations(json, "allocations_per_packet", i, packets);
     add_sender(json, o->is_up ? &i->client_counters : &i->server_counters);
     add_redirects(json, i);
@@ -205,6 +253,7 @@ static int run(struct mr_bench *b)
 {
     struct mr_fault fault = {0};
     struct mr_interval interval;
+    struct limits limits = {.options = &b->options, .floor_ns = NAN};
     struct mr_bench_load load = {.server = mr_world_server_address(),
                                  .connections = b->options.connections / b->options.shards +
                                                 (b->options.connections % b->options.shards != 0),
@@ -219,18 +268,22 @@ static int run(struct mr_bench *b)
         return 2;
     }
     configure(b, &load);
+    b->prepare = prepare;
+    b->yardstick = (struct mr_bench_yardstick){
+        .slice = ceiling_slice,
+        .cost_ns = packet_cost_ns,
+        .argument = &limits,
+        .is_apart = b->options.has_samples || b->options.rtt_us > 0 || b->options.loss_percent > 0};
     if (!mr_bench_start(b, &load, &fault)) {
+        close_ceiling(&limits);
         fprintf(stderr, "millrace bench: %s\n", fault.text);
         return 1;
     }
     uint32_t leaked;
     mr_bench_run(b, &interval, &leaked);
-
-    struct ceiling ceiling = {.options = &b->options};
-    mr_eal_launch(0, measure_ceiling, &ceiling);
-    mr_eal_join(0);
-    ceiling.floor_ns = measure_floor(b);
-    struct json_object *json = report(b, &interval, &ceiling, leaked);
+    measure_floor(b, &limits);
+    struct json_object *json = report(b, &interval, &limits, leaked);
+    close_ceiling(&limits);
     mr_bench_print(json, b->options.is_json);
     json_object_put(json);
     mr_eal_stop();

@@ -3,7 +3,70 @@
 
 #include <time.h>
 
+#include "bench/samples.h"
 #include "tools/alloc_count.h"
+
+#define NAP_NS 500000
+
+enum aside_state {
+    IDLE,
+    ASKED,
+    RUNNING,
+    RAN,
+    DONE
+};
+
+/* ------------------------------------------------------------------ the aside */
+
+static void serve_aside(struct mr_bench_worker *w)
+{
+    struct mr_bench_aside *a = w->aside;
+    /* acquire: pairs with the releases in mr_bench_aside_run (ASKED) and below (RAN) */
+    int state = atomic_load_explicit(&a->state, memory_order_acquire);
+
+    if (state == ASKED && atomic_compare_exchange_strong(&a->state, &state, RUNNING)) {
+        a->function(a->argument);
+        a->taker = w;
+        atomic_store_explicit(&a->state, RAN, memory_order_release); /* pairs with the acquire above
+                                                                        and in wait_while */
+    } else if (state == RAN && a->taker == w) {
+        atomic_compare_exchange_strong(&a->state, &state, DONE);
+    }
+}
+
+static void nap(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
+}
+
+/* No longer than `patience_ns`. */
+static void wait_while(struct mr_bench_aside *a, int state, uint64_t patience_ns)
+{
+    uint64_t end = mr_bench_now_ns() + patience_ns;
+
+    /* acquire: pairs with the release in serve_aside */
+    while (atomic_load_explicit(&a->state, memory_order_acquire) == state &&
+           mr_bench_now_ns() < end)
+        nap();
+}
+
+bool mr_bench_aside_run(struct mr_bench_aside *a, void (*function)(void *argument), void *argument,
+                        uint64_t patience_ns)
+{
+    int asked = ASKED;
+
+    a->function = function;
+    a->argument = argument;
+    atomic_store_explicit(&a->state, ASKED, memory_order_release); /* pairs with the acquire in
+                                                                      serve_aside */
+    wait_while(a, ASKED, patience_ns);
+    if (atomic_compare_exchange_strong(&a->state, &asked, IDLE))
+        return false;
+    wait_while(a, RUNNING, INT64_MAX);
+    wait_while(a, RAN, patience_ns); /* if no event comes, its iteration is over all the same */
+    atomic_store_explicit(&a->state, IDLE, memory_order_relaxed);
+    return true;
+}
 
 /* ------------------------------------------------------------------ the application in front */
 
@@ -23,6 +86,8 @@ static void on_events(void *context, const struct mr_event *events, size_t count
     struct mr_bench_worker *w = context;
 
     w->inner.on_events(w->inner.context, events, count);
+    if (w->aside != NULL)
+        serve_aside(w);
 }
 
 static void on_stop(void *context)
