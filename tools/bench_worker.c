@@ -3,7 +3,6 @@
 
 #include <time.h>
 
-#include "bench/samples.h"
 #include "tools/alloc_count.h"
 
 #define NAP_NS 500000
@@ -39,14 +38,13 @@ static void nap(void)
     nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
 }
 
-/* No longer than `patience_ns`. */
+/* No longer than `patience_ns` of naps: time in which the whole process is stopped does not count.
+ */
 static void wait_while(struct mr_bench_aside *a, int state, uint64_t patience_ns)
 {
-    uint64_t end = mr_bench_now_ns() + patience_ns;
-
     /* acquire: pairs with the release in serve_aside */
-    while (atomic_load_explicit(&a->state, memory_order_acquire) == state &&
-           mr_bench_now_ns() < end)
+    for (uint64_t naps = patience_ns / NAP_NS;
+         naps > 0 && atomic_load_explicit(&a->state, memory_order_acquire) == state; naps--)
         nap();
 }
 
@@ -62,7 +60,7 @@ bool mr_bench_aside_run(struct mr_bench_aside *a, void (*function)(void *argumen
     wait_while(a, ASKED, patience_ns);
     if (atomic_compare_exchange_strong(&a->state, &asked, IDLE))
         return false;
-    wait_while(a, RUNNING, INT64_MAX);
+    wait_while(a, RUNNING, UINT64_MAX);
     wait_while(a, RAN, patience_ns); /* if no event comes, its iteration is over all the same */
     atomic_store_explicit(&a->state, IDLE, memory_order_relaxed);
     return true;
