@@ -16,6 +16,7 @@
 #define PN_SIZE      4
 #define FRAME_HEADER 12     /* of a STREAM frame */
 #define PIECE_NS_MIN 100000 /* short: most pieces then see no other task */
+#define PIECES_MIN   64     /* of a slice, however long another task had the core */
 
 /* One run: keys, packets, data. */
 struct run {
@@ -189,7 +190,7 @@ double mr_aead_ceiling_slice(struct mr_aead_ceiling *c, double seconds)
     uint64_t end = now + (uint64_t)(seconds * 1e9);
 
     c->pieces.count = 0;
-    while (now < end) {
+    while (now < end || c->pieces.count < PIECES_MIN) {
         uint64_t piece_begin = mr_bench_now_ns();
         uint64_t packets = 0;
 

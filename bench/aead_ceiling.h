@@ -36,8 +36,9 @@ struct mr_aead_ceiling;
 struct mr_aead_ceiling *mr_aead_ceiling_open(struct mr_aead *aead, enum mr_cipher cipher,
                                              uint32_t packet_bytes, size_t data_bytes);
 
-/* Seal for `seconds`, going on in the data where the last slice ended.  Returns
- * the median of ns per packet over pieces of 0.1 ms or more. */
+/* Seal for `seconds`, going on in the data where the last slice ended.  Returns the median of ns
+ * per packet over pieces of 0.1 ms or more, at least 64 of them: longer if other tasks have the
+ * core. */
 double mr_aead_ceiling_slice(struct mr_aead_ceiling *ceiling, double seconds);
 
 /* NULL is fine. */
