@@ -127,6 +127,22 @@ struct mr_rx {
 /* Handle an opened packet: duplicates, frames, bookkeeping. `payload` lies in rx->datagram. */
 void mr_conn_receive(struct mr_rx *rx, uint8_t first_byte, const uint8_t *payload, size_t size);
 
+/*
+ * Handle the first of `count` slots, 1-RTT packets that were opened with their burst, as far as
+ * each brings the next bytes of one stream and nothing else.  Returns how many; their buffers are
+ * the stream's.  0: the general way must look.
+ */
+uint32_t mr_conn_receive_run(struct mr_endpoint *ep, const struct mr_slot *slots, uint32_t count,
+                             uint64_t now);
+
+/* Should `size` bytes of `d` be copied, so that they do not pin their packet buffer (DESIGN.md,
+ * section 3)? */
+bool mr_conn_wants_copy(struct mr_endpoint *ep, const struct mr_datagram *d, uint64_t size);
+
+/* `growth` more bytes of the stream arrived: flow control and counters. */
+void mr_stream_count_received(struct mr_endpoint *ep, struct mr_conn *conn,
+                              struct mr_stream *stream, uint64_t growth);
+
 /* The frame handlers of conn_recv.c's table.  False: the connection failed, or is closing now. */
 bool mr_on_ping(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
 bool mr_on_padding(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
@@ -213,6 +229,9 @@ bool mr_keys_open_other_phase(struct mr_endpoint *ep, struct mr_conn *conn, stru
 /* The keys to seal 1-RTT packets of this burst with; NULL: there are none, or their limit is
  * reached (then the connection is closed). */
 struct mr_conn_keys *mr_keys_for_seal(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
+
+/* Packet `pn` was opened with the current keys. */
+void mr_keys_note_opened(struct mr_conn *conn, uint64_t pn, uint64_t now);
 
 /* A packet failed to open with the current keys; newest acknowledged packet. */
 void mr_keys_count_failed(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);

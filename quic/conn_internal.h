@@ -6,6 +6,7 @@
  *     in   endpoint_receive.c  datagrams -> slots -> open -> packets
  *          endpoint_accept.c   no connection yet: VN, Retry, accept, reset
  *          conn_recv.c         packet -> frames
+ *          conn_recv_run.c     many packets of one stream at once
  *          conn_on_frame.c     frame -> state
  *          conn_on_ack.c       ACK, loss
  *     out  endpoint_send.c     ready list -> datagrams, seal

@@ -234,6 +234,17 @@ void mr_keys_on_acked(struct mr_conn *conn, uint64_t largest_acked)
         conn->key_state.is_confirmed = true;
 }
 
+void mr_keys_note_opened(struct mr_conn *conn, uint64_t pn, uint64_t now)
+{
+    struct mr_key_state *s = &conn->key_state;
+
+    if (s->opened_first_pn != MR_NEVER)
+        return;
+    s->opened_first_pn = pn;
+    if (s->other_kind == MR_OTHER_PREVIOUS)
+        s->other_until_ns = now + 3 * mr_rtt_pto(&conn->path.rtt, MR_SPACE_APP);
+}
+
 void mr_keys_count_failed(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
 {
     struct mr_key_state *s = &conn->key_state;

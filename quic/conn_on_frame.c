@@ -32,17 +32,13 @@ bool mr_on_padding(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
 
 /* ------------------------------------------------------------------ stream data */
 
-/* Should the bytes be copied, so that they do not pin their packet buffer (DESIGN.md, section 3)?
- */
-static bool wants_copy(struct mr_rx *rx, const struct mr_frame_stream *frame)
+bool mr_conn_wants_copy(struct mr_endpoint *ep, const struct mr_datagram *d, uint64_t size)
 {
-    const struct mr_endpoint *ep = rx->ep;
-
-    if (frame->size * 4 < rx->datagram->size)
+    if (size * 4 < d->size)
         return true;
     if (ep->recv_pools.pinned_count < ep->limits.pinned_max)
         return false;
-    mr_count(&rx->ep->counters.limit_pinned);
+    mr_count(&ep->counters.limit_pinned);
     return true;
 }
 
@@ -57,12 +53,13 @@ static bool check_flow(struct mr_rx *rx, const struct mr_stream *stream, uint64_
                         "more data than the window allows", rx->now);
 }
 
-static void add_flow(struct mr_rx *rx, struct mr_stream *stream, uint64_t growth)
+void mr_stream_count_received(struct mr_endpoint *ep, struct mr_conn *conn,
+                              struct mr_stream *stream, uint64_t growth)
 {
     mr_flow_recv_add(&stream->flow_recv, growth);
-    mr_flow_recv_add(&rx->conn->flow_recv, growth);
-    mr_count_add(&rx->ep->counters.stream_bytes_received, growth);
-    rx->conn->bytes_received_total += growth;
+    mr_flow_recv_add(&conn->flow_recv, growth);
+    mr_count_add(&ep->counters.stream_bytes_received, growth);
+    conn->bytes_received_total += growth;
 }
 
 static void recv_state_on(struct mr_stream *stream, enum mr_recv_event event)
@@ -116,7 +113,8 @@ static bool insert_data(struct mr_rx *rx, struct mr_stream *stream,
                                   .buf = rx->datagram->buf,
                                   .size = (uint32_t)frame->size,
                                   .has_fin = frame->fin,
-                                  .is_copy = frame->size > 0 && wants_copy(rx, frame)};
+                                  .is_copy = frame->size > 0 &&
+                                             mr_conn_wants_copy(ep, rx->datagram, frame->size)};
     if (piece.is_copy)
         mr_count(&ep->counters.copies_to_compact);
     switch (mr_recv_queue_insert(&stream->recv, &ep->recv_pools, &ep->released, &piece)) {
@@ -130,7 +128,7 @@ static bool insert_data(struct mr_rx *rx, struct mr_stream *stream,
     case MR_RECV_DUPLICATE:
         return true;
     case MR_RECV_OK:
-        add_flow(rx, stream, growth);
+        mr_stream_count_received(rx->ep, rx->conn, stream, growth);
         accept_data(rx, stream, frame, ready_before);
         return true;
     }
@@ -171,7 +169,7 @@ bool mr_on_reset_stream(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
     if (mr_recv_queue_set_final_size(&stream->recv, frame.final_size) == MR_RECV_FINAL_SIZE_ERROR)
         return mr_conn_fail(rx->ep, rx->conn, MR_FINAL_SIZE_ERROR, type,
                             "another final size than before", rx->now);
-    add_flow(rx, stream, growth);
+    mr_stream_count_received(rx->ep, rx->conn, stream, growth);
     mr_count(&rx->ep->counters.streams_reset_received);
     if (stream->recv_state != MR_RECV_RECV && stream->recv_state != MR_RECV_SIZE_KNOWN)
         return true; /* all data is here, or the reset was known */

@@ -34,7 +34,7 @@ struct run {
 MR_INLINE bool is_plain(const struct mr_conn *conn)
 {
     return conn->app.wants == MR_WANT_STREAM && conn->app.unacked_count == 0 &&
-           conn->app.probes == 0 && conn->state == MR_CONN_OPEN && conn->handshake == MR_NONE &&
+           conn->app.probes == 0 && conn->state == MR_CONN_OPEN && conn->is_confirmed &&
            conn->path.is_validated && conn->sendable.head != MR_NONE;
 }
 

@@ -175,17 +175,6 @@ bool mr_endpoint_take_reset(struct mr_endpoint *ep, const struct mr_datagram *d)
     return true;
 }
 
-static void note_first_opened(struct mr_conn *conn, uint64_t pn, uint64_t now)
-{
-    struct mr_key_state *s = &conn->key_state;
-
-    if (s->opened_first_pn != MR_NEVER)
-        return;
-    s->opened_first_pn = pn;
-    if (s->other_kind == MR_OTHER_PREVIOUS)
-        s->other_until_ns = now + 3 * mr_rtt_pto(&conn->path.rtt, MR_SPACE_APP);
-}
-
 /* An opened 1-RTT packet to its frames. */
 static void receive_opened(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_datagram *d,
                            struct mr_open_job *job, uint64_t now)
@@ -239,7 +228,7 @@ static void receive_fast(struct mr_endpoint *ep, struct mr_slot *slot, uint64_t 
         return;
     }
     if (slot->kind == MR_SLOT_FAST)
-        note_first_opened(conn, job->pn, now);
+        mr_keys_note_opened(conn, job->pn, now);
     receive_opened(ep, conn, slot->datagram, job, now);
 }
 
@@ -304,6 +293,12 @@ void mr_endpoint_receive_frames(struct mr_endpoint *ep, uint64_t now)
 
         if (slot->kind == MR_SLOT_DONE)
             continue;
+        uint32_t run =
+            slot->kind != MR_SLOT_FAST ? 0 : mr_conn_receive_run(ep, slot, ep->slot_count - i, now);
+        if (run > 0) {
+            i += run - 1;
+            continue;
+        }
         slot->datagram->buf->references = 1;
         if (slot->kind == MR_SLOT_WALK)
             receive_walk(ep, slot, now);
@@ -391,7 +386,7 @@ static bool open_alone(struct walk *w, struct mr_open_job *job)
     } else {
         mr_open_burst(w->ep->aead, job, 1);
         if (job->is_open && w->header.type == MR_PACKET_ONE_RTT)
-            note_first_opened(conn, job->pn, w->now);
+            mr_keys_note_opened(conn, job->pn, w->now);
     }
     if (job->is_open)
         return true;

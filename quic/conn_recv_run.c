@@ -1,0 +1,120 @@
+/*
+ * quic/conn_recv_run.c - a run received: packets of a burst that each bring the next bytes of one
+ * stream and nothing else.
+ *
+ * The counterpart of conn_run.c.  A packet belongs to the run when it is the next in number, came
+ * by the path in use without ECN marks, and holds one STREAM frame, with offset, length and no FIN,
+ * that begins where the stream's ready bytes end.  It goes straight into the receive queue; what
+ * the general way (conn_recv.c) does once per packet - packet numbers, flow control, timers, events
+ * - is done once for the run.  Whatever is not as plain is left to the general way.
+ */
+#include "quic/conn.h"
+
+#define FRAME_TYPE (MR_FRAME_STREAM | MR_STREAM_OFF | MR_STREAM_LEN)
+
+struct run {
+    struct mr_endpoint *ep;
+    struct mr_conn *conn;
+    struct mr_stream *stream;
+    uint64_t next_pn;
+    uint64_t room;  /* bytes that flow control still allows */
+    uint64_t bytes; /* taken */
+};
+
+/* The connection can take part: nothing but data is expected of its packets.  False: it cannot. */
+static bool begin(struct run *r, struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    if (conn->state != MR_CONN_OPEN || !conn->path.is_validated || conn->app.received.count == 0 ||
+        conn->last_stream == MR_NONE)
+        return false;
+
+    struct mr_stream *stream = mr_stream_at(ep, conn->last_stream);
+    if (stream->is_gone || stream->recv.is_discarding ||
+        stream->recv.ready_to != stream->recv.highest) /* something waits for a gap to close */
+        return false;
+
+    *r = (struct run){.ep = ep,
+                      .conn = conn,
+                      .stream = stream,
+                      .next_pn = conn->app.received.range[0].hi + 1,
+                      .room = MR_MIN(conn->flow_recv.limit - conn->flow_recv.received,
+                                     stream->flow_recv.limit - stream->flow_recv.received)};
+    return true;
+}
+
+/* The STREAM frame that fills the payload of a packet; false: it is not like that. */
+MR_INLINE bool read_frame(const struct mr_open_job *job, struct mr_frame_stream *frame)
+{
+    struct mr_reader r = mr_reader(job->packet + job->header_size,
+                                   (size_t)job->size - job->header_size - MR_AEAD_TAG);
+
+    if (mr_reader_left(&r) == 0 || mr_read_u8(&r) != FRAME_TYPE)
+        return false;
+    frame->stream_id = mr_read_varint(&r);
+    frame->offset = mr_read_varint(&r);
+    frame->size = mr_read_varint(&r);
+    frame->data = r.at;
+    return !r.failed && frame->size == mr_reader_left(&r);
+}
+
+/* Is it the run's next packet?  Then its frame goes to the stream. */
+static bool take(struct run *r, const struct mr_slot *slot)
+{
+    const struct mr_open_job *job = &r->ep->open_jobs[slot->job];
+    const struct mr_datagram *d = slot->datagram;
+    struct mr_recv_queue *queue = &r->stream->recv;
+    struct mr_frame_stream frame;
+
+    if (!job->is_open || job->pn != r->next_pn || mr_packet_has_reserved_bits(job->packet[0]) ||
+        d->ecn != MR_ECN_NOT_ECT || !mr_path_addr_equal(&d->path, &r->conn->path.addr) ||
+        !read_frame(job, &frame))
+        return false;
+    if (frame.stream_id != r->stream->id || frame.offset != queue->ready_to ||
+        frame.size > r->room || mr_conn_wants_copy(r->ep, d, frame.size))
+        return false;
+
+    struct mr_recv_frame piece = {
+        .offset = frame.offset, .data = frame.data, .buf = d->buf, .size = (uint32_t)frame.size};
+    d->buf->references = 0; /* the queue's is the only one */
+    if (mr_recv_queue_insert(queue, &r->ep->recv_pools, &r->ep->released, &piece) != MR_RECV_OK)
+        return false;
+    r->next_pn++;
+    r->room -= frame.size;
+    r->bytes += frame.size;
+    return true;
+}
+
+/* What each of `packets` would have changed, at once. */
+static void finish(const struct run *r, uint32_t packets, uint64_t now)
+{
+    struct mr_conn *conn = r->conn;
+    struct mr_pn_space *space = &conn->app;
+
+    mr_conn_touch(r->ep, conn);
+    mr_keys_note_opened(conn, r->next_pn - packets, now);
+    mr_ack_ranges_add_next(&space->received, packets);
+    space->largest_at_ns = now;
+    conn->last_received_ns = conn->idle_base_ns = now;
+    mr_count_add(&r->ep->counters.packets_received, packets);
+    space->unacked_count = (uint16_t)MR_MIN(space->unacked_count + packets, (uint32_t)UINT16_MAX);
+    if (space->ack_deadline_ns == MR_NEVER)
+        space->ack_deadline_ns = now + MR_ACK_DELAY_MAX_NS;
+    mr_stream_count_received(r->ep, conn, r->stream, r->bytes);
+    mr_stream_event(r->ep, r->stream, MR_EVENT_READABLE);
+}
+
+uint32_t mr_conn_receive_run(struct mr_endpoint *ep, const struct mr_slot *slots, uint32_t count,
+                             uint64_t now)
+{
+    struct run r;
+    uint32_t n = 0;
+
+    if (!begin(&r, ep, mr_conn_at(ep, slots[0].conn)))
+        return 0;
+    while (n < count && slots[n].kind == MR_SLOT_FAST && slots[n].conn == slots[0].conn &&
+           take(&r, &slots[n]))
+        n++;
+    if (n > 0)
+        finish(&r, n, now);
+    return n;
+}
