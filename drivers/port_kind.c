@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -61,45 +62,89 @@ static bool copy_text(char *to, size_t size, const char *from)
 
 static bool parse_mac(const char *text, struct mr_port_plan *plan)
 {
+    static const char digits[] = "0123456789abcdefABCDEF:";
     unsigned byte[6];
     char end;
 
-    if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &byte[0], &byte[1], &byte[2], &byte[3], &byte[4],
+    if (strspn(text, digits) != strlen(text) ||
+        sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &byte[0], &byte[1], &byte[2], &byte[3], &byte[4],
                &byte[5], &end) != 6 ||
         (byte[0] & 1) != 0)
         return false;
-    for (int i = 0; i < 6; i++)
+    unsigned any = 0;
+    for (int i = 0; i < 6; i++) {
         plan->mac[i] = (uint8_t)byte[i];
+        any |= byte[i];
+    }
+    if (any == 0)
+        return false;
     plan->has_mac = true;
     return true;
 }
 
-/* Read the interface's name, and options behind it; only `mac` is known. */
+/* Nothing stands between two commas, or behind the last. */
+static bool has_empty_option(const char *rest)
+{
+    size_t size = strlen(rest);
+
+    return strstr(rest, ",,") != NULL || (size > 0 && rest[size - 1] == ',');
+}
+
+/* A name that the kernel would take as it is: it makes a number of "%d". */
+static bool is_interface_name(const char *name)
+{
+    for (const char *c = name; *c != '\0'; c++)
+        if (*c <= ' ' || *c == 0x7f || strchr("/:%", *c) != NULL)
+            return false;
+    return name[0] != '\0' && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
+static bool parse_name(const struct mr_options *options, char name_out[IFNAMSIZ],
+                       struct mr_fault *fault)
+{
+    if (is_interface_name(options->name) && options->value[0] == '\0' &&
+        copy_text(name_out, IFNAMSIZ, options->name))
+        return true;
+    mr_fault_set(fault, EINVAL,
+                 "an interface's name has 1 to %d characters, without slash, colon, percent sign, "
+                 "equals sign and blank",
+                 IFNAMSIZ - 1);
+    return false;
+}
+
+/* An option behind the name; only `mac` is known. */
+static bool parse_interface_option(const struct mr_options *options, struct mr_port_plan *plan,
+                                   struct mr_fault *fault)
+{
+    if (strcmp(options->name, "mac") != 0) {
+        mr_fault_set(fault, EINVAL, "unknown option %s: only mac is known", options->name);
+        return false;
+    }
+    if (parse_mac(options->value, plan))
+        return true;
+    mr_fault_set(fault, EINVAL, "mac=%s is no address of one station, such as 02:00:00:00:00:01",
+                 options->value);
+    return false;
+}
+
+/* Read the interface's name, and options behind it. */
 static bool parse_interface(const char *rest, char name_out[IFNAMSIZ], struct mr_port_plan *plan,
                             struct mr_fault *fault)
 {
     struct mr_options options = mr_options_of(rest);
 
-    if (!mr_options_next(&options) || options.name[0] == '\0' ||
-        strpbrk(options.name, "/ :") != NULL || !copy_text(name_out, IFNAMSIZ, options.name)) {
-        mr_fault_set(fault, EINVAL,
-                     "an interface's name has 1 to %d characters, without slash, colon and blank",
-                     IFNAMSIZ - 1);
+    options.name[0] = options.value[0] = '\0';
+    mr_options_next(&options);
+    if (!parse_name(&options, name_out, fault))
         return false;
-    }
-    while (mr_options_next(&options)) {
-        if (strcmp(options.name, "mac") != 0) {
-            mr_fault_set(fault, EINVAL, "unknown option %s: only mac is known", options.name);
+    while (mr_options_next(&options))
+        if (options.name[0] != '\0' && !parse_interface_option(&options, plan, fault))
             return false;
-        }
-        if (!parse_mac(options.value, plan)) {
-            mr_fault_set(fault, EINVAL,
-                         "mac=%s is no address of one station, such as 02:00:00:00:00:01",
-                         options.value);
-            return false;
-        }
-    }
-    return true;
+    if (!options.is_too_long && !has_empty_option(rest))
+        return true;
+    mr_fault_set(fault, EINVAL, "%s: leave the comma out, or write mac=M behind it",
+                 options.is_too_long ? "an option is too long" : "there is nothing behind a comma");
+    return false;
 }
 
 /* ---- tap ---- */
@@ -289,7 +334,7 @@ static bool parse_memif(const char *rest, struct memif_options *memif, struct mr
     struct mr_options options = mr_options_of(rest);
 
     while (mr_options_next(&options))
-        if (!set_memif_option(memif, &options, plan)) {
+        if (options.name[0] != '\0' && !set_memif_option(memif, &options, plan)) {
             mr_fault_set(
                 fault, EINVAL,
                 "memif option %s=%s is unknown or malformed: role=server|client, socket=/PATH or "
@@ -297,6 +342,10 @@ static bool parse_memif(const char *rest, struct memif_options *memif, struct mr
                 options.name, options.value);
             return false;
         }
+    if (rest[0] != '\0' && has_empty_option(rest)) {
+        mr_fault_set(fault, EINVAL, "there is nothing behind a comma: leave the comma out");
+        return false;
+    }
     if (options.is_too_long || !memif->has_role || memif->socket[0] == '\0') {
         mr_fault_set(fault, EINVAL,
                      "memif needs role=server|client and socket=/PATH (shorter than %d characters)",
@@ -332,24 +381,68 @@ static int look_at_socket(const char *name)
     return error == EPROTOTYPE ? EADDRINUSE : error;
 }
 
-/* A server takes the address; a socket file that nobody listens at is left over and removed. */
+/* A server makes its socket's file in a directory that is there and that it may write. */
+static bool check_directory(const char *name, struct mr_fault *fault)
+{
+    char directory[MR_OPTION_MAX];
+    int size = (int)(strrchr(name, '/') - name);
+
+    snprintf(directory, sizeof(directory), "%.*s", MR_MAX(size, 1), name);
+    if (access(directory, W_OK | X_OK) == 0)
+        return true;
+    mr_fault_set(fault, errno, "cannot make the socket %s: %s is no directory to write to (%s); %s",
+                 name, directory, strerror(errno),
+                 errno == ENOENT ? "make it, or name another" : "name another with socket=");
+    return false;
+}
+
+/* A file at a server's address may be removed only if it is a socket. */
+static bool check_left_over(const char *name, const struct stat *file, struct mr_fault *fault)
+{
+    if (S_ISSOCK(file->st_mode))
+        return true;
+    mr_fault_set(fault, EEXIST,
+                 "%s exists and is %s, no socket: it is left as it is; name a path that is free "
+                 "with socket=",
+                 name,
+                 S_ISDIR(file->st_mode)   ? "a directory"
+                 : S_ISLNK(file->st_mode) ? "a symbolic link"
+                 : S_ISREG(file->st_mode) ? "a regular file"
+                                          : "a special file");
+    return false;
+}
+
+static bool say_address_in_use(const char *name, struct mr_fault *fault)
+{
+    mr_fault_set(fault, EADDRINUSE,
+                 "address in use: another program serves at %s; choose another socket=", name);
+    return false;
+}
+
+/* A server takes a path; a socket's file that nobody listens at is left over and removed. */
+static bool take_path(const char *name, struct mr_fault *fault)
+{
+    struct stat file;
+
+    if (lstat(name, &file) != 0)
+        return check_directory(name, fault);
+    if (!check_left_over(name, &file, fault))
+        return false;
+    int error = look_at_socket(name);
+    if (error == EADDRINUSE || error == ENOENT) /* ENOENT: it answered as a socket of our kind */
+        return say_address_in_use(name, fault);
+    if (error == ECONNREFUSED && unlink(name) == 0)
+        return true;
+    mr_fault_set(fault, errno, "cannot use the left-over socket %s: %s; remove it", name,
+                 strerror(error == ECONNREFUSED ? errno : error));
+    return false;
+}
+
 static bool take_address(const char *name, struct mr_fault *fault)
 {
-    switch (look_at_socket(name)) {
-    case EADDRINUSE:
-        mr_fault_set(
-            fault, EADDRINUSE,
-            "address in use: another port serves memif at %s; choose another socket=", name);
-        return false;
-    case ECONNREFUSED:
-        if (unlink(name) == 0)
-            return true;
-        mr_fault_set(fault, errno, "cannot remove the left-over socket %s: %s", name,
-                     strerror(errno));
-        return false;
-    default: /* free, or DPDK will say why not */
-        return true;
-    }
+    if (name[0] != '@')
+        return take_path(name, fault);
+    return look_at_socket(name) != EADDRINUSE || say_address_in_use(name, fault);
 }
 
 /* A client needs a server that is there already: memif does not connect later by itself. */

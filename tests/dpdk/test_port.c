@@ -71,6 +71,14 @@ static void malformed_specs_are_refused(void)
     check_fault("tap:a/b", "an interface's name");
     check_fault("tap:mr0,mac=01:00:00:00:00:01", "mac=");
     check_fault("tap:mr0,mac=2", "mac=");
+    check_fault("tap:mr0,mac=00:00:00:00:00:00", "mac=");
+    check_fault("tap:mr0,mac=-2:00:00:00:00:01", "mac=");
+    check_fault("tap:mr0,", "nothing behind a comma");
+    check_fault("tap:mr0,,mac=02:00:00:00:00:01", "nothing behind a comma");
+    check_fault("tap:mr%d", "an interface's name");
+    check_fault("tap:..", "an interface's name");
+    check_fault("tap:mr0=1", "an interface's name");
+    check_fault("memif:role=server,socket=@x,", "nothing behind a comma");
     check_fault("tap:mr0,speed=9", "unknown option speed");
     check_fault("memif:", "needs role=");
     check_fault("memif:role=server", "needs role=");
@@ -106,6 +114,44 @@ static void a_memif_client_needs_its_server_first(void)
 {
     check_fault("memif:role=client,socket=@mr-nobody", "no memif server answers");
     check_fault("memif:role=client,socket=/tmp/mr-nobody.sock", "no memif server answers");
+}
+
+/* A server at `path` is refused for these words, and what is there stays. */
+static void check_kept(const char *path, const char *words)
+{
+    char spec[128];
+    struct stat before;
+    struct stat after;
+
+    CU_ASSERT_EQUAL_FATAL(lstat(path, &before), 0);
+    snprintf(spec, sizeof(spec), "memif:role=server,socket=%s", path);
+    check_fault(spec, words);
+    CU_ASSERT_EQUAL(lstat(path, &after), 0);
+    CU_ASSERT_EQUAL(after.st_ino, before.st_ino);
+}
+
+static void a_memif_server_removes_nothing_but_a_left_over_socket(void)
+{
+    char directory[] = "/tmp/mr-port-XXXXXX";
+    char file[40];
+    char link[40];
+    char missing[80];
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(directory));
+    snprintf(file, sizeof(file), "%s/file", directory);
+    snprintf(link, sizeof(link), "%s/link", directory);
+    snprintf(missing, sizeof(missing), "memif:role=server,socket=%s/none/socket", directory);
+    FILE *text = fopen(file, "w");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+    fclose(text);
+    CU_ASSERT_EQUAL(symlink(file, link), 0);
+    check_kept(file, "a regular file");
+    check_kept(link, "a symbolic link");
+    check_kept(directory, "a directory");
+    check_fault(missing, "No such file or directory); make it");
+    unlink(link);
+    unlink(file);
+    rmdir(directory);
 }
 
 /* ---- a pair ---- */
@@ -315,6 +361,8 @@ static CU_TestInfo memif[] = {
      frames_cross_a_memif_both_ways_on_every_queue},
     {"a zero-copy memif works as well", a_zero_copy_memif_works_as_well},
     {"a memif address is used once", a_memif_address_is_used_once},
+    {"a server removes nothing but a left-over socket",
+     a_memif_server_removes_nothing_but_a_left_over_socket},
     {"a left-over socket is no obstacle", a_left_over_socket_is_no_obstacle},
     {"ours is the address that the spec names", ours_is_the_address_that_the_spec_names},
     CU_TEST_INFO_NULL,
