@@ -128,6 +128,7 @@
     X(mtu_black_holes,            "path MTUs taken back after repeated timeouts")                                     \
     X(replies_dropped,            "stateless answers dropped: too many wait")                                         \
     X(retries_needed,             "Initials answered with Retry or refused: too many handshakes in flight")           \
+    X(refusals_needed,            "Initials answered with CONNECTION_CLOSE: no connection free, or a wrong token")           \
     X(keylog_dropped,             "key log lines dropped: nobody fetched the earlier ones")                           \
     X(tls_jobs,                   "TLS jobs given out")                                                               \
     X(streams_opened,             "streams opened by either side")                                                    \

@@ -115,6 +115,7 @@ MR_COLD static void refuse(struct mr_endpoint *ep, const struct mr_datagram *d,
     struct mr_cid dcid;
     struct mr_level_key key;
 
+    mr_count(&ep->counters.refusals_needed);
     if (reply == NULL)
         return;
     mr_cid_copy(&dcid, header->dcid);
@@ -197,6 +198,13 @@ static bool read_token(struct mr_endpoint *ep, const struct mr_datagram *d,
     return true;
 }
 
+/* No connection is free, although a handshake could begin.  With no handshake free either, a flood
+ * may be the cause: the Initial is dropped, and its client tries again. */
+static bool is_full(const struct mr_endpoint *ep)
+{
+    return mr_pool_free_count(&ep->conns) == 0 && mr_pool_free_count(&ep->handshakes) > 0;
+}
+
 static void remember_first_dcid(struct mr_endpoint *ep, struct mr_conn *conn,
                                 const struct mr_packet_header *header)
 {
@@ -254,6 +262,11 @@ static void accept_initial(struct mr_endpoint *ep, struct mr_datagram *d,
     }
     if (!read_token(ep, d, header, &admission, now))
         return;
+    if (is_full(ep)) {
+        mr_count(&ep->counters.limit_connections);
+        refuse(ep, d, header, MR_CONNECTION_REFUSED); /* RFC 9000, Section 5.2.2 */
+        return;
+    }
     if (!admission.is_validated && ep->handshakes_in_flight >= ep->config.retry_above) {
         mr_count(&ep->counters.retries_needed);
         send_retry(ep, d, header, now);

@@ -306,6 +306,58 @@ static void datagrams_with_initials_are_padded(void)
     }
 }
 
+/* Send an Initial with a connection ID that the server does not know. */
+static void send_another_initial(struct peer *p, uint8_t number)
+{
+    struct mr_cid cid = {.size = PEER_CID_SIZE, .bytes = {number, 7, 7, 7, 7, 7, 7, 7}};
+
+    peer_clear(p);
+    peer_set_initial_keys(p, &cid);
+    peer_send_packet(p, &(struct peer_out){.type = MR_PACKET_INITIAL,
+                                           .frames = "\1",
+                                           .size = 1,
+                                           .pn = PEER_NEXT_PN,
+                                           .dcid = &cid});
+}
+
+/* Section 5.2.2: "If a server refuses to accept a new connection, it SHOULD send an Initial packet
+ * containing a CONNECTION_CLOSE frame with error code CONNECTION_REFUSED." */
+static void a_connection_too_many_is_refused(void)
+{
+    struct peer_options options = {.under_test = S, .connections = 1};
+    struct peer *p = peer_new(&options);
+
+    peer_run(p, PEER_DONE);
+    for (uint8_t i = 0; i < 3; i++) {
+        send_another_initial(p, i);
+        CU_ASSERT_EQUAL_FATAL(p->inbox_count, 1);
+        CU_ASSERT_EQUAL(first(p)->type, MR_PACKET_INITIAL);
+        CU_ASSERT_TRUE(first(p)->datagram_size < MR_INITIAL_MIN / 3);
+        CU_ASSERT_TRUE(mr_cid_equal(&first(p)->dcid, &p->scid));
+        CU_ASSERT_EQUAL(peer_close_error(p, NULL), MR_CONNECTION_REFUSED);
+    }
+    CU_ASSERT_EQUAL(peer_counters(p)->limit_connections, 3);
+    CU_ASSERT_EQUAL(peer_counters(p)->refusals_needed, 3);
+    CU_ASSERT_TRUE(mr_conn_is_alive(peer_conn(p)));
+    peer_end(p);
+}
+
+/* Handshakes that are under way may all be an attacker's: an honest client is not turned away. */
+static void a_handshake_too_many_is_dropped(void)
+{
+    struct peer *p = peer_at(S, PEER_NOTHING);
+
+    for (uint8_t i = 0; i < 4; i++) {
+        send_another_initial(p, i);
+        CU_ASSERT_TRUE(p->inbox_count > 0);
+    }
+    send_another_initial(p, 4);
+    CU_ASSERT_EQUAL(p->inbox_count, 0);
+    CU_ASSERT_EQUAL(peer_counters(p)->limit_handshakes, 1);
+    CU_ASSERT_EQUAL(peer_counters(p)->refusals_needed, 0);
+    peer_end(p);
+}
+
 /* ------------------------------------------------------------------ coalescing, duplicates */
 
 /* Section 12.2: "Receivers SHOULD ignore any subsequent packets with a different Destination
@@ -452,6 +504,8 @@ static CU_TestInfo tests[] = {
     {"garbage leaves no state", garbage_leaves_no_state},
     {"empty and tiny datagrams are dropped", empty_and_tiny_datagrams_are_dropped},
     {"a server sends at most three times what came", a_server_sends_at_most_three_times_what_came},
+    {"a connection too many is refused", a_connection_too_many_is_refused},
+    {"a handshake too many is dropped", a_handshake_too_many_is_dropped},
     {"bytes of another address do not count", bytes_of_another_address_do_not_count},
     {"datagrams with Initials are padded", datagrams_with_initials_are_padded},
     {"coalesced packets with another DCID are dropped",

@@ -71,7 +71,7 @@ static struct mr_endpoint_config make_config(const struct peer_options *o, struc
 static void make_side(struct peer *p, const struct peer_options *o, enum mr_role role)
 {
     struct peer_side *side = &p->side[role];
-    struct mr_limits limits = {.connections_max = 4,
+    struct mr_limits limits = {.connections_max = o->connections == 0 ? 4 : o->connections,
                                .handshakes_max = 4,
                                .streams_max = 64,
                                .segments_max = 256,

@@ -37,6 +37,7 @@ struct peer_options {
     uint32_t retry_above;     /* 0: 1000; PEER_ALWAYS_RETRY */
     uint64_t idle_timeout_ns; /* 0: 60 s */
     uint64_t stream_window;   /* 0: 16 MiB */
+    uint32_t connections;     /* at most; 0: 4 */
     uint32_t streams_bidi;    /* 0: 8 */
     uint32_t streams_uni;     /* 0: 3 */
     /* change the partner's transport parameters in place before they are sent; NULL: leave them */
