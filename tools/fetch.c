@@ -16,6 +16,7 @@
 #define PIPE_BYTES  4096 /* that a ready pipe takes without blocking */
 #define PIPE_POLL   100  /* ms */
 #define OK_STATUS   200
+#define PARTIAL     206 /* an answer to a range, and none is ever asked for */
 #define NOT_CONTENT 300 /* this status and above carries no content that was asked for */
 
 /* ------------------------------------------------------------------ the helper's side */
@@ -206,7 +207,8 @@ static void on_headers(void *context, mr_h3_client_request request, uint64_t use
     keep_text(fetch->server, response->server);
     f->progress_ns = mr_h3_client_now(f->client);
     atomic_store_explicit(&fetch->expected, response->content_length, memory_order_relaxed);
-    if (response->status < OK_STATUS || response->status >= NOT_CONTENT) {
+    if (response->status < OK_STATUS || response->status >= NOT_CONTENT ||
+        response->status == PARTIAL) {
         fail(fetch, MR_FETCH_STATUS, 0, "");
         mr_h3_client_cancel(f->client, request);
     }

@@ -32,7 +32,7 @@
 enum mr_fetch_end {
     MR_FETCH_PENDING, /* not under way, or not ended */
     MR_FETCH_DONE,
-    MR_FETCH_STATUS,    /* the server answered, with an error or a redirect: `status` */
+    MR_FETCH_STATUS,    /* the server answered, but not with the file: `status` */
     MR_FETCH_WRITE,     /* the file could not be written: `error` */
     MR_FETCH_RESET,     /* by the server, or its answer was malformed: `reason` */
     MR_FETCH_CONN_LOST, /* the connection ended first: see struct mr_fetcher */

@@ -1,6 +1,9 @@
-/* tools/main.c - the `millrace` program: finds the subcommand. */
+/* tools/main.c - the `millrace` program: finds the subcommand, and sees that its output arrives. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tools/bench.h"
 #include "tools/tools.h"
@@ -55,7 +58,46 @@ int mr_tool_bench(int argc, char **argv)
     return dispatch("millrace bench", bench_kinds, MR_COUNT_OF(bench_kinds), argc, argv);
 }
 
+/* Whoever started us may have closed one of the three: no file of ours may take its number, or it
+ * would get what is meant for people.  What is written to a closed standard output fails. */
+static void occupy_standard_descriptors(void)
+{
+    static const int modes[] = {O_RDONLY, O_RDONLY, O_WRONLY};
+
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)open("/dev/null", modes[fd]); /* takes the lowest number, which is this one */
+    }
+}
+
+/* Results that nobody received are no success.  The exit status. */
+static int close_output(const char *command, int status)
+{
+    bool was_lost = ferror(stdout) != 0; /* on the way; why is not known any more */
+
+    errno = 0;
+    if (fclose(stdout) == 0 && !was_lost)
+        return status;
+    fprintf(stderr, "millrace%s%s: cannot write to standard output: %s\n",
+            command[0] != '\0' ? " " : "", command,
+            errno != 0 ? strerror(errno) : "a write failed");
+    return status == MR_EXIT_OK ? MR_EXIT_FAILED : status;
+}
+
+/* The name of the command that is asked for; "": none of ours. */
+static const char *name_of(int argc, char **argv)
+{
+    for (size_t i = 0; argc >= 2 && i < MR_COUNT_OF(commands); i++) {
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].name;
+    }
+    return "";
+}
+
 int main(int argc, char **argv)
 {
-    return dispatch("millrace", commands, MR_COUNT_OF(commands), argc, argv);
+    occupy_standard_descriptors();
+    int status = dispatch("millrace", commands, MR_COUNT_OF(commands), argc, argv);
+
+    return close_output(name_of(argc, argv), status);
 }

@@ -5,10 +5,13 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MODE 0666 /* less the umask */
+#define MODE       0666 /* less the umask */
+#define NAME_BYTES 200  /* of the file's name that the partial file's keeps, so that it fits */
+#define TRIES      16   /* of names for the partial file */
 
 static bool is_directory(const char *path)
 {
@@ -24,6 +27,7 @@ bool mr_output_name(struct mr_output *o, const char *wanted, const struct mr_url
     int size;
 
     o->fd = -1;
+    o->part[0] = '\0';
     mr_url_file_name(url, name);
     if (wanted == NULL)
         size = snprintf(o->path, sizeof(o->path), "%s", name);
@@ -31,10 +35,8 @@ bool mr_output_name(struct mr_output *o, const char *wanted, const struct mr_url
         size = snprintf(o->path, sizeof(o->path), "%s/%s", wanted, name);
     else
         size = snprintf(o->path, sizeof(o->path), "%s", wanted);
-    if (size > 0 && (size_t)size + sizeof(".part") <= sizeof(o->path)) {
-        snprintf(o->part, sizeof(o->part), "%.*s.part", size, o->path);
+    if (size > 0 && (size_t)size + sizeof(".xxxxxxxx.part") <= sizeof(o->path))
         return true;
-    }
     mr_fault_set(fault, ENAMETOOLONG, "the name of the output is empty or too long: %.80s",
                  o->path);
     return false;
@@ -44,6 +46,7 @@ static bool fail(const char *path, int error, struct mr_fault *fault)
 {
     const char *remedy = error == ENOENT   ? "make its directory first, or choose another with -o"
                          : error == EACCES ? "choose a place that this user may write, with -o"
+                         : error == EISDIR ? "remove that directory, or choose another with -o"
                                            : "choose another with -o";
 
     mr_fault_set(fault, error, "cannot write %.120s: %s; %s", path, strerror(error), remedy);
@@ -60,6 +63,33 @@ static bool finish_open(struct mr_output *o, const char *path, struct mr_fault *
     return true;
 }
 
+/* Make a file that nobody has, next to the one that is wanted.  Its descriptor; -1: see errno. */
+static int create_part(struct mr_output *o)
+{
+    const char *slash = strrchr(o->path, '/');
+    int folder = slash == NULL ? 0 : (int)(slash + 1 - o->path);
+    int fd = -1;
+
+    for (int i = 0; i < TRIES && fd < 0 && (i == 0 || errno == EEXIST); i++) {
+        uint32_t random = 0;
+
+        (void)getrandom(&random, sizeof(random), 0);
+        snprintf(o->part, sizeof(o->part), "%.*s%.*s.%08x.part", folder, o->path, NAME_BYTES,
+                 o->path + folder, (unsigned)random);
+        fd = open(o->part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, MODE);
+    }
+    if (fd < 0)
+        o->part[0] = '\0';
+    return fd;
+}
+
+static void remove_part(struct mr_output *o)
+{
+    if (o->part[0] != '\0')
+        unlink(o->part);
+    o->part[0] = '\0';
+}
+
 bool mr_output_open(struct mr_output *o, struct mr_fault *fault)
 {
     struct stat info;
@@ -70,8 +100,7 @@ bool mr_output_open(struct mr_output *o, struct mr_fault *fault)
         return finish_open(o, "standard output", fault);
     }
     o->is_direct = stat(o->path, &info) == 0 && !S_ISREG(info.st_mode);
-    o->fd = o->is_direct ? open(o->path, O_WRONLY | O_CLOEXEC)
-                         : open(o->part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, MODE);
+    o->fd = o->is_direct ? open(o->path, O_WRONLY | O_CLOEXEC) : create_part(o);
     return finish_open(o, o->path, fault);
 }
 
@@ -83,10 +112,12 @@ bool mr_output_commit(struct mr_output *o, struct mr_fault *fault)
     o->fd = -1;
     if (o->is_direct)
         return is_closed || fail(o->path, error, fault);
-    if (is_closed && rename(o->part, o->path) == 0)
+    if (is_closed && rename(o->part, o->path) == 0) {
+        o->part[0] = '\0';
         return true;
+    }
     error = is_closed ? errno : error;
-    unlink(o->part);
+    remove_part(o);
     return fail(o->path, error, fault);
 }
 
@@ -96,6 +127,5 @@ void mr_output_discard(struct mr_output *o)
         return;
     close(o->fd);
     o->fd = -1;
-    if (!o->is_direct)
-        unlink(o->part);
+    remove_part(o);
 }

@@ -1,10 +1,13 @@
 /*
  * tools/output.h - where a download goes: a file that appears only when it is complete, or a pipe.
  *
- *     NAME.part  --mr_output_commit()-->  NAME
- *                --mr_output_discard()--> nothing
+ *     NAME.xxxxxxxx.part  --mr_output_commit()-->  NAME
+ *                         --mr_output_discard()--> nothing
  *
- * What exists and is no regular file (a pipe, a device), and standard output, are written directly.
+ * The partial file is always a new one with a name of its own: nothing that is there is written to
+ * or removed.  A NAME that exists is replaced at the end, even if it is a symbolic link: what that
+ * points at stays as it is.  What is no regular file (a pipe, a device, also at the end of a link),
+ * and standard output, are written directly.
  *
  * Owner: the command.  Threads: open, commit and discard on one; the descriptor may be written by
  * another in between.
@@ -22,9 +25,9 @@
 struct mr_output {
     int fd;                        /* -1: closed */
     bool is_stream;                /* writing may block for long */
-    bool is_direct;                /* no .part */
+    bool is_direct;                /* no partial file */
     char path[MR_OUTPUT_PATH_MAX]; /* "-": standard output */
-    char part[MR_OUTPUT_PATH_MAX]; /* path + ".part" */
+    char part[MR_OUTPUT_PATH_MAX]; /* in the same directory; set while it is there */
 };
 
 /*

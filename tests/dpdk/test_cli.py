@@ -284,7 +284,7 @@ def get_names_a_memif_without_server_and_leaves_no_file(folder):
     target = folder / "never"
     expect_error("get", [URL, *MEMIF, *ADDRESS, "--insecure", "-o", target], "no memif server answers at",
                  "start the server's side first")
-    tap.expect(not target.exists() and not (folder / "never.part").exists(), "a file was left")
+    tap.expect(not list(folder.path.glob("never*")), "a file was left")
 
 
 # ---- edge and get over shared memory: no root
@@ -349,7 +349,7 @@ def a_file_goes_over_shared_memory_without_root(folder):
         done = edge.get("/big", "--ca", pem, "-o", folder / "got")
         tap.expect_equal(done.returncode, OK, done.stderr)
         tap.expect_equal(hashlib.sha256((folder / "got").read_bytes()).hexdigest(), digest)
-        tap.expect(not (folder / "got.part").exists(), "the partial file is still there")
+        tap.expect_equal([path.name for path in folder.path.glob("got*")], ["got"])
         fingerprint = subprocess.run(["openssl", "x509", "-in", pem, "-noout", "-fingerprint", "-sha256"],
                                      capture_output=True, text=True, check=True).stdout
         ready = edge.log.read_text().splitlines()
@@ -365,7 +365,7 @@ def a_certificate_nobody_vouches_for_is_refused_unless_insecure(folder):
         tap.expect_equal(done.returncode, FAILED)
         for word in "certificate", "--insecure", "--ca":
             tap.expect(word in done.stderr, word, "is missing in", done.stderr)
-        tap.expect(not (folder / "page").exists() and not (folder / "page.part").exists(), "a file was left")
+        tap.expect(not list(folder.path.glob("page*")), "a file was left")
         tap.expect_equal(edge.get("/", "--insecure", "-o", folder / "page").returncode, OK)
         tap.expect_equal((folder / "page").read_text(), "<title>home</title>\n")
 
@@ -415,16 +415,15 @@ def an_interrupted_download_leaves_no_file(folder):
     with serving(folder, "--drain", "0") as edge:
         child = subprocess.Popen([PROGRAM, "get", "https://198.18.0.2/endless", "--insecure", "-o", folder / "cut",
                                   *edge.get_options()], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        part = folder / "cut.part"
         deadline = time.monotonic() + SECONDS
-        while not part.exists() or part.stat().st_size == 0:
+        while not any(part.stat().st_size for part in folder.path.glob("cut.*.part")):
             tap.expect(time.monotonic() < deadline, "nothing came")
             time.sleep(0.01)
         child.send_signal(signal.SIGINT)
         _, log = child.communicate(timeout=SECONDS)
         tap.expect_equal(child.returncode, FAILED, log)
         tap.expect("interrupted after" in log, log)
-        tap.expect(not part.exists() and not (folder / "cut").exists(), "a file was left")
+        tap.expect(not list(folder.path.glob("cut*")), "a file was left")
     sparse.unlink()
 
 
@@ -433,6 +432,60 @@ def a_device_is_written_to_and_not_replaced(folder):
         done = edge.get("/", "--insecure", "-o", "/dev/null")
         tap.expect_equal(done.returncode, OK, done.stderr)
         tap.expect(Path("/dev/null").is_char_device(), "/dev/null is gone")
+
+
+def a_closed_descriptor_is_not_mistaken_for_a_file(folder):
+    digest = big_file(folder)
+    keys = folder / "keys-only"
+    with serving(folder) as edge:
+        words = [PROGRAM, "get", "https://198.18.0.2/big", "--insecure", "-o", folder / "whole", *edge.get_options()]
+        done = subprocess.run(["sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh", *words], timeout=SECONDS, check=False)
+        tap.expect_equal(hashlib.sha256((folder / "whole").read_bytes()).hexdigest(), digest)
+        tap.expect_equal(done.returncode, OK)
+    socket = f"@millrace-test-closed-{os.getpid()}"
+    words = [PROGRAM, "edge", "--port", f"memif:role=server,socket={socket}", "--addr", "198.18.0.2/24", "--root",
+             folder.root, "--keylog", keys, "--stats", "0.1"]
+    child = subprocess.Popen(["sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh", *words])
+    time.sleep(2)
+    child.send_signal(signal.SIGTERM)
+    child.wait(SECONDS)
+    tap.expect_equal(keys.read_text(), "")
+
+
+def output_that_nobody_gets_is_an_error(folder):
+    edge = Edge(folder)
+    words = ["https://198.18.0.2/", "--insecure", "-o", folder / "page", *edge.get_options()]
+    for command in (["get", *words, "--json"], ["get", *words, "--head"], ["get", "--help"], ["--help"],
+                    ["bench", "transfer", "--seconds", "0.2", "--warm-up", "0.1", "--json"]):
+        if "--head" in command:
+            command = [word for word in command if word not in ("-o", folder / "page")]
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([PROGRAM, *map(str, command)], stdout=full, stderr=subprocess.PIPE, text=True,
+                                  timeout=SECONDS, check=False)
+        tap.expect_equal(done.returncode, FAILED, command)
+        tap.expect("cannot write to standard output: " in done.stderr, command, done.stderr)
+    edge.stop()
+    words = [PROGRAM, "edge", "--port", f"{edge.server_port()}-full", "--addr", "198.18.0.2/24", "--root", folder.root]
+    with open("/dev/full", "w") as full:
+        child = subprocess.Popen(words, stdout=full, stderr=subprocess.PIPE, text=True)
+    time.sleep(2)
+    child.send_signal(signal.SIGTERM)
+    _, log = child.communicate(timeout=SECONDS)
+    tap.expect_equal((child.returncode, "cannot write to standard output" in log), (FAILED, True), log)
+
+
+def a_link_is_replaced_and_what_it_points_at_stays(folder):
+    (folder / "victim").write_text("old")
+    (folder / "linked").symlink_to("victim")
+    (folder / "linked.part").symlink_to("victim")
+    with serving(folder) as edge:
+        tap.expect_equal(edge.get("/nothing", "--insecure", "-o", folder / "linked").returncode, STATUS)
+        tap.expect((folder / "linked.part").is_symlink(), "a file of another's was removed")
+        done = edge.get("/", "--insecure", "-o", folder / "linked")
+        tap.expect_equal(done.returncode, OK, done.stderr)
+    tap.expect_equal((folder / "victim").read_text(), "old")
+    tap.expect_equal((folder / "linked").read_text(), "<title>home</title>\n")
+    tap.expect(not (folder / "linked").is_symlink() and (folder / "linked.part").is_symlink(), "the wrong link is gone")
 
 
 def a_silent_address_is_named_with_what_to_check(folder):
@@ -534,6 +587,9 @@ TESTS = [
     head_and_json_tell_what_programs_want_to_know,
     an_interrupted_download_leaves_no_file,
     a_device_is_written_to_and_not_replaced,
+    a_closed_descriptor_is_not_mistaken_for_a_file,
+    output_that_nobody_gets_is_an_error,
+    a_link_is_replaced_and_what_it_points_at_stays,
     a_silent_address_is_named_with_what_to_check,
     a_memif_address_in_use_is_named,
     totals_come_at_the_end_whatever_the_signal,

@@ -196,7 +196,7 @@ static void on_start(void *context, struct mr_transport *transport)
     peer->transport = transport;
 }
 
-static void init_peer(struct raw_peer *peer, unsigned side)
+void raw_peer_init(struct raw_peer *peer, unsigned side)
 {
     peer->side = side;
     peer->close_code = RAW_NONE;
@@ -327,7 +327,7 @@ struct raw_server_test *raw_server_test_new(const struct mr_h3_server_config *co
     server.buffers_max = 4;
     server.buffer_bytes = 65536;
     MR_ASSERT(mr_h3_server_new(&server, &test->server, NULL) == 0);
-    init_peer(&test->raw, 0);
+    raw_peer_init(&test->raw, 0);
     test->loop = loop_new(loop == NULL ? &defaults : loop, &test->raw.application,
                           mr_h3_server_application(test->server));
     while (test->raw.transport->ops->connect(test->raw.transport, &options, &test->raw.conn) != 0)
@@ -415,7 +415,7 @@ struct raw_client_test *raw_client_test_new(bool is_head)
 
     MR_ASSERT(test != NULL);
     MR_ASSERT(mr_h3_client_new(&config, &callbacks, &test->client, NULL) == 0);
-    init_peer(&test->raw, 1);
+    raw_peer_init(&test->raw, 1);
     test->loop = loop_new(&loop, mr_h3_client_application(test->client), &test->raw.application);
     MR_ASSERT(mr_h3_client_connect(test->client, &options, 0, &test->conn) == 0);
     MR_ASSERT(mr_h3_client_request_make(test->client, test->conn, &request, 0, &test->request) ==

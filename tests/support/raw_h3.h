@@ -79,6 +79,10 @@ struct raw_peer {
     struct raw_stream *streams;
 };
 
+/* Prepare a peer for side 0 (client) or 1 (server) of a loop; free(peer->streams) after the loop.
+ */
+void raw_peer_init(struct raw_peer *peer, unsigned side);
+
 /* Our server over `root` (NULL: a directory with a.txt is made), and a raw client that is
  * connected. */
 struct raw_server_test {

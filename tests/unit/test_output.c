@@ -13,7 +13,6 @@
 struct fixture {
     char folder[64];
     char path[128];
-    char part[160];
     struct mr_url url;
     struct mr_output output;
     struct mr_fault fault;
@@ -25,14 +24,12 @@ static void begin(struct fixture *f)
     snprintf(f->folder, sizeof(f->folder), "/tmp/mr-output-XXXXXX");
     CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(f->folder));
     snprintf(f->path, sizeof(f->path), "%s/file", f->folder);
-    snprintf(f->part, sizeof(f->part), "%s.part", f->path);
     CU_ASSERT_FATAL(mr_url_parse("https://a.test/x/file", &f->url, &f->fault));
 }
 
 static void end(struct fixture *f)
 {
     unlink(f->path);
-    unlink(f->part);
     CU_ASSERT_EQUAL(rmdir(f->folder), 0); /* nothing else was left */
 }
 
@@ -50,9 +47,12 @@ static void a_file_gets_its_name_when_it_is_complete(void)
     CU_ASSERT(mr_output_open(&f.output, &f.fault));
     CU_ASSERT_FALSE(f.output.is_stream);
     CU_ASSERT_EQUAL(write(f.output.fd, "x", 1), 1);
-    CU_ASSERT(has(f.part) && !has(f.path));
+    char part[MR_OUTPUT_PATH_MAX];
+    memcpy(part, f.output.part, sizeof(part));
+    CU_ASSERT(strncmp(part, f.path, strlen(f.path)) == 0 && strstr(part, ".part") != NULL);
+    CU_ASSERT(has(part) && !has(f.path));
     CU_ASSERT(mr_output_commit(&f.output, &f.fault));
-    CU_ASSERT(!has(f.part) && has(f.path));
+    CU_ASSERT(!has(part) && has(f.path));
     CU_ASSERT_EQUAL(f.output.fd, -1);
     mr_output_discard(&f.output); /* nothing is to be discarded any more */
     CU_ASSERT(has(f.path));
@@ -70,9 +70,85 @@ static void what_is_discarded_leaves_nothing_and_harms_nothing(void)
     fclose(old);
     CU_ASSERT(mr_output_name(&f.output, f.path, &f.url, &f.fault));
     CU_ASSERT(mr_output_open(&f.output, &f.fault));
+    mr_output_discard(&f.output); /* end() finds what is left */
+    CU_ASSERT(has(f.path));       /* the file that was there before */
     mr_output_discard(&f.output);
-    CU_ASSERT(!has(f.part) && has(f.path)); /* the file that was there before */
-    mr_output_discard(&f.output);
+    end(&f);
+}
+
+static bool has_text(const char *path, const char *text)
+{
+    char got[64] = "";
+    FILE *file = fopen(path, "r");
+    bool is_equal = file != NULL && fgets(got, sizeof(got), file) != NULL && strcmp(got, text) == 0;
+
+    if (file != NULL)
+        fclose(file);
+    return is_equal;
+}
+
+/* Whoever may write to the folder cannot have another file written to or removed. */
+static void files_and_links_of_others_stay_as_they_are(void)
+{
+    struct fixture f;
+    char victim[160];
+    char part[160];
+    struct stat info;
+
+    begin(&f);
+    snprintf(victim, sizeof(victim), "%s/victim", f.folder);
+    snprintf(part, sizeof(part), "%s.part", f.path);
+    FILE *file = fopen(victim, "w");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    fputs("old", file);
+    fclose(file);
+    CU_ASSERT_EQUAL(symlink(victim, part), 0);
+    CU_ASSERT_EQUAL(symlink(victim, f.path), 0);
+    for (int is_good = 0; is_good < 2; is_good++) {
+        CU_ASSERT(mr_output_name(&f.output, f.path, &f.url, &f.fault));
+        CU_ASSERT(mr_output_open(&f.output, &f.fault));
+        CU_ASSERT_EQUAL(write(f.output.fd, "new", 3), 3);
+        if (is_good)
+            CU_ASSERT(mr_output_commit(&f.output, &f.fault));
+        mr_output_discard(&f.output);
+        CU_ASSERT(lstat(part, &info) == 0 && S_ISLNK(info.st_mode));
+        CU_ASSERT(has_text(victim, "old"));
+        CU_ASSERT(has_text(f.path, is_good ? "new" : "old"));
+    }
+    CU_ASSERT(lstat(f.path, &info) == 0 && S_ISREG(info.st_mode)); /* the link was replaced */
+    unlink(victim);
+    unlink(part);
+    end(&f);
+}
+
+static void two_downloads_of_one_name_do_not_mix(void)
+{
+    static struct mr_output second;
+    struct fixture f;
+
+    begin(&f);
+    CU_ASSERT(mr_output_name(&f.output, f.path, &f.url, &f.fault));
+    CU_ASSERT(mr_output_name(&second, f.path, &f.url, &f.fault));
+    CU_ASSERT(mr_output_open(&f.output, &f.fault) && mr_output_open(&second, &f.fault));
+    CU_ASSERT_STRING_NOT_EQUAL(f.output.part, second.part);
+    CU_ASSERT_EQUAL(write(f.output.fd, "a", 1), 1);
+    CU_ASSERT_EQUAL(write(second.fd, "b", 1), 1);
+    CU_ASSERT(mr_output_commit(&f.output, &f.fault) && has_text(f.path, "a"));
+    CU_ASSERT(mr_output_commit(&second, &f.fault) && has_text(f.path, "b"));
+    end(&f);
+}
+
+static void the_longest_name_a_folder_takes_is_possible(void)
+{
+    struct fixture f;
+    char path[512];
+
+    begin(&f);
+    snprintf(path, sizeof(path), "%s/%0255d", f.folder, 7);
+    CU_ASSERT(mr_output_name(&f.output, path, &f.url, &f.fault));
+    CU_ASSERT(mr_output_open(&f.output, &f.fault));
+    CU_ASSERT(mr_output_commit(&f.output, &f.fault));
+    CU_ASSERT_EQUAL(unlink(path), 0);
     end(&f);
 }
 
@@ -85,7 +161,6 @@ static void a_folder_gets_a_file_with_the_urls_name(void)
     CU_ASSERT_STRING_EQUAL(f.output.path, f.path);
     CU_ASSERT(mr_output_name(&f.output, NULL, &f.url, &f.fault));
     CU_ASSERT_STRING_EQUAL(f.output.path, "file");
-    CU_ASSERT_STRING_EQUAL(f.output.part, "file.part");
     CU_ASSERT_FALSE(mr_output_name(&f.output, "", &f.url, &f.fault));
     end(&f);
 }
@@ -142,6 +217,9 @@ static CU_TestInfo tests[] = {
     {"a file gets its name when it is complete", a_file_gets_its_name_when_it_is_complete},
     {"what is discarded leaves nothing and harms nothing",
      what_is_discarded_leaves_nothing_and_harms_nothing},
+    {"files and links of others stay as they are", files_and_links_of_others_stay_as_they_are},
+    {"two downloads of one name do not mix", two_downloads_of_one_name_do_not_mix},
+    {"the longest name a folder takes is possible", the_longest_name_a_folder_takes_is_possible},
     {"a folder gets a file with the URL's name", a_folder_gets_a_file_with_the_urls_name},
     {"a pipe or a device is written directly", a_pipe_or_a_device_is_written_directly},
     {"standard output stays open", standard_output_stays_open},
