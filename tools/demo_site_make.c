@@ -38,30 +38,58 @@ static bool make_folders(const char *path)
     return mkdir(path, 0755) == 0 || errno == EEXIST;
 }
 
-/* The first of the usual places that can be written. */
+/* Make a folder, unless it is there.  False: it is not there, or others (`bits` of its mode) may
+ * change what is in it: what we write could end up anywhere. */
+static bool make_own(const char *path, mode_t bits)
+{
+    struct stat info;
+
+    (void)mkdir(path, 0777 & ~bits);
+    return lstat(path, &info) == 0 && S_ISDIR(info.st_mode) && info.st_uid == geteuid() &&
+           (info.st_mode & bits) == 0 && access(path, W_OK | X_OK) == 0;
+}
+
+/* `folder` and "site" in it. */
+static bool make_site(char root[MR_SITE_ROOT_MAX], const char *folder, mode_t bits)
+{
+    int size = snprintf(root, MR_SITE_ROOT_MAX, "%s/site", folder);
+
+    return size > 0 && size < MR_SITE_ROOT_MAX && make_own(folder, bits) && make_own(root, bits);
+}
+
+/* In the user's cache, at `base`/`below`. */
+static bool make_in_cache(char root[MR_SITE_ROOT_MAX], const char *base, const char *below)
+{
+    char folder[MR_SITE_ROOT_MAX];
+
+    if (base == NULL || base[0] != '/')
+        return false;
+    int size = snprintf(folder, sizeof(folder), "%s%s", base, below);
+    return size > 0 && (size_t)size < sizeof(folder) && make_folders(folder) &&
+           make_site(root, folder, S_IWGRP | S_IWOTH);
+}
+
+/* The first of the usual places that is ours and can be written.  The last is in a folder where
+ * anybody may have put anything under the name. */
 static bool choose_root(char root[MR_SITE_ROOT_MAX], struct mr_fault *fault)
 {
-    const char *cache = getenv("XDG_CACHE_HOME");
-    const char *home = getenv("HOME");
     const char *temporary = getenv("TMPDIR");
-    char tried[3][MR_SITE_ROOT_MAX] = {"", "", ""};
+    char folder[MR_SITE_ROOT_MAX];
 
-    if (cache != NULL && cache[0] == '/')
-        snprintf(tried[0], sizeof(tried[0]), "%s/millrace/site", cache);
-    if (home != NULL && home[0] == '/')
-        snprintf(tried[1], sizeof(tried[1]), "%s/.cache/millrace/site", home);
-    snprintf(tried[2], sizeof(tried[2]), "%s/millrace-%u/site",
-             temporary != NULL && temporary[0] == '/' ? temporary : "/tmp", (unsigned)geteuid());
-    for (size_t i = 0; i < MR_COUNT_OF(tried); i++) {
-        if (tried[i][0] == '\0' || !make_folders(tried[i]) || access(tried[i], W_OK | X_OK) != 0)
-            continue;
-        memcpy(root, tried[i], MR_SITE_ROOT_MAX);
+    if (make_in_cache(root, getenv("XDG_CACHE_HOME"), "/millrace") ||
+        make_in_cache(root, getenv("HOME"), "/.cache/millrace"))
         return true;
-    }
+    snprintf(folder, sizeof(folder), "%s/millrace-%u",
+             temporary != NULL && temporary[0] == '/' ? temporary : "/tmp", (unsigned)geteuid());
+    if (make_site(root, folder, S_IRWXG | S_IRWXO))
+        return true;
+    struct stat info;
+    bool is_there = lstat(folder, &info) == 0;
     mr_fault_set(fault, EACCES,
-                 "no place for the demo's files: %.100s cannot be written; set XDG_CACHE_HOME, or "
-                 "serve a directory of yours with --root DIR",
-                 tried[2]);
+                 "no place for the demo's files: %.80s %s; %sset XDG_CACHE_HOME, or serve a "
+                 "directory of yours with --root DIR",
+                 folder, is_there ? "is not a directory of this user's alone" : "cannot be made",
+                 is_there ? "remove it, " : "");
     return false;
 }
 

@@ -132,12 +132,58 @@ static void our_own_file_is_made_once_and_again_when_it_is_damaged(void)
     end();
 }
 
+/* Without a cache, our directory is in one that others write to as well. */
+static void a_directory_that_others_may_change_is_not_written_to(void)
+{
+    static struct mr_site site;
+    char name[64];
+    struct stat info;
+
+    begin();
+    snprintf(name, sizeof(name), "millrace-%u", (unsigned)geteuid());
+    setenv("XDG_CACHE_HOME", "/dev/null", 1);
+    setenv("HOME", "/dev/null", 1);
+    setenv("TMPDIR", folder, 1);
+    CU_ASSERT_EQUAL(mkdir(below("victim"), 0700), 0);
+    for (int i = 0; i < 3; i++) {
+        struct mr_fault fault = {0};
+
+        if (i == 0) {
+            CU_ASSERT_EQUAL(symlink("victim", below(name)), 0);
+        } else if (i == 1) {
+            CU_ASSERT_EQUAL(mkdir(below(name), 0700), 0);
+            CU_ASSERT_EQUAL(chmod(below(name), 0770), 0);
+        } else if (geteuid() == 0) {
+            CU_ASSERT_EQUAL(mkdir(below(name), 0700), 0);
+            CU_ASSERT_EQUAL(chown(below(name), 65534, 65534), 0);
+        } else {
+            break;
+        }
+        memset(&site, 0, sizeof(site));
+        CU_ASSERT_FALSE(mr_site_open_default(&site, SIZE, &fault));
+        CU_ASSERT_PTR_NOT_NULL(strstr(fault.text, "not a directory of this user's alone"));
+        CU_ASSERT_PTR_NOT_NULL(strstr(fault.text, name));
+        mr_site_close(&site);
+        CU_ASSERT_EQUAL(remove(below(name)), 0); /* it is empty */
+    }
+    CU_ASSERT_EQUAL(rmdir(below("victim")), 0);
+
+    struct mr_fault fault = {0};
+    memset(&site, 0, sizeof(site));
+    CU_ASSERT(mr_site_open_default(&site, SIZE, &fault));
+    mr_site_close(&site);
+    CU_ASSERT(stat(below(name), &info) == 0 && (info.st_mode & 0777) == 0700);
+    end();
+}
+
 static CU_TestInfo tests[] = {
     {"files are found with their bytes, the largest first",
      files_are_found_with_their_bytes_the_largest_first},
     {"a folder without files is refused", a_folder_without_files_is_refused},
     {"our own file is made once, and again when it is damaged",
      our_own_file_is_made_once_and_again_when_it_is_damaged},
+    {"a directory that others may change is not written to",
+     a_directory_that_others_may_change_is_not_written_to},
     CU_TEST_INFO_NULL,
 };
 
