@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <rte_eal.h>
@@ -22,9 +23,11 @@
 
 enum {
     ARGUMENTS_MAX = 24,
-    LIST_SIZE = 2048,         /* bytes of a list of lcores */
-    HUGE_SHIFT_2M = 21 << 26, /* MAP_HUGE_2MB */
-    HUGE_SHIFT_1G = 30 << 26  /* MAP_HUGE_1GB */
+    DESCRIPTORS = 24,            /* files of EAL, a port, and what comes and goes at the start */
+    DESCRIPTORS_PER_WORKER = 10, /* its pipes, a port's queue, helper threads */
+    LIST_SIZE = 2048,            /* bytes of a list of lcores */
+    HUGE_SHIFT_2M = 21 << 26,    /* MAP_HUGE_2MB */
+    HUGE_SHIFT_1G = 30 << 26     /* MAP_HUGE_1GB */
 };
 
 _Static_assert(MR_EAL_WORKERS_MAX < RTE_MAX_LCORE, "worker i is lcore i + 1");
@@ -181,6 +184,44 @@ static bool choose_memory(const struct mr_eal_config *config, struct mr_fault *f
     return true;
 }
 
+/* ---- what DPDK needs of the system, and does not ask for ---- */
+
+/* Are `count` more file descriptors allowed? */
+static bool are_free(uint32_t count, rlim_t limit)
+{
+    for (rlim_t fd = 0; fd < limit && count > 0; fd++)
+        count -= fcntl((int)fd, F_GETFD) < 0;
+    return count == 0;
+}
+
+static bool check_descriptors(const struct mr_eal_config *config, struct mr_fault *fault)
+{
+    uint32_t needed = DESCRIPTORS + config->worker_count * DESCRIPTORS_PER_WORKER;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || are_free(needed, limit.rlim_cur))
+        return true;
+    mr_fault_set(fault, EMFILE,
+                 "too few file descriptors: %u more are needed and the limit is %llu; raise it, "
+                 "with `ulimit -n 1024` for example",
+                 needed, (unsigned long long)limit.rlim_cur);
+    return false;
+}
+
+/* DPDK reads its CPUs from there. */
+static bool check_sysfs(struct mr_fault *fault)
+{
+    static const char path[] = "/sys/devices/system/cpu";
+
+    if (access(path, R_OK | X_OK) == 0)
+        return true;
+    mr_fault_set(fault, errno,
+                 "cannot read %s: %s; DPDK needs it: `mount -t sysfs sysfs /sys`, or give this "
+                 "container its /sys",
+                 path, strerror(errno));
+    return false;
+}
+
 /* ---- start ---- */
 
 struct arguments {
@@ -235,23 +276,45 @@ static void write_arguments(const struct mr_eal_config *config, const struct cpu
         add(to, "--single-file-segments");
 }
 
-/* EAL prints some failures to standard error itself, beside its log: point it elsewhere meanwhile.
- */
+/* EAL prints some failures to the standard streams itself, beside its log: they lead nowhere
+ * meanwhile. */
+struct quiet {
+    int kept[2];
+};
+
+static void quieten(struct quiet *quiet)
+{
+    int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+    fflush(stdout);
+    for (int i = 0; i < 2; i++) {
+        quiet->kept[i] = nowhere < 0 ? -1 : dup(STDOUT_FILENO + i);
+        if (quiet->kept[i] >= 0)
+            dup2(nowhere, STDOUT_FILENO + i);
+    }
+    if (nowhere >= 0)
+        close(nowhere);
+}
+
+static void speak_again(const struct quiet *quiet)
+{
+    fflush(stdout); /* what EAL left in the buffer */
+    for (int i = 0; i < 2; i++)
+        if (quiet->kept[i] >= 0) {
+            dup2(quiet->kept[i], STDOUT_FILENO + i);
+            close(quiet->kept[i]);
+        }
+}
+
 static int init_quietly(struct arguments *arguments, bool is_verbose)
 {
-    int kept = is_verbose ? -1 : dup(STDERR_FILENO);
-    int nowhere = kept < 0 ? -1 : open("/dev/null", O_WRONLY | O_CLOEXEC);
-    int result;
+    struct quiet quiet;
 
-    if (nowhere >= 0)
-        dup2(nowhere, STDERR_FILENO);
-    result = rte_eal_init(arguments->count, arguments->text);
-    if (nowhere >= 0) {
-        dup2(kept, STDERR_FILENO);
-        close(nowhere);
-    }
-    if (kept >= 0)
-        close(kept);
+    if (is_verbose)
+        return rte_eal_init(arguments->count, arguments->text);
+    quieten(&quiet);
+    int result = rte_eal_init(arguments->count, arguments->text);
+    speak_again(&quiet);
     return result;
 }
 
@@ -261,7 +324,8 @@ bool mr_eal_start(const struct mr_eal_config *config, struct mr_fault *fault)
     struct cpu_list usable;
 
     cpus_of_process(&usable);
-    if (!assign_cpus(config, &usable, fault) || !choose_memory(config, fault))
+    if (!assign_cpus(config, &usable, fault) || !check_sysfs(fault) ||
+        !check_descriptors(config, fault) || !choose_memory(config, fault))
         return false;
 
     write_arguments(config, &usable, &arguments);

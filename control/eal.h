@@ -44,8 +44,8 @@ struct mr_eal_info {
     uint16_t worker_cpu[MR_EAL_WORKERS_MAX];
 };
 
-/* Start EAL.  False with `fault` set: too few cores or hugepages, not enough memory, malformed list
- * of cores. */
+/* Start EAL.  False with `fault` set: too few cores, hugepages or file descriptors, not enough
+ * memory, no /sys, malformed list of cores. */
 bool mr_eal_start(const struct mr_eal_config *config, struct mr_fault *fault);
 
 /* Wait for the workers, release EAL's memory and files.  EAL cannot be started again in this

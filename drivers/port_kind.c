@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_packet.h>
+#include <linux/if_tun.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,19 +150,29 @@ static bool parse_interface(const char *rest, char name_out[IFNAMSIZ], struct mr
 
 /* ---- tap ---- */
 
-static bool check_tun_device(struct mr_fault *fault)
+static bool say_no_tun(int error, struct mr_fault *fault)
+{
+    mr_fault_set(fault, error, "cannot open /dev/net/tun: %s; %s", strerror(error),
+                 error == ENOENT || error == ENODEV ? "load the kernel's module: modprobe tun"
+                                                    : "run with sudo");
+    return false;
+}
+
+/* Would the kernel make the interface?  It goes again when the attempt is closed. */
+static bool try_tun_device(const char *name, struct mr_fault *fault)
 {
     int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+    struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI};
 
-    if (fd < 0) {
-        const char *remedy = errno == ENOENT || errno == ENODEV
-                                 ? "load the kernel's module: modprobe tun"
-                                 : "run with sudo";
-        mr_fault_set(fault, errno, "cannot open /dev/net/tun: %s; %s", strerror(errno), remedy);
-        return false;
-    }
+    if (fd < 0)
+        return say_no_tun(errno, fault);
+    memcpy(request.ifr_name, name, strlen(name) + 1);
+    int error = ioctl(fd, TUNSETIFF, &request) == 0 ? 0 : errno;
     close(fd);
-    return true;
+    if (error != 0)
+        mr_fault_set(fault, error, "the kernel makes no interface %s: %s; choose another name",
+                     name, strerror(error));
+    return error == 0;
 }
 
 static bool plan_tap(const struct mr_port_config *config, const char *rest,
@@ -175,8 +186,6 @@ static bool plan_tap(const struct mr_port_config *config, const char *rest,
         mr_fault_set(fault, EPERM, "a TAP interface needs root or CAP_NET_ADMIN: run with sudo");
         return false;
     }
-    if (!check_tun_device(fault))
-        return false;
     if (if_nametoindex(name) != 0) {
         mr_fault_set(fault, EEXIST,
                      "an interface %s exists already: choose another name, or remove it with "
@@ -184,6 +193,8 @@ static bool plan_tap(const struct mr_port_config *config, const char *rest,
                      name, name);
         return false;
     }
+    if (!try_tun_device(name, fault))
+        return false;
     plan->mtu = config->mtu > 0 ? config->mtu : MR_PORT_MTU;
     snprintf(plan->arguments, sizeof(plan->arguments), "iface=%s", name);
     return true;
@@ -218,6 +229,13 @@ static bool check_interface(int fd, const char *name, int *mtu_out, struct mr_fa
     snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
     if (ioctl(fd, SIOCGIFFLAGS, &request) != 0) {
         say_which_exist(name, fault);
+        return false;
+    }
+    if ((request.ifr_flags & IFF_LOOPBACK) != 0) {
+        mr_fault_set(fault, EINVAL,
+                     "interface %s is the loopback: no other host is behind it; take tap:NAME to "
+                     "talk to this machine, or another interface",
+                     name);
         return false;
     }
     if ((request.ifr_flags & IFF_UP) == 0) {
@@ -287,8 +305,8 @@ static bool plan_af_packet(const struct mr_port_config *config, const char *rest
     join_groups(fd, name, plan->has_mac);
     plan->held_fd = fd;
     plan->mtu = (uint16_t)MR_MIN(mtu, mtu_max);
-    if (config->mtu > 0)
-        plan->mtu = MR_MIN(plan->mtu, config->mtu);
+    uint16_t wanted = config->mtu > 0 ? config->mtu : MR_PORT_MTU;
+    plan->mtu = MR_MIN(plan->mtu, wanted);
     write_packet_arguments(config, name, plan);
     return true;
 }

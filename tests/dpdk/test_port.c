@@ -108,6 +108,10 @@ static void an_interface_must_exist_and_be_permitted(void)
         check_fault("tap:mr-test", "needs root or CAP_NET_ADMIN: run with sudo");
     else
         check_fault("tap:lo", "an interface lo exists already");
+    if (geteuid() == 0 && access("/dev/net/tun", F_OK) == 0)
+        check_fault("tap:default", "choose another name");
+    if (geteuid() == 0)
+        check_fault("af_packet:lo", "interface lo is the loopback");
 }
 
 static void a_memif_client_needs_its_server_first(void)
