@@ -1,6 +1,7 @@
 #include "control/tls_context.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,19 +47,40 @@ static const char *cause(void)
 
 /* ------------------------------------------------------------------ files */
 
+/* Open a regular file: what comes from a pipe or a device might never come. */
+static FILE *open_file(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    struct stat info;
+
+    if (fd >= 0 && fstat(fd, &info) == 0 && !S_ISREG(info.st_mode)) {
+        close(fd);
+        errno = S_ISDIR(info.st_mode) ? EISDIR : ESPIPE;
+        return NULL;
+    }
+    return fd < 0 ? NULL : fdopen(fd, "r");
+}
+
+static const char *remedy_of(int error)
+{
+    return error == EACCES                      ? "give this user the right to read it"
+           : error == EISDIR || error == ESPIPE ? "it must be a PEM file, no pipe or device"
+                                                : "check the path";
+}
+
 static int read_file(struct pem *pem, const char *path, struct mr_fault *fault)
 {
-    FILE *file = fopen(path, "re");
+    FILE *file = open_file(path);
 
     *pem = (struct pem){.name = path};
     if (file == NULL)
-        return mr_fault_set(fault, errno, "cannot read %s: %s; %s", path, strerror(errno),
-                            errno == EACCES ? "give this user the right to read it"
-                                            : "check the path");
+        return mr_fault_set(fault, errno, "cannot read %s: %s; %s", path,
+                            errno == ESPIPE ? "no regular file" : strerror(errno),
+                            remedy_of(errno));
     pem->file = calloc(1, PEM_FILE_MAX + 1);
     size_t size = pem->file == NULL ? 0 : fread(pem->file, 1, PEM_FILE_MAX, file);
     int error = pem->file == NULL      ? ENOMEM
-                : ferror(file) != 0    ? EISDIR
+                : ferror(file) != 0    ? EIO
                 : size == PEM_FILE_MAX ? EFBIG
                                        : 0;
 

@@ -159,6 +159,16 @@ static void missing_and_unreadable_files_are_named(void)
     refuse_server((struct mr_tls_server_config){.certificate_path = files.certificate,
                                                 .key_path = files.folder},
                   -EISDIR, "must be a PEM file");
+    CU_ASSERT_EQUAL_FATAL(mkfifo(files.other, 0600), 0); /* with nobody to write: no waiting */
+    refuse_server((struct mr_tls_server_config){.certificate_path = files.certificate,
+                                                .key_path = files.other},
+                  -ESPIPE, "no regular file; it must be a PEM file");
+    refuse_server(
+        (struct mr_tls_server_config){.certificate_path = files.other, .key_path = files.key},
+        -ESPIPE, "no regular file; it must be a PEM file");
+    refuse_client((struct mr_tls_client_config){.ca_path = files.other}, -ESPIPE,
+                  "no regular file; it must be a PEM file");
+    unlink(files.other);
     refuse_client((struct mr_tls_client_config){.ca_path = "/nowhere/ca.pem"}, -ENOENT,
                   "/nowhere/ca.pem");
     if (geteuid() != 0) {
