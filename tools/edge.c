@@ -2,7 +2,7 @@
  * tools/edge.c - `millrace edge`: a directory of files over HTTP/3 on a port.
  *
  *     plan -> certificate -> servers -> port and shards -> one line: ready
- *     status lines until SIGINT or SIGTERM -> drain -> close -> totals
+ *     status lines until SIGINT, SIGTERM or SIGHUP -> drain -> close -> totals
  */
 #include <errno.h>
 #include <stdio.h>
@@ -325,7 +325,7 @@ static enum mr_parse_result parse(struct edge *edge, int argc, char **argv, stru
     };
     struct mr_command_line line = {
         .usage = "millrace edge --port SPEC --addr IP/BITS --root DIR [options]",
-        .about = "Serve a directory of files over HTTP/3, until SIGINT or SIGTERM.",
+        .about = "Serve a directory of files over HTTP/3, until SIGINT, SIGTERM or SIGHUP.",
         .options = options,
         .more = shared,
     };

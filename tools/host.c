@@ -182,7 +182,7 @@ static bool open_keylog(struct mr_host *host, struct mr_fault *fault)
 
     if (path == NULL)
         return true;
-    host->keylog_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    host->keylog_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC, 0600);
     if (host->keylog_fd < 0)
         mr_fault_set(fault, errno, "--keylog %s: %s; name a file that this user may write", path,
                      strerror(errno));
@@ -319,17 +319,23 @@ void mr_tool_complain(const char *command, const struct mr_fault *fault)
 
 /* ------------------------------------------------------------------ signals */
 
+static bool ignores_hangup; /* as nohup(1) wants it */
+
 static void fill_signals(sigset_t *set)
 {
     sigemptyset(set);
     sigaddset(set, SIGINT);
     sigaddset(set, SIGTERM);
+    if (!ignores_hangup)
+        sigaddset(set, SIGHUP);
 }
 
 void mr_signal_block(void)
 {
+    struct sigaction hangup;
     sigset_t set;
 
+    ignores_hangup = sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler == SIG_IGN;
     fill_signals(&set);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);

@@ -100,8 +100,8 @@ void mr_tool_complain(const char *command, const struct mr_fault *fault);
 
 /* ---- signals ---- */
 
-/* From here on SIGINT and SIGTERM wait for mr_signal_wait(), in this thread and those it starts;
- * SIGPIPE is ignored.  Before any thread is started. */
+/* From here on SIGINT, SIGTERM and, unless it is ignored, SIGHUP wait for mr_signal_wait(), in this
+ * thread and those it starts; SIGPIPE is ignored.  Before any thread is started. */
 void mr_signal_block(void);
 
 /* Wait at most `ns` for one of them.  True: it came, the user wants an end. */

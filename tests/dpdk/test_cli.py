@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -237,6 +238,48 @@ def edge_shows_the_log_of_dpdk_when_asked(folder):
     tap.expect("EAL" in done.stderr and "millrace edge: port memif:" in done.stderr, done.stderr)
 
 
+def edge_names_what_stands_where_its_socket_should(folder):
+    target = folder / "precious"
+    target.write_text("mine\n")
+    link = folder / "link"
+    link.symlink_to(target)
+    for path, kind in ((target, "a regular file"), (link, "a symbolic link"), (folder.root, "a directory")):
+        edge_error(folder, ["--port", f"memif:role=server,socket={path}", *ADDRESS], kind, "left as it is", "socket=")
+    edge_error(folder, ["--port", f"memif:role=server,socket={folder / 'none' / 'socket'}", *ADDRESS],
+               "No such file", "make it")
+    tap.expect_equal((target.read_text(), link.is_symlink()), ("mine\n", True))
+
+
+def edge_names_a_limit_of_files_that_is_too_small(folder):
+    for limit in 8, 10, 11, 12, 13, 14, 30:
+        done = subprocess.run([PROGRAM, "edge", *MEMIF, *ADDRESS, "--root", str(folder.root)], capture_output=True,
+                              text=True, timeout=SECONDS, check=False, stdin=subprocess.DEVNULL,
+                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))
+        tap.expect_equal((done.returncode, done.stdout, len(done.stderr.splitlines())), (FAILED, "", 1), done.stderr)
+        for word in "too few file descriptors", f"the limit is {limit}", "ulimit -n":
+            tap.expect(word in done.stderr, word, "is missing in", done.stderr)
+
+
+def edge_does_not_wait_for_a_pipe(folder):
+    pem, key = make_certificate(folder, "piped")
+    pipe = folder / "pipe"
+    os.mkfifo(pipe)
+    edge_error(folder, [*MEMIF, *ADDRESS, "--cert", pem, "--key", pipe], "no regular file", "PEM file")
+    edge_error(folder, [*MEMIF, *ADDRESS, "--cert", pipe, "--key", key], "no regular file", "PEM file")
+    edge_error(folder, [*MEMIF, *ADDRESS, "--keylog", pipe], "--keylog", "name a file")
+
+
+def edge_names_a_missing_sys(folder):
+    need_root()
+    words = [PROGRAM, "edge", *MEMIF, *ADDRESS, "--root", str(folder.root)]
+    done = subprocess.run(["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /sys && exec "$@"', "sh", *words],
+                          capture_output=True, text=True, timeout=SECONDS, check=False, stdin=subprocess.DEVNULL)
+    if "mount" in done.stderr.splitlines()[0].split(":")[0] or "unshare" in done.stderr:
+        raise tap.Skip(done.stderr.strip())
+    tap.expect_equal((done.returncode, done.stdout, len(done.stderr.splitlines())), (FAILED, "", 1), done.stderr)
+    tap.expect("/sys" in done.stderr and "mount -t sysfs" in done.stderr, done.stderr)
+
+
 # ---- get
 
 
@@ -409,6 +452,11 @@ def head_and_json_tell_what_programs_want_to_know(folder):
 
 
 def an_interrupted_download_leaves_no_file(folder):
+    for number in signal.SIGINT, signal.SIGHUP:
+        interrupt_a_download(folder, number)
+
+
+def interrupt_a_download(folder, number):
     sparse = folder.root / "endless"
     with open(sparse, "wb") as file:
         file.truncate(64 << 30)
@@ -419,7 +467,7 @@ def an_interrupted_download_leaves_no_file(folder):
         while not any(part.stat().st_size for part in folder.path.glob("cut.*.part")):
             tap.expect(time.monotonic() < deadline, "nothing came")
             time.sleep(0.01)
-        child.send_signal(signal.SIGINT)
+        child.send_signal(number)
         _, log = child.communicate(timeout=SECONDS)
         tap.expect_equal(child.returncode, FAILED, log)
         tap.expect("interrupted after" in log, log)
@@ -503,13 +551,25 @@ def a_memif_address_in_use_is_named(folder):
 
 
 def totals_come_at_the_end_whatever_the_signal(folder):
-    for number in signal.SIGINT, signal.SIGTERM:
+    for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
         edge = Edge(folder)
         edge.get("/", "--insecure", "-o", folder / "page")
         status, log = edge.stop(number)
         tap.expect_equal(status, OK, log)
         for part in "edge: 1 connections, 1 requests", "edge: dropped:", "edge: mbufs lost: 0":
             tap.expect(part in log, part, "is missing in", log)
+
+
+def a_hang_up_that_is_ignored_stays_ignored(folder):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        edge = Edge(folder)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    edge.child.send_signal(signal.SIGHUP)
+    time.sleep(0.2)
+    tap.expect_equal(edge.get("/", "--insecure", "-o", folder / "page").returncode, OK)
+    tap.expect_equal(edge.stop()[0], OK)
 
 
 def a_key_log_has_the_secrets_of_a_handshake(folder):
@@ -576,6 +636,10 @@ TESTS = [
     edge_names_missing_rights_for_ports,
     edge_names_an_interface_that_is_not_there_or_not_free,
     edge_shows_the_log_of_dpdk_when_asked,
+    edge_names_what_stands_where_its_socket_should,
+    edge_names_a_limit_of_files_that_is_too_small,
+    edge_does_not_wait_for_a_pipe,
+    edge_names_a_missing_sys,
     get_names_what_is_wrong_with_a_url,
     get_names_what_is_wrong_with_its_options,
     get_names_a_host_without_address,
@@ -593,6 +657,7 @@ TESTS = [
     a_silent_address_is_named_with_what_to_check,
     a_memif_address_in_use_is_named,
     totals_come_at_the_end_whatever_the_signal,
+    a_hang_up_that_is_ignored_stays_ignored,
     a_key_log_has_the_secrets_of_a_handshake,
     a_retry_is_asked_of_everyone_when_told,
     demo_names_what_cannot_be_served,
