@@ -204,6 +204,17 @@ static void on_end(void *context, struct mr_h3_stream *stream)
         mr_h3_request_end(client, request, MR_H3_DONE, 0, "");
 }
 
+/* What is wrong with a response that we took for malformed. */
+static const char *describe_fault(const struct mr_h3_stream *stream, uint64_t code)
+{
+    if (stream->is_too_short)
+        return "the server sent less content than its content-length says";
+    if (stream->is_too_long)
+        return stream->is_head_only ? "the server sent content where none may be"
+                                    : "the server sent more content than its content-length says";
+    return mr_h3_error_name(code);
+}
+
 static void on_failed(void *context, struct mr_h3_stream *stream, uint64_t code, bool is_remote)
 {
     struct mr_h3_client *client = context;
@@ -218,7 +229,7 @@ static void on_failed(void *context, struct mr_h3_stream *stream, uint64_t code,
     else if (is_remote)
         mr_h3_request_end(client, request, MR_H3_RESET, code, mr_h3_error_name(code));
     else
-        mr_h3_request_end(client, request, MR_H3_MALFORMED, code, mr_h3_error_name(code));
+        mr_h3_request_end(client, request, MR_H3_MALFORMED, code, describe_fault(stream, code));
     if (is_remote && !stream->conn->is_closing) /* we have nothing to say on it any more either */
         mr_h3_abort(&client->h3, stream, MR_H3_REQUEST_CANCELLED);
 }

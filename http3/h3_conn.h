@@ -115,6 +115,8 @@ struct mr_h3_stream {
     bool is_head_only; /* client: the response has no content, by its request or status */
     bool is_over;      /* the user was told that the message ended or failed */
     bool is_lost;      /* it ended with its connection */
+    bool is_too_short; /* it failed, for its content is less than content-length said */
+    bool is_too_long;  /* likewise: more */
     struct mr_h3_frame_reader frame;
     uint8_t *assembly; /* payload that came in pieces; of the connection's `sections` */
     uint64_t assembled;

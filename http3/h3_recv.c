@@ -256,12 +256,14 @@ static void begin_wanted_frame(struct mr_h3 *h3, struct mr_h3_stream *stream, bo
 {
     uint64_t left = stream->frame.left;
 
-    if (is_content && !is_content_allowed(stream, left))
+    if (is_content && !is_content_allowed(stream, left)) {
+        stream->is_too_long = true;
         malformed(h3, stream);
-    else if (!is_content && left > payload_max(h3, stream))
+    } else if (!is_content && left > payload_max(h3, stream)) {
         refuse_payload(h3, stream);
-    else if (!is_content && left == 0)
+    } else if (!is_content && left == 0) {
         take_payload(h3, stream, NULL, 0);
+    }
 }
 
 /* A frame's header is complete: check it, and act if there is no payload. */
@@ -479,6 +481,7 @@ static void end_message(struct mr_h3 *h3, struct mr_h3_stream *stream)
     } else if (stream->phase == MR_H3_PHASE_HEAD && h3->is_server) { /* Section 4.1 */
         mr_h3_stream_fail(h3, stream, MR_H3_REQUEST_INCOMPLETE);
     } else if (stream->phase == MR_H3_PHASE_HEAD || is_short) {
+        stream->is_too_short = is_short;
         malformed(h3, stream);
     } else if (!stream->is_over) {
         stream->is_over = true;

@@ -47,6 +47,11 @@
 #include "quic/tls_message.h"
 #include "quic/types.h"
 
+/* How the reason of a certificate that a client refused begins, where it is not who signed it. */
+#define MR_TLS_OTHER_NAME   "certificate verify failed: it is for "
+#define MR_TLS_EXPIRED      "certificate verify failed: it expired on "
+#define MR_TLS_TOO_EARLY    "certificate verify failed: it is not valid before "
+
 #define MR_TLS_HELLO_MAX    16384 /* bytes of a message that a server takes; more: the job fails */
 #define MR_TLS_INPUT_MAX    16384 /* CRYPTO bytes taken by one job; feed the rest with the next */
 #define MR_TLS_OUTPUT_MAX   32768 /* CRYPTO bytes of one job, all levels; more: the job fails */

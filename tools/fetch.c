@@ -265,8 +265,10 @@ static void on_done(void *context, mr_h3_client_request request, uint64_t user,
     case MR_H3_CANCELLED:
     case MR_H3_RESET:
     case MR_H3_REJECTED:
-    case MR_H3_MALFORMED:
         fail(fetch, MR_FETCH_RESET, 0, result->reason);
+        break;
+    case MR_H3_MALFORMED:
+        fail(fetch, MR_FETCH_MALFORMED, 0, result->reason);
         break;
     }
     write_out(f, fetch);

@@ -34,7 +34,8 @@ enum mr_fetch_end {
     MR_FETCH_DONE,
     MR_FETCH_STATUS,    /* the server answered, but not with the file: `status` */
     MR_FETCH_WRITE,     /* the file could not be written: `error` */
-    MR_FETCH_RESET,     /* by the server, or its answer was malformed: `reason` */
+    MR_FETCH_RESET,     /* by the server: `reason` */
+    MR_FETCH_MALFORMED, /* the server's answer breaks the protocol: `reason` */
     MR_FETCH_CONN_LOST, /* the connection ended first: see struct mr_fetcher */
 };
 

@@ -6,6 +6,7 @@
 
 #include "tools/get_internal.h"
 #include "tools/report.h"
+#include "tools/status.h"
 #include "tools/tools.h"
 
 #define ALERT_CERTIFICATE_FIRST 42 /* bad_certificate .. unknown_ca: RFC 8446, Section 6.2 */
@@ -94,6 +95,35 @@ static void explain_silence(const struct mr_get *get, struct mr_fault *fault)
                      get->server_text, get->server_port, get->timeout_s);
 }
 
+static bool begins_with(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+/* A certificate that we refuse: each fault has its own remedy. */
+static void explain_certificate(const struct mr_get *get, struct mr_fault *fault)
+{
+    const char *host = get->urls[0].host;
+    const char *reason = get->fetcher.reason;
+
+    if (begins_with(reason, MR_TLS_OTHER_NAME))
+        mr_fault_set(
+            fault, EACCES,
+            "%.40s: %s; put a name of the certificate in the URL, with --connect %s:%u, or "
+            "skip the check with --insecure",
+            host, reason, get->server_text, get->server_port);
+    else if (begins_with(reason, MR_TLS_EXPIRED) || begins_with(reason, MR_TLS_TOO_EARLY))
+        mr_fault_set(fault, EACCES,
+                     "%.40s: %s; check this machine's clock, have the certificate renewed, or skip "
+                     "the check with --insecure",
+                     host, reason);
+    else
+        mr_fault_set(fault, EACCES,
+                     "%s: %s; trust its authority with --ca FILE, or skip the check with "
+                     "--insecure",
+                     get->urls[0].authority, reason);
+}
+
 static void explain_refusal(const struct mr_get *get, struct mr_fault *fault)
 {
     const struct mr_fetcher *f = &get->fetcher;
@@ -102,10 +132,7 @@ static void explain_refusal(const struct mr_get *get, struct mr_fault *fault)
         !f->is_application && alert >= ALERT_CERTIFICATE_FIRST && alert <= ALERT_CERTIFICATE_LAST;
 
     if (is_certificate && !f->is_remote)
-        mr_fault_set(fault, EACCES,
-                     "%s: %s; trust its authority with --ca FILE, or skip the check with "
-                     "--insecure",
-                     get->urls[0].authority, f->reason);
+        explain_certificate(get, fault);
     else if (!f->is_application && alert == ALERT_NO_PROTOCOL)
         mr_fault_set(fault, EPROTO, "%s does not speak HTTP/3 on UDP port %u; check the port",
                      get->urls[0].authority, get->server_port);
@@ -190,10 +217,10 @@ static bool explain_fetch(const struct mr_get *get, uint32_t index, struct mr_fa
 
     switch (fetch->end) {
     case MR_FETCH_STATUS:
-        mr_fault_set(fault, ENOENT, "%.60s%.90s: the server answered %u%s%.90s", url->authority,
-                     url->path, fetch->status,
-                     fetch->location[0] != '\0' ? ", it is at " : "; check the path",
-                     fetch->location);
+        mr_fault_set(fault, ENOENT, "%.50s%.60s: the server answered %u%s%.100s", url->authority,
+                     url->path, fetch->status, fetch->location[0] != '\0' ? ", it is at " : ": ",
+                     fetch->location[0] != '\0' ? fetch->location
+                                                : mr_status_advice(fetch->status));
         return true;
     case MR_FETCH_WRITE:
         mr_fault_set(fault, fetch->error, "cannot write %.100s: %s%s",
@@ -203,6 +230,10 @@ static bool explain_fetch(const struct mr_get *get, uint32_t index, struct mr_fa
     case MR_FETCH_RESET:
         mr_fault_set(fault, EPROTO, "%.60s%.60s: %s; try again", url->authority, url->path,
                      fetch->reason);
+        return true;
+    case MR_FETCH_MALFORMED:
+        mr_fault_set(fault, EPROTO, "%.60s%.60s: %s; the server is at fault, tell who runs it",
+                     url->authority, url->path, fetch->reason);
         return true;
     case MR_FETCH_PENDING:
     case MR_FETCH_DONE:

@@ -421,6 +421,28 @@ def an_error_of_the_server_is_an_exit_status_of_its_own(folder):
         tap.expect(not list(folder.path.glob("nothing*")), "a file was left")
 
 
+def a_status_is_told_with_its_meaning_and_remedy(folder):
+    with serving(folder) as edge:
+        for path, *words in (("/nothing", "404", "no such file", "check the path"),
+                             ("/a%00b", "400", "does not understand the request", "check the URL")):
+            done = edge.get(path, "--insecure", "-o", folder / "page")
+            tap.expect_equal(done.returncode, STATUS)
+            for word in words:
+                tap.expect(word in done.stderr, word, "is missing in", done.stderr)
+
+
+def a_certificate_for_another_name_is_told_from_one_of_an_unknown_authority(folder):
+    pem, key = make_certificate(folder, "named")
+    with serving(folder, "--cert", pem, "--key", key) as edge:
+        done = run("get", "https://other.test/", "--connect", "198.18.0.2", "--ca", pem, "-o", folder / "page",
+                   *edge.get_options())
+        tap.expect_equal(done.returncode, FAILED)
+        for word in "it is for 198.18.0.2", "not for other.test", "--connect 198.18.0.2:443", "--insecure":
+            tap.expect(word in done.stderr, word, "is missing in", done.stderr)
+        tap.expect("--ca" not in done.stderr, done.stderr)
+        tap.expect_equal(edge.get("/", "--ca", pem, "-o", folder / "page").returncode, OK)
+
+
 def several_files_come_at_once_and_to_standard_output_in_order(folder):
     big_file(folder)
     with serving(folder) as edge:
@@ -647,6 +669,8 @@ TESTS = [
     a_file_goes_over_shared_memory_without_root,
     a_certificate_nobody_vouches_for_is_refused_unless_insecure,
     an_error_of_the_server_is_an_exit_status_of_its_own,
+    a_status_is_told_with_its_meaning_and_remedy,
+    a_certificate_for_another_name_is_told_from_one_of_an_unknown_authority,
     several_files_come_at_once_and_to_standard_output_in_order,
     head_and_json_tell_what_programs_want_to_know,
     an_interrupted_download_leaves_no_file,

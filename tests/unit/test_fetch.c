@@ -129,9 +129,26 @@ static void a_part_that_nobody_asked_for_is_not_the_file(void)
     end(w);
 }
 
+static void content_that_contradicts_its_length_is_the_servers_fault(void)
+{
+    struct world *w = begin();
+
+    answer(w, "200", "5");
+    CU_ASSERT_EQUAL(w->fetch.end, MR_FETCH_MALFORMED);
+    CU_ASSERT_PTR_NOT_NULL(strstr(w->fetch.reason, "less content than its content-length"));
+    end(w);
+    w = begin();
+    answer(w, "200", "2");
+    CU_ASSERT_EQUAL(w->fetch.end, MR_FETCH_MALFORMED);
+    CU_ASSERT_PTR_NOT_NULL(strstr(w->fetch.reason, "more content than its content-length"));
+    end(w);
+}
+
 static CU_TestInfo tests[] = {
     {"a file is fetched", a_file_is_fetched},
     {"a part that nobody asked for is not the file", a_part_that_nobody_asked_for_is_not_the_file},
+    {"content that contradicts its length is the server's fault",
+     content_that_contradicts_its_length_is_the_servers_fault},
     CU_TEST_INFO_NULL,
 };
 
