@@ -1,13 +1,15 @@
 /*
  * Why a certificate was refused, in words that name the certificate and what was asked of it.
  */
-#include <arpa/inet.h>
+#include <stdio.h>
+
 #include <openssl/x509v3.h>
 
 #include "quic/tls_internal.h"
 
-#define NAMES_SHOWN 3   /* of a certificate; it may carry hundreds */
-#define NAMES_ROOM  128 /* bytes of their list */
+#define ADDRESS_TEXT 40  /* bytes of an address in words */
+#define NAMES_SHOWN  3   /* of a certificate; it may carry hundreds */
+#define NAMES_ROOM   128 /* bytes of their list */
 
 static size_t append(char *text, size_t at, size_t room, const char *bytes, size_t size)
 {
@@ -17,9 +19,21 @@ static size_t append(char *text, size_t at, size_t room, const char *bytes, size
     return at;
 }
 
+/* "192.0.2.7", "fd00:0:0:0:0:0:0:2". */
+static void write_address(const uint8_t *bytes, size_t size, char text[ADDRESS_TEXT])
+{
+    int at = 0;
+
+    for (size_t i = 0; i < size; i += size == 4 ? 1 : 2)
+        at += size == 4 ? snprintf(text + at, ADDRESS_TEXT - (size_t)at, "%s%u", i > 0 ? "." : "",
+                                   bytes[i])
+                        : snprintf(text + at, ADDRESS_TEXT - (size_t)at, "%s%x", i > 0 ? ":" : "",
+                                   bytes[i] << 8 | bytes[i + 1]);
+}
+
 /* The text of a name that a client may ask for; `room` is for an address.  0: it is of another
  * kind. */
-static size_t text_of(const GENERAL_NAME *name, char room[INET6_ADDRSTRLEN], const char **text_out)
+static size_t text_of(const GENERAL_NAME *name, char room[ADDRESS_TEXT], const char **text_out)
 {
     const ASN1_STRING *string = name->type == GEN_DNS     ? name->d.dNSName
                                 : name->type == GEN_IPADD ? name->d.iPAddress
@@ -31,9 +45,9 @@ static size_t text_of(const GENERAL_NAME *name, char room[INET6_ADDRSTRLEN], con
     *text_out = (const char *)ASN1_STRING_get0_data(string);
     if (name->type == GEN_DNS)
         return size;
-    if ((size != 4 && size != 16) ||
-        inet_ntop(size == 4 ? AF_INET : AF_INET6, *text_out, room, INET6_ADDRSTRLEN) == NULL)
+    if (size != 4 && size != 16)
         return 0;
+    write_address((const uint8_t *)*text_out, size, room);
     *text_out = room;
     return strlen(room);
 }
@@ -51,7 +65,7 @@ static void add_names(struct list *list, const GENERAL_NAMES *names, int type)
 {
     for (int i = 0; i < sk_GENERAL_NAME_num(names) && list->shown <= NAMES_SHOWN; i++) {
         const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
-        char address[INET6_ADDRSTRLEN];
+        char address[ADDRESS_TEXT];
         const char *text = NULL;
         size_t size = name->type == type ? text_of(name, address, &text) : 0;
 
