@@ -98,7 +98,7 @@ struct mr_net *mr_net_init(void *mem, const struct mr_net_config *config, uint64
     net->neighbours = mr_neighbours_init(at, &config->neighbours, config->key, &net->counters);
     set_gateways(net);
     if (config->detects_duplicates)
-        mr_net_announce(net, now);
+        mr_net_probe(net, now);
     return net;
 }
 
@@ -538,13 +538,19 @@ void mr_net_expire(struct mr_net *net, uint64_t now)
     mr_neighbour_expire(net->neighbours, now);
     if (now >= net->tentative_until_ns)
         net->tentative_until_ns = 0;
+    if (net->announce_at_ns != 0 && now >= net->announce_at_ns)
+        mr_net_announce(net);
 }
 
 uint64_t mr_net_deadline(const struct mr_net *net)
 {
-    uint64_t neighbours = mr_neighbour_deadline(net->neighbours);
+    uint64_t deadline = mr_neighbour_deadline(net->neighbours);
 
-    return net->tentative_until_ns != 0 ? MR_MIN(neighbours, net->tentative_until_ns) : neighbours;
+    if (net->tentative_until_ns != 0)
+        deadline = MR_MIN(deadline, net->tentative_until_ns);
+    if (net->announce_at_ns != 0)
+        deadline = MR_MIN(deadline, net->announce_at_ns);
+    return deadline;
 }
 
 bool mr_net_take_icmp(struct mr_net *net, struct mr_icmp_event *event_out)

@@ -50,8 +50,8 @@ struct mr_net_config {
     uint32_t answers_per_second; /* ARP, NDP and ICMP answers; more are dropped and counted */
     bool learns_from_traffic;    /* a datagram's sender enters the cache without being asked: reply
                                     path caching */
-    bool detects_duplicates; /* DAD for own IPv6 addresses, gratuitous ARP for IPv4: in one shard of
-                                a port only */
+    bool detects_duplicates; /* DAD for own IPv6 addresses, an ARP probe and then gratuitous ARP for
+                                IPv4: in one shard of a port only */
     const struct mr_port_traits *port; /* borrowed; checksum offloads, MAC */
     struct rte_mempool *pool;          /* for packets of our own; borrowed */
 };

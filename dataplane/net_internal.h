@@ -53,6 +53,7 @@ struct mr_net {
 
     uint64_t tentative_until_ns; /* own IPv6 addresses may still turn out to be another's; 0: no
                                     longer */
+    uint64_t announce_at_ns;     /* IPv4 addresses, if no other host has them; 0: it is done */
     uint64_t open_ports[65536 / 64];
     struct mr_net_counters counters;
 };
@@ -72,8 +73,11 @@ struct mr_net_visit {
  */
 bool mr_net_handle_own(struct mr_net *net, struct mr_net_visit *visit, uint64_t now);
 
-/* Begin: announce IPv4 addresses, look for others with our IPv6 addresses. */
-void mr_net_announce(struct mr_net *net, uint64_t now);
+/* Begin: look for others with our addresses. */
+void mr_net_probe(struct mr_net *net, uint64_t now);
+
+/* Nobody answered for our IPv4 addresses: announce them. */
+void mr_net_announce(struct mr_net *net);
 
 /* Write the solicitations that the neighbour cache wants sent to the output. */
 void mr_net_solicit(struct mr_net *net);

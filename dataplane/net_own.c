@@ -11,6 +11,8 @@
 #define SECOND_NS UINT64_C(1000000000)
 #define TENTATIVE_NS                                                                               \
     SECOND_NS /* RFC 4862, Section 5.4: one solicitation, then a second of silence */
+#define PROBE_NS                                                                                   \
+    (SECOND_NS / 4) /* RFC 5227, Section 2.1: time to answer a probe; one, where it has three */
 
 static const struct mr_mac broadcast = {{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
 static const struct mr_ip all_nodes = {.bytes = {0xff, 0x02, [15] = 1}};
@@ -142,6 +144,16 @@ static bool announce_v4(struct mr_net *net, struct rte_mbuf *mbuf, const struct 
     return push_arp(net, mbuf, &broadcast, &arp);
 }
 
+/* An ARP probe asks from 0.0.0.0 for the address itself: no cache learns from it. */
+static bool probe_v4(struct mr_net *net, struct rte_mbuf *mbuf, const struct mr_ip *ip)
+{
+    static const uint8_t nobody[4];
+    struct mr_arp arp = {
+        .sender_mac = net->self.mac, .sender_ip = mr_ip_from_v4(nobody), .target_ip = *ip};
+
+    return push_arp(net, mbuf, &broadcast, &arp);
+}
+
 /* Duplicate address detection asks from :: for the address itself. */
 static bool probe_v6(struct mr_net *net, struct rte_mbuf *mbuf, const struct mr_ip *ip)
 {
@@ -151,7 +163,7 @@ static bool probe_v6(struct mr_net *net, struct rte_mbuf *mbuf, const struct mr_
     return push_ndp(net, mbuf, &group, &ndp);
 }
 
-void mr_net_announce(struct mr_net *net, uint64_t now)
+void mr_net_probe(struct mr_net *net, uint64_t now)
 {
     for (uint32_t i = 0; i < net->self.address_count; i++) {
         const struct mr_ip *ip = &net->self.address[i].ip;
@@ -159,9 +171,25 @@ void mr_net_announce(struct mr_net *net, uint64_t now)
 
         if (mbuf == NULL)
             return;
-        if (!mr_ip_is_v4(ip))
+        if (mr_ip_is_v4(ip))
+            net->announce_at_ns = now + PROBE_NS;
+        else
             net->tentative_until_ns = now + TENTATIVE_NS;
-        if (!(mr_ip_is_v4(ip) ? announce_v4 : probe_v6)(net, mbuf, ip))
+        if (!(mr_ip_is_v4(ip) ? probe_v4 : probe_v6)(net, mbuf, ip))
+            rte_pktmbuf_free(mbuf);
+    }
+}
+
+void mr_net_announce(struct mr_net *net)
+{
+    net->announce_at_ns = 0;
+    if (net->counters.net_dad_conflict > 0)
+        return; /* they are another's */
+    for (uint32_t i = 0; i < net->self.address_count; i++) {
+        const struct mr_ip *ip = &net->self.address[i].ip;
+        struct rte_mbuf *mbuf = mr_ip_is_v4(ip) ? new_frame(net) : NULL;
+
+        if (mbuf != NULL && !announce_v4(net, mbuf, ip))
             rte_pktmbuf_free(mbuf);
     }
 }

@@ -12,6 +12,7 @@
 
 #include "control/certificate.h"
 #include "control/eal.h"
+#include "drivers/port_watch.h"
 #include "http3/server.h"
 #include "tools/host.h"
 #include "tools/report.h"
@@ -26,6 +27,8 @@
 #define CLOSE_PATIENCE    (200 * MR_MS)
 #define STATUS_SECONDS    5 /* between status lines on a terminal */
 #define POLL_NS           (50 * MR_MS)
+#define PROBE_WAIT        (300 * MR_MS) /* for another host's answer to the probe of our address */
+#define WATCH_NS          MR_SECOND     /* between looks at the interface and the addresses */
 
 struct edge {
     struct mr_host_options host_options;
@@ -43,6 +46,9 @@ struct edge {
     double drain_seconds;
 
     struct mr_host host;
+    struct mr_port_watch watch;
+    enum mr_port_health health; /* as was said last */
+    bool has_conflict;          /* that was said */
     struct mr_tls_context tls;
     bool has_tls;
     struct mr_h3_server *servers[MR_SHARDS_MAX];
@@ -159,17 +165,70 @@ static void read_report(const struct edge *edge, struct mr_report *report)
     sum_requests(edge, report);
 }
 
-/* Wait for a signal; say how things are from time to time. */
-static void run(const struct edge *edge)
+/* Did another host answer for our addresses?  Only where others may be there already. */
+static bool check_network(const struct edge *edge, struct mr_fault *fault)
+{
+    uint64_t left = strncmp(edge->host_options.port, "af_packet:", 10) == 0 ? PROBE_WAIT : 0;
+
+    for (; left > 0 && mr_host_check_network(&edge->host, fault); left -= POLL_NS)
+        usleep(POLL_NS / 1000);
+    return left == 0;
+}
+
+/* An address of ours turned out to be another's: said once. */
+static void look_at_addresses(struct edge *edge)
+{
+    struct mr_fault fault = {0};
+
+    if (edge->has_conflict || (mr_host_check_network(&edge->host, &fault) &&
+                               mr_host_check_addresses(&edge->host, &fault)))
+        return;
+    edge->has_conflict = true;
+    mr_tool_complain("edge", &fault);
+}
+
+/* Say what became of the interface; false with `fault` set: it is gone. */
+static bool look_at_port(struct edge *edge, struct mr_fault *fault)
+{
+    static const char *const states[] = {
+        [MR_PORT_UP] = "is up again",
+        [MR_PORT_DOWN] = "is down: nobody can be served until `ip link set IFACE up`",
+        [MR_PORT_NO_CARRIER] = "has no carrier: nobody can be served until its other end is up",
+    };
+    enum mr_port_health health = mr_port_watch_look(&edge->watch);
+
+    if (health == MR_PORT_GONE) {
+        mr_fault_set(fault, ENODEV, "interface %s is gone: make it again, and start again",
+                     edge->watch.name);
+        return false;
+    }
+    if (health != edge->health)
+        fprintf(stderr, "edge: interface %s %s\n", edge->watch.name, states[health]);
+    edge->health = health;
+    return true;
+}
+
+/* Wait for a signal; say how things are from time to time.  False with `fault` set: the port is
+ * gone. */
+static bool run(struct edge *edge, struct mr_fault *fault)
 {
     bool is_shown = edge->has_status || isatty(STDERR_FILENO);
-    uint64_t interval = is_shown ? (uint64_t)(edge->status_seconds * 1e9) : MR_SECOND;
+    const uint64_t interval = is_shown ? (uint64_t)(edge->status_seconds * 1e9) : WATCH_NS;
+    uint64_t left = interval;
     struct mr_report before;
     struct mr_report now;
 
     read_report(edge, &before);
-    while (!mr_signal_wait(interval)) {
-        if (!is_shown)
+    for (;;) {
+        uint64_t step = MR_MIN(left, (uint64_t)WATCH_NS);
+
+        if (mr_signal_wait(step))
+            return true;
+        if (!look_at_port(edge, fault))
+            return false;
+        look_at_addresses(edge);
+        left = left > step ? left - step : interval;
+        if (!is_shown || left != interval)
             continue;
         read_report(edge, &now);
         mr_report_status(stderr, &before, &now, (double)interval * 1e-9);
@@ -190,19 +249,33 @@ static void drain(struct edge *edge)
     }
 }
 
+/* Poll until the end.  False with `fault` set: something else than a signal ended it. */
+static bool serve_until_end(struct edge *edge, struct mr_fault *fault)
+{
+    mr_host_launch(&edge->host);
+    if (!check_network(edge, fault))
+        return false;
+    edge->watch = mr_port_watch_of(edge->host.group.port);
+    say_ready(edge);
+    if (!run(edge, fault))
+        return false;
+    drain(edge);
+    return true;
+}
+
 static int serve(struct edge *edge)
 {
+    struct mr_fault fault = {0};
     struct mr_report report;
+    bool is_good = serve_until_end(edge, &fault);
 
-    mr_host_launch(&edge->host);
-    say_ready(edge);
-    run(edge);
-    drain(edge);
+    if (!is_good)
+        mr_tool_complain("edge", &fault);
     mr_host_stop(&edge->host, CLOSE_PATIENCE);
     read_report(edge, &report);
     uint32_t lost = mr_host_close(&edge->host);
     mr_report_totals(stdout, &report, lost);
-    return lost == 0 ? MR_EXIT_OK : MR_EXIT_FAILED;
+    return is_good && lost == 0 ? MR_EXIT_OK : MR_EXIT_FAILED;
 }
 
 static void close_edge(struct edge *edge)

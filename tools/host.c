@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +15,7 @@
 #include "control/eal.h"
 #include "dataplane/clock.h"
 #include "drivers/port_kind.h"
+#include "drivers/port_watch.h"
 
 #define PAYLOAD_MAX                                                                                \
     1452u                  /* of a datagram over IPv6 and Ethernet; the port's MTU may allow less  \
@@ -100,6 +103,10 @@ static bool add_address(struct mr_host *host, const char *text, struct mr_fault 
         mr_fault_set(fault, EINVAL, "--addr %s: not the address of one host; choose another", text);
         return false;
     }
+    if (mr_net_self_has(&host->self, &prefix.ip)) {
+        mr_fault_set(fault, EINVAL, "--addr %s: given twice; leave one out", text);
+        return false;
+    }
     if (host->self.address_count == MR_NET_ADDRESSES_MAX) {
         mr_fault_set(fault, E2BIG, "--addr: more than %d addresses", MR_NET_ADDRESSES_MAX);
         return false;
@@ -123,6 +130,11 @@ static bool add_gateway(struct mr_host *host, const char *text, struct mr_fault 
 
     if (!mr_ip_parse(text, &ip) || !mr_ip_is_unicast(&ip)) {
         mr_fault_set(fault, EINVAL, "--gateway %s: not an address, like 198.18.0.1", text);
+        return false;
+    }
+    if (mr_net_self_has(&host->self, &ip)) {
+        mr_fault_set(fault, EINVAL, "--gateway %s: that is our own address; name the router's",
+                     text);
         return false;
     }
     if (!is_on_link(host, &ip)) {
@@ -196,6 +208,73 @@ bool mr_host_plan(struct mr_host *host, const struct mr_host_options *options,
     host->options = *options;
     host->keylog_fd = -1;
     return plan_port(host, fault) && plan_addresses(host, fault);
+}
+
+/* ------------------------------------------------------------------ addresses of others */
+
+static struct mr_ip ip_of(const struct sockaddr *address)
+{
+    struct mr_ip ip = {0};
+
+    if (address->sa_family == AF_INET)
+        ip = mr_ip_from_v4(
+            (const uint8_t *)&((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr);
+    else if (address->sa_family == AF_INET6)
+        memcpy(ip.bytes, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, 16);
+    return ip;
+}
+
+/* Not an address of ours. */
+static bool check_interface(const struct mr_host *host, const struct ifaddrs *interface,
+                            struct mr_fault *fault)
+{
+    char text[MR_IP_TEXT];
+    struct mr_ip ip;
+
+    if (interface->ifa_addr == NULL)
+        return true;
+    ip = ip_of(interface->ifa_addr);
+    if (!mr_net_self_has(&host->self, &ip))
+        return true;
+    mr_fault_set(fault, EADDRINUSE,
+                 "--addr %s: this machine's kernel has that address, on %s; choose one that is "
+                 "free, or take it away with `ip addr del`",
+                 mr_ip_format(&ip, text), interface->ifa_name);
+    return false;
+}
+
+bool mr_host_check_addresses(const struct mr_host *host, struct mr_fault *fault)
+{
+    struct ifaddrs *interfaces = NULL;
+    bool is_good = true;
+
+    if (!mr_port_is_kernels(host->options.port) || getifaddrs(&interfaces) != 0)
+        return true;
+    for (const struct ifaddrs *i = interfaces; i != NULL && is_good; i = i->ifa_next)
+        is_good = check_interface(host, i, fault);
+    freeifaddrs(interfaces);
+    return is_good;
+}
+
+bool mr_host_check_network(const struct mr_host *host, struct mr_fault *fault)
+{
+    struct mr_net_counters counters;
+    char list[MR_NET_ADDRESSES_MAX * (MR_IP_TEXT + 4)] = "";
+    size_t used = 0;
+
+    mr_group_net_counters(&host->group, &counters);
+    if (counters.net_dad_conflict == 0)
+        return true;
+    for (uint32_t i = 0; i < host->self.address_count; i++) {
+        char text[MR_IP_TEXT];
+
+        used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s", i > 0 ? " or " : "",
+                                 mr_ip_format(&host->self.address[i].ip, text));
+    }
+    mr_fault_set(fault, EADDRINUSE,
+                 "another host on the network of %s has %s, too; choose an --addr that is free",
+                 host->options.port, list);
+    return false;
 }
 
 /* ------------------------------------------------------------------ open */
@@ -281,7 +360,8 @@ static bool make_group(struct mr_host *host, const struct mr_host_config *config
 bool mr_host_open(struct mr_host *host, const struct mr_host_config *config, struct mr_fault *fault)
 {
     (void)getrandom(host->static_key, sizeof(host->static_key), 0);
-    if (!open_keylog(host, fault) || !start_eal(host, config, fault))
+    if (!mr_host_check_addresses(host, fault) || !open_keylog(host, fault) ||
+        !start_eal(host, config, fault))
         return false;
     host->work = mr_work_pool_start(config->helpers, host->options.shards, fault);
     return host->work != NULL && make_group(host, config, fault);

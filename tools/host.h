@@ -86,6 +86,15 @@ bool mr_host_plan(struct mr_host *host, const struct mr_host_options *options,
 bool mr_host_open(struct mr_host *host, const struct mr_host_config *config,
                   struct mr_fault *fault);
 
+/*
+ * Nobody else has an address of ours?  False with `fault` set: this machine's kernel has one, on a
+ * port that it has a part in.
+ */
+bool mr_host_check_addresses(const struct mr_host *host, struct mr_fault *fault);
+
+/* The same of other hosts, as far as has been heard by now from those on the port's network. */
+bool mr_host_check_network(const struct mr_host *host, struct mr_fault *fault);
+
 /* Let the shards poll. */
 void mr_host_launch(struct mr_host *host);
 

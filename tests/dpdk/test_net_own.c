@@ -107,11 +107,38 @@ static void addresses_are_announced_and_probed_at_start(void)
     receive(&f, 1, out);
     CU_ASSERT_EQUAL(counters(&f, 1)->net_rx_arp, 1);
     CU_ASSERT_EQUAL(counters(&f, 1)->net_drop_not_our_ip, 1); /* the group of fd00::1 is not ours */
-    CU_ASSERT_EQUAL(mr_net_deadline(f.host[0].net), f.now + SECOND);
-    f.now += SECOND;
+    CU_ASSERT_EQUAL(mr_net_deadline(f.host[0].net), f.now + SECOND / 4);
+    f.now += SECOND / 4;
+    mr_net_expire(f.host[0].net, f.now);
+    CU_ASSERT_EQUAL(flush(&f, 0), 1); /* nobody has the IPv4 address: it is announced */
+    receive(&f, 1, out);
+    CU_ASSERT_EQUAL(counters(&f, 1)->net_rx_arp, 2);
+    CU_ASSERT_EQUAL(mr_net_deadline(f.host[0].net), f.now + SECOND * 3 / 4);
+    f.now += SECOND * 3 / 4;
     mr_net_expire(f.host[0].net, f.now);
     CU_ASSERT_EQUAL(mr_net_deadline(f.host[0].net), UINT64_MAX);
     CU_ASSERT_EQUAL(counters(&f, 0)->net_dad_conflict, 0);
+    end(&f);
+}
+
+/* RFC 5227, Section 2.1.1: "The host MUST then examine all received ARP packets". */
+static void an_ipv4_address_that_another_host_has_is_not_announced(void)
+{
+    struct fixture f = prepared();
+    struct mr_datagram out[1];
+
+    f.config[0].detects_duplicates = true;
+    f.config[0].self.address[0].ip = ip_of("198.18.0.2");
+    begin(&f);
+    CU_ASSERT_EQUAL(flush(&f, 0), 2);
+    receive(&f, 1, out);
+    CU_ASSERT_EQUAL(counters(&f, 1)->net_dad_conflict, 0); /* a probe claims nothing */
+    CU_ASSERT_EQUAL(flush(&f, 1), 1);
+    receive(&f, 0, out);
+    CU_ASSERT_EQUAL(counters(&f, 0)->net_dad_conflict, 1);
+    f.now += SECOND / 4;
+    mr_net_expire(f.host[0].net, f.now);
+    CU_ASSERT_EQUAL(flush(&f, 0), 0);
     end(&f);
 }
 
@@ -329,6 +356,8 @@ static CU_TestInfo own[] = {
     {"answers have a rate", answers_have_a_rate},
     {"a full output drops and counts", a_full_output_drops_and_counts},
     {"ICMP errors become events with a limit", icmp_errors_become_events_with_a_limit},
+    {"an IPv4 address that another host has is not announced",
+     an_ipv4_address_that_another_host_has_is_not_announced},
     {"addresses are announced and probed at start", addresses_are_announced_and_probed_at_start},
     {"an IPv6 address that another host has is given up",
      an_ipv6_address_that_another_host_has_is_given_up},
