@@ -57,7 +57,10 @@ static enum mr_icmp_kind parse_error(const uint8_t *bytes, uint32_t size,
     uint32_t quoted_size = size - MR_ICMP_SIZE;
     bool is_ipv4 = mr_addr_is_ipv4(&path->local);
 
-    *event = (struct mr_icmp_event){.kind = kind};
+    uint8_t port_code = is_ipv4 ? MR_ICMP4_PORT_CODE : MR_ICMP6_PORT_CODE;
+
+    *event = (struct mr_icmp_event){
+        .kind = kind, .is_port = kind == MR_ICMP_UNREACHABLE && bytes[MR_ICMP_CODE] == port_code};
     if (kind == MR_ICMP_TOO_BIG)
         event->mtu =
             is_ipv4 ? mr_load_be16(bytes + MR_ICMP_REST + 2) : mr_load_be32(bytes + MR_ICMP_REST);

@@ -26,6 +26,7 @@ enum mr_icmp_kind {
 struct mr_icmp_event {
     enum mr_icmp_kind kind; /* MR_ICMP_TOO_BIG or MR_ICMP_UNREACHABLE */
     uint32_t mtu; /* TOO_BIG: bytes of an IP packet; IPv4 routers older than RFC 1191 say 0 */
+    bool is_port; /* UNREACHABLE: the host is there, and nothing listens on the port */
     struct mr_path_addr path; /* of the quoted packet: local is its source */
     uint8_t quoted_size;      /* bytes of the quoted UDP payload, at most 64: enough for a CID */
     uint8_t quoted[64];

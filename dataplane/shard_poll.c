@@ -120,6 +120,18 @@ static uint32_t free_released(struct mr_shard *s)
     return freed + count;
 }
 
+/* What the network says about datagrams of ours.  After those that came with it: a server that
+ * answers is there, whatever anybody says. */
+MR_COLD static void heed_icmp(struct mr_shard *s)
+{
+    struct mr_icmp_event event;
+
+    while (mr_net_take_icmp(s->net, &event)) {
+        if (event.kind == MR_ICMP_UNREACHABLE && event.is_port)
+            (void)mr_endpoint_unreachable(s->ep, &event.path, event.quoted, event.quoted_size);
+    }
+}
+
 /* ------------------------------------------------------------------ TLS, timers */
 
 /* On a helper thread. */
@@ -366,7 +378,9 @@ uint32_t mr_shard_poll(struct mr_shard *s)
     uint32_t frames = rx_burst(s); /* NIC -> datagrams -> connections        */
     work += frames;
     work += redirected_burst(s); /* datagrams other shards sent us         */
-    work += tls_jobs(s);         /* handshakes                             */
+    if (frames > 0)
+        heed_icmp(s);
+    work += tls_jobs(s); /* handshakes                             */
     if (!is_catching_up(s, frames))
         work += expire_timers(s); /* deadlines that have passed             */
     work += publish_events(s);    /* events -> the application              */

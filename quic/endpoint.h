@@ -131,6 +131,15 @@ void mr_endpoint_complete_job(struct mr_endpoint *ep, struct mr_tls_job *job, ui
  */
 uint32_t mr_endpoint_events(struct mr_endpoint *ep, struct mr_event *out, uint32_t room);
 
+/*
+ * The network says that nothing listens at path->remote, and quotes `size` bytes of a UDP payload
+ * that went there.  A hint that anybody can give (RFC 9000, Section 14.2.1): it ends a client's
+ * attempt, with MR_CONNECTION_REFUSED, if the quote has both connection IDs of its first packets
+ * and nothing has come from the server yet.  True: it did.
+ */
+bool mr_endpoint_unreachable(struct mr_endpoint *ep, const struct mr_path_addr *path,
+                             const uint8_t *quoted, size_t size);
+
 const struct mr_counters *mr_endpoint_counters(const struct mr_endpoint *ep);
 uint32_t mr_endpoint_conn_count(const struct mr_endpoint *ep);
 

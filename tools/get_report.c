@@ -66,6 +66,14 @@ void mr_get_show_progress(const struct mr_get *get, double at, double step, uint
 
 /* ------------------------------------------------------------------ why it failed */
 
+static void explain_closed_port(const struct mr_get *get, struct mr_fault *fault)
+{
+    mr_fault_set(fault, ECONNREFUSED,
+                 "%s says that nothing listens on UDP port %u; check the port, and that the server "
+                 "speaks HTTP/3",
+                 get->server_text, get->server_port);
+}
+
 static void explain_silence(const struct mr_get *get, struct mr_fault *fault)
 {
     bool is_on_link = false;
@@ -84,10 +92,7 @@ static void explain_silence(const struct mr_get *get, struct mr_fault *fault)
                      "%s/24 dev NAME)",
                      get->server_text, get->timeout_s, hop, get->host_options.port, hop);
     else if (get->net.net_icmp_unreachable > 0)
-        mr_fault_set(fault, ECONNREFUSED,
-                     "%s says that nothing listens on UDP port %u; check the port, and that the "
-                     "server speaks HTTP/3",
-                     get->server_text, get->server_port);
+        explain_closed_port(get, fault);
     else
         mr_fault_set(fault, ETIMEDOUT,
                      "no answer from %s, UDP port %u, within %g s; check the address, firewalls, "
@@ -133,6 +138,8 @@ static void explain_refusal(const struct mr_get *get, struct mr_fault *fault)
 
     if (is_certificate && !f->is_remote)
         explain_certificate(get, fault);
+    else if (!f->is_application && !f->is_remote && f->code == MR_CONNECTION_REFUSED)
+        explain_closed_port(get, fault);
     else if (!f->is_application && alert == ALERT_NO_PROTOCOL)
         mr_fault_set(fault, EPROTO, "%s does not speak HTTP/3 on UDP port %u; check the port",
                      get->urls[0].authority, get->server_port);

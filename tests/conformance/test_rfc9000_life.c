@@ -372,6 +372,79 @@ static void what_waits_for_memory_is_sent_when_there_is_some(void)
     peer_end(p);
 }
 
+/* ------------------------------------------------------------------ ICMP */
+
+#define QUOTED 64 /* bytes that an error quotes */
+
+static bool end_attempt(struct peer *p, const uint8_t *quoted, size_t size)
+{
+    bool is_over = mr_endpoint_unreachable(peer_endpoint(p), &p->path, quoted, size);
+
+    CU_ASSERT_EQUAL(is_over, !mr_conn_is_alive(peer_conn(p)));
+    return is_over;
+}
+
+/* Section 14.2.1 wants such messages to be validated by what they quote: addresses, ports, and
+ * connection IDs. */
+static void an_attempt_that_nobody_answers_ends_when_its_port_is_unreachable(void)
+{
+    struct peer *p = peer_at(C, PEER_HELLO);
+
+    CU_ASSERT_TRUE(end_attempt(p, p->hello.bytes, QUOTED));
+    peer_advance(p, MR_MS);
+    const struct peer_event *closed = peer_event(p, MR_EVENT_CLOSED);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(closed);
+    CU_ASSERT_EQUAL(closed->event.error, MR_CONNECTION_REFUSED);
+    CU_ASSERT_FALSE(closed->event.is_remote);
+    peer_end(p);
+}
+
+static void an_error_that_does_not_quote_both_connection_ids_is_ignored(void)
+{
+    struct peer *p = peer_at(C, PEER_HELLO);
+    uint8_t quoted[QUOTED];
+    size_t ids = 5 + 1 + p->hello.bytes[5] + 1 + MR_LOCAL_CID_SIZE;
+
+    memcpy(quoted, p->hello.bytes, QUOTED);
+    for (size_t size = 0; size < ids; size++)
+        CU_ASSERT_FALSE(end_attempt(p, quoted, size));
+    for (size_t i = 5; i < ids; i++) {
+        quoted[i] ^= 1;
+        CU_ASSERT_FALSE(end_attempt(p, quoted, QUOTED));
+        quoted[i] ^= 1;
+    }
+    quoted[0] &= 0x7f; /* a short header */
+    CU_ASSERT_FALSE(end_attempt(p, quoted, QUOTED));
+    for (int i = 0; i < 4; i++) { /* another address or port */
+        struct mr_addr *a = i % 2 == 0 ? &p->path.local : &p->path.remote;
+        uint8_t *byte = i / 2 == 0 ? &a->ip[15] : (uint8_t *)&a->port;
+
+        *byte ^= 1;
+        CU_ASSERT_FALSE(end_attempt(p, p->hello.bytes, QUOTED));
+        *byte ^= 1;
+    }
+    CU_ASSERT_TRUE(end_attempt(p, p->hello.bytes, QUOTED));
+    peer_end(p);
+}
+
+static void a_server_that_was_heard_of_is_not_given_up_for_an_error(void)
+{
+    struct peer *p = peer_at(C, PEER_HELLO);
+
+    peer_send(p, MR_PACKET_INITIAL, "\1", 1);
+    CU_ASSERT_FALSE(end_attempt(p, p->hello.bytes, QUOTED));
+    peer_end(p);
+    p = peer_at(C, PEER_FLIGHT);
+    CU_ASSERT_FALSE(end_attempt(p, p->hello.bytes, QUOTED));
+    peer_end(p);
+    p = peer_at(C, PEER_DONE);
+    CU_ASSERT_FALSE(end_attempt(p, p->hello.bytes, QUOTED));
+    peer_end(p);
+    p = peer_at(S, PEER_HELLO); /* nor does a server end anything */
+    CU_ASSERT_FALSE(end_attempt(p, p->hello.bytes, QUOTED));
+    peer_end(p);
+}
+
 static CU_TestInfo tests[] = {
     {"every second packet is acknowledged at once", every_second_packet_is_acknowledged_at_once},
     {"a single packet is acknowledged within max_ack_delay",
@@ -393,6 +466,12 @@ static CU_TestInfo tests[] = {
     {"what waits for memory is sent when there is some",
      what_waits_for_memory_is_sent_when_there_is_some},
     {"floods of cheap frames are cheap", floods_of_cheap_frames_are_cheap},
+    {"an attempt that nobody answers ends when its port is unreachable",
+     an_attempt_that_nobody_answers_ends_when_its_port_is_unreachable},
+    {"an error that does not quote both connection IDs is ignored",
+     an_error_that_does_not_quote_both_connection_ids_is_ignored},
+    {"a server that was heard of is not given up for an error",
+     a_server_that_was_heard_of_is_not_given_up_for_an_error},
     CU_TEST_INFO_NULL,
 };
 

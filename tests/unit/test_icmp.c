@@ -151,6 +151,8 @@ static void errors_about_our_datagrams_are_reported(void)
         CU_ASSERT_EQUAL_FATAL(p.kind, rows[i].kind);
         CU_ASSERT_EQUAL(p.event.kind, rows[i].kind);
         CU_ASSERT_EQUAL(p.event.mtu, rows[i].mtu);
+        CU_ASSERT_EQUAL(p.event.is_port, rows[i].kind == MR_ICMP_UNREACHABLE &&
+                                             rows[i].code == (rows[i].is_v4 ? 3 : 4));
         CU_ASSERT_EQUAL(p.event.path.local.port, 443);
         CU_ASSERT_EQUAL(p.event.path.remote.port, 40000);
         CU_ASSERT_EQUAL(p.event.path.local.ip[15], 2);
