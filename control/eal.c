@@ -74,7 +74,7 @@ static bool read_cpu(const char **text, unsigned long *cpu_out)
     return *cpu_out < CPU_SETSIZE;
 }
 
-/* Parse "2,4-5".  Each CPU once, each one that the process may use. */
+/* Parse "2,4-5".  Each CPU once, each one that the process may use, unless `usable` is NULL. */
 static bool parse_cpus(const char *text, const struct cpu_list *usable, struct cpu_list *list,
                        struct mr_fault *fault)
 {
@@ -97,7 +97,7 @@ static bool parse_cpus(const char *text, const struct cpu_list *usable, struct c
             return false;
         }
         for (unsigned long cpu = first; cpu <= last; cpu++) {
-            if (!has_cpu(usable, cpu)) {
+            if (usable != NULL && !has_cpu(usable, cpu)) {
                 mr_fault_set(fault, EINVAL,
                              "core %lu does not exist or this process may not run on it", cpu);
                 return false;
@@ -107,6 +107,13 @@ static bool parse_cpus(const char *text, const struct cpu_list *usable, struct c
         }
     } while (*at++ == ',');
     return true;
+}
+
+bool mr_eal_check_cores(const char *cores, struct mr_fault *fault)
+{
+    struct cpu_list list;
+
+    return parse_cpus(cores, NULL, &list, fault);
 }
 
 /* Give every worker its CPU. */

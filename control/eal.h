@@ -44,6 +44,9 @@ struct mr_eal_info {
     uint16_t worker_cpu[MR_EAL_WORKERS_MAX];
 };
 
+/* Is `cores` a list of cores, whether or not there are such?  False with `fault` set. */
+bool mr_eal_check_cores(const char *cores, struct mr_fault *fault);
+
 /* Start EAL.  False with `fault` set: too few cores, hugepages or file descriptors, not enough
  * memory, no /sys, malformed list of cores. */
 bool mr_eal_start(const struct mr_eal_config *config, struct mr_fault *fault);

@@ -148,6 +148,14 @@ static bool parse_interface(const char *rest, char name_out[IFNAMSIZ], struct mr
     return false;
 }
 
+static bool check_interface_spec(const char *rest, struct mr_fault *fault)
+{
+    struct mr_port_plan plan;
+    char name[IFNAMSIZ];
+
+    return parse_interface(rest, name, &plan, fault);
+}
+
 /* ---- tap ---- */
 
 static bool say_no_tun(int error, struct mr_fault *fault)
@@ -370,6 +378,10 @@ static bool parse_memif(const char *rest, struct memif_options *memif, struct mr
                      MR_OPTION_MAX);
         return false;
     }
+    if (memif->is_server && memif->is_zero_copy) {
+        mr_fault_set(fault, EINVAL, "zero-copy= is the client's to choose: its memory is shared");
+        return false;
+    }
     return true;
 }
 
@@ -475,6 +487,14 @@ static bool find_server(const char *name, struct mr_fault *fault)
     return false;
 }
 
+static bool check_memif_spec(const char *rest, struct mr_fault *fault)
+{
+    struct memif_options memif = {0};
+    struct mr_port_plan plan;
+
+    return parse_memif(rest, &memif, &plan, fault);
+}
+
 static bool plan_memif(const struct mr_port_config *config, const char *rest,
                        struct mr_port_plan *plan, struct mr_fault *fault)
 {
@@ -482,10 +502,6 @@ static bool plan_memif(const struct mr_port_config *config, const char *rest,
 
     if (!parse_memif(rest, &memif, plan, fault))
         return false;
-    if (memif.is_server && memif.is_zero_copy) {
-        mr_fault_set(fault, EINVAL, "zero-copy= is the client's to choose: its memory is shared");
-        return false;
-    }
     if (memif.is_server ? !take_address(memif.socket, fault) : !find_server(memif.socket, fault))
         return false;
 
@@ -507,6 +523,7 @@ static const struct mr_port_kind kinds[] = {
     {.name = "tap",
      .shape = "tap:NAME",
      .driver = "net_tap",
+     .check = check_interface_spec,
      .plan = plan_tap,
      .sets_mtu = true,
      .shares_mac = true,
@@ -515,11 +532,13 @@ static const struct mr_port_kind kinds[] = {
     {.name = "af_packet",
      .shape = "af_packet:IFACE",
      .driver = "net_af_packet",
+     .check = check_interface_spec,
      .plan = plan_af_packet,
      .has_partial_sums = true},
     {.name = "memif",
      .shape = "memif:role=...,socket=...",
      .driver = "net_memif",
+     .check = check_memif_spec,
      .plan = plan_memif},
 };
 

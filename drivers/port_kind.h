@@ -29,7 +29,9 @@ struct mr_port_kind {
     const char *name;   /* in the spec */
     const char *shape;  /* of the spec, for messages */
     const char *driver; /* DPDK's, the device's name begins with it */
-    /* `rest` is the spec behind the colon.  False with `fault` set. */
+    /* `rest` is the spec behind the colon; can it be meant so?  False with `fault` set. */
+    bool (*check)(const char *rest, struct mr_fault *fault);
+    /* Look at the machine as well, and write the plan.  False with `fault` set. */
     bool (*plan)(const struct mr_port_config *config, const char *rest,
                  struct mr_port_plan *plan_out, struct mr_fault *fault);
     bool sets_mtu;         /* the device is to be told the MTU */

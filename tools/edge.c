@@ -295,6 +295,10 @@ static bool check(struct edge *edge, struct mr_fault *fault)
 {
     if (edge->root == NULL)
         mr_fault_set(fault, EINVAL, "no directory to serve; name one with --root DIR");
+    else if (edge->index[0] == '\0' || strchr(edge->index, '/') != NULL)
+        mr_fault_set(fault, EINVAL,
+                     "--index %s: the index is not the name of a file; leave its directory out",
+                     edge->index);
     else if ((edge->certificate_path == NULL) != (edge->key_path == NULL))
         mr_fault_set(fault, EINVAL,
                      "--cert and --key go together: give both, or none for a "

@@ -182,7 +182,8 @@ static bool plan_port(const struct mr_host *host, struct mr_fault *fault)
                      "no port; give one, like --port tap:mr0 (root) or --port af_packet:eth0");
         return false;
     }
-    if (mr_port_kind_find(host->options.port, &rest, fault) != NULL)
+    const struct mr_port_kind *kind = mr_port_kind_find(host->options.port, &rest, fault);
+    if (kind != NULL && kind->check(rest, fault))
         return true;
     mr_fault_add_context(fault, 0, "port %s", host->options.port);
     return false;
@@ -207,7 +208,8 @@ bool mr_host_plan(struct mr_host *host, const struct mr_host_options *options,
     memset(host, 0, sizeof(*host));
     host->options = *options;
     host->keylog_fd = -1;
-    return plan_port(host, fault) && plan_addresses(host, fault);
+    return plan_port(host, fault) && plan_addresses(host, fault) &&
+           (options->cores == NULL || mr_eal_check_cores(options->cores, fault));
 }
 
 /* ------------------------------------------------------------------ addresses of others */

@@ -2,6 +2,7 @@
 #include "tools/options.h"
 
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,9 @@ static bool parse_number(const char *text, double *out, char **end)
 {
     errno = 0;
     *out = strtod(text, end);
-    return *end != text && errno == 0 && isfinite(*out);
+    if (errno == ERANGE && *out > 1)
+        *out = DBL_MAX; /* larger than any limit */
+    return *end != text && isfinite(*out);
 }
 
 static bool parse_size(const char *text, double *out)
@@ -59,6 +62,41 @@ static bool check_range(const struct mr_option *o, double value, const char *tex
         mr_fault_set(fault, EINVAL, "--%s %s: must be between %.15g and %.15g", o->name, text,
                      o->min, o->max);
     return false;
+}
+
+/* `limit` is the first number that the option's type cannot hold. */
+static bool fits(const struct mr_option *o, double value, double limit, const char *text,
+                 struct mr_fault *fault)
+{
+    if (value < limit)
+        return true;
+    mr_fault_set(fault, ERANGE, "--%s %s: too large, at most %.15g", o->name, text,
+                 o->max > 0 ? o->max : limit - 1);
+    return false;
+}
+
+static bool set_size(const struct mr_option *o, double value, const char *text,
+                     struct mr_fault *fault)
+{
+    if (!fits(o, value, 0x1p64, text, fault) || !check_range(o, value, text, fault))
+        return false;
+    *(uint64_t *)o->to = (uint64_t)value;
+    return true;
+}
+
+static bool set_u32(const struct mr_option *o, double value, const char *text,
+                    struct mr_fault *fault)
+{
+    if (!fits(o, value, 0x1p32, text, fault))
+        return false;
+    if (value != floor(value)) {
+        mr_fault_set(fault, EINVAL, "--%s %s: not a whole number", o->name, text);
+        return false;
+    }
+    if (!check_range(o, value, text, fault))
+        return false;
+    *(uint32_t *)o->to = (uint32_t)value;
+    return true;
 }
 
 static bool set_choice(const struct mr_option *o, const char *text, struct mr_fault *fault)
@@ -109,18 +147,11 @@ static bool set_value(const struct mr_option *o, const char *text, struct mr_fau
     case MR_OPTION_SIZE:
         if (!parse_size(text, &value))
             break;
-        if (!check_range(o, value, text, fault))
-            return false;
-        *(uint64_t *)o->to = (uint64_t)value;
-        return true;
+        return set_size(o, value, text, fault);
     case MR_OPTION_U32:
-        if (!parse_number(text, &value, &end) || *end != '\0' || value != floor(value) ||
-            value > UINT32_MAX)
+        if (!parse_number(text, &value, &end) || *end != '\0')
             break;
-        if (!check_range(o, value, text, fault))
-            return false;
-        *(uint32_t *)o->to = (uint32_t)value;
-        return true;
+        return set_u32(o, value, text, fault);
     case MR_OPTION_REAL:
         if (!parse_number(text, &value, &end) || *end != '\0')
             break;

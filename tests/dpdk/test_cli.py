@@ -140,6 +140,16 @@ def edge_names_malformed_options(folder):
             ([*TAP, *ADDRESS, "--listen-port", "70000"], "--listen-port 70000", "between 1 and 65535"),
             ([*TAP, *ADDRESS, "--shards", "two"], "--shards two: not a number"),
             ([*TAP, *ADDRESS, "--shards", "0"], "--shards 0", "between 1 and 64"),
+            ([*TAP, *ADDRESS, "--shards", "1.5"], "--shards 1.5: not a whole number"),
+            ([*TAP, *ADDRESS, "--connections", "99999999999"], "99999999999: too large, at most 1000000"),
+            ([*TAP, *ADDRESS, "--connections", "1e999"], "1e999: too large, at most 1000000"),
+            ([*TAP, *ADDRESS, "--cache", "99999999999T"], "99999999999T: too large, at most 1099511627776"),
+            ([*TAP, *ADDRESS, *ADDRESS], "--addr 198.18.0.2/24: given twice"),
+            ([*TAP, *ADDRESS, "--gateway", "198.18.0.2"], "--gateway 198.18.0.2: that is our own address"),
+            (["--port", "tap:mr0,mac=00:00:00:00:00:00", *ADDRESS], "is no address of one station"),
+            (["--port", "tap:mr0,mac=01:00:5e:00:00:01", *ADDRESS], "is no address of one station"),
+            (["--port", "tap:mr0,", *ADDRESS], "nothing behind a comma"),
+            (["--port", "tap:%d", *ADDRESS], "an interface's name has 1 to 15 characters"),
             ([*TAP, *ADDRESS, "--cache", "1Q"], "--cache 1Q: not a size like 64K or 1G"),
             ([*TAP, *ADDRESS, "--polling", "often"], "--polling often", "adaptive, busy"),
             ([*TAP, *ADDRESS, "--hugepages", "yes"], "--hugepages yes", "auto, required, off"),
@@ -158,7 +168,7 @@ def edge_names_malformed_options(folder):
 def edge_names_a_directory_that_cannot_be_served(folder):
     expect_error("edge", [*TAP, *ADDRESS, "--root", folder / "none"], "cannot serve", "No such file", "exists")
     expect_error("edge", [*TAP, *ADDRESS, "--root", folder.root / "index.html"], "Not a directory", "name a directory")
-    edge_error(folder, [*TAP, *ADDRESS, "--index", "a/b"], "index", "leave its directory out")
+    edge_error(folder, [*TAP, *ADDRESS, "--index", "a/b"], "index", "leave its directory out", status=USAGE)
 
 
 def edge_names_a_directory_that_it_may_not_read(folder):
@@ -209,7 +219,7 @@ def edge_names_a_key_log_that_it_may_not_write(folder):
 def edge_names_too_few_cores(folder):
     cores = len(os.sched_getaffinity(0))
     edge_error(folder, [*TAP, *ADDRESS, "--shards", cores + 1], "too few cores", f"there are {cores}", "fewer")
-    edge_error(folder, [*TAP, *ADDRESS, "--cores", "1-"], "malformed list of cores", "2,3 or 2-5")
+    edge_error(folder, [*TAP, *ADDRESS, "--cores", "1-"], "malformed list of cores", "2,3 or 2-5", status=USAGE)
     edge_error(folder, [*TAP, *ADDRESS, "--cores", "1000"], "core 1000 does not exist")
 
 
@@ -229,7 +239,7 @@ def edge_names_an_interface_that_is_not_there_or_not_free(folder):
     need_root()
     edge_error(folder, ["--port", "af_packet:mrnone0", *ADDRESS], "no interface mrnone0", "there are: ")
     edge_error(folder, ["--port", "tap:lo", *ADDRESS], "interface lo exists already", "choose another name")
-    edge_error(folder, ["--port", "tap:a-name-that-is-too-long", *ADDRESS], "1 to 15 characters")
+    edge_error(folder, ["--port", "tap:a-name-that-is-too-long", *ADDRESS], "1 to 15 characters", status=USAGE)
 
 
 def edge_shows_the_log_of_dpdk_when_asked(folder):

@@ -119,7 +119,11 @@ static void a_mistake_is_named_with_the_option(void)
     } cases[] = {
         {{"--count", "1"}, "--count 1: must be between 2 and 9"},
         {{"--count", "10"}, "--count 10: must be between 2 and 9"},
-        {{"--count", "3.5"}, "--count 3.5: not a number"},
+        {{"--count", "3.5"}, "--count 3.5: not a whole number"},
+        {{"--count", "99999999999"}, "--count 99999999999: too large, at most 9"},
+        {{"--count", "1e999"}, "--count 1e999: too large, at most 9"},
+        {{"--size", "99999999999999999999T"},
+         "--size 99999999999999999999T: too large, at most 1.84467440737096e+19"},
         {{"--count", "x"}, "--count x: not a number"},
         {{"--count", ""}, "--count : not a number"},
         {{"--real", "0.4"}, "--real 0.4: must be at least 0.5"},
