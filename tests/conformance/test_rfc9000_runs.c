@@ -335,7 +335,7 @@ static void a_run_is_acknowledged_once_and_as_a_whole(void)
     struct sender *s = start(NOTHING);
     struct mr_reader r;
     struct mr_frame_ack ack;
-    struct mr_ack_range range;
+    struct mr_ack_range range = {0};
 
     peer_clear(s->p);
     peer_deliver_burst(s->p, s->raws, s->count);
