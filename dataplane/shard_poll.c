@@ -239,6 +239,16 @@ static void call_handler(struct mr_shard *s, const struct mr_event *events, uint
         mr_shard_count(&s->stats.longest_stall_ns, took_ns - s->stats.longest_stall_ns);
 }
 
+static uint32_t poll_application(struct mr_shard *s)
+{
+    const struct mr_application *application = s->config.application;
+    uint32_t work = application->on_poll == NULL ? 0 : application->on_poll(application->context);
+
+    if (work > 0)
+        mr_shard_lap(s, MR_STAGE_APP);
+    return work;
+}
+
 static uint32_t publish_events(struct mr_shard *s)
 {
     struct mr_event events[MR_EVENTS_PER_CALL];
@@ -384,6 +394,7 @@ uint32_t mr_shard_poll(struct mr_shard *s)
     if (!is_catching_up(s, frames))
         work += expire_timers(s); /* deadlines that have passed             */
     work += publish_events(s);    /* events -> the application              */
+    work += poll_application(s);  /* its other sources of work              */
     work += flush_sends(s);       /* connections that want to send -> port  */
     work += free_released(s);     /* buffers -> pools                       */
 

@@ -209,6 +209,9 @@ struct mr_application {
     /* Once, on the application's thread, before any event. */
     void (*on_start)(void *context, struct mr_transport *transport);
     void (*on_events)(void *context, const struct mr_event *events, size_t count);
+    /* Each iteration of the loop, for an application that has other sources of work; NULL: not
+     * wanted.  Returns how much was done, 0 when there was nothing. */
+    uint32_t (*on_poll)(void *context);
     /* Once, after the last event. */
     void (*on_stop)(void *context);
 };

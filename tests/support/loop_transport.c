@@ -373,6 +373,14 @@ static void deliver_side(struct loop *loop, unsigned s)
     deliver(&batch);
 }
 
+static void poll_side(struct loop *loop, unsigned side)
+{
+    const struct mr_application *application = loop->side[side].application;
+
+    if (application->on_poll != NULL && application->on_poll(application->context) > 0)
+        loop->has_moved = true;
+}
+
 bool loop_step(struct loop *loop)
 {
     loop->now += LOOP_STEP_NS;
@@ -381,6 +389,8 @@ bool loop_step(struct loop *loop)
     move_streams(loop);
     deliver_side(loop, 0);
     deliver_side(loop, 1);
+    poll_side(loop, 0);
+    poll_side(loop, 1);
     reap(loop);
     return loop->has_moved || loop->work_count > 0;
 }
