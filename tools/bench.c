@@ -47,7 +47,7 @@ enum mr_parse_result mr_bench_parse(struct mr_bench_options *o, int argc, char *
         {MR_BENCH_SHARDS, {.name = "shards", .kind = MR_OPTION_U32, .to = &o->shards, .argument = "N", .help = "server lcores, and as many client lcores (1)", .min = 1, .max = 16}},
         {MR_BENCH_PAYLOAD, {.name = "payload", .kind = MR_OPTION_U32, .to = &o->payload, .argument = "BYTES", .help = "UDP payload of a full packet (1452)", .min = 1200, .max = 9000}},
         {MR_BENCH_CRYPTO, {.name = "cipher", .kind = MR_OPTION_CHOICE, .to = &o->cipher, .argument = "C", .help = "aes128, aes256 or chacha20 (aes128)", .choices = ciphers}},
-        {MR_BENCH_CRYPTO, {.name = "crypto", .kind = MR_OPTION_CHOICE, .to = &o->crypto, .argument = "B", .help = "auto, openssl or ipsec-mb (auto)", .choices = cryptos}},
+        {MR_BENCH_CRYPTO, {.name = "crypto", .kind = MR_OPTION_CHOICE, .to = &o->crypto, .argument = "B", .help = "auto, openssl, ipsec-mb or null: no protection, to measure the rest (auto)", .choices = cryptos}},
         {MR_BENCH_TRANSFER, {.name = "up", .kind = MR_OPTION_FLAG, .to = &o->is_up, .help = "the client sends"}},
         {MR_BENCH_TRANSFER, {.name = "rtt-us", .kind = MR_OPTION_REAL, .to = &o->rtt_us, .argument = "U", .help = "round trip of the wire, microseconds (0)", .min = 0, .max = 2e6}},
         {MR_BENCH_TRANSFER, {.name = "loss", .kind = MR_OPTION_REAL, .to = &o->loss_percent, .argument = "PCT", .help = "of the data's direction, percent (0)", .min = 0, .max = 50}},
@@ -147,6 +147,23 @@ static bool make_samples(struct mr_bench *b)
     return s->gbps != NULL && s->key_updates != NULL;
 }
 
+/* More lcores than CPUs: they take turns. */
+static bool are_cores_shared(void)
+{
+    return mr_eal_info()->worker_count > mr_eal_info()->cpu_count;
+}
+
+static void warn_of_shared_cores(void)
+{
+    const struct mr_eal_info *eal = mr_eal_info();
+
+    if (are_cores_shared())
+        fprintf(stderr,
+                "millrace bench: %u lcores take turns on %u CPUs: what follows is no measure of "
+                "speed; use fewer --shards or more CPUs\n",
+                eal->worker_count, eal->cpu_count);
+}
+
 bool mr_bench_launch(struct mr_bench *b, struct mr_fault *fault)
 {
     if (!make_histograms(b) || !make_samples(b)) {
@@ -155,6 +172,7 @@ bool mr_bench_launch(struct mr_bench *b, struct mr_fault *fault)
     }
     if (!start_eal(b, fault))
         return false;
+    warn_of_shared_cores();
     if (b->prepare != NULL && !b->prepare(b, fault)) {
         mr_eal_stop();
         return false;
@@ -316,8 +334,24 @@ static void print_member(const char *name, struct json_object *value, int indent
            value == NULL ? "not measured" : json_object_get_string(value));
 }
 
+/* What lcores do that take turns is no speed: a table does not show it. */
+static void withhold_speeds(struct json_object *json)
+{
+    static const char *const speeds[] = {"goodput_gbps", "packets_per_s", "requests_per_s",
+                                         "handshakes_per_s", "seconds_to_connect"};
+    char text[48];
+
+    snprintf(text, sizeof(text), "not measured: %u cores", mr_eal_info()->cpu_count);
+    for (size_t i = 0; i < MR_COUNT_OF(speeds); i++)
+        if (json_object_object_get_ex(json, speeds[i], NULL))
+            mr_bench_text(json, speeds[i], text);
+}
+
 void mr_bench_print(struct json_object *json, bool is_json)
 {
+    json_object_object_add(json, "cores_shared", json_object_new_boolean(are_cores_shared()));
+    if (!is_json && are_cores_shared())
+        withhold_speeds(json);
     if (is_json) {
         printf("%s\n", json_object_to_json_string_ext(json, JSON_C_TO_STRING_PRETTY |
                                                                 JSON_C_TO_STRING_NOSLASHESCAPE));

@@ -9,19 +9,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/histogram.h"
-#include "base/wheel.h"
 #include "bench/tls_ceiling.h"
 #include "control/eal.h"
 #include "quic/conn_internal.h"
 #include "tools/bench.h"
 #include "tools/bench_http3.h"
 
-#define SLICE_SECONDS    0.025
-#define OUTSTANDING      16
-#define IDLE_SECONDS_MAX 600
-#define CONNECTS_AT_ONCE 64
+#define SLICE_SECONDS       0.025
+#define OUTSTANDING         16
+#define IDLE_SECONDS_MAX    600
+#define IDLE_POLL_US        10000
+#define IDLE_SETTLE_SECONDS 3
+#define CONNECTS_AT_ONCE    64
 
 /* ------------------------------------------------------------------ common */
 
@@ -278,11 +280,6 @@ static uint64_t resident_bytes(void)
     return n == 2 ? (uint64_t)resident * 4096 : 0;
 }
 
-static void wait_second(void)
-{
-    nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
-}
-
 static uint64_t connected(const struct mr_bench *b)
 {
     struct mr_bench_counts counts;
@@ -291,19 +288,51 @@ static uint64_t connected(const struct mr_bench *b)
     return counts.connected;
 }
 
-/* Both sides are in this process: half of what it grew by is the server's; its pools are counted
- * exactly. */
-static void report_idle(struct json_object *json, const struct mr_bench *b, uint64_t before,
-                        uint64_t after, uint64_t count)
+/* Bytes that each connection adds to what an endpoint lays out at its start: the object, its
+ * connection IDs' and tokens' table entries, its timer.  TLS gives its own back. */
+static double bytes_per_connection(uint32_t connections)
 {
-    double per_conn = (double)sizeof(struct mr_conn) + MR_CIDS_ISSUED_MAX * 21.0 + 43.0 +
-                      sizeof(struct mr_wheel_node);
+    struct mr_limits all = mr_limits_for(connections);
+    struct mr_limits one = all;
 
-    mr_bench_real(json, "bytes_per_idle_connection", (double)(after - before) / 2 / (double)count);
+    one.connections_max = 1;
+    return (double)(mr_endpoint_footprint(&all) - mr_endpoint_footprint(&one)) /
+           (double)(connections - 1);
+}
+
+static void report_idle(struct json_object *json, const struct mr_bench *b, uint64_t before,
+                        uint64_t after)
+{
+    mr_bench_real(json, "bytes_per_idle_connection", bytes_per_connection(b->config.connections));
     mr_bench_real(json, "bytes_of_a_connection_object", (double)sizeof(struct mr_conn));
-    mr_bench_real(json, "bytes_with_table_entries", per_conn);
+    mr_bench_count(json, "resident_growth_bytes_both_sides", after > before ? after - before : 0);
     mr_bench_count(json, "resident_bytes_both_sides", after);
-    (void)b;
+}
+
+static double seconds_now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* Wait until all are connected, or too long.  Returns seconds. */
+static double wait_for_connections(const struct mr_bench *b)
+{
+    double begin = seconds_now();
+    double said = 0;
+    double seconds = 0;
+
+    while (connected(b) < b->options.connections && seconds < IDLE_SECONDS_MAX) {
+        usleep(IDLE_POLL_US);
+        seconds = seconds_now() - begin;
+        if (b->options.is_json || seconds - said < 1)
+            continue;
+        said = seconds;
+        fprintf(stderr, "%4.0f s  %9lu connections\n", seconds, (unsigned long)connected(b));
+    }
+    return seconds;
 }
 
 int mr_bench_idle(int argc, char **argv)
@@ -328,15 +357,8 @@ int mr_bench_idle(int argc, char **argv)
     if (!mr_bench_start(b, &load, &fault))
         return fail(&fault);
     uint64_t before = resident_bytes();
-    uint32_t seconds = 0;
-    for (; connected(b) < b->options.connections && seconds < IDLE_SECONDS_MAX; seconds++) {
-        wait_second();
-        if (!b->options.is_json)
-            fprintf(stderr, "%4u s  %9lu connections\n", seconds + 1, (unsigned long)connected(b));
-    }
-    wait_second(); /* handshake state is given back */
-    wait_second();
-    wait_second();
+    double seconds = wait_for_connections(b);
+    sleep(IDLE_SETTLE_SECONDS); /* handshake state is given back */
     uint64_t after = resident_bytes();
     uint64_t count = connected(b);
     uint64_t held = mr_group_conn_count(&b->world.server);
@@ -344,8 +366,8 @@ int mr_bench_idle(int argc, char **argv)
     mr_bench_text(json, "bench", "idle");
     mr_bench_count(json, "connections", held);
     mr_bench_real(json, "seconds_to_connect", seconds);
-    mr_bench_real(json, "handshakes_per_s", seconds == 0 ? 0 : (double)count / seconds);
-    report_idle(json, b, before, after, count == 0 ? 1 : count);
+    mr_bench_real(json, "handshakes_per_s", seconds > 0 ? (double)count / seconds : 0);
+    report_idle(json, b, before, after);
     struct mr_bench_counts counts;
     mr_bench_client_counts(b, &counts);
     uint32_t leaked = mr_bench_stop(b);

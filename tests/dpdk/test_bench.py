@@ -7,6 +7,7 @@ Speeds are not judged here but as ratios within one run, of things that were mea
 threads had most of their cores.
 """
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -226,7 +227,25 @@ def idle_connections_stay_and_are_weighed(program):
     expect_keys(result, IDLE)
     expect_clean(result)
     tap.expect_equal(result["connections"], 2000, "connections:")
-    tap.expect(result["bytes_per_idle_connection"] > 0, "an idle connection weighs nothing")
+    few = run_bench(program, "idle", "--connections", "20")
+    for run in few, result:  # whatever else the process's memory does
+        weight = run["bytes_per_idle_connection"]
+        tap.expect(run["bytes_of_a_connection_object"] < weight < 3 * run["bytes_of_a_connection_object"], "weight:", weight)
+        seconds = run["seconds_to_connect"]
+        tap.expect(0 < seconds < DEADLINE and abs(run["connections"] / seconds / run["handshakes_per_s"] - 1) < 0.01,
+                   "seconds to connect:", seconds)
+    tap.expect(few["seconds_to_connect"] < 1, "20 connections took", few["seconds_to_connect"], "s")
+
+
+def lcores_that_share_cpus_are_told_of(program):
+    words = [program, "bench", "transfer", "--shards", "2", "--connections", "2", "--seconds", "0.2", "--no-floor"]
+    cpus = sorted(os.sched_getaffinity(0))[:1]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=DEADLINE,
+                          preexec_fn=lambda: os.sched_setaffinity(0, cpus))
+    tap.expect("4 lcores take turns on 1 CPUs" in done.stderr, "no warning:", done.stderr)
+    tap.expect("not measured: 1 cores" in done.stdout, done.stdout)
+    result = run_bench(program, "latency", "--seconds", "0.2")
+    tap.expect_equal(result["cores_shared"], len(os.sched_getaffinity(0)) < 2, "cores shared:")
 
 
 def a_long_pause_of_the_process_loses_no_connection(program):
@@ -275,6 +294,7 @@ TESTS = [
     requests_are_answered_over_http3,
     one_request_at_a_time_takes_microseconds,
     idle_connections_stay_and_are_weighed,
+    lcores_that_share_cpus_are_told_of,
     a_long_pause_of_the_process_loses_no_connection,
     a_wrong_option_is_named,
 ]
