@@ -27,6 +27,8 @@ size_t mr_etag_format(char dst[MR_ETAG_MAX], const struct mr_file_version *versi
     at += put_hex(dst + at, version->size);
     dst[at++] = '-';
     at += put_hex(dst + at, (uint64_t)version->modified_ns);
+    dst[at++] = '-';
+    at += put_hex(dst + at, (uint64_t)version->changed_ns);
     dst[at++] = '"';
     dst[at] = '\0';
     return at;

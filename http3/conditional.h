@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 enum {
-    MR_ETAG_MAX = 56 /* bytes of an entity tag of ours, quotes and NUL included */
+    MR_ETAG_MAX = 72 /* bytes of an entity tag of ours, quotes and NUL included */
 };
 
 /* What a file is known by: if any of it differs, the content may. */
@@ -19,12 +19,14 @@ struct mr_file_version {
     uint64_t inode;
     uint64_t size;
     int64_t modified_ns; /* since 1970 */
+    int64_t changed_ns;  /* likewise, and nobody can set it back: of content, name or rights */
 };
 
 static inline bool mr_file_version_equal(const struct mr_file_version *a,
                                          const struct mr_file_version *b)
 {
-    return a->inode == b->inode && a->size == b->size && a->modified_ns == b->modified_ns;
+    return a->inode == b->inode && a->size == b->size && a->modified_ns == b->modified_ns &&
+           a->changed_ns == b->changed_ns;
 }
 
 /* Write the strong entity tag of `version` with its quotes and a NUL; returns its length. */

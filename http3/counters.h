@@ -43,6 +43,7 @@
     X(cache_misses,           "requests for a file that was not cached, or had changed")            \
     X(cache_evictions,        "cached files dropped for newer ones")                                \
     X(files_opened,           "files opened")                                                       \
+    X(files_refused,          "requests answered with 503: no file descriptor or memory for a file")  \
     X(file_reads,             "reads of files")                                                     \
     X(file_read_bytes,        "bytes read from files")                                              \
     X(files_changed,          "transfers ended because the file shrank or could not be read")       \

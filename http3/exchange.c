@@ -332,7 +332,7 @@ static void on_opened(struct mr_h3_server *server, struct mr_exchange *x)
         on_file_open(server, x);
         break;
     case MR_FILE_REDIRECT:
-        answer(server, x, 301);
+        answer(server, x, mr_response_can_redirect(&x->job.target) ? 301 : 414);
         break;
     case MR_FILE_DIRECTORY:
         if (x->fd >= 0)
@@ -347,6 +347,7 @@ static void on_opened(struct mr_h3_server *server, struct mr_exchange *x)
         answer(server, x, 403);
         break;
     case MR_FILE_BUSY:
+        mr_h3_count(&server->counters.files_refused);
         answer(server, x, 503);
         break;
     }

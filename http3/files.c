@@ -28,7 +28,7 @@ enum {
 };
 
 /* One component at a time, following no link.  -errno on failure. */
-static int open_walking(int root_fd, const char *path)
+static int open_walking(int root_fd, const char *path, int flags)
 {
     char name[MR_TARGET_PATH_MAX];
     int fd = openat(root_fd, ".", OPEN_FLAGS | O_DIRECTORY);
@@ -43,7 +43,7 @@ static int open_walking(int root_fd, const char *path)
         name[size] = '\0';
         path += size;
         path += *path == '/';
-        int next = openat(fd, name, OPEN_FLAGS | O_NOFOLLOW);
+        int next = openat(fd, name, flags | O_NOFOLLOW);
         int error = errno;
         close(fd);
         errno = error;
@@ -53,10 +53,10 @@ static int open_walking(int root_fd, const char *path)
 }
 
 /* Open `path` ("" is the root itself) below `root_fd`.  -errno on failure. */
-static int open_below(int root_fd, const char *path)
+static int open_below(int root_fd, const char *path, int flags)
 {
     struct open_how_v0 how = {
-        .flags = OPEN_FLAGS,
+        .flags = (uint64_t)flags,
         .resolve = RESOLVE_BELOW | RESOLVE_MAGICLINKS_NOT,
     };
 
@@ -65,11 +65,22 @@ static int open_below(int root_fd, const char *path)
         if (fd >= 0)
             return (int)fd;
         if (errno == ENOSYS || errno == EPERM)
-            return open_walking(root_fd, path);
+            return open_walking(root_fd, path, flags);
         if (errno != EAGAIN && errno != EINTR)
             break;
     }
     return -errno;
+}
+
+uint32_t mr_file_mode_below(int root_fd, const char *path)
+{
+    struct stat st;
+    int fd = open_below(root_fd, path, O_PATH | O_CLOEXEC);
+    bool is_known = fd >= 0 && fstat(fd, &st) == 0;
+
+    if (fd >= 0)
+        close(fd);
+    return is_known ? st.st_mode : 0;
 }
 
 static enum mr_file_found found_of(int error)
@@ -93,6 +104,7 @@ static struct mr_file_version version_of(const struct stat *st)
         .inode = (uint64_t)st->st_ino,
         .size = (uint64_t)st->st_size,
         .modified_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec,
+        .changed_ns = (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec,
     };
 }
 
@@ -120,7 +132,7 @@ static void open_index(struct mr_file_job *job, int fd)
                    ? 0
                    : snprintf(path, sizeof(path), "%s%s%s", job->target.path, slash, job->index);
     bool has_index = size > 0 && (size_t)size < sizeof(path);
-    int index_fd = has_index ? open_below(job->root_fd, path) : -ENOENT;
+    int index_fd = has_index ? open_below(job->root_fd, path, OPEN_FLAGS) : -ENOENT;
 
     if (index_fd >= 0 && accept_file(job, index_fd)) {
         job->is_index = true;
@@ -137,7 +149,7 @@ static void open_index(struct mr_file_job *job, int fd)
 static void run_open(struct mr_file_job *job)
 {
     const struct mr_target *target = &job->target;
-    int fd = open_below(job->root_fd, target->path);
+    int fd = open_below(job->root_fd, target->path, OPEN_FLAGS);
     struct stat st;
 
     job->fd = -1;
@@ -194,8 +206,8 @@ int64_t mr_file_job_run(void *argument)
         run_read(job);
         break;
     case MR_FILE_JOB_LIST:
-        job->error =
-            mr_listing_write(job->fd, job->target.path, (char *)job->data, job->size, &job->got);
+        job->error = mr_listing_write(job->fd, job->root_fd, job->target.path, (char *)job->data,
+                                      job->size, &job->got);
         job->fd = -1;
         break;
     case MR_FILE_JOB_CLOSE:

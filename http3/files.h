@@ -75,6 +75,10 @@ int64_t mr_file_job_run(void *argument);
 /* Open the directory `path` to serve from; -errno on failure. */
 int mr_file_open_root(const char *path);
 
+/* The st_mode of what `path` leads to, as OPEN resolves it; 0: OPEN would not find it.  On a helper
+ * thread. */
+uint32_t mr_file_mode_below(int root_fd, const char *path);
+
 /* The clock that CLOCK reads.  For on_start. */
 int64_t mr_file_clock_ns(void);
 

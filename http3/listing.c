@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "http3/files.h"
 #include "http3/target.h"
 
 enum {
@@ -66,6 +67,14 @@ static void put_escaped(struct page *page, const char *text)
     }
 }
 
+/* The directory that is read. */
+struct source {
+    DIR *dir;
+    int root_fd;
+    const char *path;
+    uint32_t links; /* looked at */
+};
+
 struct entry {
     bool is_directory;
     char name[NAME_MAX_BYTES + 1];
@@ -81,34 +90,80 @@ static int compare_entries(const void *a, const void *b)
     return strcmp(left->name, right->name);
 }
 
-/* Is the entry a directory or a file, and which?  False: neither. */
-static bool classify(int dir_fd, const struct dirent *dirent, bool *is_directory_out)
+enum entry_kind {
+    ENTRY_NONE,
+    ENTRY_FILE,
+    ENTRY_DIRECTORY,
+    ENTRY_UNKNOWN, /* a link too many to look at */
+};
+
+static enum entry_kind kind_of(uint32_t mode)
+{
+    return S_ISDIR(mode) ? ENTRY_DIRECTORY : S_ISREG(mode) ? ENTRY_FILE : ENTRY_NONE;
+}
+
+/* May a request name it?  The target is the directory's path, "/", the name, perhaps "/". */
+static bool is_requestable(const struct source *source, const char *name)
+{
+    size_t size = strlen(source->path) + strlen(name);
+
+    for (const char *at = name; *at != '\0'; at++) {
+        if ((unsigned char)*at < 0x20 || *at == 0x7f)
+            return false;
+    }
+    return name[0] != '.' && size + 4 < MR_TARGET_PATH_MAX;
+}
+
+/* Where a link leads counts, as a request for it would find it. */
+static enum entry_kind follow(struct source *source, const char *name)
+{
+    char path[MR_TARGET_PATH_MAX];
+
+    if (source->links++ >= MR_LISTING_LINKS_MAX)
+        return ENTRY_UNKNOWN;
+    snprintf(path, sizeof(path), "%s%s%s", source->path, source->path[0] == '\0' ? "" : "/", name);
+    return kind_of(mr_file_mode_below(source->root_fd, path));
+}
+
+static enum entry_kind classify(struct source *source, const struct dirent *dirent)
 {
     struct stat st;
 
-    if (dirent->d_type == DT_DIR || dirent->d_type == DT_REG) {
-        *is_directory_out = dirent->d_type == DT_DIR;
-        return true;
+    if (!is_requestable(source, dirent->d_name))
+        return ENTRY_NONE;
+    switch (dirent->d_type) {
+    case DT_DIR:
+        return ENTRY_DIRECTORY;
+    case DT_REG:
+        return ENTRY_FILE;
+    case DT_LNK:
+        return follow(source, dirent->d_name);
+    case DT_UNKNOWN: /* the file system does not say */
+        if (fstatat(dirfd(source->dir), dirent->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+            return ENTRY_NONE;
+        return S_ISLNK(st.st_mode) ? follow(source, dirent->d_name) : kind_of(st.st_mode);
+    default:
+        return ENTRY_NONE;
     }
-    if (fstatat(dir_fd, dirent->d_name, &st, 0) != 0)
-        return false;
-    *is_directory_out = S_ISDIR(st.st_mode);
-    return S_ISDIR(st.st_mode) || S_ISREG(st.st_mode);
 }
 
 /* Read the directory's entries.  Their count; *was_cut_out: there were more. */
-static size_t read_entries(DIR *dir, struct entry *entries, bool *was_cut_out)
+static size_t read_entries(struct source *source, struct entry *entries, bool *was_cut_out)
 {
     size_t count = 0;
 
-    for (const struct dirent *dirent; (dirent = readdir(dir)) != NULL;) {
+    for (const struct dirent *dirent; (dirent = readdir(source->dir)) != NULL;) {
         struct entry *entry = &entries[count];
-        if (dirent->d_name[0] == '.' || !classify(dirfd(dir), dirent, &entry->is_directory))
+        enum entry_kind kind = classify(source, dirent);
+
+        *was_cut_out |= kind == ENTRY_UNKNOWN;
+        if (kind != ENTRY_FILE && kind != ENTRY_DIRECTORY)
             continue;
         if (count + 1 == MR_LISTING_ENTRIES_MAX) {
             *was_cut_out = true;
             break;
         }
+        entry->is_directory = kind == ENTRY_DIRECTORY;
         snprintf(entry->name, sizeof(entry->name), "%s", dirent->d_name);
         count++;
     }
@@ -160,7 +215,8 @@ static void write_page(struct page *page, const char *path, const struct entry *
     put_text(page, "</body></html>\n");
 }
 
-int mr_listing_write(int fd, const char *path, char *dst, size_t room, size_t *size_out)
+int mr_listing_write(int fd, int root_fd, const char *path, char *dst, size_t room,
+                     size_t *size_out)
 {
     struct page page = {.dst = dst, .room = room};
     struct entry *entries = malloc(MR_LISTING_ENTRIES_MAX * sizeof(*entries));
@@ -178,7 +234,8 @@ int mr_listing_write(int fd, const char *path, char *dst, size_t room, size_t *s
         free(entries);
         return error;
     }
-    size_t count = read_entries(dir, entries, &was_cut);
+    struct source source = {.dir = dir, .root_fd = root_fd, .path = path};
+    size_t count = read_entries(&source, entries, &was_cut);
     closedir(dir);
     write_page(&page, path, entries, count, was_cut);
     free(entries);

@@ -117,19 +117,56 @@ static void add_validators(struct head *head, const struct mr_exchange *x)
     add(head, "etag", head->etag, mr_etag_format(head->etag, &x->version));
 }
 
-/* "./name/": relative, so that neither scheme nor authority has to be known (RFC 9110,
- * Section 10.2.2). */
-static void add_location(struct head *head, const struct mr_exchange *x)
+/* Add the query as it came; bytes that no URL has, and "#", are percent-encoded.  Bytes written;
+ * SIZE_MAX: no room. */
+static size_t write_query(char *dst, size_t room, const struct mr_target *target)
 {
-    const struct mr_target *target = &x->job.target;
+    const char *query = mr_target_query(target);
+    size_t at = 0;
+
+    for (size_t i = 0; i < target->query_size; i++) {
+        bool is_plain = query[i] > 0x20 && query[i] < 0x7f && query[i] != '#';
+        size_t need = is_plain ? 1 : 3;
+
+        if (room - at < need)
+            return SIZE_MAX;
+        if (is_plain)
+            dst[at] = query[i];
+        else
+            (void)mr_target_encode(dst + at, need, query + i, 1);
+        at += need;
+    }
+    return at;
+}
+
+/* "./name/?query": relative, so that neither scheme nor authority has to be known (RFC 9110,
+ * Section 10.2.2).  Bytes written; SIZE_MAX: no room. */
+static size_t write_location(char dst[LOCATION_MAX], const struct mr_target *target)
+{
     const char *slash = memrchr(target->path, '/', target->size);
     const char *name = slash == NULL ? target->path : slash + 1;
     size_t size = target->size - (size_t)(name - target->path);
 
-    memcpy(head->location, "./", 2);
-    size_t encoded = mr_target_encode(head->location + 2, LOCATION_MAX - 3, name, size);
-    head->location[2 + encoded] = '/';
-    add(head, "location", head->location, 2 + encoded + 1);
+    memcpy(dst, "./", 2);
+    size_t at = 2 + mr_target_encode(dst + 2, LOCATION_MAX - 3, name, size);
+    dst[at++] = '/';
+    size_t query = write_query(dst + at, LOCATION_MAX - at, target);
+    return query == SIZE_MAX || target->is_query_lost ? SIZE_MAX : at + query;
+}
+
+bool mr_response_can_redirect(const struct mr_target *target)
+{
+    char location[LOCATION_MAX];
+
+    return write_location(location, target) != SIZE_MAX;
+}
+
+static void add_location(struct head *head, const struct mr_exchange *x)
+{
+    size_t size = write_location(head->location, &x->job.target);
+
+    MR_DASSERT(size != SIZE_MAX); /* mr_response_can_redirect() was asked */
+    add(head, "location", head->location, size);
 }
 
 static bool is_representation(uint16_t status)

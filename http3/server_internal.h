@@ -197,6 +197,9 @@ int mr_response_send_head(struct mr_h3_server *server, struct mr_exchange *x);
 /* The text that goes with a status other than 200, 206 and 304. */
 const char *mr_response_text(uint16_t status);
 
+/* Does the Location of a redirect to "target/" have room, query included? */
+bool mr_response_can_redirect(const struct mr_target *target);
+
 /* Bytes of content that follow the head. */
 uint64_t mr_response_content_size(const struct mr_exchange *x);
 

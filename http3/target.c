@@ -69,14 +69,23 @@ static bool is_directory_segment(const char *path, size_t begin, size_t end)
            (size == 2 && path[begin] == '.' && path[begin + 1] == '.');
 }
 
+/* Keep "?..." behind the path's NUL if there is room. */
+static void keep_query(struct mr_target *target, const char *query, size_t size)
+{
+    target->is_query_lost = size > MR_TARGET_PATH_MAX - target->size - 1;
+    target->query_size = target->is_query_lost ? 0 : size;
+    if (target->query_size > 0)
+        memcpy(target->path + target->size + 1, query, size);
+}
+
 enum mr_target_verdict mr_target_parse(struct mr_target *target, const char *text, size_t size)
 {
     const char *query = size == 0 ? NULL : memchr(text, '?', size);
 
     target->size = 0;
     target->is_directory = true;
-    if (query != NULL)
-        size = (size_t)(query - text);
+    size_t query_size = query == NULL ? 0 : size - (size_t)(query - text);
+    size -= query_size;
     if (size == 0 || text[0] != '/')
         return MR_TARGET_BAD;
 
@@ -97,6 +106,7 @@ enum mr_target_verdict mr_target_parse(struct mr_target *target, const char *tex
             return MR_TARGET_BAD;
     }
     target->path[target->size] = '\0';
+    keep_query(target, query, query_size);
     return MR_TARGET_OK;
 }
 

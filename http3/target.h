@@ -3,8 +3,9 @@
  *
  *     "/a/./b%20c/../d/?x=1"  ->  "a/d", is_directory
  *
- * The query is cut off, percent-encoding decoded, empty and "." segments dropped, ".." resolved.
- * What a file system could take for something else is refused: a ".." above the root, an encoded
+ * The query is kept as it came, percent-encoding decoded, empty and "." segments dropped, ".."
+ * resolved. What a file system could take for something else is refused: a ".." above the root, an
+ * encoded
  * "/", NUL and other control characters, a broken percent-encoding.  Pure; RFC 3986,
  * Sections 2.1, 5.2.4.
  */
@@ -28,7 +29,15 @@ struct mr_target {
     char path[MR_TARGET_PATH_MAX]; /* no "/" at either end; "" is the root */
     size_t size;                   /* of path, without its NUL */
     bool is_directory;             /* it ended with "/": names a directory or nothing */
+    size_t query_size;  /* of mr_target_query(), with its "?"; 0: none, or it found no room */
+    bool is_query_lost; /* there is one that found no room */
 };
+
+/* The query, behind the path's NUL. */
+static inline const char *mr_target_query(const struct mr_target *target)
+{
+    return target->path + target->size + 1;
+}
 
 /* Read the `size` bytes at `text`, a :path value.  *target is complete only with MR_TARGET_OK. */
 enum mr_target_verdict mr_target_parse(struct mr_target *target, const char *text, size_t size);

@@ -20,8 +20,10 @@ static size_t list(const struct h3_pair *pair, const char *path, size_t room)
 
     CU_ASSERT_TRUE_FATAL(fd >= 0);
     memset(page, 0, sizeof(page));
-    CU_ASSERT_EQUAL(mr_listing_write(fd, path, page, room, &size), 0);
+    int root_fd = open(pair->root, O_RDONLY | O_DIRECTORY);
+    CU_ASSERT_EQUAL(mr_listing_write(fd, root_fd, path, page, room, &size), 0);
     CU_ASSERT_EQUAL(fcntl(fd, F_GETFD), -1); /* closed */
+    close(root_fd);
     CU_ASSERT_TRUE(size <= room);
     page[size < sizeof(page) ? size : sizeof(page) - 1] = '\0'; /* behind it may be half an entry */
     return size;
@@ -49,6 +51,57 @@ static void directories_come_first_then_files_by_name(void)
     CU_ASSERT_PTR_NULL(strstr(page, "../")); /* the root has no parent */
     CU_ASSERT_PTR_NULL(strstr(page, "more entries"));
     CU_ASSERT_PTR_NOT_NULL(strstr(page, "</html>"));
+    h3_pair_free(pair);
+}
+
+static void what_a_request_could_not_get_is_left_out(void)
+{
+    struct h3_pair *pair = h3_pair_new();
+
+    h3_pair_mkdir(pair, "sub");
+    h3_pair_write_text(pair, "good", "");
+    h3_pair_link(pair, "/etc/passwd", "out");
+    h3_pair_link(pair, "../..", "sub/up");
+    h3_pair_link(pair, "../good", "sub/sibling");
+    h3_pair_link(pair, "loop", "loop");
+    h3_pair_write_text(pair, "two\nlines", "");
+    h3_pair_write_text(pair, "del\x7f", "");
+    list(pair, "", sizeof(page));
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "./good\""));
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "./sub/\""));
+    for (size_t i = 0; i < 4; i++) {
+        static const char *const names[] = {"./out", "./loop", "lines", "./del"};
+
+        CU_ASSERT_PTR_NULL(strstr(page, names[i]));
+    }
+    struct h3_fetch *fetch;
+    struct loop_config loop = loop_config_default(1);
+    struct mr_h3_server_config config = h3_pair_server_config(pair);
+    config.has_listings = true;
+    h3_pair_start(pair, &config, &loop);
+    fetch = h3_pair_get(pair, "/sub/"); /* the links of a folder are seen from the root */
+    CU_ASSERT_EQUAL(fetch->result.status, 200);
+    CU_ASSERT_PTR_NOT_NULL(strstr(fetch->body, "./sibling\""));
+    CU_ASSERT_PTR_NULL(strstr(fetch->body, "./up"));
+    h3_pair_free(pair);
+}
+
+static void links_are_looked_at_within_a_limit(void)
+{
+    static char large[1 << 20];
+    struct h3_pair *pair = h3_pair_new();
+    char name[32];
+    size_t size = 0;
+
+    for (int i = 0; i <= MR_LISTING_LINKS_MAX; i++) {
+        snprintf(name, sizeof(name), "n%d", i);
+        h3_pair_link(pair, "nowhere", name);
+    }
+    int fd = open(pair->root, O_RDONLY | O_DIRECTORY);
+    int root_fd = open(pair->root, O_RDONLY | O_DIRECTORY);
+    CU_ASSERT_EQUAL(mr_listing_write(fd, root_fd, "", large, sizeof(large), &size), 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(large, "There are more entries"));
+    close(root_fd);
     h3_pair_free(pair);
 }
 
@@ -87,13 +140,15 @@ static void what_is_no_directory_is_an_error(void)
     size_t size = 1;
     int fd = open("/etc/passwd", O_RDONLY);
 
-    CU_ASSERT_EQUAL(mr_listing_write(fd, "", page, sizeof(page), &size), ENOTDIR);
+    CU_ASSERT_EQUAL(mr_listing_write(fd, -1, "", page, sizeof(page), &size), ENOTDIR);
     CU_ASSERT_EQUAL(size, 0);
     CU_ASSERT_EQUAL(fcntl(fd, F_GETFD), -1);
 }
 
 CU_TestInfo http_listing_tests[] = {
     {"directories come first then files by name", directories_come_first_then_files_by_name},
+    {"what a request could not get is left out", what_a_request_could_not_get_is_left_out},
+    {"links are looked at within a limit", links_are_looked_at_within_a_limit},
     {"names are never taken for markup", names_are_never_taken_for_markup},
     {"a page that is too small ends with a whole entry and says so",
      a_page_that_is_too_small_ends_with_a_whole_entry_and_says_so},

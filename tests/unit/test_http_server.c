@@ -132,6 +132,34 @@ static void redirects_a_directory_without_its_slash(void)
     h3_pair_free(pair);
 }
 
+static void a_redirect_keeps_the_query(void)
+{
+    static const char *const cases[][2] = {
+        {"/docs?q=1", "./docs/?q=1"},
+        {"/docs?", "./docs/?"},
+        {"/docs?a=%20/../&b?c", "./docs/?a=%20/../&b?c"},
+        {"/docs?x#y\xc3", "./docs/?x%23y%C3"},
+    };
+    struct h3_pair *pair = started_pair();
+    char path[1200] = "/docs?";
+
+    for (size_t i = 0; i < MR_COUNT_OF(cases); i++) {
+        const struct h3_fetch *fetch = h3_pair_get(pair, cases[i][0]);
+
+        check_done(fetch, 301);
+        CU_ASSERT_STRING_EQUAL(fetch->location, cases[i][1]);
+    }
+    memset(path + 6, 'q', sizeof(path) - 7);
+    for (size_t size = 500; size < 950; size += 50) { /* what has no room is not cut */
+        path[size] = '\0';
+        const struct h3_fetch *fetch = h3_pair_get(pair, path);
+        CU_ASSERT(fetch->result.status == 301 || fetch->result.status == 414);
+        CU_ASSERT_EQUAL(fetch->result.status == 301, size + 2 <= 2 + 3 * 255 + 1);
+        path[size] = 'q';
+    }
+    h3_pair_free(pair);
+}
+
 static void answers_404_for_what_is_not_there(void)
 {
     static const char *const paths[] = {
@@ -372,6 +400,35 @@ static void answers_from_the_cache_until_the_file_changes(void)
     h3_pair_free(pair);
 }
 
+/* As `touch -r` and some ways of restoring a backup do. */
+static void a_change_that_keeps_size_and_date_is_seen(void)
+{
+    struct h3_pair *pair = started_pair();
+    struct stat before;
+    struct stat after;
+    char path[128];
+    int tries = 0;
+
+    snprintf(path, sizeof(path), "%s/a.txt", pair->root);
+    check_body(h3_pair_get(pair, "/a.txt"), "0123456789");
+    CU_ASSERT_EQUAL(stat(path, &before), 0);
+    do { /* the file system's clock is coarse */
+        FILE *file = fopen(path, "r+");
+        CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+        fputs("abcdefghij", file);
+        fclose(file);
+        struct timespec times[2] = {before.st_atim, before.st_mtim};
+        CU_ASSERT_EQUAL(utimensat(AT_FDCWD, path, times, 0), 0);
+        CU_ASSERT_EQUAL(stat(path, &after), 0);
+        usleep(1000);
+    } while (after.st_ctim.tv_nsec == before.st_ctim.tv_nsec && tries++ < 1000);
+    CU_ASSERT_EQUAL(after.st_ino, before.st_ino);
+    CU_ASSERT_EQUAL(after.st_mtim.tv_nsec, before.st_mtim.tv_nsec);
+    loop_pass(pair->loop, UINT64_C(1500000000));
+    check_body(h3_pair_get(pair, "/a.txt"), "abcdefghij");
+    h3_pair_free(pair);
+}
+
 static void answers_ranges_and_conditions_from_the_cache(void)
 {
     struct h3_pair *pair = started_pair();
@@ -547,6 +604,7 @@ CU_TestInfo http_server_tests[] = {
     {"serves a large file byte for byte", serves_a_large_file_byte_for_byte},
     {"answers head with the head of get", answers_head_with_the_head_of_get},
     {"answers a directory with its index", answers_a_directory_with_its_index},
+    {"a redirect keeps the query", a_redirect_keeps_the_query},
     {"redirects a directory without its slash", redirects_a_directory_without_its_slash},
     {"answers 404 for what is not there", answers_404_for_what_is_not_there},
     {"answers 403 for what it may not read", answers_403_for_what_it_may_not_read},
@@ -566,6 +624,7 @@ CU_TestInfo http_server_tests[] = {
     {"lists a directory if asked to", lists_a_directory_if_asked_to},
     {"answers from the cache until the file changes",
      answers_from_the_cache_until_the_file_changes},
+    {"a change that keeps size and date is seen", a_change_that_keeps_size_and_date_is_seen},
     {"answers ranges and conditions from the cache", answers_ranges_and_conditions_from_the_cache},
     {"a file that changes while it is loaded is served as it is then",
      a_file_that_changes_while_it_is_loaded_is_served_as_it_is_then},
