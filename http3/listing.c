@@ -121,7 +121,10 @@ static enum entry_kind follow(struct source *source, const char *name)
 
     if (source->links++ >= MR_LISTING_LINKS_MAX)
         return ENTRY_UNKNOWN;
-    snprintf(path, sizeof(path), "%s%s%s", source->path, source->path[0] == '\0' ? "" : "/", name);
+    int size = snprintf(path, sizeof(path), "%s%s%s", source->path,
+                        source->path[0] == '\0' ? "" : "/", name);
+    if (size < 0 || (size_t)size >= sizeof(path))
+        return ENTRY_NONE;
     return kind_of(mr_file_mode_below(source->root_fd, path));
 }
 
