@@ -1,5 +1,6 @@
 #include "control/tls_context.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -425,12 +426,37 @@ static int trust_text(SSL_CTX *ctx, const struct pem *pem, struct mr_fault *faul
     return 0;
 }
 
+/* "0123abcd.0": how OpenSSL finds a certificate in a folder. */
+static bool is_hashed_name(const char *name)
+{
+    return strspn(name, "0123456789abcdef") == 8 && name[8] == '.' && name[9] >= '0' &&
+           name[9] <= '9';
+}
+
+/* Is there a certificate that OpenSSL would find in the folder? */
+static bool has_hashed_name(const char *path)
+{
+    DIR *dir = opendir(path);
+    bool is_found = false;
+
+    for (const struct dirent *entry; dir != NULL && !is_found && (entry = readdir(dir)) != NULL;)
+        is_found = is_hashed_name(entry->d_name);
+    if (dir != NULL)
+        closedir(dir);
+    return is_found;
+}
+
 static int trust_path(SSL_CTX *ctx, const char *path, struct mr_fault *fault)
 {
     struct stat info;
     struct pem pem;
 
     if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
+        if (!has_hashed_name(path))
+            return mr_fault_set(fault, EINVAL,
+                                "%.80s: a directory without certificates under hashed names; name "
+                                "a PEM file, or run: openssl rehash %.80s",
+                                path, path);
         if (X509_STORE_load_path(SSL_CTX_get_cert_store(ctx), path) == 1)
             return 0;
         return mr_fault_set(fault, EINVAL, "%s: OpenSSL cannot use this folder: %s", path, cause());

@@ -83,6 +83,12 @@ static bool name_outputs(struct mr_get *get, struct mr_fault *fault)
                      "-o - and --json both want standard output; write to a file instead");
         return false;
     }
+    if (get->output != NULL && get->is_head) {
+        mr_fault_set(fault, EINVAL,
+                     "--head fetches no content, so that there is nothing to write; leave out -o, "
+                     "or --head");
+        return false;
+    }
     get->fetcher.at_once = is_stdout ? 1 : MR_FETCHES_AT_ONCE; /* one after the other */
     for (uint32_t i = 0; i < get->count; i++) {
         if (!mr_output_name(&get->outputs[i], get->output, &get->urls[i], fault))
@@ -184,6 +190,15 @@ static bool check_route(const struct mr_get *get, struct mr_fault *fault)
                      "%s is an IPv%c address and --addr has none; add one of that family",
                      get->server_text, is_v4 ? '4' : '6');
         return false;
+    }
+    for (uint32_t i = 0; i < host->self.address_count; i++) {
+        if (mr_ip_equal(&host->self.address[i].ip, &get->server)) {
+            mr_fault_set(fault, EINVAL,
+                         "%s is the address that --addr gives this command itself; give it another "
+                         "that is free on that network",
+                         get->server_text);
+            return false;
+        }
     }
     for (uint32_t i = 0; i < host->self.address_count; i++) {
         if (mr_prefix_contains(&host->self.address[i], &get->server))

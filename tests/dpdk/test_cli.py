@@ -315,15 +315,21 @@ def get_names_what_is_wrong_with_its_options(folder):
             (ADDRESS, "no port"),
             (MEMIF, "no address"),
             ([*MEMIF, *ADDRESS, "-o", "-", "--json"], "both want standard output"),
+            ([*MEMIF, *ADDRESS, "-o", "file", "--head"], "--head fetches no content", "leave out -o"),
             ([*MEMIF, *ADDRESS, "--timeout", "soon"], "--timeout soon: not a number"),
             ([*MEMIF, *ADDRESS, "--timeout", "0"], "--timeout 0", "between")):
         expect_error("get", [URL, *options], *words, status=USAGE)
+    (folder / "taken" / "file").mkdir(parents=True, exist_ok=True)
     for options, *words in (
             ([*MEMIF, *ADDRESS, "--connect", "here"], "--connect here: not an address"),
             ([*MEMIF, *ADDRESS, "--connect", "198.18.0.1:x"], "--connect 198.18.0.1:x"),
+            ([*MEMIF, "--addr", "198.18.0.1/24"], "198.18.0.1 is the address that --addr gives", "another"),
+            ([*MEMIF, *ADDRESS, "--connect", "198.18.0.2"], "198.18.0.2 is the address that --addr gives"),
             ([*MEMIF, "--addr", "fd00::2/64"], "198.18.0.1 is an IPv4 address", "--addr has none"),
             ([*MEMIF, "--addr", "198.19.0.2/24"], "no route to 198.18.0.1", "--gateway IP"),
             ([*MEMIF, *ADDRESS, "--ca", folder / "none.pem"], "none.pem", "No such file"),
+            ([*MEMIF, *ADDRESS, "--ca", folder.root], "site", "directory", "openssl rehash"),
+            ([*MEMIF, *ADDRESS, "--insecure", "-o", folder.path / "taken"], "taken/file", "directory", "another with -o"),
             ([*MEMIF, *ADDRESS, "--insecure", "-o", folder / "none" / "file"], "cannot write", "make its directory")):
         expect_error("get", [URL, *options], *words)
 
