@@ -171,6 +171,15 @@ static void count_token(struct mr_endpoint *ep, enum mr_token_verdict verdict)
     mr_count(counters[verdict]);
 }
 
+/* Is it a Retry token of ours, whole or not?  One that was cut has its kind still, and comes to a
+ * connection ID of ours: both by chance once in 2^28. */
+static bool is_retry_token(const struct mr_endpoint *ep, const struct mr_packet_header *header)
+{
+    return mr_token_kind(header->token, header->token_size) == MR_TOKEN_RETRY ||
+           (header->token[0] == MR_TOKEN_RETRY &&
+            mr_cid_owner(header->dcid.bytes, header->dcid.size, &ep->config.cid) != MR_CID_FOREIGN);
+}
+
 /* Read the token.  False: it is a Retry token that is not right, and the client was refused. */
 static bool read_token(struct mr_endpoint *ep, const struct mr_datagram *d,
                        const struct mr_packet_header *header, struct admission *out, uint64_t now)
@@ -179,7 +188,7 @@ static bool read_token(struct mr_endpoint *ep, const struct mr_datagram *d,
 
     if (header->token_size == 0)
         return true;
-    if (mr_token_kind(header->token, header->token_size) != MR_TOKEN_RETRY) {
+    if (!is_retry_token(ep, header)) {
         enum mr_token_verdict verdict = mr_token_validate_new(
             &ep->tokens, header->token, header->token_size, &d->path.remote, wall_s);
         count_token(ep, verdict);

@@ -104,6 +104,24 @@ static void a_late_or_altered_token_is_refused(void)
     expect_refused(&x, "connection ID");
 }
 
+/* Section 8.1.2: "If a server receives a client Initial that contains an invalid Retry token but is
+ * otherwise valid, it knows the client will not accept another Retry token. The server can discard
+ * such a packet and allow the client to time out to detect handshake failure, but that could impose
+ * a significant latency penalty on the client. Instead, the server SHOULD immediately close
+ * (Section 10.2) the connection with an INVALID_TOKEN error." */
+static void a_cut_or_grown_token_is_refused(void)
+{
+    static const uint16_t sizes[] = {
+        1, 2, 17, 40, MR_TOKEN_NEW_SIZE, MR_TOKEN_RETRY_SIZE - 1, MR_TOKEN_RETRY_SIZE + 1};
+
+    for (size_t i = 0; i < MR_COUNT_OF(sizes); i++) {
+        struct retried x = get_retry();
+
+        x.token_size = sizes[i];
+        expect_refused(&x, "cut or grown");
+    }
+}
+
 /* Section 8.1.3: "If the token is invalid, then the server SHOULD proceed as if the client did not
  * have a validated address, including potentially sending a Retry packet." */
 static void a_token_of_no_kind_is_ignored(void)
@@ -111,10 +129,13 @@ static void a_token_of_no_kind_is_ignored(void)
     for (int i = 0; i < 2; i++) {
         struct retried x = get_retry();
 
-        if (i == 0)
+        if (i == 0) {
             x.token[0] = 0x77;
-        else
-            x.token_size--; /* of no kind's size */
+        } else { /* another server's: of no size, and to no connection ID of ours */
+            x.token_size--;
+            x.scid.bytes[0] ^= 1;
+            peer_set_initial_keys(x.p, &x.scid);
+        }
         send_token(&x);
         CU_ASSERT_EQUAL_FATAL(x.p->inbox_count, 1);
         CU_ASSERT_EQUAL(x.p->inbox[0].type, MR_PACKET_RETRY);
@@ -250,6 +271,7 @@ static CU_TestInfo tests[] = {
     {"a token comes back and is accepted", a_token_comes_back_and_is_accepted},
     {"a token of another address is refused", a_token_of_another_address_is_refused},
     {"a late or altered token is refused", a_late_or_altered_token_is_refused},
+    {"a cut or grown token is refused", a_cut_or_grown_token_is_refused},
     {"a token of no kind is ignored", a_token_of_no_kind_is_ignored},
     {"a handshake with Retry completes", a_handshake_with_retry_completes},
     {"a client follows Retry", a_client_follows_retry},
