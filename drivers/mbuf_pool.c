@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_ether.h>
 #include <rte_malloc.h>
@@ -10,7 +11,8 @@
 
 #include "base/fault.h"
 
-#define ROOM_MIN 2048 /* bytes: what PMDs ask for without scattering */
+#define PAGE     4096u /* bytes: a buffer does not cross the border of an ordinary page */
+#define ROOM_MIN 2048  /* bytes: what PMDs ask for without scattering */
 
 static uint16_t data_room(uint32_t frame_max)
 {
@@ -29,29 +31,42 @@ uint32_t mr_mbuf_pool_free(struct rte_mempool *pool)
     return missing;
 }
 
-size_t mr_mbuf_pool_footprint(uint32_t count, uint32_t frame_max)
+/* Bytes of `count` objects, of which none lies in two pages of `page` bytes; 0: in huge pages. */
+static size_t footprint(uint32_t count, uint32_t frame_max, uint32_t page)
 {
     struct rte_mempool_objsz sizes;
     uint32_t object =
         (uint32_t)(sizeof(struct rte_mbuf) + sizeof(struct mr_mbuf_private)) + data_room(frame_max);
+    uint32_t size = rte_mempool_calc_obj_size(object, 0, &sizes);
 
-    return (size_t)rte_mempool_calc_obj_size(object, 0, &sizes) * count;
+    if (page == 0)
+        return (size_t)size * count;
+    if (size > page)
+        return (size_t)RTE_ALIGN_CEIL(size, page) * count;
+    return (size_t)page * ((count + page / size - 1) / (page / size));
+}
+
+size_t mr_mbuf_pool_footprint(uint32_t count, uint32_t frame_max)
+{
+    return footprint(count, frame_max, PAGE);
 }
 
 static void say_why(const struct mr_mbuf_pool_config *config, struct mr_fault *fault)
 {
-    size_t need_mb = (mr_mbuf_pool_footprint(config->count, config->frame_max) >> 20) + 1;
+    uint32_t page = rte_eal_has_hugepages() ? 0 : PAGE;
+    size_t need_mb = (footprint(config->count, config->frame_max, page) >> 20) + 1;
     struct rte_malloc_socket_stats heap = {0};
 
     rte_malloc_get_socket_stats(config->numa_node < 0 ? 0 : config->numa_node, &heap);
     switch (rte_errno) {
     case ENOMEM:
     case ENOBUFS: /* room for some of them */
-        mr_fault_set(
-            fault, ENOMEM,
-            "not enough memory for %u packet buffers: they need %zu MB, %zu MB are left; give DPDK "
-            "more memory, or use fewer buffers",
-            config->count, need_mb, heap.heap_freesz_bytes >> 20);
+        mr_fault_set(fault, ENOMEM,
+                     "not enough memory for %u packet buffers: they need %zu MB, DPDK has %zu MB "
+                     "left, %zu MB "
+                     "of them in one piece; give it more memory, or use fewer buffers",
+                     config->count, need_mb, heap.heap_freesz_bytes >> 20,
+                     heap.greatest_free_size >> 20);
         break;
     case EEXIST:
         mr_fault_set(fault, EEXIST, "a pool of packet buffers named %s exists already",

@@ -12,6 +12,7 @@
 #include <rte_mempool.h>
 
 #include "base/bytes.h"
+#include "control/eal.h"
 #include "tests/dpdk/dpdk_harness.h"
 
 enum {
@@ -312,6 +313,14 @@ static void a_pool_that_is_too_large_says_how_much_there_is(void)
 
     CU_ASSERT_PTR_NULL(mr_mbuf_pool_create(&config, &fault));
     CU_ASSERT_PTR_NOT_NULL(strstr(fault.text, "not enough memory for 1000000 packet buffers"));
+    unsigned need = 0;
+    unsigned left = 0;
+    const char *numbers = strstr(fault.text, "they need");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(numbers);
+    CU_ASSERT_EQUAL(sscanf(numbers, "they need %u MB, DPDK has %u MB left", &need, &left), 2);
+    CU_ASSERT_TRUE(need > left);
+    if (!mr_eal_info()->has_hugepages) /* a buffer each in a page */
+        CU_ASSERT_EQUAL(need, 1000000u / 256 + 1);
     config.count = 10;
     config.name = "port";
     CU_ASSERT_PTR_NOT_NULL(pool_of_test());
