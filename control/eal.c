@@ -193,25 +193,40 @@ static bool choose_memory(const struct mr_eal_config *config, struct mr_fault *f
 
 /* ---- what DPDK needs of the system, and does not ask for ---- */
 
-/* Are `count` more file descriptors allowed? */
-static bool are_free(uint32_t count, rlim_t limit)
+/* The number of descriptors allowed: as many as the process may allow itself, which DPDK would do,
+ * too. */
+static rlim_t descriptor_limit(void)
 {
-    for (rlim_t fd = 0; fd < limit && count > 0; fd++)
-        count -= fcntl((int)fd, F_GETFD) < 0;
-    return count == 0;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return 0;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        (void)getrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur;
+}
+
+uint32_t mr_eal_free_descriptors(uint32_t most)
+{
+    rlim_t limit = descriptor_limit();
+    uint32_t count = 0;
+
+    for (rlim_t fd = 0; fd < limit && count < most; fd++)
+        count += fcntl((int)fd, F_GETFD) < 0;
+    return count;
 }
 
 static bool check_descriptors(const struct mr_eal_config *config, struct mr_fault *fault)
 {
     uint32_t needed = DESCRIPTORS + config->worker_count * DESCRIPTORS_PER_WORKER;
-    struct rlimit limit;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || are_free(needed, limit.rlim_cur))
+    if (mr_eal_free_descriptors(needed) == needed)
         return true;
     mr_fault_set(fault, EMFILE,
                  "too few file descriptors: %u more are needed and the limit is %llu; raise it, "
                  "with `ulimit -n 1024` for example",
-                 needed, (unsigned long long)limit.rlim_cur);
+                 needed, (unsigned long long)descriptor_limit());
     return false;
 }
 

@@ -47,6 +47,9 @@ struct mr_eal_info {
 /* Is `cores` a list of cores, whether or not there are such?  False with `fault` set. */
 bool mr_eal_check_cores(const char *cores, struct mr_fault *fault);
 
+/* How many file descriptors the process may open besides those it has, counted up to `most`. */
+uint32_t mr_eal_free_descriptors(uint32_t most);
+
 /* Start EAL.  False with `fault` set: too few cores, hugepages or file descriptors, not enough
  * memory, no /sys, malformed list of cores. */
 bool mr_eal_start(const struct mr_eal_config *config, struct mr_fault *fault);

@@ -24,6 +24,7 @@
 #define STREAM_WINDOW     ((uint64_t)256 << 10) /* requests are small */
 #define CONN_WINDOW       ((uint64_t)1 << 20)
 #define REQUESTS_AT_ONCE  128 /* that a client may have open */
+#define FILES_AT_ONCE     128 /* that a limit of descriptors should allow */
 #define CLOSE_PATIENCE    (200 * MR_MS)
 #define STATUS_SECONDS    5 /* between status lines on a terminal */
 #define POLL_NS           (50 * MR_MS)
@@ -153,6 +154,19 @@ static void say_ready(const struct edge *edge)
     fflush(stdout);
 }
 
+/* Each file that is being sent needs a descriptor. */
+static void warn_of_few_descriptors(const struct edge *edge)
+{
+    uint32_t wanted = MR_MIN(edge->connections, (uint32_t)FILES_AT_ONCE);
+    uint32_t left = mr_eal_free_descriptors(wanted);
+
+    if (left < wanted)
+        fprintf(stderr,
+                "edge: only %u files can be open at once, further requests are answered with 503; "
+                "raise `ulimit -n`\n",
+                left);
+}
+
 static void sum_requests(const struct edge *edge, struct mr_report *report)
 {
     for (uint32_t i = 0; i < edge->host_options.shards; i++)
@@ -256,6 +270,7 @@ static bool serve_until_end(struct edge *edge, struct mr_fault *fault)
     if (!check_network(edge, fault))
         return false;
     edge->watch = mr_port_watch_of(edge->host.group.port);
+    warn_of_few_descriptors(edge);
     say_ready(edge);
     if (!run(edge, fault))
         return false;

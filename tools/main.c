@@ -34,7 +34,8 @@ static int usage(FILE *to, const char *program, const struct command *list, size
     fprintf(to, "usage: %s COMMAND [options]\n\ncommands:\n", program);
     for (size_t i = 0; i < count; i++)
         fprintf(to, "  %-10s %s\n", list[i].name, list[i].about);
-    fprintf(to, "\n`%s COMMAND --help` says more.\n", program);
+    fprintf(to, "\n`%s COMMAND --help` says more%s.\n", program,
+            list == commands ? ", `millrace --version` which this is" : "");
     return to == stdout ? 0 : 2;
 }
 
@@ -51,6 +52,12 @@ static int dispatch(const char *program, const struct command *list, size_t coun
     }
     fprintf(stderr, "%s: unknown command %s\n", program, argv[1]);
     return usage(stderr, program, list, count);
+}
+
+static int say_version(void)
+{
+    puts("millrace " MILLRACE_VERSION);
+    return MR_EXIT_OK;
 }
 
 int mr_tool_bench(int argc, char **argv)
@@ -97,7 +104,9 @@ static const char *name_of(int argc, char **argv)
 int main(int argc, char **argv)
 {
     occupy_standard_descriptors();
-    int status = dispatch("millrace", commands, MR_COUNT_OF(commands), argc, argv);
+    int status = argc == 2 && strcmp(argv[1], "--version") == 0
+                     ? say_version()
+                     : dispatch("millrace", commands, MR_COUNT_OF(commands), argc, argv);
 
     return close_output(name_of(argc, argv), status);
 }

@@ -96,7 +96,8 @@ void mr_report_status(FILE *to, const struct mr_report *before, const struct mr_
     double sent = (double)(now->quic.bytes_sent - before->quic.bytes_sent) / seconds;
     double received = (double)(now->quic.bytes_received - before->quic.bytes_received) / seconds;
     double requests = (double)(now->h3.requests - before->h3.requests) / seconds;
-    uint64_t drops = sum_of(now, is_drop, NULL) - sum_of(before, is_drop, NULL);
+    uint64_t drops = sum_of(now, is_drop, NULL) - sum_of(before, is_drop, NULL) +
+                     now->h3.files_refused - before->h3.files_refused;
 
     fprintf(to,
             "edge: %u connections, %.1f requests/s, out %.1f Mbit/s, in %.1f Mbit/s, %llu "
@@ -118,8 +119,12 @@ void mr_report_totals(FILE *to, const struct mr_report *r, uint32_t lost_mbufs)
             mr_report_bytes((double)r->quic.bytes_sent, sent),
             mr_report_bytes((double)r->quic.bytes_received, received),
             (number)r->quic.datagrams_received);
-    fprintf(to, "edge: dropped:%s", sum_of(r, is_drop, NULL) == 0 ? " nothing" : "");
+    bool is_any = sum_of(r, is_drop, NULL) + r->h3.files_refused > 0;
+    fprintf(to, "edge: dropped:%s", is_any ? "" : " nothing");
     sum_of(r, is_drop, to);
+    if (r->h3.files_refused > 0)
+        fprintf(to, " files_refused %llu (no file descriptor: raise `ulimit -n`)",
+                (number)r->h3.files_refused);
     if (sum_of(r, is_limit, NULL) > 0) {
         fprintf(to, "\nedge: limits reached:");
         sum_of(r, is_limit, to);

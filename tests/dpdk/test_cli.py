@@ -106,6 +106,13 @@ def a_command_is_asked_for(_folder):
     tap.expect("unknown command egde" in done.stderr, done.stderr)
 
 
+def the_version_is_the_projects(_folder):
+    done = run("--version")
+    project = (Path(__file__).parents[2] / "meson.build").read_text()
+    tap.expect_equal((done.returncode, done.stderr), (OK, ""))
+    tap.expect(done.stdout.startswith("millrace ") and f"version: '{done.stdout.split()[1]}'" in project, done.stdout)
+
+
 def every_command_has_help_and_a_place_in_the_man_page(_folder):
     page = (Path(__file__).parents[2] / "docs" / "millrace.1").read_text()
     for command in "edge", "get", "demo":
@@ -352,13 +359,13 @@ def get_names_a_memif_without_server_and_leaves_no_file(folder):
 class Edge:
     """An edge server of ordinary rights behind a memif, for the folder's site."""
 
-    def __init__(self, folder, *options):
+    def __init__(self, folder, *options, before=None):
         self.socket = f"@millrace-test-{os.getpid()}-{time.monotonic_ns()}"
         self.log = folder / "edge.log"
         words = [PROGRAM, "edge", "--port", self.server_port(), "--addr", "198.18.0.2/24", "--root", folder.root,
                  *map(str, options)]
         with open(self.log, "wb") as log:
-            self.child = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self.child = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, preexec_fn=before)
         deadline = time.monotonic() + SECONDS
         while "edge: serving" not in self.log.read_text():
             tap.expect(self.child.poll() is None and time.monotonic() < deadline, "edge:", self.log.read_text())
@@ -610,6 +617,23 @@ def a_hang_up_that_is_ignored_stays_ignored(folder):
     tap.expect_equal(edge.stop()[0], OK)
 
 
+def files_that_find_no_descriptor_are_counted(folder):
+    for i in range(60):
+        with open(folder.root / f"large{i}", "wb") as file:
+            file.truncate(8 << 20)
+    edge = Edge(folder, "--cache", "0", before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60)))
+    most = len(os.listdir(f"/proc/{edge.child.pid}/fd")) + 10  # some are for the client's side of the memory
+    resource.prlimit(edge.child.pid, resource.RLIMIT_NOFILE, (most, most))
+    (folder / "larges").mkdir()
+    urls = [f"https://198.18.0.2/large{i}" for i in range(1, 60)]
+    done = edge.get("/large0", *urls, "--insecure", "-o", folder / "larges")
+    status, log = edge.stop()
+    tap.expect_equal(status, OK, log)
+    tap.expect("files can be open at once" in log and "ulimit -n" in log, "no warning:", log)
+    tap.expect_equal(done.returncode, STATUS, done.stderr + log)
+    tap.expect("files_refused " in log and "dropped: nothing" not in log, log, done.stderr)
+
+
 def a_key_log_has_the_secrets_of_a_handshake(folder):
     log = folder / "keys"
     with serving(folder, "--keylog", log) as edge:
@@ -660,6 +684,7 @@ def demo_serves_a_directory_of_the_users(folder):
 
 TESTS = [
     a_command_is_asked_for,
+    the_version_is_the_projects,
     every_command_has_help_and_a_place_in_the_man_page,
     edge_names_what_is_missing,
     edge_names_malformed_options,
@@ -698,6 +723,7 @@ TESTS = [
     a_memif_address_in_use_is_named,
     totals_come_at_the_end_whatever_the_signal,
     a_hang_up_that_is_ignored_stays_ignored,
+    files_that_find_no_descriptor_are_counted,
     a_key_log_has_the_secrets_of_a_handshake,
     a_retry_is_asked_of_everyone_when_told,
     demo_names_what_cannot_be_served,
