@@ -31,7 +31,7 @@ test-long:
 	@scripts/run-tests --long
 
 bench: all
-	@ninja -C $(BUILD) bench/floor
+	@ninja -C $(BUILD) bench/floor bench/engine
 	@scripts/run-bench $(BUILD)
 
 fmt:

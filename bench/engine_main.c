@@ -311,17 +311,56 @@ static enum mr_aead_backend backend_of(const char *name)
     die("the back end is one of auto, openssl, ipsec-mb and null");
 }
 
-static void print_updates(const char *who, struct side *side, struct mr_samples *samples)
+static double per_packet(uint64_t ns)
 {
-    printf("%s: %" PRIu64
-           " key updates; slowest step with one %.1f us, middle of full ones without %.1f us\n",
-           who, side->updates, side->slowest_update_ns / 1000, mr_samples_median(samples) / 1000);
+    return (double)ns / (double)sides[MR_SERVER].full_packets;
+}
+
+/* How much longer the slowest step with a key update took than steps do, us. */
+static double update_cost_us(struct side *side, struct mr_samples *samples)
+{
+    return (side->slowest_update_ns - mr_samples_median(samples)) / 1000;
+}
+
+static void print_text(void)
+{
+    struct side *client = &sides[MR_CLIENT];
+    struct side *server = &sides[MR_SERVER];
+
+    printf("packets %" PRIu64 " in %" PRIu64 " bursts\n", server->full_packets, server->bursts);
+    printf("server send %.1f ns, receive %.1f ns; client send %.1f ns, receive %.1f ns\n",
+           per_packet(server->send_ns), per_packet(server->receive_ns), per_packet(client->send_ns),
+           per_packet(client->receive_ns));
+    if (server->updates > 0)
+        printf("%" PRIu64
+               " key updates, the slowest %.1f us at the server, %.1f us at the client\n",
+               server->updates, update_cost_us(server, &server->send),
+               update_cost_us(client, &client->receive));
+}
+
+static void print_json(void)
+{
+    struct side *client = &sides[MR_CLIENT];
+    struct side *server = &sides[MR_SERVER];
+    bool has_updates = server->updates > 0;
+
+    printf("{\"bench\":\"engine\",\"packets\":%" PRIu64 ",\"server_send_ns\":%.1f,"
+           "\"server_receive_ns\":%.1f,\"client_send_ns\":%.1f,\"client_receive_ns\":%.1f,"
+           "\"key_updates\":%" PRIu64 ",\"server_key_update_us\":%.1f,"
+           "\"client_key_update_us\":%.1f}\n",
+           server->full_packets, per_packet(server->send_ns), per_packet(server->receive_ns),
+           per_packet(client->send_ns), per_packet(client->receive_ns), server->updates,
+           has_updates ? update_cost_us(server, &server->send) : 0,
+           has_updates ? update_cost_us(client, &client->receive) : 0);
 }
 
 int main(int argc, char **argv)
 {
-    uint64_t packets = argc > 1 ? strtoull(argv[1], NULL, 0) : PACKETS_DEFAULT;
-    struct mr_aead *aead = mr_aead_open(backend_of(argc > 2 ? argv[2] : "null"));
+    bool is_json = argc > 1 && strcmp(argv[1], "--json") == 0;
+    char **words = argv + is_json;
+    int count = argc - is_json;
+    uint64_t packets = count > 1 ? strtoull(words[1], NULL, 0) : PACKETS_DEFAULT;
+    struct mr_aead *aead = mr_aead_open(backend_of(count > 2 ? words[2] : "null"));
     struct mr_fault fault;
 
     if (aead == NULL ||
@@ -334,16 +373,9 @@ int main(int argc, char **argv)
     open_stream();
     while (sides[MR_SERVER].full_packets < packets)
         step();
-    printf("packets %" PRIu64 " in %" PRIu64 " bursts\n", sides[MR_SERVER].full_packets,
-           sides[MR_SERVER].bursts);
-    printf("server send %.1f ns, receive %.1f ns; client send %.1f ns, receive %.1f ns\n",
-           (double)sides[MR_SERVER].send_ns / (double)packets,
-           (double)sides[MR_SERVER].receive_ns / (double)packets,
-           (double)sides[MR_CLIENT].send_ns / (double)packets,
-           (double)sides[MR_CLIENT].receive_ns / (double)packets);
-    if (sides[MR_SERVER].updates > 0) {
-        print_updates("server", &sides[MR_SERVER], &sides[MR_SERVER].send);
-        print_updates("client", &sides[MR_CLIENT], &sides[MR_CLIENT].receive);
-    }
+    if (is_json)
+        print_json();
+    else
+        print_text();
     return 0;
 }
