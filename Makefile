@@ -15,7 +15,7 @@ BUILD     := build
 
 all:
 	@scripts/deps build
-	@scripts/configure $(BUILD) --prefix=$(PREFIX) -Dtests=false -Db_lto=true
+	@scripts/configure $(BUILD) "--prefix=$(PREFIX)" -Dtests=false -Db_lto=true
 	@ninja -C $(BUILD) tools/millrace
 	@ln -sfn tools/millrace $(BUILD)/millrace
 

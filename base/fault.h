@@ -17,7 +17,7 @@
  *         return mr_fault_add_context(fault, result, "port %s", name);
  *
  * Owner: the caller, on its stack.  Threads: the owner's.  Never on an lcore.
- * Limit: MR_FAULT_SIZE bytes; what does not fit is cut and ends with "...".
+ * Limit: MR_FAULT_SIZE bytes; of longer text, "..." replaces the middle, so that the remedy stays.
  */
 #ifndef MR_BASE_FAULT_H
 #define MR_BASE_FAULT_H

@@ -12,15 +12,18 @@
  * Entries are written in place by the producer and copied out by the consumer before it looks.
  *
  * Sleeping.  A consumer that wants to sleep says so in a word of shared memory, looks once more,
- * and only then waits; a producer that has published looks at that word, and wakes.  Both put a
- * full fence between their write and their read, so that one of them sees the other (the classic
- * two-flag argument; tests/model/mailbox.pml checks it).
+ * and only then waits; a producer that has published looks at that word, and wakes.  Both exchange
+ * the word: whoever comes second sees what the other did before (tests/model/mailbox.pml checks the
+ * protocol).
  *
  *     consumer                                   producer
- *       sleeps = 1                                 publish entries
- *       fence                                      fence
- *       anything there? -> sleeps = 0, go on       sleeps? -> sleeps = 0, wake
+ *       sleeps <-> 1                               tail = ...
+ *       tail moved? -> sleeps <-> 0, go on         sleeps <-> 0; was it 1? wake
  *       wait for the wake-up
+ *
+ * The exchange waits for everything that the producer has written to reach the other side, so it
+ * may put it off until that has happened by itself: to mr_outbox_wakes() at any later time, before
+ * it waits for anything.
  *
  * Owner: each side its own struct; the memory is whoever's made it.
  * Threads: an outbox and an inbox belong to one thread each.
@@ -38,6 +41,9 @@
 #include "base/compiler.h"
 
 #define MR_MAILBOX_ENTRY 64 /* bytes */
+#define MR_MAILBOX_AHEAD                                                                           \
+    16 /* entries fetched: about as many lines as a core asks for at a time                        \
+        */
 
 /* Where a queue is in shared memory. */
 struct mr_mailbox {
@@ -114,13 +120,19 @@ static inline uint32_t mr_outbox_room(struct mr_outbox *out, uint32_t wanted)
     return MR_MIN(room, wanted);
 }
 
+static inline void *mr_outbox_place(const struct mr_outbox *out, uint32_t at)
+{
+    return (uint8_t *)out->box.entries + (size_t)(at & out->mask) * MR_MAILBOX_ENTRY;
+}
+
 /* The place of the next entry, to be written whole, or NULL: no room.  Seen by the consumer after
  * mr_outbox_publish(). */
 static inline void *mr_outbox_next(struct mr_outbox *out)
 {
     if (mr_outbox_room(out, 1) == 0)
         return NULL;
-    return (uint8_t *)out->box.entries + (size_t)(out->next++ & out->mask) * MR_MAILBOX_ENTRY;
+    MR_PREFETCH_WRITE(mr_outbox_place(out, out->next + 1)); /* the consumer's core has read it */
+    return mr_outbox_place(out, out->next++);
 }
 
 /* Hand over everything since the last time, to a consumer that never sleeps.  True: there was
@@ -135,17 +147,19 @@ static inline bool mr_outbox_publish(struct mr_outbox *out)
     return true;
 }
 
-/* The same to a consumer that may sleep.  True, at most once per sleep: wake it now. */
+/* After mr_outbox_publish(), to a consumer that may sleep.  True, at most once per sleep: wake it
+ * now. */
+static inline bool mr_outbox_wakes(_Atomic uint32_t *sleeps)
+{
+    /* acq_rel: pairs with those in mr_inbox_may_sleep and _woke, all of which exchange; what was
+     * published is seen by a consumer that sets the word afterwards */
+    return atomic_exchange_explicit(sleeps, 0, memory_order_acq_rel) != 0;
+}
+
+/* Both together. */
 static inline bool mr_outbox_publish_waking(struct mr_outbox *out, _Atomic uint32_t *sleeps)
 {
-    if (out->published == out->next)
-        return false;
-    out->published = out->next;
-    /* seq_cst, both: pair with those in mr_inbox_may_sleep; the store releases the entries, too */
-    atomic_store_explicit(out->box.tail, out->next, memory_order_seq_cst);
-    if (atomic_load_explicit(sleeps, memory_order_seq_cst) == 0)
-        return false;
-    return atomic_exchange_explicit(sleeps, 0, memory_order_relaxed) != 0;
+    return mr_outbox_publish(out) && mr_outbox_wakes(sleeps);
 }
 
 /* ------------------------------------------------------------------ consuming */
@@ -161,6 +175,11 @@ static inline bool mr_inbox_see(struct mr_inbox *in, uint32_t tail)
     return !in->is_broken;
 }
 
+static inline const void *mr_inbox_place(const struct mr_inbox *in, uint32_t at)
+{
+    return (const uint8_t *)in->box.entries + (size_t)(at & in->mask) * MR_MAILBOX_ENTRY;
+}
+
 /* How many of `wanted` entries are there now, at most `wanted`; 0 when broken. */
 static inline uint32_t mr_inbox_count(struct mr_inbox *in, uint32_t wanted)
 {
@@ -173,16 +192,33 @@ static inline uint32_t mr_inbox_count(struct mr_inbox *in, uint32_t wanted)
     return MR_MIN(in->tail_seen - in->next, wanted);
 }
 
+/* How many of `wanted` entries are there now; the first of them are fetched from the producer's
+ * core together, mr_inbox_take_ahead() fetches the others in time. */
+static inline uint32_t mr_inbox_count_ahead(struct mr_inbox *in, uint32_t wanted)
+{
+    uint32_t count = mr_inbox_count(in, wanted);
+
+    for (uint32_t i = 0; i < MR_MIN(count, (uint32_t)MR_MAILBOX_AHEAD); i++)
+        __builtin_prefetch(mr_inbox_place(in, in->next + i));
+    return count;
+}
+
 /* Copy the next entry into `entry_out`; false: there is none.  Its place is the producer's again
  * after mr_inbox_done(). */
 static inline bool mr_inbox_take(struct mr_inbox *in, void *entry_out)
 {
     if (mr_inbox_count(in, 1) == 0)
         return false;
-    memcpy(entry_out,
-           (const uint8_t *)in->box.entries + (size_t)(in->next++ & in->mask) * MR_MAILBOX_ENTRY,
-           MR_MAILBOX_ENTRY);
+    memcpy(entry_out, mr_inbox_place(in, in->next++), MR_MAILBOX_ENTRY);
     return true;
+}
+
+/* The same, after mr_inbox_count_ahead(). */
+static inline bool mr_inbox_take_ahead(struct mr_inbox *in, void *entry_out)
+{
+    if (in->tail_seen - in->next > MR_MAILBOX_AHEAD)
+        __builtin_prefetch(mr_inbox_place(in, in->next + MR_MAILBOX_AHEAD));
+    return mr_inbox_take(in, entry_out);
 }
 
 /* Give back the places of all entries taken so far. */
@@ -200,19 +236,21 @@ static inline bool mr_inbox_may_sleep(struct mr_inbox *in, _Atomic uint32_t *sle
 {
     if (in->is_broken || in->tail_seen != in->next)
         return false;
-    /* seq_cst, both: pair with those in mr_outbox_publish_waking */
-    atomic_store_explicit(sleeps, 1, memory_order_seq_cst);
-    uint32_t tail = atomic_load_explicit(in->box.tail, memory_order_seq_cst);
+    /* acq_rel: pairs with the one in mr_outbox_wakes; what was published before that is seen here,
+     * and what is published after it is told by the word */
+    (void)atomic_exchange_explicit(sleeps, 1, memory_order_acq_rel);
+    /* acquire: pairs with the release in mr_outbox_publish */
+    uint32_t tail = atomic_load_explicit(in->box.tail, memory_order_acquire);
     if (mr_inbox_see(in, tail) && tail == in->next)
         return true;
-    atomic_store_explicit(sleeps, 0, memory_order_relaxed);
+    (void)atomic_exchange_explicit(sleeps, 0, memory_order_acq_rel);
     return false;
 }
 
 /* After the wait, whatever ended it. */
 static inline void mr_inbox_woke(_Atomic uint32_t *sleeps)
 {
-    atomic_store_explicit(sleeps, 0, memory_order_relaxed);
+    (void)atomic_exchange_explicit(sleeps, 0, memory_order_acq_rel); /* as in may_sleep */
 }
 
 /* ------------------------------------------------------------------ invariants */

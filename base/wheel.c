@@ -108,6 +108,15 @@ void mr_wheel_init(struct mr_wheel *wheel, struct mr_wheel_node *nodes, uint32_t
         nodes[i].slot = MR_NONE;
 }
 
+void mr_wheel_grow(struct mr_wheel *wheel, struct mr_wheel_node *nodes, uint32_t count)
+{
+    MR_ASSERT(count >= wheel->count);
+    for (uint32_t i = wheel->count; i < count; i++)
+        nodes[i].slot = MR_NONE;
+    wheel->nodes = nodes;
+    wheel->count = count;
+}
+
 void mr_wheel_set(struct mr_wheel *wheel, uint32_t index, uint64_t deadline)
 {
     MR_ASSERT(index < wheel->count);

@@ -70,6 +70,12 @@ void mr_wheel_init(struct mr_wheel *wheel, struct mr_wheel_node *nodes, uint32_t
                    uint64_t now);
 
 /*
+ * Go on with `count` nodes, at least as many as before, in `nodes`, into which the caller has
+ * copied the old ones.  O(new nodes).
+ */
+void mr_wheel_grow(struct mr_wheel *wheel, struct mr_wheel_node *nodes, uint32_t count);
+
+/*
  * Set the timer of object `index` to `deadline` (ns), whether or not it is set.  One that has
  * passed expires in the next mr_wheel_expire(); one above MR_WHEEL_DEADLINE_MAX (UINT64_MAX:
  * "no deadline") clears the timer.  O(1).

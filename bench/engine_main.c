@@ -113,6 +113,7 @@ static void make_side(enum mr_role role, struct mr_aead *aead)
                                         .stream_window_max = 16 << 20,
                                         .conn_window_max = 16 << 20,
                                         .streams_bidi_max = 4,
+                                        .datagram_max = UINT16_MAX,
                                         .wall_offset_s = WALL_SECONDS};
 
     make_tls(role);

@@ -3,7 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +19,7 @@
 #include "base/assert.h"
 #include "base/compiler.h"
 #include "base/fault.h"
+#include "control/cpu_list.h"
 #include "drivers/dpdk_log.h"
 
 enum {
@@ -33,96 +34,24 @@ enum {
 _Static_assert(MR_EAL_WORKERS_MAX < RTE_MAX_LCORE, "worker i is lcore i + 1");
 
 static struct mr_eal_info eal;
-
-/* CPUs by number. */
-struct cpu_list {
-    uint32_t count;
-    uint16_t cpu[CPU_SETSIZE];
-};
+static bool has_telemetry;
 
 /* ---- CPUs ---- */
 
-static void cpus_of_process(struct cpu_list *list)
-{
-    cpu_set_t set;
-
-    list->count = 0;
-    if (sched_getaffinity(0, sizeof(set), &set) != 0)
-        CPU_ZERO(&set);
-    for (uint16_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
-        if (CPU_ISSET(cpu, &set))
-            list->cpu[list->count++] = cpu;
-}
-
-static bool has_cpu(const struct cpu_list *list, unsigned long cpu)
-{
-    for (uint32_t i = 0; i < list->count; i++)
-        if (list->cpu[i] == cpu)
-            return true;
-    return false;
-}
-
-/* Read one CPU's number and move on; false if there is none. */
-static bool read_cpu(const char **text, unsigned long *cpu_out)
-{
-    char *end;
-
-    if (**text < '0' || **text > '9')
-        return false;
-    *cpu_out = strtoul(*text, &end, 10);
-    *text = end;
-    return *cpu_out < CPU_SETSIZE;
-}
-
-/* Parse "2,4-5".  Each CPU once, each one that the process may use, unless `usable` is NULL. */
-static bool parse_cpus(const char *text, const struct cpu_list *usable, struct cpu_list *list,
-                       struct mr_fault *fault)
-{
-    const char *at = text;
-    unsigned long first;
-    unsigned long last;
-
-    list->count = 0;
-    do {
-        bool is_good = read_cpu(&at, &first);
-
-        last = first;
-        if (is_good && *at == '-') {
-            at++;
-            is_good = read_cpu(&at, &last) && last >= first;
-        }
-        if (!is_good || (*at != ',' && *at != '\0')) {
-            mr_fault_set(fault, EINVAL, "malformed list of cores \"%s\": it looks like 2,3 or 2-5",
-                         text);
-            return false;
-        }
-        for (unsigned long cpu = first; cpu <= last; cpu++) {
-            if (usable != NULL && !has_cpu(usable, cpu)) {
-                mr_fault_set(fault, EINVAL,
-                             "core %lu does not exist or this process may not run on it", cpu);
-                return false;
-            }
-            if (!has_cpu(list, cpu))
-                list->cpu[list->count++] = (uint16_t)cpu;
-        }
-    } while (*at++ == ',');
-    return true;
-}
-
 bool mr_eal_check_cores(const char *cores, struct mr_fault *fault)
 {
-    struct cpu_list list;
+    struct mr_cpu_list list;
 
-    return parse_cpus(cores, NULL, &list, fault);
+    return mr_cpu_list_parse(cores, NULL, &list, fault);
 }
 
 /* Give every worker its CPU. */
-static bool assign_cpus(const struct mr_eal_config *config, const struct cpu_list *usable,
+static bool assign_cpus(const struct mr_eal_config *config, const struct mr_cpu_list *usable,
                         struct mr_fault *fault)
 {
-    struct cpu_list list = *usable;
+    struct mr_cpu_list list = *usable;
 
-    if (config->cores != NULL && !parse_cpus(config->cores, usable, &list, fault))
+    if (config->cores != NULL && !mr_cpu_list_parse(config->cores, usable, &list, fault))
         return false;
     if (config->worker_count > MR_EAL_WORKERS_MAX) {
         mr_fault_set(fault, EINVAL, "%u polling cores are too many: at most %d",
@@ -145,7 +74,7 @@ static bool assign_cpus(const struct mr_eal_config *config, const struct cpu_lis
 }
 
 /* "0@(0,1),1@0,2@1": lcore 0 is the control thread, on every CPU; lcore i + 1 is worker i. */
-static void write_lcores(const struct cpu_list *usable, char text[LIST_SIZE])
+static void write_lcores(const struct mr_cpu_list *usable, char text[LIST_SIZE])
 {
     int used = snprintf(text, LIST_SIZE, "0@(");
 
@@ -268,7 +197,7 @@ static void add(struct arguments *arguments, const char *text)
     arguments->count++;
 }
 
-static void write_arguments(const struct mr_eal_config *config, const struct cpu_list *usable,
+static void write_arguments(const struct mr_eal_config *config, const struct mr_cpu_list *usable,
                             struct arguments *to)
 {
     write_lcores(usable, to->lcores);
@@ -284,7 +213,8 @@ static void write_arguments(const struct mr_eal_config *config, const struct cpu
     add(to, to->memory);
     add(to, "--file-prefix");
     add(to, to->prefix);
-    add(to, "--no-telemetry");
+    if (!config->has_telemetry)
+        add(to, "--no-telemetry");
     if (!config->has_pci)
         add(to, "--no-pci");
     if (eal.has_hugepages) {
@@ -340,12 +270,35 @@ static int init_quietly(struct arguments *arguments, bool is_verbose)
     return result;
 }
 
+static int report_thread(void *to)
+{
+    *(int32_t *)to = (int32_t)gettid();
+    return 0;
+}
+
+static void explain_failure(struct mr_fault *fault)
+{
+    if (rte_errno == ENOMEM)
+        mr_fault_set(fault, ENOMEM,
+                     "too little memory: %u MB are asked for; free some, or raise `ulimit -v` (%s)",
+                     eal.memory_mb, mr_dpdk_log_last());
+    else
+        mr_fault_set(fault, rte_errno, "DPDK does not start: %s (%s); --verbose shows all it says",
+                     rte_strerror(rte_errno), mr_dpdk_log_last());
+}
+
+/* Without telemetry it is empty: nothing is shared. */
+static void remove_folder(void)
+{
+    rmdir(rte_eal_get_runtime_dir());
+}
+
 bool mr_eal_start(const struct mr_eal_config *config, struct mr_fault *fault)
 {
     struct arguments arguments = {0};
-    struct cpu_list usable;
+    struct mr_cpu_list usable;
 
-    cpus_of_process(&usable);
+    mr_cpu_list_of_thread(&usable);
     if (!assign_cpus(config, &usable, fault) || !check_sysfs(fault) ||
         !check_descriptors(config, fault) || !choose_memory(config, fault))
         return false;
@@ -353,17 +306,42 @@ bool mr_eal_start(const struct mr_eal_config *config, struct mr_fault *fault)
     write_arguments(config, &usable, &arguments);
     mr_dpdk_log_start(config->is_verbose);
     if (init_quietly(&arguments, config->is_verbose) < 0) {
-        mr_fault_set(fault, rte_errno, "DPDK does not start: %s (%s); --verbose shows all it says",
-                     rte_strerror(rte_errno), mr_dpdk_log_last());
+        explain_failure(fault);
+        remove_folder();
         return false;
     }
-    rmdir(rte_eal_get_runtime_dir()); /* empty: nothing is shared with other processes */
+    has_telemetry = config->has_telemetry;
+    remove_folder();
+    for (uint32_t i = 0; i < eal.worker_count; i++)
+        mr_eal_launch(i, report_thread, &eal.worker_thread[i]);
+    for (uint32_t i = 0; i < eal.worker_count; i++)
+        mr_eal_join(i);
     return true;
+}
+
+const char *mr_eal_folder(void)
+{
+    return rte_eal_get_runtime_dir();
+}
+
+/* DPDK would take its telemetry socket away when the process ends, and leave the folder. */
+static void remove_socket(void)
+{
+    static const char *const names[] = {"dpdk_telemetry.v2", "dpdk_telemetry.v1"};
+    char path[PATH_MAX];
+
+    for (size_t i = 0; i < MR_COUNT_OF(names); i++) {
+        snprintf(path, sizeof(path), "%s/%s", rte_eal_get_runtime_dir(), names[i]);
+        unlink(path);
+    }
+    remove_folder();
 }
 
 void mr_eal_stop(void)
 {
     rte_eal_mp_wait_lcore();
+    if (has_telemetry)
+        remove_socket();
     rte_eal_cleanup();
     for (size_t i = 0; i < ARGUMENTS_MAX; i++) {
         free(argument_texts[i]);

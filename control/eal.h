@@ -3,8 +3,8 @@
  *
  * The control thread (the caller of mr_eal_start()) may run on every CPU of the process; worker i
  * is a thread of its own, pinned to one CPU.  Nothing of DPDK's log reaches the terminal unless
- * asked; its last lines are kept for the message of whatever fails next.  No telemetry socket, no
- * files shared with other processes, no PCI scan unless asked.
+ * asked; its last lines are kept for the message of whatever fails next.  No telemetry socket
+ * unless asked, no files shared with other processes, no PCI scan unless asked.
  *
  * Owner: the process; one EAL in a process's life.  Threads: the control thread only.
  */
@@ -30,9 +30,10 @@ struct mr_eal_config {
     uint32_t worker_count; /* 0..MR_EAL_WORKERS_MAX */
     uint32_t memory_mb;    /* for pools and rings; 0: MR_EAL_MEMORY_MB */
     enum mr_hugepages hugepages;
-    bool shares_cores; /* more workers than CPUs take turns on them; else that is a fault */
-    bool has_pci;      /* look for PCI devices */
-    bool is_verbose;   /* DPDK's log goes to standard error */
+    bool shares_cores;  /* more workers than CPUs take turns on them; else that is a fault */
+    bool has_pci;       /* look for PCI devices */
+    bool is_verbose;    /* DPDK's log goes to standard error */
+    bool has_telemetry; /* open DPDK's telemetry socket: control/telemetry.h */
 };
 
 /* What mr_eal_start() chose. */
@@ -42,6 +43,7 @@ struct mr_eal_info {
     uint32_t cpu_count; /* that the process may use */
     uint32_t worker_count;
     uint16_t worker_cpu[MR_EAL_WORKERS_MAX];
+    int32_t worker_thread[MR_EAL_WORKERS_MAX]; /* the kernel's number of it, as gettid() gives it */
 };
 
 /* Is `cores` a list of cores, whether or not there are such?  False with `fault` set. */
@@ -65,6 +67,9 @@ void mr_eal_launch(uint32_t index, int (*main)(void *argument), void *argument);
 
 /* Wait until worker `index` returns; its result.  0 at once if it never ran. */
 int mr_eal_join(uint32_t index);
+
+/* The folder of DPDK's sockets and files of this process; valid until mr_eal_stop(). */
+const char *mr_eal_folder(void);
 
 /* The last lines of DPDK's log, newest last, for error reports; valid until the next call. */
 const char *mr_eal_log(void);

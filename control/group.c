@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "control/eal.h"
+#include "control/topology.h"
 #include "drivers/mbuf_pool.h"
 
 #define RX_MBUFS      4096
@@ -38,16 +39,41 @@ bool mr_group_make_rx_pools(const char *name, uint32_t shard_count, uint32_t cou
     return true;
 }
 
+uint32_t mr_group_queues(uint32_t shard_count, uint32_t io_lcores)
+{
+    return io_lcores > 0 ? io_lcores : shard_count;
+}
+
+uint32_t mr_group_workers(uint32_t shard_count, uint32_t io_lcores)
+{
+    return shard_count + io_lcores;
+}
+
+static uint32_t queues_of(const struct mr_group *g)
+{
+    return mr_group_queues(g->config.shard_count, g->config.io_lcores);
+}
+
+/* Shards hold what a queue received: all of them together the same, however many queues. */
+static uint32_t rx_mbufs_of_queue(const struct mr_group_config *config)
+{
+    uint32_t of_shard = config->rx_mbufs == 0 ? RX_MBUFS : config->rx_mbufs;
+
+    return of_shard *
+           MR_MAX(config->shard_count / mr_group_queues(config->shard_count, config->io_lcores),
+                  1u);
+}
+
 static bool make_pools(struct mr_group *g, struct mr_fault *fault)
 {
     const struct mr_group_config *config = &g->config;
     uint32_t frame_max = config->shard.payload_max + FRAME_HEADERS;
     uint32_t tx = config->tx_mbufs == 0 ? MR_SHARD_POOL_MBUFS : config->tx_mbufs;
 
-    for (uint32_t i = 0; i < config->shard_count && config->rx_pools != NULL; i++)
+    for (uint32_t i = 0; i < queues_of(g) && config->rx_pools != NULL; i++)
         g->rx_pools[i] = config->rx_pools[i];
     if (config->spec != NULL && config->rx_pools == NULL &&
-        !mr_group_make_rx_pools(config->name, config->shard_count, config->rx_mbufs,
+        !mr_group_make_rx_pools(config->name, queues_of(g), rx_mbufs_of_queue(config),
                                 MR_MAX(frame_max, 1600u), g->rx_pools, fault))
         return false;
     for (uint32_t i = 0; i < config->shard_count; i++) {
@@ -61,12 +87,27 @@ static bool make_pools(struct mr_group *g, struct mr_fault *fault)
 static bool open_port(struct mr_group *g, struct mr_fault *fault)
 {
     if (g->config.spec != NULL)
-        g->port =
-            mr_port_open(&(struct mr_port_config){.spec = g->config.spec,
-                                                  .rx_pools = g->rx_pools,
-                                                  .queue_count = (uint16_t)g->config.shard_count},
-                         fault);
+        g->port = mr_port_open(&(struct mr_port_config){.spec = g->config.spec,
+                                                        .rx_pools = g->rx_pools,
+                                                        .queue_count = (uint16_t)queues_of(g)},
+                               fault);
     return g->port != NULL;
+}
+
+/* Put I/O lcores between the port and the shards. */
+static bool add_io_lcores(struct mr_group *g, struct mr_fault *fault)
+{
+    const struct mr_io_port_config io = {.port = g->port,
+                                         .shard_count = g->config.shard_count,
+                                         .cid = g->config.shard.endpoint.cid,
+                                         .polling = g->config.shard.polling};
+
+    if (g->config.io_lcores == 0)
+        return true;
+    g->io_port = mr_io_port_open(&io, fault);
+    if (g->io_port != NULL)
+        g->port = g->io_port;
+    return g->io_port != NULL;
 }
 
 /* Datagrams fit the port. */
@@ -96,7 +137,10 @@ static bool make_shard(struct mr_group *g, uint32_t i, struct mr_fault *fault)
     shard.queue = (uint16_t)i;
     shard.send_pool = g->tx_pools[i];
     shard.application = &g->config.applications[i];
+    if (g->config.move_hooks != NULL)
+        shard.move_hooks = &g->config.move_hooks[i];
     shard.redirects = g->redirects;
+    shard.moves = g->moves;
     shard.work_index = g->config.work_first + i;
     shard.net.detects_duplicates = shard.net.detects_duplicates && i == 0;
     shard.endpoint.seed[3] += i;
@@ -108,7 +152,22 @@ static bool make_shard(struct mr_group *g, uint32_t i, struct mr_fault *fault)
         shard.local_port = (uint16_t)(shard.local_port + i);
     }
     g->shards[i] = mr_shard_make(&shard, fault);
-    return g->shards[i] != NULL;
+    if (g->shards[i] == NULL)
+        return false;
+    uint16_t cpu = mr_eal_info()->worker_cpu[g->config.first_worker + i];
+    (void)mr_topology_bind(g->shards[i], mr_shard_footprint(g->shards[i]),
+                           mr_topology_node_of_cpu(cpu)); /* wanted, not needed */
+    return true;
+}
+
+/* May connections of any of the applications move? */
+static bool has_moves(const struct mr_group_config *config)
+{
+    for (uint32_t i = 0; i < config->shard_count; i++) {
+        if (config->applications[i].on_move != NULL)
+            return true;
+    }
+    return config->move_hooks != NULL;
 }
 
 bool mr_group_make(struct mr_group *g, const struct mr_group_config *config, struct mr_fault *fault)
@@ -116,12 +175,18 @@ bool mr_group_make(struct mr_group *g, const struct mr_group_config *config, str
     memset(g, 0, sizeof(*g));
     g->config = *config;
     g->port = config->port;
-    if (!make_pools(g, fault) || !open_port(g, fault) || !fit_payload(g, fault)) {
+    if (!make_pools(g, fault) || !open_port(g, fault) || !fit_payload(g, fault) ||
+        !add_io_lcores(g, fault)) {
         mr_group_free(g, NULL);
         return false;
     }
     if (config->shard_count > 1 &&
         (g->redirects = mr_redirects_make(config->shard_count, fault)) == NULL) {
+        mr_group_free(g, NULL);
+        return false;
+    }
+    if (config->shard_count > 1 && has_moves(config) &&
+        (g->moves = mr_moves_make(config->shard_count, fault)) == NULL) {
         mr_group_free(g, NULL);
         return false;
     }
@@ -138,6 +203,9 @@ void mr_group_launch(struct mr_group *g)
 {
     for (uint32_t i = 0; i < g->config.shard_count; i++)
         mr_eal_launch(g->config.first_worker + i, mr_shard_main, g->shards[i]);
+    for (uint32_t k = 0; k < g->config.io_lcores; k++)
+        mr_eal_launch(g->config.first_worker + g->config.shard_count + k, mr_io_lane_main,
+                      mr_io_port_lane(g->io_port, k));
     g->is_launched = true;
 }
 
@@ -159,6 +227,10 @@ void mr_group_join(struct mr_group *g)
         return;
     for (uint32_t i = 0; i < g->config.shard_count; i++)
         mr_eal_join(g->config.first_worker + i);
+    if (g->io_port != NULL)
+        mr_io_port_stop(g->io_port);
+    for (uint32_t k = 0; k < g->config.io_lcores; k++)
+        mr_eal_join(g->config.first_worker + g->config.shard_count + k);
     g->is_launched = false;
 }
 
@@ -170,9 +242,11 @@ void mr_group_close(struct mr_group *g)
         g->shards[i] = NULL;
     }
     mr_redirects_free(g->redirects);
+    mr_moves_free(g->moves);
     mr_port_close(g->port);
     g->redirects = NULL;
-    g->port = NULL;
+    g->moves = NULL;
+    g->port = g->io_port = NULL;
 }
 
 void mr_group_free(struct mr_group *g, uint32_t *leaked_out)
@@ -180,7 +254,7 @@ void mr_group_free(struct mr_group *g, uint32_t *leaked_out)
     uint32_t leaked = 0;
 
     mr_group_close(g);
-    for (uint32_t i = 0; i < g->config.shard_count; i++) {
+    for (uint32_t i = 0; i < MR_SHARDS_MAX; i++) {
         leaked += mr_mbuf_pool_free(g->rx_pools[i]);
         leaked += mr_mbuf_pool_free(g->tx_pools[i]);
     }
@@ -189,8 +263,7 @@ void mr_group_free(struct mr_group *g, uint32_t *leaked_out)
     memset(g, 0, sizeof(*g));
 }
 
-/* Structs of uint64_t add up word by word. */
-static void add_words(void *sum, const void *add, size_t size)
+void mr_words_add(void *sum, const void *add, size_t size)
 {
     uint64_t *to = sum;
     const uint64_t *from = add;
@@ -206,7 +279,7 @@ void mr_group_stats(const struct mr_group *g, struct mr_shard_stats *out)
         struct mr_shard_stats one;
 
         mr_shard_read_stats(g->shards[i], &one);
-        add_words(out, &one, sizeof(one));
+        mr_words_add(out, &one, sizeof(one));
     }
 }
 
@@ -225,7 +298,14 @@ void mr_group_net_counters(const struct mr_group *g, struct mr_net_counters *out
 {
     memset(out, 0, sizeof(*out));
     for (uint32_t i = 0; i < g->config.shard_count; i++)
-        add_words(out, mr_shard_net_counters(g->shards[i]), sizeof(*out));
+        mr_words_add(out, mr_shard_net_counters(g->shards[i]), sizeof(*out));
+}
+
+void mr_group_io_stats(const struct mr_group *g, struct mr_io_stats *out)
+{
+    memset(out, 0, sizeof(*out));
+    if (g->io_port != NULL)
+        mr_io_port_stats(g->io_port, out);
 }
 
 uint32_t mr_group_conn_count(const struct mr_group *g)

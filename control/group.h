@@ -2,6 +2,7 @@
  * control/group.h - the shards of one port, as one thing to start and stop.
  *
  *     port (N queues) -- shard 0 .. N-1, one worker each -- one application each
+ *     port (L queues) -- L I/O lcores, one worker each -- shard 0 .. N-1, likewise
  *
  * Makes buffer pools, opens the port (or takes an open one: a wire's end), makes
  * the shards and what joins them; launches, stops, frees, in the order that is
@@ -16,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/fault.h"
+#include "dataplane/io_port.h"
 #include "dataplane/shard.h"
 
 struct mr_group_config {
@@ -23,21 +25,26 @@ struct mr_group_config {
     const char *spec;     /* of the port; NULL: `port` is open already */
     struct mr_port *port; /* becomes the group's: closed with it */
     uint32_t shard_count;
-    uint32_t first_worker; /* shard i runs on worker first_worker + i */
+    uint32_t io_lcores;    /* that move the frames (dataplane/io_port.h); 0: each shard its own */
+    uint32_t first_worker; /* shard i runs on worker first_worker + i, I/O lcores behind them */
     uint32_t work_first;   /* shard i is number work_first + i in the pool of helper threads */
     struct mr_shard_config
         shard; /* of each; index, port, queue, send_pool, work_index are filled in */
     const struct mr_application *applications; /* shard_count of them */
-    struct rte_mempool *const *rx_pools; /* of mr_group_make_rx_pools(), become the group's, even if
-                                            making it fails; NULL: made if there is a spec */
-    uint32_t rx_mbufs;                   /* per shard; 0: 4,096 */
-    uint32_t tx_mbufs;                   /* per shard; 0: MR_SHARD_POOL_MBUFS */
+    const struct mr_move_hooks *move_hooks;    /* shard_count of them; NULL: none */
+    struct rte_mempool *const
+        *rx_pools;     /* a queue's each, of mr_group_make_rx_pools(), become the group's, even if
+                          making it fails; NULL: made if there is a spec */
+    uint32_t rx_mbufs; /* per shard; 0: 4,096 */
+    uint32_t tx_mbufs; /* per shard; 0: MR_SHARD_POOL_MBUFS */
 };
 
 struct mr_group {
     struct mr_group_config config;
-    struct mr_port *port;
+    struct mr_port *port;    /* the shards' */
+    struct mr_port *io_port; /* the same, if it has I/O lcores; NULL: it has none */
     struct mr_redirects *redirects;
+    struct mr_moves *moves; /* NULL: no application lets connections move */
     struct rte_mempool *rx_pools[MR_SHARDS_MAX];
     struct rte_mempool *tx_pools[MR_SHARDS_MAX];
     struct mr_shard *shards[MR_SHARDS_MAX];
@@ -70,10 +77,20 @@ void mr_group_close(struct mr_group *group);
  * NULL. */
 void mr_group_free(struct mr_group *group, uint32_t *leaked_out);
 
+/* Queues of its port, and workers: of shards and I/O lcores. */
+uint32_t mr_group_queues(uint32_t shard_count, uint32_t io_lcores);
+uint32_t mr_group_workers(uint32_t shard_count, uint32_t io_lcores);
+
+/* What its I/O lcores did; zeros where it has none. */
+void mr_group_io_stats(const struct mr_group *group, struct mr_io_stats *stats_out);
+
 /* Sums over the shards. */
 void mr_group_stats(const struct mr_group *group, struct mr_shard_stats *stats_out);
 void mr_group_counters(const struct mr_group *group, struct mr_counters *counters_out);
 void mr_group_net_counters(const struct mr_group *group, struct mr_net_counters *counters_out);
 uint32_t mr_group_conn_count(const struct mr_group *group);
+
+/* Add structs of uint64_t, `size` bytes, word by word. */
+void mr_words_add(void *sum, const void *add, size_t size);
 
 #endif /* MR_CONTROL_GROUP_H */

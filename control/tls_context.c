@@ -175,6 +175,42 @@ static int check_dates(X509 *certificate, const struct pem *pem, struct mr_fault
     return 0;
 }
 
+/* A key on another curve could be loaded, and would fail every handshake (RFC 8446, Section 4.2.3;
+ * RFC 8734). */
+static int check_curve(X509 *certificate, const struct pem *pem, struct mr_fault *fault)
+{
+    static const char *const known[] = {"prime256v1",      "secp384r1",       "secp521r1",
+                                        "brainpoolP256r1", "brainpoolP384r1", "brainpoolP512r1"};
+    const EVP_PKEY *key = X509_get0_pubkey(certificate);
+    char curve[64] = "";
+
+    if (key == NULL || EVP_PKEY_get_base_id(key) != EVP_PKEY_EC)
+        return 0;
+    (void)EVP_PKEY_get_group_name(key, curve, sizeof(curve), NULL);
+    for (size_t i = 0; i < MR_COUNT_OF(known); i++) {
+        if (strcmp(curve, known[i]) == 0)
+            return 0;
+    }
+    return mr_fault_set(fault, EINVAL,
+                        "%s: TLS 1.3 has no signatures with a key on the curve %s; use ECDSA P-256 "
+                        "or RSA of 2048 bits or more",
+                        pem->name, curve[0] != '\0' ? curve : "that it names by its parameters");
+}
+
+/* Did the reader find what begins as it should, but cannot be read on? */
+static bool is_damaged(void)
+{
+    unsigned long error = ERR_peek_last_error();
+
+    return ERR_GET_LIB(error) != ERR_LIB_PEM || ERR_GET_REASON(error) != PEM_R_NO_START_LINE;
+}
+
+static int say_damaged(const struct pem *pem, const char *which, struct mr_fault *fault)
+{
+    return mr_fault_set(fault, EINVAL, "%s: the %s is damaged: %s; copy it again, as a whole",
+                        pem->name, which, cause());
+}
+
 /* Use the first certificate in `bio`. */
 static int use_leaf(SSL_CTX *ctx, BIO *bio, const struct pem *pem, bool allows_expired,
                     size_t *size_out, struct mr_fault *fault)
@@ -182,6 +218,8 @@ static int use_leaf(SSL_CTX *ctx, BIO *bio, const struct pem *pem, bool allows_e
     X509 *certificate = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL);
     int result = 0;
 
+    if (certificate == NULL && is_damaged())
+        return say_damaged(pem, "certificate", fault);
     if (certificate == NULL)
         return mr_fault_set(fault, EINVAL,
                             "%s: holds no certificate in PEM form; it must begin with -----BEGIN "
@@ -189,6 +227,8 @@ static int use_leaf(SSL_CTX *ctx, BIO *bio, const struct pem *pem, bool allows_e
                             pem->name);
     if (!allows_expired)
         result = check_dates(certificate, pem, fault);
+    if (result == 0)
+        result = check_curve(certificate, pem, fault);
     if (result == 0 && SSL_CTX_use_certificate(ctx, certificate) != 1)
         result = mr_fault_set(fault, EINVAL,
                               "%s: OpenSSL refuses the certificate: %s; use ECDSA P-256 or RSA of "
@@ -213,6 +253,8 @@ static int use_chain(SSL_CTX *ctx, BIO *bio, const struct pem *pem, size_t size,
                                 pem->name, cause());
         }
     }
+    if (is_damaged())
+        return say_damaged(pem, "chain behind the first certificate", fault);
     ERR_clear_error(); /* the end of the text is an error to the reader */
     if (size > MR_TLS_OUTPUT_MAX - FLIGHT_REST)
         return mr_fault_set(fault, EINVAL,

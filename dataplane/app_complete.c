@@ -1,17 +1,21 @@
 /*
  * dataplane/app_complete.c - objects' news become completions.
  *
- * An object's news are told in the order: data, sends that are done, events; its end is the last.
- * Whatever finds no room stays where it is, in the object.
+ * An object's news are told in the order: that it is there, data, sends that are done, the other
+ * events; its end is the last.  Whatever finds no room stays where it is, in the object.
  */
 #include <errno.h>
 
 #include "dataplane/app_internal.h"
+#include "dataplane/app_move.h"
 #include "quic/counters.h"
 
-bool mr_app_has_room(struct mr_app_ring *ring, uint32_t wanted)
+#define BEGINS ((uint32_t)(MR_EVENT_CONNECTED | MR_EVENT_STREAM_OPENED | MR_EVENT_MOVED_IN))
+#define LIMITS ((uint32_t)(MR_EVENT_CONNECTED | MR_EVENT_STREAMS_ALLOWED))
+
+bool mr_app_has_room(struct mr_app_ring *ring)
 {
-    return mr_outbox_room(&ring->completions, wanted) == wanted;
+    return mr_outbox_room(&ring->completions, 1) == 1;
 }
 
 void mr_app_complete(struct mr_app_host *host, struct mr_app_ring *ring, const struct mr_cqe *cqe)
@@ -21,10 +25,10 @@ void mr_app_complete(struct mr_app_host *host, struct mr_app_ring *ring, const s
     MR_ASSERT(place != NULL);
     *place = *cqe;
     mr_count_add(&host->stats.completions, 1);
+    mr_count_add(&ring->stats.completions, 1);
 }
 
-/* What every completion about an object says. */
-static struct mr_cqe about(const struct mr_app_host *host, const struct mr_app_object *object,
+struct mr_cqe mr_app_about(const struct mr_app_host *host, const struct mr_app_object *object,
                            enum mr_cqe_type type)
 {
     const struct mr_app_object *conn =
@@ -36,221 +40,187 @@ static struct mr_cqe about(const struct mr_app_host *host, const struct mr_app_o
                            .stream = object->is_stream ? mr_app_handle(object) : 0};
 }
 
-/* ------------------------------------------------------------------ data */
-
-static uint32_t copy_views(uint8_t *dst, uint32_t room, const struct mr_view *views, size_t count)
-{
-    uint32_t copied = 0;
-
-    for (size_t i = 0; i < count && copied < room; i++) {
-        uint32_t take = (uint32_t)MR_MIN(views[i].size, (size_t)(room - copied));
-
-        memcpy(dst + copied, views[i].data, take);
-        copied += take;
-    }
-    return copied;
-}
-
-static uint64_t total_of(const struct mr_view *views, int64_t count)
-{
-    uint64_t total = 0;
-
-    for (int64_t i = 0; i < count; i++)
-        total += views[i].size;
-    return total;
-}
-
-/* Take a slot for data of `object`; its offset in the region. */
-static uint64_t take_slot(struct mr_app_ring *ring, struct mr_app_object *object)
-{
-    uint32_t slot = ring->free_slots[--ring->free_count];
-
-    ring->slots[slot] =
-        (struct mr_app_slot){.object = object->index, .generation = object->generation};
-    object->held++;
-    return ring->region.receive_at + (uint64_t)slot * ring->region.sizes.slot_size;
-}
-
-/* Hand over one slot of data.  False: there is nothing more now. */
-static bool hand_over(struct mr_app_host *host, struct mr_app_ring *ring,
-                      struct mr_app_object *object)
-{
-    struct mr_view views[MR_APP_VIEWS];
-    bool fin = false;
-    const struct mr_transport_ops *ops = host->transport->ops;
-    int64_t count = ops->receive(host->transport, object->handle, views, MR_APP_VIEWS, &fin);
-
-    if (count < 0 || (count == 0 && !fin))
-        return false;
-    uint64_t total = total_of(views, count);
-    struct mr_cqe cqe = about(host, object, MR_CQE_DATA);
-    cqe.value = object->received_to;
-    if (total > 0) {
-        cqe.address = take_slot(ring, object);
-        cqe.size = copy_views(ring->region.base + cqe.address, ring->region.sizes.slot_size, views,
-                              (size_t)count);
-        ops->release(host->transport, object->handle, cqe.size);
-        object->received_to += cqe.size;
-        mr_count_add(&host->stats.bytes_copied, cqe.size);
-    }
-    bool is_end = fin && cqe.size == total;
-    cqe.flags = is_end ? MR_CQE_FIN : 0;
-    mr_app_complete(host, ring, &cqe);
-    return !is_end;
-}
-
-/* False: the completion queue is full.  Where slots are missing, the stream stands in line for one,
- * and nothing else has to wait: what is told next may be what frees them. */
-static bool tell_data(struct mr_app_host *host, struct mr_app_ring *ring,
-                      struct mr_app_object *object)
-{
-    uint32_t share = MR_MAX(ring->region.sizes.slot_count / MR_APP_STREAM_SHARE, 1u);
-
-    while (object->is_readable) {
-        if (object->held >= share)
-            return true; /* goes on when it gives some back */
-        if (ring->free_count == 0) {
-            mr_app_object_starve(host, object);
-            return true;
-        }
-        if (!mr_app_has_room(ring, 1))
-            return false;
-        object->is_readable = hand_over(host, ring, object);
-    }
-    return true;
-}
-
-/* ------------------------------------------------------------------ sends */
-
-/* Those whose bytes are below `acked_to`; all, with `result`, at the stream's end.  False: no room.
- */
-static bool tell_sends(struct mr_app_host *host, struct mr_app_ring *ring,
-                       struct mr_app_object *object, uint64_t acked_to, int32_t result)
-{
-    while (object->send_head != MR_NONE) {
-        const struct mr_app_send *send = mr_pool_at(&host->sends, object->send_head);
-
-        if (send->end > acked_to)
-            return true;
-        if (!send->is_quiet || result != 0) {
-            if (!mr_app_has_room(ring, 1))
-                return false;
-            struct mr_cqe cqe = about(host, object, MR_CQE_DONE);
-            cqe.op = MR_OP_SEND;
-            cqe.user_data = send->user_data;
-            cqe.result = result;
-            mr_app_complete(host, ring, &cqe);
-        }
-        uint32_t next = send->next;
-        mr_pool_put(&host->sends, object->send_head);
-        object->send_head = next;
-        if (next == MR_NONE)
-            object->send_tail = MR_NONE;
-    }
-    return true;
-}
-
 /* ------------------------------------------------------------------ events */
 
-/* A connection's end comes after its streams'. */
-static uint32_t tellable(const struct mr_app_object *object)
+/* How many streams may be opened in all. */
+static void add_limits(struct mr_app_host *host, const struct mr_app_object *conn,
+                       struct mr_cqe *cqe)
 {
-    return object->streams > 0 ? object->kinds & ~(uint32_t)MR_EVENT_CLOSED : object->kinds;
+    struct mr_conn_info info;
+
+    if (host->transport->ops->conn_info(host->transport, conn->handle, &info) != 0)
+        return;
+    cqe->address = info.streams_bidi_limit;
+    cqe->size = (uint32_t)MR_MIN(info.streams_uni_limit, (uint64_t)UINT32_MAX);
 }
 
-/* False: no room. */
-static bool tell_event(struct mr_app_host *host, struct mr_app_ring *ring,
-                       struct mr_app_object *object)
+/* What MR_EVENT_CONNECTED, MR_EVENT_STREAM_OPENED and MR_EVENT_MOVED_IN say. */
+static void add_begin(const struct mr_app_object *object, struct mr_cqe *cqe)
 {
-    uint32_t kinds = tellable(object) & ~(uint32_t)MR_EVENT_READABLE;
+    if ((cqe->kinds & MR_EVENT_MOVED_IN) != 0) {
+        cqe->value = object->old_name;
+        cqe->address = object->old_shard;
+        return;
+    }
+    cqe->flags = object->is_inherited ? MR_CQE_INHERITED : 0;
+    if (!object->is_stream) {
+        cqe->value = object->listener == MR_NONE ? 0 : object->listener;
+        return;
+    }
+    cqe->value = object->id;
+    if (object->is_inherited)
+        cqe->address = object->given_to;
+}
+
+static void add_end(const struct mr_app_object *object, struct mr_cqe *cqe)
+{
+    cqe->value = object->error;
+    cqe->acked_to = object->acked_to;
+    cqe->flags = (uint16_t)((object->is_application ? MR_CQE_APPLICATION : 0) |
+                            (object->is_remote ? MR_CQE_REMOTE : 0));
+}
+
+/* Tell of those of the object's news that are in `which`.  False: no room. */
+static bool tell_event(struct mr_app_host *host, struct mr_app_ring *ring,
+                       struct mr_app_object *object, uint32_t which)
+{
+    uint32_t kinds = object->kinds & which;
 
     if (kinds == 0)
         return true;
-    if (!mr_app_has_room(ring, 1))
+    if (!mr_app_has_room(ring))
         return false;
-    struct mr_cqe cqe = about(host, object, MR_CQE_EVENT);
+    struct mr_cqe cqe = mr_app_about(host, object, MR_CQE_EVENT);
     cqe.kinds = kinds;
-    cqe.value = object->error;
-    cqe.acked_to = object->acked_to;
-    cqe.flags = (uint16_t)((object->is_application ? MR_CQE_APPLICATION : 0) |
-                           (object->is_remote ? MR_CQE_REMOTE : 0));
+    if ((kinds & BEGINS) != 0)
+        add_begin(object, &cqe);
+    else
+        add_end(object, &cqe);
+    if ((kinds & MR_EVENT_CLOSED) != 0 && !object->is_stream)
+        mr_app_tell_reason(ring, object, &cqe);
+    else if ((kinds & LIMITS) != 0)
+        add_limits(host, object, &cqe);
     mr_app_complete(host, ring, &cqe);
-    object->kinds &= ~(kinds | MR_EVENT_READABLE);
+    object->kinds &= ~kinds;
     return true;
 }
 
-/* All news of one object.  False: the ring is full. */
-static bool tell(struct mr_app_host *host, struct mr_app_ring *ring, struct mr_app_object *object)
+/* Answer the ACCEPT that got this connection.  False: no room. */
+static bool tell_accept(struct mr_app_host *host, struct mr_app_ring *ring,
+                        struct mr_app_object *conn)
 {
-    bool is_over = (tellable(object) & MR_EVENT_CLOSED) != 0;
-
-    if (!is_over && !tell_data(host, ring, object))
+    if (!conn->is_accept_due)
+        return true;
+    if (!mr_app_has_room(ring))
         return false;
-    if (!tell_sends(host, ring, object, object->acked_to, 0) ||
-        (is_over && !tell_sends(host, ring, object, UINT64_MAX, -ECANCELED)))
-        return false;
-    return tell_event(host, ring, object);
+    struct mr_cqe cqe = mr_app_about(host, conn, MR_CQE_DONE);
+    cqe.op = MR_OP_ACCEPT;
+    cqe.value = conn->listener;
+    mr_app_complete(host, ring, &cqe);
+    conn->is_accept_due = false;
+    return true;
 }
 
-static struct mr_app_object *take_dirty(struct mr_app_host *host, struct mr_app_ring *ring)
-{
-    struct mr_app_object *object = mr_app_object_at(host, ring->dirty_head);
+/* ------------------------------------------------------------------ objects */
 
-    ring->dirty_head = object->dirty_next;
-    object->is_dirty = false;
-    return object;
+/* A connection's end comes after its streams'. */
+static bool is_over(const struct mr_app_object *object)
+{
+    return (object->kinds & MR_EVENT_CLOSED) != 0 && object->streams == 0;
+}
+
+/* All news of one object; `ends`: its end is among them.  False: the ring is full. */
+static bool tell(struct mr_app_host *host, struct mr_app_ring *ring, struct mr_app_object *object,
+                 bool ends)
+{
+    uint32_t others = ~(BEGINS | (ends ? 0u : (uint32_t)MR_EVENT_CLOSED));
+
+    return tell_accept(host, ring, object) && mr_app_move_tell_stays(host, ring, object) &&
+           tell_event(host, ring, object, BEGINS) && mr_app_receive_end(host, ring, object) &&
+           (ends || mr_app_receive(host, ring, object)) &&
+           mr_app_send_tell(host, ring, object, ends) && tell_event(host, ring, object, others) &&
+           (ends || mr_app_move_tell(host, ring, object));
 }
 
 /* After telling: is it over, or its connection the next to be told of? */
-static void settle(struct mr_app_host *host, struct mr_app_object *object, bool is_over)
+static void settle(struct mr_app_host *host, struct mr_app_object *object, bool ends)
 {
-    if (!is_over)
+    if (!ends)
         return;
     struct mr_app_object *conn = object->is_stream ? mr_app_object_at(host, object->conn) : NULL;
 
     mr_app_object_free(host, object);
-    if (conn != NULL && conn->streams == 0 && (conn->kinds & MR_EVENT_CLOSED) != 0)
+    if (conn != NULL && is_over(conn))
         mr_app_object_mark(host, conn, 0);
 }
 
+/* ------------------------------------------------------------------ rings */
+
 static bool tell_timers(struct mr_app_host *host, struct mr_app_ring *ring)
 {
-    while (ring->fired_head != MR_NONE) {
-        uint32_t index = ring->fired_head;
+    while (ring->fired.head != MR_NONE) {
+        uint32_t index = ring->fired.head;
         const struct mr_app_timer *timer = mr_pool_at(&host->timers, index);
 
-        if (!mr_app_has_room(ring, 1))
+        if (!mr_app_has_room(ring))
             return false;
         mr_app_complete(host, ring,
                         &(struct mr_cqe){
                             .type = MR_CQE_DONE, .op = MR_OP_TIMER, .user_data = timer->user_data});
-        ring->fired_head = timer->next;
+        mr_app_chain_remove(&ring->fired, &host->timers, offsetof(struct mr_app_timer, link),
+                            index);
+        ring->timers--;
         mr_pool_put(&host->timers, index);
     }
+    return true;
+}
+
+static bool tell_ring(struct mr_app_host *host, struct mr_app_ring *ring)
+{
+    if (ring->news == 0)
+        return true;
+    if (!mr_app_has_room(ring))
+        return false;
+    mr_app_complete(host, ring, &(struct mr_cqe){.type = MR_CQE_EVENT, .kinds = ring->news});
+    ring->news = 0;
     return true;
 }
 
 uint32_t mr_app_completions(struct mr_app_host *host, struct mr_app_ring *ring)
 {
     uint32_t told = 0;
-    bool has_room = tell_timers(host, ring);
+    bool has_room = tell_timers(host, ring) && tell_ring(host, ring);
 
-    while (has_room && ring->dirty_head != MR_NONE && told < MR_APP_OBJECTS_PER_POLL) {
-        struct mr_app_object *object = mr_app_object_at(host, ring->dirty_head);
-        bool is_over = (tellable(object) & MR_EVENT_CLOSED) != 0;
+    while (has_room && ring->lists[MR_APP_NEWS].head != MR_NONE && told < MR_APP_OBJECTS_PER_POLL) {
+        struct mr_app_object *object = mr_app_object_at(host, ring->lists[MR_APP_NEWS].head);
+        bool ends = is_over(object);
 
-        has_room = tell(host, ring, object);
+        has_room = tell(host, ring, object, ends);
         if (!has_room)
             break;
-        take_dirty(host, ring);
-        settle(host, object, is_over);
+        mr_app_list_drop(host, object, MR_APP_NEWS);
+        settle(host, object, ends);
         told++;
     }
     if (!has_room)
         mr_count_add(&host->stats.completions_late, 1);
-    if (mr_outbox_publish_waking(&ring->completions, ring->region.sleeps)) {
-        mr_count_add(&host->stats.wakes, 1);
-        ring->wake(ring->argument);
-    }
+    mr_app_publish(ring);
     return told;
+}
+
+void mr_app_publish(struct mr_app_ring *ring)
+{
+    ring->may_wake |= mr_outbox_publish(&ring->completions);
+}
+
+void mr_app_wake(struct mr_app_host *host, struct mr_app_ring *ring)
+{
+    if (!ring->may_wake)
+        return;
+    ring->may_wake = false;
+    if (ring->config.wake == NULL || !mr_outbox_wakes(ring->region.sleeps))
+        return;
+    mr_count_add(&host->stats.wakes, 1);
+    mr_count_add(&ring->stats.wakes, 1);
+    ring->config.wake(ring->config.argument);
 }

@@ -68,6 +68,14 @@ static void set_gateways(struct mr_net *net)
         mr_neighbour_set_gateway(net->neighbours, &net->config.gateway6);
 }
 
+/* On a loopback: we are all there is, and known. */
+static void be_own_neighbour(struct mr_net *net)
+{
+    net->self.is_loopback = true;
+    for (uint32_t i = 0; i < net->self.address_count; i++)
+        (void)mr_net_set_neighbour(net, &net->self.address[i].ip, &net->self.mac);
+}
+
 struct mr_net *mr_net_init(void *mem, const struct mr_net_config *config, uint64_t now)
 {
     uint8_t *at = mem;
@@ -97,7 +105,9 @@ struct mr_net *mr_net_init(void *mem, const struct mr_net_config *config, uint64
     at += config->path_count * sizeof(struct mr_net_path);
     net->neighbours = mr_neighbours_init(at, &config->neighbours, config->key, &net->counters);
     set_gateways(net);
-    if (config->detects_duplicates)
+    if (config->port->is_loopback)
+        be_own_neighbour(net);
+    else if (config->detects_duplicates)
         mr_net_probe(net, now);
     return net;
 }
@@ -265,7 +275,7 @@ static bool receive_one(struct mr_net *net, struct rte_mbuf *mbuf, struct mr_dat
     out->size = visit.packet.payload_size;
     out->ecn = visit.packet.ecn;
     out->redirect = MR_STAY;
-    out->is_redirected = false;
+    out->hops = 0;
     out->buf = mr_buf_of_mbuf(mbuf);
     *out->buf = (struct mr_buf){0};
     return true;

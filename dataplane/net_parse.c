@@ -186,7 +186,10 @@ static inline enum mr_net_kind check_addresses4(struct parse *p, const uint8_t *
     uint32_t source = mr_load_be32(ip + MR_IPV4_SOURCE);
     uint32_t destination = mr_load_be32(ip + MR_IPV4_DESTINATION);
 
-    if (!is_unicast4(source) || standing_of(p->self, source) != STRANGER)
+    enum standing standing = standing_of(p->self, source);
+
+    if (!is_unicast4(source) ||
+        (standing != STRANGER && !(standing == OURS && p->self->is_loopback)))
         return MR_NET_DROP_SOURCE_IP;
     if (standing_of(p->self, destination) != OURS)
         return refuse_destination4(p->self, destination);
@@ -260,7 +263,7 @@ static enum mr_net_kind check_addresses6(struct parse *p, const uint8_t *ip)
      * discovery, and so is our own: another host says that it has it. */
     bool is_ndp = ip[MR_IPV6_NEXT] == MR_PROTOCOL_ICMP6 && ip[MR_IPV6_HOP_LIMIT] == 255;
     if ((!mr_ip_is_unicast(&source) && !mr_ip_is_unspecified(&source)) || mr_ip_is_v4(&source) ||
-        (mr_net_self_has(p->self, &source) && !is_ndp))
+        (mr_net_self_has(p->self, &source) && !is_ndp && !p->self->is_loopback))
         return MR_NET_DROP_SOURCE_IP;
 
     if (mr_ip_is_multicast(&destination)) {
@@ -368,7 +371,8 @@ static inline enum mr_net_kind check_macs(struct parse *p)
     p->is_group = mr_mac_is_multicast(&destination);
     if (!p->is_group && !mr_mac_equal(&destination, &p->self->mac))
         return MR_NET_DROP_NOT_OUR_MAC;
-    if (mr_mac_is_multicast(&source) || mr_mac_equal(&source, &p->self->mac))
+    if (mr_mac_is_multicast(&source) ||
+        (mr_mac_equal(&source, &p->self->mac) && !p->self->is_loopback))
         return MR_NET_DROP_SOURCE_MAC;
     return MR_NET_UDP;
 }

@@ -63,7 +63,8 @@ enum mr_net_sums {
 /* Who we are. */
 struct mr_net_self {
     struct mr_mac mac;
-    uint16_t vlan; /* 0: untagged */
+    uint16_t vlan;    /* 0: untagged */
+    bool is_loopback; /* our own frames come back to us: they are no strangers' forgeries */
     uint8_t address_count;
     struct mr_prefix address[MR_NET_ADDRESSES_MAX];
 };

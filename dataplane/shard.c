@@ -68,6 +68,8 @@ static bool init_parts(struct mr_shard *s, uint8_t *mem, struct mr_fault *fault)
     mr_net_open_port(s->net, config->local_port);
     for (uint32_t i = 0; i < config->port_count; i++)
         mr_net_open_port(s->net, (uint16_t)(config->first_port + i));
+    for (uint32_t i = 0; i < config->more_port_count; i++)
+        mr_net_open_port(s->net, config->more_ports[i]);
     return true;
 }
 
@@ -91,6 +93,7 @@ struct mr_shard *mr_shard_make(const struct mr_shard_config *config, struct mr_f
     s->memory = s;
     s->footprint = size;
     s->transport.ops = &mr_inline_ops;
+    s->moves.moves = config->moves;
     s->clock = mr_clock_init();
     init_timers(s);
     if (!init_parts(s, (uint8_t *)s + align_up(sizeof(*s)), fault)) {
@@ -176,12 +179,13 @@ static void publish_state(struct mr_shard *s)
 
 static void iterate(struct mr_shard *s)
 {
-    if (mr_shard_poll(s) > 0) {
+    uint32_t work = mr_shard_poll(s);
+
+    publish_state(s); /* a connection may have gone although nothing was done */
+    if (work > 0)
         s->idle_since_ns = s->now;
-        publish_state(s);
-    } else {
+    else
         idle(s);
-    }
 }
 
 static void tell_drain(struct mr_shard *s)
@@ -189,6 +193,22 @@ static void tell_drain(struct mr_shard *s)
     struct mr_event event = {.kinds = MR_EVENT_GO_AWAY, .reason = ""};
 
     s->config.application->on_events(s->config.application->context, &event, 1);
+}
+
+/* Change keys of address tokens as ordered, if anything is. */
+static void follow_token_order(struct mr_shard *s)
+{
+    /* acquire: pairs with the release in mr_shard_give_token_order() */
+    struct mr_token_order *order = atomic_load_explicit(&s->token_order, memory_order_acquire);
+
+    if (order == NULL)
+        return;
+    if (order->swaps)
+        mr_endpoint_swap_token_key(s->ep, order->number, &order->key);
+    if (order->writes)
+        mr_endpoint_write_tokens_with(s->ep, order->number);
+    /* release: pairs with the acquire in mr_shard_token_order_is_done() */
+    atomic_store_explicit(&s->token_order, NULL, memory_order_release);
 }
 
 /* Close what is open and go on until it is gone, work is back, or patience ends. */
@@ -206,24 +226,47 @@ static void wind_down(struct mr_shard *s, uint64_t patience_ns)
         iterate(s);
 }
 
-int mr_shard_main(void *argument)
+void mr_shard_begin(struct mr_shard *s)
 {
-    struct mr_shard *s = argument;
-    uint64_t patience_ns;
-
     s->now = mr_clock_now(&s->clock);
     s->idle_since_ns = s->now;
     s->config.application->on_start(s->config.application->context, &s->transport);
-    while ((patience_ns = atomic_load_explicit(&s->stop_patience_ns, memory_order_relaxed)) == 0) {
-        iterate(s);
-        if (atomic_load_explicit(&s->wants_drain, memory_order_relaxed)) {
-            atomic_store_explicit(&s->wants_drain, false, memory_order_relaxed);
-            tell_drain(s);
-        }
+}
+
+static uint64_t stop_patience(const struct mr_shard *s)
+{
+    return atomic_load_explicit(&s->stop_patience_ns, memory_order_relaxed);
+}
+
+bool mr_shard_turn(struct mr_shard *s)
+{
+    if (stop_patience(s) != 0)
+        return false;
+    iterate(s);
+    if (atomic_load_explicit(&s->wants_drain, memory_order_relaxed)) {
+        atomic_store_explicit(&s->wants_drain, false, memory_order_relaxed);
+        tell_drain(s);
     }
-    wind_down(s, patience_ns);
+    follow_token_order(s);
+    mr_shard_follow_order(s);
+    return true;
+}
+
+void mr_shard_end(struct mr_shard *s)
+{
+    wind_down(s, stop_patience(s));
     s->config.application->on_stop(s->config.application->context);
     publish_state(s);
+}
+
+int mr_shard_main(void *argument)
+{
+    struct mr_shard *s = argument;
+
+    mr_shard_begin(s);
+    while (mr_shard_turn(s)) {
+    }
+    mr_shard_end(s);
     return 0;
 }
 
@@ -238,6 +281,19 @@ void mr_shard_stop(struct mr_shard *s, uint64_t patience_ns)
 void mr_shard_drain(struct mr_shard *s)
 {
     atomic_store_explicit(&s->wants_drain, true, memory_order_relaxed);
+}
+
+void mr_shard_give_token_order(struct mr_shard *s, struct mr_token_order *order)
+{
+    MR_ASSERT(mr_shard_token_order_is_done(s));
+    /* release: pairs with the acquire in follow_token_order() */
+    atomic_store_explicit(&s->token_order, order, memory_order_release);
+}
+
+bool mr_shard_token_order_is_done(const struct mr_shard *s)
+{
+    /* acquire: pairs with the release in follow_token_order() */
+    return atomic_load_explicit(&s->token_order, memory_order_acquire) == NULL;
 }
 
 void mr_shard_read_stats(const struct mr_shard *s, struct mr_shard_stats *out)

@@ -23,6 +23,7 @@
 #include "base/fault.h"
 #include "dataplane/net.h"
 #include "dataplane/redirects.h"
+#include "dataplane/shard_move.h"
 #include "dataplane/work_pool.h"
 #include "drivers/port.h"
 #include "millrace/transport.h"
@@ -68,13 +69,18 @@ struct mr_shard_config {
     uint16_t local_port; /* UDP, open for us; 0: ephemeral, for clients */
     uint16_t first_port; /* of the group's shards, open as well: a datagram for another shard may */
     uint16_t port_count; /* arrive here, and is passed on; 0: none */
+    const uint16_t *more_ports; /* open as well; borrowed while the shard is made */
+    uint32_t more_port_count;
     enum mr_polling polling;
     const struct mr_application *application; /* borrowed */
+    const struct mr_move_hooks *move_hooks;   /* borrowed; NULL: its on_move decides */
     struct mr_work_pool *work;                /* borrowed; NULL: `work` says -EAGAIN */
     uint32_t work_index;                      /* this shard's number in the pool */
     struct mr_redirects *redirects;           /* borrowed; NULL: the only shard of its port */
-    uint64_t stall_ns;                        /* handlers that take longer are counted; 0: 20 us */
-    int keylog_fd;                            /* -1: none */
+    struct mr_moves *moves;                   /* borrowed; NULL: connections stay where they are */
+    struct mr_shard_balance balance;
+    uint64_t stall_ns; /* handlers that take longer are counted; 0: 20 us */
+    int keylog_fd;     /* -1: none */
 };
 
 /* Written by the worker, read by anyone, relaxed. */
@@ -99,6 +105,11 @@ struct mr_shard_stats {
     uint64_t application_errors;
     uint64_t tls_cycles; /* of TLS jobs, run on this thread */
     uint64_t tls_jobs;
+    uint64_t balance_moves;   /* begun for balance, be it that an application is asked */
+    uint64_t balance_refused; /* not begun: its application does not let it go, */
+    uint64_t balance_unready; /* its handshake is not over, or it came a moment ago, */
+    uint64_t balance_large;   /* it has too much unread data, */
+    uint64_t balance_limited; /* as many as are allowed in a second were begun */
 };
 
 struct mr_shard;
@@ -110,12 +121,34 @@ void mr_shard_free(struct mr_shard *shard);
 /* Poll until mr_shard_stop(); `shard` is a struct mr_shard.  For mr_eal_launch().  Returns 0. */
 int mr_shard_main(void *shard);
 
+/* The same in pieces, for a thread that has several shards: begin; a turn, again and again; when a
+ * turn says false, that mr_shard_stop() was called, end. */
+void mr_shard_begin(struct mr_shard *shard);
+bool mr_shard_turn(struct mr_shard *shard);
+void mr_shard_end(struct mr_shard *shard);
+
 /* Ask the shard to close its connections, and to return when they are gone, or after `patience_ns`.
  */
 void mr_shard_stop(struct mr_shard *shard, uint64_t patience_ns);
 
 /* Ask the shard to drain: the application gets MR_EVENT_GO_AWAY. */
 void mr_shard_drain(struct mr_shard *shard);
+
+/* A change of keys of address tokens (quic/token.h); the shard's from when it is given until it is
+ * done. */
+struct mr_token_order {
+    struct mr_token_key key; /* swapped with key `number`, if `swaps` */
+    uint8_t number;
+    bool swaps;
+    bool writes; /* tokens are written with key `number` from now on */
+};
+
+/* Give the shard an order; the one before must be done.  It takes it in its next iteration, while
+ * it runs.  The control thread's. */
+void mr_shard_give_token_order(struct mr_shard *shard, struct mr_token_order *order);
+
+/* Is the last order done? */
+bool mr_shard_token_order_is_done(const struct mr_shard *shard);
 
 /* A snapshot.  Any thread. */
 void mr_shard_read_stats(const struct mr_shard *shard, struct mr_shard_stats *stats_out);

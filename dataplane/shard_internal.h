@@ -8,6 +8,7 @@
 #include "base/wheel.h"
 #include "dataplane/clock.h"
 #include "dataplane/shard.h"
+#include "dataplane/shard_order.h"
 #include "drivers/mbuf_pool.h"
 
 #define MR_EVENTS_PER_CALL 64
@@ -44,6 +45,7 @@ struct mr_shard {
     struct mr_wheel timers;
     struct mr_timer timer[MR_TIMERS_MAX];
     struct mr_wheel_node timer_nodes[MR_TIMERS_MAX];
+    struct mr_shard_moves moves;
     uint64_t idle_since_ns;
     /* key log lines on their way to the file */
     bool is_keylog_out;
@@ -53,9 +55,11 @@ struct mr_shard {
     void *memory;
     size_t footprint;
     bool owns_aead;
-    /* stop and drain, written by the control thread */
+    /* stop, drain and orders, written by the control thread */
     MR_ALIGNED(MR_CACHE_LINE) _Atomic uint64_t stop_patience_ns; /* 0: run */
     _Atomic bool wants_drain;
+    _Atomic(struct mr_token_order *) token_order; /* NULL: done */
+    _Atomic(struct mr_shard_order *) order;       /* NULL: done */
     /* read by others */
     MR_ALIGNED(MR_CACHE_LINE) struct mr_shard_stats stats;
     _Atomic uint32_t conn_count;

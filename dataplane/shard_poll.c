@@ -26,6 +26,37 @@ static void share_neighbours(struct mr_shard *s)
     }
 }
 
+/* Where it arrived and how many shards have passed it on: in the place of its RSS hash, which
+ * nobody needs any more. */
+static void set_route(struct rte_mbuf *mbuf, uint32_t arrived_at, uint8_t hops)
+{
+    mbuf->hash.usr = arrived_at << 8 | hops;
+}
+
+static uint8_t hops_of(const struct rte_mbuf *mbuf)
+{
+    return (uint8_t)mbuf->hash.usr;
+}
+
+static uint32_t arrived_at(const struct rte_mbuf *mbuf)
+{
+    return mbuf->hash.usr >> 8;
+}
+
+/* Datagrams that others passed on: their connections may have to go there. */
+static void follow(struct mr_shard *s, const struct mr_datagram *datagrams, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (datagrams[i].redirect != MR_STAY)
+            continue;
+        uint32_t at = arrived_at(mr_mbuf_of_buf(datagrams[i].buf));
+        mr_handle conn = mr_endpoint_note_arrival(s->ep, i, at);
+
+        if (conn != MR_HANDLE_NONE)
+            mr_shard_wish_move(s, conn, at);
+    }
+}
+
 /* Frames to datagrams to connections; what belongs elsewhere goes there. */
 static void receive_frames(struct mr_shard *s, struct rte_mbuf **mbufs, uint32_t count,
                            bool is_redirected)
@@ -39,7 +70,7 @@ static void receive_frames(struct mr_shard *s, struct rte_mbuf **mbufs, uint32_t
     if (n == 0)
         return;
     for (uint32_t i = 0; i < n; i++)
-        datagrams[i].is_redirected = is_redirected;
+        datagrams[i].hops = is_redirected ? hops_of(mr_mbuf_of_buf(datagrams[i].buf)) : 0;
     mr_endpoint_receive_lookup(s->ep, datagrams, n);
     mr_shard_lap(s, MR_STAGE_LOOKUP);
     mr_endpoint_receive_open(s->ep);
@@ -47,11 +78,15 @@ static void receive_frames(struct mr_shard *s, struct rte_mbuf **mbufs, uint32_t
     mr_endpoint_receive_frames(s->ep, s->now);
     mr_shard_lap(s, MR_STAGE_FRAMES);
     mr_shard_count(&s->stats.datagrams_received, n);
+    if (is_redirected && s->config.balance.follows)
+        follow(s, datagrams, n);
 
     for (uint32_t i = 0; i < n; i++) {
         if (datagrams[i].redirect == MR_STAY)
             continue;
         struct rte_mbuf *mbuf = mr_mbuf_of_buf(datagrams[i].buf);
+        set_route(mbuf, is_redirected ? arrived_at(mbuf) : s->config.index,
+                  (uint8_t)(datagrams[i].hops + 1));
         if (s->config.redirects != NULL &&
             mr_redirects_push(s->config.redirects, s->config.index, datagrams[i].redirect, mbuf))
             continue;
@@ -70,7 +105,8 @@ static uint32_t rx_burst(struct mr_shard *s)
     return count;
 }
 
-/* Datagrams, and neighbours, from the other shards. */
+/* Datagrams, neighbours and connections from the other shards.  A connection comes before the
+ * datagrams that were passed on because of it. */
 static uint32_t redirected_burst(struct mr_shard *s)
 {
     struct rte_mbuf *mbufs[MR_BURST];
@@ -87,6 +123,7 @@ static uint32_t redirected_burst(struct mr_shard *s)
             mr_net_learn(s->net, &update, s->now);
             work++;
         }
+        work += mr_shard_take_moves(s, from);
         if (count == 0)
             continue;
         receive_frames(s, mbufs, count, true);
@@ -122,7 +159,7 @@ static uint32_t free_released(struct mr_shard *s)
 
 /* What the network says about datagrams of ours.  After those that came with it: a server that
  * answers is there, whatever anybody says. */
-MR_COLD static void heed_icmp(struct mr_shard *s)
+static void heed_icmp(struct mr_shard *s)
 {
     struct mr_icmp_event event;
 
@@ -254,11 +291,13 @@ static uint32_t publish_events(struct mr_shard *s)
     struct mr_event events[MR_EVENTS_PER_CALL];
     uint32_t total = 0;
 
-    uint32_t count = mr_inline_timers(s, events, MR_EVENTS_PER_CALL);
+    uint32_t count = mr_shard_move_events(s, events, MR_EVENTS_PER_CALL);
+    count += mr_inline_timers(s, events + count, MR_EVENTS_PER_CALL - count);
     count += mr_inline_work_done(s, events + count, MR_EVENTS_PER_CALL - count);
     count += mr_endpoint_events(s->ep, events + count, MR_EVENTS_PER_CALL - count);
     if (count > 0) {
         call_handler(s, events, count);
+        mr_shard_moves_told(s);
         total += count;
         mr_shard_lap(s, MR_STAGE_APP);
     }
@@ -392,11 +431,12 @@ uint32_t mr_shard_poll(struct mr_shard *s)
         heed_icmp(s);
     work += tls_jobs(s); /* handshakes                             */
     if (!is_catching_up(s, frames))
-        work += expire_timers(s); /* deadlines that have passed             */
-    work += publish_events(s);    /* events -> the application              */
-    work += poll_application(s);  /* its other sources of work              */
-    work += flush_sends(s);       /* connections that want to send -> port  */
-    work += free_released(s);     /* buffers -> pools                       */
+        work += expire_timers(s);    /* deadlines that have passed             */
+    work += publish_events(s);       /* events -> the application              */
+    work += poll_application(s);     /* its other sources of work              */
+    work += mr_shard_begin_moves(s); /* connections -> other shards            */
+    work += flush_sends(s);          /* connections that want to send -> port  */
+    work += free_released(s);        /* buffers -> pools                       */
 
     mr_shard_count(&s->stats.loops, 1);
     if (work > 0) {

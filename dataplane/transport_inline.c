@@ -91,6 +91,18 @@ static int inline_stop(struct mr_transport *t, mr_handle stream, uint64_t code)
     return mr_stream_stop(shard_of(t)->ep, stream, code);
 }
 
+static int inline_send_datagram(struct mr_transport *t, mr_handle conn, const struct mr_view *views,
+                                size_t count)
+{
+    return mr_conn_send_datagram(shard_of(t)->ep, conn, views, count);
+}
+
+static int64_t inline_receive_datagram(struct mr_transport *t, mr_handle conn, uint8_t *dst,
+                                       size_t room)
+{
+    return mr_conn_receive_datagram(shard_of(t)->ep, conn, dst, room);
+}
+
 /* ------------------------------------------------------------------ timers */
 
 static int inline_timer(struct mr_transport *t, uint64_t delay_ns, uint64_t user_data)
@@ -164,6 +176,19 @@ uint32_t mr_inline_work_done(struct mr_shard *s, struct mr_event *out, uint32_t 
     return events;
 }
 
+/* ------------------------------------------------------------------ moves */
+
+static int inline_move(struct mr_transport *t, mr_handle conn, uint32_t shard)
+{
+    return mr_conn_move(shard_of(t), conn, shard);
+}
+
+static int64_t inline_moved_streams(struct mr_transport *t, mr_handle conn,
+                                    struct mr_moved_stream *streams_out, size_t room)
+{
+    return mr_conn_moved_streams(shard_of(t)->ep, conn, streams_out, room);
+}
+
 static uint64_t inline_now(const struct mr_transport *t)
 {
     return ((const struct mr_shard *)t)->now;
@@ -182,7 +207,11 @@ const struct mr_transport_ops mr_inline_ops = {
     .release = inline_release,
     .reset = inline_reset,
     .stop = inline_stop,
+    .send_datagram = inline_send_datagram,
+    .receive_datagram = inline_receive_datagram,
     .timer = inline_timer,
     .work = inline_work,
     .now = inline_now,
+    .move = inline_move,
+    .moved_streams = inline_moved_streams,
 };

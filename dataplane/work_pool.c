@@ -135,14 +135,16 @@ static bool submit_to(struct mr_work_pool *pool, uint32_t shard, uint32_t helper
 
 bool mr_work_submit(struct mr_work_pool *pool, uint32_t shard, const struct mr_work_job *job)
 {
-    for (uint32_t tries = 0; tries < pool->helper_count; tries++) {
-        uint32_t helper = pool->next_helper[shard];
+    uint32_t best = pool->next_helper[shard];
 
-        pool->next_helper[shard] = (helper + 1) % pool->helper_count;
-        if (submit_to(pool, shard, helper, job))
-            return true;
+    for (uint32_t i = 1; i < pool->helper_count; i++) {
+        uint32_t helper = (pool->next_helper[shard] + i) % pool->helper_count;
+
+        if (lane_of(pool, shard, helper)->free_count > lane_of(pool, shard, best)->free_count)
+            best = helper;
     }
-    return false;
+    pool->next_helper[shard] = (best + 1) % pool->helper_count;
+    return submit_to(pool, shard, best, job);
 }
 
 uint32_t mr_work_take(struct mr_work_pool *pool, uint32_t shard, struct mr_work_job *jobs_out,

@@ -4,9 +4,10 @@
  *
  *     shard --submission ring--> helper thread --completion ring--> shard
  *
- * One pair of SPSC rings for each shard and helper; a shard hands its jobs to the
- * helpers in turn.  A helper without work sleeps on an eventfd; the shard writes it
- * only then.
+ * One pair of SPSC rings for each shard and helper; a shard hands a job to the helper
+ * that has the fewest of its jobs, in turn among equals: one that is held up, by a slow
+ * file or by the scheduler, holds up no more than what it has.  A helper without work sleeps on an
+ * eventfd; the shard writes it only then.
  *
  * Owner: the control thread makes and frees the pool.  Threads: each client struct
  * is used by one shard; mr_work_submit() and mr_work_take() are that shard's.

@@ -1,6 +1,8 @@
 /* drivers/mbuf_pool.c - see mbuf_pool.h. */
 #include "drivers/mbuf_pool.h"
 
+#include <string.h>
+
 #include <errno.h>
 
 #include <rte_eal.h>
@@ -96,4 +98,26 @@ struct rte_mempool *mr_mbuf_pool_create(const struct mr_mbuf_pool_config *config
     if (pool == NULL)
         say_why(config, fault);
     return pool;
+}
+
+/* ---- copies ---- */
+
+struct rte_mbuf *mr_mbuf_copy_frame(struct rte_mempool *pool, const struct rte_mbuf *from)
+{
+    struct rte_mbuf *to = rte_pktmbuf_alloc(pool);
+
+    if (to == NULL || rte_pktmbuf_tailroom(to) < from->pkt_len) {
+        rte_pktmbuf_free(to);
+        return NULL;
+    }
+
+    uint8_t *data = rte_pktmbuf_mtod(to, uint8_t *);
+    const void *bytes = rte_pktmbuf_read(from, 0, from->pkt_len, data);
+    if (bytes != data)
+        memcpy(data, bytes, from->pkt_len);
+    to->data_len = (uint16_t)from->pkt_len;
+    to->pkt_len = from->pkt_len;
+    to->ol_flags = from->ol_flags;
+    to->hash.rss = from->hash.rss;
+    return to;
 }

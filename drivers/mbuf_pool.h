@@ -72,4 +72,8 @@ MR_INLINE struct rte_mbuf *mr_mbuf_of_buf(struct mr_buf *buf)
     return (struct rte_mbuf *)buf - 1;
 }
 
+/* Copy a frame, what is known of it included, into an mbuf of `pool`; NULL: none is free, or it is
+ * too small. */
+struct rte_mbuf *mr_mbuf_copy_frame(struct rte_mempool *pool, const struct rte_mbuf *from);
+
 #endif /* MR_DRIVERS_MBUF_POOL_H */

@@ -155,7 +155,11 @@ static struct mr_port *open_kind(const struct mr_port_config *config, struct mr_
     const char *rest;
     const struct mr_port_kind *kind = mr_port_kind_find(config->spec, &rest, fault);
 
-    if (kind == NULL || !kind->plan(config, rest, &plan, fault))
+    if (kind == NULL)
+        return NULL;
+    if (kind->open != NULL)
+        return kind->check(rest, fault) ? kind->open(config, fault) : NULL;
+    if (!kind->plan(config, rest, &plan, fault))
         return NULL;
 
     struct mr_port *port = calloc(1, sizeof(*port));

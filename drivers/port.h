@@ -6,6 +6,8 @@
  *     af_packet:IFACE[,mac=M]                   an existing interface, shared with the kernel
  * (root) memif:role=server|client,socket=PATH[,id=N][,zero-copy=yes|no][,secret=S][,mac=M] memory
  * shared with another process
+ *     loopback                                  what is sent comes back: applications of one
+ * machine
  *     -                                         rings to a port in this process: drivers/wire.h
  *
  * A port is a DPDK Ethernet device, called directly, or a wire's end, called through its table.
@@ -54,6 +56,7 @@ struct mr_port_traits {
     bool tx_udp_checksum;  /* writes it where RTE_MBUF_F_TX_UDP_CKSUM asks and the field holds the
                               pseudo-header sum */
     bool rx_checksum;      /* received mbufs carry GOOD, BAD or NONE; else UNKNOWN */
+    bool is_loopback;      /* what it sends, it receives */
     bool is_vouched;       /* the medium vouches for the data: nobody needs to compute a checksum */
     bool has_partial_sums; /* frames of the local kernel may carry the pseudo-header sum only */
     bool polls_without_call; /* polling an idle queue makes no system call */

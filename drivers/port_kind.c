@@ -6,19 +6,20 @@
 #include <linux/if_packet.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/compiler.h"
 #include "base/fault.h"
+#include "drivers/loopback.h"
 #include "drivers/options.h"
 #include "drivers/port.h"
+#include "drivers/unix_socket.h"
 
 enum { /* bits of CapEff, capabilities(7) */
     CAPABILITY_NET_ADMIN = 12,
@@ -250,6 +251,13 @@ static bool check_interface(int fd, const char *name, int *mtu_out, struct mr_fa
         mr_fault_set(fault, ENETDOWN, "interface %s is down: `ip link set %s up`", name, name);
         return false;
     }
+    if (ioctl(fd, SIOCGIFHWADDR, &request) != 0 || request.ifr_hwaddr.sa_family != ARPHRD_ETHER) {
+        mr_fault_set(fault, EINVAL,
+                     "interface %s carries no Ethernet frames, as tunnels do not: name an Ethernet "
+                     "interface",
+                     name);
+        return false;
+    }
     if (ioctl(fd, SIOCGIFMTU, &request) != 0) {
         mr_fault_set(fault, errno, "cannot read the MTU of %s: %s", name, strerror(errno));
         return false;
@@ -385,100 +393,10 @@ static bool parse_memif(const char *rest, struct memif_options *memif, struct mr
     return true;
 }
 
-/*
- * Who is at the socket?  EADDRINUSE: somebody; ECONNREFUSED: nobody, but the file is there; ENOENT:
- * nobody; or another errno of the attempt.  The server must not notice, or it would take the
- * attempt for a client that left: a path is connected to with a socket of another type, an abstract
- * name is taken and given back.
- */
-static int look_at_socket(const char *name)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    bool is_abstract = name[0] == '@';
-    socklen_t size =
-        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name) + !is_abstract);
-    int fd = socket(AF_UNIX, (is_abstract ? SOCK_SEQPACKET : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
-
-    if (fd < 0)
-        return errno;
-    memcpy(address.sun_path, name, strlen(name) + 1);
-    if (is_abstract)
-        address.sun_path[0] = '\0';
-    int result = is_abstract ? bind(fd, (const struct sockaddr *)&address, size)
-                             : connect(fd, (const struct sockaddr *)&address, size);
-    int error = result == 0 ? ENOENT : errno;
-    close(fd);
-    return error == EPROTOTYPE ? EADDRINUSE : error;
-}
-
-/* A server makes its socket's file in a directory that is there and that it may write. */
-static bool check_directory(const char *name, struct mr_fault *fault)
-{
-    char directory[MR_OPTION_MAX];
-    int size = (int)(strrchr(name, '/') - name);
-
-    snprintf(directory, sizeof(directory), "%.*s", MR_MAX(size, 1), name);
-    if (access(directory, W_OK | X_OK) == 0)
-        return true;
-    mr_fault_set(fault, errno, "cannot make the socket %s: %s is no directory to write to (%s); %s",
-                 name, directory, strerror(errno),
-                 errno == ENOENT ? "make it, or name another" : "name another with socket=");
-    return false;
-}
-
-/* A file at a server's address may be removed only if it is a socket. */
-static bool check_left_over(const char *name, const struct stat *file, struct mr_fault *fault)
-{
-    if (S_ISSOCK(file->st_mode))
-        return true;
-    mr_fault_set(fault, EEXIST,
-                 "%s exists and is %s, no socket: it is left as it is; name a path that is free "
-                 "with socket=",
-                 name,
-                 S_ISDIR(file->st_mode)   ? "a directory"
-                 : S_ISLNK(file->st_mode) ? "a symbolic link"
-                 : S_ISREG(file->st_mode) ? "a regular file"
-                                          : "a special file");
-    return false;
-}
-
-static bool say_address_in_use(const char *name, struct mr_fault *fault)
-{
-    mr_fault_set(fault, EADDRINUSE,
-                 "address in use: another program serves at %s; choose another socket=", name);
-    return false;
-}
-
-/* A server takes a path; a socket's file that nobody listens at is left over and removed. */
-static bool take_path(const char *name, struct mr_fault *fault)
-{
-    struct stat file;
-
-    if (lstat(name, &file) != 0)
-        return check_directory(name, fault);
-    if (!check_left_over(name, &file, fault))
-        return false;
-    int error = look_at_socket(name);
-    if (error == EADDRINUSE || error == ENOENT) /* ENOENT: it answered as a socket of our kind */
-        return say_address_in_use(name, fault);
-    if (error == ECONNREFUSED && unlink(name) == 0)
-        return true;
-    mr_fault_set(fault, errno, "cannot use the left-over socket %s: %s; remove it", name,
-                 strerror(error == ECONNREFUSED ? errno : error));
-    return false;
-}
-
-static bool take_address(const char *name, struct mr_fault *fault)
-{
-    if (name[0] != '@')
-        return take_path(name, fault);
-    return look_at_socket(name) != EADDRINUSE || say_address_in_use(name, fault);
-}
-
 /* A client needs a server that is there already: memif does not connect later by itself. */
 static bool find_server(const char *name, struct mr_fault *fault)
 {
-    int error = look_at_socket(name);
+    int error = mr_unix_socket_look(name);
 
     if (error == EADDRINUSE)
         return true;
@@ -502,7 +420,8 @@ static bool plan_memif(const struct mr_port_config *config, const char *rest,
 
     if (!parse_memif(rest, &memif, plan, fault))
         return false;
-    if (memif.is_server ? !take_address(memif.socket, fault) : !find_server(memif.socket, fault))
+    if (memif.is_server ? mr_unix_socket_take(memif.socket, "socket=", fault) != 0
+                        : !find_server(memif.socket, fault))
         return false;
 
     bool is_abstract = memif.socket[0] == '@';
@@ -517,9 +436,22 @@ static bool plan_memif(const struct mr_port_config *config, const char *rest,
     return true;
 }
 
+/* ---- loopback ---- */
+
+static bool check_loopback_spec(const char *rest, struct mr_fault *fault)
+{
+    if (rest[0] != '\0')
+        mr_fault_set(fault, EINVAL, "a loopback has no options; leave :%s out", rest);
+    return rest[0] == '\0';
+}
+
 /* ---- the table ---- */
 
 static const struct mr_port_kind kinds[] = {
+    {.name = "loopback",
+     .shape = "loopback",
+     .check = check_loopback_spec,
+     .open = mr_loopback_open},
     {.name = "tap",
      .shape = "tap:NAME",
      .driver = "net_tap",

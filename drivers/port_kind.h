@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 struct mr_fault;
+struct mr_port;
 struct mr_port_config;
 
 /* How to make the device. */
@@ -28,7 +29,9 @@ struct mr_port_plan {
 struct mr_port_kind {
     const char *name;   /* in the spec */
     const char *shape;  /* of the spec, for messages */
-    const char *driver; /* DPDK's, the device's name begins with it */
+    const char *driver; /* DPDK's, the device's name begins with it; NULL: no DPDK device */
+    /* Of a kind that is none: make the port.  NULL with `fault` set. */
+    struct mr_port *(*open)(const struct mr_port_config *config, struct mr_fault *fault);
     /* `rest` is the spec behind the colon; can it be meant so?  False with `fault` set. */
     bool (*check)(const char *rest, struct mr_fault *fault);
     /* Look at the machine as well, and write the plan.  False with `fault` set. */

@@ -240,22 +240,10 @@ static uint16_t rx_reference(struct mr_port *port, uint16_t queue, struct rte_mb
 /* Copy a frame into an mbuf of the receiving queue's pool; NULL: no buffer, or too small a one. */
 static struct rte_mbuf *copy_frame(struct mr_wire_rx *rx, const struct rte_mbuf *from)
 {
-    struct rte_mbuf *to = rte_pktmbuf_alloc(rx->pool);
+    struct rte_mbuf *to = mr_mbuf_copy_frame(rx->pool, from);
 
-    if (to == NULL || rte_pktmbuf_tailroom(to) < from->pkt_len) {
-        rte_pktmbuf_free(to);
+    if (to == NULL)
         count(&rx->counters.no_buffer, 1);
-        return NULL;
-    }
-
-    uint8_t *data = rte_pktmbuf_mtod(to, uint8_t *);
-    const void *bytes = rte_pktmbuf_read(from, 0, from->pkt_len, data);
-    if (bytes != data)
-        memcpy(data, bytes, from->pkt_len);
-    to->data_len = (uint16_t)from->pkt_len;
-    to->pkt_len = from->pkt_len;
-    to->ol_flags = from->ol_flags;
-    to->hash.rss = from->hash.rss;
     return to;
 }
 

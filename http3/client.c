@@ -117,7 +117,7 @@ static void take_content_range(struct mr_h3_response *response, struct mr_text v
         response->range_size = size;
 }
 
-static void on_field(void *context, struct mr_h3_stream *stream, enum mr_field field,
+static void on_field(void *context, struct mr_h3_stream *stream, enum mr_h3_field field,
                      struct mr_text name, struct mr_text value)
 {
     struct mr_h3_client *client = context;

@@ -189,6 +189,7 @@ static bool open_request(struct mr_h3_client *client, struct mr_h3_request *requ
         mr_h3_request_send(client, request);
         return true;
     case -EAGAIN:
+    case -ESTALE: /* the connection's end is on the way, which says why */
         return false;
     case -ENOMEM:
         mr_h3_want_retry(&client->h3);

@@ -495,7 +495,7 @@ static void keep(struct mr_exchange *x, const char **field, struct mr_text value
     *field = copy;
 }
 
-static void on_field(void *context, struct mr_h3_stream *stream, enum mr_field field,
+static void on_field(void *context, struct mr_h3_stream *stream, enum mr_h3_field field,
                      struct mr_text name, struct mr_text value)
 {
     struct mr_exchange *x = exchange_of(context, stream);

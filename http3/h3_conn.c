@@ -427,7 +427,7 @@ int mr_h3_open_request(struct mr_h3 *h3, struct mr_h3_conn *conn, uint64_t owner
         t->ops->open(t, conn->handle, MR_OPEN_BIDI, mr_h3_stream_word(h3, stream), &stream->handle);
     if (result != 0) {
         mr_h3_stream_remove(h3, stream);
-        return result == -ESTALE ? -EPIPE : result;
+        return result;
     }
     stream->id = t->ops->stream_id(t, stream->handle);
     stream->owner = owner;

@@ -179,7 +179,7 @@ struct mr_h3_user {
      */
     bool (*on_request)(void *context, struct mr_h3_stream *stream);
     /* A field of a head, in order; it is valid so far. */
-    void (*on_field)(void *context, struct mr_h3_stream *stream, enum mr_field field,
+    void (*on_field)(void *context, struct mr_h3_stream *stream, enum mr_h3_field field,
                      struct mr_text name, struct mr_text value);
     /* The head is complete.  MR_MESSAGE_OK, or MR_MESSAGE_TOO_LARGE: answer 431 (server) or give up
      * (client). */
@@ -258,7 +258,7 @@ void mr_h3_drain(struct mr_h3 *h3);
 /* ---- requests ---- */
 
 /* Client: open a request stream.  0; -EAGAIN: on_streams_allowed follows; -ENOMEM: try again later;
- * -EPIPE: not on this connection any more. */
+ * -EPIPE: not on this connection any more; -ESTALE: its end is about to be told. */
 int mr_h3_open_request(struct mr_h3 *h3, struct mr_h3_conn *conn, uint64_t owner,
                        struct mr_h3_stream **stream_out);
 

@@ -30,7 +30,7 @@ static bool take_field(void *context, struct mr_text name, struct mr_text value)
 {
     struct section *section = context;
     struct mr_h3 *h3 = section->h3;
-    enum mr_field field;
+    enum mr_h3_field field;
 
     section->verdict = mr_message_add(&h3->message, name, value, &field);
     if (section->verdict != MR_MESSAGE_OK)

@@ -15,7 +15,7 @@ enum {
 /* clang-format off */
 static const struct known_field {
     const char *name;
-    enum mr_field field;
+    enum mr_h3_field field;
     uint8_t size;
 } known_fields[] = {
 #define KNOWN(name, field) {name, field, sizeof(name) - 1}
@@ -49,7 +49,7 @@ static const struct known_field {
 };
 /* clang-format on */
 
-static enum mr_field field_of(struct mr_text name)
+static enum mr_h3_field field_of(struct mr_text name)
 {
     for (size_t i = 0; i < MR_COUNT_OF(known_fields); i++) {
         if (known_fields[i].size == name.size &&
@@ -185,7 +185,7 @@ static enum mr_message_verdict take_content_length(struct mr_message *m, struct 
     return MR_MESSAGE_OK;
 }
 
-static enum mr_message_verdict take_value(struct mr_message *m, enum mr_field field,
+static enum mr_message_verdict take_value(struct mr_message *m, enum mr_h3_field field,
                                           struct mr_text value)
 {
     switch (field) {
@@ -262,7 +262,7 @@ static bool is_within_limits(struct mr_message *m, size_t name_size, size_t valu
 }
 
 /* May a field of this name come here? */
-static bool is_name_in_place(struct mr_message *m, struct mr_text name, enum mr_field field)
+static bool is_name_in_place(struct mr_message *m, struct mr_text name, enum mr_h3_field field)
 {
     if (name.size > 0 && name.data[0] == ':')
         return !m->has_regular && (pseudo_fields_of(m->kind) & BIT(field)) != 0;
@@ -271,12 +271,12 @@ static bool is_name_in_place(struct mr_message *m, struct mr_text name, enum mr_
 }
 
 enum mr_message_verdict mr_message_add(struct mr_message *message, struct mr_text name,
-                                       struct mr_text value, enum mr_field *field_out)
+                                       struct mr_text value, enum mr_h3_field *field_out)
 {
     if (!is_within_limits(message, name.size, value.size))
         return MR_MESSAGE_TOO_LARGE;
 
-    enum mr_field field = field_of(name);
+    enum mr_h3_field field = field_of(name);
     if (!is_name_in_place(message, name, field) || !is_field_value(value))
         return MR_MESSAGE_MALFORMED;
     if ((message->seen & BIT(field) & SINGLE_FIELDS) != 0)
@@ -286,7 +286,7 @@ enum mr_message_verdict mr_message_add(struct mr_message *message, struct mr_tex
     return take_value(message, field, value);
 }
 
-static bool has(const struct mr_message *m, enum mr_field field)
+static bool has(const struct mr_message *m, enum mr_h3_field field)
 {
     return (m->seen & BIT(field)) != 0;
 }

@@ -24,7 +24,7 @@ enum {
 };
 
 /* Fields that have a meaning here; every other one is MR_FIELD_OTHER. */
-enum mr_field {
+enum mr_h3_field {
     MR_FIELD_OTHER,
     MR_FIELD_METHOD,
     MR_FIELD_SCHEME,
@@ -87,7 +87,7 @@ struct mr_message {
     struct mr_message_limits limits;
     uint32_t section_bytes;
     uint32_t fields;
-    uint32_t seen;    /* bit per enum mr_field */
+    uint32_t seen;    /* bit per enum mr_h3_field */
     bool has_regular; /* a field that is no pseudo-header came: no more of those */
     bool is_http;     /* request: :scheme is http or https */
     bool path_is_asterisk;
@@ -105,7 +105,7 @@ void mr_message_begin(struct mr_message *message, enum mr_message_kind kind,
 
 /* Take the next field.  *field_out says which it is, with MR_MESSAGE_OK. */
 enum mr_message_verdict mr_message_add(struct mr_message *message, struct mr_text name,
-                                       struct mr_text value, enum mr_field *field_out);
+                                       struct mr_text value, enum mr_h3_field *field_out);
 
 /* All fields were added: is anything missing? */
 enum mr_message_verdict mr_message_end(const struct mr_message *message);

@@ -1,6 +1,7 @@
 /* http3/qpack.c - see qpack.h. */
 #include "http3/qpack.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -15,6 +16,11 @@ enum {
     SECTION_BASE = 2048,  /* for what nghttp3 keeps beside */
     NUMBER_BYTES_MAX = 11 /* of a prefixed integer below 2^62, RFC 9204, Section 4.1.1 */
 };
+
+/* What nghttp3's archive has instead of stderr (meson.build): only its functions for debugging name
+ * it, which nobody calls. */
+extern FILE *mr_qpack_no_stream __attribute__((visibility("hidden")));
+FILE *mr_qpack_no_stream;
 
 /* ---- memory ---- */
 

@@ -39,6 +39,17 @@ void mr_cc_init(struct mr_cc *cc, enum mr_cc_kind kind, uint32_t datagram_size,
     cc->ops->init(cc);
 }
 
+enum mr_cc_kind mr_cc_kind_of(const struct mr_cc *cc)
+{
+    return cc->ops == &mr_cc_newreno_ops ? MR_CC_NEWRENO : MR_CC_CUBIC;
+}
+
+void mr_cc_attach(struct mr_cc *cc, enum mr_cc_kind kind)
+{
+    MR_ASSERT(kind < MR_CC_KINDS);
+    cc->ops = by_kind[kind];
+}
+
 void mr_cc_set_datagram_size(struct mr_cc *cc, uint32_t datagram_size)
 {
     MR_ASSERT(datagram_size > 0);

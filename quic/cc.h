@@ -111,6 +111,10 @@ _Static_assert(sizeof(struct mr_cc) <= 128, "two cache lines per path");
 void mr_cc_init(struct mr_cc *cc, enum mr_cc_kind kind, uint32_t datagram_size,
                 uint64_t window_max_bytes);
 
+/* Which algorithm it is; and the algorithm of a copy whose `ops` did not come along. */
+enum mr_cc_kind mr_cc_kind_of(const struct mr_cc *cc);
+void mr_cc_attach(struct mr_cc *cc, enum mr_cc_kind kind);
+
 /*
  * The largest datagram of the path is now `datagram_size`.  Before anything was acknowledged or
  * lost the initial window is computed again; it never falls below the minimum window (RFC 9002,

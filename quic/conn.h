@@ -53,8 +53,16 @@ static inline bool mr_conn_is_alive(const struct mr_conn *conn)
 struct mr_conn *mr_conn_new(struct mr_endpoint *ep, enum mr_role role,
                             const struct mr_path_addr *path, uint64_t now);
 
+/* Take a pool object, empty but for index, generation and lists; NULL: none is free. */
+struct mr_conn *mr_conn_take(struct mr_endpoint *ep);
+
 /* Give everything back.  The application must have been told. */
 void mr_conn_free(struct mr_endpoint *ep, struct mr_conn *conn);
+
+/* A client's handshake is confirmed: its part is kept until `until_ns`, for tickets, or until
+ * another connection needs it. */
+void mr_conn_wait_for_ticket(struct mr_endpoint *ep, const struct mr_conn *conn,
+                             struct mr_handshake *hs, uint64_t until_ns);
 
 /* Give the handshake's part back: confirmed, tickets out; or the connection is over. */
 void mr_conn_end_handshake(struct mr_endpoint *ep, struct mr_conn *conn);
@@ -78,6 +86,15 @@ void mr_conn_touch(struct mr_endpoint *ep, struct mr_conn *conn);
 /* Add event bits and put the object on the dirty list. */
 void mr_conn_event(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t kinds);
 void mr_stream_event(struct mr_endpoint *ep, struct mr_stream *stream, uint32_t kinds);
+
+/* MOVED_IN of a connection that is held: in the next call of mr_endpoint_events(), and all that was
+ * held in the one after. */
+void mr_conn_event_arrival(struct mr_endpoint *ep, struct mr_conn *conn);
+
+/* Take the connection and its streams off the dirty list; their events stay pending. */
+void mr_conn_undirty(struct mr_endpoint *ep, struct mr_conn *conn);
+/* Put back what has events pending, the connection first, then streams as they were opened. */
+void mr_conn_redirty(struct mr_endpoint *ep, struct mr_conn *conn);
 
 /* Something the producers of `space` want to send. */
 static inline void mr_conn_want(struct mr_endpoint *ep, struct mr_conn *conn,
@@ -162,6 +179,7 @@ bool mr_on_new_connection_id(struct mr_rx *rx, struct mr_reader *r, uint64_t typ
 bool mr_on_retire_connection_id(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
 bool mr_on_path_challenge(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
 bool mr_on_path_response(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
+bool mr_on_datagram(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
 bool mr_on_connection_close(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
 bool mr_on_handshake_done(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
 
@@ -244,7 +262,7 @@ void mr_keys_expire(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
 /* ------------------------------------------------------------------ CIDs and paths */
 
 /* Issue one more CID: registered in the table, its frame wanted.  False: none may be issued. */
-bool mr_cid_issue(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_issued_cid **out);
+bool mr_cid_issue(struct mr_endpoint *ep, struct mr_conn *conn);
 void mr_cid_issue_all(struct mr_endpoint *ep, struct mr_conn *conn);
 void mr_cid_forget_all(struct mr_endpoint *ep, struct mr_conn *conn);
 static inline struct mr_peer_cid *mr_cid_current(struct mr_conn *conn)
@@ -256,7 +274,9 @@ bool mr_cid_rotate(struct mr_endpoint *ep, struct mr_conn *conn);
 /* The current peer CID or its reset token has changed: keep the endpoint's table of tokens true. */
 void mr_cid_track_token(struct mr_endpoint *ep, struct mr_conn *conn);
 void mr_cid_untrack_token(struct mr_endpoint *ep, struct mr_conn *conn);
-/* The NEW_CONNECTION_ID with `sequence` is lost: true if it is to be sent again. */
+/* The NEW_CONNECTION_ID with `sequence` is acknowledged, or lost: true if it is to be sent again.
+ */
+void mr_cid_on_announce_acked(struct mr_conn *conn, uint64_t sequence);
 bool mr_cid_on_announce_lost(struct mr_conn *conn, uint64_t sequence);
 /* The RETIRE_CONNECTION_ID with `sequence` is acknowledged, or lost: true if it is to be sent
  * again. */
@@ -288,6 +308,10 @@ enum mr_stream_found {
 enum mr_stream_found mr_stream_find(struct mr_rx *rx, uint64_t id, bool needs_recv,
                                     uint64_t frame_type, struct mr_stream **out);
 struct mr_stream *mr_stream_new(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t id);
+/* A stream object in the table and the connection's list, otherwise like `from`, without data;
+ * NULL: none is free. */
+struct mr_stream *mr_stream_adopt(struct mr_endpoint *ep, struct mr_conn *conn,
+                                  const struct mr_stream *from);
 /* Both parts are final: tell, and free with the event. */
 void mr_stream_maybe_done(struct mr_endpoint *ep, struct mr_stream *stream);
 void mr_stream_free(struct mr_endpoint *ep, struct mr_stream *stream);
@@ -309,6 +333,9 @@ void mr_stream_abort_send(struct mr_endpoint *ep, struct mr_conn *conn, struct m
                           uint64_t code);
 /* Every stream ends with the connection. */
 void mr_conn_end_streams(struct mr_endpoint *ep, struct mr_conn *conn);
+
+/* The largest datagram that a packet on the path in use takes, and the peer; 0: it takes none. */
+uint32_t mr_conn_datagram_max(const struct mr_conn *conn);
 
 /* ------------------------------------------------------------------ ending */
 
@@ -355,6 +382,8 @@ bool mr_endpoint_take_reset(struct mr_endpoint *ep, const struct mr_datagram *da
 /* True if another shard issued the connection ID: noted in the datagram. */
 bool mr_endpoint_is_foreign(struct mr_endpoint *ep, struct mr_datagram *datagram,
                             const uint8_t *dcid, size_t size);
+/* A datagram for a connection that has moved: on to its new shard. */
+void mr_endpoint_forward(struct mr_endpoint *ep, const struct mr_conn *conn, struct mr_datagram *d);
 /* Take a connection off this burst's list, before it is freed. */
 void mr_endpoint_untouch(struct mr_endpoint *ep, struct mr_conn *conn);
 /* A server's key to seal an Initial that answers `dcid`, without a connection. */

@@ -95,6 +95,9 @@ int mr_conn_info(const struct mr_endpoint *ep, mr_handle handle, struct mr_conn_
         .key_updates = conn->key_state.updates,
         .is_resumed = conn->is_resumed,
         .is_client = conn->role == MR_CLIENT,
+        .datagram_max = mr_conn_datagram_max(conn),
+        .streams_bidi_limit = conn->streams_send[0].limit,
+        .streams_uni_limit = conn->streams_send[1].limit,
         .limited_by = limiters[conn->limited_by],
     };
     const struct mr_addr *remote =
@@ -102,6 +105,8 @@ int mr_conn_info(const struct mr_endpoint *ep, mr_handle handle, struct mr_conn_
     copy_address(&out->local, &path->addr.local);
     copy_address(&out->remote, remote); /* the old one until the new one is validated */
     memcpy(out->alpn, conn->alpn, sizeof(out->alpn));
+    snprintf(out->server_name, sizeof(out->server_name), "%s",
+             mr_name_text(&ep->names, conn->name));
     return 0;
 }
 
@@ -172,6 +177,7 @@ int mr_stream_open(struct mr_endpoint *ep, mr_handle handle, uint32_t flags, uin
         streams->opened--;
         return -ENOMEM;
     }
+    mr_count(&ep->counters.streams_opened);
     stream->user_data = user_data;
     *stream_out = mr_handle_of(stream->index, stream->generation, true);
     return 0;

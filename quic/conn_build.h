@@ -35,6 +35,23 @@ struct mr_build {
 uint32_t mr_conn_send_run(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_outgoing *out,
                           uint32_t count, uint64_t now);
 
+/* Bytes that number `pn` of the space takes (RFC 9000, Section 17.1). */
+static inline uint8_t mr_space_pn_size(const struct mr_pn_space *space, uint64_t pn)
+{
+    uint64_t acked = space->sent.largest_acked;
+
+    return mr_pn_size(pn, acked == MR_SENT_NO_PN ? MR_PN_NONE : acked);
+}
+
+/* Write the short header of packet `pn`. */
+static inline void mr_conn_write_short(struct mr_conn *conn, struct mr_writer *w, uint64_t pn,
+                                       uint8_t pn_size)
+{
+    uint8_t bits = conn->key_state.phase != 0 ? MR_PACKET_KEY_PHASE : 0;
+
+    mr_packet_write_short(w, &mr_cid_current(conn)->cid, bits, pn, pn_size);
+}
+
 /* Packets of one space that were recorded as sent. */
 struct mr_sent_batch {
     uint32_t packets;
@@ -77,6 +94,8 @@ void mr_produce_new_cid(struct mr_build *b);
 void mr_produce_retire_cid(struct mr_build *b);
 void mr_produce_stream_control(struct mr_build *b);
 void mr_produce_stream(struct mr_build *b);
+void mr_produce_datagram_in_turn(struct mr_build *b);
+void mr_produce_datagram(struct mr_build *b);
 void mr_produce_ping(struct mr_build *b);
 void mr_produce_close(struct mr_build *b);
 

@@ -9,20 +9,27 @@
 
 /* ------------------------------------------------------------------ ours */
 
-static struct mr_issued_cid *free_slot(struct mr_conn *conn)
+/* A slot for one more; MR_NONE: the peer holds as many as it may, beside those that it must retire.
+ */
+static uint32_t free_slot(const struct mr_conn *conn)
 {
-    for (uint32_t i = 0; i < conn->issued_limit; i++) {
-        if (conn->issued[i].key == 0)
-            return &conn->issued[i];
+    uint32_t slot = MR_NONE;
+    uint32_t held = 0;
+
+    for (uint32_t i = 0; i < MR_CIDS_SLOTS; i++) {
+        if (conn->issued.key[i] == 0)
+            slot = slot == MR_NONE ? i : slot;
+        else
+            held += conn->issued.sequence[i] >= conn->issued_prior_to;
     }
-    return NULL;
+    return held < conn->issued_limit ? slot : MR_NONE;
 }
 
-bool mr_cid_issue(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_issued_cid **out)
+bool mr_cid_issue(struct mr_endpoint *ep, struct mr_conn *conn)
 {
-    struct mr_issued_cid *slot = free_slot(conn);
+    uint32_t slot = free_slot(conn);
 
-    if (slot == NULL)
+    if (slot == MR_NONE || conn->issued_next_sequence > UINT32_MAX)
         return false;
     for (int tries = 0; tries < 4; tries++) { /* another nonce if this one is taken */
         struct mr_cid cid = mr_cid_encode(&ep->config.cid, (uint32_t)mr_endpoint_secret_random(ep));
@@ -31,12 +38,16 @@ bool mr_cid_issue(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_issued
         memcpy(&key, cid.bytes, sizeof(key));
         if (mr_table8_insert(&ep->cids, key, conn->index) != MR_TABLE_ADDED)
             continue;
-        *slot = (struct mr_issued_cid){.sequence = conn->issued_next_sequence,
-                                       .key = key,
-                                       .is_announced = conn->issued_next_sequence == 0};
+        conn->issued.key[slot] = key;
+        conn->issued.sequence[slot] = (uint32_t)conn->issued_next_sequence;
+        uint16_t bit = (uint16_t)(1u << slot);
+        conn->issued_announced &= (uint16_t)~bit;
+        conn->issued_known &= (uint16_t)~bit;
+        if (conn->issued_next_sequence == 0) { /* the handshake tells */
+            conn->issued_announced |= bit;
+            conn->issued_known |= bit;
+        }
         conn->issued_next_sequence++;
-        if (out != NULL)
-            *out = slot;
         return true;
     }
     return false;
@@ -44,7 +55,7 @@ bool mr_cid_issue(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_issued
 
 void mr_cid_issue_all(struct mr_endpoint *ep, struct mr_conn *conn)
 {
-    while (mr_cid_issue(ep, conn, NULL)) {
+    while (mr_cid_issue(ep, conn)) {
         mr_count(&ep->counters.cids_issued);
         mr_conn_want(ep, conn, &conn->app, MR_WANT_NEW_CID);
     }
@@ -52,29 +63,36 @@ void mr_cid_issue_all(struct mr_endpoint *ep, struct mr_conn *conn)
 
 void mr_cid_forget_all(struct mr_endpoint *ep, struct mr_conn *conn)
 {
-    for (uint32_t i = 0; i < MR_CIDS_ISSUED_MAX; i++) {
-        if (conn->issued[i].key != 0)
-            mr_table8_remove(&ep->cids, conn->issued[i].key);
-        conn->issued[i].key = 0;
+    for (uint32_t i = 0; i < MR_CIDS_SLOTS; i++) {
+        if (conn->issued.key[i] != 0)
+            mr_table8_remove(&ep->cids, conn->issued.key[i]);
+        conn->issued.key[i] = 0;
+    }
+}
+
+void mr_cid_on_announce_acked(struct mr_conn *conn, uint64_t sequence)
+{
+    for (uint32_t i = 0; i < MR_CIDS_SLOTS; i++) {
+        if (conn->issued.key[i] != 0 && conn->issued.sequence[i] == sequence)
+            conn->issued_known |= (uint16_t)(1u << i);
     }
 }
 
 bool mr_cid_on_announce_lost(struct mr_conn *conn, uint64_t sequence)
 {
-    for (uint32_t i = 0; i < MR_CIDS_ISSUED_MAX; i++) {
-        if (conn->issued[i].key == 0 || conn->issued[i].sequence != sequence)
+    for (uint32_t i = 0; i < MR_CIDS_SLOTS; i++) {
+        if (conn->issued.key[i] == 0 || conn->issued.sequence[i] != sequence)
             continue;
-        conn->issued[i].is_announced = false;
+        conn->issued_announced &= (uint16_t) ~(1u << i);
         return true;
     }
     return false;
 }
 
 /* RFC 9000, Section 19.16: the CID in use for this very packet cannot be retired by it. */
-static bool is_used_by(const struct mr_rx *rx, const struct mr_issued_cid *issued)
+static bool is_used_by(const struct mr_rx *rx, uint64_t key)
 {
-    return rx->datagram->size > MR_LOCAL_CID_SIZE &&
-           memcmp(rx->dcid, &issued->key, MR_LOCAL_CID_SIZE) == 0;
+    return rx->datagram->size > MR_LOCAL_CID_SIZE && memcmp(rx->dcid, &key, MR_LOCAL_CID_SIZE) == 0;
 }
 
 bool mr_on_retire_connection_id(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
@@ -89,16 +107,16 @@ bool mr_on_retire_connection_id(struct mr_rx *rx, struct mr_reader *r, uint64_t 
         return mr_conn_fail(rx->ep, conn, MR_PROTOCOL_VIOLATION, type,
                             "retires a connection ID that was not issued", rx->now);
 
-    for (uint32_t i = 0; i < MR_CIDS_ISSUED_MAX; i++) {
-        struct mr_issued_cid *issued = &conn->issued[i];
+    for (uint32_t i = 0; i < MR_CIDS_SLOTS; i++) {
+        uint64_t key = conn->issued.key[i];
 
-        if (issued->key == 0 || issued->sequence != frame.sequence)
+        if (key == 0 || conn->issued.sequence[i] != frame.sequence)
             continue;
-        if (is_used_by(rx, issued))
+        if (is_used_by(rx, key))
             return mr_conn_fail(rx->ep, conn, MR_PROTOCOL_VIOLATION, type,
                                 "retires the connection ID of its own packet", rx->now);
-        mr_table8_remove(&rx->ep->cids, issued->key);
-        issued->key = 0;
+        mr_table8_remove(&rx->ep->cids, key);
+        conn->issued.key[i] = 0;
         mr_count(&rx->ep->counters.cids_retired);
         mr_cid_issue_all(rx->ep, conn);
         return true;

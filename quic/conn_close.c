@@ -31,6 +31,7 @@ static void quiesce(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_conn_s
             space->wants = 0;
     }
     mr_conn_end_streams(ep, conn);
+    mr_datagram_queue_clear(&conn->datagrams_out, &ep->datagram_chunks);
     if (hs != NULL) {
         for (uint32_t i = 0; i < hs->pending_count; i++)
             mr_buf_drop(hs->pending[i].datagram.buf, &ep->released);

@@ -18,8 +18,9 @@
  *          conn_tls.c          TLS jobs, keys of each level
  *          conn_keys.c         1-RTT keys: expansion, update
  *          conn_timer.c        one deadline
- *          conn_cid.c  conn_path.c  conn_stream.c  conn_api.c
+ *          conn_cid.c  conn_path.c  conn_stream.c  conn_datagram.c  conn_api.c
  *          conn_close.c        how it ends
+ *          conn_move.c         how it goes to another shard
  *
  * Memory (bytes; see docs/quic.md): a connection is one pool object; what only a handshake needs
  * is a struct mr_handshake, given back when it is over; expanded 1-RTT keys are a struct
@@ -35,8 +36,10 @@
 #include "quic/ack_ranges.h"
 #include "quic/cc.h"
 #include "quic/crypto_stream.h"
+#include "quic/datagram_queue.h"
 #include "quic/endpoint.h"
 #include "quic/flow.h"
+#include "quic/follow.h"
 #include "quic/frame.h"
 #include "quic/keys.h"
 #include "quic/loss.h"
@@ -49,27 +52,26 @@
 #include "quic/token.h"
 #include "quic/transport_params.h"
 
-#define MR_CIDS_ISSUED_MAX 8 /* of ours that a peer may hold at a time */
-#define MR_CIDS_PEER_MAX   8 /* of the peer's that we hold: active_connection_id_limit */
-#define MR_RETIRE_QUEUE_MAX                                                                        \
-    16 /* RETIRE_CONNECTION_ID waiting or in flight; more: CONNECTION_ID_LIMIT_ERROR */
-#define MR_PATH_RESPONSES_MAX    4   /* waiting; more: the oldest is not answered */
-#define MR_PENDING_DATAGRAMS_MAX 10  /* that wait for keys, per handshake */
-#define MR_REASON_MAX            96  /* bytes of a close reason kept */
-#define MR_TOKEN_KEPT_MAX        256 /* bytes of a Retry token a client returns */
+#define MR_CIDS_ISSUED_MAX       8     /* of ours that a peer may hold at a time */
+#define MR_CIDS_SLOTS            16    /* and as many that it must retire after a move */
+#define MR_CIDS_PEER_MAX         8     /* of the peer's that we hold: active_connection_id_limit */
+#define MR_RETIRE_QUEUE_MAX      16    /* RETIRE_CONNECTION_ID not acknowledged; more: an error */
+#define MR_PATH_RESPONSES_MAX    4     /* waiting; more: the oldest is not answered */
+#define MR_PENDING_DATAGRAMS_MAX 10    /* that wait for keys, per handshake */
+#define MR_UDP_PAYLOAD_MAX       65527 /* bytes; RFC 9000, Section 18.2 */
+#define MR_REASON_MAX            96    /* bytes of a close reason kept */
+#define MR_TOKEN_KEPT_MAX        256   /* bytes of a Retry token a client returns */
 #define MR_ALPN_KEPT_MAX         32
 #define MR_QUANTUM_PACKETS       8 /* of one connection per visit; DESIGN.md 12: at least 4 */
-#define MR_QUEUED_MAX_BYTES      (UINT64_C(64) << 20) /* of a stream; more: send() says -EAGAIN */
-#define MR_LOW_WATER_BYTES       (UINT64_C(16) << 20) /* WRITABLE is told below it */
-#define MR_STREAM_WINDOW_FIRST                                                                     \
-    (UINT64_C(512) << 10) /* receive windows begin with this and grow                              \
-                           */
-#define MR_CONN_WINDOW_FIRST  (UINT64_C(1) << 20)
-#define MR_ACK_DELAY_MAX_NS   (25 * MR_MS)
-#define MR_ACK_DELAY_EXPONENT 3
-#define MR_ACK_AFTER          2           /* ack-eliciting packets, RFC 9000, Section 13.2.2 */
-#define MR_MEMORY_RETRY_NS    (5 * MR_MS) /* until a connection that found no chunk asks again */
-#define MR_HANDSHAKE_TIMEOUT  (10 * MR_SECOND)
+#define MR_QUEUED_MAX_BYTES      (UINT64_C(64) << 20)  /* of a stream; more: send() says -EAGAIN */
+#define MR_LOW_WATER_BYTES       (UINT64_C(16) << 20)  /* WRITABLE is told below it */
+#define MR_STREAM_WINDOW_FIRST   (UINT64_C(512) << 10) /* receive windows grow from it */
+#define MR_CONN_WINDOW_FIRST     (UINT64_C(1) << 20)
+#define MR_ACK_DELAY_MAX_NS      (25 * MR_MS)
+#define MR_ACK_DELAY_EXPONENT    3
+#define MR_ACK_AFTER             2           /* ack-eliciting packets, RFC 9000, Section 13.2.2 */
+#define MR_MEMORY_RETRY_NS       (5 * MR_MS) /* until a connection that found no chunk asks again */
+#define MR_HANDSHAKE_TIMEOUT     (10 * MR_SECOND)
 #define MR_CLIENT_TICKET_WAIT                                                                      \
     (2 * MR_SECOND) /* a client's TLS state is kept for the first ticket so long */
 #define MR_STREAM_ORDINAL_MAX (UINT64_C(1) << 38) /* streams of one type in a connection's life */
@@ -95,6 +97,7 @@ enum mr_want {
     MR_WANT_PING = 1 << 15, /* a probe, or keeping alive */
     MR_WANT_MTU_PROBE = 1 << 16,
     MR_WANT_CLOSE = 1 << 17,
+    MR_WANT_DATAGRAM = 1 << 18,
 };
 
 /* What may go out although the congestion window is full. */
@@ -106,7 +109,8 @@ enum mr_conn_state {
     MR_CONN_CLOSING,  /* we closed: answers packets with CONNECTION_CLOSE, RFC 9000, Section 10.2.1
                        */
     MR_CONN_DRAINING, /* the peer closed, or a reset: silent, Section 10.2.2 */
-    MR_CONN_DEAD      /* the application's last event is due or delivered */
+    MR_CONN_DEAD,     /* the application's last event is due or delivered */
+    MR_CONN_MOVED     /* another shard's, or on its way there: datagrams are passed on */
 };
 
 /* A packet number space. */
@@ -174,11 +178,10 @@ struct mr_key_state {
     bool is_confirmed; /* a packet of the current phase was acknowledged */
 };
 
-/* A connection ID of ours. */
-struct mr_issued_cid {
-    uint64_t sequence;
-    uint64_t key;      /* its 8 bytes; 0: free slot */
-    bool is_announced; /* its NEW_CONNECTION_ID is sent or not needed */
+/* Connection IDs of ours. */
+struct mr_issued_cids {
+    uint64_t key[MR_CIDS_SLOTS];      /* their 8 bytes; 0: free slot */
+    uint32_t sequence[MR_CIDS_SLOTS]; /* no more are issued than these can count */
 };
 
 /* A connection ID of the peer's. */
@@ -222,6 +225,9 @@ struct mr_handshake {
     uint32_t pending_count;
     struct mr_pending pending[MR_PENDING_DATAGRAMS_MAX];
     uint64_t ticket_wait_until_ns;
+    uint32_t ticket_wait_prev; /* connections whose clients only wait for tickets, oldest first */
+    uint32_t ticket_wait_next;
+    bool waits_for_ticket; /* is among them */
     uint64_t started_ns;
     uint64_t paused_before_ns; /* the endpoint's pauses until then: later ones do not count */
     uint16_t params_size;
@@ -294,6 +300,7 @@ struct mr_conn {
     bool is_touched;       /* in this burst's list */
     bool is_dirty;         /* in the event list */
     bool was_cwnd_limited; /* the window, not data, ended the last visit */
+    bool is_streams_turn;  /* streams go before datagrams in the next packet */
     uint32_t keys;         /* expanded 1-RTT keys, MR_NONE: none or dropped */
     uint32_t ready_next;
     uint32_t ready_previous;
@@ -311,7 +318,7 @@ struct mr_conn {
     uint32_t last_stream;             /* found last */
     uint32_t streams_open;
     uint32_t stream_head; /* all of this connection's, through conn_next */
-    uint32_t pinned_count;
+    uint32_t moved_to;    /* MOVED: the shard */
     struct mr_flow_recv flow_recv;
     struct mr_flow_send flow_send;
     struct mr_pn_space app;
@@ -320,50 +327,63 @@ struct mr_conn {
     struct mr_key_state key_state;
     /* ---- cold ---- */
     uint32_t version;
+    uint32_t name; /* server's, as the client asked; in ep->names, MR_NONE: none */
     struct mr_streams_recv streams_recv[2]; /* [is_uni] */
     struct mr_streams_send streams_send[2];
     struct mr_path_validation validation;
     struct mr_mtu_search mtu_search;
     uint32_t path_response_count;
     struct mr_path_response path_responses[MR_PATH_RESPONSES_MAX];
-    struct mr_issued_cid issued[MR_CIDS_ISSUED_MAX];
+    struct mr_issued_cids issued;
     uint64_t issued_next_sequence;
-    uint32_t issued_limit; /* min(peer's limit, ours) */
+    uint64_t issued_prior_to;  /* the peer must retire those below: Retire Prior To */
+    uint16_t issued_announced; /* bit i: the NEW_CONNECTION_ID of issued[i] is sent or not needed */
+    uint16_t issued_known;     /* bit i: the peer has acknowledged it */
+    uint32_t issued_limit;     /* min(peer's limit, ours) */
+    uint16_t peer_datagram_max; /* bytes of a DATAGRAM frame that the peer takes; 0: none */
+    uint16_t peer_payload_max;
+    uint8_t peer_ack_delay_exponent;
+    bool was_datagram_refused; /* WRITABLE is owed */
     struct mr_peer_cid peer_cids[MR_CIDS_PEER_MAX];
     uint32_t peer_cid_current;
+    uint32_t retire_count;
     uint64_t peer_retire_prior_to;
     uint64_t peer_seen; /* bit i: sequence number peer_seen_from + i has come */
     uint64_t peer_seen_from;
-    uint32_t retire_count;
-    uint64_t
-        retire[MR_RETIRE_QUEUE_MAX]; /* sequence numbers whose retirement is not acknowledged */
-    uint32_t retire_waiting;         /* bit i: retire[i] is to be sent */
+    uint64_t retire[MR_RETIRE_QUEUE_MAX]; /* sequence numbers, not acknowledged */
+    uint32_t retire_waiting;              /* bit i: retire[i] is to be sent */
     struct mr_tls_late late;
     uint64_t late_offset; /* 1-RTT CRYPTO bytes that `late` has seen */
     struct mr_close close;
     uint64_t close_until_ns;
-    uint64_t error_events;
     uint64_t user_data;
     uint64_t skip_pn; /* next packet number to leave out, RFC 9000, Section 21.4 */
     uint64_t packets_sent;
     uint64_t packets_lost;
     uint64_t bytes_received_total;
-    uint64_t peer_ack_delay_exponent;
-    uint64_t peer_payload_max;
     uint64_t stream_window_bidi_local; /* the peer's initial limits for streams */
     uint64_t stream_window_bidi_remote;
     uint64_t stream_window_uni;
-    uint64_t handshake_done_ns;
-    uint64_t validated_peer_migration;
-    uint8_t tracked_token[MR_RESET_TOKEN]; /* in the endpoint's table */
+    struct mr_datagram_queue datagrams_out; /* to be sent */
+    struct mr_datagram_queue datagrams_in;  /* to be read */
+    uint8_t tracked_token[MR_RESET_TOKEN];  /* in the endpoint's table */
     bool is_token_tracked;
     bool has_peer_params;
     bool is_migration_disabled;
     bool is_resumed;
     bool is_handshake_done_acked;
     bool is_connected;  /* the application was told */
+    bool is_held;       /* arrived from another shard: events wait until it has told its last */
+    bool is_forwarding; /* MOVED: nothing is left but its connection IDs */
     uint8_t limited_by; /* enum mr_limiter */
     char alpn[MR_ALPN_KEPT_MAX];
+    uint32_t moved_from_shard; /* came from there */
+    uint64_t moved_from;       /* handle there; MR_HANDLE_NONE: began here */
+    uint64_t move_again_ns;    /* not before */
+    union {
+        uint64_t move_id;        /* MOVED: of the export */
+        struct mr_follow follow; /* else: datagrams that other shards passed on */
+    };
 };
 
 enum mr_limiter {

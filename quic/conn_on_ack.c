@@ -117,6 +117,9 @@ static void on_frame_acked(struct mr_endpoint *ep, struct mr_conn *conn, enum mr
     case MR_SENT_RESET_STREAM:
         reset_acked(ep, frame);
         return;
+    case MR_SENT_NEW_CID:
+        mr_cid_on_announce_acked(conn, frame->offset);
+        return;
     case MR_SENT_RETIRE_CID:
         mr_cid_on_retire_acked(conn, frame->offset);
         return;
@@ -223,7 +226,7 @@ static uint32_t lost_wants(struct mr_conn *conn, const struct mr_sent_frame *fra
         return mr_cid_on_retire_lost(conn, frame->offset) ? MR_WANT_RETIRE_CID : 0;
     case MR_SENT_HANDSHAKE_DONE:
         return conn->is_handshake_done_acked ? 0 : MR_WANT_HANDSHAKE_DONE;
-    default: /* PATH_x have timers of their own; ACK and PING are not repeated */
+    default: /* PATH_x have timers of their own; ACK, PING and DATAGRAM are not repeated */
         return 0;
     }
 }
@@ -272,6 +275,19 @@ struct loss_sums {
     uint64_t congestion_bytes; /* of packets other than MTU probes */
 };
 
+/* DATAGRAM frames are not sent again (RFC 9221, Section 5.2). */
+static void count_lost_datagrams(struct mr_endpoint *ep, const struct mr_sent *sent,
+                                 const struct mr_sent_packet *packet)
+{
+    struct mr_sent_frames at;
+
+    for (const struct mr_sent_frame *f = mr_sent_frame_first(&at, sent, packet); f != NULL;
+         f = mr_sent_frame_next(&at)) {
+        if (f->kind == MR_SENT_DATAGRAM)
+            mr_count_add(&ep->counters.datagram_frames_lost, f->object);
+    }
+}
+
 static void one_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
                      const struct mr_sent_packet *packet, struct loss_sums *sums)
 {
@@ -285,6 +301,8 @@ static void one_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space
     }
     sums->congestion_bytes += packet->size;
     sums->newest_sent_ns = MR_MAX(sums->newest_sent_ns, packet->time_ns);
+    if (which == MR_SPACE_APP)
+        count_lost_datagrams(ep, &conn->app.sent, packet);
     mr_conn_requeue(ep, conn, which, packet);
 }
 

@@ -42,6 +42,18 @@ bool mr_conn_wants_copy(struct mr_endpoint *ep, const struct mr_datagram *d, uin
     return true;
 }
 
+/* A stream whose application could read more than its share of the memory for copies gets no more
+ * of it: half of what is free, times the part that this is of all.  So streams that are not read,
+ * however many, leave some to the others.  What is not new, and what a reader waits for, is taken
+ * as long as there is any. */
+static bool is_over_share(const struct mr_endpoint *ep, const struct mr_recv_queue *q, uint64_t end)
+{
+    uint64_t free_blocks = ep->blocks.count - ep->blocks.used;
+    uint64_t share = free_blocks * free_blocks / 2 * sizeof(struct mr_compact) / ep->blocks.count;
+
+    return end > q->ready_to && q->ready_to - q->released_to > share;
+}
+
 /* Flow control of the stream and the connection, RFC 9000, Section 4.1. */
 static bool check_flow(struct mr_rx *rx, const struct mr_stream *stream, uint64_t growth,
                        uint64_t type)
@@ -115,9 +127,13 @@ static bool insert_data(struct mr_rx *rx, struct mr_stream *stream,
                                   .has_fin = frame->fin,
                                   .is_copy = frame->size > 0 &&
                                              mr_conn_wants_copy(ep, rx->datagram, frame->size)};
-    if (piece.is_copy)
+    bool is_refused =
+        piece.is_copy && is_over_share(ep, &stream->recv, frame->offset + frame->size);
+    if (piece.is_copy && !is_refused)
         mr_count(&ep->counters.copies_to_compact);
-    switch (mr_recv_queue_insert(&stream->recv, &ep->recv_pools, &ep->released, &piece)) {
+    switch (is_refused
+                ? MR_RECV_NO_ROOM
+                : mr_recv_queue_insert(&stream->recv, &ep->recv_pools, &ep->released, &piece)) {
     case MR_RECV_FINAL_SIZE_ERROR:
         return mr_conn_fail(ep, rx->conn, MR_FINAL_SIZE_ERROR, type,
                             "data beyond the final size, or another final size", rx->now);
@@ -255,7 +271,13 @@ bool mr_on_data_blocked(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
 {
     struct mr_frame_limit frame;
 
-    return mr_frame_decode_data_blocked(r, type, &frame) || malformed(rx, type);
+    if (!mr_frame_decode_data_blocked(r, type, &frame))
+        return malformed(rx, type);
+    /* Streams that are not read may have so much of the window that half of it is never consumed.
+     */
+    if (mr_flow_recv_can_rise(&rx->conn->flow_recv))
+        mr_conn_want(rx->ep, rx->conn, &rx->conn->app, MR_WANT_MAX_DATA);
+    return true;
 }
 
 bool mr_on_stream_data_blocked(struct mr_rx *rx, struct mr_reader *r, uint64_t type)

@@ -193,7 +193,7 @@ void mr_path_on_packet(struct mr_rx *rx)
 
 static uint32_t mtu_ceiling(const struct mr_endpoint *ep, const struct mr_conn *conn)
 {
-    return (uint32_t)MR_MIN((uint64_t)ep->config.payload_max, conn->peer_payload_max);
+    return MR_MIN(ep->config.payload_max, (uint32_t)conn->peer_payload_max);
 }
 
 /* Sizes worth a probe, largest first: what the port can, Ethernet, common tunnels. */

@@ -263,6 +263,7 @@ static bool write_stream_control(struct mr_build *b, struct mr_stream *stream)
         }
         uint64_t limit =
             mr_flow_recv_update(&stream->flow_recv, b->conn->path.rtt.smoothed_ns, b->now);
+        mr_flow_recv_cover(&b->conn->flow_recv, &stream->flow_recv);
         mr_frame_write_max_stream_data(
             &b->w, &(struct mr_frame_stream_limit){.stream_id = stream->id, .limit = limit});
         mr_build_record(b, MR_SENT_MAX_STREAM_DATA, limit, key, 0, false);
@@ -370,19 +371,21 @@ void mr_produce_new_cid(struct mr_build *b)
 {
     struct mr_conn *conn = b->conn;
 
-    for (uint32_t i = 0; i < MR_CIDS_ISSUED_MAX; i++) {
-        struct mr_issued_cid *issued = &conn->issued[i];
-        struct mr_frame_new_connection_id frame = {.sequence = issued->sequence};
+    for (uint32_t i = 0; i < MR_CIDS_SLOTS; i++) {
+        uint64_t sequence = conn->issued.sequence[i];
+        bool is_old = sequence < conn->issued_prior_to; /* told, so that it is retired */
+        struct mr_frame_new_connection_id frame = {
+            .sequence = sequence, .retire_prior_to = is_old ? 0 : conn->issued_prior_to};
 
-        if (issued->key == 0 || issued->is_announced)
+        if (conn->issued.key[i] == 0 || (conn->issued_announced & 1u << i) != 0)
             continue;
         frame.cid.size = MR_LOCAL_CID_SIZE;
-        memcpy(frame.cid.bytes, &issued->key, MR_LOCAL_CID_SIZE);
+        memcpy(frame.cid.bytes, &conn->issued.key[i], MR_LOCAL_CID_SIZE);
         mr_reset_token(&b->ep->tokens, mr_cid_view(&frame.cid), frame.reset_token);
         if (!WRITE_RECORDED(b, mr_frame_write_new_connection_id(&b->w, &frame), MR_SENT_NEW_CID,
-                            issued->sequence, 0))
+                            sequence, 0))
             return;
-        issued->is_announced = true;
+        conn->issued_announced |= (uint16_t)(1u << i);
     }
     clear_want(b, MR_WANT_NEW_CID);
 }

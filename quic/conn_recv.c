@@ -56,6 +56,8 @@ static const struct frame_rule frame_rules[] = {
     [MR_FRAME_CONNECTION_CLOSE]      = { mr_on_connection_close,      I | H | Z | A, false,    false },
     [MR_FRAME_CONNECTION_CLOSE_APP]  = { mr_on_connection_close,              Z | A, false,    false },
     [MR_FRAME_HANDSHAKE_DONE]        = { mr_on_handshake_done,                    A, true,     false },
+    [MR_FRAME_DATAGRAM]              = { mr_on_datagram,                      Z | A, true,     false },
+    [MR_FRAME_DATAGRAM_LEN]          = { mr_on_datagram,                      Z | A, true,     false },
 };
 /* clang-format on */
 

@@ -15,7 +15,7 @@
 
 /* The headers of a run, and where what differs goes. */
 struct run {
-    uint8_t packet[1 + MR_CID_MAX];        /* flags, DCID */
+    uint8_t packet[MR_SHORT_HEADER_MAX];   /* flags, DCID, a packet number */
     uint8_t frame[1 + MR_VARINT_SIZE_MAX]; /* type, stream ID */
     uint32_t pn_at;                        /* in the packet */
     uint32_t frame_at;
@@ -64,15 +64,13 @@ static uint32_t allowed_numbers(const struct mr_conn *conn)
 static void lay_out(struct run *r, struct mr_conn *conn, const struct mr_stream *stream,
                     uint32_t room, uint64_t last_pn, uint64_t last_offset)
 {
-    const struct mr_cid *dcid = &mr_cid_current(conn)->cid;
-    uint64_t acked = conn->app.sent.largest_acked;
+    struct mr_writer w = mr_writer(r->packet, sizeof(r->packet));
+    uint8_t pn_size = mr_space_pn_size(&conn->app, last_pn);
 
-    r->pn_size = mr_pn_size(last_pn, acked == MR_SENT_NO_PN ? MR_PN_NONE : acked);
-    r->packet[0] = (uint8_t)(MR_PACKET_FIXED_BIT | (r->pn_size - 1) |
-                             (conn->key_state.phase != 0 ? MR_PACKET_KEY_PHASE : 0));
-    memcpy(&r->packet[1], dcid->bytes, MR_CID_MAX);
-    r->pn_at = 1u + dcid->size;
-    r->frame_at = r->pn_at + r->pn_size;
+    mr_conn_write_short(conn, &w, last_pn, pn_size);
+    r->pn_size = pn_size;
+    r->frame_at = (uint32_t)mr_writer_size(&w);
+    r->pn_at = r->frame_at - pn_size;
 
     r->frame[0] = MR_FRAME_STREAM | MR_STREAM_OFF | MR_STREAM_LEN;
     r->offset_at = r->frame_at + 1 + (uint32_t)mr_varint_put(&r->frame[1], stream->id);

@@ -41,7 +41,9 @@ static const struct producer {
     {MR_WANT_NEW_CID, A, mr_produce_new_cid},
     {MR_WANT_RETIRE_CID, A, mr_produce_retire_cid},
     {MR_WANT_STREAM_CONTROL, A, mr_produce_stream_control},
+    {MR_WANT_DATAGRAM, A, mr_produce_datagram_in_turn},
     {MR_WANT_STREAM, A, mr_produce_stream},
+    {MR_WANT_DATAGRAM, A, mr_produce_datagram},
     {MR_WANT_PING | MR_WANT_MTU_PROBE, I | H | A, mr_produce_ping},
 };
 
@@ -110,25 +112,21 @@ static void write_header(struct datagram *d, enum mr_space which, struct packet 
 {
     struct mr_conn *conn = d->conn;
     struct mr_pn_space *space = p->b.space;
-    const struct mr_cid *dcid = &mr_cid_current(conn)->cid;
-    uint64_t largest =
-        space->sent.largest_acked == MR_SENT_NO_PN ? MR_PN_NONE : space->sent.largest_acked;
 
     p->pn = mr_sent_next(&space->sent);
-    p->pn_size = mr_pn_size(p->pn, largest);
+    p->pn_size = mr_space_pn_size(space, p->pn);
     if (which == MR_SPACE_APP) {
-        uint8_t bits = conn->key_state.phase != 0 ? MR_PACKET_KEY_PHASE : 0;
-        mr_packet_write_short(&p->b.w, dcid, bits, p->pn, p->pn_size);
+        mr_conn_write_short(conn, &p->b.w, p->pn, p->pn_size);
         return;
     }
     struct mr_handshake *hs = mr_conn_handshake(d->ep, conn);
     struct mr_cid scid;
     scid.size = MR_LOCAL_CID_SIZE;
-    memcpy(scid.bytes, &conn->issued[0].key, MR_LOCAL_CID_SIZE);
+    memcpy(scid.bytes, &conn->issued.key[0], MR_LOCAL_CID_SIZE);
     struct mr_packet_header header = {.type = which == MR_SPACE_INITIAL ? MR_PACKET_INITIAL
                                                                         : MR_PACKET_HANDSHAKE,
                                       .version = conn->version,
-                                      .dcid = mr_cid_view(dcid),
+                                      .dcid = mr_cid_view(&mr_cid_current(conn)->cid),
                                       .scid = mr_cid_view(&scid)};
     if (which == MR_SPACE_INITIAL && conn->role == MR_CLIENT) {
         header.token = hs->token;

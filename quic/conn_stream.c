@@ -104,7 +104,28 @@ struct mr_stream *mr_stream_new(struct mr_endpoint *ep, struct mr_conn *conn, ui
         return NULL;
     }
     link_to_conn(ep, conn, stream);
-    mr_count(&ep->counters.streams_opened);
+    return stream;
+}
+
+struct mr_stream *mr_stream_adopt(struct mr_endpoint *ep, struct mr_conn *conn,
+                                  const struct mr_stream *from)
+{
+    struct mr_stream *stream = mr_stream_new(ep, conn, from->id);
+    if (stream == NULL)
+        return NULL;
+
+    struct mr_stream fresh = *stream;
+    *stream = *from;
+    stream->index = fresh.index;
+    stream->generation = fresh.generation;
+    stream->conn = fresh.conn;
+    stream->conn_next = fresh.conn_next;
+    stream->conn_previous = fresh.conn_previous;
+    stream->dirty_next = stream->send_next = stream->control_next = MR_NONE;
+    stream->is_dirty = stream->is_sendable = stream->is_controlled = stream->is_away = false;
+    stream->moved_from = mr_handle_of(from->index, from->generation, true);
+    mr_send_queue_init(&stream->send);
+    mr_recv_queue_init(&stream->recv);
     return stream;
 }
 
@@ -226,6 +247,7 @@ MR_COLD static enum mr_stream_found open_by_peer(struct mr_rx *rx, uint64_t id,
             return MR_STREAM_REFUSED;
         }
         streams->opened = ordinal + 1;
+        mr_count(&rx->ep->counters.streams_opened);
         mr_stream_event(rx->ep, stream, MR_EVENT_STREAM_OPENED);
         *out = stream;
     }

@@ -158,7 +158,7 @@ static void expire_closing(struct mr_endpoint *ep, struct mr_conn *conn, uint64_
     conn->state = MR_CONN_DEAD;
     mr_conn_unready(ep, conn);
     mr_cid_forget_all(ep, conn);
-    if (!conn->is_dirty && conn->streams_open == 0)
+    if (!conn->is_dirty && !conn->is_held && conn->streams_open == 0)
         mr_conn_free(ep, conn);
 }
 

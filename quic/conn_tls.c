@@ -59,7 +59,7 @@ static void fill_params(struct mr_endpoint *ep, struct mr_conn *conn,
 
     mr_transport_params_init(params);
     params->max_idle_timeout_ms = config->idle_timeout_ns / MR_MS;
-    params->max_udp_payload_size = 65527;
+    params->max_udp_payload_size = MR_UDP_PAYLOAD_MAX;
     params->initial_max_data = conn->flow_recv.limit;
     params->initial_max_stream_data_bidi_local = window;
     params->initial_max_stream_data_bidi_remote = window;
@@ -69,9 +69,10 @@ static void fill_params(struct mr_endpoint *ep, struct mr_conn *conn,
     params->ack_delay_exponent = MR_ACK_DELAY_EXPONENT;
     params->max_ack_delay_ms = MR_ACK_DELAY_MAX_NS / MR_MS;
     params->active_connection_id_limit = MR_CIDS_PEER_MAX;
+    params->max_datagram_frame_size = config->datagram_max;
     params->has_initial_scid = true;
     params->initial_scid.size = MR_LOCAL_CID_SIZE;
-    memcpy(params->initial_scid.bytes, &conn->issued[0].key, MR_LOCAL_CID_SIZE);
+    memcpy(params->initial_scid.bytes, &conn->issued.key[0], MR_LOCAL_CID_SIZE);
     if (conn->role == MR_CLIENT)
         return;
     params->has_original_dcid = true;
@@ -261,13 +262,16 @@ static void apply_params(struct mr_conn *conn, const struct mr_transport_params 
     conn->stream_window_bidi_local = params->initial_max_stream_data_bidi_local;
     conn->stream_window_bidi_remote = params->initial_max_stream_data_bidi_remote;
     conn->stream_window_uni = params->initial_max_stream_data_uni;
-    conn->peer_ack_delay_exponent = params->ack_delay_exponent;
+    conn->peer_ack_delay_exponent = (uint8_t)params->ack_delay_exponent;
     conn->path.rtt.max_ack_delay_ns = params->max_ack_delay_ms * MR_MS;
-    conn->peer_payload_max = params->max_udp_payload_size;
+    conn->peer_payload_max =
+        (uint16_t)MR_MIN(params->max_udp_payload_size, (uint64_t)MR_UDP_PAYLOAD_MAX);
     conn->path.mtu = (uint32_t)MR_MIN((uint64_t)conn->path.mtu, params->max_udp_payload_size);
     conn->issued_limit =
         (uint32_t)MR_MIN(params->active_connection_id_limit, (uint64_t)MR_CIDS_ISSUED_MAX);
     conn->is_migration_disabled = params->disable_active_migration;
+    conn->peer_datagram_max =
+        (uint16_t)MR_MIN(params->max_datagram_frame_size, (uint64_t)UINT16_MAX);
     apply_idle_timeout(conn, params->max_idle_timeout_ms * MR_MS);
     apply_peer_cids(conn, params);
 }
@@ -343,7 +347,6 @@ static void on_complete(struct mr_endpoint *ep, struct mr_conn *conn, const stru
 {
     conn->state = MR_CONN_OPEN;
     conn->is_resumed = job->is_resumed;
-    conn->handshake_done_ns = now;
     conn->is_connected = true;
     mr_count(&ep->counters.handshakes_completed);
     if (job->is_resumed)
@@ -367,6 +370,19 @@ static void take_ticket(struct mr_endpoint *ep, struct mr_conn *conn, const stru
     mr_conn_event(ep, conn, MR_EVENT_TICKET);
 }
 
+/* The names that the two sides agreed on. */
+static void take_names(struct mr_endpoint *ep, struct mr_conn *conn, const struct mr_tls_job *job)
+{
+    if (!job->has_alpn)
+        return;
+    memcpy(conn->alpn, job->alpn, MR_MIN((size_t)job->alpn_size, sizeof(conn->alpn) - 1));
+    if (conn->name != MR_NONE || job->server_name[0] == '\0')
+        return;
+    conn->name = mr_name_keep(&ep->names, job->server_name);
+    if (conn->name == MR_NONE)
+        mr_count(&ep->counters.limit_names);
+}
+
 /* Apply the outputs in the order that quic/tls.h states. */
 static bool apply_job(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_tls_job *job,
                       uint64_t now)
@@ -385,8 +401,7 @@ static bool apply_job(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_tl
     }
     if (!queue_output(ep, conn, job, now))
         return false;
-    if (job->has_alpn)
-        memcpy(conn->alpn, job->alpn, MR_MIN((size_t)job->alpn_size, sizeof(conn->alpn) - 1));
+    take_names(ep, conn, job);
     if (job->is_complete && conn->state == MR_CONN_HANDSHAKE) {
         if (!conn->has_peer_params)
             return mr_conn_fail(ep, conn, MR_CRYPTO_ERROR + MR_ALERT_MISSING_EXTENSION,
@@ -480,7 +495,7 @@ void mr_conn_confirm(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
     mr_conn_discard_space(ep, conn, MR_SPACE_INITIAL, now);
     mr_conn_discard_space(ep, conn, MR_SPACE_HANDSHAKE, now);
     if (hs != NULL && conn->role == MR_CLIENT)
-        hs->ticket_wait_until_ns = now + MR_CLIENT_TICKET_WAIT;
+        mr_conn_wait_for_ticket(ep, conn, hs, now + MR_CLIENT_TICKET_WAIT);
     mr_cid_issue_all(ep, conn);
     mr_mtu_begin(ep, conn);
 }

@@ -28,6 +28,10 @@
     X(packets_sent,               "packets sealed and sent")                                                          \
     X(stream_bytes_received,      "stream data bytes received for the first time")                                    \
     X(stream_bytes_sent,          "stream data bytes sent, retransmissions included")                                 \
+    X(datagram_frames_received,   "DATAGRAM frames received, dropped ones included")                                  \
+    X(datagram_frames_sent,       "DATAGRAM frames sent")                                                             \
+    X(datagram_frames_lost,       "DATAGRAM frames in packets declared lost, not sent again")                         \
+    X(datagram_frames_too_big,    "datagrams dropped unsent: larger than the path lets through now")                  \
     X(acks_received,              "ACK frames received")                                                              \
     X(acks_sent,                  "ACK frames sent")                                                                  \
     /* datagrams and packets that were dropped, by reason */                                                          \
@@ -59,6 +63,10 @@
     X(limit_ranges,               "packets not acknowledged: ranges_max")                                             \
     X(limit_chunks,               "sends delayed: chunks_max")                                                        \
     X(limit_compact,              "packets not acknowledged: compact_max")                                            \
+    X(limit_datagram_chunks,      "datagrams not queued, sent or received: datagram_chunks_max")                      \
+    X(limit_datagrams_sent,       "datagrams refused to their sender: datagram_queue_max")                            \
+    X(limit_datagrams_received,   "datagrams dropped on arrival, their application is slow: datagram_queue_max")      \
+    X(limit_names,                "server names not kept: names_max")                                                 \
     X(limit_pinned,               "received pieces copied to compact buffers: pinned_max")                            \
     X(limit_active_keys,          "expanded keys dropped to make room: active_keys_max")                              \
     X(limit_path_challenges,      "PATH_CHALLENGE frames not answered: too many wait")                                \
@@ -82,7 +90,11 @@
     X(tokens_malformed,           "address tokens refused: not ours, altered, or of impossible size")                 \
     X(tokens_sent,                "NEW_TOKEN frames sent")                                                            \
     X(redirects_out,              "datagrams handed to the shard that owns them")                                     \
-    X(redirects_in,               "datagrams received from other shards")                                             \
+    X(datagrams_forwarded,        "datagrams passed on to the shard that their connection moved to")                  \
+    X(dropped_hops,               "datagrams dropped: too many shards had passed them on")                            \
+    X(moves_out,                  "connections that moved to another shard")                                          \
+    X(moves_in,                   "connections that came from another shard")                                         \
+    X(moves_failed,               "connections that came back: the other shard could not take them")                  \
     /* connections */                                                                                                 \
     X(connections_accepted,       "connections accepted")                                                             \
     X(connections_opened,         "connections opened by us")                                                         \

@@ -45,10 +45,13 @@ static const struct pool_row {
     ROW(frame_blocks, chunks_max,      sizeof(struct mr_sent_block),   MR_CACHE_LINE),
     ROW(blocks,       compact_max,     sizeof(struct mr_compact),      MR_CACHE_LINE),
     ROW(keys,         active_keys_max, sizeof(struct mr_conn_keys),    MR_CACHE_LINE),
+    ROW(datagram_chunks, datagram_chunks_max, MR_CHUNK_SIZE,           MR_CACHE_LINE),
+    ROW(names.pool,   names_max,       sizeof(struct mr_name),         16),
 #undef ROW
 };
 /* clang-format on */
 
+_Static_assert(sizeof(struct mr_conn) <= 3840, "an idle connection takes at most 4 KiB in all");
 _Static_assert(sizeof(struct mr_range_node) <= MR_RECV_NODE_SIZE,
                "one pool serves ranges and reassembly");
 
@@ -73,11 +76,17 @@ static uint32_t cid_capacity(const struct mr_limits *limits)
     return limits->connections_max * MR_CIDS_ISSUED_MAX + 64;
 }
 
+static uint32_t name_capacity(const struct mr_limits *limits)
+{
+    return MR_MAX(limits->names_max, 1u);
+}
+
 struct tables {
     void *cids;
     void *initial_cids;
     void *reset_tokens;
     void *stream_ids;
+    void *names;
     struct mr_wheel_node *wheel_nodes;
 };
 
@@ -89,6 +98,7 @@ static struct tables lay_out_tables(struct arena *arena, const struct mr_limits 
     t.initial_cids = take(arena, mr_table_footprint(limits->handshakes_max + 1));
     t.reset_tokens = take(arena, mr_table_footprint(limits->connections_max));
     t.stream_ids = take(arena, mr_table8_footprint(limits->streams_max));
+    t.names = take(arena, mr_table8_footprint(name_capacity(limits)));
     t.wheel_nodes = take(arena, sizeof(struct mr_wheel_node) * limits->connections_max);
     return t;
 }
@@ -123,6 +133,9 @@ static void init_tables(struct mr_endpoint *ep, const struct tables *t, uint64_t
     mr_table_init(&ep->reset_tokens, t->reset_tokens, ep->limits.connections_max, &key);
     key = table_key(ep);
     mr_table8_init(&ep->stream_ids, t->stream_ids, ep->limits.streams_max, &key);
+    key = table_key(ep);
+    mr_table8_init(&ep->names.table, t->names, name_capacity(&ep->limits), &key);
+    ep->names.key = table_key(ep);
     mr_wheel_init(&ep->wheel, t->wheel_nodes, ep->limits.connections_max, now);
 }
 
@@ -131,6 +144,7 @@ static void init_lists(struct mr_endpoint *ep)
     ep->ready_head = ep->ready_tail = MR_NONE;
     ep->dirty_head = ep->dirty_tail = MR_NONE;
     ep->job_head = ep->job_tail = MR_NONE;
+    ep->ticket_wait_head = ep->ticket_wait_tail = MR_NONE;
     for (uint32_t i = 0; i < MR_JOBS; i++)
         ep->jobs[i].conn = ep->jobs[i].handshake = MR_NONE;
     mr_buf_list_init(&ep->released);
@@ -189,6 +203,16 @@ void mr_endpoint_fini(struct mr_endpoint *ep)
         mr_tls_job_wipe(&ep->jobs[i].job);
 }
 
+void mr_endpoint_swap_token_key(struct mr_endpoint *ep, uint8_t number, struct mr_token_key *key)
+{
+    mr_token_keys_swap(&ep->tokens, number, key);
+}
+
+void mr_endpoint_write_tokens_with(struct mr_endpoint *ep, uint8_t number)
+{
+    mr_token_keys_write_with(&ep->tokens, number);
+}
+
 struct mr_buf *mr_endpoint_take_released(struct mr_endpoint *ep)
 {
     if (ep->released.head == NULL)
@@ -205,7 +229,7 @@ const struct mr_counters *mr_endpoint_counters(const struct mr_endpoint *ep)
 
 uint32_t mr_endpoint_conn_count(const struct mr_endpoint *ep)
 {
-    return ep->conns.used;
+    return ep->conns.used - ep->forwarding_count;
 }
 
 /* ------------------------------------------------------------------ connections */
@@ -261,6 +285,9 @@ static void init_links(struct mr_conn *conn)
     conn->controlled = (struct mr_stream_list){.head = MR_NONE, .tail = MR_NONE};
     conn->last_stream = MR_NONE;
     conn->stream_head = MR_NONE;
+    conn->name = MR_NONE;
+    mr_datagram_queue_init(&conn->datagrams_out);
+    mr_datagram_queue_init(&conn->datagrams_in);
     conn->armed_ns = MR_NEVER;
     conn->pacing_until_ns = MR_NEVER;
     conn->validation.deadline_ns = MR_NEVER;
@@ -280,23 +307,16 @@ static void init_limits(struct mr_endpoint *ep, struct mr_conn *conn)
     mr_streams_send_init(&conn->streams_send[0], 0);
     mr_streams_send_init(&conn->streams_send[1], 0);
     conn->idle_timeout_ns = config->idle_timeout_ns;
-    conn->peer_payload_max = 65527;
+    conn->peer_payload_max = MR_UDP_PAYLOAD_MAX;
     conn->peer_ack_delay_exponent = MR_ACK_DELAY_EXPONENT;
     conn->issued_limit = 2;
 }
 
-struct mr_conn *mr_conn_new(struct mr_endpoint *ep, enum mr_role role,
-                            const struct mr_path_addr *path, uint64_t now)
+struct mr_conn *mr_conn_take(struct mr_endpoint *ep)
 {
-    uint32_t hs = mr_pool_get(&ep->handshakes);
-    if (hs == MR_NONE) {
-        mr_count(&ep->counters.limit_handshakes);
-        return NULL;
-    }
     bool is_fresh = ep->conns.free_head == MR_NONE;
     uint32_t index = mr_pool_get(&ep->conns);
     if (index == MR_NONE) {
-        mr_pool_put(&ep->handshakes, hs);
         mr_count(&ep->counters.limit_connections);
         return NULL;
     }
@@ -306,12 +326,46 @@ struct mr_conn *mr_conn_new(struct mr_endpoint *ep, enum mr_role role,
     memset(conn, 0, sizeof(*conn));
     conn->index = index;
     conn->generation = generation;
+    init_links(conn);
+    return conn;
+}
+
+/* Clients that only wait for tickets keep nobody from a handshake: the oldest gives its memory up.
+ */
+static void end_a_ticket_wait(struct mr_endpoint *ep)
+{
+    for (uint32_t i = ep->ticket_wait_head; i != MR_NONE;) {
+        struct mr_conn *conn = mr_conn_at(ep, i);
+        const struct mr_handshake *hs = mr_conn_handshake(ep, conn);
+
+        i = hs->ticket_wait_next;
+        if (hs->job == NULL) {
+            mr_conn_end_handshake(ep, conn);
+            return;
+        }
+    }
+}
+
+struct mr_conn *mr_conn_new(struct mr_endpoint *ep, enum mr_role role,
+                            const struct mr_path_addr *path, uint64_t now)
+{
+    if (mr_pool_free_count(&ep->handshakes) == 0)
+        end_a_ticket_wait(ep);
+    uint32_t hs = mr_pool_get(&ep->handshakes);
+    if (hs == MR_NONE) {
+        mr_count(&ep->counters.limit_handshakes);
+        return NULL;
+    }
+    struct mr_conn *conn = mr_conn_take(ep);
+    if (conn == NULL) {
+        mr_pool_put(&ep->handshakes, hs);
+        return NULL;
+    }
     conn->role = (uint8_t)role;
     conn->state = MR_CONN_HANDSHAKE;
     conn->version = MR_VERSION_1;
     conn->handshake = hs;
     conn->last_received_ns = conn->idle_base_ns = now;
-    init_links(conn);
     init_limits(ep, conn);
     init_path(ep, conn, path, now);
     init_handshake(ep, mr_pool_at(&ep->handshakes, hs), now);
@@ -319,7 +373,7 @@ struct mr_conn *mr_conn_new(struct mr_endpoint *ep, enum mr_role role,
     mr_loss_init(&conn->loss, role, now);
     conn->skip_pn = 64 + mr_random_below(&ep->random, 1024);
     ep->handshakes_in_flight++;
-    if (!mr_cid_issue(ep, conn, NULL)) {
+    if (!mr_cid_issue(ep, conn)) {
         mr_conn_free(ep, conn);
         return NULL;
     }
@@ -381,6 +435,36 @@ static void unlink_job_request(struct mr_endpoint *ep, struct mr_conn *conn,
     hs->wants_job = false;
 }
 
+void mr_conn_wait_for_ticket(struct mr_endpoint *ep, const struct mr_conn *conn,
+                             struct mr_handshake *hs, uint64_t until_ns)
+{
+    hs->ticket_wait_until_ns = until_ns;
+    hs->waits_for_ticket = true;
+    hs->ticket_wait_prev = ep->ticket_wait_tail;
+    hs->ticket_wait_next = MR_NONE;
+    if (ep->ticket_wait_tail == MR_NONE)
+        ep->ticket_wait_head = conn->index;
+    else
+        mr_conn_handshake(ep, mr_conn_at(ep, ep->ticket_wait_tail))->ticket_wait_next = conn->index;
+    ep->ticket_wait_tail = conn->index;
+}
+
+static void leave_ticket_waits(struct mr_endpoint *ep, const struct mr_handshake *hs)
+{
+    if (!hs->waits_for_ticket)
+        return;
+    if (hs->ticket_wait_prev == MR_NONE)
+        ep->ticket_wait_head = hs->ticket_wait_next;
+    else
+        mr_conn_handshake(ep, mr_conn_at(ep, hs->ticket_wait_prev))->ticket_wait_next =
+            hs->ticket_wait_next;
+    if (hs->ticket_wait_next == MR_NONE)
+        ep->ticket_wait_tail = hs->ticket_wait_prev;
+    else
+        mr_conn_handshake(ep, mr_conn_at(ep, hs->ticket_wait_next))->ticket_wait_prev =
+            hs->ticket_wait_prev;
+}
+
 void mr_conn_end_handshake(struct mr_endpoint *ep, struct mr_conn *conn)
 {
     struct mr_handshake *hs = mr_conn_handshake(ep, conn);
@@ -389,6 +473,7 @@ void mr_conn_end_handshake(struct mr_endpoint *ep, struct mr_conn *conn)
         return;
 
     unlink_job_request(ep, conn, hs);
+    leave_ticket_waits(ep, hs);
     for (uint32_t i = 0; i < hs->pending_count; i++)
         mr_buf_drop(hs->pending[i].datagram.buf, &ep->released);
     forget_initial_cid(ep, hs);
@@ -415,6 +500,9 @@ void mr_conn_free(struct mr_endpoint *ep, struct mr_conn *conn)
         mr_stream_free(ep, mr_stream_at(ep, conn->stream_head));
     mr_conn_end_handshake(ep, conn);
     mr_sent_discard(&conn->app.sent);
+    mr_datagram_queue_clear(&conn->datagrams_out, &ep->datagram_chunks);
+    mr_datagram_queue_clear(&conn->datagrams_in, &ep->datagram_chunks);
+    mr_name_drop(&ep->names, conn->name);
     mr_keys_drop(ep, conn);
     mr_cid_forget_all(ep, conn);
     mr_cid_untrack_token(ep, conn);
@@ -422,11 +510,15 @@ void mr_conn_free(struct mr_endpoint *ep, struct mr_conn *conn)
     mr_wheel_clear(&ep->wheel, conn->index);
     mr_secret_wipe(&conn->key_state.seal_secret);
     mr_secret_wipe(&conn->key_state.open_secret);
+    mr_secret_wipe(&conn->key_state.next_open_secret);
     mr_key_material_wipe(&conn->key_state.seal);
     mr_key_material_wipe(&conn->key_state.open);
     mr_key_material_wipe(&conn->key_state.other);
     conn->generation = (conn->generation | 1) + 1; /* even: free */
-    mr_count(&ep->counters.connections_closed);
+    if (conn->is_forwarding)
+        ep->forwarding_count--;
+    else
+        mr_count(&ep->counters.connections_closed);
     mr_pool_put(&ep->conns, conn->index);
 }
 
@@ -481,8 +573,31 @@ struct mr_conn *mr_conn_of_handle(const struct mr_endpoint *ep, mr_handle handle
     if ((index & MR_OBJECT_STREAM) != 0 || index >= ep->conns.fresh)
         return NULL;
     struct mr_conn *conn = mr_conn_at(ep, index);
-    return conn->generation == (uint32_t)(handle >> 32) && (conn->generation & 1) != 0 ? conn
-                                                                                       : NULL;
+    bool is_current = conn->generation == (uint32_t)(handle >> 32) && (conn->generation & 1) != 0;
+    return is_current && conn->state != MR_CONN_MOVED ? conn : NULL;
+}
+
+mr_handle mr_endpoint_next_conn(const struct mr_endpoint *ep, uint32_t *hand)
+{
+    while (*hand < ep->conns.fresh) {
+        const struct mr_conn *conn = mr_conn_at(ep, (*hand)++);
+
+        if ((conn->generation & 1) != 0 && conn->state != MR_CONN_MOVED)
+            return mr_handle_of(conn->index, conn->generation, false);
+    }
+    return MR_HANDLE_NONE;
+}
+
+void mr_conn_describe(const struct mr_endpoint *ep, mr_handle handle, const char **state_out,
+                      uint32_t *streams_out)
+{
+    static const char *const names[] = {
+        [MR_CONN_HANDSHAKE] = "handshake", [MR_CONN_OPEN] = "open", [MR_CONN_CLOSING] = "closing",
+        [MR_CONN_DRAINING] = "draining",   [MR_CONN_DEAD] = "over", [MR_CONN_MOVED] = "moved"};
+    const struct mr_conn *conn = mr_conn_of_handle(ep, handle);
+
+    *state_out = conn == NULL ? "" : names[conn->state];
+    *streams_out = conn == NULL ? 0 : conn->streams_open;
 }
 
 struct mr_stream *mr_stream_of_handle(const struct mr_endpoint *ep, mr_handle handle)
@@ -492,8 +607,9 @@ struct mr_stream *mr_stream_of_handle(const struct mr_endpoint *ep, mr_handle ha
     if (((uint32_t)handle & MR_OBJECT_STREAM) == 0 || index >= ep->streams.fresh)
         return NULL;
     struct mr_stream *stream = mr_stream_at(ep, index);
-    return stream->generation == (uint32_t)(handle >> 32) && (stream->generation & 1) != 0 ? stream
-                                                                                           : NULL;
+    bool is_current =
+        stream->generation == (uint32_t)(handle >> 32) && (stream->generation & 1) != 0;
+    return is_current && !stream->is_away ? stream : NULL;
 }
 
 /* ------------------------------------------------------------------ timers, for the shard */
@@ -553,7 +669,7 @@ static void check_conn(const struct mr_endpoint *ep, const struct mr_conn *conn)
 {
     uint32_t streams = 0;
 
-    MR_ASSERT(conn->state <= MR_CONN_DEAD);
+    MR_ASSERT(conn->state <= MR_CONN_MOVED);
     MR_ASSERT(!conn->is_touched);
     mr_ack_ranges_check(&conn->app.received);
     mr_conn_timer_check(ep, conn);
@@ -568,6 +684,9 @@ static void check_conn(const struct mr_endpoint *ep, const struct mr_conn *conn)
     }
     MR_ASSERT(streams == conn->streams_open);
     MR_ASSERT(conn->flow_recv.consumed <= conn->flow_recv.received);
+    mr_datagram_queue_check(&conn->datagrams_out, &ep->datagram_chunks);
+    mr_datagram_queue_check(&conn->datagrams_in, &ep->datagram_chunks);
+    MR_ASSERT(conn->datagrams_out.count == 0 || (conn->app.wants & MR_WANT_DATAGRAM) != 0);
     uint64_t in_flight = conn->path.cc.in_flight;
     MR_ASSERT(in_flight == 0 || conn->app.sent.in_flight_count > 0 || conn->handshake != MR_NONE ||
               !mr_conn_is_alive(conn));
@@ -594,9 +713,27 @@ static void check_ready(const struct mr_endpoint *ep)
     MR_ASSERT(ready == listed);
 }
 
+/* Connections of which only the connection IDs are left. */
+static void check_forwarding(const struct mr_endpoint *ep)
+{
+    uint32_t forwarding = 0;
+
+    for (uint32_t i = 0; i < ep->conns.fresh; i++) {
+        const struct mr_conn *conn = mr_conn_at(ep, i);
+
+        if ((conn->generation & 1) == 0 || !conn->is_forwarding)
+            continue;
+        forwarding++;
+        MR_ASSERT(conn->streams_open == 0 && !conn->is_ready && !conn->is_dirty);
+        MR_ASSERT(conn->keys == MR_NONE);
+    }
+    MR_ASSERT(forwarding == ep->forwarding_count);
+}
+
 void mr_endpoint_check(const struct mr_endpoint *ep)
 {
     check_ready(ep);
+    check_forwarding(ep);
     mr_wheel_check(&ep->wheel);
     for (uint32_t i = 0; i < ep->conns.fresh; i++) {
         const struct mr_conn *conn = mr_conn_at(ep, i);
@@ -612,6 +749,8 @@ void mr_endpoint_check(const struct mr_endpoint *ep)
     MR_ASSERT(ep->chunks.used == 0);
     MR_ASSERT(ep->frame_blocks.used == 0);
     MR_ASSERT(ep->keys.used == 0);
+    MR_ASSERT(ep->datagram_chunks.used == 0);
+    MR_ASSERT(ep->names.pool.used == 0 && ep->names.table.core.count == 0);
     MR_ASSERT(ep->cids.core.count == 0);
     MR_ASSERT(ep->initial_cids.core.count == 0);
     MR_ASSERT(ep->reset_tokens.core.count == 0);

@@ -24,10 +24,13 @@
 #include "quic/counters.h"
 #include "quic/limits.h"
 #include "quic/tls.h"
+#include "quic/token.h"
 #include "quic/types.h"
 
 #define MR_BURST 32         /* datagrams handled together */
 #define MR_STAY  UINT32_MAX /* a datagram for this shard */
+#define MR_HOPS_MAX                                                                                \
+    3 /* shards that pass a datagram on: one by its connection ID, two after moves */
 
 struct mr_endpoint;
 
@@ -37,9 +40,10 @@ struct mr_datagram {
     struct mr_buf
         *buf; /* the buffer that holds `data`; comes back through mr_endpoint_take_released() */
     uint32_t size;
-    uint32_t redirect;  /* out: MR_STAY, or the shard that owns it; then `buf` stays the caller's */
-    uint8_t ecn;        /* enum mr_ecn */
-    bool is_redirected; /* in: came from another shard; never redirected again */
+    uint32_t redirect; /* out: MR_STAY, or the shard that owns it; then `buf` stays the caller's */
+    uint8_t ecn;       /* enum mr_ecn */
+    uint8_t hops;      /* in: shards that passed it on; then only one that its connection left may
+                          again, and at most MR_HOPS_MAX do */
     struct mr_path_addr path;
 };
 
@@ -68,6 +72,8 @@ struct mr_endpoint_config {
     uint64_t conn_window_max;
     uint32_t streams_bidi_max; /* that the peer may have open per connection */
     uint32_t streams_uni_max;
+    uint32_t datagram_max;  /* largest DATAGRAM frame accepted, type and length included; 0: none,
+                               65535: any that fits a packet (RFC 9221, Section 3) */
     uint64_t wall_offset_s; /* wall-clock seconds at now == 0, for tokens */
     bool has_keylog;        /* keep key log lines for mr_endpoint_take_keylog() */
 };
@@ -140,8 +146,19 @@ uint32_t mr_endpoint_events(struct mr_endpoint *ep, struct mr_event *out, uint32
 bool mr_endpoint_unreachable(struct mr_endpoint *ep, const struct mr_path_addr *path,
                              const uint8_t *quoted, size_t size);
 
+/* Change keys of address tokens: mr_token_keys_swap() and mr_token_keys_write_with(). */
+void mr_endpoint_swap_token_key(struct mr_endpoint *ep, uint8_t number, struct mr_token_key *key);
+void mr_endpoint_write_tokens_with(struct mr_endpoint *ep, uint8_t number);
+
 const struct mr_counters *mr_endpoint_counters(const struct mr_endpoint *ep);
 uint32_t mr_endpoint_conn_count(const struct mr_endpoint *ep);
+
+/* The next connection from *hand on, which is brought up to date; MR_HANDLE_NONE: that was all. */
+mr_handle mr_endpoint_next_conn(const struct mr_endpoint *ep, uint32_t *hand);
+
+/* What it does, for people, and how many streams it has open; "" of a stale one. */
+void mr_conn_describe(const struct mr_endpoint *ep, mr_handle conn, const char **state_out,
+                      uint32_t *streams_out);
 
 /* Begin to close every connection (error code of the application). */
 void mr_endpoint_close_all(struct mr_endpoint *ep, uint64_t code, uint64_t now);
@@ -159,6 +176,9 @@ int mr_conn_info(const struct mr_endpoint *ep, mr_handle conn, struct mr_conn_in
 int64_t mr_conn_ticket(const struct mr_endpoint *ep, mr_handle conn, uint8_t *dst, size_t room);
 int mr_conn_update_keys(struct mr_endpoint *ep, mr_handle conn, uint64_t now);
 int mr_object_set_user_data(struct mr_endpoint *ep, mr_handle object, uint64_t user_data);
+int mr_conn_send_datagram(struct mr_endpoint *ep, mr_handle conn, const struct mr_view *views,
+                          size_t count);
+int64_t mr_conn_receive_datagram(struct mr_endpoint *ep, mr_handle conn, uint8_t *dst, size_t room);
 int mr_stream_open(struct mr_endpoint *ep, mr_handle conn, uint32_t flags, uint64_t user_data,
                    mr_handle *stream_out);
 uint64_t mr_stream_id(const struct mr_endpoint *ep, mr_handle stream);

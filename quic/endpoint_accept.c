@@ -311,6 +311,15 @@ static struct mr_conn *find_long(struct mr_endpoint *ep, const struct mr_packet_
     return index == MR_NONE ? NULL : mr_conn_at(ep, index);
 }
 
+/* May the connection of a packet that we do not know live in another shard? */
+static bool may_be_elsewhere(const struct mr_endpoint *ep, const struct mr_datagram *d,
+                             const struct mr_packet_header *header, uint64_t now)
+{
+    return now < ep->quiet_until_ns ||
+           (d->hops > 0 && mr_cid_owner(header->dcid.bytes, header->dcid.size, &ep->config.cid) !=
+                               ep->config.cid.shard);
+}
+
 void mr_endpoint_receive_unknown(struct mr_endpoint *ep, struct mr_datagram *d,
                                  const struct mr_packet_header *header,
                                  enum mr_packet_verdict verdict, uint64_t now)
@@ -318,11 +327,16 @@ void mr_endpoint_receive_unknown(struct mr_endpoint *ep, struct mr_datagram *d,
     if (header->type == MR_PACKET_ONE_RTT) {
         if (!mr_endpoint_take_reset(ep, d)) {
             mr_count(&ep->counters.dropped_unknown_cid);
-            mr_endpoint_stateless_reset(ep, d, now);
+            if (!may_be_elsewhere(ep, d, header, now))
+                mr_endpoint_stateless_reset(ep, d, now);
         }
         return;
     }
     struct mr_conn *conn = find_long(ep, header);
+    if (conn != NULL && conn->state == MR_CONN_MOVED) {
+        mr_endpoint_forward(ep, conn, d);
+        return;
+    }
     if (conn != NULL) {
         if (!conn->path.is_validated && mr_path_addr_equal(&d->path, &conn->path.addr))
             conn->path.bytes_received += d->size;

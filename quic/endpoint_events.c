@@ -3,8 +3,8 @@
  *
  * A connection or stream is at most once on the list.  An event says everything
  * that happened to its object since the last one.  Order: a stream's last event
- * comes before its connection's, and bytes that arrived before the end can be
- * received before CLOSED is told.
+ * comes before its connection's, and bytes and datagrams that arrived before the end
+ * can be received before CLOSED is told.
  */
 #include "quic/conn.h"
 
@@ -39,8 +39,15 @@ static uint32_t pop(struct mr_endpoint *ep)
 void mr_conn_event(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t kinds)
 {
     conn->pending_events |= kinds;
-    if (conn->is_dirty)
+    if (conn->is_dirty || conn->is_held)
         return;
+    conn->is_dirty = true;
+    push(ep, conn->index);
+}
+
+void mr_conn_event_arrival(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    conn->pending_events |= MR_EVENT_MOVED_IN;
     conn->is_dirty = true;
     push(ep, conn->index);
 }
@@ -48,27 +55,95 @@ void mr_conn_event(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t kinds)
 void mr_stream_event(struct mr_endpoint *ep, struct mr_stream *stream, uint32_t kinds)
 {
     stream->pending_events |= kinds;
-    if (stream->is_dirty)
+    if (stream->is_dirty || mr_conn_at(ep, stream->conn)->is_held)
         return;
     stream->is_dirty = true;
     push(ep, stream->index | MR_OBJECT_STREAM);
 }
 
+/* Is the object of `key` the connection, or one of its streams? */
+static bool belongs_to(const struct mr_endpoint *ep, uint32_t key, const struct mr_conn *conn)
+{
+    return (key & MR_OBJECT_STREAM) != 0
+               ? mr_stream_at(ep, key & ~MR_OBJECT_STREAM)->conn == conn->index
+               : key == conn->index;
+}
+
+void mr_conn_undirty(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    for (uint32_t left = ep->dirty_count; left > 0; left--) {
+        uint32_t key = pop(ep);
+
+        if (!belongs_to(ep, key, conn))
+            push(ep, key);
+        else if ((key & MR_OBJECT_STREAM) != 0)
+            mr_stream_at(ep, key & ~MR_OBJECT_STREAM)->is_dirty = false;
+        else
+            conn->is_dirty = false;
+    }
+}
+
+void mr_conn_redirty(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    uint32_t oldest = MR_NONE;
+
+    if (conn->pending_events != 0)
+        mr_conn_event(ep, conn, 0);
+    for (uint32_t i = conn->stream_head; i != MR_NONE; i = mr_stream_at(ep, i)->conn_next)
+        oldest = i;
+    for (uint32_t i = oldest; i != MR_NONE; i = mr_stream_at(ep, i)->conn_previous) {
+        struct mr_stream *stream = mr_stream_at(ep, i);
+
+        if (stream->pending_events != 0)
+            mr_stream_event(ep, stream, 0);
+    }
+}
+
+/* CLOSED waits for the last events of its streams, and until datagrams that arrived were told. */
+static uint32_t take_conn_kinds(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    uint32_t kinds = conn->pending_events;
+    bool waits = (kinds & MR_EVENT_CLOSED) != 0 &&
+                 (conn->streams_open > 0 || (kinds & MR_EVENT_DATAGRAM) != 0);
+
+    conn->pending_events = waits ? MR_EVENT_CLOSED : 0;
+    conn->is_dirty = waits;
+    if (waits) {
+        push(ep, conn->index);
+        kinds &= ~(uint32_t)MR_EVENT_CLOSED;
+    }
+    return kinds;
+}
+
+/* It came from another shard: MOVED_IN is told alone, since nobody knows its streams' handles
+ * before; the rest with the next call. */
+MR_COLD static bool collect_held(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_event *out)
+{
+    if ((conn->pending_events & MR_EVENT_MOVED_IN) == 0) {
+        conn->is_dirty = conn->is_held = false;
+        mr_conn_redirty(ep, conn);
+        return false;
+    }
+    *out = (struct mr_event){
+        .kinds = MR_EVENT_MOVED_IN,
+        .conn = mr_handle_of(conn->index, conn->generation, false),
+        .user_data = conn->user_data,
+        .error = conn->moved_from_shard,
+        .result = (int64_t)conn->moved_from,
+        .reason = "",
+    };
+    conn->pending_events &= ~(uint32_t)MR_EVENT_MOVED_IN;
+    push(ep, conn->index);
+    return true;
+}
+
 /* The connection's event into `out`; false: nothing to tell yet. */
 static bool collect_conn(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_event *out)
 {
-    uint32_t kinds = conn->pending_events;
+    if (conn->is_held)
+        return collect_held(ep, conn, out);
 
-    conn->is_dirty = false;
-    if ((kinds & MR_EVENT_CLOSED) != 0 &&
-        conn->streams_open > 0) { /* its streams' last events come first */
-        conn->pending_events = MR_EVENT_CLOSED;
-        kinds &= ~(uint32_t)MR_EVENT_CLOSED;
-        conn->is_dirty = true;
-        push(ep, conn->index);
-    } else {
-        conn->pending_events = 0;
-    }
+    uint32_t kinds = take_conn_kinds(ep, conn);
     if (kinds == 0)
         return false;
 
@@ -83,6 +158,7 @@ static bool collect_conn(struct mr_endpoint *ep, struct mr_conn *conn, struct mr
     };
     if ((kinds & MR_EVENT_CLOSED) != 0) {
         out->reason = conn->close.reason;
+        mr_datagram_queue_clear(&conn->datagrams_in, &ep->datagram_chunks);
         if (conn->state == MR_CONN_DEAD)
             mr_conn_free(
                 ep, conn); /* the reason stays readable until a new connection takes the object */

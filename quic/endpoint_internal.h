@@ -13,6 +13,7 @@
 #include "base/table.h"
 #include "base/wheel.h"
 #include "quic/conn_internal.h"
+#include "quic/names.h"
 #include "quic/token.h"
 
 #define MR_REPLIES_MAX       32 /* stateless datagrams waiting to be sent */
@@ -70,6 +71,8 @@ struct mr_endpoint {
     struct mr_pool frame_blocks; /* further frames of sent packets */
     struct mr_pool blocks;       /* compact: copied small pieces */
     struct mr_pool keys;
+    struct mr_pool datagram_chunks;
+    struct mr_names names;
     struct mr_send_pools send_pools;
     struct mr_recv_pools recv_pools;
     struct mr_table8 cids; /* connection IDs we issued -> connection */
@@ -86,11 +89,16 @@ struct mr_endpoint {
     uint32_t dirty_count;
     uint32_t job_head; /* connections that want a TLS job */
     uint32_t job_tail;
+    uint32_t ticket_wait_head; /* connections whose clients only wait for tickets, oldest first */
+    uint32_t ticket_wait_tail;
     uint32_t keys_hand;            /* clock hand over the key pool */
     uint32_t burst;                /* number of the receive or send burst */
     uint32_t handshakes_in_flight; /* not confirmed yet */
     uint32_t reset_count;          /* stateless resets sent in the period */
     uint64_t reset_period_ns;
+    uint64_t quiet_until_ns; /* no stateless resets: the connection ID may live elsewhere */
+    uint64_t export_count;
+    uint32_t forwarding_count; /* connections of which only the connection IDs are left */
     /* one receive burst */
     uint32_t slot_count;
     uint32_t open_count;

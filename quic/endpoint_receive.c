@@ -31,11 +31,21 @@ bool mr_endpoint_is_foreign(struct mr_endpoint *ep, struct mr_datagram *d, const
 {
     uint32_t owner = mr_cid_owner(dcid, size, &ep->config.cid);
 
-    if (d->is_redirected || owner == MR_CID_FOREIGN || owner == ep->config.cid.shard)
+    if (d->hops > 0 || owner == MR_CID_FOREIGN || owner == ep->config.cid.shard)
         return false;
     d->redirect = owner;
     mr_count(&ep->counters.redirects_out);
     return true;
+}
+
+void mr_endpoint_forward(struct mr_endpoint *ep, const struct mr_conn *conn, struct mr_datagram *d)
+{
+    if (d->hops >= MR_HOPS_MAX) {
+        mr_count(&ep->counters.dropped_hops);
+        return;
+    }
+    d->redirect = conn->moved_to;
+    mr_count(&ep->counters.datagrams_forwarded);
 }
 
 /* A 1-RTT packet that is opened with the burst like the one of the slot before. */
@@ -240,6 +250,10 @@ MR_COLD static void receive_walk(struct mr_endpoint *ep, struct mr_slot *slot, u
 
     if (slot->conn != MR_NONE) {
         struct mr_conn *conn = mr_conn_at(ep, slot->conn);
+        if (conn->state == MR_CONN_MOVED) {
+            mr_endpoint_forward(ep, conn, d);
+            return;
+        }
         count_amplification(conn, d);
         mr_conn_walk(ep, conn, d, 0, now);
         return;

@@ -77,6 +77,19 @@ static inline bool mr_flow_recv_is_due(const struct mr_flow_recv *f)
     return f->limit - f->consumed <= f->window / 2 && f->limit < MR_VARINT_MAX;
 }
 
+/* True if an update would give anything. */
+static inline bool mr_flow_recv_can_rise(const struct mr_flow_recv *f)
+{
+    return f->limit < MR_MIN(f->consumed + f->window, MR_VARINT_MAX);
+}
+
+/* A connection's window is at least twice that of a stream of it, as far as it may grow: a stream
+ * that is not read leaves credit to the others. */
+static inline void mr_flow_recv_cover(struct mr_flow_recv *conn, const struct mr_flow_recv *stream)
+{
+    conn->window = MR_MAX(conn->window, MR_MIN(2 * stream->window, conn->window_max));
+}
+
 /*
  * Raise the limit to consumed + window, after growing the window if the last update is less than
  * two round trips ago. `srtt_ns` 0: no sample yet, the window stays.  Returns the new limit, to be

@@ -386,12 +386,18 @@ bool mr_frame_write_connection_close(struct mr_writer *w,
     return mr_write_whole(w, before);
 }
 
+bool mr_frame_write_datagram_header(struct mr_writer *w, const struct mr_frame_datagram *frame)
+{
+    return mr_frame_datagram_size(frame->size) <= mr_writer_room(w) &&
+           write_integers(w, MR_FRAME_DATAGRAM_LEN, &frame->size, 1);
+}
+
 bool mr_frame_write_datagram(struct mr_writer *w, const struct mr_frame_datagram *frame)
 {
     struct mr_writer before = *w;
 
-    mr_write_u8(w, MR_FRAME_DATAGRAM_LEN);
-    mr_write_varint(w, frame->size);
+    if (!mr_frame_write_datagram_header(w, frame))
+        return false;
     mr_write_bytes(w, frame->data, frame->size);
     return mr_write_whole(w, before);
 }

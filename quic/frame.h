@@ -362,4 +362,20 @@ bool mr_frame_write_connection_close(struct mr_writer *w,
 /* DATAGRAM with Length, data included. */
 bool mr_frame_write_datagram(struct mr_writer *w, const struct mr_frame_datagram *frame);
 
+/* The same without its data: `size` bytes of it must follow.  False: they would not fit either. */
+bool mr_frame_write_datagram_header(struct mr_writer *w, const struct mr_frame_datagram *frame);
+
+/* Bytes of a DATAGRAM frame with Length and `size` bytes of data. */
+static inline size_t mr_frame_datagram_size(size_t size)
+{
+    return 1 + mr_varint_size(size) + size;
+}
+
+/* The most data of a DATAGRAM frame that fits `room` bytes, header with Length included; 0: none,
+ * or an empty one in 2 bytes. */
+static inline size_t mr_frame_datagram_data_max(size_t room)
+{
+    return mr_frame_data_max(room, 1);
+}
+
 #endif /* MR_QUIC_FRAME_H */

@@ -20,10 +20,18 @@ struct mr_limits {
                              not acknowledged */
     uint32_t chunks_max;  /* 1 KiB chunks: sent records and their directories, copied send data;
                              more: sending waits */
-    uint32_t compact_max; /* 2 KiB buffers that small received pieces are copied to; more: the
-                             packet is not acknowledged */
-    uint32_t pinned_max;  /* port buffers that streams may hold in all; more: data is copied to
-                             compact buffers */
+    uint32_t compact_max; /* 2 KiB buffers that received pieces are copied to, small ones and those
+                             beyond pinned_max; more, or more of a stream that is not read than is
+                             its share: the packet is not acknowledged */
+    uint32_t
+        datagram_chunks_max;     /* 1 KiB chunks of datagrams (RFC 9221) that wait to be sent or to
+                                    be read; more: sending says -ENOMEM, arriving ones are dropped */
+    uint32_t datagram_queue_max; /* of them in one direction of a connection; more: sending says
+                                    -EAGAIN, arriving ones are dropped */
+    uint32_t names_max;  /* different server names that connections asked for; more: conn_info shows
+                            none */
+    uint32_t pinned_max; /* port buffers that streams may hold in all; more: data is copied to
+                            compact buffers */
     uint32_t active_keys_max; /* connections with expanded 1-RTT keys; more: the least recently used
                                  are dropped and rebuilt */
 };

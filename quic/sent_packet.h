@@ -43,7 +43,7 @@ enum mr_sent_kind {
     MR_SENT_HANDSHAKE_DONE,
     MR_SENT_NEW_TOKEN,
     MR_SENT_PING,
-    MR_SENT_DATAGRAM, /* offset: the producer's number of it */
+    MR_SENT_DATAGRAM, /* object: how many DATAGRAM frames; never sent again */
     MR_SENT_KINDS
 };
 

@@ -51,6 +51,7 @@ struct mr_stream {
     bool is_notify_due;
     bool is_stop_sent;
     bool is_reset_known; /* the application was told of the peer's reset */
+    bool is_away;        /* its connection is another shard's: the handle is stale */
     struct mr_send_queue send;
     struct mr_recv_queue recv;
     struct mr_flow_send flow_send;
@@ -59,6 +60,7 @@ struct mr_stream {
     uint64_t stop_code;  /* ours */
     uint64_t peer_code;  /* of the peer's reset or stop, or of the connection's close */
     uint64_t user_data;
+    uint64_t moved_from; /* handle in the shard that the connection came from; 0: opened here */
 };
 
 #endif /* MR_QUIC_STREAM_H */

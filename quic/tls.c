@@ -257,7 +257,6 @@ static void report_names(const struct mr_tls *tls, struct mr_tls_job *job)
 {
     const unsigned char *alpn;
     unsigned alpn_size;
-    const char *name = NULL;
 
     SSL_get0_alpn_selected(tls->ssl, &alpn, &alpn_size);
     if (alpn_size == 0 || alpn_size > MR_TLS_ALPN_MAX)
@@ -266,8 +265,7 @@ static void report_names(const struct mr_tls *tls, struct mr_tls_job *job)
     job->alpn_size = (uint8_t)alpn_size;
     memcpy(job->alpn, alpn, alpn_size);
     job->alpn[alpn_size] = '\0';
-    if (tls->context->role == MR_SERVER)
-        name = SSL_get_servername(tls->ssl, TLSEXT_NAMETYPE_host_name);
+    const char *name = SSL_get_servername(tls->ssl, TLSEXT_NAMETYPE_host_name);
     snprintf(job->server_name, sizeof(job->server_name), "%s", name != NULL ? name : "");
 }
 

@@ -153,7 +153,7 @@ struct mr_tls_job {
     bool is_done;     /* nothing more is wanted of this mr_tls: free it */
     bool is_resumed;  /* valid when complete */
     bool has_params;  /* the peer's transport parameters came in this job */
-    bool has_alpn;    /* alpn and, on a server, server_name are valid */
+    bool has_alpn;    /* alpn and server_name are valid */
     bool is_ticket_dropped; /* one was larger than MR_TLS_TICKET_MAX */
     enum mr_tls_early early;
     uint64_t error; /* for CONNECTION_CLOSE: MR_CRYPTO_ERROR + alert, or a transport code */
@@ -166,7 +166,7 @@ struct mr_tls_job {
     uint32_t keylog_size;
     uint8_t alpn_size;
     char alpn[MR_TLS_ALPN_MAX + 1];        /* the protocol chosen, NUL-terminated */
-    char server_name[MR_TLS_NAME_MAX + 1]; /* server: SNI, "" if none */
+    char server_name[MR_TLS_NAME_MAX + 1]; /* SNI, "" if none */
     char reason[MR_TLS_REASON_MAX];        /* for people, "" unless failed */
     uint8_t remember[MR_TLS_REMEMBER_MAX]; /* in */
     uint8_t input_bytes[MR_TLS_INPUT_MAX]; /* in */

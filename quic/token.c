@@ -7,9 +7,11 @@
 #include "base/compiler.h"
 
 enum {
-    SUBKEY = 32, /* bytes of every derived key */
-    MAC = 32,    /* bytes of HMAC-SHA256 */
-    TAG = 16,    /* bytes of an address token's tag, which is its IV, too */
+    SUBKEY = 32,      /* bytes of every derived key */
+    MAC = 32,         /* bytes of HMAC-SHA256 */
+    TAG = 16,         /* bytes of an address token's tag, which is its IV, too */
+    NUMBER_SHIFT = 2, /* of a key's number in the first byte */
+    NUMBER_MASK = 3 << NUMBER_SHIFT,
     CID_FIELD = 1 + MR_CID_MAX,
     NEW_PLAIN = 8 + 8 + 16,                     /* issue time, nonce, IP address */
     RETRY_PLAIN = NEW_PLAIN + 2 + 2 * CID_FIELD /* port, two connection IDs */
@@ -17,6 +19,9 @@ enum {
 
 _Static_assert(MR_TOKEN_NEW_SIZE == 1 + TAG + NEW_PLAIN, "a NEW_TOKEN token's size");
 _Static_assert(MR_TOKEN_RETRY_SIZE == 1 + TAG + RETRY_PLAIN, "a Retry token's size");
+_Static_assert((MR_TOKEN_RETRY & NUMBER_MASK) == 0, "the number has its own bits");
+_Static_assert((MR_TOKEN_NEW & NUMBER_MASK) == 0, "the number has its own bits");
+_Static_assert(MR_TOKEN_KEYS - 1 == NUMBER_MASK >> NUMBER_SHIFT, "every number is a key's");
 _Static_assert(MR_RESET_TOKEN <= MAC, "a reset token is cut from a MAC");
 
 /* RFC 9001, Section 5.8: public values, equal for everyone. */
@@ -65,23 +70,44 @@ static EVP_CIPHER_CTX *new_cipher(const char *name, const uint8_t *key)
     return NULL;
 }
 
+bool mr_token_key_make(struct mr_token_key *key, const uint8_t *static_key)
+{
+    uint8_t subkey[2][SUBKEY];
+
+    *key = (struct mr_token_key){0};
+    if (derive(static_key, "millrace token mac 1", subkey[0]) &&
+        derive(static_key, "millrace token cipher 1", subkey[1])) {
+        key->mac = new_mac(subkey[0]);
+        key->cipher = new_cipher("AES-256-CTR", subkey[1]);
+    }
+    OPENSSL_cleanse(subkey, sizeof(subkey));
+
+    if (key->mac != NULL && key->cipher != NULL)
+        return true;
+    mr_token_key_wipe(key);
+    return false;
+}
+
+void mr_token_key_wipe(struct mr_token_key *key)
+{
+    EVP_MAC_CTX_free(key->mac);
+    EVP_CIPHER_CTX_free(key->cipher);
+    *key = (struct mr_token_key){0};
+}
+
 bool mr_token_keys_init(struct mr_token_keys *keys, const uint8_t *static_key)
 {
-    uint8_t subkey[3][SUBKEY];
+    uint8_t subkey[SUBKEY];
 
     *keys = (struct mr_token_keys){0};
-    if (derive(static_key, "millrace stateless reset", subkey[0]) &&
-        derive(static_key, "millrace token mac 1", subkey[1]) &&
-        derive(static_key, "millrace token cipher 1", subkey[2])) {
-        keys->reset_mac = new_mac(subkey[0]);
-        keys->token_mac = new_mac(subkey[1]);
-        keys->token_cipher = new_cipher("AES-256-CTR", subkey[2]);
+    if (derive(static_key, "millrace stateless reset", subkey)) {
+        keys->reset_mac = new_mac(subkey);
         keys->retry_tag = new_cipher("AES-128-GCM", retry_key);
     }
     OPENSSL_cleanse(subkey, sizeof(subkey));
 
-    if (keys->reset_mac != NULL && keys->token_mac != NULL && keys->token_cipher != NULL &&
-        keys->retry_tag != NULL)
+    if (keys->reset_mac != NULL && keys->retry_tag != NULL &&
+        mr_token_key_make(&keys->token[0], static_key))
         return true;
     mr_token_keys_wipe(keys);
     return false;
@@ -90,10 +116,28 @@ bool mr_token_keys_init(struct mr_token_keys *keys, const uint8_t *static_key)
 void mr_token_keys_wipe(struct mr_token_keys *keys)
 {
     EVP_MAC_CTX_free(keys->reset_mac);
-    EVP_MAC_CTX_free(keys->token_mac);
-    EVP_CIPHER_CTX_free(keys->token_cipher);
     EVP_CIPHER_CTX_free(keys->retry_tag);
+    for (uint8_t i = 0; i < MR_TOKEN_KEYS; i++)
+        mr_token_key_wipe(&keys->token[i]);
     *keys = (struct mr_token_keys){0};
+}
+
+void mr_token_keys_swap(struct mr_token_keys *keys, uint8_t number, struct mr_token_key *key)
+{
+    MR_ASSERT(number < MR_TOKEN_KEYS);
+    MR_ASSERT(number != keys->writing);
+
+    struct mr_token_key before = keys->token[number];
+
+    keys->token[number] = *key;
+    *key = before;
+}
+
+void mr_token_keys_write_with(struct mr_token_keys *keys, uint8_t number)
+{
+    MR_ASSERT(number < MR_TOKEN_KEYS);
+    MR_ASSERT(keys->token[number].mac != NULL);
+    keys->writing = number;
 }
 
 struct piece {
@@ -132,24 +176,24 @@ bool mr_reset_token_equal(const uint8_t *a, const uint8_t *b)
 
 /* ---------------------------------------------------------------- address tokens: sealing */
 
-static void token_tag(struct mr_token_keys *keys, uint8_t kind, const uint8_t *plain, size_t size,
-                      uint8_t *tag)
+static void token_tag(const struct mr_token_key *key, uint8_t first, const uint8_t *plain,
+                      size_t size, uint8_t *tag)
 {
-    const struct piece pieces[] = {{&kind, 1}, {plain, size}};
+    const struct piece pieces[] = {{&first, 1}, {plain, size}};
     uint8_t mac[MAC];
 
-    mac_of(keys->token_mac, pieces, MR_COUNT_OF(pieces), mac);
+    mac_of(key->mac, pieces, MR_COUNT_OF(pieces), mac);
     memcpy(tag, mac, TAG);
 }
 
 /* AES-256-CTR is its own inverse. */
-static void token_crypt(struct mr_token_keys *keys, const uint8_t *tag, const uint8_t *src,
+static void token_crypt(const struct mr_token_key *key, const uint8_t *tag, const uint8_t *src,
                         size_t size, uint8_t *dst)
 {
     int written = 0;
-    int ok = EVP_EncryptInit_ex2(keys->token_cipher, NULL, NULL, tag, NULL);
+    int ok = EVP_EncryptInit_ex2(key->cipher, NULL, NULL, tag, NULL);
 
-    ok &= EVP_EncryptUpdate(keys->token_cipher, dst, &written, src, (int)size);
+    ok &= EVP_EncryptUpdate(key->cipher, dst, &written, src, (int)size);
     MR_ASSERT(ok == 1);
     MR_ASSERT((size_t)written == size);
 }
@@ -161,9 +205,11 @@ static void token_seal(struct mr_token_keys *keys, enum mr_token_kind kind,
 
     size_t size = mr_writer_size(plain);
 
-    out[0] = (uint8_t)kind;
-    token_tag(keys, out[0], plain->start, size, out + 1);
-    token_crypt(keys, out + 1, plain->start, size, out + 1 + TAG);
+    const struct mr_token_key *key = &keys->token[keys->writing];
+
+    out[0] = (uint8_t)((unsigned)kind | (unsigned)keys->writing << NUMBER_SHIFT);
+    token_tag(key, out[0], plain->start, size, out + 1);
+    token_crypt(key, out + 1, plain->start, size, out + 1 + TAG);
 }
 
 /* The fields of both kinds. */
@@ -220,9 +266,9 @@ static size_t size_of_kind(enum mr_token_kind kind)
 
 enum mr_token_kind mr_token_kind(const uint8_t *token, size_t size)
 {
-    if (size == MR_TOKEN_RETRY_SIZE && token[0] == MR_TOKEN_RETRY)
+    if (size == MR_TOKEN_RETRY_SIZE && (token[0] & ~NUMBER_MASK) == MR_TOKEN_RETRY)
         return MR_TOKEN_RETRY;
-    if (size == MR_TOKEN_NEW_SIZE && token[0] == MR_TOKEN_NEW)
+    if (size == MR_TOKEN_NEW_SIZE && (token[0] & ~NUMBER_MASK) == MR_TOKEN_NEW)
         return MR_TOKEN_NEW;
     return MR_TOKEN_UNKNOWN;
 }
@@ -236,11 +282,14 @@ static enum mr_token_verdict token_open(struct mr_token_keys *keys, enum mr_toke
     if (claimed != kind)
         return claimed == MR_TOKEN_UNKNOWN ? MR_TOKEN_MALFORMED : MR_TOKEN_WRONG_KIND;
 
+    const struct mr_token_key *key = &keys->token[(token[0] & NUMBER_MASK) >> NUMBER_SHIFT];
     size_t plain_size = size_of_kind(kind) - 1 - TAG;
     uint8_t tag[TAG];
 
-    token_crypt(keys, token + 1, token + 1 + TAG, plain_size, plain);
-    token_tag(keys, (uint8_t)kind, plain, plain_size, tag);
+    if (key->mac == NULL)
+        return MR_TOKEN_MALFORMED;
+    token_crypt(key, token + 1, token + 1 + TAG, plain_size, plain);
+    token_tag(key, token[0], plain, plain_size, tag);
     return CRYPTO_memcmp(tag, token + 1, TAG) == 0 ? MR_TOKEN_VALID : MR_TOKEN_MALFORMED;
 }
 

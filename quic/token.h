@@ -17,6 +17,12 @@
  * some hours of a flood. Each kind has one size; any other size is refused before a byte is looked
  * at.
  *
+ * The keys of address tokens can be changed: MR_TOKEN_KEYS of them are understood at a time, each
+ * by its number, which is in a token's first byte; one writes.  Reset tokens keep their key, since
+ * a peer remembers them for as long as a connection ID.
+ *
+ *     first byte  | version (4) = 1 | key number (2) | kind (2) |
+ *
  * Owner: each shard initialises its own struct from the same static key.  Threads: the owner's
  * only. Allocation: OpenSSL's, in init; none per token.
  */
@@ -39,8 +45,9 @@
 #define MR_TOKEN_NEW_LIFETIME_S   (UINT64_C(86400)) /* seconds */
 #define MR_TOKEN_SKEW_S           2 /* seconds a token may seem to come from the future */
 
-enum mr_token_kind { /* its value is the token's first byte: high nibble format version, low nibble
-                        kind */
+#define MR_TOKEN_KEYS             4 /* of address tokens, at a time */
+
+enum mr_token_kind { /* its value is the token's first byte, but for the number of the key */
     MR_TOKEN_UNKNOWN = 0,
     MR_TOKEN_RETRY = 0x11, /* sent in a Retry packet: bound to address, port and connection ID */
     MR_TOKEN_NEW = 0x12    /* sent in a NEW_TOKEN frame: bound to the address */
@@ -52,15 +59,21 @@ enum mr_token_verdict {
     MR_TOKEN_WRONG_ADDRESS,
     MR_TOKEN_WRONG_CID,  /* a Retry token with another connection ID than that Retry gave */
     MR_TOKEN_WRONG_KIND, /* not of the kind asked for */
-    MR_TOKEN_MALFORMED   /* impossible size, or not authentic */
+    MR_TOKEN_MALFORMED   /* impossible size, not authentic, or of a key that is gone */
+};
+
+/* A prepared key of address tokens; all zero bytes: none.  The members are token.c's. */
+struct mr_token_key {
+    struct evp_mac_ctx_st *mac;
+    struct evp_cipher_ctx_st *cipher;
 };
 
 /* Prepared keys.  The members are token.c's. */
 struct mr_token_keys {
     struct evp_mac_ctx_st *reset_mac;
-    struct evp_mac_ctx_st *token_mac;
-    struct evp_cipher_ctx_st *token_cipher;
     struct evp_cipher_ctx_st *retry_tag;
+    struct mr_token_key token[MR_TOKEN_KEYS];
+    uint8_t writing; /* number of the key that new tokens are made with */
 };
 
 /* What a Retry token says about the connection attempt. */
@@ -76,6 +89,24 @@ struct mr_retry_claims {
  */
 bool mr_token_keys_init(struct mr_token_keys *keys, const uint8_t *static_key);
 void mr_token_keys_wipe(struct mr_token_keys *keys);
+
+/* ---------------------------------------------------------------- rotation of address tokens */
+
+/* Prepare a key of address tokens from MR_STATIC_KEY secret bytes, not kept.  Any thread.  False,
+ * with nothing held: OpenSSL is out of memory. */
+bool mr_token_key_make(struct mr_token_key *key, const uint8_t *static_key);
+void mr_token_key_wipe(struct mr_token_key *key);
+
+/*
+ * Understand tokens of `*key` as number `number` < MR_TOKEN_KEYS from now on, which is not the one
+ * that writes; `*key` becomes what had that number before, the caller's to wipe.  With an empty
+ * `*key` the number means nothing any more.  No allocation.
+ */
+void mr_token_keys_swap(struct mr_token_keys *keys, uint8_t number, struct mr_token_key *key);
+
+/* Write tokens with key `number`, which must be there.  Where others are to understand them, only
+ * after these have it, too. */
+void mr_token_keys_write_with(struct mr_token_keys *keys, uint8_t number);
 
 /* ---------------------------------------------------------------- stateless reset */
 

@@ -91,7 +91,7 @@ enum mr_ecn { /* the two bits of RFC 3168 */
 };
 
 /* Transport error codes, RFC 9000, Section 20.1. */
-enum mr_error {
+enum mr_transport_error {
     MR_NO_ERROR = 0x00,
     MR_INTERNAL_ERROR = 0x01,
     MR_CONNECTION_REFUSED = 0x02,

@@ -2,8 +2,11 @@
 """Say what `meson test` found in one or more build folders; the last line is `N passed, N failed[, N skipped]`.
 
     scripts/test-summary.py BUILD_DIR...
+    scripts/test-summary.py --table BUILD_DIR...    as a page: a line for each program, nothing of capabilities
 
-Printed before it: each failed test with its output, each skipped test with its reason.  A TAP program counts once per
+Printed before it: each failed test with its output, each skipped test with its reason, and how many of the
+capabilities (docs/capabilities.md) are covered: by a test that passed, or a section of a page in docs/, whose name begins
+with the id.  A TAP program counts once per
 test it reports, any other program once.  Exit 1 if a test failed or if no test was run.
 
 meson-logs/testlog.junit.xml has the single results of TAP programs.  It does not say that a program crashed after its
@@ -16,14 +19,19 @@ import xml.etree.ElementTree as xml
 from pathlib import Path
 
 BAD = {"FAIL", "ERROR", "TIMEOUT", "INTERRUPT", "UNEXPECTEDPASS"}
+CAPABILITIES = Path(__file__).parent.parent / "docs" / "capabilities.md"
+ID = r"[MTQBG]\d+"
+IDS = re.compile(rf"(?:^|: )((?:{ID}\b[,:/]?\s*(?:and\s+)?)+)")  # in front of a test's name, or of a heading
 OUTPUT_LINES_MAX = 60  # of one failed program; the rest is in testlog.txt
 
 
 class Tally:
     def __init__(self):
         self.passed = 0
+        self.names = []    # of those
         self.failed = []   # (name, output)
         self.skipped = []  # (name, reason)
+        self.programs = []  # (name, verdict, what it did, seconds)
 
 
 def subtests(junit, name):
@@ -62,6 +70,12 @@ def skip_reason(run):
     return lines[-1] if lines else "no reason given"
 
 
+def work_of(run, parts):
+    """How much a program did: tests, or a fuzzer's inputs."""
+    inputs = re.search(r"number_of_executed_units:\s*(\d+)", (run.get("stdout") or "") + (run.get("stderr") or ""))
+    return f"{int(inputs[1]):,} inputs" if inputs else f"{len(parts)} tests" if parts else "1 test"
+
+
 def count_run(tally, run, parts):
     name, verdict = run["name"], run["result"]
     for part, part_verdict, reason in parts:
@@ -72,7 +86,9 @@ def count_run(tally, run, parts):
             tally.skipped.append((full, reason or "no reason given"))
         else:
             tally.passed += 1
+            tally.names.append(part)
 
+    tally.programs.append((name.split("/")[-1].strip(), verdict, work_of(run, parts), float(run.get("duration") or 0)))
     explained = any(part_verdict == "FAIL" for _, part_verdict, _ in parts) and run.get("returncode") in (0, 1)
     if verdict in BAD:
         if not explained:
@@ -95,7 +111,32 @@ def count_build(tally, build):
         count_run(tally, run, list(subtests(junit, run["name"])))
 
 
+def ids_in(name):
+    match = IDS.search(name)
+    return re.findall(ID, match[1]) if match else []
+
+
+def say_capabilities(tally):
+    """How many capabilities have a test that passed, or a page."""
+    wanted = re.findall(rf"^\| ({ID}) \|", CAPABILITIES.read_text(), re.MULTILINE)
+    headings = [line.lstrip("# ") for page in CAPABILITIES.parent.glob("*.md")
+                for line in page.read_text().splitlines() if line.startswith("#")]
+    covered = {one for name in tally.names + headings for one in ids_in(name)}
+    missing = [one for one in wanted if one not in covered]
+    print(f"capabilities: {len(wanted) - len(missing)} of {len(wanted)} covered"
+          + (f"; not: {' '.join(missing)}" if missing else ""))
+
+
+def say_programs(tally):
+    print("| program | result | did | seconds |\n|---|---|---|---|")
+    for name, verdict, work, seconds in tally.programs:
+        print(f"| {name} | {verdict} | {work} | {seconds:.0f} |")
+    print()
+
+
 def main(builds):
+    is_table = builds[:1] == ["--table"]
+    builds = builds[is_table:]
     if not builds or builds[0].startswith("-"):
         print(__doc__.strip(), file=sys.stderr)
         return 2
@@ -104,10 +145,14 @@ def main(builds):
     for build in builds:
         count_build(tally, build)
 
+    if is_table:
+        say_programs(tally)
     for name, output in tally.failed:
         print(f"FAILED  {name}\n" + "".join(f"    {line}\n" for line in output.splitlines()))
     for name, reason in tally.skipped:
         print(f"skipped  {name}: {reason}")
+    if not is_table:
+        say_capabilities(tally)
     nothing_ran = tally.passed + len(tally.failed) == 0
     if nothing_ran:
         print("no test was run")

@@ -47,7 +47,7 @@ struct tls_end {
     uint32_t job_count;
 };
 
-static struct mr_tls_job tls_pair_job; /* jobs run one after another */
+static _Thread_local struct mr_tls_job tls_pair_job; /* a thread's run one after another */
 
 static inline void tls_end_take_outputs(struct tls_end *end, struct mr_tls_job *job)
 {

@@ -10,6 +10,9 @@
 #include "control/eal.h"
 #include "drivers/mbuf_pool.h"
 #include "tools/alloc_count.h"
+#include "tools/host.h"
+#include "tools/scratch.h"
+#include "tools/verdict.h"
 
 #define DATA_BYTES    ((size_t)256 << 20)
 #define MEMORY_MB     512 /* for DPDK, besides the send buffers */
@@ -45,6 +48,7 @@ enum mr_parse_result mr_bench_parse(struct mr_bench_options *o, int argc, char *
         {MR_BENCH_CONNECTIONS, {.name = "connections", .kind = MR_OPTION_U32, .to = &o->connections, .argument = "N", .help = "connections", .min = 1, .max = 2000000}},
         {MR_BENCH_STREAMS, {.name = "streams", .kind = MR_OPTION_U32, .to = &o->streams, .argument = "N", .help = "streams per connection, at a time", .min = 1, .max = 1000}},
         {MR_BENCH_SHARDS, {.name = "shards", .kind = MR_OPTION_U32, .to = &o->shards, .argument = "N", .help = "server lcores, and as many client lcores (1)", .min = 1, .max = 16}},
+        {MR_BENCH_SHARDS, {.name = "io-lcores", .kind = MR_OPTION_U32, .to = &o->io_lcores, .argument = "N", .help = "server lcores that only receive and send frames; 0: the shards do (0)", .max = MR_IO_LCORES_MAX}},
         {MR_BENCH_PAYLOAD, {.name = "payload", .kind = MR_OPTION_U32, .to = &o->payload, .argument = "BYTES", .help = "UDP payload of a full packet (1452)", .min = 1200, .max = 9000}},
         {MR_BENCH_CRYPTO, {.name = "cipher", .kind = MR_OPTION_CHOICE, .to = &o->cipher, .argument = "C", .help = "aes128, aes256 or chacha20 (aes128)", .choices = ciphers}},
         {MR_BENCH_CRYPTO, {.name = "crypto", .kind = MR_OPTION_CHOICE, .to = &o->crypto, .argument = "B", .help = "auto, openssl, ipsec-mb or null: no protection, to measure the rest (auto)", .choices = cryptos}},
@@ -58,6 +62,11 @@ enum mr_parse_result mr_bench_parse(struct mr_bench_options *o, int argc, char *
         {MR_BENCH_VERIFY, {.name = "verify", .kind = MR_OPTION_FLAG, .to = &o->is_verified, .help = "compare every byte"}},
         {MR_BENCH_RESUME, {.name = "resume", .kind = MR_OPTION_FLAG, .to = &o->wants_resumption, .help = "resume with a ticket"}},
         {MR_BENCH_BYTES, {.name = "bytes", .kind = MR_OPTION_SIZE, .to = &o->bytes, .argument = "B", .help = "of an answer", .min = 0, .max = 1e9}},
+        {MR_BENCH_ATTACHED, {.name = "attached", .kind = MR_OPTION_FLAG, .to = &o->is_attached, .help = "with a server's application in another process, in turns with the same one inline"}},
+        {MR_BENCH_ATTACHED, {.name = "by-reference", .kind = MR_OPTION_FLAG, .to = &o->is_by_reference, .help = "--attached: as a thread of this process, nothing is copied"}},
+        {MR_BENCH_ATTACHED, {.name = "sleeps", .kind = MR_OPTION_FLAG, .to = &o->sleeps, .help = "--attached: the application waits in the kernel when there is nothing, and has to be woken"}},
+        {MR_BENCH_TRANSFER, {.name = "rate-gbps", .kind = MR_OPTION_REAL, .to = &o->rate_gbps, .argument = "R", .help = "--attached: what is asked for, Gbit/s (half of what it can do)", .min = 0, .max = 400}},
+        {MR_BENCH_TRANSFER, {.name = "total", .kind = MR_OPTION_SIZE, .to = &o->total_bytes, .argument = "SIZE", .help = "--attached: until so much has come through each, instead of --seconds", .min = 0, .max = 1e13}},
         {MR_BENCH_HTTP3, {.name = "http3", .kind = MR_OPTION_FLAG, .to = &o->has_http3, .help = "ask the file server of `millrace edge` over HTTP/3"}},
         {GROUPS_ALL, {.name = "seconds", .kind = MR_OPTION_REAL, .to = &o->seconds, .argument = "S", .help = "measured (3)", .min = 0.1, .max = 3600}},
         {GROUPS_ALL, {.name = "warm-up", .kind = MR_OPTION_REAL, .to = &o->warm_seconds, .argument = "S", .help = "before that (0.5)", .min = 0, .max = 3600}},
@@ -75,9 +84,22 @@ enum mr_parse_result mr_bench_parse(struct mr_bench_options *o, int argc, char *
             options[count++] = all[i].option;
     }
     enum mr_parse_result result = mr_options_parse(&line, argc, argv, &fault);
+    if (result == MR_PARSE_OK && !mr_scratch_guard("bench", &fault))
+        result = MR_PARSE_ERROR;
     if (result == MR_PARSE_ERROR)
-        fprintf(stderr, "millrace bench: %s\n", fault.text);
+        mr_tool_complain("bench", &fault);
     return result;
+}
+
+bool mr_bench_lacks_attached(const struct mr_bench_options *o)
+{
+    bool is_lacking = !o->is_attached &&
+                      (o->is_by_reference || o->sleeps || o->rate_gbps > 0 || o->total_bytes > 0);
+
+    if (is_lacking)
+        fprintf(stderr, "millrace bench: --by-reference, --sleeps, --rate-gbps and --total say how "
+                        "an application is attached; add --attached\n");
+    return is_lacking;
 }
 
 /* ------------------------------------------------------------------ start and stop */
@@ -94,10 +116,12 @@ static uint32_t memory_mb(const struct mr_world_config *c)
 
 static bool start_eal(const struct mr_bench *b, struct mr_fault *fault)
 {
-    struct mr_eal_config eal = {.worker_count = b->config.server_shards + b->config.client_shards,
-                                .memory_mb = memory_mb(&b->config),
-                                .shares_cores = true,
-                                .is_verbose = b->options.is_verbose};
+    struct mr_eal_config eal = {
+        .worker_count = mr_group_workers(b->config.server_shards, b->config.server_io_lcores) +
+                        b->config.client_shards,
+        .memory_mb = memory_mb(&b->config),
+        .shares_cores = true,
+        .is_verbose = b->options.is_verbose};
 
     return mr_eal_start(&eal, fault);
 }
@@ -167,7 +191,7 @@ static void warn_of_shared_cores(void)
 bool mr_bench_launch(struct mr_bench *b, struct mr_fault *fault)
 {
     if (!make_histograms(b) || !make_samples(b)) {
-        mr_fault_set(fault, ENOMEM, "bench: not enough memory");
+        mr_fault_set(fault, ENOMEM, "not enough memory");
         return false;
     }
     if (!start_eal(b, fault))
@@ -198,7 +222,7 @@ bool mr_bench_start(struct mr_bench *b, const struct mr_bench_load *load, struct
 {
     if (!mr_bench_data_make(&b->data, DATA_BYTES) || !make_apps(b, load)) {
         mr_fault_set(fault, ENOMEM,
-                     "bench: not enough memory for the applications (256 MiB of "
+                     "not enough memory for the applications (256 MiB of "
                      "data); free some");
         return false;
     }
@@ -267,20 +291,18 @@ void mr_bench_add_cpu(struct json_object *json, const struct mr_interval *i)
     mr_bench_real(json, "client_cpu_share", i->client_cpu);
 }
 
-void mr_bench_add_ratio_to_yardstick(struct json_object *json, const char *name,
-                                     struct mr_bench_comparison *c)
+void mr_bench_add_samples(struct json_object *json, const char *name, struct mr_samples *s)
 {
     static const char *const endings[] = {"", "_min", "_max"};
-    struct mr_samples *r = &c->ratios;
-    double median = mr_samples_median(r);
+    double median = mr_samples_median(s);
+    uint32_t last = s->count == 0 ? 0 : s->count - 1;
+    const double values[] = {median, s->value[0], s->value[last]};
 
     for (size_t i = 0; i < MR_COUNT_OF(endings); i++) {
-        uint32_t last = r->count == 0 ? 0 : r->count - 1;
-        const double values[] = {median, r->value[0], r->value[last]};
         char key[64];
 
         snprintf(key, sizeof(key), "%s%s", name, endings[i]);
-        mr_bench_ratio(json, key, values[i], r->count == 0 ? 0 : 1);
+        mr_bench_ratio(json, key, values[i], s->count == 0 ? 0 : 1);
     }
 }
 
@@ -292,6 +314,17 @@ void mr_bench_add_latency(struct json_object *json, const struct mr_histogram *h
     mr_bench_real(latency, "p99", (double)mr_histogram_quantile(h, 0.99) * 1e-3);
     mr_bench_real(latency, "p999", (double)mr_histogram_quantile(h, 0.999) * 1e-3);
     json_object_object_add(json, "latency_us", latency);
+}
+
+void mr_bench_add_io(const struct mr_bench *b, struct json_object *json,
+                     const struct mr_interval *i, uint64_t packets)
+{
+    mr_bench_count(json, "io_lcores", b->config.server_io_lcores);
+    if (b->config.server_io_lcores == 0)
+        return;
+    mr_bench_ratio(json, "io_ns_per_packet", mr_bench_ns(b, i->server_io.busy_cycles),
+                   (double)packets);
+    mr_bench_count(json, "io_dropped", i->server_io.dropped);
 }
 
 void mr_bench_add_stages(const struct mr_bench *b, struct json_object *json, const char *name,
@@ -332,6 +365,34 @@ static void print_member(const char *name, struct json_object *value, int indent
     }
     printf("%*s%-*s %14s\n", indent, "", 34 - indent, name,
            value == NULL ? "not measured" : json_object_get_string(value));
+}
+
+static uint64_t count_of(struct json_object *json, const char *name)
+{
+    struct json_object *value = NULL;
+
+    return json_object_object_get_ex(json, name, &value) ? (uint64_t)json_object_get_int64(value)
+                                                         : 0;
+}
+
+int mr_bench_judge(struct json_object *json, bool was_told, const char *missing)
+{
+    struct json_object *seconds = NULL;
+    char failure[64] = "";
+    struct mr_verdict v = {.command = "bench",
+                           .was_told = was_told,
+                           .missing = missing,
+                           .failed = count_of(json, "failed"),
+                           .failure = failure,
+                           .bad_bytes = count_of(json, "bad_bytes"),
+                           .lost_mbufs = count_of(json, "leaked_buffers")};
+
+    if (json_object_object_get_ex(json, "seconds", &seconds))
+        v.seconds = json_object_get_double(seconds);
+    if (json_object_object_get_ex(json, "last_error", NULL))
+        snprintf(failure, sizeof(failure), "the last with error 0x%llx",
+                 (unsigned long long)count_of(json, "last_error"));
+    return mr_verdict_give(&v);
 }
 
 /* What lcores do that take turns is no speed: a table does not show it. */

@@ -20,6 +20,7 @@ struct mr_bench_options {
     uint32_t connections;
     uint32_t streams;
     uint32_t shards;
+    uint32_t io_lcores; /* of the server */
     uint32_t payload;
     int cipher; /* enum mr_cipher */
     int crypto; /* enum mr_aead_backend */
@@ -37,6 +38,11 @@ struct mr_bench_options {
     bool wants_resumption;
     bool has_http3;
     uint64_t bytes;
+    bool is_attached;     /* the server's application is, beside the same one inline */
+    bool is_by_reference; /* it is a thread of this process */
+    bool sleeps;          /* it waits in the kernel, and does not poll */
+    double rate_gbps;     /* 0: half of what it can do */
+    uint64_t total_bytes; /* 0: for `seconds` */
     bool is_verbose;
 };
 
@@ -52,9 +58,13 @@ enum mr_bench_option_groups {
     MR_BENCH_BYTES = 128,
     MR_BENCH_HTTP3 = 256,
     MR_BENCH_VERIFY = 512,
+    MR_BENCH_ATTACHED = 1024, /* --attached, --by-reference, --sleeps */
 };
 
 struct mr_bench_options mr_bench_options_default(void);
+
+/* Options that need --attached, without it: said on standard error.  True: there is one. */
+bool mr_bench_lacks_attached(const struct mr_bench_options *options);
 
 /* Parse the command line of a kind that has `groups` of options; messages are printed. */
 enum mr_parse_result mr_bench_parse(struct mr_bench_options *options, int argc, char **argv,
@@ -65,6 +75,7 @@ struct mr_interval {
     double seconds;
     bool is_complete; /* all connections were there before it began */
     struct mr_shard_stats server;
+    struct mr_io_stats server_io; /* its I/O lcores' */
     struct mr_shard_stats client;
     struct mr_counters server_counters;
     struct mr_counters client_counters;
@@ -177,13 +188,17 @@ void mr_bench_add_allocations(struct json_object *json, const char *name,
  * little. */
 void mr_bench_add_cpu(struct json_object *json, const struct mr_interval *interval);
 
-/* `name`, `name`_min and `name`_max: the median, least and greatest of the windows' ratios; null if
- * there are none. */
-void mr_bench_add_ratio_to_yardstick(struct json_object *json, const char *name,
-                                     struct mr_bench_comparison *comparison);
+/* `name`, `name`_min and `name`_max: the median, the least and the greatest; null if there are
+ * none.
+ */
+void mr_bench_add_samples(struct json_object *json, const char *name, struct mr_samples *samples);
 
 /* p50, p99, p999 in microseconds, as `latency_us`. */
 void mr_bench_add_latency(struct json_object *json, const struct mr_histogram *latency);
+
+/* `io_lcores`, and what they did per packet, if the server has any. */
+void mr_bench_add_io(const struct mr_bench *bench, struct json_object *json,
+                     const struct mr_interval *interval, uint64_t packets);
 
 /* Put the stage table (ns per packet) into `json` as `name`. */
 void mr_bench_add_stages(const struct mr_bench *bench, struct json_object *json, const char *name,
@@ -192,12 +207,18 @@ void mr_bench_add_stages(const struct mr_bench *bench, struct json_object *json,
 /* Print `json` as one object, or as a table of its members. */
 void mr_bench_print(struct json_object *json, bool is_json);
 
+/* The exit status for what is printed: its "failed", "last_error", "bad_bytes" and "leaked_buffers"
+ * are looked at.  `missing`: see tools/verdict.h; `was_told`: likewise. */
+int mr_bench_judge(struct json_object *json, bool was_told, const char *missing);
+
 /* The kinds: argv[0] is the kind's name.  Exit statuses. */
 int mr_bench_transfer(int argc, char **argv);
 int mr_bench_handshake(int argc, char **argv);
 int mr_bench_request(int argc, char **argv);
 int mr_bench_latency(int argc, char **argv);
 int mr_bench_idle(int argc, char **argv);
+int mr_bench_models(int argc, char **argv);
+int mr_bench_ring(int argc, char **argv);
 int mr_tool_bench(int argc, char **argv);
 
 #endif /* MR_TOOLS_BENCH_H */

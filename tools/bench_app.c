@@ -124,6 +124,21 @@ static void check_view(struct mr_bench_app *app, const struct mr_bench_stream *s
     (void)s;
 }
 
+static void read_view(struct mr_bench_app *app, const struct mr_view *view)
+{
+    uint64_t sum = 0;
+    uint64_t word;
+    size_t i = 0;
+
+    for (; i + sizeof(word) <= view->size; i += sizeof(word)) {
+        memcpy(&word, view->data + i, sizeof(word));
+        sum += word;
+    }
+    for (; i < view->size; i++)
+        sum += view->data[i];
+    app->sum += sum;
+}
+
 static void take_header(struct mr_bench_stream *s, const struct mr_view *view)
 {
     for (size_t i = 0; i < view->size && s->received + i < HEADER; i++)
@@ -145,6 +160,8 @@ static void receive(struct mr_bench_app *app, struct mr_bench_stream *s)
                 take_header(s, &views[i]);
             else if (app->load.is_verified)
                 check_view(app, s, s->received - (app->is_client ? 0 : HEADER), &views[i]);
+            else if (app->load.is_read)
+                read_view(app, &views[i]);
             s->received += views[i].size;
             size += views[i].size;
         }
@@ -157,6 +174,23 @@ static void receive(struct mr_bench_app *app, struct mr_bench_stream *s)
 }
 
 /* ------------------------------------------------------------------ the client's load */
+
+static uint32_t outstanding(const struct mr_bench_app *app)
+{
+    return atomic_load_explicit(&app->shared.outstanding, memory_order_relaxed);
+}
+
+static void count_out(struct mr_bench_app *app, int32_t by)
+{
+    atomic_store_explicit(&app->shared.outstanding, outstanding(app) + (uint32_t)by,
+                          memory_order_relaxed);
+}
+
+static bool rests(const struct mr_bench_app *app)
+{
+    return atomic_load_explicit(&app->shared.is_stopped, memory_order_relaxed) ||
+           atomic_load_explicit(&app->shared.is_paused, memory_order_relaxed);
+}
 
 static bool open_stream(struct mr_bench_app *app, mr_handle conn)
 {
@@ -171,6 +205,7 @@ static bool open_stream(struct mr_bench_app *app, mr_handle conn)
     }
     s->conn = conn;
     s->is_open = true;
+    count_out(app, 1);
     s->begun_ns = app->transport->ops->now(app->transport);
     mr_store_be64(s->header, app->load.down_bytes);
     s->to_send = app->load.up_bytes == UINT64_MAX ? UINT64_MAX : HEADER + app->load.up_bytes;
@@ -211,7 +246,11 @@ static void on_connected(struct mr_bench_app *app, const struct mr_event *event)
     if (app->transport->ops->conn_info(app->transport, event->conn, &info) == 0 && info.is_resumed)
         mr_bench_count_up(&app->shared.counts.resumed, 1);
     app->transport->ops->set_user_data(app->transport, event->conn, 1); /* it was connected */
-    for (uint32_t i = 0; i < app->load.streams && !app->load.is_handshake; i++)
+    bool is_idle = app->load.is_handshake || app->load.is_paced ||
+                   (app->load.has_one_active && app->conn != MR_HANDLE_NONE);
+    if (app->conn == MR_HANDLE_NONE)
+        app->conn = event->conn;
+    for (uint32_t i = 0; i < app->load.streams && !is_idle; i++)
         open_stream(app, event->conn);
     connect_more(app);
 }
@@ -232,6 +271,8 @@ static void on_ticket(struct mr_bench_app *app, const struct mr_event *event)
 static void on_conn_closed(struct mr_bench_app *app, const struct mr_event *event,
                            bool was_connected)
 {
+    if (event->conn == app->conn)
+        app->conn = MR_HANDLE_NONE;
     if (was_connected)
         app->open_connections--;
     else
@@ -263,7 +304,8 @@ static void on_conn_event(struct mr_bench_app *app, const struct mr_event *event
     }
     if ((event->kinds & MR_EVENT_TICKET) != 0)
         on_ticket(app, event);
-    if ((event->kinds & MR_EVENT_STREAMS_ALLOWED) != 0 && !app->load.is_handshake)
+    if ((event->kinds & MR_EVENT_STREAMS_ALLOWED) != 0 && !app->load.is_handshake &&
+        !app->load.is_paced && !app->load.has_one_active)
         open_stream(app, event->conn);
     if ((event->kinds & MR_EVENT_CLOSED) != 0)
         on_conn_closed(app, event, was_connected);
@@ -285,10 +327,11 @@ static struct mr_bench_stream *accept_stream(struct mr_bench_app *app, const str
     return s;
 }
 
-/* The server answers when it knows how much is wanted. */
+/* The server answers when the request is there in full: how much is wanted, and what came with it.
+ */
 static void answer(struct mr_bench_app *app, struct mr_bench_stream *s, uint64_t acked_to)
 {
-    if (s->received < HEADER)
+    if (s->received < HEADER || !s->has_answer)
         return;
     if (s->to_send == 0 && !s->is_fin_queued)
         s->to_send = mr_load_be64(s->header);
@@ -307,8 +350,33 @@ static void finish_request(struct mr_bench_app *app, struct mr_bench_stream *s)
                          app->transport->ops->now(app->transport) - s->begun_ns);
     s->has_answer = false;
     s->is_open = false; /* its CLOSED gives it back */
-    if (!atomic_load_explicit(&app->shared.is_stopped, memory_order_relaxed))
+    count_out(app, -1);
+    if (!app->load.is_paced && !rests(app))
         open_stream(app, conn);
+}
+
+/* Paced: streams that are due.  What could not be kept up with is not made up for. */
+static uint32_t on_poll(void *context)
+{
+    struct mr_bench_app *app = context;
+    uint64_t now = app->transport->ops->now(app->transport);
+    uint64_t every_ns = atomic_load_explicit(&app->every_ns, memory_order_relaxed);
+    uint32_t opened = 0;
+
+    if (app->conn == MR_HANDLE_NONE || rests(app)) {
+        app->due_ns = now;
+        if (!rests(app))
+            connect_more(app);
+        return 0;
+    }
+    while (now >= app->due_ns && outstanding(app) < app->load.streams &&
+           open_stream(app, app->conn)) {
+        app->due_ns += every_ns;
+        opened++;
+    }
+    if (now > app->due_ns + every_ns * app->load.streams)
+        app->due_ns = now;
+    return opened;
 }
 
 static void on_stream_event(struct mr_bench_app *app, const struct mr_event *event)
@@ -329,8 +397,11 @@ static void on_stream_event(struct mr_bench_app *app, const struct mr_event *eve
         else
             answer(app, s, event->acked_to);
     }
-    if ((event->kinds & MR_EVENT_CLOSED) != 0)
+    if ((event->kinds & MR_EVENT_CLOSED) != 0) {
+        if (app->is_client && s->is_open)
+            count_out(app, -1); /* it will not be answered */
         give_stream(app, s);
+    }
 }
 
 static void on_events(void *context, const struct mr_event *events, size_t n)
@@ -348,7 +419,7 @@ static void on_start(void *context, struct mr_transport *transport)
     struct mr_bench_app *app = context;
 
     app->transport = transport;
-    if (app->is_client)
+    if (app->is_client && !app->load.is_paced)
         transport->ops->timer(transport, RETRY_NS, 0); /* the server's lcore starts as well */
 }
 
@@ -391,8 +462,11 @@ struct mr_bench_app *mr_bench_client_make(const struct mr_bench_data *data,
 {
     struct mr_bench_app *app = make(data, true);
 
-    if (app != NULL)
-        app->load = *load;
+    if (app == NULL)
+        return NULL;
+    app->load = *load;
+    if (load->is_paced)
+        app->application.on_poll = on_poll;
     return app;
 }
 

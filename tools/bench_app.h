@@ -37,7 +37,9 @@ struct mr_bench_load {
     bool is_handshake;         /* close each connection when it is there, and open another */
     bool wants_resumption;     /* with the ticket of an earlier connection */
     bool is_verified;
-    bool is_one_at_a_time; /* latency: the next request after the answer */
+    bool is_read;        /* every byte is looked at once, as by somebody who uses it */
+    bool has_one_active; /* latency: the first connection; the others stay idle */
+    bool is_paced;       /* one connection; a stream each `every_ns`, at most `streams` at a time */
 };
 
 struct mr_bench_stream {
@@ -52,7 +54,7 @@ struct mr_bench_stream {
     uint32_t next_free;
     bool is_open;
     bool is_fin_queued;
-    bool has_answer;
+    bool has_answer; /* the peer's bytes are there, to the end */
 };
 
 struct mr_bench_app {
@@ -63,9 +65,13 @@ struct mr_bench_app {
     bool is_client;
     uint32_t open_connections;
     uint32_t connecting;
+    mr_handle conn;            /* paced: the connection */
+    uint64_t due_ns;           /* paced: the next stream; 0: now */
+    _Atomic uint64_t every_ns; /* paced: between two streams; 0: as soon as one is over */
     uint32_t stream_free;
     uint32_t stream_count;
     struct mr_bench_stream *streams; /* MR_BENCH_STREAMS_MAX */
+    uint64_t sum;                    /* of what was read */
     size_t ticket_size;
     uint8_t ticket[8192];
     struct mr_bench_shared shared;

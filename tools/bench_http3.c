@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "base/compiler.h"
+#include "tools/scratch.h"
 
-#define FOLDER            "/tmp/millrace-bench-XXXXXX"
 #define FILE_NAME         "/content"
 #define PATTERN_SEED      1
 #define CHUNK             65536 /* bytes of the file written at once */
@@ -36,8 +36,7 @@ struct client {
 struct mr_bench_http3 {
     struct mr_pattern pattern;
     struct mr_bench_load load;
-    char folder[sizeof(FOLDER)];
-    bool has_folder;
+    const char *folder; /* of the file that is served */
     struct mr_h3_server *servers[MR_SHARDS_MAX];
     struct mr_bench_shared server_shared[MR_SHARDS_MAX];
     struct client clients[MR_SHARDS_MAX];
@@ -180,41 +179,21 @@ static bool write_content(const struct mr_bench_http3 *h, int fd)
     return true;
 }
 
-static void path_of(const struct mr_bench_http3 *h, char *path, size_t room)
-{
-    snprintf(path, room, "%s%s", h->folder, FILE_NAME);
-}
-
 static bool make_file(struct mr_bench_http3 *h, struct mr_fault *fault)
 {
-    char path[sizeof(FOLDER FILE_NAME)];
+    char path[MR_SCRATCH_MAX + sizeof(FILE_NAME)];
 
-    memcpy(h->folder, FOLDER, sizeof(FOLDER));
-    h->has_folder = mkdtemp(h->folder) != NULL;
-    if (!h->has_folder) {
-        mr_fault_set(fault, errno, "bench: cannot make a folder in /tmp: %s", strerror(errno));
+    h->folder = mr_scratch_make(fault);
+    if (h->folder == NULL)
         return false;
-    }
-    path_of(h, path, sizeof(path));
+    snprintf(path, sizeof(path), "%s%s", h->folder, FILE_NAME);
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     bool is_ok = fd >= 0 && write_content(h, fd);
     if (!is_ok)
-        mr_fault_set(fault, errno, "bench: cannot write %s: %s; make room in /tmp", path,
-                     strerror(errno));
+        mr_fault_set(fault, errno, "cannot write %s: %s; make room there", path, strerror(errno));
     if (fd >= 0)
         close(fd);
     return is_ok;
-}
-
-static void remove_file(struct mr_bench_http3 *h)
-{
-    char path[sizeof(FOLDER FILE_NAME)];
-
-    if (!h->has_folder)
-        return;
-    path_of(h, path, sizeof(path));
-    unlink(path);
-    rmdir(h->folder);
 }
 
 /* ------------------------------------------------------------------ life cycle */
@@ -256,7 +235,7 @@ static bool make_clients(struct mr_bench_http3 *h, struct mr_bench *b, struct mr
         c->load = &h->load;
         c->loops = calloc(requests, sizeof(*c->loops));
         if (c->loops == NULL) {
-            mr_fault_set(fault, ENOMEM, "bench: not enough memory for %u requests", requests);
+            mr_fault_set(fault, ENOMEM, "not enough memory for %u requests", requests);
             return false;
         }
         if (mr_h3_client_new(&config, &callbacks, &c->h3, fault) != 0)
@@ -272,7 +251,7 @@ struct mr_bench_http3 *mr_bench_http3_start(struct mr_bench *b, const struct mr_
     struct mr_bench_http3 *h = calloc(1, sizeof(*h));
 
     if (h == NULL) {
-        mr_fault_set(fault, ENOMEM, "bench: not enough memory");
+        mr_fault_set(fault, ENOMEM, "not enough memory");
         return NULL;
     }
     h->load = *load;
@@ -299,6 +278,6 @@ void mr_bench_http3_free(struct mr_bench_http3 *h)
             mr_h3_client_free(h->clients[i].h3);
         free(h->clients[i].loops);
     }
-    remove_file(h);
+    mr_scratch_remove();
     free(h);
 }

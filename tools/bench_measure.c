@@ -11,7 +11,8 @@
 #include "tools/alloc_count.h"
 #include "tools/bench.h"
 
-#define AWAIT_SECONDS  60   /* for the connections to be there */
+#define AWAIT_SECONDS  60   /* for the connections to be there, */
+#define AWAITED_PER_S  300  /* and longer for so many */
 #define WINDOW_SECONDS 0.25 /* with the yardstick in between */
 #define WINDOWS_MAX    1024 /* more than 256 s: longer ones */
 #define SETTLE_SECONDS 0.02 /* after the yardstick, until all flows as before */
@@ -72,6 +73,7 @@ static void snapshot(const struct mr_bench *b, struct mr_interval *out)
     memset(out, 0, sizeof(*out));
     out->seconds = now_s();
     mr_group_stats(&b->world.server, &out->server);
+    mr_group_io_stats(&b->world.server, &out->server_io);
     mr_group_stats(&b->world.client, &out->client);
     mr_group_counters(&b->world.server, &out->server_counters);
     mr_group_counters(&b->world.client, &out->client_counters);
@@ -99,6 +101,7 @@ static void take_difference(struct mr_interval *end, const struct mr_interval *b
 {
     end->seconds -= begin->seconds;
     subtract(&end->server, &begin->server, sizeof(end->server));
+    subtract(&end->server_io, &begin->server_io, sizeof(end->server_io));
     subtract(&end->client, &begin->client, sizeof(end->client));
     subtract(&end->server_counters, &begin->server_counters, sizeof(end->server_counters));
     subtract(&end->client_counters, &begin->client_counters, sizeof(end->client_counters));
@@ -113,6 +116,7 @@ static void add_window(struct mr_interval *sum, const struct mr_interval *window
 {
     sum->seconds += window->seconds;
     add(&sum->server, &window->server, sizeof(sum->server));
+    add(&sum->server_io, &window->server_io, sizeof(sum->server_io));
     add(&sum->client, &window->client, sizeof(sum->client));
     add(&sum->server_counters, &window->server_counters, sizeof(sum->server_counters));
     add(&sum->client_counters, &window->client_counters, sizeof(sum->client_counters));
@@ -310,10 +314,11 @@ static void set_measuring(struct mr_bench *b, bool is_measuring)
         atomic_store(&b->clients[i].shared->is_measuring, is_measuring);
 }
 
-/* Wait for the connections.  False: AWAIT_SECONDS were not enough. */
+/* Wait for the connections.  False: they did not come in time. */
 static bool await_connections(const struct mr_bench *b)
 {
-    double until = now_s() + AWAIT_SECONDS;
+    double patience = fmax(AWAIT_SECONDS, (double)b->awaited / AWAITED_PER_S);
+    double until = now_s() + patience;
     struct mr_bench_counts clients;
 
     do {
@@ -321,8 +326,8 @@ static bool await_connections(const struct mr_bench *b)
         mr_bench_client_counts(b, &clients);
     } while (clients.connected < b->awaited && now_s() < until);
     if (clients.connected < b->awaited)
-        fprintf(stderr, "millrace bench: only %lu of %u connections came within %d s\n",
-                (unsigned long)clients.connected, b->awaited, AWAIT_SECONDS);
+        fprintf(stderr, "millrace bench: only %lu of %u connections came within %.0f s\n",
+                (unsigned long)clients.connected, b->awaited, patience);
     return clients.connected >= b->awaited;
 }
 

@@ -16,6 +16,7 @@
 #include "control/eal.h"
 #include "quic/conn_internal.h"
 #include "tools/bench.h"
+#include "tools/bench_compare.h"
 #include "tools/bench_http3.h"
 
 #define SLICE_SECONDS       0.025
@@ -51,18 +52,22 @@ static uint32_t connections_per_shard(const struct mr_bench_options *o)
 static void configure(struct mr_bench *b, const struct mr_bench_load *load)
 {
     b->config.server_shards = b->config.client_shards = b->options.shards;
+    b->config.server_io_lcores = b->options.io_lcores;
     b->config.payload_max = b->options.payload;
     b->config.cipher = (enum mr_cipher)b->options.cipher;
     b->config.crypto = (enum mr_aead_backend)b->options.crypto;
     b->config.connections = load->connections + 256;
 }
 
-static int finish(struct json_object *json, const struct mr_bench *b, bool is_good)
+/* `was_told`, `missing`: see mr_bench_judge(). */
+static int finish(struct json_object *json, const struct mr_bench *b, bool was_told,
+                  const char *missing)
 {
     mr_bench_print(json, b->options.is_json);
+    int status = mr_bench_judge(json, was_told, missing);
     json_object_put(json);
     mr_eal_stop();
-    return is_good ? 0 : 1;
+    return status;
 }
 
 /* ------------------------------------------------------------------ handshake */
@@ -121,7 +126,7 @@ static struct json_object *report_handshakes(struct mr_bench *b, const struct mr
     mr_bench_real(json, "server_tls_us_per_handshake",
                   done == 0 ? 0 : mr_bench_ns(b, i->server.tls_cycles) * 1e-3 / (double)done);
     mr_bench_ratio(json, "tls_us_per_handshake", tls_ns * 1e-3, tls_ns < 0 ? 0 : 1);
-    mr_bench_add_ratio_to_yardstick(json, "ratio_to_tls", &b->comparison);
+    mr_bench_add_samples(json, "ratio_to_tls", &b->comparison.ratios);
     mr_bench_add_stages(b, json, "server_stage_ns", &i->server, done);
     mr_bench_add_allocations(json, "allocations_per_handshake", i, done);
     mr_bench_add_cpu(json, i);
@@ -158,9 +163,8 @@ static int run_handshakes(struct mr_bench *b)
         fprintf(stderr, "millrace bench: the TLS library alone: %s\n",
                 mr_tls_ceiling_reason(tls.ceiling));
     mr_tls_ceiling_close(tls.ceiling);
-    return finish(report_handshakes(b, &i, leaked), b,
-                  i.server_counters.handshakes_completed > 0 && i.clients.failed == 0 &&
-                      leaked == 0);
+    return finish(report_handshakes(b, &i, leaked), b, false,
+                  i.server_counters.handshakes_completed > 0 ? NULL : "handshake");
 }
 
 int mr_bench_handshake(int argc, char **argv)
@@ -200,7 +204,8 @@ static int run_requests(struct mr_bench *b, const struct mr_bench_load *load, co
     mr_bench_text(json, "protocol", b->options.has_http3 ? "HTTP/3" : "perf");
     mr_bench_count(json, "connections", b->awaited);
     mr_bench_count(json, "bytes", b->options.bytes);
-    mr_bench_count(json, "outstanding", (uint64_t)load->connections * load->streams);
+    mr_bench_count(json, "outstanding",
+                   (uint64_t)(load->has_one_active ? 1 : load->connections) * load->streams);
     mr_bench_real(json, "seconds", i.seconds);
     mr_bench_real(json, "requests_per_s", (double)i.clients.requests / i.seconds);
     mr_bench_real(json, "server_ns_per_request",
@@ -214,13 +219,12 @@ static int run_requests(struct mr_bench *b, const struct mr_bench_load *load, co
     mr_bench_add_allocations(json, "allocations_per_request", &i, i.clients.requests);
     mr_bench_add_cpu(json, &i);
     mr_bench_add_stages(b, json, "server_stage_ns", &i.server, i.clients.requests);
+    mr_bench_add_io(b, json, &i, packets);
     mr_bench_count(json, "bad_bytes", i.clients.bad_bytes);
     mr_bench_count(json, "failed", i.clients.failed);
     mr_bench_count(json, "last_error", i.clients.last_error);
     mr_bench_count(json, "leaked_buffers", leaked);
-    return finish(json, b,
-                  i.clients.requests > 0 && i.clients.failed == 0 && i.clients.bad_bytes == 0 &&
-                      i.is_complete && leaked == 0);
+    return finish(json, b, !i.is_complete, i.clients.requests > 0 ? NULL : "whole answer");
 }
 
 int mr_bench_request(int argc, char **argv)
@@ -251,16 +255,23 @@ int mr_bench_latency(int argc, char **argv)
     struct mr_bench *b = make();
     enum mr_parse_result parsed =
         mr_bench_parse(&b->options, argc, argv, "millrace bench latency [options]",
-                       "One exchange at a time on one connection: how long it takes.",
-                       MR_BENCH_CRYPTO | MR_BENCH_BYTES);
+                       "One exchange at a time on one connection, the others idle: how long it "
+                       "takes.",
+                       MR_BENCH_CONNECTIONS | MR_BENCH_CRYPTO | MR_BENCH_BYTES | MR_BENCH_ATTACHED);
     if (parsed != MR_PARSE_OK)
         return parsed == MR_PARSE_HELP ? 0 : 2;
+    if (mr_bench_lacks_attached(&b->options))
+        return 2;
+    if (b->options.is_attached)
+        return mr_compare_latency(&b->options);
     struct mr_bench_load load = {.server = mr_world_server_address(),
-                                 .connections = 1,
+                                 .connections = b->options.connections,
                                  .streams = 1,
                                  .down_bytes = b->options.bytes,
-                                 .connects_at_once = 1};
+                                 .connects_at_once = CONNECTS_AT_ONCE,
+                                 .has_one_active = true};
 
+    b->config.idle_timeout_ns = 3600 * MR_SECOND;
     return run_requests(b, &load, "latency");
 }
 
@@ -373,5 +384,10 @@ int mr_bench_idle(int argc, char **argv)
     uint32_t leaked = mr_bench_stop(b);
     mr_bench_count(json, "failed", counts.failed);
     mr_bench_count(json, "leaked_buffers", leaked);
-    return finish(json, b, held >= b->options.connections && leaked == 0);
+    bool is_complete = held >= b->options.connections;
+    if (!is_complete)
+        fprintf(stderr,
+                "millrace bench: %lu of %u connections are there after %.0f s; ask for fewer\n",
+                (unsigned long)held, b->options.connections, seconds);
+    return finish(json, b, !is_complete, NULL);
 }

@@ -13,6 +13,7 @@
 #include "bench/floor.h"
 #include "control/eal.h"
 #include "tools/bench.h"
+#include "tools/bench_compare.h"
 
 #define SLICE_SECONDS  0.03
 #define COLD_BYTES     ((size_t)256 << 20)
@@ -125,7 +126,7 @@ static void measure_floor(const struct mr_bench *b, struct limits *l)
     if (b->options.has_no_floor || b->options.payload > MR_FLOOR_PACKET_MAX)
         return;
     options.sender_worker = 0;
-    options.receiver_worker = b->config.server_shards;
+    options.receiver_worker = mr_group_workers(b->config.server_shards, b->config.server_io_lcores);
     options.cipher = (enum mr_cipher)b->options.cipher;
     options.packet_bytes = b->options.payload;
     options.run_count = FLOOR_RUNS;
@@ -142,7 +143,7 @@ static bool prepare(struct mr_bench *b, struct mr_fault *fault)
     mr_eal_launch(0, open_ceiling, l);
     mr_eal_join(0);
     if (l->ceiling == NULL) {
-        mr_fault_set(fault, ENOMEM, "bench: not enough memory for the ceiling; free 256 MiB");
+        mr_fault_set(fault, ENOMEM, "not enough memory for the ceiling; free 256 MiB");
         return false;
     }
     measure_floor(b, l);
@@ -213,10 +214,11 @@ static struct json_object *report(struct mr_bench *b, const struct mr_interval *
     mr_bench_real(json, "server_ns_per_packet", server_ns);
     mr_bench_real(json, "client_ns_per_packet", client_ns);
     mr_bench_add_stages(b, json, "server_stage_ns", &i->server, packets);
+    mr_bench_add_io(b, json, i, packets);
     mr_bench_add_stages(b, json, "client_stage_ns", &i->client, packets);
     add_floor(json, l->floor_ns, o->is_up ? client_ns : server_ns);
     mr_bench_ratio(json, "aead_ceiling_gbps", payload_bits(o), fmax(ceiling_ns, 0));
-    mr_bench_add_ratio_to_yardstick(json, "ratio_to_ceiling", &b->comparison);
+    mr_bench_add_samples(json, "ratio_to_ceiling", &b->comparison.ratios);
     mr_bench_add_allocations(json, "allocations_per_packet", i, packets);
     add_sender(json, o->is_up ? &i->client_counters : &i->server_counters);
     add_redirects(json, i);
@@ -231,15 +233,10 @@ static struct json_object *report(struct mr_bench *b, const struct mr_interval *
     return json;
 }
 
-static bool is_good(const struct mr_interval *i, uint32_t leaked)
-{
-    return i->is_complete && i->clients.bad_bytes + i->servers.bad_bytes == 0 && leaked == 0 &&
-           i->clients.failed == 0 && i->clients.bytes_received + i->servers.bytes_received > 0;
-}
-
 static void configure(struct mr_bench *b, const struct mr_bench_load *load)
 {
     b->config.server_shards = b->config.client_shards = b->options.shards;
+    b->config.server_io_lcores = b->options.io_lcores;
     b->config.payload_max = b->options.payload;
     b->config.cipher = (enum mr_cipher)b->options.cipher;
     b->config.crypto = (enum mr_aead_backend)b->options.crypto;
@@ -285,9 +282,12 @@ static int run(struct mr_bench *b)
     struct json_object *json = report(b, &interval, &limits, leaked);
     close_ceiling(&limits);
     mr_bench_print(json, b->options.is_json);
+    int status = mr_bench_judge(
+        json, !interval.is_complete,
+        interval.clients.bytes_received + interval.servers.bytes_received > 0 ? NULL : "byte");
     json_object_put(json);
     mr_eal_stop();
-    return is_good(&interval, leaked) ? 0 : 1;
+    return status;
 }
 
 int mr_bench_transfer(int argc, char **argv)
@@ -300,7 +300,10 @@ int mr_bench_transfer(int argc, char **argv)
         &bench.options, argc, argv, "millrace bench transfer [options]",
         "Bulk data over the in-memory wire: goodput, time per packet by stage, AEAD ceiling.",
         MR_BENCH_CONNECTIONS | MR_BENCH_STREAMS | MR_BENCH_SHARDS | MR_BENCH_PAYLOAD |
-            MR_BENCH_CRYPTO | MR_BENCH_TRANSFER | MR_BENCH_VERIFY);
-
-    return parsed == MR_PARSE_OK ? run(&bench) : parsed == MR_PARSE_HELP ? 0 : 2;
+            MR_BENCH_CRYPTO | MR_BENCH_TRANSFER | MR_BENCH_VERIFY | MR_BENCH_ATTACHED);
+    if (parsed != MR_PARSE_OK)
+        return parsed == MR_PARSE_HELP ? 0 : 2;
+    if (mr_bench_lacks_attached(&bench.options))
+        return 2;
+    return bench.options.is_attached ? mr_compare_transfer(&bench.options) : run(&bench);
 }

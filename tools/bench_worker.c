@@ -88,6 +88,13 @@ static void on_events(void *context, const struct mr_event *events, size_t count
         serve_aside(w);
 }
 
+static uint32_t on_poll(void *context)
+{
+    const struct mr_bench_worker *w = context;
+
+    return w->inner.on_poll(w->inner.context);
+}
+
 static void on_stop(void *context)
 {
     struct mr_bench_worker *w = context;
@@ -105,6 +112,7 @@ void mr_bench_worker_init(struct mr_bench_worker *w, const struct mr_application
                                              .context = w,
                                              .on_start = on_start,
                                              .on_events = on_events,
+                                             .on_poll = inner->on_poll == NULL ? NULL : on_poll,
                                              .on_stop = on_stop};
     atomic_init(&w->has_thread, false);
 }

@@ -43,6 +43,8 @@ struct mr_bench_shared {
     struct mr_histogram *latency; /* ns per request; NULL: not wanted */
     _Atomic bool is_measuring;    /* latency is recorded */
     _Atomic bool is_stopped;      /* open nothing more */
+    _Atomic bool is_paused;       /* ask for nothing more, for now */
+    _Atomic uint32_t outstanding; /* asked for, and not answered in full */
     struct mr_bench_counts counts;
 };
 

@@ -18,6 +18,7 @@
 struct mr_world_config mr_world_config_default(void)
 {
     return (struct mr_world_config){
+        .client_worker = MR_WORLD_BEHIND,
         .server_shards = 1,
         .client_shards = 1,
         .payload_max = 1452,
@@ -93,6 +94,7 @@ static void fill_endpoint(const struct mr_world *w, struct mr_endpoint_config *e
     e->conn_window_max = config->window_max * 2;
     e->streams_bidi_max = config->streams_max;
     e->streams_uni_max = 16;
+    e->datagram_max = UINT16_MAX;
     e->wall_offset_s = (uint64_t)time(NULL);
     e->cid.node = 1;
     (void)getrandom(e->seed, sizeof(e->seed), 0);
@@ -118,19 +120,30 @@ static struct mr_shard_config shard_config(const struct mr_world *w, bool is_ser
     shard.net.path_count = 64;
     (void)getrandom(shard.net.key, sizeof(shard.net.key), 0);
     fill_endpoint(w, &shard.endpoint);
+    if (is_server)
+        shard.balance = config->server_balance;
     shard.endpoint.server = is_server ? &w->server_tls : NULL;
     shard.endpoint.client = is_server ? NULL : &w->client_tls;
     return shard;
+}
+
+static uint32_t client_worker(const struct mr_world_config *config)
+{
+    return config->client_worker != MR_WORLD_BEHIND
+               ? config->client_worker
+               : config->server_worker +
+                     mr_group_workers(config->server_shards, config->server_io_lcores);
 }
 
 static bool make_group(struct mr_world *w, struct mr_port *port, bool is_server,
                        struct mr_fault *fault)
 {
     struct mr_group_config config = {
-        .name = is_server ? "server" : "client",
+        .name = w->names[is_server ? 0 : 1],
         .port = port,
         .shard_count = is_server ? w->config.server_shards : w->config.client_shards,
-        .first_worker = is_server ? 0 : w->config.server_shards,
+        .io_lcores = is_server ? w->config.server_io_lcores : 0,
+        .first_worker = is_server ? w->config.server_worker : client_worker(&w->config),
         .work_first = is_server ? 0 : w->config.server_shards,
         .shard = shard_config(w, is_server),
         .applications = is_server ? w->config.server_applications : w->config.client_applications,
@@ -146,11 +159,12 @@ static bool make_wire(struct mr_world *w, struct mr_port *ends[MR_WIRE_ENDS],
 {
     struct mr_wire_config config = w->config.wire;
 
-    config.side[0].queue_count = (uint16_t)w->config.server_shards;
+    config.side[0].queue_count =
+        (uint16_t)mr_group_queues(w->config.server_shards, w->config.server_io_lcores);
     config.side[1].queue_count = (uint16_t)w->config.client_shards;
     config.mtu = (uint16_t)(w->config.payload_max + IP_HEADERS);
     for (int i = 0; i < MR_WIRE_ENDS && config.is_copied; i++) {
-        if (!mr_group_make_rx_pools(i == 0 ? "server" : "client", config.side[i].queue_count, 0,
+        if (!mr_group_make_rx_pools(w->names[i], config.side[i].queue_count, 0,
                                     w->config.payload_max + FRAME_HEADERS, w->rx_pools[i], fault))
             return false;
         config.side[i].rx_pools = w->rx_pools[i];
@@ -165,6 +179,8 @@ bool mr_world_make(struct mr_world *w, const struct mr_world_config *config, str
     memset(w, 0, sizeof(*w));
     w->config = *config;
     w->clock = mr_clock_init();
+    snprintf(w->names[0], sizeof(w->names[0]), "server%u", config->number);
+    snprintf(w->names[1], sizeof(w->names[1]), "client%u", config->number);
     (void)getrandom(w->static_key, sizeof(w->static_key), 0);
     if (!make_tls(w, fault))
         goto failed;

@@ -18,9 +18,15 @@
 #include "dataplane/clock.h"
 #include "drivers/wire.h"
 
+#define MR_WORLD_BEHIND UINT32_MAX
+
 struct mr_world_config {
+    uint32_t number;        /* in the names of pools: worlds of one process differ */
+    uint32_t server_worker; /* the first of the servers' */
+    uint32_t client_worker; /* MR_WORLD_BEHIND: those behind the servers' */
     uint32_t server_shards;
     uint32_t client_shards;
+    uint32_t server_io_lcores; /* behind the servers' workers */
     uint32_t payload_max;
     uint32_t connections; /* per shard, for limits */
     enum mr_aead_backend crypto;
@@ -38,6 +44,7 @@ struct mr_world_config {
     uint32_t client_tx_mbufs;
     uint64_t idle_timeout_ns;
     uint8_t tickets; /* per handshake */
+    struct mr_shard_balance server_balance;
 };
 
 struct mr_world {
@@ -54,13 +61,14 @@ struct mr_world {
     bool has_client_tls;
     bool has_server;
     bool has_client;
+    char names[MR_WIRE_ENDS][16]; /* of the groups */
     uint8_t static_key[32];
 };
 
 /* Values for one connection at full speed. */
 struct mr_world_config mr_world_config_default(void);
 
-/* EAL must run with server_shards + client_shards workers.  False with `fault` set and nothing
+/* EAL must run with the workers.  False with `fault` set and nothing
  * held. */
 bool mr_world_make(struct mr_world *world, const struct mr_world_config *config,
                    struct mr_fault *fault);

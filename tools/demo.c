@@ -21,6 +21,7 @@
 #include "tools/host.h"
 #include "tools/report.h"
 #include "tools/tools.h"
+#include "tools/verdict.h"
 
 #define PAYLOAD         1452u
 #define CONNECTIONS     2048 /* closing ones linger for three PTO */
@@ -248,7 +249,7 @@ static struct results results_of(const struct demo *demo)
     const struct figures *small = &demo->figures[REQUESTS];
     const struct figures *shake = &demo->figures[HANDSHAKES];
     const struct mr_histogram *latency = mr_demo_client_latency(demo->client);
-    double packets = (double)MR_MAX(down->stats.full_packets_sent, (uint64_t)1);
+    double packets = (double)MR_MAX(down->stats.datagrams_sent, (uint64_t)1);
     struct mr_clock clock = mr_clock_init();
     struct results r = {
         .goodput_gbps = (double)down->counts.bytes * 8e-9 / down->seconds,
@@ -327,7 +328,7 @@ static void print_table(const struct demo *demo, const struct results *r)
 
     printf("\n%s: %u files, %s%s\n", demo->site.root, demo->site.count,
            mr_report_bytes((double)demo->site.bytes, text[0]),
-           demo->site.left_out > 0 ? ", some left out" : "");
+           demo->site.left_out > 0 ? ", others left out" : "");
     printf("one server core, one client core, wire in memory, AES-128-GCM by %s\n\n",
            demo->backend);
     printf("  goodput            %10.2f Gbit/s     %u downloads at a time, every byte checked\n",
@@ -372,11 +373,17 @@ static int serve(struct demo *demo)
     else
         print_table(demo, &r);
     fflush(stdout);
-    if (r.all.failed > 0)
-        fprintf(stderr, "millrace demo: %s\n", mr_demo_client_failure(demo->client));
-    bool is_good = r.all.failed == 0 && r.all.bad_bytes == 0 && demo->lost_mbufs == 0 &&
-                   r.all.bytes > 0 && r.all.handshakes > 0;
-    return is_good ? MR_EXIT_OK : MR_EXIT_FAILED;
+    return mr_verdict_give(&(struct mr_verdict){
+        .command = "demo",
+        .missing = r.all.handshakes == 0 ? "handshake"
+                   : r.all.bytes == 0    ? "byte of content"
+                                         : NULL,
+        .seconds = demo->seconds,
+        .failed = r.all.failed,
+        .failure = mr_demo_client_failure(demo->client),
+        .bad_bytes = r.all.bad_bytes,
+        .lost_mbufs = demo->lost_mbufs,
+    });
 }
 
 static enum mr_parse_result parse(struct demo *demo, int argc, char **argv, struct mr_fault *fault)

@@ -130,6 +130,27 @@ static int by_falling_size(const void *a, const void *b)
     return strcmp(left->path, right->path);
 }
 
+static bool has_content(const struct mr_site *site)
+{
+    for (uint32_t i = 0; i < site->count; i++) {
+        if (site->files[i].size > 0)
+            return true;
+    }
+    return false;
+}
+
+static void explain_nothing(const struct mr_site *site, const char *root, struct mr_fault *fault)
+{
+    if (site->left_out > 0)
+        mr_fault_set(fault, EFBIG,
+                     "%.120s: its files cannot be read or are too large to be compared, %llu GiB "
+                     "together at most; name another directory",
+                     root, (unsigned long long)(MR_SITE_MAPPED_MAX >> 30));
+    else
+        mr_fault_set(fault, ENOENT, "%.120s: there is no file in it%s; name another directory",
+                     root, site->count > 0 ? " that is not empty" : " to serve");
+}
+
 bool mr_site_open(struct mr_site *site, const char *root, struct mr_fault *fault)
 {
     int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -150,11 +171,8 @@ bool mr_site_open(struct mr_site *site, const char *root, struct mr_fault *fault
     }
     mr_pattern_init(&site->pattern, MR_SITE_SEED);
     walk(site, fd, "", 0);
-    if (site->count == 0) {
-        mr_fault_set(fault, ENOENT,
-                     "%.120s: there is no file in it to serve; name another "
-                     "directory",
-                     root);
+    if (!has_content(site)) {
+        explain_nothing(site, root, fault);
         return false;
     }
     qsort(site->files, site->count, sizeof(*site->files), by_falling_size);

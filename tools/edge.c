@@ -12,6 +12,7 @@
 
 #include "control/certificate.h"
 #include "control/eal.h"
+#include "control/group_datapath.h"
 #include "drivers/port_watch.h"
 #include "http3/server.h"
 #include "tools/host.h"
@@ -45,8 +46,11 @@ struct edge {
     double status_seconds;
     bool has_status;
     double drain_seconds;
+    const char *control_path; /* NULL: no control socket */
 
     struct mr_host host;
+    struct mr_group_set groups;
+    struct mr_control *control; /* NULL: none */
     struct mr_port_watch watch;
     enum mr_port_health health; /* as was said last */
     bool has_conflict;          /* that was said */
@@ -133,6 +137,41 @@ static bool open_host(struct edge *edge, struct mr_fault *fault)
     return mr_host_open(&edge->host, &config, fault);
 }
 
+static void visit_http_counters(void *context, mr_counter_visit visit, void *to)
+{
+    const struct edge *edge = context;
+
+    for (size_t i = 0; i < MR_H3_COUNTERS; i++) {
+        char name[64]; /* connections are counted by HTTP/3 and by the engine */
+        uint64_t sum = 0;
+
+        snprintf(name, sizeof(name), "h3_%s", mr_h3_counter_name(i));
+        for (uint32_t k = 0; k < edge->host_options.shards; k++)
+            sum += mr_h3_counter_value(mr_h3_server_counters(edge->servers[k]), i);
+        visit(to, name, mr_h3_counter_help(i), sum);
+    }
+}
+
+static bool open_control(struct edge *edge, struct mr_fault *fault)
+{
+    struct mr_control_config config = {.socket = {.path = edge->control_path}};
+
+    if (edge->control_path == NULL)
+        return true;
+    edge->groups = (struct mr_group_set){
+        .groups = {&edge->host.group}, .count = 1, .more = visit_http_counters, .context = edge};
+    config.datapath = mr_group_set_datapath(&edge->groups, MILLRACE_VERSION);
+    edge->control = mr_control_open(&config, fault);
+    return edge->control != NULL;
+}
+
+static void close_control(struct edge *edge)
+{
+    mr_control_close(edge->control);
+    mr_group_set_end(&edge->groups);
+    edge->control = NULL;
+}
+
 /* ------------------------------------------------------------------ running */
 
 static void say_ready(const struct edge *edge)
@@ -177,6 +216,19 @@ static void read_report(const struct edge *edge, struct mr_report *report)
 {
     mr_report_read(report, &edge->host.group);
     sum_requests(edge, report);
+}
+
+/* Wait for a signal, and do meanwhile what the control socket asks for.  True: a signal came. */
+static bool wait_for_signal(struct edge *edge, uint64_t ns)
+{
+    if (edge->control == NULL)
+        return mr_signal_wait(ns);
+    for (uint64_t now = mr_control_now(), end = now + ns; now < end; now = mr_control_now()) {
+        if (mr_signal_wait_beside(mr_control_fd(edge->control), end - now))
+            return true;
+        mr_control_poll(edge->control, 0);
+    }
+    return false;
 }
 
 /* Did another host answer for our addresses?  Only where others may be there already. */
@@ -236,7 +288,7 @@ static bool run(struct edge *edge, struct mr_fault *fault)
     for (;;) {
         uint64_t step = MR_MIN(left, (uint64_t)WATCH_NS);
 
-        if (mr_signal_wait(step))
+        if (wait_for_signal(edge, step))
             return true;
         if (!look_at_port(edge, fault))
             return false;
@@ -257,7 +309,7 @@ static void drain(struct edge *edge)
 
     mr_group_drain(&edge->host.group);
     while (left > 0 && mr_group_conn_count(&edge->host.group) > 0) {
-        if (mr_signal_wait(MR_MIN(left, (uint64_t)POLL_NS)))
+        if (wait_for_signal(edge, MR_MIN(left, (uint64_t)POLL_NS)))
             return;
         left -= MR_MIN(left, (uint64_t)POLL_NS);
     }
@@ -287,14 +339,16 @@ static int serve(struct edge *edge)
     if (!is_good)
         mr_tool_complain("edge", &fault);
     mr_host_stop(&edge->host, CLOSE_PATIENCE);
+    close_control(edge);
     read_report(edge, &report);
     uint32_t lost = mr_host_close(&edge->host);
-    mr_report_totals(stdout, &report, lost);
+    mr_report_totals(stdout, "edge", &report, lost);
     return is_good && lost == 0 ? MR_EXIT_OK : MR_EXIT_FAILED;
 }
 
 static void close_edge(struct edge *edge)
 {
+    close_control(edge);
     mr_host_close(&edge->host);
     for (uint32_t i = 0; i < edge->host_options.shards; i++)
         mr_h3_server_free(edge->servers[i]);
@@ -357,6 +411,12 @@ static enum mr_parse_result parse(struct edge *edge, int argc, char **argv, stru
          .help = "polling cores (1)",
          .min = 1,
          .max = MR_SHARDS_MAX},
+        {.name = "io-lcores",
+         .kind = MR_OPTION_U32,
+         .to = &edge->host_options.io_lcores,
+         .argument = "N",
+         .help = "more cores, which only receive and send frames; 0: the polling cores do (0)",
+         .max = MR_IO_LCORES_MAX},
         {.name = "connections",
          .kind = MR_OPTION_U32,
          .to = &edge->connections,
@@ -413,6 +473,11 @@ static enum mr_parse_result parse(struct edge *edge, int argc, char **argv, stru
          .help = "wait so long for requests under way at the end (5)",
          .min = 0,
          .max = 86400},
+        {.name = "control",
+         .kind = MR_OPTION_TEXT,
+         .to = &edge->control_path,
+         .argument = "PATH",
+         .help = "make a control socket there, for `millrace ctl` (none)"},
         {.name = NULL},
     };
     struct mr_command_line line = {
@@ -429,7 +494,7 @@ static enum mr_parse_result parse(struct edge *edge, int argc, char **argv, stru
 static bool open_edge(struct edge *edge, struct mr_fault *fault)
 {
     return mr_tls_library_check(fault) == 0 && make_tls(edge, fault) && make_servers(edge, fault) &&
-           open_host(edge, fault);
+           open_host(edge, fault) && open_control(edge, fault);
 }
 
 int mr_tool_edge(int argc, char **argv)

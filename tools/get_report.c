@@ -215,6 +215,13 @@ static void explain_end(const struct mr_get *get, struct mr_fault *fault)
     }
 }
 
+static const char *write_remedy(int error)
+{
+    if (error == ENOSPC || error == EDQUOT)
+        return "; make room";
+    return error == EFBIG ? "; raise `ulimit -f`, or choose another file system" : "";
+}
+
 /* Why one file was not fetched; false: the reason of the whole is its reason. */
 static bool explain_fetch(const struct mr_get *get, uint32_t index, struct mr_fault *fault)
 {
@@ -232,7 +239,7 @@ static bool explain_fetch(const struct mr_get *get, uint32_t index, struct mr_fa
     case MR_FETCH_WRITE:
         mr_fault_set(fault, fetch->error, "cannot write %.100s: %s%s",
                      strcmp(path, "-") == 0 ? "to standard output" : path, strerror(fetch->error),
-                     fetch->error == ENOSPC || fetch->error == EDQUOT ? "; make room" : "");
+                     write_remedy(fetch->error));
         return true;
     case MR_FETCH_RESET:
         mr_fault_set(fault, EPROTO, "%.60s%.60s: %s; try again", url->authority, url->path,

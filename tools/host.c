@@ -2,29 +2,24 @@
 #include "tools/host.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <ifaddrs.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "control/eal.h"
+#include "control/shard_setup.h"
 #include "dataplane/clock.h"
 #include "drivers/port_kind.h"
 #include "drivers/port_watch.h"
 
-#define PAYLOAD_MAX                                                                                \
-    1452u                  /* of a datagram over IPv6 and Ethernet; the port's MTU may allow less  \
-                            */
-#define MBUF_KB         3  /* of memory per buffer, roughly */
-#define MEMORY_BASE_MB  64 /* for DPDK's own, rings and descriptors */
-#define PINNED_SHARE    2  /* streams may hold one buffer in so many */
-#define RETRY_SHARE     2  /* above half of the handshakes allowed, addresses are validated */
-#define NEIGHBOUR_PATHS 4096
+#define STREAMS_UNI 16 /* of HTTP/3, with room to spare */
 
 const char *const mr_crypto_choices[] = {"auto", "openssl", "ipsec-mb", NULL};
 const char *const mr_polling_choices[] = {"adaptive", "busy", NULL};
@@ -195,10 +190,7 @@ static bool open_keylog(struct mr_host *host, struct mr_fault *fault)
 
     if (path == NULL)
         return true;
-    host->keylog_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC, 0600);
-    if (host->keylog_fd < 0)
-        mr_fault_set(fault, errno, "--keylog %s: %s; name a file that this user may write", path,
-                     strerror(errno));
+    host->keylog_fd = mr_keylog_open(path, "--keylog", fault);
     return host->keylog_fd >= 0;
 }
 
@@ -285,10 +277,11 @@ static bool start_eal(struct mr_host *host, const struct mr_host_config *config,
                       struct mr_fault *fault)
 {
     const struct mr_host_options *o = &host->options;
-    uint32_t mbufs = o->shards * (config->rx_mbufs + MR_SHARD_POOL_MBUFS);
+    uint32_t workers = mr_group_workers(o->shards, o->io_lcores);
+    uint32_t mbufs = workers * (config->rx_mbufs + MR_SHARD_POOL_MBUFS);
     struct mr_eal_config eal = {.cores = o->cores,
-                                .worker_count = o->shards,
-                                .memory_mb = MEMORY_BASE_MB + mbufs * MBUF_KB / 1024,
+                                .worker_count = workers,
+                                .memory_mb = MR_SETUP_BASE_MB + mbufs * MR_SETUP_MBUF_KB / 1024,
                                 .hugepages = (enum mr_hugepages)o->hugepages,
                                 .is_verbose = o->is_verbose};
 
@@ -296,52 +289,30 @@ static bool start_eal(struct mr_host *host, const struct mr_host_config *config,
     return host->has_eal;
 }
 
-static void fill_endpoint(const struct mr_host *host, const struct mr_host_config *config,
-                          const struct mr_limits *limits, struct mr_endpoint_config *e)
-{
-    struct mr_clock clock = mr_clock_init();
-
-    e->server = config->server;
-    e->client = config->client;
-    e->static_key = host->static_key;
-    e->cc = MR_CC_CUBIC;
-    e->payload_max = PAYLOAD_MAX;
-    e->retry_above = config->has_retry ? 0 : MR_MAX(limits->handshakes_max / RETRY_SHARE, 1u);
-    e->idle_timeout_ns = config->idle_timeout_ns;
-    e->stream_window_max = config->stream_window_max;
-    e->conn_window_max = config->conn_window_max;
-    e->streams_bidi_max = config->streams_bidi_max;
-    e->streams_uni_max = 16;
-    e->wall_offset_s = (uint64_t)time(NULL) - mr_clock_now(&clock) / MR_SECOND;
-    e->cid.node = 1;
-    e->has_keylog = host->keylog_fd >= 0;
-    (void)getrandom(e->seed, sizeof(e->seed), 0);
-}
-
 static struct mr_shard_config shard_config(const struct mr_host *host,
                                            const struct mr_host_config *config)
 {
-    struct mr_shard_config shard = {
-        .payload_max = PAYLOAD_MAX,
-        .net = mr_net_config_default(),
-        .limits = mr_limits_for(config->connections),
+    return mr_shard_setup(&(struct mr_shard_setup){
+        .server = config->server,
+        .client = config->client,
         .crypto = mr_crypto_of(host->options.crypto),
-        .local_port = config->local_port,
         .polling = host->options.polling == 0 ? MR_POLLING_ADAPTIVE : MR_POLLING_BUSY,
+        .local_port = config->local_port,
+        .connections = config->connections,
+        .rx_mbufs = config->rx_mbufs,
+        .has_retry = config->has_retry,
+        .idle_timeout_ns = config->idle_timeout_ns,
+        .stream_window_max = config->stream_window_max,
+        .conn_window_max = config->conn_window_max,
+        .streams_bidi_max = config->streams_bidi_max,
+        .streams_uni_max = STREAMS_UNI,
+        .self = &host->self,
+        .gateway4 = host->gateway4,
+        .gateway6 = host->gateway6,
         .work = host->work,
         .keylog_fd = host->keylog_fd,
-    };
-
-    shard.limits.pinned_max = config->rx_mbufs / PINNED_SHARE; /* the port keeps the rest */
-    shard.net.self = host->self;
-    shard.net.gateway4 = host->gateway4;
-    shard.net.gateway6 = host->gateway6;
-    shard.net.learns_from_traffic = config->server != NULL;
-    shard.net.detects_duplicates = true;
-    shard.net.path_count = NEIGHBOUR_PATHS;
-    (void)getrandom(shard.net.key, sizeof(shard.net.key), 0);
-    fill_endpoint(host, config, &shard.limits, &shard.endpoint);
-    return shard;
+        .static_key = host->static_key,
+    });
 }
 
 static bool make_group(struct mr_host *host, const struct mr_host_config *config,
@@ -351,6 +322,7 @@ static bool make_group(struct mr_host *host, const struct mr_host_config *config
         .name = config->name,
         .spec = host->options.port,
         .shard_count = host->options.shards,
+        .io_lcores = host->options.io_lcores,
         .shard = shard_config(host, config),
         .applications = config->applications,
         .rx_mbufs = config->rx_mbufs,
@@ -421,6 +393,7 @@ void mr_signal_block(void)
     fill_signals(&set);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
 }
 
 static uint64_t clock_ns(void)
@@ -448,4 +421,20 @@ bool mr_signal_wait(uint64_t ns)
         if (errno != EINTR)
             return false;
     }
+}
+
+bool mr_signal_wait_beside(int fd, uint64_t ns)
+{
+    struct signalfd_siginfo info;
+    sigset_t set;
+
+    fill_signals(&set);
+    int signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (signal_fd < 0) /* no descriptor is left: then by turns */
+        return mr_signal_wait(MR_MIN(ns, 10 * MR_MS));
+    struct pollfd fds[2] = {{.fd = signal_fd, .events = POLLIN}, {.fd = fd, .events = POLLIN}};
+    (void)poll(fds, 2, (int)MR_MIN((ns + MR_MS - 1) / MR_MS, UINT64_C(1000000)));
+    bool has_signal = read(signal_fd, &info, sizeof(info)) > 0;
+    close(signal_fd);
+    return has_signal;
 }

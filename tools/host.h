@@ -29,6 +29,7 @@ struct mr_host_options {
     struct mr_option_list addresses; /* "198.18.0.2/24" */
     struct mr_option_list gateways;
     uint32_t shards;
+    uint32_t io_lcores;
     int crypto; /* index in mr_crypto_choices */
     int polling;
     int hugepages; /* enum mr_hugepages */
@@ -110,10 +111,14 @@ void mr_tool_complain(const char *command, const struct mr_fault *fault);
 /* ---- signals ---- */
 
 /* From here on SIGINT, SIGTERM and, unless it is ignored, SIGHUP wait for mr_signal_wait(), in this
- * thread and those it starts; SIGPIPE is ignored.  Before any thread is started. */
+ * thread and those it starts; SIGPIPE and SIGXFSZ are ignored: the write fails.  Before any thread
+ * is started. */
 void mr_signal_block(void);
 
 /* Wait at most `ns` for one of them.  True: it came, the user wants an end. */
 bool mr_signal_wait(uint64_t ns);
+
+/* The same, and no longer than until `fd` can be read. */
+bool mr_signal_wait_beside(int fd, uint64_t ns);
 
 #endif /* MR_TOOLS_HOST_H */

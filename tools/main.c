@@ -14,11 +14,14 @@ static const struct command {
     int (*run)(int argc, char **argv);
 } commands[] = {
     {"edge", "serve a directory of files over HTTP/3", mr_tool_edge},
+    {"host", "run a datapath that applications attach to", mr_tool_host},
     {"get", "fetch files over HTTP/3", mr_tool_get},
     {"demo", "serve a real directory from core to core, checked and measured: what `make run` does",
      mr_tool_demo},
-    {"bench", "measure over the in-memory wire: transfer, handshake, request, latency, idle",
+    {"bench",
+     "measure over the in-memory wire: transfer, handshake, request, latency, idle, ring, models",
      mr_tool_bench},
+    {"ctl", "send a command to a running datapath", mr_tool_ctl},
 };
 
 static const struct command bench_kinds[] = {
@@ -27,6 +30,8 @@ static const struct command bench_kinds[] = {
     {"request", "small exchanges, many at a time", mr_bench_request},
     {"latency", "small exchanges, one at a time", mr_bench_latency},
     {"idle", "connections that stay: memory of each", mr_bench_idle},
+    {"ring", "messages between a shard and an application: handing over", mr_bench_ring},
+    {"models", "the same server in each I/O model: cost of a message", mr_bench_models},
 };
 
 static int usage(FILE *to, const char *program, const struct command *list, size_t count)

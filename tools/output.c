@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -12,6 +14,8 @@
 #define MODE       0666 /* less the umask */
 #define NAME_BYTES 200  /* of the file's name that the partial file's keeps, so that it fits */
 #define TRIES      16   /* of names for the partial file */
+#define READER_MS  5000 /* for the reader of a pipe to open it */
+#define NAP_MS     10
 
 static bool is_directory(const char *path)
 {
@@ -47,6 +51,7 @@ static bool fail(const char *path, int error, struct mr_fault *fault)
     const char *remedy = error == ENOENT   ? "make its directory first, or choose another with -o"
                          : error == EACCES ? "choose a place that this user may write, with -o"
                          : error == EISDIR ? "remove that directory, or choose another with -o"
+                         : error == ENXIO  ? "nobody reads that pipe: start its reader first"
                                            : "choose another with -o";
 
     mr_fault_set(fault, error, "cannot write %.120s: %s; %s", path, strerror(error), remedy);
@@ -90,6 +95,33 @@ static void remove_part(struct mr_output *o)
     o->part[0] = '\0';
 }
 
+/* Does a signal wait that ends the program? */
+static bool is_interrupted(void)
+{
+    sigset_t set;
+
+    return sigpending(&set) == 0 &&
+           (sigismember(&set, SIGINT) == 1 || sigismember(&set, SIGTERM) == 1 ||
+            sigismember(&set, SIGHUP) == 1);
+}
+
+/* Open what is there and no regular file; a pipe needs a reader, which may come a little later. */
+static int open_direct(const char *path)
+{
+    int fd = -1;
+
+    for (int waited = 0; waited <= READER_MS; waited += NAP_MS) {
+        fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+        if (fd >= 0 || errno != ENXIO || is_interrupted())
+            break;
+        (void)poll(NULL, 0, NAP_MS);
+        errno = ENXIO;
+    }
+    if (fd >= 0)
+        (void)fcntl(fd, F_SETFL, 0); /* to wait when writing */
+    return fd;
+}
+
 bool mr_output_open(struct mr_output *o, struct mr_fault *fault)
 {
     struct stat info;
@@ -100,7 +132,7 @@ bool mr_output_open(struct mr_output *o, struct mr_fault *fault)
         return finish_open(o, "standard output", fault);
     }
     o->is_direct = stat(o->path, &info) == 0 && !S_ISREG(info.st_mode);
-    o->fd = o->is_direct ? open(o->path, O_WRONLY | O_CLOEXEC) : create_part(o);
+    o->fd = o->is_direct ? open_direct(o->path) : create_part(o);
     return finish_open(o, o->path, fault);
 }
 

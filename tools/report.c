@@ -105,30 +105,30 @@ void mr_report_status(FILE *to, const struct mr_report *before, const struct mr_
             now->connections, requests, sent * 8e-6, received * 8e-6, (number)drops);
 }
 
-void mr_report_totals(FILE *to, const struct mr_report *r, uint32_t lost_mbufs)
+void mr_report_totals(FILE *to, const char *command, const struct mr_report *r, uint32_t lost_mbufs)
 {
     char content[MR_REPORT_BYTES];
     char sent[MR_REPORT_BYTES];
     char received[MR_REPORT_BYTES];
 
     fprintf(to,
-            "edge: %llu connections, %llu requests, %s of content; %s sent, %s received in %llu "
+            "%s: %llu connections, %llu requests, %s of content; %s sent, %s received in %llu "
             "datagrams\n",
-            (number)r->quic.handshakes_completed, (number)r->h3.requests,
+            command, (number)r->quic.handshakes_completed, (number)r->h3.requests,
             mr_report_bytes((double)r->h3.body_bytes_sent, content),
             mr_report_bytes((double)r->quic.bytes_sent, sent),
             mr_report_bytes((double)r->quic.bytes_received, received),
             (number)r->quic.datagrams_received);
     bool is_any = sum_of(r, is_drop, NULL) + r->h3.files_refused > 0;
-    fprintf(to, "edge: dropped:%s", is_any ? "" : " nothing");
+    fprintf(to, "%s: dropped:%s", command, is_any ? "" : " nothing");
     sum_of(r, is_drop, to);
     if (r->h3.files_refused > 0)
         fprintf(to, " files_refused %llu (no file descriptor: raise `ulimit -n`)",
                 (number)r->h3.files_refused);
     if (sum_of(r, is_limit, NULL) > 0) {
-        fprintf(to, "\nedge: limits reached:");
+        fprintf(to, "\n%s: limits reached:", command);
         sum_of(r, is_limit, to);
     }
-    fprintf(to, "\nedge: mbufs lost: %u\n", lost_mbufs);
+    fprintf(to, "\n%s: mbufs lost: %u\n", command, lost_mbufs);
     fflush(to);
 }

@@ -32,8 +32,9 @@ void mr_report_add_h3(struct mr_report *report, const struct mr_h3_counters *cou
 void mr_report_status(FILE *to, const struct mr_report *before, const struct mr_report *now,
                       double seconds);
 
-/* The last lines: sums, everything dropped by its reason, lost buffers. */
-void mr_report_totals(FILE *to, const struct mr_report *report, uint32_t lost_mbufs);
+/* The last lines of a command: sums, everything dropped by its reason, lost buffers. */
+void mr_report_totals(FILE *to, const char *command, const struct mr_report *report,
+                      uint32_t lost_mbufs);
 
 /* "1.5 GB", decimal; returns `text`. */
 const char *mr_report_bytes(double bytes, char text[MR_REPORT_BYTES]);

@@ -11,7 +11,9 @@ enum mr_exit {
 };
 
 int mr_tool_edge(int argc, char **argv);
+int mr_tool_host(int argc, char **argv);
 int mr_tool_get(int argc, char **argv);
 int mr_tool_demo(int argc, char **argv);
+int mr_tool_ctl(int argc, char **argv);
 
 #endif /* MR_TOOLS_TOOLS_H */

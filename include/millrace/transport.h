@@ -13,9 +13,11 @@
  * Inline contract: on_events() returns within 20 us; it does not block, sleep,
  * call the system or malloc.  Other work goes to `work`, and completes as an event.
  *
- * Threads: a transport belongs to one thread (the shard's lcore, or the
- * attached application's thread); every call is made on it.
- * Errors: 0 or a count on success, else -errno as listed at each call.
+ * Owner: the datapath or the attachment, for transports, and for the bytes that they show; the
+ * application, for those that it gives to `send`, which it leaves alone until they are
+ * acknowledged. Threads: a transport belongs to one thread (the shard's lcore, or the attached
+ * application's thread); every call is made on it. Errors: 0 or a count on success, else -errno as
+ * listed at each call.
  */
 #ifndef MILLRACE_TRANSPORT_H
 #define MILLRACE_TRANSPORT_H
@@ -47,28 +49,37 @@ enum mr_event_kind {
         1 << 4, /* stream: every byte given with MR_SEND_NOTIFY was handed to the port once */
     MR_EVENT_ACKED =
         1 << 5, /* stream: `acked_to` rose; buffers below it are the application's again */
-    MR_EVENT_WRITABLE =
-        1 << 6, /* stream: queued bytes fell below the stream's low-water mark after -EAGAIN */
-    MR_EVENT_RESET = 1 << 7,   /* stream: the peer reset its sending side, `error` is its code */
-    MR_EVENT_STOPPED = 1 << 8, /* stream: the peer asked us to stop sending, `error` is its code */
+    MR_EVENT_WRITABLE = 1 << 6, /* stream: queued bytes fell below the stream's low-water mark after
+                                   -EAGAIN; connection: datagrams may be sent again after -EAGAIN */
+    MR_EVENT_RESET = 1 << 7,    /* stream: the peer reset its sending side, `error` is its code */
+    MR_EVENT_STOPPED = 1 << 8,  /* stream: the peer asked us to stop sending, `error` is its code */
     MR_EVENT_STREAMS_ALLOWED = 1 << 9, /* connection: more streams may be opened after -EAGAIN */
     MR_EVENT_TIMER = 1 << 10,          /* the timer set with `timer`; `user_data` */
     MR_EVENT_WORK_DONE = 1 << 11,      /* work is done; `user_data`, `result` */
     MR_EVENT_TICKET =
         1 << 13, /* client connection: a resumption ticket came, `ticket` copies it (within 2 s) */
-    MR_EVENT_GO_AWAY = 1 << 12, /* the datapath drains: finish what is open, accept nothing new */
+    MR_EVENT_GO_AWAY = 1 << 12,  /* the datapath drains: finish what is open, accept nothing new */
+    MR_EVENT_DATAGRAM = 1 << 14, /* connection: datagrams have arrived where none waited: receive
+                                    them until -EAGAIN */
+    MR_EVENT_MOVED =
+        1 << 15, /* connection: `result` 0: it is another shard's now, the last event of it and its
+                    streams here.  -errno: it could not move, and stays with its handles */
+    MR_EVENT_MOVED_IN =
+        1 << 16, /* connection: came from shard `error`, where its handle was `result`; the first
+                    event of it and its streams here, `moved_streams` tells their handles */
 };
 
 struct mr_event {
-    uint32_t kinds; /* of enum mr_event_kind */
-    uint32_t reserved;
-    mr_handle conn;      /* the connection concerned */
-    mr_handle stream;    /* the stream concerned, or MR_HANDLE_NONE */
-    uint64_t user_data;  /* of the stream if one is concerned, else of the connection; for TIMER and
-                            WORK_DONE the call's */
-    uint64_t acked_to;   /* ACKED: offset below which all bytes are acknowledged */
-    uint64_t error;      /* CLOSED, RESET, STOPPED: the code */
-    int64_t result;      /* WORK_DONE: what the work function returned */
+    uint32_t kinds;     /* of enum mr_event_kind */
+    uint32_t listener;  /* CONNECTED of an accepted connection: the listener's number; 0: the first,
+                           or the transport has no numbers */
+    mr_handle conn;     /* the connection concerned */
+    mr_handle stream;   /* the stream concerned, or MR_HANDLE_NONE */
+    uint64_t user_data; /* of the stream if one is concerned, else of the connection; for TIMER and
+                           WORK_DONE the call's */
+    uint64_t acked_to;  /* ACKED: offset below which all bytes are acknowledged */
+    uint64_t error;     /* CLOSED, RESET, STOPPED: the code */
+    int64_t result;     /* WORK_DONE: what the work function returned */
     bool is_application; /* CLOSED: `error` is the application's code, not a transport code */
     bool is_remote;      /* CLOSED: the peer closed */
     const char *reason;  /* CLOSED: why, for people; valid during the call; never NULL */
@@ -79,6 +90,16 @@ struct mr_view {
     const uint8_t *data;
     size_t size;
 };
+
+/* Bytes of `count` views together. */
+static inline size_t mr_views_size(const struct mr_view *views, size_t count)
+{
+    size_t size = 0;
+
+    for (size_t i = 0; i < count; i++)
+        size += views[i].size;
+    return size;
+}
 
 enum mr_send_flags {
     MR_SEND_FIN = 1,    /* the stream ends after these bytes */
@@ -120,12 +141,25 @@ struct mr_conn_info {
     uint32_t key_updates;
     bool is_resumed; /* the handshake used a ticket */
     bool is_client;
-    const char *limited_by; /* why it is not sending: "cwnd", "pacing", "flow control",
-                               "application", "amplification", "port", "memory" */
+    uint32_t datagram_max;       /* bytes of the largest datagram that can be sent now, which the
+                                    path's MTU changes; 0: the peer takes none */
+    uint64_t streams_bidi_limit; /* streams that we may have opened in all, as the peer's limit */
+    uint64_t streams_uni_limit;  /* is now */
+    char server_name[256];       /* SNI that the client asked for; "" if none, or until CONNECTED */
+    const char *limited_by;      /* why it is not sending: "cwnd", "pacing", "flow control",
+                                    "application", "amplification", "port", "memory" */
+};
+
+/* A stream of a connection that came from another shard. */
+struct mr_moved_stream {
+    mr_handle old_stream; /* its handle there */
+    mr_handle stream;     /* and here */
+    uint64_t user_data;
 };
 
 struct mr_transport_ops {
-    /* Begin a connection.  0; -EAGAIN: no connection or handshake is free; -EINVAL: options. */
+    /* Begin a connection.  0; -EAGAIN: no connection or handshake is free; -EINVAL: options;
+     * -ENOTCONN: over rings, the datapath is gone. */
     int (*connect)(struct mr_transport *t, const struct mr_connect_options *options,
                    mr_handle *conn_out);
 
@@ -179,6 +213,23 @@ struct mr_transport_ops {
     /* Ask the peer to stop sending (STOP_SENDING), and drop what arrives. 0; -ESTALE. */
     int (*stop)(struct mr_transport *t, mr_handle stream, uint64_t code);
 
+    /*
+     * Queue the bytes of `views`, in order, as one unreliable datagram (RFC 9221); they are copied.
+     * It goes out whole, once, or is dropped and counted: if it is lost, or if the path's MTU has
+     * become too small.  0; -EMSGSIZE: larger than the datagram_max of conn_info; -EAGAIN: too many
+     * wait, the connection's WRITABLE follows; -ENOMEM: no memory is free, try again later;
+     * -EOPNOTSUPP: the peer takes none, or its parameters have not come yet; -ESTALE.
+     */
+    int (*send_datagram)(struct mr_transport *t, mr_handle conn, const struct mr_view *views,
+                         size_t count);
+
+    /*
+     * Take the oldest datagram that has arrived.  Its size, 0 for an empty one; -EAGAIN: there is
+     * none; -ENOBUFS: `room` is too small, and it stays; -ESTALE.  Those that arrive while the
+     * application leaves too many lying are dropped and counted.
+     */
+    int64_t (*receive_datagram)(struct mr_transport *t, mr_handle conn, uint8_t *dst, size_t room);
+
     /* One MR_EVENT_TIMER with `user_data` at or after now + `delay_ns`.  0; -ENOMEM: no timer is
      * free. */
     int (*timer)(struct mr_transport *t, uint64_t delay_ns, uint64_t user_data);
@@ -190,12 +241,49 @@ struct mr_transport_ops {
 
     /* Time of this poll iteration, ns of a monotonic clock. */
     uint64_t (*now)(const struct mr_transport *t);
+
+    /*
+     * Give the connection to another shard of the port, whose application goes on with it.  It
+     * begins after the handler has returned; until on_move() is called everything is as before. See
+     * "Moves" below.  0: MR_EVENT_MOVED follows, or MR_EVENT_CLOSED if it ends before; -EINVAL: no
+     * such shard, or this one; -EBUSY: the handshake is not over, it moves already, or moved just
+     * now; -ENOMEM: too many wait, or it has too much unread data; -EOPNOTSUPP: the application has
+     * no on_move; -ESTALE.  NULL in a transport that moves nothing.
+     */
+    int (*move)(struct mr_transport *t, mr_handle conn, uint32_t shard);
+
+    /* After MR_EVENT_MOVED_IN: the handles of the connection's streams, old and new, in the order
+     * in which they were opened.  How many, at most `room`; -ESTALE.  NULL as above. */
+    int64_t (*moved_streams)(struct mr_transport *t, mr_handle conn,
+                             struct mr_moved_stream *streams_out, size_t room);
 };
 
 /* The first member of every implementation. */
 struct mr_transport {
     const struct mr_transport_ops *ops;
 };
+
+/*
+ * Moves.  A connection may change its shard while it runs, when its application or the control
+ * thread wants it and the application has `on_move`; without it connections stay.  In order:
+ *
+ *   old shard   on_move(conn): the last moment in which the handles are good; true lets it go
+ *               MR_EVENT_MOVED with `result` 0: last event of the connection and its streams here.
+ *               Handles are stale, views that were shown are gone
+ *   new shard   MR_EVENT_MOVED_IN, alone: `conn` and its `user_data`, `error` and `result` the old
+ *               shard and the handle there.  moved_streams() tells the streams' handles
+ *               then what was not told yet, in a later call, and everything from now on
+ *
+ * MOVED_IN comes after the handler of MOVED has returned: no two threads handle events of one
+ * connection at a time.  Nothing that happens meanwhile is lost, told twice or out of order; bytes
+ * that were not released are shown again, and MR_EVENT_DATAGRAM is told if datagrams wait.  Memory
+ * given to send() stays in use, unseen by the move. `user_data` words travel as they are.  If MOVED
+ * has a `result` < 0 the connection stays with all its handles, and its events go on: -ENOMEM, the
+ * other shard had no room; -ENOBUFS, too much unread data; -EBUSY, as for move(); -ECANCELED,
+ * on_move() said no, or the other shard stops (when the control thread wanted the move and
+ * on_move() said no, nothing is told).  Timers and work belong to the shard that they were asked
+ * of.
+ */
 
 /*
  * An application.  `context` is its own.  A stream's events come after its connection's; the
@@ -214,6 +302,9 @@ struct mr_application {
     uint32_t (*on_poll)(void *context);
     /* Once, after the last event. */
     void (*on_stop)(void *context);
+    /* The connection is about to move to another shard; false: it stays.  NULL: connections of this
+     * application never move. */
+    bool (*on_move)(void *context, mr_handle conn, uint32_t shard);
 };
 
 #ifdef __cplusplus

@@ -183,18 +183,24 @@ static void small_initials_are_dropped(void)
     peer_end(p);
 }
 
+/* An Initial of a client that chose `dcid`. */
+static void send_first_initial(struct peer *p, const struct mr_cid *dcid)
+{
+    peer_set_initial_keys(p, dcid);
+    peer_send_packet(p, &(struct peer_out){.type = MR_PACKET_INITIAL,
+                                           .frames = "\1",
+                                           .size = 1,
+                                           .pn = PEER_NEXT_PN,
+                                           .dcid = dcid});
+}
+
 /* Section 7.2: "This Destination Connection ID MUST be at least 8 bytes in length." */
 static void short_first_connection_ids_are_dropped(void)
 {
     struct peer *p = peer_at(S, PEER_NOTHING);
     struct mr_cid cid = {.size = 7, .bytes = {1, 2, 3, 4, 5, 6, 7}};
 
-    peer_set_initial_keys(p, &cid);
-    peer_send_packet(p, &(struct peer_out){.type = MR_PACKET_INITIAL,
-                                           .frames = "\1",
-                                           .size = 1,
-                                           .pn = PEER_NEXT_PN,
-                                           .dcid = &cid});
+    send_first_initial(p, &cid);
     CU_ASSERT_EQUAL(p->inbox_count, 0);
     CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(p)), 0);
     peer_end(p);
@@ -312,12 +318,7 @@ static void send_another_initial(struct peer *p, uint8_t number)
     struct mr_cid cid = {.size = PEER_CID_SIZE, .bytes = {number, 7, 7, 7, 7, 7, 7, 7}};
 
     peer_clear(p);
-    peer_set_initial_keys(p, &cid);
-    peer_send_packet(p, &(struct peer_out){.type = MR_PACKET_INITIAL,
-                                           .frames = "\1",
-                                           .size = 1,
-                                           .pn = PEER_NEXT_PN,
-                                           .dcid = &cid});
+    send_first_initial(p, &cid);
 }
 
 /* Section 5.2.2: "If a server refuses to accept a new connection, it SHOULD send an Initial packet

@@ -229,6 +229,29 @@ static void a_retired_cid_of_ours_is_replaced(void)
     peer_end(p);
 }
 
+/* Ours have numbers of 32 bits: whoever retires so many gets no more, and keeps what it has. */
+static void no_cid_beyond_32_bits(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    struct mr_frame_new_connection_id frame;
+    struct mr_reader r;
+
+    peer_conn(p)->issued_next_sequence = UINT32_MAX;
+    peer_clear(p);
+    PEER_SEND(p, "\x19\x01");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(peer_find(p, MR_FRAME_NEW_CONNECTION_ID, 0, &r));
+    CU_ASSERT_TRUE(mr_frame_decode_new_connection_id(&r, MR_FRAME_NEW_CONNECTION_ID, &frame));
+    CU_ASSERT_EQUAL(frame.sequence, UINT32_MAX);
+    peer_clear(p);
+    PEER_SEND(p, "\x19\x02");
+    CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_NEW_CONNECTION_ID), 0);
+    PEER_SEND(p, "\x19\xc0\x00\x00\x00\xff\xff\xff\xff");
+    p->dcid = frame.cid;
+    PEER_SEND(p, "\x01");
+    peer_expect_close(p, "without new ones", PEER_NO_CLOSE, 0);
+    peer_end(p);
+}
+
 /* ------------------------------------------------------------------ stateless reset */
 
 static const struct peer_packet *last_packet(const struct peer *p)
@@ -364,6 +387,7 @@ static CU_TestInfo tests[] = {
     {"a flood of retirements is bounded", a_flood_of_retirements_is_bounded},
     {"retirements survive probes and losses", retirements_survive_probes_and_losses},
     {"a retired CID of ours is replaced", a_retired_cid_of_ours_is_replaced},
+    {"no CID beyond 32 bits", no_cid_beyond_32_bits},
     {"a stateless reset is shorter than its trigger",
      a_stateless_reset_is_shorter_than_its_trigger},
     {"stateless resets are rationed", stateless_resets_are_rationed},

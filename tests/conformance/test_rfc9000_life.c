@@ -2,6 +2,8 @@
  * tests/conformance/test_rfc9000_life.c - RFC 9000, Sections 10, 13; RFC 9002, Section 6.2: when
  * packets are acknowledged, probed, and how a connection ends.
  */
+#include <errno.h>
+
 #include "tests/support/peer_cases.h"
 
 #define C MR_CLIENT
@@ -445,6 +447,40 @@ static void a_server_that_was_heard_of_is_not_given_up_for_an_error(void)
     peer_end(p);
 }
 
+/* ------------------------------------------------------------------ memory of handshakes */
+
+static int connect_one(struct peer *p)
+{
+    struct mr_connect_options options = {.server_name = "localhost",
+                                         .alpn = (const uint8_t *)"\004peer",
+                                         .alpn_size = 5,
+                                         .remote = {.port = 443}};
+    mr_handle conn;
+
+    memcpy(options.remote.ip, p->path.remote.ip, sizeof(options.remote.ip));
+    return mr_conn_connect(peer_endpoint(p), &options, &p->path.local, p->now, &conn);
+}
+
+/* Of four handshakes that there is memory for, one only waits for tickets: it makes room.  Those
+ * under way do not. */
+static void a_client_that_waits_for_tickets_makes_room_for_a_handshake(void)
+{
+    struct peer *p = peer_new(&(struct peer_options){.under_test = C, .connections = 8});
+    uint8_t ticket[4096];
+
+    peer_run(p, PEER_DONE);
+    CU_ASSERT(mr_conn_ticket(peer_endpoint(p), p->conn, ticket, sizeof(ticket)) >= 0);
+    for (int i = 0; i < 4; i++)
+        CU_ASSERT_EQUAL(connect_one(p), 0);
+    CU_ASSERT_EQUAL(mr_conn_ticket(peer_endpoint(p), p->conn, ticket, sizeof(ticket)), 0);
+    CU_ASSERT_EQUAL(peer_counters(p)->limit_handshakes, 0);
+    CU_ASSERT_EQUAL(connect_one(p), -EAGAIN);
+    CU_ASSERT_EQUAL(peer_counters(p)->limit_handshakes, 1);
+    PEER_SEND(p, "\x01"); /* the first one goes on */
+    peer_expect_close(p, "without its handshake", PEER_NO_CLOSE, 0);
+    peer_end(p);
+}
+
 static CU_TestInfo tests[] = {
     {"every second packet is acknowledged at once", every_second_packet_is_acknowledged_at_once},
     {"a single packet is acknowledged within max_ack_delay",
@@ -472,6 +508,8 @@ static CU_TestInfo tests[] = {
      an_error_that_does_not_quote_both_connection_ids_is_ignored},
     {"a server that was heard of is not given up for an error",
      a_server_that_was_heard_of_is_not_given_up_for_an_error},
+    {"a client that waits for tickets makes room for a handshake",
+     a_client_that_waits_for_tickets_makes_room_for_a_handshake},
     CU_TEST_INFO_NULL,
 };
 

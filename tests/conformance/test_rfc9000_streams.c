@@ -309,6 +309,65 @@ static void a_reset_stream_gives_its_credit_back(void)
     peer_end(p);
 }
 
+/* Section 4.1: "A receiver MUST NOT wait for a STREAM_DATA_BLOCKED or DATA_BLOCKED frame before
+ * sending a MAX_STREAM_DATA or MAX_DATA frame"; but where a stream that is not read has half of the
+ * connection's window, and others use up the rest, DATA_BLOCKED says that there is need of what
+ * could be given. */
+static void a_stream_that_nobody_reads_leaves_credit_to_others(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    struct mr_reader r;
+
+    PEER_SEND(p, "\x0c\x00" AT_512K_LESS_1 "x");          /* STREAM 0: all of its window */
+    PEER_SEND(p, "\x04\x04\x00\x80\x07\xd0\x00");         /* stream 4 had 500 KiB, and is over */
+    CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_MAX_DATA), 0); /* less than half a window */
+    PEER_SEND(p, "\x14\x80\x10\x00\x00");                 /* DATA_BLOCKED at 1 MiB */
+    CU_ASSERT_PTR_NOT_NULL_FATAL(peer_find(p, MR_FRAME_MAX_DATA, 0, &r));
+    CU_ASSERT_EQUAL(mr_read_varint(&r), (500 + 1024) << 10);
+    PEER_SEND(p, "\x14\x80\x10\x00\x00"); /* again, from before: nothing can be given */
+    CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_MAX_DATA), 1);
+    peer_end(p);
+}
+
+/* 250 bytes on a stream at an offset, and so much padding that they are copied. */
+static void send_small(struct peer *p, uint8_t stream, uint32_t offset)
+{
+    uint8_t frame[1150] = {0x0e, stream, 0x80, 0, 0, 0, 0x40, 250};
+
+    frame[3] = (uint8_t)(offset >> 16);
+    frame[4] = (uint8_t)(offset >> 8);
+    frame[5] = (uint8_t)offset;
+    peer_send(p, MR_PACKET_ONE_RTT, frame, sizeof(frame));
+    p->inbox_count = 0;
+}
+
+/* What is not read takes no more of the memory for copies than its share: then a packet is not
+ * acknowledged, and comes again.  Other streams go on, and so does this one when it is read. */
+static void a_stream_that_nobody_reads_leaves_memory_to_others(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    const struct mr_counters *counters = peer_counters(p);
+    mr_handle stream = MR_HANDLE_NONE;
+    uint32_t offset = 0;
+
+    for (; counters->limit_compact == 0 && offset < 400000; offset += 250) {
+        send_small(p, 0, offset);
+        stream = stream == MR_HANDLE_NONE ? opened_stream(p) : stream;
+    }
+    offset -= 250;                               /* the one that was refused */
+    CU_ASSERT(offset > 60000 && offset < 80000); /* a quarter of 128 blocks of 2 KiB */
+    send_small(p, 0, 1000);                      /* nothing new: acknowledged */
+    send_small(p, 4, 0);
+    CU_ASSERT_EQUAL(counters->limit_compact, 1);
+    CU_ASSERT_EQUAL(counters->stream_bytes_received, offset + 250);
+    mr_stream_release(peer_endpoint(p), stream, offset / 2);
+    send_small(p, 0, offset);
+    CU_ASSERT_EQUAL(counters->limit_compact, 1);
+    CU_ASSERT_EQUAL(counters->stream_bytes_received, offset + 500);
+    peer_expect_close(p, "within the window", PEER_NO_CLOSE, 0);
+    peer_end(p);
+}
+
 /* Streams that we open: as many as the peer allows, and no data beyond its limits. */
 static void our_streams_obey_the_peers_limits(void)
 {
@@ -342,6 +401,10 @@ static CU_TestInfo tests[] = {
     {"a closed stream makes room for another", a_closed_stream_makes_room_for_another},
     {"credit follows consumption", credit_follows_consumption},
     {"a reset stream gives its credit back", a_reset_stream_gives_its_credit_back},
+    {"a stream that nobody reads leaves credit to others",
+     a_stream_that_nobody_reads_leaves_credit_to_others},
+    {"a stream that nobody reads leaves memory to others",
+     a_stream_that_nobody_reads_leaves_memory_to_others},
     {"our streams obey the peer's limits", our_streams_obey_the_peers_limits},
     CU_TEST_INFO_NULL,
 };

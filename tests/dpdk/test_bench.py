@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """`millrace bench` over the in-memory wire: every kind runs, prints its figures, loses nothing.
 
-    tests/dpdk/test_bench.py MILLRACE          prints TAP
+    tests/dpdk/test_bench.py MILLRACE [--long]          prints TAP
 
 Speeds are not judged here but as ratios within one run, of things that were measured in turns, and only if the polling
 threads had most of their cores.
@@ -19,8 +19,13 @@ import tap  # noqa: E402
 
 DEADLINE = 150        # seconds for one run, on a machine that has other things to do
 MOST_OF_A_CORE = 0.8  # for a ratio to tell anything
+RUNS = 3              # of something that is judged by a clock: neighbours spoil one of them, not all
 CEILING_RATIO = 0.35  # goodput to what sealing alone could do
 TLS_RATIO = 0.60      # the TLS library alone to the server's whole handshake
+HAND_OVER = 2.5       # a message, one way, to a cache line of the writer's own
+RING_RATE = 5e6       # messages per second
+SENDING_RATIO = 1.35   # the shard's time per packet, application attached to inline; make bench judges the 1.2
+RECEIVING_RATIO = 1.6  # the same: a copy into memory that the other core has
 TURNS = "3"           # seconds: a dozen windows, for a median
 CONNECTING = 2.5      # seconds until connections are being made, and before 3,000 are
 PAUSE = 10.5          # seconds; MR_HANDSHAKE_TIMEOUT is 10
@@ -39,13 +44,35 @@ REQUEST = SHARES | {
     "requests_per_s", "latency_us", "server_ns_per_request", "server_stage_ns", "allocations_per_request", "failed",
     "leaked_buffers"}
 IDLE = {"connections", "bytes_per_idle_connection", "handshakes_per_s", "failed", "leaked_buffers"}
+SPREAD = ("", "_min", "_max")
+REDIRECTS = ("redirects_out", "redirects_in", "client_redirects_out", "client_redirects_in")
+MODEL = {"model", "about", "is_measured", "connections", "threads", "wakes_per_message", "bytes_per_connection",
+         "host_bytes_per_connection", "ring_bytes", "copies_in", "copies_out", "worker_cpu_share"} | {
+             name + end for end in SPREAD for name in (
+                 "messages_per_s", "total_ns_per_message", "shard_ns_per_message", "application_ns_per_message",
+                 "overhead_over_inline_ns", "overhead_over_rings_ns")}
+MODELS = ["inline", "rings", "events", "own", "readiness", "fibers", "coroutines", "blocking"]
+ATTACHED = {"application", "direction", "offered_gbps", "inline_gbps", "attached_gbps", "is_rate_kept", "inline_bytes",
+            "attached_bytes", "inline_server_stage_ns", "attached_server_stage_ns", "wakes_per_packet",
+            "application_ns_per_packet", "copies_in", "copies_out", "worker_cpu_share", "application_has_core",
+            "application_waits", "interrupted_turns",
+            "bad_bytes", "failed", "leaked_buffers"} | {
+                name + end for end in SPREAD for name in (
+                    "inline_server_ns_per_packet", "attached_server_ns_per_packet", "ratio_to_inline")}
+LATENCY = {"application", "cores", "inline_us_p50", "attached_us_p50", "attached_over_inline_us"}
+RING = {"slices", "idle_turn_ns", "application_has_core", "ratio_to_cache_line", "ratio_to_shared_line", "messages_per_s",
+        "worker_cpu_share", "leaked_buffers"} | {
+            name + end for end in SPREAD for name in (
+                "cache_line_ns", "shared_line_ns", "hand_over_ns", "batch_ns_per_message", "shard_ns_per_message")}
 STAGES = {"rx", "lookup", "open", "frames", "app", "tls", "build", "seal", "tx", "other"}
 
 
 def run_bench(program, *words):
     """The JSON object of one run, which is all that it prints."""
     command = [program, "bench", *words, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DEADLINE)
+    # Not as meson has it: allocations that are filled are resident, and weighed.
+    environment = {name: value for name, value in os.environ.items() if name != "MALLOC_PERTURB_"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DEADLINE, env=environment)
     tap.expect_equal(done.returncode, 0, f"{' '.join(words)}: {done.stderr.strip()[-400:]}\n{done.stdout}exit status:")
     result = json.loads(done.stdout)
     tap.expect(isinstance(result, dict), "not one JSON object:", done.stdout[:200])
@@ -55,7 +82,7 @@ def run_bench(program, *words):
 def expect_keys(result, keys):
     missing = sorted(keys - result.keys())
     tap.expect(not missing, "keys that are missing:", ", ".join(missing))
-    for key in keys & {"server_stage_ns", "client_stage_ns"}:
+    for key in (key for key in keys if key.endswith("_stage_ns")):
         tap.expect_equal(set(result[key]), STAGES, f"{key}:")
 
 
@@ -85,6 +112,24 @@ def expect_spread(result, name):
     tap.expect(0 <= least <= median <= greatest, f"{name}:", (least, median, greatest))
 
 
+def judged(measure, judge):
+    """A result that `judge` finds right, of up to RUNS: neighbours on the machine spoil one of them, not all.  What is
+    wrong whoever has the cores, `measure` says at once."""
+    wrong, spoiled = None, None
+    for _ in range(RUNS):
+        result = measure()
+        try:
+            judge(result)
+            return result
+        except AssertionError as why:
+            wrong = why
+        except tap.Skip as why:
+            if spoiled:
+                break  # they are here to stay
+            spoiled = why
+    raise wrong or spoiled
+
+
 def expect_most_of_the_cores(result):
     """Skip what follows unless the threads had them."""
     share = min(result["server_cpu_share"], result["client_cpu_share"])
@@ -103,10 +148,16 @@ def a_transfer_prints_every_figure_and_loses_nothing(program):
 
 
 def a_transfer_comes_near_the_sealing_ceiling(program):
-    result = run_transfer(program, seconds=TURNS)
-    expect_spread(result, "ratio_to_ceiling")
-    expect_most_of_the_cores(result)
-    tap.expect(result["ratio_to_ceiling"] >= CEILING_RATIO, "ratio to the ceiling:", result["ratio_to_ceiling"])
+    def measure():
+        result = run_transfer(program, seconds=TURNS)
+        expect_spread(result, "ratio_to_ceiling")
+        return result
+
+    def judge(result):
+        expect_most_of_the_cores(result)
+        tap.expect(result["ratio_to_ceiling"] >= CEILING_RATIO, "ratio to the ceiling:", result["ratio_to_ceiling"])
+
+    judged(measure, judge)
 
 
 def a_transfer_allocates_nothing_on_the_lcores(program):
@@ -143,22 +194,39 @@ def a_wire_that_copies_works(program):
     tap.expect_equal(result["wire"], "copy-at-receiver")
 
 
-def two_shards_share_the_connections(program):
+def Q15_a_packet_is_handled_by_the_core_of_the_queue_it_came_to(program):
+    """Two shards share the connections; --misdirect, below, shows that the counters would tell."""
     result = run_transfer(program, "--shards", "2", "--connections", "4", "--verify")
-    tap.expect_equal(result["redirects_out"], 0, "redirects without a cause:")
+    for key in REDIRECTS:
+        tap.expect_equal(result[key], 0, f"{key}, without a cause:")
 
 
 def datagrams_that_arrive_at_the_wrong_shard_are_passed_on(program):
-    for way in [], ["--up"]:
-        result = run_transfer(program, "--shards", "2", "--connections", "4", "--misdirect", "--verify", *way)
-        for key in "redirects_out", "redirects_in", "client_redirects_out", "client_redirects_in":
+    def judge(result):  # half of the connections are misdirected; on two CPUs they may not have had a turn
+        for key in REDIRECTS:
             tap.expect(result[key] > 0, f"{key}: none")
+
+    for way in [], ["--up"]:
+        judged(lambda way=way: run_transfer(program, "--shards", "2", "--connections", "4", "--misdirect", "--verify", *way),
+               judge)
+
+
+def Q14_frames_are_moved_by_lcores_of_their_own(program):
+    """Datapath and QUIC on separate lcores, and more of both; frames are steered: no shard passes one on."""
+    for words in ["1"], ["1", "--up"], ["2", "--shards", "3", "--connections", "6"]:
+        result = run_transfer(program, "--verify", "--io-lcores", *words)
+        tap.expect_equal(result["io_lcores"], int(words[0]), "I/O lcores:")
+        tap.expect(result["io_ns_per_packet"] > 0, "I/O lcores did nothing")
+        for key in REDIRECTS[:2]:
+            tap.expect_equal(result[key], 0, f"{words}: {key}:")
 
 
 def the_window_grows_over_a_long_wire(program):
-    result = run_transfer(program, "--rtt-us", "20000", seconds="3")
-    share = min(result["server_cpu_share"], result["client_cpu_share"])
-    tap.expect(result["goodput_gbps"] > LONG_WIRE_GBPS * min(1, share), "Gbit/s:", result["goodput_gbps"])
+    def judge(result):
+        share = min(result["server_cpu_share"], result["client_cpu_share"])
+        tap.expect(result["goodput_gbps"] > LONG_WIRE_GBPS * min(1, share), "Gbit/s:", result["goodput_gbps"])
+
+    judged(lambda: run_transfer(program, "--rtt-us", "20000", seconds="3"), judge)
 
 
 def loss_is_repaired_and_compared_with_theory(program):
@@ -178,14 +246,20 @@ def samples_come_every_tenth_of_a_second(program):
 
 
 def handshakes_are_made_and_compared_with_tls_alone(program):
-    result = run_bench(program, "handshake", "--seconds", TURNS)
-    expect_keys(result, HANDSHAKE)
-    expect_clean(result)
-    tap.expect(result["handshakes_per_s"] > 0, "no handshake")
-    tap.expect_equal(result["resumed"], 0, "resumed without asking:")
-    expect_spread(result, "ratio_to_tls")
-    expect_most_of_the_cores(result)
-    tap.expect(result["ratio_to_tls"] >= TLS_RATIO, "TLS alone to all:", result["ratio_to_tls"])
+    def measure():
+        result = run_bench(program, "handshake", "--seconds", TURNS)
+        expect_keys(result, HANDSHAKE)
+        expect_clean(result)
+        tap.expect(result["handshakes_per_s"] > 0, "no handshake")
+        tap.expect_equal(result["resumed"], 0, "resumed without asking:")
+        expect_spread(result, "ratio_to_tls")
+        return result
+
+    def judge(result):
+        expect_most_of_the_cores(result)
+        tap.expect(result["ratio_to_tls"] >= TLS_RATIO, "TLS alone to all:", result["ratio_to_tls"])
+
+    judged(measure, judge)
 
 
 def handshakes_are_resumed(program):
@@ -237,6 +311,126 @@ def idle_connections_stay_and_are_weighed(program):
     tap.expect(few["seconds_to_connect"] % 1 != 0, "whole seconds:", few["seconds_to_connect"])
 
 
+# ------------------------------------------------------------------ attached applications
+
+
+def expect_own_cores(result):
+    """Skip what follows unless the application had a core, and the polling thread most of another."""
+    if not result["application_has_core"]:
+        raise tap.Skip("one core: the application has none of its own")
+    if result["worker_cpu_share"] < MOST_OF_A_CORE:
+        raise tap.Skip(f"the polling thread had {result['worker_cpu_share']:.0%} of a core: speeds tell nothing")
+
+
+def a_ring_hands_over_within_two_and_a_half_cache_lines_and_carries_five_million_a_second(program):
+    def measure():
+        result = run_bench(program, "ring", "--seconds", "0.5")
+        if result["ratio_to_cache_line"] is None:
+            raise tap.Skip(result["cores"])
+        expect_keys(result, RING)
+        for name in "cache_line_ns", "shared_line_ns", "hand_over_ns", "batch_ns_per_message", "shard_ns_per_message":
+            expect_spread(result, name)
+        tap.expect(result["idle_turn_ns"] > 0 and result["shard_ns_per_message"] > 0, "no time:", result)
+        tap.expect(abs(result["messages_per_s"] * result["batch_ns_per_message"] / 1e9 - 1) < 0.01, "rate and time differ")
+        tap.expect_equal(result["leaked_buffers"], 0)
+        return result
+
+    def judge(result):
+        expect_own_cores(result)
+        tap.expect(result["ratio_to_cache_line"] <= HAND_OVER, "hand-over to cache line:", result["ratio_to_cache_line"])
+        tap.expect(result["messages_per_s"] >= RING_RATE, "messages per second:", result["messages_per_s"])
+
+    judged(measure, judge)
+
+
+def expect_row(name, row):
+    """A model's figures, as far as no clock decides them."""
+    expect_keys(row, MODEL)
+    expect_spread(row, "messages_per_s")
+    tap.expect(row["messages_per_s"] > 0 and row["total_ns_per_message"] > 0, f"{name}: nothing came back")
+    tap.expect_equal(row["connections"], 16 if name == "blocking" else 40, f"{name}, connections:")
+    tap.expect_equal(row["threads"], {"inline": 0, "blocking": 16}.get(name, 1), f"{name}, threads:")
+    copied_by_calls = name in ("readiness", "fibers", "blocking")
+    copies = [0, 1] if name == "inline" else [2, 2] if copied_by_calls else [1, 1]
+    tap.expect_equal([row["copies_in"], row["copies_out"]], copies, f"{name}, copies:")
+
+
+def every_model_sends_messages_back_and_a_thread_for_each_connection_costs_most(program):
+    def measure():
+        result = run_bench(program, "models", "--seconds", "0.3", "--connections", "40")
+        expect_clean(result)
+        tap.expect_equal([row["model"] for row in result["models"]], MODELS)
+        rows = {row["model"]: row for row in result["models"] if row["is_measured"]}
+        tap.expect(set(MODELS) - rows.keys() <= {"coroutines"}, "not measured:", set(MODELS) - rows.keys())
+        for name, row in rows.items():
+            expect_row(name, row)
+        # what a connection takes: nothing inline, little over rings, a stack in a fiber, a loop in a thread
+        weight = {name: row["bytes_per_connection"] for name, row in rows.items()}
+        tap.expect(weight["inline"] == 0 and weight["rings"] < 1024 and weight["events"] < 4096, "weight:", weight)
+        tap.expect(4096 < weight["fibers"] < 65536 < weight["blocking"] < 4 << 20, "weight:", weight)
+        return result | rows
+
+    def judge(result):
+        expect_own_cores(result | result["blocking"])
+        costs = [result[name]["total_ns_per_message"] for name in ("inline", "events", "blocking")]
+        tap.expect(costs[0] < costs[1] < costs[2] / 2, "inline, events, threads, ns per message:", costs)
+
+    judged(measure, judge)
+
+
+def run_attached(program, *words):
+    result = run_bench(program, "transfer", "--attached", "--seconds", "0.8", *words)
+    expect_keys(result, ATTACHED)
+    expect_clean(result)
+    expect_spread(result, "ratio_to_inline")
+    tap.expect(result["inline_bytes"] > 0 and result["attached_bytes"] > 0, "no data came")
+    return result
+
+
+def between_processes_a_byte_is_copied_once_and_costs_the_shard_little_more_than_inline(program):
+    def measure(*words):
+        result = run_attached(program, *words)
+        tap.expect_equal(result["application"], "another process")
+        tap.expect_equal([result["copies_in"], result["copies_out"]], [1, 0] if words else [1, 1], "copies:")
+        tap.expect_equal(result["wakes_per_packet"], 0, "an application that polls was woken:")
+        return result
+
+    def judge(result):
+        expect_own_cores(result)
+        most = SENDING_RATIO if result["direction"] == "down" else RECEIVING_RATIO
+        tap.expect(result["ratio_to_inline"] <= most, "attached to inline:", result["direction"], result["ratio_to_inline"])
+
+    judged(measure, judge)
+    judged(lambda: measure("--up"), judge)
+
+
+def in_one_process_nothing_is_copied(program):
+    for words in ["--verify"], ["--up", "--verify"]:
+        result = run_attached(program, "--by-reference", *words)
+        tap.expect_equal([result["copies_in"], result["copies_out"]], [0, 0], words)
+
+
+def an_application_that_sleeps_is_woken(program):
+    result = run_attached(program, "--sleeps")
+    tap.expect_equal(result["application_waits"], "in the kernel")
+    tap.expect(0 < result["wakes_per_packet"] < 1, "wakes per packet:", result["wakes_per_packet"])
+
+
+def latency_through_a_ring_needs_three_cores(program):
+    cpus = sorted(os.sched_getaffinity(0))
+    result = run_bench(program, "latency", "--attached", "--seconds", "0.5")
+    expect_keys(result, LATENCY)
+    if len(cpus) < 3:
+        tap.expect_equal(result["cores"], f"not measured: {len(cpus)} cores")
+        tap.expect_equal([result[key] for key in sorted(LATENCY) if "_us" in key], [None] * 3)
+        return
+    expect_clean(result)
+    tap.expect(0 < result["inline_us_p50"] and 0 < result["attached_us_p50"], result)
+
+
+# ------------------------------------------------------------------ what machines lack, what users mistype
+
+
 def lcores_that_share_cpus_are_told_of(program):
     words = [program, "bench", "transfer", "--shards", "2", "--connections", "2", "--seconds", "0.2", "--no-floor"]
     cpus = sorted(os.sched_getaffinity(0))[:1]
@@ -267,9 +461,12 @@ def a_long_pause_of_the_process_loses_no_connection(program):
 
 
 def a_wrong_option_is_named(program):
-    done = subprocess.run([program, "bench", "transfer", "--misdirect"], capture_output=True, text=True, check=False)
-    tap.expect_equal((done.returncode, done.stdout), (2, ""))
-    tap.expect("--shards" in done.stderr, "no remedy:", done.stderr)
+    for words, remedy in ((["transfer", "--misdirect"], "--shards"), (["transfer", "--by-reference"], "--attached"),
+                          (["latency", "--sleeps"], "--attached"), (["transfer", "--attached", "--rtt-us", "5"], "--up"),
+                          (["models", "--bytes", "0"], "16384"), (["models", "--bytes", "16385"], "16384")):
+        done = subprocess.run([program, "bench", *words], capture_output=True, text=True, check=False)
+        tap.expect_equal((done.returncode, done.stdout), (2, ""), words)
+        tap.expect(remedy in done.stderr, "no remedy:", words, done.stderr)
 
 
 TESTS = [
@@ -283,7 +480,8 @@ TESTS = [
     the_other_ciphers_work,
     small_packets_and_many_streams_work,
     a_wire_that_copies_works,
-    two_shards_share_the_connections,
+    Q14_frames_are_moved_by_lcores_of_their_own,
+    Q15_a_packet_is_handled_by_the_core_of_the_queue_it_came_to,
     datagrams_that_arrive_at_the_wrong_shard_are_passed_on,
     the_window_grows_over_a_long_wire,
     loss_is_repaired_and_compared_with_theory,
@@ -294,10 +492,16 @@ TESTS = [
     requests_are_answered_over_http3,
     one_request_at_a_time_takes_microseconds,
     idle_connections_stay_and_are_weighed,
+    a_ring_hands_over_within_two_and_a_half_cache_lines_and_carries_five_million_a_second,
+    every_model_sends_messages_back_and_a_thread_for_each_connection_costs_most,
+    between_processes_a_byte_is_copied_once_and_costs_the_shard_little_more_than_inline,
+    in_one_process_nothing_is_copied,
+    an_application_that_sleeps_is_woken,
+    latency_through_a_ring_needs_three_cores,
     lcores_that_share_cpus_are_told_of,
-    a_long_pause_of_the_process_loses_no_connection,
     a_wrong_option_is_named,
 ]
+LONG_TESTS = [a_long_pause_of_the_process_loses_no_connection]
 
 if __name__ == "__main__":
-    tap.main(lambda: tap.run(TESTS, sys.argv[1]))
+    tap.main(lambda: tap.run(LONG_TESTS if "--long" in sys.argv[2:] else TESTS, sys.argv[1]))

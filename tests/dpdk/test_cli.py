@@ -100,7 +100,7 @@ def make_certificate(folder, name, *options):
 def a_command_is_asked_for(_folder):
     done = run()
     tap.expect_equal((done.returncode, done.stdout), (USAGE, ""))
-    tap.expect("edge" in done.stderr and "get" in done.stderr and "bench" in done.stderr, done.stderr)
+    tap.expect(all(word in done.stderr for word in ("edge", "get", "bench", "ctl")), done.stderr)
     done = run("egde")
     tap.expect_equal(done.returncode, USAGE)
     tap.expect("unknown command egde" in done.stderr, done.stderr)
@@ -115,11 +115,11 @@ def the_version_is_the_projects(_folder):
 
 def every_command_has_help_and_a_place_in_the_man_page(_folder):
     page = (Path(__file__).parents[2] / "docs" / "millrace.1").read_text()
-    for command in "edge", "get", "demo":
+    for command, least in ("edge", 4), ("get", 4), ("demo", 4), ("ctl", 2):
         done = run(command, "--help")
         tap.expect_equal((done.returncode, done.stderr), (OK, ""))
         options = [word for line in done.stdout.splitlines() for word in line.split()[:1] if word.startswith("--")]
-        tap.expect(len(options) > 4, done.stdout)
+        tap.expect(len(options) > least, done.stdout)
         for option in set(options) - {"--help"}:
             entry = f"Fl {option[1:]}"
             tap.expect(f"{entry} " in page or f"{entry}\n" in page, f"{command} {option} is not in the man page")
@@ -263,7 +263,7 @@ def edge_names_what_stands_where_its_socket_should(folder):
     for path, kind in ((target, "a regular file"), (link, "a symbolic link"), (folder.root, "a directory")):
         edge_error(folder, ["--port", f"memif:role=server,socket={path}", *ADDRESS], kind, "left as it is", "socket=")
     edge_error(folder, ["--port", f"memif:role=server,socket={folder / 'none' / 'socket'}", *ADDRESS],
-               "No such file", "make it")
+               "there is no directory", "make it")
     tap.expect_equal((target.read_text(), link.is_symlink()), ("mine\n", True))
 
 
@@ -275,6 +275,20 @@ def edge_names_a_limit_of_files_that_is_too_small(folder):
         tap.expect_equal((done.returncode, done.stdout, len(done.stderr.splitlines())), (FAILED, "", 1), done.stderr)
         for word in "too few file descriptors", f"the limit is {limit}", "ulimit -n":
             tap.expect(word in done.stderr, word, "is missing in", done.stderr)
+
+
+def too_little_memory_is_named_and_leaves_nothing(_folder):
+    limit = 400 << 20
+    words = [PROGRAM, "bench", "idle", "--connections", "100", "--seconds", "0.1"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit))) as child:
+        output, log = child.communicate(timeout=SECONDS)
+    tap.expect_equal((child.returncode, output, len(log.splitlines())), (FAILED, "", 1), log)
+    for word in "too little memory", "MB are asked for", "ulimit -v":
+        tap.expect(word in log, word, "is missing in", log)
+    left = [path for path in (Path("/run/dpdk"), Path(f"/run/user/{os.getuid()}/dpdk"), Path("/tmp/dpdk"))
+            if (path / f"millrace-{child.pid}").exists()]
+    tap.expect_equal(left, [])
 
 
 def edge_does_not_wait_for_a_pipe(folder):
@@ -527,6 +541,34 @@ def a_device_is_written_to_and_not_replaced(folder):
         tap.expect(Path("/dev/null").is_char_device(), "/dev/null is gone")
 
 
+def a_pipe_is_written_to_when_somebody_reads_it(folder):
+    pipe = folder / "read-by-somebody"
+    os.mkfifo(pipe)
+    with serving(folder) as edge:
+        with subprocess.Popen(["sh", "-c", 'sleep 0.5; exec cat "$1"', "sh", pipe], stdout=subprocess.PIPE,
+                              text=True) as reader:
+            done = edge.get("/", "--insecure", "-o", pipe)
+            tap.expect_equal((done.returncode, reader.stdout.read()), (OK, "<title>home</title>\n"), done.stderr)
+        done = edge.get("/", "--insecure", "-o", pipe)
+        tap.expect_equal((done.returncode, len(done.stderr.splitlines())), (FAILED, 1), done.stderr)
+        for word in str(pipe), "nobody reads that pipe", "start its reader first":
+            tap.expect(word in done.stderr, word, "is missing in", done.stderr)
+
+
+def a_limit_of_a_files_size_is_named(folder):
+    limit = 32 << 20  # memif's memory is a file, too
+    with open(folder.root / "large", "wb") as file:
+        file.truncate(2 * limit)
+    with serving(folder) as edge:
+        words = [PROGRAM, "get", "https://198.18.0.2/large", "--insecure", "-o", folder / "limited", *edge.get_options()]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, check=False,
+                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+        tap.expect_equal((done.returncode, len(done.stderr.splitlines())), (FAILED, 1), done.stderr)
+        for word in "limited", "File too large", "ulimit -f":
+            tap.expect(word in done.stderr, word, "is missing in", done.stderr)
+        tap.expect(not list(folder.path.glob("limited*")), "a file was left")
+
+
 def a_closed_descriptor_is_not_mistaken_for_a_file(folder):
     digest = big_file(folder)
     keys = folder / "keys-only"
@@ -592,7 +634,7 @@ def a_silent_address_is_named_with_what_to_check(folder):
 
 def a_memif_address_in_use_is_named(folder):
     with serving(folder) as edge:
-        edge_error(folder, ["--port", edge.server_port(), *ADDRESS], "address in use", "choose another socket=")
+        edge_error(folder, ["--port", edge.server_port(), *ADDRESS], "address in use", "choose another with socket=")
 
 
 def totals_come_at_the_end_whatever_the_signal(folder):
@@ -653,10 +695,68 @@ def a_retry_is_asked_of_everyone_when_told(folder):
 # ---- demo
 
 
+# ---- ctl
+
+
+def ctl(path, *words):
+    return run("ctl", "--control", path, *words)
+
+
+def ctl_names_what_is_wrong(folder):
+    nowhere = folder / "nobody"
+    expect_error("ctl", [], "no command", "millrace ctl help", status=USAGE)
+    expect_error("ctl", ["--jsno", "apps"], "unknown option --jsno", status=USAGE)
+    expect_error("ctl", ["--control", nowhere, "apps"], str(nowhere), "no datapath runs there", "--control PATH")
+    (folder / "text").write_text("x")
+    expect_error("ctl", ["--control", folder / "text", "apps"], "nobody listens there", "it is no socket")
+    expect_error("ctl", ["--control", "/tmp/" + "x" * 120, "apps"], "at most 107 bytes, this has 125")
+
+
+def ctl_asks_a_running_edge(folder):
+    control = folder / "control"
+    with serving(folder, "--control", control) as edge:
+        tap.expect_equal(edge.get("/", "--insecure", "-o", folder / "page").returncode, OK)
+        done = ctl(control, "--json", "counters")
+        tap.expect_equal((done.returncode, done.stderr), (OK, ""))
+        counters = json.loads(done.stdout)
+        tap.expect(counters["packets_sent"] > 0 and counters["net_rx_udp"] > 0, counters)
+        tap.expect_equal((counters["h3_requests"], counters["apps_attached"]), (1, 0))
+        table = ctl(control, "counters").stdout.splitlines()
+        tap.expect("h3_requests" in [line.split()[0] for line in table], table)
+        tap.expect_equal(len(table), len(counters))
+        version = json.loads(ctl(control, "--json", "version").stdout)
+        tap.expect_equal((version["pid"], version["is_draining"]), (edge.child.pid, False))
+        tap.expect_equal([row["shard"] for row in json.loads(ctl(control, "--json", "conns").stdout)], [0])
+        tap.expect_equal(ctl(control, "apps").stdout, "none\n")
+        expect_error("ctl", ["--control", control, "hepl"], "unknown command hepl", "help", status=USAGE)
+        expect_error("ctl", ["--control", control, "detach"], "usage: detach N", status=USAGE)
+        expect_error("ctl", ["--control", control, "detach", "7"], "no attachment 7")
+        edge_error(folder, ["--port", "memif:role=server,socket=@millrace-test-second", *ADDRESS, "--control", control],
+                   "another program serves at", str(control), "--control")
+        tap.expect_equal(oct(control.stat().st_mode & 0o777), "0o660")
+        tap.expect_equal(ctl(control, "drain").returncode, OK)
+        tap.expect("yes" in ctl(control, "version").stdout, "is_draining")
+    tap.expect(not control.exists(), "the socket's file stays")
+
+
+def edge_names_a_control_socket_that_cannot_be(folder):
+    port = ["--port", "memif:role=server,socket=@millrace-test-control", *ADDRESS]
+    (folder / "file").write_text("mine")
+    edge_error(folder, [*port, "--control", folder / "file"], "a regular file", "left as it is", "--control")
+    tap.expect_equal((folder / "file").read_text(), "mine")
+    edge_error(folder, [*port, "--control", folder / "none" / "control"], "no directory", "mkdir -p", "--control")
+
+
 def demo_names_what_cannot_be_served(folder):
     (folder / "empty").mkdir(exist_ok=True)
     expect_error("demo", ["--root", folder / "none"], "cannot serve", "No such file", "name a directory")
-    expect_error("demo", ["--root", folder / "empty"], "no file in it", "another directory")
+    expect_error("demo", ["--root", folder / "empty"], "no file in it to serve", "another directory")
+    (folder / "hollow").mkdir(exist_ok=True)
+    (folder / "hollow" / "file").touch()
+    expect_error("demo", ["--root", folder / "hollow"], "no file in it that is not empty", "another directory")
+    with open(folder / "hollow" / "image", "wb") as file:
+        file.truncate(5 << 30)
+    expect_error("demo", ["--root", folder / "hollow"], "too large to be compared, 4 GiB", "another directory")
     expect_error("demo", ["--seconds", "long"], "--seconds long: not a number", status=USAGE)
 
 
@@ -682,6 +782,46 @@ def demo_serves_a_directory_of_the_users(folder):
         tap.expect(word in done.stdout, word, "is missing in", done.stdout)
 
 
+def a_packet_of_a_directory_of_small_files_costs_what_a_packet_costs(folder):
+    small = folder / "small"
+    small.mkdir()
+    (small / "page.html").write_text("<title>small</title>\n")
+    done = run("demo", "--root", small, "--seconds", "1.5", "--json")
+    tap.expect_equal((done.returncode, done.stderr), (OK, ""))
+    answer = json.loads(done.stdout)
+    tap.expect_equal((answer["files"], answer["bad_bytes"]), (1, 0))
+    tap.expect(answer["server_ns_per_packet"] < 1e6, answer["server_ns_per_packet"])
+
+
+# ---- bench
+
+
+def a_bench_that_is_interrupted_says_so_and_leaves_nothing(folder):
+    if len(os.sched_getaffinity(0)) < 2:
+        raise tap.Skip("one core: some kinds measure nothing, and end")
+    scratch = folder / "scratch"
+    scratch.mkdir()
+    for words in (["transfer"], ["transfer", "--attached"], ["request", "--http3"], ["models"], ["ring"]):
+        for number, delay in (signal.SIGINT, 0.3), (signal.SIGTERM, 0.8), (signal.SIGHUP, 1.6):
+            with subprocess.Popen([PROGRAM, "bench", *words, "--seconds", "30", "--json"], stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True, env=dict(os.environ, TMPDIR=str(scratch))) as child:
+                time.sleep(delay)
+                child.send_signal(number)
+                output, log = child.communicate(timeout=SECONDS)
+            tap.expect_equal((child.returncode, output), (FAILED, ""), f"{words}: {log}")
+            tap.expect_equal(log.splitlines()[-1:], ["millrace bench: interrupted"], words)
+            tap.expect_equal(list(scratch.iterdir()), [], words)
+            tap.expect(not Path(f"/run/dpdk/millrace-{child.pid}").exists(), words, "left DPDK's folder")
+
+
+def figures_that_are_no_result_are_told_from_those_that_are(_folder):
+    done = run("bench", "request", "--bytes", "1000000000", "--seconds", "0.1", "--json")
+    tap.expect_equal((done.returncode, json.loads(done.stdout)["requests_per_s"], len(done.stderr.splitlines())),
+                     (FAILED, 0, 1), done.stderr)
+    for word in "millrace bench: not one whole answer within 0.1", "--seconds S":
+        tap.expect(word in done.stderr, word, "is missing in", done.stderr)
+
+
 TESTS = [
     a_command_is_asked_for,
     the_version_is_the_projects,
@@ -701,6 +841,7 @@ TESTS = [
     edge_shows_the_log_of_dpdk_when_asked,
     edge_names_what_stands_where_its_socket_should,
     edge_names_a_limit_of_files_that_is_too_small,
+    too_little_memory_is_named_and_leaves_nothing,
     edge_does_not_wait_for_a_pipe,
     edge_names_a_missing_sys,
     get_names_what_is_wrong_with_a_url,
@@ -716,6 +857,8 @@ TESTS = [
     head_and_json_tell_what_programs_want_to_know,
     an_interrupted_download_leaves_no_file,
     a_device_is_written_to_and_not_replaced,
+    a_pipe_is_written_to_when_somebody_reads_it,
+    a_limit_of_a_files_size_is_named,
     a_closed_descriptor_is_not_mistaken_for_a_file,
     output_that_nobody_gets_is_an_error,
     a_link_is_replaced_and_what_it_points_at_stays,
@@ -726,9 +869,15 @@ TESTS = [
     files_that_find_no_descriptor_are_counted,
     a_key_log_has_the_secrets_of_a_handshake,
     a_retry_is_asked_of_everyone_when_told,
+    ctl_names_what_is_wrong,
+    ctl_asks_a_running_edge,
+    edge_names_a_control_socket_that_cannot_be,
     demo_names_what_cannot_be_served,
     demo_checks_every_byte_and_says_how_fast_that_was,
     demo_serves_a_directory_of_the_users,
+    a_packet_of_a_directory_of_small_files_costs_what_a_packet_costs,
+    figures_that_are_no_result_are_told_from_those_that_are,
+    a_bench_that_is_interrupted_says_so_and_leaves_nothing,
 ]
 
 

@@ -153,7 +153,7 @@ static void a_memif_server_removes_nothing_but_a_left_over_socket(void)
     check_kept(file, "a regular file");
     check_kept(link, "a symbolic link");
     check_kept(directory, "a directory");
-    check_fault(missing, "No such file or directory); make it");
+    check_fault(missing, "there is no directory");
     unlink(link);
     unlink(file);
     rmdir(directory);

@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""No system call on the polling threads: strace looks at them for a while, in steady state, busy mode, over the wire.
+"""No system call on the polling threads: strace looks at them for a while, in steady state, busy mode, over the wire and
+over a loopback with applications attached to it.
 
-    tests/dpdk/test_syscalls.py MILLRACE          prints TAP; skips without strace or the right to trace
+    tests/dpdk/test_syscalls.py MILLRACE ECHO_RINGS PINGER BUSY_CALLER ECHO_INLINE
+                                                  prints TAP; skips without strace or the right to trace
 
 The control thread's calls are seen as well, to show that strace would have told.
 """
+import argparse
 import json
 import re
 import shutil
@@ -13,14 +16,17 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "interop"))
+sys.path.insert(0, str(Path(__file__).parent))
+from datapath import ADDRESS, Datapath, wait_until  # noqa: E402
 import tap  # noqa: E402
 
 BEFORE = 3.0     # seconds: start, handshakes, warm-up; more on a slow machine
 WATCHED = 1.5    # seconds
 SECONDS = "8"
 WORKER = re.compile(r"(rte|dpdk)-worker")
-WAKE_UP = re.compile(r'write\(\d+, "\\1(\\0){7}", 8\)')  # an eventfd's
+END = r"( <detached|\))"  # the last may be under way when strace leaves
+WAKE_UP = re.compile(r'write\(\d+, "\\1(\\0){7}", 8' + END)  # an eventfd's
+WAKES_APP = re.compile(r'sendto\(\d+, "\\0", 1, MSG_DONTWAIT\|MSG_NOSIGNAL, NULL, 0' + END)  # its wake socket
 WAKE_UPS_MAX = 1000  # a second: far below the requests
 CALL = re.compile(r"(\d+ +|\[pid +\d+\] )?\w+\(")
 
@@ -46,15 +52,23 @@ def calls_of(threads):
     return [line for line in told.splitlines() if CALL.match(line)]
 
 
-def watch(program, words, judge):
-    """Run a bench, and `judge` its workers and its control thread while it runs."""
+def need_strace():
     if shutil.which("strace") is None:
         raise tap.Skip("strace is not there; install the package strace")
+
+
+def workers_of(pid):
+    return [thread for thread, name in threads_of(pid) if WORKER.match(name)]
+
+
+def watch(program, words, judge):
+    """Run a bench, and `judge` its workers and its control thread while it runs."""
+    need_strace()
     command = [program, "bench", *words, "--seconds", SECONDS, "--json"]
     bench = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         time.sleep(BEFORE)
-        workers = [thread for thread, name in threads_of(bench.pid) if WORKER.match(name)]
+        workers = workers_of(bench.pid)
         tap.expect_equal(len(workers), 2, "polling threads:")
         judge(workers, bench.pid)
         tap.expect(bench.poll() is None, "the bench ended while it was watched")
@@ -75,17 +89,17 @@ def expect_some_calls(_workers, pid):
     tap.expect(calls_of([pid]), "strace saw nothing of the control thread: it would not see an lcore's calls either")
 
 
-def strace_sees_the_control_thread(program):
-    watch(program, ["transfer", "--no-floor", "--samples"], expect_some_calls)
+def strace_sees_the_control_thread(a):
+    watch(a.millrace, ["transfer", "--no-floor", "--samples"], expect_some_calls)
 
 
-def an_lcore_that_transfers_calls_nothing(program):
+def an_lcore_that_transfers_calls_nothing(a):
     # With --samples no slice of the ceiling comes in between: it reads the kernel's clock.
-    watch(program, ["transfer", "--no-floor", "--samples"], expect_no_calls)
+    watch(a.millrace, ["transfer", "--no-floor", "--samples"], expect_no_calls)
 
 
-def an_lcore_that_answers_requests_calls_nothing(program):
-    watch(program, ["request", "--connections", "10"], expect_no_calls)
+def an_lcore_that_answers_requests_calls_nothing(a):
+    watch(a.millrace, ["request", "--connections", "10"], expect_no_calls)
 
 
 def expect_only_wake_ups(workers, _pid):
@@ -95,12 +109,63 @@ def expect_only_wake_ups(workers, _pid):
     tap.expect(len(calls) < WAKE_UPS_MAX * WATCHED, f"{len(calls)} wake-ups in {WATCHED} s")
 
 
-def an_lcore_that_serves_files_only_wakes_helpers(program):
+def an_lcore_that_serves_files_only_wakes_helpers(a):
     """A cached file is looked at again now and then, by a helper thread; requests cost no call."""
-    watch(program, ["request", "--http3", "--connections", "10"], expect_only_wake_ups)
+    watch(a.millrace, ["request", "--http3", "--connections", "10"], expect_only_wake_ups)
+
+
+# ------------------------------------------------------------------ applications
+
+LISTENERS = ["name=inside,alpn=echo,port=4433,application=inside", "name=echo,alpn=echo,port=4434,application=echo"]
+
+
+def watch_applications(a, words, judge, server=None):
+    """A caller of an echo, inline or attached, has its turns: `judge` what the lcore calls meanwhile."""
+    need_strace()
+    with Datapath(a.millrace, "--polling", "busy", "--inline", f"name=inside,object={a.inline}", listeners=LISTENERS) as dp:
+        if server is not None:
+            dp.start(server, dp.socket, "server").wait_for("serving")
+        caller = dp.start(words[0], dp.socket, ADDRESS, *words[1:])
+        wait_until(lambda: dp.ctl("counters")["app_completions"] > 1000, 20, "a thousand completions")
+        workers = workers_of(dp.host.pid)
+        tap.expect_equal(len(workers), 1, "polling threads:")
+        before = dp.ctl("counters")["app_completions"]
+        calls = calls_of(workers)
+        told = dp.ctl("counters")["app_completions"] - before
+        tap.expect(told > 100, f"only {told} completions while it was watched")
+        judge(calls)
+        caller.wait_for("done", 20)
+
+
+def M13_an_lcore_calls_nothing_for_inline_and_busy_applications(a):
+    def judge(calls):
+        tap.expect(not calls, f"{len(calls)} system calls on the lcore, the first:", *calls[:5])
+
+    watch_applications(a, [a.busy, 4433, 4], judge)
+
+
+def M13_an_lcore_calls_only_to_wake_applications_that_sleep(a):
+    """Both ends of the connection wait for their wake sockets."""
+    def judge(calls):
+        others = [call for call in calls if not WAKES_APP.search(call)]
+        tap.expect(not others, f"{len(others)} system calls that wake nobody, the first:", *others[:5])
+        tap.expect(len(calls) > 10, f"{len(calls)} wake-ups: the applications do not sleep")
+
+    watch_applications(a, [a.pinger, 4434, 4, "stream"], judge, server=a.echo)
+
+
+TESTS = [strace_sees_the_control_thread, an_lcore_that_transfers_calls_nothing,
+         an_lcore_that_answers_requests_calls_nothing, an_lcore_that_serves_files_only_wakes_helpers,
+         M13_an_lcore_calls_nothing_for_inline_and_busy_applications,
+         M13_an_lcore_calls_only_to_wake_applications_that_sleep]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for name in ("millrace", "echo", "pinger", "busy", "inline"):
+        parser.add_argument(name)
+    tap.run(TESTS, parser.parse_args())
 
 
 if __name__ == "__main__":
-    tap.main(lambda: tap.run([strace_sees_the_control_thread, an_lcore_that_transfers_calls_nothing,
-                              an_lcore_that_answers_requests_calls_nothing,
-                              an_lcore_that_serves_files_only_wakes_helpers], sys.argv[1]))
+    tap.main(main)

@@ -94,7 +94,7 @@ static void enqueue(struct path *path, uint64_t size)
     mr_cc_on_sent(&path->cc, size, path->now);
     mr_pacer_allow(&path->pacer, path->now); /* brings it up to date */
     mr_pacer_on_sent(&path->pacer, size);
-    path->pace_allowance -= (double)size;
+    path->pace_allowance = MR_MAX(path->pace_allowance - (double)size, -(double)MR_PACER_DEBT_MAX);
 }
 
 static void send(struct path *path, uint32_t count)

@@ -143,6 +143,20 @@ static bool encode_crypto(struct mr_writer *w, const struct mr_frame_crypto *fra
     return mr_write_whole(w, before);
 }
 
+static bool encode_datagram(struct mr_writer *w, const struct mr_frame_datagram *frame)
+{
+    struct mr_writer before = *w;
+    struct mr_writer whole = *w;
+    bool fits = mr_frame_write_datagram(&whole, frame);
+
+    MR_ASSERT(mr_frame_write_datagram_header(w, frame) == fits); /* it goes by all of the frame */
+    if (!fits)
+        return false;
+    MR_ASSERT(mr_write_later(w, frame->size) != NULL && w->at == whole.at);
+    MR_ASSERT((size_t)(w->at - before.at) == mr_frame_datagram_size(frame->size));
+    return mr_write_whole(w, before);
+}
+
 static bool encode(struct mr_writer *w, const struct any *f)
 {
     switch (f->type) {
@@ -188,7 +202,7 @@ static bool encode(struct mr_writer *w, const struct any *f)
         return mr_frame_write_connection_close(w, &f->u.close);
     case MR_FRAME_DATAGRAM:
     case MR_FRAME_DATAGRAM_LEN:
-        return mr_frame_write_datagram(w, &f->u.datagram);
+        return encode_datagram(w, &f->u.datagram);
     default:
         return encode_stream(w, &f->u.stream);
     }
@@ -406,6 +420,10 @@ static void check_data_max(uint64_t offset, size_t room)
     MR_ASSERT(frame.size == 0 || mr_frame_stream_header_size(&frame) + frame.size <= room);
     frame.size++;
     MR_ASSERT(mr_frame_stream_header_size(&frame) + frame.size > room);
+
+    size_t most = mr_frame_datagram_data_max(room);
+    MR_ASSERT(most == 0 || mr_frame_datagram_size(most) <= room);
+    MR_ASSERT(mr_frame_datagram_size(most + 1) > room);
 }
 
 /* Change one byte, to any other or by one up or down, read, and put it back; many times. */

@@ -83,7 +83,7 @@ static void check_message(const char *text, size_t size, enum mr_message_kind ki
 
     mr_message_begin(&message, kind, &limits);
     for (size_t at = 0; at + 8 < size && verdict == MR_MESSAGE_OK; at += 8) {
-        enum mr_field field;
+        enum mr_h3_field field;
         size_t name_size = (unsigned char)text[at] % 8;
         verdict = mr_message_add(&message, (struct mr_text){text + at, name_size},
                                  (struct mr_text){text + at + name_size, 8 - name_size}, &field);

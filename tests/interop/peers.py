@@ -215,9 +215,17 @@ class Stage(contextlib.ExitStack):
                    f"interface {INTERFACE}")
         if not program.is_running():
             return False
-        self.namespace.ip("address", "replace", f"{PEER_IP}/{NETWORK_BITS}", "dev", INTERFACE, check=False)
-        self.namespace.ip("link", "set", INTERFACE, "up", check=False)  # a program that ends at once takes it along
+        # A program that ends at once takes it along; one that is still making it may take the address away again.
+        wait_until(lambda: self._has_peer_address() or not program.is_running(), seconds, f"{PEER_IP} on {INTERFACE}")
         return True
+
+    def _has_peer_address(self):
+        """Give the kernel's end the peers' address; True if it has had it for a while."""
+        self.namespace.ip("address", "replace", f"{PEER_IP}/{NETWORK_BITS}", "dev", INTERFACE, check=False)
+        self.namespace.ip("link", "set", INTERFACE, "up", check=False)
+        time.sleep(0.05)
+        shown = self.namespace.ip("address", "show", "dev", INTERFACE, check=False).stdout
+        return f" {PEER_IP}/" in shown and ",UP" in shown
 
     def _start(self, kind, command):
         self._process_count += 1

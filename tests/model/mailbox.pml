@@ -3,10 +3,13 @@
  *
  *     spin -search tests/model/mailbox.pml            0 errors: no wake-up is lost
  *     spin -DNO_RECHECK -search tests/model/mailbox.pml   must find one: the check can fail
+ *     spin -DNO_ASKING -search tests/model/mailbox.pml    the same: who published must ask
  *
- * One producer publishes ENTRIES entries, one at a time; one consumer takes them and sleeps when
- * nothing is there.  The eventfd is a counter.  Memory is sequentially consistent, as the four
- * accesses that matter are.  A lost wake-up is a deadlock: the consumer waits, and nobody will come.
+ * One producer publishes ENTRIES entries, one at a time, and asks who sleeps at any time after that,
+ * once for one or more of them; one consumer takes them and sleeps when nothing is there.  The
+ * eventfd is a counter.  Memory is sequentially consistent: the word is exchanged by both, and what
+ * stands before one exchange is seen after the next.  A lost wake-up is a deadlock: the consumer
+ * waits, and nobody will come.
  */
 #define ENTRIES 4
 
@@ -18,20 +21,23 @@ byte eventfd;
 active proctype producer()
 {
     byte old;
+    bool asks;                   /* something was published since it asked */
 
     do
     :: tail < ENTRIES ->
         tail++;                  /* publish */
+        asks = true
+    :: asks ->
+        atomic { old = sleeps; sleeps = 0 };
+        asks = false;
         if
-        :: sleeps == 0           /* nobody to wake */
-        :: else ->
-            atomic { old = sleeps; sleeps = 0 };
-            if
-            :: old -> eventfd++
-            :: else
-            fi
+        :: old -> eventfd++
+        :: else
         fi
-    :: else -> break
+#ifdef NO_ASKING
+    :: asks && tail == ENTRIES -> break
+#endif
+    :: !asks && tail == ENTRIES -> break
     od
 }
 

@@ -36,9 +36,10 @@ def no_wake_up_of_a_mailbox_is_lost():
     tap.expect_equal(errors_of("mailbox.pml"), 0)
 
 
-def a_mailbox_that_does_not_look_again_loses_one():
-    tap.expect(errors_of("mailbox.pml", "NO_RECHECK") > 0, "the fault was not found")
+def a_mailbox_that_does_not_look_again_or_never_asks_loses_one():
+    for fault in "NO_RECHECK", "NO_ASKING":
+        tap.expect(errors_of("mailbox.pml", fault) > 0, f"the fault {fault} was not found")
 
 
 if __name__ == "__main__":
-    tap.main(lambda: tap.run([no_wake_up_of_a_mailbox_is_lost, a_mailbox_that_does_not_look_again_loses_one]))
+    tap.main(lambda: tap.run([no_wake_up_of_a_mailbox_is_lost, a_mailbox_that_does_not_look_again_or_never_asks_loses_one]))

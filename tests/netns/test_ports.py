@@ -220,7 +220,10 @@ def af_packet_works_with_an_address_of_its_own(ns):
 
 def af_packet_names_what_is_wrong(ns):
     sh("ip", "link", "add", "mrk", "type", "veth", "peer", "name", "mru")
-    for spec, words in (("af_packet:mru", "interface mru is down: `ip link set mru up`"),
+    sh("ip", "tuntap", "add", "dev", "mrt", "mode", "tun")
+    sh("ip", "link", "set", "mrt", "up")
+    for spec, words in (("af_packet:mrt", "interface mrt carries no Ethernet frames"),
+                        ("af_packet:mru", "interface mru is down: `ip link set mru up`"),
                         ("af_packet:mrx", "no interface mrx; there are: lo, ")):
         run = subprocess.run([sys.argv[1], spec, "1", "busy", "198.18.0.2/24"], text=True, capture_output=True,
                              stdin=subprocess.DEVNULL)

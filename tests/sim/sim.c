@@ -136,6 +136,8 @@ struct sim_config sim_config_random(uint64_t seed)
     config.update_keys_every_ns =
         mr_random_below(&random, 3) == 0 ? draw(&random, 10 * MR_MS, MR_SECOND) : 0;
     config.time_limit_ns = 3600 * MR_SECOND;
+    config.datagrams =
+        mr_random_below(&random, 3) == 0 ? 0 : (uint32_t)draw(&random, 1, SIM_DATAGRAMS_MAX);
     return config;
 }
 
@@ -218,6 +220,9 @@ static struct mr_limits small_limits(void)
                               .ranges_max = 16384,
                               .chunks_max = 8192,
                               .compact_max = 1024,
+                              .datagram_chunks_max = 64,
+                              .datagram_queue_max = 16,
+                              .names_max = 4,
                               .pinned_max = BUFFERS / 2,
                               .active_keys_max = 8};
 }
@@ -246,6 +251,7 @@ static void make_side(struct world *w, enum mr_role role)
         .conn_window_max = 32 << 20,
         .streams_bidi_max = 8,
         .streams_uni_max = 3,
+        .datagram_max = UINT16_MAX,
         .wall_offset_s = WALL_SECONDS,
     };
     side->memory = malloc(mr_endpoint_footprint(&limits));

@@ -8,7 +8,8 @@
  * duplicates, corrupts and drops what is larger than its MTU.
  *
  * The applications: the client opens streams; each asks for a number of bytes and
- * may bring some; both sides check every byte against its offset.
+ * may bring some; both sides check every byte against its offset.  Beside, each side sends
+ * unreliable datagrams: none arrives twice, or changed.
  */
 #ifndef MR_TESTS_SIM_H
 #define MR_TESTS_SIM_H
@@ -21,6 +22,7 @@
 #include "quic/endpoint.h"
 
 #define SIM_STREAMS_MAX   64
+#define SIM_DATAGRAMS_MAX 512
 #define SIM_DATAGRAM_MAX  2048
 #define SIM_IN_FLIGHT_MAX 8192
 
@@ -43,6 +45,7 @@ struct sim_config {
     uint32_t streams;        /* that the client opens, <= SIM_STREAMS_MAX */
     uint64_t down_bytes;     /* per stream */
     uint64_t up_bytes;
+    uint32_t datagrams; /* that each side sends, <= SIM_DATAGRAMS_MAX */
     enum mr_cc_kind cc;
     enum mr_cipher cipher;
     enum mr_aead_backend backend;
@@ -70,7 +73,7 @@ struct sim_result {
     char server_reason[128];
     uint64_t bytes_down;
     uint64_t bytes_up;
-    uint64_t bad_bytes;   /* that differ from what was sent */
+    uint64_t bad_bytes;   /* that differ from what was sent; a datagram that is not right is one */
     uint64_t duration_ns; /* virtual */
     uint64_t datagrams;
     uint64_t digest; /* of every datagram sent, for comparing runs */

@@ -104,7 +104,46 @@ static void open_streams(struct sim_app *app)
     }
 }
 
+/* Now and then a datagram of any size that goes, or one byte too large. */
+static void send_datagram(struct sim_app *app)
+{
+    struct mr_conn_info info;
+    uint8_t number[HEADER];
+    struct mr_view views[2] = {{.data = number, .size = HEADER},
+                               {.data = pattern_at(app->datagrams_sent, 0)}};
+
+    if (!app->is_connected || app->is_closed || app->datagrams_sent >= app->config->datagrams ||
+        mr_conn_info(app->ep, app->conn, &info) != 0 || info.datagram_max < HEADER)
+        return;
+    uint64_t room = info.datagram_max - HEADER;
+    views[1].size = mr_random_below(&app->random, 4) == 0 ? room + mr_random_below(&app->random, 2)
+                                                          : mr_random_below(&app->random, room + 1);
+    mr_store_be64(number, app->datagrams_sent);
+    int answer = mr_conn_send_datagram(app->ep, app->conn, views, 2);
+    app->datagrams_sent += answer == 0;
+    app->bad_bytes += (answer == -EMSGSIZE) != (views[1].size > room);
+}
+
 /* ------------------------------------------------------------------ receiving */
+
+static bool is_right_datagram(struct sim_app *app, const uint8_t *data, size_t size)
+{
+    uint64_t number = size < HEADER ? UINT64_MAX : mr_load_be64(data);
+
+    if (number >= app->config->datagrams || app->has_datagram[number])
+        return false;
+    app->has_datagram[number] = true;
+    return memcmp(data + HEADER, pattern_at(number, 0), size - HEADER) == 0;
+}
+
+static void receive_datagrams(struct sim_app *app, mr_handle conn)
+{
+    uint8_t data[SIM_DATAGRAM_MAX];
+    int64_t size;
+
+    while ((size = mr_conn_receive_datagram(app->ep, conn, data, sizeof(data))) >= 0)
+        app->bad_bytes += !is_right_datagram(app, data, (size_t)size);
+}
 
 static void check_bytes(struct sim_app *app, struct sim_app_stream *s, const uint8_t *data,
                         size_t size)
@@ -160,6 +199,8 @@ static void on_event(struct sim_app *app, const struct mr_event *event)
             app->is_connected = true;
             app->conn = event->conn;
         }
+        if ((event->kinds & MR_EVENT_DATAGRAM) != 0)
+            receive_datagrams(app, event->conn);
         if ((event->kinds & MR_EVENT_CLOSED) != 0)
             on_closed(app, event);
         return;
@@ -213,6 +254,7 @@ void sim_app_run(struct sim_app *app, uint64_t now)
     } while (count > 0);
     open_streams(app);
     abort_some(app);
+    send_datagram(app);
     send_more(app);
     if (app->role == MR_CLIENT && app->done == app->config->streams && !app->has_asked_close &&
         !app->is_closed) {

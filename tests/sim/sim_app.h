@@ -3,7 +3,8 @@
  *
  * The client opens streams and sends on each a header (bytes wanted, 8 bytes big
  * endian) and `up_bytes` of pattern; the server checks them and answers with the
- * bytes wanted.  Byte k of a direction is pattern(stream, k).
+ * bytes wanted.  Byte k of a direction is pattern(stream, k).  A datagram is its number (8 bytes
+ * big endian) and bytes of pattern.
  */
 #ifndef MR_TESTS_SIM_APP_H
 #define MR_TESTS_SIM_APP_H
@@ -39,6 +40,8 @@ struct sim_app {
     uint64_t bad_bytes;
     uint32_t opened;
     uint32_t done; /* streams over, both ways */
+    uint32_t datagrams_sent;
+    bool has_datagram[SIM_DATAGRAMS_MAX]; /* by number: it has arrived */
     struct sim_app_stream streams[SIM_STREAMS_MAX];
     const uint8_t *pattern; /* bytes sent by reference: pattern[k mod 65536 ...] */
 };

@@ -226,8 +226,7 @@ mr_h3_client_conn h3_pair_connect(struct h3_pair *pair)
     return conn;
 }
 
-void h3_pair_start(struct h3_pair *pair, const struct mr_h3_server_config *config,
-                   const struct loop_config *loop)
+void h3_pair_make(struct h3_pair *pair, const struct mr_h3_server_config *config)
 {
     struct mr_h3_client_config client = mr_h3_client_config_default(64, H3_FETCHES_MAX);
     struct mr_h3_client_callbacks callbacks = {
@@ -243,6 +242,12 @@ void h3_pair_start(struct h3_pair *pair, const struct mr_h3_server_config *confi
 
     MR_ASSERT(mr_h3_server_new(config, &pair->server, &fault) == 0);
     MR_ASSERT(mr_h3_client_new(&client, &callbacks, &pair->client, &fault) == 0);
+}
+
+void h3_pair_start(struct h3_pair *pair, const struct mr_h3_server_config *config,
+                   const struct loop_config *loop)
+{
+    h3_pair_make(pair, config);
     pair->loop = loop_new(loop, mr_h3_client_application(pair->client),
                           mr_h3_server_application(pair->server));
     pair->conn = h3_pair_connect(pair);

@@ -61,6 +61,9 @@ void h3_pair_free(struct h3_pair *pair);
 /* Small pools; change what matters, then start. */
 struct mr_h3_server_config h3_pair_server_config(const struct h3_pair *pair);
 
+/* Make server and client, for a test that joins them by something else than a loop. */
+void h3_pair_make(struct h3_pair *pair, const struct mr_h3_server_config *config);
+
 /* Start server, client and loop, and open a connection. */
 void h3_pair_start(struct h3_pair *pair, const struct mr_h3_server_config *config,
                    const struct loop_config *loop);

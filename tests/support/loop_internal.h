@@ -16,6 +16,9 @@ enum {
     WORK_MAX = 1024,
     COPY_MAX = 1024,
     REASON_MAX = 128,
+    MOVES_MAX = 16,
+    PLACES = 4, /* [shard * 2 + side] */
+    DATAGRAM_MAX = 1200,
 };
 
 /* Bytes queued by one send(). */
@@ -43,7 +46,8 @@ struct pipe {
     uint64_t moved;
     uint64_t acked;
     uint64_t released;
-    bool has_fin; /* queued */
+    uint64_t notify_at; /* SENT is due when `moved` is there; 0: not asked for */
+    bool has_fin;       /* queued */
     bool fin_moved;
     bool fin_acked;
     bool fin_released; /* the receiver has consumed the end */
@@ -68,10 +72,27 @@ struct stream {
     struct pipe pipe[2]; /* [s]: what side s sends */
 };
 
+/* A datagram on its way, or waiting to be read. */
+struct loop_datagram {
+    struct loop_datagram *next;
+    size_t size;
+    uint8_t data[]; /* of exact size: ASan sees every overrun */
+};
+
+/* Datagrams in order. */
+struct datagram_list {
+    struct loop_datagram *head;
+    uint32_t count;
+};
+
 struct conn {
     bool is_live;
     uint32_t generation;
     bool is_open[2];
+    uint32_t shard[2]; /* of each side */
+    uint32_t moves[2]; /* that it has behind it: its handles differ */
+    bool is_away[2];   /* no shard has it */
+    bool is_held[2];   /* its new shard tells nothing of it yet */
     uint64_t user_data[2];
     uint32_t pending[2];
     uint64_t opened[2][2]; /* [side][is_uni]: streams ever opened */
@@ -80,39 +101,73 @@ struct conn {
     bool is_connected;
     bool is_closed;
     bool is_application;
+    uint32_t listener;
     unsigned closed_by; /* 2: neither */
     uint64_t code;
     char reason[REASON_MAX];
+    uint16_t port; /* what the client asked for */
+    char alpn[32];
+    char server_name[256];
+    bool is_resumed;
+    struct datagram_list sent[2];    /* [s]: by side s, on their way */
+    struct datagram_list waiting[2]; /* [s]: for side s to read */
+    bool wants_datagrams[2];         /* -EAGAIN was said: WRITABLE follows */
 };
 
 struct timer {
     uint64_t at;
     uint64_t user_data;
-    unsigned side;
+    unsigned place;
 };
 
 struct work {
     int64_t (*function)(void *argument);
     void *argument;
     uint64_t user_data;
-    unsigned side;
+    unsigned place;
 };
 
 struct side {
     struct mr_transport transport; /* first: cast back by the operations */
     struct loop *loop;
     unsigned index;
-    const struct mr_application *application;
+    uint32_t shard;
+    const struct mr_application *application; /* NULL: there is no such shard */
+    const struct mr_move_hooks *hooks;        /* NULL: nothing moves */
     bool wants_go_away;
     bool is_ack_held;
     bool is_inside;
 };
 
+/* What becomes of a move, a stage in a step. */
+enum loop_stage {
+    LOOP_NO_MOVE,
+    LOOP_ASKED,    /* its application may refuse */
+    LOOP_OFFERED,  /* it was packed */
+    LOOP_ANSWERED, /* it was taken */
+    LOOP_TOLD      /* the old shard has told its last event */
+};
+
+struct loop_move {
+    enum loop_stage stage;
+    uint32_t conn;
+    unsigned side;
+    uint32_t from;
+    mr_handle old;
+    bool is_own;
+    void *baggage;
+};
+
 struct loop {
     struct loop_config config;
-    struct side side[2];
+    struct side side[PLACES];
     uint64_t now;
     uint64_t random;
+    uint32_t listener; /* of the next connections */
+    uint32_t accepting_shard;
+    bool are_moves_held;
+    int move_refusal; /* that the next shard to take one answers */
+    struct loop_move move[MOVES_MAX];
     bool is_work_held;
     bool has_moved;
     uint32_t conn_count;
@@ -148,8 +203,31 @@ static inline size_t some(struct loop *loop, size_t max)
 
 extern const struct mr_transport_ops loop_ops;
 
-mr_handle loop_conn_handle(const struct loop *loop, const struct conn *conn);
-mr_handle loop_stream_handle(const struct loop *loop, const struct stream *stream);
+/* As `side` calls them. */
+mr_handle loop_conn_handle(const struct loop *loop, const struct conn *conn, unsigned side);
+mr_handle loop_stream_handle(const struct loop *loop, const struct stream *stream, unsigned side);
+
+/* After `back` moves fewer than it has behind it. */
+mr_handle loop_old_conn_handle(const struct loop *loop, const struct conn *conn, unsigned side,
+                               uint32_t back);
+mr_handle loop_old_stream_handle(const struct loop *loop, const struct stream *stream,
+                                 unsigned side, uint32_t back);
+
+struct conn *loop_find_conn(struct side *side, mr_handle handle); /* NULL: stale */
+
+/* Does this shard of the side tell of the connection? */
+static inline bool loop_tells(const struct side *side, const struct conn *conn)
+{
+    return conn->shard[side->index] == side->shard && !conn->is_away[side->index] &&
+           !conn->is_held[side->index];
+}
+
+/* ---- loop_moves.c ---- */
+
+int loop_move_begin(struct side *side, mr_handle conn, uint32_t shard, bool is_own);
+int64_t loop_moved_streams(struct side *side, mr_handle conn, struct mr_moved_stream *out,
+                           size_t room);
+void loop_moves_step(struct loop *loop);
 
 /* Nothing more comes, or goes, this way. */
 bool loop_sending_is_over(const struct pipe *pipe);
@@ -157,5 +235,9 @@ bool loop_receiving_is_over(const struct pipe *pipe);
 
 void loop_close_conn(struct conn *conn, unsigned by, uint64_t code, const char *reason);
 void loop_free_pieces(struct pipe *pipe);
+
+void loop_put_datagram(struct datagram_list *list, struct loop_datagram *datagram);
+struct loop_datagram *loop_take_datagram(struct datagram_list *list); /* NULL: there is none */
+void loop_free_datagrams(struct conn *conn);
 
 #endif /* MR_TESTS_SUPPORT_LOOP_INTERNAL_H */

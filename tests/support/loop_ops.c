@@ -13,19 +13,41 @@ enum {
     KIND_STREAM = 2,
 };
 
-static mr_handle handle_of(uint64_t kind, uint32_t generation, uint32_t index)
+static mr_handle handle_of(uint64_t kind, uint32_t moves, uint32_t generation, uint32_t index)
 {
-    return kind << 60 | (uint64_t)(generation & 0xffffff) << 32 | (index + 1);
+    return kind << 60 | (uint64_t)(moves & 15) << 56 | (uint64_t)(generation & 0xffffff) << 32 |
+           (index + 1);
 }
 
-mr_handle loop_conn_handle(const struct loop *loop, const struct conn *conn)
+mr_handle loop_old_conn_handle(const struct loop *loop, const struct conn *conn, unsigned side,
+                               uint32_t back)
 {
-    return handle_of(KIND_CONN, conn->generation, (uint32_t)(conn - loop->conn));
+    return handle_of(KIND_CONN, conn->moves[side] - back, conn->generation,
+                     (uint32_t)(conn - loop->conn));
 }
 
-mr_handle loop_stream_handle(const struct loop *loop, const struct stream *stream)
+mr_handle loop_old_stream_handle(const struct loop *loop, const struct stream *stream,
+                                 unsigned side, uint32_t back)
 {
-    return handle_of(KIND_STREAM, stream->generation, (uint32_t)(stream - loop->stream));
+    return handle_of(KIND_STREAM, loop->conn[stream->conn].moves[side] - back, stream->generation,
+                     (uint32_t)(stream - loop->stream));
+}
+
+mr_handle loop_conn_handle(const struct loop *loop, const struct conn *conn, unsigned side)
+{
+    return loop_old_conn_handle(loop, conn, side, 0);
+}
+
+mr_handle loop_stream_handle(const struct loop *loop, const struct stream *stream, unsigned side)
+{
+    return loop_old_stream_handle(loop, stream, side, 0);
+}
+
+/* The shard has it, and the handle is not from before a move. */
+static bool is_here(const struct side *side, const struct conn *conn, mr_handle handle)
+{
+    return conn->shard[side->index] == side->shard && !conn->is_away[side->index] &&
+           (conn->moves[side->index] & 15) == (handle >> 56 & 15);
 }
 
 static struct side *side_of(const struct mr_transport *t)
@@ -33,7 +55,7 @@ static struct side *side_of(const struct mr_transport *t)
     return (struct side *)(uintptr_t)t;
 }
 
-static struct conn *find_conn(struct side *side, mr_handle handle)
+struct conn *loop_find_conn(struct side *side, mr_handle handle)
 {
     uint32_t index = (uint32_t)handle - 1;
 
@@ -41,7 +63,8 @@ static struct conn *find_conn(struct side *side, mr_handle handle)
         return NULL;
     struct conn *conn = &side->loop->conn[index];
     bool is_it = conn->is_live && conn->is_open[side->index] &&
-                 (conn->generation & 0xffffff) == (uint32_t)(handle >> 32 & 0xffffff);
+                 (conn->generation & 0xffffff) == (uint32_t)(handle >> 32 & 0xffffff) &&
+                 is_here(side, conn, handle);
     return is_it ? conn : NULL;
 }
 
@@ -53,7 +76,8 @@ static struct stream *find_stream(struct side *side, mr_handle handle)
         return NULL;
     struct stream *stream = &side->loop->stream[index];
     bool is_it = stream->is_live && stream->is_open[side->index] &&
-                 (stream->generation & 0xffffff) == (uint32_t)(handle >> 32 & 0xffffff);
+                 (stream->generation & 0xffffff) == (uint32_t)(handle >> 32 & 0xffffff) &&
+                 is_here(side, &side->loop->conn[stream->conn], handle);
     return is_it ? stream : NULL;
 }
 
@@ -123,7 +147,53 @@ void loop_close_conn(struct conn *conn, unsigned by, uint64_t code, const char *
         conn->pending[s] |= MR_EVENT_CLOSED;
 }
 
+/* ---- datagrams ---- */
+
+void loop_put_datagram(struct datagram_list *list, struct loop_datagram *datagram)
+{
+    struct loop_datagram **tail = &list->head;
+
+    while (*tail != NULL)
+        tail = &(*tail)->next;
+    datagram->next = NULL;
+    *tail = datagram;
+    list->count++;
+}
+
+struct loop_datagram *loop_take_datagram(struct datagram_list *list)
+{
+    struct loop_datagram *datagram = list->head;
+
+    if (datagram == NULL)
+        return NULL;
+    list->head = datagram->next;
+    list->count--;
+    return datagram;
+}
+
+void loop_free_datagrams(struct conn *conn)
+{
+    for (unsigned s = 0; s < 2; s++) {
+        while (conn->sent[s].head != NULL)
+            free(loop_take_datagram(&conn->sent[s]));
+        while (conn->waiting[s].head != NULL)
+            free(loop_take_datagram(&conn->waiting[s]));
+    }
+}
+
 /* ---- operations ---- */
+
+/* What the client asked for, as both sides are told. */
+static void note_wishes(struct conn *conn, const struct mr_connect_options *options)
+{
+    size_t size = MR_MIN((size_t)options->alpn[0], sizeof(conn->alpn) - 1);
+
+    memcpy(conn->alpn, options->alpn + 1, MR_MIN(size, options->alpn_size - 1));
+    snprintf(conn->server_name, sizeof(conn->server_name), "%s", options->server_name);
+    conn->port = options->remote.port;
+    conn->is_resumed = options->ticket_size == sizeof(LOOP_TICKET) &&
+                       memcmp(options->ticket, LOOP_TICKET, sizeof(LOOP_TICKET)) == 0;
+}
 
 static int op_connect(struct mr_transport *t, const struct mr_connect_options *options,
                       mr_handle *conn_out)
@@ -145,10 +215,13 @@ static int op_connect(struct mr_transport *t, const struct mr_connect_options *o
             .generation = generation,
             .is_open = {true, true},
             .user_data = {options->user_data, 0},
+            .listener = loop->listener,
+            .shard = {side_of(t)->shard, loop->accepting_shard},
         };
+        note_wishes(conn, options);
         loop->conn_count++;
         loop->conn_top = MR_MAX(loop->conn_top, i + 1);
-        *conn_out = loop_conn_handle(loop, conn);
+        *conn_out = loop_conn_handle(loop, conn, 0);
         return 0;
     }
     return -EAGAIN;
@@ -157,7 +230,7 @@ static int op_connect(struct mr_transport *t, const struct mr_connect_options *o
 static int op_close(struct mr_transport *t, mr_handle handle, uint64_t code, const char *reason)
 {
     struct side *side = side_of(t);
-    struct conn *conn = find_conn(side, handle);
+    struct conn *conn = loop_find_conn(side, handle);
 
     if (conn == NULL)
         return -ESTALE;
@@ -168,7 +241,7 @@ static int op_close(struct mr_transport *t, mr_handle handle, uint64_t code, con
 static int op_set_user_data(struct mr_transport *t, mr_handle object, uint64_t user_data)
 {
     struct side *side = side_of(t);
-    struct conn *conn = find_conn(side, object);
+    struct conn *conn = loop_find_conn(side, object);
     struct stream *stream = find_stream(side, object);
 
     if (conn == NULL && stream == NULL)
@@ -180,22 +253,102 @@ static int op_set_user_data(struct mr_transport *t, mr_handle object, uint64_t u
     return 0;
 }
 
+static uint64_t stream_limit(const struct loop *loop, const struct conn *conn, unsigned side,
+                             bool is_uni)
+{
+    uint32_t max = is_uni ? loop->config.uni_max : loop->config.bidi_max;
+
+    return conn->opened[side][is_uni] + max - conn->live_opened[side][is_uni];
+}
+
 static int op_conn_info(struct mr_transport *t, mr_handle handle, struct mr_conn_info *info_out)
 {
     struct side *side = side_of(t);
+    const struct conn *conn = loop_find_conn(side, handle);
 
-    if (find_conn(side, handle) == NULL)
+    if (conn == NULL)
         return -ESTALE;
     *info_out = (struct mr_conn_info){
-        .alpn = "h3", .is_client = side->index == 0, .limited_by = "application"};
+        .is_client = side->index == 0,
+        .is_resumed = conn->is_resumed,
+        .datagram_max = side->loop->config.datagram_max,
+        .streams_bidi_limit = stream_limit(side->loop, conn, side->index, false),
+        .streams_uni_limit = stream_limit(side->loop, conn, side->index, true),
+        .limited_by = "application"};
+    *(side->index == 0 ? &info_out->remote.port : &info_out->local.port) = conn->port;
+    memcpy(info_out->alpn, conn->alpn, sizeof(conn->alpn));
+    memcpy(info_out->server_name, conn->server_name, sizeof(conn->server_name));
     return 0;
 }
 
 static int64_t op_ticket(struct mr_transport *t, mr_handle handle, uint8_t *dst, size_t room)
 {
-    (void)dst;
-    (void)room;
-    return find_conn(side_of(t), handle) == NULL ? -ESTALE : 0;
+    struct side *side = side_of(t);
+    const struct conn *conn = loop_find_conn(side, handle);
+
+    if (conn == NULL)
+        return -ESTALE;
+    if (!side->loop->config.has_tickets || !conn->is_connected || side->index != 0)
+        return 0;
+    if (room < sizeof(LOOP_TICKET))
+        return -ENOBUFS;
+    memcpy(dst, LOOP_TICKET, sizeof(LOOP_TICKET));
+    return sizeof(LOOP_TICKET);
+}
+
+static int op_send_datagram(struct mr_transport *t, mr_handle handle, const struct mr_view *views,
+                            size_t count)
+{
+    struct side *side = side_of(t);
+    struct loop *loop = side->loop;
+    struct conn *conn = loop_find_conn(side, handle);
+    size_t size = 0;
+
+    if (conn == NULL || conn->is_closed)
+        return -ESTALE;
+    if (loop->config.datagram_max == 0 || !conn->is_connected)
+        return -EOPNOTSUPP;
+    for (size_t i = 0; i < count; i++)
+        size += views[i].size;
+    if (size > loop->config.datagram_max)
+        return -EMSGSIZE;
+    if (conn->sent[side->index].count >= loop->config.datagram_queue_max) {
+        conn->wants_datagrams[side->index] = true;
+        return -EAGAIN;
+    }
+    if (chance(loop, loop->config.refuse_percent))
+        return -ENOMEM;
+    struct loop_datagram *datagram = malloc(sizeof(*datagram) + size);
+    MR_ASSERT(datagram != NULL);
+    datagram->size = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (views[i].size > 0)
+            memcpy(datagram->data + datagram->size, views[i].data, views[i].size);
+        datagram->size += views[i].size;
+    }
+    loop_put_datagram(&conn->sent[side->index], datagram);
+    return 0;
+}
+
+static int64_t op_receive_datagram(struct mr_transport *t, mr_handle handle, uint8_t *dst,
+                                   size_t room)
+{
+    struct side *side = side_of(t);
+    struct conn *conn = loop_find_conn(side, handle);
+
+    if (conn == NULL)
+        return -ESTALE;
+    struct datagram_list *list = &conn->waiting[side->index];
+    if (list->head == NULL)
+        return -EAGAIN;
+    if (list->head->size > room)
+        return -ENOBUFS;
+    struct loop_datagram *datagram = loop_take_datagram(list);
+    int64_t size = (int64_t)datagram->size;
+    if (size > 0)
+        memcpy(dst, datagram->data, datagram->size);
+    free(datagram);
+    return size;
 }
 
 static int op_open(struct mr_transport *t, mr_handle handle, uint32_t flags, uint64_t user_data,
@@ -203,7 +356,7 @@ static int op_open(struct mr_transport *t, mr_handle handle, uint32_t flags, uin
 {
     struct side *side = side_of(t);
     struct loop *loop = side->loop;
-    struct conn *conn = find_conn(side, handle);
+    struct conn *conn = loop_find_conn(side, handle);
     bool is_uni = (flags & MR_OPEN_UNI) != 0;
 
     if (conn == NULL || conn->is_closed)
@@ -219,7 +372,7 @@ static int op_open(struct mr_transport *t, mr_handle handle, uint32_t flags, uin
     if (stream == NULL)
         return -ENOMEM;
     stream->user_data[side->index] = user_data;
-    *stream_out = loop_stream_handle(loop, stream);
+    *stream_out = loop_stream_handle(loop, stream, side->index);
     return 0;
 }
 
@@ -280,6 +433,8 @@ static int op_send(struct mr_transport *t, mr_handle handle, const struct mr_vie
     for (size_t i = 0; i < count; i++)
         queue_segment(pipe, &views[i], (flags & MR_SEND_COPY) != 0);
     pipe->has_fin = (flags & MR_SEND_FIN) != 0;
+    if ((flags & MR_SEND_NOTIFY) != 0)
+        pipe->notify_at = pipe->queued;
     return 0;
 }
 
@@ -348,9 +503,8 @@ static int op_reset(struct mr_transport *t, mr_handle handle, uint64_t code)
     struct pipe *pipe = &stream->pipe[side->index];
     if (!pipe->exists || pipe->is_reset || loop_sending_is_over(pipe))
         return -EPIPE;
-    pipe->is_reset = true;
+    pipe->is_reset = true; /* what the receiver was shown stays valid until its CLOSED */
     pipe->code = code;
-    loop_free_pieces(pipe);
     stream->pending[1 - side->index] |= MR_EVENT_RESET;
     stream->error[1 - side->index] = code;
     return 0;
@@ -377,24 +531,30 @@ static int op_stop(struct mr_transport *t, mr_handle handle, uint64_t code)
 
 /* A side that has no timer left at all would never wake up again: its first one is never refused.
  */
-static bool has_timer(const struct loop *loop, unsigned side)
+static bool has_timer(const struct loop *loop, unsigned place)
 {
     for (uint32_t i = 0; i < loop->timer_count; i++) {
-        if (loop->timer[i].side == side)
+        if (loop->timer[i].place == place)
             return true;
     }
     return false;
+}
+
+static unsigned place_of(const struct side *side)
+{
+    return (unsigned)(side - side->loop->side);
 }
 
 static int op_timer(struct mr_transport *t, uint64_t delay_ns, uint64_t user_data)
 {
     struct side *side = side_of(t);
     struct loop *loop = side->loop;
-    bool is_refused = chance(loop, loop->config.refuse_percent) && has_timer(loop, side->index);
+    bool is_refused = chance(loop, loop->config.refuse_percent) && has_timer(loop, place_of(side));
 
     if (loop->timer_count == TIMERS_MAX || is_refused)
         return -ENOMEM;
-    loop->timer[loop->timer_count++] = (struct timer){loop->now + delay_ns, user_data, side->index};
+    loop->timer[loop->timer_count++] =
+        (struct timer){loop->now + delay_ns, user_data, place_of(side)};
     return 0;
 }
 
@@ -407,8 +567,19 @@ static int op_work(struct mr_transport *t, int64_t (*function)(void *argument), 
     if (loop->work_count == MR_MIN(loop->config.work_max, (uint32_t)WORK_MAX) ||
         chance(loop, loop->config.refuse_percent))
         return -EAGAIN;
-    loop->work[loop->work_count++] = (struct work){function, argument, user_data, side->index};
+    loop->work[loop->work_count++] = (struct work){function, argument, user_data, place_of(side)};
     return 0;
+}
+
+static int op_move(struct mr_transport *t, mr_handle conn, uint32_t shard)
+{
+    return loop_move_begin(side_of(t), conn, shard, true);
+}
+
+static int64_t op_moved_streams(struct mr_transport *t, mr_handle conn,
+                                struct mr_moved_stream *streams_out, size_t room)
+{
+    return loop_moved_streams(side_of(t), conn, streams_out, room);
 }
 
 static uint64_t op_now(const struct mr_transport *t)
@@ -425,6 +596,8 @@ const struct mr_transport_ops loop_ops = {
     .open = op_open,
     .stream_id = op_stream_id,
     .send = op_send,
+    .send_datagram = op_send_datagram,
+    .receive_datagram = op_receive_datagram,
     .receive = op_receive,
     .release = op_release,
     .reset = op_reset,
@@ -432,4 +605,6 @@ const struct mr_transport_ops loop_ops = {
     .timer = op_timer,
     .work = op_work,
     .now = op_now,
+    .move = op_move,
+    .moved_streams = op_moved_streams,
 };

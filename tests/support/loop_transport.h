@@ -45,7 +45,14 @@ struct loop_config {
         refuse_percent;    /* chance that a call for which there is room says -ENOMEM or -EAGAIN */
     uint32_t idle_percent; /* chance that a stream's data or acks do not move in a step */
     enum loop_close_order close_order;
+    uint32_t datagram_max;          /* bytes of the largest datagram, <= 1200; 0: none are taken */
+    uint32_t datagram_queue_max;    /* that may be on their way, and that may wait to be read */
+    uint32_t datagram_lost_percent; /* chance that a datagram does not arrive */
+    bool has_tickets;               /* clients get LOOP_TICKET when they are connected */
+    bool is_careless; /* buffers may change before they are acknowledged: somebody is hostile */
 };
+
+#define LOOP_TICKET "a ticket of the loop's"
 
 struct loop_config loop_config_default(uint64_t seed);
 
@@ -75,6 +82,9 @@ struct mr_transport *loop_transport(struct loop *loop, unsigned side);
 /* Cut every connection: CLOSED without an application's code, as after an idle timeout. */
 void loop_cut(struct loop *loop);
 
+/* Connections from now on come to this listener's number. */
+void loop_set_listener(struct loop *loop, uint32_t listener);
+
 /* Raise MR_EVENT_GO_AWAY on a side. */
 void loop_go_away(struct loop *loop, unsigned side);
 
@@ -83,6 +93,39 @@ void loop_hold_work(struct loop *loop, bool is_held);
 
 /* Hold acknowledgements of what `side` sends back. */
 void loop_hold_acks(struct loop *loop, unsigned side, bool is_held);
+
+/* As loop_config.refuse_percent, from now on. */
+void loop_set_refuse(struct loop *loop, uint32_t percent);
+
+/* ---- moves between two shards of a side ---- */
+
+struct mr_move_hooks;
+
+/* A second shard for a side, with an application of its own, and the hooks of both; calls its
+ * on_start.  New connections come to shard 0, unless loop_accept_on() says otherwise. */
+void loop_add_shard(struct loop *loop, unsigned side, const struct mr_application *application,
+                    const struct mr_move_hooks *first, const struct mr_move_hooks *second);
+void loop_accept_on(struct loop *loop, uint32_t shard);
+struct mr_transport *loop_shard_transport(struct loop *loop, unsigned side, uint32_t shard);
+
+/* A connection as a side calls it now, and the shard that has it. */
+struct loop_conn_place {
+    mr_handle conn; /* MR_HANDLE_NONE: there is none */
+    uint32_t shard;
+};
+
+/* Number `index` of the connections that live. */
+struct loop_conn_place loop_conn_at(const struct loop *loop, unsigned side, uint32_t index);
+
+/* Ask that the connection goes from shard `shard` to the other, as the control thread does.  0 or
+ * -errno. */
+int loop_order_move(struct loop *loop, unsigned side, uint32_t shard, mr_handle conn);
+
+/* Moves stay where they are, between two stages. */
+void loop_hold_moves(struct loop *loop, bool is_held);
+
+/* The next that is offered is refused with `error` < 0, although its application takes it. */
+void loop_refuse_move(struct loop *loop, int error);
 
 /* Objects that live; 0 when all is over. */
 uint32_t loop_stream_count(const struct loop *loop);

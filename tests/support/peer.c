@@ -64,6 +64,7 @@ static struct mr_endpoint_config make_config(const struct peer_options *o, struc
         .conn_window_max = 32 << 20,
         .streams_bidi_max = o->streams_bidi == 0 ? 8 : o->streams_bidi,
         .streams_uni_max = o->streams_uni == 0 ? 3 : o->streams_uni,
+        .datagram_max = side->role == o->under_test ? o->datagram_max : o->partner_datagram_max,
         .wall_offset_s = 1700000000,
     };
 }
@@ -78,6 +79,9 @@ static void make_side(struct peer *p, const struct peer_options *o, enum mr_role
                                .ranges_max = 512,
                                .chunks_max = 512,
                                .compact_max = 128,
+                               .datagram_chunks_max = 12,
+                               .datagram_queue_max = 8,
+                               .names_max = 4,
                                .pinned_max = PEER_BUFFERS / 2,
                                .active_keys_max = 4};
 
@@ -396,8 +400,7 @@ static void connect_client(struct peer *p)
     peer_settle(p, &p->side[MR_CLIENT]);
 }
 
-/* Everything that is on its way arrives. */
-static void round_trip(struct peer *p)
+void peer_round_trip(struct peer *p)
 {
     for (int i = 0; i < 2; i++)
         peer_drain_side(p, &p->side[i]);
@@ -420,9 +423,9 @@ static void take_over(struct peer *p)
         struct mr_pn_space *space = mr_conn_space(partner, conn, (enum mr_space)i);
         p->next_pn[i] = space == NULL ? 100 : mr_sent_next(&space->sent);
     }
-    memcpy(p->scid.bytes, &conn->issued[0].key, PEER_CID_SIZE);
+    memcpy(p->scid.bytes, &conn->issued.key[0], PEER_CID_SIZE);
     p->dcid.size = PEER_CID_SIZE;
-    memcpy(p->dcid.bytes, &peer_conn(p)->issued[0].key, PEER_CID_SIZE);
+    memcpy(p->dcid.bytes, &peer_conn(p)->issued.key[0], PEER_CID_SIZE);
 }
 
 void peer_run(struct peer *p, enum peer_stage stage)
@@ -445,11 +448,13 @@ void peer_run(struct peer *p, enum peer_stage stage)
         deliver_wire(p, MR_CLIENT);
         peer_drain_side(p, &p->side[MR_CLIENT]);
     }
-    for (int i = 0; stage == PEER_DONE && i < 120; i++)
-        round_trip(p);
-    if (stage == PEER_DONE &&
+    for (int i = 0; stage >= PEER_DONE && i < 120; i++)
+        peer_round_trip(p);
+    if (stage >= PEER_DONE &&
         !(peer_conn(p)->is_confirmed && mr_conn_at(p->side[!p->role].ep, 0)->is_confirmed))
         die("the handshake does not complete");
+    if (stage == PEER_BOTH)
+        return;
     take_over(p);
     peer_drain(p);
     if (stage == PEER_DONE)

@@ -29,7 +29,8 @@ enum peer_stage {
     PEER_NOTHING, /* nobody has said anything */
     PEER_HELLO,   /* the server has the ClientHello; its flight is on its way to nobody */
     PEER_FLIGHT,  /* the client has the server's flight; its Finished goes nowhere */
-    PEER_DONE     /* confirmed on both sides, everything acknowledged, silence */
+    PEER_DONE,    /* confirmed on both sides, everything acknowledged, silence */
+    PEER_BOTH     /* the same, but the partner goes on: peer_round_trip() */
 };
 
 struct peer_options {
@@ -40,6 +41,8 @@ struct peer_options {
     uint32_t connections;     /* at most; 0: 4 */
     uint32_t streams_bidi;    /* 0: 8 */
     uint32_t streams_uni;     /* 0: 3 */
+    uint32_t datagram_max;    /* of DATAGRAM frames that the endpoint under test takes; 0: none */
+    uint32_t partner_datagram_max; /* that its partner takes */
     /* change the partner's transport parameters in place before they are sent; NULL: leave them */
     void (*edit_params)(uint8_t *params, size_t size);
 };
@@ -145,6 +148,9 @@ struct peer *peer_at(enum mr_role under_test, enum peer_stage stage);
 
 /* Do the handshake up to `stage`, then silence the partner. */
 void peer_run(struct peer *p, enum peer_stage stage);
+
+/* At PEER_BOTH: what both have to say arrives, PEER_LATENCY later. */
+void peer_round_trip(struct peer *p);
 
 /* The endpoint under test, its only connection, its counters. */
 struct mr_endpoint *peer_endpoint(struct peer *p);

@@ -229,6 +229,7 @@ static bool skip_frame(struct mr_reader *r, uint64_t type)
     struct mr_frame_new_connection_id cid;
     struct mr_frame_connection_close close;
     struct mr_frame_new_token token;
+    struct mr_frame_datagram datagram;
 
     if (mr_frame_type_is_stream(type))
         return mr_frame_decode_stream(r, type, &stream);
@@ -252,6 +253,9 @@ static bool skip_frame(struct mr_reader *r, uint64_t type)
     case MR_FRAME_PATH_CHALLENGE:
     case MR_FRAME_PATH_RESPONSE:
         return mr_read_bytes(r, MR_PATH_DATA) != NULL;
+    case MR_FRAME_DATAGRAM:
+    case MR_FRAME_DATAGRAM_LEN:
+        return mr_frame_decode_datagram(r, type, &datagram);
     case MR_FRAME_RESET_STREAM:
         return skip_integers(r, 3);
     case MR_FRAME_STOP_SENDING:

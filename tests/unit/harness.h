@@ -31,6 +31,10 @@
 
 #include "base/compiler.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* The suites of this program, ended by CU_SUITE_INFO_NULL.  Defined by the test file. */
 extern CU_SuiteInfo mr_suites[];
 
@@ -40,5 +44,9 @@ extern CU_SuiteInfo mr_suites[];
  * assertion that failed before still makes it a failure.
  */
 void mr_test_skip(const char *fmt, ...) MR_PRINTF(1, 2);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif /* MR_TESTS_UNIT_HARNESS_H */

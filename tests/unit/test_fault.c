@@ -33,7 +33,7 @@ static void context_goes_in_front(void)
     CU_ASSERT_STRING_EQUAL(fault.text, "edge: certificate a.pem: no such file");
 }
 
-static void text_that_is_too_long_is_cut_visibly(void)
+static void text_that_is_too_long_loses_its_middle_visibly(void)
 {
     struct mr_fault fault = {0};
     char name[400];
@@ -43,21 +43,32 @@ static void text_that_is_too_long_is_cut_visibly(void)
     mr_fault_set(&fault, EINVAL, "%s", name);
     CU_ASSERT_STRING_EQUAL(fault.text, name);
 
-    name[MR_FAULT_SIZE - 1] = 'x';
+    name[0] = 'a';
+    name[MR_FAULT_SIZE - 1] = 'z';
     name[MR_FAULT_SIZE] = '\0'; /* one too many */
     mr_fault_set(&fault, EINVAL, "%s", name);
-    CU_ASSERT_STRING_EQUAL(fault.text + MR_FAULT_SIZE - 5, "x...");
-
-    name[MR_FAULT_SIZE] = 'x';
-    name[sizeof(name) - 1] = '\0';
-    mr_fault_set(&fault, EINVAL, "%s", name);
     CU_ASSERT_EQUAL(strlen(fault.text), MR_FAULT_SIZE - 1);
-    CU_ASSERT_STRING_EQUAL(fault.text + MR_FAULT_SIZE - 5, "x...");
+    CU_ASSERT_EQUAL(strncmp(fault.text, "axx", 3), 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(fault.text, "x...x"));
+    CU_ASSERT_STRING_EQUAL(fault.text + MR_FAULT_SIZE - 4, "xxz");
+}
 
-    mr_fault_add_context(&fault, -1, "a");
+static void a_long_name_takes_nothing_from_cause_and_remedy(void)
+{
+    static const char end[] = ": File name too long; name a directory that exists";
+    struct mr_fault fault = {0};
+    static char name[8192];
+
+    memset(name, 'x', sizeof(name) - 1);
+    mr_fault_set(&fault, ENAMETOOLONG, "cannot serve %s%s", name, end);
     CU_ASSERT_EQUAL(strlen(fault.text), MR_FAULT_SIZE - 1);
-    CU_ASSERT_EQUAL(strncmp(fault.text, "a: xxx", 6), 0);
-    CU_ASSERT_STRING_EQUAL(fault.text + MR_FAULT_SIZE - 5, "x...");
+    CU_ASSERT_EQUAL(strncmp(fault.text, "cannot serve xxx", 16), 0);
+    CU_ASSERT_STRING_EQUAL(fault.text + strlen(fault.text) - strlen(end), end);
+
+    mr_fault_add_context(&fault, -ENAMETOOLONG, "port %s", name);
+    CU_ASSERT_EQUAL(strlen(fault.text), MR_FAULT_SIZE - 1);
+    CU_ASSERT_EQUAL(strncmp(fault.text, "port xxx", 8), 0);
+    CU_ASSERT_STRING_EQUAL(fault.text + strlen(fault.text) - strlen(end), end);
 }
 
 static void control_characters_cannot_forge_a_line(void)
@@ -81,7 +92,10 @@ static CU_TestInfo tests[] = {
      a_fault_keeps_the_message_and_gives_the_error_back_negative},
     {"no error number is still a failure", no_error_number_is_still_a_failure},
     {"context goes in front", context_goes_in_front},
-    {"text that is too long is cut visibly", text_that_is_too_long_is_cut_visibly},
+    {"text that is too long loses its middle visibly",
+     text_that_is_too_long_loses_its_middle_visibly},
+    {"a long name takes nothing from cause and remedy",
+     a_long_name_takes_nothing_from_cause_and_remedy},
     {"control characters cannot forge a line", control_characters_cannot_forge_a_line},
     {"nobody needs to take the text", nobody_needs_to_take_the_text},
     CU_TEST_INFO_NULL,

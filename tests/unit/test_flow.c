@@ -55,6 +55,25 @@ static void the_window_doubles_when_updates_come_fast(void)
     CU_ASSERT_EQUAL(f.window, 3000); /* no further than its maximum */
 }
 
+static void a_connection_s_window_covers_two_of_a_stream(void)
+{
+    struct mr_flow_recv conn, stream;
+
+    mr_flow_recv_init(&conn, 1000, 3000);
+    mr_flow_recv_init(&stream, 400, 2000);
+    mr_flow_recv_cover(&conn, &stream);
+    CU_ASSERT_EQUAL(conn.window, 1000); /* it does already */
+    CU_ASSERT_FALSE(mr_flow_recv_can_rise(&conn));
+    stream.window = 800;
+    mr_flow_recv_cover(&conn, &stream);
+    CU_ASSERT_EQUAL(conn.window, 1600);
+    CU_ASSERT(mr_flow_recv_can_rise(&conn));
+    CU_ASSERT_EQUAL(mr_flow_recv_update(&conn, 0, MR_SECOND), 1600);
+    stream.window = 2000;
+    mr_flow_recv_cover(&conn, &stream);
+    CU_ASSERT_EQUAL(conn.window, 3000); /* no further than its maximum */
+}
+
 static void the_window_stays_without_an_rtt_sample(void)
 {
     struct mr_flow_recv f;
@@ -182,6 +201,7 @@ static CU_TestInfo tests[] = {
     {"an update is due when half the window is consumed",
      an_update_is_due_when_half_the_window_is_consumed},
     {"the window doubles when updates come fast", the_window_doubles_when_updates_come_fast},
+    {"a connection's window covers two of a stream", a_connection_s_window_covers_two_of_a_stream},
     {"the window stays without an RTT sample", the_window_stays_without_an_rtt_sample},
     {"a receive limit never falls nor passes 62 bits",
      a_receive_limit_never_falls_nor_passes_62_bits},

@@ -499,6 +499,33 @@ static void datagrams_round_trip(void)
     CU_ASSERT_EQUAL(in.size, 5);
 }
 
+/* A header promises its data: it is written only where they fit, too. */
+static void a_datagram_header_leaves_room_for_its_data(void)
+{
+    static const size_t sizes[] = {0, 1, 63, 64, 500};
+
+    for (size_t i = 0; i < MR_COUNT_OF(sizes); i++) {
+        struct mr_frame_datagram frame = {.size = sizes[i]};
+        size_t needed = mr_frame_datagram_size(sizes[i]);
+        struct mr_writer w = fresh();
+
+        CU_ASSERT_EQUAL(needed, sizes[i] + (sizes[i] < 64 ? 2 : 3));
+        w.end = w.at + needed - 1;
+        CU_ASSERT_FALSE(mr_frame_write_datagram_header(&w, &frame));
+        CU_ASSERT_EQUAL(mr_writer_size(&w), 0);
+        CU_ASSERT_FALSE(w.failed);
+        w.end++;
+        CU_ASSERT_TRUE(mr_frame_write_datagram_header(&w, &frame));
+        CU_ASSERT_EQUAL(mr_writer_room(&w), sizes[i]);
+    }
+    for (size_t room = 0; room < 600; room++) {
+        size_t most = mr_frame_datagram_data_max(room);
+
+        CU_ASSERT_TRUE(most == 0 || mr_frame_datagram_size(most) <= room);
+        CU_ASSERT_TRUE(mr_frame_datagram_size(most + 1) > room);
+    }
+}
+
 /* Every writer, with every room below its need: false, nothing written, the writer as before. */
 static void a_frame_that_does_not_fit_is_not_begun(void)
 {
@@ -560,6 +587,7 @@ static CU_TestInfo tests[] = {
     {"close frames round trip", close_frames_round_trip},
     {"a close reason is cut to what fits", a_close_reason_is_cut_to_what_fits},
     {"datagrams round trip", datagrams_round_trip},
+    {"a datagram header leaves room for its data", a_datagram_header_leaves_room_for_its_data},
     {"a frame that does not fit is not begun", a_frame_that_does_not_fit_is_not_begun},
     CU_TEST_INFO_NULL,
 };

@@ -9,7 +9,7 @@
 static const struct mr_message_limits limits = {
     .section_bytes = 1000, .fields = 10, .name_bytes = 20, .value_bytes = 300};
 static struct mr_message message;
-static enum mr_field field;
+static enum mr_h3_field field;
 
 static enum mr_message_verdict add(const char *name, const char *value)
 {
@@ -27,7 +27,7 @@ static void names_the_fields_it_knows(void)
     static const struct {
         const char *name;
         const char *value;
-        enum mr_field field;
+        enum mr_h3_field field;
     } cases[] = {
         {":method", "HEAD", MR_FIELD_METHOD},
         {":scheme", "HTTPS", MR_FIELD_SCHEME},

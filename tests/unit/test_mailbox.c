@@ -183,6 +183,23 @@ static void who_sleeps_is_woken_once(void)
     CU_ASSERT_FALSE(mr_outbox_publish_waking(&outbox, &memory.sleeps));
 }
 
+static void a_producer_may_ask_later_and_once_for_several(void)
+{
+    start();
+    put(1);
+    CU_ASSERT(mr_outbox_publish(&outbox));
+    CU_ASSERT_FALSE(mr_inbox_may_sleep(&inbox, &memory.sleeps)); /* nobody asked, and it is seen */
+    CU_ASSERT_FALSE(mr_outbox_wakes(&memory.sleeps));
+    CU_ASSERT_EQUAL(get(), 1);
+    CU_ASSERT(mr_inbox_may_sleep(&inbox, &memory.sleeps));
+    put(2);
+    CU_ASSERT(mr_outbox_publish(&outbox));
+    put(3);
+    CU_ASSERT(mr_outbox_publish(&outbox));
+    CU_ASSERT(mr_outbox_wakes(&memory.sleeps));
+    CU_ASSERT_FALSE(mr_outbox_wakes(&memory.sleeps));
+}
+
 /* ------------------------------------------------------------------ two threads */
 
 enum {
@@ -216,6 +233,7 @@ static void no_entry_and_no_wake_up_is_lost_between_two_threads(void)
 {
     pthread_t consumer;
     uint64_t wrong = 0;
+    uint32_t asks_in = 0; /* turns; 0: nothing was published since it asked */
 
     start();
     atomic_store(&wakes, 0);
@@ -226,8 +244,13 @@ static void no_entry_and_no_wake_up_is_lost_between_two_threads(void)
             if (i % 3 != 0 && i < MANY)
                 continue;
         }
-        if (mr_outbox_publish_waking(&outbox, &memory.sleeps))
-            atomic_store_explicit(&wakes, 1, memory_order_release);
+        if (mr_outbox_publish(&outbox) && asks_in == 0)
+            asks_in = 1 + (uint32_t)(i / 3 % 3);
+        if (asks_in > 0 && (--asks_in == 0 || i == MANY || mr_outbox_room(&outbox, 1) == 0)) {
+            asks_in = 0;
+            if (mr_outbox_wakes(&memory.sleeps))
+                atomic_store_explicit(&wakes, 1, memory_order_release);
+        }
         if (mr_outbox_room(&outbox, 1) == 0)
             sched_yield();
     }
@@ -247,6 +270,8 @@ static CU_TestInfo tests[] = {
     {"an entry that changes after it was taken changes nothing",
      an_entry_that_changes_after_it_was_taken_changes_nothing},
     {"who sleeps is woken once", who_sleeps_is_woken_once},
+    {"a producer may ask later, and once for several",
+     a_producer_may_ask_later_and_once_for_several},
     {"no entry and no wake-up is lost between two threads",
      no_entry_and_no_wake_up_is_lost_between_two_threads},
     CU_TEST_INFO_NULL,

@@ -1,5 +1,5 @@
-/* Tests of dataplane/ring_region.h. */
-#include "dataplane/ring_region.h"
+/* Tests of base/ring_region.h. */
+#include "base/ring_region.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -17,7 +17,11 @@ static void make(void)
                                   .complete_count = 128,
                                   .slot_size = 2048,
                                   .slot_count = 10,
-                                  .send_bytes = 8192};
+                                  .send_bytes = 8192,
+                                  .flags = MR_RING_BY_REFERENCE,
+                                  .alias_count = 5,
+                                  .sends_max = 6,
+                                  .objects_max = 7};
     uint64_t size = mr_ring_region_size(&sizes);
 
     memory = aligned_alloc(4096, size);
@@ -36,6 +40,10 @@ static void what_is_made_opens_with_the_same_positions(void)
     CU_ASSERT_PTR_EQUAL(mr_ring_submissions(&opened).tail, mr_ring_submissions(&made).tail);
     CU_ASSERT_PTR_EQUAL(mr_ring_completions(&opened).entries, mr_ring_completions(&made).entries);
     CU_ASSERT_EQUAL(mr_ring_completions(&opened).count, 128);
+    CU_ASSERT_EQUAL(opened.sizes.flags, MR_RING_BY_REFERENCE);
+    CU_ASSERT_EQUAL(opened.sizes.alias_count, 5);
+    CU_ASSERT_EQUAL(opened.sizes.sends_max, 6);
+    CU_ASSERT_EQUAL(opened.sizes.objects_max, 7);
     free(memory);
 }
 
@@ -56,7 +64,7 @@ static void each_byte_of_the_header_that_is_wrong_is_noticed(void)
 {
     make();
     uint8_t *bytes = memory;
-    size_t end = offsetof(struct mr_ring_header, unused);
+    size_t end = offsetof(struct mr_ring_header, alias_count); /* from there on any will do */
     size_t shard = offsetof(struct mr_ring_header, shard);
 
     for (size_t i = 0; i < end; i++) {
@@ -90,10 +98,20 @@ static void another_version_is_named(void)
 static void sizes_out_of_range_are_refused(void)
 {
     static const struct mr_ring_sizes wrong[] = {
-        {8, 64, 64, 1, 4096},  {100, 64, 64, 1, 4096},      {64, 131072, 64, 1, 4096},
-        {64, 64, 0, 1, 4096},  {64, 64, 100, 1, 4096},      {64, 64, 65600, 1, 4096},
-        {64, 64, 64, 0, 4096}, {64, 64, 64, 65537, 4096},   {64, 64, 64, 1, 100},
-        {64, 0, 64, 1, 4096},  {64, 64, 64, 1, UINT64_MAX}, {0, 64, 64, 1, 4096},
+        {8, 64, 64, 1, 4096},
+        {100, 64, 64, 1, 4096},
+        {64, 131072, 64, 1, 4096},
+        {64, 64, 0, 1, 4096},
+        {64, 64, 100, 1, 4096},
+        {64, 64, 65600, 1, 4096},
+        {64, 64, 64, 0, 4096},
+        {64, 64, 64, 65537, 4096},
+        {64, 64, 64, 1, 100},
+        {64, 0, 64, 1, 4096},
+        {64, 64, 64, 1, UINT64_MAX},
+        {0, 64, 64, 1, 4096},
+        {64, 64, 64, 1, 4096, .flags = 8},
+        {64, 64, 64, 1, 4096, .alias_count = MR_RING_ALIASES_MAX + 1},
     };
     struct mr_ring_sizes right = mr_ring_sizes_default();
 
@@ -131,6 +149,6 @@ static CU_TestInfo tests[] = {
 };
 
 CU_SuiteInfo mr_suites[] = {
-    {.pName = "dataplane/ring_region", .pTests = tests},
+    {.pName = "base/ring_region", .pTests = tests},
     CU_SUITE_INFO_NULL,
 };

@@ -104,7 +104,8 @@ static void *produce(void *unused)
     mr_random_init_number(&random, 1);
     while (next < TRANSFERS) {
         uint64_t words[12];
-        uint32_t n = (uint32_t)MR_MIN(1 + mr_random_below(&random, 12), TRANSFERS - next);
+        uint64_t wanted = 1 + mr_random_below(&random, 12);
+        uint32_t n = (uint32_t)MR_MIN(wanted, TRANSFERS - next);
 
         n = mr_spsc_room(&ring, n);
         for (uint32_t i = 0; i < n; i++) {

@@ -239,6 +239,64 @@ static void a_key_with_a_passphrase_is_explained(void)
                   "protected by a passphrase");
 }
 
+static void a_curve_that_tls_has_no_signatures_for_is_refused(void)
+{
+    static const char pem[] = /* secp256k1, until 2126 */
+        "-----BEGIN CERTIFICATE-----\n"
+        "MIIBazCCARKgAwIBAgIUN66h9nlCe5wUFj77Qs79ckU+HWQwCgYIKoZIzj0EAwIw\n"
+        "DDEKMAgGA1UEAwwBazAgFw0yNjExMjkwMzE0MDlaGA8yMTI2MTEwNTAzMTQwOVow\n"
+        "DDEKMAgGA1UEAwwBazBWMBAGByqGSM49AgEGBSuBBAAKA0IABF3NCfTwjfQXUx70\n"
+        "4UWMpRIDgYtxDOAbO2bo/9XwaF9E041jxPI+7YkXLYiJQmCIAVMb7x+N+c3hKlEK\n"
+        "saEfcMqjUzBRMB0GA1UdDgQWBBSfGIA9pjTaub4JCjJBKySvrrWPpzAfBgNVHSME\n"
+        "GDAWgBSfGIA9pjTaub4JCjJBKySvrrWPpzAPBgNVHRMBAf8EBTADAQH/MAoGCCqG\n"
+        "SM49BAMCA0cAMEQCIHg8n6eaoys+94RQVh+mZKbZMHYmaw+coDJG8W83cHTuAiA0\n"
+        "1mwoJ8JBY24CcLLTNoe3yiUWknzcBHIbX1y9JRTK1A==\n"
+        "-----END CERTIFICATE-----\n";
+    static const char key[] = "-----BEGIN PRIVATE KEY-----\n"
+                              "MIGEAgEAMBAGByqGSM49AgEGBSuBBAAKBG0wawIBAQQgKvn0m1ttAOVJPsqfFM4O\n"
+                              "6yLAJjq79a0N58/WErHI6S+hRANCAARdzQn08I30F1Me9OFFjKUSA4GLcQzgGztm\n"
+                              "6P/V8GhfRNONY8TyPu2JFy2IiUJgiAFTG+8fjfnN4SpRCrGhH3DK\n"
+                              "-----END PRIVATE KEY-----\n";
+    static struct mr_certificate certificate;
+
+    memcpy(certificate.certificate_pem, pem, sizeof(pem));
+    memcpy(certificate.key_pem, key, sizeof(key));
+    refuse_server((struct mr_tls_server_config){.certificate = &certificate}, -EINVAL,
+                  "no signatures with a key on the curve secp256k1; use ECDSA P-256");
+}
+
+/* Cut by a copy that was interrupted, say. */
+static void a_damaged_certificate_is_told_from_one_that_is_not_there(void)
+{
+    static struct mr_certificate certificate;
+    struct mr_tls_server_config config = {.certificate_path = NULL};
+    struct files files;
+    struct mr_fault fault = {{0}};
+    char whole[sizeof(certificate.certificate_pem)];
+
+    files_make(&files);
+    make(&certificate, &plain);
+    CU_ASSERT_EQUAL(mr_certificate_write(&certificate, files.certificate, files.key, &fault), 0);
+    config.certificate_path = files.other;
+    config.key_path = files.key;
+    memcpy(whole, certificate.certificate_pem, sizeof(whole));
+    certificate.certificate_pem[strlen(whole) / 2] = '\0';
+    put_text(files.other, certificate.certificate_pem);
+    refuse_server(config, -EINVAL, "the certificate is damaged");
+    FILE *file = fopen(files.other, "we");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    fprintf(file, "%s%s", whole, certificate.certificate_pem);
+    fclose(file);
+    refuse_server(config, -EINVAL, "the chain behind the first certificate is damaged");
+    put_text(files.other, whole);
+    config.alpn = h3;
+    config.alpn_size = sizeof(h3);
+    struct mr_tls_context context;
+    CU_ASSERT_EQUAL(mr_tls_context_server(&context, &config, &fault), 0);
+    mr_tls_context_free(&context);
+    files_remove(&files);
+}
+
 static void certificates_out_of_date_are_refused_with_their_date(void)
 {
     static struct mr_certificate certificate;
@@ -374,6 +432,10 @@ static CU_TestInfo tests[] = {
     {"missing and unreadable files are named", missing_and_unreadable_files_are_named},
     {"files with the wrong content are explained", files_with_the_wrong_content_are_explained},
     {"a key with a passphrase is explained", a_key_with_a_passphrase_is_explained},
+    {"a curve that TLS has no signatures for is refused",
+     a_curve_that_tls_has_no_signatures_for_is_refused},
+    {"a damaged certificate is told from one that is not there",
+     a_damaged_certificate_is_told_from_one_that_is_not_there},
     {"certificates out of date are refused with their date",
      certificates_out_of_date_are_refused_with_their_date},
     {"unknown groups, ciphers and protocols are refused",

@@ -288,7 +288,76 @@ static void wiping_twice_is_harmless(void)
     CU_ASSERT_PTR_NULL(local.reset_mac);
 }
 
+static const uint8_t next_static_key[MR_STATIC_KEY] = {9, 9, 9};
+
+static enum mr_token_verdict validate_new(const uint8_t *token)
+{
+    return mr_token_validate_new(&keys, token, MR_TOKEN_NEW_SIZE, &client, NOW);
+}
+
+static void tokens_of_earlier_keys_are_understood_while_these_are_kept(void)
+{
+    uint8_t old[MR_TOKEN_NEW_SIZE];
+    uint8_t fresh[MR_TOKEN_NEW_SIZE];
+    struct mr_token_key key;
+
+    mr_token_write_new(&keys, &client, 1, old, NOW);
+    CU_ASSERT_TRUE_FATAL(mr_token_key_make(&key, next_static_key));
+    mr_token_keys_swap(&keys, 1, &key);
+    CU_ASSERT_PTR_NULL(key.mac);
+    mr_token_write_new(&keys, &client, 1, fresh, NOW);
+    CU_ASSERT_EQUAL(memcmp(old, fresh, sizeof(old)), 0); /* understood, not written with */
+    mr_token_keys_write_with(&keys, 1);
+    mr_token_write_new(&keys, &client, 1, fresh, NOW);
+    CU_ASSERT_NOT_EQUAL(memcmp(old + 1, fresh + 1, sizeof(old) - 1), 0);
+    CU_ASSERT_EQUAL(mr_token_kind(fresh, sizeof(fresh)), MR_TOKEN_NEW);
+    CU_ASSERT_EQUAL(validate_new(old), MR_TOKEN_VALID);
+    CU_ASSERT_EQUAL(validate_new(fresh), MR_TOKEN_VALID);
+
+    mr_token_keys_swap(&keys, 0, &key); /* the window of the first key is over */
+    CU_ASSERT_PTR_NOT_NULL(key.mac);
+    mr_token_key_wipe(&key);
+    CU_ASSERT_EQUAL(validate_new(old), MR_TOKEN_MALFORMED);
+    CU_ASSERT_EQUAL(validate_new(fresh), MR_TOKEN_VALID);
+}
+
+static void a_key_has_one_number(void)
+{
+    uint8_t token[MR_TOKEN_RETRY_SIZE];
+    struct mr_token_key key;
+
+    CU_ASSERT_TRUE_FATAL(mr_token_key_make(&key, static_key)); /* the same as number 0 */
+    mr_token_keys_swap(&keys, 3, &key);
+    mr_token_keys_write_with(&keys, 3);
+    mr_token_write_retry(&keys, &client, &claims, 99, token, NOW);
+    CU_ASSERT_EQUAL(token[0], 0x1d);
+    CU_ASSERT_EQUAL(validate_retry(token, sizeof(token), NOW), MR_TOKEN_VALID);
+    token[0] = 0x11; /* the number is authenticated */
+    CU_ASSERT_EQUAL(validate_retry(token, sizeof(token), NOW), MR_TOKEN_MALFORMED);
+    token[0] = 0x19; /* no key has this number */
+    CU_ASSERT_EQUAL(validate_retry(token, sizeof(token), NOW), MR_TOKEN_MALFORMED);
+}
+
+static void reset_tokens_do_not_change_with_the_keys(void)
+{
+    const struct mr_cid cid = {8, {1, 2, 3}};
+    uint8_t before[MR_RESET_TOKEN];
+    uint8_t after[MR_RESET_TOKEN];
+    struct mr_token_key key;
+
+    mr_reset_token(&keys, mr_cid_view(&cid), before);
+    CU_ASSERT_TRUE_FATAL(mr_token_key_make(&key, next_static_key));
+    mr_token_keys_swap(&keys, 1, &key);
+    mr_token_keys_write_with(&keys, 1);
+    mr_reset_token(&keys, mr_cid_view(&cid), after);
+    CU_ASSERT_EQUAL(memcmp(before, after, sizeof(before)), 0);
+}
+
 static CU_TestInfo tests[] = {
+    {"tokens of earlier keys are understood while these are kept",
+     tokens_of_earlier_keys_are_understood_while_these_are_kept},
+    {"a key has one number", a_key_has_one_number},
+    {"reset tokens do not change with the keys", reset_tokens_do_not_change_with_the_keys},
     {"a Retry token gives back what it was made of", a_retry_token_gives_back_what_it_was_made_of},
     {"a token means the same to every holder of the static key",
      a_token_means_the_same_to_every_holder_of_the_static_key},

@@ -287,6 +287,24 @@ static void time_that_goes_back_changes_nothing(void)
     CU_ASSERT_EQUAL(expire_all(START + 101 * TICK), 2);
 }
 
+static void a_wheel_that_grows_keeps_its_timers(void)
+{
+    static struct mr_wheel_node few[2];
+
+    mr_wheel_init(&wheel, few, 2, START);
+    mr_wheel_set(&wheel, 1, START + 100 * TICK);
+    memset(nodes, 0, sizeof(nodes));
+    memcpy(nodes, few, sizeof(few));
+    mr_wheel_grow(&wheel, nodes, COUNT);
+    mr_wheel_check(&wheel);
+    CU_ASSERT_FALSE(mr_wheel_is_set(&wheel, 2));
+    mr_wheel_set(&wheel, COUNT - 1, START + 50 * TICK);
+    mr_wheel_check(&wheel);
+    CU_ASSERT_EQUAL(expire_all(START + 101 * TICK), 2);
+    CU_ASSERT_EQUAL(out[0], COUNT - 1);
+    CU_ASSERT_EQUAL(out[1], 1);
+}
+
 static CU_TestInfo tests[] = {
     {"a timer expires once, at its deadline or a tick later",
      a_timer_expires_once_at_its_deadline_or_a_tick_later},
@@ -310,6 +328,7 @@ static CU_TestInfo tests[] = {
     {"a busy timer does not starve others of its tick",
      a_busy_timer_does_not_starve_others_of_its_tick},
     {"time that goes back changes nothing", time_that_goes_back_changes_nothing},
+    {"a wheel that grows keeps its timers", a_wheel_that_grows_keeps_its_timers},
     CU_TEST_INFO_NULL,
 };
 

@@ -1,5 +1,5 @@
-/* dataplane/ring_region.c - see ring_region.h. */
-#include "dataplane/ring_region.h"
+/* base/ring_region.c - see ring_region.h. */
+#include "base/ring_region.h"
 
 #include <errno.h>
 
@@ -19,7 +19,10 @@ struct mr_ring_sizes mr_ring_sizes_default(void)
                                   .complete_count = 1024,
                                   .slot_size = 16384,
                                   .slot_count = 256,
-                                  .send_bytes = 4 << 20};
+                                  .send_bytes = 4 << 20,
+                                  .alias_count = 1024,
+                                  .sends_max = 1024,
+                                  .objects_max = 1024};
 }
 
 /* ------------------------------------------------------------------ sizes */
@@ -41,9 +44,14 @@ int mr_ring_sizes_check(const struct mr_ring_sizes *sizes, struct mr_fault *faul
         return mr_fault_set(fault, EINVAL,
                             "a ring has 1 to %u receive slots of 64 to %u bytes, in steps of 64",
                             MR_RING_SLOTS_MAX, MR_RING_SLOT_SIZE_MAX);
-    if (sizes->send_bytes % PAGE != 0 || sizes->send_bytes > MR_RING_SEND_BYTES_MAX)
+    if (sizes->send_bytes % MR_RING_SEND_UNIT != 0 || sizes->send_bytes > MR_RING_SEND_BYTES_MAX)
         return mr_fault_set(fault, EINVAL, "a send area is whole pages of %u bytes, at most 64 GiB",
                             PAGE);
+    if ((sizes->flags & ~(uint32_t)(MR_RING_BY_REFERENCE | MR_RING_MOVES | MR_RING_REASONS)) != 0)
+        return mr_fault_set(fault, EINVAL, "a ring has flags that nobody here knows: %#x",
+                            sizes->flags);
+    if (sizes->alias_count > MR_RING_ALIASES_MAX)
+        return mr_fault_set(fault, EINVAL, "a ring has at most %u aliases", MR_RING_ALIASES_MAX);
     return 0;
 }
 
@@ -109,7 +117,11 @@ void mr_ring_region_make(struct mr_ring_region *region, void *memory,
                                                  .submit_count = sizes->submit_count,
                                                  .complete_count = sizes->complete_count,
                                                  .slot_size = sizes->slot_size,
-                                                 .slot_count = sizes->slot_count};
+                                                 .slot_count = sizes->slot_count,
+                                                 .flags = sizes->flags,
+                                                 .alias_count = sizes->alias_count,
+                                                 .sends_max = sizes->sends_max,
+                                                 .objects_max = sizes->objects_max};
     find_words(region);
 }
 
@@ -134,7 +146,11 @@ int mr_ring_region_open(struct mr_ring_region *region, void *memory, uint64_t si
                                                 .complete_count = header.complete_count,
                                                 .slot_size = header.slot_size,
                                                 .slot_count = header.slot_count,
-                                                .send_bytes = header.send_size}};
+                                                .send_bytes = header.send_size,
+                                                .flags = header.flags,
+                                                .alias_count = header.alias_count,
+                                                .sends_max = header.sends_max,
+                                                .objects_max = header.objects_max}};
     if (mr_ring_sizes_check(&region->sizes, fault) != 0)
         return -EPROTO;
     place(region);

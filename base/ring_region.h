@@ -1,5 +1,5 @@
 /*
- * dataplane/ring_region.h - lay out and open the memory of millrace/ring_layout.h.
+ * base/ring_region.h - lay out and open the memory of millrace/ring_layout.h.
  *
  * The shard lays a region out; the application opens it and checks that it makes sense.  What each
  * then works with is this struct, its own copy of all positions: the header may change afterwards,
@@ -7,8 +7,8 @@
  *
  * Owner: the caller; the memory stays whoever's made it.  Threads: any, before it is used.
  */
-#ifndef MR_DATAPLANE_RING_REGION_H
-#define MR_DATAPLANE_RING_REGION_H
+#ifndef MR_BASE_RING_REGION_H
+#define MR_BASE_RING_REGION_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -21,14 +21,20 @@
 
 #define MR_RING_SLOT_SIZE_MAX  65536u
 #define MR_RING_SLOTS_MAX      65536u
+#define MR_RING_SEND_UNIT      4096u /* bytes; a send area is whole ones */
 #define MR_RING_SEND_BYTES_MAX (UINT64_C(1) << 36)
+#define MR_RING_ALIASES_MAX    (UINT32_C(1) << 20)
 
 struct mr_ring_sizes {
     uint32_t submit_count; /* powers of two, MR_RING_ENTRIES_MIN .. _MAX */
     uint32_t complete_count;
     uint32_t slot_size; /* bytes, a multiple of 64 */
     uint32_t slot_count;
-    uint64_t send_bytes; /* a multiple of 4,096 */
+    uint64_t send_bytes;  /* a multiple of 4,096 */
+    uint32_t flags;       /* enum mr_ring_flags */
+    uint32_t alias_count; /* these three take no room in the region: it only says them */
+    uint32_t sends_max;
+    uint32_t objects_max;
 };
 
 struct mr_ring_region {
@@ -45,7 +51,7 @@ struct mr_ring_region {
 };
 
 /* What an application gets that asks for nothing special: 1,024 entries each way, 4 MiB to send
- * from, 256 slots of 16 KiB. */
+ * from, 256 slots of 16 KiB, 1,024 aliases, sends and objects. */
 struct mr_ring_sizes mr_ring_sizes_default(void);
 
 /* 0, or -EINVAL with the reason in `fault`: a size is out of its range. */
@@ -75,4 +81,4 @@ static inline bool mr_ring_in_send_area(const struct mr_ring_region *region, uin
            address - region->send_at <= region->sizes.send_bytes - size;
 }
 
-#endif /* MR_DATAPLANE_RING_REGION_H */
+#endif /* MR_BASE_RING_REGION_H */

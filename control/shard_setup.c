@@ -1,0 +1,72 @@
+/* control/shard_setup.c - see shard_setup.h. */
+#include "control/shard_setup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "dataplane/clock.h"
+
+#define PINNED_SHARE    2 /* streams may hold one buffer in so many */
+#define RETRY_SHARE     2 /* above half of the handshakes allowed, addresses are validated */
+#define NEIGHBOUR_PATHS 4096
+
+static void fill_endpoint(const struct mr_shard_setup *setup, const struct mr_limits *limits,
+                          struct mr_endpoint_config *e)
+{
+    struct mr_clock clock = mr_clock_init();
+
+    e->server = setup->server;
+    e->client = setup->client;
+    e->static_key = setup->static_key;
+    e->cc = MR_CC_CUBIC;
+    e->payload_max = MR_SETUP_PAYLOAD_MAX;
+    e->retry_above = setup->has_retry ? 0 : MR_MAX(limits->handshakes_max / RETRY_SHARE, 1u);
+    e->idle_timeout_ns = setup->idle_timeout_ns;
+    e->stream_window_max = setup->stream_window_max;
+    e->conn_window_max = setup->conn_window_max;
+    e->streams_bidi_max = setup->streams_bidi_max;
+    e->streams_uni_max = setup->streams_uni_max;
+    e->datagram_max = UINT16_MAX;
+    e->wall_offset_s = (uint64_t)time(NULL) - mr_clock_now(&clock) / MR_SECOND;
+    e->cid.node = 1;
+    e->has_keylog = setup->keylog_fd >= 0;
+    (void)getrandom(e->seed, sizeof(e->seed), 0);
+}
+
+struct mr_shard_config mr_shard_setup(const struct mr_shard_setup *setup)
+{
+    struct mr_shard_config shard = {
+        .payload_max = MR_SETUP_PAYLOAD_MAX,
+        .net = mr_net_config_default(),
+        .limits = mr_limits_for(setup->connections),
+        .crypto = setup->crypto,
+        .local_port = setup->local_port,
+        .polling = setup->polling,
+        .work = setup->work,
+        .keylog_fd = setup->keylog_fd,
+    };
+
+    shard.limits.pinned_max = setup->rx_mbufs / PINNED_SHARE; /* the port keeps the rest */
+    shard.net.self = *setup->self;
+    shard.net.gateway4 = setup->gateway4;
+    shard.net.gateway6 = setup->gateway6;
+    shard.net.learns_from_traffic = setup->server != NULL;
+    shard.net.detects_duplicates = true;
+    shard.net.path_count = NEIGHBOUR_PATHS;
+    (void)getrandom(shard.net.key, sizeof(shard.net.key), 0);
+    fill_endpoint(setup, &shard.limits, &shard.endpoint);
+    return shard;
+}
+
+int mr_keylog_open(const char *path, const char *what, struct mr_fault *fault)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        mr_fault_set(fault, errno, "%s %s: %s; name a file that this user may write", what, path,
+                     strerror(errno));
+    return fd;
+}

@@ -1,0 +1,49 @@
+/*
+ * control/shard_setup.h - the configuration of a shard on a real port, from the few things in which
+ * programs differ.
+ *
+ * Owner: none.  Threads: the control thread; reads clocks and the system's randomness.
+ */
+#ifndef MR_CONTROL_SHARD_SETUP_H
+#define MR_CONTROL_SHARD_SETUP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dataplane/shard.h"
+
+#define MR_SETUP_PAYLOAD_MAX                                                                       \
+    1452u                  /* of a datagram over IPv6 and Ethernet; the port's MTU may allow less */
+#define MR_SETUP_MBUF_KB 3 /* of memory per buffer, roughly */
+#define MR_SETUP_BASE_MB 64 /* for DPDK's own, rings and descriptors */
+
+struct mr_shard_setup {
+    const struct mr_tls_context *server; /* or NULL */
+    const struct mr_tls_context *client; /* or NULL */
+    enum mr_aead_backend crypto;
+    enum mr_polling polling;
+    uint16_t local_port;  /* UDP */
+    uint32_t connections; /* at once, per shard */
+    uint32_t rx_mbufs;    /* per shard */
+    bool has_retry;       /* every address is validated with Retry */
+    uint64_t idle_timeout_ns;
+    uint64_t stream_window_max; /* bytes that a stream may hold unread */
+    uint64_t conn_window_max;
+    uint32_t streams_bidi_max; /* that a peer may have open */
+    uint32_t streams_uni_max;
+    const struct mr_net_self *self;
+    struct mr_ip gateway4; /* unspecified: none */
+    struct mr_ip gateway6;
+    struct mr_work_pool *work;
+    int keylog_fd;             /* -1: none */
+    const uint8_t *static_key; /* 32 bytes */
+};
+
+/* Open the file that key log lines are appended to: its descriptor, which writing does not block;
+ * negative with `fault` set, which calls the setting `what`. */
+int mr_keylog_open(const char *path, const char *what, struct mr_fault *fault);
+
+/* What mr_group_make() takes for its shards. */
+struct mr_shard_config mr_shard_setup(const struct mr_shard_setup *setup);
+
+#endif /* MR_CONTROL_SHARD_SETUP_H */

@@ -1,0 +1,98 @@
+/* dataplane/shard_order.c - see shard_order.h. */
+#include "dataplane/shard_order.h"
+
+#include <errno.h>
+
+#include "dataplane/shard_internal.h"
+
+/* Fill in what there is about the connection. */
+static void describe(const struct mr_shard *s, mr_handle conn, struct mr_shard_conn *out)
+{
+    const struct mr_move_hooks *hooks = s->config.move_hooks;
+
+    *out = (struct mr_shard_conn){.conn = conn,
+                                  .can_move = mr_conn_can_move(s->ep, conn, s->now) == 0};
+    mr_conn_describe(s->ep, conn, &out->state, &out->streams);
+    if (mr_conn_info(s->ep, conn, &out->info) != 0)
+        out->info.limited_by = "";
+    if (hooks != NULL && hooks->owner != NULL)
+        out->owner = hooks->owner(hooks->context, conn);
+}
+
+/* Some more of the list.  True: that was all. */
+static bool list_some(const struct mr_shard *s, struct mr_shard_order *order)
+{
+    for (uint32_t i = 0; i < MR_ORDER_LOOKS; i++) {
+        mr_handle conn = mr_endpoint_next_conn(s->ep, &order->hand);
+
+        if (conn == MR_HANDLE_NONE)
+            return true;
+        if (order->count < order->room)
+            describe(s, conn, &order->conns[order->count++]);
+        order->total++;
+    }
+    return false;
+}
+
+/* Some more of those that fit; in the next iteration the one that has to wait. */
+static bool spread_some(struct mr_shard *s, struct mr_shard_order *order)
+{
+    for (uint32_t i = 0; i < MR_ORDER_LOOKS && order->hand < order->work_count; i++) {
+        const struct mr_conn_work *one = &order->works[order->hand];
+        int answer = one->work > order->budget ? -ENOSPC : mr_conn_balance(s, one->conn, order->to);
+
+        if (answer == -EAGAIN)
+            return false;
+        if (answer == -EDQUOT)
+            return true;
+        if (answer >= 0) {
+            order->budget -= one->work;
+            order->moved++;
+        }
+        order->hand++;
+    }
+    return order->hand == order->work_count;
+}
+
+static bool carry_out(struct mr_shard *s, struct mr_shard_order *order)
+{
+    switch (order->kind) {
+    case MR_ORDER_LIST:
+        return list_some(s, order);
+    case MR_ORDER_MOVE:
+        order->answer = mr_conn_order_move(s, order->conn, order->to);
+        return true;
+    case MR_ORDER_FIND:
+        order->answer = mr_conn_is_leaving(s, order->conn);
+        if (order->answer != 1 && mr_conn_can_move(s->ep, order->conn, s->now) == -ESTALE)
+            order->answer = -ESTALE;
+        return true;
+    case MR_ORDER_SPREAD:
+        return spread_some(s, order);
+    }
+    return true;
+}
+
+void mr_shard_follow_order(struct mr_shard *s)
+{
+    /* acquire: pairs with the release in mr_shard_give_order() */
+    struct mr_shard_order *order = atomic_load_explicit(&s->order, memory_order_acquire);
+
+    if (order == NULL || !carry_out(s, order))
+        return;
+    /* release: pairs with the acquire in mr_shard_order_is_done() */
+    atomic_store_explicit(&s->order, NULL, memory_order_release);
+}
+
+void mr_shard_give_order(struct mr_shard *s, struct mr_shard_order *order)
+{
+    MR_ASSERT(mr_shard_order_is_done(s));
+    /* release: pairs with the acquire in mr_shard_follow_order() */
+    atomic_store_explicit(&s->order, order, memory_order_release);
+}
+
+bool mr_shard_order_is_done(const struct mr_shard *s)
+{
+    /* acquire: pairs with the release in mr_shard_follow_order() */
+    return atomic_load_explicit(&s->order, memory_order_acquire) == NULL;
+}

@@ -1,0 +1,79 @@
+/*
+ * dataplane/shard_order.h - what the control thread asks a running shard to do now: list its
+ * connections, give one or some to another shard.
+ *
+ *     control thread   mr_shard_give_order() ............ mr_shard_order_is_done()
+ *     shard                                  a few steps of it in each iteration
+ *
+ * An order is one pointer; the shard carries it out between two iterations and never waits.  A
+ * shard that hangs does not carry it out: the control thread decides how long it looks, and leaves
+ * the order to the shard until it is done.
+ *
+ * Owner: the control thread, for orders that are not given or done; else the shard.
+ * Threads: as the picture says.
+ * Limits: one order of a shard at a time; MR_ORDER_LOOKS connections listed in an iteration.
+ */
+#ifndef MR_DATAPLANE_SHARD_ORDER_H
+#define MR_DATAPLANE_SHARD_ORDER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "millrace/transport.h"
+
+#define MR_ORDER_LOOKS 16
+
+struct mr_shard;
+
+/* A connection, for people. */
+struct mr_shard_conn {
+    mr_handle conn;
+    uint64_t owner;    /* as struct mr_move_hooks says; 0: nobody, or not told */
+    const char *state; /* "handshake", "open", ... */
+    uint32_t streams;  /* open */
+    bool can_move;     /* now */
+    struct mr_conn_info info;
+};
+
+/* What a connection costs its shard, in any unit. */
+struct mr_conn_work {
+    mr_handle conn;
+    uint64_t work;
+};
+
+enum mr_shard_order_kind {
+    MR_ORDER_LIST,  /* fill `conns` */
+    MR_ORDER_MOVE,  /* give `conn` to shard `to` */
+    MR_ORDER_FIND,  /* is `conn` here, or about to go? */
+    MR_ORDER_SPREAD /* give some of `works` to shard `to`, those in front first */
+};
+
+struct mr_shard_order {
+    enum mr_shard_order_kind kind;
+    struct mr_shard_conn *conns; /* LIST: room for so many; */
+    uint32_t room;
+    uint32_t count;                   /* out: are filled in, */
+    uint32_t total;                   /* out: of so many from the place `hand` on */
+    uint32_t hand;                    /* 0, or where a list is to begin; then the shard's */
+    const struct mr_conn_work *works; /* SPREAD: so many; */
+    uint32_t work_count;
+    uint64_t budget; /* their `work` together at most; out: what is left */
+    uint32_t moved;  /* out: so many go, or their applications are asked */
+    mr_handle conn;
+    uint32_t to; /* shard of the port */
+    int answer;  /* MOVE, out: 0: it goes; 1: its application is asked; -errno as `move` of
+                    millrace/transport.h, -ECANCELED: its application does not let it go, -EAGAIN:
+                    too many are on their way.  FIND: 0: it is here, 1: a move of it is under way,
+                    -ESTALE: there is none; others: it is here, and that is why it did not go */
+};
+
+/* Give the shard an order; the one before must be done. */
+void mr_shard_give_order(struct mr_shard *shard, struct mr_shard_order *order);
+
+/* Is the last order done? */
+bool mr_shard_order_is_done(const struct mr_shard *shard);
+
+/* Carry out some of what is ordered.  The shard's, between iterations. */
+void mr_shard_follow_order(struct mr_shard *shard);
+
+#endif /* MR_DATAPLANE_SHARD_ORDER_H */

@@ -1,0 +1,128 @@
+/*
+ * examples/echo_coro.cpp - echo (echo.h) in the model "coroutines": straight-line code, a task for
+ * each connection and each stream, all on one thread.
+ *
+ *     context --+-- serve():  accept, accept, ...
+ *               +-- a connection's task:  accept a stream, accept a stream, ...
+ *               +-- a stream's task:  read, write, read, write, ...
+ *
+ * What waits is a coroutine's frame, some hundred bytes.  The same with a stack for each:
+ * echo_fibers.c; with entries, on which coroutines stand: echo_rings.c.
+ */
+#include <memory>
+
+#include <millrace/coro.hpp>
+
+#include "examples/echo.h"
+
+/* ------------------------------------------------------------------ the server */
+
+/*
+ * Until the end.  A chunk's bytes are where the datapath put them; the chunk gives them back when
+ * the loop goes on, and it does not before they are written: who does not read is not read from.
+ */
+static millrace::task<> pass_on(millrace::stream &in, millrace::stream &out)
+{
+    try {
+        while (millrace::chunk chunk = co_await in.read_chunk())
+            co_await out.write(chunk.bytes());
+        co_await out.write({}, true);
+        co_await out.flush(); /* the peer has it all */
+    } catch (const millrace::error &e) {
+        if (e.code() == std::errc::connection_reset)
+            out.reset(e.peer_code());
+        else if (e.code() == std::errc::broken_pipe)
+            in.stop(e.peer_code());
+    }
+}
+
+/* Parameters by value live in the coroutine's frame; a stream that is destroyed is reset and
+ * stopped, if it is not over. */
+static millrace::task<> echo(millrace::stream stream)
+{
+    co_await pass_on(stream, stream);
+}
+
+/* A stream that goes one way is answered by another, as soon as the peer lets us open it. */
+static millrace::task<> echo_one_way(std::shared_ptr<millrace::connection> connection,
+                                     millrace::stream in)
+{
+    millrace::stream out = co_await connection->open(true);
+
+    co_await pass_on(in, out);
+}
+
+/* Streams are served beside each other: each has a task, which nobody waits for. */
+static millrace::task<> serve_connection(millrace::context &context,
+                                         millrace::connection accepted)
+{
+    auto connection = std::make_shared<millrace::connection>(std::move(accepted));
+
+    while (auto stream = co_await connection->accept_stream()) {
+        if (stream->is_unidirectional())
+            context.spawn(echo_one_way(connection, std::move(*stream)));
+        else
+            context.spawn(echo(std::move(*stream)));
+    }
+}
+
+static millrace::task<int> serve(millrace::context &context)
+{
+    millrace::listener listener = context.listen("echo");
+
+    echo_say_serving();
+    for (;;)
+        context.spawn(serve_connection(context, co_await listener.accept()));
+}
+
+/* ------------------------------------------------------------------ the client */
+
+static millrace::task<> send(millrace::stream &stream, const echo_task &task)
+{
+    co_await stream.write({task.text, task.size}, true);
+}
+
+/* The server sends back while we still send: that is a task of its own. */
+static millrace::task<int> ask(millrace::context &context, const echo_task &task)
+{
+    millrace::connection connection =
+        co_await context.connect(task.address, task.remote.port, "echo", "localhost");
+    millrace::stream stream = co_await connection.open();
+    millrace::joiner<> sender = context.spawn(send(stream, task));
+
+    while (millrace::chunk chunk = co_await stream.read_chunk())
+        echo_print(chunk.bytes().data(), chunk.bytes().size());
+    co_await sender.join();
+    connection.close();
+    co_await connection.closed();
+    co_return echo_answered(&task);
+}
+
+/* ------------------------------------------------------------------ both */
+
+static int run(const echo_task *task)
+{
+    mr_attach_config config = echo_attach(task);
+    mr_attachment *attachment;
+    mr_error error;
+
+    if (mr_attach(&config, &attachment, &error) != 0)
+        return echo_fail(error.text);
+    int status;
+    try {
+        millrace::context context(attachment);
+        status = context.run(task->address == nullptr ? serve(context) : ask(context, *task));
+    } catch (const millrace::error &e) {
+        if (e.code() == std::errc::network_down)
+            status = echo_fail_gone();
+        else
+            status = task->address == nullptr ? echo_fail_listener() : echo_fail_early();
+    }
+    mr_detach(attachment);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    return echo_main(argc, argv, run);
+}

@@ -1,0 +1,236 @@
+/* examples/kv/kv_app.c - see kv_app.h. */
+#include "examples/kv/kv_app.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "examples/kv/kv_client.h"
+#include "examples/kv/kv_node.h"
+
+enum {
+    ENTRIES_MAX = 100000
+};
+
+#define WAIT_MAX_NS UINT64_C(1000000000)
+
+struct kv_app {
+    struct kv_speakers speakers;
+    struct kv_node *node;     /* one of the two */
+    struct kv_client *client; /* is NULL */
+    const char *control;
+    char name[16];
+    uint32_t way_count;
+    struct kv_way ways[KV_NODES_MAX];
+};
+
+static uint64_t read_clock(clockid_t clock)
+{
+    struct timespec t;
+
+    clock_gettime(clock, &t);
+    return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
+}
+
+uint64_t kv_now(void)
+{
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+static void say(const char *line)
+{
+    fprintf(stderr, "kv: %s\n", line);
+}
+
+/* ------------------------------------------------------------------ the command line */
+
+/* 10.0.0.1:4433 or [fd00::1]:4433 */
+static bool parse_address(const char *text, size_t size, struct kv_way *way_out)
+{
+    char copy[80];
+    char *end;
+
+    if (size >= sizeof(copy))
+        return false;
+    memcpy(copy, text, size);
+    copy[size] = '\0';
+    char *colon = strrchr(copy, ':');
+    if (colon == NULL)
+        return false;
+    *colon = '\0';
+    bool has_brackets = copy[0] == '[' && colon > copy && colon[-1] == ']';
+    if (has_brackets)
+        colon[-1] = '\0';
+    unsigned long port = strtoul(colon + 1, &end, 10);
+    *way_out = (struct kv_way){.options = {.server_name = "localhost",
+                                           .alpn = (const uint8_t *)"\002kv",
+                                           .alpn_size = 3,
+                                           .is_insecure = true}}; /* nodes sign for themselves */
+    if (*end != '\0' || port == 0 || port > 65535 || strlen(copy) >= sizeof(way_out->ip))
+        return false;
+    memcpy(way_out->ip, copy + has_brackets, strlen(copy + has_brackets) + 1);
+    struct mr_address *address = &way_out->options.remote;
+    address->port = (uint16_t)port;
+    address->ip[10] = address->ip[11] = 0xff;
+    return inet_pton(AF_INET, way_out->ip, address->ip + 12) == 1 ||
+           inet_pton(AF_INET6, way_out->ip, address->ip) == 1;
+}
+
+static bool add_way(struct kv_app *app, const char *text, size_t size)
+{
+    if (app->way_count == KV_NODES_MAX || !parse_address(text, size, &app->ways[app->way_count])) {
+        fprintf(stderr, "kv: %.*s: not ADDRESS:PORT, or more than %d\n", (int)size, text,
+                KV_NODES_MAX);
+        return false;
+    }
+    app->ways[app->way_count].number = app->way_count;
+    app->way_count++;
+    return true;
+}
+
+static bool make_node(struct kv_app *app, int argc, char **argv)
+{
+    char *end;
+    unsigned long id = strtoul(argv[3], &end, 10);
+
+    for (int i = 4; i < argc; i++) {
+        if (!add_way(app, argv[i], strlen(argv[i])))
+            return false;
+    }
+    if (*end != '\0' || id >= app->way_count) {
+        fprintf(stderr, "kv: node %s: not one of the %u whose addresses follow, from 0 on\n",
+                argv[3], app->way_count);
+        return false;
+    }
+    const struct kv_node_config config = {.id = (uint32_t)id,
+                                          .count = app->way_count,
+                                          .entries_max = ENTRIES_MAX,
+                                          .life = read_clock(CLOCK_REALTIME),
+                                          .say = say};
+    snprintf(app->name, sizeof(app->name), "kv%lu", id);
+    app->node = kv_node_new(&config, &app->speakers);
+    return app->node != NULL;
+}
+
+static bool make_client(struct kv_app *app, int argc, char **argv)
+{
+    const char *why = "";
+
+    for (const char *at = argv[2], *end; at != NULL; at = *end == ',' ? end + 1 : NULL) {
+        end = at + strcspn(at, ",");
+        if (!add_way(app, at, (size_t)(end - at)))
+            return false;
+    }
+    snprintf(app->name, sizeof(app->name), "kv-client");
+    app->client = kv_client_new(argv + 3, argc - 3, app->way_count, &app->speakers, &why);
+    if (app->client == NULL)
+        fprintf(stderr, "kv: %s: %s\n", argv[3], why);
+    return app->client != NULL;
+}
+
+static bool parse(struct kv_app *app, int argc, char **argv)
+{
+    app->control = argv[1];
+    return strcmp(argv[2], "node") == 0 ? argc > 4 && make_node(app, argc, argv)
+                                        : make_client(app, argc, argv);
+}
+
+struct kv_app *kv_app_new(int argc, char **argv)
+{
+    struct kv_app *app = calloc(1, sizeof(*app));
+
+    if (app != NULL && argc > 3 && parse(app, argc, argv))
+        return app;
+    fprintf(stderr,
+            "usage: %s SOCKET node NUMBER ADDRESS:PORT...        all nodes' addresses\n"
+            "       %s SOCKET ADDRESS:PORT[,...] get|peek KEY\n"
+            "                                    put KEY VALUE\n"
+            "                                    update KEY OLD NEW\n"
+            "                                    count KEY TIMES\n"
+            "                                    run FILE        lines like these; -: stdin\n",
+            argv[0], argv[0]);
+    free(app);
+    return NULL;
+}
+
+void kv_app_free(struct kv_app *app)
+{
+    if (app->client != NULL)
+        kv_client_free(app->client);
+    kv_node_free(app->node);
+    free(app);
+}
+
+/* ------------------------------------------------------------------ node or client */
+
+const char *kv_app_control(const struct kv_app *app)
+{
+    return app->control;
+}
+
+const char *kv_app_name(const struct kv_app *app)
+{
+    return app->name;
+}
+
+bool kv_app_serves(const struct kv_app *app)
+{
+    return app->node != NULL;
+}
+
+uint64_t kv_app_tick(struct kv_app *app, uint64_t now)
+{
+    uint64_t due =
+        app->node != NULL ? kv_node_tick(app->node, now) : kv_client_tick(app->client, now);
+
+    if (due <= now)
+        return 0;
+    return due - now < WAIT_MAX_NS ? due - now : WAIT_MAX_NS;
+}
+
+bool kv_app_is_over(const struct kv_app *app)
+{
+    return app->client != NULL && kv_client_is_over(app->client);
+}
+
+int kv_app_status(const struct kv_app *app)
+{
+    return app->client == NULL ? 0 : kv_client_status(app->client);
+}
+
+bool kv_app_next_way(struct kv_app *app, struct kv_way *way_out)
+{
+    uint32_t number =
+        app->node != NULL ? kv_node_next_way(app->node) : kv_client_next_way(app->client);
+
+    if (number == KV_NOBODY)
+        return false;
+    *way_out = app->ways[number];
+    return true;
+}
+
+struct kv_peer *kv_app_reached(struct kv_app *app, const struct kv_way *way, void *context)
+{
+    return app->node != NULL ? kv_node_reached(app->node, way->number, context)
+                             : kv_client_reached(app->client, context);
+}
+
+void kv_app_failed(struct kv_app *app, const struct kv_way *way)
+{
+    if (app->node != NULL)
+        kv_node_failed(app->node, way->number);
+    else
+        kv_client_failed(app->client);
+}
+
+struct kv_peer *kv_app_accepted(struct kv_app *app, void *context)
+{
+    return app->node == NULL ? NULL : kv_node_accepted(app->node, context);
+}
+
+struct kv_peer *kv_app_next_speaker(struct kv_app *app)
+{
+    return kv_speakers_next(&app->speakers);
+}

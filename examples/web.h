@@ -1,0 +1,180 @@
+/*
+ * examples/web.h - the program `web`, which is written once in every I/O model: what it does, and
+ * what of it has nothing to do with I/O.
+ *
+ *     millrace host --port loopback --control /tmp/mr.sock \
+ *                   --listener name=web,alpn=h3,port=4433,application=web &
+ *     PROGRAM /tmp/mr.sock serve FOLDER &
+ *     PROGRAM /tmp/mr.sock get [-k] https://198.18.0.1:4433/ https://198.18.0.1:4433/page.txt
+ *
+ *     web_events     called back by a loop              web_rings      entries in, entries out
+ *     web_exec       the program's threads, its epoll   web_sockets    whatever is ready
+ *     web_fibers     a page is a call; fibers wait      web_coro       a page is a call; tasks wait
+ *     web_blocking   a page is a call; threads wait     web_inline.so  on the datapath's own cores
+ *
+ * The server shows a folder: files, indexes, listings, nothing outside of it.  The fetcher gets all
+ * pages at once, over a connection each, and prints them as they come; -k takes any certificate.
+ * It ends with 0 if all have come with a status below 300; with 1 if one has not, and says why;
+ * with 2 if it is called wrongly.
+ *
+ * The left column drives HTTP/3 as an application of a loop (mr_ev_guest()).  The right one has
+ * only bytes and events of streams, in its own model, and passes them on (millrace/http3_io.h).
+ *
+ * For C and C++.
+ */
+#ifndef EXAMPLES_WEB_H
+#define EXAMPLES_WEB_H
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <millrace/http3.h>
+
+#define WEB_PATIENCE_NS UINT64_C(10000000000) /* for a datapath that is not there yet */
+
+/* What is to be done, from the command line. */
+struct web_task {
+    const char *control; /* the datapath's socket */
+    const char *folder;  /* NULL: fetch */
+    char **urls;         /* url_count, */
+    int url_count;
+    bool is_insecure;
+};
+
+/* ------------------------------------------------------------------ what it says */
+
+/* Why it does not work: the status. */
+static inline int web_fail(const char *why)
+{
+    fprintf(stderr, "web: %s\n", why);
+    return 1;
+}
+
+static inline int web_fail_gone(void)
+{
+    return web_fail("the datapath is gone");
+}
+
+static inline int web_fail_listener(void)
+{
+    return web_fail("the datapath has no listener for us; start it with "
+                    "--listener name=web,alpn=h3,port=4433,application=web");
+}
+
+/* Why a page has not come: the status. */
+static inline int web_fail_page(const char *url, const char *why)
+{
+    fprintf(stderr, "web: %s: %s\n", url, why);
+    return 1;
+}
+
+static inline void web_say_serving(const struct web_task *task)
+{
+    printf("web: serving %s\n", task->folder);
+    fflush(stdout);
+}
+
+/* What has come of a page: its body, or why there is none.  The status. */
+static inline int web_print(const char *url, const struct mr_http3_page *page)
+{
+    char text[32];
+
+    snprintf(text, sizeof(text), "status %u", (unsigned)page->status);
+    if (page->error != 0 || page->status >= 300)
+        return web_fail_page(url, page->error != 0 ? page->reason : text);
+    fwrite(page->body, 1, page->size, stdout);
+    return fflush(stdout) == 0 ? 0 : 1;
+}
+
+/* ------------------------------------------------------------------ where a page is */
+
+/* A page that is wanted. */
+struct web_wanted {
+    const char *text; /* as it was asked for */
+    struct mr_http3_url url;
+    struct mr_http3_request request;
+    const struct web_task *task;
+};
+
+/* Take a URL apart; false: it says that it is none. */
+static inline bool web_parse(const struct web_task *task, const char *text,
+                             struct web_wanted *wanted)
+{
+    memset(wanted, 0, sizeof(*wanted));
+    wanted->task = task;
+    wanted->text = text;
+    wanted->request.url = &wanted->url;
+    wanted->request.is_insecure = task->is_insecure;
+    if (mr_http3_url_parse(text, &wanted->url) == 0)
+        return true;
+    web_fail_page(text, "not a URL like https://198.18.0.1:4433/page");
+    return false;
+}
+
+/* An address as the system has them, as millrace has them. */
+static inline void web_set_address(struct web_wanted *wanted, const struct sockaddr *found)
+{
+    struct mr_address *address = &wanted->request.server;
+
+    memset(address, 0, sizeof(*address));
+    address->port = wanted->url.port;
+    if (found->sa_family == AF_INET) { /* mapped: ::ffff:a.b.c.d */
+        address->ip[10] = address->ip[11] = 0xff;
+        memcpy(address->ip + 12, &((const struct sockaddr_in *)(const void *)found)->sin_addr, 4);
+    } else {
+        memcpy(address->ip, &((const struct sockaddr_in6 *)(const void *)found)->sin6_addr, 16);
+    }
+}
+
+/* Find the server's address, which may take a name server's time.  0, or what gai_strerror()
+ * explains. */
+static inline int web_look_up(struct web_wanted *wanted)
+{
+    struct addrinfo hints, *found = NULL;
+
+    memset(&hints, 0, sizeof(hints));
+    hints.ai_socktype = SOCK_DGRAM;
+    int error = getaddrinfo(wanted->url.host, NULL, &hints, &found);
+    if (error == 0)
+        web_set_address(wanted, found->ai_addr);
+    if (error == 0)
+        freeaddrinfo(found);
+    return error;
+}
+
+/* ------------------------------------------------------------------ the command line */
+
+static inline struct mr_http3_server_config web_server_config(const struct web_task *task)
+{
+    struct mr_http3_server_config config;
+
+    memset(&config, 0, sizeof(config));
+    config.root = task->folder;
+    config.has_listings = true;
+    return config;
+}
+
+/* What main() does: `run` serves, or fetches, and returns the status. */
+static inline int web_main(int argc, char **argv, int (*run)(const struct web_task *task))
+{
+    static struct web_task task; /* some keep its address */
+    bool is_server = argc == 4 && strcmp(argv[2], "serve") == 0;
+    bool is_fetcher = argc > 3 && strcmp(argv[2], "get") == 0;
+
+    memset(&task, 0, sizeof(task));
+    task.is_insecure = is_fetcher && strcmp(argv[3], "-k") == 0;
+    if (!is_server && (!is_fetcher || (task.is_insecure && argc == 4))) {
+        fprintf(stderr, "usage: %s SOCKET serve FOLDER | SOCKET get [-k] URL...\n", argv[0]);
+        return 2;
+    }
+    task.control = argv[1];
+    task.folder = is_server ? argv[3] : NULL;
+    task.urls = argv + 3 + task.is_insecure;
+    task.url_count = is_server ? 0 : argc - 3 - task.is_insecure;
+    return run(&task);
+}
+
+#endif /* EXAMPLES_WEB_H */

@@ -1,0 +1,188 @@
+/*
+ * examples/web_coro.cpp - HTTP/3 (web.h) in the model "coroutines": straight-line code, a task for
+ * each connection and each stream, all on one thread.
+ *
+ *     context --+-- fetch(): look up, ask, wait for the page, print     one for each page
+ *               +-- serve(): accept, accept, ...
+ *               +-- a connection's task:  accept a stream, accept a stream, ...
+ *               +-- a stream's task:      read, tell HTTP/3, read, ...
+ *               +-- a task for each thing that HTTP/3 wants and that may have to wait
+ *
+ * HTTP/3 (millrace/http3_io.h) knows no coroutines: settle() starts one of coro/tasks.hpp for each
+ * of its wishes.  The same as entries, on which coroutines stand: web_rings.c.
+ */
+#include "examples/coro/tasks.hpp"
+
+static const web_task *what;
+static millrace::clock::time_point next_tick = millrace::clock::time_point::max();
+
+/* ------------------------------------------------------------------ what HTTP/3 wants */
+
+static void do_wish(const mr_http3_io_wish &wish)
+{
+    auto found = ends.find(wish.user);
+    end_ref e = found == ends.end() ? nullptr : found->second;
+    const mr_http3_io_end nobody = {wish.code, true, false, nullptr};
+
+    switch (wish.kind) {
+    case MR_HTTP3_IO_CONNECT:
+        e = make_end(wish.object);
+        mr_http3_io_set_user(web.io, wish.object, e.get());
+        context->spawn(connect(e, *wish.options, wish.options->server_name));
+        break;
+    case MR_HTTP3_IO_OPEN:
+        context->spawn(open(ends.at(wish.conn_user), wish.object, wish.is_uni));
+        break;
+    case MR_HTTP3_IO_SEND:
+        context->spawn(write(e, {wish.data, wish.size}, wish.is_fin));
+        break;
+    case MR_HTTP3_IO_RESET:
+        e->stream->reset(wish.code);
+        break;
+    case MR_HTTP3_IO_STOP:
+        e->stream->stop(wish.code);
+        break;
+    case MR_HTTP3_IO_READ:
+        context->spawn(read(e));
+        break;
+    case MR_HTTP3_IO_CLOSE:
+        if (e && e->connection)
+            context->spawn(close(e, wish.code));
+        else
+            mr_http3_io_closed(web.io, wish.object, &nobody);
+        break;
+    case MR_HTTP3_IO_END:
+        if (e && e->stream)
+            context->spawn(flush(e));
+        ends.erase(wish.user);
+    }
+}
+
+static task<> tick(millrace::clock::time_point when)
+{
+    co_await context->sleep_for(when - millrace::clock::now());
+    if (next_tick == when)
+        next_tick = millrace::clock::time_point::max();
+    settle();
+}
+
+/* Do what is due and what is wanted, after whatever was told; come back when more is due. */
+static void settle()
+{
+    mr_http3_io_wish wish;
+
+    do {
+        mr_http3_io_poll(web.io, web_now());
+        while (mr_http3_io_next(web.io, &wish))
+            do_wish(wish);
+    } while (web_io_patience(&web) == 0);
+    if (web_io_patience(&web) == UINT64_MAX)
+        return;
+    auto when = millrace::clock::now() + std::chrono::nanoseconds(web_io_patience(&web));
+    if (when < next_tick) {
+        next_tick = when;
+        context->spawn(tick(when));
+    }
+}
+
+/* ------------------------------------------------------------------ two programs */
+
+static task<int> serve()
+{
+    millrace::listener listener = context->listen("web");
+
+    web_say_serving(what);
+    settle();
+    for (;;) {
+        end_ref e = make_end(MR_HANDLE_NONE);
+        e->connection = co_await listener.accept();
+        e->handle = mr_http3_io_accept(web.io, e.get());
+        if (e->handle != MR_HANDLE_NONE)
+            context->spawn(accept_streams(e));
+        else
+            e->connection->close(WEB_NO_ROOM), ends.erase(e.get());
+        settle();
+    }
+}
+
+/* A page that is waited for. */
+struct page {
+    const char *url;
+    millrace::event came;
+    int status = 0;
+};
+
+static void on_page(void *context_of, const mr_http3_page *from)
+{
+    page *p = static_cast<page *>(context_of);
+
+    p->status = web_print(p->url, from); /* what is shown is there during this call */
+    p->came.set();
+}
+
+/* Name, connection, TLS, request, answer: one after the other, while others do the same. */
+static task<int> fetch(const char *url)
+{
+    page p{url, millrace::event(*context)};
+    web_wanted wanted;
+
+    if (!web_parse(what, url, &wanted))
+        co_return 1;
+    int error = web_look_up(&wanted);
+    if (error != 0)
+        co_return web_fail_page(url, gai_strerror(error));
+    if (mr_http3_get(web.client, &wanted.request, on_page, &p) != 0)
+        co_return web_fail_page(url, "no connection can be begun");
+    settle();
+    co_await p.came.wait();
+    co_return p.status;
+}
+
+static task<int> fetch_all()
+{
+    std::vector<millrace::joiner<int>> pages;
+    int status = 0;
+
+    for (int i = 0; i < what->url_count; i++)
+        pages.push_back(context->spawn(fetch(what->urls[i])));
+    for (auto &one : pages)
+        status |= co_await one.join();
+    co_return status;
+}
+
+static int run(const web_task *given)
+{
+    mr_attach_config config{};
+    int status = web_io_new(given, &web);
+
+    what = given;
+    config.control = what->control;
+    config.name = what->folder != nullptr ? "web" : "web-client";
+    config.patience_ns = WEB_PATIENCE_NS;
+    try {
+        millrace::context own(config);
+        context = &own;
+        struct forget_all {
+            ~forget_all() /* before the context, whose they are */
+            {
+                ends.clear();
+            }
+        } forget;
+        if (status == 0)
+            status = own.run(what->folder != nullptr ? serve() : fetch_all());
+    } catch (const millrace::error &error) {
+        if (error.code() == std::errc::network_down)
+            status = web_fail_gone();
+        else if (error.code() == std::errc::no_such_file_or_directory && context != nullptr)
+            status = web_fail_listener();
+        else
+            status = web_fail(error.what());
+    }
+    web_io_free(&web);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    return web_main(argc, argv, run);
+}

@@ -1,0 +1,274 @@
+#!/usr/bin/env python3
+"""The replicated key-value store of examples/ in every model of I/O: one test over all, three nodes each, over a loopback.
+
+    tests/dpdk/test_kv.py MILLRACE KV_MODEL...          prints TAP
+    tests/dpdk/test_kv.py --cost MILLRACE KV_MODEL...   prints what each model costs here, instead
+"""
+import re
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from datapath import ADDRESS, Datapath, wait_until  # noqa: E402
+import tap  # noqa: E402
+
+NODES = 3
+PORT = 4440
+KEY_MAX, VALUE_MAX = 256, 4096
+CODE_MALFORMED, CODE_TOO_LARGE, CODE_AGAIN = 1, 2, 6
+LISTENERS = [f"name=kv{i},alpn=kv,port={PORT + i},application=kv{i},refuse_code={CODE_AGAIN}" for i in range(NODES)]
+WRITES = 120  # while nodes die
+MANY_RINGS = {"blocking"}  # a ring for each conversation: three nodes need more than a shard has; one is in a mixed cluster
+COUNTERS = 6  # clients at once
+COUNTS = 10   # of each
+
+
+def address(node):
+    return f"{ADDRESS}:{PORT + node}"
+
+
+class Cluster:
+    """Three nodes, each a process of a program of its own; with-statement: they end with it."""
+
+    def __init__(self, dp, programs):
+        self.dp = dp
+        self.programs = programs
+        self.nodes = [None] * NODES
+        self.runs = 0
+
+    def __enter__(self):
+        for number in range(NODES):
+            self.begin(number)
+        for number in range(NODES):
+            self.wait_ready(number)
+        return self
+
+    def __exit__(self, *_):
+        for number in range(NODES):
+            self.kill(number)
+
+    def begin(self, number):
+        self.nodes[number] = self.dp.start(self.programs[number], self.dp.socket, "node", number,
+                                           *[address(i) for i in range(NODES)])
+
+    def wait_ready(self, number):
+        self.nodes[number].wait_for("ready", 10)
+
+    def kill(self, number):
+        self.nodes[number].kill()
+
+    def file(self, lines):
+        self.runs += 1
+        path = Path(self.dp.folder.name) / f"commands{time.monotonic_ns()}-{self.runs}"
+        path.write_text("".join(line + "\n" for line in lines))
+        return path
+
+    def start_client(self, at, lines, client=0):
+        """Commands, one after the other, at the nodes of a list."""
+        return self.dp.start(self.programs[client], self.dp.socket, ",".join(address(node) for node in at), "run",
+                             self.file(lines))
+
+    def ask(self, at, *lines, client=0):
+        """The answers to some commands at a node."""
+        program = self.start_client([at], lines, client)
+        program.wait(20)
+        answers = program.log().splitlines()
+        tap.expect(len(answers) == len(lines), f"{len(lines)} commands, {len(answers)} answers:", program.log())
+        return answers
+
+    def expect(self, at, *pairs, client=0):
+        answers = self.ask(at, *[command for command, _ in pairs], client=client)
+        for (command, wanted), got in zip(pairs, answers):
+            tap.expect_equal(got, wanted, f"node {at}, {command[:40]}:")
+
+    def wait_kept(self, at, pairs):
+        """Until a node itself keeps these."""
+        lines = [f"peek {key}" for key, _ in pairs]
+        wait_until(lambda: self.ask(at, *lines) == [value for _, value in pairs], 5, f"the replicas at node {at}")
+
+
+# ------------------------------------------------------------------ what every cluster does
+
+def get_put_update(cluster):
+    for node in range(NODES):
+        cluster.expect(node, ("get k", "not found"), ("update k one two", "not found"))
+    cluster.expect(1, ("put k one", "ok"), ("get k", "one"), ("update k zero two", "conflict one"), ("get k", "one"),
+                   ("update k one two", "ok"))
+    for node in range(NODES):
+        cluster.expect(node, ("get k", "two"))
+        cluster.wait_kept(node, [("k", "two")])
+    cluster.expect(2, ("put k three", "ok"))
+    cluster.expect(0, ("get k", "three"))
+
+
+def refuse_what_is_too_large(cluster):
+    key, value = "k" * KEY_MAX, "v" * VALUE_MAX
+    cluster.expect(1, (f"put {key} {value}", "ok"), (f"put {key}k v", "too large"), (f"put k {value}v", "too large"),
+                   (f"update k {value}v v", "too large"), (f"get {key}k", "too large"), (f"get {key}", value))
+    cluster.expect(2, (f"get {key}", value), ("get k", "three"))
+
+
+def end_bad_conversations_only(cluster):
+    good = cluster.start_client([0], ["get k"] * 300)
+    cluster.expect(0, ("raw bfffffff", f"closed with code {CODE_TOO_LARGE}"), client=1)
+    cluster.expect(0, ("raw 00", f"closed with code {CODE_MALFORMED}"), client=2)
+    cluster.expect(0, ("raw 0409000000", f"closed with code {CODE_MALFORMED}"))
+    tap.expect_equal(good.wait(20), 0, good.log())
+    tap.expect_equal(good.log(), "three\n" * 300)
+
+
+def count_at_once(cluster):
+    cluster.expect(0, ("put n 0", "ok"))
+    clients = [cluster.start_client([i % NODES], [f"count n {COUNTS}", "get k"], client=i % NODES) for i in range(COUNTERS)]
+    for client in clients:
+        tap.expect_equal(client.wait(30), 0, client.log())
+        tap.expect_equal(client.log().splitlines()[1], "three")
+    cluster.expect(1, ("get n", str(COUNTERS * COUNTS)))
+
+
+def agree(cluster):
+    get_put_update(cluster)
+    refuse_what_is_too_large(cluster)
+    end_bad_conversations_only(cluster)
+    count_at_once(cluster)
+
+
+def lose_and_regain(cluster, victim):
+    """A node dies while others' clients write: what was acknowledged is there, the rest goes on, and it returns."""
+    others = [node for node in range(NODES) if node != victim]
+    names = [[f"{victim}-{writer}-{i}" for i in range(WRITES)] for writer in range(3)]
+    writers = [cluster.start_client([node], [f"put {name} {name}" for name in names[i]])
+               for i, node in enumerate(others)]
+    # This one talks to the victim, and then to another.
+    writers.append(cluster.start_client([victim, others[0]], [f"put {name} {name}" for name in names[2]]))
+    wait_until(lambda: writers[-1].log(), 10, "the first write")
+    cluster.kill(victim)
+    kept = []
+    for writer, own in zip(writers, names):
+        writer.wait(30)
+        answers = writer.log().splitlines()
+        tap.expect_equal(len(answers), WRITES, f"answers of a writer, the last {answers[-1:]}:")
+        tap.expect(set(answers) <= {"ok", "unknown", "lost"}, f"answers {set(answers)}")
+        doubtful = sum(answer != "ok" for answer in answers)
+        tap.expect(doubtful <= 3, f"{doubtful} writes without an answer")
+        kept += [name for name, answer in zip(own, answers) if answer == "ok"]
+    tap.expect("lost" in writers[-1].log(), "the node died after everything was written")
+    for node in others:
+        cluster.expect(node, *[(f"get {name}", name) for name in kept])
+    cluster.begin(victim)
+    cluster.wait_ready(victim)
+    cluster.wait_kept(victim, [(name, name) for name in kept])
+    return kept
+
+
+def survive(cluster):
+    kept = lose_and_regain(cluster, NODES - 1)
+    kept += lose_and_regain(cluster, 0)  # through which all writes go
+    cluster.kill(1)
+    for node in (0, 2):
+        cluster.expect(node, *[(f"get {name}", name) for name in kept])
+
+
+# ------------------------------------------------------------------ over which programs
+
+def model_of(program):
+    return Path(program).name.removeprefix("kv_")
+
+
+def tests_of(dp, programs, name):
+    def agrees():
+        with Cluster(dp, programs) as cluster:
+            agree(cluster)
+
+    def survives():
+        with Cluster(dp, programs) as cluster:
+            survive(cluster)
+
+    agrees.__name__ = f"B12 B1 B3 B6 {name}: nodes and clients agree"
+    survives.__name__ = f"B4 {name}: nodes die, nothing acknowledged is lost, they return"
+    return [agrees, survives]
+
+
+# ------------------------------------------------------------------ what it costs
+
+COST_REQUESTS = 1000
+COST_WINDOWS = 7  # the best counts: others work on this machine, too
+
+
+def figure(pid, name):
+    """A number of /proc/PID/status."""
+    return int(re.search(rf"^{name}:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)[1])
+
+
+def cpu_seconds(pids):
+    return sum(int(task.read_text().split()[0]) for pid in pids for task in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+
+
+def window_of(cluster, command, pids):
+    """Microseconds of a request, one after the other at node 0, the start of the client taken off; CPU of the nodes."""
+    began = time.monotonic()
+    cluster.ask(0, command)
+    start, before, began = time.monotonic() - began, cpu_seconds(pids), time.monotonic()
+    cluster.ask(0, *[command] * COST_REQUESTS)
+    took = time.monotonic() - began - start
+    return took / COST_REQUESTS * 1e6, (cpu_seconds(pids) - before) / COST_REQUESTS * 1e6
+
+
+def cost_of(cluster, command, pids):
+    windows = [window_of(cluster, command, pids) for _ in range(COST_WINDOWS)]
+    return min(took for took, _ in windows), min(cpu for _, cpu in windows)
+
+
+def say_costs(dp, programs):
+    print("| model | get, us | put, us | CPU of the nodes for a put, us | resident, a node, KiB | threads of a node |")
+    print("|---|---|---|---|---|---|")
+    for program in programs:
+        nodes = [program] * NODES if model_of(program) not in MANY_RINGS else [program] + [programs[0]] * (NODES - 1)
+        with Cluster(dp, nodes) as cluster:
+            pids = [node.pid for node in cluster.nodes]
+            cluster.ask(0, "put k value")
+            get, put = cost_of(cluster, "get k", pids)[0], cost_of(cluster, "put k value", pids)
+            print(f"| {model_of(program)} | {get:.0f} | {put[0]:.0f} | {put[1]:.0f} | {figure(pids[0], 'VmRSS')} | "
+                  f"{figure(pids[0], 'Threads')} |", flush=True)
+
+
+def main():
+    is_cost = sys.argv[1] == "--cost"
+    millrace, *programs = sys.argv[1 + is_cost:]
+    with Datapath(millrace, "--drain", 0, "--attachments", 128, "--attachments-per-user", 128, listeners=LISTENERS) as dp:
+        if is_cost:
+            say_costs(dp, programs)
+            return
+        tests = []
+        for program in programs:
+            if model_of(program) not in MANY_RINGS:
+                tests += tests_of(dp, [program] * NODES, model_of(program))
+        for first in range(0, len(programs), NODES):
+            mixed = [programs[(first + i) % len(programs)] for i in range(NODES)]
+            tests += tests_of(dp, mixed, " and ".join(model_of(program) for program in mixed))
+
+        def B4_a_minority_answers_nothing():
+            with Cluster(dp, [programs[0]] * NODES) as cluster:
+                cluster.expect(0, ("put k old", "ok"))
+                cluster.kill(1)
+                cluster.kill(2)
+                writer = cluster.start_client([0], ["put k alone"])
+                cluster.expect(0, ("get k", "unavailable"))
+                tap.expect_equal(writer.wait(10), 1)
+                tap.expect_equal(writer.log(), "unavailable\n")
+
+        def nodes_end_with_their_datapath_which_ends_well():
+            nodes = [dp.start(program, dp.socket, "node", number % NODES, *[address(i) for i in range(NODES)])
+                     for number, program in enumerate(programs)]
+            wait_until(lambda: len(dp.ctl("apps")) >= len(nodes), 5, "the nodes' attachments")
+            dp.stop_host()
+            for node in nodes:
+                tap.expect_equal(node.wait(10), 1, node.path.name)
+                tap.expect("the datapath is gone" in node.log(), node.path.name, node.log())
+
+        tap.run(tests + [B4_a_minority_answers_nothing, nodes_end_with_their_datapath_which_ends_well])
+
+
+if __name__ == "__main__":
+    tap.main(main)

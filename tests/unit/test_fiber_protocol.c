@@ -1,0 +1,367 @@
+/* Tests of millrace/protocol.h: servers with clients, over a transport in memory and over memory.
+ */
+#include "millrace/protocol.h"
+
+#include <errno.h>
+#include <signal.h>
+
+#include "millrace/adapter.h"
+#include "tests/unit/fiber_world.h"
+
+enum {
+    CLIENTS = 12
+};
+
+static const struct mr_message_format format = {MR_PREFIX_VARINT, 1024};
+
+static uint32_t requests, serving, serving_peak;
+
+/* Answers each request after a while: what it does meanwhile hinders nobody. */
+static void serve(struct mr_protocol_server *server, struct mr_peer *client, void *context)
+{
+    const uint8_t *data;
+    ssize_t size;
+
+    (void)server;
+    (void)context;
+    while ((size = mr_peer_receive(client, &data)) >= 0) {
+        requests++;
+        serving++;
+        serving_peak = serving > serving_peak ? serving : serving_peak;
+        mr_fiber_sleep(10 * MS);
+        serving--;
+        if (mr_peer_send(client, data, (size_t)size) != 0)
+            break;
+    }
+}
+
+static struct mr_protocol_server *new_server(uint32_t clients_max)
+{
+    struct mr_protocol_config config = {
+        .name = "echo", .format = format, .serve = serve, .clients_max = clients_max};
+
+    requests = serving = serving_peak = 0;
+    mr_sock_set(world.listener, MR_SOCK_NONBLOCK, 0);
+    return mr_protocol_server_new(&config);
+}
+
+static struct mr_peer *connect_client(void)
+{
+    struct mr_connect_options options = world_options();
+    struct mr_sock *conn;
+    struct mr_peer *peer = NULL;
+
+    CU_ASSERT_EQUAL_FATAL(mr_sock_host_connect(world.host[CLIENT], &options, false, &conn), 0);
+    CU_ASSERT_EQUAL_FATAL(mr_protocol_connect(conn, &format, &peer), 0);
+    CU_ASSERT_PTR_EQUAL(mr_peer_conn(peer), conn);
+    return peer;
+}
+
+static void leave(struct mr_peer *peer)
+{
+    struct mr_sock *conn = mr_peer_conn(peer);
+
+    mr_peer_free(peer);
+    mr_sock_close(conn, 0);
+}
+
+static bool get_back(struct mr_peer *peer, const char *text)
+{
+    const uint8_t *data;
+
+    return mr_peer_receive(peer, &data) == (ssize_t)strlen(text) &&
+           memcmp(data, text, strlen(text)) == 0;
+}
+
+static void run_with_server(mr_fiber_function function, void *argument)
+{
+    world_prepare(5);
+    world_start();
+    run_in_world(function, argument);
+    world_end();
+}
+
+/* ------------------------------------------------------------------ the set of clients */
+
+static uint32_t walk(const struct mr_protocol_server *server)
+{
+    uint32_t count = 0;
+
+    for (struct mr_peer *c = mr_protocol_first_client(server); c != NULL;
+         c = mr_protocol_next_client(c))
+        count++;
+    CU_ASSERT_EQUAL(count, mr_protocol_client_count(server));
+    return count;
+}
+
+static int64_t come_and_go(void *argument)
+{
+    struct mr_protocol_server *server = new_server(0);
+    struct mr_peer *peers[CLIENTS];
+
+    (void)argument;
+    CU_ASSERT_EQUAL(mr_protocol_listen(server, world.listener), 0);
+    CU_ASSERT_EQUAL(mr_protocol_listen(server, world.listener), -EBUSY);
+    CU_ASSERT_EQUAL(walk(server), 0);
+    for (int i = 0; i < CLIENTS; i++) {
+        peers[i] = connect_client();
+        CU_ASSERT_EQUAL(mr_peer_send(peers[i], "hello", 5), 0);
+        CU_ASSERT_TRUE(get_back(peers[i], "hello"));
+        CU_ASSERT_EQUAL(walk(server), (uint32_t)i + 1);
+    }
+    for (int i = 0; i < CLIENTS; i += 2)
+        leave(peers[i]);
+    mr_fiber_sleep(50 * MS);
+    CU_ASSERT_EQUAL(walk(server), CLIENTS / 2);
+    CU_ASSERT_EQUAL(mr_protocol_broadcast(server, "all", 3), CLIENTS / 2);
+    for (int i = 1; i < CLIENTS; i += 2)
+        CU_ASSERT_TRUE(get_back(peers[i], "all"));
+
+    struct mr_peer *first = mr_protocol_first_client(server);
+    CU_ASSERT_PTR_NOT_NULL(mr_peer_transport(first)->read);
+    CU_ASSERT_PTR_EQUAL(mr_peer_transport(first)->context, mr_peer_stream(first));
+    CU_ASSERT_EQUAL(mr_peer_send(first, "you", 3), 0); /* methods take a client */
+    CU_ASSERT_TRUE(get_back(peers[1], "you"));
+    mr_peer_disconnect(first);
+    mr_fiber_sleep(50 * MS);
+    CU_ASSERT_EQUAL(walk(server), CLIENTS / 2 - 1);
+    CU_ASSERT_EQUAL(mr_protocol_server_free(server), 0);
+    for (int i = 1; i < CLIENTS; i += 2)
+        leave(peers[i]);
+    return 0;
+}
+
+static void the_set_of_clients_is_live(void)
+{
+    run_with_server(come_and_go, NULL);
+}
+
+/* ------------------------------------------------------------------ fibers of the protocol */
+
+static int64_t ask_thrice(void *argument)
+{
+    struct mr_peer *peer = connect_client();
+
+    (void)argument;
+    for (int i = 0; i < 3; i++) {
+        CU_ASSERT_EQUAL(mr_peer_send(peer, "again", 5), 0);
+        CU_ASSERT_TRUE(get_back(peer, "again"));
+    }
+    leave(peer);
+    return 0;
+}
+
+static int64_t ask_at_once(void *argument)
+{
+    struct mr_protocol_server *server = new_server(0);
+    struct mr_fiber *clients[CLIENTS];
+
+    (void)argument;
+    mr_protocol_listen(server, world.listener);
+    for (int i = 0; i < CLIENTS; i++)
+        clients[i] = spawn(ask_thrice, NULL, "client");
+    for (int i = 0; i < CLIENTS; i++)
+        join(clients[i]);
+    CU_ASSERT_EQUAL(requests, 3 * CLIENTS);
+    CU_ASSERT(serving_peak > CLIENTS / 2);
+    CU_ASSERT_EQUAL(mr_protocol_server_free(server), 0);
+    return 0;
+}
+
+static void handlers_run_in_fibers_and_listen_meanwhile(void)
+{
+    run_with_server(ask_at_once, NULL);
+}
+
+/* ------------------------------------------------------------------ other transports, limits */
+
+static int64_t serve_memory(void *argument)
+{
+    struct mr_protocol_server *server = new_server(1);
+    struct mr_memory_pair *pair = mr_memory_pair_new(64);
+    struct mr_channel near = mr_memory_pair_end(pair, 0), far = mr_memory_pair_end(pair, 1);
+    struct mr_peer *client, *peer;
+
+    (void)argument;
+    mr_protocol_listen(server, world.listener);
+    CU_ASSERT_EQUAL(mr_protocol_serve(server, &far, &client), 0);
+    CU_ASSERT_PTR_EQUAL(mr_protocol_first_client(server), client);
+    CU_ASSERT_PTR_NULL(mr_peer_conn(client));
+    CU_ASSERT_EQUAL(mr_protocol_serve(server, &far, NULL), -ENFILE);
+    CU_ASSERT_EQUAL(mr_protocol_connect_over(&near, &format, &peer), 0);
+    CU_ASSERT_EQUAL(mr_peer_send(peer, "memory", 6), 0);
+    CU_ASSERT_TRUE(get_back(peer, "memory"));
+
+    /* No place for a second: it is turned away. */
+    struct mr_peer *other = connect_client();
+    const uint8_t *data;
+    (void)mr_peer_send(other, "x", 1);
+    CU_ASSERT(mr_peer_receive(other, &data) < 0);
+    leave(other);
+    CU_ASSERT_EQUAL(walk(server), 1);
+
+    mr_peer_free(peer);
+    mr_memory_pair_close(pair, 0);
+    mr_fiber_sleep(20 * MS);
+    CU_ASSERT_EQUAL(walk(server), 0);
+    CU_ASSERT_EQUAL(mr_protocol_server_free(server), 0);
+    mr_memory_pair_free(pair);
+    return 0;
+}
+
+static void a_server_serves_other_transports_up_to_its_limit(void)
+{
+    run_with_server(serve_memory, NULL);
+}
+
+/* A connection without a stream holds nobody up. */
+static int64_t end_early(void *argument)
+{
+    struct mr_protocol_server *server = new_server(0);
+    struct mr_connect_options options = world_options();
+    struct mr_sock *conn;
+
+    (void)argument;
+    mr_protocol_listen(server, world.listener);
+    CU_ASSERT_EQUAL(mr_sock_host_connect(world.host[CLIENT], &options, false, &conn), 0);
+    mr_fiber_sleep(20 * MS);
+    CU_ASSERT_EQUAL(mr_protocol_server_free(server), 0);
+    mr_sock_close(conn, 0);
+    return 0;
+}
+
+static void a_server_ends_while_connections_are_silent(void)
+{
+    run_with_server(end_early, NULL);
+}
+
+/* ------------------------------------------------------------------ both APIs on one connection */
+
+static ssize_t told;
+static uint8_t told_bytes[64];
+
+static void on_read(void *context, ssize_t result)
+{
+    struct mr_switchback *back = context;
+
+    told = result;
+    back->fn(back->arg, 1);
+}
+
+static int64_t mix(void *argument)
+{
+    struct mr_protocol_server *server = new_server(0);
+    struct mr_peer *peer;
+    struct mr_switchback back;
+
+    (void)argument;
+    mr_protocol_listen(server, world.listener);
+    peer = connect_client();
+    for (int i = 0; i < 3; i++) {
+        /* Blocking, in turn with callbacks: the same bytes come either way. */
+        CU_ASSERT_EQUAL(mr_peer_send(peer, "mixed", 5), 0);
+        CU_ASSERT_TRUE(get_back(peer, "mixed"));
+        CU_ASSERT_EQUAL(mr_peer_send(peer, "mixed", 5), 0);
+        back = mr_fiber_switchback();
+        CU_ASSERT_EQUAL(
+            mr_read_then(mr_peer_stream(peer), told_bytes, sizeof(told_bytes), on_read, &back), 0);
+        CU_ASSERT_EQUAL(mr_hub_switch(MR_SECONDS(10), NULL), 0);
+        CU_ASSERT_EQUAL(told, 6);
+        CU_ASSERT_EQUAL(memcmp(told_bytes, "\x05mixed", 6), 0);
+    }
+    leave(peer);
+    CU_ASSERT_EQUAL(mr_protocol_server_free(server), 0);
+    return 0;
+}
+
+static void callbacks_and_blocking_calls_mix(void)
+{
+    run_with_server(mix, NULL);
+}
+
+/* ------------------------------------------------------------------ switchpoints */
+
+static struct mr_protocol_server *scope_server;
+static struct mr_peer *scope_peer;
+
+static void send_in_scope(void)
+{
+    mr_peer_send(scope_peer, "x", 1);
+}
+
+static void receive_in_scope(void)
+{
+    const uint8_t *data;
+
+    mr_peer_receive(scope_peer, &data);
+}
+
+static void broadcast_in_scope(void)
+{
+    mr_protocol_broadcast(scope_server, "x", 1);
+}
+
+static void free_in_scope(void)
+{
+    mr_protocol_server_free(scope_server);
+}
+
+static const struct call {
+    const char *name;
+    void (*call)(void);
+} calls[] = {
+    {"mr_peer_send", send_in_scope},
+    {"mr_peer_receive", receive_in_scope},
+    {"mr_protocol_broadcast", broadcast_in_scope},
+    {"mr_protocol_server_free", free_in_scope},
+};
+
+static int64_t call_in_scope(void *argument)
+{
+    const struct call *call = argument;
+    struct mr_memory_pair *pair = mr_memory_pair_new(64);
+    struct mr_channel near = mr_memory_pair_end(pair, 0);
+    struct mr_protocol_config config = {.name = "echo", .format = format, .serve = serve};
+
+    scope_server = mr_protocol_server_new(&config);
+    mr_protocol_connect_over(&near, &format, &scope_peer);
+    MR_ASSERT_NO_SWITCHPOINTS("own")
+    {
+        call->call();
+    }
+    return 0;
+}
+
+static void run_call(void *argument)
+{
+    run_in_hub(call_in_scope, argument, NULL);
+}
+
+static void its_switchpoints_panic_in_a_scope(void)
+{
+    char text[2048];
+
+    for (size_t i = 0; i < MR_COUNT_OF(calls); i++) {
+        struct call call = calls[i];
+
+        CU_ASSERT_TRUE(was_killed_by(run_child(run_call, &call, text, sizeof(text)), SIGABRT));
+        CU_ASSERT_PTR_NOT_NULL(strstr(text, call.name));
+    }
+}
+
+static CU_TestInfo protocols[] = {
+    {"G19 G18 G20 the set of clients is live", the_set_of_clients_is_live},
+    {"G9 B6 T2 handlers run in fibers and listen meanwhile",
+     handlers_run_in_fibers_and_listen_meanwhile},
+    {"G17 G18 a server serves other transports up to its limit",
+     a_server_serves_other_transports_up_to_its_limit},
+    {"a server ends while connections are silent", a_server_ends_while_connections_are_silent},
+    {"G10 callbacks and blocking calls mix", callbacks_and_blocking_calls_mix},
+    {"G15 its switchpoints panic in a scope", its_switchpoints_panic_in_a_scope},
+    CU_TEST_INFO_NULL,
+};
+
+CU_SuiteInfo mr_suites[] = {
+    {.pName = "app/protocol", .pTests = protocols},
+    CU_SUITE_INFO_NULL,
+};
