@@ -9,6 +9,7 @@
  * done. A stream has one at a time: who does not read is not read from.
  */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
@@ -26,8 +27,9 @@ struct worker {
 };
 
 static const struct echo_task *task;
-static int stop_fd = -1; /* in every queue: readable when all threads are to end */
-static bool is_answered; /* the client's */
+static atomic_bool is_gone; /* the datapath: one thread hears of it before the other */
+static int stop_fd = -1;    /* in every queue: readable when all threads are to end */
+static bool is_answered;    /* the client's */
 
 static void stop(void)
 {
@@ -92,8 +94,8 @@ static void on_listener_end(void *worker)
 {
     struct worker *w = worker;
 
-    if (!mr_loop_is_attached(w->loop) ||
-        mr_loop_timer(w->loop, PAIR_LATER_NS, on_listener_end, w) == 0)
+    is_gone = !mr_loop_is_attached(w->loop);
+    if (is_gone || mr_loop_timer(w->loop, PAIR_LATER_NS, on_listener_end, w) == 0)
         stop();
 }
 
@@ -185,9 +187,9 @@ static int run(const struct echo_task *what)
     for (uint32_t i = 0; i < count; i++)
         pthread_join(workers[i].thread, NULL);
     if (status == 0)
-        status = is_answered                            ? echo_answered(what)
-                 : mr_loop_is_attached(workers[0].loop) ? echo_fail_early()
-                                                        : echo_fail_gone();
+        status = is_answered                                        ? echo_answered(what)
+                 : is_gone || !mr_loop_is_attached(workers[0].loop) ? echo_fail_gone()
+                                                                    : echo_fail_early();
     for (uint32_t i = 0; i < wanted; i++)
         mr_loop_free(workers[i].loop);
     return status;
