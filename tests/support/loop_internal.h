@@ -65,7 +65,8 @@ struct stream {
     uint32_t generation;
     uint32_t conn;
     uint64_t id;
-    bool is_open[2]; /* the side knows it and has not seen its end */
+    bool is_open[2];   /* the side knows it and has not seen its end */
+    bool has_ended[2]; /* the side saw its end: a late reset opens nothing */
     uint64_t user_data[2];
     uint32_t pending[2]; /* events */
     uint64_t error[2];

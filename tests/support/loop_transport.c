@@ -257,8 +257,10 @@ static void collect_stream(struct batch *batch, struct stream *stream, uint32_t 
     };
 
     stream->pending[s] = 0;
-    if ((kinds & MR_EVENT_CLOSED) != 0)
+    if ((kinds & MR_EVENT_CLOSED) != 0) {
         stream->is_open[s] = false;
+        stream->has_ended[s] = true;
+    }
     add_event(batch, &event);
 }
 
@@ -277,7 +279,8 @@ static void collect_streams(struct batch *batch)
         if (!stream->is_live || loop->conn[stream->conn].is_closed ||
             !loop_tells(batch->side, &loop->conn[stream->conn]))
             continue;
-        if (!stream->is_open[s] && (stream->pending[s] & MR_EVENT_RESET) != 0) {
+        if (!stream->is_open[s] && !stream->has_ended[s] &&
+            (stream->pending[s] & MR_EVENT_RESET) != 0) {
             stream->is_open[s] = true; /* reset before any data came */
             stream->pending[s] |= MR_EVENT_STREAM_OPENED;
         }

@@ -282,14 +282,28 @@ static struct conn *conn_of(struct side *side, mr_handle handle)
     return NULL;
 }
 
+/* Whether the peer gave it up before we heard of it: a SEND may say so before the event does. */
+static bool was_abandoned(const struct side *side, uint64_t id)
+{
+    const struct side *other = &sides[1 - side->index];
+
+    for (uint32_t i = 0; i < other->stream_count; i++)
+        if (other->streams[i].id == id && other->streams[i].is_abandoned)
+            return true;
+    return false;
+}
+
 static struct stream *add_stream(struct side *side, mr_handle handle, mr_handle conn)
 {
     struct stream *s = &side->streams[side->stream_count];
+    uint64_t id = side->t->ops->stream_id(side->t, handle);
 
     MR_ASSERT(side->stream_count < STREAMS_MAX);
     *s = (struct stream){.handle = handle,
                          .conn = conn,
-                         .id = side->t->ops->stream_id(side->t, handle),
+                         .id = id,
+                         .is_abandoned =
+                             side->index == RING_WORLD_SERVER && was_abandoned(side, id),
                          .can_send = true};
     /* -ESTALE: its end is told with its begin */
     int result = side->t->ops->set_user_data(side->t, handle, ++side->stream_count);
@@ -366,7 +380,7 @@ static void on_stream_event(struct side *side, const struct mr_event *event)
     if (c == NULL)
         return;
     if ((event->kinds & MR_EVENT_STREAM_OPENED) != 0) {
-        EXPECT(event->user_data == 0);
+        EXPECT(event->user_data == 0 && side->index == RING_WORLD_SERVER);
         s = add_stream(side, event->stream, event->conn);
         s->can_send = (s->id & 2) == 0;
     } else {
