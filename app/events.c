@@ -81,7 +81,7 @@ static void refuse_conn(struct mr_registration *r, mr_handle handle, uint64_t co
 
     r->stats.conns_refused++;
     (void)t->ops->set_user_data(t, handle, USER_DATA_IGNORED);
-    (void)t->ops->close(t, handle, code, reason);
+    (void)t->ops->close(t, handle, MR_MIN(code, MR_ERROR_CODE_MAX), reason);
 }
 
 /* Ask the listener's handler. */
@@ -145,6 +145,7 @@ static void refuse_stream(struct mr_registration *r, mr_handle handle, uint64_t 
 
     r->stats.streams_refused++;
     (void)t->ops->set_user_data(t, handle, USER_DATA_IGNORED);
+    code = MR_MIN(code, MR_ERROR_CODE_MAX);
     (void)t->ops->reset(t, handle, code);
     (void)t->ops->stop(t, handle, code);
 }

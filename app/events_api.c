@@ -637,6 +637,8 @@ int mr_ev_receive_enable(struct mr_registration *registration, mr_object stream,
 int mr_ev_shutdown(struct mr_registration *registration, mr_object object, uint32_t flags,
                    uint64_t code)
 {
+    if (code > MR_ERROR_CODE_MAX)
+        return -EINVAL;
     if (is_direct(registration))
         return shut_down(registration, object, flags, code);
     return queue_plain(registration, CALL_SHUTDOWN, object, flags, code);

@@ -431,6 +431,8 @@ int mr_sock_close(struct mr_sock *sock, uint64_t code)
 {
     MR_ASSERT(!sock->is_closed);
     MR_ASSERT(!sock->is_queued);
+    if (code > MR_ERROR_CODE_MAX)
+        return -EINVAL;
     mr_sock_pin(sock);
     sock->is_closed = true;
     mr_sock_leave_sets(sock);
@@ -454,7 +456,7 @@ int mr_sock_reset(struct mr_sock *stream, uint64_t code)
 {
     struct sock_stream *s = &stream->u.stream;
 
-    if (stream->kind != KIND_STREAM)
+    if (stream->kind != KIND_STREAM || code > MR_ERROR_CODE_MAX)
         return -EINVAL;
     if (stream->is_over)
         return -ENOTCONN;

@@ -121,6 +121,8 @@ static int op_close(struct mr_transport *transport, mr_handle handle, uint64_t c
 
     if (conn == NULL)
         return -ESTALE;
+    if (code > MR_ERROR_CODE_MAX)
+        return -EINVAL;
     struct mr_rt_conn *c = mr_rt_conn_of(t, conn);
     if (c->is_closing)
         return 0;
@@ -296,6 +298,8 @@ static int op_reset(struct mr_transport *transport, mr_handle handle, uint64_t c
 
     if (object == NULL)
         return -ESTALE;
+    if (code > MR_ERROR_CODE_MAX)
+        return -EINVAL;
     const struct mr_rt_stream *s = &object->stream;
     bool is_done = s->has_fin_queued && s->segments.head == MR_NONE && s->records.head == MR_NONE;
     if (!s->can_send || s->is_send_over || is_done)
@@ -314,6 +318,8 @@ static int op_stop(struct mr_transport *transport, mr_handle handle, uint64_t co
 
     if (object == NULL)
         return -ESTALE;
+    if (code > MR_ERROR_CODE_MAX)
+        return -EINVAL;
     if (mr_rt_has_consumed(object))
         return 0;
     object->stream.is_stopped = true;

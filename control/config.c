@@ -9,13 +9,13 @@
 #include "base/ring_region.h"
 #include "control/cpu_list.h"
 #include "millrace/ring_layout.h"
+#include "millrace/transport.h"
 
 #define SECOND        UINT64_C(1000000000)
 #define DAY           (86400 * SECOND)
 #define KIB           UINT64_C(1024)
 #define MIB           (KIB * 1024)
 #define GIB           (MIB * 1024)
-#define CODE_MAX      ((UINT64_C(1) << 62) - 1) /* an application's error code is a varint */
 #define DNS_MAX       253
 #define LABEL_MAX     63
 #define WINDOW_MAX    (UINT64_C(1) << 40)
@@ -186,9 +186,9 @@ static const struct mr_setting listener_settings[] = {
     {"on_death", NULL, "WHAT", "what becomes of connections whose application is gone",
      MR_SETTING_CHOICE, .choices = deaths, AT(struct mr_handoff_listener, death)},
     {"refuse_code", NULL, "N", "error code of connections that nobody takes", MR_SETTING_NUMBER,
-     .max = CODE_MAX, AT(struct mr_handoff_listener, refuse_code)},
+     .max = MR_ERROR_CODE_MAX, AT(struct mr_handoff_listener, refuse_code)},
     {"death_code", NULL, "N", "error code of connections whose application is gone",
-     MR_SETTING_NUMBER, .max = CODE_MAX, AT(struct mr_handoff_listener, death_code)},
+     MR_SETTING_NUMBER, .max = MR_ERROR_CODE_MAX, AT(struct mr_handoff_listener, death_code)},
     {"connections", NULL, "N", "at once, of one ring; 0: as many as its objects", MR_SETTING_NUMBER,
      .max = UINT32_MAX, AT(struct mr_handoff_listener, conns_max)},
     {.path = NULL},
@@ -321,10 +321,10 @@ const struct mr_setting mr_config_settings[] = {
      MR_SETTING_TIME, .max = DAY, HERE(tls.watch_ns)},
 
     {"codes.refuse", "refuse-code", "N", "error code of connections that no listener matches",
-     MR_SETTING_NUMBER, .max = CODE_MAX, HERE(codes.refuse)},
+     MR_SETTING_NUMBER, .max = MR_ERROR_CODE_MAX, HERE(codes.refuse)},
     {"codes.death", "death-code", "N",
      "error code of connections that an application opened which is gone", MR_SETTING_NUMBER,
-     .max = CODE_MAX, HERE(codes.death)},
+     .max = MR_ERROR_CODE_MAX, HERE(codes.death)},
 
     {"inline", "inline", "name=NAME,object=FILE,...",
      "applications inside the datapath, on its polling threads", MR_SETTING_ITEMS,

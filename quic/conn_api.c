@@ -55,6 +55,8 @@ int mr_conn_close(struct mr_endpoint *ep, mr_handle handle, uint64_t code, const
 
     if (conn == NULL)
         return -ESTALE;
+    if (code > MR_ERROR_CODE_MAX)
+        return -EINVAL;
     if (!mr_conn_is_alive(conn))
         return 0;
     mr_conn_fail_app(ep, conn, code, reason, now);
@@ -276,6 +278,8 @@ int mr_stream_reset(struct mr_endpoint *ep, mr_handle handle, uint64_t code)
 
     if (stream == NULL)
         return -ESTALE;
+    if (code > MR_ERROR_CODE_MAX)
+        return -EINVAL;
     if (!stream->has_send || stream->is_gone || stream->wants_reset ||
         !mr_send_state_allows(stream->send_state, MR_SEND_ON_RESET))
         return -EPIPE;
@@ -290,6 +294,8 @@ int mr_stream_stop(struct mr_endpoint *ep, mr_handle handle, uint64_t code)
 
     if (stream == NULL)
         return -ESTALE;
+    if (code > MR_ERROR_CODE_MAX)
+        return -EINVAL;
     if (!stream->has_recv || stream->is_gone || stream->recv.is_discarding)
         return 0;
 

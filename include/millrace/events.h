@@ -214,7 +214,9 @@ int mr_ev_receive_enable(struct mr_registration *registration, mr_object stream,
 
 /* End an object.  Listener: no more connections; those that are on their way already are closed
  * with `code`.  Connection: close with `code`.  Stream: reset what is not sent, and ask the peer to
- * stop.  SHUTDOWN_COMPLETE (listener: STOP_COMPLETE) follows. */
+ * stop.  SHUTDOWN_COMPLETE (listener: STOP_COMPLETE) follows.  -EINVAL: `code` is above
+ * MR_ERROR_CODE_MAX, the largest that is told of a connection or stream refused with a larger one.
+ */
 int mr_ev_shutdown(struct mr_registration *registration, mr_object object, uint32_t flags,
                    uint64_t code);
 

@@ -68,9 +68,9 @@ enum mr_op {
     MR_OP_RELEASE,  /* address: a receive slot that came with MR_CQE_DATA or MR_CQE_DATAGRAM.  Data
                        of  a region with MR_RING_BY_REFERENCE: handle: the stream, size: bytes, the
                        oldest that were not released */
-    MR_OP_RESET,    /* handle: a stream; value: code */
-    MR_OP_STOP,     /* handle: a stream; value: code */
-    MR_OP_CLOSE,    /* handle: a connection; value: code; address, size: reason */
+    MR_OP_RESET,    /* handle: a stream; value: code, at most MR_ERROR_CODE_MAX, else -EINVAL */
+    MR_OP_STOP,     /* handle: a stream; value: code, as of RESET */
+    MR_OP_CLOSE,    /* handle: a connection; value: code, as of RESET; address, size: reason */
     MR_OP_TIMER,    /* value: ns from now; answered when it is time */
     MR_OP_USERDATA, /* handle: an object; value: what its events carry from now on */
     MR_OP_DATAGRAM, /* handle: a connection; address, size: bytes in the send area, done at once */
@@ -160,15 +160,21 @@ struct mr_cqe {
  * application attached with MR_RING_MOVES and has a ring to that shard, too; without it connections
  * stay.  In order:
  *
- *   old ring   EVENT with MOVED, result 0: the connection's last event here, of its streams as
- * well. `value`: the move's number; `address`: the shard to which it goes DONEs of what was
- * submitted before MOVE_ACK with that number: the last submission about it here.  RELEASE of slots
- * goes on, at any time; by reference everything that was shown is released before DONE of MOVE_ACK:
- * nothing more about it comes to this ring new ring   EVENT with MOVED_IN: `conn`, its new name;
- * `value`, the one before; `address`, the old ring's shard.  Then one of each stream: `stream` and
- * `value`; those that the peer has opened and nobody was told of come with STREAM_OPENED instead
- *              DATA goes on where it ended, DONEs of SENDs follow; the memory of these is the old
- *              ring's still
+ * 1. Old ring, EVENT with MOVED, result 0: the connection's last event here, of its streams as
+ *    well.  `value`: the move's number; `address`: the shard to which it goes.
+ *
+ * 2. Old ring, DONEs of what was submitted before MOVE_ACK with that number: the last submission
+ *    about it here.  RELEASE of slots goes on, at any time; by reference everything that was shown
+ *    is released before.
+ *
+ * 3. Old ring, DONE of MOVE_ACK: nothing more about it comes to this ring.
+ *
+ * 4. New ring, EVENT with MOVED_IN: `conn`, its new name; `value`, the one before; `address`, the
+ *    old ring's shard.  Then one of each stream: `stream` and `value`; those that the peer has
+ *    opened and nobody was told of come with STREAM_OPENED instead.
+ *
+ * 5. New ring: DATA goes on where it ended, DONEs of SENDs follow; the memory of these is the old
+ *    ring's still.
  *
  * Names of before, aliases too, are stale from MOVE_ACK on.  If the connection cannot go after all,
  * an EVENT with MOVED and a `result` < 0 comes to the old ring, and everything is as it was:

@@ -105,7 +105,8 @@ ssize_t mr_sock_writev(struct mr_sock *stream, const struct iovec *pieces, int c
 /* No more will be written: FIN, behind what was.  Again: no effect.  -EPIPE. */
 int mr_sock_shutdown(struct mr_sock *stream);
 
-/* Abandon it, both ways: what is not sent or not read is dropped. */
+/* Abandon it, both ways: what is not sent or not read is dropped.  -EINVAL: `code` is above
+ * MR_ERROR_CODE_MAX. */
 int mr_sock_reset(struct mr_sock *stream, uint64_t code);
 
 /* One datagram: its size, -EAGAIN, ...; -ENOBUFS: larger than `size`, and it stays.  Sending:
@@ -119,7 +120,8 @@ int mr_sock_send_datagram(struct mr_sock *conn, const void *buffer, size_t size)
  * `code` when those streams are acknowledged (its other streams are reset then).  A stream that was
  * not ended is reset both ways with `code`; what nobody has accepted is closed, too, and so are
  * connections that come to a listener meanwhile.  Who waits on
- * it gets -EBADF, POLLNVAL in mr_poll().  0.
+ * it gets -EBADF, POLLNVAL in mr_poll().  0; -EINVAL, and it stays open: `code` is above
+ * MR_ERROR_CODE_MAX.
  */
 int mr_sock_close(struct mr_sock *sock, uint64_t code);
 

@@ -157,13 +157,17 @@ struct mr_moved_stream {
     uint64_t user_data;
 };
 
+/* An error code is a variable-length integer (RFC 9000, Sections 16 and 20.2). */
+#define MR_ERROR_CODE_MAX ((UINT64_C(1) << 62) - 1)
+
 struct mr_transport_ops {
     /* Begin a connection.  0; -EAGAIN: no connection or handshake is free; -EINVAL: options;
      * -ENOTCONN: over rings, the datapath is gone. */
     int (*connect)(struct mr_transport *t, const struct mr_connect_options *options,
                    mr_handle *conn_out);
 
-    /* Close with an application code; MR_EVENT_CLOSED follows when it is over.  0; -ESTALE. */
+    /* Close with an application code; MR_EVENT_CLOSED follows when it is over.  0; -ESTALE;
+     * -EINVAL: the code is above MR_ERROR_CODE_MAX. */
     int (*close)(struct mr_transport *t, mr_handle conn, uint64_t code, const char *reason);
 
     /* Attach a word to a connection or stream; its events carry it.  0; -ESTALE. */
@@ -207,10 +211,11 @@ struct mr_transport_ops {
     int (*release)(struct mr_transport *t, mr_handle stream, size_t size);
 
     /* Abandon sending (RESET_STREAM).  Queued buffers are the caller's again with the stream's
-     * CLOSED. 0; -ESTALE; -EPIPE: nothing to reset. */
+     * CLOSED. 0; -ESTALE; -EPIPE: nothing to reset; -EINVAL: the code. */
     int (*reset)(struct mr_transport *t, mr_handle stream, uint64_t code);
 
-    /* Ask the peer to stop sending (STOP_SENDING), and drop what arrives. 0; -ESTALE. */
+    /* Ask the peer to stop sending (STOP_SENDING), and drop what arrives. 0; -ESTALE;
+     * -EINVAL: the code. */
     int (*stop)(struct mr_transport *t, mr_handle stream, uint64_t code);
 
     /*

@@ -210,6 +210,9 @@ static void a_closing_endpoint_repeats_itself_ever_more_rarely(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
 
+    /* no frame can carry more (Section 16) */
+    CU_ASSERT_EQUAL(mr_conn_close(peer_endpoint(p), p->conn, MR_ERROR_CODE_MAX + 1, "bye", p->now),
+                    -EINVAL);
     CU_ASSERT_EQUAL(mr_conn_close(peer_endpoint(p), p->conn, 0x123, "bye", p->now), 0);
     peer_drain(p);
     CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_CONNECTION_CLOSE_APP), 1);

@@ -5,6 +5,8 @@
  * Each case is a burst of full packets of one stream, of which one is odd.  It is delivered twice,
  * to two connections: at once, and datagram by datagram; then both are compared.
  */
+#include <errno.h>
+
 #include "tests/support/peer_cases.h"
 
 enum {
@@ -245,8 +247,11 @@ static struct sender *start(enum oddity what)
     s->stream = peer_event(s->p, MR_EVENT_STREAM_OPENED)->event.stream;
     s->p->event_count = 0;
     s->count = 0;
-    if (what == STOPPED)
-        mr_stream_stop(peer_endpoint(s->p), s->stream, 7);
+    if (what == STOPPED) {
+        CU_ASSERT_EQUAL(mr_stream_stop(peer_endpoint(s->p), s->stream, UINT64_MAX), -EINVAL);
+        CU_ASSERT_EQUAL(mr_stream_reset(peer_endpoint(s->p), s->stream, UINT64_MAX), -EINVAL);
+        CU_ASSERT_EQUAL(mr_stream_stop(peer_endpoint(s->p), s->stream, 7), 0);
+    }
     if (what == CLOSED)
         mr_conn_close(peer_endpoint(s->p), s->p->conn, 7, "enough", s->p->now);
     build(s, what);

@@ -234,6 +234,8 @@ static int op_close(struct mr_transport *t, mr_handle handle, uint64_t code, con
 
     if (conn == NULL)
         return -ESTALE;
+    if (code > MR_ERROR_CODE_MAX)
+        return -EINVAL;
     loop_close_conn(conn, side->index, code, reason);
     return 0;
 }
@@ -500,6 +502,8 @@ static int op_reset(struct mr_transport *t, mr_handle handle, uint64_t code)
 
     if (stream == NULL)
         return -ESTALE;
+    if (code > MR_ERROR_CODE_MAX)
+        return -EINVAL;
     struct pipe *pipe = &stream->pipe[side->index];
     if (!pipe->exists || pipe->is_reset || loop_sending_is_over(pipe))
         return -EPIPE;
@@ -517,6 +521,8 @@ static int op_stop(struct mr_transport *t, mr_handle handle, uint64_t code)
 
     if (stream == NULL)
         return -ESTALE;
+    if (code > MR_ERROR_CODE_MAX)
+        return -EINVAL;
     struct pipe *pipe = &stream->pipe[1 - side->index];
     if (!pipe->exists || pipe->is_reset || pipe->is_stopped || loop_receiving_is_over(pipe))
         return 0;

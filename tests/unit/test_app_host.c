@@ -298,6 +298,9 @@ static void submissions_that_make_no_sense_are_refused(void)
     CU_ASSERT_EQUAL(
         result_of(app, (struct mr_sqe){.op = MR_OP_CLOSE, .handle = conn, .address = 0, .size = 5}),
         -EINVAL);
+    CU_ASSERT_EQUAL(
+        result_of(app, (struct mr_sqe){.op = MR_OP_CLOSE, .handle = conn, .value = UINT64_MAX}),
+        -EINVAL);
     CU_ASSERT_EQUAL(result_of(app, (struct mr_sqe){.op = MR_OP_CONNECT,
                                                    .address = end - 8,
                                                    .size = sizeof(struct mr_ring_connect)}),

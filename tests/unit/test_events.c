@@ -71,10 +71,12 @@ static bool accept_without_handler(struct node *node, struct mr_ev *event,
     return event->type == MR_EV_NEW_CONNECTION || event->type == MR_EV_PEER_STREAM_STARTED;
 }
 
+static uint64_t refuse_code;
+
 static bool refuse(struct node *node, struct mr_ev *event, enum mr_ev_answer *answer_out)
 {
     (void)node;
-    event->error = 77;
+    event->error = refuse_code;
     *answer_out = MR_EV_REFUSE;
     return event->type == MR_EV_NEW_CONNECTION || event->type == MR_EV_PEER_STREAM_STARTED;
 }
@@ -95,11 +97,16 @@ static void connect_to(node_react react)
 
 static void a_refused_connection_is_closed_with_the_answers_code(void)
 {
+    refuse_code = 77;
     connect_to(refuse);
     trace_is(SERVER, "L.NEW_CONNECTION");
     trace_is(CLIENT, "C.CONNECTED C.SHUTDOWN_BY_PEER(77) C.SHUTDOWN_COMPLETE");
     CU_ASSERT_EQUAL(mr_registration_objects(world.reg[SERVER]), 1);
     CU_ASSERT_EQUAL(mr_registration_objects(world.reg[CLIENT]), 0);
+    world_end();
+    refuse_code = UINT64_MAX; /* the largest that a frame can carry */
+    connect_to(refuse);
+    trace_is(CLIENT, "C.CONNECTED C.SHUTDOWN_BY_PEER(4611686018427387903) C.SHUTDOWN_COMPLETE");
     world_end();
     connect_to(accept_without_handler);
     trace_is(CLIENT, "C.CONNECTED C.SHUTDOWN_BY_PEER(0) C.SHUTDOWN_COMPLETE");
@@ -111,6 +118,7 @@ static void a_refused_stream_is_reset_and_stopped(void)
     mr_object stream;
 
     world_connect(1);
+    refuse_code = UINT64_MAX;
     world.server_conn.react = refuse;
     world_forget();
     CU_ASSERT_EQUAL(world_open(&world.stream, MR_OPEN_BIDI, &stream), 0);
@@ -469,6 +477,7 @@ static void an_aborted_stream_tells_both_codes(void)
     CU_ASSERT_EQUAL(world_send(CLIENT, stream, "hello", 0, NULL), 0);
     world_run();
     world_forget();
+    CU_ASSERT_EQUAL(mr_ev_shutdown(world.reg[CLIENT], stream, 0, MR_ERROR_CODE_MAX + 1), -EINVAL);
     CU_ASSERT_EQUAL(mr_ev_shutdown(world.reg[CLIENT], stream, 0, 66), 0);
     CU_ASSERT_EQUAL(mr_ev_shutdown(world.reg[CLIENT], stream, 0, 67), 0); /* once */
     CU_ASSERT_EQUAL(world_send(CLIENT, stream, "more", 0, NULL), -EPIPE);

@@ -72,6 +72,7 @@ static void close_at_once(void)
 static void reset(void)
 {
     world_run();
+    CU_ASSERT_EQUAL(mr_sock_reset(ours, MR_ERROR_CODE_MAX + 1), -EINVAL);
     CU_ASSERT_EQUAL(mr_sock_reset(ours, 6), 0);
 }
 
@@ -362,6 +363,7 @@ static void listeners_end_with_what_nobody_accepted(void)
     open_world(1);
     CU_ASSERT_EQUAL(mr_sock_host_connect(world.host[CLIENT], &options, true, &conn), -EINPROGRESS);
     world_run();
+    CU_ASSERT_EQUAL(mr_sock_close(world.listener, MR_ERROR_CODE_MAX + 1), -EINVAL);
     drop(&world.listener, 12);
     world_run();
     uint64_t code = 0;

@@ -413,6 +413,10 @@ static void a_reset_and_a_stop_carry_their_codes(void)
     mr_handle stream = rec_open_stream(MR_OPEN_BIDI, 5);
     CU_ASSERT_EQUAL(rec_send(REC_CLIENT, stream, "abc", 3, 0), 0);
     mr_handle other = rec_wait_for(REC_SERVER, MR_EVENT_READABLE)->stream;
+    struct mr_transport *t = rec.sides[REC_CLIENT].t;
+    CU_ASSERT_EQUAL(t->ops->reset(t, stream, MR_ERROR_CODE_MAX + 1), -EINVAL);
+    CU_ASSERT_EQUAL(t->ops->stop(t, stream, UINT64_MAX), -EINVAL);
+    CU_ASSERT_EQUAL(t->ops->close(t, rec.conn, MR_ERROR_CODE_MAX + 1, NULL), -EINVAL);
     CU_ASSERT_EQUAL(rec.sides[REC_CLIENT].t->ops->reset(rec.sides[REC_CLIENT].t, stream, 31), 0);
     CU_ASSERT_EQUAL(rec.sides[REC_CLIENT].t->ops->reset(rec.sides[REC_CLIENT].t, stream, 31),
                     -EPIPE);
