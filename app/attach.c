@@ -140,6 +140,23 @@ static uint32_t own_node(void)
     return getcpu(NULL, &node) == 0 ? node + 1 : 0;
 }
 
+static int say(const struct attempt *at, const struct mr_message *head)
+{
+    ssize_t sent = send(at->parts.control_fd, head, head->size, MSG_NOSIGNAL);
+
+    return sent == (ssize_t)head->size ? 0 : explain_silence(at, errno);
+}
+
+static bool is_name(const char *name)
+{
+    size_t length = strnlen(name, MR_ATTACH_NAME);
+
+    for (size_t i = 0; i < length; i++)
+        if (name[i] <= ' ' || name[i] > '~')
+            return false;
+    return length > 0 && length < MR_ATTACH_NAME;
+}
+
 static int send_wish(const struct attempt *at)
 {
     const struct mr_attach_config *config = at->config;
@@ -161,12 +178,13 @@ static int send_wish(const struct attempt *at)
         .send_bytes = config->send_bytes,
     };
 
-    if (strlen(name) >= sizeof(wish.name))
-        return mr_fault_set(at->fault, EINVAL, "an application's name has at most %d bytes: %s",
-                            MR_ATTACH_NAME - 1, name);
+    if (!is_name(name))
+        return mr_fault_set(at->fault, EINVAL,
+                            "an application's name has 1 to %d characters of printable ASCII "
+                            "without spaces: '%.*s'",
+                            MR_ATTACH_NAME - 1, MR_ATTACH_NAME, name);
     strcpy(wish.name, name);
-    ssize_t sent = send(at->parts.control_fd, &wish, sizeof(wish), MSG_NOSIGNAL);
-    return sent == (ssize_t)sizeof(wish) ? 0 : explain_silence(at, errno);
+    return say(at, &wish.head);
 }
 
 /* The first descriptor of a message; others are closed. */
@@ -235,6 +253,11 @@ static int receive(const struct attempt *at, struct received *in, uint16_t type,
     if (got <= 0)
         return explain_silence(at, got == 0 ? ECONNRESET : errno);
     in->fd = descriptor_of(&message);
+    if ((message.msg_flags & MSG_CTRUNC) != 0 && in->fd < 0)
+        return mr_fault_set(at->fault, EMFILE,
+                            "%s: no descriptor is free for what the datapath sent; raise "
+                            "`ulimit -n`",
+                            at->path);
     int result = check_head(at, in, (size_t)got);
     if (result != 0)
         return result;
@@ -326,6 +349,24 @@ static int receive_all(struct attempt *at)
     return result;
 }
 
+/* Everything is mapped: the shards may begin. */
+static int begin(const struct attempt *at)
+{
+    struct mr_message mapped = {.magic = MR_ATTACH_MAGIC,
+                                .version = MR_ATTACH_VERSION,
+                                .type = MR_MESSAGE_MAPPED,
+                                .size = sizeof(mapped)};
+    struct received in;
+    int result = say(at, &mapped);
+
+    if (result != 0)
+        return result;
+    result = receive(at, &in, MR_MESSAGE_READY, sizeof(in.head));
+    if (in.fd >= 0)
+        close(in.fd);
+    return result;
+}
+
 static void undo(struct attempt *at)
 {
     if (at->parts.control_fd >= 0)
@@ -359,6 +400,8 @@ int mr_attach(const struct mr_attach_config *config, struct mr_attachment **atta
         result = send_wish(&at);
     if (result == 0)
         result = receive_all(&at);
+    if (result == 0)
+        result = begin(&at);
     if (result == 0)
         result = mr_attachment_from_memory(&at.parts, attachment_out, &fault);
     if (result != 0)

@@ -2,7 +2,8 @@
  * control/attach.h - attached applications, as the control thread sees them: who may attach, the
  * memory of their rings, their end.
  *
- *     ATTACH --checks--> regions --mr_app_host_attach()--> ATTACHED, RING..., LISTENER...
+ *     ATTACH --checks--> regions --> ATTACHED, RING..., LISTENER...
+ *     MAPPED --> seals --mr_app_host_attach()--> READY
  *     gone ---------> mr_app_host_detach() --drained?--> mr_app_host_forget(), memory back
  *
  * An attachment ends when its client is gone, when it is detached, or when a shard lets go of one
@@ -65,6 +66,10 @@ const struct mr_handoff *mr_attachments_policy(const struct mr_attachments *atta
 /* `client` said ATTACH: attach it and answer.  0; -errno with the reason in `fault`: refused. */
 int mr_attachments_attach(struct mr_attachments *attachments, struct mr_client *client,
                           const struct mr_message_attach *wish, struct mr_fault *fault);
+
+/* `client` said MAPPED: its rings begin.  As mr_attachments_attach(). */
+int mr_attachments_mapped(struct mr_attachments *attachments, struct mr_client *client,
+                          struct mr_fault *fault);
 
 /* `client`, attached or not, is gone. */
 void mr_attachments_client_gone(struct mr_attachments *attachments, struct mr_client *client);

@@ -21,7 +21,7 @@
 #define MR_CLIENT_MESSAGE_MAX (sizeof(struct mr_message) + MR_ATTACH_TEXT_MAX)
 
 struct mr_client_message {
-    enum mr_message_type type;         /* ATTACH or COMMAND */
+    enum mr_message_type type;         /* ATTACH, MAPPED or COMMAND */
     struct mr_message_attach attach;   /* ATTACH: the name ends, and is printable */
     char text[MR_ATTACH_TEXT_MAX + 1]; /* COMMAND: printable ASCII, ends with NUL, not empty */
 };

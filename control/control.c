@@ -55,6 +55,8 @@ static int on_message(void *context, struct mr_client *client,
 
     if (message->type == MR_MESSAGE_COMMAND)
         return on_command(control, client, message->text, fault);
+    if (message->type == MR_MESSAGE_MAPPED)
+        return mr_attachments_mapped(control->attachments, client, fault);
     return mr_attachments_attach(control->attachments, client, &message->attach, fault);
 }
 

@@ -11,13 +11,15 @@
  *       ATTACH {name, sizes, ...}  ------------>   checks limits, makes regions
  *                                  <------------   ATTACHED {rings, listeners} + wake socket
  *                                  <------------   RING {shard, size} + memfd      (one per ring)
- *                                  <------------   LISTENER {number, name}         (one per
- * listener)
+ *                                  <------------   LISTENER {number, name}    (one per listener)
+ *       maps the regions
+ *       MAPPED                     ------------>   seals them: nobody maps them to write, or makes
+ *                                                  holes in them, from here on
+ *                                  <------------   READY: the shards look at the rings
  *       ... rings ...
  *       (closes)                   ------------>   lets go of the rings
  *
- *       COMMAND {text}             ------------>   of `millrace ctl`; the same socket, no
- * attachment
+ *       COMMAND {text}             ------------>   of `millrace ctl`; another connection
  *                                  <------------   RESULT {JSON}
  *     anything that cannot be      <------------   REFUSED {errno, why}
  *
@@ -41,7 +43,7 @@ extern "C" {
 #endif
 
 #define MR_ATTACH_MAGIC     UINT32_C(0x6874616d) /* "math" */
-#define MR_ATTACH_VERSION   1
+#define MR_ATTACH_VERSION   2
 #define MR_ATTACH_NAME      32    /* bytes of a name, its end included */
 #define MR_ATTACH_TEXT_MAX  4096  /* bytes of a command */
 #define MR_ATTACH_REPLY_MAX 65536 /* bytes of one RESULT message; longer ones come in several */
@@ -54,7 +56,9 @@ enum mr_message_type {
     MR_MESSAGE_LISTENER,
     MR_MESSAGE_REFUSED,
     MR_MESSAGE_COMMAND,
-    MR_MESSAGE_RESULT
+    MR_MESSAGE_RESULT,
+    MR_MESSAGE_MAPPED,
+    MR_MESSAGE_READY
 };
 
 /* How every message begins. */
@@ -113,7 +117,7 @@ struct mr_message_refused {
     char why[256];
 };
 
-/* COMMAND and RESULT: a struct mr_message, and text without an end. */
+/* MAPPED and READY: a struct mr_message.  COMMAND and RESULT: one, and text without an end. */
 
 #ifdef __cplusplus
 }

@@ -24,9 +24,11 @@ WORST = 0.05      # of the calm windows' messages: the harm takes a core of two,
 HEAD = struct.Struct("=IHHII")                      # struct mr_message
 ATTACH = struct.Struct("=IHHII32sIIQIIIIQ")         # struct mr_message_attach
 RING = struct.Struct("=IHHIIIIQQ")                  # struct mr_message_ring
-MAGIC, VERSION, WISH, ATTACHED, RING_MESSAGE, REFUSED = 0x6874616D, 1, 1, 2, 3, 5
+MAGIC, VERSION, WISH, ATTACHED, RING_MESSAGE, REFUSED = 0x6874616D, 2, 1, 2, 3, 5
+MAPPED, READY = 8, 9
 PUNCH_HOLE = 3  # fallocate(2): with FALLOC_FL_KEEP_SIZE
-F_ADD_SEALS, F_GET_SEALS, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW = 1033, 1034, 1, 2, 4
+MADV_REMOVE = 9
+F_ADD_SEALS, F_GET_SEALS, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_FUTURE_WRITE = 1033, 1034, 1, 2, 4, 16
 
 
 def windows_of(program):
@@ -101,28 +103,34 @@ class Refused(Exception):
 
 
 def attach_raw(path):
-    """Speak the handshake by hand: (socket and wake socket, [(descriptor, size) of a region])."""
+    """Speak the handshake by hand: (socket and wake socket, [(descriptor, size, mapping) of a region])."""
     end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     end.settimeout(10)
     end.connect(path)
     end.send(ATTACH.pack(MAGIC, VERSION, WISH, ATTACH.size, 0, b"hostile", 0, 0, 0, 0, 0, 0, 0, 0))
-    kept, regions, left = [end], [], None
-    while left is None or len(regions) < left:
+    kept, regions, left, kind = [end], [], None, None
+    while kind != READY:
         data, fds, _, _ = socket.recv_fds(end, 1024, 4)
         kind = HEAD.unpack_from(data)[2]
         if kind == REFUSED:
+            for fd in kept[1:] + [fd for fd, _, _ in regions]:
+                os.close(fd)
             end.close()
             raise Refused(data[HEAD.size + 4:].split(b"\0")[0].decode())
-        tap.expect(kind in (ATTACHED, RING_MESSAGE), f"message {kind}")
         if kind == ATTACHED:
-            left = struct.unpack_from("=I", data, HEAD.size)[0]
+            left = sum(struct.unpack_from("=II", data, HEAD.size))
             kept += fds
-        else:
-            regions.append((fds[0], RING.unpack(data)[7]))
+            continue
+        if kind == RING_MESSAGE:
+            size = RING.unpack(data)[7]
+            regions.append((fds[0], size, mmap.mmap(fds[0], size)))
+        left -= 1
+        if left == 0:
+            end.send(HEAD.pack(MAGIC, VERSION, MAPPED, HEAD.size, 0))
     return kept, regions
 
 
-def a_region_cannot_be_shrunk_grown_or_unsealed(a):
+def a_region_cannot_be_shrunk_grown_punched_or_unsealed(a):
     libc = ctypes.CDLL(None)
     libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long]
     with Datapath(a.millrace) as dp:
@@ -130,7 +138,7 @@ def a_region_cannot_be_shrunk_grown_or_unsealed(a):
         neighbour = Neighbour(dp, a.pinger, 30)
         since = len(windows_of(neighbour.program))
         kept, regions = attach_raw(dp.socket)
-        for fd, size in regions:
+        for fd, size, region in regions:
             for length in (0, size - 4096, size + 4096):
                 try:
                     os.ftruncate(fd, length)
@@ -138,16 +146,21 @@ def a_region_cannot_be_shrunk_grown_or_unsealed(a):
                 except PermissionError:
                     pass
             seals = fcntl.fcntl(fd, F_GET_SEALS)
-            for seal in (F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW):
+            for seal in (F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_FUTURE_WRITE):
                 tap.expect(seals & seal, f"seals {seals:#x}")
             try:
-                fcntl.fcntl(fd, F_ADD_SEALS, 0x10)  # F_SEAL_FUTURE_WRITE: nobody else could map it
+                fcntl.fcntl(fd, F_ADD_SEALS, 8)  # F_SEAL_WRITE
                 tap.expect(False, "another seal was taken")
             except PermissionError:
                 pass
-            with mmap.mmap(fd, size) as region:  # all of it, header and indexes
-                region[:] = os.urandom(4096) * (size // 4096)
-            libc.fallocate(fd, PUNCH_HOLE, 0, size)  # a shard that looks there finds zeros
+            region[:] = os.urandom(4096) * (size // 4096)  # all of it, header and indexes
+            # a shard that looks there would wait for the end of it
+            tap.expect(libc.fallocate(fd, PUNCH_HOLE, 0, size) == -1, "a hole was punched")
+            try:
+                region.madvise(MADV_REMOVE)
+                tap.expect(False, "a hole was punched by madvise")
+            except PermissionError:
+                pass
         time.sleep(0.6)
         neighbour.expect_served(since)
         for one in kept[1:]:
@@ -170,7 +183,7 @@ def attaching_again_and_again_ends_at_a_limit(a):
         status, out = dp.run(a.echo, dp.socket, "client", ADDRESS, PORT, "hello")
         tap.expect(status == 1 and "refused" in out, f"with no ring left: {status}: {out}")
         for kept, regions in held:
-            for fd in kept[1:] + [fd for fd, _ in regions]:
+            for fd in kept[1:] + [fd for fd, _, _ in regions]:
                 os.close(fd)
             kept[0].close()
         wait_until(lambda: len(dp.ctl("apps")) == 1, 3, "the end of their attachments")
@@ -188,5 +201,5 @@ if __name__ == "__main__":
                               payload_that_changes_while_it_is_sent_hurts_nobody_else,
                               slots_that_never_come_back_end_the_hoarder_only, opening_everything_ends_at_limits,
                               completions_that_nobody_takes_hurt_nobody_else,
-                              a_region_cannot_be_shrunk_grown_or_unsealed,
+                              a_region_cannot_be_shrunk_grown_punched_or_unsealed,
                               attaching_again_and_again_ends_at_a_limit], Arguments(sys.argv[1:])))

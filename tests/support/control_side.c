@@ -154,7 +154,17 @@ static int next_of(struct control_side *side, struct control_message *message,
     return message->head.type == type ? 0 : -EBADMSG;
 }
 
-int control_side_attached(struct control_side *side, int timeout_ms)
+static bool say_mapped(struct control_side *side)
+{
+    struct mr_message mapped = {.magic = MR_ATTACH_MAGIC,
+                                .version = MR_ATTACH_VERSION,
+                                .type = MR_MESSAGE_MAPPED,
+                                .size = sizeof(mapped)};
+
+    return control_side_say(side, &mapped, sizeof(mapped));
+}
+
+int control_side_map(struct control_side *side, int timeout_ms)
 {
     struct control_message *message = malloc(sizeof(*message));
     int result =
@@ -179,7 +189,25 @@ int control_side_attached(struct control_side *side, int timeout_ms)
             side->listener[side->listener_count++ % CONTROL_SIDE_RINGS] = message->listener;
     }
     free(message);
+    if (result == 0 && !say_mapped(side))
+        result = -EPIPE;
     return result;
+}
+
+int control_side_ready(struct control_side *side, int timeout_ms)
+{
+    struct control_message *message = malloc(sizeof(*message));
+    int result = message == NULL ? -ENOMEM : next_of(side, message, MR_MESSAGE_READY, timeout_ms);
+
+    free(message);
+    return result;
+}
+
+int control_side_attached(struct control_side *side, int timeout_ms)
+{
+    int result = control_side_map(side, timeout_ms);
+
+    return result == 0 ? control_side_ready(side, timeout_ms) : result;
 }
 
 char *control_side_result(struct control_side *side, int timeout_ms)

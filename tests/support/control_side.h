@@ -73,8 +73,14 @@ bool control_side_command(struct control_side *side, const char *text);
 int control_side_hear(struct control_side *side, struct control_message *message_out,
                       int timeout_ms);
 
-/* The answer to an ATTACH.  0: attached, rings are mapped; else what hear says, or the refusal's
- * -errno. */
+/* The answer to an ATTACH.  0: rings are mapped, and MAPPED is said; else what hear says, or the
+ * refusal's -errno. */
+int control_side_map(struct control_side *side, int timeout_ms);
+
+/* The answer to MAPPED.  0: attached; else as above. */
+int control_side_ready(struct control_side *side, int timeout_ms);
+
+/* Both, where somebody else polls the other end. */
 int control_side_attached(struct control_side *side, int timeout_ms);
 
 /* The text of a RESULT in any number of messages, to be freed; NULL: `refused` says why, or the

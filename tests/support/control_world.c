@@ -165,7 +165,11 @@ int world_ask(struct control_side *side, const struct mr_message_attach *wish)
     CU_ASSERT_EQUAL_FATAL(control_side_connect(side, world.path), 0);
     CU_ASSERT(control_side_say(side, wish, sizeof(*wish)));
     world_pump();
-    return control_side_attached(side, world.has_threads ? 1000 : 0);
+    int result = control_side_map(side, world.has_threads ? 1000 : 0);
+    if (result != 0)
+        return result;
+    world_pump();
+    return control_side_ready(side, world.has_threads ? 1000 : 0);
 }
 
 void world_attach(struct control_side *side, const char *name)

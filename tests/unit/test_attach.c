@@ -118,6 +118,94 @@ static void a_region_can_neither_shrink_nor_grow(void)
     world_stop();
 }
 
+/* A shard that touched a page would wait until the hole around it is punched. */
+static void nobody_punches_holes_into_a_region(void)
+{
+    const int hole = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+
+    world_start();
+    world_attach(&world.sides[0], "web");
+    const struct control_ring *ring = &world.sides[0].ring[0];
+    errno = 0;
+    CU_ASSERT_EQUAL(fallocate(ring->fd, hole, 0, 4096), -1);
+    CU_ASSERT_EQUAL(errno, EPERM);
+    CU_ASSERT_EQUAL(madvise(ring->memory, 4096, MADV_REMOVE), -1);
+    CU_ASSERT_PTR_EQUAL(mmap(NULL, 4096, PROT_WRITE, MAP_SHARED, ring->fd, 0), MAP_FAILED);
+    CU_ASSERT(world_does_nop(&world.sides[0].ring[0], 1));
+    world_stop();
+}
+
+/* It looks at no ring of an application that can still punch holes into it. */
+static void rings_begin_with_mapped(void)
+{
+    struct mr_message_attach wish = control_side_wish("web");
+
+    world_start();
+    struct control_side *side = &world.sides[0];
+    CU_ASSERT_EQUAL_FATAL(control_side_connect(side, world.path), 0);
+    CU_ASSERT(control_side_say(side, &wish, sizeof(wish)));
+    world_pump();
+    CU_ASSERT_EQUAL(control_side_map(side, 0), 0); /* which says it */
+    CU_ASSERT_EQUAL(world_stats().attachments, 1);
+    CU_ASSERT_EQUAL(world_stats().attached, 0);
+    for (int i = 0; i < WORLD_SHARDS; i++)
+        CU_ASSERT_EQUAL(fake_host_ring_count(world.hosts[i]), 0);
+    world_pump();
+    CU_ASSERT_EQUAL(control_side_ready(side, 0), 0);
+    CU_ASSERT_EQUAL(world_stats().attached, 1);
+    CU_ASSERT_EQUAL(fake_host_ring_count(world.hosts[0]), 1);
+    world_stop();
+}
+
+static void check_order(const struct mr_message *second, int error, const char *why)
+{
+    struct mr_message_attach wish = control_side_wish("web");
+
+    world_start();
+    struct control_side *side = &world.sides[0];
+    CU_ASSERT_EQUAL_FATAL(control_side_connect(side, world.path), 0);
+    if (second->type == MR_MESSAGE_ATTACH)
+        CU_ASSERT(control_side_say(side, &wish, sizeof(wish)));
+    CU_ASSERT(control_side_say(side, second, second->size));
+    world_pump();
+    if (second->type == MR_MESSAGE_ATTACH)
+        (void)control_side_map(side, 0); /* the first one's answer */
+    CU_ASSERT_EQUAL(control_side_ready(side, 0), -error);
+    CU_ASSERT_PTR_NOT_NULL(strstr(side->refused.why, why));
+    CU_ASSERT_EQUAL(world_stats().refused, 1);
+    world_stop();
+}
+
+static void mapped_comes_once_after_attach(void)
+{
+    struct mr_message mapped = {.magic = MR_ATTACH_MAGIC,
+                                .version = MR_ATTACH_VERSION,
+                                .type = MR_MESSAGE_MAPPED,
+                                .size = sizeof(mapped)};
+    struct mr_message_attach wish = control_side_wish("web");
+
+    check_order(&mapped, EPROTO, "after ATTACH");
+    check_order(&wish.head, EISCONN, "ATTACH comes once");
+}
+
+/* Sealed against our seals: it could go on punching holes. */
+static void a_region_that_takes_no_seal_is_refused(void)
+{
+    struct mr_message_attach wish = control_side_wish("web");
+
+    world_start();
+    struct control_side *side = &world.sides[0];
+    CU_ASSERT_EQUAL_FATAL(control_side_connect(side, world.path), 0);
+    CU_ASSERT(control_side_say(side, &wish, sizeof(wish)));
+    world_pump();
+    CU_ASSERT_EQUAL(control_side_map(side, 0), 0);
+    CU_ASSERT_EQUAL(fcntl(side->ring[1].fd, F_ADD_SEALS, F_SEAL_SEAL), 0);
+    world_pump();
+    CU_ASSERT_EQUAL(control_side_ready(side, 0), -EPERM);
+    CU_ASSERT_PTR_NOT_NULL(strstr(side->refused.why, "cannot be sealed"));
+    world_stop();
+}
+
 static void all_of_a_region_is_there_from_the_begin(void)
 {
     unsigned char present[WORLD_RING / 4096] = {0};
@@ -356,6 +444,10 @@ static CU_TestInfo tests[] = {
     {"a wake socket that nobody reads stops no shard",
      a_wake_socket_that_nobody_reads_stops_no_shard},
     {"a region can neither shrink nor grow", a_region_can_neither_shrink_nor_grow},
+    {"nobody punches holes into a region", nobody_punches_holes_into_a_region},
+    {"rings begin with MAPPED", rings_begin_with_mapped},
+    {"MAPPED comes once, after ATTACH", mapped_comes_once_after_attach},
+    {"a region that takes no seal is refused", a_region_that_takes_no_seal_is_refused},
     {"all of a region is there from the begin", all_of_a_region_is_there_from_the_begin},
     {"what is out of range is refused", what_is_out_of_range_is_refused},
     {"a name that no listener has is refused, unless any is allowed",

@@ -29,7 +29,9 @@ enum fault_kind {
     NO_REGION,
     SMALL_REGION,
     SPOILT_REGION,
-    SHORT_MESSAGE
+    SHORT_MESSAGE,
+    REFUSES_AT_LAST,
+    HANGS_UP_AT_LAST
 };
 
 static struct {
@@ -120,6 +122,20 @@ static void say_ring(uint32_t shard)
     close(fd);
 }
 
+static void answer_mapped(const struct mr_message_refused *refused)
+{
+    struct mr_message ready = head_of(MR_MESSAGE_READY, sizeof(ready));
+    struct mr_message mapped;
+
+    if (recv(dp.conn, &mapped, sizeof(mapped), 0) != (ssize_t)sizeof(mapped))
+        return; /* it did not like something */
+    MR_ASSERT(mapped.type == MR_MESSAGE_MAPPED);
+    if (dp.fault == REFUSES_AT_LAST)
+        say(refused, sizeof(*refused), -1);
+    else if (dp.fault != HANGS_UP_AT_LAST)
+        say(&ready, sizeof(ready), -1);
+}
+
 static void answer(void)
 {
     struct mr_message_refused refused = {.head = head_of(MR_MESSAGE_REFUSED, sizeof(refused)),
@@ -143,6 +159,7 @@ static void answer(void)
     say_ring(3);
     say_ring(5);
     say(&listener, sizeof(listener), -1);
+    answer_mapped(&refused);
 }
 
 static void listen_now(void)
@@ -303,6 +320,8 @@ static void whatever_goes_wrong_is_said(void)
         {SMALL_REGION, -EPROTO, "smaller"},
         {SPOILT_REGION, -EPROTO, "contradicts"},
         {SHORT_MESSAGE, -EPROTO, "was due"},
+        {REFUSES_AT_LAST, -ENOSPC, "all rings are in use"},
+        {HANGS_UP_AT_LAST, -ECONNRESET, "ended the connection"},
     };
 
     for (size_t i = 0; i < MR_COUNT_OF(cases); i++) {

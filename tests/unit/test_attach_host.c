@@ -180,9 +180,14 @@ static struct mr_ring_sizes sizes(void)
     return sizes;
 }
 
+static bool has_mapped(void)
+{
+    return control_side_map(&client, 0) == 0;
+}
+
 static bool has_client(void)
 {
-    return control_side_attached(&client, 0) == 0;
+    return control_side_ready(&client, 0) == 0;
 }
 
 static void start(uint64_t seed)
@@ -223,6 +228,7 @@ static void start(uint64_t seed)
     CU_ASSERT_EQUAL(control_side_connect(&client, path), 0);
     wish.shards = 1;
     CU_ASSERT(control_side_say(&client, &wish, sizeof(wish)));
+    CU_ASSERT_FATAL(wait_until(has_mapped));
     CU_ASSERT_FATAL(wait_until(has_client));
     memset(&app, 0, sizeof(app));
     app.region = client.ring[0].region;

@@ -416,7 +416,7 @@ static void nonsense_is_answered_and_ends_the_connection(void)
     check_nonsense("x", 1, "too short");
     check_nonsense("0123456789abcdef", 16, "does not begin like one");
     wish.head.version++;
-    check_nonsense(&wish, sizeof(wish), "version 2, this datapath knows 1");
+    check_nonsense(&wish, sizeof(wish), "version 3, this datapath knows 2");
     wish.head.version--;
     check_nonsense(&wish, sizeof(wish) - 1, "says that it has 88");
     wish.head.type = MR_MESSAGE_ATTACHED;
@@ -443,6 +443,8 @@ static void nonsense_is_answered_and_ends_the_connection(void)
     check_nonsense(&wish, sizeof(wish.head), "1 to 4096 characters");
     wish.head.size = sizeof(wish);
     check_nonsense(&wish, sizeof(wish), "printable ASCII");
+    wish.head.type = MR_MESSAGE_MAPPED;
+    check_nonsense(&wish, sizeof(wish), "MAPPED has 88 bytes, not 16");
     CU_ASSERT_EQUAL(seen.messages, 0);
     CU_ASSERT(control_side_command(&sides[0], "still here"));
     pump();
