@@ -20,9 +20,7 @@
 #define RX_MBUFS         4096 /* per shard */
 #define TX_MBUFS         4096 /* a loopback holds them while they are on the way */
 #define HELPERS          2
-#define CONNECTS_SHARE   4 /* one ring opens a quarter of a shard's connections at most */
 #define COMMANDS_AT_ONCE 16
-#define CONN_OBJECTS     4 /* of applications, for each connection allowed: itself, streams */
 #define CLOSE_PATIENCE   (200 * MR_MS)
 #define DETACH_NS        MR_SECOND
 #define LOOPBACK4        "198.18.0.1/15" /* of a loopback that was given no address */
@@ -157,23 +155,16 @@ static uint32_t worker_of_shard(const struct mr_datapath *dp, uint32_t shard)
     return first_worker(dp, shard / dp->config.shards) + shard % dp->config.shards;
 }
 
-static uint32_t conns_of_shard(const struct mr_datapath *dp)
-{
-    return MR_MAX(dp->config.limits.connections / dp->shard_count, 1u);
-}
-
 static bool make_hosts(struct mr_datapath *dp, struct mr_fault *fault)
 {
     struct mr_app_host_config config = mr_app_host_config_default();
-    uint32_t objects = dp->config.limits.connections / dp->shard_count * CONN_OBJECTS;
+    struct mr_config_share share = mr_config_share(&dp->config);
     uint8_t key[16];
 
-    config.objects_max = MR_MAX(config.objects_max, objects);
-    config.sends_max = MR_MAX(config.sends_max, objects);
+    config.objects_max = share.objects;
+    config.sends_max = share.sends;
     (void)getrandom(key, sizeof(key), 0);
-    config.connects_max = dp->config.limits.connects != 0
-                              ? dp->config.limits.connects
-                              : MR_MAX(conns_of_shard(dp) / CONNECTS_SHARE, 1u);
+    config.connects_max = share.connects;
     config.refuse_code = dp->config.codes.refuse;
     config.death_code = dp->config.codes.death;
     for (uint32_t i = 0; i < dp->shard_count; i++) {
@@ -194,6 +185,7 @@ static bool make_hosts(struct mr_datapath *dp, struct mr_fault *fault)
 static bool start_inline_apps(struct mr_datapath *dp, struct mr_fault *fault)
 {
     struct mr_config *config = &dp->config;
+    struct mr_config_share share = mr_config_share(config);
 
     if (config->inline_count == 0)
         return true;
@@ -205,7 +197,7 @@ static bool start_inline_apps(struct mr_datapath *dp, struct mr_fault *fault)
                                                              .shard_count = dp->shard_count,
                                                              .hosts = dp->hosts,
                                                              .nodes = dp->nodes,
-                                                             .conns_max = conns_of_shard(dp)},
+                                                             .conns_max = share.connections},
                              fault);
     for (uint32_t i = 0; i < dp->shard_count && dp->inline_apps != NULL; i++) {
         dp->applications[i] = *mr_inline_apps_application(dp->inline_apps, i);
@@ -226,7 +218,7 @@ static bool make_group(struct mr_datapath *dp, uint32_t index, struct mr_fault *
                                            MR_AEAD_IPSEC_MB}[config->crypto],
         .polling = config->polling == 0 ? MR_POLLING_ADAPTIVE : MR_POLLING_BUSY,
         .local_port = dp->udp_ports[0],
-        .connections = conns_of_shard(dp),
+        .connections = mr_config_share(config).connections,
         .rx_mbufs = RX_MBUFS,
         .has_retry = config->retry == 1,
         .idle_timeout_ns = config->limits.idle_timeout_ns,
@@ -309,37 +301,24 @@ static void command_drain(void *context)
     mr_datapath_drain(MR_CONTAINER_OF(context, struct mr_datapath, set));
 }
 
-static struct mr_ring_sizes ring_sizes(const struct mr_config_rings *rings)
-{
-    struct mr_ring_sizes sizes = mr_ring_sizes_default();
-
-    sizes.submit_count = rings->submit_count;
-    sizes.complete_count = rings->complete_count;
-    sizes.slot_size = rings->slot_bytes;
-    sizes.slot_count = rings->slot_count;
-    sizes.send_bytes = rings->send_bytes;
-    sizes.objects_max = sizes.alias_count = rings->objects_max;
-    sizes.sends_max = rings->sends_max;
-    return sizes;
-}
-
 static bool open_control(struct mr_datapath *dp, struct mr_fault *fault)
 {
     const struct mr_config *config = &dp->config;
+    struct mr_config_quota quota = mr_config_quota(config);
     struct mr_control_config control = {
         .socket = {.path = config->control.socket,
                    .mode = config->control.mode,
-                   .clients_max = config->control.attachments + COMMANDS_AT_ONCE,
+                   .clients_max = quota.attachments + COMMANDS_AT_ONCE,
                    .group = config->control.group[0] != '\0' ? config->control.group : NULL},
         .attach = {.hosts = dp->hosts,
                    .host_count = dp->shard_count,
                    .port_shards = config->shards,
                    .allows_any = true,
-                   .sizes = ring_sizes(&config->rings),
-                   .attachments_max = config->control.attachments,
-                   .user_attachments_max = config->control.attachments_per_user,
-                   .region_bytes_max = config->control.total_bytes,
-                   .attachment_bytes_max = config->control.region_bytes},
+                   .sizes = mr_config_ring_sizes(config),
+                   .attachments_max = quota.attachments,
+                   .user_attachments_max = quota.attachments_per_user,
+                   .region_bytes_max = quota.total_bytes,
+                   .attachment_bytes_max = quota.region_bytes},
     };
 
     dp->set.name_owner = mr_datapath_name_owner;
@@ -389,7 +368,7 @@ void mr_datapath_launch(struct mr_datapath *dp)
 
     for (uint32_t i = 0; i < dp->group_count; i++) {
         mr_group_launch(&dp->groups[i]);
-        mr_token_rotation_init(&dp->tokens[i], &dp->groups[i], dp->config.tls.ticket_rotation_ns,
+        mr_token_rotation_init(&dp->tokens[i], &dp->groups[i], dp->config.tls.token_rotation_ns,
                                mr_clock_now(&clock));
     }
 }

@@ -45,9 +45,10 @@
 #include "dataplane/move_hooks.h"
 #include "millrace/transport.h"
 
-#define MR_APP_RINGS_MAX   64  /* a host's are a bit mask */
-#define MR_APP_ACCEPTS_MAX 128 /* of one ring, waiting; more: -ENOBUFS */
-#define MR_APP_VIEWS       16  /* of received data: of one stream told and not released */
+#define MR_APP_RINGS_MAX   64     /* a host's are a bit mask */
+#define MR_APP_OBJECTS     65536u /* of a host, and as many SENDs, where nobody says otherwise */
+#define MR_APP_ACCEPTS_MAX 128    /* of one ring, waiting; more: -ENOBUFS */
+#define MR_APP_VIEWS       16     /* of received data: of one stream told and not released */
 
 struct mr_app_host;
 

@@ -163,6 +163,7 @@ def edge_names_malformed_options(folder):
             ([*TAP, *ADDRESS, "--crypto", "rot13"], "--crypto rot13", "openssl"),
             ([*TAP, *ADDRESS, "--retry", "never"], "--retry never", "auto, always"),
             ([*TAP, *ADDRESS, "--cores"], "--cores needs a value", "LIST"),
+            ([*TAP, *ADDRESS, "--cores", "0,0"], "core 0 is there twice", "leave one out"),
             ([*TAP, *ADDRESS, "--listing=yes"], "--listing takes no value"),
             ([*TAP, *ADDRESS, "--prot", "1"], "unknown option --prot", "millrace edge --help"),
             ([*TAP, *ADDRESS, "more"], "unexpected argument more", "millrace edge --help")):
@@ -706,6 +707,9 @@ def ctl_names_what_is_wrong(folder):
     nowhere = folder / "nobody"
     expect_error("ctl", [], "no command", "millrace ctl help", status=USAGE)
     expect_error("ctl", ["--jsno", "apps"], "unknown option --jsno", status=USAGE)
+    for words, said in ((["conns", ""], "an argument is empty"), (["conns", " "], "an argument is empty"),
+                        (["co\nnns"], "printable ASCII"), (["x" * 4097], "at most 4096 characters")):
+        expect_error("ctl", ["--control", nowhere, *words], said, status=USAGE)
     expect_error("ctl", ["--control", nowhere, "apps"], str(nowhere), "no datapath runs there", "--control PATH")
     (folder / "text").write_text("x")
     expect_error("ctl", ["--control", folder / "text", "apps"], "nobody listens there", "it is no socket")
@@ -731,6 +735,7 @@ def ctl_asks_a_running_edge(folder):
         expect_error("ctl", ["--control", control, "hepl"], "unknown command hepl", "help", status=USAGE)
         expect_error("ctl", ["--control", control, "detach"], "usage: detach N", status=USAGE)
         expect_error("ctl", ["--control", control, "detach", "7"], "no attachment 7")
+        expect_error("ctl", ["--control", control, "move", "0.1", "0"], "there is no connection 0.1")
         edge_error(folder, ["--port", "memif:role=server,socket=@millrace-test-second", *ADDRESS, "--control", control],
                    "another program serves at", str(control), "--control")
         tap.expect_equal(oct(control.stat().st_mode & 0o777), "0o660")
