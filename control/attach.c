@@ -38,6 +38,7 @@ struct attachment {
     uint64_t region_bytes;
     bool is_ending;
     bool is_locked;
+    bool is_whole; /* it got all its rings */
     uint32_t ring_count;
     struct ring rings[];
 };
@@ -564,6 +565,7 @@ static int attach(struct mr_attachments *a, struct mr_client *client,
         end(a, attachment);
         return result;
     }
+    attachment->is_whole = true;
     attachment->client = client;
     mr_client_set_context(client, attachment);
     mr_client_attach(client);
@@ -571,11 +573,25 @@ static int attach(struct mr_attachments *a, struct mr_client *client,
     return 0;
 }
 
+/* Is one on its way out, be it that nobody has noticed yet? */
+static bool is_any_leaving(const struct mr_attachments *a)
+{
+    bool is_any = false;
+
+    for (const struct attachment *each = a->first; each != NULL; each = each->next)
+        is_any |= each->is_whole &&
+                  (each->is_ending || (each->client != NULL && mr_client_has_ended(each->client)));
+    return is_any;
+}
+
 int mr_attachments_attach(struct mr_attachments *a, struct mr_client *client,
-                          const struct mr_message_attach *wish, struct mr_fault *fault)
+                          const struct mr_message_attach *wish, bool may_wait,
+                          struct mr_fault *fault)
 {
     int result = attach(a, client, wish, fault);
 
+    if (may_wait && (result == -EDQUOT || result == -ENOSPC) && is_any_leaving(a))
+        return -EAGAIN;
     if (result == 0)
         a->stats.attached++;
     else

@@ -62,9 +62,12 @@ const struct mr_handoff *mr_attachments_policy(const struct mr_attachments *atta
 
 /* ---- for the control socket's handler ---- */
 
-/* `client` said ATTACH: attach it and answer.  0; -errno with the reason in `fault`: refused. */
+/* `client` said ATTACH: attach it and answer.  0; -errno with the reason in `fault`: refused.
+ * -EAGAIN, if `may_wait`: what it takes is that of others which are gone, or end: ask again when
+ * another has ended. */
 int mr_attachments_attach(struct mr_attachments *attachments, struct mr_client *client,
-                          const struct mr_message_attach *wish, struct mr_fault *fault);
+                          const struct mr_message_attach *wish, bool may_wait,
+                          struct mr_fault *fault);
 
 /* `client`, attached or not, is gone. */
 void mr_attachments_client_gone(struct mr_attachments *attachments, struct mr_client *client);

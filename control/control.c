@@ -55,13 +55,14 @@ static int on_message(void *context, struct mr_client *client,
 
     if (message->type == MR_MESSAGE_COMMAND)
         return on_command(control, client, message->text, fault);
-    return mr_attachments_attach(control->attachments, client, &message->attach, fault);
+    return mr_attach_waits_attach(&control->waits, client, &message->attach, fault);
 }
 
 static void on_gone(void *context, struct mr_client *client)
 {
     struct mr_control *control = context;
 
+    mr_attach_waits_client_gone(&control->waits, client);
     mr_attachments_client_gone(control->attachments, client);
 }
 
@@ -69,7 +70,10 @@ static uint64_t on_time(void *context, uint64_t now)
 {
     struct mr_control *control = context;
 
-    return mr_attachments_look(control->attachments, now);
+    uint64_t next = mr_attachments_look(control->attachments, now);
+    uint64_t waits = mr_attach_waits_look(&control->waits, now); /* for what was just let go of */
+
+    return MR_MIN(next, waits);
 }
 
 /* ------------------------------------------------------------------ running */
@@ -140,6 +144,7 @@ struct mr_control *mr_control_open(const struct mr_control_config *config, struc
         return NULL;
     }
     control->config = *config;
+    control->waits.attachments = control->attachments;
     control->tables[0] = mr_control_commands(control);
     control->tables[1] = config->more;
     control->socket = mr_control_socket_open(
@@ -158,6 +163,7 @@ void mr_control_close(struct mr_control *control)
     if (control == NULL)
         return;
     mr_control_socket_close(control->socket);
+    mr_attach_waits_free(&control->waits);
     mr_attachments_free(control->attachments);
     free(control);
 }

@@ -11,7 +11,6 @@
 #include "base/log.h"
 #include "control/datapath_internal.h"
 #include "control/eal.h"
-#include "control/shard_setup.h"
 #include "control/telemetry.h"
 #include "control/telemetry_apps.h"
 #include "control/topology.h"
@@ -50,8 +49,8 @@ static bool make_tls(struct mr_datapath *dp, struct mr_fault *fault)
 {
     struct mr_certificate made = {0};
     struct mr_tls_set_config server = {
-        .tls = &dp->config.tls, .handoff = &dp->config.handoff, .has_keylog = dp->keylog_fd >= 0};
-    struct mr_tls_client_config client = {.has_keylog = dp->keylog_fd >= 0};
+        .tls = &dp->config.tls, .handoff = &dp->config.handoff, .has_keylog = dp->keylog.fd >= 0};
+    struct mr_tls_client_config client = {.has_keylog = dp->keylog.fd >= 0};
 
     dp->is_self_signed = dp->config.tls.certificate_count == 0;
     if (dp->is_self_signed) {
@@ -227,7 +226,7 @@ static bool make_group(struct mr_datapath *dp, uint32_t index, struct mr_fault *
         .streams_bidi_max = config->limits.streams,
         .streams_uni_max = config->limits.streams,
         .work = dp->work,
-        .keylog_fd = dp->keylog_fd,
+        .keylog_fd = dp->keylog.fd,
         .static_key = dp->static_key,
     };
 
@@ -281,16 +280,6 @@ static bool make_groups(struct mr_datapath *dp, struct mr_fault *fault)
         dp->set.groups[dp->set.count++] = &dp->groups[dp->group_count];
     }
     return true;
-}
-
-static bool open_keylog(struct mr_datapath *dp, struct mr_fault *fault)
-{
-    const char *path = dp->config.keylog;
-
-    if (path[0] == '\0')
-        return true;
-    dp->keylog_fd = mr_keylog_open(path, "keylog", fault);
-    return dp->keylog_fd >= 0;
 }
 
 /* ------------------------------------------------------------------ what commands ask */
@@ -348,15 +337,15 @@ struct mr_datapath *mr_datapath_open(const struct mr_config *config, struct mr_f
         return NULL;
     }
     dp->config = *config;
-    dp->keylog_fd = -1;
+    dp->keylog.fd = -1;
     complete(&dp->config);
     dp->shard_count = dp->config.port_count * dp->config.shards;
     find_udp_ports(dp);
     (void)getrandom(dp->static_key, sizeof(dp->static_key), 0);
     if (mr_config_check(&dp->config, fault) && mr_tls_library_check(fault) == 0 &&
-        open_keylog(dp, fault) && make_tls(dp, fault) && start_eal(dp, fault) &&
-        make_hosts(dp, fault) && start_inline_apps(dp, fault) && make_groups(dp, fault) &&
-        open_control(dp, fault) && open_telemetry(dp, fault))
+        mr_keylog_open(&dp->keylog, dp->config.keylog, "keylog", fault) && make_tls(dp, fault) &&
+        start_eal(dp, fault) && make_hosts(dp, fault) && start_inline_apps(dp, fault) &&
+        make_groups(dp, fault) && open_control(dp, fault) && open_telemetry(dp, fault))
         return dp;
     mr_datapath_close(dp);
     return NULL;
@@ -475,8 +464,7 @@ uint32_t mr_datapath_close(struct mr_datapath *dp)
         mr_tls_context_free(&dp->client_tls);
     if (dp->has_eal)
         mr_eal_stop();
-    if (dp->keylog_fd >= 0)
-        close(dp->keylog_fd);
+    mr_keylog_close(&dp->keylog);
     free(dp);
     return leaked;
 }

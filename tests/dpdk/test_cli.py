@@ -221,6 +221,16 @@ def edge_names_a_key_log_that_it_may_not_write(folder):
     edge_error(folder, [*MEMIF, *ADDRESS, "--keylog", folder / "none" / "log"], "--keylog", "No such file", "may write")
 
 
+def a_start_that_fails_leaves_no_key_log(folder):
+    """None that it made: one that was there stays as it was."""
+    (folder / "old").write_text("")
+    loopback = ["--port", "loopback", "--listener", "name=a,application=a,alpn=a", "--control", folder / "none" / "socket"]
+    for name, is_left in ("new", False), ("old", True):
+        edge_error(folder, [*MEMIF, *ADDRESS, "--keylog", folder / name], "port memif")
+        expect_error("host", [*loopback, "--keylog", folder / name], "--control")
+        tap.expect_equal((folder / name).exists(), is_left, f"{name}:")
+
+
 # ---- edge: the machine
 
 
@@ -839,6 +849,7 @@ TESTS = [
     edge_names_an_expired_certificate,
     edge_names_a_key_that_it_may_not_read,
     edge_names_a_key_log_that_it_may_not_write,
+    a_start_that_fails_leaves_no_key_log,
     edge_names_too_few_cores,
     edge_names_missing_hugepages,
     edge_names_missing_rights_for_ports,
