@@ -432,12 +432,23 @@ static void option_faults_name_the_option(void)
 #define PORT     "ports: [{spec: tap:a, addresses: 10.0.0.1/24}]\n"
 #define LISTENER "listeners: [{name: a, application: a, alpn: a}]\n"
 
+struct whole {
+    const char *text;
+    const char *expected; /* NULL: it is right */
+};
+
+static void check_wholes(const struct whole *cases, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        CU_ASSERT_EQUAL_FATAL(parse(cases[i].text), 0);
+        CU_ASSERT_EQUAL(mr_config_check(&config, &fault), cases[i].expected == NULL);
+        CU_ASSERT_STRING_EQUAL(fault.text, cases[i].expected != NULL ? cases[i].expected : "");
+    }
+}
+
 static void the_whole_is_checked(void)
 {
-    static const struct {
-        const char *text;
-        const char *expected; /* NULL: it is right */
-    } cases[] = {
+    static const struct whole cases[] = {
         {PORT LISTENER, NULL},
         {LISTENER, "no port; give one, like --port tap:mr0 (root) or --port af_packet:eth0"},
         {PORT, "no listener; give one, like --listener name=kv,application=kv,alpn=kv"},
@@ -470,6 +481,14 @@ static void the_whole_is_checked(void)
               "  - {name: b, application: a, alpn: a}\n",
          "dir/f.yaml:4: listeners: b gets no connection, a is for the same ones; give them "
          "different ports, protocols or server names"},
+    };
+
+    check_wholes(cases, sizeof(cases) / sizeof(cases[0]));
+}
+
+static void sizes_that_do_not_fit_are_refused(void)
+{
+    static const struct whole cases[] = {
         {PORT LISTENER "rings: {slots: 1000}",
          "dir/f.yaml:3: rings.slots: 1000 is no power of two; give one"},
         {PORT LISTENER "rings: {send_bytes: 5000}",
@@ -531,11 +550,7 @@ static void the_whole_is_checked(void)
          "4M; lower it, or raise limits.connection_window"},
     };
 
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        CU_ASSERT_EQUAL_FATAL(parse(cases[i].text), 0);
-        CU_ASSERT_EQUAL(mr_config_check(&config, &fault), cases[i].expected == NULL);
-        CU_ASSERT_STRING_EQUAL(fault.text, cases[i].expected != NULL ? cases[i].expected : "");
-    }
+    check_wholes(cases, sizeof(cases) / sizeof(cases[0]));
 }
 
 /* What the user wrote is named as the user wrote it. */
@@ -724,6 +739,7 @@ static CU_TestInfo tests[] = {
     {"options replace what the file says", options_replace_what_the_file_says},
     {"option faults name the option", option_faults_name_the_option},
     {"the whole is checked", the_whole_is_checked},
+    {"sizes that do not fit are refused", sizes_that_do_not_fit_are_refused},
     {"options that do not fit are named", options_that_do_not_fit_are_named},
     {"defaults give way to a lower limit that was given", defaults_give_way},
     {"later faults can be blamed", later_faults_can_be_blamed},
