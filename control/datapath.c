@@ -290,6 +290,22 @@ static void command_drain(void *context)
     mr_datapath_drain(MR_CONTAINER_OF(context, struct mr_datapath, set));
 }
 
+/* Applications attach to all shards unless they say which: then it is too little. */
+static void warn_of_region(const struct mr_config *config, uint32_t shard_count)
+{
+    struct mr_ring_sizes sizes = mr_config_ring_sizes(config);
+    unsigned long long all = mr_ring_region_size(&sizes) / 1024 * shard_count;
+    unsigned long long most = mr_config_quota(config).region_bytes / 1024;
+    char name[MR_CONFIG_NAME];
+
+    mr_config_name(config, "control.region_bytes", name);
+    if (all > most)
+        mr_log(MR_LOG_WARN,
+               "only applications that ask for some shards, or small rings, can attach: the rings "
+               "of %u shards take %lluK, an attachment may have %lluK; raise %s",
+               shard_count, all, most, name);
+}
+
 static bool open_control(struct mr_datapath *dp, struct mr_fault *fault)
 {
     const struct mr_config *config = &dp->config;
@@ -310,6 +326,7 @@ static bool open_control(struct mr_datapath *dp, struct mr_fault *fault)
                    .attachment_bytes_max = quota.region_bytes},
     };
 
+    warn_of_region(config, dp->shard_count);
     dp->set.name_owner = mr_datapath_name_owner;
     dp->set.context = dp;
     control.datapath = mr_group_set_datapath(&dp->set, MILLRACE_VERSION);
