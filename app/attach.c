@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -21,6 +22,7 @@
 
 #define NS_PER_S    UINT64_C(1000000000)
 #define RETRY_NS    (NS_PER_S / 20) /* between two tries to connect */
+#define TELL_NS     NS_PER_S        /* of waiting for a datapath, then it is said */
 #define ANSWER_S    10              /* the datapath takes at most, region by region */
 #define MESSAGE_MAX 1024
 
@@ -57,25 +59,31 @@ static uint64_t clock_ns(void)
     return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
-static int explain_connect(const struct attempt *at, int error)
+static int explain_connect(const char *path, int error, struct mr_fault *fault)
 {
     switch (error) {
     case ENOENT:
-        return mr_fault_set(at->fault, error,
+        return mr_fault_set(fault, error,
                             "%s: there is no such socket; start the datapath, or "
                             "name its control socket in $MILLRACE_CONTROL",
-                            at->path);
+                            path);
     case ECONNREFUSED:
-        return mr_fault_set(at->fault, error,
-                            "%s: nobody listens there any more; start the datapath", at->path);
+        return mr_fault_set(fault, error, "%s: nobody listens there any more; start the datapath",
+                            path);
+    case ENOTSOCK:
+    case EPROTOTYPE:
+        return mr_fault_set(fault, error,
+                            "%s: that is no datapath's control socket; name the one that the "
+                            "datapath was started with",
+                            path);
     case EACCES:
     case EPERM:
-        return mr_fault_set(at->fault, EACCES,
+        return mr_fault_set(fault, EACCES,
                             "%s: this user may not attach; the configuration's "
                             "control socket names the group that may",
-                            at->path);
+                            path);
     default:
-        return mr_fault_set(at->fault, error, "%s: cannot connect: %s", at->path, strerror(error));
+        return mr_fault_set(fault, error, "%s: cannot connect: %s", path, strerror(error));
     }
 }
 
@@ -85,14 +93,33 @@ static bool is_passing(int error)
     return error == ENOENT || error == ECONNREFUSED || error == EAGAIN;
 }
 
+/* 0, or the error's number.  To connect to what is no socket is refused, too. */
 static int connect_once(int fd, const struct sockaddr_un *address)
 {
+    struct stat file;
     int result;
 
     do
         result = connect(fd, (const struct sockaddr *)(const void *)address, sizeof(*address));
     while (result != 0 && errno == EINTR);
-    return result == 0 ? 0 : errno;
+    if (result == 0)
+        return 0;
+    int error = errno;
+    bool is_other =
+        error == ECONNREFUSED && stat(address->sun_path, &file) == 0 && !S_ISSOCK(file.st_mode);
+    return is_other ? ENOTSOCK : error;
+}
+
+/* Whoever sits there is to know why nothing happens. */
+static void tell_wait(const struct attempt *at, int error)
+{
+    struct mr_fault why;
+
+    explain_connect(at->path, error, &why);
+    if (at->config->on_wait != NULL)
+        at->config->on_wait(at->config->wait_context, why.text);
+    else
+        fprintf(stderr, "millrace: waiting for the datapath at %s\n", why.text);
 }
 
 static int connect_patiently(struct attempt *at)
@@ -100,6 +127,7 @@ static int connect_patiently(struct attempt *at)
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct timeval patience = {.tv_sec = ANSWER_S};
     uint64_t begin = clock_ns();
+    bool is_told = false;
 
     if (strlen(at->path) >= sizeof(address.sun_path))
         return mr_fault_set(at->fault, ENAMETOOLONG, "%s: a socket's path has at most %zu bytes",
@@ -112,10 +140,15 @@ static int connect_patiently(struct attempt *at)
     (void)setsockopt(at->parts.control_fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
     for (;;) {
         int error = connect_once(at->parts.control_fd, &address);
+        uint64_t waited = clock_ns() - begin;
+
         if (error == 0)
             return 0;
-        if (!is_passing(error) || clock_ns() - begin >= at->config->patience_ns)
-            return explain_connect(at, error);
+        if (!is_passing(error) || waited >= at->config->patience_ns)
+            return explain_connect(at->path, error, at->fault);
+        if (!is_told && waited >= TELL_NS)
+            tell_wait(at, error);
+        is_told = waited >= TELL_NS;
         nanosleep(&(struct timespec){.tv_nsec = RETRY_NS}, NULL);
     }
 }

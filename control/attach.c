@@ -23,7 +23,6 @@ struct ring {
     uint32_t shard;
     int number; /* of its host; -1: not attached, or forgotten */
     struct mr_region region;
-    struct mr_ring_region layout;
 };
 
 struct attachment {
@@ -36,11 +35,10 @@ struct attachment {
     int wake_fd;  /* our end of the wake socket; the shards' while rings are attached */
     uint32_t flags;
     uint64_t listeners;
-    uint64_t shards; /* bit mask */
     uint64_t region_bytes;
-    bool has_begun; /* MAPPED came: the shards look at the rings */
     bool is_ending;
     bool is_locked;
+    bool is_whole; /* it got all its rings */
     uint32_t ring_count;
     struct ring rings[];
 };
@@ -178,7 +176,7 @@ static void look_at_life(struct mr_attachments *a, struct attachment *attachment
     struct mr_fault fault;
     uint32_t shard;
 
-    if (attachment->is_ending || !attachment->has_begun || !is_broken(a, attachment, &shard))
+    if (attachment->is_ending || !is_broken(a, attachment, &shard))
         return;
     int error =
         mr_fault_set(&fault, EPROTO,
@@ -425,76 +423,56 @@ static void add_siblings(const struct mr_attachments *a, uint32_t shard, uint64_
     config->siblings = shards >> config->first_shard & mask;
 }
 
-static int make_ring(struct mr_attachments *a, struct attachment *attachment, struct ring *ring,
-                     const struct plan *plan, struct mr_fault *fault)
+static int attach_ring(struct mr_attachments *a, struct attachment *attachment, struct ring *ring,
+                       const struct plan *plan, struct mr_fault *fault)
 {
+    struct mr_app_ring_config config = {.wake = wake,
+                                        .argument = attachment,
+                                        .listeners = attachment->listeners,
+                                        .timers_max = a->config.timers_max,
+                                        .numa_node = attachment->node,
+                                        .attachment = attachment->number,
+                                        .is_held = true};
     int result = mr_region_make(&ring->region, plan->ring_bytes, fault);
 
+    add_siblings(a, ring->shard, plan->shards, &config);
     if (result != 0)
         return result;
     a->stats.region_bytes += ring->region.size;
     attachment->region_bytes += ring->region.size;
     if (!ring->region.is_locked)
         note_unlocked(a, attachment);
-    mr_ring_region_make(&ring->layout, ring->region.memory, &plan->sizes, ring->shard);
+    mr_ring_region_make(&config.region, ring->region.memory, &plan->sizes, ring->shard);
+    ring->number = mr_app_host_attach(a->config.hosts[ring->shard], &config);
+    if (ring->number == -ENOSPC)
+        return mr_fault_set(fault, ENOSPC,
+                            "shard %u has no room for another ring: %d are the most, and each is "
+                            "promised its %u objects and %u SENDs; lower rings.objects and "
+                            "rings.sends, or raise limits.connections",
+                            ring->shard, MR_APP_RINGS_MAX, plan->sizes.objects_max,
+                            plan->sizes.sends_max);
+    if (ring->number < 0)
+        return mr_fault_set(fault, -ring->number, "shard %u: %s", ring->shard,
+                            strerror(-ring->number));
     return 0;
 }
 
-static int make_rings(struct mr_attachments *a, struct attachment *attachment,
-                      const struct plan *plan, struct mr_fault *fault)
+static int attach_rings(struct mr_attachments *a, struct attachment *attachment,
+                        const struct plan *plan, struct mr_fault *fault)
 {
-    int result = 0;
-
-    for (uint64_t left = plan->shards; left != 0 && result == 0; left &= left - 1) {
+    for (uint64_t left = plan->shards; left != 0; left &= left - 1) {
         struct ring *ring = &attachment->rings[attachment->ring_count++];
 
         *ring = (struct ring){.shard = (uint32_t)__builtin_ctzll(left),
                               .number = -1,
                               .region = {.fd = -1, .seal_fd = -1}};
-        result = make_ring(a, attachment, ring, plan, fault);
+        int result = attach_ring(a, attachment, ring, plan, fault);
+        if (result != 0) {
+            ring->number = -1;
+            return result;
+        }
     }
-    return result;
-}
-
-/* Give the ring to its shard. */
-static int begin_ring(struct mr_attachments *a, struct attachment *attachment, struct ring *ring,
-                      struct mr_fault *fault)
-{
-    struct mr_app_ring_config config = {.region = ring->layout,
-                                        .wake = wake,
-                                        .argument = attachment,
-                                        .listeners = attachment->listeners,
-                                        .timers_max = a->config.timers_max,
-                                        .numa_node = attachment->node,
-                                        .attachment = attachment->number};
-    int result = mr_region_seal(&ring->region);
-
-    if (result != 0)
-        return mr_fault_set(fault, -result, "the ring of shard %u cannot be sealed: %s",
-                            ring->shard, strerror(-result));
-    add_siblings(a, ring->shard, attachment->shards, &config);
-    result = mr_app_host_attach(a->config.hosts[ring->shard], &config);
-    ring->number = MR_MAX(result, -1);
-    if (result == -ENOSPC)
-        return mr_fault_set(fault, ENOSPC,
-                            "shard %u has no room for another ring: %d are the most, and each is "
-                            "promised its %u objects and %u SENDs; lower rings.objects and "
-                            "rings.sends, or raise limits.connections",
-                            ring->shard, MR_APP_RINGS_MAX, ring->layout.sizes.objects_max,
-                            ring->layout.sizes.sends_max);
-    if (result < 0)
-        return mr_fault_set(fault, -result, "shard %u: %s", ring->shard, strerror(-result));
     return 0;
-}
-
-static int begin_rings(struct mr_attachments *a, struct attachment *attachment,
-                       struct mr_fault *fault)
-{
-    int result = 0;
-
-    for (uint32_t i = 0; i < attachment->ring_count && result == 0; i++)
-        result = begin_ring(a, attachment, &attachment->rings[i], fault);
-    return result;
 }
 
 static struct mr_message message_head(enum mr_message_type type, size_t size)
@@ -583,54 +561,77 @@ static int attach(struct mr_attachments *a, struct mr_client *client,
         return mr_fault_set(fault, ENOMEM, "no memory for an attachment");
     }
     attachment->wake_fd = pair[0];
-    attachment->shards = plan.shards;
-    result = make_rings(a, attachment, &plan, fault);
-    if (result != 0) {
+    result = attach_rings(a, attachment, &plan, fault);
+    if (result != 0) { /* what is attached already goes as it does when an application dies */
         close(pair[1]);
         end(a, attachment);
         return result;
     }
+    attachment->is_whole = true;
     attachment->client = client;
     mr_client_set_context(client, attachment);
     answer(a, attachment, pair[1]);
     return 0;
 }
 
-static int begin(struct mr_attachments *a, struct mr_client *client, struct mr_fault *fault)
+/* Nobody can punch holes into the rings any more: the shards may look at them. */
+static int begin(struct attachment *attachment, struct mr_attachments *a, struct mr_fault *fault)
 {
-    struct mr_message ready = message_head(MR_MESSAGE_READY, sizeof(ready));
-    struct attachment *attachment = mr_client_context(client);
+    for (uint32_t i = 0; i < attachment->ring_count; i++) {
+        struct ring *ring = &attachment->rings[i];
+        int result = mr_region_seal(&ring->region);
 
-    if (attachment == NULL)
-        return mr_fault_set(fault, EPROTO, "MAPPED comes after ATTACH");
-    attachment->has_begun = true;
-    int result = begin_rings(a, attachment, fault);
-    if (result != 0) { /* those that have begun go as they do when an application dies */
-        end(a, attachment);
-        return result;
+        if (result != 0)
+            return mr_fault_set(fault, -result, "the ring of shard %u cannot be sealed: %s",
+                                ring->shard, strerror(-result));
     }
-    mr_client_attach(client);
-    mr_client_send(client, &ready, NULL, 0, -1);
+    for (uint32_t i = 0; i < attachment->ring_count; i++) {
+        const struct ring *ring = &attachment->rings[i];
+
+        mr_app_host_begin(a->config.hosts[ring->shard], (uint32_t)ring->number);
+    }
     return 0;
-}
-
-int mr_attachments_attach(struct mr_attachments *a, struct mr_client *client,
-                          const struct mr_message_attach *wish, struct mr_fault *fault)
-{
-    int result = mr_client_context(client) == NULL
-                     ? attach(a, client, wish, fault)
-                     : mr_fault_set(fault, EISCONN, "ATTACH comes once; MAPPED is due");
-
-    a->stats.refused += result != 0;
-    return result;
 }
 
 int mr_attachments_mapped(struct mr_attachments *a, struct mr_client *client,
                           struct mr_fault *fault)
 {
-    int result = begin(a, client, fault);
+    struct mr_message ready = message_head(MR_MESSAGE_READY, sizeof(ready));
+    struct attachment *attachment = mr_client_context(client);
+    int result = attachment == NULL ? mr_fault_set(fault, EPROTO, "MAPPED comes after ATTACH")
+                                    : begin(attachment, a, fault);
 
-    a->stats.attached += result == 0;
+    if (result != 0) {
+        a->stats.refused++;
+        return result; /* its client goes, and it does with it */
+    }
+    a->stats.attached++;
+    mr_client_attach(client);
+    mr_client_send(client, &ready, NULL, 0, -1);
+    return 0;
+}
+
+/* Is one on its way out, be it that nobody has noticed yet? */
+static bool is_any_leaving(const struct mr_attachments *a)
+{
+    bool is_any = false;
+
+    for (const struct attachment *each = a->first; each != NULL; each = each->next)
+        is_any |= each->is_whole &&
+                  (each->is_ending || (each->client != NULL && mr_client_has_ended(each->client)));
+    return is_any;
+}
+
+int mr_attachments_attach(struct mr_attachments *a, struct mr_client *client,
+                          const struct mr_message_attach *wish, bool may_wait,
+                          struct mr_fault *fault)
+{
+    int result = mr_client_context(client) == NULL
+                     ? attach(a, client, wish, fault)
+                     : mr_fault_set(fault, EISCONN, "ATTACH comes once; MAPPED is due");
+
+    if (may_wait && (result == -EDQUOT || result == -ENOSPC) && is_any_leaving(a))
+        return -EAGAIN;
     a->stats.refused += result != 0;
     return result;
 }
@@ -691,7 +692,7 @@ static void describe(const struct mr_attachments *a, const struct attachment *at
         struct mr_attachment_ring *out = &info->ring[i];
 
         out->shard = ring->shard;
-        out->state = attachment->has_begun ? MR_APP_RING_FREE : MR_APP_RING_ATTACHING;
+        out->state = MR_APP_RING_FREE;
         if (ring->number < 0)
             continue;
         const struct mr_app_host *host = a->config.hosts[ring->shard];

@@ -2,8 +2,8 @@
  * control/attach.h - attached applications, as the control thread sees them: who may attach, the
  * memory of their rings, their end.
  *
- *     ATTACH --checks--> regions --> ATTACHED, RING..., LISTENER...
- *     MAPPED --> seals --mr_app_host_attach()--> READY
+ *     ATTACH --checks--> regions --mr_app_host_attach()--> ATTACHED, RING..., LISTENER...
+ *     MAPPED --> seals --mr_app_host_begin()--> READY
  *     gone ---------> mr_app_host_detach() --drained?--> mr_app_host_forget(), memory back
  *
  * An attachment ends when its client is gone, when it is detached, or when a shard lets go of one
@@ -63,11 +63,15 @@ const struct mr_handoff *mr_attachments_policy(const struct mr_attachments *atta
 
 /* ---- for the control socket's handler ---- */
 
-/* `client` said ATTACH: attach it and answer.  0; -errno with the reason in `fault`: refused. */
+/* `client` said ATTACH: attach it and answer.  0; -errno with the reason in `fault`: refused.
+ * -EAGAIN, if `may_wait`: what it takes is that of others which are gone, or end: ask again when
+ * another has ended. */
 int mr_attachments_attach(struct mr_attachments *attachments, struct mr_client *client,
-                          const struct mr_message_attach *wish, struct mr_fault *fault);
+                          const struct mr_message_attach *wish, bool may_wait,
+                          struct mr_fault *fault);
 
-/* `client` said MAPPED: its rings begin.  As mr_attachments_attach(). */
+/* `client` said MAPPED: its shards begin to look at its rings.  As mr_attachments_attach(), but
+ * nothing is waited for. */
 int mr_attachments_mapped(struct mr_attachments *attachments, struct mr_client *client,
                           struct mr_fault *fault);
 

@@ -294,7 +294,7 @@ const struct mr_setting mr_config_settings[] = {
     {"rings.send_bytes", "ring-send-bytes", "SIZE", "memory for data to send", MR_SETTING_SIZE,
      .min = 4 * KIB, .max = 64 * GIB, HERE(rings.send_bytes)},
     {"rings.objects", "ring-objects", "N", "connections and streams of a ring at once",
-     MR_SETTING_NUMBER, .min = 1, .max = 1 << 20, HERE(rings.objects_max)},
+     MR_SETTING_NUMBER, .min = 2, .max = 1 << 20, HERE(rings.objects_max)},
     {"rings.sends", "ring-sends", "N", "SENDs of a ring that are not acknowledged",
      MR_SETTING_NUMBER, .min = 1, .max = 1 << 20, HERE(rings.sends_max)},
 
@@ -439,17 +439,33 @@ uint32_t mr_config_row_number(const struct mr_setting *wanted)
     return 0;
 }
 
-bool mr_config_blame(const struct mr_config *config, const char *path, struct mr_fault *fault)
+static uint32_t line_of(const struct mr_config *config, const struct mr_setting *row)
+{
+    return row == NULL ? 0 : config->line[mr_config_row_number(row)];
+}
+
+void mr_config_name(const struct mr_config *config, const char *path, char name[MR_CONFIG_NAME])
 {
     const struct mr_setting *row = mr_config_find_path(path, NULL);
-    uint32_t line = row == NULL ? 0 : config->line[mr_config_row_number(row)];
+    uint32_t line = line_of(config, row);
+    bool is_key = line != MR_CONFIG_OPTION && (line > 0 || config->file[0] != '\0');
 
-    if (line == MR_CONFIG_OPTION)
-        mr_fault_add_context(fault, 0, "--%s", row->option);
-    else if (line > 0)
-        mr_fault_add_context(fault, 0, "%s:%u: %s", config->file, line, path);
+    if (row == NULL || row->option == NULL || is_key)
+        snprintf(name, MR_CONFIG_NAME, "%s", path);
     else
-        mr_fault_add_context(fault, 0, "%s", path);
+        snprintf(name, MR_CONFIG_NAME, "--%s", row->option);
+}
+
+bool mr_config_blame(const struct mr_config *config, const char *path, struct mr_fault *fault)
+{
+    uint32_t line = line_of(config, mr_config_find_path(path, NULL));
+    char name[MR_CONFIG_NAME];
+
+    mr_config_name(config, path, name);
+    if (line > 0 && line != MR_CONFIG_OPTION)
+        mr_fault_add_context(fault, 0, "%s:%u: %s", config->file, line, name);
+    else
+        mr_fault_add_context(fault, 0, "%s", name);
     return false;
 }
 

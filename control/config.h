@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "base/fault.h"
+#include "base/ring_region.h"
 #include "control/setting.h"
 #include "dataplane/handoff.h"
 #include "dataplane/net_addr.h"
@@ -38,6 +39,7 @@
 #define MR_CONFIG_SOCKET       108        /* bytes of a Unix socket's path, its end included */
 #define MR_CONFIG_LINES        104        /* rows of mr_config_settings and of its items */
 #define MR_CONFIG_OPTION       UINT32_MAX /* a "line": it came from the command line */
+#define MR_CONFIG_NAME         48         /* bytes of a setting's name, its end included */
 
 struct mr_config_port {
     char spec[MR_CONFIG_PATH]; /* drivers/port.h has the kinds */
@@ -190,6 +192,29 @@ bool mr_config_set(struct mr_config *config, const char *option, const char *tex
  */
 bool mr_config_check(const struct mr_config *config, struct mr_fault *fault);
 
+/* What a shard gets of what all share; of a configuration that was checked. */
+struct mr_config_share {
+    uint32_t connections; /* at once */
+    uint32_t connects;    /* that one ring opens */
+    uint32_t objects;     /* of all its rings together: connections and streams, */
+    uint32_t sends;       /* SENDs that are not acknowledged */
+};
+
+struct mr_config_share mr_config_share(const struct mr_config *config);
+
+/* What attached applications may take.  A default gives way to a lower limit that was given. */
+struct mr_config_quota {
+    uint32_t attachments;
+    uint32_t attachments_per_user;
+    uint64_t region_bytes; /* of one attachment */
+    uint64_t total_bytes;
+};
+
+struct mr_config_quota mr_config_quota(const struct mr_config *config);
+
+/* An application's rings when it does not say. */
+struct mr_ring_sizes mr_config_ring_sizes(const struct mr_config *config);
+
 /*
  * The row that `path` ("control.socket"; of items "listeners.name") or `option` names, or NULL.
  * `list_out`, unless NULL: the row of the items that it belongs to, NULL for none.
@@ -201,9 +226,13 @@ const struct mr_setting *mr_config_find_option(const char *option,
 /* The number of a row in `line`. */
 uint32_t mr_config_row_number(const struct mr_setting *row);
 
+/* What its user calls a setting: "cores" where a file says it, or is read at all; "--cores" where
+ * the command line says it, or there is no file. */
+void mr_config_name(const struct mr_config *config, const char *path, char name[MR_CONFIG_NAME]);
+
 /*
  * Say where a setting came from, in front of `fault`, which something later found: "FILE:LINE:
- * cores" or "--cores".  Returns false.
+ * cores", or its name as above.  Returns false.
  */
 bool mr_config_blame(const struct mr_config *config, const char *path, struct mr_fault *fault);
 

@@ -7,20 +7,89 @@
 #include <strings.h>
 
 #include "base/compiler.h"
-#include "base/ring_region.h"
 #include "control/config.h"
+#include "dataplane/app_host.h"
 
-/* Put in front where item `number` of a list began; returns false. */
-static bool blame_item(const struct mr_config *config, const char *path, const uint32_t *lines,
-                       uint32_t number, struct mr_fault *fault)
+#define CONNECTS_SHARE 4 /* one ring opens a quarter of a shard's connections at most */
+#define CONN_OBJECTS   4 /* of applications, for each connection allowed: itself, streams */
+
+/* ------------------------------------------------------------------ whose fault it is */
+
+static bool is_given(const struct mr_config *config, const char *path)
 {
-    const struct mr_setting *row = mr_config_find_path(path, NULL);
+    return config->line[mr_config_row_number(mr_config_find_path(path, NULL))] != 0;
+}
 
-    if (lines[number] == MR_CONFIG_OPTION)
+/* Put in front where item `number` of a list began, or the option that gave its `member`, NULL:
+ * none does; returns false. */
+static bool blame_item(const struct mr_config *config, const char *path, const char *member,
+                       const uint32_t *lines, uint32_t number, struct mr_fault *fault)
+{
+    const struct mr_setting *list = mr_config_find_path(path, NULL);
+    const struct mr_setting *row = member == NULL ? NULL : mr_config_find_path(member, NULL);
+    bool is_option = lines[number] == MR_CONFIG_OPTION;
+    bool is_members = is_option && config->line[mr_config_row_number(list)] != MR_CONFIG_OPTION;
+
+    if (row != NULL && number == 0)
+        is_members |= config->line[mr_config_row_number(row)] == MR_CONFIG_OPTION;
+    if (row != NULL && number == 0 && is_members)
         mr_fault_add_context(fault, 0, "--%s", row->option);
+    else if (is_option)
+        mr_fault_add_context(fault, 0, "--%s", list->option);
     else
         mr_fault_add_context(fault, 0, "%s:%u: %s", config->file, lines[number], path);
     return false;
+}
+
+/* ------------------------------------------------------------------ what follows from it */
+
+/* Ports and shards may both be missing from what is not checked yet. */
+static uint32_t shard_count(const struct mr_config *config)
+{
+    return MR_MAX(config->shards * config->port_count, 1u);
+}
+
+struct mr_config_share mr_config_share(const struct mr_config *config)
+{
+    uint32_t connections = MR_MAX(config->limits.connections / shard_count(config), 1u);
+    uint32_t connects = config->limits.connects;
+
+    return (struct mr_config_share){
+        .connections = connections,
+        .connects = connects != 0 ? connects : MR_MAX(connections / CONNECTS_SHARE, 1u),
+        .objects = MR_MAX(MR_APP_OBJECTS, connections * CONN_OBJECTS),
+        .sends = MR_MAX(MR_APP_OBJECTS, connections * CONN_OBJECTS),
+    };
+}
+
+struct mr_config_quota mr_config_quota(const struct mr_config *config)
+{
+    const struct mr_config_control *control = &config->control;
+    struct mr_config_quota quota = {.attachments = control->attachments,
+                                    .attachments_per_user = control->attachments_per_user,
+                                    .region_bytes = control->region_bytes,
+                                    .total_bytes = control->total_bytes};
+
+    if (!is_given(config, "control.attachments_per_user"))
+        quota.attachments_per_user = MR_MIN(quota.attachments_per_user, quota.attachments);
+    if (!is_given(config, "control.region_bytes"))
+        quota.region_bytes = MR_MIN(quota.region_bytes, quota.total_bytes);
+    return quota;
+}
+
+struct mr_ring_sizes mr_config_ring_sizes(const struct mr_config *config)
+{
+    const struct mr_config_rings *rings = &config->rings;
+    struct mr_ring_sizes sizes = mr_ring_sizes_default();
+
+    sizes.submit_count = rings->submit_count;
+    sizes.complete_count = rings->complete_count;
+    sizes.slot_size = rings->slot_bytes;
+    sizes.slot_count = rings->slot_count;
+    sizes.send_bytes = rings->send_bytes;
+    sizes.objects_max = sizes.alias_count = rings->objects_max;
+    sizes.sends_max = rings->sends_max;
+    return sizes;
 }
 
 /* ------------------------------------------------------------------ ports */
@@ -80,17 +149,19 @@ static bool check_gateways(const struct mr_config_port *port, struct mr_fault *f
     return true;
 }
 
-static bool check_port(const struct mr_config *config, uint32_t number, struct mr_fault *fault)
+static bool is_loopback(const struct mr_config_port *port)
+{
+    return strcmp(port->spec, "loopback") == 0;
+}
+
+static bool check_addresses(const struct mr_config *config, uint32_t number, struct mr_fault *fault)
 {
     const struct mr_config_port *port = &config->ports[number];
 
-    if (strcmp(port->spec, "loopback") == 0 && port->address_count == 0)
-        return true; /* it gets its own */
-    if (port->spec[0] == '\0' || port->address_count == 0) {
+    if (port->address_count == 0 && !is_loopback(port)) { /* which gets its own */
         mr_fault_set(fault, EINVAL,
-                     port->spec[0] == '\0' ? "no port; give one, like tap:mr0 or af_packet:eth0"
-                                           : "no address of our own; give one that is free on the "
-                                             "port's network, like 198.18.0.2/24");
+                     "no address of our own; give one that is free on the port's network, like "
+                     "198.18.0.2/24");
         return false;
     }
     for (uint32_t i = 0; i < port->address_count; i++)
@@ -99,7 +170,23 @@ static bool check_port(const struct mr_config *config, uint32_t number, struct m
                          port->addresses[i]);
             return false;
         }
-    return check_gateways(port, fault);
+    return true;
+}
+
+static bool check_port(const struct mr_config *config, uint32_t number, struct mr_fault *fault)
+{
+    const struct mr_config_port *port = &config->ports[number];
+    const char *member = NULL;
+
+    if (port->spec[0] == '\0') {
+        mr_fault_set(fault, EINVAL, "no port; give one, like tap:mr0 or af_packet:eth0");
+        member = "ports.spec";
+    } else if (!check_addresses(config, number, fault)) {
+        member = "ports.addresses";
+    } else if (!check_gateways(port, fault)) {
+        member = "ports.gateways";
+    }
+    return member == NULL || blame_item(config, "ports", member, config->port_line, number, fault);
 }
 
 static bool check_ports(const struct mr_config *config, struct mr_fault *fault)
@@ -111,7 +198,7 @@ static bool check_ports(const struct mr_config *config, struct mr_fault *fault)
     }
     for (uint32_t i = 0; i < config->port_count; i++)
         if (!check_port(config, i, fault))
-            return blame_item(config, "ports", config->port_line, i, fault);
+            return false;
     return true;
 }
 
@@ -153,11 +240,19 @@ static bool check_certificate(const struct mr_config *config, uint32_t number,
     return true;
 }
 
+/* The part of a certificate whose option is to be named: the one that is not there. */
+static const char *missing_part(const struct mr_config *config, uint32_t number)
+{
+    return config->tls.certificates[number].certificate[0] == '\0' ? "tls.certificates.certificate"
+                                                                   : "tls.certificates.key";
+}
+
 static bool check_tls(const struct mr_config *config, struct mr_fault *fault)
 {
     for (uint32_t i = 0; i < config->tls.certificate_count; i++)
         if (!check_certificate(config, i, fault))
-            return blame_item(config, "tls.certificates", config->certificate_line, i, fault);
+            return blame_item(config, "tls.certificates", missing_part(config, i),
+                              config->certificate_line, i, fault);
     return true;
 }
 
@@ -195,7 +290,7 @@ static bool check_inline(const struct mr_config *config, struct mr_fault *fault)
             if (strcmp(config->inline_apps[i].name, config->inline_apps[k].name) == 0) {
                 mr_fault_set(fault, EINVAL, "a second inline application is called %s; rename one",
                              config->inline_apps[i].name);
-                return blame_item(config, "inline", config->inline_line, i, fault);
+                return blame_item(config, "inline", NULL, config->inline_line, i, fault);
             }
     return true;
 }
@@ -209,13 +304,28 @@ static bool check_listeners(const struct mr_config *config, struct mr_fault *fau
     }
     for (uint32_t i = 0; i < config->handoff.listener_count; i++)
         if (!check_listener(&config->handoff, i, fault))
-            return blame_item(config, "listeners", config->listener_line, i, fault);
+            return blame_item(config, "listeners", NULL, config->listener_line, i, fault);
     return true;
 }
 
 /* ------------------------------------------------------------------ sizes */
 
-static bool check_rings(const struct mr_config *config, struct mr_fault *fault)
+/* A value as people write it, and what they call where it is set. */
+struct spelled {
+    char value[MR_SETTING_TEXT_MAX];
+    char name[MR_CONFIG_NAME];
+};
+
+static struct spelled spell(const struct mr_config *config, const char *path)
+{
+    struct spelled spelled;
+
+    mr_setting_format(mr_config_find_path(path, NULL), config, 0, spelled.value);
+    mr_config_name(config, path, spelled.name);
+    return spelled;
+}
+
+static bool check_powers(const struct mr_config *config, struct mr_fault *fault)
 {
     const struct {
         const char *path;
@@ -232,54 +342,187 @@ static bool check_rings(const struct mr_config *config, struct mr_fault *fault)
             mr_fault_set(fault, EINVAL, "%u is no power of two; give one", powers[i].value);
             return mr_config_blame(config, powers[i].path, fault);
         }
+    return true;
+}
+
+/* What makes rings large, of what was given; NULL: nothing. */
+static const char *given_size(const struct mr_config *config)
+{
+    static const char *const paths[] = {"rings.send_bytes", "rings.slots", "rings.slot_bytes",
+                                        "rings.completions", "rings.submissions"};
+
+    for (size_t i = 0; i < MR_COUNT_OF(paths); i++)
+        if (is_given(config, paths[i]))
+            return paths[i];
+    return NULL;
+}
+
+/* One ring is less than an attachment may have. */
+static bool check_region(const struct mr_config *config, struct mr_fault *fault)
+{
+    struct mr_config_quota quota = mr_config_quota(config);
+    struct mr_ring_sizes sizes = mr_config_ring_sizes(config);
+    unsigned long long need = mr_ring_region_size(&sizes) / 1024; /* whole pages */
+    const char *larger = given_size(config);
+    const char *limit = quota.region_bytes < config->control.region_bytes ? "control.total_bytes"
+                                                                          : "control.region_bytes";
+    struct spelled most = spell(config, limit);
+
+    if (need <= quota.region_bytes / 1024)
+        return true;
+    if (is_given(config, limit) || larger == NULL) {
+        mr_fault_set(fault, EINVAL,
+                     "%s is less than one ring takes, %lluK; raise it, or make rings smaller",
+                     most.value, need);
+        return mr_config_blame(config, limit, fault);
+    }
+    mr_fault_set(fault, EINVAL,
+                 "one ring takes %lluK with it, an attachment may have %s; lower it, or raise %s",
+                 need, most.value, most.name);
+    return mr_config_blame(config, larger, fault);
+}
+
+/* Of a ring, `path`, no more than a shard has for all of its rings. */
+static bool check_promise(const struct mr_config *config, const char *path, uint32_t value,
+                          uint32_t most, struct mr_fault *fault)
+{
+    struct spelled connections = spell(config, "limits.connections");
+    unsigned long long enough =
+        ((unsigned long long)value + CONN_OBJECTS - 1) / CONN_OBJECTS * shard_count(config);
+
+    if (value <= most)
+        return true;
+    mr_fault_set(fault, EINVAL,
+                 "%u is more than a shard has for all its rings, %u; lower it, or raise %s to %llu",
+                 value, most, connections.name, enough);
+    return mr_config_blame(config, path, fault);
+}
+
+static bool check_rings(const struct mr_config *config, struct mr_fault *fault)
+{
+    struct mr_config_share share = mr_config_share(config);
+
+    if (!check_powers(config, fault))
+        return false;
     if (config->rings.send_bytes % MR_RING_SEND_UNIT != 0) {
         mr_fault_set(fault, EINVAL, "%llu bytes are no whole pages; give a multiple of 4K",
                      (unsigned long long)config->rings.send_bytes);
         return mr_config_blame(config, "rings.send_bytes", fault);
     }
-    uint64_t need =
-        config->rings.send_bytes + (uint64_t)config->rings.slot_bytes * config->rings.slot_count;
-    if (need > config->control.region_bytes) {
+    return check_promise(config, "rings.objects", config->rings.objects_max, share.objects,
+                         fault) &&
+           check_promise(config, "rings.sends", config->rings.sends_max, share.sends, fault) &&
+           check_region(config, fault);
+}
+
+/* Who may attach, and with how much. */
+static bool check_quota(const struct mr_config *config, struct mr_fault *fault)
+{
+    struct mr_config_quota quota = mr_config_quota(config);
+
+    if (quota.attachments_per_user > quota.attachments) {
+        struct spelled all = spell(config, "control.attachments");
+
+        mr_fault_set(fault, EINVAL, "%u is more than all attachments, %s; lower it, or raise %s",
+                     quota.attachments_per_user, all.value, all.name);
+        return mr_config_blame(config, "control.attachments_per_user", fault);
+    }
+    if (quota.region_bytes > quota.total_bytes) {
+        struct spelled one = spell(config, "control.region_bytes");
+        struct spelled all = spell(config, "control.total_bytes");
+
         mr_fault_set(fault, EINVAL,
-                     "less than one ring's data of %llu bytes; raise it, or make rings smaller",
-                     (unsigned long long)need);
+                     "%s is more than all attachments may have, %s; lower it, or raise %s",
+                     one.value, all.value, all.name);
         return mr_config_blame(config, "control.region_bytes", fault);
+    }
+    if ((config->control.mode & 0222) == 0) {
+        mr_fault_set(fault, EINVAL,
+                     "%04o lets nobody connect, who needs the right to write; give one like 0660",
+                     config->control.mode);
+        return mr_config_blame(config, "control.mode", fault);
     }
     return true;
 }
 
-static bool check_sizes(const struct mr_config *config, struct mr_fault *fault)
+static bool check_windows(const struct mr_config *config, struct mr_fault *fault)
 {
-    const struct mr_config_control *control = &config->control;
+    struct spelled stream = spell(config, "limits.stream_window");
+    struct spelled all = spell(config, "limits.connection_window");
 
-    if (control->attachments_per_user > control->attachments) {
-        mr_fault_set(fault, EINVAL, "%u is more than all attachments, %u; lower it",
-                     control->attachments_per_user, control->attachments);
-        return mr_config_blame(config, "control.attachments_per_user", fault);
-    }
-    if (control->total_bytes < control->region_bytes) {
-        mr_fault_set(fault, EINVAL, "less than one attachment may have; raise it");
-        return mr_config_blame(config, "control.total_bytes", fault);
-    }
-    if (config->limits.conn_window_bytes < config->limits.stream_window_bytes) {
-        mr_fault_set(fault, EINVAL, "less than one stream may have; raise it");
+    if (config->limits.conn_window_bytes >= config->limits.stream_window_bytes)
+        return true;
+    if (is_given(config, "limits.connection_window")) {
+        mr_fault_set(fault, EINVAL,
+                     "%s is less than one stream may have, %s; raise it, or lower %s", all.value,
+                     stream.value, stream.name);
         return mr_config_blame(config, "limits.connection_window", fault);
     }
-    return check_rings(config, fault);
+    mr_fault_set(fault, EINVAL,
+                 "%s is more than all streams of a connection may have, %s; lower it, or raise %s",
+                 stream.value, all.value, all.name);
+    return mr_config_blame(config, "limits.stream_window", fault);
+}
+
+static bool has_loopback(const struct mr_config *config)
+{
+    for (uint32_t i = 0; i < config->port_count; i++)
+        if (is_loopback(&config->ports[i]))
+            return true;
+    return false;
+}
+
+/* Every shard has some, and a ring opens no more than there are. */
+static bool check_connections(const struct mr_config *config, struct mr_fault *fault)
+{
+    const struct mr_config_limits *limits = &config->limits;
+    uint32_t shards = shard_count(config);
+    uint32_t least = has_loopback(config) ? 2 : 1;
+
+    if (limits->connections < least * shards) {
+        mr_fault_set(fault, EINVAL, "%u is too few for %u shard%s; give %u or more%s",
+                     limits->connections, shards, shards > 1 ? "s" : "", least * shards,
+                     least > 1 ? ", both ends of a connection over a loopback are here" : "");
+        return mr_config_blame(config, "limits.connections", fault);
+    }
+    if (limits->connects > limits->connections / shards) {
+        struct spelled all = spell(config, "limits.connections");
+
+        mr_fault_set(fault, EINVAL,
+                     "%u is more than a shard may have, %u; lower it, or raise %s to %llu",
+                     limits->connects, limits->connections / shards, all.name,
+                     (unsigned long long)limits->connects * shards);
+        return mr_config_blame(config, "limits.connects", fault);
+    }
+    return true;
+}
+
+/* Attachments name shards by bits. */
+static bool check_shards(const struct mr_config *config, struct mr_fault *fault)
+{
+    if (shard_count(config) <= MR_ATTACH_RINGS_MAX)
+        return true;
+    mr_fault_set(fault, EINVAL, "%u for each of %u ports are more than %d; lower it",
+                 config->shards, config->port_count, MR_ATTACH_RINGS_MAX);
+    return mr_config_blame(config, "shards", fault);
+}
+
+static bool check_sizes(const struct mr_config *config, struct mr_fault *fault)
+{
+    return check_shards(config, fault) && check_quota(config, fault) &&
+           check_windows(config, fault) && check_connections(config, fault) &&
+           check_rings(config, fault);
 }
 
 /* Two connections that talk over a loopback would each follow the other for ever. */
 static bool check_balance(const struct mr_config *config, struct mr_fault *fault)
 {
-    for (uint32_t i = 0; i < config->port_count && config->balance.kind == MR_BALANCE_RSS; i++) {
-        if (strcmp(config->ports[i].spec, "loopback") != 0)
-            continue;
-        mr_fault_set(fault, EINVAL,
-                     "rss is of no use on a loopback, where datagrams arrive at the shard that "
-                     "sends them; choose load");
-        return mr_config_blame(config, "balance", fault);
-    }
-    return true;
+    if (config->balance.kind != MR_BALANCE_RSS || !has_loopback(config))
+        return true;
+    mr_fault_set(fault, EINVAL,
+                 "rss is of no use on a loopback, where datagrams arrive at the shard that "
+                 "sends them; choose load");
+    return mr_config_blame(config, "balance", fault);
 }
 
 bool mr_config_check(const struct mr_config *config, struct mr_fault *fault)

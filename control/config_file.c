@@ -16,7 +16,9 @@
 #include "base/compiler.h"
 #include "control/config.h"
 
-#define PREFIX_MAX 64 /* bytes of a path of keys */
+#define PREFIX_MAX  64 /* bytes of a path of keys */
+#define DEPTH_MAX   16 /* lists and groups in each other; there is use for four */
+#define ANCHORS_MAX 64
 
 /* One file that is being read. */
 struct reader {
@@ -332,6 +334,100 @@ static bool explain_syntax(struct reader *reader, const yaml_parser_t *parser, c
     return at_line(reader, parser->problem_mark.line + 1);
 }
 
+/* ------------------------------------------------------------------ what takes libyaml long */
+
+static const char *anchor_of(const yaml_event_t *event)
+{
+    switch (event->type) {
+    case YAML_SCALAR_EVENT:
+        return (const char *)event->data.scalar.anchor;
+    case YAML_SEQUENCE_START_EVENT:
+        return (const char *)event->data.sequence_start.anchor;
+    case YAML_MAPPING_START_EVENT:
+        return (const char *)event->data.mapping_start.anchor;
+    default:
+        return NULL;
+    }
+}
+
+/* What is open at a time, and what has a name so far. */
+struct extent {
+    uint32_t depth;
+    uint32_t anchors;
+};
+
+/* False with the fault set: that is too much. */
+static bool count_event(struct reader *reader, const yaml_event_t *event, struct extent *extent)
+{
+    size_t line = event->start_mark.line + 1;
+
+    extent->depth += event->type == YAML_SEQUENCE_START_EVENT;
+    extent->depth += event->type == YAML_MAPPING_START_EVENT;
+    extent->depth -= event->type == YAML_SEQUENCE_END_EVENT;
+    extent->depth -= event->type == YAML_MAPPING_END_EVENT;
+    extent->anchors += anchor_of(event) != NULL;
+    if (extent->depth > DEPTH_MAX)
+        mr_fault_set(reader->fault, E2BIG,
+                     "more than %d lists and groups in each other; check "
+                     "brackets and indentation",
+                     DEPTH_MAX);
+    else if (extent->anchors > ANCHORS_MAX)
+        mr_fault_set(reader->fault, E2BIG, "more than %d anchors (&name); write values out",
+                     ANCHORS_MAX);
+    else
+        return true;
+    return at_line(reader, line);
+}
+
+/* Tags are of no use here; libyaml compares each with all before it. */
+static bool check_directives(struct reader *reader, const char *text, size_t size)
+{
+    static const char tag[] = "%TAG";
+
+    for (size_t i = 0; i + sizeof(tag) <= size; i++) {
+        unsigned char before = i == 0 ? '\n' : (unsigned char)text[i - 1];
+        bool begins_line = before < 0x20 || before >= 0x7f; /* YAML has several ends of lines */
+
+        if (!begins_line || memcmp(text + i, tag, sizeof(tag) - 1) != 0)
+            continue;
+        mr_fault_set(reader->fault, EINVAL, "a %%TAG directive is of no use; leave it out");
+        return at_line(reader, line_at(text, i));
+    }
+    return true;
+}
+
+/* The time that libyaml takes for a document grows with the square of these.  What is no YAML is
+ * found later. */
+static bool check_extent(struct reader *reader, const char *text, size_t size)
+{
+    struct extent extent = {0};
+    bool is_good = true;
+    bool is_end = false;
+    yaml_parser_t parser;
+
+    if (!check_directives(reader, text, size))
+        return false;
+    if (yaml_parser_initialize(&parser) != 1) {
+        mr_fault_set(reader->fault, ENOMEM, "%s: out of memory", reader->name);
+        return false;
+    }
+    yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text, size);
+    while (is_good && !is_end) {
+        yaml_event_t event;
+
+        if (yaml_parser_parse(&parser, &event) != 1)
+            break;
+        is_good = count_event(reader, &event, &extent);
+        is_end = event.type == YAML_STREAM_END_EVENT;
+        yaml_event_delete(&event);
+    }
+    yaml_parser_delete(&parser);
+    return is_good;
+}
+
+/* ------------------------------------------------------------------ the document */
+
 /* One document is all there may be. */
 static bool check_end(struct reader *reader, yaml_parser_t *parser, const char *text, size_t size)
 {
@@ -379,7 +475,7 @@ int mr_config_parse(struct mr_config *config, const char *name, const char *text
         snprintf(reader.folder, sizeof(reader.folder), "%.*s", (int)(slash - name + 1), name);
     if (yaml_parser_initialize(&parser) != 1)
         return mr_fault_set(fault, ENOMEM, "%s: out of memory", name);
-    bool is_good = read_text(&reader, &parser, text, size);
+    bool is_good = check_extent(&reader, text, size) && read_text(&reader, &parser, text, size);
     yaml_parser_delete(&parser);
     return is_good ? 0 : -EINVAL;
 }

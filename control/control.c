@@ -57,13 +57,14 @@ static int on_message(void *context, struct mr_client *client,
         return on_command(control, client, message->text, fault);
     if (message->type == MR_MESSAGE_MAPPED)
         return mr_attachments_mapped(control->attachments, client, fault);
-    return mr_attachments_attach(control->attachments, client, &message->attach, fault);
+    return mr_attach_waits_attach(&control->waits, client, &message->attach, fault);
 }
 
 static void on_gone(void *context, struct mr_client *client)
 {
     struct mr_control *control = context;
 
+    mr_attach_waits_client_gone(&control->waits, client);
     mr_attachments_client_gone(control->attachments, client);
 }
 
@@ -71,7 +72,10 @@ static uint64_t on_time(void *context, uint64_t now)
 {
     struct mr_control *control = context;
 
-    return mr_attachments_look(control->attachments, now);
+    uint64_t next = mr_attachments_look(control->attachments, now);
+    uint64_t waits = mr_attach_waits_look(&control->waits, now); /* for what was just let go of */
+
+    return MR_MIN(next, waits);
 }
 
 /* ------------------------------------------------------------------ running */
@@ -142,6 +146,7 @@ struct mr_control *mr_control_open(const struct mr_control_config *config, struc
         return NULL;
     }
     control->config = *config;
+    control->waits.attachments = control->attachments;
     control->tables[0] = mr_control_commands(control);
     control->tables[1] = config->more;
     control->socket = mr_control_socket_open(
@@ -160,6 +165,7 @@ void mr_control_close(struct mr_control *control)
     if (control == NULL)
         return;
     mr_control_socket_close(control->socket);
+    mr_attach_waits_free(&control->waits);
     mr_attachments_free(control->attachments);
     free(control);
 }

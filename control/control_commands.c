@@ -174,7 +174,11 @@ static int parse_shard(const char *word, uint32_t *shard_out, struct mr_fault *f
     uint64_t number;
     int result = mr_command_number(word, &number, fault);
 
-    *shard_out = (uint32_t)MR_MIN(number, (uint64_t)UINT32_MAX);
+    *shard_out = 0;
+    if (result == 0 && number > UINT32_MAX)
+        return mr_fault_set(fault, ENOENT, "there is no shard %s; `conns` shows those there are",
+                            word);
+    *shard_out = (uint32_t)number;
     return result;
 }
 

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "control/attach_wait.h"
 #include "control/control.h"
 
 #define MR_CONTROL_TABLES 2 /* of commands: the built-in ones, the program's own */
@@ -12,6 +13,7 @@ struct mr_control {
     struct mr_control_config config;
     struct mr_control_socket *socket;
     struct mr_attachments *attachments;
+    struct mr_attach_waits waits;
     struct mr_command_table tables[MR_CONTROL_TABLES];
     bool is_draining;
 };

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -259,6 +260,15 @@ void mr_client_attach(struct mr_client *c)
     if (c->process_fd >= 0)
         (void)watch(c->socket, EPOLL_CTL_ADD, c->process_fd, EPOLLIN,
                     event_word(SOURCE_PROCESS, c->index, c->generation));
+}
+
+bool mr_client_has_ended(struct mr_client *c)
+{
+    struct pollfd ends[2] = {{.fd = c->fd, .events = POLLRDHUP},
+                             {.fd = c->process_fd, .events = POLLIN}};
+
+    c->is_broken |= poll(ends, MR_COUNT_OF(ends), 0) > 0;
+    return c->is_broken;
 }
 
 /* The handler is told, once. */

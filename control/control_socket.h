@@ -115,6 +115,9 @@ int mr_client_send(struct mr_client *client, const struct mr_message *head, cons
 /* Send REFUSED with the fault's text; `error` is negative. */
 void mr_client_refuse(struct mr_client *client, int error, const struct mr_fault *fault);
 
+/* Is it gone, or its process, although nobody was told yet?  Then on_gone follows soon. */
+bool mr_client_has_ended(struct mr_client *client);
+
 /* It is attached: it has nothing more to say, may be silent, and is gone when its process is. */
 void mr_client_attach(struct mr_client *client);
 

@@ -58,8 +58,14 @@ bool mr_cpu_list_parse(const char *text, const struct mr_cpu_list *usable,
                              "core %lu does not exist or this process may not run on it", cpu);
                 return false;
             }
-            if (!mr_cpu_list_has(list_out, cpu))
-                list_out->cpu[list_out->count++] = (uint16_t)cpu;
+            if (mr_cpu_list_has(list_out, cpu)) {
+                mr_fault_set(fault, EINVAL,
+                             "core %lu is there twice in \"%.60s\"; a thread polls on each, leave "
+                             "one out",
+                             cpu, text);
+                return false;
+            }
+            list_out->cpu[list_out->count++] = (uint16_t)cpu;
         }
     } while (*at++ == ',');
     return true;

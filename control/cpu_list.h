@@ -20,7 +20,7 @@ struct mr_cpu_list {
 
 bool mr_cpu_list_has(const struct mr_cpu_list *list, uint64_t cpu);
 
-/* Parse "2,4-5": each CPU once, each in `usable` unless that is NULL.  False with `fault` set. */
+/* Parse "2,4-5": no CPU twice, each in `usable` unless that is NULL.  False with `fault` set. */
 bool mr_cpu_list_parse(const char *text, const struct mr_cpu_list *usable,
                        struct mr_cpu_list *list_out, struct mr_fault *fault);
 

@@ -11,7 +11,6 @@
 #include "base/log.h"
 #include "control/datapath_internal.h"
 #include "control/eal.h"
-#include "control/shard_setup.h"
 #include "control/telemetry.h"
 #include "control/telemetry_apps.h"
 #include "control/topology.h"
@@ -20,9 +19,7 @@
 #define RX_MBUFS         4096 /* per shard */
 #define TX_MBUFS         4096 /* a loopback holds them while they are on the way */
 #define HELPERS          2
-#define CONNECTS_SHARE   4 /* one ring opens a quarter of a shard's connections at most */
 #define COMMANDS_AT_ONCE 16
-#define CONN_OBJECTS     4 /* of applications, for each connection allowed: itself, streams */
 #define CLOSE_PATIENCE   (200 * MR_MS)
 #define DETACH_NS        MR_SECOND
 #define LOOPBACK4        "198.18.0.1/15" /* of a loopback that was given no address */
@@ -52,8 +49,8 @@ static bool make_tls(struct mr_datapath *dp, struct mr_fault *fault)
 {
     struct mr_certificate made = {0};
     struct mr_tls_set_config server = {
-        .tls = &dp->config.tls, .handoff = &dp->config.handoff, .has_keylog = dp->keylog_fd >= 0};
-    struct mr_tls_client_config client = {.has_keylog = dp->keylog_fd >= 0};
+        .tls = &dp->config.tls, .handoff = &dp->config.handoff, .has_keylog = dp->keylog.fd >= 0};
+    struct mr_tls_client_config client = {.has_keylog = dp->keylog.fd >= 0};
 
     dp->is_self_signed = dp->config.tls.certificate_count == 0;
     if (dp->is_self_signed) {
@@ -157,23 +154,16 @@ static uint32_t worker_of_shard(const struct mr_datapath *dp, uint32_t shard)
     return first_worker(dp, shard / dp->config.shards) + shard % dp->config.shards;
 }
 
-static uint32_t conns_of_shard(const struct mr_datapath *dp)
-{
-    return MR_MAX(dp->config.limits.connections / dp->shard_count, 1u);
-}
-
 static bool make_hosts(struct mr_datapath *dp, struct mr_fault *fault)
 {
     struct mr_app_host_config config = mr_app_host_config_default();
-    uint32_t objects = dp->config.limits.connections / dp->shard_count * CONN_OBJECTS;
+    struct mr_config_share share = mr_config_share(&dp->config);
     uint8_t key[16];
 
-    config.objects_max = MR_MAX(config.objects_max, objects);
-    config.sends_max = MR_MAX(config.sends_max, objects);
+    config.objects_max = share.objects;
+    config.sends_max = share.sends;
     (void)getrandom(key, sizeof(key), 0);
-    config.connects_max = dp->config.limits.connects != 0
-                              ? dp->config.limits.connects
-                              : MR_MAX(conns_of_shard(dp) / CONNECTS_SHARE, 1u);
+    config.connects_max = share.connects;
     config.refuse_code = dp->config.codes.refuse;
     config.death_code = dp->config.codes.death;
     for (uint32_t i = 0; i < dp->shard_count; i++) {
@@ -194,6 +184,7 @@ static bool make_hosts(struct mr_datapath *dp, struct mr_fault *fault)
 static bool start_inline_apps(struct mr_datapath *dp, struct mr_fault *fault)
 {
     struct mr_config *config = &dp->config;
+    struct mr_config_share share = mr_config_share(config);
 
     if (config->inline_count == 0)
         return true;
@@ -205,7 +196,7 @@ static bool start_inline_apps(struct mr_datapath *dp, struct mr_fault *fault)
                                                              .shard_count = dp->shard_count,
                                                              .hosts = dp->hosts,
                                                              .nodes = dp->nodes,
-                                                             .conns_max = conns_of_shard(dp)},
+                                                             .conns_max = share.connections},
                              fault);
     for (uint32_t i = 0; i < dp->shard_count && dp->inline_apps != NULL; i++) {
         dp->applications[i] = *mr_inline_apps_application(dp->inline_apps, i);
@@ -226,7 +217,7 @@ static bool make_group(struct mr_datapath *dp, uint32_t index, struct mr_fault *
                                            MR_AEAD_IPSEC_MB}[config->crypto],
         .polling = config->polling == 0 ? MR_POLLING_ADAPTIVE : MR_POLLING_BUSY,
         .local_port = dp->udp_ports[0],
-        .connections = conns_of_shard(dp),
+        .connections = mr_config_share(config).connections,
         .rx_mbufs = RX_MBUFS,
         .has_retry = config->retry == 1,
         .idle_timeout_ns = config->limits.idle_timeout_ns,
@@ -235,7 +226,7 @@ static bool make_group(struct mr_datapath *dp, uint32_t index, struct mr_fault *
         .streams_bidi_max = config->limits.streams,
         .streams_uni_max = config->limits.streams,
         .work = dp->work,
-        .keylog_fd = dp->keylog_fd,
+        .keylog_fd = dp->keylog.fd,
         .static_key = dp->static_key,
     };
 
@@ -291,16 +282,6 @@ static bool make_groups(struct mr_datapath *dp, struct mr_fault *fault)
     return true;
 }
 
-static bool open_keylog(struct mr_datapath *dp, struct mr_fault *fault)
-{
-    const char *path = dp->config.keylog;
-
-    if (path[0] == '\0')
-        return true;
-    dp->keylog_fd = mr_keylog_open(path, "keylog", fault);
-    return dp->keylog_fd >= 0;
-}
-
 /* ------------------------------------------------------------------ what commands ask */
 
 /* `context` is the set of groups. */
@@ -309,39 +290,43 @@ static void command_drain(void *context)
     mr_datapath_drain(MR_CONTAINER_OF(context, struct mr_datapath, set));
 }
 
-static struct mr_ring_sizes ring_sizes(const struct mr_config_rings *rings)
+/* Applications attach to all shards unless they say which: then it is too little. */
+static void warn_of_region(const struct mr_config *config, uint32_t shard_count)
 {
-    struct mr_ring_sizes sizes = mr_ring_sizes_default();
+    struct mr_ring_sizes sizes = mr_config_ring_sizes(config);
+    unsigned long long all = mr_ring_region_size(&sizes) / 1024 * shard_count;
+    unsigned long long most = mr_config_quota(config).region_bytes / 1024;
+    char name[MR_CONFIG_NAME];
 
-    sizes.submit_count = rings->submit_count;
-    sizes.complete_count = rings->complete_count;
-    sizes.slot_size = rings->slot_bytes;
-    sizes.slot_count = rings->slot_count;
-    sizes.send_bytes = rings->send_bytes;
-    sizes.objects_max = sizes.alias_count = rings->objects_max;
-    sizes.sends_max = rings->sends_max;
-    return sizes;
+    mr_config_name(config, "control.region_bytes", name);
+    if (all > most)
+        mr_log(MR_LOG_WARN,
+               "only applications that ask for some shards, or small rings, can attach: the rings "
+               "of %u shards take %lluK, an attachment may have %lluK; raise %s",
+               shard_count, all, most, name);
 }
 
 static bool open_control(struct mr_datapath *dp, struct mr_fault *fault)
 {
     const struct mr_config *config = &dp->config;
+    struct mr_config_quota quota = mr_config_quota(config);
     struct mr_control_config control = {
         .socket = {.path = config->control.socket,
                    .mode = config->control.mode,
-                   .clients_max = config->control.attachments + COMMANDS_AT_ONCE,
+                   .clients_max = quota.attachments + COMMANDS_AT_ONCE,
                    .group = config->control.group[0] != '\0' ? config->control.group : NULL},
         .attach = {.hosts = dp->hosts,
                    .host_count = dp->shard_count,
                    .port_shards = config->shards,
                    .allows_any = true,
-                   .sizes = ring_sizes(&config->rings),
-                   .attachments_max = config->control.attachments,
-                   .user_attachments_max = config->control.attachments_per_user,
-                   .region_bytes_max = config->control.total_bytes,
-                   .attachment_bytes_max = config->control.region_bytes},
+                   .sizes = mr_config_ring_sizes(config),
+                   .attachments_max = quota.attachments,
+                   .user_attachments_max = quota.attachments_per_user,
+                   .region_bytes_max = quota.total_bytes,
+                   .attachment_bytes_max = quota.region_bytes},
     };
 
+    warn_of_region(config, dp->shard_count);
     dp->set.name_owner = mr_datapath_name_owner;
     dp->set.context = dp;
     control.datapath = mr_group_set_datapath(&dp->set, MILLRACE_VERSION);
@@ -369,15 +354,15 @@ struct mr_datapath *mr_datapath_open(const struct mr_config *config, struct mr_f
         return NULL;
     }
     dp->config = *config;
-    dp->keylog_fd = -1;
+    dp->keylog.fd = -1;
     complete(&dp->config);
     dp->shard_count = dp->config.port_count * dp->config.shards;
     find_udp_ports(dp);
     (void)getrandom(dp->static_key, sizeof(dp->static_key), 0);
     if (mr_config_check(&dp->config, fault) && mr_tls_library_check(fault) == 0 &&
-        open_keylog(dp, fault) && make_tls(dp, fault) && start_eal(dp, fault) &&
-        make_hosts(dp, fault) && start_inline_apps(dp, fault) && make_groups(dp, fault) &&
-        open_control(dp, fault) && open_telemetry(dp, fault))
+        mr_keylog_open(&dp->keylog, dp->config.keylog, "keylog", fault) && make_tls(dp, fault) &&
+        start_eal(dp, fault) && make_hosts(dp, fault) && start_inline_apps(dp, fault) &&
+        make_groups(dp, fault) && open_control(dp, fault) && open_telemetry(dp, fault))
         return dp;
     mr_datapath_close(dp);
     return NULL;
@@ -389,7 +374,7 @@ void mr_datapath_launch(struct mr_datapath *dp)
 
     for (uint32_t i = 0; i < dp->group_count; i++) {
         mr_group_launch(&dp->groups[i]);
-        mr_token_rotation_init(&dp->tokens[i], &dp->groups[i], dp->config.tls.ticket_rotation_ns,
+        mr_token_rotation_init(&dp->tokens[i], &dp->groups[i], dp->config.tls.token_rotation_ns,
                                mr_clock_now(&clock));
     }
 }
@@ -496,8 +481,7 @@ uint32_t mr_datapath_close(struct mr_datapath *dp)
         mr_tls_context_free(&dp->client_tls);
     if (dp->has_eal)
         mr_eal_stop();
-    if (dp->keylog_fd >= 0)
-        close(dp->keylog_fd);
+    mr_keylog_close(&dp->keylog);
     free(dp);
     return leaked;
 }

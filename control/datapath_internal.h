@@ -6,6 +6,7 @@
 #include "control/datapath.h"
 #include "control/group_datapath.h"
 #include "control/inline_apps.h"
+#include "control/shard_setup.h"
 #include "control/tls_set.h"
 #include "control/token_rotation.h"
 #include "dataplane/app_host.h"
@@ -13,7 +14,7 @@
 struct mr_datapath {
     struct mr_config config;
     uint8_t static_key[32];
-    int keylog_fd;
+    struct mr_keylog keylog;
     bool has_eal;
     bool is_draining;
     bool has_client_tls;

@@ -235,7 +235,9 @@ static int refuse(int answer, const char *conn, uint32_t to, struct mr_fault *fa
     case -ENOBUFS:
         return mr_fault_set(fault, ENOBUFS, "connection %s has too much unread data to move", conn);
     case -EINVAL:
-        return mr_fault_set(fault, EINVAL, "shard %u is where connection %s is, or another port's",
+        return mr_fault_set(fault, EINVAL,
+                            "shard %u is where connection %s is, or another port's; name another "
+                            "shard of its port",
                             to, conn);
     default:
         return mr_fault_set(fault, ECANCELED,
@@ -298,9 +300,9 @@ int mr_group_orders_move(struct mr_group_orders *o, const char *conn, uint32_t t
         result = find_shard(o, to, &dest, fault);
     if (result != 0)
         return result;
-    if (from.group != dest.group || from.index == dest.index)
-        return refuse(-EINVAL, conn, to, fault);
-    struct mr_shard_order order = {.kind = MR_ORDER_MOVE, .conn = from.conn, .to = dest.index};
+    struct mr_shard_order order = {.kind = MR_ORDER_MOVE,
+                                   .conn = from.conn,
+                                   .to = from.group == dest.group ? dest.index : UINT32_MAX};
     result = give(o, from.at, from.shard, &order, fault);
     if (result != 0)
         return result;

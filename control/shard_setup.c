@@ -5,7 +5,9 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "dataplane/clock.h"
 
@@ -61,12 +63,41 @@ struct mr_shard_config mr_shard_setup(const struct mr_shard_setup *setup)
     return shard;
 }
 
-int mr_keylog_open(const char *path, const char *what, struct mr_fault *fault)
+bool mr_keylog_open(struct mr_keylog *log, const char *path, const char *what,
+                    struct mr_fault *fault)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC, 0600);
+    const int flags = O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC;
 
-    if (fd < 0)
+    *log = (struct mr_keylog){.fd = -1, .path = path};
+    if (path == NULL || path[0] == '\0')
+        return true;
+    log->fd = open(path, flags | O_EXCL, 0600);
+    log->is_new = log->fd >= 0;
+    if (log->fd < 0 && errno == EEXIST)
+        log->fd = open(path, flags, 0600);
+    if (log->fd < 0)
         mr_fault_set(fault, errno, "%s %s: %s; name a file that this user may write", what, path,
                      strerror(errno));
-    return fd;
+    return log->fd >= 0;
+}
+
+/* Is what stands at the path still the file that is open, and is there nothing in it? */
+static bool is_empty_still(const struct mr_keylog *log)
+{
+    struct stat open_file;
+    struct stat named;
+
+    return fstat(log->fd, &open_file) == 0 && open_file.st_size == 0 &&
+           lstat(log->path, &named) == 0 && named.st_dev == open_file.st_dev &&
+           named.st_ino == open_file.st_ino;
+}
+
+void mr_keylog_close(struct mr_keylog *log)
+{
+    if (log->fd < 0)
+        return;
+    if (log->is_new && is_empty_still(log))
+        unlink(log->path);
+    close(log->fd);
+    log->fd = -1;
 }

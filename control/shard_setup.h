@@ -39,9 +39,19 @@ struct mr_shard_setup {
     const uint8_t *static_key; /* 32 bytes */
 };
 
-/* Open the file that key log lines are appended to: its descriptor, which writing does not block;
- * negative with `fault` set, which calls the setting `what`. */
-int mr_keylog_open(const char *path, const char *what, struct mr_fault *fault);
+/* A file that key log lines are appended to. */
+struct mr_keylog {
+    int fd;           /* which writing does not block; -1: none */
+    const char *path; /* borrowed */
+    bool is_new;      /* it was not there before */
+};
+
+/* Open it, `path` "" or NULL: none.  False with `fault` set, which calls the setting `what`. */
+bool mr_keylog_open(struct mr_keylog *log, const char *path, const char *what,
+                    struct mr_fault *fault);
+
+/* Close it.  One that was made here, and got nothing, goes. */
+void mr_keylog_close(struct mr_keylog *log);
 
 /* What mr_group_make() takes for its shards. */
 struct mr_shard_config mr_shard_setup(const struct mr_shard_setup *setup);

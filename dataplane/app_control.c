@@ -123,8 +123,19 @@ int mr_app_host_attach(struct mr_app_host *host, const struct mr_app_ring_config
     host->promised_timers += filled.timers_max;
     /* relaxed: only the control thread looks; the command's release is what the shard sees */
     atomic_store_explicit(&ring->state, MR_APP_RING_ATTACHING, memory_order_relaxed);
-    command(host, index, false);
+    if (!filled.is_held)
+        command(host, index, false);
     return (int)index;
+}
+
+void mr_app_host_begin(struct mr_app_host *host, uint32_t index)
+{
+    MR_ASSERT(index < MR_APP_RINGS_MAX);
+    struct mr_app_ring *ring = &host->rings[index];
+
+    MR_ASSERT(ring->config.is_held && !ring->is_detaching);
+    ring->config.is_held = false;
+    command(host, index, false);
 }
 
 void mr_app_host_detach(struct mr_app_host *host, uint32_t index)
@@ -136,7 +147,12 @@ void mr_app_host_detach(struct mr_app_host *host, uint32_t index)
     if (state == MR_APP_RING_FREE || state == MR_APP_RING_DRAINED || ring->is_detaching)
         return;
     ring->is_detaching = true;
-    command(host, index, true);
+    if (!ring->config.is_held) {
+        command(host, index, true);
+        return;
+    }
+    /* the shard knows nothing of it.  relaxed: only the control thread looks */
+    atomic_store_explicit(&ring->state, MR_APP_RING_DRAINED, memory_order_relaxed);
 }
 
 enum mr_app_ring_state mr_app_host_ring_state(const struct mr_app_host *host, uint32_t ring)

@@ -11,8 +11,8 @@
 
 struct mr_app_host_config mr_app_host_config_default(void)
 {
-    return (struct mr_app_host_config){.objects_max = 65536,
-                                       .sends_max = 65536,
+    return (struct mr_app_host_config){.objects_max = MR_APP_OBJECTS,
+                                       .sends_max = MR_APP_OBJECTS,
                                        .timers_max = 16384,
                                        .hoard_ns = UINT64_C(30000000000),
                                        .move_ns = UINT64_C(200000000),

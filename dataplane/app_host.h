@@ -45,9 +45,10 @@
 #include "dataplane/move_hooks.h"
 #include "millrace/transport.h"
 
-#define MR_APP_RINGS_MAX   64  /* a host's are a bit mask */
-#define MR_APP_ACCEPTS_MAX 128 /* of one ring, waiting; more: -ENOBUFS */
-#define MR_APP_VIEWS       16  /* of received data: of one stream told and not released */
+#define MR_APP_RINGS_MAX   64     /* a host's are a bit mask */
+#define MR_APP_OBJECTS     65536u /* of a host, and as many SENDs, where nobody says otherwise */
+#define MR_APP_ACCEPTS_MAX 128    /* of one ring, waiting; more: -ENOBUFS */
+#define MR_APP_VIEWS       16     /* of received data: of one stream told and not released */
 
 struct mr_app_host;
 
@@ -122,11 +123,12 @@ struct mr_app_ring_config {
     uint64_t attachment;  /* rings of one attachment have the same number; 0: none */
     uint64_t siblings;    /* bit mask: shards of this port to which the attachment has rings */
     uint32_t first_shard; /* what the application calls shard 0 of this port */
+    bool is_held;         /* the shard looks at it after mr_app_host_begin(), not before */
 };
 
 enum mr_app_ring_state {
     MR_APP_RING_FREE,
-    MR_APP_RING_ATTACHING, /* the shard has not seen it yet */
+    MR_APP_RING_ATTACHING, /* held, or the shard has not seen it yet */
     MR_APP_RING_ATTACHED,
     MR_APP_RING_LETTING_GO, /* detached, or broken: connections are being closed */
     MR_APP_RING_DRAINED     /* nothing refers to its region any more: mr_app_host_forget() */
@@ -138,6 +140,10 @@ enum mr_app_ring_state {
  * objects, sends and timers is promised to others; -ENOMEM.
  */
 int mr_app_host_attach(struct mr_app_host *host, const struct mr_app_ring_config *config);
+
+/* The shard takes up ring number `ring`, which was attached with is_held, in its next iteration.
+ * Once. */
+void mr_app_host_begin(struct mr_app_host *host, uint32_t ring);
 
 /* Let go of ring number `ring`: its connections are closed or inherited as the policy says;
  * MR_CQE_GONE is its last completion.  A second time: no effect. */

@@ -98,15 +98,25 @@ static void end_move(struct mr_app_host *host, struct mr_app_object *conn)
 
 /* ------------------------------------------------------------------ asking */
 
-static bool may_move(const struct mr_app_host *host, const struct mr_app_object *conn, uint32_t to)
+/* Shards to which the application may be asked to let it go. */
+static uint64_t targets_of(const struct mr_app_host *host, const struct mr_app_object *conn)
 {
     const struct mr_app_ring *ring = &host->rings[conn->ring];
     const uint32_t not_yet = MR_EVENT_CONNECTED | MR_EVENT_MOVED_IN | MR_EVENT_CLOSED;
+    bool may_go = ring->is_attached && (ring->region.sizes.flags & MR_RING_MOVES) != 0 &&
+                  ring->config.attachment != 0 && (conn->kinds & not_yet) == 0 &&
+                  !conn->is_accept_due && !conn->is_frozen && conn->stays == 0 &&
+                  conn->streams <= MR_APP_MOVE_STREAMS;
 
-    return ring->is_attached && (ring->region.sizes.flags & MR_RING_MOVES) != 0 && to < 64 &&
-           ring->config.attachment != 0 && (ring->config.siblings >> to & 1) != 0 &&
-           (conn->kinds & not_yet) == 0 && !conn->is_accept_due && !conn->is_frozen &&
-           conn->stays == 0 && conn->streams <= MR_APP_MOVE_STREAMS;
+    return may_go ? ring->config.siblings : 0;
+}
+
+static uint64_t targets(void *context, mr_handle handle)
+{
+    const struct mr_app_host *host = context;
+    const struct mr_app_object *conn = mr_app_object_of(host, handle);
+
+    return conn == NULL || conn->is_stream ? 0 : targets_of(host, conn);
 }
 
 static enum mr_move_verdict begin(struct mr_app_host *host, struct mr_app_object *conn, uint32_t to)
@@ -115,7 +125,7 @@ static enum mr_move_verdict begin(struct mr_app_host *host, struct mr_app_object
 
     while (free < MR_APP_MOVES && host->moves[free].conn != MR_NONE)
         free++;
-    if (free == MR_APP_MOVES || !may_move(host, conn, to))
+    if (free == MR_APP_MOVES || to >= 64 || (targets_of(host, conn) >> to & 1) == 0)
         return MR_MOVE_STAYS;
     host->moves[free] = (struct mr_app_move){.conn = conn->index,
                                              .to = to,
@@ -575,6 +585,7 @@ void mr_app_moves_init(struct mr_app_host *host)
         host->moves[i].conn = MR_NONE;
     host->hooks = (struct mr_move_hooks){.context = host,
                                          .ask = ask,
+                                         .targets = targets,
                                          .pack = pack,
                                          .offer = offer,
                                          .take = take,

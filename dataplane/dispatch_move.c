@@ -30,6 +30,17 @@ static enum mr_move_verdict ask(void *context, mr_handle conn, uint32_t to, bool
                                                                                  : MR_MOVE_STAYS;
 }
 
+static uint64_t targets(void *context, mr_handle conn)
+{
+    struct mr_dispatcher *d = context;
+    uint32_t listener;
+    uint32_t owner = mr_dispatch_owner(d, conn, &listener);
+
+    if (owner == MR_NONE)
+        return host_hooks(d)->targets(host_hooks(d)->context, conn);
+    return d->members[owner].application->on_move != NULL ? UINT64_MAX : 0;
+}
+
 static void pack(void *context, mr_handle conn, void *baggage)
 {
     struct mr_dispatcher *d = context;
@@ -87,6 +98,7 @@ void mr_dispatch_init_hooks(struct mr_dispatcher *d)
 {
     d->hooks = (struct mr_move_hooks){.context = d,
                                       .ask = ask,
+                                      .targets = targets,
                                       .pack = pack,
                                       .offer = offer,
                                       .take = take,

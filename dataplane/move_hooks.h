@@ -3,6 +3,7 @@
  * the shard asks it, and what it sends along.
  *
  *     old shard                                          new shard
+ *     targets(): where to?  (for people)
  *     ask(): no, later, or go
  *     (exported) pack() --baggage--------------------->  offer(): is there room?
  *                                                        (imported) take()
@@ -13,8 +14,8 @@
  * state belongs to a shard.
  *
  * Owner: the application, for hooks; the move, for baggage, from pack() until take() or until
- * MR_EVENT_MOVED says that nothing came of it.  Threads: ask and pack the old shard's, offer and
- * take the new one's.
+ * MR_EVENT_MOVED says that nothing came of it.  Threads: targets, ask and pack the old shard's,
+ * offer and take the new one's.
  */
 #ifndef MR_DATAPLANE_MOVE_HOOKS_H
 #define MR_DATAPLANE_MOVE_HOOKS_H
@@ -40,6 +41,9 @@ struct mr_move_hooks {
     /* May the connection go to shard `to`, now?  `is_own`: the application asked for it, with
      * `move` of its transport. */
     enum mr_move_verdict (*ask)(void *context, mr_handle conn, uint32_t to, bool is_own);
+    /* Bit mask of the shards to which ask() would not simply say no, now, if the control thread
+     * wanted it; nobody is told. */
+    uint64_t (*targets)(void *context, mr_handle conn);
     /* It was exported: write MR_MOVE_BAGGAGE_MAX bytes at most, aligned to 8. */
     void (*pack)(void *context, mr_handle conn, void *baggage);
     /* Can it be taken?  0; -errno: it goes back.  If 0, take() follows, or nothing. */

@@ -126,21 +126,50 @@ static bool has_moves(const struct mr_shard *s)
     return s->config.move_hooks != NULL || s->config.application->on_move != NULL;
 }
 
+/* Can it leave, wherever to? */
+static int check_conn(const struct mr_shard *s, mr_handle conn)
+{
+    int answer = mr_conn_can_move(s->ep, conn, s->now);
+
+    if (answer != 0)
+        return answer;
+    if (is_pending(&s->moves, conn))
+        return -EBUSY;
+    return mr_conn_record_size(s->ep, conn) > MR_MOVE_RECORD_MAX ? -ENOMEM : 0;
+}
+
 /* Can it be asked for? */
 static int check(const struct mr_shard *s, mr_handle conn, uint32_t to)
 {
     const struct mr_shard_moves *m = &s->moves;
+    int answer = check_conn(s, conn);
 
+    if (answer == -ESTALE) /* whatever else may be wrong */
+        return answer;
     if (!has_moves(s))
         return -EOPNOTSUPP;
     if (m->moves == NULL || to >= m->moves->shard_count || to == s->config.index)
         return -EINVAL;
-    int answer = mr_conn_can_move(s->ep, conn, s->now);
-    if (answer != 0)
-        return answer;
-    if (is_pending(m, conn))
-        return -EBUSY;
-    return mr_conn_record_size(s->ep, conn) > MR_MOVE_RECORD_MAX ? -ENOMEM : 0;
+    return answer;
+}
+
+/* The port's shards but this one, as a bit mask. */
+static uint64_t others(const struct mr_shard *s)
+{
+    const struct mr_moves *m = s->moves.moves;
+    uint32_t count = m == NULL ? 0 : m->shard_count;
+    uint64_t all = count == 64 ? UINT64_MAX : (UINT64_C(1) << count) - 1;
+
+    return all & ~(UINT64_C(1) << s->config.index);
+}
+
+bool mr_conn_has_target(const struct mr_shard *s, mr_handle conn)
+{
+    const struct mr_move_hooks *hooks = s->config.move_hooks;
+
+    if (!has_moves(s) || others(s) == 0 || check_conn(s, conn) != 0)
+        return false;
+    return hooks == NULL || (hooks->targets(hooks->context, conn) & others(s)) != 0;
 }
 
 int mr_conn_move(struct mr_shard *s, mr_handle conn, uint32_t to)

@@ -105,6 +105,10 @@ int mr_conn_move(struct mr_shard *from, mr_handle conn, uint32_t to_shard);
  * on their way. */
 int mr_conn_order_move(struct mr_shard *from, mr_handle conn, uint32_t to_shard);
 
+/* Would mr_conn_order_move() to one of the port's other shards be taken up now?  Its application is
+ * not told; on_move() of one that has no hooks may still say no. */
+bool mr_conn_has_target(const struct mr_shard *s, mr_handle conn);
+
 /* 1: a move of it is under way, be it that its application was asked or that it waits for the
  * answer. 0: none; -errno: none, and that is why its application let the last one be. */
 int mr_conn_is_leaving(const struct mr_shard *s, mr_handle conn);

@@ -10,8 +10,7 @@ static void describe(const struct mr_shard *s, mr_handle conn, struct mr_shard_c
 {
     const struct mr_move_hooks *hooks = s->config.move_hooks;
 
-    *out = (struct mr_shard_conn){.conn = conn,
-                                  .can_move = mr_conn_can_move(s->ep, conn, s->now) == 0};
+    *out = (struct mr_shard_conn){.conn = conn, .can_move = mr_conn_has_target(s, conn)};
     mr_conn_describe(s->ep, conn, &out->state, &out->streams);
     if (mr_conn_info(s->ep, conn, &out->info) != 0)
         out->info.limited_by = "";

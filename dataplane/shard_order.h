@@ -31,7 +31,7 @@ struct mr_shard_conn {
     uint64_t owner;    /* as struct mr_move_hooks says; 0: nobody, or not told */
     const char *state; /* "handshake", "open", ... */
     uint32_t streams;  /* open */
-    bool can_move;     /* now */
+    bool can_move;     /* now, as far as its application need not be asked */
     struct mr_conn_info info;
 };
 

@@ -110,9 +110,10 @@ static bool start_device(struct mr_port *port, const struct mr_port_config *conf
     if (plan->waits_for_peer && !wait_for_peer(port)) {
         mr_fault_set(
             fault, ETIMEDOUT,
-            "the memif server does not answer within %d ms: is its id= and secret= the same, "
-            "and has it no other client?",
-            PEER_WAIT_MS);
+            "the memif server does not answer within %d ms: is its id= and secret= the same, has "
+            "it "
+            "no other client, and as many queues as we (%u: one for each shard, or I/O lcore)?",
+            PEER_WAIT_MS, config->queue_count);
         return false;
     }
     return true;

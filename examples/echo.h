@@ -27,7 +27,8 @@
  *     goes away                 forgets what the connection had
  *
  * The client sends one text on one stream, prints what comes back, and ends with 0; with 1 if it
- * does not get all of it, or there is no datapath; with 2 if it is called wrongly.
+ * does not get all of it, or there is no datapath; with 2 if it is called wrongly, which it says
+ * before it attaches.
  *
  * For C and C++.
  */
@@ -123,6 +124,15 @@ static inline bool echo_read_input(struct echo_task *task)
     return feof(stdin);
 }
 
+/* A whole number from 1 to `max`; false: it is none. */
+static inline bool echo_read_number(const char *text, unsigned long max, unsigned long *number_out)
+{
+    char *end;
+
+    *number_out = strtoul(text, &end, 10);
+    return *text >= '0' && *text <= '9' && *end == '\0' && *number_out > 0 && *number_out <= max;
+}
+
 /* 0, or the status to exit with: it said why. */
 static inline int echo_read_task(int argc, char **argv, struct echo_task *task)
 {
@@ -134,8 +144,13 @@ static inline int echo_read_task(int argc, char **argv, struct echo_task *task)
     task->control = argv[1];
     if (argc == 3)
         return 0;
+    unsigned long port;
+    if (!echo_read_number(argv[4], 65535, &port)) {
+        fprintf(stderr, "echo: %s is no port; give 1 to 65535\n", argv[4]);
+        return 2;
+    }
     task->address = argv[3];
-    task->remote.port = (uint16_t)atoi(argv[4]);
+    task->remote.port = (uint16_t)port;
     task->remote.ip[10] = task->remote.ip[11] = 0xff; /* IPv4 is mapped */
     if (inet_pton(AF_INET, argv[3], &task->remote.ip[12]) != 1 &&
         inet_pton(AF_INET6, argv[3], task->remote.ip) != 1) {

@@ -127,9 +127,11 @@ int main(int argc, char **argv)
     bool is_server = argc >= 3 && strcmp(argv[2], "server") == 0;
 
     if (is_server && argc == 4) {
-        thread_count = (uint32_t)strtoul(argv[3], NULL, 10);
-        if (thread_count == 0 || thread_count > THREADS_MAX)
+        unsigned long count;
+
+        if (!echo_read_number(argv[3], THREADS_MAX, &count))
             return echo_fail("1 to 256 threads") + 1;
+        thread_count = (uint32_t)count;
         argc = 3;
     }
     return is_server ? echo_main(argc, argv, run_server)

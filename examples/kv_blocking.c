@@ -135,7 +135,7 @@ static void *reach(void *argument)
 {
     struct conversation *c = argument;
     struct kv_talk *talk = &c->talk;
-    int error = kv_loop_open(app, &c->loop);
+    int error = kv_loop_open(app, &c->loop, NULL);
 
     if (error == 0)
         error = mr_sock_connect(c->loop, &talk->way.options, false, &talk->conn);
@@ -155,7 +155,7 @@ static void *serve(void *argument)
     struct mr_sock *listener = NULL;
     int error;
 
-    while ((error = kv_loop_open(app, &c->loop)) == -ENOSPC)
+    while ((error = kv_loop_open(app, &c->loop, NULL)) == -ENOSPC)
         usleep(10000); /* as many are served as there are rings */
     if (error == 0)
         error = mr_sock_listen(c->loop, kv_app_name(app), 0, &listener);
@@ -171,13 +171,28 @@ static void *serve(void *argument)
                                    mr_sock_accept_stream(c->talk.conn, &c->talk.stream) == 0);
 }
 
+/* Is there a datapath to attach to, as each thread does later?  0, or -errno with the reason. */
+static int try_datapath(struct mr_error *why)
+{
+    struct mr_loop *loop;
+    int error = kv_loop_open(app, &loop, why);
+
+    if (error == 0)
+        mr_loop_free(loop);
+    return error == -ENOSPC ? 0 : error; /* for that they wait */
+}
+
 int main(int argc, char **argv)
 {
+    struct mr_error why = {0};
     struct kv_way way;
 
     app = kv_app_new(argc, argv);
     if (app == NULL)
         return kv_end(app, 0, NULL);
+    int error = try_datapath(&why);
+    if (error != 0)
+        return kv_end(app, error, why.text);
     pthread_mutex_lock(&lock);
     if (kv_app_serves(app) && !start(serve, NULL))
         error_of_listener = -ENOMEM;

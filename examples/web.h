@@ -15,7 +15,7 @@
  * The server shows a folder: files, indexes, listings, nothing outside of it.  The fetcher gets all
  * pages at once, over a connection each, and prints them as they come; -k takes any certificate.
  * It ends with 0 if all have come with a status below 300; with 1 if one has not, and says why;
- * with 2 if it is called wrongly.
+ * with 2 if it is called wrongly, which it says before it attaches.
  *
  * The left column drives HTTP/3 as an application of a loop (mr_ev_guest()).  The right one has
  * only bytes and events of streams, in its own model, and passes them on (millrace/http3_io.h).
@@ -30,6 +30,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <millrace/http3.h>
 
@@ -99,19 +100,15 @@ struct web_wanted {
     const struct web_task *task;
 };
 
-/* Take a URL apart; false: it says that it is none. */
-static inline bool web_parse(const struct web_task *task, const char *text,
-                             struct web_wanted *wanted)
+/* Take one of the task's URLs apart. */
+static inline void web_want(const struct web_task *task, const char *url, struct web_wanted *wanted)
 {
     memset(wanted, 0, sizeof(*wanted));
     wanted->task = task;
-    wanted->text = text;
+    wanted->text = url;
     wanted->request.url = &wanted->url;
     wanted->request.is_insecure = task->is_insecure;
-    if (mr_http3_url_parse(text, &wanted->url) == 0)
-        return true;
-    web_fail_page(text, "not a URL like https://198.18.0.1:4433/page");
-    return false;
+    (void)mr_http3_url_parse(url, &wanted->url); /* it could, in web_check() */
 }
 
 /* An address as the system has them, as millrace has them. */
@@ -157,6 +154,24 @@ static inline struct mr_http3_server_config web_server_config(const struct web_t
     return config;
 }
 
+/* Before anybody is asked for anything: 0, or the status: it said why. */
+static inline int web_check(const struct web_task *task)
+{
+    struct mr_http3_url url;
+    struct stat folder;
+    int status = 0;
+
+    for (int i = 0; i < task->url_count; i++) {
+        if (mr_http3_url_parse(task->urls[i], &url) == 0)
+            continue;
+        web_fail_page(task->urls[i], "not a URL like https://198.18.0.1:4433/page");
+        status = 2;
+    }
+    if (task->folder == NULL || (stat(task->folder, &folder) == 0 && S_ISDIR(folder.st_mode)))
+        return status;
+    return web_fail_page(task->folder, "no folder that can be served");
+}
+
 /* What main() does: `run` serves, or fetches, and returns the status. */
 static inline int web_main(int argc, char **argv, int (*run)(const struct web_task *task))
 {
@@ -174,7 +189,8 @@ static inline int web_main(int argc, char **argv, int (*run)(const struct web_ta
     task.folder = is_server ? argv[3] : NULL;
     task.urls = argv + 3 + task.is_insecure;
     task.url_count = is_server ? 0 : argc - 3 - task.is_insecure;
-    return run(&task);
+    int status = web_check(&task);
+    return status != 0 ? status : run(&task);
 }
 
 #endif /* EXAMPLES_WEB_H */

@@ -88,10 +88,7 @@ static void fetch(struct web_loop *on)
     const char *url;
 
     while ((url = take_url()) != NULL) {
-        if (!web_parse(task, url, &wanted)) {
-            add_status(1);
-            continue;
-        }
+        web_want(task, url, &wanted);
         const char *why = get_web_page(on, &wanted, &page);
         pthread_mutex_lock(&lock); /* one page at a time, whole */
         status |= why != NULL ? web_fail_page(url, why) : web_print(url, &page.page);

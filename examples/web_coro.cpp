@@ -126,8 +126,7 @@ static task<int> fetch(const char *url)
     page p{url, millrace::event(*context)};
     web_wanted wanted;
 
-    if (!web_parse(what, url, &wanted))
-        co_return 1;
+    web_want(what, url, &wanted);
     int error = web_look_up(&wanted);
     if (error != 0)
         co_return web_fail_page(url, gai_strerror(error));

@@ -52,10 +52,12 @@ static bool want(const struct web_task *task, const char *text)
 {
     struct web_wanted *wanted = malloc(sizeof(*wanted));
 
-    if (wanted != NULL && web_parse(task, text, wanted) &&
-        mr_loop_work(on.loop, look_up, on_address, wanted) == 0)
+    if (wanted != NULL)
+        web_want(task, text, wanted);
+    if (wanted != NULL && mr_loop_work(on.loop, look_up, on_address, wanted) == 0)
         return true;
     free(wanted);
+    web_fail_page(text, "no memory");
     return false;
 }
 

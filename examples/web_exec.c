@@ -114,26 +114,24 @@ static void look_up(struct page *page)
 static int fetch(struct worker *w)
 {
     struct page **pages = calloc((size_t)task->url_count, sizeof(struct page *));
-    int count = 0, is_wrong = 0;
+    int count = task->url_count;
 
-    for (int i = 0; i < task->url_count; i++) {
+    for (int i = 0; i < count; i++) {
         struct page *page = calloc(1, sizeof(*page));
         if (pages == NULL || page == NULL)
             exit(web_fail("no memory"));
         page->worker = w;
-        if (web_parse(task, task->urls[i], &page->wanted))
-            pages[count++] = page;
-        else
-            is_wrong = 1, free(page);
+        web_want(task, task->urls[i], &page->wanted);
+        pages[i] = page;
     }
     wanted_count = count;
-    if (count == 0 || start(w) != 0)
+    if (start(w) != 0)
         return 1;
     for (int i = 0; i < count; i++)
         look_up(pages[i]);
     pthread_join(w->thread, NULL);
     free(pages);
-    return wanted_count > 0 ? web_fail_gone() : status | is_wrong;
+    return wanted_count > 0 ? web_fail_gone() : status;
 }
 
 static int serve(struct worker *workers)

@@ -85,10 +85,7 @@ static int64_t fetch_one(void *text)
     struct web_wanted wanted;
     struct web_page page;
 
-    if (!web_parse(task, text, &wanted)) {
-        status = 1;
-        return 0;
-    }
+    web_want(task, text, &wanted);
     const char *why = get_web_page(&wanted, &page);
     status |= why != NULL ? web_fail_page(text, why) : web_print(text, &page.page);
     free(page.body);

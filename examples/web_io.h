@@ -111,8 +111,9 @@ static inline void web_io_ask(const struct web_task *task, struct web_io *w)
             exit(web_fail("no memory"));
         page->web = w;
         w->wanted_count++;
-        int error = web_parse(task, task->urls[i], &page->wanted) ? 0 : -1;
-        if (error == 0 && (error = web_look_up(&page->wanted)) != 0)
+        web_want(task, task->urls[i], &page->wanted);
+        int error = web_look_up(&page->wanted);
+        if (error != 0)
             web_fail_page(page->wanted.text, gai_strerror(error));
         if (error == 0 &&
             (error = mr_http3_get(w->client, &page->wanted.request, web_io_on_page, page)) != 0)

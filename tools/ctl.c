@@ -21,6 +21,22 @@ struct ctl {
     char text[MR_ATTACH_TEXT_MAX + 1];
 };
 
+/* Nothing but spaces would be read as if it were not there; the rest is not sent. */
+static bool check_word(const char *word, struct mr_fault *fault)
+{
+    if (word[strspn(word, " ")] == '\0') {
+        mr_fault_set(fault, EINVAL, "an argument is empty; give it a value, or leave it out");
+        return false;
+    }
+    for (const char *at = word; *at != '\0'; at++)
+        if (*at < 0x20 || *at > 0x7e) {
+            mr_fault_set(fault, EINVAL,
+                         "a command is made of printable ASCII; one argument is not");
+            return false;
+        }
+    return true;
+}
+
 /* The words as one line. */
 static bool join_words(struct ctl *ctl, const struct mr_command_line *line, struct mr_fault *fault)
 {
@@ -31,10 +47,10 @@ static bool join_words(struct ctl *ctl, const struct mr_command_line *line, stru
         return false;
     }
     for (uint32_t i = 0; i < line->positional_count; i++) {
-        int size = snprintf(ctl->text + used, sizeof(ctl->text) - used, "%s%s", i > 0 ? " " : "",
-                            line->positional[i]);
-
-        used += (size_t)size;
+        if (!check_word(line->positional[i], fault))
+            return false;
+        used += (size_t)snprintf(ctl->text + used, sizeof(ctl->text) - used, "%s%s",
+                                 i > 0 ? " " : "", line->positional[i]);
         if (used >= sizeof(ctl->text)) {
             mr_fault_set(fault, E2BIG, "a command has at most %d characters", MR_ATTACH_TEXT_MAX);
             return false;

@@ -510,7 +510,7 @@ int mr_tool_edge(int argc, char **argv)
                          .index = "index.html",
                          .status_seconds = STATUS_SECONDS,
                          .drain_seconds = 5};
-    edge.host.keylog_fd = -1;
+    edge.host.keylog.fd = -1;
     switch (parse(&edge, argc, argv, &fault)) {
     case MR_PARSE_HELP:
         return MR_EXIT_OK;

@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "control/eal.h"
-#include "control/shard_setup.h"
 #include "dataplane/clock.h"
 #include "drivers/port_kind.h"
 #include "drivers/port_watch.h"
@@ -184,22 +183,12 @@ static bool plan_port(const struct mr_host *host, struct mr_fault *fault)
     return false;
 }
 
-static bool open_keylog(struct mr_host *host, struct mr_fault *fault)
-{
-    const char *path = host->options.keylog;
-
-    if (path == NULL)
-        return true;
-    host->keylog_fd = mr_keylog_open(path, "--keylog", fault);
-    return host->keylog_fd >= 0;
-}
-
 bool mr_host_plan(struct mr_host *host, const struct mr_host_options *options,
                   struct mr_fault *fault)
 {
     memset(host, 0, sizeof(*host));
     host->options = *options;
-    host->keylog_fd = -1;
+    host->keylog.fd = -1;
     return plan_port(host, fault) && plan_addresses(host, fault) &&
            (options->cores == NULL || mr_eal_check_cores(options->cores, fault));
 }
@@ -310,7 +299,7 @@ static struct mr_shard_config shard_config(const struct mr_host *host,
         .gateway4 = host->gateway4,
         .gateway6 = host->gateway6,
         .work = host->work,
-        .keylog_fd = host->keylog_fd,
+        .keylog_fd = host->keylog.fd,
         .static_key = host->static_key,
     });
 }
@@ -334,7 +323,8 @@ static bool make_group(struct mr_host *host, const struct mr_host_config *config
 bool mr_host_open(struct mr_host *host, const struct mr_host_config *config, struct mr_fault *fault)
 {
     (void)getrandom(host->static_key, sizeof(host->static_key), 0);
-    if (!mr_host_check_addresses(host, fault) || !open_keylog(host, fault) ||
+    if (!mr_host_check_addresses(host, fault) ||
+        !mr_keylog_open(&host->keylog, host->options.keylog, "--keylog", fault) ||
         !start_eal(host, config, fault))
         return false;
     host->work = mr_work_pool_start(config->helpers, host->options.shards, fault);
@@ -360,9 +350,7 @@ uint32_t mr_host_close(struct mr_host *host)
         mr_group_free(&host->group, &leaked);
     mr_work_pool_stop(host->work);
     host->work = NULL;
-    if (host->keylog_fd >= 0)
-        close(host->keylog_fd);
-    host->keylog_fd = -1;
+    mr_keylog_close(&host->keylog);
     return leaked;
 }
 

@@ -18,6 +18,7 @@
 
 #include "base/fault.h"
 #include "control/group.h"
+#include "control/shard_setup.h"
 #include "control/tls_context.h"
 #include "tools/options.h"
 
@@ -72,7 +73,7 @@ struct mr_host {
     struct mr_ip gateway6;
     struct mr_group group;
     struct mr_work_pool *work;
-    int keylog_fd; /* -1: none */
+    struct mr_keylog keylog;
     bool has_eal;
     uint8_t static_key[32];
 };

@@ -27,7 +27,7 @@
 
 struct kv_app;
 
-/* NULL: usage was printed; end with status 2. */
+/* NULL: it was said what is wrong; end with status 2. */
 struct kv_app *kv_app_new(int argc, char **argv);
 
 /* All conversations were left before, or are never touched again. */

@@ -60,6 +60,16 @@ static const struct {
     {"update", KV_UPDATE, 4}, {"count", COUNT, 3},  {"raw", RAW, 2},
 };
 
+/* A whole number from 1 on; false: it is none. */
+static bool read_times(const char *text, uint32_t *times_out)
+{
+    char *end;
+    unsigned long number = strtoul(text, &end, 10);
+
+    *times_out = (uint32_t)number;
+    return *text >= '0' && *text <= '9' && *end == '\0' && number > 0 && number <= UINT32_MAX;
+}
+
 /* NULL: none. */
 static struct command *make_command(char *const words[], int count)
 {
@@ -73,8 +83,8 @@ static struct command *make_command(char *const words[], int count)
         c->key = words[1];
         c->value = count > 2 ? words[count - 1] : "";
         c->old = count > 3 ? words[2] : "";
-        c->times = c->word == COUNT ? (uint32_t)strtoul(c->value, NULL, 10) : 1;
-        if (c->times > 0)
+        c->times = 1;
+        if (c->word != COUNT || read_times(c->value, &c->times))
             return c;
         free(c);
         return NULL;

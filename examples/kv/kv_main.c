@@ -62,7 +62,7 @@ int kv_ring_main(int argc, char **argv,
     return kv_end(app, error, why.text);
 }
 
-int kv_loop_open(const struct kv_app *app, struct mr_loop **loop_out)
+int kv_loop_open(const struct kv_app *app, struct mr_loop **loop_out, struct mr_error *why)
 {
     struct mr_loop_config config = {.attach = {.control = kv_app_control(app),
                                                .name = kv_app_name(app),
@@ -73,7 +73,7 @@ int kv_loop_open(const struct kv_app *app, struct mr_loop **loop_out)
                                     .objects_max = 64,
                                     .timers_max = 64};
 
-    return mr_loop_new(&config, loop_out, NULL);
+    return mr_loop_new(&config, loop_out, why);
 }
 
 bool kv_talk_begin(struct kv_app *app, struct kv_talk *talk, void *context)

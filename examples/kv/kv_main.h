@@ -24,7 +24,7 @@ int kv_ring_main(int argc, char **argv,
 int kv_end(struct kv_app *app, int error, const char *why);
 
 /* A loop of its own for one of many threads, with small rings.  As mr_loop_new(). */
-int kv_loop_open(const struct kv_app *app, struct mr_loop **loop_out);
+int kv_loop_open(const struct kv_app *app, struct mr_loop **loop_out, struct mr_error *why);
 
 /* Wait for a condition, at most `wait_ns`, with `lock` held. */
 void kv_wait(pthread_cond_t *condition, pthread_mutex_t *lock, uint64_t wait_ns);

@@ -49,11 +49,16 @@ struct mr_attach_config {
                              millrace/ring_layout.h: its connections may change their shard */
     bool wants_reasons;   /* CLOSED of a connection brings its reason: MR_CQE_REASON */
     bool is_by_reference; /* the datapath runs in this process: nothing is copied */
+    /* Who is told, once, after a second of that patience, that the datapath is waited for, and why;
+     * NULL: a line on standard error. */
+    void (*on_wait)(void *context, const char *why);
+    void *wait_context;
 };
 
-/* Attach to a running datapath.  0; -ENOENT, -ECONNREFUSED: none runs there; -EACCES: this user may
- * not; -EPERM, -ENOSPC, ...: refused; -EPROTO: another version; -ETIMEDOUT: it does not answer;
- * -ECONNRESET: it went away in between. */
+/* Attach to a running datapath.  0; -ENOENT, -ECONNREFUSED: none runs there; -ENOTSOCK,
+ * -EPROTOTYPE: something else is there; -EACCES: this user may not; -EPERM, -ENOSPC, ...: refused;
+ * -EPROTO: another version; -ETIMEDOUT: it does not answer; -ECONNRESET: it went away in between.
+ */
 int mr_attach(const struct mr_attach_config *config, struct mr_attachment **attachment_out,
               struct mr_error *error);
 

@@ -163,6 +163,7 @@ def edge_names_malformed_options(folder):
             ([*TAP, *ADDRESS, "--crypto", "rot13"], "--crypto rot13", "openssl"),
             ([*TAP, *ADDRESS, "--retry", "never"], "--retry never", "auto, always"),
             ([*TAP, *ADDRESS, "--cores"], "--cores needs a value", "LIST"),
+            ([*TAP, *ADDRESS, "--cores", "0,0"], "core 0 is there twice", "leave one out"),
             ([*TAP, *ADDRESS, "--listing=yes"], "--listing takes no value"),
             ([*TAP, *ADDRESS, "--prot", "1"], "unknown option --prot", "millrace edge --help"),
             ([*TAP, *ADDRESS, "more"], "unexpected argument more", "millrace edge --help")):
@@ -218,6 +219,16 @@ def edge_names_a_key_that_it_may_not_read(folder):
 
 def edge_names_a_key_log_that_it_may_not_write(folder):
     edge_error(folder, [*MEMIF, *ADDRESS, "--keylog", folder / "none" / "log"], "--keylog", "No such file", "may write")
+
+
+def a_start_that_fails_leaves_no_key_log(folder):
+    """None that it made: one that was there stays as it was."""
+    (folder / "old").write_text("")
+    loopback = ["--port", "loopback", "--listener", "name=a,application=a,alpn=a", "--control", folder / "none" / "socket"]
+    for name, is_left in ("new", False), ("old", True):
+        edge_error(folder, [*MEMIF, *ADDRESS, "--keylog", folder / name], "port memif")
+        expect_error("host", [*loopback, "--keylog", folder / name], "--control")
+        tap.expect_equal((folder / name).exists(), is_left, f"{name}:")
 
 
 # ---- edge: the machine
@@ -637,6 +648,15 @@ def a_memif_address_in_use_is_named(folder):
         edge_error(folder, ["--port", edge.server_port(), *ADDRESS], "address in use", "choose another with socket=")
 
 
+def a_memif_server_with_fewer_queues_is_named_as_a_cause(folder):
+    """The driver only hangs up."""
+    if len(os.sched_getaffinity(0)) < 2:
+        raise tap.Skip("needs two cores")
+    with serving(folder) as edge:
+        expect_error("host", [*edge.get_options(), "--shards", "2", "--listener", "name=a,application=a,alpn=a", "--control",
+                              folder / "fewer"], "does not answer within", "as many queues as we (2: one for each shard")
+
+
 def totals_come_at_the_end_whatever_the_signal(folder):
     for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
         edge = Edge(folder)
@@ -706,6 +726,9 @@ def ctl_names_what_is_wrong(folder):
     nowhere = folder / "nobody"
     expect_error("ctl", [], "no command", "millrace ctl help", status=USAGE)
     expect_error("ctl", ["--jsno", "apps"], "unknown option --jsno", status=USAGE)
+    for words, said in ((["conns", ""], "an argument is empty"), (["conns", " "], "an argument is empty"),
+                        (["co\nnns"], "printable ASCII"), (["x" * 4097], "at most 4096 characters")):
+        expect_error("ctl", ["--control", nowhere, *words], said, status=USAGE)
     expect_error("ctl", ["--control", nowhere, "apps"], str(nowhere), "no datapath runs there", "--control PATH")
     (folder / "text").write_text("x")
     expect_error("ctl", ["--control", folder / "text", "apps"], "nobody listens there", "it is no socket")
@@ -731,6 +754,7 @@ def ctl_asks_a_running_edge(folder):
         expect_error("ctl", ["--control", control, "hepl"], "unknown command hepl", "help", status=USAGE)
         expect_error("ctl", ["--control", control, "detach"], "usage: detach N", status=USAGE)
         expect_error("ctl", ["--control", control, "detach", "7"], "no attachment 7")
+        expect_error("ctl", ["--control", control, "move", "0.1", "0"], "there is no connection 0.1")
         edge_error(folder, ["--port", "memif:role=server,socket=@millrace-test-second", *ADDRESS, "--control", control],
                    "another program serves at", str(control), "--control")
         tap.expect_equal(oct(control.stat().st_mode & 0o777), "0o660")
@@ -834,6 +858,7 @@ TESTS = [
     edge_names_an_expired_certificate,
     edge_names_a_key_that_it_may_not_read,
     edge_names_a_key_log_that_it_may_not_write,
+    a_start_that_fails_leaves_no_key_log,
     edge_names_too_few_cores,
     edge_names_missing_hugepages,
     edge_names_missing_rights_for_ports,
@@ -864,6 +889,7 @@ TESTS = [
     a_link_is_replaced_and_what_it_points_at_stays,
     a_silent_address_is_named_with_what_to_check,
     a_memif_address_in_use_is_named,
+    a_memif_server_with_fewer_queues_is_named_as_a_cause,
     totals_come_at_the_end_whatever_the_signal,
     a_hang_up_that_is_ignored_stays_ignored,
     files_that_find_no_descriptor_are_counted,

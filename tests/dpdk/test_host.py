@@ -38,6 +38,26 @@ def Q14_attached_applications_notice_no_difference(millrace, echo):
         tap.expect_equal((counters["io_dropped"], counters["redirects_out"]), (0, 0), "dropped, redirected:")
 
 
+def what_only_some_can_work_with_is_said_at_the_start(millrace, echo):
+    """A ring of each of two shards is more than an attachment may have: who does not say which has no chance."""
+    with Datapath(millrace, "--shards", "2", "--region-bytes", "12M") as dp:
+        tap.expect("the rings of 2 shards take 16776K, an attachment may have 12288K; raise --region-bytes" in dp.host.log(),
+                   dp.host.log())
+        status, out = dp.run(echo, dp.socket, "server")
+        tap.expect(status == 1 and "an application may have 12582912" in out, f"{status}: {out}")
+
+
+def one_attachment_is_enough_for_one_after_the_other(millrace, echo):
+    """Who begins when another has just ended is not refused for it; nor need the default of a lesser limit be lowered."""
+    with Datapath(millrace, "--attachments", "1") as dp:
+        for _ in range(5):
+            server = dp.start(echo, dp.socket, "server")
+            server.wait_for("serving")
+            server.kill()
+        status, out = dp.run(echo, dp.socket, "client", ADDRESS, PORT, "hello")
+        tap.expect(status == 1 and "refused" not in out, f"{status}: {out}")
+
+
 def nobody_serves_nobody_answers(millrace, echo):
     with Datapath(millrace) as dp:
         status, out = dp.run(echo, dp.socket, "client", ADDRESS, PORT, "hello")
@@ -65,5 +85,6 @@ def a_datapath_that_ends_is_noticed(millrace, echo):
 
 if __name__ == "__main__":
     tap.main(lambda: tap.run([M1_a_client_hears_its_echo, ipv6_works_as_well, Q14_attached_applications_notice_no_difference,
-                              nobody_serves_nobody_answers,
+                              what_only_some_can_work_with_is_said_at_the_start,
+                              one_attachment_is_enough_for_one_after_the_other, nobody_serves_nobody_answers,
                               a_killed_server_is_replaced_by_the_next, a_datapath_that_ends_is_noticed], *sys.argv[1:]))

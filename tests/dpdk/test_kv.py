@@ -14,10 +14,11 @@ from datapath import ADDRESS, Datapath, wait_until  # noqa: E402
 import tap  # noqa: E402
 
 NODES = 3
+NODES_MAX = 8  # one of each model
 PORT = 4440
 KEY_MAX, VALUE_MAX = 256, 4096
 CODE_MALFORMED, CODE_TOO_LARGE, CODE_AGAIN = 1, 2, 6
-LISTENERS = [f"name=kv{i},alpn=kv,port={PORT + i},application=kv{i},refuse_code={CODE_AGAIN}" for i in range(NODES)]
+LISTENERS = [f"name=kv{i},alpn=kv,port={PORT + i},application=kv{i},refuse_code={CODE_AGAIN}" for i in range(NODES_MAX)]
 WRITES = 120  # while nodes die
 MANY_RINGS = {"blocking"}  # a ring for each conversation: three nodes need more than a shard has; one is in a mixed cluster
 COUNTERS = 6  # clients at once
@@ -258,8 +259,29 @@ def main():
                 tap.expect_equal(writer.wait(10), 1)
                 tap.expect_equal(writer.log(), "unavailable\n")
 
+        def what_is_wrong_with_the_arguments_is_said():
+            for program in programs:
+                for words in (["node", "", address(0)], ["node", "1", address(0)], ["node", "-0", address(0)],
+                              ["node", "0", f"{ADDRESS}:99999"], ["node", "0", f"{ADDRESS}:+80"], [address(0), "count", "k", "3x"],
+                              [address(0), "count", "k", "-1"], [f"{ADDRESS}:0", "get", "k"]):
+                    status, said = dp.run(program, "/no/socket", *words, seconds=5)
+                    tap.expect(status == 2 and said.startswith("kv: "), f"{program}: {words}: {status}: {said}")
+                status, said = dp.run(program, "/no/socket", address(0), "get", "k", seconds=5)
+                tap.expect(status == 1 and "/no/socket: there is no such socket" in said, f"{program}: {status}: {said}")
+
+        def of_a_node_there_is_one_at_a_datapath():
+            with Cluster(dp, [programs[0]] * NODES) as cluster:
+                for program in programs:
+                    status, said = dp.run(program, dp.socket, "node", 1, *[address(i) for i in range(NODES)], seconds=5)
+                    tap.expect(status == 2 and f"kv: node 1 runs already at the datapath of {dp.socket}; end it" in said,
+                               f"{program}: {status}: {said}")
+                cluster.kill(1)
+                cluster.begin(1)
+                cluster.wait_ready(1)
+
         def nodes_end_with_their_datapath_which_ends_well():
-            nodes = [dp.start(program, dp.socket, "node", number % NODES, *[address(i) for i in range(NODES)])
+            many = max(NODES, len(programs))
+            nodes = [dp.start(program, dp.socket, "node", number, *[address(i) for i in range(many)])
                      for number, program in enumerate(programs)]
             wait_until(lambda: len(dp.ctl("apps")) >= len(nodes), 5, "the nodes' attachments")
             dp.stop_host()
@@ -267,7 +289,8 @@ def main():
                 tap.expect_equal(node.wait(10), 1, node.path.name)
                 tap.expect("the datapath is gone" in node.log(), node.path.name, node.log())
 
-        tap.run(tests + [B4_a_minority_answers_nothing, nodes_end_with_their_datapath_which_ends_well])
+        tap.run(tests + [B4_a_minority_answers_nothing, what_is_wrong_with_the_arguments_is_said,
+                         of_a_node_there_is_one_at_a_datapath, nodes_end_with_their_datapath_which_ends_well])
 
 
 if __name__ == "__main__":

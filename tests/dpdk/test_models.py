@@ -10,6 +10,7 @@ import random
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -191,6 +192,36 @@ def client_faults_of(model):
     return test
 
 
+def what_is_wrong_with_the_arguments_is_said_before_anything_is_waited_for(programs):
+    """There is no datapath: who attached first would wait for it for ten seconds."""
+    stage.clear()
+    with tempfile.NamedTemporaryFile() as file, tempfile.TemporaryDirectory() as folder:
+        nowhere = f"{folder}/socket"
+        waiting = [subprocess.Popen([program, nowhere, "client", ADDRESS, str(PORT), "hello"], stderr=subprocess.PIPE)
+                   for program in programs.echo.values()]
+        for model, program in programs.echo.items():
+            for port in ("99999", "0", "-1", "4433x", " 4433", ""):
+                tap.expect_equal(run_alone(program, nowhere, "client", ADDRESS, port, "hello"),
+                                 (2, "", f"echo: {port} is no port; give 1 to 65535\n"), model)
+            status, _, said = run_alone(program, file.name, "server")
+            tap.expect(status == 1 and said.startswith(f"echo: {file.name}: that is no datapath's control socket; name"),
+                       f"{model}: {status}: {said}")
+        for threads in ("0", "257", "8x", "-1"):
+            status, _, said = run_alone(programs.need("blocking"), nowhere, "server", threads)
+            tap.expect_equal((status, said), (2, "echo: 1 to 256 threads\n"), threads)
+        for one in waiting:
+            tap.expect_equal(one.stderr.readline().decode(), f"millrace: waiting for the datapath at {nowhere}: there is no "
+                             "such socket; start the datapath, or name its control socket in $MILLRACE_CONTROL\n")
+            one.kill()
+            one.wait()
+
+
+def run_alone(*words):
+    """A program's (status, output, what it said), which has no time to wait."""
+    done = subprocess.run(words, capture_output=True, timeout=8, check=False, text=True)
+    return done.returncode, done.stdout, done.stderr
+
+
 def servers_without_a_listener(programs):
     stage.clear()
     with Datapath(programs.millrace, listeners=["name=other,alpn=other,port=4434,application=other"]) as dp:
@@ -221,7 +252,7 @@ def main():
     tests += [check_of("inline", *row) for row in CHECKS] + [killed_client_of("inline")]
     tests += [client_of(model) for model in MODELS]
     tests += [client_faults_of(model) for model in MODELS]
-    tests += [servers_without_a_listener, G2_blocking_calls_and_callbacks_give_the_same]
+    tests += [what_is_wrong_with_the_arguments_is_said_before_anything_is_waited_for, servers_without_a_listener, G2_blocking_calls_and_callbacks_give_the_same]
     try:
         tap.run(tests, Programs(*sys.argv[1:]))
     finally:

@@ -56,21 +56,22 @@ def try_move(a, dp, name, shard):
     return dp.run(a.millrace, "ctl", "--control", dp.socket, "move", name, shard)
 
 
-def find(dp, application, role):
-    """The connection of an application that there is one of, once it may move: (shard, its name)."""
+def find(dp, application, role, can_move=True):
+    """The connection of an application that there is one of, once it may move, or is said not to: (shard, its name)."""
     def look():
         found = [(shard, conn["conn"]) for shard, conn in conns(dp)
-                 if conn["application"].startswith(application) and conn["role"] == role and conn["can_move"]]
+                 if conn["application"].startswith(application) and conn["role"] == role and conn["can_move"] == can_move]
         return found[0] if found else None
     return wait_until(look, 10, f"{application}'s connection")
 
 
-def try_when_it_fits(a, dp, application, role):
+def try_when_it_fits(a, dp, application, role, can_move=True):
     """To the other shard, once it has not much unread data: (where it is, its name, exit status, output)."""
     def attempt():
-        shard, name = find(dp, application, role)
+        shard, name = find(dp, application, role, can_move)
         status, out = try_move(a, dp, name, 1 - shard)
-        return None if "too much unread data" in out else (shard, name, status, out)
+        passing = "too much unread data" in out or (not can_move and "handshake is not over" in out)
+        return None if passing else (shard, name, status, out)
     return wait_until(attempt, 10, f"room for {application}'s connection")
 
 
@@ -118,8 +119,10 @@ def Q17_blocking_sockets_do_not_notice(a):
 
 
 def expect_to_stay(a, dp, application):
-    _, name, status, out = try_when_it_fits(a, dp, application, "server")
+    """It is shown as one that cannot move, whatever it does, and says why."""
+    _, name, status, out = try_when_it_fits(a, dp, application, "server", can_move=False)
     tap.expect(status == 1 and f"connection {name} stays: its application is none that moves" in out, out)
+    tap.expect(not any(conn["can_move"] for _, conn in conns(dp) if conn["conn"] == name), f"{name} can move")
 
 
 def an_inline_application_of_callbacks_keeps_its_connections(a):
@@ -193,7 +196,9 @@ def what_cannot_move_is_said(a):
                                (name, 2, "there is no shard 2; `conns` shows the 2 there are"),
                                (f"9.{name[2:]}", 1, "there is no shard 9"),
                                (name, shard, f"shard {shard} is where connection {name} is"),
-                               (f"{shard}.ffff00000000", 1 - shard, "there is no connection")):
+                               (f"{shard}.ffff00000000", 1 - shard, "there is no connection"),
+                               (f"{shard}.1", shard, f"there is no connection {shard}.1"),
+                               (name, 1 << 32, "there is no shard 4294967296")):
             status, out = try_move(a, dp, conn, to)
             tap.expect(status != 0 and said in out, f"{conn} to {to}: {status}: {out}")
         for words, said in ((["move", name], "SHARD"), (["move", name, "one"], "one"), (["conns", "7"], "no shard 7")):

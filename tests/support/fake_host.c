@@ -12,6 +12,7 @@ struct fake_ring {
     struct mr_outbox completions;
     uint64_t answered;
     uint32_t drain_left;
+    atomic_bool is_begun;
 };
 
 struct mr_app_host {
@@ -84,11 +85,18 @@ int mr_app_host_attach(struct mr_app_host *host, const struct mr_app_ring_config
     struct mr_mailbox completions = mr_ring_completions(&config->region);
     ring->config = *config;
     ring->answered = 0;
+    ring->is_begun = !config->is_held;
     ring->drain_left = host->knobs.drain_for;
     mr_inbox_init(&ring->submissions, &submissions);
     mr_outbox_init(&ring->completions, &completions);
     set_state(ring, MR_APP_RING_ATTACHING);
     return (int)index;
+}
+
+void mr_app_host_begin(struct mr_app_host *host, uint32_t ring)
+{
+    MR_ASSERT(host->rings[ring].config.is_held);
+    host->rings[ring].is_begun = true;
 }
 
 void mr_app_host_detach(struct mr_app_host *host, uint32_t ring)
@@ -162,6 +170,8 @@ void fake_host_poll(struct mr_app_host *host)
         case MR_APP_RING_ATTACHING: {
             int expected = MR_APP_RING_ATTACHING;
 
+            if (!ring->is_begun)
+                break;
             atomic_compare_exchange_strong(&ring->state, &expected, MR_APP_RING_ATTACHED);
             break;
         }

@@ -48,6 +48,33 @@ static void a_ring_goes_through_its_states(void)
     app_world_stop(&w);
 }
 
+/* Its application may still do to the memory what a shard must not meet. */
+static void no_shard_looks_at_a_ring_that_is_held(void)
+{
+    struct mr_ring_sizes sizes = app_world_sizes(64, 8);
+    struct mr_app_ring_config held = {.is_held = true, .numa_node = -1};
+    struct mr_cqe cqe;
+
+    start();
+    struct app_side *app = app_world_attach(&w, APP_SERVER, &sizes, &held);
+    app_side_submit(app, &(struct mr_sqe){.op = MR_OP_NOP});
+    app_world_step(&w, 3);
+    CU_ASSERT_EQUAL(state_of(app), MR_APP_RING_ATTACHING);
+    CU_ASSERT_FALSE(app_side_next(app, &cqe));
+    mr_app_host_begin(w.host[APP_SERVER], (uint32_t)app->ring);
+    app_world_step(&w, 1);
+    CU_ASSERT_EQUAL(state_of(app), MR_APP_RING_ATTACHED);
+    CU_ASSERT(app_side_next(app, &cqe));
+
+    struct app_side *other = app_world_attach(&w, APP_SERVER, &sizes, &held);
+    mr_app_host_detach(w.host[APP_SERVER], (uint32_t)other->ring);
+    CU_ASSERT_EQUAL(state_of(other), MR_APP_RING_DRAINED); /* no shard knows it */
+    app_world_step(&w, 1);
+    CU_ASSERT_EQUAL(state_of(other), MR_APP_RING_DRAINED);
+    app_side_free(other);
+    app_world_stop(&w);
+}
+
 static void attached_and_detached_before_the_shard_looks(void)
 {
     struct mr_ring_sizes sizes = app_world_sizes(64, 8);
@@ -201,6 +228,7 @@ static void rings_come_and_go_while_the_shard_runs(void)
 
 static CU_TestInfo tests[] = {
     {"a ring goes through its states", a_ring_goes_through_its_states},
+    {"no shard looks at a ring that is held", no_shard_looks_at_a_ring_that_is_held},
     {"attached and detached before the shard looks", attached_and_detached_before_the_shard_looks},
     {"rings have a number of their own", rings_have_a_number_of_their_own},
     {"what is promised is not promised again", what_is_promised_is_not_promised_again},

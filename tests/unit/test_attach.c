@@ -148,12 +148,15 @@ static void rings_begin_with_mapped(void)
     CU_ASSERT_EQUAL(control_side_map(side, 0), 0); /* which says it */
     CU_ASSERT_EQUAL(world_stats().attachments, 1);
     CU_ASSERT_EQUAL(world_stats().attached, 0);
-    for (int i = 0; i < WORLD_SHARDS; i++)
-        CU_ASSERT_EQUAL(fake_host_ring_count(world.hosts[i]), 0);
+    for (int i = 0; i < WORLD_SHARDS; i++) {
+        fake_host_poll(world.hosts[i]);
+        CU_ASSERT_EQUAL(mr_app_host_ring_state(world.hosts[i], 0), MR_APP_RING_ATTACHING);
+    }
     world_pump();
     CU_ASSERT_EQUAL(control_side_ready(side, 0), 0);
     CU_ASSERT_EQUAL(world_stats().attached, 1);
-    CU_ASSERT_EQUAL(fake_host_ring_count(world.hosts[0]), 1);
+    for (int i = 0; i < WORLD_SHARDS; i++)
+        CU_ASSERT_EQUAL(mr_app_host_ring_state(world.hosts[i], 0), MR_APP_RING_ATTACHED);
     world_stop();
 }
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -390,12 +391,50 @@ static void patience_waits_for_a_datapath_to_come_up(void)
                     -ENOENT);
 }
 
+static uint32_t waits;
+static char waits_for[256];
+
+static void on_wait(void *context, const char *why)
+{
+    CU_ASSERT_PTR_EQUAL(context, &waits);
+    waits++;
+    snprintf(waits_for, sizeof(waits_for), "%s", why);
+}
+
+/* After a second, once; what cannot become a datapath's socket is not waited for. */
+static void who_waits_is_told_for_what(void)
+{
+    struct mr_attachment *a = NULL;
+    struct mr_error error;
+    struct mr_attach_config config = {.control = "/tmp/mr-there-is-none",
+                                      .patience_ns = UINT64_C(1300000000),
+                                      .on_wait = on_wait,
+                                      .wait_context = &waits};
+    char path[] = "/tmp/mr-no-socket-XXXXXX";
+
+    waits = 0;
+    CU_ASSERT_EQUAL(mr_attach(&config, &a, &error), -ENOENT);
+    CU_ASSERT_EQUAL(waits, 1);
+    CU_ASSERT_STRING_EQUAL(waits_for, error.text);
+    CU_ASSERT_PTR_NOT_NULL(strstr(waits_for, "/tmp/mr-there-is-none: there is no such socket; "));
+    int fd = mkstemp(path);
+    CU_ASSERT_FATAL(fd >= 0);
+    close(fd);
+    config.control = path;
+    config.patience_ns = UINT64_C(60000000000);
+    CU_ASSERT_EQUAL(mr_attach(&config, &a, &error), -ENOTSOCK);
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "that is no datapath's control socket; name the"));
+    CU_ASSERT_EQUAL(waits, 1);
+    unlink(path);
+}
+
 static CU_TestInfo tests[] = {
     {"B13 an application attaches over the control socket", an_application_attaches},
     {"the node of the thread is said", the_node_of_the_thread_is_said},
     {"whatever goes wrong is said", whatever_goes_wrong_is_said},
     {"no datapath is a clear answer", no_datapath_is_a_clear_answer},
     {"patience waits for a datapath to come up", patience_waits_for_a_datapath_to_come_up},
+    {"who waits is told for what", who_waits_is_told_for_what},
     CU_TEST_INFO_NULL,
 };
 

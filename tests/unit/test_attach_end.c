@@ -171,6 +171,109 @@ static void a_hung_shard_keeps_memory_and_nothing_else(void)
     world_stop();
 }
 
+/* ------------------------------------------------------------------ who comes next */
+
+/* Ask, and do not wait for the answer. */
+static void ask(struct control_side *side)
+{
+    struct mr_message_attach wish = control_side_wish("web");
+
+    CU_ASSERT_EQUAL_FATAL(control_side_connect(side, world.path), 0);
+    CU_ASSERT(control_side_say(side, &wish, sizeof(wish)));
+}
+
+/* An answer may take a moment. */
+static void pump_until_answered(const struct control_side *side)
+{
+    struct pollfd answer = {.fd = side->fd, .events = POLLIN};
+
+    for (int i = 0; i < 3000 && poll(&answer, 1, 1) == 0; i++)
+        world_pump();
+}
+
+static int answer_of(struct control_side *side)
+{
+    pump_until_answered(side);
+    int result = control_side_map(side, 0);
+    if (result != 0)
+        return result;
+    pump_until_answered(side);
+    return control_side_ready(side, 0);
+}
+
+/* Of the limits, by turns, only one leaves no room for two. */
+static struct mr_control_config narrow_config(int which)
+{
+    struct mr_control_config config = world_config();
+
+    config.attach.user_attachments_max = which == 0 ? 1 : 0;
+    config.attach.attachments_max = which == 1 ? 1 : 0;
+    config.attach.region_bytes_max = which == 2 ? WORLD_RING * WORLD_SHARDS : 0;
+    return config;
+}
+
+/* Nobody has noticed the end before the next one asks. */
+static void who_comes_right_after_another_has_its_place(void)
+{
+    for (int which = 0; which < 3; which++) {
+        struct mr_control_config config = narrow_config(which);
+
+        world_start_with(&config);
+        world_attach(&world.sides[0], "web");
+        ask(&world.sides[1]);
+        CU_ASSERT(answer_of(&world.sides[1]) < 0); /* it is still there */
+        control_side_close(&world.sides[1]);
+        world_pump();
+        for (int i = 0; i < 3; i++) {
+            control_side_close(&world.sides[i % 2]);
+            ask(&world.sides[(i + 1) % 2]);
+            CU_ASSERT_EQUAL(answer_of(&world.sides[(i + 1) % 2]), 0);
+        }
+        CU_ASSERT_EQUAL(world_stats().refused, 1);
+        CU_ASSERT_EQUAL(world_stats().attached, 4);
+        world_stop();
+    }
+}
+
+static void who_waits_for_a_hung_shard_is_refused_after_a_second(void)
+{
+    struct mr_control_config config = narrow_config(0);
+
+    world_start_with(&config);
+    world_attach(&world.sides[0], "web");
+    fake_host_knobs(world.hosts[1])->is_hung = true;
+    control_side_close(&world.sides[0]);
+    uint64_t begin = mr_control_now();
+    ask(&world.sides[1]);
+    CU_ASSERT_EQUAL(answer_of(&world.sides[1]), -EDQUOT);
+    CU_ASSERT(mr_control_now() - begin >= 900 * WORLD_MS);
+    CU_ASSERT_EQUAL(world_stats().refused, 1);
+    fake_host_knobs(world.hosts[1])->is_hung = false;
+    CU_ASSERT(world_wait(0, 1000));
+    world_stop();
+}
+
+static void who_waits_may_go_and_may_not_ask_twice(void)
+{
+    struct mr_message_attach wish = control_side_wish("web");
+    struct mr_control_config config = narrow_config(0);
+
+    world_start_with(&config);
+    world_attach(&world.sides[0], "web");
+    fake_host_knobs(world.hosts[1])->is_hung = true;
+    control_side_close(&world.sides[0]);
+    ask(&world.sides[1]);
+    ask(&world.sides[2]);
+    world_pump();
+    control_side_close(&world.sides[1]);
+    CU_ASSERT(control_side_say(&world.sides[2], &wish, sizeof(wish)));
+    CU_ASSERT_EQUAL(answer_of(&world.sides[2]), -EALREADY);
+    fake_host_knobs(world.hosts[1])->is_hung = false;
+    CU_ASSERT(world_wait(0, 1000));
+    CU_ASSERT_EQUAL(world_stats().attached, 1);
+    world_stop();
+}
+
 static void everything_is_freed_with_attachments_open(void)
 {
     uint32_t descriptors = world_descriptors();
@@ -301,6 +404,10 @@ static CU_TestInfo tests[] = {
     {"memory used by reference stays until its user has closed",
      memory_used_by_reference_stays_until_its_user_has_closed},
     {"a hung shard keeps memory, and nothing else", a_hung_shard_keeps_memory_and_nothing_else},
+    {"who comes right after another has its place", who_comes_right_after_another_has_its_place},
+    {"who waits for a hung shard is refused after a second",
+     who_waits_for_a_hung_shard_is_refused_after_a_second},
+    {"who waits may go, and may not ask twice", who_waits_may_go_and_may_not_ask_twice},
     {"everything is freed with attachments open", everything_is_freed_with_attachments_open},
     {"all are told when the datapath ends", all_are_told_when_the_datapath_ends},
     {"applications come and go while shards run", applications_come_and_go_while_shards_run},

@@ -173,6 +173,35 @@ static void duplicates_are_refused(void)
             "dir/f.yaml:3: name is there twice, first on line 2; remove one");
 }
 
+/* `count` times `text` after `begin`: what libyaml would take a minute for. */
+static void refuses_many(const char *begin, const char *text, size_t count, const char *expected)
+{
+    size_t size = strlen(text);
+    char *file = malloc(strlen(begin) + size * count + 1);
+
+    CU_ASSERT_FATAL(file != NULL);
+    strcpy(file, begin);
+    for (size_t i = 0; i < count; i++)
+        memcpy(file + strlen(begin) + i * size, text, size + 1);
+    refuses(file, expected);
+    free(file);
+}
+
+static void what_takes_long_to_read_is_refused_at_once(void)
+{
+    static const char deep[] = "dir/f.yaml:1: more than 16 lists and groups in each other; check "
+                               "brackets and indentation";
+
+    refuses_many("", "[", 200000, deep);
+    refuses_many("", "{a: ", 100000, deep);
+    refuses_many("", "- ", 100000, deep);
+    refuses_many("shards: [", "&a x, ", 100000,
+                 "dir/f.yaml:1: more than 64 anchors (&name); write values out");
+    refuses_many("# first\n", "%TAG !a! b\n", 60000,
+                 "dir/f.yaml:2: a %TAG directive is of no use; leave it out");
+    CU_ASSERT_EQUAL(parse("ports: [{spec: 'tap:%TAG', addresses: &a [10.0.0.1/8]}]"), 0);
+}
+
 static void types_are_checked(void)
 {
     refuses("shards: two", "dir/f.yaml:1: shards: \"two\" is no whole number; write one");
@@ -403,12 +432,23 @@ static void option_faults_name_the_option(void)
 #define PORT     "ports: [{spec: tap:a, addresses: 10.0.0.1/24}]\n"
 #define LISTENER "listeners: [{name: a, application: a, alpn: a}]\n"
 
+struct whole {
+    const char *text;
+    const char *expected; /* NULL: it is right */
+};
+
+static void check_wholes(const struct whole *cases, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        CU_ASSERT_EQUAL_FATAL(parse(cases[i].text), 0);
+        CU_ASSERT_EQUAL(mr_config_check(&config, &fault), cases[i].expected == NULL);
+        CU_ASSERT_STRING_EQUAL(fault.text, cases[i].expected != NULL ? cases[i].expected : "");
+    }
+}
+
 static void the_whole_is_checked(void)
 {
-    static const struct {
-        const char *text;
-        const char *expected; /* NULL: it is right */
-    } cases[] = {
+    static const struct whole cases[] = {
         {PORT LISTENER, NULL},
         {LISTENER, "no port; give one, like --port tap:mr0 (root) or --port af_packet:eth0"},
         {PORT, "no listener; give one, like --listener name=kv,application=kv,alpn=kv"},
@@ -441,31 +481,155 @@ static void the_whole_is_checked(void)
               "  - {name: b, application: a, alpn: a}\n",
          "dir/f.yaml:4: listeners: b gets no connection, a is for the same ones; give them "
          "different ports, protocols or server names"},
+    };
+
+    check_wholes(cases, sizeof(cases) / sizeof(cases[0]));
+}
+
+static void sizes_that_do_not_fit_are_refused(void)
+{
+    static const struct whole cases[] = {
         {PORT LISTENER "rings: {slots: 1000}",
          "dir/f.yaml:3: rings.slots: 1000 is no power of two; give one"},
         {PORT LISTENER "rings: {send_bytes: 5000}",
          "dir/f.yaml:3: rings.send_bytes: 5000 bytes are no whole pages; give a multiple of 4K"},
         {PORT LISTENER "control:\n  region_bytes: 64K\n",
-         "dir/f.yaml:4: control.region_bytes: less than one ring's data of 8388608 bytes; raise "
-         "it, or make rings smaller"},
+         "dir/f.yaml:4: control.region_bytes: 64K is less than one ring takes, 8388K; raise it, or "
+         "make rings smaller"},
         {PORT LISTENER "control: {total_bytes: 64K}",
-         "dir/f.yaml:3: control.total_bytes: less than one attachment may have; raise it"},
-        {PORT LISTENER "control: {attachments: 2}",
-         "control.attachments_per_user: 16 is more than all attachments, 2; lower it"},
+         "dir/f.yaml:3: control.total_bytes: 64K is less than one ring takes, 8388K; raise it, or "
+         "make rings smaller"},
+        {PORT LISTENER "control: {total_bytes: 9M}", NULL},
+        {PORT LISTENER "control:\n  total_bytes: 9M\n  region_bytes: 10M\n",
+         "dir/f.yaml:5: control.region_bytes: 10M is more than all attachments may have, 9M; lower "
+         "it, or raise control.total_bytes"},
+        {PORT LISTENER "rings:\n  slots: 65536\n  slot_bytes: 8K\n",
+         "dir/f.yaml:4: rings.slots: one ring takes 528580K with it, an attachment may have 256M; "
+         "lower it, or raise control.region_bytes"},
+        {PORT LISTENER "control: {attachments: 2}", NULL},
+        {PORT LISTENER "control:\n  attachments: 2\n  attachments_per_user: 3",
+         "dir/f.yaml:5: control.attachments_per_user: 3 is more than all attachments, 2; lower it, "
+         "or raise control.attachments"},
+        {PORT LISTENER "control: {mode: 0444}",
+         "dir/f.yaml:3: control.mode: 0444 lets nobody connect, who needs the right to write; give "
+         "one like 0660"},
+        {PORT LISTENER "rings: {objects: 65537}",
+         "dir/f.yaml:3: rings.objects: 65537 is more than a shard has for all its rings, 65536; "
+         "lower it, or raise limits.connections to 16385"},
+        {PORT LISTENER "rings: {objects: 65537}\nlimits: {connections: 16385}", NULL},
+        {PORT LISTENER "rings: {sends: 100000}\nshards: 2\n",
+         "dir/f.yaml:3: rings.sends: 100000 is more than a shard has for all its rings, 65536; "
+         "lower it, or raise limits.connections to 50000"},
+        {PORT LISTENER "limits:\n  connections: 5\n  connects: 6\n",
+         "dir/f.yaml:5: limits.connects: 6 is more than a shard may have, 5; lower it, or raise "
+         "limits.connections to 6"},
+        {PORT LISTENER "limits: {connections: 5, connects: 5}", NULL},
+        {PORT LISTENER "limits: {connections: 5, connects: 5}\nshards: 2",
+         "dir/f.yaml:3: limits.connects: 5 is more than a shard may have, 2; lower it, or raise "
+         "limits.connections to 10"},
+        {PORT LISTENER "limits: {connections: 1}", NULL},
+        {PORT LISTENER "limits: {connections: 1}\nshards: 2",
+         "dir/f.yaml:3: limits.connections: 1 is too few for 2 shards; give 2 or more"},
+        {LISTENER "ports: [{spec: loopback}]\nlimits: {connections: 1}",
+         "dir/f.yaml:3: limits.connections: 1 is too few for 1 shard; give 2 or more, both ends of "
+         "a "
+         "connection over a loopback are here"},
+        {LISTENER "ports: [{spec: loopback}, {spec: tap:b, addresses: 10.0.0.1/24}]\nshards: 33\n",
+         "dir/f.yaml:3: shards: 33 for each of 2 ports are more than 64; lower it"},
         {LISTENER "ports: [{spec: loopback, addresses: 10.0.0.1/24}]\nbalance: load\n", NULL},
         {PORT LISTENER "balance: rss", NULL},
         {LISTENER "ports: [{spec: loopback, addresses: 10.0.0.1/24}]\nbalance: rss\n",
          "dir/f.yaml:3: balance: rss is of no use on a loopback, where datagrams arrive at the "
          "shard that sends them; choose load"},
         {PORT LISTENER "limits: {connection_window: 4K}",
-         "dir/f.yaml:3: limits.connection_window: less than one stream may have; raise it"},
+         "dir/f.yaml:3: limits.connection_window: 4K is less than one stream may have, 1M; raise "
+         "it, or lower limits.stream_window"},
+        {PORT LISTENER "limits: {stream_window: 8M}",
+         "dir/f.yaml:3: limits.stream_window: 8M is more than all streams of a connection may "
+         "have, "
+         "4M; lower it, or raise limits.connection_window"},
+    };
+
+    check_wholes(cases, sizeof(cases) / sizeof(cases[0]));
+}
+
+/* What the user wrote is named as the user wrote it. */
+static void options_that_do_not_fit_are_named(void)
+{
+    static const struct {
+        const char *option[3][2];
+        const char *expected; /* NULL: it is right */
+    } cases[] = {
+        {{{"port", "loopback"}}, NULL},
+        {{{"port", "tap:a"}},
+         "--addr: no address of our own; give one that is free on the port's network, like "
+         "198.18.0.2/24"},
+        {{{"addr", "10.0.0.1/24"}}, "--port: no port; give one, like tap:mr0 or af_packet:eth0"},
+        {{{"port", "tap:a"}, {"addr", "10.0.0.1/24"}, {"gateway", "10.0.1.1"}},
+         "--gateway: gateway 10.0.1.1 is in no network of its port; check both"},
+        {{{"ports", "spec=tap:a,addresses=10.0.0.1/24:10.0.0.1/8"}},
+         "--ports: address 10.0.0.1/8 is there twice; leave one out"},
+        {{{"port", "loopback"}, {"cert", "a.pem"}},
+         "--key: a certificate and its key go together; give both, or none for a self-signed "
+         "certificate"},
+        {{{"port", "loopback"}, {"ring-objects", "1000000"}},
+         "--ring-objects: 1000000 is more than a shard has for all its rings, 65536; lower it, or "
+         "raise --connections to 250000"},
+        {{{"port", "loopback"}, {"ring-sends", "1000000"}},
+         "--ring-sends: 1000000 is more than a shard has for all its rings, 65536; lower it, or "
+         "raise --connections to 250000"},
+        {{{"port", "loopback"}, {"ring-send-bytes", "1G"}},
+         "--ring-send-bytes: one ring takes 1052868K with it, an attachment may have 256M; lower "
+         "it, or raise --region-bytes"},
+        {{{"port", "loopback"}, {"connections", "1"}},
+         "--connections: 1 is too few for 1 shard; give 2 or more, both ends of a connection over "
+         "a loopback are here"},
+        {{{"port", "loopback"}, {"connections", "2"}}, NULL},
+        {{{"port", "loopback"}, {"connects", "1001"}},
+         "--connects: 1001 is more than a shard may have, 1000; lower it, or raise --connections "
+         "to 1001"},
+        {{{"port", "loopback"}, {"attachments", "1"}}, NULL},
+        {{{"port", "loopback"}, {"attachments-per-user", "65"}},
+         "--attachments-per-user: 65 is more than all attachments, 64; lower it, or raise "
+         "--attachments"},
+        {{{"port", "loopback"}, {"region-bytes", "2G"}},
+         "--region-bytes: 2G is more than all attachments may have, 1G; lower it, or raise "
+         "--total-bytes"},
+        {{{"port", "loopback"}, {"stream-window", "5M"}},
+         "--stream-window: 5M is more than all streams of a connection may have, 4M; lower it, or "
+         "raise --connection-window"},
+        {{{"port", "loopback"}, {"control-mode", "0"}},
+         "--control-mode: 0000 lets nobody connect, who needs the right to write; give one like "
+         "0660"},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        CU_ASSERT_EQUAL_FATAL(parse(cases[i].text), 0);
+        mr_config_init(&config);
+        CU_ASSERT(set("listener", "name=a,application=a,alpn=a"));
+        for (size_t k = 0; k < 3 && cases[i].option[k][0] != NULL; k++)
+            CU_ASSERT(set(cases[i].option[k][0], cases[i].option[k][1]));
+        fault.text[0] = '\0';
         CU_ASSERT_EQUAL(mr_config_check(&config, &fault), cases[i].expected == NULL);
         CU_ASSERT_STRING_EQUAL(fault.text, cases[i].expected != NULL ? cases[i].expected : "");
     }
+    mr_config_init(&config);
+    CU_ASSERT_FALSE(set("ring-objects", "1")); /* a connection, and no stream of it */
+    CU_ASSERT_STRING_EQUAL(fault.text, "--ring-objects: 1 is out of range; give 2 to 1048576");
+    CU_ASSERT_FALSE(set("cores", "0,0"));
+    CU_ASSERT_STRING_EQUAL(fault.text, "--cores: core 0 is there twice in \"0,0\"; a thread polls "
+                                       "on each, leave one out");
+}
+
+/* A lower limit that was given lowers what nobody gave. */
+static void defaults_give_way(void)
+{
+    CU_ASSERT_EQUAL(parse(PORT LISTENER "control: {attachments: 3, total_bytes: 20M}"), 0);
+    CU_ASSERT_EQUAL(mr_config_quota(&config).attachments_per_user, 3);
+    CU_ASSERT_EQUAL(mr_config_quota(&config).region_bytes, 20 << 20);
+    CU_ASSERT_EQUAL(parse(PORT LISTENER), 0);
+    CU_ASSERT_EQUAL(mr_config_quota(&config).attachments_per_user, 16);
+    CU_ASSERT_EQUAL(mr_config_quota(&config).region_bytes, 256 << 20);
+    CU_ASSERT_EQUAL(mr_config_share(&config).connects, 250);
 }
 
 static void later_faults_can_be_blamed(void)
@@ -563,6 +727,7 @@ static CU_TestInfo tests[] = {
     {"Q12 threads and their CPUs come from settings", threads_come_from_settings},
     {"unknown keys name the nearest", unknown_keys_name_the_nearest},
     {"duplicates are refused", duplicates_are_refused},
+    {"what takes long to read is refused at once", what_takes_long_to_read_is_refused_at_once},
     {"types are checked", types_are_checked},
     {"ranges are checked", ranges_are_checked},
     {"texts are checked", texts_are_checked},
@@ -574,6 +739,9 @@ static CU_TestInfo tests[] = {
     {"options replace what the file says", options_replace_what_the_file_says},
     {"option faults name the option", option_faults_name_the_option},
     {"the whole is checked", the_whole_is_checked},
+    {"sizes that do not fit are refused", sizes_that_do_not_fit_are_refused},
+    {"options that do not fit are named", options_that_do_not_fit_are_named},
+    {"defaults give way to a lower limit that was given", defaults_give_way},
     {"later faults can be blamed", later_faults_can_be_blamed},
     {"the table is right", the_table_is_right},
     {"what is written reads back", what_is_written_reads_back},

@@ -11,7 +11,7 @@ static struct mr_cpu_list list;
 
 static void lists_are_parsed_in_their_order(void)
 {
-    CU_ASSERT(mr_cpu_list_parse("4,1-3,2", NULL, &list, &fault));
+    CU_ASSERT(mr_cpu_list_parse("4,1-3", NULL, &list, &fault));
     CU_ASSERT_EQUAL_FATAL(list.count, 4);
     CU_ASSERT(list.cpu[0] == 4 && list.cpu[1] == 1 && list.cpu[2] == 2 && list.cpu[3] == 3);
     CU_ASSERT(mr_cpu_list_parse("0-1023", NULL, &list, &fault));
@@ -26,6 +26,15 @@ static void malformed_lists_are_refused(void)
 
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
         CU_ASSERT_FALSE(mr_cpu_list_parse(wrong[i], NULL, &list, &fault));
+}
+
+static void no_cpu_may_be_there_twice(void)
+{
+    CU_ASSERT_FALSE(mr_cpu_list_parse("0,0", NULL, &list, &fault));
+    CU_ASSERT_STRING_EQUAL(
+        fault.text, "core 0 is there twice in \"0,0\"; a thread polls on each, leave one out");
+    CU_ASSERT_FALSE(mr_cpu_list_parse("4,1-3,2", NULL, &list, &fault));
+    CU_ASSERT_FALSE(mr_cpu_list_parse("2,1-3", NULL, &list, &fault));
 }
 
 static void only_usable_cpus_are_taken(void)
@@ -48,6 +57,7 @@ static void a_thread_has_cpus(void)
 static CU_TestInfo tests[] = {
     {"lists are parsed in their order", lists_are_parsed_in_their_order},
     {"malformed lists are refused", malformed_lists_are_refused},
+    {"no CPU may be there twice", no_cpu_may_be_there_twice},
     {"only usable CPUs are taken", only_usable_cpus_are_taken},
     {"a thread has CPUs", a_thread_has_cpus},
     CU_TEST_INFO_NULL,

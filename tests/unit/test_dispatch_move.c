@@ -305,7 +305,7 @@ static void a_shard_without_room_gives_it_back(void)
     stop();
 }
 
-static void people_are_told_whose_a_connection_is(void)
+static void people_are_told_whose_a_connection_is_and_where_it_may_go(void)
 {
     start(8);
     connect_to(2);
@@ -314,6 +314,10 @@ static void people_are_told_whose_a_connection_is(void)
                     MR_OWNER_MEMBER + STAYER);
     CU_ASSERT_FALSE(hooks->is_leaving(hooks->context, w.shard[0].member[STAYER].connected.conn));
     CU_ASSERT_EQUAL(hooks->owner(hooks->context, 12345), 0);
+    CU_ASSERT_EQUAL(hooks->targets(hooks->context, w.shard[0].member[STAYER].connected.conn), 0);
+    connect_to(1);
+    CU_ASSERT(hooks->targets(hooks->context, w.shard[0].member[MOVER].connected.conn) >> 1 & 1);
+    CU_ASSERT_EQUAL(hooks->targets(hooks->context, 12345), 0);
     stop();
 }
 
@@ -325,7 +329,8 @@ static CU_TestInfo tests[] = {
     {"an application may say no", an_application_may_say_no},
     {"an application moves its connection itself", an_application_moves_its_connection_itself},
     {"a shard without room gives it back", a_shard_without_room_gives_it_back},
-    {"people are told whose a connection is", people_are_told_whose_a_connection_is},
+    {"people are told whose a connection is, and where it may go",
+     people_are_told_whose_a_connection_is_and_where_it_may_go},
     CU_TEST_INFO_NULL,
 };
 
