@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "app/loop_internal.h"
+#include "app/work.h"
 #include "base/compiler.h"
 
 enum {
@@ -341,6 +342,7 @@ static void set_defaults(struct mr_loop *loop, const struct mr_loop_config *conf
     c->objects_max = c->objects_max == 0 ? OBJECTS_DEFAULT : c->objects_max;
     c->timers_max = c->timers_max == 0 ? TIMERS_DEFAULT : c->timers_max;
     c->batch = c->batch == 0 ? BATCH_DEFAULT : MR_MIN(c->batch, MR_LOOP_BATCH_MAX);
+    c->work_threads = MR_MIN(c->work_threads, (uint32_t)MR_OFFLOAD_THREADS_MAX);
     c->stall_ns = c->stall_ns == 0 ? STALL_DEFAULT_NS : c->stall_ns;
     loop->poll_fd = -1;
     loop->wake_fd = -1;
@@ -450,6 +452,7 @@ void mr_loop_free(struct mr_loop *loop)
 {
     if (loop == NULL)
         return;
+    MR_ASSERT(!mr_loop_is_inside(loop)); /* its round goes on behind the handler */
     uint64_t end = mr_loop_clock() + FREE_NS;
     int result = mr_loop_run_once(loop, 0); /* from now on the registration is this thread's */
     if (loop->registration != NULL && loop->has_source)

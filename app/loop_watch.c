@@ -1,5 +1,6 @@
 /* app/loop_watch.c - kernel descriptors; see loop_internal.h. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +58,8 @@ int mr_loop_watch(struct mr_loop *loop, int fd, uint32_t events,
         return unwatch(loop, fd);
     if (handler == NULL || (events & ~WATCHABLE) != 0)
         return -EINVAL;
+    if (fcntl(fd, F_GETFD) < 0)
+        return -EBADF; /* no table of two thousand million */
     struct watch *w = place_of(&loop->watches, (uint32_t)fd);
     if (w == NULL)
         return -ENOMEM;

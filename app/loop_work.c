@@ -74,6 +74,8 @@ int mr_loop_work_or_drop(struct mr_loop *loop, int64_t (*function)(void *argumen
                          void (*done)(void *argument, int64_t result), void (*drop)(void *argument),
                          void *argument)
 {
+    if (function == NULL || done == NULL)
+        return -EINVAL;
     struct mr_offload *offload = pool_of(loop);
     struct work *work = offload == NULL ? NULL : malloc(sizeof(*work));
 

@@ -169,7 +169,7 @@ ssize_t mr_sock_read_all_now(struct mr_sock *stream, void *buffer, size_t size)
     ssize_t result;
 
     do {
-        result = in->unread > 0 && all == size
+        result = in->unread > 0 && all >= size
                      ? -EMSGSIZE
                      : mr_sock_read_now(stream, (uint8_t *)buffer + all, size - all);
         if (result > 0)

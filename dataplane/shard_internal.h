@@ -49,6 +49,7 @@ struct mr_shard {
     uint64_t idle_since_ns;
     /* key log lines on their way to the file */
     bool is_keylog_out;
+    bool has_keylog_failed; /* said once */
     size_t keylog_size;
     char keylog[16384];
     /* memory */

@@ -5,8 +5,11 @@
  * iteration that does work.  Whatever the port does not take stays in order, and
  * building stops until it is gone.
  */
+#include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "dataplane/shard_internal.h"
 
 /* ------------------------------------------------------------------ receiving */
@@ -171,12 +174,18 @@ static void heed_icmp(struct mr_shard *s)
 
 /* ------------------------------------------------------------------ TLS, timers */
 
-/* On a helper thread. */
+/* On a helper thread, which has the lines, and the flag, until it is done. */
 static int64_t write_keylog(void *argument)
 {
-    const struct mr_shard *s = argument;
+    struct mr_shard *s = argument;
+    ssize_t written = write(s->config.keylog_fd, s->keylog, s->keylog_size);
 
-    return write(s->config.keylog_fd, s->keylog, s->keylog_size);
+    if (written != (ssize_t)s->keylog_size && !s->has_keylog_failed) {
+        s->has_keylog_failed = true;
+        mr_log(MR_LOG_WARN, "the key log cannot be written, secrets are lost: %s",
+               written < 0 ? strerror(errno) : "no space");
+    }
+    return written;
 }
 
 /* Key log lines go to their file by way of a helper thread. */

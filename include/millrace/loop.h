@@ -60,7 +60,7 @@ struct mr_loop_config {
     bool is_detached;      /* no datapath: only descriptors, timers, posts and work */
     uint32_t objects_max;  /* connections, streams and listeners; 0: 65,536 */
     uint32_t timers_max;   /* 0: 65,536 */
-    uint32_t work_threads; /* 0: 2, when the first work is given */
+    uint32_t work_threads; /* 0: 2, when the first work is given; at most 64 */
     uint32_t batch;        /* completions per round; 0: 64 */
     uint64_t stall_ns;     /* a handler that takes longer is reported; 0: 20 ms */
     uint64_t spin_ns;      /* polling idle timeout: look again so long before sleeping */
@@ -79,7 +79,8 @@ int mr_loop_new(const struct mr_loop_config *config, struct mr_loop **loop_out,
 
 /*
  * Close what is open, run what that causes for at most a second, wait for work that has begun,
- * free. No handler is called afterwards: not that of work or posts that are left.  NULL: no effect.
+ * free. No handler is called afterwards: not that of work or posts that are left.  Not inside of
+ * the loop's own handlers.  NULL: no effect.
  */
 void mr_loop_free(struct mr_loop *loop);
 
@@ -162,7 +163,8 @@ int mr_loop_watch(struct mr_loop *loop, int fd, uint32_t events,
 /* ------------------------------------------------------------------ work */
 
 /* Run function(argument) on a thread of the pool, then done(argument, result) in the loop.  Any
- * thread.  0; -EAGAIN: 4,096 wait for a thread; -ENOMEM: no memory, or no threads. */
+ * thread.  0; -EAGAIN: 4,096 wait for a thread; -ENOMEM: no memory, or no threads; -EINVAL:
+ * `function` or `done` is NULL. */
 int mr_loop_work(struct mr_loop *loop, int64_t (*function)(void *argument),
                  void (*done)(void *argument, int64_t result), void *argument);
 

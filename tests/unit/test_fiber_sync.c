@@ -148,6 +148,52 @@ static void a_semaphore_lets_so_many_in(void)
     run_in_hub(use_together, NULL, NULL);
 }
 
+/* ------------------------------------------------------------------ no hidden switch */
+
+static struct mr_fiber_semaphore given;
+static struct mr_fiber_condition told;
+
+static int64_t take_given(void *argument)
+{
+    int result = mr_fiber_semaphore_take(&given, MR_FOREVER);
+
+    mark(argument);
+    return result;
+}
+
+static int64_t wait_to_be_told(void *argument)
+{
+    int result = mr_fiber_condition_wait(&told, NULL, MR_FOREVER);
+
+    mark(argument);
+    return result;
+}
+
+/* Who is woken runs at the waker's next switchpoint, not before. */
+static int64_t wake_all(void *argument)
+{
+    struct mr_fiber *fibers[3] = {spawn(take_given, (void *)(uintptr_t) "g", "given"),
+                                  spawn(wait_to_be_told, (void *)(uintptr_t) "t", "told"),
+                                  spawn(wait_to_be_told, (void *)(uintptr_t) "t", "told")};
+
+    (void)argument;
+    mr_fiber_yield();
+    mr_fiber_semaphore_give(&given, 1);
+    CU_ASSERT_EQUAL(mr_fiber_condition_signal(&told), 1);
+    CU_ASSERT_EQUAL(mr_fiber_condition_broadcast(&told), 1);
+    mark("w");
+    for (int i = 0; i < 3; i++)
+        CU_ASSERT_EQUAL(join(fibers[i]), 0);
+    CU_ASSERT_STRING_EQUAL(trace, "wgtt");
+    return 0;
+}
+
+static void waking_is_no_switch(void)
+{
+    trace[0] = '\0';
+    run_in_hub(wake_all, NULL, NULL);
+}
+
 /* ------------------------------------------------------------------ condition */
 
 static struct mr_fiber_condition condition;
@@ -340,6 +386,7 @@ static CU_TestInfo tests[] = {
      a_mutex_keeps_others_out_across_switchpoints},
     {"G26 a lock times out and is cancelled", a_lock_times_out_and_is_cancelled},
     {"G26 a semaphore lets so many in", a_semaphore_lets_so_many_in},
+    {"G14 G5 waking is no switch", waking_is_no_switch},
     {"G26 a condition returns with the mutex locked", a_condition_returns_with_the_mutex_locked},
     {"B10 a channel loses and repeats nothing", a_channel_loses_and_repeats_nothing},
     {"G26 a channel is bounded, times out and closes", a_channel_is_bounded_times_out_and_closes},

@@ -238,7 +238,9 @@ static void add_up(void *argument, int64_t result)
 
 static void work_runs_elsewhere_and_its_result_comes_back(void)
 {
-    open_loop((struct mr_loop_config){.work_threads = 3});
+    open_loop((struct mr_loop_config){.work_threads = 1000}); /* 64 */
+    CU_ASSERT_EQUAL(mr_loop_work(loop, NULL, add_up, NULL), -EINVAL);
+    CU_ASSERT_EQUAL(mr_loop_work(loop, crunch, NULL, NULL), -EINVAL);
     loop_thread = pthread_self();
     done_count = 0;
     done_sum = 0;

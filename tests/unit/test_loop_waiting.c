@@ -19,6 +19,7 @@
 #define MS UINT64_C(1000000)
 
 static struct mr_loop *loop;
+static uint32_t timer_calls;
 
 static void open_loop(struct mr_loop_config config)
 {
@@ -420,6 +421,93 @@ static void its_descriptors_are_closed_by_exec_and_at_its_end(void)
     CU_ASSERT_EQUAL(memcmp(before, after, sizeof(before)), 0);
 }
 
+/* Two are ready in one wait.  The handler that comes first ends both watches, and a descriptor that
+ * is not ready gets the other one's number. */
+static struct {
+    int ends[2];
+    int quiet;
+    uint32_t firsts;
+    struct ear other;
+} number;
+
+static void take_its_number(void *context, uint32_t events)
+{
+    int closed = context == &number.ends[0] ? number.ends[1] : number.ends[0];
+
+    (void)events;
+    if (number.firsts++ > 0)
+        return;
+    for (int i = 0; i < 2; i++)
+        CU_ASSERT_EQUAL(mr_loop_watch(loop, number.ends[i], 0, NULL, NULL), 0);
+    close(closed);
+    number.other.fd = dup2(number.quiet, closed);
+    CU_ASSERT_EQUAL(number.other.fd, closed);
+    watch(&number.other, POLLIN);
+}
+
+static void a_new_watch_does_not_get_what_came_for_its_number(void)
+{
+    int pipes[3][2];
+
+    open_loop((struct mr_loop_config){0});
+    for (int i = 0; i < 3; i++)
+        CU_ASSERT_EQUAL_FATAL(pipe(pipes[i]), 0);
+    memset(&number, 0, sizeof(number));
+    number.quiet = pipes[2][0];
+    for (int i = 0; i < 2; i++) {
+        number.ends[i] = pipes[i][0];
+        CU_ASSERT_EQUAL(mr_loop_watch(loop, pipes[i][0], POLLIN, take_its_number, &number.ends[i]),
+                        0);
+        put(pipes[i][1], "x");
+    }
+    for (int i = 0; i < 3; i++)
+        (void)mr_loop_run_once(loop, MS);
+    CU_ASSERT_EQUAL(number.firsts, 1);
+    CU_ASSERT_EQUAL(number.other.calls, 0);
+    put(pipes[2][1], "x");
+    (void)mr_loop_run_once(loop, 100 * MS);
+    CU_ASSERT_EQUAL(number.other.calls, 1);
+    mr_loop_free(loop);
+    for (int i = 0; i < 3; i++) {
+        close(pipes[i][0]);
+        close(pipes[i][1]);
+    }
+}
+
+static void set_again(void *context)
+{
+    (void)context;
+    timer_calls++;
+    CU_ASSERT_NOT_EQUAL(mr_loop_timer(loop, 5 * MS, set_again, NULL), 0);
+}
+
+/* Who waits for the descriptor alone hears of a timer that a handler has set. */
+static void a_timer_of_a_handler_makes_the_descriptor_readable(void)
+{
+    open_loop((struct mr_loop_config){0});
+    struct pollfd readable = {.fd = mr_loop_fd(loop), .events = POLLIN};
+
+    timer_calls = 0;
+    CU_ASSERT_NOT_EQUAL(mr_loop_timer(loop, 5 * MS, set_again, NULL), 0);
+    for (int i = 0; i < 50 && timer_calls < 3; i++) {
+        CU_ASSERT_EQUAL_FATAL(poll(&readable, 1, 5000), 1);
+        (void)mr_exec_poll(loop);
+    }
+    CU_ASSERT_EQUAL(timer_calls, 3);
+    mr_loop_free(loop);
+}
+
+static void a_number_that_is_no_descriptor_is_refused(void)
+{
+    struct ear ear = {0};
+
+    open_loop((struct mr_loop_config){0});
+    CU_ASSERT_EQUAL(mr_loop_watch(loop, 50000000, POLLIN, hear, &ear), -EBADF);
+    CU_ASSERT_EQUAL(mr_loop_watch(loop, -1, POLLIN, hear, &ear), -EBADF);
+    CU_ASSERT(loop->watches.count < 50000000); /* and no memory is taken for it */
+    mr_loop_free(loop);
+}
+
 static CU_TestInfo tests[] = {
     {"T23 M15 all kinds of descriptors are told, level triggered",
      all_kinds_of_descriptors_are_told_level_triggered},
@@ -431,6 +519,11 @@ static CU_TestInfo tests[] = {
      a_watch_that_is_changed_or_ended_wakes_nobody},
     {"T23 a half closed socket is told of what was asked for, and does not spin",
      a_half_closed_socket_is_told_of_what_was_asked_for_and_does_not_spin},
+    {"T15 T23 a new watch does not get what came for its number",
+     a_new_watch_does_not_get_what_came_for_its_number},
+    {"T14 a timer of a handler makes the descriptor readable",
+     a_timer_of_a_handler_makes_the_descriptor_readable},
+    {"a number that is no descriptor is refused", a_number_that_is_no_descriptor_is_refused},
     {"T23 two thousand descriptors are told each", two_thousand_descriptors_are_told_each},
     {"T23 waits end to the microsecond", waits_end_to_the_microsecond},
     {"T23 a signal ends a wait", a_signal_ends_a_wait},

@@ -217,6 +217,24 @@ static void read_all_waits_for_the_end(void)
     close_pair();
 }
 
+/* What is in the smaller buffer's place is somebody else's. */
+static void read_all_goes_on_with_a_smaller_buffer_never(void)
+{
+    open_world();
+    block(theirs, false);
+    CU_ASSERT_EQUAL(mr_sock_write(ours, out, 800), 800);
+    world_run();
+    CU_ASSERT_EQUAL(mr_sock_read_all(theirs, in, 1000), -EAGAIN);
+    CU_ASSERT_EQUAL(mr_sock_write(ours, out + 800, 1500), 1500);
+    world_run();
+    memset(in, 0xaa, sizeof(in));
+    CU_ASSERT_EQUAL(mr_sock_read_all(theirs, in, 100), -EMSGSIZE);
+    for (size_t i = 0; i < sizeof(in); i++)
+        if (in[i] != 0xaa)
+            CU_FAIL_FATAL("a byte behind the buffer");
+    close_pair();
+}
+
 static void read_all_refuses_more_than_the_buffer(void)
 {
     open_world();
@@ -464,6 +482,32 @@ static void datagrams_are_kept_whole(void)
     close_pair();
 }
 
+/* A peer does not fill our memory: 128 wait, the others are dropped and counted. */
+static void datagrams_that_nobody_reads_are_dropped(void)
+{
+    struct mr_sock_host_stats stats;
+    int number, kept = 0;
+
+    world.config = loop_config_default(1);
+    world.config.datagram_max = 1200;
+    open_world();
+    block(world.conn, true);
+    block(world.peer, false);
+    for (int i = 0; i < 200; i++) {
+        CU_ASSERT_EQUAL(mr_sock_send_datagram(world.conn, &i, sizeof(i)), 0);
+        world_run();
+    }
+    while (mr_sock_recv_datagram(world.peer, &number, sizeof(number)) > 0) {
+        CU_ASSERT_EQUAL(number, kept);
+        kept++;
+    }
+    CU_ASSERT_EQUAL(kept, 128);
+    mr_sock_host_stats(world.host[SERVER], &stats);
+    CU_ASSERT_EQUAL(stats.datagrams_dropped, 72);
+    ours = theirs = NULL;
+    close_pair();
+}
+
 static void wrong_kinds_are_told(void)
 {
     struct mr_sock *s = NULL;
@@ -536,6 +580,9 @@ static CU_TestInfo reading[] = {
     {"M6 read_all gives exactly the message", read_all_gives_exactly_the_message},
     {"M6 read_all waits for the end", read_all_waits_for_the_end},
     {"M6 read_all refuses more than the buffer", read_all_refuses_more_than_the_buffer},
+    {"M3 what is read goes on into a smaller buffer never",
+     read_all_goes_on_with_a_smaller_buffer_never},
+    {"M3 datagrams that nobody reads are dropped", datagrams_that_nobody_reads_are_dropped},
     {"T6 a non-blocking read takes what is there", a_non_blocking_read_takes_what_is_there},
     {"what is not read extends no window", what_is_not_read_extends_no_window},
     {"datagrams are kept whole", datagrams_are_kept_whole},
