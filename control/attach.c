@@ -338,10 +338,15 @@ static int check_reference(const struct mr_message_attach *wish, const struct mr
 static int check_quotas(const struct mr_attachments *a, const struct mr_client_peer *peer,
                         uint64_t bytes, struct mr_fault *fault)
 {
+    uint64_t user_bytes = 0;
     uint32_t of_user = 0;
 
-    for (const struct attachment *other = a->first; other != NULL; other = other->next)
-        of_user += other->peer.uid == peer->uid;
+    for (const struct attachment *other = a->first; other != NULL; other = other->next) {
+        bool is_same = other->peer.uid == peer->uid;
+
+        of_user += is_same;
+        user_bytes += is_same ? other->region_bytes : 0;
+    }
     if (a->stats.attachments >= a->config.attachments_max)
         return mr_fault_set(fault, ENOSPC,
                             "%u applications are attached, which is the most; `millrace ctl apps` "
@@ -366,6 +371,13 @@ static int check_quotas(const struct mr_attachments *a, const struct mr_client_p
             (unsigned long long)bytes,
             (unsigned long long)(a->config.region_bytes_max - a->stats.region_bytes),
             (unsigned long long)a->config.region_bytes_max);
+    if (bytes + user_bytes > a->config.user_bytes_max)
+        return mr_fault_set(fault, EDQUOT,
+                            "rings of %llu bytes are asked for, user %u has %llu of %llu; ask for "
+                            "less, or for fewer shards, or raise control.user_bytes",
+                            (unsigned long long)bytes, (unsigned)peer->uid,
+                            (unsigned long long)user_bytes,
+                            (unsigned long long)a->config.user_bytes_max);
     return 0;
 }
 
@@ -759,6 +771,8 @@ static void fill_defaults(struct mr_attachments_config *config)
         config->user_attachments_max = USER_ATTACHMENTS_MAX;
     if (config->region_bytes_max == 0)
         config->region_bytes_max = REGION_BYTES_MAX;
+    if (config->user_bytes_max == 0)
+        config->user_bytes_max = config->region_bytes_max;
     if (config->attachment_bytes_max == 0)
         config->attachment_bytes_max = ATTACHMENT_BYTES_MAX;
 }

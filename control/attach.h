@@ -36,6 +36,7 @@ struct mr_attachments_config {
                                       (mr_ring_sizes_default()) */
     uint32_t attachments_max;      /* (64) */
     uint32_t user_attachments_max; /* of one user (16) */
+    uint64_t user_bytes_max;       /* of all rings of one user (as of all) */
     uint64_t region_bytes_max;     /* of all rings (1 GiB) */
     uint64_t attachment_bytes_max; /* of one attachment's rings (256 MiB) */
     uint32_t timers_max;           /* of a ring (an even part of its host's) */

@@ -77,6 +77,7 @@ struct mr_config_control {
     uint32_t attachments;       /* at once */
     uint32_t attachments_per_user;
     uint64_t region_bytes; /* of one attachment's rings together */
+    uint64_t user_bytes;   /* of one user's attachments; 0: see mr_config_quota() */
     uint64_t total_bytes;  /* of all attachments' */
 };
 
@@ -207,6 +208,7 @@ struct mr_config_quota {
     uint32_t attachments;
     uint32_t attachments_per_user;
     uint64_t region_bytes; /* of one attachment */
+    uint64_t user_bytes;   /* of one user's; half of the total, or one attachment's if that is more */
     uint64_t total_bytes;
 };
 

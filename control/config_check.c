@@ -68,12 +68,17 @@ struct mr_config_quota mr_config_quota(const struct mr_config *config)
     struct mr_config_quota quota = {.attachments = control->attachments,
                                     .attachments_per_user = control->attachments_per_user,
                                     .region_bytes = control->region_bytes,
+                                    .user_bytes = control->user_bytes,
                                     .total_bytes = control->total_bytes};
 
     if (!is_given(config, "control.attachments_per_user"))
         quota.attachments_per_user = MR_MIN(quota.attachments_per_user, quota.attachments);
     if (!is_given(config, "control.region_bytes"))
         quota.region_bytes = MR_MIN(quota.region_bytes, quota.total_bytes);
+    if (quota.user_bytes == 0)
+        quota.user_bytes = MR_MAX(quota.total_bytes / 2, quota.region_bytes);
+    else if (!is_given(config, "control.region_bytes"))
+        quota.region_bytes = MR_MIN(quota.region_bytes, quota.user_bytes);
     return quota;
 }
 
@@ -415,6 +420,18 @@ static bool check_rings(const struct mr_config *config, struct mr_fault *fault)
            check_region(config, fault);
 }
 
+/* `part` is more than `whole`, which is what `owner` may have.  False. */
+static bool blame_part(const struct mr_config *config, const char *part, const char *owner,
+                       const char *whole, struct mr_fault *fault)
+{
+    struct spelled one = spell(config, part);
+    struct spelled all = spell(config, whole);
+
+    mr_fault_set(fault, EINVAL, "%s is more than %s may have, %s; lower it, or raise %s",
+                 one.value, owner, all.value, all.name);
+    return mr_config_blame(config, part, fault);
+}
+
 /* Who may attach, and with how much. */
 static bool check_quota(const struct mr_config *config, struct mr_fault *fault)
 {
@@ -427,15 +444,15 @@ static bool check_quota(const struct mr_config *config, struct mr_fault *fault)
                      quota.attachments_per_user, all.value, all.name);
         return mr_config_blame(config, "control.attachments_per_user", fault);
     }
-    if (quota.region_bytes > quota.total_bytes) {
-        struct spelled one = spell(config, "control.region_bytes");
-        struct spelled all = spell(config, "control.total_bytes");
-
-        mr_fault_set(fault, EINVAL,
-                     "%s is more than all attachments may have, %s; lower it, or raise %s",
-                     one.value, all.value, all.name);
-        return mr_config_blame(config, "control.region_bytes", fault);
-    }
+    if (quota.region_bytes > quota.total_bytes)
+        return blame_part(config, "control.region_bytes", "all attachments",
+                          "control.total_bytes", fault);
+    if (quota.user_bytes > quota.total_bytes)
+        return blame_part(config, "control.user_bytes", "all attachments", "control.total_bytes",
+                          fault);
+    if (quota.region_bytes > quota.user_bytes)
+        return blame_part(config, "control.region_bytes", "one user's attachments",
+                          "control.user_bytes", fault);
     if ((config->control.mode & 0222) == 0) {
         mr_fault_set(fault, EINVAL,
                      "%04o lets nobody connect, who needs the right to write; give one like 0660",

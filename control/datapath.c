@@ -322,6 +322,7 @@ static bool open_control(struct mr_datapath *dp, struct mr_fault *fault)
                    .sizes = mr_config_ring_sizes(config),
                    .attachments_max = quota.attachments,
                    .user_attachments_max = quota.attachments_per_user,
+                   .user_bytes_max = quota.user_bytes,
                    .region_bytes_max = quota.total_bytes,
                    .attachment_bytes_max = quota.region_bytes},
     };

@@ -327,6 +327,13 @@ static void one_user_gets_so_many_attachments_and_so_much_memory(void)
     CU_ASSERT_EQUAL(world_ask(&world.sides[1], &wish), 0);
     world_check_refused(&wish, ENOSPC, "0 of 86016 are free");
     world_stop();
+
+    config.attach.user_bytes_max = WORLD_RING * 2; /* what is left is others' */
+    world_start_with(&config);
+    world_attach(&world.sides[0], "web");
+    world_check_refused(&wish, EDQUOT, "has 57344 of 57344");
+    CU_ASSERT_EQUAL(world_stats().region_bytes, WORLD_RING * 2);
+    world_stop();
 }
 
 /* A ring more than the shards have: nothing of it stays on the shard that had room. */

@@ -503,6 +503,13 @@ static void sizes_that_do_not_fit_are_refused(void)
         {PORT LISTENER "control:\n  total_bytes: 9M\n  region_bytes: 10M\n",
          "dir/f.yaml:5: control.region_bytes: 10M is more than all attachments may have, 9M; lower "
          "it, or raise control.total_bytes"},
+        {PORT LISTENER "control: {user_bytes: 9M}", NULL},
+        {PORT LISTENER "control: {user_bytes: 300M, total_bytes: 256M}",
+         "dir/f.yaml:3: control.user_bytes: 300M is more than all attachments may have, 256M; "
+         "lower it, or raise control.total_bytes"},
+        {PORT LISTENER "control: {user_bytes: 9M, region_bytes: 10M}",
+         "dir/f.yaml:3: control.region_bytes: 10M is more than one user's attachments may have, "
+         "9M; lower it, or raise control.user_bytes"},
         {PORT LISTENER "rings:\n  slots: 65536\n  slot_bytes: 8K\n",
          "dir/f.yaml:4: rings.slots: one ring takes 528580K with it, an attachment may have 256M; "
          "lower it, or raise control.region_bytes"},
@@ -626,9 +633,11 @@ static void defaults_give_way(void)
     CU_ASSERT_EQUAL(parse(PORT LISTENER "control: {attachments: 3, total_bytes: 20M}"), 0);
     CU_ASSERT_EQUAL(mr_config_quota(&config).attachments_per_user, 3);
     CU_ASSERT_EQUAL(mr_config_quota(&config).region_bytes, 20 << 20);
+    CU_ASSERT_EQUAL(mr_config_quota(&config).user_bytes, 20 << 20);
     CU_ASSERT_EQUAL(parse(PORT LISTENER), 0);
     CU_ASSERT_EQUAL(mr_config_quota(&config).attachments_per_user, 16);
     CU_ASSERT_EQUAL(mr_config_quota(&config).region_bytes, 256 << 20);
+    CU_ASSERT_EQUAL(mr_config_quota(&config).user_bytes, 512 << 20);
     CU_ASSERT_EQUAL(mr_config_share(&config).connects, 250);
 }
 
