@@ -70,7 +70,7 @@ static int fetch(const struct web_task *task)
             status = 1;
     }
     if (wanted_count > 0 && mr_loop_run(on.loop) != 0)
-        return web_fail_gone();
+        return web_loop_part(task, &on);
     return status;
 }
 
@@ -78,7 +78,7 @@ static int serve(const struct web_task *task)
 {
     web_say_serving(task);
     (void)mr_loop_run(on.loop);
-    return web_fail_gone();
+    return web_loop_part(task, &on);
 }
 
 static int run(const struct web_task *task)
