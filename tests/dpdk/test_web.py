@@ -265,20 +265,19 @@ def drained_of(model):
     def test(programs):
         """Answers are under way while the datapath drains, or lie in buffers already: all of them come."""
         stage.set(programs, model)
-        for page, bytes_of in (("middle", stage.site.big[:MIDDLE]), ("big", stage.site.big)):
-            if page == "big":
-                stage.set(programs, model)
-            fetcher, first = begin_fetching(programs.need("events"), stage.dp.socket, page)
-            time.sleep(0.3)  # all have asked, and been answered as far as there is room
-            stage.dp.drain()
-            time.sleep(0.3)
+        pages = {"middle": stage.site.big[:MIDDLE], "big": stage.site.big}
+        fetchers = {page: begin_fetching(programs.need("events"), stage.dp.socket, page) for page in pages}
+        time.sleep(0.2)  # all have asked, and been answered as far as there is room
+        stage.dp.drain()
+        time.sleep(0.2)
+        for page, (fetcher, first) in fetchers.items():
             body, said = fetcher.communicate(timeout=30)
-            tap.expect(fetcher.returncode == 0 and first + body == bytes_of * FEW,
-                       f"{page}: {fetcher.returncode}, {len(body) + 1} of {len(bytes_of) * FEW} bytes: {said.decode()}")
-            if stage.server is not None:
-                expect_end(stage.server, 0, DRAINED)
-            tap.expect_equal(stage.dp.host.wait(20), 0, stage.dp.host.log())
-            stage.clear(kind="drained")
+            tap.expect(fetcher.returncode == 0 and first + body == pages[page] * FEW,
+                       f"{page}: {fetcher.returncode}, {len(body) + 1} of {len(pages[page]) * FEW} bytes: {said.decode()}")
+        if stage.server is not None:
+            expect_end(stage.server, 0, DRAINED)
+        tap.expect_equal(stage.dp.host.wait(20), 0, stage.dp.host.log())
+        stage.clear(kind="drained")
 
     test.__name__ = f"web {model} answers what was asked when the datapath drains"
     return test
