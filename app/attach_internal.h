@@ -25,9 +25,10 @@ struct mr_ring {
     struct mr_send_area area;
     struct mr_cqe current; /* what mr_ring_peek() showed */
     bool has_current;
-    bool is_over;    /* MR_CQE_GONE was shown: nothing follows */
-    bool is_broken;  /* a completion was impossible */
-    uint64_t mapped; /* bytes to unmap; 0: the memory is somebody else's */
+    bool is_over;     /* MR_CQE_GONE was shown: nothing follows */
+    bool is_broken;   /* a completion was impossible */
+    bool is_draining; /* MR_EVENT_GO_AWAY was shown */
+    uint64_t mapped;  /* bytes to unmap; 0: the memory is somebody else's */
 };
 
 struct mr_attach_listener {

@@ -1,6 +1,7 @@
 /* app/attachment.c - see attach_internal.h: an attachment of regions that are there. */
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -100,6 +101,46 @@ static bool has_gone_ring(const struct mr_attachment *a)
 bool mr_attach_is_alive(const struct mr_attachment *a)
 {
     return !has_gone_ring(a) && !has_hung_up(a->wake_fd) && !has_hung_up(a->control_fd);
+}
+
+static bool is_draining(const struct mr_attachment *a)
+{
+    for (uint32_t i = 0; i < a->ring_count; i++)
+        if (a->rings[i].is_draining)
+            return true;
+    return false;
+}
+
+/* What the datapath said when it let go of us; it stays where it is.  False: nothing. */
+static bool last_words(const struct mr_attachment *a, struct mr_message_refused *refused_out)
+{
+    ssize_t size = a->control_fd < 0 ? 0
+                                     : recv(a->control_fd, refused_out, sizeof(*refused_out),
+                                            MSG_DONTWAIT | MSG_PEEK);
+
+    return size == (ssize_t)sizeof(*refused_out) && refused_out->head.magic == MR_ATTACH_MAGIC &&
+           refused_out->head.type == MR_MESSAGE_REFUSED;
+}
+
+enum mr_datapath_state mr_attach_state(const struct mr_attachment *a, struct mr_error *why_out)
+{
+    static const char *const words[] = {[MR_DATAPATH_THERE] = "",
+                                        [MR_DATAPATH_DRAINING] = "the datapath drains",
+                                        [MR_DATAPATH_GONE] = "the datapath is gone"};
+    struct mr_message_refused last;
+    bool has_words = last_words(a, &last);
+    enum mr_datapath_state state = MR_DATAPATH_THERE;
+
+    if (has_words)
+        state = last.error == ESHUTDOWN ? MR_DATAPATH_DRAINED : MR_DATAPATH_DETACHED;
+    else if (!mr_attach_is_alive(a))
+        state = MR_DATAPATH_GONE;
+    else if (is_draining(a))
+        state = MR_DATAPATH_DRAINING;
+    if (why_out != NULL)
+        snprintf(why_out->text, sizeof(why_out->text), "%.*s", (int)sizeof(last.why) - 1,
+                 has_words ? last.why : words[state]);
+    return state;
 }
 
 static bool has_completions(struct mr_attachment *a)

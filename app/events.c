@@ -289,7 +289,7 @@ static uint32_t run_deferred(struct mr_registration *r)
 
 static void go_away(struct mr_registration *r, const struct mr_event *event)
 {
-    end_listeners(r, -ENOTCONN);
+    end_listeners(r, -ESHUTDOWN);
     mr_events_guests_go_away(r, event);
 }
 

@@ -73,6 +73,7 @@ static void unplug(struct mr_loop *loop)
         return;
     if (loop->source.fd >= 0)
         loop->waiter->remove(loop, loop->source.fd);
+    loop->last_state = loop->source.state(loop->source.context, &loop->last_why);
     loop->has_source = false;
     loop->is_armed = false;
     loop->source.close(loop->source.context);
@@ -261,8 +262,8 @@ uint64_t mr_exec_poll(struct mr_loop *loop)
     if (!enter(loop))
         return 0;
     (void)run_round(loop, 0);
-    loop->is_gone_due = false; /* here mr_loop_is_attached() says it */
-    bool is_idle = loop->run.handlers == 0;
+    bool is_idle = loop->run.handlers == 0 && !loop->is_gone_due;
+    loop->is_gone_due = false; /* here mr_loop_is_attached() says it: the caller looks once more */
     uint64_t wait_ns = is_idle ? idle_ns(loop) : 0;
     if (is_idle && wait_ns > 0 && !may_sleep(loop))
         wait_ns = 0;
@@ -285,6 +286,15 @@ int mr_loop_fd(struct mr_loop *loop)
 bool mr_loop_is_attached(const struct mr_loop *loop)
 {
     return loop->has_source && loop->source.is_alive(loop->source.context);
+}
+
+enum mr_datapath_state mr_loop_state(const struct mr_loop *loop, struct mr_error *why_out)
+{
+    if (loop->has_source)
+        return loop->source.state(loop->source.context, why_out);
+    if (why_out != NULL)
+        *why_out = loop->last_why;
+    return loop->last_state;
 }
 
 uint64_t mr_loop_now(const struct mr_loop *loop)
@@ -426,6 +436,7 @@ int mr_loop_new(const struct mr_loop_config *config, struct mr_loop **loop_out,
     if (loop == NULL)
         return -ENOMEM;
     set_defaults(loop, config);
+    loop->last_state = MR_DATAPATH_GONE;
     int result = open_fds(loop, error);
     if (result == 0 && !loop->config.is_detached)
         result = mr_loop_attach(loop, &loop->config.attach, error);

@@ -96,6 +96,11 @@ static bool is_alive(void *context)
     return mr_ring_transport_is_alive(((struct rings *)context)->transport);
 }
 
+static enum mr_datapath_state state(void *context, struct mr_error *why_out)
+{
+    return mr_attach_state(((struct rings *)context)->attachment, why_out);
+}
+
 static void close_rings(void *context)
 {
     struct rings *rings = context;
@@ -155,6 +160,7 @@ int mr_loop_adopt(struct mr_loop *loop, struct mr_attachment *attachment)
                                                 .arm = arm,
                                                 .disarm = disarm,
                                                 .is_alive = is_alive,
+                                                .state = state,
                                                 .close = close_rings,
                                                 .fd = mr_attach_fd(attachment)});
     mr_registration_resolve(loop->registration);

@@ -38,6 +38,7 @@ struct mr_loop_source {
                                             false: something is there */
     void (*disarm)(void *context);
     bool (*is_alive)(void *context);
+    enum mr_datapath_state (*state)(void *context, struct mr_error *why_out);
     void (*close)(void *context); /* on_stop of the registration, free */
     int fd;                       /* -1: none, it has to be polled */
 };
@@ -125,9 +126,11 @@ struct mr_loop {
     struct mr_registration *registration;
     struct mr_loop_source source;
     bool has_source;
-    bool is_armed;    /* the source is */
-    bool is_fd_used;  /* mr_loop_fd() was called: something else waits for it */
-    bool is_gone_due; /* -ENOTCONN is to be returned */
+    bool is_armed;                     /* the source is */
+    bool is_fd_used;                   /* mr_loop_fd() was called: something else waits for it */
+    bool is_gone_due;                  /* -ENOTCONN is to be returned */
+    enum mr_datapath_state last_state; /* of the source that there was, */
+    struct mr_error last_why;
     bool is_freeing;
     const struct mr_loop_waiter *waiter;
     struct uring *uring;

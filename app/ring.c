@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "app/attach_internal.h"
+#include "millrace/transport.h"
 
 /* ------------------------------------------------------------------ life */
 
@@ -87,6 +88,8 @@ static bool next_cqe(struct mr_ring *ring, struct mr_cqe *cqe_out)
         return false;
     ring->is_broken = !is_possible(ring, cqe_out);
     ring->is_over = cqe_out->type == MR_CQE_GONE;
+    ring->is_draining |= cqe_out->type == MR_CQE_EVENT && cqe_out->conn == 0 &&
+                         (cqe_out->kinds & MR_EVENT_GO_AWAY) != 0;
     return !ring->is_broken;
 }
 

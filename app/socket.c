@@ -185,7 +185,7 @@ static ssize_t try_accept(struct mr_sock *sock, void *argument)
 
     *out = mr_sock_queue_take(queue);
     if (*out == NULL)
-        return sock->is_over ? -ENOTCONN : -EAGAIN;
+        return !sock->is_over ? -EAGAIN : sock->error == -ESHUTDOWN ? -ESHUTDOWN : -ENOTCONN;
     mr_sock_changed(sock, 0);
     return 0;
 }

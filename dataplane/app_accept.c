@@ -172,7 +172,9 @@ static void answer_accept(struct mr_app_host *host, struct mr_app_object *conn, 
 static struct mr_app_object *refuse(struct mr_app_host *host, mr_handle handle, uint64_t code)
 {
     mr_count_add(&host->stats.conns_refused, 1);
-    host->transport->ops->close(host->transport, handle, code, "no application takes it");
+    host->transport->ops->close(host->transport, handle, code,
+                                host->is_going_away ? "the server drains"
+                                                    : "no application takes it");
     return NULL;
 }
 
@@ -189,6 +191,8 @@ struct mr_app_object *mr_app_accept_connection(struct mr_app_host *host, mr_hand
     search.listener = listener_at(host, search.number);
     if (search.listener == NULL || info.is_client)
         return refuse(host, handle, host->config.refuse_code);
+    if (host->is_going_away)
+        return refuse(host, handle, search.listener->refuse_code);
     struct mr_app_ring *ring = choose_ring(host, &search, &accept);
     struct mr_app_object *conn = ring == NULL ? NULL : mr_app_object_new(host, ring, handle, NULL);
     if (conn == NULL)

@@ -216,7 +216,7 @@ static void wind_down(struct mr_shard *s, uint64_t patience_ns)
 {
     uint64_t until = mr_clock_now(&s->clock) + patience_ns;
 
-    mr_endpoint_close_all(s->ep, 0, mr_clock_now(&s->clock));
+    mr_endpoint_close_all(s->ep, s->config.close_code, mr_clock_now(&s->clock));
     while (s->work_out > 0 ||
            (mr_endpoint_conn_count(s->ep) > 0 && mr_clock_now(&s->clock) < until))
         iterate(s);

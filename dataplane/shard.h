@@ -79,8 +79,9 @@ struct mr_shard_config {
     struct mr_redirects *redirects;           /* borrowed; NULL: the only shard of its port */
     struct mr_moves *moves;                   /* borrowed; NULL: connections stay where they are */
     struct mr_shard_balance balance;
-    uint64_t stall_ns; /* handlers that take longer are counted; 0: 20 us */
-    int keylog_fd;     /* -1: none */
+    uint64_t stall_ns;   /* handlers that take longer are counted; 0: 20 us */
+    uint64_t close_code; /* the application's: what is open at the end is closed with it */
+    int keylog_fd;       /* -1: none */
 };
 
 /* Written by the worker, read by anyone, relaxed. */

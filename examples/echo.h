@@ -13,7 +13,8 @@
  *     echo_blocking   a thread for each connection
  *
  * The server takes the connections of the listener "echo" and gives each stream back what it
- * brings, until there is no datapath any more:
+ * brings, until its datapath lets go of it (examples/parting.h): one that drains gives it no more
+ * connections, and those that are there go on until their peers close them:
  *
  *     the peer                  the server
  *     sends bytes               sends them back, in order; on a stream of its own, if the peer's
@@ -44,6 +45,8 @@
 
 #include <millrace/ring.h>
 #include <millrace/transport.h>
+
+#include "examples/parting.h"
 
 #define ECHO_ALPN      "\004echo" /* as TLS writes it: a length, and so many bytes */
 #define ECHO_NO_MEMORY 1          /* code of streams for which there is none */
@@ -86,11 +89,6 @@ static inline int echo_fail(const char *why)
     return 1;
 }
 
-static inline int echo_fail_gone(void)
-{
-    return echo_fail("the datapath is gone");
-}
-
 static inline int echo_fail_early(void)
 {
     return echo_fail("the connection ended before the answer");
@@ -100,6 +98,18 @@ static inline int echo_fail_listener(void)
 {
     return echo_fail("the datapath has no listener for us; start it with "
                      "--listener name=echo,alpn=echo,port=4433,application=echo");
+}
+
+/* The end: an answer, or why there is none; of a server, why it serves no more.  The status. */
+static inline int echo_end(const struct echo_task *task, bool is_answered,
+                           enum mr_datapath_state state, const struct mr_error *why)
+{
+    bool is_server = task->address == NULL;
+
+    if (is_answered)
+        return echo_answered(task);
+    return is_server || state >= MR_DATAPATH_DRAINED ? part("echo", is_server, state, why)
+                                                     : echo_fail_early();
 }
 
 /* ------------------------------------------------------------------ the command line */

@@ -50,7 +50,24 @@ static void *serve(void *argument)
     return NULL;
 }
 
-/* Until the datapath is gone, from which all threads hear it. */
+/* What all threads have seen: the worst of it. */
+static int end_server(const struct echo_task *task, const struct worker *workers)
+{
+    enum mr_datapath_state worst = MR_DATAPATH_THERE;
+    struct mr_error why, worst_why = {0};
+
+    for (uint32_t i = 0; i < thread_count; i++) {
+        enum mr_datapath_state state = mr_loop_state(workers[i].loop, &why);
+
+        if (state > worst) {
+            worst = state;
+            worst_why = why;
+        }
+    }
+    return echo_end(task, false, worst, &worst_why);
+}
+
+/* Until every thread has heard that no connection comes any more. */
 static int run_server(const struct echo_task *task)
 {
     static struct worker workers[THREADS_MAX];
@@ -68,12 +85,13 @@ static int run_server(const struct echo_task *task)
             exit(echo_fail("a thread cannot be started"));
     if (status == 0)
         echo_say_serving();
-    for (uint32_t i = 0; i < thread_count; i++) {
-        if (status == 0)
-            pthread_join(workers[i].thread, NULL);
+    for (uint32_t i = 0; i < thread_count && status == 0; i++)
+        pthread_join(workers[i].thread, NULL);
+    if (status == 0)
+        status = end_server(task, workers);
+    for (uint32_t i = 0; i < thread_count; i++)
         mr_loop_free(workers[i].loop);
-    }
-    return status == 0 ? echo_fail_gone() : status;
+    return status;
 }
 
 /* ------------------------------------------------------------------ the client */
@@ -117,9 +135,7 @@ static int run_client(const struct echo_task *task, struct mr_loop *loop)
             mr_sock_close(stream, 0);
         mr_sock_close(conn, 0);
     }
-    if (is_answered)
-        return echo_answered(task);
-    return mr_loop_is_attached(loop) ? echo_fail_early() : echo_fail_gone();
+    return echo_loop_end(task, is_answered, loop);
 }
 
 int main(int argc, char **argv)

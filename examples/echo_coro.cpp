@@ -66,13 +66,19 @@ static millrace::task<> serve_connection(millrace::context &context,
     }
 }
 
-static millrace::task<int> serve(millrace::context &context)
+static millrace::task<bool> serve(millrace::context &context)
 {
     millrace::listener listener = context.listen("echo");
 
     echo_say_serving();
-    for (;;)
-        context.spawn(serve_connection(context, co_await listener.accept()));
+    try {
+        for (;;)
+            context.spawn(serve_connection(context, co_await listener.accept()));
+    } catch (const millrace::error &) {
+    } /* no more come, and those that are there go on until they are over */
+    while (context.task_count() > 1)
+        co_await context.sleep_for(std::chrono::milliseconds(10));
+    co_return false;
 }
 
 /* ------------------------------------------------------------------ the client */
@@ -82,8 +88,8 @@ static millrace::task<> send(millrace::stream &stream, const echo_task &task)
     co_await stream.write({task.text, task.size}, true);
 }
 
-/* The server sends back while we still send: that is a task of its own. */
-static millrace::task<int> ask(millrace::context &context, const echo_task &task)
+/* The server sends back while we still send: that is a task of its own.  True: it is all there. */
+static millrace::task<bool> ask(millrace::context &context, const echo_task &task)
 {
     millrace::connection connection =
         co_await context.connect(task.address, task.remote.port, "echo", "localhost");
@@ -95,7 +101,7 @@ static millrace::task<int> ask(millrace::context &context, const echo_task &task
     co_await sender.join();
     connection.close();
     co_await connection.closed();
-    co_return echo_answered(&task);
+    co_return true;
 }
 
 /* ------------------------------------------------------------------ both */
@@ -108,16 +114,15 @@ static int run(const echo_task *task)
 
     if (mr_attach(&config, &attachment, &error) != 0)
         return echo_fail(error.text);
-    int status;
+    bool is_answered = false, has_listener = true;
     try {
         millrace::context context(attachment);
-        status = context.run(task->address == nullptr ? serve(context) : ask(context, *task));
+        is_answered = context.run(task->address == nullptr ? serve(context) : ask(context, *task));
     } catch (const millrace::error &e) {
-        if (e.code() == std::errc::network_down)
-            status = echo_fail_gone();
-        else
-            status = task->address == nullptr ? echo_fail_listener() : echo_fail_early();
+        has_listener = e.code() != std::errc::no_such_file_or_directory;
     }
+    mr_datapath_state state = mr_attach_state(attachment, &error);
+    int status = has_listener ? echo_end(task, is_answered, state, &error) : echo_fail_listener();
     mr_detach(attachment);
     return status;
 }

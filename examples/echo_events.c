@@ -170,10 +170,8 @@ static int run(const struct echo_task *what, struct mr_loop *on)
     else
         echo_say_serving();
     if (result >= 0)
-        result = mr_loop_run(loop);
-    if (is_answered)
-        return echo_answered(what);
-    return mr_loop_is_attached(loop) ? echo_fail_early() : echo_fail_gone();
+        (void)mr_loop_run(loop);
+    return echo_loop_end(what, is_answered, loop);
 }
 
 int main(int argc, char **argv)

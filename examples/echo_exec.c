@@ -27,9 +27,10 @@ struct worker {
 };
 
 static const struct echo_task *task;
-static atomic_bool is_gone; /* the datapath: one thread hears of it before the other */
-static int stop_fd = -1;    /* in every queue: readable when all threads are to end */
-static bool is_answered;    /* the client's */
+static _Atomic(const struct worker *)
+    ended;               /* one thread hears that the datapath is, before others */
+static int stop_fd = -1; /* in every queue: readable when all threads are to end */
+static bool is_answered; /* the client's */
 
 static void stop(void)
 {
@@ -89,14 +90,16 @@ static void on_stream(void *conn, int status, struct mr_sock *stream)
         mr_sock_close(conn, 0);
 }
 
-/* No more connections come; those that are there go on until the datapath is gone. */
+/* No more connections come; those that are there go on until the datapath has ended. */
 static void on_listener_end(void *worker)
 {
     struct worker *w = worker;
+    bool is_attached = mr_loop_is_attached(w->loop);
 
-    is_gone = !mr_loop_is_attached(w->loop);
-    if (is_gone || mr_loop_timer(w->loop, PAIR_LATER_NS, on_listener_end, w) == 0)
-        stop();
+    if (is_attached && mr_loop_timer(w->loop, PAIR_LATER_NS, on_listener_end, w) != 0)
+        return;
+    ended = w;
+    stop();
 }
 
 static void on_conn(void *worker, int status, struct mr_sock *conn)
@@ -187,9 +190,7 @@ static int run(const struct echo_task *what)
     for (uint32_t i = 0; i < count; i++)
         pthread_join(workers[i].thread, NULL);
     if (status == 0)
-        status = is_answered                                        ? echo_answered(what)
-                 : is_gone || !mr_loop_is_attached(workers[0].loop) ? echo_fail_gone()
-                                                                    : echo_fail_early();
+        status = echo_loop_end(what, is_answered, ended != NULL ? ended->loop : workers[0].loop);
     for (uint32_t i = 0; i < wanted; i++)
         mr_loop_free(workers[i].loop);
     return status;

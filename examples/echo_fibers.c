@@ -117,12 +117,7 @@ static int run(const struct echo_task *what, struct mr_loop *on)
     (void)mr_fiber_spawn(task->address == NULL ? serve : ask, NULL, "main", &detached, NULL);
     (void)mr_hub_run(hub); /* until no fiber is left */
     (void)mr_hub_close_loop(hub, loop, &error);
-    if (is_answered)
-        return echo_answered(task);
-    if (has_no_listener)
-        return echo_fail_listener();
-    return task->address == NULL || !mr_loop_is_attached(loop) ? echo_fail_gone()
-                                                               : echo_fail_early();
+    return has_no_listener ? echo_fail_listener() : echo_loop_end(task, is_answered, loop);
 }
 
 int main(int argc, char **argv)

@@ -21,6 +21,16 @@ static inline struct mr_loop *echo_loop_new(const struct echo_task *task)
     return loop;
 }
 
+/* As echo_end(), of a program with one loop. */
+static inline int echo_loop_end(const struct echo_task *task, bool is_answered,
+                                const struct mr_loop *loop)
+{
+    struct mr_error why;
+    enum mr_datapath_state state = mr_loop_state(loop, &why);
+
+    return echo_end(task, is_answered, state, &why);
+}
+
 /* As echo_main(); `run` gets a loop, too. */
 static inline int echo_main_with_loop(int argc, char **argv,
                                       int (*run)(const struct echo_task *task,

@@ -128,8 +128,8 @@ static void begin_server(struct side *s, int listener)
     submit(s, &sqe);
 }
 
-/* Until the client's connection is closed: 0; -ENOTCONN: the datapath is gone. */
-static int run(struct mr_attachment *attachment, uint32_t count)
+/* Until the client's connection is closed, or the datapath has let go of us. */
+static void run(struct mr_attachment *attachment, uint32_t count)
 {
     struct mr_cqe cqe;
     int result = 0;
@@ -145,7 +145,6 @@ static int run(struct mr_attachment *attachment, uint32_t count)
         if (!is_closed)
             result = mr_attach_wait(attachment, is_all ? UINT64_MAX : 1000000);
     }
-    return result;
 }
 
 static int echo(struct mr_attachment *attachment)
@@ -167,12 +166,12 @@ static int echo(struct mr_attachment *attachment)
         echo_say_serving();
     else
         begin_client(sides[0]);
-    int result = run(attachment, count);
+    run(attachment, count);
     for (uint32_t i = 0; i < count; i++)
         side_free(sides[i]);
-    if (is_answered)
-        return echo_answered(task);
-    return result == -ENOTCONN ? echo_fail_gone() : echo_fail_early();
+    struct mr_error why;
+    enum mr_datapath_state state = mr_attach_state(attachment, &why);
+    return echo_end(task, is_answered, state, &why);
 }
 
 static int attach(const struct echo_task *what)

@@ -164,9 +164,7 @@ static int run(const struct echo_task *what, struct mr_loop *on)
         for (int i = 0; i < count; i++)
             dispatch(&events[i]);
     mr_pollset_free(set);
-    if (is_answered)
-        return echo_answered(task);
-    return mr_loop_is_attached(loop) ? echo_fail_early() : echo_fail_gone();
+    return echo_loop_end(task, is_answered, loop);
 }
 
 int main(int argc, char **argv)

@@ -26,6 +26,7 @@ static struct kv_app *app;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of `app`, and of what follows */
 static pthread_cond_t news = PTHREAD_COND_INITIALIZER;
 static int error_of_listener;
+static struct kv_ending ending; /* what the listener's threads have seen */
 
 /* ------------------------------------------------------------------ speaking */
 
@@ -148,24 +149,44 @@ static void *reach(void *argument)
                                    mr_sock_open(talk->conn, MR_OPEN_BIDI, &talk->stream) == 0);
 }
 
+/* With the lock: nobody can be waited for any more.  `loop` NULL: it could not attach once more. */
+static void end_serving(const struct mr_loop *loop, int error, bool is_draining)
+{
+    bool is_gone = error == -ECONNRESET || error == -ECONNREFUSED || error == -ENOENT;
+
+    error_of_listener = error;
+    if (loop != NULL)
+        ending.state = mr_loop_state(loop, &ending.why);
+    else if (is_draining)
+        ending.state = MR_DATAPATH_DRAINED;
+    else if (is_gone)
+        ending = (struct kv_ending){MR_DATAPATH_GONE, {"the datapath is gone"}};
+}
+
 /* Wait for somebody, let the next thread wait for the next, serve. */
 static void *serve(void *argument)
 {
     struct conversation *c = argument;
     struct mr_sock *listener = NULL;
+    bool is_draining = false;
     int error;
 
-    while ((error = kv_loop_open(app, &c->loop, NULL)) == -ENOSPC)
-        usleep(10000); /* as many are served as there are rings */
+    /* As many are served as there are rings; nobody attaches to a datapath that drains. */
+    while ((error = kv_loop_open(app, &c->loop, NULL)) == -ENOSPC || error == -ESHUTDOWN) {
+        is_draining |= error == -ESHUTDOWN;
+        usleep(10000);
+    }
     if (error == 0)
         error = mr_sock_listen(c->loop, kv_app_name(app), 0, &listener);
     if (error == 0)
         error = mr_sock_accept(listener, &c->talk.conn);
+    if (error == -ESHUTDOWN && c->loop != NULL) /* no more come: those that are there go on */
+        error = mr_loop_run(c->loop);
     if (listener != NULL)
         (void)mr_sock_close(listener, KV_CODE_AGAIN);
     pthread_mutex_lock(&lock);
     if (error != 0 || !start(serve, NULL))
-        error_of_listener = error != 0 ? error : -ENOMEM;
+        end_serving(c->loop, error != 0 ? error : -ENOMEM, is_draining);
     pthread_mutex_unlock(&lock);
     return run_conversation(c, error == 0 &&
                                    mr_sock_accept_stream(c->talk.conn, &c->talk.stream) == 0);
@@ -184,15 +205,14 @@ static int try_datapath(struct mr_error *why)
 
 int main(int argc, char **argv)
 {
-    struct mr_error why = {0};
     struct kv_way way;
 
     app = kv_app_new(argc, argv);
     if (app == NULL)
-        return kv_end(app, 0, NULL);
-    int error = try_datapath(&why);
+        return kv_end(app, 0, &ending);
+    int error = try_datapath(&ending.why);
     if (error != 0)
-        return kv_end(app, error, why.text);
+        return kv_end(app, error, &ending);
     pthread_mutex_lock(&lock);
     if (kv_app_serves(app) && !start(serve, NULL))
         error_of_listener = -ENOMEM;
@@ -205,5 +225,5 @@ int main(int argc, char **argv)
         call_speakers();
         kv_wait(&news, &lock, wait);
     }
-    return kv_end(app, error_of_listener, NULL); /* nobody else gets the lock any more */
+    return kv_end(app, error_of_listener, &ending); /* nobody else gets the lock any more */
 }

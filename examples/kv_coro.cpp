@@ -14,6 +14,7 @@
 extern "C" {
 #include "examples/kv/kv_app.h"
 }
+#include "examples/parting.h"
 
 using std::chrono::nanoseconds;
 
@@ -42,6 +43,11 @@ class program
         try {
             context.run(kv_app_serves(app) ? serve() : rest());
         } catch (const millrace::error &) {
+            mr_error why{};
+            mr_datapath_state state = context.state(&why);
+
+            if (!kv_app_is_over(app) && state >= MR_DATAPATH_DRAINED)
+                return part("kv", kv_app_serves(app), state, &why);
             if (!kv_app_is_over(app)) /* else turn() has stopped it */
                 throw;
         }
@@ -165,8 +171,14 @@ class program
     {
         millrace::listener listener = context.listen(kv_app_name(app));
 
-        for (;;)
-            context.spawn(answer(co_await listener.accept()));
+        try {
+            for (;;)
+                context.spawn(answer(co_await listener.accept()));
+        } catch (const millrace::error &) {
+        } /* no more come, and those that are there go on until the datapath has ended */
+        while (context.state() < MR_DATAPATH_DRAINED)
+            co_await context.sleep_for(std::chrono::milliseconds(10));
+        throw millrace::error(ENETDOWN, "kv");
     }
 
     millrace::task<> rest()
@@ -191,8 +203,7 @@ int main(int argc, char **argv)
     try {
         status = program(app).run();
     } catch (const std::system_error &e) {
-        bool is_gone = e.code() == std::errc::network_down;
-        std::fprintf(stderr, "kv: %s\n", is_gone ? "the datapath is gone" : e.what());
+        std::fprintf(stderr, "kv: %s\n", e.what());
     }
     kv_app_free(app);
     return status;

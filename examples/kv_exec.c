@@ -27,7 +27,8 @@ static struct kv_app *app;
 static struct mr_loop *loop;
 static struct mr_sock *listener;
 static struct conversation *connecting;
-static int failure; /* of what cannot be done without */
+static bool is_draining; /* the datapath, */
+static int failure;      /* of what cannot be done without */
 
 /* One that was started has completed, or could not be.  True: start the next. */
 static bool goes_on(struct conversation *c, bool is_right)
@@ -126,7 +127,9 @@ static void on_conn(void *context, int status, struct mr_sock *conn)
     } else if (status == 0) {
         (void)mr_sock_close(conn, 0);
     }
-    failure = status == 0 ? mr_accept_then(listener, on_conn, NULL) : status;
+    is_draining = status == -ESHUTDOWN; /* no more come: those that are there go on */
+    if (!is_draining)
+        failure = status == 0 ? mr_accept_then(listener, on_conn, NULL) : status;
 }
 
 static void reach(const struct kv_way *way)
@@ -178,6 +181,8 @@ static void turn(void)
     wait = kv_app_is_over(app) ? 0 : due < wait ? due : wait;
     struct pollfd fds[] = {{.fd = mr_loop_fd(loop), .events = POLLIN}};
     (void)poll(fds, 1, wait == 0 ? 0 : (int)(wait / 1000000 + 1));
+    if (is_draining && !mr_loop_is_attached(loop))
+        failure = -ENOTCONN;
 }
 
 static int run(struct kv_app *the_app, struct mr_loop *the_loop)

@@ -15,7 +15,8 @@
 #include "examples/kv/kv_main.h"
 
 enum {
-    STACK_SIZE = 128 * 1024
+    STACK_SIZE = 128 * 1024,
+    PAUSE_NS = 10000000 /* between looks at a datapath that drains */
 };
 
 struct conversation {
@@ -125,8 +126,9 @@ static int64_t accept_all(void *argument)
 {
     struct mr_sock *listener = argument;
     struct mr_sock *conn;
+    int error;
 
-    while ((error_of_listener = mr_sock_accept(listener, &conn)) == 0) {
+    while ((error = mr_sock_accept(listener, &conn)) == 0) {
         struct conversation *c = calloc(1, sizeof(*c));
         if (c != NULL)
             c->talk.conn = conn;
@@ -135,6 +137,9 @@ static int64_t accept_all(void *argument)
             (void)mr_sock_close(conn, 0);
         }
     }
+    while (error == -ESHUTDOWN && mr_loop_is_attached(loop)) /* those that are there go on */
+        (void)mr_fiber_sleep(PAUSE_NS);
+    error_of_listener = error;
     (void)mr_fiber_condition_signal(&news);
     return 0;
 }

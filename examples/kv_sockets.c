@@ -133,6 +133,8 @@ static int accept_all(struct mr_sock *listener)
 
     while ((error = mr_sock_accept(listener, &conn)) == 0)
         watch((struct kv_talk){.conn = conn});
+    if (error == -ESHUTDOWN) /* no more come, and those that are there go on */
+        return mr_pollset_del(set, listener);
     return error == -EAGAIN ? 0 : error;
 }
 

@@ -12,7 +12,9 @@
  *     web_fibers     a page is a call; fibers wait      web_coro       a page is a call; tasks wait
  *     web_blocking   a page is a call; threads wait     web_inline.so  on the datapath's own cores
  *
- * The server shows a folder: files, indexes, listings, nothing outside of it.  The fetcher gets all
+ * The server shows a folder: files, indexes, listings, nothing outside of it; until its datapath
+ * lets go of it (examples/parting.h): when that drains, requests that have come are answered, and
+ * clients are told to make no more.  The fetcher gets all
  * pages at once, over a connection each, and prints them as they come; -k takes any certificate.
  * It ends with 0 if all have come with a status below 300; with 1 if one has not, and says why;
  * with 2 if it is called wrongly, which it says before it attaches.
@@ -34,6 +36,8 @@
 
 #include <millrace/http3.h>
 
+#include "examples/parting.h"
+
 #define WEB_PATIENCE_NS UINT64_C(10000000000) /* for a datapath that is not there yet */
 
 /* What is to be done, from the command line. */
@@ -54,9 +58,11 @@ static inline int web_fail(const char *why)
     return 1;
 }
 
-static inline int web_fail_gone(void)
+/* Its datapath has let go of it: the status. */
+static inline int web_part(const struct web_task *task, enum mr_datapath_state state,
+                           const struct mr_error *why)
 {
-    return web_fail("the datapath is gone");
+    return part("web", task->folder != NULL, state, why);
 }
 
 static inline int web_fail_listener(void)

@@ -3,7 +3,7 @@
  * for plain threads, and a thread for each page.
  *
  * Every thread has a loop, and so rings, of its own, which it runs while it waits: AT_ONCE of them
- * at most.  The server is as many threads, each in a call that returns when the datapath is gone:
+ * at most.  The server is as many threads, each in a call that returns when the datapath lets go:
  * they share nothing, and the datapath deals connections out among them.  The same with one thread
  * for all pages: web_fibers.c, web_events.c.
  */
@@ -18,7 +18,9 @@ enum {
 static const struct web_task *task;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of what follows */
 static int next_url;
-static int serving_count;
+static int serving_count, ended_count;
+static enum mr_datapath_state worst; /* that a thread has seen */
+static struct mr_error worst_why;
 static int status;
 
 /* ------------------------------------------------------------------ the call that waits */
@@ -97,7 +99,7 @@ static void fetch(struct web_loop *on)
     }
 }
 
-/* The last thread that is ready says so, the first that ends says why. */
+/* The last thread that is ready says so, the last that ends says why. */
 static void serve(struct web_loop *on)
 {
     pthread_mutex_lock(&lock);
@@ -106,8 +108,14 @@ static void serve(struct web_loop *on)
     pthread_mutex_unlock(&lock);
     (void)mr_loop_run(on->loop);
     pthread_mutex_lock(&lock);
-    if (status == 0)
-        status = web_fail_gone();
+    struct mr_error why;
+    enum mr_datapath_state state = mr_loop_state(on->loop, &why);
+    if (state > worst) {
+        worst = state;
+        worst_why = why;
+    }
+    if (++ended_count == AT_ONCE)
+        status |= web_part(task, worst, &worst_why);
     pthread_mutex_unlock(&lock);
 }
 

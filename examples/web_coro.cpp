@@ -87,22 +87,34 @@ static void settle()
 
 /* ------------------------------------------------------------------ two programs */
 
-static task<int> serve()
+static void take(millrace::connection connection)
+{
+    end_ref e = make_end(MR_HANDLE_NONE);
+
+    e->connection = std::move(connection);
+    e->handle = mr_http3_io_accept(web.io, e.get());
+    if (e->handle != MR_HANDLE_NONE)
+        context->spawn(accept_streams(e));
+    else
+        e->connection->close(WEB_NO_ROOM), ends.erase(e.get());
+    settle();
+}
+
+static task<> serve()
 {
     millrace::listener listener = context->listen("web");
 
     web_say_serving(what);
     settle();
-    for (;;) {
-        end_ref e = make_end(MR_HANDLE_NONE);
-        e->connection = co_await listener.accept();
-        e->handle = mr_http3_io_accept(web.io, e.get());
-        if (e->handle != MR_HANDLE_NONE)
-            context->spawn(accept_streams(e));
-        else
-            e->connection->close(WEB_NO_ROOM), ends.erase(e.get());
-        settle();
-    }
+    try {
+        for (;;)
+            take(co_await listener.accept());
+    } catch (const millrace::error &) {
+    } /* no more come: finish with those that are there */
+    mr_http3_io_go_away(web.io);
+    settle();
+    while (!ends.empty() && context->state() < MR_DATAPATH_DRAINED)
+        co_await context->sleep_for(std::chrono::milliseconds(10));
 }
 
 /* A page that is waited for. */
@@ -167,12 +179,16 @@ static int run(const web_task *given)
                 ends.clear();
             }
         } forget;
-        if (status == 0)
-            status = own.run(what->folder != nullptr ? serve() : fetch_all());
+        if (status == 0 && what->folder == nullptr) {
+            status = own.run(fetch_all());
+        } else if (status == 0) {
+            mr_error why{};
+            own.run(serve());
+            mr_datapath_state state = own.state(&why);
+            status = web_part(what, state, &why);
+        }
     } catch (const millrace::error &error) {
-        if (error.code() == std::errc::network_down)
-            status = web_fail_gone();
-        else if (error.code() == std::errc::no_such_file_or_directory && context != nullptr)
+        if (error.code() == std::errc::no_such_file_or_directory && context != nullptr)
             status = web_fail_listener();
         else
             status = web_fail(error.what());

@@ -72,7 +72,7 @@ static int fetch(const struct web_task *task)
             status = 1;
     }
     if (wanted_count > 0 && mr_loop_run(on.loop) != 0)
-        return web_fail_gone();
+        return web_loop_part(task, &on);
     return status;
 }
 
@@ -80,7 +80,7 @@ static int serve(const struct web_task *task)
 {
     web_say_serving(task);
     (void)mr_loop_run(on.loop);
-    return web_fail_gone();
+    return web_loop_part(task, &on);
 }
 
 static int run(const struct web_task *task)

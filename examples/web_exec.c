@@ -11,6 +11,7 @@
  * which makes the loop's descriptor readable.
  */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
@@ -33,6 +34,7 @@ struct page {
 
 static const struct web_task *task;
 static int stop_fd = -1; /* in every queue: readable when all threads are to end */
+static _Atomic(const struct worker *) ended; /* its datapath has let go of it */
 static int wanted_count; /* pages that have not come yet; of the worker's thread */
 static int status;       /* likewise */
 
@@ -51,6 +53,8 @@ static void *work(void *argument)
     /* MR_FOREVER: the descriptor tells of everything, timers too; the program waits in its way. */
     while (event.data.fd != stop_fd && mr_loop_is_attached(w->on.loop))
         (void)epoll_wait(w->queue, &event, 1, mr_exec_poll(w->on.loop) == 0 ? 0 : -1);
+    if (event.data.fd != stop_fd)
+        ended = w;
     stop(); /* the others end, too */
     return NULL;
 }
@@ -131,7 +135,7 @@ static int fetch(struct worker *w)
         look_up(pages[i]);
     pthread_join(w->thread, NULL);
     free(pages);
-    return wanted_count > 0 ? web_fail_gone() : status;
+    return wanted_count > 0 ? web_loop_part(task, &w->on) : status;
 }
 
 static int serve(struct worker *workers)
@@ -146,7 +150,7 @@ static int serve(struct worker *workers)
         web_say_serving(task);
     for (int i = 0; i < count; i++)
         pthread_join(workers[i].thread, NULL);
-    return result != 0 ? result : web_fail_gone();
+    return result != 0 ? result : web_loop_part(task, &ended->on);
 }
 
 static int run(const struct web_task *what)

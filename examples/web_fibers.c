@@ -113,7 +113,7 @@ static int serve(void)
 {
     web_say_serving(task);
     (void)mr_loop_run(on.loop);
-    return web_fail_gone();
+    return web_loop_part(task, &on);
 }
 
 static int run(const struct web_task *what)

@@ -123,16 +123,17 @@ static inline void web_io_ask(const struct web_task *task, struct web_io *w)
     }
 }
 
-/* Whether the loop goes on: a server until its datapath is gone. */
+/* Whether the loop goes on: a server until its datapath lets go of it. */
 static inline bool web_io_is_busy(const struct web_io *w)
 {
     return w->server != NULL || w->wanted_count > 0;
 }
 
-/* What came of it all, when the loop has ended: the status. */
-static inline int web_io_status(const struct web_io *w)
+/* What came of it all, when the loop has ended; `state` and `why`: the datapath's.  The status. */
+static inline int web_io_status(const struct web_task *task, const struct web_io *w,
+                                enum mr_datapath_state state, const struct mr_error *why)
 {
-    return web_io_is_busy(w) ? web_fail_gone() : w->status;
+    return web_io_is_busy(w) ? web_part(task, state, why) : w->status;
 }
 
 #endif /* EXAMPLES_WEB_IO_H */

@@ -49,6 +49,15 @@ static inline int web_loop_begin(const struct web_task *task, struct web_loop *o
     return 0;
 }
 
+/* The loop's datapath has let go of it: the status. */
+static inline int web_loop_part(const struct web_task *task, const struct web_loop *on)
+{
+    struct mr_error why;
+    enum mr_datapath_state state = mr_loop_state(on->loop, &why);
+
+    return web_part(task, state, &why);
+}
+
 /* The loop first: until it is gone it tells the others. */
 static inline void web_loop_free(struct web_loop *on)
 {

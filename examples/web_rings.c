@@ -163,7 +163,9 @@ static int begin(struct mr_attachment *attachment)
         web_say_serving(task);
     web_io_ask(task, &web);
     run_loop(attachment, count);
-    return web_io_status(&web);
+    struct mr_error why;
+    enum mr_datapath_state state = mr_attach_state(attachment, &why);
+    return web_io_status(task, &web, state, &why);
 }
 
 static int run(const struct web_task *what)

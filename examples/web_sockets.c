@@ -24,8 +24,9 @@ static struct web_loop on;
 static void on_listener(struct end *listener)
 {
     struct mr_sock *sock;
+    int error;
 
-    while (mr_sock_accept(listener->sock, &sock) == 0) {
+    while ((error = mr_sock_accept(listener->sock, &sock)) == 0) {
         struct end *e = end_new(sock, false);
         e->handle = mr_http3_io_accept(web.io, e);
         if (e->handle != MR_HANDLE_NONE) {
@@ -35,7 +36,10 @@ static void on_listener(struct end *listener)
         mr_sock_close(sock, WEB_NO_ROOM);
         free(e);
     }
-    wait_for(listener, POLLIN);
+    if (error == -EAGAIN)
+        wait_for(listener, POLLIN);
+    else if (error == -ESHUTDOWN)
+        mr_http3_io_go_away(web.io);
 }
 
 static void on_ready(const struct mr_pollset_event *event)
@@ -62,8 +66,10 @@ static void connect_to(const struct mr_http3_io_wish *wish)
 {
     struct mr_sock *sock;
 
-    if (mr_sock_connect(on.loop, wish->options, true, &sock) != -EINPROGRESS) {
-        mr_http3_io_closed(web.io, wish->object, &(struct mr_http3_io_end){0});
+    int error = mr_sock_connect(on.loop, wish->options, true, &sock);
+    if (error != -EINPROGRESS) {
+        mr_http3_io_closed(web.io, wish->object,
+                           &(struct mr_http3_io_end){.reason = strerror(-error)});
         return;
     }
     struct end *e = end_new(sock, false);
@@ -135,7 +141,7 @@ static void do_wish(const struct mr_http3_io_wish *wish)
 
 /* ------------------------------------------------------------------ the loop */
 
-/* Tell, do, wait; until all pages are there, or the datapath is gone. */
+/* Tell, do, wait; until all pages are there, or the datapath has let go of us. */
 static void run_loop(void)
 {
     struct mr_pollset_event events[EVENTS];
@@ -173,7 +179,9 @@ static int run(const struct web_task *task)
         }
         web_io_ask(task, &web);
         run_loop();
-        status = web_io_status(&web);
+        struct mr_error why;
+        enum mr_datapath_state state = mr_loop_state(on.loop, &why);
+        status = web_io_status(task, &web, state, &why);
     }
     mr_pollset_free(set);
     if (listener != NULL)

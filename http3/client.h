@@ -89,7 +89,8 @@ struct mr_h3_client_callbacks {
     void (*on_connected)(void *context, mr_h3_client_conn conn, uint64_t user);
     void (*on_closed)(void *context, mr_h3_client_conn conn, uint64_t user,
                       const struct mr_h3_closed *closed);
-    /* The server drains the connection: open another for new requests. */
+    /* The server drains the connection: open another for new requests.  It is closed when those
+     * that are open have ended. */
     void (*on_goaway)(void *context, mr_h3_client_conn conn, uint64_t user);
     void (*on_headers)(void *context, mr_h3_client_request request, uint64_t user,
                        const struct mr_h3_response *response);

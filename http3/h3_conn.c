@@ -393,26 +393,6 @@ static struct mr_h3_conn *accept_conn(struct mr_h3 *h3, mr_handle handle)
     return conn;
 }
 
-static void drain_conn(struct mr_h3 *h3, struct mr_h3_conn *conn)
-{
-    conn->is_draining = true;
-    mr_h3_mark_dirty(h3, conn);
-}
-
-void mr_h3_drain(struct mr_h3 *h3)
-{
-    h3->is_draining = true;
-    for (struct mr_h3_conn *conn = h3->all; conn != NULL; conn = conn->next)
-        drain_conn(h3, conn);
-}
-
-/* A drained connection whose last request is over ends. */
-static void end_if_drained(struct mr_h3 *h3, struct mr_h3_conn *conn)
-{
-    if (conn->has_sent_goaway && conn->request_count == 0)
-        mr_h3_close(h3, conn, MR_H3_NO_ERROR, "drained");
-}
-
 int mr_h3_open_request(struct mr_h3 *h3, struct mr_h3_conn *conn, uint64_t owner,
                        struct mr_h3_stream **stream_out)
 {
@@ -568,7 +548,9 @@ static void on_stream_event(struct mr_h3 *h3, const struct mr_event *event)
     }
     if ((event->kinds & MR_EVENT_CLOSED) != 0) {
         close_stream(h3, stream, event->error, event->is_remote);
-        end_if_drained(h3, conn);
+        if (is_request)
+            mr_h3_conn_quiet(h3, conn);
+        mr_h3_end_if_drained(h3, conn);
     }
 }
 
@@ -592,6 +574,7 @@ static void on_conn_event(struct mr_h3 *h3, const struct mr_event *event)
         return;
     if ((event->kinds & MR_EVENT_CONNECTED) != 0) {
         conn->is_connected = true;
+        mr_h3_conn_quiet(h3, conn);
         mr_h3_count(&h3->counters->connections_opened);
         h3->user.on_conn_open(h3->user.context, conn);
         mr_h3_mark_dirty(h3, conn);
@@ -616,6 +599,8 @@ static void on_event(struct mr_h3 *h3, const struct mr_event *event)
     if ((event->kinds & (MR_EVENT_TIMER | MR_EVENT_WORK_DONE)) != 0) {
         if (mr_h3_tag_of(event->user_data) == MR_H3_TAG_RETRY)
             on_retry(h3);
+        else if (mr_h3_tag_of(event->user_data) == MR_H3_TAG_LINGER)
+            mr_h3_on_linger(h3);
         else
             h3->user.on_other(h3->user.context, event);
     } else if ((event->kinds & MR_EVENT_GO_AWAY) != 0) {

@@ -45,6 +45,8 @@ enum {
     MR_H3_RETRY_NS = 1000000, /* when the transport has no room, without an event to follow */
 };
 
+#define MR_H3_LINGER_NS  UINT64_C(3000000000) /* a drained client may take to close */
+
 #define MR_H3_OWNER_NONE UINT64_MAX
 
 /* Tags in user data.  Values from MR_H3_TAG_USER on are the user's, for timers and work. */
@@ -52,7 +54,8 @@ enum mr_h3_tag {
     MR_H3_TAG_CONN = 1,
     MR_H3_TAG_STREAM = 2,
     MR_H3_TAG_RETRY = 3,
-    MR_H3_TAG_USER = 4,
+    MR_H3_TAG_LINGER = 4,
+    MR_H3_TAG_USER = 5,
 };
 
 #define MR_H3_TAG_SHIFT 56
@@ -147,6 +150,7 @@ struct mr_h3_conn {
     uint64_t next_request_id; /* the lowest that was not seen yet, for GOAWAY */
     uint64_t peer_goaway_id;  /* UINT64_MAX: none */
     uint64_t peer_push_max;   /* of MAX_PUSH_ID; we never push */
+    uint64_t quiet_ns;        /* since when there is no request: connected, the last one over */
     struct mr_h3_settings peer;
     struct mr_h3_stream *our_control;
     struct mr_h3_stream *our_decoder;
@@ -213,6 +217,7 @@ struct mr_h3 {
     bool is_server;
     bool is_draining;
     bool is_retry_armed;
+    bool is_linger_armed;
     bool wants_retry;
     uint32_t serial;
     struct mr_pool conns;
@@ -251,8 +256,9 @@ int mr_h3_connect(struct mr_h3 *h3, const struct mr_connect_options *options, ui
 /* Close it; on_conn_closed follows later. */
 void mr_h3_close(struct mr_h3 *h3, struct mr_h3_conn *conn, uint64_t code, const char *reason);
 
-/* Send GOAWAY on every connection, refuse new requests, close each connection when its last request
- * is over. */
+/* Send GOAWAY on every connection and refuse new requests.  A client's connection is closed when
+ * its last request is over, then or once the server has sent GOAWAY; a server's by its client, or
+ * MR_H3_LINGER_NS after its last request was over. */
 void mr_h3_drain(struct mr_h3 *h3);
 
 /* ---- requests ---- */

@@ -1,6 +1,6 @@
 /*
- * http3/h3_internal.h - what h3_conn.c (connections, streams, events), h3_recv.c (what comes) and
- * h3_send.c (what goes) share.  For these three files only.
+ * http3/h3_internal.h - what h3_conn.c (connections, streams, events), h3_drain.c (their end in
+ * order), h3_recv.c (what comes) and h3_send.c (what goes) share.  For these four files only.
  */
 #ifndef MR_HTTP3_H3_INTERNAL_H
 #define MR_HTTP3_H3_INTERNAL_H
@@ -26,6 +26,18 @@ void mr_h3_stream_stop_reading(struct mr_h3 *h3, struct mr_h3_stream *stream);
 struct mr_h3_stream *mr_h3_stream_add(struct mr_h3 *h3, struct mr_h3_conn *conn,
                                       enum mr_h3_stream_kind kind);
 void mr_h3_stream_remove(struct mr_h3 *h3, struct mr_h3_stream *stream);
+
+/* ---- h3_drain.c ---- */
+
+/* It has no request from now on, or none yet. */
+void mr_h3_conn_quiet(struct mr_h3 *h3, struct mr_h3_conn *conn);
+
+/* Close a connection that has been told, or has told, GOAWAY and has no request any more, once it
+ * is time. */
+void mr_h3_end_if_drained(struct mr_h3 *h3, struct mr_h3_conn *conn);
+
+/* The timer of those that linger. */
+void mr_h3_on_linger(struct mr_h3 *h3);
 
 /* ---- h3_recv.c ---- */
 

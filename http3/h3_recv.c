@@ -150,6 +150,7 @@ static void take_goaway(struct mr_h3 *h3, struct mr_h3_conn *conn, uint64_t id)
     conn->peer_goaway_id = id;
     mr_h3_count(&h3->counters->goaways_received);
     h3->user.on_goaway(h3->user.context, conn, id);
+    mr_h3_end_if_drained(h3, conn);
 }
 
 /* A control frame is there as a whole. */

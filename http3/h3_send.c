@@ -158,8 +158,7 @@ static int send_goaway(struct mr_h3 *h3, struct mr_h3_conn *conn)
     if (result == 0) {
         conn->has_sent_goaway = true;
         mr_h3_count(&h3->counters->goaways_sent);
-        if (conn->request_count == 0)
-            mr_h3_close(h3, conn, MR_H3_NO_ERROR, "drained");
+        mr_h3_end_if_drained(h3, conn);
     }
     return result;
 }

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "http3/client.h"
+#include "http3/frame.h"
 #include "http3/server.h"
 
 enum {
@@ -21,6 +22,7 @@ enum {
     CLIENT_PAGES = 64,
     PORT = 443,
     CONTENT_TYPE = 128,
+    REASON = 96,
     CRYPTO_ERROR = 0x100, /* RFC 9000, Section 20.1 */
     ALERT_BAD_CERTIFICATE = 42,
     ALERT_UNKNOWN_CA = 48
@@ -298,24 +300,49 @@ static void on_done(void *context, mr_h3_client_request stream, uint64_t user,
     (void)mr_h3_client_close(((struct mr_http3_client *)context)->client, fetch->conn);
 }
 
-/* What a code of TLS says (RFC 9001, Section 4.8), whatever words its sender has for it. */
-static const char *why_closed(const struct mr_h3_closed *closed, char text[64])
+/* No words of the one who closed it, but perhaps of the transport, which knows no more than we. */
+static bool is_wordless(const char *reason)
 {
-    unsigned alert = (unsigned)(closed->code - CRYPTO_ERROR);
+    return reason[0] == '\0' || strcmp(reason, "closed by the peer") == 0 ||
+           strcmp(reason, "closed") == 0;
+}
+
+/* What a code says whose sender has no words for it. */
+static const char *describe_code(const struct mr_h3_closed *closed, char text[REASON])
+{
+    snprintf(text, REASON, "the %s closed the connection: %s (0x%llx)",
+             closed->is_remote ? "server" : "client",
+             closed->is_application ? mr_h3_error_name(closed->code) : "QUIC's code",
+             (unsigned long long)closed->code);
+    return text;
+}
+
+/* What a code of TLS says (RFC 9001, Section 4.8), whatever words its sender has for it. */
+static const char *describe_alert(uint64_t alert, char text[REASON])
+{
     bool is_certificate = alert >= ALERT_BAD_CERTIFICATE && alert <= ALERT_UNKNOWN_CA;
 
-    if (closed->is_application || closed->code < CRYPTO_ERROR || closed->code > CRYPTO_ERROR + 255)
-        return closed->reason;
-    snprintf(text, 64, "%s (TLS alert %u)",
-             is_certificate ? "the certificate is not accepted" : "the handshake failed", alert);
+    snprintf(text, REASON, "%s (TLS alert %u)",
+             is_certificate ? "the certificate is not accepted" : "the handshake failed",
+             (unsigned)alert);
     return text;
+}
+
+static const char *why_closed(const struct mr_h3_closed *closed, char text[REASON])
+{
+    bool is_alert = !closed->is_application && closed->code >= CRYPTO_ERROR &&
+                    closed->code <= CRYPTO_ERROR + 255;
+
+    if (is_alert)
+        return describe_alert(closed->code - CRYPTO_ERROR, text);
+    return is_wordless(closed->reason) ? describe_code(closed, text) : closed->reason;
 }
 
 static void on_closed(void *context, mr_h3_client_conn conn, uint64_t user,
                       const struct mr_h3_closed *closed)
 {
     struct fetch *fetch = fetch_of(user);
-    char text[64];
+    char text[REASON];
 
     (void)context;
     (void)conn;

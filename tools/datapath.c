@@ -37,10 +37,10 @@ static void say_ready(const struct mr_datapath *dp, const struct mr_config *conf
     fflush(stdout);
 }
 
-/* Until a signal, or a drain was asked for over the socket. */
+/* Until a signal, or a drain was asked for over the socket: a signal behind that ends the drain. */
 static void serve(struct mr_datapath *dp)
 {
-    while (!mr_signal_wait(0) && !mr_datapath_is_draining(dp))
+    while (!mr_datapath_is_draining(dp) && !mr_signal_wait(0))
         (void)mr_datapath_poll(dp, POLL_NS);
 }
 

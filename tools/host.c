@@ -17,6 +17,7 @@
 #include "dataplane/clock.h"
 #include "drivers/port_kind.h"
 #include "drivers/port_watch.h"
+#include "http3/frame.h"
 
 #define STREAMS_UNI 16 /* of HTTP/3, with room to spare */
 
@@ -281,7 +282,7 @@ static bool start_eal(struct mr_host *host, const struct mr_host_config *config,
 static struct mr_shard_config shard_config(const struct mr_host *host,
                                            const struct mr_host_config *config)
 {
-    return mr_shard_setup(&(struct mr_shard_setup){
+    struct mr_shard_config shard = mr_shard_setup(&(struct mr_shard_setup){
         .server = config->server,
         .client = config->client,
         .crypto = mr_crypto_of(host->options.crypto),
@@ -302,6 +303,9 @@ static struct mr_shard_config shard_config(const struct mr_host *host,
         .keylog_fd = host->keylog.fd,
         .static_key = host->static_key,
     });
+
+    shard.close_code = MR_H3_NO_ERROR;
+    return shard;
 }
 
 static bool make_group(struct mr_host *host, const struct mr_host_config *config,

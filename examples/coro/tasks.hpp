@@ -75,6 +75,14 @@ static task<> read(end_ref e)
     }
 }
 
+/* Why a connection is over, in words: the peer's, or those of a datapath that has let go of us. */
+static std::string why_over(const std::string &reason)
+{
+    mr_error why{};
+
+    return reason.empty() && context->state(&why) >= MR_DATAPATH_DRAINED ? why.text : reason;
+}
+
 /* Streams that the peer opens, until the connection is over. */
 static task<> accept_streams(end_ref e)
 {
@@ -93,7 +101,8 @@ static task<> accept_streams(end_ref e)
     } catch (const millrace::error &) {
     }
     millrace::connection_end how = co_await e->connection->closed();
-    mr_http3_io_end over = {how.code, how.is_application, how.is_remote, how.reason.c_str()};
+    std::string reason = why_over(how.reason);
+    mr_http3_io_end over = {how.code, how.is_application, how.is_remote, reason.c_str()};
     mr_http3_io_closed(web.io, e->handle, &over);
     settle();
 }
@@ -109,7 +118,9 @@ static task<> connect(end_ref e, mr_connect_options options, std::string name)
         e->connection = co_await context->connect(address, options.remote.port, "h3", name,
                                                   options.is_insecure);
     } catch (const millrace::error &error) {
-        mr_http3_io_end over = {error.peer_code(), false, true, error.reason().c_str()};
+        bool is_closed = error.code() == std::errc::connection_aborted;
+        std::string reason = why_over(is_closed ? error.reason() : error.what());
+        mr_http3_io_end over = {error.peer_code(), false, is_closed, reason.c_str()};
         mr_http3_io_closed(web.io, e->handle, &over);
         settle();
         co_return;

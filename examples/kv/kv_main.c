@@ -6,22 +6,19 @@
 #include <string.h>
 #include <time.h>
 
-/* It was there. */
-static bool is_gone(int error)
+int kv_end(struct kv_app *app, int error, const struct kv_ending *ending)
 {
-    return error == -ENOTCONN || error == -ESHUTDOWN || error == -ECONNRESET || error == -ENOENT ||
-           error == -ECONNREFUSED;
-}
+    int status = 1;
 
-int kv_end(struct kv_app *app, int error, const char *why)
-{
     if (app == NULL)
         return 2;
-    if (error < 0 && why != NULL && *why != '\0')
-        fprintf(stderr, "kv: %s\n", why);
-    else if (error < 0)
-        fprintf(stderr, "kv: %s\n", is_gone(error) ? "the datapath is gone" : strerror(-error));
-    int status = error < 0 ? 1 : kv_app_status(app);
+    if (error >= 0)
+        status = kv_app_status(app);
+    else if (ending->state >= MR_DATAPATH_DRAINED)
+        status = part("kv", kv_app_serves(app), ending->state, &ending->why);
+    else
+        fprintf(stderr, "kv: %s\n",
+                ending->why.text[0] != '\0' ? ending->why.text : strerror(-error));
     kv_app_free(app);
     return status;
 }
@@ -29,37 +26,39 @@ int kv_end(struct kv_app *app, int error, const char *why)
 int kv_main(int argc, char **argv, int (*run)(struct kv_app *app, struct mr_loop *loop))
 {
     struct kv_app *app = kv_app_new(argc, argv);
-    struct mr_error why = {0};
+    struct kv_ending ending = {.state = MR_DATAPATH_THERE};
     struct mr_loop *loop;
 
     if (app == NULL)
-        return kv_end(app, 0, NULL);
+        return kv_end(app, 0, &ending);
     struct mr_loop_config config = {
         .attach = {.control = kv_app_control(app), .name = kv_app_name(app)}};
-    int error = mr_loop_new(&config, &loop, &why);
+    int error = mr_loop_new(&config, &loop, &ending.why);
     if (error == 0) {
         error = run(app, loop);
+        ending.state = mr_loop_state(loop, &ending.why);
         mr_loop_free(loop);
     }
-    return kv_end(app, error, why.text);
+    return kv_end(app, error, &ending);
 }
 
 int kv_ring_main(int argc, char **argv,
                  int (*run)(struct kv_app *app, struct mr_attachment *attachment))
 {
     struct kv_app *app = kv_app_new(argc, argv);
+    struct kv_ending ending = {.state = MR_DATAPATH_THERE};
     struct mr_attachment *attachment;
-    struct mr_error why = {0};
 
     if (app == NULL)
-        return kv_end(app, 0, NULL);
+        return kv_end(app, 0, &ending);
     struct mr_attach_config config = {.control = kv_app_control(app), .name = kv_app_name(app)};
-    int error = mr_attach(&config, &attachment, &why);
+    int error = mr_attach(&config, &attachment, &ending.why);
     if (error == 0) {
         error = run(app, attachment);
+        ending.state = mr_attach_state(attachment, &ending.why);
         mr_detach(attachment);
     }
-    return kv_end(app, error, why.text);
+    return kv_end(app, error, &ending);
 }
 
 int kv_loop_open(const struct kv_app *app, struct mr_loop **loop_out, struct mr_error *why)

@@ -7,6 +7,7 @@
 #include <millrace/socket.h>
 
 #include "examples/kv/kv_app.h"
+#include "examples/parting.h"
 
 enum {
     KV_PIECE = 16384 /* bytes that are written or read at once */
@@ -19,9 +20,15 @@ int kv_main(int argc, char **argv, int (*run)(struct kv_app *app, struct mr_loop
 int kv_ring_main(int argc, char **argv,
                  int (*run)(struct kv_app *app, struct mr_attachment *attachment));
 
-/* Say why it ends, if it should not, and free it.  `app` NULL: it could not begin.  The program's
- * exit status. */
-int kv_end(struct kv_app *app, int error, const char *why);
+/* How the datapath was at the end, and why it cannot go on. */
+struct kv_ending {
+    enum mr_datapath_state state;
+    struct mr_error why;
+};
+
+/* Say why it ends, unless it is done (`error` 0), and free it.  `app` NULL: it could not begin. The
+ * program's exit status. */
+int kv_end(struct kv_app *app, int error, const struct kv_ending *ending);
 
 /* A loop of its own for one of many threads, with small rings.  As mr_loop_new(). */
 int kv_loop_open(const struct kv_app *app, struct mr_loop **loop_out, struct mr_error *why);

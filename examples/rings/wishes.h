@@ -69,7 +69,8 @@ static inline void on_made(struct end *e, const struct mr_cqe *cqe)
         mr_ring_free(e->side->ring, e->wish);
     e->wish = NULL;
     if (e->is_conn && cqe->result < 0) {
-        mr_http3_io_closed(web.io, e->handle, &(struct mr_http3_io_end){0});
+        mr_http3_io_closed(web.io, e->handle,
+                           &(struct mr_http3_io_end){.reason = strerror(-cqe->result)});
     } else if (cqe->result < 0 || is_unwanted) {
         free(e); /* -EAGAIN: MR_EVENT_STREAMS_ALLOWED follows */
     } else if (e->is_conn) {

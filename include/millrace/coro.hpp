@@ -24,7 +24,7 @@
  * Errors: class error, a std::system_error: operation_canceled; timed_out (with_timeout);
  * network_down: the datapath is gone; connection_aborted: the connection is over; not_connected:
  * closed by us; connection_reset: the peer reset the stream; broken_pipe: the peer stopped it, or
- * it was ended; message_size: read_all(); others as the datapath answers.  An operation that throws
+ * it was ended; ESHUTDOWN: the datapath drains; message_size: read_all(); others as the datapath answers.  An operation that throws
  * has changed nothing, except a write(), whose first part may be on its way.
  */
 #ifndef MILLRACE_CORO_HPP
@@ -297,6 +297,12 @@ class context
     void on_error(std::function<void(std::exception_ptr)> function)
     {
         core_->on_error = std::move(function);
+    }
+
+    /* How the context stands with its datapath, and why in words: mr_attach_state(). */
+    mr_datapath_state state(mr_error *why_out = nullptr) const
+    {
+        return ::mr_attach_state(core_->attachment, why_out);
     }
 
     std::size_t task_count() const noexcept

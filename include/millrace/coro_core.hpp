@@ -378,6 +378,15 @@ struct core : core_base, std::enable_shared_from_this<core> {
         wake_conn(c);
     }
 
+    /* The datapath drains: what has come is still to be accepted, nothing else will come. */
+    void drains()
+    {
+        for (auto &[number, l] : listeners) {
+            l->fail.set(ESHUTDOWN);
+            wake_all(l->acceptors);
+        }
+    }
+
     /* The datapath is gone: everything is over, whoever waits is told. */
     void gone()
     {
@@ -532,6 +541,8 @@ struct core : core_base, std::enable_shared_from_this<core> {
             take_stream_event(ring, cqe);
         else if (cqe.conn != 0)
             take_conn_event(ring, cqe);
+        else if ((cqe.kinds & MR_EVENT_GO_AWAY) != 0)
+            drains();
     }
 
     void take_done(std::uint32_t ring, const mr_cqe &cqe)

@@ -547,7 +547,8 @@ class listener
         state_->owner->listeners.erase(state_->number);
     }
 
-    /* The next connection; its handshake is complete. */
+    /* The next connection; its handshake is complete.  ESHUTDOWN: the datapath drains, none comes any
+     * more; finish those that are there. */
     task<connection> accept()
     {
         return detail::accept(state_);

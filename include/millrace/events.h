@@ -69,7 +69,8 @@ enum mr_ev_type {
     MR_EV_NEW_CONNECTION, /* conn, its peer and ALPN; answer MR_EV_ACCEPT after
                              mr_ev_set_handler(conn, ...), or MR_EV_REFUSE, `error` being the code
                            */
-    MR_EV_STOP_COMPLETE,  /* last event of a listener; status: why, if not asked for */
+    MR_EV_STOP_COMPLETE,  /* last event of a listener; status: why, if not asked for: -ESHUTDOWN:
+                             the datapath drains, finish what is open; -ENOTCONN: it is gone */
     /* connection */
     MR_EV_CONNECTED,
     MR_EV_PEER_STREAM_STARTED, /* stream; answer MR_EV_ACCEPT after mr_ev_set_handler(stream, ...),

@@ -115,6 +115,10 @@ int mr_loop_fd(struct mr_loop *loop);
 /* False once the datapath is gone, until mr_loop_reattach(); also of a loop that is detached. */
 bool mr_loop_is_attached(const struct mr_loop *loop);
 
+/* How the loop stands with its datapath, or stood at the end, and why in words (NULL: not wanted).
+ * A loop that is detached: MR_DATAPATH_GONE.  Costs system calls. */
+enum mr_datapath_state mr_loop_state(const struct mr_loop *loop, struct mr_error *why_out);
+
 /* True on the thread that runs the loop now. */
 bool mr_loop_is_inside(const struct mr_loop *loop);
 

@@ -95,6 +95,21 @@ int mr_attach_wait(struct mr_attachment *attachment, uint64_t timeout_ns);
  * again.  Costs system calls. */
 bool mr_attach_is_alive(const struct mr_attachment *attachment);
 
+/* What an attachment knows of its datapath. */
+enum mr_datapath_state {
+    MR_DATAPATH_THERE,    /* it is there */
+    MR_DATAPATH_DRAINING, /* it drains, a ring told MR_EVENT_GO_AWAY: finish what is open */
+    MR_DATAPATH_DRAINED,  /* it has ended, in order */
+    MR_DATAPATH_DETACHED, /* it goes on, and has let go of us: the operator wants it, or we broke a
+                           ring */
+    MR_DATAPATH_GONE      /* it is gone, without a word */
+};
+
+/* The state, and why in words (NULL: not wanted).  From MR_DATAPATH_DRAINED on nothing comes any
+ * more. Costs system calls. */
+enum mr_datapath_state mr_attach_state(const struct mr_attachment *attachment,
+                                       struct mr_error *why_out);
+
 /* ------------------------------------------------------------------ submissions */
 
 /* The next free submission, zeroed; NULL: the queue is full, submit and look at completions. */

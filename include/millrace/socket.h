@@ -75,7 +75,7 @@ int mr_sock_connect(struct mr_loop *loop, const struct mr_connect_options *optio
                     bool is_nonblocking, struct mr_sock **conn_out);
 
 /* The next connection of a listener, which may be over already.  -EAGAIN: none is there (any
- * more). */
+ * more); -ESHUTDOWN: the datapath drains, none comes any more; finish those that are there. */
 int mr_sock_accept(struct mr_sock *listener, struct mr_sock **conn_out);
 
 /* The next stream that the peer has opened.  -EAGAIN; -ENOTCONN: the connection is over. */

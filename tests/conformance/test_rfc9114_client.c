@@ -251,13 +251,32 @@ static void the_client_makes_no_request_after_goaway(void)
 
     h3_begin_bytes();
     raw_put_control(&h3_bytes);
+    raw_put_id_frame(&h3_bytes, MR_H3_FRAME_GOAWAY, 4);
+    send_client_uni(test);
+    CU_ASSERT_EQUAL(test->goaways, 1);
+    CU_ASSERT_FALSE(test->is_done); /* its ID is below GOAWAY's */
+    CU_ASSERT_EQUAL(mr_h3_client_request_make(test->client, test->conn, &options, 0, &request),
+                    -EPIPE);
+    CU_ASSERT_FALSE(test->is_closed);
+    raw_client_test_free(test);
+}
+
+/* "Once all accepted requests have been processed, the server can permit the connection to become
+ * idle, or MAY initiate an immediate closure of the connection.  An endpoint that completes a
+ * graceful shutdown SHOULD use the H3_NO_ERROR error code when closing the connection."  Who has
+ * read the last answer is the client. */
+static void the_client_closes_when_nothing_of_it_is_left_after_goaway(void)
+{
+    struct raw_client_test *test = raw_client_test_new(false);
+
+    h3_begin_bytes();
+    raw_put_control(&h3_bytes);
     raw_put_id_frame(&h3_bytes, MR_H3_FRAME_GOAWAY, 0);
     send_client_uni(test);
     CU_ASSERT_EQUAL(test->goaways, 1);
     CU_ASSERT_EQUAL(test->result.outcome, MR_H3_REJECTED); /* its ID is not below GOAWAY's */
-    CU_ASSERT_EQUAL(mr_h3_client_request_make(test->client, test->conn, &options, 0, &request),
-                    -EPIPE);
-    CU_ASSERT_FALSE(test->is_closed);
+    CU_ASSERT_TRUE(test->is_closed);
+    CU_ASSERT_EQUAL(test->raw.close_code, MR_H3_NO_ERROR);
     raw_client_test_free(test);
 }
 
@@ -299,6 +318,8 @@ CU_TestInfo rfc9114_client_tests[] = {
     {"a goaway with an impossible stream is an id error",
      a_goaway_with_an_impossible_stream_is_an_id_error},
     {"the client makes no request after goaway", the_client_makes_no_request_after_goaway},
+    {"the client closes when nothing of it is left after goaway",
+     the_client_closes_when_nothing_of_it_is_left_after_goaway},
     {"a rejected request is reported as such", a_rejected_request_is_reported_as_such},
     CU_TEST_INFO_NULL,
 };

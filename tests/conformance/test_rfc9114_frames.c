@@ -8,6 +8,7 @@
 
 #include "base/compiler.h"
 #include "http3/frame.h"
+#include "http3/h3_conn.h"
 #include "tests/support/h3_cases.h"
 #include "tests/unit/harness.h"
 
@@ -52,6 +53,34 @@ static void goaway_names_the_first_request_that_is_not_processed(void)
     raw_send(&test->raw, open, &h3_bytes, true);
     loop_run(test->loop, H3_STEPS);
     CU_ASSERT_EQUAL(raw_status(&test->raw.streams[open]), 200);
+    raw_server_test_free(test);
+}
+
+/* "An endpoint that completes a graceful shutdown SHOULD use the H3_NO_ERROR error code when
+ * closing the connection."  The client may still have to read what it has acknowledged: it gets a
+ * while to close. */
+static void a_drained_server_closes_when_the_client_has_not(void)
+{
+    struct raw_server_test *test = h3_new_server();
+
+    h3_check_serves(test);
+    loop_go_away(test->loop, 1);
+    loop_pass(test->loop, MR_H3_LINGER_NS / 2);
+    CU_ASSERT_FALSE(test->raw.is_closed);
+    loop_pass(test->loop, MR_H3_LINGER_NS / 2);
+    h3_check_closed(test, MR_H3_NO_ERROR);
+    raw_server_test_free(test);
+}
+
+static void a_drained_server_closes_at_once_what_was_quiet_for_a_while(void)
+{
+    struct raw_server_test *test = h3_new_server();
+
+    h3_check_serves(test);
+    loop_pass(test->loop, MR_H3_LINGER_NS);
+    CU_ASSERT_FALSE(test->raw.is_closed);
+    loop_go_away(test->loop, 1);
+    loop_run(test->loop, H3_STEPS);
     h3_check_closed(test, MR_H3_NO_ERROR);
     raw_server_test_free(test);
 }
@@ -365,6 +394,10 @@ CU_TestInfo rfc9114_frames_tests[] = {
     {"a goaway that grows is an id error", a_goaway_that_grows_is_an_id_error},
     {"goaway names the first request that is not processed",
      goaway_names_the_first_request_that_is_not_processed},
+    {"a drained server closes when the client has not",
+     a_drained_server_closes_when_the_client_has_not},
+    {"a drained server closes at once what was quiet for a while",
+     a_drained_server_closes_at_once_what_was_quiet_for_a_while},
     {"unknown stream types are stopped and nothing else",
      unknown_stream_types_are_stopped_and_nothing_else},
     {"streams that end before their type are tolerated",

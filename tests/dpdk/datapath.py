@@ -97,6 +97,16 @@ class Datapath:
         expect(done.returncode == 0, f"ctl {words}: {done.stderr}")
         return json.loads(done.stdout)
 
+    def detach(self, name):
+        """Detach every attachment of an application, as an operator does; one may go when another one does."""
+        for row in self.ctl("apps"):
+            if row["name"] == name:
+                self.run(self.millrace, "ctl", "--control", self.socket, "detach", row["attachment"])
+
+    def drain(self):
+        """Ask it to drain, and to end."""
+        self.ctl("drain")
+
     def stop_host(self):
         """End it by SIGTERM: what it printed last; it must end well and lose no buffer."""
         self.host.process.terminate()

@@ -234,10 +234,77 @@ def say_costs(dp, programs):
                   f"{figure(pids[0], 'Threads')} |", flush=True)
 
 
+# ------------------------------------------------------------------ how it ends
+
+def start_all(dp, programs):
+    """A node of each program, attached."""
+    many = max(NODES, len(programs))
+    nodes = [dp.start(program, dp.socket, "node", number, *[address(i) for i in range(many)])
+             for number, program in enumerate(programs)]
+    wait_until(lambda: len({row["pid"] for row in dp.ctl("apps")} & {node.pid for node in nodes}) == len(nodes), 10,
+               "the nodes' attachments")
+    return nodes
+
+
+def expect_ends(nodes, status, words):
+    for node in nodes:
+        tap.expect_equal(node.wait(10), status, f"{node.path.name}: {node.log()}")
+        tap.expect_equal(node.log().splitlines()[-1:], [f"kv: {words}"], node.path.name)
+
+
+def serves_on_while_it_drains(dp, programs):
+    """Clients that are there get their answers; it ends when the datapath does, here when its patience is ended."""
+    with Cluster(dp, programs) as cluster:
+        names = [f"n{i}" for i in range(WRITES)]
+        writer = cluster.start_client([0], [f"put {name} {name}" for name in names])
+        wait_until(lambda: writer.log(), 10, "the first write")
+        dp.drain()
+        tap.expect_equal(writer.wait(20), 0, writer.log())
+        tap.expect_equal(writer.log(), "ok\n" * WRITES)
+        tap.expect(all(node.is_alive() for node in cluster.nodes), "a node has ended:", *[node.log() for node in cluster.nodes])
+        dp.host.process.terminate()  # it waits no longer for connections
+        expect_ends(cluster.nodes, 0, "drained")
+        tap.expect_equal(dp.host.wait(20), 0, dp.host.log())
+
+
+def ending_tests(new_datapath, programs):
+    def detached_nodes_say_so():
+        with new_datapath() as dp:
+            nodes = start_all(dp, programs)
+            while any(node.is_alive() for node in nodes):  # one with many attachments makes more meanwhile
+                for number in range(NODES):
+                    dp.detach(f"kv{number}")
+            expect_ends(nodes, 1, "detached by the operator")
+            nodes = start_all(dp, programs)
+            dp.host.kill()
+            expect_ends(nodes, 1, "the datapath is gone")
+
+    def drained(some):
+        def test():
+            with new_datapath("--drain", "60s") as dp:
+                serves_on_while_it_drains(dp, some)
+
+        test.__name__ = f"{' and '.join(model_of(program) for program in some)}: nodes serve on while their datapath drains"
+        return test
+
+    detached_nodes_say_so.__name__ = "nodes say that they were detached, and that the datapath is gone"
+    return [drained(mixed) for mixed in mixtures(programs)] + [detached_nodes_say_so]
+
+
+def mixtures(programs):
+    """All programs, as many at once as there are nodes."""
+    return [[programs[(first + i) % len(programs)] for i in range(NODES)] for first in range(0, len(programs), NODES)]
+
+
 def main():
     is_cost = sys.argv[1] == "--cost"
     millrace, *programs = sys.argv[1 + is_cost:]
-    with Datapath(millrace, "--drain", 0, "--attachments", 128, "--attachments-per-user", 128, listeners=LISTENERS) as dp:
+
+    def new_datapath(*options):
+        return Datapath(millrace, *(options or ("--drain", 0)), "--attachments", 128, "--attachments-per-user", 128,
+                        listeners=LISTENERS)
+
+    with new_datapath() as dp:
         if is_cost:
             say_costs(dp, programs)
             return
@@ -245,8 +312,7 @@ def main():
         for program in programs:
             if model_of(program) not in MANY_RINGS:
                 tests += tests_of(dp, [program] * NODES, model_of(program))
-        for first in range(0, len(programs), NODES):
-            mixed = [programs[(first + i) % len(programs)] for i in range(NODES)]
+        for mixed in mixtures(programs):
             tests += tests_of(dp, mixed, " and ".join(model_of(program) for program in mixed))
 
         def B4_a_minority_answers_nothing():
@@ -280,17 +346,13 @@ def main():
                 cluster.wait_ready(1)
 
         def nodes_end_with_their_datapath_which_ends_well():
-            many = max(NODES, len(programs))
-            nodes = [dp.start(program, dp.socket, "node", number, *[address(i) for i in range(many)])
-                     for number, program in enumerate(programs)]
-            wait_until(lambda: len(dp.ctl("apps")) >= len(nodes), 5, "the nodes' attachments")
+            nodes = start_all(dp, programs)
             dp.stop_host()
-            for node in nodes:
-                tap.expect_equal(node.wait(10), 1, node.path.name)
-                tap.expect("the datapath is gone" in node.log(), node.path.name, node.log())
+            expect_ends(nodes, 0, "drained")
 
         tap.run(tests + [B4_a_minority_answers_nothing, what_is_wrong_with_the_arguments_is_said,
-                         of_a_node_there_is_one_at_a_datapath, nodes_end_with_their_datapath_which_ends_well])
+                         of_a_node_there_is_one_at_a_datapath, nodes_end_with_their_datapath_which_ends_well,
+                         *ending_tests(new_datapath, programs)])
 
 
 if __name__ == "__main__":

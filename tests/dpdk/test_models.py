@@ -20,11 +20,13 @@ import tap  # noqa: E402
 
 MODELS = ["rings", "events", "sockets", "blocking", "fibers", "exec", "coro"]
 THREADS = 40  # of the model that needs one for each connection; each is an attachment
-HOST = ["--attachments-per-user", 64, "--drain", 0]
+HOST = ["--attachments-per-user", 64, "--drain", "20s"]
 LISTENER = "name=echo,alpn=echo,port=4433,application=echo,policy=least-loaded"
 LARGE = 3 << 20
 NO_ANSWER = "echo: the connection ended before the answer\n"
 GONE = "echo: the datapath is gone\n"
+DETACHED = "echo: detached by the operator\n"
+DRAINED = "echo: drained\n"
 STALLED = re.compile(r"millrace: the handler .* held its loop for ")  # what others on the machine can cause
 
 # What is checked of each server: the test's name, the driver's check, how many.
@@ -61,7 +63,8 @@ class Stage:
 
     def set(self, programs, model):
         """The model's server, on a datapath of its own; the one before has ended."""
-        program = None if model == "inline" else programs.need(model)
+        if model != "inline":
+            programs.need(model)
         if self.model == model and (self.server is None or self.server.is_alive()):
             return
         self.clear()
@@ -69,9 +72,12 @@ class Stage:
         self.dp = Datapath(programs.millrace, *HOST, *inline, listeners=[LISTENER])
         self.dp.__enter__()
         self.model = model
-        if program is None:
-            return
-        self.server = self.dp.start(program, self.dp.socket, "server", *([THREADS] if model == "blocking" else []))
+        if model != "inline":
+            self.serve(programs)
+
+    def serve(self, programs):
+        model = self.model
+        self.server = self.dp.start(programs.need(model), self.dp.socket, "server", *([THREADS] if model == "blocking" else []))
         self.server.wait_for("echo: serving")
 
     def clear(self, kind=None):
@@ -117,18 +123,61 @@ def killed_client_of(model):
     return test
 
 
+def expect_end(server, status, words):
+    """A server ends, and says why."""
+    tap.expect_equal(server.wait(10), status, f"the server's status: {server.log()}")
+    said = [line for line in server.log().splitlines(True) if not STALLED.match(line)]
+    tap.expect_equal("".join(said), "echo: serving\n" + words)
+
+
+def hold(programs):
+    busy = stage.dp.start(programs.driver, stage.dp.socket, ADDRESS, PORT, "hold", 3)
+    busy.wait_for("holding")
+    return busy
+
+
+def detached_of(model):
+    def test(programs):
+        stage.set(programs, model)
+        hold(programs)
+        stage.dp.detach("echo")
+        expect_end(stage.server, 1, DETACHED)
+        stage.serve(programs)  # the same datapath, for who comes next
+
+    test.__name__ = f"echo {model} says that it was detached"
+    return test
+
+
 def killed_datapath_of(model):
     def test(programs):
         stage.set(programs, model)
-        busy = stage.dp.start(programs.driver, stage.dp.socket, ADDRESS, PORT, "hold", 3)
-        busy.wait_for("holding")
+        hold(programs)
         stage.dp.host.kill()
-        tap.expect_equal(stage.server.wait(10), 1, "the server's status:")
-        said = [line for line in stage.server.log().splitlines(True) if not STALLED.match(line)]
-        tap.expect_equal("".join(said), "echo: serving\n" + GONE)
+        expect_end(stage.server, 1, GONE)
         stage.clear(kind="killed")
 
     test.__name__ = f"echo {model} says that the datapath is gone"
+    return test
+
+
+def drained_of(model):
+    def test(programs):
+        """An answer is under way while the datapath drains: it comes, and then the server ends well."""
+        stage.set(programs, model)
+        text = random.Random(model).randbytes(LARGE)
+        client = subprocess.Popen([programs.need("rings"), stage.dp.socket, "client", ADDRESS, str(PORT), "-"],
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        client.stdin.write(text)
+        client.stdin.close()
+        tap.expect_equal(client.stdout.read(1000), text[:1000], "what comes first:")
+        stage.dp.drain()
+        time.sleep(0.1)  # all hear of it
+        rest = client.stdout.read()
+        expect_answer((client.wait(20), text[:1000] + rest, client.stderr.read().decode()), text)
+        expect_end(stage.server, 0, DRAINED)
+        stage.clear(kind="drained")
+
+    test.__name__ = f"echo {model} finishes its work when the datapath drains"
     return test
 
 
@@ -248,7 +297,7 @@ def main():
     tests = []
     for model in MODELS:
         tests += [check_of(model, *row) for row in CHECKS]
-        tests += [killed_client_of(model), killed_datapath_of(model)]
+        tests += [killed_client_of(model), detached_of(model), drained_of(model), killed_datapath_of(model)]
     tests += [check_of("inline", *row) for row in CHECKS] + [killed_client_of("inline")]
     tests += [client_of(model) for model in MODELS]
     tests += [client_faults_of(model) for model in MODELS]

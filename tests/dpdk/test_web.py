@@ -8,9 +8,11 @@ fetcher gets it from one server, and all of them must give the same bytes and sa
 skipped.
 """
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -26,6 +28,10 @@ BIG = 3 << 20
 PAGES = 20  # at once
 TOGETHER = 5  # fetchers, too
 GONE = "web: the datapath is gone\n"
+DETACHED = "web: detached by the operator\n"
+DRAINED = "web: drained\n"
+MIDDLE = 300 << 10  # bytes that lie in a fetcher's buffers before it reads one of them
+FEW = 4  # pages at once
 
 
 class Site:
@@ -37,6 +43,7 @@ class Site:
         self.big = os.urandom(BIG)
         (root / "index.html").write_text("<p>welcome</p>\n")
         (root / "big").write_bytes(self.big)
+        (root / "middle").write_bytes(self.big[:MIDDLE])
         (root / "empty").write_bytes(b"")
         (root / "sub").mkdir()
         (root / "sub" / "one.txt").write_text("one\n")
@@ -69,14 +76,18 @@ class Stage:
         if self.model == model and (self.server is None or self.server.is_alive()):
             return
         self.clear()
+        if model != "inline":
+            programs.need(model)
         inline = ["--inline", f"name=web,object={programs.inline},argument={self.site.root}"]
-        program = None if model == "inline" else programs.need(model)
-        self.dp = Datapath(programs.millrace, *(inline if model == "inline" else []), listeners=[LISTENER, NOBODY])
+        self.dp = Datapath(programs.millrace, "--drain", "20s", *(inline if model == "inline" else []), listeners=[LISTENER, NOBODY])
         self.dp.__enter__()
         self.model = model
-        if program is not None:
-            self.server = self.dp.start(program, self.dp.socket, "serve", self.site.root)
-            self.server.wait_for("serving")
+        if model != "inline":
+            self.serve(programs)
+
+    def serve(self, programs):
+        self.server = self.dp.start(programs.need(self.model), self.dp.socket, "serve", self.site.root)
+        self.server.wait_for("serving")
 
     def clear(self, kind=None):
         if self.dp is not None:
@@ -226,18 +237,88 @@ def certificates_are_checked_unless_told_otherwise(programs):
         tap.expect_equal(stage.get(fetcher, SITE, option=None), (0, b"<p>welcome</p>\n", ""))
 
 
-def end_of(model):
+def expect_end(server, status, words):
+    """A server ends, and says why."""
+    tap.expect_equal(server.wait(10), status, server.log())
+    tap.expect_equal(server.log(), f"web: serving {stage.site.root}\n" + words)
+
+
+def detached_of(model):
     def test(programs):
         stage.set(programs, model)
         stage.get(programs.need("events"), SITE)
-        server = stage.server
-        stage.dp.stop_host()
-        tap.expect_equal(server.wait(10), 1, server.log())
-        tap.expect_equal(server.log(), f"web: serving {stage.site.root}\n" + GONE)
-        stage.clear(kind="ended")
+        stage.dp.detach("web")
+        expect_end(stage.server, 1, DETACHED)
+        stage.serve(programs)  # the same datapath, for who comes next
 
-    test.__name__ = f"web {model} ends with its datapath"
+    test.__name__ = f"web {model} says that it was detached"
     return test
+
+
+def killed_datapath_of(model):
+    def test(programs):
+        stage.set(programs, model)
+        stage.get(programs.need("events"), SITE)
+        stage.dp.host.kill()
+        expect_end(stage.server, 1, GONE)
+        stage.clear(kind="killed")
+
+    test.__name__ = f"web {model} says that the datapath is gone"
+    return test
+
+
+def begin_fetching(fetcher, control, page):
+    """A fetcher of a few pages that has begun to print, and waits until that is read; so it reads nothing, either."""
+    done = subprocess.Popen([fetcher, control, "get", "-k", *[f"{SITE}/{page}"] * FEW], stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE)
+    return done, os.read(done.stdout.fileno(), 1)
+
+
+def drained_of(model):
+    def test(programs):
+        """Answers are under way while the datapath drains, or lie in buffers already: all of them come."""
+        stage.set(programs, model)
+        pages = {"middle": stage.site.big[:MIDDLE], "big": stage.site.big}
+        fetchers = {page: begin_fetching(programs.need("events"), stage.dp.socket, page) for page in pages}
+        time.sleep(0.2)  # all have asked, and been answered as far as there is room
+        stage.dp.drain()
+        time.sleep(0.2)
+        for page, (fetcher, first) in fetchers.items():
+            body, said = fetcher.communicate(timeout=30)
+            tap.expect(fetcher.returncode == 0 and first + body == pages[page] * FEW,
+                       f"{page}: {fetcher.returncode}, {len(body) + 1} of {len(pages[page]) * FEW} bytes: {said.decode()}")
+        if stage.server is not None:
+            expect_end(stage.server, 0, DRAINED)
+        tap.expect_equal(stage.dp.host.wait(20), 0, stage.dp.host.log())
+        stage.clear(kind="drained")
+
+    test.__name__ = f"web {model} answers what was asked when the datapath drains"
+    return test
+
+
+def received(dp):
+    return sum(ring["bytes_received"] for row in dp.ctl("apps") for ring in row["rings"])
+
+
+def edge_ends_with_no_error(programs):
+    """Whose patience is over: what is under way is cut, with HTTP/3's code for it."""
+    site = Site()
+    (Path(site.root) / "huge").write_bytes(site.big * 5)  # more than finds room on its way
+    with tempfile.TemporaryDirectory(prefix="mr-test-") as folder:
+        wire = f"socket={folder}/memif"
+        edge = Program([programs.millrace, "edge", "--port", f"memif:role=server,{wire}", "--addr", "198.18.0.1/24", "--listen-port",
+                        PORT, "--root", site.root, "--drain", 0], folder, "edge")
+        edge.wait_for("serving")
+        with Datapath(programs.millrace, "--addr", "198.18.0.2/24", port=f"memif:role=client,{wire}") as dp:
+            fetcher = dp.start(programs.need("events"), dp.socket, "get", "-k", *[f"{SITE}/huge"] * FEW)
+            wait_until(lambda: received(dp) > 0, 20, "the first bytes")
+            fetcher.process.send_signal(signal.SIGSTOP)
+            edge.process.terminate()
+            tap.expect_equal(edge.wait(20), 0, edge.log())
+            fetcher.process.send_signal(signal.SIGCONT)
+            tap.expect_equal(fetcher.wait(20), 1, "the fetcher's status:")
+            said = [line for line in fetcher.path.read_bytes().splitlines() if b"https://" in line]
+            tap.expect_equal(said[-1].decode(), f"web: {SITE}/huge: the server closed the connection: H3_NO_ERROR (0x100)")
 
 
 def what_cannot_be_served_is_said(programs):
@@ -292,11 +373,13 @@ def millrace_get_from(model):
 def main():
     tests = []
     for model in MODELS:
-        tests += [server_of(model), many_of(model), fetcher_of_itself(model), end_of(model)]
-    tests += [server_of("inline"), many_of("inline")]
+        tests += [server_of(model), many_of(model), fetcher_of_itself(model), detached_of(model), drained_of(model),
+                  killed_datapath_of(model)]
+    tests += [server_of("inline"), many_of("inline"), drained_of("inline")]
     tests += [fetcher_of(model) for model in MODELS]
     tests += [what_is_wrong_with_the_arguments_is_said_before_anything_is_waited_for, what_all_models_say_is_the_same, certificates_are_checked_unless_told_otherwise, what_cannot_be_served_is_said,
               web_inline_says_what_it_cannot_serve]
+    tests += [edge_ends_with_no_error]
     tests += [millrace_get_from(model) for model in ("fibers", "rings", "sockets", "coro", "inline")]
     try:
         tap.run(tests, Programs(*sys.argv[1:]))

@@ -63,6 +63,12 @@ void coro_world_die(struct coro_world *world, const struct mr_attachment *attach
     ring_world_die(rings_of(world), attachment);
 }
 
+void coro_world_go_away(struct coro_world *world, bool is_server)
+{
+    loop_go_away(ring_world_loop(rings_of(world)),
+                 is_server ? RING_WORLD_SERVER : RING_WORLD_CLIENT);
+}
+
 void coro_world_cut(struct coro_world *world)
 {
     loop_cut(ring_world_loop(rings_of(world)));

@@ -43,6 +43,9 @@ bool coro_world_step(struct coro_world *world);
 void coro_world_let_go(struct coro_world *world, const struct mr_attachment *attachment);
 void coro_world_die(struct coro_world *world, const struct mr_attachment *attachment);
 
+/* The server's or the client's datapath drains. */
+void coro_world_go_away(struct coro_world *world, bool is_server);
+
 /* Cut all connections, as after an idle timeout. */
 void coro_world_cut(struct coro_world *world);
 

@@ -135,6 +135,25 @@ static void nobody_waits_and_the_connection_is_refused(void)
     app_world_stop(&w);
 }
 
+static void who_drains_takes_no_new_connection(void)
+{
+    struct mr_handoff policy = app_world_policy();
+
+    start(&policy, 1);
+    listen_all(1);
+    connect_some(1);
+    (void)app_world_event(&w, &w.app[APP_CLIENT], MR_EVENT_CONNECTED);
+    (void)app_world_event(&w, server(0), MR_EVENT_CONNECTED);
+    loop_go_away(w.loop, APP_SERVER);
+    app_world_step(&w, 1);
+    connect_some(1);
+    struct mr_cqe cqe = app_world_event(&w, &w.app[APP_CLIENT], MR_EVENT_CLOSED);
+    CU_ASSERT_EQUAL(cqe.value, 71);
+    CU_ASSERT_EQUAL(mr_app_host_stats(w.host[APP_SERVER])->conns_refused, 1);
+    CU_ASSERT_EQUAL(mr_app_host_stats(w.host[APP_SERVER])->conns_accepted, 1);
+    app_world_stop(&w);
+}
+
 static void accepts_of_one_ring_come_in_order_and_have_a_limit(void)
 {
     struct mr_handoff policy = app_world_policy();
@@ -368,6 +387,7 @@ static void a_full_ring_is_passed_over(void)
 static CU_TestInfo tests[] = {
     {"T8 one connection, two acceptors: exactly one gets it", one_connection_two_acceptors},
     {"nobody waits, and the connection is refused", nobody_waits_and_the_connection_is_refused},
+    {"who drains takes no new connection", who_drains_takes_no_new_connection},
     {"ACCEPTs of one ring come in order and have a limit",
      accepts_of_one_ring_come_in_order_and_have_a_limit},
     {"who waits is served first", who_waits_is_served_first},

@@ -275,6 +275,44 @@ static void an_application_attaches(void)
     finish();
 }
 
+/* What the datapath says before it hangs up; NULL: nothing. */
+static void check_last_words(int number, const char *why, enum mr_datapath_state wanted)
+{
+    struct mr_attach_config config = {.control = dp.path, .name = "shop"};
+    struct mr_message_refused refused = {.error = number};
+    struct mr_attachment *a = NULL;
+    struct mr_error told;
+
+    start(NOTHING, 0);
+    CU_ASSERT_EQUAL_FATAL(mr_attach(&config, &a, NULL), 0);
+    pthread_join(dp.thread, NULL);
+    dp.is_joined = true;
+    CU_ASSERT_EQUAL(mr_attach_state(a, &told), MR_DATAPATH_THERE);
+    CU_ASSERT_STRING_EQUAL(told.text, "");
+    refused.head = head_of(MR_MESSAGE_REFUSED, sizeof(refused));
+    snprintf(refused.why, sizeof(refused.why), "%s", why == NULL ? "" : why);
+    if (why != NULL)
+        say(&refused, sizeof(refused), -1);
+    close(dp.conn);
+    dp.conn = -1;
+    CU_ASSERT_EQUAL(mr_attach_wait(a, UINT64_MAX), -ENOTCONN);
+    for (int i = 0; i < 2; i++) { /* as often as it is asked */
+        CU_ASSERT_EQUAL(mr_attach_state(a, &told), wanted);
+        CU_ASSERT_STRING_EQUAL(told.text, why == NULL ? "the datapath is gone" : why);
+    }
+    CU_ASSERT_EQUAL(mr_attach_state(a, NULL), wanted);
+    mr_detach(a);
+    finish();
+}
+
+static void why_the_datapath_lets_go_is_told(void)
+{
+    check_last_words(ESHUTDOWN, "the datapath ends", MR_DATAPATH_DRAINED);
+    check_last_words(ECONNABORTED, "detached by the operator", MR_DATAPATH_DETACHED);
+    check_last_words(EPROTO, "shard 0 let go of the ring", MR_DATAPATH_DETACHED);
+    check_last_words(0, NULL, MR_DATAPATH_GONE);
+}
+
 /* So that rings of the shard's node can come first. */
 static void the_node_of_the_thread_is_said(void)
 {
@@ -430,6 +468,7 @@ static void who_waits_is_told_for_what(void)
 
 static CU_TestInfo tests[] = {
     {"B13 an application attaches over the control socket", an_application_attaches},
+    {"why the datapath lets go is told", why_the_datapath_lets_go_is_told},
     {"the node of the thread is said", the_node_of_the_thread_is_said},
     {"whatever goes wrong is said", whatever_goes_wrong_is_said},
     {"no datapath is a clear answer", no_datapath_is_a_clear_answer},

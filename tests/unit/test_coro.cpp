@@ -736,6 +736,34 @@ void when_the_datapath_is_gone_everybody_is_told()
     everybody_is_told([](bench &b) { coro_world_let_go(b.world, b.ends[0]); });
 }
 
+void when_the_datapath_drains_no_more_connections_come()
+{
+    bench b;
+    pair p;
+    mr_error why;
+    std::uint8_t byte[1];
+    auto bytes = pattern(1);
+
+    make(b, p);
+    auto listener = b.server->listen("any");
+    auto accepts = b.server->spawn(failure_of(listener.accept()));
+    b.steps(20);
+    CU_ASSERT_FALSE(accepts.is_over());
+    CU_ASSERT_EQUAL(b.server->state(&why), MR_DATAPATH_THERE);
+    coro_world_go_away(b.world, true);
+    b.finish(accepts);
+    CU_ASSERT_EQUAL(accepts.take().first, ESHUTDOWN);
+    CU_ASSERT_EQUAL(b.server->state(&why), MR_DATAPATH_DRAINING);
+    CU_ASSERT_STRING_EQUAL(why.text, "the datapath drains");
+    auto reads = b.server->spawn(p.streams[1]->read(byte)); /* those that are there go on */
+    auto writes = b.client->spawn(p.streams[0]->write(bytes));
+    b.finish(reads, writes);
+    CU_ASSERT_EQUAL(reads.take(), 1);
+    auto late = b.server->spawn(failure_of(listener.accept()));
+    b.finish(late);
+    CU_ASSERT_EQUAL(late.take().first, ESHUTDOWN);
+}
+
 /* Held: the chunk's bytes stay as they are; given back: more come. */
 void chunks_are_views_of_receive_slots()
 {
@@ -811,6 +839,8 @@ static CU_TestInfo tests[] = {
     {"M12 streams have numbers, and connections say how they ended",
      streams_have_numbers_and_connections_say_how_they_ended},
     {"B10 a callback sets an event that coroutines wait for", a_callback_sets_an_event},
+    {"B10 when the datapath drains no more connections come",
+     when_the_datapath_drains_no_more_connections_come},
     {"B10 when the datapath is gone everybody is told",
      when_the_datapath_is_gone_everybody_is_told},
     {"M12 chunks are views of receive slots", chunks_are_views_of_receive_slots},

@@ -232,7 +232,7 @@ static void a_drained_datapath_stops_listeners(void)
     world_forget();
     loop_go_away(world.loop, SERVER);
     world_run();
-    trace_is(SERVER, "L.STOP_COMPLETE!107");
+    trace_is(SERVER, "L.STOP_COMPLETE!108"); /* ESHUTDOWN */
     world_end();
 }
 

@@ -276,33 +276,59 @@ static uint64_t late_now(const struct mr_transport *t)
     return 1;
 }
 
-static void who_refuses_a_connection_says_why(void)
+/* A page's connection is closed: what the fetcher is told. */
+static void check_reason(const struct mr_event *closed, const char *wanted)
 {
     static const struct mr_transport_ops ops = {
         .connect = late_connect, .open = late_open, .timer = late_timer, .now = late_now};
     struct mr_transport transport = {&ops};
+    struct mr_event event = *closed;
     struct page page;
 
     make(0);
     const struct mr_application *application = mr_http3_client_application(client);
     application->on_start(application->context, &transport);
     CU_ASSERT_EQUAL(want("/", 0, &page), 0);
-    const struct mr_event event = {.kinds = MR_EVENT_CONNECTED | MR_EVENT_CLOSED,
-                                   .conn = 1,
-                                   .user_data = told_word,
-                                   .error = 6,
-                                   .is_application = true,
-                                   .is_remote = true,
-                                   .reason = "nobody is here"};
+    event.kinds = MR_EVENT_CONNECTED | MR_EVENT_CLOSED;
+    event.conn = 1;
+    event.user_data = told_word;
     application->on_events(application->context, &event, 1);
     CU_ASSERT_EQUAL_FATAL(page.told, 1);
     CU_ASSERT_EQUAL(page.error, -ECONNRESET);
-    CU_ASSERT_STRING_EQUAL(page.reason, "nobody is here");
+    CU_ASSERT_STRING_EQUAL(page.reason, wanted);
     free(page.body);
     application->on_stop(application->context);
     mr_http3_client_free(client);
     mr_http3_server_free(server);
     h3_pair_free(files);
+}
+
+static void why_a_connection_has_ended_is_never_without_words(void)
+{
+    static const struct {
+        uint64_t code;
+        bool is_application, is_remote;
+        const char *reason, *wanted;
+    } cases[] = {
+        {6, true, true, "nobody is here", "nobody is here"},
+        {0x100, true, true, "", "the server closed the connection: H3_NO_ERROR (0x100)"},
+        {0x107, true, true, "closed by the peer",
+         "the server closed the connection: H3_EXCESSIVE_LOAD (0x107)"},
+        {0, true, true, "", "the server closed the connection: unknown error (0x0)"},
+        {0x7, false, true, "", "the server closed the connection: QUIC's code (0x7)"},
+        {0, false, false, "closed", "the client closed the connection: QUIC's code (0x0)"},
+        {0x12a, false, true, "", "the certificate is not accepted (TLS alert 42)"},
+        {0x128, false, true, "no", "the handshake failed (TLS alert 40)"},
+        {0, false, false, "the datapath is gone", "the datapath is gone"},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const struct mr_event closed = {.error = cases[i].code,
+                                        .is_application = cases[i].is_application,
+                                        .is_remote = cases[i].is_remote,
+                                        .reason = cases[i].reason};
+        check_reason(&closed, cases[i].wanted);
+    }
 }
 
 static void a_connection_that_is_lost_is_told_once(void)
@@ -354,7 +380,8 @@ static void what_cannot_be_served_says_why(void)
 }
 
 static CU_TestInfo tests[] = {
-    {"who refuses a connection says why", who_refuses_a_connection_says_why},
+    {"why a connection has ended is never without words",
+     why_a_connection_has_ended_is_never_without_words},
     {"urls are taken apart", urls_are_taken_apart},
     {"what is no url is refused", what_is_no_url_is_refused},
     {"G21 pages come whole, with their status", pages_come_whole_with_their_status},

@@ -384,6 +384,32 @@ static void another_datapath_can_be_attached(void)
     stop();
 }
 
+/* Who waits for the descriptor for ever because of that call would never hear of it. */
+static void the_call_that_finds_the_datapath_gone_does_not_say_wait(void)
+{
+    struct mr_loop *loop;
+    struct mr_error why;
+    uint64_t wait = 0;
+
+    lose_the_datapath(7, ring_world_let_go);
+    loop = loops[RING_WORLD_CLIENT];
+    struct mr_attachment *attachment = ring_world_attach(world, RING_WORLD_CLIENT, 1);
+    CU_ASSERT_EQUAL_FATAL(mr_loop_adopt(loop, attachment), 0);
+    while (mr_exec_poll(loop) == 0)
+        continue;
+    CU_ASSERT_EQUAL(mr_loop_state(loop, &why), MR_DATAPATH_THERE);
+    ring_world_die(world, attachment);
+    for (uint64_t end = mr_loop_clock() + 10000 * MS;
+         mr_loop_is_attached(loop) && mr_loop_clock() < end;)
+        wait = mr_exec_poll(loop);
+    CU_ASSERT_EQUAL(wait, 0);
+    while (mr_exec_poll(loop) == 0)
+        continue;
+    CU_ASSERT_EQUAL(mr_loop_state(loop, &why), MR_DATAPATH_GONE);
+    CU_ASSERT_STRING_EQUAL(why.text, "the datapath is gone");
+    stop();
+}
+
 static CU_TestInfo tests[] = {
     {"Q20 T16 a client and a server talk from two threads",
      a_client_and_a_server_talk_from_two_threads},
@@ -395,6 +421,8 @@ static CU_TestInfo tests[] = {
     {"a loop in the program's own queue comes to rest without a datapath",
      a_loop_in_the_program_s_own_queue_comes_to_rest_without_a_datapath},
     {"another datapath can be attached", another_datapath_can_be_attached},
+    {"the call that finds the datapath gone does not say wait",
+     the_call_that_finds_the_datapath_gone_does_not_say_wait},
     CU_TEST_INFO_NULL,
 };
 

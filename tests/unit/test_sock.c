@@ -535,6 +535,30 @@ static void wrong_kinds_are_told(void)
     close_pair();
 }
 
+static void a_datapath_that_drains_gives_no_more_connections(void)
+{
+    struct mr_sock *accepted, *none;
+
+    open_world();
+    struct mr_sock *early = dial(); /* and not accepted yet */
+    world_run();
+    loop_go_away(world.loop, SERVER);
+    world_run();
+    CU_ASSERT_EQUAL(mr_sock_ready(world.listener) & POLLIN, POLLIN);
+    CU_ASSERT_EQUAL(mr_sock_accept(world.listener, &accepted), 0);
+    for (int blocks = 0; blocks < 2; blocks++) {
+        block(world.listener, blocks);
+        CU_ASSERT_EQUAL(mr_sock_accept(world.listener, &none), -ESHUTDOWN);
+    }
+    CU_ASSERT_EQUAL(mr_sock_write(ours, out, 1000), 1000); /* those that are there go on */
+    world_run();
+    drain();
+    CU_ASSERT_EQUAL(in_size, 1000);
+    mr_sock_close(accepted, 0);
+    mr_sock_close(early, 0);
+    close_pair();
+}
+
 static void a_world_that_ends_leaves_sockets_that_say_so(void)
 {
     open_world();
@@ -599,6 +623,8 @@ static CU_TestInfo objects[] = {
     {"M4 streams are opened up to the peer's limit", streams_are_opened_up_to_the_peers_limit},
     {"T2 requests are served in turn and in parallel", requests_are_served_in_turn_and_in_parallel},
     {"wrong kinds are told", wrong_kinds_are_told},
+    {"a datapath that drains gives no more connections",
+     a_datapath_that_drains_gives_no_more_connections},
     {"a world that ends leaves sockets that say so", a_world_that_ends_leaves_sockets_that_say_so},
     CU_TEST_INFO_NULL,
 };
