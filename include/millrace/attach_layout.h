@@ -15,6 +15,8 @@
  * listener)
  *       ... rings ...
  *       (closes)                   ------------>   lets go of the rings
+ *                                  <------------   REFUSED {errno, why}, and closes: it lets go
+ *                                                  itself; ESHUTDOWN: it ends, in order
  *
  *       COMMAND {text}             ------------>   of `millrace ctl`; the same socket, no
  * attachment
