@@ -18,6 +18,8 @@
  *                                  <------------   READY: the shards look at the rings
  *       ... rings ...
  *       (closes)                   ------------>   lets go of the rings
+ *                                  <------------   REFUSED {errno, why}, and closes: it lets go
+ *                                                  itself; ESHUTDOWN: it ends, in order
  *
  *       COMMAND {text}             ------------>   of `millrace ctl`; another connection
  *                                  <------------   RESULT {JSON}
