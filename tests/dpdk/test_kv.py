@@ -271,9 +271,13 @@ def ending_tests(new_datapath, programs):
     def detached_nodes_say_so():
         with new_datapath() as dp:
             nodes = start_all(dp, programs)
-            while any(node.is_alive() for node in nodes):  # one with many attachments makes more meanwhile
-                for number in range(NODES):
+
+            def all_have_ended():  # one with many attachments makes more meanwhile
+                for number in range(len(nodes)):
                     dp.detach(f"kv{number}")
+                return not any(node.is_alive() for node in nodes)
+
+            wait_until(all_have_ended, 20, "the nodes' ends")
             expect_ends(nodes, 1, "detached by the operator")
             nodes = start_all(dp, programs)
             dp.host.kill()
