@@ -10,7 +10,7 @@
 #include "base/assert.h"
 #include "base/compiler.h"
 #include "base/log.h"
-#include "control/region.h"
+#include "control/attach_internal.h"
 
 #define ATTACHMENTS_MAX      64
 #define USER_ATTACHMENTS_MAX 16
@@ -18,41 +18,6 @@
 #define ATTACHMENT_BYTES_MAX (UINT64_C(256) << 20)
 #define DRAIN_LOOK_NS        UINT64_C(2000000)   /* between looks at rings that end */
 #define LIFE_LOOK_NS         UINT64_C(200000000) /* at those that should not */
-
-struct ring {
-    uint32_t shard;
-    int number; /* of its host; -1: not attached, or forgotten */
-    struct mr_region region;
-};
-
-struct attachment {
-    struct attachment *next;
-    struct mr_client *client; /* NULL: gone */
-    uint64_t number;
-    char name[MR_ATTACH_NAME];
-    struct mr_client_peer peer;
-    int32_t node; /* NUMA node of its thread; -1: unknown */
-    int wake_fd;  /* our end of the wake socket; the shards' while rings are attached */
-    uint32_t flags;
-    uint64_t listeners;
-    uint64_t region_bytes;
-    bool is_ending;
-    bool is_locked;
-    bool is_whole; /* it got all its rings */
-    uint32_t ring_count;
-    struct ring rings[];
-};
-
-struct mr_attachments {
-    struct mr_attachments_config config;
-    struct attachment *first;
-    uint64_t last_number;
-    uint64_t unpublished; /* bit mask of shards that have not got the policy */
-    bool has_complained;  /* of RLIMIT_MEMLOCK */
-    bool is_draining;
-    struct mr_attachments_stats stats;
-    struct mr_handoff policy;
-};
 
 /* ------------------------------------------------------------------ waking */
 
@@ -264,152 +229,7 @@ void mr_attachments_drain(struct mr_attachments *a)
     a->is_draining = true;
 }
 
-/* ------------------------------------------------------------------ what is allowed */
-
-/* Bit mask of the listeners that name the application. */
-static uint64_t listeners_of(const struct mr_handoff *policy, const char *name)
-{
-    uint64_t mask = 0;
-
-    for (uint32_t i = 0; i < policy->listener_count; i++)
-        if (policy->listener[i].member == 0 &&
-            strncmp(policy->listener[i].application, name, MR_ATTACH_NAME) == 0)
-            mask |= UINT64_C(1) << i;
-    return mask;
-}
-
-/* Is it an inline application, whose connections no ring may have? */
-static bool is_inline(const struct mr_handoff *policy, const char *name)
-{
-    for (uint32_t i = 0; i < policy->listener_count; i++)
-        if (policy->listener[i].member != 0 &&
-            strncmp(policy->listener[i].application, name, MR_ATTACH_NAME) == 0)
-            return true;
-    return false;
-}
-
-static int check_name(const struct mr_attachments *a, const struct mr_message_attach *wish,
-                      struct mr_fault *fault)
-{
-    if (is_inline(&a->policy, wish->name))
-        return mr_fault_set(fault, EEXIST,
-                            "%s is an application inside this datapath; attach by another name",
-                            wish->name);
-    if (a->config.allows_any || listeners_of(&a->policy, wish->name) != 0)
-        return 0;
-    return mr_fault_set(fault, EPERM,
-                        "no listener is for an application named %s, and others are not allowed; "
-                        "name one in the configuration",
-                        wish->name);
-}
-
-/* The shards it wants, as a bit mask. */
-static int choose_shards(const struct mr_attachments *a, const struct mr_message_attach *wish,
-                         uint64_t *shards_out, struct mr_fault *fault)
-{
-    uint32_t count = a->config.host_count;
-    uint64_t all = count == 64 ? UINT64_MAX : (UINT64_C(1) << count) - 1;
-
-    if (a->is_draining)
-        return mr_fault_set(fault, ESHUTDOWN,
-                            "the datapath drains and takes no new applications; attach to its "
-                            "successor");
-    if (count == 0)
-        return mr_fault_set(fault, EOPNOTSUPP, "this datapath serves no attached applications");
-    if ((wish->shards & ~all) != 0)
-        return mr_fault_set(fault, EINVAL,
-                            "shards 0x%llx are asked for, this datapath has %u: mask 0x%llx",
-                            (unsigned long long)wish->shards, count, (unsigned long long)all);
-    *shards_out = wish->shards != 0 ? wish->shards : all;
-    return 0;
-}
-
-static int check_reference(const struct mr_message_attach *wish, const struct mr_client_peer *peer,
-                           struct mr_fault *fault)
-{
-    if ((wish->flags & MR_RING_BY_REFERENCE) == 0 || peer->pid == getpid())
-        return 0;
-    return mr_fault_set(fault, EPERM,
-                        "data by reference is for threads of the datapath's own process %d, not "
-                        "for process %d",
-                        (int)getpid(), (int)peer->pid);
-}
-
-static int check_quotas(const struct mr_attachments *a, const struct mr_client_peer *peer,
-                        uint64_t bytes, struct mr_fault *fault)
-{
-    uint64_t user_bytes = 0;
-    uint32_t of_user = 0;
-
-    for (const struct attachment *other = a->first; other != NULL; other = other->next) {
-        bool is_same = other->peer.uid == peer->uid;
-
-        of_user += is_same;
-        user_bytes += is_same ? other->region_bytes : 0;
-    }
-    if (a->stats.attachments >= a->config.attachments_max)
-        return mr_fault_set(fault, ENOSPC,
-                            "%u applications are attached, which is the most; `millrace ctl apps` "
-                            "lists them",
-                            a->stats.attachments);
-    if (of_user >= a->config.user_attachments_max)
-        return mr_fault_set(fault, EDQUOT,
-                            "user %u has %u attachments, which is the most; `millrace ctl apps` "
-                            "lists them",
-                            (unsigned)peer->uid, of_user);
-    if (bytes > a->config.attachment_bytes_max)
-        return mr_fault_set(fault, ENOSPC,
-                            "rings of %llu bytes are asked for, an application may have %llu; ask "
-                            "for less, or for fewer shards",
-                            (unsigned long long)bytes,
-                            (unsigned long long)a->config.attachment_bytes_max);
-    if (bytes > a->config.region_bytes_max - a->stats.region_bytes)
-        return mr_fault_set(
-            fault, ENOSPC,
-            "rings of %llu bytes are asked for, %llu of %llu are free; ask for "
-            "less, or for fewer shards",
-            (unsigned long long)bytes,
-            (unsigned long long)(a->config.region_bytes_max - a->stats.region_bytes),
-            (unsigned long long)a->config.region_bytes_max);
-    if (bytes + user_bytes > a->config.user_bytes_max)
-        return mr_fault_set(fault, EDQUOT,
-                            "rings of %llu bytes are asked for, user %u has %llu of %llu; ask for "
-                            "less, or for fewer shards, or raise control.user_bytes",
-                            (unsigned long long)bytes, (unsigned)peer->uid,
-                            (unsigned long long)user_bytes,
-                            (unsigned long long)a->config.user_bytes_max);
-    return 0;
-}
-
 /* ------------------------------------------------------------------ attaching */
-
-/* What follows from an ATTACH that is allowed. */
-struct plan {
-    uint64_t shards;
-    struct mr_ring_sizes sizes;
-    uint64_t ring_bytes;
-    uint32_t ring_count;
-};
-
-static int make_plan(const struct mr_attachments *a, const struct mr_message_attach *wish,
-                     const struct mr_client_peer *peer, struct plan *plan, struct mr_fault *fault)
-{
-    int result = choose_shards(a, wish, &plan->shards, fault);
-
-    if (result == 0)
-        result = check_name(a, wish, fault);
-    if (result == 0)
-        result = check_reference(wish, peer, fault);
-    if (result == 0)
-        result = mr_client_message_sizes(wish, &a->config.sizes, &plan->sizes, fault);
-    if (result != 0)
-        return result;
-    plan->sizes.flags = wish->flags;
-    plan->ring_count = (uint32_t)__builtin_popcountll(plan->shards);
-    plan->ring_bytes = mr_ring_region_size(&plan->sizes);
-    /* no overflow: both factors are limited, by mr_ring_sizes_check() and by 64 */
-    return check_quotas(a, peer, plan->ring_bytes * plan->ring_count, fault);
-}
 
 static void note_unlocked(struct mr_attachments *a, struct attachment *attachment)
 {
@@ -436,7 +256,7 @@ static void add_siblings(const struct mr_attachments *a, uint32_t shard, uint64_
 }
 
 static int attach_ring(struct mr_attachments *a, struct attachment *attachment, struct ring *ring,
-                       const struct plan *plan, struct mr_fault *fault)
+                       const struct mr_attach_plan *plan, struct mr_fault *fault)
 {
     struct mr_app_ring_config config = {.wake = wake,
                                         .argument = attachment,
@@ -444,6 +264,7 @@ static int attach_ring(struct mr_attachments *a, struct attachment *attachment, 
                                         .timers_max = a->config.timers_max,
                                         .numa_node = attachment->node,
                                         .attachment = attachment->number,
+                                        .user = (uint64_t)attachment->peer.uid + 1,
                                         .is_held = true};
     int result = mr_region_make(&ring->region, plan->ring_bytes, fault);
 
@@ -470,7 +291,7 @@ static int attach_ring(struct mr_attachments *a, struct attachment *attachment, 
 }
 
 static int attach_rings(struct mr_attachments *a, struct attachment *attachment,
-                        const struct plan *plan, struct mr_fault *fault)
+                        const struct mr_attach_plan *plan, struct mr_fault *fault)
 {
     for (uint64_t left = plan->shards; left != 0; left &= left - 1) {
         struct ring *ring = &attachment->rings[attachment->ring_count++];
@@ -545,7 +366,7 @@ static struct attachment *new_attachment(struct mr_attachments *a, struct mr_cli
     attachment->node = (int32_t)wish->node - 1;
     attachment->wake_fd = -1;
     attachment->flags = wish->flags;
-    attachment->listeners = listeners_of(&a->policy, wish->name);
+    attachment->listeners = mr_attach_listeners(&a->policy, wish->name);
     attachment->is_locked = true;
     memcpy(attachment->name, wish->name, strnlen(wish->name, MR_ATTACH_NAME - 1));
     attachment->next = a->first;
@@ -557,9 +378,9 @@ static struct attachment *new_attachment(struct mr_attachments *a, struct mr_cli
 static int attach(struct mr_attachments *a, struct mr_client *client,
                   const struct mr_message_attach *wish, struct mr_fault *fault)
 {
-    struct plan plan;
+    struct mr_attach_plan plan;
     int pair[2];
-    int result = make_plan(a, wish, mr_client_peer(client), &plan, fault);
+    int result = mr_attach_plan(a, wish, mr_client_peer(client), &plan, fault);
 
     if (result != 0)
         return result;

@@ -82,10 +82,9 @@ int mr_client_message_parse(struct mr_client_message *message, const void *bytes
     case MR_MESSAGE_ATTACH:
         return parse_attach(&message->attach, bytes, size, fault);
     case MR_MESSAGE_MAPPED:
-        return size == sizeof(head)
-                   ? 0
-                   : mr_fault_set(fault, EPROTO, "MAPPED has %zu bytes, not %zu", size,
-                                  sizeof(head));
+        return size == sizeof(head) ? 0
+                                    : mr_fault_set(fault, EPROTO, "MAPPED has %zu bytes, not %zu",
+                                                   size, sizeof(head));
     case MR_MESSAGE_COMMAND:
         return parse_command(message->text, (const uint8_t *)bytes + sizeof(head),
                              size - sizeof(head), fault);

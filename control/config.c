@@ -265,8 +265,9 @@ const struct mr_setting mr_config_settings[] = {
      MR_SETTING_NUMBER, .min = 1, .max = 4096, HERE(control.attachments_per_user)},
     {"control.region_bytes", "region-bytes", "SIZE", "shared memory of one attachment",
      MR_SETTING_SIZE, .min = 64 * KIB, .max = 64 * GIB, HERE(control.region_bytes)},
-    {"control.user_bytes", "user-bytes", "SIZE", "shared memory of one user's attachments; 0: half of all's",
-     MR_SETTING_SIZE, .max = 1024 * GIB, HERE(control.user_bytes)},
+    {"control.user_bytes", "user-bytes", "SIZE",
+     "shared memory of one user's attachments; 0: half of all's", MR_SETTING_SIZE,
+     .max = 1024 * GIB, HERE(control.user_bytes)},
     {"control.total_bytes", "total-bytes", "SIZE", "shared memory of all attachments",
      MR_SETTING_SIZE, .min = 64 * KIB, .max = 1024 * GIB, HERE(control.total_bytes)},
 

@@ -10,8 +10,9 @@
 #include "control/config.h"
 #include "dataplane/app_host.h"
 
-#define CONNECTS_SHARE 4 /* one ring opens a quarter of a shard's connections at most */
-#define CONN_OBJECTS   4 /* of applications, for each connection allowed: itself, streams */
+#define CONNECTS_SHARE      4 /* one ring opens a quarter of a shard's connections at most, */
+#define USER_CONNECTS_SHARE 2 /* all rings of one user half of them */
+#define CONN_OBJECTS        4 /* of applications, for each connection allowed: itself, streams */
 
 /* ------------------------------------------------------------------ whose fault it is */
 
@@ -57,6 +58,7 @@ struct mr_config_share mr_config_share(const struct mr_config *config)
     return (struct mr_config_share){
         .connections = connections,
         .connects = connects != 0 ? connects : MR_MAX(connections / CONNECTS_SHARE, 1u),
+        .user_connects = MR_MAX(connections / USER_CONNECTS_SHARE, MR_MAX(connects, 1u)),
         .objects = MR_MAX(MR_APP_OBJECTS, connections * CONN_OBJECTS),
         .sends = MR_MAX(MR_APP_OBJECTS, connections * CONN_OBJECTS),
     };
@@ -427,8 +429,8 @@ static bool blame_part(const struct mr_config *config, const char *part, const c
     struct spelled one = spell(config, part);
     struct spelled all = spell(config, whole);
 
-    mr_fault_set(fault, EINVAL, "%s is more than %s may have, %s; lower it, or raise %s",
-                 one.value, owner, all.value, all.name);
+    mr_fault_set(fault, EINVAL, "%s is more than %s may have, %s; lower it, or raise %s", one.value,
+                 owner, all.value, all.name);
     return mr_config_blame(config, part, fault);
 }
 
@@ -445,8 +447,8 @@ static bool check_quota(const struct mr_config *config, struct mr_fault *fault)
         return mr_config_blame(config, "control.attachments_per_user", fault);
     }
     if (quota.region_bytes > quota.total_bytes)
-        return blame_part(config, "control.region_bytes", "all attachments",
-                          "control.total_bytes", fault);
+        return blame_part(config, "control.region_bytes", "all attachments", "control.total_bytes",
+                          fault);
     if (quota.user_bytes > quota.total_bytes)
         return blame_part(config, "control.user_bytes", "all attachments", "control.total_bytes",
                           fault);

@@ -164,6 +164,7 @@ static bool make_hosts(struct mr_datapath *dp, struct mr_fault *fault)
     config.sends_max = share.sends;
     (void)getrandom(key, sizeof(key), 0);
     config.connects_max = share.connects;
+    config.user_connects_max = share.user_connects;
     config.refuse_code = dp->config.codes.refuse;
     config.death_code = dp->config.codes.death;
     for (uint32_t i = 0; i < dp->shard_count; i++) {

@@ -58,13 +58,14 @@ struct mr_app_host_config {
     uint32_t timers_max;   /* timers that run; a ring gets its part when it is attached */
     uint32_t connects_max; /* connections of one ring that it opened itself; more: -EDQUOT, so that
                               one leaves room for others.  0: no limit */
-    uint64_t refuse_code;  /* connections that no listener matches are closed with it, and streams
-                              for which there is no object */
-    uint64_t death_code;   /* connections that an application opened, once it is let go of */
-    uint64_t hoard_ns;     /* a ring that holds all its receive slots, and gives none back, for so
-                              long while data waits: the connections that wait are closed; 0: never */
-    uint64_t move_ns;      /* an application has so long to let a connection go (MOVE_ACK) */
-    int numa_node;         /* of the shard; -1: unknown */
+    uint32_t user_connects_max; /* the same of all rings of one user.  0: no limit */
+    uint64_t refuse_code; /* connections that no listener matches are closed with it, and streams
+                             for which there is no object */
+    uint64_t death_code;  /* connections that an application opened, once it is let go of */
+    uint64_t hoard_ns;    /* a ring that holds all its receive slots, and gives none back, for so
+                             long while data waits: the connections that wait are closed; 0: never */
+    uint64_t move_ns;     /* an application has so long to let a connection go (MOVE_ACK) */
+    int numa_node;        /* of the shard; -1: unknown */
 };
 
 struct mr_app_host_config mr_app_host_config_default(void);
@@ -78,7 +79,7 @@ struct mr_app_host_stats {
     uint64_t conns_accepted;
     uint64_t conns_refused;     /* nobody took them, or had an object free */
     uint64_t conns_inherited;   /* given to another ring when theirs was let go of */
-    uint64_t connects_refused;  /* connects_max */
+    uint64_t connects_refused;  /* connects_max, user_connects_max */
     uint64_t conns_hoarded;     /* closed because their ring gave no receive slot back */
     uint64_t streams_refused;   /* no object was free */
     uint64_t datagrams_dropped; /* larger than a receive slot */
@@ -121,6 +122,7 @@ struct mr_app_ring_config {
     uint32_t timers_max;  /* more: -ENOBUFS */
     int numa_node;        /* of its thread; -1: unknown */
     uint64_t attachment;  /* rings of one attachment have the same number; 0: none */
+    uint64_t user;        /* rings of one user have the same number; 0: of nobody */
     uint64_t siblings;    /* bit mask: shards of this port to which the attachment has rings */
     uint32_t first_shard; /* what the application calls shard 0 of this port */
     bool is_held;         /* the shard looks at it after mr_app_host_begin(), not before */

@@ -251,6 +251,9 @@ struct mr_app_object *mr_app_object_new(struct mr_app_host *host, struct mr_app_
                                         mr_handle handle, struct mr_app_object *conn);
 void mr_app_object_free(struct mr_app_host *host, struct mr_app_object *object);
 
+/* Its ring's, and its user's, part of the connections is not used up. */
+bool mr_app_may_open_conn(const struct mr_app_host *host, const struct mr_app_ring *ring);
+
 /* NULL: unknown. */
 struct mr_app_object *mr_app_object_of(const struct mr_app_host *host, mr_handle handle);
 

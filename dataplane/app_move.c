@@ -379,8 +379,7 @@ static bool has_place(const struct mr_app_host *host, const struct mr_app_ring *
         if (most != 0 && ring->conn_count >= most)
             return false;
     }
-    if (listener == MR_NONE && host->config.connects_max != 0 &&
-        ring->opened >= host->config.connects_max)
+    if (listener == MR_NONE && !mr_app_may_open_conn(host, ring))
         return false;
     return ring->config.objects_max - ring->objects >= objects &&
            mr_pool_free_count(&host->objects) >= objects &&

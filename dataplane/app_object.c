@@ -57,6 +57,23 @@ static void leave_lists(struct mr_app_host *host, struct mr_app_object *object)
         mr_app_list_drop(host, object, (enum mr_app_list)which);
 }
 
+bool mr_app_may_open_conn(const struct mr_app_host *host, const struct mr_app_ring *ring)
+{
+    uint32_t most = host->config.user_connects_max;
+    uint32_t opened = 0;
+
+    if (host->config.connects_max != 0 && ring->opened >= host->config.connects_max)
+        return false;
+    if (most == 0 || ring->config.user == 0)
+        return true;
+    for (uint64_t left = host->active; left != 0; left &= left - 1) {
+        const struct mr_app_ring *other = &host->rings[__builtin_ctzll(left)];
+
+        opened += other->config.user == ring->config.user ? other->opened : 0;
+    }
+    return opened < most;
+}
+
 /* A connection more (1) or less (-1). */
 static void count_conn(struct mr_app_ring *ring, const struct mr_app_object *conn, int32_t change)
 {

@@ -130,11 +130,9 @@ static int read_wish(const struct call *c, struct mr_ring_connect *wish,
     return find_ticket(c, wish, options);
 }
 
-/* Its part of the connections is not used up. */
 static bool may_connect(struct call *c)
 {
-    uint32_t most = c->host->config.connects_max;
-    bool may = most == 0 || c->ring->opened < most;
+    bool may = mr_app_may_open_conn(c->host, c->ring);
 
     mr_count_add(&c->host->stats.connects_refused, !may);
     return may;

@@ -216,6 +216,33 @@ static void who_has_opened_its_connections_opens_no_more(void)
     app_world_stop(&w);
 }
 
+/* One user's rings together, too: others have the rest. */
+static void a_user_opens_no_more_over_several_rings(void)
+{
+    struct mr_ring_sizes sizes = app_world_sizes(256, 16);
+    struct mr_app_host_config host = app_world_host_config();
+    struct mr_app_ring_config own = {.numa_node = -1, .user = 7};
+    struct mr_app_ring_config others = {.numa_node = -1, .user = 8};
+    struct loop_config config = plain();
+
+    host.connects_max = 2;
+    host.user_connects_max = 3;
+    app_world_start(&w, &config, &sizes, &host, NULL);
+    struct app_side *first = app_world_attach(&w, APP_CLIENT, &sizes, &own);
+    struct app_side *second = app_world_attach(&w, APP_CLIENT, &sizes, &own);
+    struct app_side *other = app_world_attach(&w, APP_CLIENT, &sizes, &others);
+    app_world_connect(&w, first);
+    uint64_t conn = app_world_connect(&w, first);
+    app_world_connect(&w, second);
+    CU_ASSERT_EQUAL(result_of(second, connect_as(0)), -EDQUOT);
+    app_world_connect(&w, other);
+    CU_ASSERT_EQUAL(result_of(first, (struct mr_sqe){.op = MR_OP_CLOSE, .handle = conn}), 0);
+    (void)app_world_event(&w, first, MR_EVENT_CLOSED);
+    app_world_connect(&w, second);
+    CU_ASSERT_EQUAL(mr_app_host_stats(w.host[APP_CLIENT])->connects_refused, 1);
+    app_world_stop(&w);
+}
+
 static void streams_up_to_the_limit_then_an_event(void)
 {
     struct loop_config config = plain();
@@ -398,6 +425,7 @@ static CU_TestInfo tests[] = {
      streams_up_to_the_limit_then_an_event},
     {"who has all its objects gets no more", who_has_all_its_objects_gets_no_more},
     {"who has opened its connections opens no more", who_has_opened_its_connections_opens_no_more},
+    {"a user opens no more over several rings", a_user_opens_no_more_over_several_rings},
     {"streams without an object are refused", streams_without_an_object_are_refused},
     {"a connection says what is known of it", a_connection_says_what_is_known_of_it},
     {"a ticket resumes", a_ticket_resumes},

@@ -486,13 +486,9 @@ static void the_whole_is_checked(void)
     check_wholes(cases, sizeof(cases) / sizeof(cases[0]));
 }
 
-static void sizes_that_do_not_fit_are_refused(void)
+static void parts_are_no_more_than_the_whole(void)
 {
     static const struct whole cases[] = {
-        {PORT LISTENER "rings: {slots: 1000}",
-         "dir/f.yaml:3: rings.slots: 1000 is no power of two; give one"},
-        {PORT LISTENER "rings: {send_bytes: 5000}",
-         "dir/f.yaml:3: rings.send_bytes: 5000 bytes are no whole pages; give a multiple of 4K"},
         {PORT LISTENER "control:\n  region_bytes: 64K\n",
          "dir/f.yaml:4: control.region_bytes: 64K is less than one ring takes, 8388K; raise it, or "
          "make rings smaller"},
@@ -510,6 +506,18 @@ static void sizes_that_do_not_fit_are_refused(void)
         {PORT LISTENER "control: {user_bytes: 9M, region_bytes: 10M}",
          "dir/f.yaml:3: control.region_bytes: 10M is more than one user's attachments may have, "
          "9M; lower it, or raise control.user_bytes"},
+    };
+
+    check_wholes(cases, sizeof(cases) / sizeof(cases[0]));
+}
+
+static void sizes_that_do_not_fit_are_refused(void)
+{
+    static const struct whole cases[] = {
+        {PORT LISTENER "rings: {slots: 1000}",
+         "dir/f.yaml:3: rings.slots: 1000 is no power of two; give one"},
+        {PORT LISTENER "rings: {send_bytes: 5000}",
+         "dir/f.yaml:3: rings.send_bytes: 5000 bytes are no whole pages; give a multiple of 4K"},
         {PORT LISTENER "rings:\n  slots: 65536\n  slot_bytes: 8K\n",
          "dir/f.yaml:4: rings.slots: one ring takes 528580K with it, an attachment may have 256M; "
          "lower it, or raise control.region_bytes"},
@@ -749,6 +757,7 @@ static CU_TestInfo tests[] = {
     {"option faults name the option", option_faults_name_the_option},
     {"the whole is checked", the_whole_is_checked},
     {"sizes that do not fit are refused", sizes_that_do_not_fit_are_refused},
+    {"parts are no more than the whole", parts_are_no_more_than_the_whole},
     {"options that do not fit are named", options_that_do_not_fit_are_named},
     {"defaults give way to a lower limit that was given", defaults_give_way},
     {"later faults can be blamed", later_faults_can_be_blamed},

@@ -299,12 +299,12 @@ static struct stream *add_stream(struct side *side, mr_handle handle, mr_handle 
     uint64_t id = side->t->ops->stream_id(side->t, handle);
 
     MR_ASSERT(side->stream_count < STREAMS_MAX);
-    *s = (struct stream){.handle = handle,
-                         .conn = conn,
-                         .id = id,
-                         .is_abandoned =
-                             side->index == RING_WORLD_SERVER && was_abandoned(side, id),
-                         .can_send = true};
+    *s =
+        (struct stream){.handle = handle,
+                        .conn = conn,
+                        .id = id,
+                        .is_abandoned = side->index == RING_WORLD_SERVER && was_abandoned(side, id),
+                        .can_send = true};
     /* -ESTALE: its end is told with its begin */
     int result = side->t->ops->set_user_data(side->t, handle, ++side->stream_count);
     EXPECT(result == 0 || (result == -ESTALE && side->index == RING_WORLD_SERVER));
