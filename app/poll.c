@@ -260,8 +260,8 @@ static size_t sift(struct mr_sock **socks, size_t count, const struct mr_pollfd 
 int mr_sock_host_readiness(struct mr_sock_host *host, struct mr_sock **want_read, size_t *reads,
                            struct mr_sock **want_write, size_t *writes, int timeout_ms)
 {
-    size_t read_count = reads == NULL ? 0 : *reads;
-    size_t write_count = writes == NULL ? 0 : *writes;
+    size_t read_count = want_read == NULL || reads == NULL ? 0 : *reads;
+    size_t write_count = want_write == NULL || writes == NULL ? 0 : *writes;
     size_t count = read_count + write_count;
     struct mr_pollfd *fds = calloc(count + 1, sizeof(*fds));
 

@@ -210,8 +210,9 @@ static bool unknown_key(struct reader *reader, const struct target *target, cons
             mr_setting_distance(key, known) < mr_setting_distance(key, nearest))
             memcpy(nearest, known, sizeof(nearest));
     }
-    mr_fault_set(reader->fault, EINVAL, "unknown key \"%s%.40s\"; did you mean %s%s?",
-                 target->prefix, key, target->prefix, nearest);
+    char hint[2 * PREFIX_MAX + 32];
+    mr_fault_set(reader->fault, EINVAL, "unknown key \"%s%.40s\"; %s", target->prefix, key,
+                 mr_setting_hint(hint, sizeof(hint), key, target->prefix, nearest));
     return false;
 }
 

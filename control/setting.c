@@ -9,6 +9,7 @@
 #include "base/compiler.h"
 
 #define WORD_MAX 40 /* characters that a distance looks at */
+#define HINT_MAX 128
 
 /* What a number may end with, and what it is multiplied by; the first that fits is written. */
 struct unit {
@@ -364,7 +365,9 @@ static const struct mr_setting *find_field(const struct mr_setting *row, const c
         if (mr_setting_distance(field->path, key) < mr_setting_distance(nearest->path, key))
             nearest = field;
     }
-    mr_fault_set(fault, EINVAL, "unknown key \"%.40s\"; did you mean %s?", key, nearest->path);
+    char hint[HINT_MAX];
+    mr_fault_set(fault, EINVAL, "unknown key \"%.40s\"; %s", key,
+                 mr_setting_hint(hint, sizeof(hint), key, "", nearest->path));
     return NULL;
 }
 
@@ -466,4 +469,17 @@ uint32_t mr_setting_distance(const char *a, const char *b)
         }
     }
     return rows[a_size % 3][b_size];
+}
+
+const char *mr_setting_hint(char *hint, size_t room, const char *word, const char *prefix,
+                            const char *nearest)
+{
+    size_t size = strlen(word);
+    bool is_begin = size > 0 && strncmp(nearest, word, size) == 0;
+
+    if (is_begin || (size > 1 && mr_setting_distance(word, nearest) <= size / 2))
+        snprintf(hint, room, "did you mean %s%s?", prefix, nearest);
+    else
+        snprintf(hint, room, "millrace(1) lists all");
+    return hint;
 }

@@ -89,4 +89,9 @@ uint32_t mr_setting_count(const struct mr_setting *row, const void *object);
 /* How many insertions, deletions, replacements and swaps make `a` into `b`; long texts are cut. */
 uint32_t mr_setting_distance(const char *a, const char *b);
 
+/* What to say of a word that is not known: "did you mean X?", if it is near to that, or where to
+ * look. */
+const char *mr_setting_hint(char *hint_out, size_t room, const char *word, const char *prefix,
+                            const char *nearest);
+
 #endif /* MR_CONTROL_SETTING_H */

@@ -224,9 +224,9 @@ struct mr_ring_header {
     struct mr_ring_index submit_head;   /* shard */
     struct mr_ring_index complete_tail; /* shard */
     struct mr_ring_index complete_head; /* application */
-    struct mr_ring_index sleeps;        /* application: 1 before it waits for the eventfd; the shard
-                                           takes it back when it wakes it */
-    struct mr_ring_index is_gone;       /* shard: 1 once it let go of the ring */
+    struct mr_ring_index sleeps;  /* application: 1 before it waits for the wake socket; the shard
+                                     takes it back when it wakes it */
+    struct mr_ring_index is_gone; /* shard: 1 once it let go of the ring */
 };
 
 /* What MR_OP_CONNECT finds in the send area. */

@@ -381,6 +381,21 @@ static void a_receive_may_be_completed_inside_its_handler(void)
     world_end();
 }
 
+static bool take_too_much(struct node *node, struct mr_ev *event, enum mr_ev_answer *answer_out)
+{
+    bool result = take_three(node, event, answer_out);
+
+    event->consumed = event->type == MR_EV_RECEIVE ? event->size + 1000 : event->consumed;
+    return result;
+}
+
+static void who_says_that_it_took_more_took_what_was_shown(void)
+{
+    (void)receive_with(take_too_much);
+    trace_is(SERVER, "C.PEER_STREAM_STARTED S.RECEIVE(12,FIN) S.SHUTDOWN_COMPLETE");
+    world_end();
+}
+
 static void what_was_not_consumed_is_shown_again(void)
 {
     mr_object stream = receive_with(take_three);
@@ -659,6 +674,8 @@ static CU_TestInfo tests[] = {
     {"Q4 bytes of a pending receive outlive the peer's reset",
      bytes_of_a_pending_receive_outlive_the_peers_reset},
     {"M10 T16 each edge is told once", each_edge_is_told_once},
+    {"Q4 who says that it took more took what was shown",
+     who_says_that_it_took_more_took_what_was_shown},
     {"M10 what was not consumed is shown again", what_was_not_consumed_is_shown_again},
     {"M10 receiving can be paused, and the peer's window closes",
      receiving_can_be_paused_and_the_peers_window_closes},

@@ -254,6 +254,49 @@ static void only_the_inline_flag_makes_a_handler_run_inside_another(void)
     world_end();
 }
 
+static mr_object nested[3];
+
+/* Each stream's end ends the next one, inline. */
+static bool shut_down_the_next(struct node *node, struct mr_ev *event,
+                               enum mr_ev_answer *answer_out)
+{
+    int index = node->name[0] - '0';
+
+    *answer_out = MR_EV_OK;
+    bool is_begin = event->type == MR_EV_START_COMPLETE && index == 2;
+    if (!is_begin && event->type != MR_EV_SHUTDOWN_COMPLETE)
+        return false;
+    int next = is_begin ? 0 : index + 1;
+    if (next < 2)
+        CU_ASSERT_EQUAL(mr_ev_shutdown(world.reg[node->side], nested[next], MR_EV_INLINE, 9), 0);
+    world_note(node->side, "back");
+    if (!is_begin)
+        CU_ASSERT_EQUAL(mr_ev_close(world.reg[node->side], event->object), 0);
+    return true;
+}
+
+/* One level: what is asked for inside of an inline call is told after all of it. */
+static void inline_calls_nest_once(void)
+{
+    struct node nodes[3] = {{.name = "0", .side = CLIENT, .react = shut_down_the_next},
+                            {.name = "1", .side = CLIENT, .react = shut_down_the_next},
+                            {.name = "2", .side = CLIENT, .react = shut_down_the_next}};
+    struct mr_events_stats stats;
+
+    world_connect(1);
+    for (int i = 0; i < 2; i++) {
+        CU_ASSERT_EQUAL(world_open(&nodes[i], MR_OPEN_BIDI, &nested[i]), 0);
+        world_run();
+    }
+    world_forget();
+    CU_ASSERT_EQUAL(world_open(&nodes[2], MR_OPEN_BIDI, &nested[2]), 0);
+    world_run();
+    trace_is(CLIENT, "2.START_COMPLETE 0.SHUTDOWN_COMPLETE back back 1.SHUTDOWN_COMPLETE back");
+    mr_registration_stats(world.reg[CLIENT], &stats);
+    CU_ASSERT_EQUAL(stats.depth_peak, 2);
+    world_end();
+}
+
 static mr_object paused;
 
 /* Lets another object show what waits, and takes its own bytes in pieces. */
@@ -746,6 +789,7 @@ static CU_TestInfo tests[] = {
     {"Q7 closing a connection still ends its streams", closing_a_connection_still_ends_its_streams},
     {"Q9 Q10 only the inline flag makes a handler run inside another",
      only_the_inline_flag_makes_a_handler_run_inside_another},
+    {"Q10 inline calls nest once", inline_calls_nest_once},
     {"Q9 what waits is not shown inside the call that asks for it",
      what_waits_is_not_shown_inside_the_call_that_asks_for_it},
     {"Q10 without the flag the end is told after the call, of streams and listeners, too",

@@ -29,7 +29,8 @@ static void open_world(void)
 
 static void close_world(void)
 {
-    mr_sock_close(ours, 0);
+    if (ours != NULL)
+        mr_sock_close(ours, 0);
     mr_sock_close(theirs, 0);
     world_end();
 }
@@ -120,6 +121,37 @@ static int64_t time_out(void *argument)
     mr_sock_cancel(ours);
     CU_ASSERT_EQUAL(join(waiting), -ECANCELED);
     return 0;
+}
+
+/* More than one may wait on a socket. */
+static int64_t end_all_waits(void *argument)
+{
+    bool is_close = *(const bool *)argument;
+    struct mr_fiber *waiting[3];
+
+    for (int i = 0; i < 3; i++)
+        waiting[i] = spawn(read_one, NULL, "waiting");
+    mr_fiber_sleep(5 * MS);
+    if (is_close)
+        mr_sock_close(ours, 0);
+    else
+        mr_sock_cancel(ours);
+    for (int i = 0; i < 3; i++)
+        CU_ASSERT_EQUAL(join(waiting[i]), is_close ? -EBADF : -ECANCELED);
+    if (is_close)
+        ours = NULL;
+    return 0;
+}
+
+static void all_who_wait_hear_of_cancelling_and_of_closing(void)
+{
+    static bool is_close[2] = {false, true};
+
+    for (int i = 0; i < 2; i++) {
+        open_world();
+        run_in_world(end_all_waits, &is_close[i]);
+        close_world();
+    }
 }
 
 static void waits_end_by_timeout_and_by_cancelling(void)
@@ -693,6 +725,8 @@ static void every_blocking_call_panics_in_a_scope_with_its_name(void)
 static CU_TestInfo sockets[] = {
     {"G9 G5 blocking calls let other fibers run", blocking_calls_let_other_fibers_run},
     {"G26 waits end by timeout and by cancelling", waits_end_by_timeout_and_by_cancelling},
+    {"T11 G26 all who wait hear of cancelling and of closing",
+     all_who_wait_hear_of_cancelling_and_of_closing},
     {"G26 a long write is cancelled half way", a_long_write_is_cancelled_half_way},
     {"G26 a cancellation between two waits is seen", a_cancellation_between_two_waits_is_seen},
     {"outside fibers nothing waits", outside_fibers_nothing_waits},
