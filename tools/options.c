@@ -8,6 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+    HELP_COLUMN = 29
+};
+
 /* ------------------------------------------------------------------ values */
 
 static bool parse_number(const char *text, double *out, char **end)
@@ -167,15 +171,20 @@ static bool set_value(const struct mr_option *o, const char *text, struct mr_fau
 
 /* ------------------------------------------------------------------ help */
 
+/* What it does, beside it, or below where it is long. */
+static void print_row(const char *name, const char *argument, const char *help)
+{
+    int width =
+        printf("  --%s%s%s", name, argument != NULL ? " " : "", argument != NULL ? argument : "");
+    bool is_long = width > HELP_COLUMN - 1;
+
+    printf("%s%*s%s\n", is_long ? "\n" : "", is_long ? HELP_COLUMN : HELP_COLUMN - width, "", help);
+}
+
 static void print_rows(const struct mr_option *row)
 {
-    for (; row != NULL && row->name != NULL; row++) {
-        char left[40];
-
-        snprintf(left, sizeof(left), "--%s%s%s", row->name, row->argument != NULL ? " " : "",
-                 row->argument != NULL ? row->argument : "");
-        printf("  %-26s %s\n", left, row->help);
-    }
+    for (; row != NULL && row->name != NULL; row++)
+        print_row(row->name, row->argument, row->help);
 }
 
 static void print_help(const struct mr_command_line *line)
@@ -183,7 +192,7 @@ static void print_help(const struct mr_command_line *line)
     printf("usage: %s\n%s\n\noptions:\n", line->usage, line->about);
     print_rows(line->options);
     print_rows(line->more);
-    printf("  %-26s %s\n", "--help", "this text");
+    print_row("help", NULL, "this text");
 }
 
 /* ------------------------------------------------------------------ parsing */
