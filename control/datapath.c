@@ -15,12 +15,14 @@
 #include "control/telemetry_apps.h"
 #include "control/topology.h"
 #include "dataplane/clock.h"
+#include "quic/limits.h"
 
 #define RX_MBUFS         4096 /* per shard */
 #define TX_MBUFS         4096 /* a loopback holds them while they are on the way */
 #define HELPERS          2
 #define COMMANDS_AT_ONCE 16
 #define CLOSE_PATIENCE   (200 * MR_MS)
+#define HANDSHAKES_SHARE 2 /* of a shard's, half are for the applications of one user */
 #define DETACH_NS        MR_SECOND
 #define LOOPBACK4        "198.18.0.1/15" /* of a loopback that was given no address */
 #define LOOPBACK6        "fd00::1/64"
@@ -165,6 +167,8 @@ static bool make_hosts(struct mr_datapath *dp, struct mr_fault *fault)
     (void)getrandom(key, sizeof(key), 0);
     config.connects_max = share.connects;
     config.user_connects_max = share.user_connects;
+    config.user_handshakes_max =
+        MR_MAX(mr_limits_for(share.connections).handshakes_max / HANDSHAKES_SHARE, 1u);
     config.refuse_code = dp->config.codes.refuse;
     config.death_code = dp->config.codes.death;
     for (uint32_t i = 0; i < dp->shard_count; i++) {

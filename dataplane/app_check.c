@@ -15,6 +15,7 @@ struct census {
     uint32_t objects_of[MR_APP_RINGS_MAX];
     uint32_t conns_of[MR_APP_RINGS_MAX];
     uint32_t opened_of[MR_APP_RINGS_MAX];
+    uint32_t connecting_of[MR_APP_RINGS_MAX];
     uint32_t held_of[MR_APP_RINGS_MAX];
     uint32_t listed_of[MR_APP_RINGS_MAX][MR_APP_LISTS];
 };
@@ -72,6 +73,7 @@ static void check_object(const struct mr_app_host *host, const struct mr_app_obj
     sum->objects++;
     sum->objects_of[object->ring]++;
     sum->conns_of[object->ring] += !object->is_stream;
+    sum->connecting_of[object->ring] += object->is_connecting;
     sum->opened_of[object->ring] += !object->is_stream && object->listener == MR_NONE;
     sum->held_of[object->ring] += object->held;
     for (uint32_t which = 0; which < MR_APP_LISTS; which++)
@@ -112,6 +114,7 @@ static void check_ring(const struct mr_app_host *host, const struct mr_app_ring 
     MR_ASSERT(ring->objects <= ring->config.objects_max);
     MR_ASSERT(ring->conn_count == sum->conns_of[i]);
     MR_ASSERT(ring->opened == sum->opened_of[i]);
+    MR_ASSERT(ring->connecting == sum->connecting_of[i]);
     MR_ASSERT(ring->conn_count == mr_app_chain_check(&ring->conns, &host->objects, KIN) +
                                       mr_app_chain_check(&ring->buried, &host->objects, KIN));
     MR_ASSERT(ring->sends == sum->sends[i]);

@@ -91,6 +91,8 @@ static void take_object_event(struct mr_app_host *host, struct mr_app_object *ob
 
     if ((event->kinds & (MR_EVENT_CLOSED | LASTING)) != 0)
         note_end(object, event);
+    if ((event->kinds & (MR_EVENT_CONNECTED | MR_EVENT_CLOSED)) != 0 && !object->is_stream)
+        mr_app_set_connecting(host, object, false);
     object->lasting |= event->kinds & LASTING;
     object->is_readable |= (event->kinds & NO_NEWS) != 0 && !object->is_stopped;
     if ((event->kinds & MR_EVENT_ACKED) != 0) {

@@ -58,7 +58,8 @@ struct mr_app_host_config {
     uint32_t timers_max;   /* timers that run; a ring gets its part when it is attached */
     uint32_t connects_max; /* connections of one ring that it opened itself; more: -EDQUOT, so that
                               one leaves room for others.  0: no limit */
-    uint32_t user_connects_max; /* the same of all rings of one user.  0: no limit */
+    uint32_t user_connects_max;   /* the same of all rings of one user.  0: no limit */
+    uint32_t user_handshakes_max; /* of these, those whose handshake goes on.  0: no limit */
     uint64_t refuse_code; /* connections that no listener matches are closed with it, and streams
                              for which there is no object */
     uint64_t death_code;  /* connections that an application opened, once it is let go of */
@@ -79,7 +80,7 @@ struct mr_app_host_stats {
     uint64_t conns_accepted;
     uint64_t conns_refused;     /* nobody took them, or had an object free */
     uint64_t conns_inherited;   /* given to another ring when theirs was let go of */
-    uint64_t connects_refused;  /* connects_max, user_connects_max */
+    uint64_t connects_refused;  /* connects_max, user_connects_max, user_handshakes_max */
     uint64_t conns_hoarded;     /* closed because their ring gave no receive slot back */
     uint64_t streams_refused;   /* no object was free */
     uint64_t datagrams_dropped; /* larger than a receive slot */

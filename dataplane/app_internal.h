@@ -60,7 +60,8 @@ struct mr_app_object {
     struct mr_app_chain waiting; /* behind those: the transport has no room yet */
     bool is_listed[MR_APP_LISTS];
     bool is_stream;
-    bool is_readable; /* the transport may have more */
+    bool is_connecting; /* connection that the application opened: its handshake goes on */
+    bool is_readable;   /* the transport may have more */
     bool is_application;
     bool is_remote;
     bool is_accept_due; /* an ACCEPT is to be answered with it */
@@ -143,8 +144,9 @@ struct mr_app_ring {
     struct mr_app_chain accepts;
     uint32_t objects; /* connections and streams, buried ones included */
     uint32_t conn_count;
-    uint32_t opened; /* of these, by CONNECT */
-    uint32_t sends;  /* whose memory is this ring's, whoever has the stream now */
+    uint32_t opened;     /* of these, by CONNECT */
+    uint32_t connecting; /* of these, whose handshake goes on */
+    uint32_t sends;      /* whose memory is this ring's, whoever has the stream now */
     uint32_t timers;
     uint32_t accept_count;
     uint32_t free_count;
@@ -250,6 +252,10 @@ static inline bool mr_app_is_away(const struct mr_app_host *host,
 struct mr_app_object *mr_app_object_new(struct mr_app_host *host, struct mr_app_ring *ring,
                                         mr_handle handle, struct mr_app_object *conn);
 void mr_app_object_free(struct mr_app_host *host, struct mr_app_object *object);
+
+/* Its handshake goes on, or is over. */
+void mr_app_set_connecting(struct mr_app_host *host, struct mr_app_object *conn,
+                           bool is_connecting);
 
 /* Its ring's, and its user's, part of the connections is not used up. */
 bool mr_app_may_open_conn(const struct mr_app_host *host, const struct mr_app_ring *ring);

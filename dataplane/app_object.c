@@ -59,19 +59,23 @@ static void leave_lists(struct mr_app_host *host, struct mr_app_object *object)
 
 bool mr_app_may_open_conn(const struct mr_app_host *host, const struct mr_app_ring *ring)
 {
-    uint32_t most = host->config.user_connects_max;
-    uint32_t opened = 0;
+    const struct mr_app_host_config *most = &host->config;
+    uint32_t opened = 0, connecting = 0;
 
-    if (host->config.connects_max != 0 && ring->opened >= host->config.connects_max)
+    if (most->connects_max != 0 && ring->opened >= most->connects_max)
         return false;
-    if (most == 0 || ring->config.user == 0)
+    if (ring->config.user == 0)
         return true;
     for (uint64_t left = host->active; left != 0; left &= left - 1) {
         const struct mr_app_ring *other = &host->rings[__builtin_ctzll(left)];
 
-        opened += other->config.user == ring->config.user ? other->opened : 0;
+        if (other->config.user != ring->config.user)
+            continue;
+        opened += other->opened;
+        connecting += other->connecting;
     }
-    return opened < most;
+    return (most->user_connects_max == 0 || opened < most->user_connects_max) &&
+           (most->user_handshakes_max == 0 || connecting < most->user_handshakes_max);
 }
 
 /* A connection more (1) or less (-1). */
@@ -80,6 +84,16 @@ static void count_conn(struct mr_app_ring *ring, const struct mr_app_object *con
     ring->conn_count += (uint32_t)change;
     if (conn->listener == MR_NONE)
         ring->opened += (uint32_t)change;
+    if (conn->is_connecting)
+        ring->connecting += (uint32_t)change;
+}
+
+void mr_app_set_connecting(struct mr_app_host *host, struct mr_app_object *conn, bool is_connecting)
+{
+    struct mr_app_ring *ring = &host->rings[conn->ring];
+
+    ring->connecting += (uint32_t)is_connecting - (uint32_t)conn->is_connecting;
+    conn->is_connecting = is_connecting;
 }
 
 static void free_alias(struct mr_app_host *host, struct mr_app_object *object)

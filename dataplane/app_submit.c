@@ -161,6 +161,7 @@ static int start_connection(struct call *c)
         return -ENOMEM;
     }
     c->ring->opened++;
+    mr_app_set_connecting(c->host, object, true);
     take_over(c, object);
     c->cqe.conn = mr_app_handle(object);
     return 0;

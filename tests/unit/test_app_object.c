@@ -241,6 +241,21 @@ static void a_user_opens_no_more_over_several_rings(void)
     app_world_connect(&w, second);
     CU_ASSERT_EQUAL(mr_app_host_stats(w.host[APP_CLIENT])->connects_refused, 1);
     app_world_stop(&w);
+
+    host.connects_max = host.user_connects_max = 0;
+    host.user_handshakes_max = 2; /* at once */
+    app_world_start(&w, &config, &sizes, &host, NULL);
+    first = app_world_attach(&w, APP_CLIENT, &sizes, &own);
+    second = app_world_attach(&w, APP_CLIENT, &sizes, &own);
+    app_side_connect(first, 0);
+    app_side_connect(second, 0);
+    CU_ASSERT_EQUAL(result_of(second, connect_as(0)), -EDQUOT);
+    (void)app_world_event(&w, first, MR_EVENT_CONNECTED);
+    (void)app_world_event(&w, second, MR_EVENT_CONNECTED);
+    app_world_connect(&w, second);
+    app_world_connect(&w, first);
+    CU_ASSERT_EQUAL(mr_app_host_stats(w.host[APP_CLIENT])->connects_refused, 1);
+    app_world_stop(&w);
 }
 
 static void streams_up_to_the_limit_then_an_event(void)
