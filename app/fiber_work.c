@@ -47,7 +47,8 @@ static int wait_for(struct fiber_job *own)
         return 0;
     if (mr_offload_cancel(fiber->hub->offload, &own->job))
         return (int)result;
-    fiber->is_cancelled = result == -ECANCELED; /* too late: the next switchpoint's */
+    if (result == -ECANCELED)
+        fiber->is_cancelled = true; /* too late: the next switchpoint's */
     while (!own->is_done)
         mr_fiber_suspend_again(NULL);
     return 0;

@@ -514,9 +514,33 @@ static int64_t call_deaf(void *argument)
     return 0;
 }
 
+static int64_t notify_large(void *argument)
+{
+    struct bare *b = argument;
+
+    return mr_jsonrpc_notify(b->client, "note", large_params());
+}
+
+/* One that wants no answer has no time, either: it waits for room. */
+static int64_t notify_slowly(void *argument)
+{
+    struct bare b;
+    const uint8_t *data;
+
+    (void)argument;
+    open_bare(&b);
+    struct mr_fiber *notifier = spawn(notify_large, &b, "notifier");
+    mr_fiber_sleep(5000000);
+    CU_ASSERT(mr_peer_receive(b.far, &data) > 2000);
+    CU_ASSERT_EQUAL(join(notifier), 0);
+    close_bare(&b);
+    return 0;
+}
+
 static void a_timeout_covers_sending(void)
 {
     run_in_hub(call_deaf, NULL, NULL);
+    run_in_hub(notify_slowly, NULL, NULL);
 }
 
 /* ------------------------------------------------------------------ switchpoints */

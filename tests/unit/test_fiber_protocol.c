@@ -353,6 +353,47 @@ static void a_message_cut_short_ends_the_conversation(void)
     run_with_server(send_in_time, NULL);
 }
 
+/* A channel of the application's own: how it waits is its own business. */
+static bool works; /* else it sleeps */
+static bool has_worked;
+
+static int64_t work(void *argument)
+{
+    usleep(50000);
+    *(bool *)argument = true;
+    return 0;
+}
+
+static ssize_t write_somehow(void *context, const void *buffer, size_t size)
+{
+    int result = works ? mr_fiber_work(work, &has_worked, NULL) : mr_fiber_sleep(MR_SECONDS(100));
+
+    (void)context;
+    (void)buffer;
+    return result < 0 ? result : (ssize_t)size;
+}
+
+static int64_t send_somehow(void *argument)
+{
+    struct mr_channel channel = {.write = write_somehow};
+
+    (void)argument;
+    CU_ASSERT_EQUAL_FATAL(mr_protocol_connect_over(&channel, &format, &out), 0);
+    works = has_worked = false;
+    CU_ASSERT_EQUAL(mr_peer_send_within(out, "x", 1, 5 * MS), -ETIMEDOUT);
+    works = true;
+    CU_ASSERT_EQUAL(mr_peer_send_within(out, "x", 1, 5 * MS), 0); /* begun: it is waited for */
+    CU_ASSERT_TRUE(has_worked);
+    CU_ASSERT_EQUAL(mr_fiber_sleep(1), 0);
+    mr_peer_free(out);
+    return 0;
+}
+
+static void a_limit_holds_in_channels_of_all_kinds(void)
+{
+    run_in_hub(send_somehow, NULL, NULL);
+}
+
 /* A fiber that does not read its client: it sleeps. */
 static void serve_asleep(struct mr_protocol_server *server, struct mr_peer *client, void *context)
 {
@@ -408,6 +449,44 @@ static void a_client_that_a_message_is_cut_short_to_leaves(void)
     run_with_server(be_slow, NULL);
 }
 
+static ssize_t read_somehow(void *context, void *buffer, size_t size)
+{
+    (void)context;
+    (void)buffer;
+    (void)size;
+    return mr_fiber_sleep(MR_SECONDS(100));
+}
+
+/* Who waits in a channel that knows no abort(), and a client that waits elsewhere, are told, too.
+ */
+static int64_t abort_others(void *argument)
+{
+    struct mr_protocol_config config = {.name = "asleep", .format = format, .serve = serve_asleep};
+    struct mr_protocol_server *server = mr_protocol_server_new(&config);
+    struct mr_channel channel = {.read = read_somehow, .write = write_somehow};
+    struct mr_peer *client;
+
+    (void)argument;
+    CU_ASSERT_EQUAL_FATAL(mr_protocol_connect_over(&channel, &format, &out), 0);
+    struct mr_fiber *reader = spawn(read_there, NULL, "reader");
+    mr_fiber_yield();
+    mr_peer_abort(out);
+    CU_ASSERT_EQUAL(join(reader), -EPIPE);
+    CU_ASSERT_EQUAL(send_small(NULL), -EPIPE);
+    mr_peer_free(out);
+
+    told_reader = 0;
+    CU_ASSERT_EQUAL(mr_protocol_serve(server, &channel, &client), 0);
+    mr_fiber_yield();
+    mr_peer_abort(client);
+    mr_fiber_yield();
+    mr_fiber_yield();
+    CU_ASSERT_EQUAL(told_reader, -ECANCELED);
+    CU_ASSERT_EQUAL(walk(server), 0);
+    CU_ASSERT_EQUAL(mr_protocol_server_free(server), 0);
+    return 0;
+}
+
 static int64_t abort_peer(void *argument)
 {
     struct mr_memory_pair *pair = open_small();
@@ -428,6 +507,7 @@ static int64_t abort_peer(void *argument)
 static void an_aborted_conversation_is_over_for_all(void)
 {
     run_with_server(abort_peer, NULL);
+    run_in_hub(abort_others, NULL, NULL);
 }
 
 /* ------------------------------------------------------------------ both APIs on one connection */
@@ -558,6 +638,7 @@ static CU_TestInfo protocols[] = {
      a_server_serves_other_transports_up_to_its_limit},
     {"a server ends while connections are silent", a_server_ends_while_connections_are_silent},
     {"G26 a message cut short ends the conversation", a_message_cut_short_ends_the_conversation},
+    {"G26 G17 a limit holds in channels of all kinds", a_limit_holds_in_channels_of_all_kinds},
     {"G18 a client that a message is cut short to leaves",
      a_client_that_a_message_is_cut_short_to_leaves},
     {"an aborted conversation is over for all", an_aborted_conversation_is_over_for_all},
