@@ -197,7 +197,6 @@ int mr_fiber_yield(void)
 int mr_fiber_sleep(uint64_t duration_ns)
 {
     int result = mr_switchpoint_check("mr_fiber_sleep");
-
     struct mr_fiber *fiber = mr_fiber_current();
 
     if (fiber == NULL)

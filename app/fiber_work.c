@@ -35,8 +35,8 @@ static void on_done(struct mr_offload_job *job)
     mr_hub_post(own->fiber->hub, &own->note);
 }
 
-/* Wait for the end of a job that was submitted.  0; -ECANCELED, -ETIMEDOUT: it was
- * taken back. */
+/* Wait for the end of a job that was submitted.  0; -ECANCELED, -ETIMEDOUT: it was taken
+ * back. */
 static int wait_for(struct fiber_job *own)
 {
     struct mr_fiber *fiber = own->fiber;

@@ -20,6 +20,7 @@ struct waiting {
 
 struct mr_jsonrpc_client {
     struct mr_peer *peer;
+    const struct mr_hub *hub; /* of its fibers */
     struct mr_fiber *reader;
     struct waiting *waiting;
     uint64_t next_id;
@@ -110,6 +111,7 @@ int mr_jsonrpc_client_new(struct mr_peer *peer, struct mr_jsonrpc_client **clien
     if (client == NULL)
         return -ENOMEM;
     client->peer = peer;
+    client->hub = mr_hub_current();
     client->next_id = 1;
     int error = mr_fiber_spawn(read_replies, client, "jsonrpc", &options, &client->reader);
     if (error != 0) {
@@ -130,7 +132,10 @@ int mr_jsonrpc_client_free(struct mr_jsonrpc_client *client)
     result = mr_fiber_join(client->reader, MR_FOREVER, NULL);
     if (result != 0)
         return result;
-    while (client->waiting != NULL) /* they have been told */
+    (void)mr_fiber_yield(); /* who waits for a result has been told */
+    if (client->waiting != NULL)
+        mr_peer_abort(client->peer); /* who still writes, too */
+    while (client->waiting != NULL)
         (void)mr_fiber_yield();
     free(client);
     return 0;
@@ -156,10 +161,9 @@ static int send_and_wait(struct mr_jsonrpc_client *client, struct waiting *own,
                          struct json_object *message, uint64_t timeout_ns)
 {
     const char *text = json_object_to_json_string_ext(message, JSON_C_TO_STRING_PLAIN);
-    const struct mr_hub *hub = mr_hub_current();
-    uint64_t deadline = mr_hub_deadline(hub, timeout_ns);
+    uint64_t deadline = mr_hub_deadline(client->hub, timeout_ns);
     int result = mr_peer_send_within(client->peer, text, strlen(text), timeout_ns);
-    uint64_t left = mr_hub_time_left(hub, deadline);
+    uint64_t left = mr_hub_time_left(client->hub, deadline);
 
     json_object_put(message);
     if (client->status == 0 && (result == -EPIPE || result == -EINPROGRESS) && left == 0)

@@ -79,7 +79,8 @@ struct mr_jsonrpc_client;
  * as mr_fiber_spawn(). */
 int mr_jsonrpc_client_new(struct mr_peer *peer, struct mr_jsonrpc_client **client_out);
 
-/* Calls that wait return -ENOTCONN.  0; -ECANCELED: it is still there. */
+/* Calls that wait return -ENOTCONN; if one of them is in the middle of its message, the peer is
+ * aborted.  0; -ECANCELED: it is still there. */
 MR_SWITCHPOINT int mr_jsonrpc_client_free(struct mr_jsonrpc_client *client);
 
 /*

@@ -537,6 +537,34 @@ static int64_t notify_slowly(void *argument)
     return 0;
 }
 
+/* A client is freed while its peer does not read. */
+static int64_t call_for_ever(void *argument)
+{
+    struct bare *b = argument;
+
+    return mr_jsonrpc_call(b->client, "note", large_params(), MR_FOREVER, NULL, NULL);
+}
+
+static int64_t free_early(void *argument)
+{
+    struct bare b;
+
+    (void)argument;
+    open_bare(&b);
+    struct mr_fiber *writer = spawn(call_for_ever, &b, "writer");
+    struct mr_fiber *behind = spawn(call_for_ever, &b, "behind");
+    mr_fiber_yield();
+    close_bare(&b);
+    CU_ASSERT_EQUAL(join(writer), -ENOTCONN);
+    CU_ASSERT_EQUAL(join(behind), -ENOTCONN);
+    return 0;
+}
+
+static void a_client_is_freed_while_its_peer_does_not_read(void)
+{
+    run_in_hub(free_early, NULL, NULL);
+}
+
 static void a_timeout_covers_sending(void)
 {
     run_in_hub(call_deaf, NULL, NULL);
@@ -619,6 +647,8 @@ static CU_TestInfo tests[] = {
     {"G22 what is too deep is refused at once", what_is_too_deep_is_refused_at_once},
     {"G22 what is no reply ends the conversation", what_is_no_reply_ends_the_conversation},
     {"G22 G26 a timeout covers sending", a_timeout_covers_sending},
+    {"G22 a client is freed while its peer does not read",
+     a_client_is_freed_while_its_peer_does_not_read},
     {"G15 its switchpoints panic in a scope", its_switchpoints_panic_in_a_scope},
     CU_TEST_INFO_NULL,
 };
