@@ -3,8 +3,12 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/compiler.h"
@@ -23,9 +27,15 @@ static ssize_t write_sock(void *context, const void *buffer, size_t size)
     return mr_sock_write(context, buffer, size);
 }
 
+static void abort_sock(void *context)
+{
+    (void)mr_sock_reset(context, 0);
+}
+
 struct mr_channel mr_channel_of_sock(struct mr_sock *stream)
 {
-    return (struct mr_channel){.read = read_sock, .write = write_sock, .context = stream};
+    return (struct mr_channel){
+        .read = read_sock, .write = write_sock, .context = stream, .abort = abort_sock};
 }
 
 /* ------------------------------------------------------------------ the kernel */
@@ -46,13 +56,47 @@ static ssize_t read_fd(void *context, void *buffer, size_t size)
     }
 }
 
+static bool is_pending(int signal)
+{
+    sigset_t pending;
+
+    return sigpending(&pending) == 0 && sigismember(&pending, signal) == 1;
+}
+
+/* write(2) to what is no socket: no flag of it keeps SIGPIPE away.  So the signal waits meanwhile,
+ * and is taken back, unless the application itself had it waiting. */
+static ssize_t write_quietly(int fd, const void *buffer, size_t size)
+{
+    static const struct timespec at_once;
+    sigset_t own, before;
+
+    sigemptyset(&own);
+    sigaddset(&own, SIGPIPE);
+    (void)pthread_sigmask(SIG_BLOCK, &own, &before);
+    bool is_theirs = sigismember(&before, SIGPIPE) == 1 && is_pending(SIGPIPE);
+    ssize_t taken = write(fd, buffer, size);
+    int error = errno;
+    if (taken < 0 && error == EPIPE && !is_theirs)
+        (void)sigtimedwait(&own, NULL, &at_once);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = error;
+    return taken;
+}
+
 static ssize_t write_fd(void *context, const void *buffer, size_t size)
 {
     const struct mr_fd_pair *pair = context;
+    bool is_socket = true; /* until it says that it is none */
     size_t done = 0;
 
     while (done < size) {
-        ssize_t taken = write(pair->out, (const uint8_t *)buffer + done, size - done);
+        const uint8_t *rest = (const uint8_t *)buffer + done;
+        ssize_t taken = is_socket ? send(pair->out, rest, size - done, MSG_NOSIGNAL)
+                                  : write_quietly(pair->out, rest, size - done);
+        if (taken < 0 && errno == ENOTSOCK) {
+            is_socket = false;
+            continue;
+        }
         if (taken >= 0) {
             done += (size_t)taken;
             continue;
@@ -66,9 +110,18 @@ static ssize_t write_fd(void *context, const void *buffer, size_t size)
     return (ssize_t)done;
 }
 
+/* A pipe cannot be ended by those who do not own it. */
+static void abort_fd(void *context)
+{
+    const struct mr_fd_pair *pair = context;
+
+    (void)shutdown(pair->out, SHUT_RDWR);
+}
+
 struct mr_channel mr_channel_of_fds(struct mr_fd_pair *pair)
 {
-    return (struct mr_channel){.read = read_fd, .write = write_fd, .context = pair};
+    return (struct mr_channel){
+        .read = read_fd, .write = write_fd, .context = pair, .abort = abort_fd};
 }
 
 /* ------------------------------------------------------------------ memory */
@@ -97,8 +150,9 @@ struct mr_memory_pair {
 
 struct mr_memory_pair *mr_memory_pair_new(size_t room)
 {
+    if (room == 0 || room > (SIZE_MAX - sizeof(struct mr_memory_pair)) / 2)
+        return NULL;
     struct mr_memory_pair *pair = calloc(1, sizeof(*pair) + 2 * room);
-
     if (pair == NULL)
         return NULL;
     pair->room = room;
@@ -155,20 +209,27 @@ static ssize_t write_memory(void *context, const void *buffer, size_t size)
     return (ssize_t)done;
 }
 
-struct mr_channel mr_memory_pair_end(struct mr_memory_pair *pair, unsigned end)
+static void close_memory(void *context)
 {
-    return (struct mr_channel){
-        .read = read_memory, .write = write_memory, .context = &pair->ends[end]};
-}
-
-void mr_memory_pair_close(struct mr_memory_pair *pair, unsigned end)
-{
-    struct memory_end *own = &pair->ends[end];
+    struct memory_end *own = context;
 
     own->out->is_ended = true;
     own->in->is_broken = true;
     (void)mr_fiber_condition_broadcast(&own->out->changed);
     (void)mr_fiber_condition_broadcast(&own->in->changed);
+}
+
+struct mr_channel mr_memory_pair_end(struct mr_memory_pair *pair, unsigned end)
+{
+    return (struct mr_channel){.read = read_memory,
+                               .write = write_memory,
+                               .context = &pair->ends[end],
+                               .abort = close_memory};
+}
+
+void mr_memory_pair_close(struct mr_memory_pair *pair, unsigned end)
+{
+    close_memory(&pair->ends[end]);
 }
 
 void mr_memory_pair_free(struct mr_memory_pair *pair)

@@ -47,6 +47,7 @@ static void init_fiber(struct mr_fiber *fiber, mr_fiber_function function, void 
     fiber->is_cancelled = fiber->is_shielded = fiber->is_checked = false;
     fiber->is_armed = fiber->is_fired = fiber->is_switched = false;
     fiber->is_joined = false;
+    fiber->limit = MR_FOREVER;
     fiber->queue = NULL;
     fiber->joiners = (struct mr_fiber_queue){NULL, NULL};
     snprintf(fiber->name, sizeof(fiber->name), "%s", name == NULL ? "fiber" : name);
@@ -111,6 +112,8 @@ int64_t mr_fiber_suspend(struct mr_fiber_queue *queue, uint64_t timeout_ns)
 {
     struct mr_fiber *fiber = mr_fiber_current();
 
+    if (fiber != NULL && fiber->limit != MR_FOREVER && !fiber->is_shielded)
+        timeout_ns = MR_MIN(timeout_ns, mr_hub_time_left(fiber->hub, fiber->limit));
     if (timeout_ns == 0)
         return -ETIMEDOUT;
     if (fiber == NULL)
@@ -146,6 +149,37 @@ void mr_fiber_wake(struct mr_fiber *fiber, int64_t value)
     mr_hub_make_ready(fiber->hub, fiber);
 }
 
+void mr_fiber_interrupt(struct mr_fiber *fiber)
+{
+    if (fiber != NULL && fiber->state == MR_FIBER_WAITING && !fiber->is_shielded)
+        mr_fiber_wake(fiber, -ECANCELED);
+}
+
+uint64_t mr_fiber_limit_begin(uint64_t timeout_ns)
+{
+    struct mr_fiber *fiber = mr_fiber_current();
+
+    if (fiber == NULL)
+        return MR_FOREVER;
+    uint64_t outer = fiber->limit;
+    fiber->limit = MR_MIN(outer, mr_hub_deadline(fiber->hub, timeout_ns));
+    return outer;
+}
+
+void mr_fiber_limit_end(uint64_t outer)
+{
+    struct mr_fiber *fiber = mr_fiber_current();
+
+    if (fiber != NULL)
+        fiber->limit = outer;
+}
+
+/* By the limit of what it is called in, not by the timeout of the wait itself. */
+static bool is_late(const struct mr_fiber *fiber)
+{
+    return mr_hub_time_left(fiber->hub, fiber->limit) == 0;
+}
+
 int mr_fiber_yield(void)
 {
     int result = mr_switchpoint_check("mr_fiber_yield");
@@ -163,13 +197,14 @@ int mr_fiber_yield(void)
 int mr_fiber_sleep(uint64_t duration_ns)
 {
     int result = mr_switchpoint_check("mr_fiber_sleep");
+    struct mr_fiber *fiber = mr_fiber_current();
 
-    if (mr_fiber_current() == NULL)
+    if (fiber == NULL)
         return -EPERM;
     if (result != 0)
         return result;
     result = (int)mr_fiber_suspend(NULL, MR_MAX(duration_ns, 1));
-    return result == -ETIMEDOUT ? 0 : result;
+    return result == -ETIMEDOUT && !is_late(fiber) ? 0 : result;
 }
 
 /* ------------------------------------------------------------------ ending */

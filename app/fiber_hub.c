@@ -18,6 +18,7 @@
 #include "base/log.h"
 
 #define STACK_SIZE_DEFAULT ((MR_ASAN || MR_TSAN) ? (size_t)256 * 1024 : (size_t)32 * 1024)
+#define STACK_SIZE_MAX     ((size_t)1 << 40) /* a slab of 2^7 times that is still a size_t */
 #define FIBERS_MAX_DEFAULT (1u << 20)
 #define FIBERS_MAX         (1u << 24)
 #define WARM_DEFAULT       1024
@@ -91,6 +92,8 @@ struct mr_hub *mr_hub_new(const struct mr_hub_options *options, struct mr_error 
 {
     if (mr_hub_current() != NULL)
         return fail(NULL, error, "this thread has one already; one hub per thread");
+    if (options != NULL && options->stack_size > STACK_SIZE_MAX)
+        return fail(NULL, error, "stack_size is above 2^40 bytes");
     struct mr_hub *hub = calloc(1, sizeof(*hub));
 
     if (hub == NULL)

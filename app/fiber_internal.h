@@ -54,6 +54,7 @@ struct mr_fiber {
     bool is_checked;        /* it has called mr_switchpoint_check() */
     bool is_detached;
     bool is_joined; /* somebody waits for its end */
+    uint64_t limit; /* by the hub's clock: no wait lasts longer; MR_FOREVER: none */
     struct mr_context context;
     void *item; /* what it sends or receives, while it waits for a channel */
 
@@ -166,6 +167,17 @@ int64_t mr_fiber_suspend_again(struct mr_fiber_queue *queue);
 /* Let `fiber`, which is WAITING, return `value` from mr_fiber_suspend() when its turn comes. */
 void mr_fiber_wake(struct mr_fiber *fiber, int64_t value);
 
+/* End the wait of `fiber` (NULL: none) with -ECANCELED, if it waits, and may be cancelled: unlike
+ * mr_fiber_cancel() without effect on what it calls next. */
+void mr_fiber_interrupt(struct mr_fiber *fiber);
+
+/*
+ * Let no wait of the running fiber last longer than until then: it returns -ETIMEDOUT.  A limit
+ * that was set before counts as well.  Returns that one, for mr_fiber_limit_end().
+ */
+uint64_t mr_fiber_limit_begin(uint64_t timeout_ns);
+void mr_fiber_limit_end(uint64_t outer);
+
 /* ------------------------------------------------------------------ fiber.c and fiber_hub.c */
 
 /* Put a fiber at the end of the ready list. */
@@ -178,6 +190,24 @@ void mr_hub_continue(struct mr_hub *hub, struct mr_fiber *fiber);
 static inline uint64_t mr_hub_now(const struct mr_hub *hub)
 {
     return hub->options.clock();
+}
+
+/* `timeout_ns` from now, by the hub's clock. */
+static inline uint64_t mr_hub_deadline(const struct mr_hub *hub, uint64_t timeout_ns)
+{
+    if (timeout_ns == MR_FOREVER)
+        return MR_FOREVER;
+    uint64_t now = mr_hub_now(hub);
+    return timeout_ns < MR_FOREVER - now ? now + timeout_ns : MR_FOREVER;
+}
+
+/* What is left until then. */
+static inline uint64_t mr_hub_time_left(const struct mr_hub *hub, uint64_t deadline)
+{
+    if (deadline == MR_FOREVER)
+        return MR_FOREVER;
+    uint64_t now = mr_hub_now(hub);
+    return deadline > now ? deadline - now : 0;
 }
 
 /* The fiber at `index` < hub->made. */

@@ -35,13 +35,8 @@ static int wait_for(void *context, void *token, uint64_t deadline_ns)
         fiber->is_cancelled = false;
         return -ECANCELED;
     }
-    uint64_t timeout = MR_FOREVER;
-    if (deadline_ns != MR_FOREVER) {
-        uint64_t now = mr_hub_now(hub);
-        timeout = deadline_ns > now ? deadline_ns - now : 0;
-    }
     fiber->is_checked = true;
-    return (int)mr_fiber_suspend(NULL, timeout);
+    return (int)mr_fiber_suspend(NULL, mr_hub_time_left(hub, deadline_ns));
 }
 
 /* A fiber whose time is over, or which was cancelled, is ready already. */

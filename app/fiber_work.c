@@ -35,7 +35,8 @@ static void on_done(struct mr_offload_job *job)
     mr_hub_post(own->fiber->hub, &own->note);
 }
 
-/* Wait for the end of a job that was submitted.  0; -ECANCELED: it was taken back. */
+/* Wait for the end of a job that was submitted.  0; -ECANCELED, -ETIMEDOUT: it was taken
+ * back. */
 static int wait_for(struct fiber_job *own)
 {
     struct mr_fiber *fiber = own->fiber;
@@ -45,8 +46,9 @@ static int wait_for(struct fiber_job *own)
     if (result == 0)
         return 0;
     if (mr_offload_cancel(fiber->hub->offload, &own->job))
-        return -ECANCELED;
-    fiber->is_cancelled = true; /* too late: the next switchpoint's */
+        return (int)result;
+    if (result == -ECANCELED)
+        fiber->is_cancelled = true; /* too late: the next switchpoint's */
     while (!own->is_done)
         mr_fiber_suspend_again(NULL);
     return 0;

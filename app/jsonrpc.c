@@ -41,6 +41,25 @@ bool mr_jsonrpc_parse(const char *text, size_t size, struct json_object **value_
     return false;
 }
 
+bool mr_jsonrpc_is_within(struct json_object *value, uint32_t levels)
+{
+    if (levels == 0)
+        return false;
+    if (json_object_is_type(value, json_type_array)) {
+        for (size_t i = 0; i < json_object_array_length(value); i++)
+            if (!mr_jsonrpc_is_within(json_object_array_get_idx(value, i), levels - 1))
+                return false;
+    } else if (json_object_is_type(value, json_type_object)) {
+        json_object_object_foreach(value, name, member)
+        {
+            (void)name;
+            if (!mr_jsonrpc_is_within(member, levels - 1))
+                return false;
+        }
+    }
+    return true;
+}
+
 struct json_object *mr_jsonrpc_member(struct json_object *object, const char *name)
 {
     struct json_object *value = NULL;
@@ -110,9 +129,10 @@ static const struct mr_jsonrpc_method *find(const struct mr_jsonrpc_methods *met
     return NULL;
 }
 
-/* NULL: it is a notification. */
+/* NULL: it is a notification.  `levels`: that the reply may have. */
 static struct json_object *answer_one(const struct mr_jsonrpc_methods *methods,
-                                      struct mr_peer *client, struct json_object *request)
+                                      struct mr_peer *client, struct json_object *request,
+                                      uint32_t levels)
 {
     struct mr_jsonrpc_error error = {MR_JSONRPC_INTERNAL, "Internal error"};
     struct json_object *id, *name, *result = NULL, *reply;
@@ -130,6 +150,10 @@ static struct json_object *answer_one(const struct mr_jsonrpc_methods *methods,
     if (!has_id || !is_done) {
         json_object_put(result);
         return has_id ? reply_error(&error, id) : NULL;
+    }
+    if (!mr_jsonrpc_is_within(result, levels - 1)) {
+        json_object_put(result);
+        return refuse(MR_JSONRPC_INTERNAL, "The result is too deep", id);
     }
     reply = mr_jsonrpc_object();
     json_object_object_add(reply, "result", result);
@@ -150,7 +174,7 @@ static struct json_object *answer_batch(const struct mr_jsonrpc_methods *methods
     replies = json_object_new_array();
     for (size_t i = 0; i < count; i++) {
         struct json_object *reply =
-            answer_one(methods, client, json_object_array_get_idx(batch, i));
+            answer_one(methods, client, json_object_array_get_idx(batch, i), MR_JSONRPC_DEPTH - 1);
         if (reply != NULL)
             json_object_array_add(replies, reply);
     }
@@ -170,7 +194,7 @@ char *mr_jsonrpc_answer(const struct mr_jsonrpc_methods *methods, struct mr_peer
     else if (json_object_is_type(value, json_type_array))
         reply = answer_batch(methods, client, value);
     else
-        reply = answer_one(methods, client, value);
+        reply = answer_one(methods, client, value, MR_JSONRPC_DEPTH);
     json_object_put(value);
     if (reply == NULL)
         return NULL;

@@ -113,6 +113,7 @@ size_t mr_message_prefix(const struct mr_message_format *format, size_t size,
 struct mr_message_stream {
     struct mr_channel channel;
     struct mr_message_parser parser;
+    bool is_aborted;
     size_t begin; /* bytes of `chunk` that are not taken yet */
     size_t end;
     uint8_t chunk[CHUNK];
@@ -128,6 +129,7 @@ struct mr_message_stream *mr_message_stream_new(const struct mr_channel *channel
     if (stream == NULL)
         return NULL;
     stream->channel = *channel;
+    stream->is_aborted = false;
     stream->begin = stream->end = 0;
     mr_message_parser_init(&stream->parser, format, stream->body);
     return stream;
@@ -143,7 +145,7 @@ ssize_t mr_message_read(struct mr_message_stream *stream, const uint8_t **data_o
     struct mr_message_parser *parser = &stream->parser;
     size_t used;
 
-    for (;;) {
+    while (!stream->is_aborted) {
         enum mr_message_verdict verdict = mr_message_parse(parser, stream->chunk + stream->begin,
                                                            stream->end - stream->begin, &used);
         stream->begin += used;
@@ -155,6 +157,8 @@ ssize_t mr_message_read(struct mr_message_stream *stream, const uint8_t **data_o
         }
         MR_ASSERT(stream->begin == stream->end);
         ssize_t size = stream->channel.read(stream->channel.context, stream->chunk, CHUNK);
+        if (size <= 0 && stream->is_aborted)
+            break;
         if (size < 0)
             return size;
         if (size == 0)
@@ -162,6 +166,32 @@ ssize_t mr_message_read(struct mr_message_stream *stream, const uint8_t **data_o
         stream->begin = 0;
         stream->end = (size_t)size;
     }
+    return -EPIPE;
+}
+
+void mr_message_abort(struct mr_message_stream *stream)
+{
+    if (stream->is_aborted)
+        return;
+    stream->is_aborted = true;
+    if (stream->channel.abort != NULL)
+        stream->channel.abort(stream->channel.context);
+}
+
+bool mr_message_is_aborted(const struct mr_message_stream *stream)
+{
+    return stream->is_aborted;
+}
+
+/* What the channel's write() says of `size` bytes.  After a part of a message nothing else can
+ * follow: the other end would take it for the rest. */
+static int take_written(struct mr_message_stream *stream, ssize_t written, size_t size)
+{
+    if (written == (ssize_t)size)
+        return 0;
+    if (written >= 0)
+        mr_message_abort(stream);
+    return stream->is_aborted ? -EPIPE : (int)written;
 }
 
 /* Whole in one call, so that a short message is one write. */
@@ -171,6 +201,8 @@ int mr_message_write(struct mr_message_stream *stream, const void *data, size_t 
     uint8_t prefix[MR_PREFIX_MAX];
     size_t prefix_size = mr_message_prefix(&stream->parser.format, size, prefix);
 
+    if (stream->is_aborted)
+        return -EPIPE;
     if (prefix_size == 0)
         return -EMSGSIZE;
     uint8_t *whole = size <= COPIED_MAX ? small : malloc(prefix_size + size);
@@ -183,7 +215,5 @@ int mr_message_write(struct mr_message_stream *stream, const void *data, size_t 
     ssize_t written = stream->channel.write(stream->channel.context, whole, size);
     if (whole != small)
         free(whole);
-    if (written < 0)
-        return (int)written;
-    return (size_t)written == size ? 0 : -EPIPE;
+    return take_written(stream, written, size);
 }

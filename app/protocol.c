@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "app/fiber_internal.h"
 #include "base/assert.h"
 #include "millrace/fiber_sync.h"
 
@@ -102,20 +103,63 @@ ssize_t mr_peer_receive(struct mr_peer *peer, const uint8_t **data_out)
     return size;
 }
 
+/* The channel has told who waits there, if it can; the others are told here. */
+static void let_go(struct mr_peer *peer)
+{
+    mr_fiber_interrupt(peer->reading.owner);
+    mr_fiber_interrupt(peer->writing.owner);
+    if (peer->fiber != NULL && peer->fiber != peer->reading.owner &&
+        peer->fiber != mr_fiber_current())
+        (void)mr_fiber_cancel(peer->fiber);
+}
+
+void mr_peer_abort(struct mr_peer *peer)
+{
+    if (mr_message_is_aborted(peer->messages))
+        return;
+    mr_message_abort(peer->messages);
+    let_go(peer);
+}
+
+/* With `writing` locked. */
+static int send_locked(struct mr_peer *peer, const void *data, size_t size)
+{
+    if (peer->is_gone)
+        return -EPIPE;
+    bool was_aborted = mr_message_is_aborted(peer->messages);
+    int result = mr_message_write(peer->messages, data, size);
+    if (!was_aborted && mr_message_is_aborted(peer->messages))
+        let_go(peer);
+    return result;
+}
+
+static int send_within(struct mr_peer *peer, const void *data, size_t size, uint64_t timeout_ns)
+{
+    uint64_t outer = mr_fiber_limit_begin(timeout_ns);
+
+    peer->pins++;
+    int result = peer->is_gone ? -EPIPE : mr_fiber_mutex_lock(&peer->writing, MR_FOREVER);
+    if (result == 0) {
+        result = send_locked(peer, data, size);
+        mr_fiber_mutex_unlock(&peer->writing);
+    }
+    unpin(peer);
+    mr_fiber_limit_end(outer);
+    return result;
+}
+
 int mr_peer_send(struct mr_peer *peer, const void *data, size_t size)
 {
     int result = mr_switchpoint_check("mr_peer_send");
 
-    if (result != 0)
-        return result;
-    peer->pins++;
-    result = peer->is_gone ? -EPIPE : mr_fiber_mutex_lock(&peer->writing, MR_FOREVER);
-    if (result == 0) {
-        result = peer->is_gone ? -EPIPE : mr_message_write(peer->messages, data, size);
-        mr_fiber_mutex_unlock(&peer->writing);
-    }
-    unpin(peer);
-    return result;
+    return result != 0 ? result : send_within(peer, data, size, MR_FOREVER);
+}
+
+int mr_peer_send_within(struct mr_peer *peer, const void *data, size_t size, uint64_t timeout_ns)
+{
+    int result = mr_switchpoint_check("mr_peer_send_within");
+
+    return result != 0 ? result : send_within(peer, data, size, timeout_ns);
 }
 
 const struct mr_channel *mr_peer_transport(const struct mr_peer *peer)

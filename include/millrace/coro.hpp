@@ -44,13 +44,13 @@ namespace millrace
 
 /* ------------------------------------------------------------------ cancellation */
 
-/* Await `inner`, but no longer: then what it waits for throws operation_canceled, and if it lets
- * that pass, this throws timed_out. */
+/* Await `inner`, but no longer (clock::duration::max(): as long as it takes): then what it waits
+ * for throws operation_canceled, and if it lets that pass, this throws timed_out. */
 template <class T> task<T> with_timeout(task<T> inner, clock::duration limit)
 {
     detail::strand *owner = co_await detail::self();
     detail::scope scope(*owner);
-    detail::timer timer(owner->core, clock::now() + limit, [&scope] { scope.fire(); });
+    detail::timer timer(owner->core, detail::after(limit), [&scope] { scope.fire(); });
 
     try {
         co_return co_await inner;
@@ -154,10 +154,42 @@ namespace detail
 inline task<void> sleep(core_base &c, clock::duration duration)
 {
     list alone;
-    timer wake(c, clock::now() + duration, [&] { c.wake_all(alone); });
+    timer wake(c, after(duration), [&] { c.wake_all(alone); });
 
     co_await waiter(alone);
 }
+
+/* Of the kernel; throws why there is none. */
+class descriptor
+{
+  public:
+    descriptor(int number, const char *what) : number_(number)
+    {
+        if (number < 0)
+            throw error(errno, what);
+    }
+    descriptor(const descriptor &) = delete;
+    descriptor &operator=(const descriptor &) = delete;
+    ~descriptor()
+    {
+        ::close(number_);
+    }
+    operator int() const noexcept
+    {
+        return number_;
+    }
+
+  private:
+    int number_;
+};
+
+struct detacher {
+    void operator()(mr_attachment *attachment) const noexcept
+    {
+        mr_detach(attachment);
+    }
+};
+using owned_attachment = std::unique_ptr<mr_attachment, detacher>;
 
 inline mr_ring_connect make_wish(const std::string &address, std::uint16_t port,
                                  const std::string &alpn, const std::string &server_name,
@@ -217,20 +249,13 @@ class context
 {
   public:
     /* Borrow an attachment, which must live longer. */
-    explicit context(mr_attachment *attachment)
-        : core_(std::make_shared<detail::core>(attachment)),
-          epoll_fd_(epoll_create1(EPOLL_CLOEXEC)),
-          timer_fd_(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC))
+    explicit context(mr_attachment *attachment) : context(attachment, nullptr)
     {
-        watch(mr_attach_fd(attachment));
-        watch(core_->event_fd);
-        watch(timer_fd_);
     }
 
-    /* Attach; throws what mr_attach() answers. */
+    /* Attach; throws what mr_attach() answers, and leaves nothing attached if it throws. */
     explicit context(const mr_attach_config &config) : context(attach(config))
     {
-        owns_ = true;
     }
     context(const context &) = delete;
     context &operator=(const context &) = delete;
@@ -243,10 +268,6 @@ class context
         core_->flush();
         core_->gone();
         core_->listeners.clear();
-        if (owns_)
-            mr_detach(core_->attachment);
-        ::close(epoll_fd_);
-        ::close(timer_fd_);
     }
 
     /* ---- tasks ---- */
@@ -386,7 +407,21 @@ class context
   private:
     friend class event;
 
-    static mr_attachment *attach(const mr_attach_config &config)
+    context(mr_attachment *attachment, detail::owned_attachment &&owned)
+        : owned_(std::move(owned)), core_(std::make_shared<detail::core>(attachment)),
+          epoll_fd_(epoll_create1(EPOLL_CLOEXEC), "epoll_create1"),
+          timer_fd_(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC), "timerfd_create")
+    {
+        watch(mr_attach_fd(attachment));
+        watch(core_->event_fd);
+        watch(timer_fd_);
+    }
+
+    explicit context(detail::owned_attachment &&owned) : context(owned.get(), std::move(owned))
+    {
+    }
+
+    static detail::owned_attachment attach(const mr_attach_config &config)
     {
         mr_attachment *attachment = nullptr;
         mr_attach_config own = config;
@@ -398,7 +433,7 @@ class context
 
         if (result != 0)
             throw error(-result, why.text);
-        return attachment;
+        return detail::owned_attachment(attachment);
     }
 
     void watch(int fd)
@@ -471,12 +506,12 @@ class context
         return all.size();
     }
 
+    detail::owned_attachment owned_; /* none: it is borrowed */
     std::shared_ptr<detail::core> core_;
-    bool owns_ = false;
     bool is_stopped_ = false;
     bool is_armed_ = false;
-    int epoll_fd_;
-    int timer_fd_;
+    detail::descriptor epoll_fd_;
+    detail::descriptor timer_fd_;
     clock::time_point timer_set_{};
 };
 

@@ -171,6 +171,14 @@ struct core_base {
     std::size_t run_ready();
 };
 
+/* So long from now; what no clock reaches (duration::max()) is for ever. */
+inline clock::time_point after(clock::duration duration)
+{
+    clock::time_point now = clock::now();
+
+    return duration < clock::time_point::max() - now ? now + duration : clock::time_point::max();
+}
+
 /* Calls its function at a time, unless it is destroyed before. */
 class timer
 {

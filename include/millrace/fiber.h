@@ -78,8 +78,8 @@ struct mr_event_source {
 struct mr_hub_options {
     struct mr_event_source source; /* default: sleep until a timer or another thread's wake-up */
     uint64_t (*clock)(void);       /* ns, monotonic; default: CLOCK_MONOTONIC */
-    size_t stack_size;             /* bytes, rounded up to whole pages; default: 32 KiB */
-    uint32_t fibers_max;           /* default: 1,048,576; at most 16,777,216 */
+    size_t stack_size;        /* bytes, at most 2^40, rounded up to whole pages; default: 32 KiB */
+    uint32_t fibers_max;      /* default: 1,048,576; at most 16,777,216 */
     uint32_t warm_stacks_max; /* unused stacks that keep their memory; default: 1024 per size */
     uint32_t guards_max;      /* guard pages in this process; default: from vm.max_map_count */
     uint32_t work_threads;    /* of mr_fiber_work(), started by its first call; default: 2 */
@@ -88,7 +88,7 @@ struct mr_hub_options {
 
 /*
  * Make the hub of the calling thread.  `options` (NULL: defaults) is copied.  NULL with `error`
- * set: the thread has a hub, or memory or descriptors are short.
+ * set: the thread has a hub, stack_size is too large, or memory or descriptors are short.
  */
 struct mr_hub *mr_hub_new(const struct mr_hub_options *options, struct mr_error *error);
 

@@ -10,9 +10,11 @@
  *
  * Values are those of json-c.
  *
- * Owner: the caller.  Threads: the hub's.  Limits: MR_JSONRPC_DEPTH levels of JSON;
- * MR_JSONRPC_FIBERS messages of one client at a time, the next waits; the format's size_max: a
- * reply that is larger ends the conversation.  Link millrace-jsonrpc, a library of its own.
+ * Owner: the caller.  Threads: the hub's.  Limits: MR_JSONRPC_DEPTH levels of JSON in a message, of
+ * which a request or reply is one, and a batch another: params that are deeper are not sent, a
+ * result that is deeper is replied as INTERNAL; MR_JSONRPC_FIBERS messages of one client at a time,
+ * the next waits; the format's size_max: a reply that is larger ends the conversation.  Link
+ * millrace-jsonrpc, a library of its own.
  */
 #ifndef MILLRACE_JSONRPC_H
 #define MILLRACE_JSONRPC_H
@@ -77,21 +79,31 @@ struct mr_jsonrpc_client;
  * as mr_fiber_spawn(). */
 int mr_jsonrpc_client_new(struct mr_peer *peer, struct mr_jsonrpc_client **client_out);
 
-/* Calls that wait return -ENOTCONN.  0; -ECANCELED: it is still there. */
+/* Calls that wait return -ENOTCONN; if one of them is in the middle of its message, the peer is
+ * aborted.  0; -ECANCELED: it is still there. */
 MR_SWITCHPOINT int mr_jsonrpc_client_free(struct mr_jsonrpc_client *client);
 
 /*
- * Call a method and wait for its result.  `params` (NULL: none) become the library's in any case.
+ * Call a method and wait for its result.  `params` (NULL: none; an array or object) become the
+ * library's in any case.  The timeout counts from the call on: while others send, while the peer
+ * does not read, and until it answers.
+ *
  * 0 with *result_out (NULL allowed), to be put by the caller; -EREMOTEIO: the peer says *error_out
- * (NULL allowed); -ETIMEDOUT; -ENOTCONN: the conversation is over; -ECANCELED; -ENOMEM; as
- * mr_peer_send().
+ * (NULL allowed); -ETIMEDOUT; -ENOTCONN: the conversation is over; -EBADMSG: the peer sent what is
+ * no reply, or could not read a request, which ends the conversation (mr_peer_abort()) for all that
+ * wait; -EMSGSIZE: `params` are too deep, or the message too large: nothing was sent; -EINVAL:
+ * `params` are neither array nor object; -ECANCELED; -ENOMEM; as mr_peer_send_within().
+ *
+ * If it is cancelled, or its time is up, while its message is half written, the conversation is
+ * over, and calls that wait return -ENOTCONN.  After the message was written, and before, others
+ * go on.
  */
 MR_SWITCHPOINT int mr_jsonrpc_call(struct mr_jsonrpc_client *client, const char *method,
                                    struct json_object *params, uint64_t timeout_ns,
                                    struct json_object **result_out,
                                    struct mr_jsonrpc_error *error_out);
 
-/* Call it, and want no result.  As mr_peer_send(). */
+/* Call it, and want no result.  As mr_jsonrpc_call(), without waiting for an answer. */
 MR_SWITCHPOINT int mr_jsonrpc_notify(struct mr_jsonrpc_client *client, const char *method,
                                      struct json_object *params);
 

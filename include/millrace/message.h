@@ -32,9 +32,13 @@ extern "C" {
 struct mr_channel {
     /* Bytes read, when some are there; 0: the end; -errno. */
     ssize_t (*read)(void *context, void *buffer, size_t size);
-    /* All of `size` are written, or -errno; fewer: it failed half way. */
+    /* All of `size` are written; -EINPROGRESS: they are taken, and still on their way; other
+     * -errno: none is; fewer: it failed half way. */
     ssize_t (*write)(void *context, const void *buffer, size_t size);
     void *context;
+    /* Once: nothing is written any more, and what was ends within a message.  Tell the other end,
+     * and let calls that wait return.  NULL: it cannot be told. */
+    void (*abort)(void *context);
 };
 
 /* ------------------------------------------------------------------ framing */
@@ -96,14 +100,27 @@ void mr_message_stream_free(struct mr_message_stream *stream);
 
 /*
  * The next message; waits as the channel does.  Its size, with *data_out valid until the next call;
- * -ENODATA: the end, between two messages; -EBADMSG: the end, within one; -EMSGSIZE; -errno of the
- * channel.  One reader at a time.
+ * -ENODATA: the end, between two messages; -EBADMSG: the end, within one; -EMSGSIZE; -EPIPE: it was
+ * aborted; -errno of the channel.  One reader at a time.
  */
 ssize_t mr_message_read(struct mr_message_stream *stream, const uint8_t **data_out);
 
-/* One message.  0; -EMSGSIZE: nothing was written; -ENOMEM; -EPIPE: written half way; -errno of the
- * channel.  One writer at a time. */
+/*
+ * One message.  0; -EINPROGRESS of the channel: it is taken as a whole, and still on its way;
+ * -EMSGSIZE: larger than the format allows; -ENOMEM; -EPIPE: it was aborted; -errno of the channel:
+ * nothing was written, and the next may be.  One writer at a time.
+ *
+ * A message that is written half way (the wait for room was cancelled or timed out, the channel
+ * failed) aborts the stream: behind a part of one no other can be told apart.
+ */
 int mr_message_write(struct mr_message_stream *stream, const void *data, size_t size);
+
+/*
+ * End it, in both directions: whoever reads or writes gets -EPIPE from now on, and the other end
+ * learns it as the channel can tell (channel.abort; millrace/channel.h).  Again: no effect.
+ */
+void mr_message_abort(struct mr_message_stream *stream);
+bool mr_message_is_aborted(const struct mr_message_stream *stream);
 
 /* ------------------------------------------------------------------ structs as messages */
 

@@ -30,8 +30,23 @@ struct mr_protocol_server;
 /* The message that comes next; one fiber after the other.  As mr_message_read(). */
 MR_SWITCHPOINT ssize_t mr_peer_receive(struct mr_peer *peer, const uint8_t **data_out);
 
-/* One message, whole, however many fibers send.  As mr_message_write(). */
+/*
+ * One message, whole, however many fibers send.  As mr_message_write(): a fiber that is cancelled
+ * before anything was written gets -ECANCELED, and the others go on; one that is stopped half way
+ * (-EPIPE) ends the conversation as mr_peer_abort() does.
+ */
 MR_SWITCHPOINT int mr_peer_send(struct mr_peer *peer, const void *data, size_t size);
+
+/* The same within a time, which also counts while others send.  -ETIMEDOUT: nothing was written;
+ * -EINPROGRESS: the message is on its way as a whole; -EPIPE: time was up half way, too. */
+MR_SWITCHPOINT int mr_peer_send_within(struct mr_peer *peer, const void *data, size_t size,
+                                       uint64_t timeout_ns);
+
+/*
+ * End the conversation: who waits for it, and who calls later, gets -EPIPE; a server's client
+ * leaves.  The other end learns it as the channel can tell: over QUIC its calls return -ECONNRESET.
+ */
+void mr_peer_abort(struct mr_peer *peer);
 
 /* What it talks over: for reading it only between two messages. */
 const struct mr_channel *mr_peer_transport(const struct mr_peer *peer);
@@ -88,7 +103,8 @@ uint32_t mr_protocol_client_count(const struct mr_protocol_server *server);
 struct mr_peer *mr_protocol_first_client(const struct mr_protocol_server *server);
 struct mr_peer *mr_protocol_next_client(const struct mr_peer *client);
 
-/* To all clients that are there now.  How many got it. */
+/* To all clients that are there now, one after the other: a slow one holds up the next.  How many
+ * got it. */
 MR_SWITCHPOINT uint32_t mr_protocol_broadcast(struct mr_protocol_server *server, const void *data,
                                               size_t size);
 

@@ -3,7 +3,9 @@
 #include "millrace/coro.hpp"
 
 #include <deque>
+#include <dirent.h>
 #include <string>
+#include <sys/resource.h>
 #include <thread>
 
 #include "tests/support/coro_world.h"
@@ -460,6 +462,107 @@ void timeouts_nest_and_end_what_they_are_around()
     CU_ASSERT_EQUAL(thrown(outer), ETIMEDOUT);
 }
 
+/* The longest time there is, is for ever. */
+void the_longest_time_is_for_ever()
+{
+    bench b;
+    const auto most = millrace::clock::duration::max();
+    auto in_time = b.client->spawn(millrace::with_timeout(b.client->sleep_for(1ms), most));
+    auto hours = b.client->spawn(millrace::with_timeout(
+        b.client->sleep_for(1ms),
+        std::chrono::duration_cast<millrace::clock::duration>(std::chrono::hours(2500000))));
+    auto asleep = b.client->spawn(b.client->sleep_for(most));
+    auto start = millrace::clock::now();
+
+    while (millrace::clock::now() - start < 20ms)
+        b.client->poll();
+    CU_ASSERT_TRUE(in_time.is_over() && hours.is_over());
+    CU_ASSERT_EQUAL(thrown(in_time), 0);
+    CU_ASSERT_EQUAL(thrown(hours), 0);
+    CU_ASSERT_FALSE(asleep.is_over());
+    CU_ASSERT_TRUE(b.client->arm());
+    asleep.cancel();
+    b.client->poll();
+    CU_ASSERT_EQUAL(thrown(asleep), ECANCELED);
+    auto past = b.client->spawn(b.client->sleep_for(millrace::clock::duration::min()));
+    for (int i = 0; i < 10; i++)
+        b.client->poll();
+    CU_ASSERT_TRUE(past.is_over());
+}
+
+/* ------------------------------------------------------------------ descriptors run out */
+
+coro_world *attach_to; /* what mr_attach() attaches to */
+int attached;
+rlim_t free_left;
+
+int descriptors()
+{
+    DIR *all = opendir("/proc/self/fd");
+    int count = 0;
+
+    while (readdir(all) != nullptr)
+        count++;
+    closedir(all);
+    return count;
+}
+
+/* From here on only `free_left` more may be opened. */
+void leave_free()
+{
+    rlimit limit{};
+    int lowest = dup(0); /* all below are in use */
+
+    close(lowest);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = static_cast<rlim_t>(lowest) + free_left;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* A context that finds so many free once it is attached: the error's number, 0: it is there;
+ * what_out: of what. */
+int make_context(rlim_t free, std::string &what_out)
+{
+    rlimit before{};
+    int number = 0;
+
+    getrlimit(RLIMIT_NOFILE, &before);
+    free_left = free;
+    try {
+        context c(mr_attach_config{});
+    } catch (const millrace::error &e) {
+        number = e.code().value();
+        what_out = e.what();
+    }
+    setrlimit(RLIMIT_NOFILE, &before);
+    return number;
+}
+
+void a_context_without_descriptors_says_so_and_leaves_nothing()
+{
+    coro_world_config config{};
+    std::string what;
+
+    attach_to = coro_world_new(&config);
+    attached = 0;
+    int first = descriptors();
+    CU_ASSERT_EQUAL(make_context(16, what), 0);
+    CU_ASSERT_EQUAL(attached, 0);
+    int left = descriptors() - first; /* the world's, of an attachment that was detached */
+    static const char *const needs[] = {"eventfd", "epoll_create1", "timerfd_create"};
+    for (rlim_t room = 0; room < 3; room++) {
+        int before = descriptors();
+
+        CU_ASSERT_EQUAL(make_context(room, what), EMFILE);
+        CU_ASSERT_EQUAL(what.rfind(needs[room], 0), 0);
+        CU_ASSERT_EQUAL(attached, 0);
+        CU_ASSERT_EQUAL(descriptors(), before + left);
+    }
+    CU_ASSERT_EQUAL(make_context(3, what), 0);
+    CU_ASSERT_EQUAL(attached, 0);
+    coro_world_free(attach_to);
+}
+
 /* ------------------------------------------------------------------ many */
 
 void ten_thousand_wait_on_one_thread()
@@ -830,6 +933,9 @@ static CU_TestInfo tests[] = {
     {"B10 a pending read is cancelled: joiner, stop_token, another thread",
      a_pending_read_is_cancelled},
     {"B10 timeouts nest, and end what they are around", timeouts_nest_and_end_what_they_are_around},
+    {"B10 the longest time is for ever", the_longest_time_is_for_ever},
+    {"M12 a context without descriptors says so, and leaves nothing",
+     a_context_without_descriptors_says_so_and_leaves_nothing},
     {"B11 10,000 coroutines wait on one thread", ten_thousand_wait_on_one_thread},
     {"B10 a slow reader holds the writer back", a_slow_reader_holds_the_writer_back},
     {"B10 resets, stops and closes are errors with their codes",
@@ -847,6 +953,27 @@ static CU_TestInfo tests[] = {
     {"M12 a context takes its coroutines along", a_context_takes_its_coroutines_along},
     CU_TEST_INFO_NULL,
 };
+
+/* Attachments of the world in memory, counted: no datapath is there. */
+extern "C" {
+void __real_mr_detach(mr_attachment *);
+int __wrap_mr_attach(const mr_attach_config *, mr_attachment **, mr_error *);
+void __wrap_mr_detach(mr_attachment *);
+
+int __wrap_mr_attach(const mr_attach_config *, mr_attachment **attachment_out, mr_error *)
+{
+    *attachment_out = coro_world_attach(attach_to, false, 1);
+    attached++;
+    leave_free();
+    return 0;
+}
+
+void __wrap_mr_detach(mr_attachment *attachment)
+{
+    attached--;
+    __real_mr_detach(attachment);
+}
+}
 
 CU_SuiteInfo mr_suites[] = {
     {"app/coro", nullptr, nullptr, nullptr, nullptr, tests},

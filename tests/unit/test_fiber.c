@@ -140,6 +140,20 @@ static int64_t end_at_once(void *argument)
     return 11;
 }
 
+static void stacks_that_are_too_large_are_refused(void)
+{
+    static const size_t sizes[] = {SIZE_MAX, SIZE_MAX / 2, (size_t)1 << 58, ((size_t)1 << 40) + 1};
+    struct mr_error error;
+
+    for (size_t i = 0; i < MR_COUNT_OF(sizes); i++) {
+        struct mr_hub_options options = {.stack_size = sizes[i]};
+
+        error.text[0] = '\0';
+        CU_ASSERT_PTR_NULL(mr_hub_new(&options, &error));
+        CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "stack_size"));
+    }
+}
+
 static int64_t join_from_other(void *argument)
 {
     return mr_fiber_join(argument, MR_FOREVER, NULL);
@@ -707,6 +721,7 @@ static CU_TestInfo tests[] = {
      a_cancelled_fiber_gets_ecanceled_and_cleans_up},
     {"G4 misuse is answered with an error", misuse_is_answered_with_an_error},
     {"G4 the number of fibers is limited", the_number_of_fibers_is_limited},
+    {"G4 stacks that are too large are refused", stacks_that_are_too_large_are_refused},
     {"G4 registers survive switches", registers_survive_switches},
     {"G4 each fiber has its own rounding", each_fiber_has_its_own_rounding},
     {"G5 G14 shared state needs no lock between switchpoints",

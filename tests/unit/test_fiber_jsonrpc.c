@@ -73,8 +73,37 @@ static bool sleep_for(void *context, struct mr_peer *client, struct json_object 
     return true;
 }
 
-static const struct mr_jsonrpc_method rows[] = {
-    {"subtract", subtract}, {"note", note}, {"fail", fail}, {"sleep", sleep_for}};
+/* Arrays in each other, `levels` in all. */
+static struct json_object *nest(int64_t levels)
+{
+    struct json_object *inner = json_object_new_array();
+
+    for (int64_t i = 1; i < levels; i++) {
+        struct json_object *outer = json_object_new_array();
+        json_object_array_add(outer, inner);
+        inner = outer;
+    }
+    return inner;
+}
+
+/* As deep as its first argument says; without one: its parameters. */
+static bool give_deep(void *context, struct mr_peer *client, struct json_object *params,
+                      struct json_object **result_out, struct mr_jsonrpc_error *error_out)
+{
+    int64_t levels = json_object_get_int64(json_object_array_get_idx(params, 0));
+
+    (void)context;
+    (void)client;
+    (void)error_out;
+    *result_out = levels == 0 ? json_object_get(params) : nest(levels);
+    return true;
+}
+
+static const struct mr_jsonrpc_method rows[] = {{"subtract", subtract},
+                                                {"note", note},
+                                                {"fail", fail},
+                                                {"sleep", sleep_for},
+                                                {"deep", give_deep}};
 static struct mr_jsonrpc_methods methods = {rows, MR_COUNT_OF(rows), NULL};
 
 /* ------------------------------------------------------------------ texts */
@@ -303,6 +332,245 @@ static void calls_end_with_the_conversation(void)
     run_in_hub(lose_server, NULL, NULL);
 }
 
+/* ------------------------------------------------------------------ depth */
+
+/* Levels of arrays in each other. */
+static uint32_t depth_of(struct json_object *value)
+{
+    return json_object_array_length(value) == 0 ? 1
+                                                : 1 + depth_of(json_object_array_get_idx(value, 0));
+}
+
+static int64_t call_deep(void *argument)
+{
+    struct talk t;
+    struct json_object *result, *object = json_object_new_object();
+    struct mr_jsonrpc_error error;
+    const uint32_t most = MR_JSONRPC_DEPTH - 1;
+
+    (void)argument;
+    open_talk(&t);
+    CU_ASSERT_EQUAL(mr_jsonrpc_call(t.client, "deep", nest(most), MR_FOREVER, &result, NULL), 0);
+    CU_ASSERT_EQUAL(depth_of(result), most);
+    json_object_put(result);
+    CU_ASSERT_EQUAL(mr_jsonrpc_call(t.client, "deep", nest(most + 1), MR_FOREVER, &result, NULL),
+                    -EMSGSIZE);
+    CU_ASSERT_EQUAL(mr_jsonrpc_notify(t.client, "deep", nest(most + 1)), -EMSGSIZE);
+    json_object_object_add(object, "name", nest(most));
+    CU_ASSERT_EQUAL(mr_jsonrpc_call(t.client, "note", object, MR_FOREVER, NULL, NULL), -EMSGSIZE);
+    CU_ASSERT_EQUAL(
+        mr_jsonrpc_call(t.client, "note", json_object_new_int(1), MR_FOREVER, NULL, NULL), -EINVAL);
+
+    CU_ASSERT_EQUAL(mr_jsonrpc_call(t.client, "deep", numbers(most, 0), MR_FOREVER, &result, NULL),
+                    0);
+    CU_ASSERT_EQUAL(depth_of(result), most);
+    json_object_put(result);
+    CU_ASSERT_EQUAL(
+        mr_jsonrpc_call(t.client, "deep", numbers(most + 1, 0), MR_FOREVER, &result, &error),
+        -EREMOTEIO);
+    CU_ASSERT_EQUAL(error.code, MR_JSONRPC_INTERNAL);
+    CU_ASSERT_STRING_EQUAL(error.message, "The result is too deep");
+
+    struct mr_jsonrpc_request requests[] = {{.method = "deep", .params = nest(most - 1)},
+                                            {.method = "deep", .params = numbers(most, 0)}};
+    CU_ASSERT_EQUAL(mr_jsonrpc_batch(t.client, requests, 2, MR_FOREVER), 0);
+    CU_ASSERT_EQUAL(requests[0].status, 0);
+    json_object_put(requests[0].result);
+    CU_ASSERT_EQUAL(requests[1].status, -EREMOTEIO);
+    struct mr_jsonrpc_request deep[] = {{.method = "note"},
+                                        {.method = "deep", .params = nest(most)}};
+    CU_ASSERT_EQUAL(mr_jsonrpc_batch(t.client, deep, 2, MR_FOREVER), -EMSGSIZE);
+    CU_ASSERT_EQUAL(noted, 0);
+    close_talk(&t);
+    return 0;
+}
+
+static void what_is_too_deep_is_refused_at_once(void)
+{
+    run_in_hub(call_deep, NULL, NULL);
+}
+
+/* ------------------------------------------------------------------ peers that misbehave */
+
+/* A client whose peer the test plays. */
+struct bare {
+    struct mr_memory_pair *pair;
+    struct mr_peer *near;
+    struct mr_peer *far;
+    struct mr_jsonrpc_client *client;
+};
+
+static void open_bare(struct bare *b)
+{
+    struct mr_message_format format = {MR_PREFIX_U32, 65536};
+
+    b->pair = mr_memory_pair_new(256);
+    struct mr_channel ends[2] = {mr_memory_pair_end(b->pair, 0), mr_memory_pair_end(b->pair, 1)};
+    CU_ASSERT_EQUAL_FATAL(mr_protocol_connect_over(&ends[0], &format, &b->near), 0);
+    CU_ASSERT_EQUAL_FATAL(mr_protocol_connect_over(&ends[1], &format, &b->far), 0);
+    CU_ASSERT_EQUAL_FATAL(mr_jsonrpc_client_new(b->near, &b->client), 0);
+}
+
+static void close_bare(struct bare *b)
+{
+    CU_ASSERT_EQUAL(mr_jsonrpc_client_free(b->client), 0);
+    mr_peer_free(b->near);
+    mr_peer_free(b->far);
+    mr_memory_pair_free(b->pair);
+}
+
+static int64_t call_note(void *argument)
+{
+    return mr_jsonrpc_call(((struct bare *)argument)->client, "note", NULL, MR_FOREVER, NULL, NULL);
+}
+
+static int64_t hear_nonsense(void *argument)
+{
+    static const char *const texts[] = {
+        "nonsense",
+        "1",
+        "[1]",
+        "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
+        ERROR("-32700", "Parse error") "null}",
+        INVALID,
+        "[" INVALID "]",
+    };
+    const uint8_t *data;
+
+    (void)argument;
+    for (size_t i = 0; i < MR_COUNT_OF(texts); i++) {
+        struct bare b;
+
+        open_bare(&b);
+        struct mr_fiber *callers[] = {spawn(call_note, &b, "one"), spawn(call_note, &b, "other")};
+        for (int j = 0; j < 2; j++)
+            CU_ASSERT(mr_peer_receive(b.far, &data) > 0);
+        /* A notification, and a reply that nobody waits for (any more), are no nonsense. */
+        CU_ASSERT_EQUAL(mr_peer_send(b.far, "{\"method\":\"x\"}", 14), 0);
+        CU_ASSERT_EQUAL(mr_peer_send(b.far, "{\"result\":1,\"id\":77}", 20), 0);
+        mr_fiber_sleep(1000000);
+        CU_ASSERT_FALSE(mr_fiber_has_ended(callers[0]));
+        CU_ASSERT_EQUAL(mr_peer_send(b.far, texts[i], strlen(texts[i])), 0);
+        CU_ASSERT_EQUAL(join(callers[0]), -EBADMSG);
+        CU_ASSERT_EQUAL(join(callers[1]), -EBADMSG);
+        CU_ASSERT_EQUAL(call_note(&b), -EBADMSG);
+        CU_ASSERT_EQUAL(mr_jsonrpc_notify(b.client, "note", NULL), -EBADMSG);
+        CU_ASSERT(mr_peer_receive(b.far, &data) < 0); /* it is told */
+        close_bare(&b);
+    }
+    return 0;
+}
+
+static void what_is_no_reply_ends_the_conversation(void)
+{
+    run_in_hub(hear_nonsense, NULL, NULL);
+}
+
+static struct json_object *large_params(void)
+{
+    static char text[2000];
+    struct json_object *array = json_object_new_array();
+
+    memset(text, 'x', sizeof(text) - 1);
+    json_object_array_add(array, json_object_new_string(text));
+    return array;
+}
+
+static int64_t call_large(void *argument)
+{
+    struct bare *b = argument;
+
+    return mr_jsonrpc_call(b->client, "note", large_params(), MR_MILLISECONDS(30), NULL, NULL);
+}
+
+/* The peer does not read: the first is stopped half way, which ends the conversation for a call
+ * that is sent already; one that waits behind it runs out of time. */
+static int64_t call_deaf(void *argument)
+{
+    struct bare b;
+
+    (void)argument;
+    open_bare(&b);
+    struct mr_fiber *sent = spawn(call_note, &b, "sent");
+    struct mr_fiber *half = spawn(call_large, &b, "half");
+    mr_fiber_yield();
+    CU_ASSERT_EQUAL(mr_jsonrpc_call(b.client, "note", NULL, MR_MILLISECONDS(10), NULL, NULL),
+                    -ETIMEDOUT);
+    CU_ASSERT_FALSE(mr_fiber_has_ended(half));
+    CU_ASSERT_EQUAL(join(half), -ETIMEDOUT);
+    CU_ASSERT_EQUAL(join(sent), -ENOTCONN);
+    CU_ASSERT_EQUAL(call_note(&b), -ENOTCONN);
+    close_bare(&b);
+
+    /* Cancelled half way, the same. */
+    open_bare(&b);
+    sent = spawn(call_note, &b, "sent");
+    half = spawn(call_large, &b, "half");
+    mr_fiber_yield();
+    mr_fiber_cancel(half);
+    CU_ASSERT_EQUAL(join(half), -EPIPE);
+    CU_ASSERT_EQUAL(join(sent), -ENOTCONN);
+    close_bare(&b);
+    return 0;
+}
+
+static int64_t notify_large(void *argument)
+{
+    struct bare *b = argument;
+
+    return mr_jsonrpc_notify(b->client, "note", large_params());
+}
+
+/* One that wants no answer has no time, either: it waits for room. */
+static int64_t notify_slowly(void *argument)
+{
+    struct bare b;
+    const uint8_t *data;
+
+    (void)argument;
+    open_bare(&b);
+    struct mr_fiber *notifier = spawn(notify_large, &b, "notifier");
+    mr_fiber_sleep(5000000);
+    CU_ASSERT(mr_peer_receive(b.far, &data) > 2000);
+    CU_ASSERT_EQUAL(join(notifier), 0);
+    close_bare(&b);
+    return 0;
+}
+
+/* A client is freed while its peer does not read. */
+static int64_t call_for_ever(void *argument)
+{
+    struct bare *b = argument;
+
+    return mr_jsonrpc_call(b->client, "note", large_params(), MR_FOREVER, NULL, NULL);
+}
+
+static int64_t free_early(void *argument)
+{
+    struct bare b;
+
+    (void)argument;
+    open_bare(&b);
+    struct mr_fiber *writer = spawn(call_for_ever, &b, "writer");
+    struct mr_fiber *behind = spawn(call_for_ever, &b, "behind");
+    mr_fiber_yield();
+    close_bare(&b);
+    CU_ASSERT_EQUAL(join(writer), -ENOTCONN);
+    CU_ASSERT_EQUAL(join(behind), -ENOTCONN);
+    return 0;
+}
+
+static void a_client_is_freed_while_its_peer_does_not_read(void)
+{
+    run_in_hub(free_early, NULL, NULL);
+}
+
+static void a_timeout_covers_sending(void)
+{
+    run_in_hub(call_deaf, NULL, NULL);
+    run_in_hub(notify_slowly, NULL, NULL);
+}
+
 /* ------------------------------------------------------------------ switchpoints */
 
 static struct talk scope;
@@ -376,6 +644,11 @@ static CU_TestInfo tests[] = {
     {"G22 T2 calls wait for their own results", calls_wait_for_their_own_results},
     {"G22 batches are one message", batches_are_one_message},
     {"G22 calls end with the conversation", calls_end_with_the_conversation},
+    {"G22 what is too deep is refused at once", what_is_too_deep_is_refused_at_once},
+    {"G22 what is no reply ends the conversation", what_is_no_reply_ends_the_conversation},
+    {"G22 G26 a timeout covers sending", a_timeout_covers_sending},
+    {"G22 a client is freed while its peer does not read",
+     a_client_is_freed_while_its_peer_does_not_read},
     {"G15 its switchpoints panic in a scope", its_switchpoints_panic_in_a_scope},
     CU_TEST_INFO_NULL,
 };

@@ -235,6 +235,281 @@ static void a_server_ends_while_connections_are_silent(void)
     run_with_server(end_early, NULL);
 }
 
+/* ------------------------------------------------------------------ messages cut short */
+
+static struct mr_peer *out, *in;
+static int told_reader;
+
+static int64_t send_large(void *argument)
+{
+    static const char large[600] = "large";
+
+    (void)argument;
+    return mr_peer_send(out, large, sizeof(large));
+}
+
+static int64_t send_small(void *argument)
+{
+    (void)argument;
+    return mr_peer_send(out, "small", 5);
+}
+
+static int64_t send_small_soon(void *argument)
+{
+    (void)argument;
+    return mr_peer_send_within(out, "small", 5, 20 * MS);
+}
+
+static int64_t read_there(void *argument)
+{
+    const uint8_t *data;
+
+    (void)argument;
+    return mr_peer_receive(out, &data);
+}
+
+static struct mr_memory_pair *open_small(void)
+{
+    struct mr_memory_pair *pair = mr_memory_pair_new(256);
+    struct mr_channel near = mr_memory_pair_end(pair, 0), far = mr_memory_pair_end(pair, 1);
+
+    CU_ASSERT_EQUAL_FATAL(mr_protocol_connect_over(&near, &format, &out), 0);
+    CU_ASSERT_EQUAL_FATAL(mr_protocol_connect_over(&far, &format, &in), 0);
+    return pair;
+}
+
+static void close_small(struct mr_memory_pair *pair)
+{
+    mr_peer_free(out);
+    mr_peer_free(in);
+    mr_memory_pair_free(pair);
+}
+
+/* One of three that send is cancelled half way: nobody's message is taken for the rest of its. */
+static int64_t cancel_one(void *argument)
+{
+    struct mr_memory_pair *pair = open_small();
+    const uint8_t *data;
+
+    (void)argument;
+    struct mr_fiber *reader = spawn(read_there, NULL, "reader");
+    struct mr_fiber *large = spawn(send_large, NULL, "large");
+    struct mr_fiber *behind = spawn(send_small, NULL, "behind");
+    struct mr_fiber *late = spawn(send_small_soon, NULL, "late");
+    mr_fiber_sleep(50 * MS);
+    CU_ASSERT_TRUE(mr_fiber_has_ended(late)); /* its time was up while others sent */
+    CU_ASSERT_EQUAL(join(late), -ETIMEDOUT);
+    CU_ASSERT_FALSE(mr_fiber_has_ended(behind));
+    mr_fiber_cancel(large);
+    CU_ASSERT_EQUAL(join(large), -EPIPE);
+    CU_ASSERT_EQUAL(join(behind), -EPIPE);
+    CU_ASSERT_EQUAL(send_small(NULL), -EPIPE);
+    CU_ASSERT_EQUAL(join(reader), -EPIPE);
+    CU_ASSERT_EQUAL(mr_peer_receive(in, &data), -EBADMSG);
+    CU_ASSERT_EQUAL(mr_peer_receive(in, &data), -EBADMSG);
+    CU_ASSERT(mr_peer_send(in, "x", 1) < 0);
+    CU_ASSERT_EQUAL(mr_fiber_yield(), 0); /* who tells the others is not cancelled itself */
+    close_small(pair);
+    return 0;
+}
+
+/* In time a message is sent as ever; out of time before its first byte, the next is. */
+static int64_t send_in_time(void *argument)
+{
+    struct mr_memory_pair *pair = open_small();
+    const uint8_t *data;
+    uint64_t start = world_now();
+
+    (void)argument;
+    for (int i = 0; i < 42; i++) /* 252 bytes */
+        CU_ASSERT_EQUAL(mr_peer_send_within(out, "small", 5, 20 * MS), 0);
+    CU_ASSERT_EQUAL(mr_peer_send_within(out, "", 0, 0), 0);
+    CU_ASSERT_EQUAL(mr_peer_send_within(out, "abc", 2, 20 * MS),
+                    0); /* it is full to the last byte */
+    CU_ASSERT_EQUAL(mr_peer_send_within(out, "small", 5, 20 * MS), -ETIMEDOUT);
+    CU_ASSERT(world_now() - start >= 20 * MS);
+    CU_ASSERT_EQUAL(mr_peer_send_within(out, "small", 5, 0), -ETIMEDOUT);
+    for (int i = 0; i < 42; i++)
+        CU_ASSERT_TRUE(get_back(in, "small"));
+    CU_ASSERT_TRUE(get_back(in, ""));
+    CU_ASSERT_TRUE(get_back(in, "ab"));
+    mr_fiber_sleep(50 * MS); /* the limit was that call's alone */
+    CU_ASSERT(world_now() - start >= 70 * MS);
+    CU_ASSERT_EQUAL(mr_peer_send(out, "next", 4), 0);
+    CU_ASSERT_TRUE(get_back(in, "next"));
+    struct mr_fiber *reader = spawn(read_there, NULL, "reader");
+    mr_fiber_yield();
+    static const char large[600] = "large";
+    CU_ASSERT_EQUAL(mr_peer_send_within(out, large, sizeof(large), 20 * MS), -EPIPE);
+    CU_ASSERT_EQUAL(join(reader), -EPIPE);
+    CU_ASSERT_EQUAL(mr_peer_receive(in, &data), -EBADMSG);
+    close_small(pair);
+    return 0;
+}
+
+static void a_message_cut_short_ends_the_conversation(void)
+{
+    run_with_server(cancel_one, NULL);
+    run_with_server(send_in_time, NULL);
+}
+
+/* A channel of the application's own: how it waits is its own business. */
+static bool works; /* else it sleeps */
+static bool has_worked;
+
+static int64_t work(void *argument)
+{
+    usleep(50000);
+    *(bool *)argument = true;
+    return 0;
+}
+
+static ssize_t write_somehow(void *context, const void *buffer, size_t size)
+{
+    int result = works ? mr_fiber_work(work, &has_worked, NULL) : mr_fiber_sleep(MR_SECONDS(100));
+
+    (void)context;
+    (void)buffer;
+    return result < 0 ? result : (ssize_t)size;
+}
+
+static int64_t send_somehow(void *argument)
+{
+    struct mr_channel channel = {.write = write_somehow};
+
+    (void)argument;
+    CU_ASSERT_EQUAL_FATAL(mr_protocol_connect_over(&channel, &format, &out), 0);
+    works = has_worked = false;
+    CU_ASSERT_EQUAL(mr_peer_send_within(out, "x", 1, 5 * MS), -ETIMEDOUT);
+    works = true;
+    CU_ASSERT_EQUAL(mr_peer_send_within(out, "x", 1, 5 * MS), 0); /* begun: it is waited for */
+    CU_ASSERT_TRUE(has_worked);
+    CU_ASSERT_EQUAL(mr_fiber_sleep(1), 0);
+    mr_peer_free(out);
+    return 0;
+}
+
+static void a_limit_holds_in_channels_of_all_kinds(void)
+{
+    run_in_hub(send_somehow, NULL, NULL);
+}
+
+/* A fiber that does not read its client: it sleeps. */
+static void serve_asleep(struct mr_protocol_server *server, struct mr_peer *client, void *context)
+{
+    (void)server;
+    (void)client;
+    (void)context;
+    told_reader = mr_fiber_sleep(MR_SECONDS(100));
+}
+
+static int64_t broadcast_large(void *argument)
+{
+    static char large[1024];
+
+    for (int i = 0; i < 1000 && mr_protocol_client_count(argument) > 0; i++)
+        mr_protocol_broadcast(argument, large, sizeof(large));
+    return 0;
+}
+
+/* A client that does not read, and is in the middle of a message when time is up, leaves. */
+static int64_t be_slow(void *argument)
+{
+    struct mr_protocol_config config = {.name = "asleep", .format = format, .serve = serve_asleep};
+    const uint8_t *data;
+    ssize_t size;
+
+    (void)argument;
+    mr_sock_set(world.listener, MR_SOCK_NONBLOCK, 0);
+    told_reader = 0;
+    struct mr_protocol_server *server = mr_protocol_server_new(&config);
+    mr_protocol_listen(server, world.listener);
+    struct mr_peer *peer = connect_client();
+    CU_ASSERT_EQUAL(mr_peer_send(peer, "hello", 5), 0);
+    mr_fiber_sleep(20 * MS);
+    struct mr_peer *client = mr_protocol_first_client(server);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(client);
+    mr_sock_set(mr_peer_stream(client), MR_SOCK_SEND_BUFFER, 1500);
+    mr_sock_set(mr_peer_stream(client), MR_SOCK_WRITE_TIMEOUT, 20 * MS);
+    join(spawn(broadcast_large, server, "broadcast"));
+    mr_fiber_sleep(20 * MS);
+    CU_ASSERT_EQUAL(told_reader, -ECANCELED);
+    CU_ASSERT_EQUAL(walk(server), 0);
+    do {
+        size = mr_peer_receive(peer, &data);
+    } while (size >= 0);
+    CU_ASSERT(size == -ECONNRESET || size == -ENOTCONN);
+    leave(peer);
+    CU_ASSERT_EQUAL(mr_protocol_server_free(server), 0);
+    return 0;
+}
+
+static void a_client_that_a_message_is_cut_short_to_leaves(void)
+{
+    run_with_server(be_slow, NULL);
+}
+
+static ssize_t read_somehow(void *context, void *buffer, size_t size)
+{
+    (void)context;
+    (void)buffer;
+    (void)size;
+    return mr_fiber_sleep(MR_SECONDS(100));
+}
+
+/* Who waits in a channel that knows no abort(), and a client that waits elsewhere, are told, too.
+ */
+static int64_t abort_others(void *argument)
+{
+    struct mr_protocol_config config = {.name = "asleep", .format = format, .serve = serve_asleep};
+    struct mr_protocol_server *server = mr_protocol_server_new(&config);
+    struct mr_channel channel = {.read = read_somehow, .write = write_somehow};
+    struct mr_peer *client;
+
+    (void)argument;
+    CU_ASSERT_EQUAL_FATAL(mr_protocol_connect_over(&channel, &format, &out), 0);
+    struct mr_fiber *reader = spawn(read_there, NULL, "reader");
+    mr_fiber_yield();
+    mr_peer_abort(out);
+    CU_ASSERT_EQUAL(join(reader), -EPIPE);
+    CU_ASSERT_EQUAL(send_small(NULL), -EPIPE);
+    mr_peer_free(out);
+
+    told_reader = 0;
+    CU_ASSERT_EQUAL(mr_protocol_serve(server, &channel, &client), 0);
+    mr_fiber_yield();
+    mr_peer_abort(client);
+    mr_fiber_yield();
+    mr_fiber_yield();
+    CU_ASSERT_EQUAL(told_reader, -ECANCELED);
+    CU_ASSERT_EQUAL(walk(server), 0);
+    CU_ASSERT_EQUAL(mr_protocol_server_free(server), 0);
+    return 0;
+}
+
+static int64_t abort_peer(void *argument)
+{
+    struct mr_memory_pair *pair = open_small();
+    const uint8_t *data;
+
+    (void)argument;
+    struct mr_fiber *reader = spawn(read_there, NULL, "reader");
+    mr_fiber_yield();
+    mr_peer_abort(out);
+    mr_peer_abort(out);
+    CU_ASSERT_EQUAL(join(reader), -EPIPE);
+    CU_ASSERT_EQUAL(send_small(NULL), -EPIPE);
+    CU_ASSERT(mr_peer_receive(in, &data) < 0);
+    close_small(pair);
+    return 0;
+}
+
+static void an_aborted_conversation_is_over_for_all(void)
+{
+    run_with_server(abort_peer, NULL);
+    run_in_hub(abort_others, NULL, NULL);
+}
+
 /* ------------------------------------------------------------------ both APIs on one connection */
 
 static ssize_t told;
@@ -289,6 +564,11 @@ static void send_in_scope(void)
     mr_peer_send(scope_peer, "x", 1);
 }
 
+static void send_within_in_scope(void)
+{
+    mr_peer_send_within(scope_peer, "x", 1, 0);
+}
+
 static void receive_in_scope(void)
 {
     const uint8_t *data;
@@ -311,6 +591,7 @@ static const struct call {
     void (*call)(void);
 } calls[] = {
     {"mr_peer_send", send_in_scope},
+    {"mr_peer_send_within", send_within_in_scope},
     {"mr_peer_receive", receive_in_scope},
     {"mr_protocol_broadcast", broadcast_in_scope},
     {"mr_protocol_server_free", free_in_scope},
@@ -356,6 +637,11 @@ static CU_TestInfo protocols[] = {
     {"G17 G18 a server serves other transports up to its limit",
      a_server_serves_other_transports_up_to_its_limit},
     {"a server ends while connections are silent", a_server_ends_while_connections_are_silent},
+    {"G26 a message cut short ends the conversation", a_message_cut_short_ends_the_conversation},
+    {"G26 G17 a limit holds in channels of all kinds", a_limit_holds_in_channels_of_all_kinds},
+    {"G18 a client that a message is cut short to leaves",
+     a_client_that_a_message_is_cut_short_to_leaves},
+    {"an aborted conversation is over for all", an_aborted_conversation_is_over_for_all},
     {"G10 callbacks and blocking calls mix", callbacks_and_blocking_calls_mix},
     {"G15 its switchpoints panic in a scope", its_switchpoints_panic_in_a_scope},
     CU_TEST_INFO_NULL,

@@ -3,6 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
 
 #include "millrace/channel.h"
 #include "tests/unit/fiber_world.h"
@@ -268,32 +271,245 @@ static int64_t talk_over_quic(void *argument)
     return 0;
 }
 
-static void one_interface_serves_quic_pipes_and_memory(void)
+/* function(loop), with a loop for descriptors. */
+static void run_in_loop(mr_fiber_function function)
 {
     struct mr_loop_config config = {.is_detached = true};
     struct mr_fiber_options detached = {.is_detached = true};
-    struct mr_hub *hub;
+    struct mr_hub *hub = mr_hub_new(NULL, NULL);
     struct mr_loop *loop;
-    struct mr_sock *ends[2];
 
-    run_in_hub(talk_over_memory, NULL, NULL);
-
-    hub = mr_hub_new(NULL, NULL);
     CU_ASSERT_EQUAL_FATAL(mr_loop_new(&config, &loop, NULL), 0);
     CU_ASSERT_EQUAL(mr_hub_serve_loop(hub, loop), 0);
-    CU_ASSERT_EQUAL(mr_fiber_spawn(talk_over_pipes, loop, "main", &detached, NULL), 0);
+    CU_ASSERT_EQUAL(mr_fiber_spawn(function, loop, "main", &detached, NULL), 0);
     CU_ASSERT_EQUAL(mr_hub_run(hub), 0);
     CU_ASSERT_EQUAL(mr_hub_close_loop(hub, loop, NULL), 0);
     mr_loop_free(loop);
+}
+
+/* function(ends), of a stream. */
+static void run_over_quic(mr_fiber_function function)
+{
+    struct mr_sock *ends[2];
 
     world_connect(1);
     world_stream(&ends[0], &ends[1]);
     for (int i = 0; i < 2; i++)
         mr_sock_set(ends[i], MR_SOCK_NONBLOCK, 0);
-    run_in_world(talk_over_quic, ends);
+    run_in_world(function, ends);
     for (int i = 0; i < 2; i++)
         mr_sock_close(ends[i], 0);
     world_end();
+}
+
+static void one_interface_serves_quic_pipes_and_memory(void)
+{
+    run_in_hub(talk_over_memory, NULL, NULL);
+    run_in_loop(talk_over_pipes);
+    run_over_quic(talk_over_quic);
+}
+
+/* ------------------------------------------------------------------ half a message */
+
+enum {
+    HUGE = 1 << 24 /* more than any of the channels holds */
+};
+
+static const struct mr_message_format huge = {MR_PREFIX_VARINT, HUGE};
+
+static int64_t write_huge(void *argument)
+{
+    uint8_t *data = calloc(1, HUGE);
+    int result = mr_message_write(argument, data, HUGE);
+
+    free(data);
+    return result;
+}
+
+static int64_t read_one(void *argument)
+{
+    const uint8_t *data;
+
+    return mr_message_read(argument, &data);
+}
+
+/* A writer that is cancelled half way, beside a reader.  `told`: what the other end reads; 0: it
+ * cannot be told. */
+static void break_off(const struct mr_channel *channel, const struct mr_channel *other, int told)
+{
+    struct mr_message_stream *near = mr_message_stream_new(channel, &huge);
+    struct mr_message_stream *far = mr_message_stream_new(other, &huge);
+    struct mr_fiber *writer = spawn(write_huge, near, "writer");
+    struct mr_fiber *reader = spawn(read_one, near, "reader");
+
+    mr_fiber_sleep(20 * MS);
+    mr_fiber_cancel(writer);
+    CU_ASSERT_EQUAL(join(writer), -EPIPE);
+    CU_ASSERT_TRUE(mr_message_is_aborted(near));
+    CU_ASSERT_EQUAL(mr_message_write(near, "next", 4), -EPIPE);
+    if (told != 0) {
+        CU_ASSERT_EQUAL(read_one(far), told);
+    } else {
+        mr_fiber_cancel(reader);
+    }
+    CU_ASSERT_EQUAL(join(reader), -EPIPE);
+    CU_ASSERT_EQUAL(read_one(near), -EPIPE);
+    mr_message_stream_free(near);
+    mr_message_stream_free(far);
+}
+
+/* Cancelled before a byte was taken, nothing is broken. */
+static int64_t break_off_memory(void *argument)
+{
+    struct mr_memory_pair *pair = mr_memory_pair_new(100);
+    struct mr_channel ends[2] = {mr_memory_pair_end(pair, 0), mr_memory_pair_end(pair, 1)};
+    struct mr_message_stream *near = mr_message_stream_new(&ends[0], &huge);
+    struct mr_message_stream *far = mr_message_stream_new(&ends[1], &huge);
+    uint8_t full[98] = {0}; /* a prefix of 2 */
+
+    (void)argument;
+    CU_ASSERT_EQUAL(mr_message_write(near, full, sizeof(full)), 0);
+    struct mr_fiber *writer = spawn(write_huge, near, "writer");
+    mr_fiber_yield();
+    mr_fiber_cancel(writer);
+    CU_ASSERT_EQUAL(join(writer), -ECANCELED);
+    CU_ASSERT_FALSE(mr_message_is_aborted(near));
+    CU_ASSERT_EQUAL(read_one(far), sizeof(full));
+    CU_ASSERT_EQUAL(mr_message_write(near, "next", 4), 0);
+    CU_ASSERT_EQUAL(read_one(far), 4);
+    mr_message_stream_free(near);
+    mr_message_stream_free(far);
+
+    break_off(&ends[0], &ends[1], -EBADMSG);
+    CU_ASSERT_EQUAL(ends[1].write(ends[1].context, "x", 1), -EPIPE);
+    mr_memory_pair_free(pair);
+    return 0;
+}
+
+static int64_t break_off_fds(void *argument)
+{
+    int there[2], back[2], sockets[2];
+
+    CU_ASSERT_EQUAL_FATAL(pipe2(there, O_NONBLOCK), 0);
+    CU_ASSERT_EQUAL_FATAL(pipe2(back, O_NONBLOCK), 0);
+    CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sockets), 0);
+    struct mr_fd_pair pipes[2] = {{argument, back[0], there[1]}, {argument, there[0], back[1]}};
+    struct mr_fd_pair ends[2] = {{argument, sockets[0], dup(sockets[0])},
+                                 {argument, sockets[1], dup(sockets[1])}};
+
+    for (int i = 0; i < 2; i++) {
+        struct mr_fd_pair *pair = i == 0 ? pipes : ends;
+        struct mr_channel channels[2] = {mr_channel_of_fds(&pair[0]), mr_channel_of_fds(&pair[1])};
+
+        break_off(&channels[0], &channels[1], i == 0 ? 0 : -EBADMSG);
+        for (int j = 0; j < 2; j++) {
+            close(pair[j].in);
+            close(pair[j].out);
+        }
+    }
+    return 0;
+}
+
+static int64_t break_off_quic(void *argument)
+{
+    struct mr_sock **ends = argument;
+    struct mr_channel channels[2] = {mr_channel_of_sock(ends[0]), mr_channel_of_sock(ends[1])};
+
+    break_off(&channels[0], &channels[1], -ECONNRESET);
+    return 0;
+}
+
+static void a_message_written_half_way_is_the_last(void)
+{
+    run_in_hub(break_off_memory, NULL, NULL);
+    run_in_loop(break_off_fds);
+    run_over_quic(break_off_quic);
+}
+
+/* Everything was taken, but is not handed over yet: the message is whole. */
+static int64_t be_late(void *argument)
+{
+    struct mr_sock **ends = argument;
+    struct mr_channel channels[2] = {mr_channel_of_sock(ends[0]), mr_channel_of_sock(ends[1])};
+    struct mr_message_stream *near = mr_message_stream_new(&channels[0], &varint);
+    struct mr_message_stream *far = mr_message_stream_new(&channels[1], &varint);
+
+    mr_sock_set(ends[0], MR_SOCK_WRITE_ACKED, 1);
+    mr_sock_set(ends[0], MR_SOCK_WRITE_TIMEOUT, 5 * MS);
+    loop_hold_acks(world.loop, CLIENT, true);
+    CU_ASSERT_EQUAL(mr_message_write(near, "late", 4), -EINPROGRESS);
+    loop_hold_acks(world.loop, CLIENT, false);
+    mr_sock_set(ends[0], MR_SOCK_WRITE_TIMEOUT, 0);
+    CU_ASSERT_EQUAL(mr_message_write(near, "next!", 5), 0);
+    CU_ASSERT_EQUAL(read_one(far), 4);
+    CU_ASSERT_EQUAL(read_one(far), 5);
+    mr_message_stream_free(near);
+    mr_message_stream_free(far);
+    return 0;
+}
+
+static void a_message_that_is_on_its_way_is_whole(void)
+{
+    run_over_quic(be_late);
+}
+
+/* ------------------------------------------------------------------ ends that nobody reads */
+
+static int64_t write_to_nobody(void *argument)
+{
+    int ends[2];
+
+    for (int i = 0; i < 2; i++) {
+        CU_ASSERT_EQUAL_FATAL(i == 0 ? pipe2(ends, O_NONBLOCK)
+                                     : socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends),
+                              0);
+        struct mr_fd_pair pair = {argument, -1, ends[1]};
+        struct mr_channel channel = mr_channel_of_fds(&pair);
+
+        CU_ASSERT_EQUAL(channel.write(channel.context, "x", 1), 1);
+        close(ends[0]);
+        CU_ASSERT_EQUAL(channel.write(channel.context, "x", 1), -EPIPE);
+        close(ends[1]);
+    }
+    return 0;
+}
+
+static void write_in_child(void *argument)
+{
+    sigset_t set;
+
+    (void)argument;
+    run_in_loop(write_to_nobody); /* SIGPIPE kills, as it does by default */
+    sigemptyset(&set);
+    pthread_sigmask(SIG_SETMASK, NULL, &set);
+    if (sigismember(&set, SIGPIPE))
+        abort(); /* it is as it was */
+    sigaddset(&set, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    raise(SIGPIPE);
+    run_in_loop(write_to_nobody);
+    sigpending(&set);
+    if (!sigismember(&set, SIGPIPE))
+        abort(); /* the application's own still waits */
+}
+
+static void an_end_that_nobody_reads_raises_no_signal(void)
+{
+    char text[2048];
+    int status = run_child(write_in_child, NULL, text, sizeof(text));
+
+    CU_ASSERT_TRUE(WIFEXITED(status));
+}
+
+static void memory_has_room_or_is_refused(void)
+{
+    CU_ASSERT_PTR_NULL(mr_memory_pair_new(0));
+    CU_ASSERT_PTR_NULL(mr_memory_pair_new(SIZE_MAX));
+    CU_ASSERT_PTR_NULL(mr_memory_pair_new(SIZE_MAX / 2));
+    CU_ASSERT_PTR_NULL(mr_memory_pair_new(SIZE_MAX / 2 + 1));
+    struct mr_memory_pair *pair = mr_memory_pair_new(1);
+    CU_ASSERT_PTR_NOT_NULL(pair);
+    mr_memory_pair_free(pair);
 }
 
 static CU_TestInfo messages[] = {
@@ -304,6 +520,10 @@ static CU_TestInfo messages[] = {
     {"B5 fields keep their bounds", fields_keep_their_bounds},
     {"G17 B2 one interface serves QUIC, pipes and memory",
      one_interface_serves_quic_pipes_and_memory},
+    {"G26 B2 a message written half way is the last", a_message_written_half_way_is_the_last},
+    {"B2 a message that is on its way is whole", a_message_that_is_on_its_way_is_whole},
+    {"G17 an end that nobody reads raises no signal", an_end_that_nobody_reads_raises_no_signal},
+    {"G17 memory has room or is refused", memory_has_room_or_is_refused},
     CU_TEST_INFO_NULL,
 };
 
