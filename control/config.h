@@ -195,11 +195,11 @@ bool mr_config_check(const struct mr_config *config, struct mr_fault *fault);
 
 /* What a shard gets of what all share; of a configuration that was checked. */
 struct mr_config_share {
-    uint32_t connections;     /* at once */
-    uint32_t connects;        /* that one ring opens */
-    uint32_t user_connects;   /* that all rings of one user open */
-    uint32_t objects;         /* of all its rings together: connections and streams, */
-    uint32_t sends;           /* SENDs that are not acknowledged */
+    uint32_t connections;   /* at once */
+    uint32_t connects;      /* that one ring opens */
+    uint32_t user_connects; /* that all rings of one user open */
+    uint32_t objects;       /* of all its rings together: connections and streams, */
+    uint32_t sends;         /* SENDs that are not acknowledged */
 };
 
 struct mr_config_share mr_config_share(const struct mr_config *config);

@@ -252,12 +252,7 @@ static inline bool mr_app_is_away(const struct mr_app_host *host,
 struct mr_app_object *mr_app_object_new(struct mr_app_host *host, struct mr_app_ring *ring,
                                         mr_handle handle, struct mr_app_object *conn);
 void mr_app_object_free(struct mr_app_host *host, struct mr_app_object *object);
-
-/* Its handshake goes on, or is over. */
-void mr_app_set_connecting(struct mr_app_host *host, struct mr_app_object *conn,
-                           bool is_connecting);
-
-/* Its ring's, and its user's, part of the connections is not used up. */
+void mr_app_set_connecting(struct mr_app_host *host, struct mr_app_object *conn, bool is_on);
 bool mr_app_may_open_conn(const struct mr_app_host *host, const struct mr_app_ring *ring);
 
 /* NULL: unknown. */

@@ -57,6 +57,7 @@ static void leave_lists(struct mr_app_host *host, struct mr_app_object *object)
         mr_app_list_drop(host, object, (enum mr_app_list)which);
 }
 
+/* Its ring's, and its user's, part of the connections is not used up. */
 bool mr_app_may_open_conn(const struct mr_app_host *host, const struct mr_app_ring *ring)
 {
     const struct mr_app_host_config *most = &host->config;
@@ -88,12 +89,13 @@ static void count_conn(struct mr_app_ring *ring, const struct mr_app_object *con
         ring->connecting += (uint32_t)change;
 }
 
-void mr_app_set_connecting(struct mr_app_host *host, struct mr_app_object *conn, bool is_connecting)
+/* Its handshake goes on, or is over. */
+void mr_app_set_connecting(struct mr_app_host *host, struct mr_app_object *conn, bool is_on)
 {
     struct mr_app_ring *ring = &host->rings[conn->ring];
 
-    ring->connecting += (uint32_t)is_connecting - (uint32_t)conn->is_connecting;
-    conn->is_connecting = is_connecting;
+    ring->connecting += (uint32_t)is_on - (uint32_t)conn->is_connecting;
+    conn->is_connecting = is_on;
 }
 
 static void free_alias(struct mr_app_host *host, struct mr_app_object *object)

@@ -6,15 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/support/events_world.h"
-#include "tests/unit/harness.h"
-
-static void trace_is(unsigned side, const char *expected)
-{
-    if (strcmp(world.trace[side], expected) != 0)
-        printf("# side %u: %s\n# expected: %s\n", side, world.trace[side], expected);
-    CU_ASSERT_STRING_EQUAL(world.trace[side], expected);
-}
+#include "tests/unit/events_trace.h"
 
 /* ------------------------------------------------------------------ objects */
 
