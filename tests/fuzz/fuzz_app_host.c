@@ -476,6 +476,7 @@ static void start(uint8_t shape)
     config.has_tickets = true;
     config.is_careless = true;
     host.hoard_ns = 30 * LOOP_STEP_NS;
+    sizes.objects_max = 64; /* the honest ones': the hostile connect to them, too */
     memset(&honest, 0, sizeof(honest));
     memset(hostile, 0, sizeof(hostile));
     app_world_start(&w, &config, &sizes, &host, &policy);
