@@ -438,6 +438,7 @@ int mr_attachments_mapped(struct mr_attachments *a, struct mr_client *client,
         a->stats.refused++;
         return result; /* its client goes, and it does with it */
     }
+    attachment->has_begun = true;
     a->stats.attached++;
     mr_client_attach(client);
     mr_client_send(client, &ready, NULL, 0, -1);
@@ -514,6 +515,7 @@ static void describe(const struct mr_attachments *a, const struct attachment *at
                                         .peer = attachment->peer,
                                         .region_bytes = attachment->region_bytes,
                                         .node = attachment->node,
+                                        .has_begun = attachment->has_begun,
                                         .is_ending = attachment->is_ending,
                                         .is_by_reference =
                                             (attachment->flags & MR_RING_BY_REFERENCE) != 0,

@@ -104,6 +104,7 @@ struct mr_attachment_info {
     struct mr_client_peer peer;
     uint64_t region_bytes;
     int32_t node;   /* NUMA node of its thread; -1: unknown */
+    bool has_begun; /* its rings are used */
     bool is_ending; /* its client is gone, or it was detached */
     bool is_by_reference;
     bool is_locked; /* all its memory */

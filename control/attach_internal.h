@@ -29,6 +29,7 @@ struct attachment {
     uint32_t flags;
     uint64_t listeners;
     uint64_t region_bytes;
+    bool has_begun; /* MAPPED came: its shards look at its rings */
     bool is_ending;
     bool is_locked;
     bool is_whole; /* it got all its rings */

@@ -74,7 +74,10 @@ static struct json_object *attachment_object(const struct mr_attachment_info *in
     put_number(object, "pid", (uint64_t)info->peer.pid);
     put_number(object, "uid", info->peer.uid);
     put_node(object, info->node);
-    put_text(object, "state", info->is_ending ? "ending" : "attached");
+    put_text(object, "state",
+             info->is_ending   ? "ending"
+             : info->has_begun ? "attached"
+                               : "attaching");
     put_number(object, "region_bytes", info->region_bytes);
     put_bool(object, "is_locked", info->is_locked);
     put_bool(object, "is_by_reference", info->is_by_reference);

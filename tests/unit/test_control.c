@@ -57,6 +57,27 @@ static const char *text_in(struct json_object *object, const char *key)
     return json_object_object_get_ex(object, key, &value) ? json_object_get_string(value) : "";
 }
 
+static void apps_tells_who_has_not_mapped_its_rings_yet(void)
+{
+    struct mr_message_attach wish = control_side_wish("web");
+
+    world_start();
+    struct control_side *side = &world.sides[0];
+    CU_ASSERT_EQUAL_FATAL(control_side_connect(side, world.path), 0);
+    CU_ASSERT(control_side_say(side, &wish, sizeof(wish)));
+    world_pump();
+    struct json_object *apps = command("apps");
+    CU_ASSERT_STRING_EQUAL(text_in(json_object_array_get_idx(apps, 0), "state"), "attaching");
+    json_object_put(apps);
+    CU_ASSERT_EQUAL(control_side_map(side, 0), 0);
+    world_pump();
+    CU_ASSERT_EQUAL(control_side_ready(side, 0), 0);
+    apps = command("apps");
+    CU_ASSERT_STRING_EQUAL(text_in(json_object_array_get_idx(apps, 0), "state"), "attached");
+    json_object_put(apps);
+    world_stop();
+}
+
 static void apps_shows_who_is_attached_and_what_its_rings_do(void)
 {
     world_start();
@@ -250,6 +271,7 @@ static void a_long_result_comes_in_several_messages(void)
 static CU_TestInfo tests[] = {
     {"apps shows who is attached, and what its rings do",
      apps_shows_who_is_attached_and_what_its_rings_do},
+    {"apps tells who has not mapped its rings yet", apps_tells_who_has_not_mapped_its_rings_yet},
     {"detach ends an attachment", detach_ends_an_attachment},
     {"commands say how the datapath is", commands_say_how_the_datapath_is},
     {"help lists every command", help_lists_every_command},
