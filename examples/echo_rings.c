@@ -73,7 +73,7 @@ static void on_done(struct side *s, const struct mr_cqe *cqe)
     void *ours = (void *)(uintptr_t)cqe->user_data;
 
     if (cqe->op == MR_OP_SEND)
-        flow_sent(s, ours);
+        echo_sent(s, ours);
     else if (cqe->op == MR_OP_OPEN)
         echo_opened(ours, cqe);
     else if (cqe->op == MR_OP_CONNECT)

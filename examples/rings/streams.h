@@ -65,7 +65,18 @@ static inline void echo_end_part(struct echo *e)
     flow_end(&e->flow);
     if (*place == e)
         *place = e->next;
-    free(e);
+    if (e->flow.sends == 0)
+        free(e);
+}
+
+/* A SEND's DONE.  What we submitted before we heard of the stream's end is answered after it. */
+static inline void echo_sent(struct side *s, struct piece *piece)
+{
+    struct echo *e = (struct echo *)(void *)piece->flow;
+
+    flow_sent(s, piece);
+    if (e->parts == 0 && e->flow.sends == 0)
+        free(e);
 }
 
 static inline void echo_open(struct echo *e, uint32_t kind)
