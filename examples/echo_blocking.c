@@ -64,7 +64,7 @@ static int end_server(const struct echo_task *task, const struct worker *workers
             worst_why = why;
         }
     }
-    return echo_end(task, false, worst, &worst_why);
+    return echo_end(task, false, NULL, worst, &worst_why);
 }
 
 /* Until every thread has heard that no connection comes any more. */
@@ -125,17 +125,18 @@ static bool ask(const struct echo_task *task, struct mr_sock *stream)
 
 static int run_client(const struct echo_task *task, struct mr_loop *loop)
 {
-    struct mr_connect_options options = echo_connect(task);
-    struct mr_sock *conn, *stream = NULL;
+    struct mr_sock *conn = echo_begin(task, loop), *stream = NULL;
+    struct echo_loss loss = {0};
     bool is_answered = false;
 
-    if (mr_sock_connect(loop, &options, false, &conn) == 0) {
+    if (conn != NULL) {
         is_answered = mr_sock_open(conn, MR_OPEN_BIDI, &stream) == 0 && ask(task, stream);
+        echo_lose_sock(&loss, conn);
         if (stream != NULL)
             mr_sock_close(stream, 0);
         mr_sock_close(conn, 0);
     }
-    return echo_loop_end(task, is_answered, loop);
+    return echo_loop_end(task, is_answered, &loss, loop);
 }
 
 int main(int argc, char **argv)

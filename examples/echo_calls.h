@@ -7,9 +7,7 @@
 #ifndef EXAMPLES_ECHO_CALLS_H
 #define EXAMPLES_ECHO_CALLS_H
 
-#include <millrace/socket.h>
-
-#include "examples/echo_loop.h"
+#include "examples/echo_sock.h"
 
 enum {
     BUFFER = 8192 /* on the stack; a fiber's has 32 KiB */

@@ -53,8 +53,7 @@ static millrace::task<> echo_one_way(std::shared_ptr<millrace::connection> conne
 }
 
 /* Streams are served beside each other: each has a task, which nobody waits for. */
-static millrace::task<> serve_connection(millrace::context &context,
-                                         millrace::connection accepted)
+static millrace::task<> serve_connection(millrace::context &context, millrace::connection accepted)
 {
     auto connection = std::make_shared<millrace::connection>(std::move(accepted));
 
@@ -89,19 +88,33 @@ static millrace::task<> send(millrace::stream &stream, const echo_task &task)
 }
 
 /* The server sends back while we still send: that is a task of its own.  True: it is all there. */
-static millrace::task<bool> ask(millrace::context &context, const echo_task &task)
+static millrace::task<bool> exchange(millrace::context &context, millrace::connection &connection,
+                                     const echo_task &task)
+{
+    try {
+        millrace::stream stream = co_await connection.open();
+        millrace::joiner<> sender = context.spawn(send(stream, task));
+
+        while (millrace::chunk chunk = co_await stream.read_chunk())
+            echo_print(chunk.bytes().data(), chunk.bytes().size());
+        co_await sender.join();
+        co_return true;
+    } catch (const millrace::error &) {
+        co_return false; /* how its connection has ended says why */
+    }
+}
+
+static millrace::task<bool> ask(millrace::context &context, const echo_task &task, echo_loss &loss)
 {
     millrace::connection connection =
         co_await context.connect(task.address, task.remote.port, "echo", "localhost");
-    millrace::stream stream = co_await connection.open();
-    millrace::joiner<> sender = context.spawn(send(stream, task));
+    bool is_answered = co_await exchange(context, connection, task);
 
-    while (millrace::chunk chunk = co_await stream.read_chunk())
-        echo_print(chunk.bytes().data(), chunk.bytes().size());
-    co_await sender.join();
-    connection.close();
-    co_await connection.closed();
-    co_return true;
+    connection.close(); /* if it is not over */
+    millrace::connection_end how = co_await connection.closed();
+    if (!is_answered && (how.is_remote || !how.is_application))
+        echo_lose(&loss, how.code, how.is_application, how.reason.c_str());
+    co_return is_answered;
 }
 
 /* ------------------------------------------------------------------ both */
@@ -112,17 +125,23 @@ static int run(const echo_task *task)
     mr_attachment *attachment;
     mr_error error;
 
+    config.wants_reasons = true;
     if (mr_attach(&config, &attachment, &error) != 0)
         return echo_fail(error.text);
     bool is_answered = false, has_listener = true;
+    echo_loss loss{};
     try {
         millrace::context context(attachment);
-        is_answered = context.run(task->address == nullptr ? serve(context) : ask(context, *task));
+        is_answered =
+            context.run(task->address == nullptr ? serve(context) : ask(context, *task, loss));
     } catch (const millrace::error &e) {
         has_listener = e.code() != std::errc::no_such_file_or_directory;
+        if (!loss.is_told) /* no connection came about */
+            echo_lose(&loss, e.peer_code(), false, e.reason().c_str());
     }
     mr_datapath_state state = mr_attach_state(attachment, &error);
-    int status = has_listener ? echo_end(task, is_answered, state, &error) : echo_fail_listener();
+    int status =
+        has_listener ? echo_end(task, is_answered, &loss, state, &error) : echo_fail_listener();
     mr_detach(attachment);
     return status;
 }

@@ -16,7 +16,8 @@
 
 static struct mr_loop *loop;
 static struct mr_registration *registration;
-static bool is_asked, is_answered; /* the client's */
+static bool is_asked, is_answered; /* the client's, */
+static struct echo_loss loss;      /* and why it got no answer */
 
 /* ------------------------------------------------------------------ the server */
 
@@ -145,6 +146,8 @@ static enum mr_ev_answer on_client(void *context, struct mr_ev *event)
         is_asked = true;
         mr_ev_send(registration, stream, text, text->size > 0, MR_SEND_FIN, NULL);
     }
+    if (event->type == MR_EV_SHUTDOWN_BY_PEER || event->type == MR_EV_SHUTDOWN_BY_TRANSPORT)
+        echo_lose(&loss, event->error, event->is_application, event->reason);
     if (event->type == MR_EV_SHUTDOWN_COMPLETE) {
         mr_ev_close(registration, event->object);
         mr_loop_stop(loop);
@@ -171,7 +174,7 @@ static int run(const struct echo_task *what, struct mr_loop *on)
         echo_say_serving();
     if (result >= 0)
         (void)mr_loop_run(loop);
-    return echo_loop_end(what, is_answered, loop);
+    return echo_loop_end(what, is_answered, &loss, loop);
 }
 
 int main(int argc, char **argv)

@@ -2,7 +2,7 @@
  * examples/echo_exec.c - echo (echo.h) in the model "own execution": the program makes the threads
  * and the queue in which they wait; no thread is millrace's.
  *
- *     thread --+-- an epoll of its own: the loop's descriptor, and whatever else it waits for
+ *     thread --+-- an epoll of its own (exec/queue.h): the loop's descriptor, and whatever else
  *              +-- a loop: mr_exec_poll() runs what is there, and says whether more is
  *
  * Operations complete (millrace/adapter.h): one is started, and its function called when it is
@@ -10,12 +10,11 @@
  */
 #include <pthread.h>
 #include <stdatomic.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 
 #include <millrace/adapter.h>
 
 #include "examples/echo_pair.h"
+#include "examples/exec/queue.h"
 
 #define THREADS 2
 
@@ -28,24 +27,21 @@ struct worker {
 
 static const struct echo_task *task;
 static _Atomic(const struct worker *)
-    ended;               /* one thread hears that the datapath is, before others */
-static int stop_fd = -1; /* in every queue: readable when all threads are to end */
-static bool is_answered; /* the client's */
-
-static void stop(void)
-{
-    (void)eventfd_write(stop_fd, 1);
-}
+    ended;                    /* its datapath has let go of it; others may not know */
+static bool is_answered;      /* the client's, */
+static struct echo_loss loss; /* and why it got no answer */
 
 static void *work(void *argument)
 {
     const struct worker *w = argument;
-    struct epoll_event event = {0};
 
-    while (event.data.fd != stop_fd)
-        (void)epoll_wait(w->queue, &event, 1, mr_exec_poll(w->loop) == 0 ? 0 : -1);
+    if (queue_run(w->queue, w->loop))
+        ended = w;
+    stop(); /* the others end, too */
     return NULL;
 }
+
+/* ------------------------------------------------------------------ the server */
 
 /* A stream of the server's: read, written, read, ... */
 static void on_written(void *pair, ssize_t result);
@@ -90,32 +86,30 @@ static void on_stream(void *conn, int status, struct mr_sock *stream)
         mr_sock_close(conn, 0);
 }
 
-/* No more connections come; those that are there go on until the datapath has ended. */
-static void on_listener_end(void *worker)
-{
-    struct worker *w = worker;
-    bool is_attached = mr_loop_is_attached(w->loop);
-
-    if (is_attached && mr_loop_timer(w->loop, PAIR_LATER_NS, on_listener_end, w) != 0)
-        return;
-    ended = w;
-    stop();
-}
-
 static void on_conn(void *worker, int status, struct mr_sock *conn)
 {
     struct worker *w = worker;
 
     if (status == 0 && mr_accept_then(conn, on_stream, conn) != 0)
         mr_sock_close(conn, ECHO_NO_MEMORY);
-    if (status != 0 || mr_accept_then(w->first, on_conn, w) != 0)
-        on_listener_end(w);
+    if (status == 0 && mr_accept_then(w->first, on_conn, w) == -ENOMEM)
+        exit(echo_fail("no memory"));
+    /* else no more come; those that are there go on until the datapath has ended */
 }
+
+/* ------------------------------------------------------------------ the client */
 
 static void on_sent(void *stream, ssize_t result)
 {
     if (result >= 0)
         mr_sock_shutdown(stream);
+}
+
+/* All is there, or nothing comes any more. */
+static void end(const struct mr_sock *conn)
+{
+    echo_lose_sock(&loss, conn);
+    stop();
 }
 
 static void on_answer(void *pair, ssize_t result)
@@ -126,7 +120,7 @@ static void on_answer(void *pair, ssize_t result)
         echo_print(p->buffer, (size_t)result);
     is_answered = result == 0;
     if (result <= 0 || mr_read_then(p->in, p->buffer, PAIR_BUFFER, on_answer, p) != 0)
-        stop();
+        end(mr_sock_conn(p->in));
 }
 
 /* Reading and writing are started together, and done side by side. */
@@ -143,27 +137,25 @@ static void ask(void *worker)
     if (error == -EAGAIN) /* not connected yet */
         error = mr_loop_timer(w->loop, PAIR_LATER_NS, ask, w) == 0 ? -ENOMEM : 0;
     if (error != 0)
-        stop();
+        end(w->first);
 }
+
+/* ------------------------------------------------------------------ both */
 
 /* 0, or the status to exit with. */
 static int start(struct worker *w)
 {
-    struct epoll_event event = {.events = EPOLLIN};
     struct mr_connect_options options = echo_connect(task);
     bool is_server = task->address == NULL;
 
-    w->queue = epoll_create1(EPOLL_CLOEXEC);
     w->loop = echo_loop_new(task);
     if (w->loop == NULL)
         return 1;
-    (void)epoll_ctl(w->queue, EPOLL_CTL_ADD, mr_loop_fd(w->loop), &event);
-    event.data.fd = stop_fd;
-    (void)epoll_ctl(w->queue, EPOLL_CTL_ADD, stop_fd, &event);
+    w->queue = queue_new(w->loop);
     if (is_server && mr_sock_listen(w->loop, "echo", 0, &w->first) != 0)
         return echo_fail_listener();
     if (!is_server && mr_sock_connect(w->loop, &options, true, &w->first) != -EINPROGRESS)
-        return echo_fail_early();
+        return echo_fail_early(&loss);
     mr_sock_set(w->first, MR_SOCK_NONBLOCK, 1); /* also of what comes from it */
     if (!is_server)
         ask(w);
@@ -180,7 +172,7 @@ static int run(const struct echo_task *what)
     int status = 0;
 
     task = what;
-    stop_fd = eventfd(0, EFD_CLOEXEC);
+    queues_begin();
     while (count < wanted && (status = start(&workers[count])) == 0)
         count++;
     if (status != 0)
@@ -190,7 +182,8 @@ static int run(const struct echo_task *what)
     for (uint32_t i = 0; i < count; i++)
         pthread_join(workers[i].thread, NULL);
     if (status == 0)
-        status = echo_loop_end(what, is_answered, ended != NULL ? ended->loop : workers[0].loop);
+        status =
+            echo_loop_end(what, is_answered, &loss, ended != NULL ? ended->loop : workers[0].loop);
     for (uint32_t i = 0; i < wanted; i++)
         mr_loop_free(workers[i].loop);
     return status;

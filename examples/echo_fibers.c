@@ -17,7 +17,8 @@ static const struct mr_fiber_options detached = {.is_detached = true};
 static const struct echo_task *task;
 static struct mr_loop *loop;
 static bool has_no_listener;
-static bool is_answered; /* the client's */
+static bool is_answered;      /* the client's; */
+static struct echo_loss loss; /* else why not */
 
 /* Begin a fiber that owns the socket. */
 static void spawn(mr_fiber_function function, struct mr_sock *sock, const char *name)
@@ -84,12 +85,11 @@ static int64_t print_answer(struct mr_sock *stream)
 
 static int64_t ask(void *argument)
 {
-    struct mr_connect_options options = echo_connect(task);
-    struct mr_sock *conn, *stream;
+    struct mr_sock *conn = echo_begin(task, loop), *stream;
     struct mr_fiber *sender;
 
     (void)argument;
-    if (mr_sock_connect(loop, &options, false, &conn) != 0)
+    if (conn == NULL)
         return 0;
     if (mr_sock_open(conn, MR_OPEN_BIDI, &stream) == 0) {
         if (mr_fiber_spawn(send_text, stream, "sender", NULL, &sender) == 0) {
@@ -99,6 +99,7 @@ static int64_t ask(void *argument)
         }
         mr_sock_close(stream, 0);
     }
+    echo_lose_sock(&loss, conn);
     mr_sock_close(conn, 0);
     return 0;
 }
@@ -117,7 +118,7 @@ static int run(const struct echo_task *what, struct mr_loop *on)
     (void)mr_fiber_spawn(task->address == NULL ? serve : ask, NULL, "main", &detached, NULL);
     (void)mr_hub_run(hub); /* until no fiber is left */
     (void)mr_hub_close_loop(hub, loop, &error);
-    return has_no_listener ? echo_fail_listener() : echo_loop_end(task, is_answered, loop);
+    return has_no_listener ? echo_fail_listener() : echo_loop_end(task, is_answered, &loss, loop);
 }
 
 int main(int argc, char **argv)

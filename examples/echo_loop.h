@@ -23,12 +23,12 @@ static inline struct mr_loop *echo_loop_new(const struct echo_task *task)
 
 /* As echo_end(), of a program with one loop. */
 static inline int echo_loop_end(const struct echo_task *task, bool is_answered,
-                                const struct mr_loop *loop)
+                                const struct echo_loss *loss, const struct mr_loop *loop)
 {
     struct mr_error why;
     enum mr_datapath_state state = mr_loop_state(loop, &why);
 
-    return echo_end(task, is_answered, state, &why);
+    return echo_end(task, is_answered, loss, state, &why);
 }
 
 /* As echo_main(); `run` gets a loop, too. */

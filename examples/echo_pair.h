@@ -8,11 +8,7 @@
 #ifndef EXAMPLES_ECHO_PAIR_H
 #define EXAMPLES_ECHO_PAIR_H
 
-#include <errno.h>
-
-#include <millrace/socket.h>
-
-#include "examples/echo_loop.h"
+#include "examples/echo_sock.h"
 
 #define PAIR_LATER_NS UINT64_C(5000000) /* until it is asked again for what was not to be had */
 

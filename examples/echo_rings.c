@@ -5,9 +5,9 @@
  *     completions --> this file --> rings/streams.h   which stream is it?
  *                                   rings/flow.h      from its slots to the send area
  *                                   rings/side.h      what to do when a queue is full
+ *                                   rings/asking.h    the client
  */
-#include "examples/echo.h"
-#include "examples/rings/streams.h"
+#include "examples/rings/asking.h"
 
 enum {
     RINGS_MAX = 64
@@ -15,44 +15,19 @@ enum {
 
 static const struct echo_task *task;
 static struct side *sides[RINGS_MAX]; /* one for each shard */
-static bool is_answered, is_closed;   /* the client's */
 
 /* ------------------------------------------------------------------ completions */
 
 static void on_conn_event(struct side *s, const struct mr_cqe *cqe)
 {
-    struct mr_sqe sqe = {.flags = MR_SQE_QUIET};
+    bool is_client = task->address != NULL;
 
-    if (task->address != NULL && (cqe->kinds & MR_EVENT_CONNECTED) != 0) {
-        struct echo *e = echo_new(s, cqe->conn);
-
-        if (e == NULL) {
-            mr_sqe_close(&sqe, cqe->conn, ECHO_NO_MEMORY);
-            submit(s, &sqe);
-            return;
-        }
-        e->flow.text = task->text;
-        e->flow.left = task->size;
-        e->flow.has_end = true;
-        echo_open(e, MR_OPEN_BIDI);
-    }
+    if (is_client && (cqe->kinds & MR_EVENT_CONNECTED) != 0)
+        asking_connected(s, task, cqe->conn);
     if ((cqe->kinds & (MR_EVENT_STREAMS_ALLOWED | MR_EVENT_CLOSED)) != 0)
         echo_open_refused(s, cqe->conn);
-    is_closed |= (cqe->kinds & MR_EVENT_CLOSED) != 0 && task->address != NULL;
-}
-
-/* What the server sends back. */
-static void print_answer(struct side *s, const struct mr_cqe *cqe)
-{
-    struct mr_sqe sqe = {.flags = MR_SQE_QUIET};
-
-    echo_print(mr_ring_data(s->ring, cqe), cqe->size);
-    release(s, cqe);
-    if ((cqe->flags & MR_CQE_FIN) == 0)
-        return;
-    is_answered = true;
-    mr_sqe_close(&sqe, cqe->conn, 0);
-    submit(s, &sqe);
+    if (is_client && (cqe->kinds & MR_EVENT_CLOSED) != 0)
+        asking_closed(s, cqe);
 }
 
 static void on_data(struct side *s, const struct mr_cqe *cqe)
@@ -60,7 +35,7 @@ static void on_data(struct side *s, const struct mr_cqe *cqe)
     struct echo *e = echo_of(s, cqe);
 
     if (task->address != NULL)
-        print_answer(s, cqe);
+        asking_print(s, cqe);
     else if (e != NULL)
         flow_take(&e->flow, cqe);
     else
@@ -104,21 +79,6 @@ static void take(struct side *s, const struct mr_cqe *cqe)
 }
 
 /* ------------------------------------------------------------------ running */
-
-/* What to connect to lies in the send area. */
-static void begin_client(struct side *s)
-{
-    struct mr_ring_connect *wish = mr_ring_alloc(s->ring, sizeof(*wish));
-    struct mr_sqe sqe = {0};
-
-    *wish = (struct mr_ring_connect){.port = task->remote.port,
-                                     .alpn_size = sizeof(ECHO_ALPN) - 1,
-                                     .alpn = ECHO_ALPN,
-                                     .server_name = "localhost"};
-    memcpy(wish->ip, task->remote.ip, sizeof(wish->ip));
-    mr_sqe_connect(&sqe, mr_ring_offset(s->ring, wish));
-    submit(s, &sqe);
-}
 
 static void begin_server(struct side *s, int listener)
 {
@@ -165,13 +125,13 @@ static int echo(struct mr_attachment *attachment)
     if (task->address == NULL)
         echo_say_serving();
     else
-        begin_client(sides[0]);
+        asking_begin(sides[0], task);
     run(attachment, count);
     for (uint32_t i = 0; i < count; i++)
         side_free(sides[i]);
     struct mr_error why;
     enum mr_datapath_state state = mr_attach_state(attachment, &why);
-    return echo_end(task, is_answered, state, &why);
+    return echo_end(task, is_answered, &loss, state, &why);
 }
 
 static int attach(const struct echo_task *what)
@@ -181,6 +141,7 @@ static int attach(const struct echo_task *what)
     struct mr_error error;
 
     task = what;
+    config.wants_reasons = what->address != NULL;
     config.slot_size = SLOT;
     config.slot_count = SLOTS;
     if (mr_attach(&config, &attachment, &error) != 0)

@@ -15,7 +15,8 @@ static const struct echo_task *task;
 static struct mr_loop *loop;
 static struct mr_pollset *set;
 static struct mr_sock *first;     /* the listener; the client's connection */
-static bool is_answered, is_done; /* the client's */
+static bool is_answered, is_done; /* the client's, */
+static struct echo_loss loss;     /* and why it got no answer */
 
 /* Hear once when one of `events` holds; `p`: whose stream it is, if it is one. */
 static void wait_for(struct mr_sock *sock, uint32_t events, struct pair *p)
@@ -106,10 +107,12 @@ static void on_answer(struct pair *p)
         echo_print(p->buffer, (size_t)n);
     is_answered = n == 0;
     is_done = n != -EAGAIN || (written < 0 && written != -EAGAIN);
-    if (!is_done)
+    if (!is_done) {
         wait_for(p->in, p->size > 0 ? POLLIN | POLLOUT : POLLIN, p);
-    else
-        free(p);
+        return;
+    }
+    echo_lose_sock(&loss, first);
+    free(p);
 }
 
 /* The connection is there, or over. */
@@ -121,6 +124,8 @@ static void on_client(void)
     is_done = error != 0 && error != -EAGAIN;
     if (error == -EAGAIN)
         wait_for(first, POLLOUT, NULL);
+    if (is_done)
+        echo_lose_sock(&loss, first);
     if (error != 0)
         return;
     struct pair *p = pair_new(stream);
@@ -157,14 +162,14 @@ static int run(const struct echo_task *what, struct mr_loop *on)
     else if (mr_sock_listen(loop, "echo", 0, &first) == 0)
         echo_say_serving();
     if (first == NULL || mr_pollset_new(loop, &set) != 0)
-        return task->address == NULL ? echo_fail_listener() : echo_fail_early();
+        return task->address == NULL ? echo_fail_listener() : echo_fail_early(&loss);
     mr_sock_set(first, MR_SOCK_NONBLOCK, 1); /* also of what comes from it */
     wait_for(first, POLLIN | POLLOUT, NULL);
     while (!is_done && (count = mr_pollset_wait(set, events, EVENTS, -1)) >= 0)
         for (int i = 0; i < count; i++)
             dispatch(&events[i]);
     mr_pollset_free(set);
-    return echo_loop_end(task, is_answered, loop);
+    return echo_loop_end(task, is_answered, &loss, loop);
 }
 
 int main(int argc, char **argv)

@@ -8,112 +8,12 @@
  *
  * How to run it, and what nodes say to each other, without I/O: kv/kv_app.h, docs/kv.md.
  */
-#include <errno.h>
-#include <pthread.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-#include "examples/kv/kv_main.h"
+#include "examples/blocking/conversation.h"
 
-struct conversation {
-    struct kv_talk talk;
-    struct mr_loop *loop; /* NULL: it is to be made */
-    bool is_listening;    /* its thread waits for words */
-};
-
-static struct kv_app *app;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of `app`, and of what follows */
-static pthread_cond_t news = PTHREAD_COND_INITIALIZER;
 static int error_of_listener;
 static struct kv_ending ending; /* what the listener's threads have seen */
-
-/* ------------------------------------------------------------------ speaking */
-
-/* On its thread, inside its mr_sock_read(). */
-static void interrupt(void *argument)
-{
-    struct conversation *c = argument;
-
-    if (c->is_listening)
-        mr_sock_cancel(c->talk.stream);
-}
-
-/* With the lock. */
-static void call_speakers(void)
-{
-    struct kv_peer *peer;
-
-    while ((peer = kv_app_next_speaker(app)) != NULL) {
-        struct conversation *c = kv_peer_context(peer);
-        (void)mr_loop_post(c->loop, interrupt, c);
-    }
-}
-
-/* Say what there is to say.  False: it is over. */
-static bool speak(struct conversation *c, uint64_t *code_out)
-{
-    uint8_t bytes[KV_PIECE];
-    size_t size;
-
-    for (;;) {
-        pthread_mutex_lock(&lock);
-        const uint8_t *words = kv_peer_words(c->talk.peer, &size);
-        bool is_ended = kv_peer_is_ended(c->talk.peer, code_out);
-        size = size < KV_PIECE ? size : KV_PIECE;
-        if (words != NULL) {
-            memcpy(bytes, words, size);
-            kv_peer_said(c->talk.peer, size);
-        }
-        pthread_mutex_unlock(&lock);
-        if (is_ended || words == NULL)
-            return !is_ended;
-        if (mr_sock_write(c->talk.stream, bytes, size) != (ssize_t)size)
-            return false;
-    }
-}
-
-/* ------------------------------------------------------------------ a conversation */
-
-static void converse(struct conversation *c, uint64_t *code_out)
-{
-    uint8_t bytes[KV_PIECE];
-
-    while (speak(c, code_out)) {
-        c->is_listening = true;
-        ssize_t size = mr_sock_read(c->talk.stream, bytes, sizeof(bytes));
-        c->is_listening = false;
-        if (size <= 0 && size != -ECANCELED)
-            return;
-        pthread_mutex_lock(&lock);
-        if (size > 0)
-            kv_peer_hear(c->talk.peer, bytes, (size_t)size, kv_now());
-        call_speakers();
-        pthread_cond_signal(&news);
-        pthread_mutex_unlock(&lock);
-    }
-}
-
-/* It has its stream, or has not. */
-static void *run_conversation(struct conversation *c, bool has_stream)
-{
-    uint64_t code = 0;
-
-    pthread_mutex_lock(&lock);
-    has_stream = has_stream && kv_talk_begin(app, &c->talk, c);
-    pthread_mutex_unlock(&lock);
-    if (has_stream)
-        converse(c, &code);
-    pthread_mutex_lock(&lock);
-    kv_talk_end(app, &c->talk, code);
-    pthread_cond_signal(&news);
-    pthread_mutex_unlock(&lock);
-    mr_loop_free(c->loop);
-    free(c);
-    return NULL;
-}
-
-/* ------------------------------------------------------------------ threads */
 
 /* With the lock.  `way` NULL: for somebody who comes. */
 static bool start(void *(*function)(void *), const struct kv_way *way)

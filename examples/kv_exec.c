@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <millrace/adapter.h>
 
@@ -77,14 +76,10 @@ static void on_said(void *context, ssize_t result)
 /* What is being written must stay as it is until that completes: a copy. */
 static void speak(struct conversation *c)
 {
-    size_t size;
-    const uint8_t *words = kv_peer_words(c->talk.peer, &size);
+    size_t size = c->is_writing ? 0 : kv_talk_words(&c->talk, c->said);
 
-    if (words == NULL || c->is_writing)
+    if (size == 0)
         return;
-    size = size < KV_PIECE ? size : KV_PIECE;
-    memcpy(c->said, words, size);
-    kv_peer_said(c->talk.peer, size);
     c->started++;
     c->is_writing = true;
     if (mr_write_then(c->talk.stream, c->said, size, on_said, c) != 0)

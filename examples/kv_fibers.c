@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <millrace/fiber_socket.h>
 #include <millrace/fiber_sync.h>
@@ -44,13 +43,9 @@ static int64_t speak(void *argument)
 {
     struct conversation *c = argument;
     uint8_t bytes[KV_PIECE];
-    const uint8_t *words;
     size_t size;
 
-    while (c->talk.peer != NULL && (words = kv_peer_words(c->talk.peer, &size)) != NULL) {
-        size = size < KV_PIECE ? size : KV_PIECE;
-        memcpy(bytes, words, size);
-        kv_peer_said(c->talk.peer, size);
+    while (c->talk.peer != NULL && (size = kv_talk_words(&c->talk, bytes)) > 0) {
         if (mr_sock_write(c->talk.stream, bytes, size) != (ssize_t)size)
             break; /* its listener hears of it, too */
     }

@@ -27,8 +27,7 @@
 #ifndef EXAMPLES_WEB_H
 #define EXAMPLES_WEB_H
 
-#include <netdb.h>
-#include <netinet/in.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,70 +81,6 @@ static inline void web_say_serving(const struct web_task *task)
 {
     printf("web: serving %s\n", task->folder);
     fflush(stdout);
-}
-
-/* What has come of a page: its body, or why there is none.  The status. */
-static inline int web_print(const char *url, const struct mr_http3_page *page)
-{
-    char text[32];
-
-    snprintf(text, sizeof(text), "status %u", (unsigned)page->status);
-    if (page->error != 0 || page->status >= 300)
-        return web_fail_page(url, page->error != 0 ? page->reason : text);
-    fwrite(page->body, 1, page->size, stdout);
-    return fflush(stdout) == 0 ? 0 : 1;
-}
-
-/* ------------------------------------------------------------------ where a page is */
-
-/* A page that is wanted. */
-struct web_wanted {
-    const char *text; /* as it was asked for */
-    struct mr_http3_url url;
-    struct mr_http3_request request;
-    const struct web_task *task;
-};
-
-/* Take one of the task's URLs apart. */
-static inline void web_want(const struct web_task *task, const char *url, struct web_wanted *wanted)
-{
-    memset(wanted, 0, sizeof(*wanted));
-    wanted->task = task;
-    wanted->text = url;
-    wanted->request.url = &wanted->url;
-    wanted->request.is_insecure = task->is_insecure;
-    (void)mr_http3_url_parse(url, &wanted->url); /* it could, in web_check() */
-}
-
-/* An address as the system has them, as millrace has them. */
-static inline void web_set_address(struct web_wanted *wanted, const struct sockaddr *found)
-{
-    struct mr_address *address = &wanted->request.server;
-
-    memset(address, 0, sizeof(*address));
-    address->port = wanted->url.port;
-    if (found->sa_family == AF_INET) { /* mapped: ::ffff:a.b.c.d */
-        address->ip[10] = address->ip[11] = 0xff;
-        memcpy(address->ip + 12, &((const struct sockaddr_in *)(const void *)found)->sin_addr, 4);
-    } else {
-        memcpy(address->ip, &((const struct sockaddr_in6 *)(const void *)found)->sin6_addr, 16);
-    }
-}
-
-/* Find the server's address, which may take a name server's time.  0, or what gai_strerror()
- * explains. */
-static inline int web_look_up(struct web_wanted *wanted)
-{
-    struct addrinfo hints, *found = NULL;
-
-    memset(&hints, 0, sizeof(hints));
-    hints.ai_socktype = SOCK_DGRAM;
-    int error = getaddrinfo(wanted->url.host, NULL, &hints, &found);
-    if (error == 0)
-        web_set_address(wanted, found->ai_addr);
-    if (error == 0)
-        freeaddrinfo(found);
-    return error;
 }
 
 /* ------------------------------------------------------------------ the command line */

@@ -59,8 +59,7 @@ static const char *get_web_page(struct web_loop *on, struct web_wanted *wanted,
     memset(page_out, 0, sizeof(*page_out));
     if (error != 0)
         return gai_strerror(error);
-    if (mr_http3_get(on->client, &wanted->request, take_page, page_out) != 0)
-        return "no connection can be begun";
+    web_get(&on->line, wanted, take_page, page_out);
     while (!page_out->is_there)
         (void)mr_loop_run_once(on->loop, MR_FOREVER); /* a datapath that goes away is told, too */
     return NULL;

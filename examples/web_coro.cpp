@@ -8,82 +8,13 @@
  *               +-- a stream's task:      read, tell HTTP/3, read, ...
  *               +-- a task for each thing that HTTP/3 wants and that may have to wait
  *
- * HTTP/3 (millrace/http3_io.h) knows no coroutines: settle() starts one of coro/tasks.hpp for each
- * of its wishes.  The same as entries, on which coroutines stand: web_rings.c.
+ * HTTP/3 (millrace/http3_io.h) knows no coroutines: settle() (coro/wishes.hpp) starts one of
+ * coro/tasks.hpp for each of its wishes.  The same as entries, on which coroutines stand:
+ * web_rings.c.
  */
-#include "examples/coro/tasks.hpp"
+#include "examples/coro/wishes.hpp"
 
 static const web_task *what;
-static millrace::clock::time_point next_tick = millrace::clock::time_point::max();
-
-/* ------------------------------------------------------------------ what HTTP/3 wants */
-
-static void do_wish(const mr_http3_io_wish &wish)
-{
-    auto found = ends.find(wish.user);
-    end_ref e = found == ends.end() ? nullptr : found->second;
-    const mr_http3_io_end nobody = {wish.code, true, false, nullptr};
-
-    switch (wish.kind) {
-    case MR_HTTP3_IO_CONNECT:
-        e = make_end(wish.object);
-        mr_http3_io_set_user(web.io, wish.object, e.get());
-        context->spawn(connect(e, *wish.options, wish.options->server_name));
-        break;
-    case MR_HTTP3_IO_OPEN:
-        context->spawn(open(ends.at(wish.conn_user), wish.object, wish.is_uni));
-        break;
-    case MR_HTTP3_IO_SEND:
-        context->spawn(write(e, {wish.data, wish.size}, wish.is_fin));
-        break;
-    case MR_HTTP3_IO_RESET:
-        e->stream->reset(wish.code);
-        break;
-    case MR_HTTP3_IO_STOP:
-        e->stream->stop(wish.code);
-        break;
-    case MR_HTTP3_IO_READ:
-        context->spawn(read(e));
-        break;
-    case MR_HTTP3_IO_CLOSE:
-        if (e && e->connection)
-            context->spawn(close(e, wish.code));
-        else
-            mr_http3_io_closed(web.io, wish.object, &nobody);
-        break;
-    case MR_HTTP3_IO_END:
-        if (e && e->stream)
-            context->spawn(flush(e));
-        ends.erase(wish.user);
-    }
-}
-
-static task<> tick(millrace::clock::time_point when)
-{
-    co_await context->sleep_for(when - millrace::clock::now());
-    if (next_tick == when)
-        next_tick = millrace::clock::time_point::max();
-    settle();
-}
-
-/* Do what is due and what is wanted, after whatever was told; come back when more is due. */
-static void settle()
-{
-    mr_http3_io_wish wish;
-
-    do {
-        mr_http3_io_poll(web.io, web_now());
-        while (mr_http3_io_next(web.io, &wish))
-            do_wish(wish);
-    } while (web_io_patience(&web) == 0);
-    if (web_io_patience(&web) == UINT64_MAX)
-        return;
-    auto when = millrace::clock::now() + std::chrono::nanoseconds(web_io_patience(&web));
-    if (when < next_tick) {
-        next_tick = when;
-        context->spawn(tick(when));
-    }
-}
 
 /* ------------------------------------------------------------------ two programs */
 
@@ -142,8 +73,7 @@ static task<int> fetch(const char *url)
     int error = web_look_up(&wanted);
     if (error != 0)
         co_return web_fail_page(url, gai_strerror(error));
-    if (mr_http3_get(web.client, &wanted.request, on_page, &p) != 0)
-        co_return web_fail_page(url, "no connection can be begun");
+    web_get(&web.line, &wanted, on_page, &p);
     settle();
     co_await p.came.wait();
     co_return p.status;

@@ -37,8 +37,8 @@ static void on_address(void *argument, int64_t error)
 
     if (error != 0)
         finish(wanted, web_fail_page(wanted->text, gai_strerror((int)error)));
-    else if (mr_http3_get(on.client, &wanted->request, on_page, wanted) != 0)
-        finish(wanted, web_fail_page(wanted->text, "no connection can be begun"));
+    else
+        web_get(&on.line, wanted, on_page, wanted);
 }
 
 /* 1. On a helper thread, which may wait for a name server. */

@@ -2,7 +2,7 @@
  * examples/web_exec.c - HTTP/3 (web.h) in the model "own execution": the program makes the threads
  * and the queues in which they wait; no thread is millrace's.
  *
- *     thread --+-- an epoll of its own: the loop's descriptor, and whatever else it waits for
+ *     thread --+-- an epoll of its own (exec/queue.h): the loop's descriptor, and whatever else
  *              +-- a loop with HTTP/3 on it: mr_exec_poll() runs what is there, and says whether
  *                  more is
  *
@@ -12,9 +12,8 @@
  */
 #include <pthread.h>
 #include <stdatomic.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 
+#include "examples/exec/queue.h"
 #include "examples/web_loop.h"
 
 #define THREADS 2
@@ -33,27 +32,17 @@ struct page {
 };
 
 static const struct web_task *task;
-static int stop_fd = -1; /* in every queue: readable when all threads are to end */
 static _Atomic(const struct worker *) ended; /* its datapath has let go of it */
 static int wanted_count; /* pages that have not come yet; of the worker's thread */
 static int status;       /* likewise */
-
-static void stop(void)
-{
-    (void)eventfd_write(stop_fd, 1);
-}
 
 /* ------------------------------------------------------------------ a thread and its queue */
 
 static void *work(void *argument)
 {
     struct worker *w = argument;
-    struct epoll_event event = {0};
 
-    /* MR_FOREVER: the descriptor tells of everything, timers too; the program waits in its way. */
-    while (event.data.fd != stop_fd && mr_loop_is_attached(w->on.loop))
-        (void)epoll_wait(w->queue, &event, 1, mr_exec_poll(w->on.loop) == 0 ? 0 : -1);
-    if (event.data.fd != stop_fd)
+    if (queue_run(w->queue, w->on.loop))
         ended = w;
     stop(); /* the others end, too */
     return NULL;
@@ -62,18 +51,13 @@ static void *work(void *argument)
 /* 0, or the status: it said why. */
 static int start(struct worker *w)
 {
-    struct epoll_event event = {.events = EPOLLIN};
     int result = web_loop_new(task, &w->on);
 
     if (result == 0)
         result = web_loop_begin(task, &w->on);
     if (result != 0)
         return result;
-    w->queue = epoll_create1(EPOLL_CLOEXEC);
-    event.data.fd = -1;
-    (void)epoll_ctl(w->queue, EPOLL_CTL_ADD, mr_loop_fd(w->on.loop), &event);
-    event.data.fd = stop_fd;
-    (void)epoll_ctl(w->queue, EPOLL_CTL_ADD, stop_fd, &event);
+    w->queue = queue_new(w->on.loop);
     return pthread_create(&w->thread, NULL, work, w) == 0 ? 0 : web_fail("no thread");
 }
 
@@ -102,8 +86,8 @@ static void on_address(void *argument)
 
     if (page->error != 0)
         finish(page, web_fail_page(page->wanted.text, gai_strerror(page->error)));
-    else if (mr_http3_get(page->worker->on.client, &page->wanted.request, on_page, page) != 0)
-        finish(page, web_fail_page(page->wanted.text, "no connection can be begun"));
+    else
+        web_get(&page->worker->on.line, &page->wanted, on_page, page);
 }
 
 /* 1. On the main thread, which may wait for a name server as long as it likes. */
@@ -158,7 +142,7 @@ static int run(const struct web_task *what)
     static struct worker workers[THREADS];
 
     task = what;
-    stop_fd = eventfd(0, EFD_CLOEXEC);
+    queues_begin();
     int result = what->folder != NULL ? serve(workers) : fetch(&workers[0]);
     for (int i = 0; i < THREADS; i++)
         web_loop_free(&workers[i].on);

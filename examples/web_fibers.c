@@ -17,7 +17,7 @@ struct web_page {
     uint8_t *body;
     char reason[160];
     bool is_there;
-    struct mr_switchback back; /* who waits for it */
+    struct mr_switchback back; /* who waits for it; fn NULL: nobody yet */
 };
 
 static const struct web_task *task;
@@ -40,7 +40,8 @@ static void take_page(void *context, const struct mr_http3_page *from)
     else if (from->size > 0)
         memcpy(to->body, from->body, from->size);
     to->is_there = true;
-    to->back.fn(to->back.arg, 0);
+    if (to->back.fn != NULL)
+        to->back.fn(to->back.arg, 0);
 }
 
 /* The first address of a host.  NULL: found; or why not. */
@@ -68,8 +69,7 @@ static const char *get_web_page(struct web_wanted *wanted, struct web_page *page
     memset(page_out, 0, sizeof(*page_out));
     if (why != NULL)
         return why;
-    if (mr_http3_get(on.client, &wanted->request, take_page, page_out) != 0)
-        return "no connection can be begun";
+    web_get(&on.line, wanted, take_page, page_out);
     while (!page_out->is_there) { /* QUIC gives up on its own, in time */
         page_out->back = mr_fiber_switchback();
         (void)mr_hub_switch(MR_FOREVER, NULL);

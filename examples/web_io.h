@@ -14,7 +14,7 @@
 
 #include <millrace/http3_io.h>
 
-#include "examples/web.h"
+#include "examples/web_page.h"
 
 #define WEB_NO_ROOM  0x107 /* H3_EXCESSIVE_LOAD, RFC 9114, Section 8.1 */
 #define WEB_REJECTED 0x10b /* H3_REQUEST_REJECTED */
@@ -23,7 +23,8 @@ struct web_io {
     struct mr_http3_io *io;
     struct mr_http3_server *server; /* one or the other */
     struct mr_http3_client *client;
-    int wanted_count; /* pages that have not come yet */
+    struct web_line line; /* of pages for the client */
+    int wanted_count;     /* pages that have not come yet */
     int status;
 };
 
@@ -66,6 +67,7 @@ static inline int web_io_new(const struct web_task *task, struct web_io *w)
     if ((task->folder != NULL ? mr_http3_server_new(&config, &w->server, &error)
                               : mr_http3_client_new(NULL, &w->client, &error)) != 0)
         return web_fail(error.text);
+    w->line.client = w->client;
     application = task->folder != NULL ? mr_http3_server_application(w->server)
                                        : mr_http3_client_application(w->client);
     return mr_http3_io_new(&io_config, application, web_now(), &w->io) == 0 ? 0
@@ -113,13 +115,10 @@ static inline void web_io_ask(const struct web_task *task, struct web_io *w)
         w->wanted_count++;
         web_want(task, task->urls[i], &page->wanted);
         int error = web_look_up(&page->wanted);
-        if (error != 0)
-            web_fail_page(page->wanted.text, gai_strerror(error));
-        if (error == 0 &&
-            (error = mr_http3_get(w->client, &page->wanted.request, web_io_on_page, page)) != 0)
-            web_fail_page(page->wanted.text, "no connection can be begun");
-        if (error != 0)
-            web_io_finish(page, 1);
+        if (error == 0)
+            web_get(&w->line, &page->wanted, web_io_on_page, page);
+        else
+            web_io_finish(page, web_fail_page(page->wanted.text, gai_strerror(error)));
     }
 }
 

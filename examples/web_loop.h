@@ -8,13 +8,14 @@
 #include <millrace/events.h>
 #include <millrace/loop.h>
 
-#include "examples/web.h"
+#include "examples/web_page.h"
 
 /* A loop, and what of HTTP/3 runs on it: one or the other. */
 struct web_loop {
     struct mr_loop *loop;
     struct mr_http3_server *server;
     struct mr_http3_client *client;
+    struct web_line line; /* of pages for the client */
 };
 
 /* Attached.  0, or the status: it said why. */
@@ -46,6 +47,7 @@ static inline int web_loop_begin(const struct web_task *task, struct web_loop *o
                                                          : mr_http3_client_application(on->client);
     if (mr_ev_guest(mr_loop_registration(on->loop), is_server ? "web" : NULL, application) != 0)
         return is_server ? web_fail_listener() : web_fail("no room on the loop");
+    on->line.client = on->client;
     return 0;
 }
 

@@ -33,7 +33,7 @@ static void on_accepted(struct side *s, const struct mr_cqe *cqe)
 static void on_conn_event(struct side *s, const struct mr_cqe *cqe)
 {
     struct end *e = end_of(s, cqe->conn);
-    char reason[100] = "";
+    char reason[100];
     const struct mr_http3_io_end over = {.code = cqe->value,
                                          .is_application = (cqe->flags & MR_CQE_APPLICATION) != 0,
                                          .is_remote = (cqe->flags & MR_CQE_REMOTE) != 0,

@@ -147,7 +147,8 @@ struct fetch {
     uint8_t *body;
     size_t size, room;
     uint32_t status;
-    int error; /* why we have cancelled it; 0: we have not */
+    int error;     /* why we have cancelled it; 0: we have not */
+    bool is_begun; /* it has a connection */
     bool is_told;
     char content_type[CONTENT_TYPE];
 };
@@ -155,8 +156,9 @@ struct fetch {
 struct mr_http3_client {
     struct mr_h3_client *client;
     struct fetch *fetches; /* oldest first */
-    uint32_t count;
-    uint32_t max;
+    uint32_t count;        /* under way: of which was not told yet */
+    uint32_t conn_count;   /* that they have, or had and that are not closed yet */
+    uint32_t max;          /* of either */
     bool is_started;
 };
 
@@ -177,6 +179,7 @@ static void tell(struct fetch *fetch, int error, const char *reason)
     if (fetch->is_told)
         return;
     fetch->is_told = true;
+    fetch->client->count--; /* `done` may ask for another */
     fetch->done(fetch->context, &page);
 }
 
@@ -187,7 +190,8 @@ static void free_fetch(struct fetch *fetch)
     while (*place != fetch)
         place = &(*place)->next;
     *place = fetch->next;
-    fetch->client->count--;
+    fetch->client->count -= !fetch->is_told;
+    fetch->client->conn_count -= fetch->is_begun;
     free(fetch->body);
     free(fetch);
 }
@@ -206,6 +210,8 @@ static int begin(struct fetch *fetch)
 
     if (error < 0)
         return error;
+    fetch->is_begun = true;
+    fetch->client->conn_count++;
     error =
         mr_h3_client_request_make(client, fetch->conn, &request, (uintptr_t)fetch, &fetch->stream);
     if (error < 0) {
@@ -215,22 +221,30 @@ static int begin(struct fetch *fetch)
     return 0;
 }
 
-static void on_start(void *context, struct mr_h3_client *client)
+/* Begin those that wait for the loop, or for a connection that closes. */
+static void begin_waiting(struct mr_http3_client *client)
 {
-    struct mr_http3_client *c = context;
-    struct fetch *fetch = c->fetches;
+    struct fetch *fetch = client->fetches;
 
-    (void)client;
-    c->is_started = true;
-    while (fetch != NULL) {
+    while (fetch != NULL && client->conn_count < client->max) {
+        int error = fetch->is_begun ? 0 : begin(fetch);
         struct fetch *next = fetch->next;
-        int error = begin(fetch);
         if (error < 0) {
             tell(fetch, error, "no connection can be begun");
+            next = fetch->next; /* `done` may have asked for another */
             free_fetch(fetch);
         }
         fetch = next;
     }
+}
+
+static void on_start(void *context, struct mr_h3_client *client)
+{
+    struct mr_http3_client *c = context;
+
+    (void)client;
+    c->is_started = true;
+    begin_waiting(c);
 }
 
 static void on_headers(void *context, mr_h3_client_request stream, uint64_t user,
@@ -344,10 +358,10 @@ static void on_closed(void *context, mr_h3_client_conn conn, uint64_t user,
     struct fetch *fetch = fetch_of(user);
     char text[REASON];
 
-    (void)context;
     (void)conn;
     tell(fetch, closed->was_connected ? -ECONNRESET : -ECONNREFUSED, why_closed(closed, text));
     free_fetch(fetch);
+    begin_waiting(context);
 }
 
 int mr_http3_client_new(const struct mr_http3_client_config *config,
@@ -360,7 +374,9 @@ int mr_http3_client_new(const struct mr_http3_client_config *config,
     if (client == NULL)
         return fail(error, -ENOMEM, "no memory for an HTTP/3 client");
     client->max = config == NULL || config->pages_max == 0 ? CLIENT_PAGES : config->pages_max;
-    const struct mr_h3_client_config own = mr_h3_client_config_default(client->max, client->max);
+    /* One more connection: on_closed() begins the next while its own is still there. */
+    const struct mr_h3_client_config own =
+        mr_h3_client_config_default(client->max + 1, client->max + 1);
     const struct mr_h3_client_callbacks callbacks = {.context = client,
                                                      .on_start = on_start,
                                                      .on_closed = on_closed,
@@ -409,7 +425,9 @@ int mr_http3_get(struct mr_http3_client *client, const struct mr_http3_request *
         place = &(*place)->next;
     *place = fetch;
     client->count++;
-    int error = client->is_started ? begin(fetch) : 0;
+    bool has_room =
+        client->conn_count < client->max; /* else a page that was told of still closes */
+    int error = client->is_started && has_room ? begin(fetch) : 0;
     if (error < 0)
         free_fetch(fetch);
     return error;

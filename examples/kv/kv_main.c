@@ -82,6 +82,19 @@ bool kv_talk_begin(struct kv_app *app, struct kv_talk *talk, void *context)
     return talk->peer != NULL;
 }
 
+size_t kv_talk_words(const struct kv_talk *talk, uint8_t bytes_out[KV_PIECE])
+{
+    size_t size;
+    const uint8_t *words = kv_peer_words(talk->peer, &size);
+
+    if (words == NULL)
+        return 0;
+    size = size < KV_PIECE ? size : KV_PIECE;
+    memcpy(bytes_out, words, size);
+    kv_peer_said(talk->peer, size);
+    return size;
+}
+
 void kv_talk_end(struct kv_app *app, struct kv_talk *talk, uint64_t code)
 {
     uint64_t theirs = 0;

@@ -48,6 +48,10 @@ struct kv_talk {
 /* It has its stream: begin to talk.  False: there is no memory. */
 bool kv_talk_begin(struct kv_app *app, struct kv_talk *talk, void *context);
 
+/* The next words of its peer, at most KV_PIECE of them, as a copy that stays while it is written;
+ * 0: there is nothing to say. */
+size_t kv_talk_words(const struct kv_talk *talk, uint8_t bytes_out[KV_PIECE]);
+
 /* Close what is open, with our code, and tell `app`.  Again: no effect. */
 void kv_talk_end(struct kv_app *app, struct kv_talk *talk, uint64_t code);
 

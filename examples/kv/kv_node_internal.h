@@ -1,5 +1,11 @@
-/* examples/kv/kv_node_internal.h - what a node is made of: kv_node.c, and kv_round.c, the requests
- * under way. */
+/*
+ * examples/kv/kv_node_internal.h - what a node is made of.
+ *
+ *     kv_node.c      the node itself
+ *     kv_link.c      its ways to the other nodes, and kv_copy.c, what it fetches over them at first
+ *     kv_answer.c    what it answers to others
+ *     kv_rounds.c    requests of clients that are under way: kv_round.h
+ */
 #ifndef KV_NODE_INTERNAL_H
 #define KV_NODE_INTERNAL_H
 
@@ -38,13 +44,32 @@ struct kv_node {
     bool is_ready;
 };
 
+/* ------------------------------------------------------------------ kv_node.c */
+
+/* News for people; `format` has a place for the number. */
+void kv_node_say(const struct kv_node *node, const char *format, uint32_t number);
+
+/* ------------------------------------------------------------------ kv_link.c, kv_copy.c */
+
 /* It can be asked. */
 bool kv_link_is_up(const struct kv_link *link);
 
-/* ------------------------------------------------------------------ kv_round.c */
+/* Say who this node is, and in which life. */
+void kv_link_greet(struct kv_node *node, struct kv_link *link);
+
+/* Do what is due; when there is more. */
+uint64_t kv_links_tick(struct kv_node *node);
+
+/* Ask for the next entry that it knows; that has come. */
+void kv_link_copy(struct kv_node *node, struct kv_link *link);
+void kv_link_take_copy(struct kv_node *node, struct kv_link *link, const struct kv_message *m);
+
+/* ------------------------------------------------------------------ kv_round_begin.c */
 
 /* Begin a client's request, or one that another node passes on. */
 void kv_round_begin(struct kv_node *node, struct kv_peer *client, const struct kv_message *request);
+
+/* ------------------------------------------------------------------ kv_rounds.c */
 
 /* A node's answer to a question of a round. */
 void kv_round_take(struct kv_node *node, uint32_t id, const struct kv_message *answer);

@@ -58,15 +58,6 @@ static inline void end_take(struct end *e, const struct mr_cqe *cqe)
         end_feed(e);
 }
 
-/* Why a connection is over: that, too, lies in a slot. */
-static inline void take_reason(struct side *s, const struct mr_cqe *cqe, char *text, size_t room)
-{
-    if ((cqe->flags & MR_CQE_REASON) == 0)
-        return;
-    snprintf(text, room, "%.*s", (int)cqe->size, (const char *)mr_ring_data(s->ring, cqe));
-    release(s, cqe);
-}
-
 /* ------------------------------------------------------------------ sending */
 
 /* What a SEND sends. */

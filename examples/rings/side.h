@@ -9,6 +9,7 @@
 #define EXAMPLES_RINGS_SIDE_H
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <millrace/ring.h>
@@ -93,6 +94,16 @@ static inline void release(struct side *s, const struct mr_cqe *cqe)
     mr_sqe_release(&sqe, cqe);
     if (cqe->size > 0) /* an end alone has none */
         submit(s, &sqe);
+}
+
+/* Why a connection is over lies in a slot, too, if the attachment wants_reasons; "": not told. */
+static inline void take_reason(struct side *s, const struct mr_cqe *cqe, char *text, size_t room)
+{
+    text[0] = '\0';
+    if ((cqe->flags & MR_CQE_REASON) == 0)
+        return;
+    snprintf(text, room, "%.*s", (int)cqe->size, (const char *)mr_ring_data(s->ring, cqe));
+    release(s, cqe);
 }
 
 /* Abandon sending, or ask the peer to. */

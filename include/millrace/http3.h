@@ -68,7 +68,7 @@ struct mr_http3_client;
 
 /* {0}: as it suits most. */
 struct mr_http3_client_config {
-    uint32_t pages_max; /* under way at once; 0: 64; more: -EAGAIN */
+    uint32_t pages_max; /* under way at once, from mr_http3_get() to `done`; 0: 64; more: -EAGAIN */
 };
 
 /* Make a client.  0; -EINVAL; -ENOMEM. */
@@ -104,7 +104,8 @@ struct mr_http3_request {
 
 /*
  * Fetch a page over a connection of its own.  `done` is called once, by the loop, and may ask for
- * more.  Before the loop runs requests wait for it.  0; -EAGAIN: pages_max are under way; -ENOMEM;
+ * more: there is room for one again.  Before the loop runs requests wait for it.  0; -EAGAIN:
+ * pages_max are under way; -ENOMEM;
  * -ENOTCONN: the datapath is gone; -EINVAL: the address.
  */
 int mr_http3_get(struct mr_http3_client *client, const struct mr_http3_request *request,

@@ -21,9 +21,14 @@ import tap  # noqa: E402
 MODELS = ["rings", "events", "sockets", "blocking", "fibers", "exec", "coro"]
 THREADS = 40  # of the model that needs one for each connection; each is an attachment
 HOST = ["--attachments-per-user", 64, "--drain", "20s"]
-LISTENER = "name=echo,alpn=echo,port=4433,application=echo,policy=least-loaded"
+OWN_LISTENER = "name=echo,alpn=echo,port=4433,application=echo"
+LISTENER = OWN_LISTENER + ",policy=least-loaded"
 LARGE = 3 << 20
-NO_ANSWER = "echo: the connection ended before the answer\n"
+NO_ANSWER = "echo: the connection ended before the answer: "
+NO_SERVER = NO_ANSWER + "no application takes it; start one there: PROGRAM SOCKET server\n"
+NO_LISTENER = NO_ANSWER + f"nobody there speaks echo (TLS alert 120); start millrace host with --listener {OWN_LISTENER}\n"
+NO_TRUST = (NO_ANSWER + "the certificate is not accepted (TLS alert 48); start millrace host without --cert, or with one for "
+            "localhost whose authority is in its SSL_CERT_FILE\n")
 GONE = "echo: the datapath is gone\n"
 DETACHED = "echo: detached by the operator\n"
 DRAINED = "echo: drained\n"
@@ -224,7 +229,7 @@ def client_faults_of(model):
         stage.clear()
         with Datapath(programs.millrace, *HOST, listeners=[LISTENER]) as dp:
             tap.expect_equal(faults_of(dp, program),
-                             [(1, b"", NO_ANSWER), (2, b"", "echo: nowhere is no address\n"), 2])
+                             [(1, b"", NO_SERVER), (2, b"", "echo: nowhere is no address\n"), 2])
             silent = dp.start(programs.echo["rings"], dp.socket, "server")
             silent.wait_for("echo: serving")
             silent.process.send_signal(19)  # SIGSTOP: nobody answers
@@ -239,6 +244,26 @@ def client_faults_of(model):
 
     test.__name__ = f"the client of echo {model} says what is missing"
     return test
+
+
+def said_of_connections_that_do_not_come_about(programs, wanted, *options, listener=LISTENER):
+    """What every client says where no connection comes about, all of them on one datapath."""
+    stage.clear()
+    with Datapath(programs.millrace, *HOST, *options, listeners=[listener]) as dp:
+        for model, program in programs.echo.items():
+            tap.expect_equal(ask(dp, program, ADDRESS, PORT, "hello"), (1, b"", wanted), f"echo {model}:")
+
+
+def clients_say_that_the_certificate_is_not_accepted(programs):
+    with tempfile.TemporaryDirectory(prefix="mr-test-") as folder:
+        key, pem = Path(folder) / "key", Path(folder) / "pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+                        key, "-out", pem, "-subj", "/CN=another.example"], check=True, capture_output=True)
+        said_of_connections_that_do_not_come_about(programs, NO_TRUST, "--cert", pem, "--key", key)
+
+
+def clients_say_that_nobody_speaks_their_protocol(programs):
+    said_of_connections_that_do_not_come_about(programs, NO_LISTENER, listener="name=other,alpn=other,port=4433,application=echo")
 
 
 def what_is_wrong_with_the_arguments_is_said_before_anything_is_waited_for(programs):
@@ -301,6 +326,7 @@ def main():
     tests += [check_of("inline", *row) for row in CHECKS] + [killed_client_of("inline")]
     tests += [client_of(model) for model in MODELS]
     tests += [client_faults_of(model) for model in MODELS]
+    tests += [clients_say_that_the_certificate_is_not_accepted, clients_say_that_nobody_speaks_their_protocol]
     tests += [what_is_wrong_with_the_arguments_is_said_before_anything_is_waited_for, servers_without_a_listener, G2_blocking_calls_and_callbacks_give_the_same]
     try:
         tap.run(tests, Programs(*sys.argv[1:]))

@@ -26,6 +26,7 @@ LISTENER = f"name=web,alpn=h3,port={PORT},application=web"
 NOBODY = f"name=nobody,alpn=h3,port={PORT + 1},application=nobody"  # never there: the datapath closes its connections
 BIG = 3 << 20
 PAGES = 20  # at once
+MANY = 70  # more than a client has under way at once: 64
 TOGETHER = 5  # fetchers, too
 GONE = "web: the datapath is gone\n"
 DETACHED = "web: detached by the operator\n"
@@ -184,6 +185,21 @@ def fetcher_of(model):
                           run(fetcher, stage.dp.socket, "serve")[0]], [2, 2, 2, 2], "called wrongly:")
 
     test.__name__ = ("G1 G2 " if model in ("fibers", "blocking") else "") + f"web {model} fetches pages"
+    return test
+
+
+def fetcher_of_many(model):
+    def test(programs):
+        """Those for which there is no room wait until others have ended."""
+        fetcher = programs.need(model)
+        stage.set(programs, "events")
+        status, body, said = stage.get(fetcher, *[f"{SITE}/page{i % PAGES}" for i in range(MANY)])
+        tap.expect_equal((status, sorted(body.decode().splitlines()), said),
+                         (0, sorted(f"page {i % PAGES}" for i in range(MANY)), ""))
+        status, body, said = stage.get(fetcher, *[f"{SITE}/missing"] * MANY, SITE)
+        tap.expect_equal((status, body, said), (1, b"<p>welcome</p>\n", f"web: {SITE}/missing: status 404\n" * MANY))
+
+    test.__name__ = f"web {model} fetches more pages than it can at once"
     return test
 
 
@@ -377,6 +393,7 @@ def main():
                   killed_datapath_of(model)]
     tests += [server_of("inline"), many_of("inline"), drained_of("inline")]
     tests += [fetcher_of(model) for model in MODELS]
+    tests += [fetcher_of_many(model) for model in MODELS]
     tests += [what_is_wrong_with_the_arguments_is_said_before_anything_is_waited_for, what_all_models_say_is_the_same, certificates_are_checked_unless_told_otherwise, what_cannot_be_served_is_said,
               web_inline_says_what_it_cannot_serve]
     tests += [edge_ends_with_no_error]

@@ -208,6 +208,49 @@ static void many_pages_come_at_once_and_no_more_than_allowed(void)
     }
 }
 
+/* Pages that are asked for one after the other, each when the one before is told of. */
+struct chain {
+    struct page page;
+    int left;
+};
+
+static void take_and_ask(void *context, const struct mr_http3_page *from)
+{
+    struct chain *chain = context;
+    struct mr_http3_url url = {.host = "host", .authority = "host", .port = 443, .path = "/"};
+    const struct mr_http3_request request = {.url = &url};
+
+    free(chain->page.body);
+    take(&chain->page, from);
+    CU_ASSERT_EQUAL(from->error, 0);
+    if (--chain->left > 0)
+        CU_ASSERT_EQUAL_FATAL(mr_http3_get(client, &request, take_and_ask, chain), 0);
+}
+
+static void a_page_that_ends_makes_room_for_another(void)
+{
+    struct mr_http3_url url = {.host = "host", .authority = "host", .port = 443, .path = "/big"};
+    const struct mr_http3_request request = {.url = &url};
+
+    for (uint32_t max = 1; max <= 3; max++) {
+        struct chain chains[3];
+
+        memset(chains, 0, sizeof(chains));
+        make(max);
+        join_them(max);
+        for (uint32_t i = 0; i < max; i++) {
+            chains[i].left = 10;
+            CU_ASSERT_EQUAL(mr_http3_get(client, &request, take_and_ask, &chains[i]), 0);
+        }
+        CU_ASSERT_TRUE(loop_run(loop, STEPS));
+        for (uint32_t i = 0; i < max; i++) {
+            CU_ASSERT_EQUAL(chains[i].page.told, 10);
+            free(chains[i].page.body);
+        }
+        end();
+    }
+}
+
 static void what_is_larger_than_wanted_is_not_kept(void)
 {
     struct page page;
@@ -387,6 +430,7 @@ static CU_TestInfo tests[] = {
     {"G21 pages come whole, with their status", pages_come_whole_with_their_status},
     {"G21 many pages come at once, and no more than allowed",
      many_pages_come_at_once_and_no_more_than_allowed},
+    {"G21 a page that ends makes room for another", a_page_that_ends_makes_room_for_another},
     {"what is larger than wanted is not kept", what_is_larger_than_wanted_is_not_kept},
     {"requests wait for the loop", requests_wait_for_the_loop},
     {"a connection that is lost is told once", a_connection_that_is_lost_is_told_once},
