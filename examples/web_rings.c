@@ -82,9 +82,8 @@ static void on_stream_event(struct side *s, const struct mr_cqe *cqe)
 
 static void on_sent(struct side *s, const struct mr_cqe *cqe)
 {
-    struct end *conn = end_of(s, cqe->conn);
+    struct end *conn = end_sent(s, cqe);
 
-    end_sent(s, cqe);
     if (conn != NULL && --conn->sends == 0)
         close_if_due(conn);
 }

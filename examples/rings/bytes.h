@@ -62,6 +62,7 @@ static inline void end_take(struct end *e, const struct mr_cqe *cqe)
 
 /* What a SEND sends. */
 struct piece {
+    uint64_t conn; /* its name: an answer that comes behind the stream's end does not say it */
     uint32_t size;
     void *bytes; /* in the send area */
 };
@@ -76,7 +77,7 @@ static inline struct piece *piece_new(const struct end *e, uint32_t size)
 
     if (piece == NULL)
         return NULL;
-    *piece = (struct piece){size, mr_ring_alloc(s->ring, size)};
+    *piece = (struct piece){.size = size, .bytes = mr_ring_alloc(s->ring, size)};
     if (piece->bytes != NULL)
         return piece;
     free(piece);
@@ -97,6 +98,7 @@ static inline void end_send(struct end *e, const struct mr_http3_io_wish *wish)
         e->is_waiting = true;
         return;
     }
+    piece->conn = conn->name;
     if (size > 0)
         memcpy(piece->bytes, wish->data, size);
     mr_sqe_send(&sqe, e->name, mr_ring_offset(e->side->ring, piece->bytes), size,
@@ -109,11 +111,11 @@ static inline void end_send(struct end *e, const struct mr_http3_io_wish *wish)
     mr_http3_io_sent(web.io, e->handle, size); /* it was copied */
 }
 
-/* DONE of a SEND: there is room for those that wait. */
-static inline void end_sent(struct side *s, const struct mr_cqe *cqe)
+/* DONE of a SEND: there is room for those that wait.  Returns its connection; NULL: it is over. */
+static inline struct end *end_sent(struct side *s, const struct mr_cqe *cqe)
 {
     struct piece *piece = (struct piece *)(uintptr_t)cqe->user_data;
-    struct end *e = end_of(s, cqe->stream), *all = waiting, *next;
+    struct end *e = end_of(s, cqe->stream), *conn = end_of(s, piece->conn), *all = waiting, *next;
 
     s->sends--;
     if (e != NULL) {
@@ -128,6 +130,7 @@ static inline void end_sent(struct side *s, const struct mr_cqe *cqe)
         e->is_waiting = false;
         mr_http3_io_retry(web.io, e->handle);
     }
+    return conn;
 }
 
 #endif /* EXAMPLES_RINGS_BYTES_H */
