@@ -28,8 +28,8 @@
  *     goes away                 forgets what the connection had
  *
  * The client sends one text on one stream, prints what comes back, and ends with 0; with 1 if it
- * does not get all of it, or there is no datapath; with 2 if it is called wrongly, which it says
- * before it attaches.
+ * does not get all of it, or there is no datapath, and says why (echo_ending.h); with 2 if it is
+ * called wrongly, which it says before it attaches.
  *
  * For C and C++.
  */

@@ -49,7 +49,7 @@ static inline int echo_fail_listener(void)
 {
     return echo_fail("the datapath has no listener for us; start it with " ECHO_LISTENER);
 }
-/* TLS does not let them speak: which of them is to be changed? */
+/* What an alert of TLS is about, and what to do. */
 static inline void echo_explain_alert(uint64_t alert, char *text, size_t room)
 {
     unsigned number = (unsigned)alert;

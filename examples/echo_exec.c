@@ -26,8 +26,8 @@ struct worker {
 };
 
 static const struct echo_task *task;
-static _Atomic(const struct worker *)
-    ended;                    /* its datapath has let go of it; others may not know */
+/* Whom its datapath has let go of: one hears of it before others. */
+static _Atomic(const struct worker *) ended;
 static bool is_answered;      /* the client's, */
 static struct echo_loss loss; /* and why it got no answer */
 
