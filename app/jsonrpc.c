@@ -50,12 +50,12 @@ bool mr_jsonrpc_is_within(struct json_object *value, uint32_t levels)
             if (!mr_jsonrpc_is_within(json_object_array_get_idx(value, i), levels - 1))
                 return false;
     } else if (json_object_is_type(value, json_type_object)) {
-        json_object_object_foreach(value, name, member)
-        {
-            (void)name;
-            if (!mr_jsonrpc_is_within(member, levels - 1))
+        struct json_object_iterator at = json_object_iter_begin(value);
+        struct json_object_iterator end = json_object_iter_end(value);
+
+        for (; !json_object_iter_equal(&at, &end); json_object_iter_next(&at))
+            if (!mr_jsonrpc_is_within(json_object_iter_peek_value(&at), levels - 1))
                 return false;
-        }
     }
     return true;
 }
