@@ -408,8 +408,12 @@ static int attach(struct mr_attachments *a, struct mr_client *client,
 }
 
 /* Nobody can punch holes into the rings any more: the shards may look at them. */
-static int begin(struct attachment *attachment, struct mr_attachments *a, struct mr_fault *fault)
+static int begin(struct mr_attachments *a, struct attachment *attachment, struct mr_fault *fault)
 {
+    if (attachment == NULL)
+        return mr_fault_set(fault, EPROTO, "MAPPED comes after ATTACH");
+    if (attachment->is_ending) /* by reference: its client is kept until it goes itself */
+        return mr_fault_set(fault, ECONNABORTED, "the attachment ended before it was mapped");
     for (uint32_t i = 0; i < attachment->ring_count; i++) {
         struct ring *ring = &attachment->rings[i];
         int result = mr_region_seal(&ring->region);
@@ -431,8 +435,7 @@ int mr_attachments_mapped(struct mr_attachments *a, struct mr_client *client,
 {
     struct mr_message ready = message_head(MR_MESSAGE_READY, sizeof(ready));
     struct attachment *attachment = mr_client_context(client);
-    int result = attachment == NULL ? mr_fault_set(fault, EPROTO, "MAPPED comes after ATTACH")
-                                    : begin(attachment, a, fault);
+    int result = begin(a, attachment, fault);
 
     if (result != 0) {
         a->stats.refused++;

@@ -191,6 +191,26 @@ static void mapped_comes_once_after_attach(void)
     check_order(&wish.head, EISCONN, "ATTACH comes once");
 }
 
+/* A thread of our own process is kept until it goes itself: it may say MAPPED behind its end. */
+static void who_is_detached_before_it_has_mapped_is_refused(void)
+{
+    struct mr_message_attach wish = control_side_wish("web");
+
+    wish.flags = MR_RING_BY_REFERENCE;
+    world_start();
+    struct control_side *side = &world.sides[0];
+    CU_ASSERT_EQUAL_FATAL(control_side_connect(side, world.path), 0);
+    CU_ASSERT(control_side_say(side, &wish, sizeof(wish)));
+    world_pump();
+    CU_ASSERT_EQUAL(control_side_map(side, 0), 0); /* which says it; nobody has heard it yet */
+    mr_control_detach_all(world.control, 0);
+    world_pump();
+    CU_ASSERT_EQUAL(world_stats().attached, 0);
+    CU_ASSERT_EQUAL(control_side_ready(side, 0), -ESHUTDOWN); /* the first of two reasons */
+    CU_ASSERT_EQUAL(world_stats().refused, 1);
+    world_stop();
+}
+
 /* Sealed against our seals: it could go on punching holes. */
 static void a_region_that_takes_no_seal_is_refused(void)
 {
@@ -457,6 +477,8 @@ static CU_TestInfo tests[] = {
     {"nobody punches holes into a region", nobody_punches_holes_into_a_region},
     {"rings begin with MAPPED", rings_begin_with_mapped},
     {"MAPPED comes once, after ATTACH", mapped_comes_once_after_attach},
+    {"who is detached before it has mapped is refused",
+     who_is_detached_before_it_has_mapped_is_refused},
     {"a region that takes no seal is refused", a_region_that_takes_no_seal_is_refused},
     {"all of a region is there from the begin", all_of_a_region_is_there_from_the_begin},
     {"what is out of range is refused", what_is_out_of_range_is_refused},
