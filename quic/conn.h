@@ -9,6 +9,9 @@
 #ifndef MR_QUIC_CONN_H
 #define MR_QUIC_CONN_H
 
+#include "quic/conn_path.h"
+#include "quic/conn_receive.h"
+#include "quic/conn_stream.h"
 #include "quic/endpoint_internal.h"
 
 /* ------------------------------------------------------------------ objects */
@@ -42,6 +45,21 @@ static inline struct mr_pn_space *mr_conn_space(const struct mr_endpoint *ep, st
     struct mr_handshake *hs = mr_conn_handshake(ep, conn);
     return hs == NULL || hs->space[which].is_discarded ? NULL : &hs->space[which];
 }
+
+/* The connection's extra; NULL: it uses none. */
+static inline struct mr_conn_extra *mr_conn_extra(const struct mr_endpoint *ep,
+                                                  const struct mr_conn *conn)
+{
+    return conn->extra == MR_NONE ? NULL : mr_pool_at(&ep->extras, conn->extra);
+}
+
+/* The connection's extra, in which `use` is begun if it was not; NULL: none is free (counted). */
+struct mr_conn_extra *mr_conn_extra_use(struct mr_endpoint *ep, struct mr_conn *conn,
+                                        enum mr_extra_use use);
+
+/* `use` is over; the last one gives the object back. */
+void mr_conn_extra_end(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_extra_use use);
+void mr_conn_extra_drop(struct mr_endpoint *ep, struct mr_conn *conn); /* every use is over */
 
 static inline bool mr_conn_is_alive(const struct mr_conn *conn)
 {
@@ -121,85 +139,6 @@ static inline mr_handle mr_handle_of(uint32_t index, uint32_t generation, bool i
 /* NULL: stale. */
 struct mr_conn *mr_conn_of_handle(const struct mr_endpoint *ep, mr_handle handle);
 struct mr_stream *mr_stream_of_handle(const struct mr_endpoint *ep, mr_handle handle);
-
-/* ------------------------------------------------------------------ receiving */
-
-/* One packet on its way through the frames. */
-struct mr_rx {
-    struct mr_endpoint *ep;
-    struct mr_conn *conn;
-    struct mr_pn_space *space;
-    const struct mr_datagram *datagram;
-    const uint8_t *dcid; /* of this packet */
-    uint64_t now;
-    uint64_t pn;
-    enum mr_space space_id;
-    enum mr_packet_type type;
-    bool is_ack_eliciting;
-    bool is_probing;    /* probing frames only so far, RFC 9000, Section 9.1 */
-    bool is_refused;    /* no room: must not be acknowledged */
-    bool is_other_path; /* came from another address than the path in use */
-};
-
-/* Handle an opened packet: duplicates, frames, bookkeeping. `payload` lies in rx->datagram. */
-void mr_conn_receive(struct mr_rx *rx, uint8_t first_byte, const uint8_t *payload, size_t size);
-
-/*
- * Handle the first of `count` slots, 1-RTT packets that were opened with their burst, as far as
- * each brings the next bytes of one stream and nothing else.  Returns how many; their buffers are
- * the stream's.  0: the general way must look.
- */
-uint32_t mr_conn_receive_run(struct mr_endpoint *ep, const struct mr_slot *slots, uint32_t count,
-                             uint64_t now);
-
-/* Should `size` bytes of `d` be copied, so that they do not pin their packet buffer (DESIGN.md,
- * section 3)? */
-bool mr_conn_wants_copy(struct mr_endpoint *ep, const struct mr_datagram *d, uint64_t size);
-
-/* `growth` more bytes of the stream arrived: flow control and counters. */
-void mr_stream_count_received(struct mr_endpoint *ep, struct mr_conn *conn,
-                              struct mr_stream *stream, uint64_t growth);
-
-/* The frame handlers of conn_recv.c's table.  False: the connection failed, or is closing now. */
-bool mr_on_ping(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
-bool mr_on_padding(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
-bool mr_on_ack(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
-bool mr_on_reset_stream(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
-bool mr_on_stop_sending(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
-bool mr_on_crypto(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
-bool mr_on_new_token(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
-bool mr_on_stream(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
-bool mr_on_max_data(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
-bool mr_on_max_stream_data(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
-bool mr_on_max_streams(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
-bool mr_on_data_blocked(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
-bool mr_on_stream_data_blocked(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
-bool mr_on_streams_blocked(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
-bool mr_on_new_connection_id(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
-bool mr_on_retire_connection_id(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
-bool mr_on_path_challenge(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
-bool mr_on_path_response(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
-bool mr_on_datagram(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
-bool mr_on_connection_close(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
-bool mr_on_handshake_done(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
-
-/* ------------------------------------------------------------------ recovery */
-
-/* Put the frames of a packet back to be sent again; says if any was worth it. */
-bool mr_conn_requeue(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
-                     const struct mr_sent_packet *packet);
-
-/* The loss time of `which` has come. */
-void mr_conn_detect_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
-                         uint64_t now);
-
-/* A probe timeout in `which`. */
-void mr_conn_on_pto(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
-                    uint32_t probes);
-
-/* Everything in flight in `which` is sent again: Retry. */
-void mr_conn_resend_all(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which);
-
 /* ------------------------------------------------------------------ sending */
 
 /*
@@ -258,85 +197,6 @@ void mr_keys_on_acked(struct mr_conn *conn, uint64_t largest_acked);
 /* Begin a key update if it is allowed now (RFC 9001, Section 6.1). */
 bool mr_keys_update_now(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
 void mr_keys_expire(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
-
-/* ------------------------------------------------------------------ CIDs and paths */
-
-/* Issue one more CID: registered in the table, its frame wanted.  False: none may be issued. */
-bool mr_cid_issue(struct mr_endpoint *ep, struct mr_conn *conn);
-void mr_cid_issue_all(struct mr_endpoint *ep, struct mr_conn *conn);
-void mr_cid_forget_all(struct mr_endpoint *ep, struct mr_conn *conn);
-static inline struct mr_peer_cid *mr_cid_current(struct mr_conn *conn)
-{
-    return &conn->peer_cids[conn->peer_cid_current];
-}
-/* Use an unused CID of the peer's from now on, and retire the current one; false: there is none. */
-bool mr_cid_rotate(struct mr_endpoint *ep, struct mr_conn *conn);
-/* The current peer CID or its reset token has changed: keep the endpoint's table of tokens true. */
-void mr_cid_track_token(struct mr_endpoint *ep, struct mr_conn *conn);
-void mr_cid_untrack_token(struct mr_endpoint *ep, struct mr_conn *conn);
-/* The NEW_CONNECTION_ID with `sequence` is acknowledged, or lost: true if it is to be sent again.
- */
-void mr_cid_on_announce_acked(struct mr_conn *conn, uint64_t sequence);
-bool mr_cid_on_announce_lost(struct mr_conn *conn, uint64_t sequence);
-/* The RETIRE_CONNECTION_ID with `sequence` is acknowledged, or lost: true if it is to be sent
- * again. */
-void mr_cid_on_retire_acked(struct mr_conn *conn, uint64_t sequence);
-bool mr_cid_on_retire_lost(struct mr_conn *conn, uint64_t sequence);
-
-/* A packet came from another address; RFC 9000, Section 9.3.  Call after the packet was processed.
- */
-void mr_path_on_packet(struct mr_rx *rx);
-void mr_path_validated(struct mr_endpoint *ep, struct mr_conn *conn);
-void mr_path_expire(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
-/* Bytes that may be sent before the peer's address is validated. */
-uint64_t mr_path_room(const struct mr_conn *conn);
-void mr_mtu_begin(struct mr_endpoint *ep, struct mr_conn *conn);
-void mr_mtu_on_acked(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t size);
-void mr_mtu_on_lost(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t size);
-void mr_mtu_on_black_hole(struct mr_endpoint *ep, struct mr_conn *conn);
-void mr_pacer_refresh(struct mr_conn *conn, uint64_t now);
-
-/* ------------------------------------------------------------------ streams */
-
-/* How a frame that names stream `id` finds it. */
-enum mr_stream_found {
-    MR_STREAM_FOUND,
-    MR_STREAM_CLOSED,  /* was there: ignore the frame */
-    MR_STREAM_REFUSED, /* no stream object is free: do not acknowledge */
-    MR_STREAM_ERROR    /* the connection failed */
-};
-enum mr_stream_found mr_stream_find(struct mr_rx *rx, uint64_t id, bool needs_recv,
-                                    uint64_t frame_type, struct mr_stream **out);
-struct mr_stream *mr_stream_new(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t id);
-/* A stream object in the table and the connection's list, otherwise like `from`, without data;
- * NULL: none is free. */
-struct mr_stream *mr_stream_adopt(struct mr_endpoint *ep, struct mr_conn *conn,
-                                  const struct mr_stream *from);
-/* Both parts are final: tell, and free with the event. */
-void mr_stream_maybe_done(struct mr_endpoint *ep, struct mr_stream *stream);
-void mr_stream_free(struct mr_endpoint *ep, struct mr_stream *stream);
-/* Put it on the send list if it has something to send. */
-void mr_stream_schedule(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stream *stream);
-void mr_stream_control(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stream *stream);
-/* `bytes` of the stream were consumed or discarded: flow control. */
-void mr_stream_consumed(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stream *stream,
-                        uint64_t bytes);
-void mr_conn_consumed(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t bytes);
-uint64_t mr_stream_flow_limit(const struct mr_conn *conn, const struct mr_stream *stream);
-/* The stream a sent record names, NULL if it is gone. */
-struct mr_stream *mr_stream_of_key(const struct mr_endpoint *ep, uint32_t key);
-uint32_t mr_stream_key(const struct mr_stream *stream);
-void mr_stream_list_push(struct mr_endpoint *ep, struct mr_stream_list *list,
-                         struct mr_stream *stream, bool is_control);
-/* Abandon sending: RESET_STREAM is owed, queued data is forgotten. */
-void mr_stream_abort_send(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stream *stream,
-                          uint64_t code);
-/* Every stream ends with the connection. */
-void mr_conn_end_streams(struct mr_endpoint *ep, struct mr_conn *conn);
-
-/* The largest datagram that a packet on the path in use takes, and the peer; 0: it takes none. */
-uint32_t mr_conn_datagram_max(const struct mr_conn *conn);
-
 /* ------------------------------------------------------------------ ending */
 
 /* The one place where a connection error is born.  Returns false, for `return mr_conn_fail(...)`.

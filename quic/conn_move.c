@@ -43,7 +43,8 @@ static void detach(struct mr_conn *copy)
     copy->app.sent = sent;
     copy->path.cc.ops = NULL;
     copy->is_ready = copy->is_touched = copy->is_dirty = copy->is_token_tracked = false;
-    copy->keys = copy->name = MR_NONE;
+    copy->keys = copy->name = copy->extra = MR_NONE;
+    copy->app.wants &= ~(uint32_t)MR_WANT_PATH_RESPONSE; /* a peer asks again */
     copy->ready_next = copy->ready_previous = copy->dirty_next = MR_NONE;
     copy->sendable = copy->controlled = (struct mr_stream_list){.head = MR_NONE, .tail = MR_NONE};
     copy->last_stream = copy->stream_head = MR_NONE;
@@ -243,6 +244,7 @@ int mr_conn_moved(struct mr_endpoint *ep, mr_handle handle, uint64_t now)
     mr_datagram_queue_clear(&conn->datagrams_in, &ep->datagram_chunks);
     mr_name_drop(&ep->names, conn->name);
     conn->name = MR_NONE;
+    mr_conn_extra_drop(ep, conn);
     conn->is_forwarding = true;
     ep->forwarding_count++;
     conn->close_until_ns = now + three_ptos(conn);

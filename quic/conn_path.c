@@ -112,6 +112,14 @@ bool mr_on_path_response(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
     return true;
 }
 
+void mr_path_forget_responses(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    if (mr_conn_extra(ep, conn) != NULL)
+        mr_conn_extra(ep, conn)->path_response_count = 0;
+    mr_conn_extra_end(ep, conn, MR_EXTRA_PATH_RESPONSES);
+    conn->app.wants &= ~(uint32_t)MR_WANT_PATH_RESPONSE;
+}
+
 bool mr_on_path_challenge(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
 {
     struct mr_conn *conn = rx->conn;
@@ -120,13 +128,16 @@ bool mr_on_path_challenge(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
     if (!mr_frame_decode_path(r, type, &frame))
         return mr_conn_fail(rx->ep, conn, MR_FRAME_ENCODING_ERROR, type, "malformed PATH_CHALLENGE",
                             rx->now);
-    if (conn->path_response_count == MR_PATH_RESPONSES_MAX) { /* the oldest gives way */
+    struct mr_conn_extra *extra = mr_conn_extra_use(rx->ep, conn, MR_EXTRA_PATH_RESPONSES);
+    if (extra == NULL)
+        return true;                                           /* the peer asks again */
+    if (extra->path_response_count == MR_PATH_RESPONSES_MAX) { /* the oldest gives way */
         mr_count(&rx->ep->counters.limit_path_challenges);
-        conn->path_response_count--;
-        memmove(&conn->path_responses[0], &conn->path_responses[1],
-                conn->path_response_count * sizeof(conn->path_responses[0]));
+        extra->path_response_count--;
+        memmove(&extra->path_responses[0], &extra->path_responses[1],
+                extra->path_response_count * sizeof(extra->path_responses[0]));
     }
-    struct mr_path_response *response = &conn->path_responses[conn->path_response_count++];
+    struct mr_path_response *response = &extra->path_responses[extra->path_response_count++];
     response->addr = rx->datagram->path;
     response->bytes_max = 3 * rx->datagram->size;
     memcpy(response->data, frame.data, MR_PATH_DATA);

@@ -411,18 +411,18 @@ void mr_produce_retire_cid(struct mr_build *b)
 
 void mr_produce_path_response(struct mr_build *b)
 {
-    struct mr_conn *conn = b->conn;
+    struct mr_conn_extra *extra = mr_conn_extra(b->ep, b->conn);
 
     if (!WRITE_RECORDED(
-            b, mr_frame_write_path(&b->w, MR_FRAME_PATH_RESPONSE, conn->path_responses[0].data),
+            b, mr_frame_write_path(&b->w, MR_FRAME_PATH_RESPONSE, extra->path_responses[0].data),
             MR_SENT_PATH_RESPONSE, 0, 0))
         return;
     b->is_path_probe = true;
-    conn->path_response_count--;
-    memmove(&conn->path_responses[0], &conn->path_responses[1],
-            conn->path_response_count * sizeof(conn->path_responses[0]));
-    if (conn->path_response_count == 0)
-        clear_want(b, MR_WANT_PATH_RESPONSE);
+    extra->path_response_count--;
+    memmove(&extra->path_responses[0], &extra->path_responses[1],
+            extra->path_response_count * sizeof(extra->path_responses[0]));
+    if (extra->path_response_count == 0)
+        mr_path_forget_responses(b->ep, b->conn);
     b->is_full = true; /* goes alone: to the address its challenge came from */
 }
 

@@ -414,14 +414,13 @@ static bool build_ordinary(struct datagram *d)
  * Section 8.2.2). */
 MR_COLD static bool build_path_response(struct datagram *d)
 {
-    const struct mr_path_response *response = &d->conn->path_responses[0];
+    const struct mr_path_response *response = &mr_conn_extra(d->ep, d->conn)->path_responses[0];
 
     d->out->path = response->addr;
     d->limit = MR_MIN(MR_MIN(d->conn->path.mtu, d->out->room), response->bytes_max);
     d->allowed = MR_WANT_PATH_RESPONSE;
     if (d->limit < HEADROOM_LEAST || !d->conn->key_state.can_seal) {
-        d->conn->path_response_count = 0;
-        d->conn->app.wants &= ~(uint32_t)MR_WANT_PATH_RESPONSE;
+        mr_path_forget_responses(d->ep, d->conn);
         return false;
     }
     if (mr_cc_room(&d->conn->path.cc) < d->limit)

@@ -46,6 +46,7 @@ static const struct pool_row {
     ROW(blocks,       compact_max,     sizeof(struct mr_compact),      MR_CACHE_LINE),
     ROW(keys,         active_keys_max, sizeof(struct mr_conn_keys),    MR_CACHE_LINE),
     ROW(datagram_chunks, datagram_chunks_max, MR_CHUNK_SIZE,           MR_CACHE_LINE),
+    ROW(extras,       extras_max,      sizeof(struct mr_conn_extra),   MR_CACHE_LINE),
     ROW(names.pool,   names_max,       sizeof(struct mr_name),         16),
 #undef ROW
 };
@@ -286,6 +287,7 @@ static void init_links(struct mr_conn *conn)
     conn->last_stream = MR_NONE;
     conn->stream_head = MR_NONE;
     conn->name = MR_NONE;
+    conn->extra = MR_NONE;
     mr_datagram_queue_init(&conn->datagrams_out);
     mr_datagram_queue_init(&conn->datagrams_in);
     conn->armed_ns = MR_NEVER;
@@ -503,6 +505,7 @@ void mr_conn_free(struct mr_endpoint *ep, struct mr_conn *conn)
     mr_datagram_queue_clear(&conn->datagrams_out, &ep->datagram_chunks);
     mr_datagram_queue_clear(&conn->datagrams_in, &ep->datagram_chunks);
     mr_name_drop(&ep->names, conn->name);
+    mr_conn_extra_drop(ep, conn);
     mr_keys_drop(ep, conn);
     mr_cid_forget_all(ep, conn);
     mr_cid_untrack_token(ep, conn);
@@ -749,6 +752,7 @@ void mr_endpoint_check(const struct mr_endpoint *ep)
     MR_ASSERT(ep->chunks.used == 0);
     MR_ASSERT(ep->frame_blocks.used == 0);
     MR_ASSERT(ep->keys.used == 0);
+    MR_ASSERT(ep->extras.used == 0);
     MR_ASSERT(ep->datagram_chunks.used == 0);
     MR_ASSERT(ep->names.pool.used == 0 && ep->names.table.core.count == 0);
     MR_ASSERT(ep->cids.core.count == 0);

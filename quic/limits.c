@@ -17,6 +17,7 @@ struct mr_limits mr_limits_for(uint32_t connections)
         .datagram_chunks_max = MR_MAX(2048u, MR_MIN(connections, 16384u)),
         .datagram_queue_max = 128,
         .names_max = MR_MIN(connections, 4096u),
+        .extras_max = MR_MAX(64u, MR_MIN(connections, 4096u)),
         .pinned_max = 8192,
         .active_keys_max = MR_MIN(connections, 4096u),
     };

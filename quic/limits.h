@@ -30,6 +30,8 @@ struct mr_limits {
                                     -EAGAIN, arriving ones are dropped */
     uint32_t names_max;  /* different server names that connections asked for; more: conn_info shows
                             none */
+    uint32_t extras_max; /* connections that answer path challenges at a time; more: a challenge is
+                            not answered */
     uint32_t pinned_max; /* port buffers that streams may hold in all; more: data is copied to
                             compact buffers */
     uint32_t active_keys_max; /* connections with expanded 1-RTT keys; more: the least recently used

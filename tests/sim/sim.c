@@ -222,6 +222,7 @@ static struct mr_limits small_limits(void)
                               .compact_max = 1024,
                               .datagram_chunks_max = 64,
                               .datagram_queue_max = 16,
+                              .extras_max = 4,
                               .names_max = 4,
                               .pinned_max = BUFFERS / 2,
                               .active_keys_max = 8};

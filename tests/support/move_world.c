@@ -65,6 +65,7 @@ static struct mr_limits ample_limits(void)
                               .active_keys_max = 8,
                               .datagram_chunks_max = 64,
                               .datagram_queue_max = 4,
+                              .extras_max = 4,
                               .names_max = 4};
 }
 

@@ -1,0 +1,67 @@
+/*
+ * quic/handshake.h - what only a handshake needs.
+ *
+ * Owner: the endpoint's pool; held by a connection until it is confirmed and tickets are out.
+ * Threads: the shard's only.
+ */
+#ifndef MR_QUIC_HANDSHAKE_H
+#define MR_QUIC_HANDSHAKE_H
+
+#include "quic/conn_parts.h"
+#include "quic/crypto_stream.h"
+#include "quic/endpoint.h"
+#include "quic/tls.h"
+#include "quic/transport_params.h"
+
+/* One AEAD key and its header-protection key for a direction. */
+struct mr_level_key {
+    struct mr_aead_key aead;
+    struct mr_hp_key hp;
+    bool is_set;
+};
+/* A datagram that waits for keys. */
+struct mr_pending {
+    struct mr_datagram datagram;
+    uint32_t at; /* offset of the first packet that could not be opened */
+};
+
+/* What only a handshake needs; a pool object, given back when it is confirmed and tickets are out.
+ */
+struct mr_handshake {
+    struct mr_tls tls;
+    struct mr_tls_job *job; /* out, or NULL */
+    uint32_t job_next;      /* in the endpoint's list of connections that want a job */
+    bool wants_job;
+    bool wants_first_job;              /* a client's ClientHello */
+    struct mr_pn_space space[2];       /* Initial, Handshake */
+    struct mr_crypto_stream crypto[3]; /* Initial, Handshake, 1-RTT */
+    struct mr_level_key open[2];
+    struct mr_level_key seal[2];
+    struct mr_cid original_dcid;
+    struct mr_cid retry_scid;
+    bool has_retry;
+    bool has_peer_scid; /* the peer's first long header was seen */
+    bool is_tls_done;
+    bool is_handshake_sent; /* client: a Handshake packet went out */
+    bool has_initial_key;   /* in the endpoint's table of first DCIDs */
+    uint8_t initial_key_size;
+    uint8_t initial_key[MR_CID_MAX];
+    uint16_t token_size;
+    uint8_t token[MR_TOKEN_KEPT_MAX];
+    uint32_t pending_count;
+    struct mr_pending pending[MR_PENDING_DATAGRAMS_MAX];
+    uint64_t ticket_wait_until_ns;
+    uint32_t ticket_wait_prev; /* connections whose clients only wait for tickets, oldest first */
+    uint32_t ticket_wait_next;
+    bool waits_for_ticket; /* is among them */
+    uint64_t started_ns;
+    uint64_t paused_before_ns; /* the endpoint's pauses until then: later ones do not count */
+    uint16_t params_size;
+    uint8_t params[MR_TRANSPORT_PARAMS_MAX];
+    /* a client's options, for the restart after Retry */
+    uint32_t ticket_size;
+    uint8_t ticket[MR_TLS_TICKET_MAX]; /* the newest that came */
+    uint16_t remember_size;
+    uint8_t remember[MR_TLS_REMEMBER_MAX];
+};
+#endif /* MR_QUIC_HANDSHAKE_H */
