@@ -38,7 +38,8 @@ int mr_conn_connect(struct mr_endpoint *ep, const struct mr_connect_options *opt
     struct mr_handshake *hs = mr_conn_handshake(ep, conn);
     hs->original_dcid = peer->cid;
     conn->user_data = options->user_data;
-    if (!mr_conn_set_initial_keys(ep, conn, &peer->cid) || !mr_conn_tls_start(ep, conn, options)) {
+    if (!mr_conn_offer_versions(conn, hs, options) ||
+        !mr_conn_set_initial_keys(ep, conn, &peer->cid) || !mr_conn_tls_start(ep, conn, options)) {
         mr_conn_free(ep, conn);
         return -EINVAL;
     }
@@ -95,6 +96,7 @@ int mr_conn_info(const struct mr_endpoint *ep, mr_handle handle, struct mr_conn_
         .packets_lost = conn->packets_lost,
         .bytes_received = conn->bytes_received_total,
         .key_updates = conn->key_state.updates,
+        .version = conn->version == MR_VERSION_2 ? 2 : 1,
         .is_resumed = conn->is_resumed,
         .is_client = conn->role == MR_CLIENT,
         .datagram_max = mr_conn_datagram_max(conn),

@@ -365,7 +365,6 @@ struct mr_conn *mr_conn_new(struct mr_endpoint *ep, enum mr_role role,
     }
     conn->role = (uint8_t)role;
     conn->state = MR_CONN_HANDSHAKE;
-    conn->version = MR_VERSION_1;
     conn->handshake = hs;
     conn->last_received_ns = conn->idle_base_ns = now;
     init_limits(ep, conn);
@@ -405,6 +404,8 @@ void mr_conn_discard_space(struct mr_endpoint *ep, struct mr_conn *conn, enum mr
     mr_crypto_stream_clear(&hs->crypto[which], &ep->send_pools);
     clear_level_key(ep, &hs->open[which]);
     clear_level_key(ep, &hs->seal[which]);
+    if (which == MR_SPACE_INITIAL)
+        clear_level_key(ep, &hs->open_original);
     space->wants = 0;
     space->ack_deadline_ns = MR_NEVER;
     space->is_discarded = true;

@@ -26,6 +26,7 @@
 #include "quic/tls.h"
 #include "quic/token.h"
 #include "quic/types.h"
+#include "quic/version.h"
 
 #define MR_BURST 32         /* datagrams handled together */
 #define MR_STAY  UINT32_MAX /* a datagram for this shard */
@@ -75,6 +76,7 @@ struct mr_endpoint_config {
     uint32_t datagram_max;  /* largest DATAGRAM frame accepted, type and length included; 0: none,
                                65535: any that fits a packet (RFC 9221, Section 3) */
     uint64_t wall_offset_s; /* wall-clock seconds at now == 0, for tokens */
+    uint8_t versions;       /* of QUIC that a server accepts, enum mr_version_set; 0: all */
     bool has_keylog;        /* keep key log lines for mr_endpoint_take_keylog() */
 };
 

@@ -126,6 +126,9 @@ struct mr_connect_options {
     uint64_t user_data;
     const uint8_t *ticket; /* from an earlier connection, NULL: none; copied */
     size_t ticket_size;
+    uint8_t versions[2]; /* of QUIC, 1 or 2, most wanted first; 0: no (further) one.  None: 1.  It
+                            begins with that of the ticket, or with 1, where that is among them; the
+                            server may go on in another of them (RFC 9368) */
 };
 
 struct mr_conn_info {
@@ -139,7 +142,8 @@ struct mr_conn_info {
     uint64_t packets_lost;
     uint64_t bytes_received;
     uint32_t key_updates;
-    bool is_resumed; /* the handshake used a ticket */
+    uint32_t version; /* of QUIC: 1 or 2 */
+    bool is_resumed;  /* the handshake used a ticket */
     bool is_client;
     uint32_t datagram_max;       /* bytes of the largest datagram that can be sent now, which the
                                     path's MTU changes; 0: the peer takes none */
