@@ -230,7 +230,8 @@ static int write_info(struct call *c)
                                .bytes_received = info.bytes_received,
                                .datagram_max = info.datagram_max,
                                .is_resumed = info.is_resumed,
-                               .is_client = info.is_client};
+                               .is_client = info.is_client,
+                               .ecn = info.ecn};
     memcpy(out.local_ip, info.local.ip, sizeof(out.local_ip));
     memcpy(out.remote_ip, info.remote.ip, sizeof(out.remote_ip));
     copy_text(out.alpn, sizeof(out.alpn), info.alpn);

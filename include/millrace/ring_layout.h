@@ -259,7 +259,8 @@ struct mr_ring_info {
     uint32_t datagram_max;
     uint8_t is_resumed;
     uint8_t is_client;
-    uint8_t unused[2];
+    uint8_t ecn; /* enum mr_conn_ecn */
+    uint8_t unused[1];
     char alpn[32];
     char server_name[256];
     char limited_by[32];

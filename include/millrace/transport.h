@@ -128,6 +128,15 @@ struct mr_connect_options {
     size_t ticket_size;
 };
 
+/* ECN on a connection's path (RFC 9000, Section 13.4.2). */
+enum mr_conn_ecn {
+    MR_CONN_ECN_OFF,     /* our packets carry no marks: the configuration says so */
+    MR_CONN_ECN_TESTING, /* the first packets carry marks */
+    MR_CONN_ECN_UNKNOWN, /* whether they passed is not known yet */
+    MR_CONN_ECN_CAPABLE, /* they pass; CE is taken as congestion */
+    MR_CONN_ECN_FAILED,  /* they are lost or altered, or the peer does not report them: no marks */
+};
+
 struct mr_conn_info {
     struct mr_address local;
     struct mr_address remote;
@@ -141,6 +150,7 @@ struct mr_conn_info {
     uint32_t key_updates;
     bool is_resumed; /* the handshake used a ticket */
     bool is_client;
+    uint8_t ecn;                 /* enum mr_conn_ecn */
     uint32_t datagram_max;       /* bytes of the largest datagram that can be sent now, which the
                                     path's MTU changes; 0: the peer takes none */
     uint64_t streams_bidi_limit; /* streams that we may have opened in all, as the peer's limit */
