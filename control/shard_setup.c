@@ -24,6 +24,7 @@ static void fill_endpoint(const struct mr_shard_setup *setup, const struct mr_li
     e->client = setup->client;
     e->static_key = setup->static_key;
     e->cc = MR_CC_CUBIC;
+    e->has_ecn = setup->has_ecn;
     e->payload_max = MR_SETUP_PAYLOAD_MAX;
     e->retry_above = setup->has_retry ? 0 : MR_MAX(limits->handshakes_max / RETRY_SHARE, 1u);
     e->idle_timeout_ns = setup->idle_timeout_ns;

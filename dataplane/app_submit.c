@@ -232,7 +232,8 @@ static int write_info(struct call *c)
                                .datagram_max = info.datagram_max,
                                .version = (uint8_t)info.version,
                                .is_resumed = info.is_resumed,
-                               .is_client = info.is_client};
+                               .is_client = info.is_client,
+                               .ecn = info.ecn};
     memcpy(out.local_ip, info.local.ip, sizeof(out.local_ip));
     memcpy(out.remote_ip, info.remote.ip, sizeof(out.remote_ip));
     copy_text(out.alpn, sizeof(out.alpn), info.alpn);

@@ -65,6 +65,10 @@ int mr_conn_close(struct mr_endpoint *ep, mr_handle handle, uint64_t code, const
     return 0;
 }
 
+_Static_assert((int)MR_ECN_OFF == (int)MR_CONN_ECN_OFF &&
+                   (int)MR_ECN_FAILED == (int)MR_CONN_ECN_FAILED,
+               "the same states");
+
 static void copy_address(struct mr_address *out, const struct mr_addr *addr)
 {
     memcpy(out->ip, addr->ip, sizeof(out->ip));
@@ -99,6 +103,7 @@ int mr_conn_info(const struct mr_endpoint *ep, mr_handle handle, struct mr_conn_
         .version = conn->version == MR_VERSION_2 ? 2 : 1,
         .is_resumed = conn->is_resumed,
         .is_client = conn->role == MR_CLIENT,
+        .ecn = path->ecn.state,
         .datagram_max = mr_conn_datagram_max(conn),
         .streams_bidi_limit = conn->streams_send[0].limit,
         .streams_uni_limit = conn->streams_send[1].limit,

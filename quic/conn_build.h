@@ -58,6 +58,7 @@ struct mr_sent_batch {
     uint64_t bytes;
     bool is_ack_eliciting;
     bool is_in_flight;
+    bool is_marked; /* with the path's ECN mark */
 };
 
 /* Count them: congestion window, pacer, timers, keys, counters. */

@@ -154,8 +154,9 @@ static bool is_port_only(const struct mr_path_addr *a, const struct mr_path_addr
 }
 
 /* RFC 9000, Section 9.4: a new path starts anew, unless only the port changed. */
-static void reset_estimates(struct mr_endpoint *ep, struct mr_path *path, uint64_t now)
+static void reset_estimates(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
 {
+    struct mr_path *path = &conn->path;
     uint64_t in_flight = path->cc.in_flight;
     uint64_t max_ack_delay = path->rtt.max_ack_delay_ns;
 
@@ -163,6 +164,7 @@ static void reset_estimates(struct mr_endpoint *ep, struct mr_path *path, uint64
     mr_cc_on_sent(&path->cc, in_flight, now);
     mr_rtt_init(&path->rtt, MR_RTT_INITIAL);
     path->rtt.max_ack_delay_ns = max_ack_delay;
+    mr_ecn_begin(&path->ecn, mr_path_codepoint(ep), mr_sent_next(&conn->app.sent));
     path->mtu = MR_INITIAL_MIN;
 }
 
@@ -193,7 +195,7 @@ void mr_path_on_packet(struct mr_rx *rx)
     conn->path.bytes_received = rx->datagram->size;
     conn->path.bytes_sent = 0;
     if (!is_rebinding) {
-        reset_estimates(ep, &conn->path, rx->now);
+        reset_estimates(ep, conn, rx->now);
         mr_cid_rotate(ep, conn);
         mr_mtu_begin(ep, conn);
     }

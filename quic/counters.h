@@ -131,6 +131,8 @@
     X(congestion_events,          "reductions of a congestion window")                                                \
     X(persistent_congestions,     "persistent congestions")                                                           \
     X(ecn_ce_received,            "packets received with ECN CE")                                                     \
+    X(ecn_validated,              "paths on which ECN validation succeeded")                                          \
+    X(ecn_ce_reported,            "packets of ours that peers received with ECN CE")                                  \
     X(ecn_failures,               "paths on which ECN validation failed")                                             \
     X(acks_of_unsent,             "connections closed: a packet never sent was acknowledged")                         \
     /* memory */                                                                                                      \

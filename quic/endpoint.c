@@ -242,6 +242,8 @@ void mr_space_init(struct mr_endpoint *ep, struct mr_pn_space *space)
     space->largest_at_ns = 0;
     space->ack_deadline_ns = MR_NEVER;
     space->ecn = (struct mr_ecn_counts){0};
+    space->ecn_reports = (struct mr_ecn_reports){0};
+    space->has_ecn = false;
     space->wants = 0;
     space->unacked_count = 0;
     space->probes = 0;
@@ -270,6 +272,7 @@ static void init_path(struct mr_endpoint *ep, struct mr_conn *conn, const struct
     path->is_validated = conn->role == MR_CLIENT;
     mr_cc_init(&path->cc, ep->config.cc, MR_INITIAL_MIN, 0);
     mr_rtt_init(&path->rtt, MR_RTT_INITIAL);
+    mr_ecn_begin(&path->ecn, mr_path_codepoint(ep), 0);
     mr_pacer_init(&path->pacer,
                   &(struct mr_pacer_input){.window = mr_cc_window(&path->cc),
                                            .smoothed_ns = path->rtt.smoothed_ns,

@@ -65,6 +65,7 @@ struct mr_endpoint_config {
     const uint8_t *static_key;           /* 32 bytes, process-wide: reset and Retry tokens */
     uint64_t seed[4]; /* randomness of CIDs, packet number skips, grease; never keys */
     enum mr_cc_kind cc;
+    bool has_ecn; /* packets are marked ECT, as long as a path bears it (RFC 9000, Section 13.4) */
     uint32_t payload_max; /* largest UDP payload to send, 1200..65527 */
     uint32_t retry_above; /* handshakes in flight above which Initials are answered with Retry; 0:
                              always */

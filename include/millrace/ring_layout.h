@@ -261,7 +261,7 @@ struct mr_ring_info {
     uint8_t is_resumed;
     uint8_t is_client;
     uint8_t version; /* of QUIC */
-    uint8_t unused;
+    uint8_t ecn;     /* enum mr_conn_ecn */
     char alpn[32];
     char server_name[256];
     char limited_by[32];

@@ -131,6 +131,15 @@ struct mr_connect_options {
                             server may go on in another of them (RFC 9368) */
 };
 
+/* ECN on a connection's path (RFC 9000, Section 13.4.2). */
+enum mr_conn_ecn {
+    MR_CONN_ECN_OFF,     /* our packets carry no marks: the configuration says so */
+    MR_CONN_ECN_TESTING, /* the first packets carry marks */
+    MR_CONN_ECN_UNKNOWN, /* whether they passed is not known yet */
+    MR_CONN_ECN_CAPABLE, /* they pass; CE is taken as congestion */
+    MR_CONN_ECN_FAILED,  /* they are lost or altered, or the peer does not report them: no marks */
+};
+
 struct mr_conn_info {
     struct mr_address local;
     struct mr_address remote;
@@ -145,6 +154,7 @@ struct mr_conn_info {
     uint32_t version; /* of QUIC: 1 or 2 */
     bool is_resumed;  /* the handshake used a ticket */
     bool is_client;
+    uint8_t ecn;                 /* enum mr_conn_ecn */
     uint32_t datagram_max;       /* bytes of the largest datagram that can be sent now, which the
                                     path's MTU changes; 0: the peer takes none */
     uint64_t streams_bidi_limit; /* streams that we may have opened in all, as the peer's limit */

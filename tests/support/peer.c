@@ -57,6 +57,7 @@ static struct mr_endpoint_config make_config(const struct peer_options *o, struc
         .static_key = static_key,
         .seed = {1, side->role, 3, 4},
         .cc = MR_CC_NEWRENO,
+        .has_ecn = o->has_ecn,
         .payload_max = 1452,
         .retry_above = retry == PEER_ALWAYS_RETRY ? 0 : retry,
         .idle_timeout_ns = o->idle_timeout_ns == 0 ? 60 * MR_SECOND : o->idle_timeout_ns,
@@ -338,11 +339,12 @@ static void receive_burst(struct peer *p, struct peer_side *side, const struct p
     for (uint32_t i = 0; i < count; i++) {
         buffers[i] = take_buffer(side);
         memcpy(buffers[i]->bytes, raws[i].bytes, raws[i].size);
-        datagrams[i] = (struct mr_datagram){.data = buffers[i]->bytes,
-                                            .buf = &buffers[i]->buf,
-                                            .size = raws[i].size,
-                                            .ecn = side->role == p->role ? p->ecn : 0,
-                                            .path = raws[i].path};
+        datagrams[i] =
+            (struct mr_datagram){.data = buffers[i]->bytes,
+                                 .buf = &buffers[i]->buf,
+                                 .size = raws[i].size,
+                                 .ecn = side->role == p->role && p->ecn != 0 ? p->ecn : raws[i].ecn,
+                                 .path = raws[i].path};
     }
     mr_endpoint_receive(side->ep, datagrams, count, p->now);
     edit_params(p, side);

@@ -41,6 +41,7 @@ struct peer_options {
     uint32_t connections;     /* at most; 0: 4 */
     uint32_t streams_bidi;    /* 0: 8 */
     uint32_t streams_uni;     /* 0: 3 */
+    bool has_ecn;             /* packets are marked ECT */
     uint32_t datagram_max;    /* of DATAGRAM frames that the endpoint under test takes; 0: none */
     uint32_t partner_datagram_max; /* that its partner takes */
     uint8_t versions[2];           /* of QUIC, that the client wants: struct mr_connect_options */
@@ -62,6 +63,7 @@ struct peer_packet {
     uint64_t at_ns;
     uint32_t datagram; /* its number: coalesced packets share it */
     uint32_t datagram_size;
+    uint8_t ecn;
     struct mr_path_addr path;
     struct mr_cid dcid;
     size_t size;
@@ -112,6 +114,7 @@ struct peer_side {
 struct peer_raw {
     struct mr_path_addr path; /* as the receiver sees it */
     uint32_t size;
+    uint8_t ecn;
     uint8_t bytes[PEER_DATAGRAM];
 };
 
@@ -134,9 +137,9 @@ struct peer {
     struct mr_cid dcid;       /* where we send */
     struct mr_cid scid;       /* ours */
     struct mr_path_addr path; /* as the endpoint under test sees us */
-    uint8_t ecn;
-    struct peer_raw hello; /* the client's first datagram */
-    uint32_t datagrams;    /* sent by the endpoint under test */
+    uint8_t ecn;              /* of what it receives, unless 0 */
+    struct peer_raw hello;    /* the client's first datagram */
+    uint32_t datagrams;       /* sent by the endpoint under test */
     uint64_t bytes;
     struct peer_raw wire[2][64]; /* on the way to side [i] */
     uint32_t wire_count[2];

@@ -51,6 +51,7 @@ static void keep_packet(struct peer *p, const struct mr_packet_header *header,
                                    .at_ns = p->now,
                                    .datagram = p->datagrams,
                                    .datagram_size = out->size,
+                                   .ecn = out->ecn,
                                    .path = out->path,
                                    .size = out->size - at};
     mr_cid_copy(&packet->dcid, header->dcid);
@@ -92,6 +93,7 @@ static void put_on_wire(struct peer *p, enum mr_role to, const struct mr_outgoin
     struct peer_raw *raw = &p->wire[to][p->wire_count[to]++];
     raw->path = (struct mr_path_addr){.local = out->path.remote, .remote = out->path.local};
     raw->size = out->size;
+    raw->ecn = out->ecn;
     memcpy(raw->bytes, out->data, out->size);
 }
 
