@@ -8,7 +8,7 @@
  * the general way (conn_recv.c) does once per packet - packet numbers, flow control, timers, events
  * - is done once for the run.  Whatever is not as plain is left to the general way.
  */
-#include "quic/conn.h"
+#include "quic/conn_bits.h"
 
 #define FRAME_TYPE (MR_FRAME_STREAM | MR_STREAM_OFF | MR_STREAM_LEN)
 
@@ -17,8 +17,9 @@ struct run {
     struct mr_conn *conn;
     struct mr_stream *stream;
     uint64_t next_pn;
-    uint64_t room;  /* bytes that flow control still allows */
-    uint64_t bytes; /* taken */
+    uint64_t room;      /* bytes that flow control still allows */
+    uint64_t bytes;     /* taken */
+    uint8_t first_byte; /* of the last packet */
 };
 
 /* The connection can take part: nothing but data is expected of its packets.  False: it cannot. */
@@ -81,6 +82,7 @@ static bool take(struct run *r, const struct mr_slot *slot)
     r->next_pn++;
     r->room -= frame.size;
     r->bytes += frame.size;
+    r->first_byte = job->packet[0];
     return true;
 }
 
@@ -94,6 +96,7 @@ static void finish(const struct run *r, uint32_t packets, uint64_t now)
     mr_keys_note_opened(conn, r->next_pn - packets, now);
     mr_ack_ranges_add_next(&space->received, packets);
     space->largest_at_ns = now;
+    mr_spin_follow(conn, r->first_byte);
     conn->last_received_ns = conn->idle_base_ns = now;
     mr_count_add(&r->ep->counters.packets_received, packets);
     space->unacked_count = (uint16_t)MR_MIN(space->unacked_count + packets, (uint32_t)UINT16_MAX);

@@ -43,6 +43,8 @@ struct peer_options {
     uint32_t streams_uni;     /* 0: 3 */
     uint32_t datagram_max;    /* of DATAGRAM frames that the endpoint under test takes; 0: none */
     uint32_t partner_datagram_max; /* that its partner takes */
+    uint32_t extensions;           /* of enum mr_extension, of the endpoint under test */
+    uint32_t partner_extensions;
     /* change the partner's transport parameters in place before they are sent; NULL: leave them */
     void (*edit_params)(uint8_t *params, size_t size);
 };
