@@ -33,6 +33,7 @@ static void fill_endpoint(const struct mr_shard_setup *setup, const struct mr_li
     e->streams_bidi_max = setup->streams_bidi_max;
     e->streams_uni_max = setup->streams_uni_max;
     e->datagram_max = UINT16_MAX;
+    e->extensions = setup->extensions;
     e->wall_offset_s = (uint64_t)time(NULL) - mr_clock_now(&clock) / MR_SECOND;
     e->cid.node = 1;
     e->has_keylog = setup->keylog_fd >= 0;

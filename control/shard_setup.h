@@ -32,6 +32,7 @@ struct mr_shard_setup {
     uint64_t conn_window_max;
     uint32_t streams_bidi_max; /* that a peer may have open */
     uint32_t streams_uni_max;
+    uint32_t extensions; /* of enum mr_extension */
     const struct mr_net_self *self;
     struct mr_ip gateway4; /* unspecified: none */
     struct mr_ip gateway6;

@@ -7,7 +7,7 @@
  * times what it received until PATH_RESPONSE comes back, and returns to the last
  * validated address when none does.
  */
-#include "quic/conn.h"
+#include "quic/conn_bits.h"
 
 #define CHALLENGES_MAX 3 /* sent before validation has failed */
 
@@ -88,6 +88,7 @@ void mr_path_expire(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
         return;
     }
     conn->path.addr = v->fallback;
+    mr_spin_restart(ep, conn);
     conn->path.is_validated = true;
     mr_conn_wake(ep, conn);
 }
@@ -187,6 +188,7 @@ void mr_path_on_packet(struct mr_rx *rx)
     bool is_return =
         conn->validation.has_fallback && mr_path_addr_equal(from, &conn->validation.fallback);
     conn->path.addr = *from;
+    mr_spin_restart(ep, conn);
     if (is_return) {
         mr_path_validated(ep, conn);
         return;

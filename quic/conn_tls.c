@@ -80,6 +80,7 @@ static void fill_params(struct mr_endpoint *ep, struct mr_conn *conn,
     params->max_ack_delay_ms = MR_ACK_DELAY_MAX_NS / MR_MS;
     params->active_connection_id_limit = MR_CIDS_PEER_MAX;
     params->max_datagram_frame_size = config->datagram_max;
+    params->grease_quic_bit = (config->extensions & MR_EXTENSION_QUIC_BIT) != 0;
     params->has_initial_scid = true;
     params->initial_scid.size = MR_LOCAL_CID_SIZE;
     memcpy(params->initial_scid.bytes, &conn->issued.key[0], MR_LOCAL_CID_SIZE);
@@ -308,7 +309,8 @@ static void apply_peer_cids(struct mr_conn *conn, const struct mr_transport_para
     conn->peer_seen |= 2;
 }
 
-static void apply_params(struct mr_conn *conn, const struct mr_transport_params *params)
+static void apply_params(const struct mr_endpoint *ep, struct mr_conn *conn,
+                         const struct mr_transport_params *params)
 {
     conn->has_peer_params = true;
     mr_flow_send_raise(&conn->flow_send, params->initial_max_data);
@@ -324,6 +326,8 @@ static void apply_params(struct mr_conn *conn, const struct mr_transport_params 
     conn->path.mtu = (uint32_t)MR_MIN((uint64_t)conn->path.mtu, params->max_udp_payload_size);
     conn->issued_limit =
         (uint32_t)MR_MIN(params->active_connection_id_limit, (uint64_t)MR_CIDS_ISSUED_MAX);
+    conn->clears_quic_bit =
+        params->grease_quic_bit && (ep->config.extensions & MR_EXTENSION_QUIC_BIT) != 0;
     conn->is_migration_disabled = params->disable_active_migration;
     conn->peer_datagram_max =
         (uint16_t)MR_MIN(params->max_datagram_frame_size, (uint64_t)UINT16_MAX);
@@ -351,7 +355,7 @@ static bool take_params(struct mr_endpoint *ep, struct mr_conn *conn, const stru
     const char *fault = mr_conn_check_versions(conn, hs, &params);
     if (fault != NULL)
         return mr_conn_fail(ep, conn, MR_VERSION_NEGOTIATION_ERROR, MR_FRAME_CRYPTO, fault, now);
-    apply_params(conn, &params);
+    apply_params(ep, conn, &params);
     mr_cid_track_token(ep, conn);
     if (job->params_size <= MR_TLS_REMEMBER_MAX) {
         hs->remember_size = (uint16_t)job->params_size;

@@ -9,7 +9,7 @@
 
 #include "base/bytes.h"
 #include "quic/chunk.h"
-#include "quic/conn.h"
+#include "quic/conn_bits.h"
 
 /* ------------------------------------------------------------------ memory */
 
@@ -270,6 +270,7 @@ static void init_path(struct mr_endpoint *ep, struct mr_conn *conn, const struct
     path->addr = *addr;
     path->mtu = MR_INITIAL_MIN;
     path->is_validated = conn->role == MR_CLIENT;
+    mr_spin_restart(ep, conn);
     mr_cc_init(&path->cc, ep->config.cc, MR_INITIAL_MIN, 0);
     mr_rtt_init(&path->rtt, MR_RTT_INITIAL);
     mr_ecn_begin(&path->ecn, mr_path_codepoint(ep), 0);

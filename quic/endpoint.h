@@ -22,6 +22,7 @@
 #include "quic/cc.h"
 #include "quic/cid.h"
 #include "quic/counters.h"
+#include "quic/extensions.h"
 #include "quic/limits.h"
 #include "quic/tls.h"
 #include "quic/token.h"
@@ -78,6 +79,7 @@ struct mr_endpoint_config {
                                65535: any that fits a packet (RFC 9221, Section 3) */
     uint64_t wall_offset_s; /* wall-clock seconds at now == 0, for tokens */
     uint8_t versions;       /* of QUIC that a server accepts, enum mr_version_set; 0: all */
+    uint32_t extensions;    /* of enum mr_extension: offered, and used if the peer does */
     bool has_keylog;        /* keep key log lines for mr_endpoint_take_keylog() */
 };
 

@@ -9,7 +9,7 @@
  * counted.  None is larger than what it answers, except within the limits the RFC sets.
  * The client's side of Retry is here too.
  */
-#include "quic/conn.h"
+#include "quic/conn_bits.h"
 
 #define DCID_MIN          8  /* bytes of a client's first DCID, RFC 9000, Section 7.2 */
 #define RESETS_PER_PERIOD 64 /* and RESET_PERIOD_NS: stateless resets are rationed */
@@ -352,7 +352,7 @@ void mr_endpoint_receive_unknown(struct mr_endpoint *ep, struct mr_datagram *d,
         answer_version(ep, d, header);
         return;
     }
-    if (verdict == MR_PACKET_NO_FIXED_BIT) {
+    if (verdict == MR_PACKET_NO_FIXED_BIT && !mr_takes_clear_quic_bit(ep)) {
         mr_count(&ep->counters.dropped_no_fixed_bit);
         return;
     }

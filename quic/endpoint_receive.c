@@ -8,7 +8,7 @@
  *              (long headers, a flipped key phase, keys not there yet) packet by packet
  *     settle:  one ACK decision, one timer update per connection and burst
  */
-#include "quic/conn.h"
+#include "quic/conn_bits.h"
 
 /* ------------------------------------------------------------------ lookup */
 
@@ -87,7 +87,7 @@ static bool add_open_job(struct mr_endpoint *ep, struct mr_slot *slot, struct mr
 /* A packet with a short header of connection `index`.  False: packet by packet. */
 static bool add_short(struct mr_endpoint *ep, struct mr_slot *slot, uint32_t index)
 {
-    if ((slot->datagram->data[0] & MR_PACKET_FIXED_BIT) == 0)
+    if ((slot->datagram->data[0] & MR_PACKET_FIXED_BIT) == 0 && !mr_takes_clear_quic_bit(ep))
         return false;
     if (slot > ep->slots && slot[-1].kind == MR_SLOT_FAST && slot[-1].conn == index) {
         add_same_job(ep, slot);
@@ -566,6 +566,8 @@ void mr_conn_walk(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_datagr
         enum mr_packet_verdict verdict = mr_packet_parse(
             datagram->data + w.at, datagram->size - w.at, MR_LOCAL_CID_SIZE, &w.header);
 
+        if (verdict == MR_PACKET_NO_FIXED_BIT && mr_takes_clear_quic_bit(ep))
+            verdict = MR_PACKET_OK;
         if (verdict != MR_PACKET_OK) {
             mr_count(verdict == MR_PACKET_NO_FIXED_BIT ? &ep->counters.dropped_no_fixed_bit
                      : verdict == MR_PACKET_SHORT      ? &ep->counters.dropped_short

@@ -66,6 +66,7 @@ static struct mr_endpoint_config make_config(const struct peer_options *o, struc
         .streams_bidi_max = o->streams_bidi == 0 ? 8 : o->streams_bidi,
         .streams_uni_max = o->streams_uni == 0 ? 3 : o->streams_uni,
         .datagram_max = side->role == o->under_test ? o->datagram_max : o->partner_datagram_max,
+        .extensions = side->role == o->under_test ? o->extensions : o->partner_extensions,
         .wall_offset_s = 1700000000,
         .versions = side->role == MR_SERVER ? o->server_versions : 0,
     };
