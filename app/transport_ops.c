@@ -333,6 +333,22 @@ static int op_stop(struct mr_transport *transport, mr_handle handle, uint64_t co
     return 0;
 }
 
+static int op_set_priority(struct mr_transport *transport, mr_handle handle,
+                           struct mr_priority priority)
+{
+    struct mr_ring_transport *t = of(transport);
+    struct mr_rt_object *object = find_live(t, handle, true);
+    struct mr_sqe sqe = {.flags = MR_SQE_QUIET};
+
+    if (object == NULL)
+        return -ESTALE;
+    if (priority.urgency >= MR_URGENCIES)
+        return -EINVAL;
+    mr_sqe_priority(&sqe, object->wire, priority);
+    mr_rt_submit_about(t, object, &sqe);
+    return 0;
+}
+
 /* ------------------------------------------------------------------ datagrams */
 
 static int op_send_datagram(struct mr_transport *transport, mr_handle handle,
@@ -429,4 +445,5 @@ const struct mr_transport_ops mr_rt_ops = {
     .work = op_work,
     .now = op_now,
     .moved_streams = op_moved_streams,
+    .set_priority = op_set_priority,
 };

@@ -328,6 +328,22 @@ static int stop_stream(struct call *c)
     return ops_of(c)->stop(c->host->transport, object->handle, c->sqe.value);
 }
 
+static int set_priority(struct call *c)
+{
+    const struct mr_app_object *object = object_of(c, true);
+    uint64_t urgency = c->sqe.value & ~MR_RING_INCREMENTAL;
+    struct mr_priority priority = {.urgency = (uint8_t)urgency,
+                                   .is_incremental = (c->sqe.value & MR_RING_INCREMENTAL) != 0};
+
+    if (object == NULL)
+        return -ESTALE;
+    if (urgency >= MR_URGENCIES)
+        return -EINVAL;
+    if (ops_of(c)->set_priority == NULL)
+        return -EOPNOTSUPP;
+    return ops_of(c)->set_priority(c->host->transport, object->handle, priority);
+}
+
 /* ------------------------------------------------------------------ others */
 
 static int start_timer(struct call *c)
@@ -369,6 +385,7 @@ static int (*const operations[MR_OPS])(struct call *c) = {
     [MR_OP_INFO] = write_info,
     [MR_OP_TICKET] = copy_ticket,
     [MR_OP_MOVE_ACK] = acknowledge_move,
+    [MR_OP_PRIORITY] = set_priority,
 };
 
 static void note_bad(const struct call *c)

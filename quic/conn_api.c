@@ -317,3 +317,16 @@ int mr_stream_stop(struct mr_endpoint *ep, mr_handle handle, uint64_t code)
     finish_reading(ep, stream);
     return 0;
 }
+
+int mr_stream_set_priority(struct mr_endpoint *ep, mr_handle handle, struct mr_priority priority)
+{
+    struct mr_stream *stream = mr_stream_of_handle(ep, handle);
+
+    if (stream == NULL)
+        return -ESTALE;
+    if (priority.urgency >= MR_URGENCIES)
+        return -EINVAL;
+    mr_schedule_set_priority(&mr_conn_at(ep, stream->conn)->sendable, &ep->streams, stream,
+                             priority);
+    return 0;
+}

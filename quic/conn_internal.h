@@ -42,6 +42,7 @@
 #include "quic/loss.h"
 #include "quic/packet.h"
 #include "quic/path.h"
+#include "quic/schedule.h"
 #include "quic/stream.h"
 #include "quic/token.h"
 
@@ -69,7 +70,7 @@ struct mr_conn {
                                  Section 10.1 */
     uint64_t idle_timeout_ns; /* 0: none */
     uint64_t pacing_until_ns;
-    struct mr_stream_list sendable;   /* streams with data to send, round robin */
+    struct mr_schedule sendable;      /* streams with data to send */
     struct mr_stream_list controlled; /* streams that owe a control frame */
     uint32_t last_stream;             /* found last */
     uint32_t streams_open;

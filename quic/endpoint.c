@@ -286,7 +286,7 @@ static void init_links(struct mr_conn *conn)
 {
     conn->keys = MR_NONE;
     conn->ready_next = conn->ready_previous = conn->dirty_next = MR_NONE;
-    conn->sendable = (struct mr_stream_list){.head = MR_NONE, .tail = MR_NONE};
+    mr_schedule_init(&conn->sendable);
     conn->controlled = (struct mr_stream_list){.head = MR_NONE, .tail = MR_NONE};
     conn->last_stream = MR_NONE;
     conn->stream_head = MR_NONE;

@@ -194,6 +194,7 @@ int64_t mr_stream_receive(struct mr_endpoint *ep, mr_handle stream, struct mr_vi
 int mr_stream_release(struct mr_endpoint *ep, mr_handle stream, size_t size);
 int mr_stream_reset(struct mr_endpoint *ep, mr_handle stream, uint64_t code);
 int mr_stream_stop(struct mr_endpoint *ep, mr_handle stream, uint64_t code);
+int mr_stream_set_priority(struct mr_endpoint *ep, mr_handle stream, struct mr_priority priority);
 
 /* Panic unless every invariant holds.  For tests, fuzzers and MR_DEBUG. */
 void mr_endpoint_check(const struct mr_endpoint *ep);

@@ -80,10 +80,14 @@ enum mr_op {
                        resumption ticket; its size is the result, 0: none yet */
     MR_OP_MOVE_ACK, /* handle: a connection that came with MR_EVENT_MOVED; value: that event's.
                        See "Moves" below.  -ECANCELED: too late, it stays */
+    MR_OP_PRIORITY, /* handle: a stream; value: its urgency, see struct mr_priority, and
+                       MR_RING_INCREMENTAL; else -EINVAL */
     MR_OPS
 };
 
-#define MR_RING_EVERY UINT64_MAX /* LISTEN: every listener that is this application's */
+#define MR_RING_INCREMENTAL UINT64_C(256) /* PRIORITY: the stream takes turns with others */
+
+#define MR_RING_EVERY       UINT64_MAX /* LISTEN: every listener that is this application's */
 
 enum mr_sqe_flags {
     MR_SQE_FIN = 1,  /* SEND: the stream ends after these bytes */

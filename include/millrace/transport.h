@@ -112,6 +112,22 @@ enum mr_open_flags {
     MR_OPEN_UNI = 1,
 };
 
+/*
+ * Which streams of a connection send first (RFC 9218, Section 4).  Those of the lowest urgency that
+ * has something to send are served alone: incremental ones take turns, the others go one after the
+ * other, in the order of their IDs; where there are both, every other turn is of either kind.
+ * Nothing of it goes over the wire.
+ */
+struct mr_priority {
+    uint8_t urgency; /* < MR_URGENCIES, 0: first */
+    bool is_incremental;
+};
+
+enum {
+    MR_URGENCIES = 8,
+    MR_URGENCY_DEFAULT = 3 /* of a stream that was given no priority, which is incremental */
+};
+
 struct mr_address {
     uint8_t ip[16]; /* IPv4 is mapped: ::ffff:a.b.c.d */
     uint16_t port;  /* host order */
@@ -275,6 +291,10 @@ struct mr_transport_ops {
      * in which they were opened.  How many, at most `room`; -ESTALE.  NULL as above. */
     int64_t (*moved_streams)(struct mr_transport *t, mr_handle conn,
                              struct mr_moved_stream *streams_out, size_t room);
+
+    /* Say when the stream sends, among those of its connection; from now on, as often as wanted.
+     * 0; -EINVAL: the urgency; -ESTALE.  NULL in a transport that sends in an order of its own. */
+    int (*set_priority)(struct mr_transport *t, mr_handle stream, struct mr_priority priority);
 };
 
 /* The first member of every implementation. */
