@@ -70,6 +70,8 @@ struct mr_endpoint_config {
     uint32_t payload_max; /* largest UDP payload to send, 1200..65527 */
     uint32_t retry_above; /* handshakes in flight above which Initials are answered with Retry; 0:
                              always */
+    uint64_t key_update_after; /* packets sealed with a key, from which to twice as many it is
+                                  replaced at random; 0: 2^21 */
     uint64_t idle_timeout_ns;
     uint64_t stream_window_max; /* receive windows grow by themselves up to these */
     uint64_t conn_window_max;
