@@ -80,7 +80,7 @@ class Millrace(Endpoint):
             urls = run.folder / f"urls-{number}"
             urls.write_text("".join(f"https://{NAME}/{name}\n" for name in names))
             yield [millrace.PROGRAM, "get", "--urls", urls, *self._common(run, run.client_side), "--connect",
-                   f"{host(run.address)}:{PORT}", "--ca", run.ca, "-o", run.downloads, "--timeout", "20", "--alpn",
+                   f"{host(run.address)}:{PORT}", "--ca", run.ca, "-o", run.downloads, "--timeout", "60", "--alpn",
                    "hq-interop" if run.protocol == "hq" else "h3", *options]
 
     def version(self, stage):
