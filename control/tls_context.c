@@ -408,6 +408,8 @@ int mr_tls_context_server(struct mr_tls_context *context, const struct mr_tls_se
         .role = MR_SERVER,
         .has_keylog = config->has_keylog,
         .has_early_data = config->has_early_data,
+        .replay = config->replay,
+        .clock = mr_early_data_clock,
     };
     if (ctx == NULL)
         return -ENOMEM;

@@ -75,6 +75,15 @@ static void copy_address(struct mr_address *out, const struct mr_addr *addr)
     out->port = addr->port;
 }
 
+static bool is_early(const struct mr_endpoint *ep, const struct mr_conn *conn)
+{
+    const struct mr_handshake *hs = mr_conn_handshake(ep, conn);
+
+    if (conn->role == MR_SERVER)
+        return conn->early == MR_EARLY_ACCEPTED && conn->state == MR_CONN_HANDSHAKE;
+    return conn->early == MR_EARLY_ACCEPTED || (hs != NULL && hs->early.is_set);
+}
+
 int mr_conn_info(const struct mr_endpoint *ep, mr_handle handle, struct mr_conn_info *out)
 {
     static const char *const limiters[MR_LIMITERS] = {
@@ -102,6 +111,7 @@ int mr_conn_info(const struct mr_endpoint *ep, mr_handle handle, struct mr_conn_
         .key_updates = conn->key_state.updates,
         .version = conn->version == MR_VERSION_2 ? 2 : 1,
         .is_resumed = conn->is_resumed,
+        .is_early = is_early(ep, conn),
         .is_client = conn->role == MR_CLIENT,
         .ecn = path->ecn.state,
         .datagram_max = mr_conn_datagram_max(conn),

@@ -130,6 +130,7 @@ struct mr_conn {
     bool has_peer_params;
     bool is_migration_disabled;
     bool is_resumed;
+    uint8_t early; /* enum mr_tls_early, of 0-RTT */
     bool is_handshake_done_acked;
     bool is_connected;  /* the application was told */
     bool is_held;       /* arrived from another shard: events wait until it has told its last */

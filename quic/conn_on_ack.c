@@ -233,8 +233,8 @@ static uint32_t lost_wants(struct mr_conn *conn, const struct mr_sent_frame *fra
     }
 }
 
-static bool on_frame_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
-                          const struct mr_sent_frame *frame)
+bool mr_conn_requeue_frame(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
+                           const struct mr_sent_frame *frame)
 {
     switch ((enum mr_sent_kind)frame->kind) {
     case MR_SENT_STREAM:
@@ -264,7 +264,7 @@ bool mr_conn_requeue(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space
 
     for (const struct mr_sent_frame *f = mr_sent_frame_first(&at, sent, packet); f != NULL;
          f = mr_sent_frame_next(&at))
-        is_any |= on_frame_lost(ep, conn, which, f);
+        is_any |= mr_conn_requeue_frame(ep, conn, which, f);
     return is_any;
 }
 

@@ -47,6 +47,7 @@
     X(dropped_version_mismatch,   "packets dropped: version differs from the connection's")                           \
     X(dropped_unexpected_type,    "packets dropped: type not possible in this role or state")                         \
     X(dropped_no_key,             "packets dropped: no key for their level, not yet or no longer")                    \
+    X(dropped_early,              "packets dropped: 0-RTT that is refused")                                           \
     X(dropped_undecryptable,      "packets dropped: authentication failed")                                           \
     X(dropped_duplicate,          "packets dropped: number was processed before")                                     \
     X(dropped_too_old,            "packets dropped: number below the remembered window")                              \

@@ -487,6 +487,7 @@ void mr_conn_end_handshake(struct mr_endpoint *ep, struct mr_conn *conn)
     mr_conn_discard_space(ep, conn, MR_SPACE_INITIAL, conn->last_received_ns);
     mr_conn_discard_space(ep, conn, MR_SPACE_HANDSHAKE, conn->last_received_ns);
     mr_crypto_stream_clear(&hs->crypto[MR_SPACE_APP], &ep->send_pools);
+    clear_level_key(ep, &hs->early);
     if (!conn->is_confirmed)
         ep->handshakes_in_flight--;
     if (hs->job != NULL) { /* TLS is at work elsewhere: its slot gives the rest back */
