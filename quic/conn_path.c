@@ -60,6 +60,8 @@ void mr_path_validated(struct mr_endpoint *ep, struct mr_conn *conn)
 {
     conn->path.is_validated = true;
     conn->loss.is_amplification_limited = false;
+    if (mr_conn_is_traced(conn))
+        mr_trace_path(ep, conn);
     end_validation(conn);
     mr_conn_wake(ep, conn);
 }
@@ -190,6 +192,8 @@ void mr_path_on_packet(struct mr_rx *rx)
         return;
     }
     conn->path.is_validated = false;
+    if (mr_conn_is_traced(conn))
+        mr_trace_path(ep, conn);
     conn->path.bytes_received = rx->datagram->size;
     conn->path.bytes_sent = 0;
     if (!is_rebinding) {
@@ -242,8 +246,11 @@ void mr_mtu_on_acked(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t size
 {
     if (size <= conn->path.mtu)
         return;
+    uint32_t before = conn->path.mtu;
     conn->path.mtu = size;
     conn->mtu_search = (struct mr_mtu_search){0};
+    if (mr_conn_is_traced(conn))
+        mr_trace_mtu(ep, conn, before);
     mr_cc_set_datagram_size(&conn->path.cc, size);
     mr_count(&ep->counters.mtu_raised);
 }
@@ -265,8 +272,11 @@ void mr_mtu_on_black_hole(struct mr_endpoint *ep, struct mr_conn *conn)
 {
     if (conn->path.mtu == MR_INITIAL_MIN)
         return;
+    uint32_t before = conn->path.mtu;
     conn->path.mtu = MR_INITIAL_MIN;
     conn->mtu_search = (struct mr_mtu_search){0};
+    if (mr_conn_is_traced(conn))
+        mr_trace_mtu(ep, conn, before);
     mr_cc_set_datagram_size(&conn->path.cc, MR_INITIAL_MIN);
     mr_count(&ep->counters.mtu_black_holes);
 }
