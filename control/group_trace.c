@@ -93,7 +93,7 @@ static int read_peer(const struct mr_command_arguments *arguments, struct mr_qlo
                             arguments->word[1]);
     wish->order.trace.rule = &wish->rule;
     wish->rule.has_peer = true;
-    wish->rule.peer_bits = (uint8_t)prefix.bits;
+    wish->rule.peer_bits = prefix.bits;
     memcpy(wish->rule.peer_ip, prefix.ip.bytes, sizeof(wish->rule.peer_ip));
     return read_what(arguments, 2, &wish->rule.what, fault);
 }

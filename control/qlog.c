@@ -31,8 +31,8 @@ struct trace_file {
     FILE *keys;              /* NULL: no line has come */
     uint64_t begin_ns;
     uint64_t bytes;
-    bool is_dirty; /* written to since it was flushed */
-    bool has_left; /* a tracer has ended it: another goes on */
+    bool is_dirty;  /* written to since it was flushed */
+    uint64_t moves; /* times that a tracer has ended it for another to go on */
     char name[NAME_SIZE];
 };
 
@@ -300,17 +300,21 @@ static void drain(struct mr_qlog *q, struct source *source, uint64_t until_left)
  * came later. */
 static void catch_up(struct mr_qlog *q, const struct mr_trace_head *head, const uint8_t *body)
 {
-    uint32_t count = atomic_load_explicit(&q->source_count, memory_order_acquire);
-    uint64_t from;
+    /* acquire: pairs with the release in mr_qlog_add() */
+    uint32_t sources = atomic_load_explicit(&q->source_count, memory_order_acquire);
+    struct mr_trace_ticket ticket;
 
-    memcpy(&from, body, sizeof(from));
-    struct trace_file *file = find(q, head->trace);
-    for (uint32_t i = 0; i < count && file != NULL && !file->has_left; i++) {
-        if (q->sources[i]->tracer->number == from && !q->sources[i]->is_draining)
+    if (head->size < sizeof(ticket))
+        return;
+    memcpy(&ticket, body, sizeof(ticket));
+    for (uint32_t i = 0; i < sources; i++) {
+        const struct trace_file *file = find(q, head->trace);
+        bool is_behind = file == NULL || file->moves < ticket.moves;
+
+        if (is_behind && q->sources[i]->tracer->number == ticket.from &&
+            !q->sources[i]->is_draining)
             drain(q, q->sources[i], head->trace);
     }
-    if (file != NULL)
-        file->has_left = false;
 }
 
 static void write_record(struct mr_qlog *q, struct trace_file *file,
@@ -335,13 +339,12 @@ static void on_record(struct mr_qlog *q, const struct mr_trace_head *head, const
 
     if (head->kind == MR_TRACE_START)
         begin(q, head, body);
+    if (head->kind == MR_TRACE_ARRIVAL)
+        catch_up(q, head, body);
     struct trace_file *file = find(q, head->trace);
     if (file == NULL)
         return;
     switch (head->kind) {
-    case MR_TRACE_ARRIVAL:
-        catch_up(q, head, body);
-        return;
     case MR_TRACE_KEYLOG:
         keep_keys(q, file, body, head->size);
         return;
@@ -349,7 +352,7 @@ static void on_record(struct mr_qlog *q, const struct mr_trace_head *head, const
         memcpy(&how, body, sizeof(how));
         write_record(q, file, head, body);
         if (how == MR_TRACE_MOVED)
-            file->has_left = true;
+            file->moves++;
         else
             end(q, file);
         return;

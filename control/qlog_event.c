@@ -427,6 +427,15 @@ static void on_mtu(struct made *m)
     mr_qlog_put_bool(data, "done", change.is_done);
 }
 
+static void on_version(struct made *m)
+{
+    struct mr_trace_change change;
+
+    if (take(m, &change, sizeof(change)))
+        put_version(add(m, "transport", "quic:version_information"), "chosen_version",
+                    (uint32_t)change.after);
+}
+
 static void on_path(struct made *m)
 {
     struct mr_trace_path path;
@@ -494,7 +503,7 @@ uint32_t mr_qlog_events(const struct mr_trace_head *head, const uint8_t *body,
         [MR_TRACE_STATE] = on_state,     [MR_TRACE_MTU] = on_mtu,
         [MR_TRACE_KEY] = on_key,         [MR_TRACE_CLOSED] = on_closed,
         [MR_TRACE_PATH] = on_path,       [MR_TRACE_STREAM] = on_stream,
-        [MR_TRACE_PTO] = on_pto,
+        [MR_TRACE_PTO] = on_pto,         [MR_TRACE_VERSION] = on_version,
     };
     struct made m = {.out = out, .head = head, .body = body};
 

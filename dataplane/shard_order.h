@@ -43,9 +43,9 @@ struct mr_conn_work {
 };
 
 enum mr_shard_order_kind {
-    MR_ORDER_LIST,  /* fill `conns` */
-    MR_ORDER_MOVE,  /* give `conn` to shard `to` */
-    MR_ORDER_FIND,  /* is `conn` here, or about to go? */
+    MR_ORDER_LIST,   /* fill `conns` */
+    MR_ORDER_MOVE,   /* give `conn` to shard `to` */
+    MR_ORDER_FIND,   /* is `conn` here, or about to go? */
     MR_ORDER_SPREAD, /* give some of `works` to shard `to`, those in front first */
     MR_ORDER_TRACE   /* trace connections: `trace` says which */
 };
@@ -70,13 +70,13 @@ struct mr_shard_order {
     uint64_t budget; /* their `work` together at most; out: what is left */
     uint32_t moved;  /* out: so many go, or their applications are asked */
     mr_handle conn;
-    uint32_t to; /* shard of the port */
+    uint32_t to;                 /* shard of the port */
     struct mr_shard_trace trace; /* TRACE */
-    int answer;  /* MOVE, out: 0: it goes; 1: its application is asked; -errno as `move` of
-                    millrace/transport.h, -ECANCELED: its application does not let it go, -EAGAIN:
-                    too many are on their way.  FIND: 0: it is here, 1: a move of it is under way,
-                    -ESTALE: there is none; others: it is here, and that is why it did not go.
-                    TRACE: as mr_conn_trace(), 0 unless it is of one connection */
+    int answer; /* MOVE, out: 0: it goes; 1: its application is asked; -errno as `move` of
+                   millrace/transport.h, -ECANCELED: its application does not let it go, -EAGAIN:
+                   too many are on their way.  FIND: 0: it is here, 1: a move of it is under way,
+                   -ESTALE: there is none; others: it is here, and that is why it did not go.
+                   TRACE: as mr_conn_trace(), 0 unless it is of one connection */
 };
 
 /* Give the shard an order; the one before must be done. */

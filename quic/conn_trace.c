@@ -104,6 +104,7 @@ void mr_trace_leave(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_trac
 {
     *out = (struct mr_trace_ticket){.number = traced_of(ep, conn)->number,
                                     .from = ep->tracer->number,
+                                    .moves = traced_of(ep, conn)->moves + 1,
                                     .what = traced_of(ep, conn)->what};
     mr_trace_end(ep, conn, MR_TRACE_MOVED);
 }
@@ -115,11 +116,12 @@ void mr_trace_arrive(struct mr_endpoint *ep, struct mr_conn *conn,
     if (ticket->what == 0 || ep->tracer == NULL)
         return;
     conn->trace = mr_tracer_begin(ep->tracer, (uint32_t)ticket->what, ticket->number);
-    if (conn->trace == MR_NONE)
+    if (conn->trace == MR_NONE) {
         mr_count(&ep->counters.limit_traces);
-    else
-        (void)mr_tracer_write(ep->tracer, conn->trace, MR_TRACE_ARRIVAL, BYTES(ticket->from),
-                              nothing);
+        return;
+    }
+    traced_of(ep, conn)->moves = ticket->moves;
+    (void)mr_tracer_write(ep->tracer, conn->trace, MR_TRACE_ARRIVAL, BYTES(*ticket), nothing);
 }
 
 /* ------------------------------------------------------------------ orders */
@@ -414,6 +416,13 @@ void mr_trace_closed(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_trace
 
     write_more(ep, conn, MR_TRACE_CLOSED, BYTES(closed),
                (struct mr_trace_bytes){.at = close->reason, .size = close->reason_size});
+}
+
+void mr_trace_version(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t before)
+{
+    struct mr_trace_change change = {.before = before, .after = conn->version};
+
+    write(ep, conn, MR_TRACE_VERSION, BYTES(change));
 }
 
 void mr_trace_mtu(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t before)

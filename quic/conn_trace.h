@@ -91,6 +91,9 @@ MR_COLD void mr_trace_path(struct mr_endpoint *ep, struct mr_conn *conn);
 MR_COLD void mr_trace_stream(struct mr_endpoint *ep, struct mr_conn *conn,
                              const struct mr_stream *stream, bool is_sending, uint8_t after);
 
+/* It speaks another version than when it began. */
+MR_COLD void mr_trace_version(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t before);
+
 /* Does the tracer keep key log lines of it? */
 MR_COLD bool mr_trace_has_keys(const struct mr_endpoint *ep, const struct mr_conn *conn);
 

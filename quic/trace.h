@@ -72,7 +72,8 @@ enum mr_trace_kind {
     MR_TRACE_STREAM,      /* struct mr_trace_stream */
     MR_TRACE_PTO,         /* struct mr_trace_change: packet number space, how often in a row */
     MR_TRACE_KEYLOG,      /* whole lines of text */
-    MR_TRACE_ARRIVAL,     /* uint64_t: the tracer it came from */
+    MR_TRACE_VERSION,     /* struct mr_trace_change */
+    MR_TRACE_ARRIVAL,     /* struct mr_trace_ticket: it came from another tracer */
     MR_TRACE_KINDS
 };
 
@@ -229,6 +230,7 @@ struct mr_trace_stream {
 struct mr_trace_ticket {
     uint64_t number; /* of the trace */
     uint64_t from;   /* of the tracer */
+    uint64_t moves;  /* so many times it has gone to another, this one included */
     uint64_t what;   /* enum mr_trace_what; 0: none */
 };
 
@@ -238,6 +240,7 @@ struct mr_traced {
     uint64_t lost;                   /* records that were dropped and not told of */
     uint64_t lost_all;               /* those that were told of, too */
     struct mr_trace_metrics metrics; /* told last */
+    uint64_t moves;                  /* it came here with so many */
     uint64_t recovery_ns;            /* when the last recovery period told began */
     uint8_t congestion;              /* enum mr_trace_congestion, told last */
     uint8_t what;                    /* enum mr_trace_what; 0: free */
