@@ -12,6 +12,7 @@
 #include "quic/conn_path.h"
 #include "quic/conn_receive.h"
 #include "quic/conn_stream.h"
+#include "quic/conn_trace.h"
 #include "quic/endpoint_internal.h"
 
 /* ------------------------------------------------------------------ objects */

@@ -66,6 +66,7 @@ struct mr_conn {
     uint32_t dirty_next;
     uint32_t handshake;      /* pool index, MR_NONE */
     uint32_t pending_events; /* enum mr_event_kind bits not collected yet */
+    uint32_t trace;          /* place in the endpoint's tracer, MR_NONE: not traced */
     uint64_t armed_ns;       /* the wheel's deadline; MR_NEVER: not armed */
     uint64_t last_received_ns;
     uint64_t idle_base_ns;    /* last received, or first ack-eliciting sent after it: RFC 9000,

@@ -46,8 +46,11 @@ void mr_mtu_on_acked(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t size
 {
     if (size <= conn->path.mtu)
         return;
+    uint32_t before = conn->path.mtu;
     conn->path.mtu = size;
     conn->mtu_search = (struct mr_mtu_search){0};
+    if (mr_conn_is_traced(conn))
+        mr_trace_mtu(ep, conn, before);
     mr_cc_set_datagram_size(&conn->path.cc, size);
     mr_count(&ep->counters.mtu_raised);
 }
@@ -69,8 +72,11 @@ void mr_mtu_on_black_hole(struct mr_endpoint *ep, struct mr_conn *conn)
 {
     if (conn->path.mtu == MR_INITIAL_MIN)
         return;
+    uint32_t before = conn->path.mtu;
     conn->path.mtu = MR_INITIAL_MIN;
     conn->mtu_search = (struct mr_mtu_search){0};
+    if (mr_conn_is_traced(conn))
+        mr_trace_mtu(ep, conn, before);
     mr_cc_set_datagram_size(&conn->path.cc, MR_INITIAL_MIN);
     mr_count(&ep->counters.mtu_black_holes);
 }

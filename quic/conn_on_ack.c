@@ -49,6 +49,8 @@ static void stream_acked(struct mr_endpoint *ep, struct mr_conn *conn,
     }
     if (mr_send_queue_is_all_acked(&stream->send) &&
         mr_send_state_allows(stream->send_state, MR_SEND_ON_ALL_ACKED)) {
+        if (mr_conn_is_traced(conn))
+            mr_trace_stream(ep, conn, stream, true, MR_SEND_DATA_RECVD);
         stream->send_state = (uint8_t)mr_send_state_next(stream->send_state, MR_SEND_ON_ALL_ACKED);
         mr_stream_maybe_done(ep, stream);
     }
@@ -89,6 +91,8 @@ static void reset_acked(struct mr_endpoint *ep, const struct mr_sent_frame *fram
 
     if (stream == NULL || !mr_send_state_allows(stream->send_state, MR_SEND_ON_RESET_ACKED))
         return;
+    if (mr_conn_is_traced(mr_conn_at(ep, stream->conn)))
+        mr_trace_stream(ep, mr_conn_at(ep, stream->conn), stream, true, MR_SEND_RESET_RECVD);
     stream->send_state = (uint8_t)mr_send_state_next(stream->send_state, MR_SEND_ON_RESET_ACKED);
     mr_stream_maybe_done(ep, stream);
 }
@@ -340,6 +344,8 @@ static void settle_losses(struct mr_endpoint *ep, struct mr_conn *conn,
         mr_rtt_restart_min(&conn->path.rtt);
         mr_count(&ep->counters.persistent_congestions);
     }
+    if (mr_conn_is_traced(conn))
+        mr_trace_metrics(ep, conn, 0);
     mr_conn_wake(ep, conn);
 }
 
@@ -360,8 +366,11 @@ void mr_conn_detect_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_s
                                       .delay_ns = mr_rtt_loss_delay(rtt),
                                       .persistent_ns = mr_rtt_persistent_duration(rtt),
                                       .first_sample_ns = rtt->first_sample_ns});
-    for (struct mr_sent_packet *p; (p = mr_sent_loss_next(&loss, &pn)) != NULL;)
+    for (struct mr_sent_packet *p; (p = mr_sent_loss_next(&loss, &pn)) != NULL;) {
+        if (mr_conn_is_traced(conn))
+            mr_trace_packet_lost(ep, conn, which, p, pn);
         one_lost(ep, conn, which, p, pn, &sums);
+    }
     conn->loss.space[which].loss_time_ns = loss.loss_time_ns;
     count_loss_space(conn, which, space);
     settle_losses(ep, conn, &sums, loss.is_persistent, now);
@@ -397,6 +406,8 @@ void mr_conn_on_pto(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space 
     if (space == NULL)
         return;
     mr_count(&ep->counters.ptos);
+    if (mr_conn_is_traced(conn))
+        mr_trace_pto(ep, conn, which);
     for (uint32_t i = 0; i < probes; i++) {
         const struct mr_sent_packet *packet = mr_sent_find(&space->sent, pn, &pn);
 
@@ -509,6 +520,8 @@ static void settle_acked(struct mr_rx *rx, const struct mr_frame_ack *frame, str
         mr_cc_on_acked(&conn->path.cc, &sums->cc, rx->now);
     }
     mr_pacer_refresh(conn, rx->now);
+    if (mr_conn_is_traced(conn))
+        mr_trace_metrics(rx->ep, conn, sums->cc.newest_sent_ns);
     if (conn->handshake != MR_NONE)
         mr_conn_maybe_end_handshake(rx->ep, conn, rx->now);
     mr_conn_wake(rx->ep, conn);

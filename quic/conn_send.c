@@ -278,6 +278,20 @@ void mr_conn_count_sent(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_sp
     mr_count_add(&ep->counters.packets_sent, batch->packets);
 }
 
+MR_COLD static void trace(const struct datagram *d, const struct packet *p, bool is_mtu_probe)
+{
+    struct mr_trace_built built = {.packet = p->start,
+                                   .header_size = p->header_size,
+                                   .size = mr_writer_size(&p->b.w),
+                                   .pn = p->pn,
+                                   .pn_size = p->pn_size,
+                                   .space = p->b.space_id,
+                                   .is_mtu_probe = is_mtu_probe};
+
+    mr_trace_sent(d->ep, d->conn, &built);
+    mr_trace_metrics(d->ep, d->conn, 0);
+}
+
 static void commit(struct datagram *d, struct packet *p, bool is_padded)
 {
     struct mr_sent_batch batch = {.packets = 1,
@@ -300,6 +314,8 @@ static void commit(struct datagram *d, struct packet *p, bool is_padded)
         &(struct mr_sent_info){
             .time_ns = d->now, .size = (uint16_t)batch.bytes, .flags = flags, .path = MR_PATH_0});
     mr_conn_count_sent(d->ep, d->conn, p->b.space_id, &batch, d->now);
+    if (mr_conn_is_traced(d->conn))
+        trace(d, p, (flags & MR_SENT_MTU_PROBE) != 0);
 }
 
 static void make_job(struct datagram *d, struct packet *p)

@@ -35,6 +35,10 @@ bool mr_conn_set_initial_keys(struct mr_endpoint *ep, struct mr_conn *conn,
 
     hs->initial_dcid = *dcid;
     mr_keys_initial(conn->version, dcid, &secrets);
+    if (mr_conn_is_traced(conn)) {
+        mr_trace_key(ep, conn, MR_LEVEL_INITIAL, true);
+        mr_trace_key(ep, conn, MR_LEVEL_INITIAL, false);
+    }
     return mr_conn_set_level_key(ep, conn->version, &hs->seal[MR_SPACE_INITIAL],
                                  &secrets.of[conn->role], true) &&
            mr_conn_set_level_key(ep, conn->version, &hs->open[MR_SPACE_INITIAL], &secrets.of[peer],
@@ -106,6 +110,8 @@ static void write_params(struct mr_endpoint *ep, struct mr_conn *conn)
     mr_transport_params_write(&w, &params, conn->role, mr_random_u64(&ep->random));
     MR_ASSERT(!w.failed);
     hs->params_size = (uint16_t)mr_writer_size(&w);
+    if (mr_conn_is_traced(conn))
+        mr_trace_params(ep, conn, hs->params, hs->params_size, false);
 }
 
 static bool start_client(struct mr_endpoint *ep, struct mr_conn *conn,
@@ -253,6 +259,8 @@ uint32_t mr_endpoint_take_jobs(struct mr_endpoint *ep, struct mr_tls_job **jobs_
 
         hs->tls.version = conn->version;
         mr_tls_job_prepare(&slot->job, &hs->tls);
+        slot->job.wants_keylog =
+            ep->config.has_keylog || (mr_conn_is_traced(conn) && mr_trace_has_keys(ep, conn));
         slot->job.owner = conn->index;
         slot->job.remember_size = hs->remember_size;
         memcpy(slot->job.remember, hs->remember, hs->remember_size);
@@ -274,6 +282,8 @@ static bool install_secret(struct mr_endpoint *ep, struct mr_conn *conn,
 {
     struct mr_handshake *hs = mr_conn_handshake(ep, conn);
 
+    if (mr_conn_is_traced(conn))
+        mr_trace_key(ep, conn, (enum mr_level)secret->level, secret->is_write);
     switch (secret->level) {
     case MR_LEVEL_HANDSHAKE:
         conn->loss.has_handshake_keys = true;
@@ -353,6 +363,8 @@ static bool take_params(struct mr_endpoint *ep, struct mr_conn *conn, const stru
         .original_dcid = conn->role == MR_CLIENT ? &hs->original_dcid : NULL,
         .retry_scid = conn->role == MR_CLIENT && hs->has_retry ? &hs->retry_scid : NULL};
 
+    if (mr_conn_is_traced(conn))
+        mr_trace_params(ep, conn, job->params, job->params_size, true);
     if (mr_transport_params_decode(job->params, job->params_size, sender, &params, &error) !=
             MR_PARAMS_OK ||
         mr_transport_params_authenticate(&params, sender, &trail, &error) != MR_PARAMS_OK)
@@ -422,6 +434,8 @@ static bool on_complete(struct mr_endpoint *ep, struct mr_conn *conn, const stru
     mr_count(&ep->counters.handshakes_completed);
     if (job->is_resumed)
         mr_count(&ep->counters.handshakes_resumed);
+    if (mr_conn_is_traced(conn))
+        mr_trace_state(ep, conn, MR_TRACE_ATTEMPTED, MR_TRACE_COMPLETE);
     if (conn->role == MR_CLIENT && !mr_conn_early_settle(ep, conn, job->early, now))
         return false;
     mr_conn_event(ep, conn, was_told ? MR_EVENT_CONFIRMED : MR_EVENT_CONNECTED);
@@ -450,6 +464,8 @@ static void take_names(struct mr_endpoint *ep, struct mr_conn *conn, const struc
     if (!job->has_alpn)
         return;
     memcpy(conn->alpn, job->alpn, MR_MIN((size_t)job->alpn_size, sizeof(conn->alpn) - 1));
+    if (mr_conn_is_traced(conn))
+        mr_trace_alpn(ep, conn);
     if (conn->name != MR_NONE || job->server_name[0] == '\0')
         return;
     conn->name = mr_name_keep(&ep->names, job->server_name);
@@ -464,6 +480,8 @@ static bool apply_job(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_tl
     struct mr_handshake *hs = mr_conn_handshake(ep, conn);
 
     take_keylog(ep, job);
+    if (mr_conn_is_traced(conn) && job->keylog_size > 0 && mr_trace_has_keys(ep, conn))
+        mr_trace_keylog(ep, conn, job->keylog, job->keylog_size);
     if (job->is_failed)
         return mr_conn_fail(ep, conn, job->error, MR_FRAME_CRYPTO, job->reason, now);
     if (job->version != conn->version && !mr_conn_change_version(ep, conn, job->version))
@@ -536,6 +554,7 @@ void mr_endpoint_complete_job(struct mr_endpoint *ep, struct mr_tls_job *job, ui
 {
     struct mr_job_slot *slot = MR_CONTAINER_OF(job, struct mr_job_slot, job);
 
+    mr_trace_clock(ep, now);
     slot->is_out = false;
     if (slot->conn == MR_NONE) {
         bury_job(ep, slot);
@@ -570,6 +589,8 @@ void mr_conn_confirm(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
     if (conn->is_confirmed)
         return;
     conn->is_confirmed = true;
+    if (mr_conn_is_traced(conn))
+        mr_trace_state(ep, conn, MR_TRACE_COMPLETE, MR_TRACE_CONFIRMED);
     conn->loss.handshake_confirmed = true;
     conn->loss.has_validated = true;
     ep->handshakes_in_flight--;

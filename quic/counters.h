@@ -146,6 +146,8 @@
     X(replies_dropped,            "stateless answers dropped: too many wait")                                         \
     X(retries_needed,             "Initials answered with Retry or refused: too many handshakes in flight")           \
     X(refusals_needed,            "Initials answered with CONNECTION_CLOSE: no connection free, or a wrong token")           \
+    X(trace_records_lost,         "records of traced connections dropped: the ring to the writer was full")            \
+    X(limit_traces,               "connections not traced: as many are, or the ring to the writer is full")            \
     X(keylog_dropped,             "key log lines dropped: nobody fetched the earlier ones")                           \
     X(tls_jobs,                   "TLS jobs given out")                                                               \
     X(streams_opened,             "streams opened by either side")                                                    \

@@ -284,7 +284,7 @@ static void init_path(struct mr_endpoint *ep, struct mr_conn *conn, const struct
 
 static void init_links(struct mr_conn *conn)
 {
-    conn->keys = MR_NONE;
+    conn->keys = conn->trace = MR_NONE;
     conn->ready_next = conn->ready_previous = conn->dirty_next = MR_NONE;
     mr_schedule_init(&conn->sendable);
     conn->controlled = (struct mr_stream_list){.head = MR_NONE, .tail = MR_NONE};
@@ -403,6 +403,8 @@ void mr_conn_discard_space(struct mr_endpoint *ep, struct mr_conn *conn, enum mr
         return;
 
     struct mr_pn_space *space = &hs->space[which];
+    if (mr_conn_is_traced(conn) && mr_conn_is_alive(conn))
+        mr_trace_keys_discarded(ep, conn, which);
     mr_cc_on_discarded(&conn->path.cc, mr_sent_discard(&space->sent));
     mr_loss_on_discarded(&conn->loss, which, now);
     mr_crypto_stream_clear(&hs->crypto[which], &ep->send_pools);
@@ -504,6 +506,8 @@ void mr_conn_end_handshake(struct mr_endpoint *ep, struct mr_conn *conn)
 void mr_conn_free(struct mr_endpoint *ep, struct mr_conn *conn)
 {
     conn->state = MR_CONN_DEAD;
+    if (mr_conn_is_traced(conn))
+        mr_trace_end(ep, conn, MR_TRACE_OVER);
     while (conn->stream_head != MR_NONE)
         mr_stream_free(ep, mr_stream_at(ep, conn->stream_head));
     mr_conn_end_handshake(ep, conn);
@@ -631,6 +635,8 @@ uint64_t mr_endpoint_deadline(const struct mr_endpoint *ep)
 void mr_endpoint_expire(struct mr_endpoint *ep, uint64_t now)
 {
     uint32_t due[MR_BURST];
+
+    mr_trace_clock(ep, now);
     uint32_t count = mr_wheel_expire(&ep->wheel, due, MR_COUNT_OF(due), now);
 
     for (uint32_t i = 0; i < count; i++) {

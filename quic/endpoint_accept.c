@@ -250,6 +250,8 @@ static struct mr_conn *make_conn(struct mr_endpoint *ep, const struct mr_datagra
     conn->path.is_validated = admission->is_validated;
     conn->path.bytes_received = d->size;
     remember_first_dcid(ep, conn, header);
+    if (ep->tracer != NULL)
+        mr_trace_new(ep, conn);
     if (!mr_conn_set_initial_keys(ep, conn, &dcid) || !mr_conn_tls_start(ep, conn, NULL)) {
         mr_conn_free(ep, conn);
         return NULL;

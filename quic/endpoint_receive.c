@@ -302,6 +302,7 @@ void mr_endpoint_untouch(struct mr_endpoint *ep, struct mr_conn *conn)
 
 void mr_endpoint_receive_frames(struct mr_endpoint *ep, uint64_t now)
 {
+    mr_trace_clock(ep, now);
     for (uint32_t i = 0; i < ep->slot_count; i++) {
         struct mr_slot *slot = &ep->slots[i];
 
@@ -343,6 +344,12 @@ struct walk {
     struct mr_packet_header header;
 };
 
+MR_COLD static struct mr_trace_drop drop_of(const struct walk *w, enum mr_trace_trigger trigger)
+{
+    return (struct mr_trace_drop){
+        .size = w->header.size, .type = (uint8_t)w->header.type, .trigger = (uint8_t)trigger};
+}
+
 /* Its keys are not there yet, and may come: the datagram waits. */
 static bool pend(struct walk *w)
 {
@@ -357,8 +364,12 @@ static bool pend(struct walk *w)
     }
     if (hs->pending_count == MR_PENDING_DATAGRAMS_MAX) {
         mr_count(&w->ep->counters.dropped_pending_full);
+        if (mr_conn_is_traced(w->conn))
+            mr_trace_dropped(w->ep, w->conn, drop_of(w, MR_TRACE_REJECTED));
         return true;
     }
+    if (mr_conn_is_traced(w->conn))
+        mr_trace_buffered(w->ep, w->conn, drop_of(w, MR_TRACE_NO_KEY));
     mr_buf_hold(w->datagram->buf);
     hs->pending[hs->pending_count++] = (struct mr_pending){.datagram = *w->datagram, .at = w->at};
     return true;
@@ -447,6 +458,8 @@ static bool open_alone(struct walk *w, struct mr_open_job *job)
             mr_keys_count_failed(w->ep, conn, w->now);
     } else {
         mr_count(&w->ep->counters.dropped_undecryptable);
+        if (mr_conn_is_traced(conn))
+            mr_trace_dropped(w->ep, conn, drop_of(w, MR_TRACE_UNDECRYPTABLE));
     }
     return false;
 }
@@ -494,8 +507,11 @@ static void receive_long_or_short(struct walk *w)
                               .size = w->header.size};
 
     if (space == NULL || !find_open_keys(w, &job)) {
-        if (space == NULL || !pend(w))
-            mr_count(&w->ep->counters.dropped_no_key);
+        if (space != NULL && pend(w))
+            return;
+        mr_count(&w->ep->counters.dropped_no_key);
+        if (mr_conn_is_traced(conn))
+            mr_trace_dropped(w->ep, conn, drop_of(w, MR_TRACE_NO_KEY));
         return;
     }
     job.expected_pn = space->received.count == 0 ? 0 : space->received.range[0].hi + 1;
