@@ -36,6 +36,8 @@
     X(responses_206,          "responses: one range")                                               \
     X(responses_304,          "responses: not modified")                                            \
     X(responses_other,        "responses: redirects and errors")                                    \
+    X(priority_updates,       "PRIORITY_UPDATE frames taken (RFC 9218)")                            \
+    X(priority_updates_dropped, "PRIORITY_UPDATE dropped: too long, or too many unopened streams")  \
     /* content */                                                                                   \
     X(body_bytes_sent,        "content bytes given to the transport")                               \
     X(body_bytes_received,    "content bytes received")                                             \

@@ -444,6 +444,7 @@ static struct mr_h3_stream *accept_request(struct mr_h3 *h3, struct mr_h3_conn *
     if (stream != NULL) {
         stream->handle = handle;
         stream->id = id;
+        mr_h3_priority_begin(conn, stream);
         if (h3->user.on_request(h3->user.context, stream))
             return stream;
         mr_h3_stream_remove(h3, stream);

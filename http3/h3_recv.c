@@ -35,6 +35,9 @@ static bool take_field(void *context, struct mr_text name, struct mr_text value)
     section->verdict = mr_message_add(&h3->message, name, value, &field);
     if (section->verdict != MR_MESSAGE_OK)
         return false;
+    if (field == MR_FIELD_PRIORITY && h3->message.kind == MR_MESSAGE_REQUEST &&
+        !section->stream->is_reprioritized)
+        mr_h3_priority_field(section->stream, value);
     if (h3->message.kind != MR_MESSAGE_TRAILERS)
         h3->user.on_field(h3->user.context, section->stream, field, name, value);
     return true;
@@ -58,6 +61,8 @@ static void end_head(struct mr_h3 *h3, struct mr_h3_stream *stream, enum mr_mess
             stream->is_head_only = true;
     }
     stream->phase = MR_H3_PHASE_BODY;
+    if (message->kind == MR_MESSAGE_REQUEST)
+        mr_h3_priority_apply(h3, stream);
     if (verdict == MR_MESSAGE_OK)
         stream->content_length = message->content_length;
     h3->user.on_head(h3->user.context, stream, message, verdict);
@@ -165,6 +170,8 @@ static void take_control(struct mr_h3 *h3, struct mr_h3_conn *conn, uint64_t typ
         conn->has_settings = true;
         if (code != 0)
             mr_h3_conn_fail(h3, conn, code, "SETTINGS not acceptable");
+    } else if (type == MR_H3_FRAME_PRIORITY_UPDATE) {
+        mr_h3_priority_update(h3, conn, payload, size);
     } else if (!mr_h3_frame_get_id(payload, size, &id)) {
         mr_h3_conn_fail(h3, conn, MR_H3_FRAME_ERROR, "control frame of a wrong length");
     } else if (type == MR_H3_FRAME_GOAWAY) {
@@ -222,6 +229,8 @@ static uint64_t payload_max(const struct mr_h3 *h3, const struct mr_h3_stream *s
         return h3->limits.field_section_max;
     case MR_H3_FRAME_SETTINGS:
         return MR_H3_CONTROL_PAYLOAD_MAX;
+    case MR_H3_FRAME_PRIORITY_UPDATE:
+        return MR_H3_VARINT_MAX_SIZE + MR_PRIORITY_VALUE_MAX;
     default:
         return MR_H3_VARINT_MAX_SIZE;
     }
@@ -237,6 +246,9 @@ static void refuse_payload(struct mr_h3 *h3, struct mr_h3_stream *stream)
         break;
     case MR_H3_FRAME_SETTINGS:
         mr_h3_conn_fail(h3, stream->conn, MR_H3_EXCESSIVE_LOAD, "SETTINGS too long");
+        break;
+    case MR_H3_FRAME_PRIORITY_UPDATE:
+        mr_h3_priority_drop(h3, stream->conn);
         break;
     default:
         mr_h3_conn_fail(h3, stream->conn, MR_H3_FRAME_ERROR, "control frame of a wrong length");
@@ -318,7 +330,7 @@ static size_t pass_payload(struct mr_h3 *h3, struct mr_h3_stream *stream, const 
 static void refuse_assembly(struct mr_h3 *h3, struct mr_h3_stream *stream)
 {
     if (stream->kind == MR_H3_KIND_CONTROL) {
-        mr_h3_conn_fail(h3, stream->conn, MR_H3_EXCESSIVE_LOAD, "no memory for SETTINGS");
+        mr_h3_conn_fail(h3, stream->conn, MR_H3_EXCESSIVE_LOAD, "no memory for a control frame");
         return;
     }
     mr_h3_count(&h3->counters->requests_refused);

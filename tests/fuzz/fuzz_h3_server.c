@@ -112,12 +112,28 @@ static void put_frame(struct input *input)
     raw_put_frame(&bytes, type, payload, size);
 }
 
+/* PRIORITY_UPDATE as a client would send it, or nearly. */
+static void put_update(struct input *input)
+{
+    static const char *const updates[] = {"",    "u=0", "u=7, i", "i", "u=9", "u=1, x=(1 2);y",
+                                          "u=1,"};
+    struct raw_bytes *payload = &section;
+    const char *value = updates[take(input) % 7];
+
+    payload->size = 0;
+    raw_put_varint(payload, 4 * (uint64_t)(take(input) % 64) + (take(input) < 250 ? 0 : 1));
+    raw_put(payload, value, strlen(value));
+    raw_put_frame(&bytes, 0xf0700, payload->data, payload->size);
+}
+
 /* A beginning of one of the unidirectional streams, right or nearly. */
 static void put_uni(struct input *input)
 {
     switch (take(input) % 5) {
     case 0:
         raw_put_control(&bytes);
+        for (unsigned count = take(input) % 4; count > 0; count--)
+            put_update(input);
         break;
     case 1:
         raw_put(&bytes, "\x02\x3f\xe1\x1f\x46x-name\x05value", 16);
@@ -175,7 +191,9 @@ static void step(struct raw_server_test *test, struct input *input)
         put_uni(input);
         break;
     case 8:
-        break; /* only the end */
+        if (stream % 2 == 0) /* else only the end */
+            put_update(input);
+        break;
     case 9:
         if (test->raw.stream_count > 0)
             raw_reset(&test->raw, stream % (int)test->raw.stream_count, stream);
