@@ -51,6 +51,7 @@ static bool make_wish(const struct mr_connect_options *options, struct mr_ring_c
         options->alpn_size > sizeof(wish->alpn) ||
         strlen(options->server_name) >= sizeof(wish->server_name))
         return false;
+    memcpy(wish->versions, options->versions, sizeof(wish->versions));
     memcpy(wish->ip, options->remote.ip, sizeof(wish->ip));
     memcpy(wish->alpn, options->alpn, options->alpn_size);
     wish->alpn_size = (uint16_t)options->alpn_size;
@@ -173,8 +174,10 @@ static int op_conn_info(struct mr_transport *transport, mr_handle handle,
                                       .packets_lost = info->packets_lost,
                                       .bytes_received = info->bytes_received,
                                       .key_updates = info->key_updates,
+                                      .version = info->version,
                                       .is_resumed = info->is_resumed != 0,
                                       .is_client = c->is_client,
+                                      .ecn = info->ecn,
                                       .datagram_max = info->datagram_max,
                                       .streams_bidi_limit = c->limit[0],
                                       .streams_uni_limit = c->limit[1],

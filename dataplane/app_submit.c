@@ -126,6 +126,7 @@ static int read_wish(const struct call *c, struct mr_ring_connect *wish,
                                            .alpn_size = wish->alpn_size,
                                            .is_insecure = wish->is_insecure != 0,
                                            .remote = {.port = wish->port}};
+    memcpy(options->versions, wish->versions, sizeof(options->versions));
     memcpy(options->remote.ip, wish->ip, sizeof(options->remote.ip));
     return find_ticket(c, wish, options);
 }
@@ -229,8 +230,10 @@ static int write_info(struct call *c)
                                .packets_lost = info.packets_lost,
                                .bytes_received = info.bytes_received,
                                .datagram_max = info.datagram_max,
+                               .version = (uint8_t)info.version,
                                .is_resumed = info.is_resumed,
-                               .is_client = info.is_client};
+                               .is_client = info.is_client,
+                               .ecn = info.ecn};
     memcpy(out.local_ip, info.local.ip, sizeof(out.local_ip));
     memcpy(out.remote_ip, info.remote.ip, sizeof(out.remote_ip));
     copy_text(out.alpn, sizeof(out.alpn), info.alpn);

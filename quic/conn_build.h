@@ -47,7 +47,8 @@ static inline uint8_t mr_space_pn_size(const struct mr_pn_space *space, uint64_t
 static inline void mr_conn_write_short(struct mr_conn *conn, struct mr_writer *w, uint64_t pn,
                                        uint8_t pn_size)
 {
-    uint8_t bits = conn->key_state.phase != 0 ? MR_PACKET_KEY_PHASE : 0;
+    uint8_t bits =
+        (uint8_t)((conn->key_state.phase != 0 ? MR_PACKET_KEY_PHASE : 0) | conn->path.spin);
 
     mr_packet_write_short(w, &mr_cid_current(conn)->cid, bits, pn, pn_size);
 }
@@ -58,6 +59,7 @@ struct mr_sent_batch {
     uint64_t bytes;
     bool is_ack_eliciting;
     bool is_in_flight;
+    bool is_marked; /* with the path's ECN mark */
 };
 
 /* Count them: congestion window, pacer, timers, keys, counters. */

@@ -18,7 +18,10 @@
  *          conn_tls.c          TLS jobs, keys of each level
  *          conn_keys.c         1-RTT keys: expansion, update
  *          conn_timer.c        one deadline
- *          conn_cid.c  conn_path.c  conn_stream.c  conn_datagram.c  conn_extra.c  conn_api.c
+ *          conn_bits.c         the spin bit, the QUIC bit
+ *          conn_version.c      versions 1 and 2
+ *          conn_cid.c  conn_path.c  conn_mtu.c  conn_stream.c  conn_datagram.c  conn_extra.c
+ *          conn_api.c
  *          conn_close.c        how it ends
  *          conn_move.c         how it goes to another shard
  *
@@ -99,6 +102,7 @@ struct mr_conn {
     uint16_t peer_payload_max;
     uint8_t peer_ack_delay_exponent;
     bool was_datagram_refused; /* WRITABLE is owed */
+    bool clears_quic_bit;      /* of half of its packets: RFC 9287 */
     struct mr_peer_cid peer_cids[MR_CIDS_PEER_MAX];
     uint32_t peer_cid_current;
     uint32_t retire_count;

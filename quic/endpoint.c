@@ -9,7 +9,7 @@
 
 #include "base/bytes.h"
 #include "quic/chunk.h"
-#include "quic/conn.h"
+#include "quic/conn_bits.h"
 
 /* ------------------------------------------------------------------ memory */
 
@@ -242,6 +242,8 @@ void mr_space_init(struct mr_endpoint *ep, struct mr_pn_space *space)
     space->largest_at_ns = 0;
     space->ack_deadline_ns = MR_NEVER;
     space->ecn = (struct mr_ecn_counts){0};
+    space->ecn_reports = (struct mr_ecn_reports){0};
+    space->has_ecn = false;
     space->wants = 0;
     space->unacked_count = 0;
     space->probes = 0;
@@ -268,8 +270,10 @@ static void init_path(struct mr_endpoint *ep, struct mr_conn *conn, const struct
     path->addr = *addr;
     path->mtu = MR_INITIAL_MIN;
     path->is_validated = conn->role == MR_CLIENT;
+    mr_spin_restart(ep, conn);
     mr_cc_init(&path->cc, ep->config.cc, MR_INITIAL_MIN, 0);
     mr_rtt_init(&path->rtt, MR_RTT_INITIAL);
+    mr_ecn_begin(&path->ecn, mr_path_codepoint(ep), 0);
     mr_pacer_init(&path->pacer,
                   &(struct mr_pacer_input){.window = mr_cc_window(&path->cc),
                                            .smoothed_ns = path->rtt.smoothed_ns,
@@ -365,7 +369,6 @@ struct mr_conn *mr_conn_new(struct mr_endpoint *ep, enum mr_role role,
     }
     conn->role = (uint8_t)role;
     conn->state = MR_CONN_HANDSHAKE;
-    conn->version = MR_VERSION_1;
     conn->handshake = hs;
     conn->last_received_ns = conn->idle_base_ns = now;
     init_limits(ep, conn);
@@ -405,6 +408,8 @@ void mr_conn_discard_space(struct mr_endpoint *ep, struct mr_conn *conn, enum mr
     mr_crypto_stream_clear(&hs->crypto[which], &ep->send_pools);
     clear_level_key(ep, &hs->open[which]);
     clear_level_key(ep, &hs->seal[which]);
+    if (which == MR_SPACE_INITIAL)
+        clear_level_key(ep, &hs->open_original);
     space->wants = 0;
     space->ack_deadline_ns = MR_NEVER;
     space->is_discarded = true;
