@@ -115,8 +115,9 @@ struct mr_h3_client_config {
     uint32_t requests_max;      /* of all connections, waiting ones included */
     uint32_t field_section_max; /* bytes; more: the response is malformed */
     uint32_t fields_max;
-    uint32_t qpack_capacity; /* bytes of a connection's dynamic table for decoding; 0: none */
-    size_t heap_bytes;       /* for QPACK of all connections; 0: derived from connections_max */
+    uint32_t qpack_capacity;    /* bytes of a connection's dynamic table for decoding; 0: none */
+    uint32_t qpack_blocked_max; /* as the server's */
+    size_t heap_bytes;          /* for QPACK of all connections; 0: derived from connections_max */
 };
 
 struct mr_h3_client_config mr_h3_client_config_default(uint32_t connections, uint32_t requests);

@@ -52,6 +52,7 @@
     X(buffer_waits,           "times a request had to wait for a file buffer")                      \
     X(work_waits,             "times the work queue was full")                                      \
     X(send_waits,             "times the transport had no room for a send")                         \
+    X(streams_blocked,        "header sections that had to wait for entries of QPACK's table")        \
     /* memory */                                                                                    \
     X(heap_refused,           "allocations refused: the connection's share is used up")             \
     X(heap_exhausted,         "allocations refused: the heap is used up")

@@ -93,7 +93,8 @@ struct mr_h3_limits {
     uint32_t field_section_max; /* bytes, RFC 9114, Section 4.2.2 */
     uint32_t fields_max;
     uint32_t qpack_capacity;
-    size_t heap_bytes; /* 0: derived */
+    uint32_t qpack_blocked_max; /* of each connection: streams whose head waits for QPACK */
+    size_t heap_bytes;          /* 0: derived */
 };
 
 enum mr_h3_stream_kind {
@@ -139,7 +140,8 @@ struct mr_h3_stream {
     uint64_t assembled;
     uint64_t content_length;
     uint64_t body_received;
-    uint64_t sent_bytes; /* stream bytes given to the transport */
+    uint64_t sent_bytes;    /* stream bytes given to the transport */
+    uint64_t blocked_until; /* insert count that its section waits for; 0: it does not */
 };
 
 struct mr_h3_conn {
@@ -153,6 +155,7 @@ struct mr_h3_conn {
     struct mr_h3_conn *next_dirty;
     uint32_t request_count; /* request streams that live */
     uint32_t peer_uni_count;
+    uint32_t blocked_count; /* of its streams */
     bool is_connected;
     bool is_hq;       /* HTTP/0.9 */
     bool is_closing;  /* we closed it: only CLOSED matters */

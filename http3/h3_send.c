@@ -148,6 +148,7 @@ static int send_settings(struct mr_h3 *h3, struct mr_h3_conn *conn)
     struct mr_h3_settings settings = {
         .field_section_max = h3->limits.field_section_max,
         .qpack_capacity = h3->limits.qpack_capacity,
+        .qpack_blocked_max = h3->limits.qpack_blocked_max,
     };
     uint8_t data[1 + MR_H3_SETTINGS_MAX];
 
