@@ -26,7 +26,8 @@ struct mr_shard_setup {
     uint32_t connections; /* at once, per shard */
     uint32_t rx_mbufs;    /* per shard */
     bool has_retry;       /* every address is validated with Retry */
-    bool has_ecn;         /* packets are marked, on paths that bear it */
+    enum mr_cc_kind congestion;
+    bool has_ecn; /* packets are marked, on paths that bear it */
     uint64_t idle_timeout_ns;
     uint64_t stream_window_max; /* bytes that a stream may hold unread */
     uint64_t conn_window_max;

@@ -276,6 +276,8 @@ struct loss_sums {
     uint64_t newest_sent_ns;
     uint64_t congestion_bytes; /* of packets other than MTU probes */
     uint64_t marked;           /* packets with the path's ECN mark */
+    uint64_t next_pn;          /* of a packet that would continue the last range */
+    uint32_t ranges;           /* of packets other than MTU probes */
 };
 
 /* DATAGRAM frames are not sent again (RFC 9221, Section 5.2). */
@@ -311,6 +313,8 @@ static void one_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space
         return;
     }
     sums->congestion_bytes += packet->size;
+    sums->ranges += sums->ranges == 0 || pn != sums->next_pn;
+    sums->next_pn = pn + 1;
     sums->newest_sent_ns = MR_MAX(sums->newest_sent_ns, packet->time_ns);
     if (which == MR_SPACE_APP)
         count_lost_datagrams(ep, &conn->app.sent, packet);
@@ -333,8 +337,15 @@ static void settle_losses(struct mr_endpoint *ep, struct mr_conn *conn,
     mr_cc_on_lost(cc, sums->bytes);
     if (sums->marked > 0 && mr_ecn_on_lost(&conn->path.ecn, sums->marked))
         mr_count(&ep->counters.ecn_failures);
-    if (sums->congestion_bytes > 0 && mr_cc_on_congestion(cc, sums->newest_sent_ns, now))
-        mr_count(&ep->counters.congestion_events);
+    if (sums->congestion_bytes > 0) {
+        mr_cc_on_loss(cc,
+                      &(struct mr_cc_loss){.bytes = sums->congestion_bytes,
+                                           .newest_sent_ns = sums->newest_sent_ns,
+                                           .ranges = sums->ranges},
+                      now);
+        if (mr_cc_on_congestion(cc, sums->newest_sent_ns, now))
+            mr_count(&ep->counters.congestion_events);
+    }
     if (is_persistent) {
         mr_cc_on_persistent_congestion(cc);
         mr_rtt_restart_min(&conn->path.rtt);
@@ -478,18 +489,20 @@ static void take_ecn(struct mr_rx *rx, const struct mr_frame_ack *frame, struct 
     struct mr_ecn_ack ack = {.counts = frame->has_ecn ? &frame->ecn : NULL,
                              .marked = sums->marked,
                              .is_largest_new = sums->is_largest_new};
-    uint64_t ce;
+    struct mr_ecn_arrived arrived;
     enum mr_ecn_verdict verdict =
-        mr_ecn_on_ack(&conn->path.ecn, &rx->space->ecn_reports, &ack, &ce);
+        mr_ecn_on_ack(&conn->path.ecn, &rx->space->ecn_reports, &ack, &arrived);
 
     if (verdict == MR_ECN_NOW_FAILED)
         mr_count(&counters->ecn_failures);
     if (verdict == MR_ECN_NOW_CAPABLE)
         mr_count(&counters->ecn_validated);
-    if (ce == 0)
+    if (arrived.packets == 0)
         return;
-    mr_count_add(&counters->ecn_ce_reported, ce);
-    if (mr_cc_on_congestion(&conn->path.cc, sums->cc.newest_sent_ns, rx->now))
+    mr_count_add(&counters->ecn_ce_reported, arrived.ce);
+    struct mr_cc_ecn ecn = {
+        .packets = arrived.packets, .ce = arrived.ce, .sent_ns = sums->cc.newest_sent_ns};
+    if (mr_cc_on_ecn(&conn->path.cc, &ecn, rx->now))
         mr_count(&counters->congestion_events);
 }
 

@@ -7,6 +7,7 @@
  * times what it received until PATH_RESPONSE comes back, and returns to the last
  * validated address when none does.
  */
+#include "quic/bbr.h"
 #include "quic/conn.h"
 
 #define CHALLENGES_MAX 3 /* sent before validation has failed */
@@ -160,7 +161,8 @@ static void reset_estimates(struct mr_endpoint *ep, struct mr_conn *conn, uint64
     uint64_t in_flight = path->cc.in_flight;
     uint64_t max_ack_delay = path->rtt.max_ack_delay_ns;
 
-    mr_cc_init(&path->cc, ep->config.cc, MR_INITIAL_MIN, 0);
+    mr_path_end_control(ep, path);
+    mr_path_begin_control(ep, path, now);
     mr_cc_on_sent(&path->cc, in_flight, now);
     mr_rtt_init(&path->rtt, MR_RTT_INITIAL);
     path->rtt.max_ack_delay_ns = max_ack_delay;
@@ -273,16 +275,41 @@ void mr_mtu_on_black_hole(struct mr_endpoint *ep, struct mr_conn *conn)
     mr_count(&ep->counters.mtu_black_holes);
 }
 
-/* ------------------------------------------------------------------ pacing */
+/* ------------------------------------------------------------------ congestion control */
+
+void mr_path_begin_control(struct mr_endpoint *ep, struct mr_path *path, uint64_t now)
+{
+    enum mr_cc_kind kind = ep->config.cc;
+    uint32_t index = kind == MR_CC_BBR ? mr_pool_get(&ep->models) : MR_NONE;
+
+    if (index != MR_NONE) {
+        mr_cc_init_bbr(&path->cc, mr_pool_at(&ep->models, index), MR_INITIAL_MIN, 0,
+                       mr_random_u64(&ep->random), now);
+        path->cc.bbr.index = index;
+        return;
+    }
+    if (kind == MR_CC_BBR) {
+        mr_count(&ep->counters.limit_models);
+        kind = MR_CC_CUBIC;
+    }
+    mr_cc_init(&path->cc, kind, MR_INITIAL_MIN, 0);
+}
+
+void mr_path_end_control(struct mr_endpoint *ep, struct mr_path *path)
+{
+    if (path->cc.ops != &mr_cc_bbr_ops)
+        return;
+    mr_pool_put(&ep->models, path->cc.bbr.index);
+    mr_cc_init(&path->cc, MR_CC_CUBIC, path->cc.datagram_size, 0); /* refers to nothing */
+}
 
 void mr_pacer_refresh(struct mr_conn *conn, uint64_t now)
 {
     struct mr_path *path = &conn->path;
 
-    mr_pacer_update(&path->pacer,
-                    &(struct mr_pacer_input){.window = mr_cc_window(&path->cc),
-                                             .smoothed_ns = path->rtt.smoothed_ns,
-                                             .datagram_size = path->mtu,
-                                             .is_slow_start = mr_cc_in_slow_start(&path->cc)},
-                    now);
+    struct mr_pacer_input input = {.smoothed_ns = path->rtt.smoothed_ns,
+                                   .datagram_size = path->mtu};
+
+    input.window = mr_cc_pacing_window(&path->cc, input.smoothed_ns, &input.is_slow_start);
+    mr_pacer_update(&path->pacer, &input, now);
 }

@@ -48,5 +48,11 @@ void mr_mtu_begin(struct mr_endpoint *ep, struct mr_conn *conn);
 void mr_mtu_on_acked(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t size);
 void mr_mtu_on_lost(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t size);
 void mr_mtu_on_black_hole(struct mr_endpoint *ep, struct mr_conn *conn);
+/*
+ * Begin congestion control of a path, as configured; CUBIC if BBR finds no model (counted).  End it
+ * before beginning anew, and before the path goes.
+ */
+void mr_path_begin_control(struct mr_endpoint *ep, struct mr_path *path, uint64_t now);
+void mr_path_end_control(struct mr_endpoint *ep, struct mr_path *path);
 void mr_pacer_refresh(struct mr_conn *conn, uint64_t now);
 #endif /* MR_QUIC_CONN_PATH_H */

@@ -67,6 +67,7 @@
     X(limit_datagrams_sent,       "datagrams refused to their sender: datagram_queue_max")                            \
     X(limit_datagrams_received,   "datagrams dropped on arrival, their application is slow: datagram_queue_max")      \
     X(limit_extras,               "path challenges not answered: extras_max")                                         \
+    X(limit_models,               "connections under CUBIC instead of BBR: models_max")                               \
     X(limit_names,                "server names not kept: names_max")                                                 \
     X(limit_pinned,               "received pieces copied to compact buffers: pinned_max")                            \
     X(limit_active_keys,          "expanded keys dropped to make room: active_keys_max")                              \

@@ -72,6 +72,7 @@ struct mr_endpoint {
     struct mr_pool blocks;       /* compact: copied small pieces */
     struct mr_pool keys;
     struct mr_pool extras;
+    struct mr_pool models; /* struct mr_bbr */
     struct mr_pool datagram_chunks;
     struct mr_names names;
     struct mr_send_pools send_pools;

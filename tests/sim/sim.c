@@ -127,7 +127,7 @@ struct sim_config sim_config_random(uint64_t seed)
                           ? 0
                           : draw(&random, 1, mr_random_below(&random, 4) == 0 ? 1000000 : 30000);
     config.has_ecn = mr_random_below(&random, 8) != 0;
-    config.cc = mr_random_below(&random, 2) == 0 ? MR_CC_CUBIC : MR_CC_NEWRENO;
+    config.cc = (enum mr_cc_kind)mr_random_below(&random, MR_CC_KINDS);
     config.cipher = (enum mr_cipher)mr_random_below(&random, MR_CIPHERS);
     config.backend = mr_random_below(&random, 2) == 0 ? MR_AEAD_OPENSSL : MR_AEAD_AUTO;
     config.retry_above = mr_random_below(&random, 3) == 0 ? 0 : 1000;
@@ -228,6 +228,7 @@ static struct mr_limits small_limits(void)
                               .datagram_chunks_max = 64,
                               .datagram_queue_max = 16,
                               .extras_max = 4,
+                              .models_max = 4,
                               .names_max = 4,
                               .pinned_max = BUFFERS / 2,
                               .active_keys_max = 8};

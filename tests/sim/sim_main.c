@@ -5,6 +5,7 @@
  *     sim --seed SEED [--verbose]                   one, to replay a failure
  *     sim --starved ...                             the same with sides that do not always run, and
  *                                                   a network that loses nothing
+ *     sim --bottleneck                              what controllers make of a link's rate; TAP
  *     sim --distance                                CUBIC over 20 ms and 0.1 % loss, against
  * theory; TAP
  */
@@ -161,6 +162,73 @@ static bool run_distance(uint64_t seed)
            bps < 1.3 * theory;
 }
 
+/* What a controller makes of a bottleneck that loses some packets at random. */
+struct bottleneck {
+    enum mr_cc_kind cc;
+    uint64_t rtt_ns;
+    uint64_t rate_bps;
+    double loss;
+    double least; /* of rate x (1 - loss) */
+};
+
+static const struct bottleneck bottlenecks[] = {
+    {MR_CC_BBR, 20 * MR_MS, 50000000, 0, 0.9},     {MR_CC_BBR, 200 * MR_MS, 50000000, 0, 0.9},
+    {MR_CC_BBR, 20 * MR_MS, 50000000, 0.001, 0.9}, {MR_CC_BBR, 200 * MR_MS, 50000000, 0.001, 0.9},
+    {MR_CC_BBR, 20 * MR_MS, 50000000, 0.01, 0.9},  {MR_CC_BBR, 200 * MR_MS, 50000000, 0.01, 0.9},
+    {MR_CC_BBR, 20 * MR_MS, 200000000, 0.01, 0.9}, {MR_CC_CUBIC, 20 * MR_MS, 50000000, 0, 0.9},
+};
+
+/* Goodput from 30 round trips on, of what the bottleneck lets through: the difference of two runs.
+ */
+static bool run_bottleneck(const struct bottleneck *b, uint64_t seed)
+{
+    struct sim_config config[2];
+    struct sim_result r[2];
+    double good = (double)b->rate_bps * (1 - b->loss) * 1411 / 1480; /* of IP packets */
+
+    for (int i = 0; i < 2; i++) {
+        double seconds = 30e-9 * (double)b->rtt_ns + (i == 0 ? 0 : 30);
+
+        config[i] = sim_config_default(seed);
+        config[i].cc = b->cc;
+        for (int k = 0; k < 2; k++) {
+            config[i].link[k].delay_ns = b->rtt_ns / 2;
+            config[i].link[k].queue_ns = b->rtt_ns;
+        }
+        config[i].link[1].loss = b->loss;
+        config[i].link[1].rate_bps = b->rate_bps;
+        config[i].down_bytes = (uint64_t)(good / 8 * seconds);
+        sim_run(&config[i], &r[i]);
+    }
+    double bps = (double)(r[1].bytes_down - r[0].bytes_down) * 8e9 /
+                 (double)(r[1].duration_ns - r[0].duration_ns);
+    printf("# seed %" PRIu64 ": %.2f of %.2f Mbit/s, ratio %.3f, first %.2f s, %" PRIu64
+           " losses\n",
+           seed, bps * 1e-6, good * 1e-6, bps / good, (double)r[0].duration_ns * 1e-9,
+           r[1].counters[MR_SERVER].packets_lost);
+    return r[0].is_complete && r[1].is_complete && bps >= b->least * good;
+}
+
+static int run_bottlenecks(void)
+{
+    static const char *const names[] = {
+        [MR_CC_CUBIC] = "CUBIC", [MR_CC_NEWRENO] = "NewReno", [MR_CC_BBR] = "BBR"};
+    int failed = 0;
+
+    printf("1..%zu\n", MR_COUNT_OF(bottlenecks));
+    for (size_t i = 0; i < MR_COUNT_OF(bottlenecks); i++) {
+        const struct bottleneck *b = &bottlenecks[i];
+        bool ok = run_bottleneck(b, i + 1);
+
+        printf("%sok %zu - %s gets %.2f of %" PRIu64 " Mbit/s with %.1f %% loss over %" PRIu64
+               " ms\n",
+               ok ? "" : "not ", i + 1, names[b->cc], b->least, b->rate_bps / 1000000,
+               100 * b->loss, b->rtt_ns / MR_MS);
+        failed += !ok;
+    }
+    return failed > 0;
+}
+
 static int run_distances(void)
 {
     int failed = 0;
@@ -186,6 +254,8 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--distance") == 0)
             return run_distances();
+        if (strcmp(argv[i], "--bottleneck") == 0)
+            return run_bottlenecks();
         if (strcmp(argv[i], "--verbose") == 0)
             is_verbose = true;
         else if (strcmp(argv[i], "--starved") == 0)

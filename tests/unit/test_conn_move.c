@@ -143,7 +143,7 @@ static uint32_t roam(const struct move_config *config)
     return moved;
 }
 
-static void roam_seeds(enum mr_role role, bool is_slow_reader, bool wants_resets)
+static void roam_seeds(enum mr_role role, bool is_slow_reader, bool wants_resets, bool is_bbr)
 {
     uint32_t moved = 0;
 
@@ -154,7 +154,8 @@ static void roam_seeds(enum mr_role role, bool is_slow_reader, bool wants_resets
         config.reorder = (double)(seed % 3) * 0.2;
         config.streams = 1 + (uint32_t)(seed * 7 % 20);
         config.bytes = 20000 + seed * 7919;
-        config.datagrams = MOVE_DATAGRAMS_MAX;
+        config.is_bbr = is_bbr;
+        config.datagrams = is_bbr ? 8 : MOVE_DATAGRAMS_MAX;
         config.is_slow_reader = is_slow_reader;
         config.wants_resets = wants_resets;
         config.is_cut_off = seed % 5 < 2;
@@ -162,30 +163,35 @@ static void roam_seeds(enum mr_role role, bool is_slow_reader, bool wants_resets
             config.bytes *= 5;
         moved += roam(&config);
     }
-    CU_ASSERT(moved > (wants_resets ? SEEDS : 4 * SEEDS));
+    CU_ASSERT(moved > (wants_resets || is_bbr ? SEEDS : 4 * SEEDS));
     printf("# %u moves\n", moved);
 }
 
 static void a_servers_connection_roams(void)
 {
-    roam_seeds(MR_SERVER, false, false);
+    roam_seeds(MR_SERVER, false, false, false);
 }
 
 static void a_clients_connection_roams(void)
 {
-    roam_seeds(MR_CLIENT, false, false);
+    roam_seeds(MR_CLIENT, false, false, false);
+}
+
+static void a_connection_under_bbr_roams(void)
+{
+    roam_seeds(MR_SERVER, false, false, true);
 }
 
 static void unread_data_travels(void)
 {
-    roam_seeds(MR_SERVER, true, false);
-    roam_seeds(MR_CLIENT, true, false);
+    roam_seeds(MR_SERVER, true, false, false);
+    roam_seeds(MR_CLIENT, true, false, false);
 }
 
 static void resets_travel(void)
 {
-    roam_seeds(MR_SERVER, true, true);
-    roam_seeds(MR_CLIENT, false, true);
+    roam_seeds(MR_SERVER, true, true, false);
+    roam_seeds(MR_CLIENT, false, true, false);
 }
 
 /* ------------------------------------------------------------------ one move */
@@ -768,6 +774,7 @@ static CU_TestInfo tests[] = {
     {"Q17 a server's connection roams: no byte is lost, doubled or out of order",
      a_servers_connection_roams},
     {"Q17 a client's connection roams", a_clients_connection_roams},
+    {"a connection under BBR roams", a_connection_under_bbr_roams},
     {"Q17 data that was not read yet travels", unread_data_travels},
     {"Q17 resets and stops travel", resets_travel},
     {"Q17 new connection IDs take the place of the old ones", old_cids_retire},
