@@ -118,6 +118,7 @@ static const char *const pollings[] = {"adaptive", "busy", NULL};
 static const char *const congestions[] = {"cubic", "newreno", "bbr", NULL}; /* enum mr_cc_kind */
 static const char *const ecns[] = {"auto", "off", NULL};
 static const char *const cryptos[] = {"auto", "openssl", "ipsec-mb", NULL};
+static const char *const switches[] = {"off", "on", NULL};
 static const char *const retries[] = {"auto", "always", NULL};
 static const char *const balances[] = {
     [MR_BALANCE_OFF] = "off", [MR_BALANCE_LOAD] = "load", [MR_BALANCE_RSS] = "rss", NULL};
@@ -290,6 +291,13 @@ const struct mr_setting mr_config_settings[] = {
     {"limits.idle_timeout", "idle-timeout", "TIME", "a silent connection ends after it",
      MR_SETTING_TIME, .min = SECOND, .max = DAY, HERE(limits.idle_timeout_ns)},
 
+    {"transport.spin_bit", "spin-bit", "ON",
+     "the spin bit shows observers the round trip, on 15 of 16 paths", MR_SETTING_CHOICE,
+     .choices = switches, HERE(transport.spin_bit)},
+    {"transport.quic_bit", "quic-bit", "ON",
+     "the QUIC bit is random for peers that take it (RFC 9287)", MR_SETTING_CHOICE,
+     .choices = switches, HERE(transport.quic_bit)},
+
     {"rings.submissions", "ring-submissions", "N", "entries of a submission queue, a power of two",
      MR_SETTING_NUMBER, .min = MR_RING_ENTRIES_MIN, .max = MR_RING_ENTRIES_MAX,
      HERE(rings.submit_count)},
@@ -371,6 +379,7 @@ void mr_config_init(struct mr_config *config)
         .conn_window_bytes = 4 * MIB,
         .idle_timeout_ns = 30 * SECOND,
     };
+    config->transport = (struct mr_config_transport){.spin_bit = 1, .quic_bit = 1};
     config->rings = (struct mr_config_rings){
         .submit_count = 1024,
         .complete_count = 2048,

@@ -90,6 +90,12 @@ struct mr_config_limits {
     uint64_t idle_timeout_ns;
 };
 
+/* What is offered to peers, and used with those that do as well: 0: off, 1: on. */
+struct mr_config_transport {
+    uint8_t spin_bit;
+    uint8_t quic_bit;
+};
+
 enum mr_config_balance_kind {
     MR_BALANCE_OFF,
     MR_BALANCE_LOAD, /* from busy shards to others */
@@ -148,6 +154,7 @@ struct mr_config {
     struct mr_config_control control;
     struct mr_config_balance balance;
     struct mr_config_limits limits;
+    struct mr_config_transport transport;
     struct mr_config_rings rings;
     struct mr_config_tls tls;
     struct mr_config_codes codes;

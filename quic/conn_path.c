@@ -1,14 +1,12 @@
 /*
- * quic/conn_path.c - the path in use: rebinding, validation, amplification limit, MTU search,
- * pacing input.
+ * quic/conn_path.c - the path in use: rebinding, validation, amplification limit, pacing input.
  *
- * RFC 9000, Sections 8 and 9; RFC 8899 in small.  A server follows its peer to a new
+ * RFC 9000, Sections 8 and 9.  A server follows its peer to a new
  * address when the newest non-probing packet comes from there, sends at most three
  * times what it received until PATH_RESPONSE comes back, and returns to the last
  * validated address when none does.
  */
-#include "quic/bbr.h"
-#include "quic/conn.h"
+#include "quic/conn_bits.h"
 
 #define CHALLENGES_MAX 3 /* sent before validation has failed */
 
@@ -89,6 +87,7 @@ void mr_path_expire(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
         return;
     }
     conn->path.addr = v->fallback;
+    mr_spin_restart(ep, conn);
     conn->path.is_validated = true;
     mr_conn_wake(ep, conn);
 }
@@ -189,6 +188,7 @@ void mr_path_on_packet(struct mr_rx *rx)
     bool is_return =
         conn->validation.has_fallback && mr_path_addr_equal(from, &conn->validation.fallback);
     conn->path.addr = *from;
+    mr_spin_restart(ep, conn);
     if (is_return) {
         mr_path_validated(ep, conn);
         return;
@@ -204,104 +204,7 @@ void mr_path_on_packet(struct mr_rx *rx)
     begin_validation(ep, conn, rx->now);
 }
 
-/* ------------------------------------------------------------------ MTU */
-
-static uint32_t mtu_ceiling(const struct mr_endpoint *ep, const struct mr_conn *conn)
-{
-    return MR_MIN(ep->config.payload_max, (uint32_t)conn->peer_payload_max);
-}
-
-/* Sizes worth a probe, largest first: what the port can, Ethernet, common tunnels. */
-static const uint16_t usual_sizes[] = {8952, 4052, 1472, 1452, 1432, 1400, 1350, 1280};
-
-static uint16_t next_target(const struct mr_endpoint *ep, const struct mr_conn *conn,
-                            uint32_t below)
-{
-    uint32_t ceiling = mtu_ceiling(ep, conn);
-
-    if (ceiling < below)
-        return (uint16_t)MR_MIN(ceiling, (uint32_t)UINT16_MAX);
-    for (size_t i = 0; i < MR_COUNT_OF(usual_sizes); i++) {
-        if (usual_sizes[i] < below && usual_sizes[i] < ceiling)
-            return usual_sizes[i];
-    }
-    return 0;
-}
-
-static void probe(struct mr_endpoint *ep, struct mr_conn *conn, uint16_t target)
-{
-    struct mr_mtu_search *search = &conn->mtu_search;
-
-    *search = (struct mr_mtu_search){.target = target > conn->path.mtu ? target : 0};
-    if (search->target != 0)
-        mr_conn_want(ep, conn, &conn->app, MR_WANT_MTU_PROBE);
-}
-
-void mr_mtu_begin(struct mr_endpoint *ep, struct mr_conn *conn)
-{
-    probe(ep, conn, next_target(ep, conn, UINT32_MAX));
-}
-
-void mr_mtu_on_acked(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t size)
-{
-    if (size <= conn->path.mtu)
-        return;
-    conn->path.mtu = size;
-    conn->mtu_search = (struct mr_mtu_search){0};
-    mr_cc_set_datagram_size(&conn->path.cc, size);
-    mr_count(&ep->counters.mtu_raised);
-}
-
-void mr_mtu_on_lost(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t size)
-{
-    struct mr_mtu_search *search = &conn->mtu_search;
-
-    search->is_in_flight = false;
-    if (search->target != size)
-        return;
-    if (++search->tries < 3)
-        mr_conn_want(ep, conn, &conn->app, MR_WANT_MTU_PROBE);
-    else
-        probe(ep, conn, next_target(ep, conn, size));
-}
-
-void mr_mtu_on_black_hole(struct mr_endpoint *ep, struct mr_conn *conn)
-{
-    if (conn->path.mtu == MR_INITIAL_MIN)
-        return;
-    conn->path.mtu = MR_INITIAL_MIN;
-    conn->mtu_search = (struct mr_mtu_search){0};
-    mr_cc_set_datagram_size(&conn->path.cc, MR_INITIAL_MIN);
-    mr_count(&ep->counters.mtu_black_holes);
-}
-
-/* ------------------------------------------------------------------ congestion control */
-
-void mr_path_begin_control(struct mr_endpoint *ep, struct mr_path *path, uint64_t now)
-{
-    enum mr_cc_kind kind = ep->config.cc;
-    uint32_t index = kind == MR_CC_BBR ? mr_pool_get(&ep->models) : MR_NONE;
-
-    if (index != MR_NONE) {
-        mr_cc_init_bbr(&path->cc, mr_pool_at(&ep->models, index), MR_INITIAL_MIN, 0,
-                       mr_random_u64(&ep->random), now);
-        path->cc.bbr.index = index;
-        return;
-    }
-    if (kind == MR_CC_BBR) {
-        mr_count(&ep->counters.limit_models);
-        kind = MR_CC_CUBIC;
-    }
-    mr_cc_init(&path->cc, kind, MR_INITIAL_MIN, 0);
-}
-
-void mr_path_end_control(struct mr_endpoint *ep, struct mr_path *path)
-{
-    if (path->cc.ops != &mr_cc_bbr_ops)
-        return;
-    mr_pool_put(&ep->models, path->cc.bbr.index);
-    mr_cc_init(&path->cc, MR_CC_CUBIC, path->cc.datagram_size, 0); /* refers to nothing */
-}
+/* ------------------------------------------------------------------ pacing */
 
 void mr_pacer_refresh(struct mr_conn *conn, uint64_t now)
 {

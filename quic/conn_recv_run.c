@@ -9,7 +9,7 @@
  * flow control, timers, events
  * - is done once for the run.  Whatever is not as plain is left to the general way.
  */
-#include "quic/conn.h"
+#include "quic/conn_bits.h"
 
 #define FRAME_TYPE (MR_FRAME_STREAM | MR_STREAM_OFF | MR_STREAM_LEN)
 
@@ -18,9 +18,10 @@ struct run {
     struct mr_conn *conn;
     struct mr_stream *stream;
     uint64_t next_pn;
-    uint64_t room;  /* bytes that flow control still allows */
-    uint64_t bytes; /* taken */
-    uint8_t ecn;    /* of all of them */
+    uint64_t room;      /* bytes that flow control still allows */
+    uint64_t bytes;     /* taken */
+    uint8_t ecn;        /* of all of them */
+    uint8_t first_byte; /* of the last packet */
 };
 
 /* The connection can take part: nothing but data is expected of its packets.  False: it cannot. */
@@ -84,6 +85,7 @@ static bool take(struct run *r, const struct mr_slot *slot)
     r->next_pn++;
     r->room -= frame.size;
     r->bytes += frame.size;
+    r->first_byte = job->packet[0];
     return true;
 }
 
@@ -97,6 +99,7 @@ static void finish(const struct run *r, uint32_t packets, uint64_t now)
     mr_keys_note_opened(conn, r->next_pn - packets, now);
     mr_ack_ranges_add_next(&space->received, packets);
     space->largest_at_ns = now;
+    mr_spin_follow(conn, r->first_byte);
     conn->last_received_ns = conn->idle_base_ns = now;
     if (r->ecn != MR_ECN_NOT_ECT) {
         *(r->ecn == MR_ECN_ECT0 ? &space->ecn.ect0 : &space->ecn.ect1) += packets;

@@ -10,6 +10,7 @@
  *
  * Nothing is sealed here: mr_endpoint_seal() does it for the whole burst.
  */
+#include "quic/conn_bits.h"
 #include "quic/conn_build.h"
 
 #define PADDED_SIZE MR_INITIAL_MIN
@@ -491,6 +492,8 @@ uint32_t mr_conn_send(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_ou
         built += more;
     } while (more > 0);
 
+    if (conn->clears_quic_bit)
+        mr_quic_bit_grease(ep, out, built);
     mr_conn_unready(ep, conn);
     if ((conn->app.wants & (MR_WANT_STREAM | MR_WANT_DATAGRAM)) == 0)
         mr_cc_on_drained(&conn->path.cc);

@@ -79,6 +79,7 @@
     /* before a connection exists */                                                                                  \
     X(amplification_blocked,      "sends held back: three times the unvalidated peer's bytes reached")                \
     X(version_negotiations_sent,  "Version Negotiation packets sent")                                                 \
+    X(versions_changed,           "connections whose version the server changed compatibly (RFC 9368)")               \
     X(version_negotiations_received, "Version Negotiation packets received and acted upon")                           \
     X(retries_sent,               "Retry packets sent")                                                               \
     X(retries_received,           "Retry packets received and acted upon")                                            \

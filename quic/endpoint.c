@@ -10,7 +10,7 @@
 #include "base/bytes.h"
 #include "quic/bbr.h"
 #include "quic/chunk.h"
-#include "quic/conn.h"
+#include "quic/conn_bits.h"
 
 /* ------------------------------------------------------------------ memory */
 
@@ -273,6 +273,7 @@ static void init_path(struct mr_endpoint *ep, struct mr_conn *conn, const struct
     path->mtu = MR_INITIAL_MIN;
     path->is_validated = conn->role == MR_CLIENT;
     mr_path_begin_control(ep, path, now);
+    mr_spin_restart(ep, conn);
     mr_rtt_init(&path->rtt, MR_RTT_INITIAL);
     mr_ecn_begin(&path->ecn, mr_path_codepoint(ep), 0);
     mr_pacer_init(&path->pacer,
@@ -287,7 +288,7 @@ static void init_links(struct mr_conn *conn)
 {
     conn->keys = MR_NONE;
     conn->ready_next = conn->ready_previous = conn->dirty_next = MR_NONE;
-    conn->sendable = (struct mr_stream_list){.head = MR_NONE, .tail = MR_NONE};
+    mr_schedule_init(&conn->sendable);
     conn->controlled = (struct mr_stream_list){.head = MR_NONE, .tail = MR_NONE};
     conn->last_stream = MR_NONE;
     conn->stream_head = MR_NONE;
@@ -370,7 +371,6 @@ struct mr_conn *mr_conn_new(struct mr_endpoint *ep, enum mr_role role,
     }
     conn->role = (uint8_t)role;
     conn->state = MR_CONN_HANDSHAKE;
-    conn->version = MR_VERSION_1;
     conn->handshake = hs;
     conn->last_received_ns = conn->idle_base_ns = now;
     init_limits(ep, conn);
@@ -410,6 +410,8 @@ void mr_conn_discard_space(struct mr_endpoint *ep, struct mr_conn *conn, enum mr
     mr_crypto_stream_clear(&hs->crypto[which], &ep->send_pools);
     clear_level_key(ep, &hs->open[which]);
     clear_level_key(ep, &hs->seal[which]);
+    if (which == MR_SPACE_INITIAL)
+        clear_level_key(ep, &hs->open_original);
     space->wants = 0;
     space->ack_deadline_ns = MR_NEVER;
     space->is_discarded = true;

@@ -45,6 +45,8 @@ struct mr_path {
     uint64_t bytes_sent;
     uint32_t mtu; /* UDP payload bytes that are known to pass */
     bool is_validated;
+    bool is_spinning; /* the spin bit is enabled: RFC 9000, Section 17.4 */
+    uint8_t spin;     /* what short headers say: MR_PACKET_SPIN or 0 */
 };
 
 /* Validation of the path in use (after the peer's address changed), and what to go back to. */

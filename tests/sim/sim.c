@@ -65,6 +65,7 @@ struct sim_config sim_config_default(uint64_t seed)
         .seed = seed,
         .link = {mild_link(), mild_link()},
         .streams = 1,
+        .extensions = {MR_EXTENSIONS_ALL, MR_EXTENSIONS_ALL},
         .down_bytes = 100000,
         .cc = MR_CC_CUBIC,
         .cipher = MR_CIPHER_AES_128_GCM,
@@ -143,6 +144,9 @@ struct sim_config sim_config_random(uint64_t seed)
     config.time_limit_ns = 3600 * MR_SECOND;
     config.datagrams =
         mr_random_below(&random, 3) == 0 ? 0 : (uint32_t)draw(&random, 1, SIM_DATAGRAMS_MAX);
+    for (int i = 0; i < 2; i++) /* all with each other in half of the worlds */
+        config.extensions[i] &=
+            mr_random_below(&random, 3) == 0 ? (uint32_t)mr_random_u64(&random) : UINT32_MAX;
     return config;
 }
 
@@ -260,6 +264,7 @@ static void make_side(struct world *w, enum mr_role role)
         .streams_bidi_max = 8,
         .streams_uni_max = 3,
         .datagram_max = UINT16_MAX,
+        .extensions = w->config->extensions[role],
         .wall_offset_s = WALL_SECONDS,
     };
     side->memory = malloc(mr_endpoint_footprint(&limits));

@@ -57,7 +57,8 @@ struct sim_config {
     uint32_t streams;        /* that the client opens, <= SIM_STREAMS_MAX */
     uint64_t down_bytes;     /* per stream */
     uint64_t up_bytes;
-    uint32_t datagrams; /* that each side sends, <= SIM_DATAGRAMS_MAX */
+    uint32_t extensions[2]; /* client, server: of enum mr_extension */
+    uint32_t datagrams;     /* that each side sends, <= SIM_DATAGRAMS_MAX */
     enum mr_cc_kind cc;
     bool has_ecn;
     enum mr_cipher cipher;

@@ -46,6 +46,7 @@ static void keep_packet(struct peer *p, const struct mr_packet_header *header,
         return;
     struct peer_packet *packet = &p->inbox[p->inbox_count++];
     *packet = (struct peer_packet){.type = header->type,
+                                   .version = header->version,
                                    .first_byte = out->data[at],
                                    .at_ns = p->now,
                                    .datagram = p->datagrams,
@@ -138,7 +139,7 @@ static size_t write_header(struct peer *p, const struct peer_out *out, struct mr
         return mr_writer_size(w);
     }
     struct mr_packet_header header = {.type = out->type,
-                                      .version = MR_VERSION_1,
+                                      .version = p->version,
                                       .dcid = mr_cid_view(dcid),
                                       .scid = mr_cid_view(&p->scid),
                                       .token = out->token,
