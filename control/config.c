@@ -115,7 +115,8 @@ static bool check_cores(char *text, struct mr_fault *fault)
 
 static const char *const hugepages[] = {"auto", "required", "off", NULL};
 static const char *const pollings[] = {"adaptive", "busy", NULL};
-static const char *const congestions[] = {"cubic", "newreno", "bbr", NULL}; /* enum mr_cc_kind */
+static const char *const congestions[] = {"cubic", "newreno", "prague", "bbr",
+                                          NULL}; /* enum mr_cc_kind */
 static const char *const ecns[] = {"auto", "off", NULL};
 static const char *const cryptos[] = {"auto", "openssl", "ipsec-mb", NULL};
 static const char *const switches[] = {"off", "on", NULL};

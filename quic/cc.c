@@ -9,6 +9,7 @@
 static const struct mr_cc_ops *const by_kind[] = {
     [MR_CC_CUBIC] = &mr_cc_cubic_ops,
     [MR_CC_NEWRENO] = &mr_cc_newreno_ops,
+    [MR_CC_PRAGUE] = &mr_cc_prague_ops,
     [MR_CC_BBR] = &mr_cc_bbr_ops,
 };
 

@@ -38,6 +38,7 @@
 enum mr_cc_kind {
     MR_CC_CUBIC,   /* RFC 9438, with HyStart++ (RFC 9406); the default */
     MR_CC_NEWRENO, /* RFC 9002, Section 7 */
+    MR_CC_PRAGUE,  /* an answer to many CE marks (L4S) */
     MR_CC_BBR,     /* BBRv3; with a model of its own: mr_cc_init_bbr() of quic/bbr.h */
     MR_CC_KINDS
 };
@@ -130,6 +131,15 @@ struct mr_cc_newreno {
     uint64_t acked; /* bytes acknowledged in congestion avoidance since the window last grew */
 };
 
+struct mr_cc_prague {
+    double alpha;        /* of the window, what a round trip full of CE would cost twice: 0..1 */
+    double fraction;     /* of a byte that the window has grown by */
+    uint64_t packets;    /* that came with a mark in this round trip */
+    uint64_t ce;         /* of these with CE */
+    uint64_t round_ns;   /* when it began */
+    uint64_t reduced_ns; /* when the window was reduced for CE last */
+};
+
 struct mr_cc_bbr {
     struct mr_bbr *model; /* borrowed */
     uint32_t index;       /* the owner's: which object of its pool that is */
@@ -148,6 +158,7 @@ struct mr_cc {
     union {
         struct mr_cc_cubic cubic;
         struct mr_cc_newreno newreno;
+        struct mr_cc_prague prague;
         struct mr_cc_bbr bbr;
     };
 };
@@ -264,10 +275,11 @@ static inline uint64_t mr_cc_minimum(const struct mr_cc *cc)
 /* Panic unless every invariant holds.  For tests, fuzzers and MR_DEBUG. */
 void mr_cc_check(const struct mr_cc *cc);
 
-/* The algorithms (cc_bbr.c, cc_cubic.c, cc_newreno.c). */
+/* The algorithms (cc_bbr.c, cc_cubic.c, cc_newreno.c, cc_prague.c). */
 extern const struct mr_cc_ops mr_cc_bbr_ops;
 extern const struct mr_cc_ops mr_cc_cubic_ops;
 extern const struct mr_cc_ops mr_cc_newreno_ops;
+extern const struct mr_cc_ops mr_cc_prague_ops;
 
 /* Set the window to `bytes`, within the minimum and window_max.  For the algorithms. */
 void mr_cc_set_window(struct mr_cc *cc, uint64_t bytes);

@@ -212,7 +212,7 @@ static void mark(struct path *path, uint32_t packets, uint32_t ce)
         .packets = packets, .ce = MR_MIN(ce, packets), .sent_ns = path->now - 1};
     uint64_t before = mr_cc_window(&path->cc);
 
-    if (mr_cc_on_ecn(&path->cc, &ecn, path->now))
+    if (mr_cc_on_ecn(&path->cc, &ecn, path->now) && path->cc.ops != &mr_cc_prague_ops)
         path->recovery_ns = path->now;
     MR_ASSERT(mr_cc_window(&path->cc) <= before);
 }

@@ -168,14 +168,24 @@ struct bottleneck {
     uint64_t rtt_ns;
     uint64_t rate_bps;
     double loss;
-    double least; /* of rate x (1 - loss) */
+    double least;        /* of rate x (1 - loss) */
+    uint64_t mark_ns;    /* packets that wait longer get CE; 0: none */
+    uint64_t losses_max; /* packets; 0: any number */
 };
 
 static const struct bottleneck bottlenecks[] = {
-    {MR_CC_BBR, 20 * MR_MS, 50000000, 0, 0.9},     {MR_CC_BBR, 200 * MR_MS, 50000000, 0, 0.9},
-    {MR_CC_BBR, 20 * MR_MS, 50000000, 0.001, 0.9}, {MR_CC_BBR, 200 * MR_MS, 50000000, 0.001, 0.9},
-    {MR_CC_BBR, 20 * MR_MS, 50000000, 0.01, 0.9},  {MR_CC_BBR, 200 * MR_MS, 50000000, 0.01, 0.9},
-    {MR_CC_BBR, 20 * MR_MS, 200000000, 0.01, 0.9}, {MR_CC_CUBIC, 20 * MR_MS, 50000000, 0, 0.9},
+    {MR_CC_BBR, 20 * MR_MS, 50000000, 0, 0.9, 0, 0},
+    {MR_CC_BBR, 200 * MR_MS, 50000000, 0, 0.9, 0, 0},
+    {MR_CC_BBR, 20 * MR_MS, 50000000, 0.001, 0.9, 0, 0},
+    {MR_CC_BBR, 200 * MR_MS, 50000000, 0.001, 0.9, 0, 0},
+    {MR_CC_BBR, 20 * MR_MS, 50000000, 0.01, 0.9, 0, 0},
+    {MR_CC_BBR, 200 * MR_MS, 50000000, 0.01, 0.9, 0, 0},
+    {MR_CC_BBR, 20 * MR_MS, 200000000, 0.01, 0.9, 0, 0},
+    {MR_CC_CUBIC, 20 * MR_MS, 50000000, 0, 0.9, 0, 0},
+    {MR_CC_PRAGUE, 20 * MR_MS, 50000000, 0, 0.9, MR_MS, 10},
+    {MR_CC_PRAGUE, 5 * MR_MS, 200000000, 0, 0.9, MR_MS, 10},
+    {MR_CC_CUBIC, 20 * MR_MS, 50000000, 0, 0.8, 10 * MR_MS, 100},
+    {MR_CC_BBR, 20 * MR_MS, 50000000, 0, 0.8, 10 * MR_MS, 100},
 };
 
 /* Goodput from 30 round trips on, of what the bottleneck lets through: the difference of two runs.
@@ -197,6 +207,8 @@ static bool run_bottleneck(const struct bottleneck *b, uint64_t seed)
         }
         config[i].link[1].loss = b->loss;
         config[i].link[1].rate_bps = b->rate_bps;
+        config[i].link[1].mark_ns = b->mark_ns;
+        config[i].has_ecn = b->mark_ns > 0;
         config[i].down_bytes = (uint64_t)(good / 8 * seconds);
         sim_run(&config[i], &r[i]);
     }
@@ -206,13 +218,16 @@ static bool run_bottleneck(const struct bottleneck *b, uint64_t seed)
            " losses\n",
            seed, bps * 1e-6, good * 1e-6, bps / good, (double)r[0].duration_ns * 1e-9,
            r[1].counters[MR_SERVER].packets_lost);
-    return r[0].is_complete && r[1].is_complete && bps >= b->least * good;
+    return r[0].is_complete && r[1].is_complete && bps >= b->least * good &&
+           (b->losses_max == 0 || r[1].counters[MR_SERVER].packets_lost <= b->losses_max);
 }
 
 static int run_bottlenecks(void)
 {
-    static const char *const names[] = {
-        [MR_CC_CUBIC] = "CUBIC", [MR_CC_NEWRENO] = "NewReno", [MR_CC_BBR] = "BBR"};
+    static const char *const names[] = {[MR_CC_CUBIC] = "CUBIC",
+                                        [MR_CC_NEWRENO] = "NewReno",
+                                        [MR_CC_PRAGUE] = "Prague",
+                                        [MR_CC_BBR] = "BBR"};
     int failed = 0;
 
     printf("1..%zu\n", MR_COUNT_OF(bottlenecks));

@@ -120,7 +120,8 @@ static void newreno_grows_one_datagram_per_window_in_avoidance(void)
 
 static void one_reduction_per_recovery_period(void)
 {
-    static const uint64_t after[MR_CC_KINDS] = {[MR_CC_CUBIC] = 8400, [MR_CC_NEWRENO] = 6000};
+    static const uint64_t after[MR_CC_KINDS] = {
+        [MR_CC_CUBIC] = 8400, [MR_CC_NEWRENO] = 6000, [MR_CC_PRAGUE] = 6000};
 
     for (int kind = 0; kind < MR_CC_SELF_CONTAINED; kind++) {
         struct mr_cc cc = begin((enum mr_cc_kind)kind);
