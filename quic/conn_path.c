@@ -199,7 +199,7 @@ void mr_path_on_packet(struct mr_rx *rx)
     if (!is_rebinding) {
         reset_estimates(ep, conn, rx->now);
         mr_cid_rotate(ep, conn);
-        mr_mtu_begin(ep, conn);
+        mr_mtu_begin(ep, conn, rx->now);
     }
     begin_validation(ep, conn, rx->now);
 }

@@ -276,6 +276,7 @@ static void init_path(struct mr_endpoint *ep, struct mr_conn *conn, const struct
     mr_spin_restart(ep, conn);
     mr_rtt_init(&path->rtt, MR_RTT_INITIAL);
     mr_ecn_begin(&path->ecn, mr_path_codepoint(ep), 0);
+    mr_mtu_search_init(&conn->mtu_search);
     mr_pacer_init(&path->pacer,
                   &(struct mr_pacer_input){.window = mr_cc_window(&path->cc),
                                            .smoothed_ns = path->rtt.smoothed_ns,
@@ -627,7 +628,7 @@ struct mr_stream *mr_stream_of_handle(const struct mr_endpoint *ep, mr_handle ha
 
 uint64_t mr_endpoint_deadline(const struct mr_endpoint *ep)
 {
-    return mr_wheel_next(&ep->wheel);
+    return ep->too_big_count > 0 ? 0 : mr_wheel_next(&ep->wheel);
 }
 
 void mr_endpoint_expire(struct mr_endpoint *ep, uint64_t now)
@@ -641,6 +642,8 @@ void mr_endpoint_expire(struct mr_endpoint *ep, uint64_t now)
         conn->armed_ns = MR_NEVER;
         mr_conn_expire(ep, conn, now);
     }
+    if (ep->too_big_count > 0)
+        mr_endpoint_expire_too_big(ep, now);
 }
 
 void mr_endpoint_paused(struct mr_endpoint *ep, uint64_t pause_ns)
