@@ -115,6 +115,8 @@ static bool check_cores(char *text, struct mr_fault *fault)
 
 static const char *const hugepages[] = {"auto", "required", "off", NULL};
 static const char *const pollings[] = {"adaptive", "busy", NULL};
+static const char *const congestions[] = {"cubic", "newreno", "prague", "bbr",
+                                          NULL}; /* enum mr_cc_kind */
 static const char *const ecns[] = {"auto", "off", NULL};
 static const char *const cryptos[] = {"auto", "openssl", "ipsec-mb", NULL};
 static const char *const switches[] = {"off", "on", NULL};
@@ -235,6 +237,8 @@ const struct mr_setting mr_config_settings[] = {
      HERE(crypto)},
     {"retry", "retry", "WHEN", "when addresses are validated: auto (under load) or always",
      MR_SETTING_CHOICE, .choices = retries, HERE(retry)},
+    {"congestion", "congestion", "HOW", "congestion control of all connections", MR_SETTING_CHOICE,
+     .choices = congestions, HERE(congestion)},
     {"ecn", "ecn", "WHEN", "mark packets for ECN: auto (on paths that bear it) or off",
      MR_SETTING_CHOICE, .choices = ecns, HERE(ecn)},
     {"balance", "balance", "HOW",

@@ -21,6 +21,7 @@
  *          conn_bits.c         the spin bit, the QUIC bit
  *          conn_version.c      versions 1 and 2
  *          conn_cid.c  conn_path.c  conn_mtu.c  conn_stream.c  conn_datagram.c  conn_extra.c
+ *          conn_control.c      which congestion control
  *          conn_api.c
  *          conn_close.c        how it ends
  *          conn_move.c         how it goes to another shard

@@ -17,6 +17,7 @@ struct ack_sums {
     uint32_t run_size;        /* bytes; 0: none */
     uint64_t newest_pn;       /* largest packet number newly acknowledged */
     uint64_t marked;          /* packets newly acknowledged that carried the path's ECN mark */
+    uint64_t large_pn;        /* the largest of those larger than the base MTU */
     bool is_any;
     bool is_ack_eliciting;
     bool is_largest_new; /* the frame raises the largest packet number acknowledged */
@@ -280,6 +281,9 @@ struct loss_sums {
     uint64_t newest_sent_ns;
     uint64_t congestion_bytes; /* of packets other than MTU probes */
     uint64_t marked;           /* packets with the path's ECN mark */
+    uint64_t now;
+    uint64_t next_pn; /* of a packet that would continue the last range */
+    uint32_t ranges;  /* of packets other than MTU probes */
 };
 
 /* DATAGRAM frames are not sent again (RFC 9221, Section 5.2). */
@@ -311,10 +315,14 @@ static void one_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space
     mr_count(&ep->counters.packets_lost);
     mr_count_add(&ep->counters.bytes_lost, packet->size);
     if ((packet->flags & MR_SENT_MTU_PROBE) != 0) {
-        mr_mtu_on_lost(ep, conn, packet->size);
+        mr_mtu_on_lost(ep, conn, packet->size, sums->now);
         return;
     }
+    if (packet->size > MR_INITIAL_MIN)
+        mr_mtu_on_large_lost(ep, conn, pn, sums->now);
     sums->congestion_bytes += packet->size;
+    sums->ranges += sums->ranges == 0 || pn != sums->next_pn;
+    sums->next_pn = pn + 1;
     sums->newest_sent_ns = MR_MAX(sums->newest_sent_ns, packet->time_ns);
     if (which == MR_SPACE_APP)
         count_lost_datagrams(ep, &conn->app.sent, packet);
@@ -337,8 +345,15 @@ static void settle_losses(struct mr_endpoint *ep, struct mr_conn *conn,
     mr_cc_on_lost(cc, sums->bytes);
     if (sums->marked > 0 && mr_ecn_on_lost(&conn->path.ecn, sums->marked))
         mr_count(&ep->counters.ecn_failures);
-    if (sums->congestion_bytes > 0 && mr_cc_on_congestion(cc, sums->newest_sent_ns, now))
-        mr_count(&ep->counters.congestion_events);
+    if (sums->congestion_bytes > 0) {
+        mr_cc_on_loss(cc,
+                      &(struct mr_cc_loss){.bytes = sums->congestion_bytes,
+                                           .newest_sent_ns = sums->newest_sent_ns,
+                                           .ranges = sums->ranges},
+                      now);
+        if (mr_cc_on_congestion(cc, sums->newest_sent_ns, now))
+            mr_count(&ep->counters.congestion_events);
+    }
     if (is_persistent) {
         mr_cc_on_persistent_congestion(cc);
         mr_rtt_restart_min(&conn->path.rtt);
@@ -355,7 +370,7 @@ void mr_conn_detect_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_s
     struct mr_pn_space *space = mr_conn_space(ep, conn, which);
     struct mr_rtt *rtt = &conn->path.rtt;
     struct mr_sent_loss loss;
-    struct loss_sums sums = {0};
+    struct loss_sums sums = {.now = now};
     uint64_t pn;
 
     if (space == NULL)
@@ -397,7 +412,7 @@ void mr_conn_resend_all(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_sp
 }
 
 void mr_conn_on_pto(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
-                    uint32_t probes)
+                    uint32_t probes, uint64_t now)
 {
     struct mr_pn_space *space = mr_conn_space(ep, conn, which);
     uint64_t pn = 0;
@@ -420,8 +435,8 @@ void mr_conn_on_pto(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space 
     space->probes = (uint16_t)probes;
     mr_conn_want(ep, conn, space, has_data ? 0 : MR_WANT_PING);
     mr_ecn_on_pto(&conn->path.ecn, conn->loss.pto_count);
-    if (conn->loss.pto_count >= 3)
-        mr_mtu_on_black_hole(ep, conn);
+    if (conn->loss.pto_count >= MR_MTU_HOLE_PTOS)
+        mr_mtu_on_black_hole(ep, conn, now);
 }
 
 /* ------------------------------------------------------------------ the ACK frame */
@@ -447,7 +462,9 @@ static bool ack_range(struct mr_rx *rx, const struct mr_ack_range *range, struct
         if ((p->flags & MR_SENT_IN_FLIGHT) != 0)
             sums->cc.bytes += p->size;
         if ((p->flags & MR_SENT_MTU_PROBE) != 0)
-            mr_mtu_on_acked(ep, rx->conn, p->size);
+            mr_mtu_on_acked(ep, rx->conn, p->size, rx->now);
+        if (p->size > MR_INITIAL_MIN && pn > sums->large_pn)
+            sums->large_pn = pn;
         for (const struct mr_sent_frame *f = mr_sent_frame_first(&at, &rx->space->sent, p);
              f != NULL; f = mr_sent_frame_next(&at))
             on_frame_acked(ep, rx->conn, rx->space_id, f, sums);
@@ -489,18 +506,20 @@ static void take_ecn(struct mr_rx *rx, const struct mr_frame_ack *frame, struct 
     struct mr_ecn_ack ack = {.counts = frame->has_ecn ? &frame->ecn : NULL,
                              .marked = sums->marked,
                              .is_largest_new = sums->is_largest_new};
-    uint64_t ce;
+    struct mr_ecn_arrived arrived;
     enum mr_ecn_verdict verdict =
-        mr_ecn_on_ack(&conn->path.ecn, &rx->space->ecn_reports, &ack, &ce);
+        mr_ecn_on_ack(&conn->path.ecn, &rx->space->ecn_reports, &ack, &arrived);
 
     if (verdict == MR_ECN_NOW_FAILED)
         mr_count(&counters->ecn_failures);
     if (verdict == MR_ECN_NOW_CAPABLE)
         mr_count(&counters->ecn_validated);
-    if (ce == 0)
+    if (arrived.packets == 0)
         return;
-    mr_count_add(&counters->ecn_ce_reported, ce);
-    if (mr_cc_on_congestion(&conn->path.cc, sums->cc.newest_sent_ns, rx->now))
+    mr_count_add(&counters->ecn_ce_reported, arrived.ce);
+    struct mr_cc_ecn ecn = {
+        .packets = arrived.packets, .ce = arrived.ce, .sent_ns = sums->cc.newest_sent_ns};
+    if (mr_cc_on_ecn(&conn->path.cc, &ecn, rx->now))
         mr_count(&counters->congestion_events);
 }
 
@@ -512,6 +531,8 @@ static void settle_acked(struct mr_rx *rx, const struct mr_frame_ack *frame, str
     mr_loss_on_acked(&conn->loss, rx->space_id, rx->now);
     if (frame->has_ecn || sums->marked > 0)
         take_ecn(rx, frame, sums);
+    if (sums->large_pn > 0)
+        mr_mtu_search_large_acked(&conn->mtu_search, sums->large_pn);
     bool is_limited = is_app_limited(conn);
     mr_conn_detect_lost(rx->ep, conn, rx->space_id, rx->now);
     if (sums->cc.bytes > 0) {
@@ -519,6 +540,7 @@ static void settle_acked(struct mr_rx *rx, const struct mr_frame_ack *frame, str
         sums->cc.is_app_limited = is_limited;
         mr_cc_on_acked(&conn->path.cc, &sums->cc, rx->now);
     }
+    mr_mtu_refresh(rx->ep, conn, rx->now);
     mr_pacer_refresh(conn, rx->now);
     if (mr_conn_is_traced(conn))
         mr_trace_metrics(rx->ep, conn, sums->cc.newest_sent_ns);

@@ -80,7 +80,7 @@ void mr_conn_detect_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_s
 
 /* A probe timeout in `which`. */
 void mr_conn_on_pto(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
-                    uint32_t probes);
+                    uint32_t probes, uint64_t now);
 
 /* Everything in flight in `which` is sent again: Retry. */
 void mr_conn_resend_all(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which);

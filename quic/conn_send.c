@@ -533,6 +533,8 @@ uint32_t mr_conn_send(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_ou
     if (conn->clears_quic_bit)
         mr_quic_bit_grease(ep, out, built);
     mr_conn_unready(ep, conn);
+    if ((conn->app.wants & (MR_WANT_STREAM | MR_WANT_DATAGRAM)) == 0)
+        mr_cc_on_drained(&conn->path.cc);
     if (built == limit) /* cut short by its turn: goes on after the others */
         mr_conn_wake(ep, conn);
     else if (conn->limited_by == MR_LIMITED_MEMORY) /* nobody tells when there is some */

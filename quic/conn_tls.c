@@ -599,7 +599,7 @@ void mr_conn_confirm(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
     if (hs != NULL && conn->role == MR_CLIENT)
         mr_conn_wait_for_ticket(ep, conn, hs, now + MR_CLIENT_TICKET_WAIT);
     mr_cid_issue_all(ep, conn);
-    mr_mtu_begin(ep, conn);
+    mr_mtu_begin(ep, conn, now);
 }
 
 void mr_conn_maybe_end_handshake(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)

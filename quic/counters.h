@@ -68,6 +68,7 @@
     X(limit_datagrams_sent,       "datagrams refused to their sender: datagram_queue_max")                            \
     X(limit_datagrams_received,   "datagrams dropped on arrival, their application is slow: datagram_queue_max")      \
     X(limit_extras,               "path challenges not answered: extras_max")                                         \
+    X(limit_models,               "connections under CUBIC instead of BBR: models_max")                               \
     X(limit_names,                "server names not kept: names_max")                                                 \
     X(limit_pinned,               "received pieces copied to compact buffers: pinned_max")                            \
     X(limit_active_keys,          "expanded keys dropped to make room: active_keys_max")                              \
@@ -142,7 +143,10 @@
     X(stream_data_dropped,        "received stream frames not kept, packet not acknowledged")                         \
     X(crypto_after_handshake,     "CRYPTO frames ignored: TLS state was given back")                                   \
     X(mtu_raised,                 "path MTU searches that found a larger size")                                       \
-    X(mtu_black_holes,            "path MTUs taken back after repeated timeouts")                                     \
+    X(mtu_black_holes,            "path MTUs taken back: large packets were lost, or all")                            \
+    X(too_big_taken,              "ICMP messages about packets too big that a connection heeded")                     \
+    X(too_big_ignored,            "ICMP messages about packets too big that said nothing new, or under 1,200 bytes")   \
+    X(limit_too_big,              "ICMP messages about packets too big dropped: too many waited")                     \
     X(replies_dropped,            "stateless answers dropped: too many wait")                                         \
     X(retries_needed,             "Initials answered with Retry or refused: too many handshakes in flight")           \
     X(refusals_needed,            "Initials answered with CONNECTION_CLOSE: no connection free, or a wrong token")           \

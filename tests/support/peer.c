@@ -89,6 +89,7 @@ static void make_side(struct peer *p, const struct peer_options *o, enum mr_role
                                .datagram_chunks_max = 12,
                                .datagram_queue_max = 8,
                                .extras_max = 4,
+                               .models_max = 4,
                                .names_max = 4,
                                .pinned_max = PEER_BUFFERS / 2,
                                .active_keys_max = 4};
