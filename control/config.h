@@ -94,6 +94,7 @@ struct mr_config_limits {
 struct mr_config_transport {
     uint8_t spin_bit;
     uint8_t quic_bit;
+    uint8_t ack_frequency;
 };
 
 enum mr_config_balance_kind {

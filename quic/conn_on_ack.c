@@ -6,7 +6,7 @@
  *
  * RFC 9002, Appendix A.7; the steps are in its order.
  */
-#include "quic/conn.h"
+#include "quic/conn_ack_frequency.h"
 
 #define RUN_MAX (UINT32_C(1) << 30) /* bytes that a run of acknowledged frames may have */
 
@@ -126,6 +126,9 @@ static void on_frame_acked(struct mr_endpoint *ep, struct mr_conn *conn, enum mr
     case MR_SENT_HANDSHAKE_DONE:
         conn->is_handshake_done_acked = true;
         return;
+    case MR_SENT_ACK_FREQUENCY:
+        mr_ack_request_on_acked(conn, frame->offset);
+        return;
     default:
         return;
     }
@@ -226,6 +229,8 @@ static uint32_t lost_wants(struct mr_conn *conn, const struct mr_sent_frame *fra
         return mr_cid_on_retire_lost(conn, frame->offset) ? MR_WANT_RETIRE_CID : 0;
     case MR_SENT_HANDSHAKE_DONE:
         return conn->is_handshake_done_acked ? 0 : MR_WANT_HANDSHAKE_DONE;
+    case MR_SENT_ACK_FREQUENCY:
+        return mr_ack_request_on_lost(conn, frame->offset) ? MR_WANT_ACK_FREQUENCY : 0;
     default: /* PATH_x have timers of their own; ACK, PING and DATAGRAM are not repeated */
         return 0;
     }
@@ -395,6 +400,8 @@ void mr_conn_on_pto(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space 
     }
     space->probes = (uint16_t)probes;
     mr_conn_want(ep, conn, space, has_data ? 0 : MR_WANT_PING);
+    if (which == MR_SPACE_APP && conn->ack_request.review_ns != MR_NEVER)
+        space->wants |= MR_WANT_IMMEDIATE_ACK;
     if (conn->loss.pto_count >= 3)
         mr_mtu_on_black_hole(ep, conn);
 }
@@ -469,6 +476,8 @@ static void settle_acked(struct mr_rx *rx, const struct mr_frame_ack *frame, str
         mr_cc_on_acked(&conn->path.cc, &sums->cc, rx->now);
     }
     mr_pacer_refresh(conn, rx->now);
+    if (conn->ack_request.review_ns <= rx->now)
+        mr_ack_request_review(rx->ep, conn, rx->now);
     if (conn->handshake != MR_NONE)
         mr_conn_maybe_end_handshake(rx->ep, conn, rx->now);
     mr_conn_wake(rx->ep, conn);

@@ -39,6 +39,8 @@ void mr_produce_ack(struct mr_build *b)
         return;
     mr_build_record(b, MR_SENT_ACK, space->received.range[0].hi, 0, 0, false);
     space->unacked_count = 0;
+    if (b->space_id == MR_SPACE_APP)
+        b->conn->ack_policy.largest_sent = space->received.range[0].hi;
     space->ack_deadline_ns = MR_NEVER;
     mr_count(&b->ep->counters.acks_sent);
     clear_want(b, MR_WANT_ACK);

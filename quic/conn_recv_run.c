@@ -99,9 +99,10 @@ static void finish(const struct run *r, uint32_t packets, uint64_t now)
     mr_spin_follow(conn, r->first_byte);
     conn->last_received_ns = conn->idle_base_ns = now;
     mr_count_add(&r->ep->counters.packets_received, packets);
+    space->was_ce = false;
     space->unacked_count = (uint16_t)MR_MIN(space->unacked_count + packets, (uint32_t)UINT16_MAX);
     if (space->ack_deadline_ns == MR_NEVER)
-        space->ack_deadline_ns = now + MR_ACK_DELAY_MAX_NS;
+        space->ack_deadline_ns = now + conn->ack_policy.max_delay_ns;
     mr_stream_count_received(r->ep, conn, r->stream, r->bytes);
     mr_stream_event(r->ep, r->stream, MR_EVENT_READABLE);
 }

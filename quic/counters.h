@@ -131,6 +131,10 @@
     X(persistent_congestions,     "persistent congestions")                                                           \
     X(ecn_ce_received,            "packets received with ECN CE")                                                     \
     X(ecn_failures,               "paths on which ECN validation failed")                                             \
+    X(ack_frequency_sent,         "ACK_FREQUENCY frames sent")                                                        \
+    X(ack_frequency_received,     "ACK_FREQUENCY frames received and obeyed")                                         \
+    X(ack_frequency_obsolete,     "ACK_FREQUENCY frames ignored: a newer one had come")                               \
+    X(immediate_acks_received,    "IMMEDIATE_ACK frames received")                                                    \
     X(acks_of_unsent,             "connections closed: a packet never sent was acknowledged")                         \
     /* memory */                                                                                                      \
     X(copies_to_compact,          "received pieces copied to compact buffers")                                        \

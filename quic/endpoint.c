@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "quic/chunk.h"
+#include "quic/conn_ack_frequency.h"
 #include "quic/conn_bits.h"
 
 /* ------------------------------------------------------------------ memory */
@@ -269,6 +270,7 @@ static void init_path(struct mr_endpoint *ep, struct mr_conn *conn, const struct
     path->mtu = MR_INITIAL_MIN;
     path->is_validated = conn->role == MR_CLIENT;
     mr_spin_restart(ep, conn);
+    mr_ack_frequency_init(conn);
     mr_cc_init(&path->cc, ep->config.cc, MR_INITIAL_MIN, 0);
     mr_rtt_init(&path->rtt, MR_RTT_INITIAL);
     mr_pacer_init(&path->pacer,
