@@ -115,6 +115,7 @@ static bool check_cores(char *text, struct mr_fault *fault)
 
 static const char *const hugepages[] = {"auto", "required", "off", NULL};
 static const char *const pollings[] = {"adaptive", "busy", NULL};
+static const char *const ecns[] = {"auto", "off", NULL};
 static const char *const cryptos[] = {"auto", "openssl", "ipsec-mb", NULL};
 static const char *const switches[] = {"off", "on", NULL};
 static const char *const retries[] = {"auto", "always", NULL};
@@ -233,6 +234,8 @@ const struct mr_setting mr_config_settings[] = {
      HERE(crypto)},
     {"retry", "retry", "WHEN", "when addresses are validated: auto (under load) or always",
      MR_SETTING_CHOICE, .choices = retries, HERE(retry)},
+    {"ecn", "ecn", "WHEN", "mark packets for ECN: auto (on paths that bear it) or off",
+     MR_SETTING_CHOICE, .choices = ecns, HERE(ecn)},
     {"balance", "balance", "HOW",
      "move connections: load, away from busy shards; rss, to where their datagrams arrive",
      MR_SETTING_CHOICE, .choices = balances, HERE(balance.kind)},

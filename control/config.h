@@ -145,6 +145,7 @@ struct mr_config {
     uint8_t polling;            /* 0: adaptive, 1: busy */
     uint8_t crypto;             /* 0: auto, 1: openssl, 2: ipsec-mb */
     uint8_t retry;              /* 0: auto, 1: always */
+    uint8_t ecn;                /* 0: packets are marked, on paths that bear it; 1: off */
     bool has_pci;
     bool has_telemetry;
     bool is_verbose;

@@ -232,6 +232,7 @@ static bool make_group(struct mr_datapath *dp, uint32_t index, struct mr_fault *
         .connections = mr_config_share(config).connections,
         .rx_mbufs = RX_MBUFS,
         .has_retry = config->retry == 1,
+        .has_ecn = config->ecn == 0,
         .idle_timeout_ns = config->limits.idle_timeout_ns,
         .stream_window_max = config->limits.stream_window_bytes,
         .conn_window_max = config->limits.conn_window_bytes,

@@ -59,6 +59,7 @@ struct mr_sent_batch {
     uint64_t bytes;
     bool is_ack_eliciting;
     bool is_in_flight;
+    bool is_marked; /* with the path's ECN mark */
 };
 
 /* Count them: congestion window, pacer, timers, keys, counters. */
@@ -78,7 +79,7 @@ static inline void mr_conn_count_datagrams(struct mr_endpoint *ep, struct mr_con
 void mr_stream_sent(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stream *stream,
                     const struct mr_send_span *span, bool is_retransmission);
 
-/* After its turn the stream at the head of the sendable list goes to the end, or off the list. */
+/* After its turn a sendable stream waits for the next one, or is not sendable any more. */
 void mr_stream_rotate(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stream *stream);
 
 /* The producers of conn_send.c's table: write what fits, clear their bit when nothing is left. */

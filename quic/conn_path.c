@@ -1,8 +1,7 @@
 /*
- * quic/conn_path.c - the path in use: rebinding, validation, amplification limit, MTU search,
- * pacing input.
+ * quic/conn_path.c - the path in use: rebinding, validation, amplification limit, pacing input.
  *
- * RFC 9000, Sections 8 and 9; RFC 8899 in small.  A server follows its peer to a new
+ * RFC 9000, Sections 8 and 9.  A server follows its peer to a new
  * address when the newest non-probing packet comes from there, sends at most three
  * times what it received until PATH_RESPONSE comes back, and returns to the last
  * validated address when none does.
@@ -155,8 +154,9 @@ static bool is_port_only(const struct mr_path_addr *a, const struct mr_path_addr
 }
 
 /* RFC 9000, Section 9.4: a new path starts anew, unless only the port changed. */
-static void reset_estimates(struct mr_endpoint *ep, struct mr_path *path, uint64_t now)
+static void reset_estimates(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
 {
+    struct mr_path *path = &conn->path;
     uint64_t in_flight = path->cc.in_flight;
     uint64_t max_ack_delay = path->rtt.max_ack_delay_ns;
 
@@ -164,6 +164,7 @@ static void reset_estimates(struct mr_endpoint *ep, struct mr_path *path, uint64
     mr_cc_on_sent(&path->cc, in_flight, now);
     mr_rtt_init(&path->rtt, MR_RTT_INITIAL);
     path->rtt.max_ack_delay_ns = max_ack_delay;
+    mr_ecn_begin(&path->ecn, mr_path_codepoint(ep), mr_sent_next(&conn->app.sent));
     path->mtu = MR_INITIAL_MIN;
 }
 
@@ -195,82 +196,11 @@ void mr_path_on_packet(struct mr_rx *rx)
     conn->path.bytes_received = rx->datagram->size;
     conn->path.bytes_sent = 0;
     if (!is_rebinding) {
-        reset_estimates(ep, &conn->path, rx->now);
+        reset_estimates(ep, conn, rx->now);
         mr_cid_rotate(ep, conn);
         mr_mtu_begin(ep, conn);
     }
     begin_validation(ep, conn, rx->now);
-}
-
-/* ------------------------------------------------------------------ MTU */
-
-static uint32_t mtu_ceiling(const struct mr_endpoint *ep, const struct mr_conn *conn)
-{
-    return MR_MIN(ep->config.payload_max, (uint32_t)conn->peer_payload_max);
-}
-
-/* Sizes worth a probe, largest first: what the port can, Ethernet, common tunnels. */
-static const uint16_t usual_sizes[] = {8952, 4052, 1472, 1452, 1432, 1400, 1350, 1280};
-
-static uint16_t next_target(const struct mr_endpoint *ep, const struct mr_conn *conn,
-                            uint32_t below)
-{
-    uint32_t ceiling = mtu_ceiling(ep, conn);
-
-    if (ceiling < below)
-        return (uint16_t)MR_MIN(ceiling, (uint32_t)UINT16_MAX);
-    for (size_t i = 0; i < MR_COUNT_OF(usual_sizes); i++) {
-        if (usual_sizes[i] < below && usual_sizes[i] < ceiling)
-            return usual_sizes[i];
-    }
-    return 0;
-}
-
-static void probe(struct mr_endpoint *ep, struct mr_conn *conn, uint16_t target)
-{
-    struct mr_mtu_search *search = &conn->mtu_search;
-
-    *search = (struct mr_mtu_search){.target = target > conn->path.mtu ? target : 0};
-    if (search->target != 0)
-        mr_conn_want(ep, conn, &conn->app, MR_WANT_MTU_PROBE);
-}
-
-void mr_mtu_begin(struct mr_endpoint *ep, struct mr_conn *conn)
-{
-    probe(ep, conn, next_target(ep, conn, UINT32_MAX));
-}
-
-void mr_mtu_on_acked(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t size)
-{
-    if (size <= conn->path.mtu)
-        return;
-    conn->path.mtu = size;
-    conn->mtu_search = (struct mr_mtu_search){0};
-    mr_cc_set_datagram_size(&conn->path.cc, size);
-    mr_count(&ep->counters.mtu_raised);
-}
-
-void mr_mtu_on_lost(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t size)
-{
-    struct mr_mtu_search *search = &conn->mtu_search;
-
-    search->is_in_flight = false;
-    if (search->target != size)
-        return;
-    if (++search->tries < 3)
-        mr_conn_want(ep, conn, &conn->app, MR_WANT_MTU_PROBE);
-    else
-        probe(ep, conn, next_target(ep, conn, size));
-}
-
-void mr_mtu_on_black_hole(struct mr_endpoint *ep, struct mr_conn *conn)
-{
-    if (conn->path.mtu == MR_INITIAL_MIN)
-        return;
-    conn->path.mtu = MR_INITIAL_MIN;
-    conn->mtu_search = (struct mr_mtu_search){0};
-    mr_cc_set_datagram_size(&conn->path.cc, MR_INITIAL_MIN);
-    mr_count(&ep->counters.mtu_black_holes);
 }
 
 /* ------------------------------------------------------------------ pacing */

@@ -61,6 +61,7 @@ struct datagram {
     uint32_t allowed; /* of enum mr_want */
     uint32_t pad_to;  /* bytes; 0: as it is */
     uint32_t count;
+    uint8_t ecn; /* enum mr_ecn */
     struct packet {
         struct mr_build b;
         uint8_t *start;
@@ -236,6 +237,11 @@ void mr_conn_count_sent(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_sp
         mr_cc_on_sent(&conn->path.cc, batch->bytes, now);
         mr_pacer_on_sent(&conn->path.pacer, batch->bytes);
     }
+    if (batch->is_marked) {
+        space->ecn_reports.sent += batch->packets;
+        if (conn->path.ecn.state == MR_ECN_TESTING)
+            mr_ecn_on_test_sent(&conn->path.ecn, batch->packets, batch->is_in_flight);
+    }
     if (batch->is_ack_eliciting) {
         conn->loss.space[which].last_ack_eliciting_ns = now;
         conn->loss.space[which].ack_eliciting_count = space->sent.ack_eliciting_count;
@@ -257,7 +263,8 @@ static void commit(struct datagram *d, struct packet *p, bool is_padded)
     struct mr_sent_batch batch = {.packets = 1,
                                   .bytes = mr_writer_size(&p->b.w) + MR_AEAD_TAG,
                                   .is_ack_eliciting = p->b.is_ack_eliciting,
-                                  .is_in_flight = p->b.is_ack_eliciting || is_padded};
+                                  .is_in_flight = p->b.is_ack_eliciting || is_padded,
+                                  .is_marked = d->ecn != MR_ECN_NOT_ECT};
     uint8_t flags = 0;
 
     if (batch.is_ack_eliciting)
@@ -266,6 +273,8 @@ static void commit(struct datagram *d, struct packet *p, bool is_padded)
         flags = MR_SENT_IN_FLIGHT;
     if ((d->allowed & MR_WANT_MTU_PROBE) != 0)
         flags |= MR_SENT_MTU_PROBE;
+    if (batch.is_marked)
+        flags |= MR_SENT_ECT;
     mr_sent_commit(
         &p->b.space->sent, p->b.record,
         &(struct mr_sent_info){
@@ -328,7 +337,7 @@ static bool finish(struct datagram *d)
         make_job(d, p);
     }
     d->out->size = d->used;
-    d->out->ecn = MR_ECN_NOT_ECT;
+    d->out->ecn = d->ecn;
     mr_conn_count_datagrams(d->ep, d->conn, 1, d->used);
     return true;
 }
@@ -383,6 +392,7 @@ static void begin(struct datagram *d, struct mr_endpoint *ep, struct mr_conn *co
     d->used = 0;
     d->pad_to = 0;
     d->count = 0;
+    d->ecn = conn->path.ecn.mark;
     out->path = conn->path.addr;
 }
 
@@ -420,6 +430,7 @@ MR_COLD static bool build_path_response(struct datagram *d)
     const struct mr_path_response *response = &mr_conn_extra(d->ep, d->conn)->path_responses[0];
 
     d->out->path = response->addr;
+    d->ecn = MR_ECN_NOT_ECT; /* it says nothing about the path in use */
     d->limit = MR_MIN(MR_MIN(d->conn->path.mtu, d->out->room), response->bytes_max);
     d->allowed = MR_WANT_PATH_RESPONSE;
     if (d->limit < HEADROOM_LEAST || !d->conn->key_state.can_seal) {

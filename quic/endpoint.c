@@ -243,6 +243,8 @@ void mr_space_init(struct mr_endpoint *ep, struct mr_pn_space *space)
     space->largest_at_ns = 0;
     space->ack_deadline_ns = MR_NEVER;
     space->ecn = (struct mr_ecn_counts){0};
+    space->ecn_reports = (struct mr_ecn_reports){0};
+    space->has_ecn = false;
     space->wants = 0;
     space->unacked_count = 0;
     space->probes = 0;
@@ -273,6 +275,7 @@ static void init_path(struct mr_endpoint *ep, struct mr_conn *conn, const struct
     mr_ack_frequency_init(conn);
     mr_cc_init(&path->cc, ep->config.cc, MR_INITIAL_MIN, 0);
     mr_rtt_init(&path->rtt, MR_RTT_INITIAL);
+    mr_ecn_begin(&path->ecn, mr_path_codepoint(ep), 0);
     mr_pacer_init(&path->pacer,
                   &(struct mr_pacer_input){.window = mr_cc_window(&path->cc),
                                            .smoothed_ns = path->rtt.smoothed_ns,
@@ -285,7 +288,7 @@ static void init_links(struct mr_conn *conn)
 {
     conn->keys = MR_NONE;
     conn->ready_next = conn->ready_previous = conn->dirty_next = MR_NONE;
-    conn->sendable = (struct mr_stream_list){.head = MR_NONE, .tail = MR_NONE};
+    mr_schedule_init(&conn->sendable);
     conn->controlled = (struct mr_stream_list){.head = MR_NONE, .tail = MR_NONE};
     conn->last_stream = MR_NONE;
     conn->stream_head = MR_NONE;
@@ -368,7 +371,6 @@ struct mr_conn *mr_conn_new(struct mr_endpoint *ep, enum mr_role role,
     }
     conn->role = (uint8_t)role;
     conn->state = MR_CONN_HANDSHAKE;
-    conn->version = MR_VERSION_1;
     conn->handshake = hs;
     conn->last_received_ns = conn->idle_base_ns = now;
     init_limits(ep, conn);
@@ -408,6 +410,8 @@ void mr_conn_discard_space(struct mr_endpoint *ep, struct mr_conn *conn, enum mr
     mr_crypto_stream_clear(&hs->crypto[which], &ep->send_pools);
     clear_level_key(ep, &hs->open[which]);
     clear_level_key(ep, &hs->seal[which]);
+    if (which == MR_SPACE_INITIAL)
+        clear_level_key(ep, &hs->open_original);
     space->wants = 0;
     space->ack_deadline_ns = MR_NEVER;
     space->is_discarded = true;

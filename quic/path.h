@@ -9,6 +9,7 @@
 
 #include "quic/cc.h"
 #include "quic/conn_parts.h"
+#include "quic/ecn.h"
 #include "quic/pacer.h"
 #include "quic/rtt.h"
 
@@ -39,6 +40,7 @@ struct mr_path {
     struct mr_cc cc;
     struct mr_rtt rtt;
     struct mr_pacer pacer;
+    struct mr_ecn_path ecn;
     uint64_t bytes_received; /* while not validated: 3 x this may be sent */
     uint64_t bytes_sent;
     uint32_t mtu; /* UDP payload bytes that are known to pass */
