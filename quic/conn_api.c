@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "quic/conn.h"
+#include "quic/conn_reset_at.h"
 
 /* ------------------------------------------------------------------ connections */
 
@@ -241,6 +241,23 @@ int mr_stream_send(struct mr_endpoint *ep, mr_handle handle, const struct mr_vie
     return answer;
 }
 
+/* No more than the peer guarantees, and no end: its reset comes behind them. */
+MR_COLD static size_t cut_views(const struct mr_stream *stream, struct mr_view *views, size_t count,
+                                bool *fin)
+{
+    uint64_t left = stream->reliable_in > stream->recv.released_to
+                        ? stream->reliable_in - stream->recv.released_to
+                        : 0;
+    size_t kept = 0;
+
+    *fin = false;
+    for (; kept < count && left > 0; kept++) {
+        views[kept].size = (size_t)MR_MIN((uint64_t)views[kept].size, left);
+        left -= views[kept].size;
+    }
+    return kept;
+}
+
 int64_t mr_stream_receive(struct mr_endpoint *ep, mr_handle handle, struct mr_view *views_out,
                           size_t room, bool *fin_out)
 {
@@ -251,7 +268,9 @@ int64_t mr_stream_receive(struct mr_endpoint *ep, mr_handle handle, struct mr_vi
         return -ESTALE;
     if (stream->recv_state == MR_RECV_RESET_RECVD || stream->recv_state == MR_RECV_RESET_READ)
         return -ECONNRESET;
-    return (int64_t)mr_recv_queue_peek(&stream->recv, &ep->recv_pools, views_out, room, fin_out);
+    size_t count = mr_recv_queue_peek(&stream->recv, &ep->recv_pools, views_out, room, fin_out);
+    return (int64_t)(stream->has_reliable_in ? cut_views(stream, views_out, count, fin_out)
+                                             : count);
 }
 
 /* All data consumed: the receiving part is over. */
@@ -275,6 +294,8 @@ int mr_stream_release(struct mr_endpoint *ep, mr_handle handle, size_t size)
 
     struct mr_conn *conn = mr_conn_at(ep, stream->conn);
     mr_stream_consumed(ep, conn, stream, size);
+    if (stream->has_reliable_in)
+        mr_stream_reset_if_read(ep, conn, stream);
     finish_reading(ep, stream);
     return 0;
 }
@@ -314,6 +335,8 @@ int mr_stream_stop(struct mr_endpoint *ep, mr_handle handle, uint64_t code)
         stream->wants_stop = true;
         mr_stream_control(ep, conn, stream);
     }
+    if (stream->has_reliable_in)
+        mr_stream_reset_if_read(ep, conn, stream);
     finish_reading(ep, stream);
     return 0;
 }

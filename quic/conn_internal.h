@@ -103,8 +103,9 @@ struct mr_conn {
     uint8_t peer_ack_delay_exponent;
     struct mr_ack_policy ack_policy;
     struct mr_ack_request ack_request;
-    bool was_datagram_refused; /* WRITABLE is owed */
-    bool clears_quic_bit;      /* of half of its packets: RFC 9287 */
+    bool was_datagram_refused;  /* WRITABLE is owed */
+    bool takes_reset_stream_at; /* the peer does */
+    bool clears_quic_bit;       /* of half of its packets: RFC 9287 */
     struct mr_peer_cid peer_cids[MR_CIDS_PEER_MAX];
     uint32_t peer_cid_current;
     uint32_t retire_count;

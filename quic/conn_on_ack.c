@@ -7,6 +7,7 @@
  * RFC 9002, Appendix A.7; the steps are in its order.
  */
 #include "quic/conn_ack_frequency.h"
+#include "quic/conn_reset_at.h"
 
 #define RUN_MAX (UINT32_C(1) << 30) /* bytes that a run of acknowledged frames may have */
 
@@ -47,7 +48,7 @@ static void stream_acked(struct mr_endpoint *ep, struct mr_conn *conn,
         stream->was_refused = false;
         mr_stream_event(ep, stream, MR_EVENT_WRITABLE);
     }
-    if (mr_send_queue_is_all_acked(&stream->send) &&
+    if (mr_stream_is_all_acked(stream) &&
         mr_send_state_allows(stream->send_state, MR_SEND_ON_ALL_ACKED)) {
         stream->send_state = (uint8_t)mr_send_state_next(stream->send_state, MR_SEND_ON_ALL_ACKED);
         mr_stream_maybe_done(ep, stream);
@@ -93,6 +94,14 @@ static void reset_acked(struct mr_endpoint *ep, const struct mr_sent_frame *fram
     mr_stream_maybe_done(ep, stream);
 }
 
+static void reset_at_acked(struct mr_endpoint *ep, const struct mr_sent_frame *frame)
+{
+    struct mr_stream *stream = mr_stream_of_key(ep, frame->object);
+
+    if (stream != NULL)
+        mr_stream_reset_at_acked(ep, stream, frame->offset);
+}
+
 static void crypto_acked(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
                          const struct mr_sent_frame *frame)
 {
@@ -118,6 +127,9 @@ static void on_frame_acked(struct mr_endpoint *ep, struct mr_conn *conn, enum mr
         return;
     case MR_SENT_RESET_STREAM:
         reset_acked(ep, frame);
+        return;
+    case MR_SENT_RESET_STREAM_AT:
+        reset_at_acked(ep, frame);
         return;
     case MR_SENT_NEW_CID:
         mr_cid_on_announce_acked(conn, frame->offset);
@@ -184,6 +196,11 @@ static bool stream_control_lost(struct mr_endpoint *ep, struct mr_conn *conn,
             return false;
         stream->wants_reset = true;
         break;
+    case MR_SENT_RESET_STREAM_AT:
+        if (!mr_stream_reset_at_lost(stream, frame->offset))
+            return false;
+        stream->wants_reset_at = true;
+        break;
     case MR_SENT_STOP_SENDING:
         if (!mr_recv_state_wants_stop(stream->recv_state))
             return false;
@@ -247,6 +264,7 @@ static bool on_frame_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_
     case MR_SENT_CRYPTO:
         return crypto_lost(ep, conn, which, frame);
     case MR_SENT_RESET_STREAM:
+    case MR_SENT_RESET_STREAM_AT:
     case MR_SENT_STOP_SENDING:
     case MR_SENT_MAX_STREAM_DATA:
     case MR_SENT_STREAM_DATA_BLOCKED:

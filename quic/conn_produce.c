@@ -6,6 +6,7 @@
  * is not sent), and clears its bit of space->wants when it has nothing left.
  */
 #include "quic/conn_build.h"
+#include "quic/conn_reset_at.h"
 
 #define FRAME_LEAST 16 /* bytes of room below which a STREAM frame is not begun */
 
@@ -115,6 +116,8 @@ void mr_stream_sent(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stre
         stream->is_notify_due = false;
         mr_stream_event(ep, stream, MR_EVENT_SENT);
     }
+    if (stream->has_reliable_out)
+        mr_stream_owe_reset_at(ep, conn, stream);
 }
 
 /* One frame of `stream`.  False: no room for one, or nothing to say. */
@@ -231,6 +234,8 @@ static bool write_stream_control(struct mr_build *b, struct mr_stream *stream)
         send_state_on(stream, MR_SEND_ON_RESET);
         mr_count(&b->ep->counters.streams_reset_sent);
     }
+    if (stream->wants_reset_at && !mr_produce_reset_at(b, stream))
+        return false;
     if (stream->wants_stop) {
         struct mr_frame_stop_sending stop = {.stream_id = stream->id, .error = stream->stop_code};
         if (!WRITE_RECORDED(b, mr_frame_write_stop_sending(&b->w, &stop), MR_SENT_STOP_SENDING, 0,

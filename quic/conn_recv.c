@@ -8,6 +8,7 @@
  */
 #include "quic/conn_ack_frequency.h"
 #include "quic/conn_bits.h"
+#include "quic/conn_reset_at.h"
 #include "quic/frame_extension.h"
 
 struct frame_rule {
@@ -60,6 +61,7 @@ static const struct frame_rule frame_rules[] = {
     [MR_FRAME_CONNECTION_CLOSE_APP]  = { mr_on_connection_close,              Z | A, false,    false },
     [MR_FRAME_HANDSHAKE_DONE]        = { mr_on_handshake_done,                    A, true,     false },
     [MR_FRAME_IMMEDIATE_ACK]         = { mr_on_immediate_ack,                     A, true,     false, MR_EXTENSION_ACK_FREQUENCY },
+    [MR_FRAME_RESET_STREAM_AT]       = { mr_on_reset_stream_at,               Z | A, true,     false, MR_EXTENSION_RESET_STREAM_AT },
     [MR_FRAME_DATAGRAM]              = { mr_on_datagram,                      Z | A, true,     false },
     [MR_FRAME_DATAGRAM_LEN]          = { mr_on_datagram,                      Z | A, true,     false },
 };

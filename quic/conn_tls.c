@@ -80,6 +80,7 @@ static void fill_params(struct mr_endpoint *ep, struct mr_conn *conn,
     params->max_ack_delay_ms = MR_ACK_DELAY_MAX_NS / MR_MS;
     params->active_connection_id_limit = MR_CIDS_PEER_MAX;
     params->max_datagram_frame_size = config->datagram_max;
+    params->reset_stream_at = (config->extensions & MR_EXTENSION_RESET_STREAM_AT) != 0;
     if ((config->extensions & MR_EXTENSION_ACK_FREQUENCY) != 0)
         params->min_ack_delay_us = MR_ACK_DELAY_MIN_US;
     params->grease_quic_bit = (config->extensions & MR_EXTENSION_QUIC_BIT) != 0;
@@ -333,6 +334,8 @@ static void apply_params(const struct mr_endpoint *ep, struct mr_conn *conn,
     conn->is_migration_disabled = params->disable_active_migration;
     conn->peer_datagram_max =
         (uint16_t)MR_MIN(params->max_datagram_frame_size, (uint64_t)UINT16_MAX);
+    conn->takes_reset_stream_at =
+        params->reset_stream_at && (ep->config.extensions & MR_EXTENSION_RESET_STREAM_AT) != 0;
     if (params->min_ack_delay_us != MR_PARAM_NO_ACK_DELAY &&
         (ep->config.extensions & MR_EXTENSION_ACK_FREQUENCY) != 0)
         mr_ack_request_begin(conn, params->min_ack_delay_us);
