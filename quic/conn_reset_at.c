@@ -23,8 +23,8 @@ bool mr_stream_note_reset(struct mr_rx *rx, struct mr_stream *stream, uint64_t f
     if (mr_recv_queue_set_final_size(&stream->recv, final_size) == MR_RECV_FINAL_SIZE_ERROR)
         return mr_conn_fail(rx->ep, conn, MR_FINAL_SIZE_ERROR, type,
                             "another final size than before", rx->now);
-    bool is_offered = (rx->ep->config.extensions & MR_EXTENSION_RESET_STREAM_AT) != 0;
-    if (is_offered && stream->has_reset_in && stream->reset_in_code != error)
+    bool is_strict = stream->has_reliable_in || type == MR_FRAME_RESET_STREAM_AT;
+    if (is_strict && stream->has_reset_in && stream->reset_in_code != error)
         return mr_conn_fail(rx->ep, conn, MR_STREAM_STATE_ERROR, type,
                             "another error code than the stream was reset with", rx->now);
     stream->has_reset_in = true;
