@@ -104,6 +104,7 @@ int mr_conn_info(const struct mr_endpoint *ep, mr_handle handle, struct mr_conn_
         .is_resumed = conn->is_resumed,
         .is_client = conn->role == MR_CLIENT,
         .ecn = path->ecn.state,
+        .takes_reset_at = conn->takes_reset_stream_at,
         .datagram_max = mr_conn_datagram_max(conn),
         .streams_bidi_limit = conn->streams_send[0].limit,
         .streams_uni_limit = conn->streams_send[1].limit,

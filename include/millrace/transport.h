@@ -171,6 +171,7 @@ struct mr_conn_info {
     uint32_t version; /* of QUIC: 1 or 2 */
     bool is_resumed;  /* the handshake used a ticket */
     bool is_client;
+    bool takes_reset_at;         /* the peer takes what reset_at() sends */
     uint8_t ecn;                 /* enum mr_conn_ecn */
     uint32_t datagram_max;       /* bytes of the largest datagram that can be sent now, which the
                                     path's MTU changes; 0: the peer takes none */
