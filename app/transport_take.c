@@ -281,7 +281,7 @@ static void take_done(struct mr_ring_transport *t, const struct mr_cqe *cqe)
     case MR_OP_MOVE_ACK:
         record_done(t, cqe);
         return;
-    default: /* RESET, STOP, RELEASE of what was over already */
+    default: /* RESET, RESET_AT, STOP, RELEASE of what was over already */
         return;
     }
 }
@@ -456,6 +456,11 @@ static void take_stream_event(struct mr_ring_transport *t, struct mr_rt_object *
         kinds &= ~(uint32_t)MR_EVENT_SENT; /* of an earlier part */
     if ((kinds & MR_EVENT_STOPPED) != 0)
         mr_rt_send_over(t, object);
+    s->is_reliable |= (cqe->flags & MR_CQE_RELIABLE) != 0;
+    if ((kinds & MR_EVENT_RESET) != 0 && s->is_reliable && s->released_to != s->received_to) {
+        s->is_reset_due = true; /* what is here was guaranteed */
+        kinds &= ~(uint32_t)MR_EVENT_RESET;
+    }
     if ((kinds & MR_EVENT_RESET) != 0) {
         s->is_reset = true;
         mr_rt_receive_over(t, object);

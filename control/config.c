@@ -309,6 +309,12 @@ const struct mr_setting mr_config_settings[] = {
     {"transport.quic_bit", "quic-bit", "ON",
      "the QUIC bit is random for peers that take it (RFC 9287)", MR_SETTING_CHOICE,
      .choices = switches, HERE(transport.quic_bit)},
+    {"transport.ack_frequency", "ack-frequency", "ON",
+     "senders say how often they need acknowledgments", MR_SETTING_CHOICE, .choices = switches,
+     HERE(transport.ack_frequency)},
+    {"transport.reset_stream_at", "reset-stream-at", "ON",
+     "resets of streams may leave bytes that are delivered", MR_SETTING_CHOICE, .choices = switches,
+     HERE(transport.reset_stream_at)},
 
     {"rings.submissions", "ring-submissions", "N", "entries of a submission queue, a power of two",
      MR_SETTING_NUMBER, .min = MR_RING_ENTRIES_MIN, .max = MR_RING_ENTRIES_MAX,
@@ -391,7 +397,8 @@ void mr_config_init(struct mr_config *config)
         .conn_window_bytes = 4 * MIB,
         .idle_timeout_ns = 30 * SECOND,
     };
-    config->transport = (struct mr_config_transport){.spin_bit = 1, .quic_bit = 1};
+    config->transport = (struct mr_config_transport){
+        .spin_bit = 1, .quic_bit = 1, .ack_frequency = 1, .reset_stream_at = 1};
     config->rings = (struct mr_config_rings){
         .submit_count = 1024,
         .complete_count = 2048,

@@ -94,6 +94,8 @@ struct mr_config_limits {
 struct mr_config_transport {
     uint8_t spin_bit;
     uint8_t quic_bit;
+    uint8_t ack_frequency;
+    uint8_t reset_stream_at;
 };
 
 enum mr_config_balance_kind {

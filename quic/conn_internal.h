@@ -103,8 +103,11 @@ struct mr_conn {
     uint16_t peer_datagram_max; /* bytes of a DATAGRAM frame that the peer takes; 0: none */
     uint16_t peer_payload_max;
     uint8_t peer_ack_delay_exponent;
-    bool was_datagram_refused; /* WRITABLE is owed */
-    bool clears_quic_bit;      /* of half of its packets: RFC 9287 */
+    struct mr_ack_policy ack_policy;
+    struct mr_ack_request ack_request;
+    bool was_datagram_refused;  /* WRITABLE is owed */
+    bool takes_reset_stream_at; /* the peer does */
+    bool clears_quic_bit;       /* of half of its packets: RFC 9287 */
     struct mr_peer_cid peer_cids[MR_CIDS_PEER_MAX];
     uint32_t peer_cid_current;
     uint32_t retire_count;

@@ -389,12 +389,14 @@ static void owe_again(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_st
     if (stream->is_gone)
         return;
     stream->wants_reset |= stream->send_state == MR_SEND_RESET_SENT;
+    stream->wants_reset_at |=
+        stream->has_reliable_out && stream->is_reset_at_due && !stream->is_reset_at_acked;
     stream->wants_stop |=
         stream->recv.is_discarding && mr_recv_state_wants_stop(stream->recv_state);
     stream->wants_max_data |=
         stream->flow_recv.updated_ns != 0 && mr_recv_state_wants_credit(stream->recv_state);
-    if (stream->wants_reset || stream->wants_stop || stream->wants_max_data ||
-        stream->wants_blocked)
+    if (stream->wants_reset || stream->wants_reset_at || stream->wants_stop ||
+        stream->wants_max_data || stream->wants_blocked)
         mr_stream_control(ep, conn, stream);
     if (mr_send_queue_wants(&stream->send, UINT64_MAX))
         mr_stream_schedule(ep, conn, stream);

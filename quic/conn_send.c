@@ -43,6 +43,8 @@ static const struct producer {
     {MR_WANT_NEW_CID, A, mr_produce_new_cid},
     {MR_WANT_RETIRE_CID, A, mr_produce_retire_cid},
     {MR_WANT_STREAM_CONTROL, A, mr_produce_stream_control},
+    {MR_WANT_ACK_FREQUENCY, A, mr_produce_ack_frequency},
+    {MR_WANT_IMMEDIATE_ACK, A, mr_produce_immediate_ack},
     {MR_WANT_DATAGRAM, A, mr_produce_datagram_in_turn},
     {MR_WANT_STREAM, A, mr_produce_stream},
     {MR_WANT_DATAGRAM, A, mr_produce_datagram},

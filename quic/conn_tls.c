@@ -9,6 +9,7 @@
  * in the handshake's pending list and are walked again after the job.
  */
 #include "quic/conn_early.h"
+#include "quic/conn_ack_frequency.h"
 
 /* ------------------------------------------------------------------ keys of the handshake levels
  */
@@ -85,6 +86,9 @@ static void fill_params(struct mr_endpoint *ep, struct mr_conn *conn,
     params->max_ack_delay_ms = MR_ACK_DELAY_MAX_NS / MR_MS;
     params->active_connection_id_limit = MR_CIDS_PEER_MAX;
     params->max_datagram_frame_size = config->datagram_max;
+    params->reset_stream_at = (config->extensions & MR_EXTENSION_RESET_STREAM_AT) != 0;
+    if ((config->extensions & MR_EXTENSION_ACK_FREQUENCY) != 0)
+        params->min_ack_delay_us = MR_ACK_DELAY_MIN_US;
     params->grease_quic_bit = (config->extensions & MR_EXTENSION_QUIC_BIT) != 0;
     params->has_initial_scid = true;
     params->initial_scid.size = MR_LOCAL_CID_SIZE;
@@ -347,6 +351,11 @@ static void apply_params(const struct mr_endpoint *ep, struct mr_conn *conn,
     conn->is_migration_disabled = params->disable_active_migration;
     conn->peer_datagram_max =
         (uint16_t)MR_MIN(params->max_datagram_frame_size, (uint64_t)UINT16_MAX);
+    conn->takes_reset_stream_at =
+        params->reset_stream_at && (ep->config.extensions & MR_EXTENSION_RESET_STREAM_AT) != 0;
+    if (params->min_ack_delay_us != MR_PARAM_NO_ACK_DELAY &&
+        (ep->config.extensions & MR_EXTENSION_ACK_FREQUENCY) != 0)
+        mr_ack_request_begin(conn, params->min_ack_delay_us);
     apply_idle_timeout(conn, params->max_idle_timeout_ms * MR_MS);
     apply_peer_cids(conn, params);
 }

@@ -136,6 +136,10 @@
     X(ecn_validated,              "paths on which ECN validation succeeded")                                          \
     X(ecn_ce_reported,            "packets of ours that peers received with ECN CE")                                  \
     X(ecn_failures,               "paths on which ECN validation failed")                                             \
+    X(ack_frequency_sent,         "ACK_FREQUENCY frames sent")                                                        \
+    X(ack_frequency_received,     "ACK_FREQUENCY frames received and obeyed")                                         \
+    X(ack_frequency_obsolete,     "ACK_FREQUENCY frames ignored: a newer one had come")                               \
+    X(immediate_acks_received,    "IMMEDIATE_ACK frames received")                                                    \
     X(acks_of_unsent,             "connections closed: a packet never sent was acknowledged")                         \
     /* memory */                                                                                                      \
     X(copies_to_compact,          "received pieces copied to compact buffers")                                        \

@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "quic/bbr.h"
 #include "quic/chunk.h"
+#include "quic/conn_ack_frequency.h"
 #include "quic/conn_bits.h"
 
 /* ------------------------------------------------------------------ memory */
@@ -274,6 +275,7 @@ static void init_path(struct mr_endpoint *ep, struct mr_conn *conn, const struct
     path->is_validated = conn->role == MR_CLIENT;
     mr_path_begin_control(ep, path, now);
     mr_spin_restart(ep, conn);
+    mr_ack_frequency_init(conn);
     mr_rtt_init(&path->rtt, MR_RTT_INITIAL);
     mr_ecn_begin(&path->ecn, mr_path_codepoint(ep), 0);
     mr_mtu_search_init(&conn->mtu_search);

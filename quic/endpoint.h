@@ -225,6 +225,7 @@ int64_t mr_stream_receive(struct mr_endpoint *ep, mr_handle stream, struct mr_vi
                           size_t room, bool *fin_out);
 int mr_stream_release(struct mr_endpoint *ep, mr_handle stream, size_t size);
 int mr_stream_reset(struct mr_endpoint *ep, mr_handle stream, uint64_t code);
+int mr_stream_reset_at(struct mr_endpoint *ep, mr_handle stream, uint64_t code, uint64_t reliable);
 int mr_stream_stop(struct mr_endpoint *ep, mr_handle stream, uint64_t code);
 int mr_stream_set_priority(struct mr_endpoint *ep, mr_handle stream, struct mr_priority priority);
 

@@ -82,6 +82,9 @@ enum mr_op {
                        See "Moves" below.  -ECANCELED: too late, it stays */
     MR_OP_PRIORITY, /* handle: a stream; value: its urgency, see struct mr_priority, and
                        MR_RING_INCREMENTAL; else -EINVAL */
+    MR_OP_RESET_AT, /* handle: a stream; value: code, as of RESET; address: how many of its first
+                       bytes the peer gets all the same, which may be submitted afterwards; no more
+                       than the last time.  -EOPNOTSUPP: the peer does not take it */
     MR_OPS
 };
 
@@ -132,6 +135,8 @@ enum mr_cqe_flags {
     MR_CQE_REASON = 16,     /* EVENT with CLOSED of a connection: why, for people: `size` bytes at
                                `address`, a slot to be released like that of a DATAGRAM.  Only with
                                MR_RING_REASONS, and if there is a reason, and a free slot */
+    MR_CQE_RELIABLE = 32,   /* EVENT with RESET: behind bytes that the peer guaranteed, all of which
+                               came as DATA */
     MR_CQE_INHERITED = 8    /* EVENT with CONNECTED or STREAM_OPENED: was another application's that
                                is gone.  DATA begins where that one's ended: what was copied to its
                                slots is lost, whether or not it looked; `value` of the first DATA
@@ -269,6 +274,8 @@ struct mr_ring_info {
     char alpn[32];
     char server_name[256];
     char limited_by[32];
+    uint8_t takes_reset_at;
+    uint8_t reserved[7];
 };
 
 #ifdef __cplusplus

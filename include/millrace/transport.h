@@ -84,7 +84,8 @@ struct mr_event {
                            WORK_DONE the call's */
     uint64_t acked_to;  /* ACKED: offset below which all bytes are acknowledged */
     uint64_t error;     /* CLOSED, RESET, STOPPED: the code */
-    int64_t result;     /* WORK_DONE: what the work function returned */
+    int64_t result;     /* WORK_DONE: what the work function returned; RESET: 1 if it came behind
+                           bytes that the peer guaranteed (reset_at), which were released by now */
     bool is_application; /* CLOSED: `error` is the application's code, not a transport code */
     bool is_remote;      /* CLOSED: the peer closed */
     const char *reason;  /* CLOSED: why, for people; valid during the call; never NULL */
@@ -180,6 +181,7 @@ struct mr_conn_info {
     bool is_early;    /* server: what has come may be a copy, see MR_EVENT_EARLY; client: 0-RTT was
                          sent, and accepted once CONNECTED is told */
     bool is_client;
+    bool takes_reset_at;         /* the peer takes what reset_at() sends */
     uint8_t ecn;                 /* enum mr_conn_ecn */
     uint32_t datagram_max;       /* bytes of the largest datagram that can be sent now, which the
                                     path's MTU changes; 0: the peer takes none */
@@ -305,6 +307,17 @@ struct mr_transport_ops {
     /* Say when the stream sends, among those of its connection; from now on, as often as wanted.
      * 0; -EINVAL: the urgency; -ESTALE.  NULL in a transport that sends in an order of its own. */
     int (*set_priority)(struct mr_transport *t, mr_handle stream, struct mr_priority priority);
+
+    /*
+     * Abandon sending, but for the first `reliable` bytes of the stream, which the peer gets all
+     * the same, and then the code (RESET_STREAM_AT, draft-ietf-quic-reliable-stream-reset).  What
+     * was given to send() beyond is dropped where it was not sent; its memory is the caller's again
+     * with the stream's CLOSED.  May be called again to guarantee less, and reset() to guarantee
+     * nothing; the code stays the first one's.  0; -ESTALE; -EPIPE: nothing to reset; -EINVAL: the
+     * code, or more bytes than were given to send() or were guaranteed before; -EOPNOTSUPP: the
+     * peer does not take it.  NULL in a transport that cannot.
+     */
+    int (*reset_at)(struct mr_transport *t, mr_handle stream, uint64_t code, uint64_t reliable);
 };
 
 /* The first member of every implementation. */

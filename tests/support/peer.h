@@ -16,6 +16,7 @@
 
 #include "control/tls_context.h"
 #include "quic/conn.h"
+#include "quic/frame_extension.h"
 
 #define PEER_NEXT_PN    UINT64_MAX
 #define PEER_LATENCY    (5 * MR_MS) /* one way, while the partner speaks */
