@@ -18,6 +18,7 @@ class Endpoint:
     hq = ()
     h3 = ()
     is_peer = True      # lives in the peers' tree, on the kernel's sockets
+    wants_addresses = True  # the kernel's interface has them
     needs_more = False  # only in the tree with all peers
     missing = {}        # (role, what it is asked to do) -> why it cannot be asked
 
@@ -57,6 +58,7 @@ class Millrace(Endpoint):
     hq = ("client", "server")
     h3 = ("client", "server")
     is_peer = False
+    wants_addresses = False
 
     def _common(self, run, side):
         return ["--port", f"af_packet:{side.interface}", "--addr", f"{side.v4}/24", "--addr", f"{side.v6}/64",

@@ -172,11 +172,11 @@ class Run:
 
     def _set_up(self, side, endpoint):
         ip = side.namespace.ip
-        if not endpoint.is_peer:
+        if not endpoint.wants_addresses:
             side.namespace.run("sh", "-c", f"echo 1 >/proc/sys/net/ipv6/conf/{side.interface}/disable_ipv6")
         else:
-            for address in (f"{side.v4}/24", f"{side.other_v4}/24"):
-                ip("address", "add", address, "dev", side.interface)
+            for address in (side.v4, *((side.other_v4,) if endpoint.is_peer else ())):
+                ip("address", "add", f"{address}/24", "dev", side.interface)
             ip("address", "add", f"{side.v6}/64", "dev", side.interface, "nodad")
         ip("link", "set", side.interface, "up")
 
