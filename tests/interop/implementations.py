@@ -2,8 +2,6 @@
 
 An endpoint says with lacks() what it cannot be asked to do; `run` (rig.Run) has folders, addresses and the case.
 """
-import re
-
 import millrace
 
 PORT = 443
@@ -138,10 +136,8 @@ class Aioquic(Endpoint):
             run.inside(run.key), *options))
 
     def client_commands(self, run):
-        paths = run.folder / "paths"
-        paths.write_text("".join(f"/{name}\n" for name in run.names))
         options = {"chacha20": ["--cipher", "chacha20"], "keyupdate": ["--key-update"], "zerortt": ["--early"]}
-        yield self._command(run, "client", run.address, PORT, "--paths-from", run.inside(paths), "--ca", run.inside(run.ca),
+        yield self._command(run, "client", run.address, PORT, "--paths-from", run.inside(run.path_list()), "--ca", run.inside(run.ca),
                             "--out", run.inside(run.downloads), "--connections", run.case.connections, "--seconds",
                             run.case.seconds, *options.get(run.case.client, []))
 
@@ -245,7 +241,50 @@ class Caddy(Endpoint):
         return stage.package_version("caddy")
 
 
-ALL = [Millrace(), Ngtcp2(), Aioquic(), Curl(), Nginx(), Caddy()]
+class Quinn(Endpoint):
+    name = "quinn"
+    hq = ("client", "server")
+    needs_more = True
+    missing = {("client", "v2"): "it has version 1 only", ("server", "v2"): "it has version 1 only"}
+
+    def start_server(self, run):
+        words = [f"case={run.case.server}", f"cert={run.inside(run.certificate)}", f"key={run.inside(run.key)}",
+                 f"root={run.inside(run.www)}"]
+        if run.case.server == "connectionmigration":
+            words.append(f"preferred={run.server_side.other_v4}:{PORT}")
+        return run.start_peer(run.server_side, run.rig.program("quinn"), "server", f"{host(run.bind)}:{PORT}", *words)
+
+    def client_commands(self, run):
+        yield [run.rig.program("quinn"), "client", f"{host(run.address)}:{PORT}", f"case={run.case.client}",
+               f"ca={run.inside(run.ca)}", f"out={run.inside(run.downloads)}", f"paths={run.inside(run.path_list())}",
+               f"connections={run.case.connections}"]
+
+    def version(self, stage):
+        return stage.package_version("librust-quinn-dev")
+
+
+class Openssl(Endpoint):
+    """OpenSSL's own QUIC."""
+    name = "openssl"
+    hq = ("client", "server")
+    needs_more = True
+    missing = {("client", "v2"): "it has version 1 only", ("server", "v2"): "it has version 1 only",
+               ("client", "zerortt"): "it has no 0-RTT over QUIC", ("server", "zerortt"): "it has no 0-RTT over QUIC",
+               ("client", "ecn"): "it marks no packets", ("server", "ecn"): "it marks no packets",
+               ("server", "connectionmigration"): "it offers no preferred address"}
+
+    def start_server(self, run):
+        return run.start_peer(run.server_side, run.rig.program("openssl"), "server", run.bind, run.case.server,
+                              run.inside(run.certificate), run.inside(run.key), run.inside(run.www))
+
+    def client_commands(self, run):
+        yield [run.rig.program("openssl"), "client", run.address, run.case.client, run.inside(run.ca),
+               run.inside(run.downloads), run.inside(run.path_list()), run.case.connections]
+
+    def version(self, stage):
+        return stage.package_version("libssl-dev")
+
+
+ALL = [Millrace(), Ngtcp2(), Aioquic(), Quinn(), Openssl(), Curl(), Nginx(), Caddy()]
 BY_NAME = {endpoint.name: endpoint for endpoint in ALL}
 PEERS = [endpoint for endpoint in ALL if endpoint.is_peer]
-WORD = re.compile(r"[0-9][0-9A-Za-z.+~-]*")
