@@ -8,6 +8,7 @@
 
 #include "dataplane/app_internal.h"
 #include "dataplane/app_move.h"
+#include "dataplane/app_send.h"
 #include "quic/counters.h"
 
 #define BEGINS ((uint32_t)(MR_EVENT_CONNECTED | MR_EVENT_STREAM_OPENED | MR_EVENT_MOVED_IN))
