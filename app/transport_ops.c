@@ -47,6 +47,7 @@ static bool make_wish(const struct mr_connect_options *options, struct mr_ring_c
 {
     *wish = (struct mr_ring_connect){.port = options->remote.port,
                                      .is_insecure = options->is_insecure,
+                                     .is_early = options->is_early,
                                      .ticket_size = options->ticket_size};
     if (options->server_name == NULL || options->alpn_size == 0 ||
         options->alpn_size > sizeof(wish->alpn) ||
@@ -177,6 +178,7 @@ static int op_conn_info(struct mr_transport *transport, mr_handle handle,
                                       .key_updates = info->key_updates,
                                       .version = info->version,
                                       .is_resumed = info->is_resumed != 0,
+                                      .is_early = (info->is_client & 2) != 0,
                                       .is_client = c->is_client,
                                       .ecn = info->ecn,
                                       .datagram_max = info->datagram_max,

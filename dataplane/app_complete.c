@@ -11,8 +11,9 @@
 #include "dataplane/app_send.h"
 #include "quic/counters.h"
 
-#define BEGINS ((uint32_t)(MR_EVENT_CONNECTED | MR_EVENT_STREAM_OPENED | MR_EVENT_MOVED_IN))
-#define LIMITS ((uint32_t)(MR_EVENT_CONNECTED | MR_EVENT_STREAMS_ALLOWED))
+#define BEGINS                                                                                     \
+    ((uint32_t)(MR_EVENT_CONNECTED | MR_EVENT_EARLY | MR_EVENT_STREAM_OPENED | MR_EVENT_MOVED_IN))
+#define LIMITS ((uint32_t)(MR_EVENT_CONNECTED | MR_EVENT_EARLY | MR_EVENT_STREAMS_ALLOWED))
 
 bool mr_app_has_room(struct mr_app_ring *ring)
 {

@@ -126,6 +126,7 @@ static int read_wish(const struct call *c, struct mr_ring_connect *wish,
                                            .alpn = wish->alpn,
                                            .alpn_size = wish->alpn_size,
                                            .is_insecure = wish->is_insecure != 0,
+                                           .is_early = wish->is_early != 0,
                                            .remote = {.port = wish->port}};
     memcpy(options->versions, wish->versions, sizeof(options->versions));
     memcpy(options->remote.ip, wish->ip, sizeof(options->remote.ip));
@@ -233,7 +234,7 @@ static int write_info(struct call *c)
                                .datagram_max = info.datagram_max,
                                .version = (uint8_t)info.version,
                                .is_resumed = info.is_resumed,
-                               .is_client = info.is_client,
+                               .is_client = (uint8_t)(info.is_client | info.is_early << 1),
                                .ecn = info.ecn,
                                .takes_reset_at = info.takes_reset_at};
     memcpy(out.local_ip, info.local.ip, sizeof(out.local_ip));

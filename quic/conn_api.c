@@ -38,8 +38,12 @@ int mr_conn_connect(struct mr_endpoint *ep, const struct mr_connect_options *opt
     struct mr_handshake *hs = mr_conn_handshake(ep, conn);
     hs->original_dcid = peer->cid;
     conn->user_data = options->user_data;
-    if (!mr_conn_offer_versions(conn, hs, options) ||
-        !mr_conn_set_initial_keys(ep, conn, &peer->cid) || !mr_conn_tls_start(ep, conn, options)) {
+    bool is_offered = mr_conn_offer_versions(conn, hs, options);
+    mr_trace_clock(ep, now);
+    if (ep->tracer != NULL)
+        mr_trace_new(ep, conn);
+    if (!is_offered || !mr_conn_set_initial_keys(ep, conn, &peer->cid) ||
+        !mr_conn_tls_start(ep, conn, options)) {
         mr_conn_free(ep, conn);
         return -EINVAL;
     }
@@ -60,6 +64,7 @@ int mr_conn_close(struct mr_endpoint *ep, mr_handle handle, uint64_t code, const
         return -EINVAL;
     if (!mr_conn_is_alive(conn))
         return 0;
+    mr_trace_clock(ep, now);
     mr_conn_fail_app(ep, conn, code, reason, now);
     mr_count(&ep->counters.application_closes);
     return 0;
@@ -73,6 +78,15 @@ static void copy_address(struct mr_address *out, const struct mr_addr *addr)
 {
     memcpy(out->ip, addr->ip, sizeof(out->ip));
     out->port = addr->port;
+}
+
+static bool is_early(const struct mr_endpoint *ep, const struct mr_conn *conn)
+{
+    const struct mr_handshake *hs = mr_conn_handshake(ep, conn);
+
+    if (conn->role == MR_SERVER)
+        return conn->early == MR_EARLY_ACCEPTED && conn->state == MR_CONN_HANDSHAKE;
+    return conn->early == MR_EARLY_ACCEPTED || (hs != NULL && hs->early.is_set);
 }
 
 int mr_conn_info(const struct mr_endpoint *ep, mr_handle handle, struct mr_conn_info *out)
@@ -102,6 +116,7 @@ int mr_conn_info(const struct mr_endpoint *ep, mr_handle handle, struct mr_conn_
         .key_updates = conn->key_state.updates,
         .version = conn->version == MR_VERSION_2 ? 2 : 1,
         .is_resumed = conn->is_resumed,
+        .is_early = is_early(ep, conn),
         .is_client = conn->role == MR_CLIENT,
         .ecn = path->ecn.state,
         .takes_reset_at = conn->takes_reset_stream_at,
@@ -280,6 +295,8 @@ static void finish_reading(struct mr_endpoint *ep, struct mr_stream *stream)
     if (!mr_recv_queue_is_consumed(&stream->recv) ||
         !mr_recv_state_allows(stream->recv_state, MR_RECV_ON_DATA_READ))
         return;
+    if (mr_conn_is_traced(mr_conn_at(ep, stream->conn)))
+        mr_trace_stream(ep, mr_conn_at(ep, stream->conn), stream, false, MR_RECV_DATA_READ);
     stream->recv_state = (uint8_t)mr_recv_state_next(stream->recv_state, MR_RECV_ON_DATA_READ);
     mr_stream_maybe_done(ep, stream);
 }

@@ -74,10 +74,14 @@ void mr_stream_count_received(struct mr_endpoint *ep, struct mr_conn *conn,
     conn->bytes_received_total += growth;
 }
 
-static void recv_state_on(struct mr_stream *stream, enum mr_recv_event event)
+static void recv_state_on(struct mr_rx *rx, struct mr_stream *stream, enum mr_recv_event event)
 {
-    if (mr_recv_state_allows(stream->recv_state, event))
-        stream->recv_state = (uint8_t)mr_recv_state_next(stream->recv_state, event);
+    if (!mr_recv_state_allows(stream->recv_state, event))
+        return;
+    uint8_t next = (uint8_t)mr_recv_state_next(stream->recv_state, event);
+    if (mr_conn_is_traced(rx->conn))
+        mr_trace_stream(rx->ep, rx->conn, stream, false, next);
+    stream->recv_state = next;
 }
 
 /* Nobody reads a stopped stream: its bytes count as consumed, and it is over when its size is
@@ -88,8 +92,8 @@ MR_COLD static void discard_data(struct mr_rx *rx, struct mr_stream *stream)
                        stream->flow_recv.received - stream->flow_recv.consumed);
     if (stream->recv.final_size == MR_RECV_SIZE_UNKNOWN)
         return;
-    recv_state_on(stream, MR_RECV_ON_ALL_DATA);
-    recv_state_on(stream, MR_RECV_ON_DATA_READ);
+    recv_state_on(rx, stream, MR_RECV_ON_ALL_DATA);
+    recv_state_on(rx, stream, MR_RECV_ON_DATA_READ);
     mr_stream_maybe_done(rx->ep, stream);
 }
 
@@ -98,14 +102,14 @@ static void accept_data(struct mr_rx *rx, struct mr_stream *stream,
                         const struct mr_frame_stream *frame, uint64_t ready_before)
 {
     if (frame->fin)
-        recv_state_on(stream, MR_RECV_ON_FIN);
+        recv_state_on(rx, stream, MR_RECV_ON_FIN);
     if (stream->recv.is_discarding) {
         discard_data(rx, stream);
         return;
     }
     bool is_complete = mr_recv_queue_is_complete(&stream->recv) && !stream->has_reliable_in;
     if (is_complete)
-        recv_state_on(stream, MR_RECV_ON_ALL_DATA);
+        recv_state_on(rx, stream, MR_RECV_ON_ALL_DATA);
     if (stream->recv.ready_to != ready_before || is_complete)
         mr_stream_event(rx->ep, stream, MR_EVENT_READABLE);
 }

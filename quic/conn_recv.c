@@ -207,8 +207,17 @@ void mr_conn_receive(struct mr_rx *rx, uint8_t first_byte, const uint8_t *payloa
         mr_conn_on_closing_packet(rx->ep, conn);
         return;
     }
-    if (!check_duplicate(rx))
+    if (!check_duplicate(rx)) {
+        if (mr_conn_is_traced(conn))
+            mr_trace_dropped(rx->ep, conn,
+                             (struct mr_trace_drop){.type = (uint8_t)rx->type,
+                                                    .trigger = MR_TRACE_DUPLICATE,
+                                                    .has_number = true,
+                                                    .number = rx->pn});
         return;
+    }
+    if (mr_conn_is_traced(conn))
+        mr_trace_received(rx, first_byte, payload, size);
     if (mr_packet_has_reserved_bits(first_byte)) {
         mr_conn_fail(rx->ep, conn, MR_PROTOCOL_VIOLATION, 0, "reserved header bits are not zero",
                      rx->now);

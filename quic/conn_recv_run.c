@@ -27,7 +27,7 @@ struct run {
 static bool begin(struct run *r, struct mr_endpoint *ep, struct mr_conn *conn, uint8_t ecn)
 {
     if (ecn == MR_ECN_CE || conn->state != MR_CONN_OPEN || !conn->path.is_validated ||
-        conn->app.received.count == 0 || conn->last_stream == MR_NONE)
+        conn->app.received.count == 0 || conn->last_stream == MR_NONE || mr_conn_is_traced(conn))
         return false;
 
     struct mr_stream *stream = mr_stream_at(ep, conn->last_stream);

@@ -205,6 +205,8 @@ static bool collect_stream(struct mr_endpoint *ep, struct mr_stream *stream, str
     };
     if ((kinds & MR_EVENT_RESET) != 0 &&
         mr_recv_state_allows(stream->recv_state, MR_RECV_ON_RESET_READ)) {
+        if (mr_conn_is_traced(conn))
+            mr_trace_stream(ep, conn, stream, false, MR_RECV_RESET_READ);
         stream->recv_state = (uint8_t)mr_recv_state_next(stream->recv_state, MR_RECV_ON_RESET_READ);
         mr_stream_maybe_done(ep, stream);
     }

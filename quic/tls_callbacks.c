@@ -264,6 +264,7 @@ static int on_client_hello(SSL *ssl, int *alert, void *argument)
     const unsigned char *session_id;
 
     (void)argument;
+    tls->original_version = tls->version;
     if (SSL_client_hello_get0_session_id(ssl, &session_id) != 0) /* RFC 9001, Section 8.4 */
         mr_tls_fail(tls, MR_PROTOCOL_VIOLATION,
                     "the ClientHello asks for TLS 1.2's compatibility mode");
@@ -311,7 +312,8 @@ static void on_keylog(const SSL *ssl, const char *line)
     struct mr_tls_job *job = tls->job;
     size_t size = strlen(line);
 
-    if (job == NULL || size + 1 > MR_TLS_KEYLOG_MAX - job->keylog_size)
+    if (job == NULL || !(job->wants_keylog || tls->context->has_keylog) ||
+        size + 1 > MR_TLS_KEYLOG_MAX - job->keylog_size)
         return;
     memcpy(job->keylog + job->keylog_size, line, size);
     job->keylog[job->keylog_size + size] = '\n';
@@ -373,11 +375,11 @@ void mr_tls_context_attach(struct mr_tls_context *context)
 {
     SSL_CTX *ctx = context->ssl_ctx;
 
-    if (context->has_keylog)
-        SSL_CTX_set_keylog_callback(ctx, on_keylog);
+    SSL_CTX_set_keylog_callback(ctx, on_keylog); /* a job may want it at any time */
     if (context->role == MR_SERVER) {
         SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);
         SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
+        mr_tls_early_attach(context);
         return;
     }
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);

@@ -245,7 +245,7 @@ struct mr_ring_connect {
     uint16_t alpn_size;
     uint8_t is_insecure;
     uint8_t versions[2]; /* as in struct mr_connect_options */
-    uint8_t unused;
+    uint8_t is_early;
     uint8_t alpn[104];     /* TLS wire form */
     char server_name[256]; /* NUL-terminated */
     uint64_t ticket;      /* offset in the send area; in the ticket's own bytes nothing is looked at
@@ -268,9 +268,9 @@ struct mr_ring_info {
     uint64_t bytes_received;
     uint32_t datagram_max;
     uint8_t is_resumed;
-    uint8_t is_client;
-    uint8_t version; /* of QUIC */
-    uint8_t ecn;     /* enum mr_conn_ecn */
+    uint8_t is_client; /* 1; plus 2: is_early */
+    uint8_t version;   /* of QUIC */
+    uint8_t ecn;       /* enum mr_conn_ecn */
     char alpn[32];
     char server_name[256];
     char limited_by[32];

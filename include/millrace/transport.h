@@ -67,6 +67,11 @@ enum mr_event_kind {
     MR_EVENT_MOVED_IN =
         1 << 16, /* connection: came from shard `error`, where its handle was `result`; the first
                     event of it and its streams here, `moved_streams` tells their handles */
+    MR_EVENT_EARLY = 1 << 20,     /* connection, client: 0-RTT may be sent: streams may be opened.
+                                     Server, with CONNECTED: the handshake is not complete, what comes
+                                     before CONFIRMED may be a copy of what a client sent before */
+    MR_EVENT_CONFIRMED = 1 << 21, /* connection that was told with EARLY, server: the handshake is
+                                     complete, the client itself sent what came */
 };
 
 struct mr_event {
@@ -140,6 +145,9 @@ struct mr_connect_options {
     const uint8_t *alpn;     /* TLS wire form: length byte, name, ...; copied */
     size_t alpn_size;
     bool is_insecure; /* accept any certificate */
+    bool is_early;    /* 0-RTT, if the ticket allows it: MR_EVENT_EARLY follows, and what is sent
+                         before CONNECTED can be copied and sent again by anybody (RFC 9001, Section
+                         9.2): only for what may happen twice */
     uint64_t user_data;
     const uint8_t *ticket; /* from an earlier connection, NULL: none; copied */
     size_t ticket_size;
@@ -170,6 +178,8 @@ struct mr_conn_info {
     uint32_t key_updates;
     uint32_t version; /* of QUIC: 1 or 2 */
     bool is_resumed;  /* the handshake used a ticket */
+    bool is_early;    /* server: what has come may be a copy, see MR_EVENT_EARLY; client: 0-RTT was
+                         sent, and accepted once CONNECTED is told */
     bool is_client;
     bool takes_reset_at;         /* the peer takes what reset_at() sends */
     uint8_t ecn;                 /* enum mr_conn_ecn */

@@ -11,9 +11,9 @@ static bool open_packet(struct peer *p, const struct mr_packet_header *header, u
                         struct mr_open_job *job)
 {
     enum mr_space space = mr_packet_space(header->type);
-    const struct peer_key *key = &p->open[space];
+    const struct peer_key *key = header->type == MR_PACKET_ZERO_RTT ? &p->early : &p->open[space];
 
-    if (header->type == MR_PACKET_ZERO_RTT || !key->is_set)
+    if (!key->is_set)
         return false;
     *job = (struct mr_open_job){.key = &key->aead,
                                 .hp = &key->hp,
@@ -151,7 +151,7 @@ static size_t write_header(struct peer *p, const struct peer_out *out, struct mr
 size_t peer_build(struct peer *p, const struct peer_out *out, uint8_t *dst, size_t room)
 {
     enum mr_space space = mr_packet_space(out->type);
-    const struct peer_key *key = &p->seal[space];
+    const struct peer_key *key = out->type == MR_PACKET_ZERO_RTT ? &p->early : &p->seal[space];
     uint64_t pn = out->pn == PEER_NEXT_PN ? p->next_pn[space]++ : out->pn;
     struct mr_writer w = mr_writer(dst, room - MR_AEAD_TAG);
     uint8_t *hole;
