@@ -43,7 +43,7 @@ static void detach(struct mr_conn *copy)
     copy->app.sent = sent;
     copy->path.cc.ops = NULL;
     copy->is_ready = copy->is_touched = copy->is_dirty = copy->is_token_tracked = false;
-    copy->keys = copy->name = copy->extra = MR_NONE;
+    copy->keys = copy->name = copy->extra = copy->trace = MR_NONE;
     copy->app.wants &= ~(uint32_t)MR_WANT_PATH_RESPONSE; /* a peer asks again */
     copy->ready_next = copy->ready_previous = copy->dirty_next = MR_NONE;
     mr_schedule_init(&copy->sendable);
@@ -213,6 +213,8 @@ int mr_conn_export(struct mr_endpoint *ep, mr_handle handle, const struct mr_con
     }
     to->record->size = w.used;
     to->record->flags = w.has_references ? MR_RECORD_HAS_REFERENCES : 0;
+    if (mr_conn_is_traced(conn))
+        mr_trace_leave(ep, conn, &to->record->trace);
     conn->move_id = head.id;
     leave(ep, conn, to->shard, now);
     return 0;
@@ -240,6 +242,7 @@ int mr_conn_moved(struct mr_endpoint *ep, mr_handle handle, uint64_t now)
     while (conn->stream_head != MR_NONE)
         mr_stream_free(ep, mr_stream_at(ep, conn->stream_head));
     mr_sent_discard(&conn->app.sent);
+    mr_path_end_control(ep, &conn->path);
     conn->path.cc.in_flight = 0;
     mr_datagram_queue_clear(&conn->datagrams_out, &ep->datagram_chunks);
     mr_datagram_queue_clear(&conn->datagrams_in, &ep->datagram_chunks);
@@ -263,6 +266,7 @@ static int resume(struct mr_endpoint *ep, const struct mr_conn_record *record, m
     if (conn == NULL || conn->move_id != record->id)
         return -ESTALE;
     conn->state = MR_CONN_OPEN;
+    mr_trace_arrive(ep, conn, &record->trace);
     conn->follow = (struct mr_follow){.count = 0};
     set_away(ep, conn, false);
     mr_cid_track_token(ep, conn);
@@ -290,6 +294,28 @@ static void place(struct mr_conn *conn, const struct mr_conn *copy)
     conn->follow = (struct mr_follow){.count = 0};
 }
 
+/*
+ * The window goes on.  A model does not travel: BBR begins anew, with half of the window it had so
+ * that its first gain does not overflow the path; CUBIC in its place starts where it stood.
+ */
+static void restart_control(struct mr_endpoint *ep, struct mr_path *path, enum mr_cc_kind kind,
+                            uint64_t now)
+{
+    struct mr_cc before = path->cc;
+
+    if (kind != MR_CC_BBR) {
+        mr_cc_attach(&path->cc, kind);
+        mr_cc_on_discarded(&path->cc, path->cc.in_flight);
+        return;
+    }
+    mr_path_begin_control(ep, path, now);
+    mr_cc_set_datagram_size(&path->cc, before.datagram_size);
+    path->cc.has_begun = true;
+    mr_cc_set_window(&path->cc, before.window / 2);
+    if (mr_cc_kind_of(&path->cc) != MR_CC_BBR)
+        path->cc.ssthresh = path->cc.window;
+}
+
 /* Packet numbers go on; of the packets before nothing is known but that they were sent. */
 static void restart_sending(struct mr_endpoint *ep, struct mr_conn *conn,
                             const struct mr_conn_record *record, uint64_t now)
@@ -305,8 +331,7 @@ static void restart_sending(struct mr_endpoint *ep, struct mr_conn *conn,
     sent->spurious_count = before.spurious_count;
     conn->loss.space[MR_SPACE_APP].ack_eliciting_count = 0;
     conn->loss.space[MR_SPACE_APP].loss_time_ns = MR_NEVER;
-    mr_cc_attach(&path->cc, (enum mr_cc_kind)record->cc_kind);
-    mr_cc_on_discarded(&path->cc, path->cc.in_flight);
+    restart_control(ep, path, (enum mr_cc_kind)record->cc_kind, now);
     path->pacer.tokens = MR_MIN(path->pacer.tokens, (int64_t)0);
     path->pacer.last_ns = now;
     conn->key_state.seal_burst = ep->burst - 1;
@@ -364,12 +389,14 @@ static void owe_again(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_st
     if (stream->is_gone)
         return;
     stream->wants_reset |= stream->send_state == MR_SEND_RESET_SENT;
+    stream->wants_reset_at |=
+        stream->has_reliable_out && stream->is_reset_at_due && !stream->is_reset_at_acked;
     stream->wants_stop |=
         stream->recv.is_discarding && mr_recv_state_wants_stop(stream->recv_state);
     stream->wants_max_data |=
         stream->flow_recv.updated_ns != 0 && mr_recv_state_wants_credit(stream->recv_state);
-    if (stream->wants_reset || stream->wants_stop || stream->wants_max_data ||
-        stream->wants_blocked)
+    if (stream->wants_reset || stream->wants_reset_at || stream->wants_stop ||
+        stream->wants_max_data || stream->wants_blocked)
         mr_stream_control(ep, conn, stream);
     if (mr_send_queue_wants(&stream->send, UINT64_MAX))
         mr_stream_schedule(ep, conn, stream);
@@ -491,6 +518,7 @@ int mr_conn_import(struct mr_endpoint *ep, const struct mr_conn_record *record, 
         drop(ep, conn);
         return -ENOMEM;
     }
+    mr_trace_arrive(ep, conn, &record->trace);
     conn->moved_from = record->conn;
     conn->moved_from_shard = record->from_shard;
     conn->move_again_ns = now + three_ptos(conn);
