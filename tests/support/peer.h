@@ -48,7 +48,7 @@ struct peer_options {
     uint8_t server_versions;       /* that the server accepts: enum mr_version_set; 0: all */
     const uint8_t *ticket;         /* of the client */
     size_t ticket_size;
-    uint32_t extensions;           /* of enum mr_extension, of the endpoint under test */
+    uint32_t extensions; /* of enum mr_extension, of the endpoint under test */
     uint32_t partner_extensions;
     /* change the partner's transport parameters in place before they are sent; NULL: leave them */
     void (*edit_params)(uint8_t *params, size_t size);
@@ -163,6 +163,9 @@ void peer_run(struct peer *p, enum peer_stage stage);
 
 /* At PEER_BOTH: what both have to say arrives, PEER_LATENCY later. */
 void peer_round_trip(struct peer *p);
+
+/* At PEER_BOTH: the partner is killed and begins again, with the static key that it had. */
+void peer_restart_partner(struct peer *p);
 
 /* The endpoint under test, its only connection, its counters. */
 struct mr_endpoint *peer_endpoint(struct peer *p);
