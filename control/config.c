@@ -115,6 +115,8 @@ static bool check_cores(char *text, struct mr_fault *fault)
 
 static const char *const hugepages[] = {"auto", "required", "off", NULL};
 static const char *const pollings[] = {"adaptive", "busy", NULL};
+static const char *const congestions[] = {"cubic", "newreno", "prague", "bbr",
+                                          NULL}; /* enum mr_cc_kind */
 static const char *const ecns[] = {"auto", "off", NULL};
 static const char *const cryptos[] = {"auto", "openssl", "ipsec-mb", NULL};
 static const char *const switches[] = {"off", "on", NULL};
@@ -235,6 +237,8 @@ const struct mr_setting mr_config_settings[] = {
      HERE(crypto)},
     {"retry", "retry", "WHEN", "when addresses are validated: auto (under load) or always",
      MR_SETTING_CHOICE, .choices = retries, HERE(retry)},
+    {"congestion", "congestion", "HOW", "congestion control of all connections", MR_SETTING_CHOICE,
+     .choices = congestions, HERE(congestion)},
     {"ecn", "ecn", "WHEN", "mark packets for ECN: auto (on paths that bear it) or off",
      MR_SETTING_CHOICE, .choices = ecns, HERE(ecn)},
     {"balance", "balance", "HOW",
@@ -305,6 +309,12 @@ const struct mr_setting mr_config_settings[] = {
     {"transport.quic_bit", "quic-bit", "ON",
      "the QUIC bit is random for peers that take it (RFC 9287)", MR_SETTING_CHOICE,
      .choices = switches, HERE(transport.quic_bit)},
+    {"transport.ack_frequency", "ack-frequency", "ON",
+     "senders say how often they need acknowledgments", MR_SETTING_CHOICE, .choices = switches,
+     HERE(transport.ack_frequency)},
+    {"transport.reset_stream_at", "reset-stream-at", "ON",
+     "resets of streams may leave bytes that are delivered", MR_SETTING_CHOICE, .choices = switches,
+     HERE(transport.reset_stream_at)},
 
     {"rings.submissions", "ring-submissions", "N", "entries of a submission queue, a power of two",
      MR_SETTING_NUMBER, .min = MR_RING_ENTRIES_MIN, .max = MR_RING_ENTRIES_MAX,
@@ -390,7 +400,8 @@ void mr_config_init(struct mr_config *config)
         .conn_window_bytes = 4 * MIB,
         .idle_timeout_ns = 30 * SECOND,
     };
-    config->transport = (struct mr_config_transport){.spin_bit = 1, .quic_bit = 1};
+    config->transport = (struct mr_config_transport){
+        .spin_bit = 1, .quic_bit = 1, .ack_frequency = 1, .reset_stream_at = 1};
     config->rings = (struct mr_config_rings){
         .submit_count = 1024,
         .complete_count = 2048,

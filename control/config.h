@@ -94,6 +94,8 @@ struct mr_config_limits {
 struct mr_config_transport {
     uint8_t spin_bit;
     uint8_t quic_bit;
+    uint8_t ack_frequency;
+    uint8_t reset_stream_at;
 };
 
 enum mr_config_balance_kind {
@@ -153,6 +155,7 @@ struct mr_config {
     uint8_t polling;            /* 0: adaptive, 1: busy */
     uint8_t crypto;             /* 0: auto, 1: openssl, 2: ipsec-mb */
     uint8_t retry;              /* 0: auto, 1: always */
+    uint8_t congestion;         /* enum mr_cc_kind */
     uint8_t ecn;                /* 0: packets are marked, on paths that bear it; 1: off */
     bool has_pci;
     bool has_telemetry;

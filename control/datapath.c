@@ -214,7 +214,9 @@ static bool start_inline_apps(struct mr_datapath *dp, struct mr_fault *fault)
 static uint32_t extensions(const struct mr_config_transport *transport)
 {
     return (transport->spin_bit != 0 ? MR_EXTENSION_SPIN_BIT : 0u) |
-           (transport->quic_bit != 0 ? MR_EXTENSION_QUIC_BIT : 0u);
+           (transport->quic_bit != 0 ? MR_EXTENSION_QUIC_BIT : 0u) |
+           (transport->ack_frequency != 0 ? MR_EXTENSION_ACK_FREQUENCY : 0u) |
+           (transport->reset_stream_at != 0 ? MR_EXTENSION_RESET_STREAM_AT : 0u);
 }
 
 static bool make_group(struct mr_datapath *dp, uint32_t index, struct mr_fault *fault)
@@ -232,6 +234,7 @@ static bool make_group(struct mr_datapath *dp, uint32_t index, struct mr_fault *
         .connections = mr_config_share(config).connections,
         .rx_mbufs = RX_MBUFS,
         .has_retry = config->retry == 1,
+        .congestion = (enum mr_cc_kind)config->congestion,
         .has_ecn = config->ecn == 0,
         .idle_timeout_ns = config->limits.idle_timeout_ns,
         .stream_window_max = config->limits.stream_window_bytes,

@@ -129,6 +129,7 @@ void mr_keys_install(struct mr_endpoint *ep, struct mr_conn *conn, const struct 
         s->seal_secret = *secret;
         mr_keys_derive(conn->version, secret, &s->seal);
         s->can_seal = true;
+        s->phase_first_pn = mr_sent_next(&conn->app.sent); /* behind 0-RTT packets */
         s->update_at_count = draw_update_point(ep);
         return;
     }

@@ -242,6 +242,7 @@ int mr_conn_moved(struct mr_endpoint *ep, mr_handle handle, uint64_t now)
     while (conn->stream_head != MR_NONE)
         mr_stream_free(ep, mr_stream_at(ep, conn->stream_head));
     mr_sent_discard(&conn->app.sent);
+    mr_path_end_control(ep, &conn->path);
     conn->path.cc.in_flight = 0;
     mr_datagram_queue_clear(&conn->datagrams_out, &ep->datagram_chunks);
     mr_datagram_queue_clear(&conn->datagrams_in, &ep->datagram_chunks);
@@ -293,6 +294,28 @@ static void place(struct mr_conn *conn, const struct mr_conn *copy)
     conn->follow = (struct mr_follow){.count = 0};
 }
 
+/*
+ * The window goes on.  A model does not travel: BBR begins anew, with half of the window it had so
+ * that its first gain does not overflow the path; CUBIC in its place starts where it stood.
+ */
+static void restart_control(struct mr_endpoint *ep, struct mr_path *path, enum mr_cc_kind kind,
+                            uint64_t now)
+{
+    struct mr_cc before = path->cc;
+
+    if (kind != MR_CC_BBR) {
+        mr_cc_attach(&path->cc, kind);
+        mr_cc_on_discarded(&path->cc, path->cc.in_flight);
+        return;
+    }
+    mr_path_begin_control(ep, path, now);
+    mr_cc_set_datagram_size(&path->cc, before.datagram_size);
+    path->cc.has_begun = true;
+    mr_cc_set_window(&path->cc, before.window / 2);
+    if (mr_cc_kind_of(&path->cc) != MR_CC_BBR)
+        path->cc.ssthresh = path->cc.window;
+}
+
 /* Packet numbers go on; of the packets before nothing is known but that they were sent. */
 static void restart_sending(struct mr_endpoint *ep, struct mr_conn *conn,
                             const struct mr_conn_record *record, uint64_t now)
@@ -308,8 +331,7 @@ static void restart_sending(struct mr_endpoint *ep, struct mr_conn *conn,
     sent->spurious_count = before.spurious_count;
     conn->loss.space[MR_SPACE_APP].ack_eliciting_count = 0;
     conn->loss.space[MR_SPACE_APP].loss_time_ns = MR_NEVER;
-    mr_cc_attach(&path->cc, (enum mr_cc_kind)record->cc_kind);
-    mr_cc_on_discarded(&path->cc, path->cc.in_flight);
+    restart_control(ep, path, (enum mr_cc_kind)record->cc_kind, now);
     path->pacer.tokens = MR_MIN(path->pacer.tokens, (int64_t)0);
     path->pacer.last_ns = now;
     conn->key_state.seal_burst = ep->burst - 1;
@@ -367,12 +389,14 @@ static void owe_again(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_st
     if (stream->is_gone)
         return;
     stream->wants_reset |= stream->send_state == MR_SEND_RESET_SENT;
+    stream->wants_reset_at |=
+        stream->has_reliable_out && stream->is_reset_at_due && !stream->is_reset_at_acked;
     stream->wants_stop |=
         stream->recv.is_discarding && mr_recv_state_wants_stop(stream->recv_state);
     stream->wants_max_data |=
         stream->flow_recv.updated_ns != 0 && mr_recv_state_wants_credit(stream->recv_state);
-    if (stream->wants_reset || stream->wants_stop || stream->wants_max_data ||
-        stream->wants_blocked)
+    if (stream->wants_reset || stream->wants_reset_at || stream->wants_stop ||
+        stream->wants_max_data || stream->wants_blocked)
         mr_stream_control(ep, conn, stream);
     if (mr_send_queue_wants(&stream->send, UINT64_MAX))
         mr_stream_schedule(ep, conn, stream);

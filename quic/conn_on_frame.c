@@ -5,7 +5,7 @@
  * not looked at.  Handlers of ACK are in conn_on_ack.c, of connection IDs in
  * conn_cid.c, of paths in conn_path.c.
  */
-#include "quic/conn.h"
+#include "quic/conn_reset_at.h"
 
 /* A decoder said no. */
 MR_COLD static bool malformed(struct mr_rx *rx, uint64_t type)
@@ -107,7 +107,7 @@ static void accept_data(struct mr_rx *rx, struct mr_stream *stream,
         discard_data(rx, stream);
         return;
     }
-    bool is_complete = mr_recv_queue_is_complete(&stream->recv);
+    bool is_complete = mr_recv_queue_is_complete(&stream->recv) && !stream->has_reliable_in;
     if (is_complete)
         recv_state_on(rx, stream, MR_RECV_ON_ALL_DATA);
     if (stream->recv.ready_to != ready_before || is_complete)
@@ -183,23 +183,11 @@ bool mr_on_reset_stream(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
     if (found != MR_STREAM_FOUND)
         return found != MR_STREAM_ERROR;
 
-    uint64_t growth = mr_recv_queue_growth(&stream->recv, frame.final_size);
-    if (growth > 0 && !check_flow(rx, stream, growth, type))
+    if (!mr_stream_note_reset(rx, stream, frame.final_size, frame.error, type))
         return false;
-    if (mr_recv_queue_set_final_size(&stream->recv, frame.final_size) == MR_RECV_FINAL_SIZE_ERROR)
-        return mr_conn_fail(rx->ep, rx->conn, MR_FINAL_SIZE_ERROR, type,
-                            "another final size than before", rx->now);
-    mr_stream_count_received(rx->ep, rx->conn, stream, growth);
-    mr_count(&rx->ep->counters.streams_reset_received);
-    if (stream->recv_state != MR_RECV_RECV && stream->recv_state != MR_RECV_SIZE_KNOWN)
-        return true; /* all data is here, or the reset was known */
-
-    recv_state_on(rx, stream, MR_RECV_ON_RESET);
-    mr_recv_queue_discard(&stream->recv, &rx->ep->recv_pools, &rx->ep->released);
-    mr_stream_consumed(rx->ep, rx->conn, stream,
-                       stream->flow_recv.received - stream->flow_recv.consumed);
-    stream->peer_code = frame.error;
-    mr_stream_event(rx->ep, stream, MR_EVENT_RESET);
+    if (stream->recv_state == MR_RECV_RECV || stream->recv_state == MR_RECV_SIZE_KNOWN)
+        mr_stream_take_reset(rx->ep, rx->conn, stream);
+    /* else all data is here, or the reset was known */
     return true;
 }
 

@@ -162,7 +162,8 @@ static void reset_estimates(struct mr_endpoint *ep, struct mr_conn *conn, uint64
     uint64_t in_flight = path->cc.in_flight;
     uint64_t max_ack_delay = path->rtt.max_ack_delay_ns;
 
-    mr_cc_init(&path->cc, ep->config.cc, MR_INITIAL_MIN, 0);
+    mr_path_end_control(ep, path);
+    mr_path_begin_control(ep, path, now);
     mr_cc_on_sent(&path->cc, in_flight, now);
     mr_rtt_init(&path->rtt, MR_RTT_INITIAL);
     path->rtt.max_ack_delay_ns = max_ack_delay;
@@ -202,7 +203,7 @@ void mr_path_on_packet(struct mr_rx *rx)
     if (!is_rebinding) {
         reset_estimates(ep, conn, rx->now);
         mr_cid_rotate(ep, conn);
-        mr_mtu_begin(ep, conn);
+        mr_mtu_begin(ep, conn, rx->now);
     }
     begin_validation(ep, conn, rx->now);
 }
@@ -213,10 +214,9 @@ void mr_pacer_refresh(struct mr_conn *conn, uint64_t now)
 {
     struct mr_path *path = &conn->path;
 
-    mr_pacer_update(&path->pacer,
-                    &(struct mr_pacer_input){.window = mr_cc_window(&path->cc),
-                                             .smoothed_ns = path->rtt.smoothed_ns,
-                                             .datagram_size = path->mtu,
-                                             .is_slow_start = mr_cc_in_slow_start(&path->cc)},
-                    now);
+    struct mr_pacer_input input = {.smoothed_ns = path->rtt.smoothed_ns,
+                                   .datagram_size = path->mtu};
+
+    input.window = mr_cc_pacing_window(&path->cc, input.smoothed_ns, &input.is_slow_start);
+    mr_pacer_update(&path->pacer, &input, now);
 }

@@ -6,6 +6,7 @@
  * is not sent), and clears its bit of space->wants when it has nothing left.
  */
 #include "quic/conn_build.h"
+#include "quic/conn_reset_at.h"
 
 #define FRAME_LEAST 16 /* bytes of room below which a STREAM frame is not begun */
 
@@ -39,6 +40,8 @@ void mr_produce_ack(struct mr_build *b)
         return;
     mr_build_record(b, MR_SENT_ACK, space->received.range[0].hi, 0, 0, false);
     space->unacked_count = 0;
+    if (b->space_id == MR_SPACE_APP)
+        b->conn->ack_policy.largest_sent = space->received.range[0].hi;
     space->ack_deadline_ns = MR_NEVER;
     mr_count(&b->ep->counters.acks_sent);
     clear_want(b, MR_WANT_ACK);
@@ -118,6 +121,8 @@ void mr_stream_sent(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stre
         stream->is_notify_due = false;
         mr_stream_event(ep, stream, MR_EVENT_SENT);
     }
+    if (stream->has_reliable_out)
+        mr_stream_owe_reset_at(ep, conn, stream);
 }
 
 /* One frame of `stream`.  False: no room for one, or nothing to say. */
@@ -234,6 +239,8 @@ static bool write_stream_control(struct mr_build *b, struct mr_stream *stream)
         send_state_on(b->ep, b->conn, stream, MR_SEND_ON_RESET);
         mr_count(&b->ep->counters.streams_reset_sent);
     }
+    if (stream->wants_reset_at && !mr_produce_reset_at(b, stream))
+        return false;
     if (stream->wants_stop) {
         struct mr_frame_stop_sending stop = {.stream_id = stream->id, .error = stream->stop_code};
         if (!WRITE_RECORDED(b, mr_frame_write_stop_sending(&b->w, &stop), MR_SENT_STOP_SENDING, 0,

@@ -8,7 +8,9 @@
 #include <stddef.h>
 
 #include "base/bytes.h"
+#include "quic/bbr.h"
 #include "quic/chunk.h"
+#include "quic/conn_ack_frequency.h"
 #include "quic/conn_bits.h"
 
 /* ------------------------------------------------------------------ memory */
@@ -47,6 +49,7 @@ static const struct pool_row {
     ROW(keys,         active_keys_max, sizeof(struct mr_conn_keys),    MR_CACHE_LINE),
     ROW(datagram_chunks, datagram_chunks_max, MR_CHUNK_SIZE,           MR_CACHE_LINE),
     ROW(extras,       extras_max,      sizeof(struct mr_conn_extra),   MR_CACHE_LINE),
+    ROW(models,       models_max,      sizeof(struct mr_bbr),          MR_CACHE_LINE),
     ROW(names.pool,   names_max,       sizeof(struct mr_name),         16),
 #undef ROW
 };
@@ -272,10 +275,12 @@ static void init_path(struct mr_endpoint *ep, struct mr_conn *conn, const struct
     path->addr = *addr;
     path->mtu = MR_INITIAL_MIN;
     path->is_validated = conn->role == MR_CLIENT;
+    mr_path_begin_control(ep, path, now);
     mr_spin_restart(ep, conn);
-    mr_cc_init(&path->cc, ep->config.cc, MR_INITIAL_MIN, 0);
+    mr_ack_frequency_init(conn);
     mr_rtt_init(&path->rtt, MR_RTT_INITIAL);
     mr_ecn_begin(&path->ecn, mr_path_codepoint(ep), 0);
+    mr_mtu_search_init(&conn->mtu_search);
     mr_pacer_init(&path->pacer,
                   &(struct mr_pacer_input){.window = mr_cc_window(&path->cc),
                                            .smoothed_ns = path->rtt.smoothed_ns,
@@ -491,6 +496,7 @@ void mr_conn_end_handshake(struct mr_endpoint *ep, struct mr_conn *conn)
     mr_conn_discard_space(ep, conn, MR_SPACE_INITIAL, conn->last_received_ns);
     mr_conn_discard_space(ep, conn, MR_SPACE_HANDSHAKE, conn->last_received_ns);
     mr_crypto_stream_clear(&hs->crypto[MR_SPACE_APP], &ep->send_pools);
+    clear_level_key(ep, &hs->early);
     if (!conn->is_confirmed)
         ep->handshakes_in_flight--;
     if (hs->job != NULL) { /* TLS is at work elsewhere: its slot gives the rest back */
@@ -517,6 +523,7 @@ void mr_conn_free(struct mr_endpoint *ep, struct mr_conn *conn)
     mr_datagram_queue_clear(&conn->datagrams_in, &ep->datagram_chunks);
     mr_name_drop(&ep->names, conn->name);
     mr_conn_extra_drop(ep, conn);
+    mr_path_end_control(ep, &conn->path);
     mr_keys_drop(ep, conn);
     mr_cid_forget_all(ep, conn);
     mr_cid_untrack_token(ep, conn);
@@ -630,7 +637,7 @@ struct mr_stream *mr_stream_of_handle(const struct mr_endpoint *ep, mr_handle ha
 
 uint64_t mr_endpoint_deadline(const struct mr_endpoint *ep)
 {
-    return mr_wheel_next(&ep->wheel);
+    return ep->too_big_count > 0 ? 0 : mr_wheel_next(&ep->wheel);
 }
 
 void mr_endpoint_expire(struct mr_endpoint *ep, uint64_t now)
@@ -646,6 +653,8 @@ void mr_endpoint_expire(struct mr_endpoint *ep, uint64_t now)
         conn->armed_ns = MR_NEVER;
         mr_conn_expire(ep, conn, now);
     }
+    if (ep->too_big_count > 0)
+        mr_endpoint_expire_too_big(ep, now);
 }
 
 void mr_endpoint_paused(struct mr_endpoint *ep, uint64_t pause_ns)
@@ -766,6 +775,7 @@ void mr_endpoint_check(const struct mr_endpoint *ep)
     MR_ASSERT(ep->frame_blocks.used == 0);
     MR_ASSERT(ep->keys.used == 0);
     MR_ASSERT(ep->extras.used == 0);
+    MR_ASSERT(ep->models.used == 0);
     MR_ASSERT(ep->datagram_chunks.used == 0);
     MR_ASSERT(ep->names.pool.used == 0 && ep->names.table.core.count == 0);
     MR_ASSERT(ep->cids.core.count == 0);

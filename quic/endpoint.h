@@ -156,6 +156,16 @@ uint32_t mr_endpoint_events(struct mr_endpoint *ep, struct mr_event *out, uint32
 bool mr_endpoint_unreachable(struct mr_endpoint *ep, const struct mr_path_addr *path,
                              const uint8_t *quoted, size_t size);
 
+/*
+ * The network says that a datagram to path->remote was too big, and quotes the beginning of its UDP
+ * payload; one of `size` bytes would pass.  A hint that anybody can give: it is looked at by
+ * mr_endpoint_expire(), which is due at once, and taken if the quote has a connection ID that a
+ * connection sends to on that path, and `size` is at least 1,200 (RFC 9000, Section 14.2.1).
+ * False: it is not looked at, too small, or too many wait (counted).
+ */
+bool mr_endpoint_too_big(struct mr_endpoint *ep, const struct mr_path_addr *path, uint32_t size,
+                         const uint8_t *quoted, size_t quoted_size);
+
 /* Change keys of address tokens: mr_token_keys_swap() and mr_token_keys_write_with(). */
 void mr_endpoint_swap_token_key(struct mr_endpoint *ep, uint8_t number, struct mr_token_key *key);
 void mr_endpoint_write_tokens_with(struct mr_endpoint *ep, uint8_t number);
@@ -218,6 +228,7 @@ int64_t mr_stream_receive(struct mr_endpoint *ep, mr_handle stream, struct mr_vi
                           size_t room, bool *fin_out);
 int mr_stream_release(struct mr_endpoint *ep, mr_handle stream, size_t size);
 int mr_stream_reset(struct mr_endpoint *ep, mr_handle stream, uint64_t code);
+int mr_stream_reset_at(struct mr_endpoint *ep, mr_handle stream, uint64_t code, uint64_t reliable);
 int mr_stream_stop(struct mr_endpoint *ep, mr_handle stream, uint64_t code);
 int mr_stream_set_priority(struct mr_endpoint *ep, mr_handle stream, struct mr_priority priority);
 

@@ -200,6 +200,7 @@ static bool collect_stream(struct mr_endpoint *ep, struct mr_stream *stream, str
         .user_data = stream->user_data,
         .acked_to = stream->send.acked_to,
         .error = stream->peer_code,
+        .result = (kinds & MR_EVENT_RESET) != 0 && stream->has_reliable_in,
         .reason = "",
     };
     if ((kinds & MR_EVENT_RESET) != 0 &&

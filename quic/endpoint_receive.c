@@ -358,6 +358,11 @@ static bool pend(struct walk *w)
 
     if (hs == NULL || w->conn->state != MR_CONN_HANDSHAKE)
         return false;
+    if (w->header.type == MR_PACKET_ZERO_RTT &&
+        (w->conn->role == MR_CLIENT || hs->seal[MR_SPACE_HANDSHAKE].is_set)) {
+        mr_count(&w->ep->counters.dropped_early); /* 0-RTT is refused */
+        return true;
+    }
     if (hs->pending_count == MR_PENDING_DATAGRAMS_MAX) {
         mr_count(&w->ep->counters.dropped_pending_full);
         if (mr_conn_is_traced(w->conn))
@@ -390,7 +395,14 @@ static bool find_open_keys(struct walk *w, struct mr_open_job *job)
     }
     struct mr_handshake *hs = mr_conn_handshake(w->ep, conn);
     enum mr_space space = mr_packet_space(w->header.type);
-    if (w->header.type == MR_PACKET_ZERO_RTT || hs == NULL || !hs->open[space].is_set)
+    if (w->header.type == MR_PACKET_ZERO_RTT) {
+        if (hs == NULL || conn->role != MR_SERVER || !hs->early.is_set)
+            return false;
+        job->key = &hs->early.aead;
+        job->hp = &hs->early.hp;
+        return true;
+    }
+    if (hs == NULL || !hs->open[space].is_set)
         return false;
     struct mr_level_key *key = w->header.version != conn->version && hs->open_original.is_set
                                    ? &hs->open_original
@@ -531,7 +543,8 @@ MR_COLD static bool is_of_another_version(const struct walk *w)
     const struct mr_conn *conn = w->conn;
     const struct mr_handshake *hs = mr_conn_handshake(w->ep, conn);
 
-    if (w->header.type != MR_PACKET_INITIAL || hs == NULL)
+    if (hs == NULL || (w->header.type != MR_PACKET_INITIAL &&
+                       (w->header.type != MR_PACKET_ZERO_RTT || conn->role != MR_SERVER)))
         return false;
     return conn->role == MR_SERVER ? w->header.version == hs->original_version
                                    : mr_conn_may_negotiate(conn, hs, w->header.version);

@@ -10,6 +10,7 @@
 #include "quic/cc.h"
 #include "quic/conn_parts.h"
 #include "quic/ecn.h"
+#include "quic/mtu.h"
 #include "quic/pacer.h"
 #include "quic/rtt.h"
 
@@ -61,12 +62,6 @@ struct mr_path_validation {
     bool has_fallback;
 };
 
-/* Search for the path MTU: one size is probed at a time (RFC 8899 in small). */
-struct mr_mtu_search {
-    uint16_t target; /* size being probed; 0: done */
-    uint8_t tries;
-    bool is_in_flight;
-};
 /* Who uses a connection's extra: one bit each. */
 enum mr_extra_use {
     MR_EXTRA_PATH_RESPONSES = 1 << 0,

@@ -85,7 +85,7 @@ struct mr_tls_context {
                             servers */
     struct mr_replay
         *replay; /* server: which ClientHellos were seen; borrowed, NULL: none is kept */
-    uint64_t (*clock)(void); /* for `replay`, ns; NULL: CLOCK_MONOTONIC */
+    uint64_t (*clock)(void); /* for `replay`, monotonic, ns */
     uint8_t alpn_size;
     uint8_t alpn[MR_TLS_ALPN_MAX]; /* server: what it speaks, most wanted first, in wire form */
 };
