@@ -39,6 +39,7 @@ struct edge {
     const char *root;
     const char *certificate_path;
     const char *key_path;
+    const char *token_key_file; /* NULL: none */
     uint32_t connections;
     bool has_listing;
     bool has_hq;
@@ -127,6 +128,7 @@ static bool open_host(struct edge *edge, struct mr_fault *fault)
         .applications = edge->applications,
         .server = &edge->tls,
         .local_port = (uint16_t)edge->port_number,
+        .token_key_file = edge->token_key_file,
         .connections = (edge->connections + shards - 1) / shards,
         .helpers = MR_MIN(HELPERS_PER_SHARD * shards, (uint32_t)MR_WORK_HELPERS_MAX),
         .rx_mbufs = RX_MBUFS,
@@ -410,6 +412,11 @@ static enum mr_parse_result parse(struct edge *edge, int argc, char **argv, stru
          .to = &edge->key_path,
          .argument = "PEM",
          .help = "its private key"},
+        {.name = "token-key-file",
+         .kind = MR_OPTION_TEXT,
+         .to = &edge->token_key_file,
+         .argument = "FILE",
+         .help = "secrets of stateless resets and tokens, kept over a restart (random)"},
         {.name = "shards",
          .kind = MR_OPTION_U32,
          .to = &edge->host_options.shards,
