@@ -37,7 +37,7 @@
 #define MR_CONFIG_NAMES        16         /* of a certificate */
 #define MR_CONFIG_INLINE       8          /* applications inside the datapath */
 #define MR_CONFIG_SOCKET       108        /* bytes of a Unix socket's path, its end included */
-#define MR_CONFIG_LINES        104        /* rows of mr_config_settings and of its items */
+#define MR_CONFIG_LINES        108        /* rows of mr_config_settings and of its items */
 #define MR_CONFIG_OPTION       UINT32_MAX /* a "line": it came from the command line */
 #define MR_CONFIG_NAME         48         /* bytes of a setting's name, its end included */
 
@@ -94,6 +94,8 @@ struct mr_config_limits {
 struct mr_config_transport {
     uint8_t spin_bit;
     uint8_t quic_bit;
+    uint8_t ack_frequency;
+    uint8_t reset_stream_at;
 };
 
 enum mr_config_balance_kind {
@@ -120,6 +122,14 @@ struct mr_config_rings {
     uint64_t send_bytes;
     uint32_t objects_max;
     uint32_t sends_max;
+};
+
+/* Traces of connections. */
+struct mr_config_qlog {
+    char folder[MR_CONFIG_PATH]; /* "": none is traced */
+    uint8_t connections;         /* 0: all, 1: those asked for */
+    uint32_t files;              /* begun in all */
+    uint64_t file_bytes;         /* of one */
 };
 
 struct mr_config_tls {
@@ -150,7 +160,8 @@ struct mr_config {
     bool has_telemetry;
     bool is_verbose;
     char keylog[MR_CONFIG_PATH]; /* "": none */
-    uint64_t drain_ns;           /* patience at the end */
+    struct mr_config_qlog qlog;
+    uint64_t drain_ns; /* patience at the end */
     struct mr_config_control control;
     struct mr_config_balance balance;
     struct mr_config_limits limits;

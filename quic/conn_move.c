@@ -43,7 +43,7 @@ static void detach(struct mr_conn *copy)
     copy->app.sent = sent;
     copy->path.cc.ops = NULL;
     copy->is_ready = copy->is_touched = copy->is_dirty = copy->is_token_tracked = false;
-    copy->keys = copy->name = copy->extra = MR_NONE;
+    copy->keys = copy->name = copy->extra = copy->trace = MR_NONE;
     copy->app.wants &= ~(uint32_t)MR_WANT_PATH_RESPONSE; /* a peer asks again */
     copy->ready_next = copy->ready_previous = copy->dirty_next = MR_NONE;
     mr_schedule_init(&copy->sendable);
@@ -213,6 +213,8 @@ int mr_conn_export(struct mr_endpoint *ep, mr_handle handle, const struct mr_con
     }
     to->record->size = w.used;
     to->record->flags = w.has_references ? MR_RECORD_HAS_REFERENCES : 0;
+    if (mr_conn_is_traced(conn))
+        mr_trace_leave(ep, conn, &to->record->trace);
     conn->move_id = head.id;
     leave(ep, conn, to->shard, now);
     return 0;
@@ -264,6 +266,7 @@ static int resume(struct mr_endpoint *ep, const struct mr_conn_record *record, m
     if (conn == NULL || conn->move_id != record->id)
         return -ESTALE;
     conn->state = MR_CONN_OPEN;
+    mr_trace_arrive(ep, conn, &record->trace);
     conn->follow = (struct mr_follow){.count = 0};
     set_away(ep, conn, false);
     mr_cid_track_token(ep, conn);
@@ -386,12 +389,14 @@ static void owe_again(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_st
     if (stream->is_gone)
         return;
     stream->wants_reset |= stream->send_state == MR_SEND_RESET_SENT;
+    stream->wants_reset_at |=
+        stream->has_reliable_out && stream->is_reset_at_due && !stream->is_reset_at_acked;
     stream->wants_stop |=
         stream->recv.is_discarding && mr_recv_state_wants_stop(stream->recv_state);
     stream->wants_max_data |=
         stream->flow_recv.updated_ns != 0 && mr_recv_state_wants_credit(stream->recv_state);
-    if (stream->wants_reset || stream->wants_stop || stream->wants_max_data ||
-        stream->wants_blocked)
+    if (stream->wants_reset || stream->wants_reset_at || stream->wants_stop ||
+        stream->wants_max_data || stream->wants_blocked)
         mr_stream_control(ep, conn, stream);
     if (mr_send_queue_wants(&stream->send, UINT64_MAX))
         mr_stream_schedule(ep, conn, stream);
@@ -513,6 +518,7 @@ int mr_conn_import(struct mr_endpoint *ep, const struct mr_conn_record *record, 
         drop(ep, conn);
         return -ENOMEM;
     }
+    mr_trace_arrive(ep, conn, &record->trace);
     conn->moved_from = record->conn;
     conn->moved_from_shard = record->from_shard;
     conn->move_again_ns = now + three_ptos(conn);

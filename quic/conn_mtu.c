@@ -19,9 +19,13 @@ static void want_probe(struct mr_endpoint *ep, struct mr_conn *conn, bool is_wan
         conn->app.wants &= ~(uint32_t)MR_WANT_MTU_PROBE;
 }
 
-static void set_mtu(struct mr_conn *conn, uint32_t mtu)
+static void set_mtu(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t mtu)
 {
+    uint32_t before = conn->path.mtu;
+
     conn->path.mtu = mtu;
+    if (mr_conn_is_traced(conn))
+        mr_trace_mtu(ep, conn, before);
     mr_cc_set_datagram_size(&conn->path.cc, mtu);
 }
 
@@ -35,7 +39,7 @@ void mr_mtu_on_acked(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t size
 {
     if (size <= conn->path.mtu || size >= conn->mtu_search.high)
         return; /* late: it was larger than what is known not to pass any more */
-    set_mtu(conn, size);
+    set_mtu(ep, conn, size);
     mr_count(&ep->counters.mtu_raised);
     want_probe(ep, conn, mr_mtu_search_acked(&conn->mtu_search, size, now));
 }
@@ -57,7 +61,7 @@ void mr_mtu_resume(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
 /* Down to what the handshake proved; `ceiling` is tried at once. */
 static void fall(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t ceiling, uint64_t now)
 {
-    set_mtu(conn, MR_INITIAL_MIN);
+    set_mtu(ep, conn, MR_INITIAL_MIN);
     conn->mtu_search.is_in_flight = false;
     mr_mtu_search_large_acked(&conn->mtu_search,
                               mr_sent_next(&conn->app.sent) - 1); /* begin anew */

@@ -6,7 +6,8 @@
  *
  * RFC 9002, Appendix A.7; the steps are in its order.
  */
-#include "quic/conn.h"
+#include "quic/conn_ack_frequency.h"
+#include "quic/conn_reset_at.h"
 
 #define RUN_MAX (UINT32_C(1) << 30) /* bytes that a run of acknowledged frames may have */
 
@@ -48,8 +49,10 @@ static void stream_acked(struct mr_endpoint *ep, struct mr_conn *conn,
         stream->was_refused = false;
         mr_stream_event(ep, stream, MR_EVENT_WRITABLE);
     }
-    if (mr_send_queue_is_all_acked(&stream->send) &&
+    if (mr_stream_is_all_acked(stream) &&
         mr_send_state_allows(stream->send_state, MR_SEND_ON_ALL_ACKED)) {
+        if (mr_conn_is_traced(conn))
+            mr_trace_stream(ep, conn, stream, true, MR_SEND_DATA_RECVD);
         stream->send_state = (uint8_t)mr_send_state_next(stream->send_state, MR_SEND_ON_ALL_ACKED);
         mr_stream_maybe_done(ep, stream);
     }
@@ -90,8 +93,18 @@ static void reset_acked(struct mr_endpoint *ep, const struct mr_sent_frame *fram
 
     if (stream == NULL || !mr_send_state_allows(stream->send_state, MR_SEND_ON_RESET_ACKED))
         return;
+    if (mr_conn_is_traced(mr_conn_at(ep, stream->conn)))
+        mr_trace_stream(ep, mr_conn_at(ep, stream->conn), stream, true, MR_SEND_RESET_RECVD);
     stream->send_state = (uint8_t)mr_send_state_next(stream->send_state, MR_SEND_ON_RESET_ACKED);
     mr_stream_maybe_done(ep, stream);
+}
+
+static void reset_at_acked(struct mr_endpoint *ep, const struct mr_sent_frame *frame)
+{
+    struct mr_stream *stream = mr_stream_of_key(ep, frame->object);
+
+    if (stream != NULL)
+        mr_stream_reset_at_acked(ep, stream, frame->offset);
 }
 
 static void crypto_acked(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
@@ -120,6 +133,9 @@ static void on_frame_acked(struct mr_endpoint *ep, struct mr_conn *conn, enum mr
     case MR_SENT_RESET_STREAM:
         reset_acked(ep, frame);
         return;
+    case MR_SENT_RESET_STREAM_AT:
+        reset_at_acked(ep, frame);
+        return;
     case MR_SENT_NEW_CID:
         mr_cid_on_announce_acked(conn, frame->offset);
         return;
@@ -128,6 +144,9 @@ static void on_frame_acked(struct mr_endpoint *ep, struct mr_conn *conn, enum mr
         return;
     case MR_SENT_HANDSHAKE_DONE:
         conn->is_handshake_done_acked = true;
+        return;
+    case MR_SENT_ACK_FREQUENCY:
+        mr_ack_request_on_acked(conn, frame->offset);
         return;
     default:
         return;
@@ -182,6 +201,11 @@ static bool stream_control_lost(struct mr_endpoint *ep, struct mr_conn *conn,
             return false;
         stream->wants_reset = true;
         break;
+    case MR_SENT_RESET_STREAM_AT:
+        if (!mr_stream_reset_at_lost(stream, frame->offset))
+            return false;
+        stream->wants_reset_at = true;
+        break;
     case MR_SENT_STOP_SENDING:
         if (!mr_recv_state_wants_stop(stream->recv_state))
             return false;
@@ -229,13 +253,15 @@ static uint32_t lost_wants(struct mr_conn *conn, const struct mr_sent_frame *fra
         return mr_cid_on_retire_lost(conn, frame->offset) ? MR_WANT_RETIRE_CID : 0;
     case MR_SENT_HANDSHAKE_DONE:
         return conn->is_handshake_done_acked ? 0 : MR_WANT_HANDSHAKE_DONE;
+    case MR_SENT_ACK_FREQUENCY:
+        return mr_ack_request_on_lost(conn, frame->offset) ? MR_WANT_ACK_FREQUENCY : 0;
     default: /* PATH_x have timers of their own; ACK, PING and DATAGRAM are not repeated */
         return 0;
     }
 }
 
-static bool on_frame_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
-                          const struct mr_sent_frame *frame)
+bool mr_conn_requeue_frame(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
+                           const struct mr_sent_frame *frame)
 {
     switch ((enum mr_sent_kind)frame->kind) {
     case MR_SENT_STREAM:
@@ -243,6 +269,7 @@ static bool on_frame_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_
     case MR_SENT_CRYPTO:
         return crypto_lost(ep, conn, which, frame);
     case MR_SENT_RESET_STREAM:
+    case MR_SENT_RESET_STREAM_AT:
     case MR_SENT_STOP_SENDING:
     case MR_SENT_MAX_STREAM_DATA:
     case MR_SENT_STREAM_DATA_BLOCKED:
@@ -265,7 +292,7 @@ bool mr_conn_requeue(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space
 
     for (const struct mr_sent_frame *f = mr_sent_frame_first(&at, sent, packet); f != NULL;
          f = mr_sent_frame_next(&at))
-        is_any |= on_frame_lost(ep, conn, which, f);
+        is_any |= mr_conn_requeue_frame(ep, conn, which, f);
     return is_any;
 }
 
@@ -355,6 +382,8 @@ static void settle_losses(struct mr_endpoint *ep, struct mr_conn *conn,
         mr_rtt_restart_min(&conn->path.rtt);
         mr_count(&ep->counters.persistent_congestions);
     }
+    if (mr_conn_is_traced(conn))
+        mr_trace_metrics(ep, conn, 0);
     mr_conn_wake(ep, conn);
 }
 
@@ -375,8 +404,11 @@ void mr_conn_detect_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_s
                                       .delay_ns = mr_rtt_loss_delay(rtt),
                                       .persistent_ns = mr_rtt_persistent_duration(rtt),
                                       .first_sample_ns = rtt->first_sample_ns});
-    for (struct mr_sent_packet *p; (p = mr_sent_loss_next(&loss, &pn)) != NULL;)
+    for (struct mr_sent_packet *p; (p = mr_sent_loss_next(&loss, &pn)) != NULL;) {
+        if (mr_conn_is_traced(conn))
+            mr_trace_packet_lost(ep, conn, which, p, pn);
         one_lost(ep, conn, which, p, pn, &sums);
+    }
     conn->loss.space[which].loss_time_ns = loss.loss_time_ns;
     count_loss_space(conn, which, space);
     settle_losses(ep, conn, &sums, loss.is_persistent, now);
@@ -412,6 +444,8 @@ void mr_conn_on_pto(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space 
     if (space == NULL)
         return;
     mr_count(&ep->counters.ptos);
+    if (mr_conn_is_traced(conn))
+        mr_trace_pto(ep, conn, which);
     for (uint32_t i = 0; i < probes; i++) {
         const struct mr_sent_packet *packet = mr_sent_find(&space->sent, pn, &pn);
 
@@ -423,6 +457,8 @@ void mr_conn_on_pto(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space 
     }
     space->probes = (uint16_t)probes;
     mr_conn_want(ep, conn, space, has_data ? 0 : MR_WANT_PING);
+    if (which == MR_SPACE_APP && conn->ack_request.review_ns != MR_NEVER)
+        space->wants |= MR_WANT_IMMEDIATE_ACK;
     mr_ecn_on_pto(&conn->path.ecn, conn->loss.pto_count);
     if (conn->loss.pto_count >= MR_MTU_HOLE_PTOS)
         mr_mtu_on_black_hole(ep, conn, now);
@@ -531,6 +567,10 @@ static void settle_acked(struct mr_rx *rx, const struct mr_frame_ack *frame, str
     }
     mr_mtu_refresh(rx->ep, conn, rx->now);
     mr_pacer_refresh(conn, rx->now);
+    if (mr_conn_is_traced(conn))
+        mr_trace_metrics(rx->ep, conn, sums->cc.newest_sent_ns);
+    if (conn->ack_request.review_ns <= rx->now)
+        mr_ack_request_review(rx->ep, conn, rx->now);
     if (conn->handshake != MR_NONE)
         mr_conn_maybe_end_handshake(rx->ep, conn, rx->now);
     mr_conn_wake(rx->ep, conn);

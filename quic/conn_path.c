@@ -59,6 +59,8 @@ void mr_path_validated(struct mr_endpoint *ep, struct mr_conn *conn)
 {
     conn->path.is_validated = true;
     conn->loss.is_amplification_limited = false;
+    if (mr_conn_is_traced(conn))
+        mr_trace_path(ep, conn);
     end_validation(conn);
     mr_conn_wake(ep, conn);
 }
@@ -194,6 +196,8 @@ void mr_path_on_packet(struct mr_rx *rx)
         return;
     }
     conn->path.is_validated = false;
+    if (mr_conn_is_traced(conn))
+        mr_trace_path(ep, conn);
     conn->path.bytes_received = rx->datagram->size;
     conn->path.bytes_sent = 0;
     if (!is_rebinding) {

@@ -69,6 +69,8 @@ bool mr_on_handshake_done(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
 /* ------------------------------------------------------------------ recovery */
 
 /* Put the frames of a packet back to be sent again; says if any was worth it. */
+bool mr_conn_requeue_frame(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
+                           const struct mr_sent_frame *frame);
 bool mr_conn_requeue(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
                      const struct mr_sent_packet *packet);
 

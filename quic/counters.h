@@ -47,6 +47,7 @@
     X(dropped_version_mismatch,   "packets dropped: version differs from the connection's")                           \
     X(dropped_unexpected_type,    "packets dropped: type not possible in this role or state")                         \
     X(dropped_no_key,             "packets dropped: no key for their level, not yet or no longer")                    \
+    X(dropped_early,              "packets dropped: 0-RTT that is refused")                                           \
     X(dropped_undecryptable,      "packets dropped: authentication failed")                                           \
     X(dropped_duplicate,          "packets dropped: number was processed before")                                     \
     X(dropped_too_old,            "packets dropped: number below the remembered window")                              \
@@ -135,6 +136,10 @@
     X(ecn_validated,              "paths on which ECN validation succeeded")                                          \
     X(ecn_ce_reported,            "packets of ours that peers received with ECN CE")                                  \
     X(ecn_failures,               "paths on which ECN validation failed")                                             \
+    X(ack_frequency_sent,         "ACK_FREQUENCY frames sent")                                                        \
+    X(ack_frequency_received,     "ACK_FREQUENCY frames received and obeyed")                                         \
+    X(ack_frequency_obsolete,     "ACK_FREQUENCY frames ignored: a newer one had come")                               \
+    X(immediate_acks_received,    "IMMEDIATE_ACK frames received")                                                    \
     X(acks_of_unsent,             "connections closed: a packet never sent was acknowledged")                         \
     /* memory */                                                                                                      \
     X(copies_to_compact,          "received pieces copied to compact buffers")                                        \
@@ -149,6 +154,8 @@
     X(replies_dropped,            "stateless answers dropped: too many wait")                                         \
     X(retries_needed,             "Initials answered with Retry or refused: too many handshakes in flight")           \
     X(refusals_needed,            "Initials answered with CONNECTION_CLOSE: no connection free, or a wrong token")           \
+    X(trace_records_lost,         "records of traced connections dropped: the ring to the writer was full")            \
+    X(limit_traces,               "connections not traced: as many are, or the ring to the writer is full")            \
     X(keylog_dropped,             "key log lines dropped: nobody fetched the earlier ones")                           \
     X(tls_jobs,                   "TLS jobs given out")                                                               \
     X(streams_opened,             "streams opened by either side")                                                    \

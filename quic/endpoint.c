@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "quic/bbr.h"
 #include "quic/chunk.h"
+#include "quic/conn_ack_frequency.h"
 #include "quic/conn_bits.h"
 
 /* ------------------------------------------------------------------ memory */
@@ -274,6 +275,7 @@ static void init_path(struct mr_endpoint *ep, struct mr_conn *conn, const struct
     path->is_validated = conn->role == MR_CLIENT;
     mr_path_begin_control(ep, path, now);
     mr_spin_restart(ep, conn);
+    mr_ack_frequency_init(conn);
     mr_rtt_init(&path->rtt, MR_RTT_INITIAL);
     mr_ecn_begin(&path->ecn, mr_path_codepoint(ep), 0);
     mr_mtu_search_init(&conn->mtu_search);
@@ -287,7 +289,7 @@ static void init_path(struct mr_endpoint *ep, struct mr_conn *conn, const struct
 
 static void init_links(struct mr_conn *conn)
 {
-    conn->keys = MR_NONE;
+    conn->keys = conn->trace = MR_NONE;
     conn->ready_next = conn->ready_previous = conn->dirty_next = MR_NONE;
     mr_schedule_init(&conn->sendable);
     conn->controlled = (struct mr_stream_list){.head = MR_NONE, .tail = MR_NONE};
@@ -406,6 +408,8 @@ void mr_conn_discard_space(struct mr_endpoint *ep, struct mr_conn *conn, enum mr
         return;
 
     struct mr_pn_space *space = &hs->space[which];
+    if (mr_conn_is_traced(conn) && mr_conn_is_alive(conn))
+        mr_trace_keys_discarded(ep, conn, which);
     mr_cc_on_discarded(&conn->path.cc, mr_sent_discard(&space->sent));
     mr_loss_on_discarded(&conn->loss, which, now);
     mr_crypto_stream_clear(&hs->crypto[which], &ep->send_pools);
@@ -490,6 +494,7 @@ void mr_conn_end_handshake(struct mr_endpoint *ep, struct mr_conn *conn)
     mr_conn_discard_space(ep, conn, MR_SPACE_INITIAL, conn->last_received_ns);
     mr_conn_discard_space(ep, conn, MR_SPACE_HANDSHAKE, conn->last_received_ns);
     mr_crypto_stream_clear(&hs->crypto[MR_SPACE_APP], &ep->send_pools);
+    clear_level_key(ep, &hs->early);
     if (!conn->is_confirmed)
         ep->handshakes_in_flight--;
     if (hs->job != NULL) { /* TLS is at work elsewhere: its slot gives the rest back */
@@ -506,6 +511,8 @@ void mr_conn_end_handshake(struct mr_endpoint *ep, struct mr_conn *conn)
 void mr_conn_free(struct mr_endpoint *ep, struct mr_conn *conn)
 {
     conn->state = MR_CONN_DEAD;
+    if (mr_conn_is_traced(conn))
+        mr_trace_end(ep, conn, MR_TRACE_OVER);
     while (conn->stream_head != MR_NONE)
         mr_stream_free(ep, mr_stream_at(ep, conn->stream_head));
     mr_conn_end_handshake(ep, conn);
@@ -634,6 +641,8 @@ uint64_t mr_endpoint_deadline(const struct mr_endpoint *ep)
 void mr_endpoint_expire(struct mr_endpoint *ep, uint64_t now)
 {
     uint32_t due[MR_BURST];
+
+    mr_trace_clock(ep, now);
     uint32_t count = mr_wheel_expire(&ep->wheel, due, MR_COUNT_OF(due), now);
 
     for (uint32_t i = 0; i < count; i++) {

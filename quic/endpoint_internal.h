@@ -67,6 +67,7 @@ struct mr_endpoint {
     struct mr_endpoint_config config;
     struct mr_limits limits;
     struct mr_aead *aead;
+    struct mr_tracer *tracer; /* borrowed; NULL: nothing is traced */
     uint8_t static_key[MR_STATIC_KEY];
     struct mr_random random;
     struct mr_siphash_key secret_key; /* of mr_endpoint_secret_random() */

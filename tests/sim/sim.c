@@ -10,8 +10,10 @@
 #include "quic/conn.h"
 #include "tests/sim/sim_app.h"
 #include "tests/sim/sim_network.h"
+#include "tests/sim/sim_trace.h"
 
-#define START MR_SECOND /* of virtual time */
+#define TRACED_EVERY 3         /* seeds: both sides are traced */
+#define START        MR_SECOND /* of virtual time */
 
 enum {
     BUFFERS = 4096,
@@ -22,6 +24,7 @@ enum {
 struct side {
     enum mr_role role;
     struct mr_endpoint *ep;
+    struct mr_tracer *tracer; /* NULL: not traced */
     void *memory;
     struct mr_aead *aead;
     struct mr_tls_context tls;
@@ -278,6 +281,8 @@ static void make_side(struct world *w, enum mr_role role)
     side->ep = mr_endpoint_init(side->memory, &limits, &config, w->now);
     if (side->ep == NULL)
         abort();
+    if (w->config->seed % TRACED_EVERY == 0)
+        side->tracer = sim_trace_new(side->ep, w->now);
     side->buffers = calloc(BUFFERS, sizeof(*side->buffers));
     for (uint32_t i = 0; i < BUFFERS; i++)
         side->free_buffers[side->free_count++] = &side->buffers[i];
@@ -421,6 +426,8 @@ static void settle(struct world *w, struct side *side)
     send_all(w, side);
     sim_app_run(&side->app, w->now);
     take_released(side);
+    if (side->tracer != NULL)
+        sim_trace_read(side->tracer);
     if (mr_endpoint_conn_count(side->ep) > 0)
         w->mtu[side->role] = mr_conn_at(side->ep, 0)->path.mtu;
     mr_endpoint_check(side->ep);
@@ -621,6 +628,7 @@ void sim_run(const struct sim_config *config, struct sim_result *result)
     fill_result(w, result);
     for (int i = 0; i < 2; i++) {
         mr_endpoint_fini(w->side[i].ep);
+        sim_trace_free(w->side[i].tracer);
         mr_tls_context_free(&w->side[i].tls);
         mr_aead_close(w->side[i].aead);
         free(w->side[i].memory);
