@@ -175,7 +175,8 @@ void mr_conn_receive(struct mr_rx *rx, uint8_t first_byte, const uint8_t *payloa
         mr_conn_on_closing_packet(rx->ep, conn);
         return;
     }
-    if (!check_duplicate(rx))
+    rx->is_other_path = !mr_path_addr_equal(&rx->datagram->path, &conn->path.addr);
+    if ((rx->is_other_path && !mr_path_admits(rx)) || !check_duplicate(rx))
         return;
     if (mr_packet_has_reserved_bits(first_byte)) {
         mr_conn_fail(rx->ep, conn, MR_PROTOCOL_VIOLATION, 0, "reserved header bits are not zero",
@@ -183,7 +184,6 @@ void mr_conn_receive(struct mr_rx *rx, uint8_t first_byte, const uint8_t *payloa
         return;
     }
     rx->is_probing = true;
-    rx->is_other_path = !mr_path_addr_equal(&rx->datagram->path, &conn->path.addr);
     if (!handle_frames(rx, payload, size))
         return;
     if (rx->is_refused) {
