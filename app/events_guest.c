@@ -108,6 +108,13 @@ static int guest_stop(struct mr_transport *t, mr_handle stream, uint64_t code)
     return real(t)->ops->stop(real(t), stream, code);
 }
 
+static int guest_set_priority(struct mr_transport *t, mr_handle stream, struct mr_priority priority)
+{
+    if (real(t)->ops->set_priority == NULL)
+        return 0; /* an order of its own */
+    return real(t)->ops->set_priority(real(t), stream, priority);
+}
+
 static int guest_send_datagram(struct mr_transport *t, mr_handle conn, const struct mr_view *views,
                                size_t count)
 {
@@ -186,6 +193,7 @@ static const struct mr_transport_ops guest_ops = {
     .now = guest_now,
     .send_datagram = guest_send_datagram,
     .receive_datagram = guest_receive_datagram,
+    .set_priority = guest_set_priority,
 };
 
 /* ------------------------------------------------------------------ its events */

@@ -51,6 +51,7 @@ static bool make_wish(const struct mr_connect_options *options, struct mr_ring_c
         options->alpn_size > sizeof(wish->alpn) ||
         strlen(options->server_name) >= sizeof(wish->server_name))
         return false;
+    memcpy(wish->versions, options->versions, sizeof(wish->versions));
     memcpy(wish->ip, options->remote.ip, sizeof(wish->ip));
     memcpy(wish->alpn, options->alpn, options->alpn_size);
     wish->alpn_size = (uint16_t)options->alpn_size;
@@ -173,8 +174,10 @@ static int op_conn_info(struct mr_transport *transport, mr_handle handle,
                                       .packets_lost = info->packets_lost,
                                       .bytes_received = info->bytes_received,
                                       .key_updates = info->key_updates,
+                                      .version = info->version,
                                       .is_resumed = info->is_resumed != 0,
                                       .is_client = c->is_client,
+                                      .ecn = info->ecn,
                                       .datagram_max = info->datagram_max,
                                       .streams_bidi_limit = c->limit[0],
                                       .streams_uni_limit = c->limit[1],
@@ -330,6 +333,22 @@ static int op_stop(struct mr_transport *transport, mr_handle handle, uint64_t co
     return 0;
 }
 
+static int op_set_priority(struct mr_transport *transport, mr_handle handle,
+                           struct mr_priority priority)
+{
+    struct mr_ring_transport *t = of(transport);
+    struct mr_rt_object *object = find_live(t, handle, true);
+    struct mr_sqe sqe = {.flags = MR_SQE_QUIET};
+
+    if (object == NULL)
+        return -ESTALE;
+    if (priority.urgency >= MR_URGENCIES)
+        return -EINVAL;
+    mr_sqe_priority(&sqe, object->wire, priority);
+    mr_rt_submit_about(t, object, &sqe);
+    return 0;
+}
+
 /* ------------------------------------------------------------------ datagrams */
 
 static int op_send_datagram(struct mr_transport *transport, mr_handle handle,
@@ -426,4 +445,5 @@ const struct mr_transport_ops mr_rt_ops = {
     .work = op_work,
     .now = op_now,
     .moved_streams = op_moved_streams,
+    .set_priority = op_set_priority,
 };

@@ -114,6 +114,7 @@ static void make_side(enum mr_role role, struct mr_aead *aead)
                                         .conn_window_max = 16 << 20,
                                         .streams_bidi_max = 4,
                                         .datagram_max = UINT16_MAX,
+                                        .extensions = MR_EXTENSIONS_DEFAULT,
                                         .wall_offset_s = WALL_SECONDS};
 
     make_tls(role);

@@ -115,7 +115,9 @@ static bool check_cores(char *text, struct mr_fault *fault)
 
 static const char *const hugepages[] = {"auto", "required", "off", NULL};
 static const char *const pollings[] = {"adaptive", "busy", NULL};
+static const char *const ecns[] = {"auto", "off", NULL};
 static const char *const cryptos[] = {"auto", "openssl", "ipsec-mb", NULL};
+static const char *const switches[] = {"off", "on", NULL};
 static const char *const retries[] = {"auto", "always", NULL};
 static const char *const balances[] = {
     [MR_BALANCE_OFF] = "off", [MR_BALANCE_LOAD] = "load", [MR_BALANCE_RSS] = "rss", NULL};
@@ -232,6 +234,8 @@ const struct mr_setting mr_config_settings[] = {
      HERE(crypto)},
     {"retry", "retry", "WHEN", "when addresses are validated: auto (under load) or always",
      MR_SETTING_CHOICE, .choices = retries, HERE(retry)},
+    {"ecn", "ecn", "WHEN", "mark packets for ECN: auto (on paths that bear it) or off",
+     MR_SETTING_CHOICE, .choices = ecns, HERE(ecn)},
     {"balance", "balance", "HOW",
      "move connections: load, away from busy shards; rss, to where their datagrams arrive",
      MR_SETTING_CHOICE, .choices = balances, HERE(balance.kind)},
@@ -283,6 +287,13 @@ const struct mr_setting mr_config_settings[] = {
      MR_SETTING_SIZE, .min = 4 * KIB, .max = WINDOW_MAX, HERE(limits.conn_window_bytes)},
     {"limits.idle_timeout", "idle-timeout", "TIME", "a silent connection ends after it",
      MR_SETTING_TIME, .min = SECOND, .max = DAY, HERE(limits.idle_timeout_ns)},
+
+    {"transport.spin_bit", "spin-bit", "ON",
+     "the spin bit shows observers the round trip, on 15 of 16 paths", MR_SETTING_CHOICE,
+     .choices = switches, HERE(transport.spin_bit)},
+    {"transport.quic_bit", "quic-bit", "ON",
+     "the QUIC bit is random for peers that take it (RFC 9287)", MR_SETTING_CHOICE,
+     .choices = switches, HERE(transport.quic_bit)},
 
     {"rings.submissions", "ring-submissions", "N", "entries of a submission queue, a power of two",
      MR_SETTING_NUMBER, .min = MR_RING_ENTRIES_MIN, .max = MR_RING_ENTRIES_MAX,
@@ -365,6 +376,7 @@ void mr_config_init(struct mr_config *config)
         .conn_window_bytes = 4 * MIB,
         .idle_timeout_ns = 30 * SECOND,
     };
+    config->transport = (struct mr_config_transport){.spin_bit = 1, .quic_bit = 1};
     config->rings = (struct mr_config_rings){
         .submit_count = 1024,
         .complete_count = 2048,

@@ -90,6 +90,12 @@ struct mr_config_limits {
     uint64_t idle_timeout_ns;
 };
 
+/* What is offered to peers, and used with those that do as well: 0: off, 1: on. */
+struct mr_config_transport {
+    uint8_t spin_bit;
+    uint8_t quic_bit;
+};
+
 enum mr_config_balance_kind {
     MR_BALANCE_OFF,
     MR_BALANCE_LOAD, /* from busy shards to others */
@@ -138,6 +144,7 @@ struct mr_config {
     uint8_t polling;            /* 0: adaptive, 1: busy */
     uint8_t crypto;             /* 0: auto, 1: openssl, 2: ipsec-mb */
     uint8_t retry;              /* 0: auto, 1: always */
+    uint8_t ecn;                /* 0: packets are marked, on paths that bear it; 1: off */
     bool has_pci;
     bool has_telemetry;
     bool is_verbose;
@@ -146,6 +153,7 @@ struct mr_config {
     struct mr_config_control control;
     struct mr_config_balance balance;
     struct mr_config_limits limits;
+    struct mr_config_transport transport;
     struct mr_config_rings rings;
     struct mr_config_tls tls;
     struct mr_config_codes codes;

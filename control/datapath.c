@@ -210,6 +210,12 @@ static bool start_inline_apps(struct mr_datapath *dp, struct mr_fault *fault)
     return dp->inline_apps != NULL;
 }
 
+static uint32_t extensions(const struct mr_config_transport *transport)
+{
+    return (transport->spin_bit != 0 ? MR_EXTENSION_SPIN_BIT : 0u) |
+           (transport->quic_bit != 0 ? MR_EXTENSION_QUIC_BIT : 0u);
+}
+
 static bool make_group(struct mr_datapath *dp, uint32_t index, struct mr_fault *fault)
 {
     static const char *const names[MR_CONFIG_PORTS] = {"a", "b", "c", "d"};
@@ -225,11 +231,13 @@ static bool make_group(struct mr_datapath *dp, uint32_t index, struct mr_fault *
         .connections = mr_config_share(config).connections,
         .rx_mbufs = RX_MBUFS,
         .has_retry = config->retry == 1,
+        .has_ecn = config->ecn == 0,
         .idle_timeout_ns = config->limits.idle_timeout_ns,
         .stream_window_max = config->limits.stream_window_bytes,
         .conn_window_max = config->limits.conn_window_bytes,
         .streams_bidi_max = config->limits.streams,
         .streams_uni_max = config->limits.streams,
+        .extensions = extensions(&config->transport),
         .work = dp->work,
         .keylog_fd = dp->keylog.fd,
         .static_key = dp->static_key,

@@ -129,6 +129,17 @@ static void put_owner(const struct mr_group_orders *o, struct json_object *objec
     put_text(object, "application", text);
 }
 
+static const char *ecn_text(const struct mr_conn_info *info)
+{
+    static const char *const texts[] = {[MR_CONN_ECN_OFF] = "off",
+                                        [MR_CONN_ECN_TESTING] = "testing",
+                                        [MR_CONN_ECN_UNKNOWN] = "unknown",
+                                        [MR_CONN_ECN_CAPABLE] = "capable",
+                                        [MR_CONN_ECN_FAILED] = "failed"};
+
+    return info->ecn < MR_COUNT_OF(texts) ? texts[info->ecn] : "";
+}
+
 static struct json_object *conn_object(const struct mr_group_orders *o, uint32_t shard,
                                        const struct mr_shard_conn *conn)
 {
@@ -150,6 +161,7 @@ static struct json_object *conn_object(const struct mr_group_orders *o, uint32_t
     put_number(object, "packets_lost", conn->info.packets_lost);
     put_number(object, "bytes_received", conn->info.bytes_received);
     put_text(object, "limited_by", conn->info.limited_by);
+    put_text(object, "ecn", ecn_text(&conn->info));
     json_object_object_add(object, "can_move", json_object_new_boolean(conn->can_move));
     return object;
 }

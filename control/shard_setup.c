@@ -24,14 +24,17 @@ static void fill_endpoint(const struct mr_shard_setup *setup, const struct mr_li
     e->client = setup->client;
     e->static_key = setup->static_key;
     e->cc = MR_CC_CUBIC;
+    e->has_ecn = setup->has_ecn;
     e->payload_max = MR_SETUP_PAYLOAD_MAX;
     e->retry_above = setup->has_retry ? 0 : MR_MAX(limits->handshakes_max / RETRY_SHARE, 1u);
+    e->key_update_after = setup->key_update_after;
     e->idle_timeout_ns = setup->idle_timeout_ns;
     e->stream_window_max = setup->stream_window_max;
     e->conn_window_max = setup->conn_window_max;
     e->streams_bidi_max = setup->streams_bidi_max;
     e->streams_uni_max = setup->streams_uni_max;
     e->datagram_max = UINT16_MAX;
+    e->extensions = setup->extensions;
     e->wall_offset_s = (uint64_t)time(NULL) - mr_clock_now(&clock) / MR_SECOND;
     e->cid.node = 1;
     e->has_keylog = setup->keylog_fd >= 0;

@@ -22,15 +22,18 @@ struct mr_shard_setup {
     const struct mr_tls_context *client; /* or NULL */
     enum mr_aead_backend crypto;
     enum mr_polling polling;
-    uint16_t local_port;  /* UDP */
-    uint32_t connections; /* at once, per shard */
-    uint32_t rx_mbufs;    /* per shard */
-    bool has_retry;       /* every address is validated with Retry */
+    uint16_t local_port;       /* UDP */
+    uint32_t connections;      /* at once, per shard */
+    uint32_t rx_mbufs;         /* per shard */
+    bool has_retry;            /* every address is validated with Retry */
+    bool has_ecn;              /* packets are marked, on paths that bear it */
+    uint64_t key_update_after; /* packets, as in quic/endpoint.h */
     uint64_t idle_timeout_ns;
     uint64_t stream_window_max; /* bytes that a stream may hold unread */
     uint64_t conn_window_max;
     uint32_t streams_bidi_max; /* that a peer may have open */
     uint32_t streams_uni_max;
+    uint32_t extensions; /* of enum mr_extension */
     const struct mr_net_self *self;
     struct mr_ip gateway4; /* unspecified: none */
     struct mr_ip gateway6;

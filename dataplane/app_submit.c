@@ -126,6 +126,7 @@ static int read_wish(const struct call *c, struct mr_ring_connect *wish,
                                            .alpn_size = wish->alpn_size,
                                            .is_insecure = wish->is_insecure != 0,
                                            .remote = {.port = wish->port}};
+    memcpy(options->versions, wish->versions, sizeof(options->versions));
     memcpy(options->remote.ip, wish->ip, sizeof(options->remote.ip));
     return find_ticket(c, wish, options);
 }
@@ -229,8 +230,10 @@ static int write_info(struct call *c)
                                .packets_lost = info.packets_lost,
                                .bytes_received = info.bytes_received,
                                .datagram_max = info.datagram_max,
+                               .version = (uint8_t)info.version,
                                .is_resumed = info.is_resumed,
-                               .is_client = info.is_client};
+                               .is_client = info.is_client,
+                               .ecn = info.ecn};
     memcpy(out.local_ip, info.local.ip, sizeof(out.local_ip));
     memcpy(out.remote_ip, info.remote.ip, sizeof(out.remote_ip));
     copy_text(out.alpn, sizeof(out.alpn), info.alpn);
@@ -325,6 +328,22 @@ static int stop_stream(struct call *c)
     return ops_of(c)->stop(c->host->transport, object->handle, c->sqe.value);
 }
 
+static int set_priority(struct call *c)
+{
+    const struct mr_app_object *object = object_of(c, true);
+    uint64_t urgency = c->sqe.value & ~MR_RING_INCREMENTAL;
+    struct mr_priority priority = {.urgency = (uint8_t)urgency,
+                                   .is_incremental = (c->sqe.value & MR_RING_INCREMENTAL) != 0};
+
+    if (object == NULL)
+        return -ESTALE;
+    if (urgency >= MR_URGENCIES)
+        return -EINVAL;
+    if (ops_of(c)->set_priority == NULL)
+        return -EOPNOTSUPP;
+    return ops_of(c)->set_priority(c->host->transport, object->handle, priority);
+}
+
 /* ------------------------------------------------------------------ others */
 
 static int start_timer(struct call *c)
@@ -366,6 +385,7 @@ static int (*const operations[MR_OPS])(struct call *c) = {
     [MR_OP_INFO] = write_info,
     [MR_OP_TICKET] = copy_ticket,
     [MR_OP_MOVE_ACK] = acknowledge_move,
+    [MR_OP_PRIORITY] = set_priority,
 };
 
 static void note_bad(const struct call *c)

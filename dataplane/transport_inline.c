@@ -91,6 +91,12 @@ static int inline_stop(struct mr_transport *t, mr_handle stream, uint64_t code)
     return mr_stream_stop(shard_of(t)->ep, stream, code);
 }
 
+static int inline_set_priority(struct mr_transport *t, mr_handle stream,
+                               struct mr_priority priority)
+{
+    return mr_stream_set_priority(shard_of(t)->ep, stream, priority);
+}
+
 static int inline_send_datagram(struct mr_transport *t, mr_handle conn, const struct mr_view *views,
                                 size_t count)
 {
@@ -214,4 +220,5 @@ const struct mr_transport_ops mr_inline_ops = {
     .now = inline_now,
     .move = inline_move,
     .moved_streams = inline_moved_streams,
+    .set_priority = inline_set_priority,
 };

@@ -380,6 +380,7 @@ static void on_start(void *context, struct mr_transport *transport)
                  sizeof(struct mr_h3_request), 16);
     mr_h3_init(&client->h3, base + l.layer, &client->limits, false, &user, &client->counters,
                transport);
+    client->h3.speaks_hq = client->config.is_hq;
     client->queue_tail = &client->queue;
     client->is_started = true;
     client->is_inside = true;

@@ -110,6 +110,7 @@ struct mr_h3_client_callbacks {
 };
 
 struct mr_h3_client_config {
+    bool is_hq; /* HTTP/0.9 with the ALPN hq-interop, in place of HTTP/3: GET only, no fields */
     uint32_t connections_max;
     uint32_t requests_max;      /* of all connections, waiting ones included */
     uint32_t field_section_max; /* bytes; more: the response is malformed */
@@ -136,7 +137,7 @@ const struct mr_application *mr_h3_client_application(struct mr_h3_client *clien
 const struct mr_h3_counters *mr_h3_client_counters(const struct mr_h3_client *client);
 
 /*
- * Begin a connection.  ALPN and user_data of `options` are set inside ("h3").  `user` comes back in
+ * Begin a connection.  ALPN and user_data of `options` are set inside.  `user` comes back in
  * its callbacks. 0; -EAGAIN: connections_max, or the transport's limit; -EINVAL: options.
  */
 int mr_h3_client_connect(struct mr_h3_client *client, const struct mr_connect_options *options,

@@ -15,6 +15,8 @@
 
 #include "http3/varint.h"
 
+#define MR_HQ_ALPN "hq-interop" /* HTTP/0.9 over QUIC, as tests of interoperability speak it */
+
 /* RFC 9114, Section 8.1; RFC 9204, Section 6. */
 enum mr_h3_error {
     MR_H3_NO_ERROR = 0x0100,

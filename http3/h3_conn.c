@@ -18,6 +18,7 @@ enum {
 };
 
 static const uint8_t alpn_h3[] = {2, 'h', '3'};
+static const uint8_t alpn_hq[] = {10, 'h', 'q', '-', 'i', 'n', 't', 'e', 'r', 'o', 'p'};
 
 /* ---- memory ---- */
 
@@ -209,7 +210,8 @@ void mr_h3_stream_stop_reading(struct mr_h3 *h3, struct mr_h3_stream *stream)
     stream->is_reading = false;
     mr_heap_share_free(&conn->sections, stream->assembly);
     stream->assembly = NULL;
-    if (stream->kind != MR_H3_KIND_REQUEST || stream->is_fin_received || conn->is_closing)
+    if (stream->kind != MR_H3_KIND_REQUEST || stream->is_fin_received || conn->is_closing ||
+        conn->is_hq)
         return;
     uint64_t code = mr_qpack_decoder_cancel(&conn->decoder, stream->id);
     if (code != 0)
@@ -363,8 +365,9 @@ int mr_h3_connect(struct mr_h3 *h3, const struct mr_connect_options *options, ui
         return -EAGAIN;
     }
     conn->owner = owner;
-    full.alpn = alpn_h3;
-    full.alpn_size = sizeof(alpn_h3);
+    conn->is_hq = h3->speaks_hq;
+    full.alpn = conn->is_hq ? alpn_hq : alpn_h3;
+    full.alpn_size = conn->is_hq ? sizeof(alpn_hq) : sizeof(alpn_h3);
     full.user_data = mr_h3_conn_word(h3, conn);
     int result = t->ops->connect(t, &full, &conn->handle);
     if (result != 0) {
@@ -450,6 +453,8 @@ static struct mr_h3_stream *accept_request(struct mr_h3 *h3, struct mr_h3_conn *
     }
     mr_h3_count(&h3->counters->requests_refused);
     refuse_stream(h3, handle, MR_H3_REQUEST_REJECTED);
+    if (conn->is_hq)
+        return NULL;
     uint64_t code = mr_qpack_decoder_cancel(&conn->decoder, id);
     if (code != 0)
         mr_h3_conn_fail(h3, conn, code, "QPACK feedback is not taken");
@@ -479,7 +484,7 @@ static struct mr_h3_stream *accept_stream(struct mr_h3 *h3, const struct mr_even
     }
     if (!is_uni) {
         stream = accept_request(h3, conn, event->stream, id);
-    } else if (conn->peer_uni_count < MR_H3_PEER_UNI_MAX) {
+    } else if (conn->peer_uni_count < MR_H3_PEER_UNI_MAX && !conn->is_hq) {
         stream = mr_h3_stream_add(h3, conn, MR_H3_KIND_UNTYPED);
     }
     if (stream == NULL) {
@@ -574,6 +579,8 @@ static void on_conn_event(struct mr_h3 *h3, const struct mr_event *event)
         return;
     if ((event->kinds & MR_EVENT_CONNECTED) != 0) {
         conn->is_connected = true;
+        if (h3->is_server)
+            mr_h3_hq_detect(h3, conn);
         mr_h3_conn_quiet(h3, conn);
         mr_h3_count(&h3->counters->connections_opened);
         h3->user.on_conn_open(h3->user.context, conn);

@@ -12,6 +12,8 @@
  * silently (a receiver must treat such a message as malformed), keeps state for PRIORITY_UPDATE of
  * streams that are not open, and takes some 13 KiB for an idle connection.
  *
+ * A connection may speak HTTP/0.9 instead ("hq-interop", hq.c), which is the same to the user.
+ *
  * No server push, no extended CONNECT, no datagrams.  Priorities (RFC 9218) are read over.
  *
  * Every stream has an owner word; user data given to the transport is a tagged, generation-checked
@@ -42,6 +44,7 @@ enum {
     MR_H3_HEAD_MAX = 1024,  /* bytes of an encoded head: what a transport copies at once */
     MR_H3_PEER_UNI_MAX = 8, /* unidirectional streams of a peer that we look at */
     MR_H3_CONTROL_PAYLOAD_MAX = 1024, /* bytes of SETTINGS; more: H3_EXCESSIVE_LOAD */
+    MR_HQ_LINE_MAX = 2048,            /* bytes of a request of HTTP/0.9, without its line end */
     MR_H3_RETRY_NS = 1000000, /* when the transport has no room, without an event to follow */
 };
 
@@ -140,6 +143,7 @@ struct mr_h3_conn {
     uint32_t request_count; /* request streams that live */
     uint32_t peer_uni_count;
     bool is_connected;
+    bool is_hq;       /* HTTP/0.9 */
     bool is_closing;  /* we closed it: only CLOSED matters */
     bool is_draining; /* GOAWAY is sent or to be sent */
     bool has_sent_settings;
@@ -215,6 +219,8 @@ struct mr_h3 {
     struct mr_h3_user user;
     struct mr_h3_counters *counters;
     bool is_server;
+    bool speaks_hq; /* server: also HTTP/0.9, where the ALPN says so; client: only HTTP/0.9.  Set
+                       after init */
     bool is_draining;
     bool is_retry_armed;
     bool is_linger_armed;

@@ -1,6 +1,7 @@
 /*
  * http3/h3_internal.h - what h3_conn.c (connections, streams, events), h3_drain.c (their end in
- * order), h3_recv.c (what comes) and h3_send.c (what goes) share.  For these four files only.
+ * order), h3_recv.c (what comes), h3_send.c (what goes) and hq.c (HTTP/0.9) share.  For these five
+ * files only.
  */
 #ifndef MR_HTTP3_H3_INTERNAL_H
 #define MR_HTTP3_H3_INTERNAL_H
@@ -55,5 +56,20 @@ void mr_h3_flush_dirty(struct mr_h3 *h3);
 
 /* Arm the retry timer if it is wanted and not armed. */
 void mr_h3_arm_retry(struct mr_h3 *h3);
+
+/* ---- hq.c ---- */
+
+/* Server: does this connection speak HTTP/0.9? */
+void mr_h3_hq_detect(struct mr_h3 *h3, struct mr_h3_conn *conn);
+
+/* What comes on a request stream, and its end.  Returns the bytes taken. */
+size_t mr_h3_hq_take(struct mr_h3 *h3, struct mr_h3_stream *stream, const uint8_t *data,
+                     size_t size);
+void mr_h3_hq_end(struct mr_h3 *h3, struct mr_h3_stream *stream);
+
+/* As mr_h3_send_head(). */
+int mr_h3_hq_send_head(struct mr_h3 *h3, struct mr_h3_stream *stream,
+                       const struct mr_field_line *lines, size_t count,
+                       const struct mr_h3_body *body);
 
 #endif /* MR_HTTP3_H3_INTERNAL_H */

@@ -458,6 +458,8 @@ static size_t take(struct mr_h3 *h3, struct mr_h3_stream *stream, const uint8_t 
         used = take_type(h3, stream, data, size);
     if (used == size || !stream->is_reading || stream->conn->is_closing)
         return size;
+    if (stream->conn->is_hq)
+        return used + mr_h3_hq_take(h3, stream, data + used, size - used);
     switch (stream->kind) {
     case MR_H3_KIND_REQUEST:
     case MR_H3_KIND_CONTROL:
@@ -477,7 +479,9 @@ static void end_message(struct mr_h3 *h3, struct mr_h3_stream *stream)
     bool is_short = stream->content_length != MR_LENGTH_UNKNOWN && !stream->is_head_only &&
                     stream->body_received != stream->content_length;
 
-    if (!mr_h3_frame_is_between(&stream->frame)) { /* RFC 9114, Section 7.1 */
+    if (stream->conn->is_hq) {
+        mr_h3_hq_end(h3, stream);
+    } else if (!mr_h3_frame_is_between(&stream->frame)) { /* RFC 9114, Section 7.1 */
         mr_h3_conn_fail(h3, stream->conn, MR_H3_FRAME_ERROR, "stream ends inside a frame");
     } else if (stream->phase == MR_H3_PHASE_HEAD && h3->is_server) { /* Section 4.1 */
         mr_h3_stream_fail(h3, stream, MR_H3_REQUEST_INCOMPLETE);

@@ -46,8 +46,10 @@ int mr_h3_send_head(struct mr_h3 *h3, struct mr_h3_stream *stream,
 {
     uint8_t head[MR_H3_HEAD_MAX];
     size_t size;
-    const uint8_t *section = mr_qpack_encode(&h3->encoder, lines, count, &size);
 
+    if (stream->conn->is_hq)
+        return mr_h3_hq_send_head(h3, stream, lines, count, body);
+    const uint8_t *section = mr_qpack_encode(&h3->encoder, lines, count, &size);
     if (stream->conn->is_closing)
         return -EPIPE;
     if (section == NULL || size > sizeof(head) - 2 * MR_H3_FRAME_HEADER_MAX ||
@@ -214,6 +216,11 @@ static int send_feedback(struct mr_h3 *h3, struct mr_h3_conn *conn)
 
 static enum flush_verdict flush(struct mr_h3 *h3, struct mr_h3_conn *conn)
 {
+    if (conn->is_hq) { /* no streams of ours: what comes after GOAWAY is refused all the same */
+        conn->has_sent_goaway = conn->is_draining;
+        mr_h3_end_if_drained(h3, conn);
+        return FLUSH_DONE;
+    }
     int result = open_own(h3, conn, MR_H3_KIND_OUR_CONTROL, &conn->our_control);
 
     if (result == 0)

@@ -296,6 +296,7 @@ static void on_start(void *context, struct mr_transport *transport)
     user.on_retry = on_retry;
     mr_h3_init(&server->h3, base + l.layer, &server->limits, true, &user, &server->counters,
                transport);
+    server->h3.speaks_hq = server->config.has_hq;
     mr_pool_init(&server->exchanges, base + l.exchanges, server->config.requests_max,
                  sizeof(struct mr_exchange), MR_CACHE_LINE);
     mr_pool_init(&server->buffers, base + l.buffers, server->config.buffers_max,

@@ -35,6 +35,7 @@ struct mr_h3_server;
 struct mr_h3_server_config {
     const char *root;  /* directory to serve; read by mr_h3_server_new() only */
     const char *index; /* file that answers for its directory; NULL: none; read by new() only */
+    bool has_hq;       /* also HTTP/0.9, on connections with the ALPN hq-interop */
     bool has_listings; /* a directory without index is listed; else 404 */
     uint32_t connections_max; /* more are closed with H3_EXCESSIVE_LOAD */
     uint32_t requests_max;    /* of all connections; more are refused with H3_REQUEST_REJECTED */

@@ -157,6 +157,9 @@ struct mr_reply *mr_endpoint_reply(struct mr_endpoint *ep, const struct mr_path_
 bool mr_conn_tls_start(struct mr_endpoint *ep, struct mr_conn *conn,
                        const struct mr_connect_options *options);
 
+/* The same once more, of a client that begins again with other parameters. */
+bool mr_conn_tls_again(struct mr_endpoint *ep, struct mr_conn *conn);
+
 /* CRYPTO bytes are readable: ask for a job. */
 void mr_conn_tls_want(struct mr_endpoint *ep, struct mr_conn *conn);
 
@@ -249,10 +252,41 @@ void mr_endpoint_untouch(struct mr_endpoint *ep, struct mr_conn *conn);
 /* A server's key to seal an Initial that answers `dcid`, without a connection. */
 bool mr_conn_set_refusal_key(struct mr_endpoint *ep, uint32_t version, const struct mr_cid *dcid,
                              struct mr_level_key *out);
+/* A client's key to open a server's Initial of `version`. */
+bool mr_conn_set_answer_key(struct mr_endpoint *ep, uint32_t version, const struct mr_cid *dcid,
+                            struct mr_level_key *out);
 void mr_conn_on_retry(struct mr_endpoint *ep, struct mr_conn *conn, const uint8_t *packet,
                       const struct mr_packet_header *header, uint64_t now);
+/* ------------------------------------------------------------------ versions */
+
+/* Versions that a server accepts, at most two; the set of them. */
+size_t mr_endpoint_versions(const struct mr_endpoint *ep, uint32_t *versions_out);
+uint8_t mr_endpoint_version_set(const struct mr_endpoint *ep);
+bool mr_endpoint_accepts(const struct mr_endpoint *ep, uint32_t version);
+
+/* Client: take the versions that are wanted, and begin with the ticket's, or 1, or the first.
+ * False: one is none. */
+bool mr_conn_offer_versions(struct mr_conn *conn, struct mr_handshake *hs,
+                            const struct mr_connect_options *options);
+
+/* Our version_information. */
+void mr_conn_fill_versions(struct mr_endpoint *ep, const struct mr_conn *conn,
+                           const struct mr_handshake *hs, struct mr_transport_params *params);
+
+/* Go on in `version`: the Initial keys change.  False: no memory for keys. */
+bool mr_conn_change_version(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t version);
+
+/* Judge the peer's version_information.  NULL: right; else what is wrong
+ * (VERSION_NEGOTIATION_ERROR). */
+const char *mr_conn_check_versions(const struct mr_conn *conn, const struct mr_handshake *hs,
+                                   const struct mr_transport_params *params);
+
+/* A client's first packet of another version than it began with: may it be the negotiated one? */
+bool mr_conn_may_negotiate(const struct mr_conn *conn, const struct mr_handshake *hs,
+                           uint32_t version);
+
 void mr_conn_on_version_negotiation(struct mr_endpoint *ep, struct mr_conn *conn,
-                                    const struct mr_packet_header *header);
+                                    const struct mr_packet_header *header, uint64_t now);
 /* Walk the packets of a datagram from offset `at` on. */
 void mr_conn_walk(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_datagram *datagram,
                   uint32_t at, uint64_t now);

@@ -38,7 +38,8 @@ int mr_conn_connect(struct mr_endpoint *ep, const struct mr_connect_options *opt
     struct mr_handshake *hs = mr_conn_handshake(ep, conn);
     hs->original_dcid = peer->cid;
     conn->user_data = options->user_data;
-    if (!mr_conn_set_initial_keys(ep, conn, &peer->cid) || !mr_conn_tls_start(ep, conn, options)) {
+    if (!mr_conn_offer_versions(conn, hs, options) ||
+        !mr_conn_set_initial_keys(ep, conn, &peer->cid) || !mr_conn_tls_start(ep, conn, options)) {
         mr_conn_free(ep, conn);
         return -EINVAL;
     }
@@ -63,6 +64,10 @@ int mr_conn_close(struct mr_endpoint *ep, mr_handle handle, uint64_t code, const
     mr_count(&ep->counters.application_closes);
     return 0;
 }
+
+_Static_assert((int)MR_ECN_OFF == (int)MR_CONN_ECN_OFF &&
+                   (int)MR_ECN_FAILED == (int)MR_CONN_ECN_FAILED,
+               "the same states");
 
 static void copy_address(struct mr_address *out, const struct mr_addr *addr)
 {
@@ -95,8 +100,10 @@ int mr_conn_info(const struct mr_endpoint *ep, mr_handle handle, struct mr_conn_
         .packets_lost = conn->packets_lost,
         .bytes_received = conn->bytes_received_total,
         .key_updates = conn->key_state.updates,
+        .version = conn->version == MR_VERSION_2 ? 2 : 1,
         .is_resumed = conn->is_resumed,
         .is_client = conn->role == MR_CLIENT,
+        .ecn = path->ecn.state,
         .datagram_max = mr_conn_datagram_max(conn),
         .streams_bidi_limit = conn->streams_send[0].limit,
         .streams_uni_limit = conn->streams_send[1].limit,
@@ -309,5 +316,18 @@ int mr_stream_stop(struct mr_endpoint *ep, mr_handle handle, uint64_t code)
         mr_stream_control(ep, conn, stream);
     }
     finish_reading(ep, stream);
+    return 0;
+}
+
+int mr_stream_set_priority(struct mr_endpoint *ep, mr_handle handle, struct mr_priority priority)
+{
+    struct mr_stream *stream = mr_stream_of_handle(ep, handle);
+
+    if (stream == NULL)
+        return -ESTALE;
+    if (priority.urgency >= MR_URGENCIES)
+        return -EINVAL;
+    mr_schedule_set_priority(&mr_conn_at(ep, stream->conn)->sendable, &ep->streams, stream,
+                             priority);
     return 0;
 }

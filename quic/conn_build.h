@@ -49,7 +49,8 @@ static inline uint8_t mr_space_pn_size(const struct mr_pn_space *space, uint64_t
 static inline void mr_conn_write_short(struct mr_conn *conn, struct mr_writer *w,
                                        const struct mr_cid *dcid, uint64_t pn, uint8_t pn_size)
 {
-    uint8_t bits = conn->key_state.phase != 0 ? MR_PACKET_KEY_PHASE : 0;
+    uint8_t bits =
+        (uint8_t)((conn->key_state.phase != 0 ? MR_PACKET_KEY_PHASE : 0) | conn->path.spin);
 
     mr_packet_write_short(w, dcid, bits, pn, pn_size);
 }
@@ -60,6 +61,7 @@ struct mr_sent_batch {
     uint64_t bytes;
     bool is_ack_eliciting;
     bool is_in_flight;
+    bool is_marked; /* with the path's ECN mark */
 };
 
 /* Count them: congestion window, pacer, timers, keys, counters. */
@@ -79,7 +81,7 @@ static inline void mr_conn_count_datagrams(struct mr_endpoint *ep, struct mr_con
 void mr_stream_sent(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stream *stream,
                     const struct mr_send_span *span, bool is_retransmission);
 
-/* After its turn the stream at the head of the sendable list goes to the end, or off the list. */
+/* After its turn a sendable stream waits for the next one, or is not sendable any more. */
 void mr_stream_rotate(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stream *stream);
 
 /* The producers of conn_send.c's table: write what fits, clear their bit when nothing is left. */

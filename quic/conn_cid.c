@@ -5,7 +5,7 @@
  * allow, and one more whenever one is retired.  Reset tokens of ours are computed,
  * not stored (quic/token.h).
  */
-#include "quic/conn.h"
+#include "quic/conn_bits.h"
 
 /* ------------------------------------------------------------------ ours */
 
@@ -215,6 +215,8 @@ uint32_t mr_cid_unused(const struct mr_endpoint *ep, const struct mr_conn *conn)
 
 void mr_cid_switch(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t slot)
 {
+    if (slot != conn->peer_cid_current)
+        mr_spin_restart(ep, conn);
     conn->peer_cid_current = slot;
     mr_cid_track_token(ep, conn);
 }
@@ -257,8 +259,8 @@ static bool retire_prior_to(struct mr_rx *rx, uint64_t prior_to, uint64_t type)
 }
 
 /* After a retirement: make sure that the current CID is one that lives.  Its slot may hold the new
- * one by now, so its token is looked at in any case. */
-static bool choose_current(struct mr_rx *rx, uint64_t type)
+ * one by now, so its token is looked at in any case.  `before`: the sequence number in use. */
+static bool choose_current(struct mr_rx *rx, uint64_t before, uint64_t type)
 {
     struct mr_conn *conn = rx->conn;
     uint32_t i = conn->peer_cid_current;
@@ -270,6 +272,8 @@ static bool choose_current(struct mr_rx *rx, uint64_t type)
     if (i == MR_NONE)
         return mr_conn_fail(rx->ep, conn, MR_PROTOCOL_VIOLATION, type,
                             "no connection ID is left to use", rx->now);
+    if (i != conn->peer_cid_current || conn->peer_cids[i].sequence != before)
+        mr_spin_restart(rx->ep, conn);
     conn->peer_cid_current = i;
     mr_cid_track_token(rx->ep, conn);
     return true;
@@ -325,6 +329,7 @@ bool mr_on_new_connection_id(struct mr_rx *rx, struct mr_reader *r, uint64_t typ
         return mr_conn_fail(rx->ep, conn, MR_PROTOCOL_VIOLATION, type,
                             "NEW_CONNECTION_ID from a peer without connection IDs", rx->now);
 
+    uint64_t before = mr_cid_current(conn)->sequence;
     const struct mr_peer_cid *known = find_peer_cid(conn, frame.sequence);
     if (known != NULL && !mr_cid_equal(&known->cid, &frame.cid))
         return mr_conn_fail(rx->ep, conn, MR_PROTOCOL_VIOLATION, type,
@@ -332,10 +337,10 @@ bool mr_on_new_connection_id(struct mr_rx *rx, struct mr_reader *r, uint64_t typ
     if (!retire_prior_to(rx, frame.retire_prior_to, type))
         return false;
     if (known != NULL)
-        return choose_current(rx, type);
+        return choose_current(rx, before, type);
 
     if (!note_sequence(conn, frame.sequence))
-        return choose_current(rx, type); /* it came before, and was retired */
+        return choose_current(rx, before, type); /* it came before, and was retired */
     if (frame.sequence >= conn->peer_retire_prior_to) {
         if (!keep(rx, &frame, type))
             return false;
@@ -344,5 +349,5 @@ bool mr_on_new_connection_id(struct mr_rx *rx, struct mr_reader *r, uint64_t typ
         return mr_conn_fail(rx->ep, conn, MR_CONNECTION_ID_LIMIT_ERROR, type,
                             "too many connection IDs to retire", rx->now);
     }
-    return choose_current(rx, type);
+    return choose_current(rx, before, type);
 }

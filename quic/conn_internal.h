@@ -18,6 +18,8 @@
  *          conn_tls.c          TLS jobs, keys of each level
  *          conn_keys.c         1-RTT keys: expansion, update
  *          conn_timer.c        one deadline
+ *          conn_bits.c         the spin bit, the QUIC bit
+ *          conn_version.c      versions 1 and 2
  *          conn_cid.c  conn_path.c  conn_mtu.c  conn_stream.c  conn_datagram.c  conn_extra.c
  *          conn_api.c
  *          conn_close.c        how it ends
@@ -42,6 +44,7 @@
 #include "quic/loss.h"
 #include "quic/packet.h"
 #include "quic/path.h"
+#include "quic/schedule.h"
 #include "quic/stream.h"
 #include "quic/token.h"
 
@@ -69,7 +72,7 @@ struct mr_conn {
                                  Section 10.1 */
     uint64_t idle_timeout_ns; /* 0: none */
     uint64_t pacing_until_ns;
-    struct mr_stream_list sendable;   /* streams with data to send, round robin */
+    struct mr_schedule sendable;      /* streams with data to send */
     struct mr_stream_list controlled; /* streams that owe a control frame */
     uint32_t last_stream;             /* found last */
     uint32_t streams_open;
@@ -104,6 +107,7 @@ struct mr_conn {
     uint16_t peer_payload_max;
     uint8_t peer_ack_delay_exponent;
     bool was_datagram_refused; /* WRITABLE is owed */
+    bool clears_quic_bit;      /* of half of its packets: RFC 9287 */
     struct mr_peer_cid peer_cids[MR_CIDS_PEER_MAX];
     uint32_t peer_cid_current;
     uint32_t retire_count;

@@ -114,7 +114,9 @@ struct mr_conn_keys *mr_keys_use(struct mr_endpoint *ep, struct mr_conn *conn)
 
 static uint64_t draw_update_point(struct mr_endpoint *ep)
 {
-    return UPDATE_FIRST + mr_random_below(&ep->random, UPDATE_FIRST);
+    uint64_t first = ep->config.key_update_after > 0 ? ep->config.key_update_after : UPDATE_FIRST;
+
+    return first + mr_random_below(&ep->random, first);
 }
 
 void mr_keys_install(struct mr_endpoint *ep, struct mr_conn *conn, const struct mr_secret *secret,

@@ -47,7 +47,8 @@ static void detach(struct mr_conn *copy)
     copy->app.wants &= ~(uint32_t)MR_WANT_PATH_RESPONSE; /* a peer asks again */
     copy->side_packets = 0;
     copy->ready_next = copy->ready_previous = copy->dirty_next = MR_NONE;
-    copy->sendable = copy->controlled = (struct mr_stream_list){.head = MR_NONE, .tail = MR_NONE};
+    mr_schedule_init(&copy->sendable);
+    copy->controlled = (struct mr_stream_list){.head = MR_NONE, .tail = MR_NONE};
     copy->last_stream = copy->stream_head = MR_NONE;
     copy->streams_open = 0;
     copy->armed_ns = copy->pacing_until_ns = MR_NEVER;

@@ -16,8 +16,10 @@ struct ack_sums {
     struct mr_sent_frame run; /* STREAM data acknowledged and not told its stream yet */
     uint32_t run_size;        /* bytes; 0: none */
     uint64_t newest_pn;       /* largest packet number newly acknowledged */
+    uint64_t marked;          /* packets newly acknowledged that carried the path's ECN mark */
     bool is_any;
     bool is_ack_eliciting;
+    bool is_largest_new; /* the frame raises the largest packet number acknowledged */
 };
 
 /* ------------------------------------------------------------------ frames acknowledged */
@@ -274,6 +276,7 @@ struct loss_sums {
     uint64_t newest_sent_ns;
     uint64_t congestion_bytes; /* of packets other than MTU probes */
     bool is_any;               /* frames of other paths' packets are to be sent again */
+    uint64_t marked;           /* packets with the path's ECN mark */
 };
 
 /* DATAGRAM frames are not sent again (RFC 9221, Section 5.2). */
@@ -289,8 +292,15 @@ static void count_lost_datagrams(struct mr_endpoint *ep, const struct mr_sent *s
     }
 }
 
+/* The packet carried the ECN mark of the path in use. */
+MR_INLINE bool is_marked(const struct mr_conn *conn, const struct mr_sent_packet *packet,
+                         uint64_t pn)
+{
+    return (packet->flags & MR_SENT_ECT) != 0 && pn >= conn->path.ecn.first_pn;
+}
+
 static void one_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
-                     const struct mr_sent_packet *packet, struct loss_sums *sums)
+                     const struct mr_sent_packet *packet, uint64_t pn, struct loss_sums *sums)
 {
     conn->packets_lost++;
     mr_count(&ep->counters.packets_lost);
@@ -303,6 +313,7 @@ static void one_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space
         return;
     }
     sums->bytes += packet->size;
+    sums->marked += is_marked(conn, packet, pn);
     if ((packet->flags & MR_SENT_MTU_PROBE) != 0) {
         mr_mtu_on_lost(ep, conn, packet->size);
         return;
@@ -331,6 +342,8 @@ static void settle_losses(struct mr_endpoint *ep, struct mr_conn *conn,
         return;
     }
     mr_cc_on_lost(cc, sums->bytes);
+    if (sums->marked > 0 && mr_ecn_on_lost(&conn->path.ecn, sums->marked))
+        mr_count(&ep->counters.ecn_failures);
     if (sums->congestion_bytes > 0 && mr_cc_on_congestion(cc, sums->newest_sent_ns, now))
         mr_count(&ep->counters.congestion_events);
     if (is_persistent) {
@@ -359,7 +372,7 @@ void mr_conn_detect_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_s
                                       .persistent_ns = mr_rtt_persistent_duration(rtt),
                                       .first_sample_ns = rtt->first_sample_ns});
     for (struct mr_sent_packet *p; (p = mr_sent_loss_next(&loss, &pn)) != NULL;)
-        one_lost(ep, conn, which, p, &sums);
+        one_lost(ep, conn, which, p, pn, &sums);
     conn->loss.space[which].loss_time_ns = loss.loss_time_ns;
     count_loss_space(conn, which, space);
     settle_losses(ep, conn, &sums, loss.is_persistent, now);
@@ -406,6 +419,7 @@ void mr_conn_on_pto(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space 
     }
     space->probes = (uint16_t)probes;
     mr_conn_want(ep, conn, space, has_data ? 0 : MR_WANT_PING);
+    mr_ecn_on_pto(&conn->path.ecn, conn->loss.pto_count);
     if (conn->loss.pto_count >= 3)
         mr_mtu_on_black_hole(ep, conn);
 }
@@ -420,6 +434,7 @@ MR_INLINE void count_acked(struct mr_rx *rx, const struct mr_sent_packet *p, uin
         sums->newest_pn = pn;
         sums->cc.newest_sent_ns = p->time_ns;
     }
+    sums->marked += is_marked(rx->conn, p, pn);
     sums->is_ack_eliciting |= (p->flags & MR_SENT_ACK_ELICITING) != 0;
     if ((p->flags & MR_SENT_IN_FLIGHT) != 0)
         sums->cc.bytes += p->size;
@@ -476,12 +491,37 @@ static bool is_app_limited(const struct mr_conn *conn)
     return !conn->was_cwnd_limited && cc->in_flight < mr_cc_window(cc) / 2;
 }
 
+/* The frame has ECN counts, or should have.  CE is congestion (RFC 9002, Section 7.1). */
+static void take_ecn(struct mr_rx *rx, const struct mr_frame_ack *frame, struct ack_sums *sums)
+{
+    struct mr_conn *conn = rx->conn;
+    struct mr_counters *counters = &rx->ep->counters;
+    struct mr_ecn_ack ack = {.counts = frame->has_ecn ? &frame->ecn : NULL,
+                             .marked = sums->marked,
+                             .is_largest_new = sums->is_largest_new};
+    uint64_t ce;
+    enum mr_ecn_verdict verdict =
+        mr_ecn_on_ack(&conn->path.ecn, &rx->space->ecn_reports, &ack, &ce);
+
+    if (verdict == MR_ECN_NOW_FAILED)
+        mr_count(&counters->ecn_failures);
+    if (verdict == MR_ECN_NOW_CAPABLE)
+        mr_count(&counters->ecn_validated);
+    if (ce == 0)
+        return;
+    mr_count_add(&counters->ecn_ce_reported, ce);
+    if (mr_cc_on_congestion(&conn->path.cc, sums->cc.newest_sent_ns, rx->now))
+        mr_count(&counters->congestion_events);
+}
+
 static void settle_acked(struct mr_rx *rx, const struct mr_frame_ack *frame, struct ack_sums *sums)
 {
     struct mr_conn *conn = rx->conn;
 
     take_rtt(rx, frame, sums);
     mr_loss_on_acked(&conn->loss, rx->space_id, rx->now);
+    if (frame->has_ecn || sums->marked > 0)
+        take_ecn(rx, frame, sums);
     bool is_limited = is_app_limited(conn);
     mr_conn_detect_lost(rx->ep, conn, rx->space_id, rx->now);
     if (sums->cc.bytes > 0) {
@@ -505,6 +545,8 @@ bool mr_on_ack(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
         return mr_conn_fail(rx->ep, rx->conn, MR_FRAME_ENCODING_ERROR, type, "malformed ACK",
                             rx->now);
     mr_count(&rx->ep->counters.acks_received);
+    uint64_t largest = rx->space->sent.largest_acked;
+    sums.is_largest_new = largest == MR_SENT_NO_PN || frame.largest > largest;
     while (mr_frame_ack_next(&frame, &range)) {
         if (!ack_range(rx, &range, &sums)) {
             mr_count(&rx->ep->counters.acks_of_unsent);

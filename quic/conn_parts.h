@@ -10,6 +10,7 @@
 #include "base/compiler.h"
 #include "quic/ack_ranges.h"
 #include "quic/aead.h"
+#include "quic/ecn.h"
 #include "quic/frame.h"
 #include "quic/keys.h"
 #include "quic/sent.h"
@@ -89,10 +90,11 @@ struct mr_pn_space {
     uint64_t largest_at_ns;   /* when the largest received packet came, for the ACK delay */
     uint64_t ack_deadline_ns; /* MR_NEVER: no ACK is owed later */
     struct mr_ecn_counts ecn; /* received */
-    uint32_t wants;           /* of enum mr_want */
-    uint16_t unacked_count;   /* ack-eliciting packets received since our last ACK */
-    uint16_t probes;          /* packets that may go beyond the congestion window (PTO) */
-    bool is_discarded;        /* keys dropped, or never had */
+    struct mr_ecn_reports ecn_reports;
+    uint32_t wants;         /* of enum mr_want */
+    uint16_t unacked_count; /* ack-eliciting packets received since our last ACK */
+    uint16_t probes;        /* packets that may go beyond the congestion window (PTO) */
+    bool is_discarded;      /* keys dropped, or never had */
     bool has_ecn;
 };
 /* Expanded 1-RTT keys; a pool object. */

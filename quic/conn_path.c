@@ -9,7 +9,7 @@
  * (quic/conn_side.c): whoever comes back finds its round trip and its window, so that a peer gains
  * nothing by going to and fro.
  */
-#include "quic/conn.h"
+#include "quic/conn_bits.h"
 #include "quic/path_policy.h"
 
 /* A path that begins sooner than so after another did gets no larger window than was there. */
@@ -159,6 +159,7 @@ void mr_path_start(struct mr_endpoint *ep, struct mr_path *path, uint64_t now)
     path->mtu = MR_INITIAL_MIN;
     mr_cc_init(&path->cc, ep->config.cc, MR_INITIAL_MIN, 0);
     mr_rtt_init(&path->rtt, MR_RTT_INITIAL);
+    mr_ecn_begin(&path->ecn, mr_path_codepoint(ep), 0);
     mr_pacer_init(&path->pacer,
                   &(struct mr_pacer_input){.window = mr_cc_window(&path->cc),
                                            .smoothed_ns = path->rtt.smoothed_ns,
@@ -228,6 +229,7 @@ void mr_path_switch(struct mr_endpoint *ep, struct mr_conn *conn, const struct m
     else if (!is_same)
         start_anew(ep, conn, extra, now);
     conn->path.addr = *to;
+    mr_spin_restart(ep, conn);
     mr_cid_switch(ep, conn, slot);
     mr_cid_release(ep, conn, cid);
     if (was.is_used)
@@ -237,6 +239,7 @@ void mr_path_switch(struct mr_endpoint *ep, struct mr_conn *conn, const struct m
     conn->loss.pto_count = 0;
     conn->loss.is_amplification_limited = false;
     if (!is_same) {
+        mr_ecn_begin(&conn->path.ecn, mr_path_codepoint(ep), mr_sent_next(&conn->app.sent));
         conn->pacing_until_ns = MR_NEVER;
         mr_mtu_begin(ep, conn);
     }

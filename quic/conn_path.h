@@ -118,6 +118,11 @@ void mr_preferred_finish(struct mr_rx *rx);
 
 /* Bytes that may be sent before the peer's address is validated. */
 uint64_t mr_path_room(const struct mr_conn *conn);
+/* What the packets of a path carry while it bears ECN: enum mr_ecn. */
+static inline uint8_t mr_path_codepoint(const struct mr_endpoint *ep)
+{
+    return ep->config.has_ecn ? MR_ECN_ECT0 : MR_ECN_NOT_ECT;
+}
 void mr_mtu_begin(struct mr_endpoint *ep, struct mr_conn *conn);
 void mr_mtu_on_acked(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t size);
 void mr_mtu_on_lost(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t size);

@@ -142,16 +142,6 @@ static bool write_stream_frame(struct mr_build *b, struct mr_stream *stream, uin
     return true;
 }
 
-static void pop_sendable(struct mr_conn *conn, struct mr_stream *stream)
-{
-    struct mr_stream_list *list = &conn->sendable;
-
-    list->head = stream->send_next;
-    if (list->head == MR_NONE)
-        list->tail = MR_NONE;
-    stream->is_sendable = false;
-}
-
 /* The stream has data, and a limit of the peer's forbids it: say so once per limit. */
 static void note_blocked(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stream *stream)
 {
@@ -179,38 +169,30 @@ static bool is_conn_blocked(struct mr_build *b, struct mr_stream *stream)
 
 void mr_stream_rotate(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stream *stream)
 {
-    struct mr_stream_list *list = &conn->sendable;
-
     if (mr_send_queue_wants(&stream->send, stream->flow_send.limit)) {
-        if (list->tail == stream->index)
-            return;
-        pop_sendable(conn, stream);
-        stream->is_sendable = true;
-        mr_stream_list_push(ep, list, stream, false);
+        mr_schedule_turn(&conn->sendable, &ep->streams, stream);
         return;
     }
-    pop_sendable(conn, stream);
+    mr_schedule_remove(&conn->sendable, &ep->streams, stream);
     note_blocked(ep, conn, stream);
 }
 
 /* A stream that others wait behind while the connection is blocked must not stop their
- * retransmissions. */
-static bool skip_blocked_head(struct mr_build *b, struct mr_stream *stream, uint32_t *tries)
+ * retransmissions.  One that has any; NULL: none has. */
+MR_COLD static struct mr_stream *find_retransmission(const struct mr_build *b)
 {
-    struct mr_stream_list *list = &b->conn->sendable;
+    for (uint32_t i = b->conn->stream_head; i != MR_NONE; i = mr_stream_at(b->ep, i)->conn_next) {
+        struct mr_stream *stream = mr_stream_at(b->ep, i);
 
-    if (list->tail == stream->index || ++*tries > b->conn->streams_open)
-        return false;
-    pop_sendable(b->conn, stream);
-    stream->is_sendable = true;
-    mr_stream_list_push(b->ep, list, stream, false);
-    return true;
+        if (stream->is_sendable && mr_send_queue_wants(&stream->send, 0))
+            return stream;
+    }
+    return NULL;
 }
 
 void mr_produce_stream(struct mr_build *b)
 {
     struct mr_conn *conn = b->conn;
-    uint32_t tries = 0;
 
     while (conn->sendable.head != MR_NONE) {
         struct mr_stream *stream = mr_stream_at(b->ep, conn->sendable.head);
@@ -219,12 +201,10 @@ void mr_produce_stream(struct mr_build *b)
             b->is_full = true;
             return;
         }
-        if (is_conn_blocked(b, stream)) {
-            if (skip_blocked_head(b, stream, &tries))
-                continue;
-            clear_want(b, MR_WANT_STREAM);
-            return;
-        }
+        if (is_conn_blocked(b, stream))
+            stream = find_retransmission(b);
+        if (stream == NULL)
+            break; /* the others stay: MAX_DATA will come */
         write_stream_frame(b, stream, mr_stream_flow_limit(conn, stream));
         if (b->is_full)
             return;

@@ -6,7 +6,7 @@
  * (RFC 9000, Section 12.4, Table 3).  A packet is: checked for duplicates, walked
  * frame by frame, recorded.
  */
-#include "quic/conn.h"
+#include "quic/conn_bits.h"
 
 struct frame_rule {
     bool (*handle)(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
@@ -142,7 +142,7 @@ static bool wants_ack_now(const struct mr_rx *rx, bool is_next)
 }
 
 /* The packet is processed: remember its number, and what it asks of our ACKs. */
-static void record(struct mr_rx *rx)
+static void record(struct mr_rx *rx, uint8_t first_byte)
 {
     struct mr_pn_space *space = rx->space;
     bool is_first = space->received.count == 0;
@@ -150,8 +150,11 @@ static void record(struct mr_rx *rx)
     bool is_next = is_first || rx->pn == largest + 1;
 
     mr_ack_ranges_add(&space->received, rx->pn);
-    if (is_first || rx->pn > largest)
+    if (is_first || rx->pn > largest) {
         space->largest_at_ns = rx->now;
+        if (rx->type == MR_PACKET_ONE_RTT && !rx->is_other_path)
+            mr_spin_follow(rx->conn, first_byte);
+    }
     count_ecn(rx);
     rx->conn->last_received_ns = rx->conn->idle_base_ns = rx->now;
     mr_count(&rx->ep->counters.packets_received);
@@ -190,7 +193,7 @@ void mr_conn_receive(struct mr_rx *rx, uint8_t first_byte, const uint8_t *payloa
         mr_count(&rx->ep->counters.stream_data_dropped);
         return;
     }
-    record(rx);
+    record(rx, first_byte);
     if (rx->is_other_path)
         mr_path_on_packet(rx);
 }

@@ -3,12 +3,13 @@
  * stream and nothing else.
  *
  * The counterpart of conn_run.c.  A packet belongs to the run when it is the next in number, came
- * by the path in use without ECN marks, and holds one STREAM frame, with offset, length and no FIN,
- * that begins where the stream's ready bytes end.  It goes straight into the receive queue; what
- * the general way (conn_recv.c) does once per packet - packet numbers, flow control, timers, events
+ * by the path in use, with the ECN mark of those before but not CE, and holds one STREAM frame,
+ * with offset, length and no FIN, that begins where the stream's ready bytes end.  It goes straight
+ * into the receive queue; what the general way (conn_recv.c) does once per packet - packet numbers,
+ * flow control, timers, events
  * - is done once for the run.  Whatever is not as plain is left to the general way.
  */
-#include "quic/conn.h"
+#include "quic/conn_bits.h"
 
 #define FRAME_TYPE (MR_FRAME_STREAM | MR_STREAM_OFF | MR_STREAM_LEN)
 
@@ -17,15 +18,17 @@ struct run {
     struct mr_conn *conn;
     struct mr_stream *stream;
     uint64_t next_pn;
-    uint64_t room;  /* bytes that flow control still allows */
-    uint64_t bytes; /* taken */
+    uint64_t room;      /* bytes that flow control still allows */
+    uint64_t bytes;     /* taken */
+    uint8_t ecn;        /* of all of them */
+    uint8_t first_byte; /* of the last packet */
 };
 
 /* The connection can take part: nothing but data is expected of its packets.  False: it cannot. */
-static bool begin(struct run *r, struct mr_endpoint *ep, struct mr_conn *conn)
+static bool begin(struct run *r, struct mr_endpoint *ep, struct mr_conn *conn, uint8_t ecn)
 {
-    if (conn->state != MR_CONN_OPEN || !conn->path.is_validated || conn->app.received.count == 0 ||
-        conn->last_stream == MR_NONE)
+    if (ecn == MR_ECN_CE || conn->state != MR_CONN_OPEN || !conn->path.is_validated ||
+        conn->app.received.count == 0 || conn->last_stream == MR_NONE)
         return false;
 
     struct mr_stream *stream = mr_stream_at(ep, conn->last_stream);
@@ -36,6 +39,7 @@ static bool begin(struct run *r, struct mr_endpoint *ep, struct mr_conn *conn)
     *r = (struct run){.ep = ep,
                       .conn = conn,
                       .stream = stream,
+                      .ecn = ecn,
                       .next_pn = conn->app.received.range[0].hi + 1,
                       .room = MR_MIN(conn->flow_recv.limit - conn->flow_recv.received,
                                      stream->flow_recv.limit - stream->flow_recv.received)};
@@ -66,7 +70,7 @@ static bool take(struct run *r, const struct mr_slot *slot)
     struct mr_frame_stream frame;
 
     if (!job->is_open || job->pn != r->next_pn || mr_packet_has_reserved_bits(job->packet[0]) ||
-        d->ecn != MR_ECN_NOT_ECT || !mr_path_addr_equal(&d->path, &r->conn->path.addr) ||
+        d->ecn != r->ecn || !mr_path_addr_equal(&d->path, &r->conn->path.addr) ||
         !read_frame(job, &frame))
         return false;
     if (frame.stream_id != r->stream->id || frame.offset != queue->ready_to ||
@@ -81,6 +85,7 @@ static bool take(struct run *r, const struct mr_slot *slot)
     r->next_pn++;
     r->room -= frame.size;
     r->bytes += frame.size;
+    r->first_byte = job->packet[0];
     return true;
 }
 
@@ -94,7 +99,12 @@ static void finish(const struct run *r, uint32_t packets, uint64_t now)
     mr_keys_note_opened(conn, r->next_pn - packets, now);
     mr_ack_ranges_add_next(&space->received, packets);
     space->largest_at_ns = now;
+    mr_spin_follow(conn, r->first_byte);
     conn->last_received_ns = conn->idle_base_ns = now;
+    if (r->ecn != MR_ECN_NOT_ECT) {
+        *(r->ecn == MR_ECN_ECT0 ? &space->ecn.ect0 : &space->ecn.ect1) += packets;
+        space->has_ecn = true;
+    }
     mr_count_add(&r->ep->counters.packets_received, packets);
     space->unacked_count = (uint16_t)MR_MIN(space->unacked_count + packets, (uint32_t)UINT16_MAX);
     if (space->ack_deadline_ns == MR_NEVER)
@@ -109,7 +119,7 @@ uint32_t mr_conn_receive_run(struct mr_endpoint *ep, const struct mr_slot *slots
     struct run r;
     uint32_t n = 0;
 
-    if (!begin(&r, ep, mr_conn_at(ep, slots[0].conn)))
+    if (!begin(&r, ep, mr_conn_at(ep, slots[0].conn), slots[0].datagram->ecn))
         return 0;
     while (n < count && slots[n].kind == MR_SLOT_FAST && slots[n].conn == slots[0].conn &&
            take(&r, &slots[n]))

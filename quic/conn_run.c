@@ -26,6 +26,8 @@ struct run {
     uint32_t offset_size;
     uint32_t data_size; /* of each packet */
     uint32_t size;      /* of each packet, tag included */
+    uint8_t ecn;        /* mark of each */
+    uint8_t flags;      /* of each record: enum mr_sent_flags */
 };
 
 /* ------------------------------------------------------------------ may it be one */
@@ -77,6 +79,10 @@ static void lay_out(struct run *r, struct mr_conn *conn, const struct mr_stream 
     r->offset_size = (uint32_t)mr_varint_size(last_offset);
     r->length_at = r->offset_at + r->offset_size;
     r->size = room;
+    r->ecn = conn->path.ecn.mark;
+    r->flags = MR_SENT_ACK_ELICITING | MR_SENT_IN_FLIGHT;
+    if (r->ecn != MR_ECN_NOT_ECT)
+        r->flags |= MR_SENT_ECT;
     r->data_size =
         (uint32_t)mr_frame_data_max(room - MR_AEAD_TAG - r->frame_at, r->length_at - r->frame_at);
     r->data_at = room - MR_AEAD_TAG - r->data_size;
@@ -116,7 +122,7 @@ MR_INLINE void build(const struct run *r, struct mr_endpoint *ep, struct mr_conn
     mr_sent_commit(sent, record,
                    &(struct mr_sent_info){.time_ns = now,
                                           .size = (uint16_t)r->size,
-                                          .flags = MR_SENT_ACK_ELICITING | MR_SENT_IN_FLIGHT,
+                                          .flags = r->flags,
                                           .path = conn->path.number});
     *copy = (struct mr_seal_copy){.source = data, .size = r->data_size, .at = r->data_at};
     ep->seal_jobs[ep->seal_count++] =
@@ -132,7 +138,7 @@ MR_INLINE void build(const struct run *r, struct mr_endpoint *ep, struct mr_conn
                              .copy_count = 1};
     out->path = conn->path.addr;
     out->size = r->size;
-    out->ecn = MR_ECN_NOT_ECT;
+    out->ecn = r->ecn;
 }
 
 static void count_sent(const struct run *r, struct mr_endpoint *ep, struct mr_conn *conn,
@@ -141,7 +147,8 @@ static void count_sent(const struct run *r, struct mr_endpoint *ep, struct mr_co
     struct mr_sent_batch batch = {.packets = packets,
                                   .bytes = (uint64_t)packets * r->size,
                                   .is_ack_eliciting = true,
-                                  .is_in_flight = true};
+                                  .is_in_flight = true,
+                                  .is_marked = r->ecn != MR_ECN_NOT_ECT};
     struct mr_send_span span = {.offset = stream->send.next_offset, .size = packets * r->data_size};
 
     mr_send_queue_take(&stream->send, &ep->send_pools, span.size);

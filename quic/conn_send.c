@@ -10,6 +10,7 @@
  *
  * Nothing is sealed here: mr_endpoint_seal() does it for the whole burst.
  */
+#include "quic/conn_bits.h"
 #include "quic/conn_build.h"
 
 #define PADDED_SIZE MR_INITIAL_MIN
@@ -60,6 +61,7 @@ struct datagram {
     uint32_t allowed; /* of enum mr_want */
     uint32_t pad_to;  /* bytes; 0: as it is */
     uint32_t count;
+    uint8_t ecn; /* enum mr_ecn */
     struct packet {
         struct mr_build b;
         uint8_t *start;
@@ -239,6 +241,11 @@ void mr_conn_count_sent(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_sp
         mr_cc_on_sent(&conn->path.cc, batch->bytes, now);
         mr_pacer_on_sent(&conn->path.pacer, batch->bytes);
     }
+    if (batch->is_marked) {
+        space->ecn_reports.sent += batch->packets;
+        if (conn->path.ecn.state == MR_ECN_TESTING)
+            mr_ecn_on_test_sent(&conn->path.ecn, batch->packets, batch->is_in_flight);
+    }
     if (batch->is_ack_eliciting) {
         conn->loss.space[which].last_ack_eliciting_ns = now;
         conn->loss.space[which].ack_eliciting_count = space->sent.ack_eliciting_count;
@@ -260,7 +267,8 @@ static void commit(struct datagram *d, struct packet *p, bool is_padded)
     struct mr_sent_batch batch = {.packets = 1,
                                   .bytes = mr_writer_size(&p->b.w) + MR_AEAD_TAG,
                                   .is_ack_eliciting = p->b.is_ack_eliciting,
-                                  .is_in_flight = p->b.is_ack_eliciting || is_padded};
+                                  .is_in_flight = p->b.is_ack_eliciting || is_padded,
+                                  .is_marked = d->ecn != MR_ECN_NOT_ECT};
     uint8_t flags = 0;
 
     if (batch.is_ack_eliciting)
@@ -269,6 +277,8 @@ static void commit(struct datagram *d, struct packet *p, bool is_padded)
         flags = MR_SENT_IN_FLIGHT;
     if ((d->allowed & MR_WANT_MTU_PROBE) != 0)
         flags |= MR_SENT_MTU_PROBE;
+    if (batch.is_marked)
+        flags |= MR_SENT_ECT;
     mr_sent_commit(&p->b.space->sent, p->b.record,
                    &(struct mr_sent_info){.time_ns = d->now,
                                           .size = (uint16_t)batch.bytes,
@@ -336,7 +346,7 @@ static bool finish(struct datagram *d)
         make_job(d, p);
     }
     d->out->size = d->used;
-    d->out->ecn = MR_ECN_NOT_ECT;
+    d->out->ecn = d->ecn;
     if (d->side != NULL) {
         d->side->bytes_sent += d->used;
         d->conn->path.bytes_sent -= d->used; /* counted next */
@@ -396,6 +406,7 @@ static void begin(struct datagram *d, struct mr_endpoint *ep, struct mr_conn *co
     d->used = 0;
     d->pad_to = 0;
     d->count = 0;
+    d->ecn = conn->path.ecn.mark;
     out->path = conn->path.addr;
 }
 
@@ -452,6 +463,7 @@ static bool build_beside(struct datagram *d, struct mr_side_path *side, uint32_t
     if (side->cid == MR_NONE || room < HEADROOM_LEAST)
         return false;
     d->side = side;
+    d->ecn = MR_ECN_NOT_ECT; /* it says nothing about the path in use */
     d->out->path = side->addr;
     d->limit = (uint32_t)MR_MIN((uint64_t)MR_MIN((uint32_t)PADDED_SIZE, d->out->room), room);
     d->allowed = allowed | MR_WANT_PATH_PROBE;
@@ -574,6 +586,8 @@ uint32_t mr_conn_send(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_ou
         built += more;
     } while (more > 0);
 
+    if (conn->clears_quic_bit)
+        mr_quic_bit_grease(ep, out, built);
     mr_conn_unready(ep, conn);
     if (built == limit) /* cut short by its turn: goes on after the others */
         mr_conn_wake(ep, conn);

@@ -93,7 +93,10 @@ struct mr_stream *mr_stream_new(struct mr_endpoint *ep, struct mr_conn *conn, ui
     stream->has_recv = (id & STREAM_IS_UNI) == 0 || !is_ours(conn, id);
     stream->send_state = stream->has_send ? MR_SEND_READY : MR_SEND_DATA_RECVD;
     stream->recv_state = stream->has_recv ? MR_RECV_RECV : MR_RECV_DATA_READ;
-    stream->dirty_next = stream->send_next = stream->control_next = MR_NONE;
+    stream->dirty_next = stream->control_next = MR_NONE;
+    stream->send_next = stream->send_previous = stream->send_child = MR_NONE;
+    stream->urgency = MR_URGENCY_DEFAULT;
+    stream->is_incremental = true;
     mr_send_queue_init(&stream->send);
     mr_recv_queue_init(&stream->recv);
     init_flow(ep, conn, stream);
@@ -121,7 +124,8 @@ struct mr_stream *mr_stream_adopt(struct mr_endpoint *ep, struct mr_conn *conn,
     stream->conn = fresh.conn;
     stream->conn_next = fresh.conn_next;
     stream->conn_previous = fresh.conn_previous;
-    stream->dirty_next = stream->send_next = stream->control_next = MR_NONE;
+    stream->dirty_next = stream->control_next = MR_NONE;
+    stream->send_next = stream->send_previous = stream->send_child = MR_NONE;
     stream->is_dirty = stream->is_sendable = stream->is_controlled = stream->is_away = false;
     stream->moved_from = mr_handle_of(from->index, from->generation, true);
     mr_send_queue_init(&stream->send);
@@ -130,21 +134,16 @@ struct mr_stream *mr_stream_adopt(struct mr_endpoint *ep, struct mr_conn *conn,
 }
 
 static void remove_from_list(struct mr_endpoint *ep, struct mr_stream_list *list,
-                             struct mr_stream *stream, bool is_control)
+                             struct mr_stream *stream)
 {
     uint32_t previous = MR_NONE;
-    uint32_t next = is_control ? stream->control_next : stream->send_next;
 
-    for (uint32_t i = list->head; i != stream->index;) {
+    for (uint32_t i = list->head; i != stream->index; i = mr_stream_at(ep, i)->control_next)
         previous = i;
-        i = is_control ? mr_stream_at(ep, i)->control_next : mr_stream_at(ep, i)->send_next;
-    }
     if (previous == MR_NONE)
-        list->head = next;
-    else if (is_control)
-        mr_stream_at(ep, previous)->control_next = next;
+        list->head = stream->control_next;
     else
-        mr_stream_at(ep, previous)->send_next = next;
+        mr_stream_at(ep, previous)->control_next = stream->control_next;
     if (list->tail == stream->index)
         list->tail = previous;
 }
@@ -169,9 +168,9 @@ void mr_stream_free(struct mr_endpoint *ep, struct mr_stream *stream)
 
     MR_ASSERT(!stream->is_dirty || !mr_conn_is_alive(conn));
     if (stream->is_sendable)
-        remove_from_list(ep, &conn->sendable, stream, false);
+        mr_schedule_remove(&conn->sendable, &ep->streams, stream);
     if (stream->is_controlled)
-        remove_from_list(ep, &conn->controlled, stream, true);
+        remove_from_list(ep, &conn->controlled, stream);
     mr_recv_queue_discard(&stream->recv, &ep->recv_pools, &ep->released);
     mr_conn_consumed(ep, conn, stream->flow_recv.received - stream->flow_recv.consumed);
     mr_send_queue_reset(&stream->send, &ep->send_pools);
@@ -195,7 +194,8 @@ void mr_stream_maybe_done(struct mr_endpoint *ep, struct mr_stream *stream)
 
 void mr_conn_end_streams(struct mr_endpoint *ep, struct mr_conn *conn)
 {
-    conn->sendable = conn->controlled = (struct mr_stream_list){.head = MR_NONE, .tail = MR_NONE};
+    mr_schedule_init(&conn->sendable);
+    conn->controlled = (struct mr_stream_list){.head = MR_NONE, .tail = MR_NONE};
     for (uint32_t i = conn->stream_head; i != MR_NONE; i = mr_stream_at(ep, i)->conn_next) {
         struct mr_stream *stream = mr_stream_at(ep, i);
 
@@ -288,18 +288,13 @@ enum mr_stream_found mr_stream_find(struct mr_rx *rx, uint64_t id, bool needs_re
 /* ------------------------------------------------------------------ scheduling */
 
 void mr_stream_list_push(struct mr_endpoint *ep, struct mr_stream_list *list,
-                         struct mr_stream *stream, bool is_control)
+                         struct mr_stream *stream)
 {
-    if (is_control)
-        stream->control_next = MR_NONE;
-    else
-        stream->send_next = MR_NONE;
+    stream->control_next = MR_NONE;
     if (list->tail == MR_NONE)
         list->head = stream->index;
-    else if (is_control)
-        mr_stream_at(ep, list->tail)->control_next = stream->index;
     else
-        mr_stream_at(ep, list->tail)->send_next = stream->index;
+        mr_stream_at(ep, list->tail)->control_next = stream->index;
     list->tail = stream->index;
 }
 
@@ -312,10 +307,8 @@ uint64_t mr_stream_flow_limit(const struct mr_conn *conn, const struct mr_stream
 
 void mr_stream_schedule(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stream *stream)
 {
-    if (!stream->is_sendable) {
-        stream->is_sendable = true;
-        mr_stream_list_push(ep, &conn->sendable, stream, false);
-    }
+    if (!stream->is_sendable)
+        mr_schedule_add(&conn->sendable, &ep->streams, stream);
     mr_conn_want(ep, conn, &conn->app, MR_WANT_STREAM);
 }
 
@@ -323,7 +316,7 @@ void mr_stream_control(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_s
 {
     if (!stream->is_controlled) {
         stream->is_controlled = true;
-        mr_stream_list_push(ep, &conn->controlled, stream, true);
+        mr_stream_list_push(ep, &conn->controlled, stream);
     }
     mr_conn_want(ep, conn, &conn->app, MR_WANT_STREAM_CONTROL);
 }

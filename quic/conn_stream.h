@@ -37,7 +37,7 @@ uint64_t mr_stream_flow_limit(const struct mr_conn *conn, const struct mr_stream
 struct mr_stream *mr_stream_of_key(const struct mr_endpoint *ep, uint32_t key);
 uint32_t mr_stream_key(const struct mr_stream *stream);
 void mr_stream_list_push(struct mr_endpoint *ep, struct mr_stream_list *list,
-                         struct mr_stream *stream, bool is_control);
+                         struct mr_stream *stream);
 /* Abandon sending: RESET_STREAM is owed, queued data is forgotten. */
 void mr_stream_abort_send(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stream *stream,
                           uint64_t code);

@@ -73,11 +73,12 @@ static uint64_t next_chance(const struct mr_conn *conn)
     return MR_MIN(at, conn->path_due_ns);
 }
 
-/* Something to send, in a space whose keys are there. */
+/* Something to send, in a space whose keys are there.  A probe of the MTU is nobody's need: it may
+ * wait for the path's validation. */
 static bool has_wants(const struct mr_endpoint *ep, const struct mr_conn *conn)
 {
     const struct mr_handshake *hs = mr_conn_handshake(ep, conn);
-    uint32_t wants = conn->key_state.can_seal ? conn->app.wants : 0;
+    uint32_t wants = conn->key_state.can_seal ? conn->app.wants & ~(uint32_t)MR_WANT_MTU_PROBE : 0;
 
     for (int i = 0; hs != NULL && i < 2; i++)
         wants |= hs->seal[i].is_set ? hs->space[i].wants : 0;

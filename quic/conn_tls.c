@@ -33,6 +33,7 @@ bool mr_conn_set_initial_keys(struct mr_endpoint *ep, struct mr_conn *conn,
     struct mr_initial_secrets secrets;
     enum mr_role peer = conn->role == MR_CLIENT ? MR_SERVER : MR_CLIENT;
 
+    hs->initial_dcid = *dcid;
     mr_keys_initial(conn->version, dcid, &secrets);
     return set_level_key(ep, conn->version, &hs->seal[MR_SPACE_INITIAL], &secrets.of[conn->role],
                          true) &&
@@ -46,6 +47,15 @@ bool mr_conn_set_refusal_key(struct mr_endpoint *ep, uint32_t version, const str
 
     mr_keys_initial(version, dcid, &secrets);
     return set_level_key(ep, version, out, &secrets.of[MR_SERVER], true);
+}
+
+bool mr_conn_set_answer_key(struct mr_endpoint *ep, uint32_t version, const struct mr_cid *dcid,
+                            struct mr_level_key *out)
+{
+    struct mr_initial_secrets secrets;
+
+    mr_keys_initial(version, dcid, &secrets);
+    return set_level_key(ep, version, out, &secrets.of[MR_SERVER], false);
 }
 
 /* ------------------------------------------------------------------ our transport parameters */
@@ -93,9 +103,11 @@ static void fill_params(struct mr_endpoint *ep, struct mr_conn *conn,
     params->max_ack_delay_ms = MR_ACK_DELAY_MAX_NS / MR_MS;
     params->active_connection_id_limit = MR_CIDS_PEER_MAX;
     params->max_datagram_frame_size = config->datagram_max;
+    params->grease_quic_bit = (config->extensions & MR_EXTENSION_QUIC_BIT) != 0;
     params->has_initial_scid = true;
     params->initial_scid.size = MR_LOCAL_CID_SIZE;
     memcpy(params->initial_scid.bytes, &conn->issued.key[0], MR_LOCAL_CID_SIZE);
+    mr_conn_fill_versions(ep, conn, hs, params);
     if (conn->role == MR_CLIENT)
         return;
     params->has_original_dcid = true;
@@ -107,8 +119,7 @@ static void fill_params(struct mr_endpoint *ep, struct mr_conn *conn,
     offer_preferred(ep, conn, params);
 }
 
-bool mr_conn_tls_start(struct mr_endpoint *ep, struct mr_conn *conn,
-                       const struct mr_connect_options *options)
+static void write_params(struct mr_endpoint *ep, struct mr_conn *conn)
 {
     struct mr_handshake *hs = mr_conn_handshake(ep, conn);
     struct mr_transport_params params;
@@ -118,21 +129,65 @@ bool mr_conn_tls_start(struct mr_endpoint *ep, struct mr_conn *conn,
     mr_transport_params_write(&w, &params, conn->role, mr_random_u64(&ep->random));
     MR_ASSERT(!w.failed);
     hs->params_size = (uint16_t)mr_writer_size(&w);
-    if (conn->role == MR_SERVER)
-        return mr_tls_start_server(&hs->tls, ep->config.server, hs->params, hs->params_size);
+}
 
-    struct mr_tls_client_options tls = {.server_name = options->server_name,
-                                        .alpn = options->alpn,
-                                        .alpn_size = options->alpn_size,
-                                        .is_insecure = options->is_insecure,
-                                        .ticket = options->ticket,
-                                        .ticket_size = options->ticket_size,
-                                        .params = hs->params,
-                                        .params_size = hs->params_size};
-    if (!mr_tls_start_client(&hs->tls, ep->config.client, &tls))
+static bool start_client(struct mr_endpoint *ep, struct mr_conn *conn,
+                         struct mr_tls_client_options *options)
+{
+    struct mr_handshake *hs = mr_conn_handshake(ep, conn);
+
+    write_params(ep, conn);
+    options->params = hs->params;
+    options->params_size = hs->params_size;
+    options->version = conn->version;
+    if (!mr_tls_start_client(&hs->tls, ep->config.client, options))
         return false;
     mr_conn_tls_want(ep, conn); /* the ClientHello */
     return true;
+}
+
+bool mr_conn_tls_start(struct mr_endpoint *ep, struct mr_conn *conn,
+                       const struct mr_connect_options *options)
+{
+    struct mr_handshake *hs = mr_conn_handshake(ep, conn);
+
+    if (conn->role == MR_SERVER) {
+        write_params(ep, conn);
+        bool is_started =
+            mr_tls_start_server(&hs->tls, ep->config.server, hs->params, hs->params_size);
+        hs->tls.versions = mr_endpoint_version_set(ep);
+        return is_started;
+    }
+    if (options->alpn_size > sizeof(hs->alpn))
+        return false;
+    memcpy(hs->alpn, options->alpn, options->alpn_size);
+    hs->alpn_size = (uint8_t)options->alpn_size;
+    return start_client(ep, conn,
+                        &(struct mr_tls_client_options){.server_name = options->server_name,
+                                                        .alpn = options->alpn,
+                                                        .alpn_size = options->alpn_size,
+                                                        .is_insecure = options->is_insecure,
+                                                        .ticket = options->ticket,
+                                                        .ticket_size = options->ticket_size});
+}
+
+bool mr_conn_tls_again(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    struct mr_handshake *hs = mr_conn_handshake(ep, conn);
+    char server_name[MR_TLS_NAME_MAX + 1];
+    bool is_insecure = hs->tls.is_insecure;
+
+    memcpy(server_name, hs->tls.name, strlen(hs->tls.name) + 1);
+    mr_tls_free(&hs->tls);
+    mr_conn_resend_all(ep, conn, MR_SPACE_INITIAL);
+    mr_crypto_stream_clear(&hs->crypto[MR_SPACE_INITIAL], &ep->send_pools);
+    mr_crypto_stream_init(&hs->crypto[MR_SPACE_INITIAL], MR_CRYPTO_RECV_LIMIT);
+    mr_conn_space(ep, conn, MR_SPACE_INITIAL)->wants = 0;
+    return start_client(ep, conn,
+                        &(struct mr_tls_client_options){.server_name = server_name,
+                                                        .alpn = hs->alpn,
+                                                        .alpn_size = hs->alpn_size,
+                                                        .is_insecure = is_insecure});
 }
 
 /* ------------------------------------------------------------------ jobs out */
@@ -216,6 +271,7 @@ uint32_t mr_endpoint_take_jobs(struct mr_endpoint *ep, struct mr_tls_job **jobs_
         if (!mr_conn_is_alive(conn))
             continue;
 
+        hs->tls.version = conn->version;
         mr_tls_job_prepare(&slot->job, &hs->tls);
         slot->job.owner = conn->index;
         slot->job.remember_size = hs->remember_size;
@@ -289,7 +345,8 @@ static void keep_preferred(struct mr_handshake *hs, const struct mr_preferred_ad
     ipv4->port = address->ipv4_port;
 }
 
-static void apply_params(struct mr_conn *conn, const struct mr_transport_params *params)
+static void apply_params(const struct mr_endpoint *ep, struct mr_conn *conn,
+                         const struct mr_transport_params *params)
 {
     conn->has_peer_params = true;
     mr_flow_send_raise(&conn->flow_send, params->initial_max_data);
@@ -305,6 +362,8 @@ static void apply_params(struct mr_conn *conn, const struct mr_transport_params 
     conn->path.mtu = (uint32_t)MR_MIN((uint64_t)conn->path.mtu, params->max_udp_payload_size);
     conn->issued_limit =
         (uint32_t)MR_MIN(params->active_connection_id_limit, (uint64_t)MR_CIDS_ISSUED_MAX);
+    conn->clears_quic_bit =
+        params->grease_quic_bit && (ep->config.extensions & MR_EXTENSION_QUIC_BIT) != 0;
     conn->is_migration_disabled = params->disable_active_migration;
     conn->peer_datagram_max =
         (uint16_t)MR_MIN(params->max_datagram_frame_size, (uint64_t)UINT16_MAX);
@@ -329,7 +388,10 @@ static bool take_params(struct mr_endpoint *ep, struct mr_conn *conn, const stru
         mr_transport_params_authenticate(&params, sender, &trail, &error) != MR_PARAMS_OK)
         return mr_conn_fail(ep, conn, MR_TRANSPORT_PARAMETER_ERROR, MR_FRAME_CRYPTO, error.reason,
                             now);
-    apply_params(conn, &params);
+    const char *fault = mr_conn_check_versions(conn, hs, &params);
+    if (fault != NULL)
+        return mr_conn_fail(ep, conn, MR_VERSION_NEGOTIATION_ERROR, MR_FRAME_CRYPTO, fault, now);
+    apply_params(ep, conn, &params);
     if (params.has_preferred_address)
         keep_preferred(hs, &params.preferred_address);
     mr_cid_track_token(ep, conn);
@@ -430,6 +492,9 @@ static bool apply_job(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_tl
     take_keylog(ep, job);
     if (job->is_failed)
         return mr_conn_fail(ep, conn, job->error, MR_FRAME_CRYPTO, job->reason, now);
+    if (job->version != conn->version && !mr_conn_change_version(ep, conn, job->version))
+        return mr_conn_fail(ep, conn, MR_INTERNAL_ERROR, MR_FRAME_CRYPTO, "no memory for keys",
+                            now);
     if (job->has_params && !take_params(ep, conn, job, now))
         return false;
     for (uint32_t i = 0; i < job->secret_count; i++) {

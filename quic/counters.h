@@ -82,6 +82,7 @@
     /* before a connection exists */                                                                                  \
     X(amplification_blocked,      "sends held back: three times the unvalidated peer's bytes reached")                \
     X(version_negotiations_sent,  "Version Negotiation packets sent")                                                 \
+    X(versions_changed,           "connections whose version the server changed compatibly (RFC 9368)")               \
     X(version_negotiations_received, "Version Negotiation packets received and acted upon")                           \
     X(retries_sent,               "Retry packets sent")                                                               \
     X(retries_received,           "Retry packets received and acted upon")                                            \
@@ -140,6 +141,8 @@
     X(congestion_events,          "reductions of a congestion window")                                                \
     X(persistent_congestions,     "persistent congestions")                                                           \
     X(ecn_ce_received,            "packets received with ECN CE")                                                     \
+    X(ecn_validated,              "paths on which ECN validation succeeded")                                          \
+    X(ecn_ce_reported,            "packets of ours that peers received with ECN CE")                                  \
     X(ecn_failures,               "paths on which ECN validation failed")                                             \
     X(acks_of_unsent,             "connections closed: a packet never sent was acknowledged")                         \
     /* memory */                                                                                                      \

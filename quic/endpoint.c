@@ -9,7 +9,7 @@
 
 #include "base/bytes.h"
 #include "quic/chunk.h"
-#include "quic/conn.h"
+#include "quic/conn_bits.h"
 
 /* ------------------------------------------------------------------ memory */
 
@@ -242,6 +242,8 @@ void mr_space_init(struct mr_endpoint *ep, struct mr_pn_space *space)
     space->largest_at_ns = 0;
     space->ack_deadline_ns = MR_NEVER;
     space->ecn = (struct mr_ecn_counts){0};
+    space->ecn_reports = (struct mr_ecn_reports){0};
+    space->has_ecn = false;
     space->wants = 0;
     space->unacked_count = 0;
     space->probes = 0;
@@ -267,6 +269,7 @@ static void init_path(struct mr_endpoint *ep, struct mr_conn *conn, const struct
 
     path->addr = *addr;
     path->is_validated = conn->role == MR_CLIENT;
+    mr_spin_restart(ep, conn);
     mr_path_start(ep, path, now);
 }
 
@@ -274,7 +277,7 @@ static void init_links(struct mr_conn *conn)
 {
     conn->keys = MR_NONE;
     conn->ready_next = conn->ready_previous = conn->dirty_next = MR_NONE;
-    conn->sendable = (struct mr_stream_list){.head = MR_NONE, .tail = MR_NONE};
+    mr_schedule_init(&conn->sendable);
     conn->controlled = (struct mr_stream_list){.head = MR_NONE, .tail = MR_NONE};
     conn->last_stream = MR_NONE;
     conn->stream_head = MR_NONE;
@@ -356,7 +359,6 @@ struct mr_conn *mr_conn_new(struct mr_endpoint *ep, enum mr_role role,
     }
     conn->role = (uint8_t)role;
     conn->state = MR_CONN_HANDSHAKE;
-    conn->version = MR_VERSION_1;
     conn->handshake = hs;
     conn->last_received_ns = conn->idle_base_ns = now;
     init_limits(ep, conn);
@@ -396,6 +398,8 @@ void mr_conn_discard_space(struct mr_endpoint *ep, struct mr_conn *conn, enum mr
     mr_crypto_stream_clear(&hs->crypto[which], &ep->send_pools);
     clear_level_key(ep, &hs->open[which]);
     clear_level_key(ep, &hs->seal[which]);
+    if (which == MR_SPACE_INITIAL)
+        clear_level_key(ep, &hs->open_original);
     space->wants = 0;
     space->ack_deadline_ns = MR_NEVER;
     space->is_discarded = true;

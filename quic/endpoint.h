@@ -22,10 +22,12 @@
 #include "quic/cc.h"
 #include "quic/cid.h"
 #include "quic/counters.h"
+#include "quic/extensions.h"
 #include "quic/limits.h"
 #include "quic/tls.h"
 #include "quic/token.h"
 #include "quic/types.h"
+#include "quic/version.h"
 
 #define MR_BURST 32         /* datagrams handled together */
 #define MR_STAY  UINT32_MAX /* a datagram for this shard */
@@ -64,9 +66,12 @@ struct mr_endpoint_config {
     const uint8_t *static_key;           /* 32 bytes, process-wide: reset and Retry tokens */
     uint64_t seed[4]; /* randomness of CIDs, packet number skips, grease; never keys */
     enum mr_cc_kind cc;
+    bool has_ecn; /* packets are marked ECT, as long as a path bears it (RFC 9000, Section 13.4) */
     uint32_t payload_max; /* largest UDP payload to send, 1200..65527 */
     uint32_t retry_above; /* handshakes in flight above which Initials are answered with Retry; 0:
                              always */
+    uint64_t key_update_after; /* packets sealed with a key, from which to twice as many it is
+                                  replaced at random; 0: 2^21 */
     uint64_t idle_timeout_ns;
     uint64_t stream_window_max; /* receive windows grow by themselves up to these */
     uint64_t conn_window_max;
@@ -77,6 +82,8 @@ struct mr_endpoint_config {
     struct mr_addr preferred[2]; /* a server's other address that clients are asked to use, IPv6 and
                                     IPv4; port 0: none (RFC 9000, Section 9.6) */
     uint64_t wall_offset_s; /* wall-clock seconds at now == 0, for tokens */
+    uint8_t versions;       /* of QUIC that a server accepts, enum mr_version_set; 0: all */
+    uint32_t extensions;    /* of enum mr_extension: offered, and used if the peer does */
     bool has_keylog;        /* keep key log lines for mr_endpoint_take_keylog() */
 };
 
@@ -195,6 +202,7 @@ int64_t mr_stream_receive(struct mr_endpoint *ep, mr_handle stream, struct mr_vi
 int mr_stream_release(struct mr_endpoint *ep, mr_handle stream, size_t size);
 int mr_stream_reset(struct mr_endpoint *ep, mr_handle stream, uint64_t code);
 int mr_stream_stop(struct mr_endpoint *ep, mr_handle stream, uint64_t code);
+int mr_stream_set_priority(struct mr_endpoint *ep, mr_handle stream, struct mr_priority priority);
 
 /* Panic unless every invariant holds.  For tests, fuzzers and MR_DEBUG. */
 void mr_endpoint_check(const struct mr_endpoint *ep);

@@ -7,9 +7,9 @@
  *
  * Answers without state go through a short queue; what does not fit is dropped and
  * counted.  None is larger than what it answers, except within the limits the RFC sets.
- * The client's side of Retry and Version Negotiation is here too.
+ * The client's side of Retry is here too.
  */
-#include "quic/conn.h"
+#include "quic/conn_bits.h"
 #include "quic/path_policy.h"
 
 #define DCID_MIN          8  /* bytes of a client's first DCID, RFC 9000, Section 7.2 */
@@ -43,7 +43,10 @@ static void answer_version(struct mr_endpoint *ep, const struct mr_datagram *d,
     if (reply == NULL)
         return;
     struct mr_writer w = mr_writer(reply->bytes, sizeof(reply->bytes));
-    mr_packet_write_version_negotiation(&w, header, (uint32_t)mr_random_u64(&ep->random));
+    uint32_t versions[2];
+    size_t count = mr_endpoint_versions(ep, versions);
+    mr_packet_write_version_negotiation(&w, header, versions, count,
+                                        (uint32_t)mr_random_u64(&ep->random));
     reply->size = (uint32_t)mr_writer_size(&w);
     if (reply->size == 0) { /* connection IDs of other versions may be too long for the queue */
         ep->reply_count--;
@@ -91,8 +94,8 @@ static void send_retry(struct mr_endpoint *ep, const struct mr_datagram *d,
         return;
     mr_cid_copy(&claims.original_dcid, header->dcid);
     claims.retry_scid = mr_cid_encode(&ep->config.cid, (uint32_t)mr_endpoint_secret_random(ep));
-    mr_token_write_retry(&ep->tokens, &d->path.remote, &claims, mr_endpoint_secret_random(ep),
-                         token, mr_endpoint_wall_s(ep, now));
+    mr_token_write_retry(&ep->tokens, header->version, &d->path.remote, &claims,
+                         mr_endpoint_secret_random(ep), token, mr_endpoint_wall_s(ep, now));
 
     struct mr_packet_header retry = {.type = MR_PACKET_RETRY,
                                      .version = header->version,
@@ -190,15 +193,16 @@ static bool read_token(struct mr_endpoint *ep, const struct mr_datagram *d,
     if (header->token_size == 0)
         return true;
     if (!is_retry_token(ep, header)) {
-        enum mr_token_verdict verdict = mr_token_validate_new(
-            &ep->tokens, header->token, header->token_size, &d->path.remote, wall_s);
+        enum mr_token_verdict verdict =
+            mr_token_validate_new(&ep->tokens, header->version, header->token, header->token_size,
+                                  &d->path.remote, wall_s);
         count_token(ep, verdict);
         out->is_validated = verdict == MR_TOKEN_VALID;
         return true;
     }
     enum mr_token_verdict verdict =
-        mr_token_validate_retry(&ep->tokens, header->token, header->token_size, &d->path.remote,
-                                header->dcid, &out->claims, wall_s);
+        mr_token_validate_retry(&ep->tokens, header->version, header->token, header->token_size,
+                                &d->path.remote, header->dcid, &out->claims, wall_s);
     count_token(ep, verdict);
     if (verdict != MR_TOKEN_VALID) {
         refuse(ep, d, header, MR_INVALID_TOKEN); /* RFC 9000, Section 8.1.2 */
@@ -243,7 +247,7 @@ static struct mr_conn *make_conn(struct mr_endpoint *ep, const struct mr_datagra
     hs->has_peer_scid = true;
     conn->peer_cids[0].is_used = true;
     mr_cid_copy(&conn->peer_cids[0].cid, header->scid);
-    conn->version = header->version;
+    conn->version = hs->original_version = header->version;
     conn->path.is_validated = admission->is_validated;
     conn->path.bytes_received = d->size;
     remember_first_dcid(ep, conn, header);
@@ -353,11 +357,12 @@ void mr_endpoint_receive_unknown(struct mr_endpoint *ep, struct mr_datagram *d,
         mr_conn_walk(ep, conn, d, 0, now);
         return;
     }
-    if (verdict == MR_PACKET_UNSUPPORTED_VERSION) {
+    if (verdict == MR_PACKET_UNSUPPORTED_VERSION ||
+        (ep->config.server != NULL && !mr_endpoint_accepts(ep, header->version))) {
         answer_version(ep, d, header);
         return;
     }
-    if (verdict == MR_PACKET_NO_FIXED_BIT) {
+    if (verdict == MR_PACKET_NO_FIXED_BIT && !mr_takes_clear_quic_bit(ep)) {
         mr_count(&ep->counters.dropped_no_fixed_bit);
         return;
     }
@@ -379,9 +384,10 @@ void mr_conn_on_retry(struct mr_endpoint *ep, struct mr_conn *conn, const uint8_
     struct mr_handshake *hs = mr_conn_handshake(ep, conn);
 
     /* RFC 9000, Section 17.2.5.2: at most one, before any other packet of the server's, authentic,
-     * with a new SCID. */
+     * with a new SCID; RFC 9369, Section 4.1: in the original version. */
     if (conn->role != MR_CLIENT || hs == NULL || hs->has_retry || hs->has_peer_scid ||
-        !mr_conn_is_alive(conn) || header->token_size > MR_TOKEN_KEPT_MAX ||
+        header->version != hs->original_version || !mr_conn_is_alive(conn) ||
+        header->token_size > MR_TOKEN_KEPT_MAX ||
         mr_cid_view_equal(header->scid, &conn->peer_cids[0].cid) ||
         !mr_retry_tag_verify(&ep->tokens, mr_cid_view(&hs->original_dcid), packet, header->size)) {
         mr_count(&ep->counters.dropped_retry_invalid);
@@ -396,22 +402,4 @@ void mr_conn_on_retry(struct mr_endpoint *ep, struct mr_conn *conn, const uint8_
     mr_conn_resend_all(ep, conn, MR_SPACE_INITIAL);
     if (!mr_conn_set_initial_keys(ep, conn, &hs->retry_scid))
         mr_conn_fail(ep, conn, MR_INTERNAL_ERROR, 0, "no memory for keys", now);
-}
-
-void mr_conn_on_version_negotiation(struct mr_endpoint *ep, struct mr_conn *conn,
-                                    const struct mr_packet_header *header)
-{
-    struct mr_handshake *hs = mr_conn_handshake(ep, conn);
-
-    /* RFC 9000, Section 6.2: ignored once anything else came, or when it lists the version we use.
-     */
-    if (conn->role != MR_CLIENT || hs == NULL || hs->has_peer_scid || hs->has_retry ||
-        !mr_cid_view_equal(header->scid, &hs->original_dcid) ||
-        mr_packet_lists_version(header, conn->version)) {
-        mr_count(&ep->counters.dropped_vn_invalid);
-        return;
-    }
-    mr_count(&ep->counters.version_negotiations_received);
-    mr_conn_die(ep, conn, MR_INTERNAL_ERROR, true,
-                "the server speaks no version of QUIC that we do");
 }

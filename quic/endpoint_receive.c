@@ -8,7 +8,7 @@
  *              (long headers, a flipped key phase, keys not there yet) packet by packet
  *     settle:  one ACK decision, one timer update per connection and burst
  */
-#include "quic/conn.h"
+#include "quic/conn_bits.h"
 
 /* ------------------------------------------------------------------ lookup */
 
@@ -87,7 +87,7 @@ static bool add_open_job(struct mr_endpoint *ep, struct mr_slot *slot, struct mr
 /* A packet with a short header of connection `index`.  False: packet by packet. */
 static bool add_short(struct mr_endpoint *ep, struct mr_slot *slot, uint32_t index)
 {
-    if ((slot->datagram->data[0] & MR_PACKET_FIXED_BIT) == 0)
+    if ((slot->datagram->data[0] & MR_PACKET_FIXED_BIT) == 0 && !mr_takes_clear_quic_bit(ep))
         return false;
     if (slot > ep->slots && slot[-1].kind == MR_SLOT_FAST && slot[-1].conn == index) {
         add_same_job(ep, slot);
@@ -380,9 +380,35 @@ static bool find_open_keys(struct walk *w, struct mr_open_job *job)
     enum mr_space space = mr_packet_space(w->header.type);
     if (w->header.type == MR_PACKET_ZERO_RTT || hs == NULL || !hs->open[space].is_set)
         return false;
-    job->key = &hs->open[space].aead;
-    job->hp = &hs->open[space].hp;
+    struct mr_level_key *key = w->header.version != conn->version && hs->open_original.is_set
+                                   ? &hs->open_original
+                                   : &hs->open[space];
+    job->key = &key->aead;
+    job->hp = &key->hp;
     return true;
+}
+
+/* A client's packet of another version that it offered: with the Initial keys of that version.
+ * True: it opened, and the connection goes on in it. */
+MR_COLD static bool open_negotiated(struct walk *w, struct mr_open_job *job)
+{
+    struct mr_conn *conn = w->conn;
+    const struct mr_handshake *hs = mr_conn_handshake(w->ep, conn);
+    struct mr_level_key key = {.is_set = false};
+    bool is_open = mr_conn_set_answer_key(w->ep, w->header.version, &hs->initial_dcid, &key);
+
+    job->key = &key.aead;
+    job->hp = &key.hp;
+    if (is_open)
+        mr_unmask_burst(w->ep->aead, job, 1);
+    if (is_open && job->is_unmasked)
+        mr_open_burst(w->ep->aead, job, 1);
+    is_open = job->is_open && mr_conn_change_version(w->ep, conn, w->header.version);
+    mr_aead_key_clear(w->ep->aead, &key.aead);
+    mr_hp_key_clear(w->ep->aead, &key.hp);
+    if (!job->is_open)
+        mr_count(&w->ep->counters.dropped_undecryptable);
+    return is_open;
 }
 
 static bool open_alone(struct walk *w, struct mr_open_job *job)
@@ -461,7 +487,9 @@ static void receive_long_or_short(struct walk *w)
         return;
     }
     job.expected_pn = space->received.count == 0 ? 0 : space->received.range[0].hi + 1;
-    if (!open_alone(w, &job) || !check_scid(w))
+    bool is_negotiated =
+        w->header.version != 0 && w->header.version != conn->version && conn->role == MR_CLIENT;
+    if (!(is_negotiated ? open_negotiated(w, &job) : open_alone(w, &job)) || !check_scid(w))
         return;
 
     struct mr_rx rx = {.ep = w->ep,
@@ -478,6 +506,20 @@ static void receive_long_or_short(struct walk *w)
     after_handshake_packet(w);
 }
 
+/* May the packet be read although its version is not the connection's?  At a server, of the first
+ * flight's version; at a client, if it may be the one that was negotiated (RFC 9369, Section 4.1).
+ */
+MR_COLD static bool is_of_another_version(const struct walk *w)
+{
+    const struct mr_conn *conn = w->conn;
+    const struct mr_handshake *hs = mr_conn_handshake(w->ep, conn);
+
+    if (w->header.type != MR_PACKET_INITIAL || hs == NULL)
+        return false;
+    return conn->role == MR_SERVER ? w->header.version == hs->original_version
+                                   : mr_conn_may_negotiate(conn, hs, w->header.version);
+}
+
 /* Packets that have no number, and those that cannot be meant. */
 static void receive_packet(struct walk *w)
 {
@@ -488,12 +530,12 @@ static void receive_packet(struct walk *w)
         mr_conn_on_retry(w->ep, conn, w->datagram->data + w->at, &w->header, w->now);
         return;
     case MR_PACKET_VERSION_NEGOTIATION:
-        mr_conn_on_version_negotiation(w->ep, conn, &w->header);
+        mr_conn_on_version_negotiation(w->ep, conn, &w->header, w->now);
         return;
     default:
         break;
     }
-    if (w->header.version != 0 && w->header.version != conn->version) {
+    if (w->header.version != 0 && w->header.version != conn->version && !is_of_another_version(w)) {
         mr_count(&w->ep->counters.dropped_version_mismatch);
         return;
     }
@@ -524,6 +566,8 @@ void mr_conn_walk(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_datagr
         enum mr_packet_verdict verdict = mr_packet_parse(
             datagram->data + w.at, datagram->size - w.at, MR_LOCAL_CID_SIZE, &w.header);
 
+        if (verdict == MR_PACKET_NO_FIXED_BIT && mr_takes_clear_quic_bit(ep))
+            verdict = MR_PACKET_OK;
         if (verdict != MR_PACKET_OK) {
             mr_count(verdict == MR_PACKET_NO_FIXED_BIT ? &ep->counters.dropped_no_fixed_bit
                      : verdict == MR_PACKET_SHORT      ? &ep->counters.dropped_short

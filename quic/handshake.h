@@ -37,6 +37,15 @@ struct mr_handshake {
     struct mr_crypto_stream crypto[3]; /* Initial, Handshake, 1-RTT */
     struct mr_level_key open[2];
     struct mr_level_key seal[2];
+    struct mr_level_key
+        open_original;         /* server that changed the version: Initials of the original */
+    uint32_t original_version; /* of the client's first flight */
+    uint8_t alpn_size;         /* client: what it offers, to begin again */
+    uint8_t alpn[MR_TLS_ALPN_MAX];
+    uint8_t offered[2];           /* client: versions, as in struct mr_connect_options */
+    bool is_version_settled;      /* client: it knows the negotiated one */
+    bool has_version_negotiation; /* client: a Version Negotiation packet was acted upon */
+    struct mr_cid initial_dcid;   /* that the Initial keys are made of */
     struct mr_cid original_dcid;
     struct mr_cid retry_scid;
     bool has_retry;

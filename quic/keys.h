@@ -25,8 +25,6 @@
 
 #define MR_SECRET_MAX 48 /* bytes; SHA-384's size */
 
-#define MR_VERSION_2  UINT32_C(0x6b3343cf) /* RFC 9369 */
-
 /* A traffic secret: one direction, one level, one generation. */
 struct mr_secret {
     uint8_t bytes[MR_SECRET_MAX];

@@ -62,14 +62,25 @@ static enum mr_packet_verdict parse_protected(struct mr_reader *r, const uint8_t
     return MR_PACKET_OK;
 }
 
+/* RFC 9369, Section 3.2: Retry, Initial, 0-RTT, Handshake. */
+static enum mr_packet_type type_of_bits(uint32_t version, uint8_t bits)
+{
+    return (enum mr_packet_type)(version == MR_VERSION_2 ? (bits + 3) & 3 : bits);
+}
+
+static uint8_t bits_of_type(uint32_t version, enum mr_packet_type type)
+{
+    return (uint8_t)(version == MR_VERSION_2 ? ((unsigned)type + 1) & 3 : (unsigned)type);
+}
+
 /* A long header of a version we speak, after its connection IDs. */
-static enum mr_packet_verdict parse_v1(struct mr_reader *r, const uint8_t *packet,
-                                       struct mr_packet_header *out)
+static enum mr_packet_verdict parse_known(struct mr_reader *r, const uint8_t *packet,
+                                          struct mr_packet_header *out)
 {
     if (out->dcid.size > MR_CID_MAX || out->scid.size > MR_CID_MAX)
         return MR_PACKET_MALFORMED;
 
-    out->type = (enum mr_packet_type)(packet[0] >> 4 & 0x03);
+    out->type = type_of_bits(out->version, packet[0] >> 4 & 0x03);
 
     enum mr_packet_verdict verdict =
         out->type == MR_PACKET_RETRY ? parse_retry(r, out) : parse_protected(r, packet, out);
@@ -100,7 +111,7 @@ enum mr_packet_verdict mr_packet_parse_long(const uint8_t *packet, size_t len,
     }
 
     enum mr_packet_verdict verdict =
-        header.version == 0 ? parse_versions(&r, &header) : parse_v1(&r, packet, &header);
+        header.version == 0 ? parse_versions(&r, &header) : parse_known(&r, packet, &header);
 
     if (verdict == MR_PACKET_OK || verdict == MR_PACKET_NO_FIXED_BIT)
         *out = header;
@@ -134,8 +145,8 @@ static void write_cid(struct mr_writer *w, struct mr_cid_view cid)
 static void write_invariant(struct mr_writer *w, const struct mr_packet_header *header,
                             uint8_t low_bits)
 {
-    mr_write_u8(
-        w, (uint8_t)(MR_PACKET_FORM_LONG | MR_PACKET_FIXED_BIT | header->type << 4 | low_bits));
+    mr_write_u8(w, (uint8_t)(MR_PACKET_FORM_LONG | MR_PACKET_FIXED_BIT |
+                             bits_of_type(header->version, header->type) << 4 | low_bits));
     mr_write_be(w, header->version, 4);
     write_cid(w, header->dcid);
     write_cid(w, header->scid);
@@ -169,14 +180,16 @@ uint8_t *mr_packet_write_long(struct mr_writer *w, const struct mr_packet_header
 }
 
 void mr_packet_write_version_negotiation(struct mr_writer *w,
-                                         const struct mr_packet_header *request, uint32_t random)
+                                         const struct mr_packet_header *request,
+                                         const uint32_t *versions, size_t count, uint32_t random)
 {
     mr_write_u8(w, (uint8_t)(MR_PACKET_FORM_LONG | MR_PACKET_FIXED_BIT | (random >> 24 & 0x3f)));
     mr_write_be(w, 0, 4);
     write_cid(w, request->scid);
     write_cid(w, request->dcid);
     mr_write_be(w, (random & 0xf0f0f0f0) | 0x0a0a0a0a, 4); /* reserved, RFC 9000, Section 15 */
-    mr_write_be(w, MR_VERSION_1, 4);
+    for (size_t i = 0; i < count; i++)
+        mr_write_be(w, versions[i], 4);
 }
 
 uint8_t *mr_packet_write_retry(struct mr_writer *w, const struct mr_packet_header *header,

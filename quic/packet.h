@@ -32,7 +32,8 @@
 #define MR_SHORT_HEADER_MAX    (1 + MR_CID_MAX + MR_PN_SIZE_MAX) /* bytes */
 #define MR_STATELESS_RESET_MIN 21                                /* bytes, RFC 9000, Section 10.3 */
 
-/* The first four are the long header's type bits in QUIC version 1. */
+/* The first four are the long header's type bits in QUIC version 1; in version 2 they are the next
+ * number, modulo 4 (RFC 9369, Section 3.2). */
 enum mr_packet_type {
     MR_PACKET_INITIAL,
     MR_PACKET_ZERO_RTT,
@@ -102,7 +103,7 @@ static inline bool mr_cid_view_equal(struct mr_cid_view view, const struct mr_ci
 /* Versions we speak.  Zero is not one. */
 static inline bool mr_version_is_supported(uint32_t version)
 {
-    return version == MR_VERSION_1;
+    return version == MR_VERSION_1 || version == MR_VERSION_2;
 }
 
 /* `first` is the packet's first byte; this bit is never protected. */
@@ -235,12 +236,13 @@ static inline void mr_packet_write_short(struct mr_writer *w, const struct mr_ci
 
 /*
  * Write the Version Negotiation packet that answers `request` (parsed as UNSUPPORTED_VERSION): its
- * connection IDs swapped, our versions and one reserved version made of `random`, which also fills
- * the unused bits.  RFC 9000, Sections 6 and 17.2.1. The caller answers only datagrams of at least
- * MR_INITIAL_MIN bytes, at most once each, and none with version 0.
+ * connection IDs swapped, a reserved version made of `random`, which also fills the unused bits,
+ * and the `count` versions that we offer.  RFC 9000, Sections 6 and 17.2.1. The caller answers only
+ * datagrams of at least MR_INITIAL_MIN bytes, at most once each, and none with version 0.
  */
 void mr_packet_write_version_negotiation(struct mr_writer *w,
-                                         const struct mr_packet_header *request, uint32_t random);
+                                         const struct mr_packet_header *request,
+                                         const uint32_t *versions, size_t count, uint32_t random);
 
 /*
  * Write a Retry packet but for its integrity tag: header->version, dcid (the client's SCID), scid

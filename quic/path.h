@@ -9,6 +9,7 @@
 
 #include "quic/cc.h"
 #include "quic/conn_parts.h"
+#include "quic/ecn.h"
 #include "quic/pacer.h"
 #include "quic/path_check.h"
 #include "quic/rtt.h"
@@ -42,12 +43,15 @@ struct mr_path {
     struct mr_cc cc;
     struct mr_rtt rtt;
     struct mr_pacer pacer;
+    struct mr_ecn_path ecn;
     uint64_t bytes_received; /* while not validated: 3 x this may be sent */
     uint64_t bytes_sent;
     uint32_t mtu; /* UDP payload bytes that are known to pass */
     bool is_validated;
     uint8_t number; /* of its congestion control and round trip: what was sent under another one
                        does not count here (RFC 9000, Section 9.4) */
+    bool is_spinning; /* the spin bit is enabled: RFC 9000, Section 17.4 */
+    uint8_t spin;     /* what short headers say: MR_PACKET_SPIN or 0 */
 };
 
 /* Number of packets that were sent beside the path in use, and count for no path. */

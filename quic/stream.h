@@ -12,13 +12,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "millrace/transport.h"
 #include "quic/flow.h"
 #include "quic/recv_queue.h"
 #include "quic/recv_state.h"
 #include "quic/send_queue.h"
 #include "quic/send_state.h"
 
-struct mr_stream_list { /* through mr_stream.x_next */
+struct mr_stream_list { /* through mr_stream.control_next */
     uint32_t head;
     uint32_t tail;
 };
@@ -31,7 +32,9 @@ struct mr_stream {
     uint32_t conn;
     uint32_t pending_events;
     uint32_t dirty_next;
-    uint32_t send_next;    /* in conn.sendable */
+    uint32_t send_next; /* in conn.sendable, see schedule.h */
+    uint32_t send_previous;
+    uint32_t send_child;
     uint32_t control_next; /* in conn.controlled */
     uint32_t conn_next;    /* all of the connection's */
     uint32_t conn_previous;
@@ -40,7 +43,9 @@ struct mr_stream {
     bool has_send;      /* we may send: not the peer's unidirectional */
     bool has_recv;
     bool is_dirty;
-    bool is_sendable;
+    bool is_sendable;    /* in conn.sendable */
+    bool is_incremental; /* its priority: it takes turns with others of its urgency */
+    uint8_t urgency;     /* < MR_URGENCIES, 0: first */
     bool is_controlled;
     bool is_gone;     /* both parts final: freed with its last event */
     bool wants_reset; /* control frames owed */

@@ -22,6 +22,7 @@ static bool keep_params(struct mr_tls *tls, const uint8_t *params, size_t params
     tls->params = OPENSSL_malloc(params_size + name_size);
     if (tls->params == NULL)
         return false;
+    tls->params_size = (uint32_t)params_size;
     memcpy(tls->params, params, params_size);
     memcpy(tls->params + params_size, name, name_size);
     tls->name = (const char *)tls->params + params_size;
@@ -86,7 +87,7 @@ static void set_ticket(struct mr_tls *tls, const uint8_t *bytes, size_t size)
     if (ticket.name_size != strlen(tls->name) ||
         memcmp(ticket.name, tls->name, ticket.name_size) != 0)
         return;
-    if (ticket.is_insecure && !tls->is_insecure)
+    if (ticket.version != tls->version || (ticket.is_insecure && !tls->is_insecure))
         return;
 
     const unsigned char *at = ticket.session;
@@ -103,7 +104,8 @@ static void set_ticket(struct mr_tls *tls, const uint8_t *bytes, size_t size)
 bool mr_tls_start_client(struct mr_tls *tls, const struct mr_tls_context *context,
                          const struct mr_tls_client_options *options)
 {
-    *tls = (struct mr_tls){.context = context, .is_insecure = options->is_insecure};
+    *tls = (struct mr_tls){
+        .context = context, .version = options->version, .is_insecure = options->is_insecure};
     bool is_started =
         options->alpn_size >= 2 && options->alpn_size <= MR_TLS_ALPN_MAX &&
         strlen(options->server_name) <= MR_TLS_NAME_MAX &&
@@ -142,12 +144,20 @@ bool mr_tls_ticket_params(const uint8_t *ticket, size_t size, const uint8_t **pa
     return true;
 }
 
+uint32_t mr_tls_ticket_version(const uint8_t *ticket, size_t size)
+{
+    struct mr_tls_ticket read;
+
+    return mr_tls_ticket_read(&read, ticket, size) ? read.version : 0;
+}
+
 /* ------------------------------------------------------------------ jobs */
 
 void mr_tls_job_prepare(struct mr_tls_job *job, struct mr_tls *tls)
 {
     memset(job, 0, offsetof(struct mr_tls_job, remember));
     job->tls = tls;
+    job->version = tls->version;
 }
 
 size_t mr_tls_job_input(struct mr_tls_job *job, enum mr_level level, const uint8_t *bytes,
@@ -273,6 +283,7 @@ static void report(struct mr_tls *tls, struct mr_tls_job *job)
 {
     bool is_client = tls->context->role == MR_CLIENT;
 
+    job->version = tls->version;
     job->error = 0; /* an alert that did not end in failure was none */
     job->is_complete = tls->is_complete;
     job->is_resumed = tls->is_complete && SSL_session_reused(tls->ssl) == 1;

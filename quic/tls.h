@@ -93,7 +93,10 @@ struct mr_tls {
     uint8_t *params;               /* our transport parameters; OpenSSL reads them late */
     const char *name;              /* client: the server's, behind params */
     struct mr_tls_message message; /* where the peer's CRYPTO stream of read_level stands */
-    uint8_t read_level;            /* enum mr_level of the CRYPTO bytes wanted next */
+    uint32_t params_size;          /* of ours */
+    uint32_t version;   /* of QUIC, in use: the trunk's to set; a server's job may change it */
+    uint8_t versions;   /* server: that it accepts, enum mr_version_set; 0: it stays in `version` */
+    uint8_t read_level; /* enum mr_level of the CRYPTO bytes wanted next */
     uint8_t write_level;
     bool is_insecure;
     bool is_complete;
@@ -102,7 +105,7 @@ struct mr_tls {
     bool has_ticket; /* client: one came */
 };
 
-_Static_assert(sizeof(struct mr_tls) <= 64, "thousands of these are pooled");
+_Static_assert(sizeof(struct mr_tls) <= 72, "thousands of these are pooled");
 
 struct mr_tls_client_options {
     const char *server_name; /* DNS name or IP address that the certificate must carry; names also
@@ -114,6 +117,7 @@ struct mr_tls_client_options {
     size_t ticket_size;
     const uint8_t *params; /* our transport parameters, encoded */
     size_t params_size;
+    uint32_t version; /* of QUIC: a ticket of another one is unfit */
 };
 
 /* A new secret.  Its cipher is inside. */
@@ -156,7 +160,8 @@ struct mr_tls_job {
     bool has_alpn;    /* alpn and server_name are valid */
     bool is_ticket_dropped; /* one was larger than MR_TLS_TICKET_MAX */
     enum mr_tls_early early;
-    uint64_t error; /* for CONNECTION_CLOSE: MR_CRYPTO_ERROR + alert, or a transport code */
+    uint32_t version; /* of QUIC, to go on in: server, as negotiated with the ClientHello */
+    uint64_t error;   /* for CONNECTION_CLOSE: MR_CRYPTO_ERROR + alert, or a transport code */
     uint32_t secret_count;
     struct mr_tls_secret secrets[MR_TLS_SECRETS_MAX];
     struct mr_tls_output output[MR_LEVELS];
@@ -216,6 +221,9 @@ void mr_tls_job_wipe(struct mr_tls_job *job);
  */
 bool mr_tls_ticket_params(const uint8_t *ticket, size_t size, const uint8_t **params_out,
                           size_t *params_size_out);
+
+/* The QUIC version of the connection that a ticket came from; 0: it is not one of ours. */
+uint32_t mr_tls_ticket_version(const uint8_t *ticket, size_t size);
 
 /*
  * Where the peer's CRYPTO stream of the APP level stands, kept by the connection because it

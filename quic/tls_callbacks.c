@@ -10,6 +10,7 @@
 
 #include "quic/tls_internal.h"
 #include "quic/tls_ticket.h"
+#include "quic/version.h"
 
 #define EXT_ALPN             16u /* extension types, RFC 7301 and RFC 9001, Section 8.2 */
 #define EXT_TRANSPORT_PARAMS 57u
@@ -241,6 +242,21 @@ static bool has_extension(SSL *ssl, unsigned type)
     return SSL_client_hello_get0_ext(ssl, type, &bytes, &size) == 1;
 }
 
+/* The version that the connection goes on in is known as soon as the ClientHello is read: our
+ * parameters, which OpenSSL reads later, say it (RFC 9368, Section 2.3). */
+static void negotiate_version(SSL *ssl, struct mr_tls *tls)
+{
+    const unsigned char *params;
+    size_t size;
+
+    if (tls->versions == 0 ||
+        SSL_client_hello_get0_ext(ssl, EXT_TRANSPORT_PARAMS, &params, &size) != 1)
+        return;
+    tls->version = mr_version_negotiate(params, size, tls->version, tls->versions);
+    tls->versions = 0; /* once: a second ClientHello changes nothing */
+    mr_version_set_chosen(tls->params, tls->params_size, tls->version);
+}
+
 /* What QUIC demands of a ClientHello, before anything costly is computed for it. */
 static int on_client_hello(SSL *ssl, int *alert, void *argument)
 {
@@ -257,8 +273,10 @@ static int on_client_hello(SSL *ssl, int *alert, void *argument)
     else if (!has_extension(ssl, EXT_ALPN)) /* Section 8.1 */
         mr_tls_fail_alert(tls, MR_ALERT_NO_APPLICATION_PROTOCOL,
                           "the client named no protocol (ALPN)");
-    else
+    else {
+        negotiate_version(ssl, tls);
         return SSL_CLIENT_HELLO_SUCCESS;
+    }
 
     *alert = MR_ALERT_INTERNAL_ERROR; /* mr_tls_fail() has said what is sent instead */
     return SSL_CLIENT_HELLO_ERROR;
@@ -335,6 +353,7 @@ static int on_session(SSL *ssl, SSL_SESSION *session)
         .params = job->remember,
         .params_size = job->remember_size,
         .session_size = (size_t)session_size,
+        .version = tls->version,
         .is_insecure = tls->is_insecure,
     };
     size_t head =

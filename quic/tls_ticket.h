@@ -2,7 +2,8 @@
  * quic/tls_ticket.h - what a client keeps in order to resume: a TLS session, the server's name and
  * the transport parameters that RFC 9000, Section 7.4.1 lets it remember, in one string of bytes.
  *
- *     "mrt1" | flags (1) | name size, name | parameters size, parameters | session (rest)
+ *     "mrt2" | flags (1) | QUIC version (4) | name size, name | parameters size, parameters |
+ * session (rest)
  *
  * Sizes are varints.  The bytes come back from a file or an application: they are
  * checked like anything from the wire.
@@ -24,6 +25,7 @@ struct mr_tls_ticket {
     size_t name_size;
     size_t params_size;
     size_t session_size;
+    uint32_t version; /* of QUIC, of the connection that it came from (RFC 9369, Section 5) */
     bool is_insecure; /* the server's certificate was not checked */
 };
 

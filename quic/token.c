@@ -24,11 +24,18 @@ _Static_assert((MR_TOKEN_NEW & NUMBER_MASK) == 0, "the number has its own bits")
 _Static_assert(MR_TOKEN_KEYS - 1 == NUMBER_MASK >> NUMBER_SHIFT, "every number is a key's");
 _Static_assert(MR_RESET_TOKEN <= MAC, "a reset token is cut from a MAC");
 
-/* RFC 9001, Section 5.8: public values, equal for everyone. */
-static const uint8_t retry_key[16] = {0xbe, 0x0c, 0x69, 0x0b, 0x9f, 0x66, 0x57, 0x5a,
-                                      0x1d, 0x76, 0x6b, 0x54, 0xe3, 0x68, 0xc8, 0x4e};
-static const uint8_t retry_nonce[12] = {0x46, 0x15, 0x99, 0xd3, 0x5d, 0x63,
-                                        0x2b, 0xf2, 0x23, 0x98, 0x25, 0xbb};
+/* RFC 9001, Section 5.8, and RFC 9369, Section 3.3.3: public values, equal for everyone. */
+static const struct retry_secret {
+    uint8_t key[16];
+    uint8_t nonce[12];
+} retry_secrets[] = {
+    {.key = {0xbe, 0x0c, 0x69, 0x0b, 0x9f, 0x66, 0x57, 0x5a, 0x1d, 0x76, 0x6b, 0x54, 0xe3, 0x68,
+             0xc8, 0x4e},
+     .nonce = {0x46, 0x15, 0x99, 0xd3, 0x5d, 0x63, 0x2b, 0xf2, 0x23, 0x98, 0x25, 0xbb}},
+    {.key = {0x8f, 0xb4, 0xb0, 0x1b, 0x56, 0xac, 0x48, 0xe2, 0x60, 0xfb, 0xcb, 0xce, 0xad, 0x7c,
+             0xcc, 0x92},
+     .nonce = {0xd8, 0x69, 0x69, 0xbc, 0x2d, 0x7c, 0x6d, 0x99, 0x90, 0xef, 0xb0, 0x4a}},
+};
 
 /* ---------------------------------------------------------------- keys */
 
@@ -102,11 +109,12 @@ bool mr_token_keys_init(struct mr_token_keys *keys, const uint8_t *static_key)
     *keys = (struct mr_token_keys){0};
     if (derive(static_key, "millrace stateless reset", subkey)) {
         keys->reset_mac = new_mac(subkey);
-        keys->retry_tag = new_cipher("AES-128-GCM", retry_key);
+        for (size_t i = 0; i < MR_COUNT_OF(retry_secrets); i++)
+            keys->retry_tag[i] = new_cipher("AES-128-GCM", retry_secrets[i].key);
     }
     OPENSSL_cleanse(subkey, sizeof(subkey));
 
-    if (keys->reset_mac != NULL && keys->retry_tag != NULL &&
+    if (keys->reset_mac != NULL && keys->retry_tag[0] != NULL && keys->retry_tag[1] != NULL &&
         mr_token_key_make(&keys->token[0], static_key))
         return true;
     mr_token_keys_wipe(keys);
@@ -116,7 +124,8 @@ bool mr_token_keys_init(struct mr_token_keys *keys, const uint8_t *static_key)
 void mr_token_keys_wipe(struct mr_token_keys *keys)
 {
     EVP_MAC_CTX_free(keys->reset_mac);
-    EVP_CIPHER_CTX_free(keys->retry_tag);
+    for (size_t i = 0; i < MR_COUNT_OF(retry_secrets); i++)
+        EVP_CIPHER_CTX_free(keys->retry_tag[i]);
     for (uint8_t i = 0; i < MR_TOKEN_KEYS; i++)
         mr_token_key_wipe(&keys->token[i]);
     *keys = (struct mr_token_keys){0};
@@ -176,12 +185,15 @@ bool mr_reset_token_equal(const uint8_t *a, const uint8_t *b)
 
 /* ---------------------------------------------------------------- address tokens: sealing */
 
-static void token_tag(const struct mr_token_key *key, uint8_t first, const uint8_t *plain,
-                      size_t size, uint8_t *tag)
+static void token_tag(const struct mr_token_key *key, uint8_t first, uint32_t version,
+                      const uint8_t *plain, size_t size, uint8_t *tag)
 {
-    const struct piece pieces[] = {{&first, 1}, {plain, size}};
+    uint8_t version_bytes[4];
+    const struct piece pieces[] = {
+        {&first, 1}, {version_bytes, sizeof(version_bytes)}, {plain, size}};
     uint8_t mac[MAC];
 
+    mr_store_be(version_bytes, version, sizeof(version_bytes));
     mac_of(key->mac, pieces, MR_COUNT_OF(pieces), mac);
     memcpy(tag, mac, TAG);
 }
@@ -198,7 +210,7 @@ static void token_crypt(const struct mr_token_key *key, const uint8_t *tag, cons
     MR_ASSERT((size_t)written == size);
 }
 
-static void token_seal(struct mr_token_keys *keys, enum mr_token_kind kind,
+static void token_seal(struct mr_token_keys *keys, enum mr_token_kind kind, uint32_t version,
                        const struct mr_writer *plain, uint8_t *out)
 {
     MR_ASSERT(!plain->failed);
@@ -208,7 +220,7 @@ static void token_seal(struct mr_token_keys *keys, enum mr_token_kind kind,
     const struct mr_token_key *key = &keys->token[keys->writing];
 
     out[0] = (uint8_t)((unsigned)kind | (unsigned)keys->writing << NUMBER_SHIFT);
-    token_tag(key, out[0], plain->start, size, out + 1);
+    token_tag(key, out[0], version, plain->start, size, out + 1);
     token_crypt(key, out + 1, plain->start, size, out + 1 + TAG);
 }
 
@@ -233,19 +245,19 @@ static void write_cid_field(struct mr_writer *w, const struct mr_cid *cid)
     memcpy(dst + 1, cid->bytes, cid->size);
 }
 
-void mr_token_write_new(struct mr_token_keys *keys, const struct mr_addr *client, uint64_t nonce,
-                        uint8_t *out, uint64_t now_s)
+void mr_token_write_new(struct mr_token_keys *keys, uint32_t version, const struct mr_addr *client,
+                        uint64_t nonce, uint8_t *out, uint64_t now_s)
 {
     uint8_t plain[NEW_PLAIN];
     struct mr_writer w = mr_writer(plain, sizeof(plain));
 
     write_common(&w, client, nonce, now_s);
-    token_seal(keys, MR_TOKEN_NEW, &w, out);
+    token_seal(keys, MR_TOKEN_NEW, version, &w, out);
 }
 
-void mr_token_write_retry(struct mr_token_keys *keys, const struct mr_addr *client,
-                          const struct mr_retry_claims *claims, uint64_t nonce, uint8_t *out,
-                          uint64_t now_s)
+void mr_token_write_retry(struct mr_token_keys *keys, uint32_t version,
+                          const struct mr_addr *client, const struct mr_retry_claims *claims,
+                          uint64_t nonce, uint8_t *out, uint64_t now_s)
 {
     uint8_t plain[RETRY_PLAIN];
     struct mr_writer w = mr_writer(plain, sizeof(plain));
@@ -254,7 +266,7 @@ void mr_token_write_retry(struct mr_token_keys *keys, const struct mr_addr *clie
     mr_write_be(&w, client->port, 2);
     write_cid_field(&w, &claims->original_dcid);
     write_cid_field(&w, &claims->retry_scid);
-    token_seal(keys, MR_TOKEN_RETRY, &w, out);
+    token_seal(keys, MR_TOKEN_RETRY, version, &w, out);
 }
 
 /* ---------------------------------------------------------------- address tokens: validation */
@@ -275,7 +287,8 @@ enum mr_token_kind mr_token_kind(const uint8_t *token, size_t size)
 
 /* Check kind and size, decrypt to `plain` (room for the kind's), and verify the tag. */
 static enum mr_token_verdict token_open(struct mr_token_keys *keys, enum mr_token_kind kind,
-                                        const uint8_t *token, size_t size, uint8_t *plain)
+                                        uint32_t version, const uint8_t *token, size_t size,
+                                        uint8_t *plain)
 {
     enum mr_token_kind claimed = mr_token_kind(token, size);
 
@@ -289,7 +302,7 @@ static enum mr_token_verdict token_open(struct mr_token_keys *keys, enum mr_toke
     if (key->mac == NULL)
         return MR_TOKEN_MALFORMED;
     token_crypt(key, token + 1, token + 1 + TAG, plain_size, plain);
-    token_tag(key, token[0], plain, plain_size, tag);
+    token_tag(key, token[0], version, plain, plain_size, tag);
     return CRYPTO_memcmp(tag, token + 1, TAG) == 0 ? MR_TOKEN_VALID : MR_TOKEN_MALFORMED;
 }
 
@@ -311,12 +324,12 @@ static enum mr_token_verdict check_common(struct mr_reader *r, const struct mr_a
                                                            : MR_TOKEN_WRONG_ADDRESS;
 }
 
-enum mr_token_verdict mr_token_validate_new(struct mr_token_keys *keys, const uint8_t *token,
-                                            size_t size, const struct mr_addr *client,
-                                            uint64_t now_s)
+enum mr_token_verdict mr_token_validate_new(struct mr_token_keys *keys, uint32_t version,
+                                            const uint8_t *token, size_t size,
+                                            const struct mr_addr *client, uint64_t now_s)
 {
     uint8_t plain[NEW_PLAIN];
-    enum mr_token_verdict verdict = token_open(keys, MR_TOKEN_NEW, token, size, plain);
+    enum mr_token_verdict verdict = token_open(keys, MR_TOKEN_NEW, version, token, size, plain);
 
     if (verdict != MR_TOKEN_VALID)
         return verdict;
@@ -333,14 +346,14 @@ static bool read_cid_field(struct mr_reader *r, struct mr_cid *out)
     return mr_cid_copy(out, (struct mr_cid_view){.bytes = field + 1, .size = field[0]});
 }
 
-enum mr_token_verdict mr_token_validate_retry(struct mr_token_keys *keys, const uint8_t *token,
-                                              size_t size, const struct mr_addr *client,
-                                              struct mr_cid_view dcid,
+enum mr_token_verdict mr_token_validate_retry(struct mr_token_keys *keys, uint32_t version,
+                                              const uint8_t *token, size_t size,
+                                              const struct mr_addr *client, struct mr_cid_view dcid,
                                               struct mr_retry_claims *claims_out, uint64_t now_s)
 {
     uint8_t plain[RETRY_PLAIN];
     struct mr_retry_claims claims;
-    enum mr_token_verdict verdict = token_open(keys, MR_TOKEN_RETRY, token, size, plain);
+    enum mr_token_verdict verdict = token_open(keys, MR_TOKEN_RETRY, version, token, size, plain);
 
     if (verdict != MR_TOKEN_VALID)
         return verdict;
@@ -365,12 +378,13 @@ enum mr_token_verdict mr_token_validate_retry(struct mr_token_keys *keys, const 
 void mr_retry_tag(struct mr_token_keys *keys, struct mr_cid_view original_dcid,
                   const uint8_t *retry, size_t size, uint8_t *out)
 {
-    EVP_CIPHER_CTX *ctx = keys->retry_tag;
+    bool is_version_2 = size > 4 && mr_load_u32(retry + 1) == MR_VERSION_2;
+    EVP_CIPHER_CTX *ctx = keys->retry_tag[is_version_2];
     uint8_t nothing[1];
     int n = 0;
 
     MR_ASSERT(size <= UINT16_MAX);
-    int ok = EVP_EncryptInit_ex2(ctx, NULL, NULL, retry_nonce, NULL);
+    int ok = EVP_EncryptInit_ex2(ctx, NULL, NULL, retry_secrets[is_version_2].nonce, NULL);
     ok &= EVP_EncryptUpdate(ctx, NULL, &n, &original_dcid.size, 1);
     if (original_dcid.size > 0)
         ok &= EVP_EncryptUpdate(ctx, NULL, &n, original_dcid.bytes, original_dcid.size);

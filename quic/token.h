@@ -10,7 +10,8 @@
  *     reset token   = HMAC-SHA256(reset key, connection ID), first 16 bytes
  *
  *     address token = | kind (1) | tag (16) | encrypted: issue time, nonce, address, connection IDs
- * | tag = HMAC-SHA256(MAC key, kind, plaintext), first 16 bytes; AES-256-CTR with the tag as its IV
+ * | tag = HMAC-SHA256(MAC key, kind, QUIC version, plaintext), first 16 bytes; AES-256-CTR with the
+ * tag as its IV
  *
  * The address token is a synthetic-IV construction: authenticated, and a nonce that repeats costs
  * nothing but that the token repeats.  AES-GCM with random nonces would allow 2^32 tokens per key,
@@ -21,7 +22,7 @@
  * by its number, which is in a token's first byte; one writes.  Reset tokens keep their key, since
  * a peer remembers them for as long as a connection ID.
  *
- *     first byte  | version (4) = 1 | key number (2) | kind (2) |
+ *     first byte  | version (4) = 2 | key number (2) | kind (2) |
  *
  * Owner: each shard initialises its own struct from the same static key.  Threads: the owner's
  * only. Allocation: OpenSSL's, in init; none per token.
@@ -49,8 +50,8 @@
 
 enum mr_token_kind { /* its value is the token's first byte, but for the number of the key */
     MR_TOKEN_UNKNOWN = 0,
-    MR_TOKEN_RETRY = 0x11, /* sent in a Retry packet: bound to address, port and connection ID */
-    MR_TOKEN_NEW = 0x12    /* sent in a NEW_TOKEN frame: bound to the address */
+    MR_TOKEN_RETRY = 0x21, /* sent in a Retry packet: bound to address, port and connection ID */
+    MR_TOKEN_NEW = 0x22    /* sent in a NEW_TOKEN frame: bound to the address */
 };
 
 enum mr_token_verdict {
@@ -71,7 +72,7 @@ struct mr_token_key {
 /* Prepared keys.  The members are token.c's. */
 struct mr_token_keys {
     struct evp_mac_ctx_st *reset_mac;
-    struct evp_cipher_ctx_st *retry_tag;
+    struct evp_cipher_ctx_st *retry_tag[2]; /* of version 1, and 2 */
     struct mr_token_key token[MR_TOKEN_KEYS];
     uint8_t writing; /* number of the key that new tokens are made with */
 };
@@ -126,35 +127,36 @@ enum mr_token_kind mr_token_kind(const uint8_t *token, size_t size);
 /*
  * Make a token: MR_TOKEN_RETRY_SIZE or MR_TOKEN_NEW_SIZE bytes at `out`.
  * `nonce` is random and makes NEW_TOKEN tokens unique; `now_s` is wall-clock time in seconds.
+ * `version`: QUIC's, of the connection; a token is not valid in another (RFC 9369, Section 5).
  */
-void mr_token_write_retry(struct mr_token_keys *keys, const struct mr_addr *client,
-                          const struct mr_retry_claims *claims, uint64_t nonce, uint8_t *out,
-                          uint64_t now_s);
-void mr_token_write_new(struct mr_token_keys *keys, const struct mr_addr *client, uint64_t nonce,
-                        uint8_t *out, uint64_t now_s);
+void mr_token_write_retry(struct mr_token_keys *keys, uint32_t version,
+                          const struct mr_addr *client, const struct mr_retry_claims *claims,
+                          uint64_t nonce, uint8_t *out, uint64_t now_s);
+void mr_token_write_new(struct mr_token_keys *keys, uint32_t version, const struct mr_addr *client,
+                        uint64_t nonce, uint8_t *out, uint64_t now_s);
 
 /*
  * Validate a Retry token in an Initial from `client` with Destination Connection ID `dcid`.
  * `*claims_out` is written only with VALID.  Anything else than VALID: refuse the connection with
  * INVALID_TOKEN (RFC 9000, Section 8.1.2).
  */
-enum mr_token_verdict mr_token_validate_retry(struct mr_token_keys *keys, const uint8_t *token,
-                                              size_t size, const struct mr_addr *client,
-                                              struct mr_cid_view dcid,
+enum mr_token_verdict mr_token_validate_retry(struct mr_token_keys *keys, uint32_t version,
+                                              const uint8_t *token, size_t size,
+                                              const struct mr_addr *client, struct mr_cid_view dcid,
                                               struct mr_retry_claims *claims_out, uint64_t now_s);
 
 /* Validate a NEW_TOKEN token.  Anything else than VALID: the address is not validated, nothing more
  * (RFC 9000, Section 8.1.3). */
-enum mr_token_verdict mr_token_validate_new(struct mr_token_keys *keys, const uint8_t *token,
-                                            size_t size, const struct mr_addr *client,
-                                            uint64_t now_s);
+enum mr_token_verdict mr_token_validate_new(struct mr_token_keys *keys, uint32_t version,
+                                            const uint8_t *token, size_t size,
+                                            const struct mr_addr *client, uint64_t now_s);
 
 /* ---------------------------------------------------------------- Retry integrity */
 
 /*
- * The integrity tag, MR_RETRY_TAG bytes at `out`, of the version 1 Retry packet whose `size` bytes
- * before the tag are at `retry`; `original_dcid` is the Destination Connection ID of the Initial it
- * answers.  RFC 9001, Section 5.8.
+ * The integrity tag, MR_RETRY_TAG bytes at `out`, of the Retry packet, of version 1 or 2, whose
+ * `size` > 4 bytes before the tag are at `retry`; `original_dcid` is the Destination Connection ID
+ * of the Initial it answers.  RFC 9001, Section 5.8; RFC 9369, Section 3.3.3.
  */
 void mr_retry_tag(struct mr_token_keys *keys, struct mr_cid_view original_dcid,
                   const uint8_t *retry, size_t size, uint8_t *out);

@@ -16,8 +16,9 @@
 #define MR_MS          UINT64_C(1000000)
 #define MR_SECOND      UINT64_C(1000000000)
 #define MR_VERSION_1   UINT32_C(0x00000001)
-#define MR_CID_MAX     20 /* bytes, RFC 9000, Section 17.2 */
-#define MR_RESET_TOKEN 16 /* bytes, RFC 9000, Section 10.3 */
+#define MR_VERSION_2   UINT32_C(0x6b3343cf) /* RFC 9369 */
+#define MR_CID_MAX     20                   /* bytes, RFC 9000, Section 17.2 */
+#define MR_RESET_TOKEN 16                   /* bytes, RFC 9000, Section 10.3 */
 #define MR_INITIAL_MIN                                                                             \
     1200            /* bytes of a datagram with an ack-eliciting Initial, RFC 9000, Section 14.1 */
 #define MR_PATH_0 0 /* the only path ID until multipath is negotiated */
@@ -109,7 +110,8 @@ enum mr_transport_error {
     MR_KEY_UPDATE_ERROR = 0x0e,
     MR_AEAD_LIMIT_REACHED = 0x0f,
     MR_NO_VIABLE_PATH = 0x10,
-    MR_CRYPTO_ERROR = 0x0100 /* + TLS alert */
+    MR_VERSION_NEGOTIATION_ERROR = 0x11, /* RFC 9368, Section 8.2 */
+    MR_CRYPTO_ERROR = 0x0100             /* + TLS alert */
 };
 
 #endif /* MR_QUIC_TYPES_H */

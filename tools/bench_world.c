@@ -95,6 +95,7 @@ static void fill_endpoint(const struct mr_world *w, struct mr_endpoint_config *e
     e->streams_bidi_max = config->streams_max;
     e->streams_uni_max = 16;
     e->datagram_max = UINT16_MAX;
+    e->extensions = MR_EXTENSIONS_DEFAULT;
     e->wall_offset_s = (uint64_t)time(NULL);
     e->cid.node = 1;
     (void)getrandom(e->seed, sizeof(e->seed), 0);

@@ -14,6 +14,7 @@
 #include "control/eal.h"
 #include "control/group_datapath.h"
 #include "drivers/port_watch.h"
+#include "http3/frame.h"
 #include "http3/server.h"
 #include "tools/host.h"
 #include "tools/report.h"
@@ -40,6 +41,7 @@ struct edge {
     const char *key_path;
     uint32_t connections;
     bool has_listing;
+    bool has_hq;
     uint64_t cache_bytes;
     int retry; /* 0 auto, 1 always */
     const char *index;
@@ -82,8 +84,8 @@ static bool make_tls(struct edge *edge, struct mr_fault *fault)
     struct mr_tls_server_config config = {
         .certificate_path = edge->certificate_path,
         .key_path = edge->key_path,
-        .alpn = (const uint8_t *)"\002h3",
-        .alpn_size = 3,
+        .alpn = (const uint8_t *)"\002h3\012" MR_HQ_ALPN,
+        .alpn_size = edge->has_hq ? 3 + 1 + sizeof(MR_HQ_ALPN) - 1 : 3,
         .tickets = 2,
         .has_keylog = edge->host_options.keylog != NULL,
     };
@@ -107,6 +109,7 @@ static bool make_servers(struct edge *edge, struct mr_fault *fault)
     config.root = edge->root;
     config.index = edge->index;
     config.has_listings = edge->has_listing;
+    config.has_hq = edge->has_hq;
     config.cache_bytes = (size_t)edge->cache_bytes / shards;
     for (uint32_t i = 0; i < shards; i++) {
         if (mr_h3_server_new(&config, &edge->servers[i], fault) != 0)
@@ -428,6 +431,10 @@ static enum mr_parse_result parse(struct edge *edge, int argc, char **argv, stru
          .kind = MR_OPTION_FLAG,
          .to = &edge->has_listing,
          .help = "list directories that have no index page"},
+        {.name = "hq",
+         .kind = MR_OPTION_FLAG,
+         .to = &edge->has_hq,
+         .help = "also HTTP/0.9 to clients that ask for hq-interop, for tests with other programs"},
         {.name = "index",
          .kind = MR_OPTION_TEXT,
          .to = &edge->index,

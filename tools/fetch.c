@@ -12,12 +12,13 @@
 #include "base/pool.h"
 #include "quic/types.h"
 
-#define TICK_NS     (20 * MR_MS)
-#define PIPE_BYTES  4096 /* that a ready pipe takes without blocking */
-#define PIPE_POLL   100  /* ms */
-#define OK_STATUS   200
-#define PARTIAL     206 /* an answer to a range, and none is ever asked for */
-#define NOT_CONTENT 300 /* this status and above carries no content that was asked for */
+#define TICKET_WAIT_NS (1000 * MR_MS) /* for a ticket, when all else is there */
+#define TICK_NS        (20 * MR_MS)
+#define PIPE_BYTES     4096 /* that a ready pipe takes without blocking */
+#define PIPE_POLL      100  /* ms */
+#define OK_STATUS      200
+#define PARTIAL        206 /* an answer to a range, and none is ever asked for */
+#define NOT_CONTENT    300 /* this status and above carries no content that was asked for */
 
 /* ------------------------------------------------------------------ the helper's side */
 
@@ -83,6 +84,30 @@ static void end_all(struct mr_fetcher *f, enum mr_fetcher_end end)
     mr_h3_client_close(f->client, f->conn);
 }
 
+/* Take the newest ticket along.  False: it has not come, and may come yet. */
+static bool take_ticket(struct mr_fetcher *f)
+{
+    uint64_t now = mr_h3_client_now(f->client);
+    int64_t size = f->ticket == NULL
+                       ? 0
+                       : mr_h3_client_ticket(f->client, f->conn, f->ticket, MR_FETCH_TICKET_MAX);
+
+    if (size > 0)
+        f->ticket_size = (size_t)size;
+    if (f->ticket == NULL || size != 0)
+        return true;
+    if (f->ticket_until_ns == 0)
+        f->ticket_until_ns = now + TICKET_WAIT_NS;
+    return now >= f->ticket_until_ns;
+}
+
+/* Everything is there. */
+static void end_well(struct mr_fetcher *f)
+{
+    if (f->end == MR_FETCHER_RUNNING && take_ticket(f))
+        end_all(f, MR_FETCHER_DONE);
+}
+
 static void begin_fetches(struct mr_fetcher *f);
 
 /* All of a fetch is over, its message and its writes: the next one. */
@@ -98,7 +123,7 @@ static void settle(struct mr_fetcher *f, struct mr_fetch *fetch)
         return; /* on_closed() follows */
     begin_fetches(f);
     if (f->active == 0 && f->next == f->fetch_count)
-        end_all(f, MR_FETCHER_DONE);
+        end_well(f);
 }
 
 /* The first reason counts. */
@@ -364,6 +389,8 @@ static void look_around(struct mr_fetcher *f, uint64_t now)
 
     if (atomic_load_explicit(&f->wants_cancel, memory_order_relaxed))
         end_all(f, MR_FETCHER_CANCELLED);
+    else if (f->ticket_until_ns != 0)
+        end_well(f);
     else if (!is_connected && now - f->begun_ns > f->timeout_ns)
         end_all(f, MR_FETCHER_SILENT);
     else if (is_connected && f->writes_out == 0 && now - f->progress_ns > f->timeout_ns)
@@ -422,6 +449,7 @@ bool mr_fetcher_make(struct mr_fetcher *f, struct mr_fault *fault)
                                                      .on_work_done = on_work_done};
     struct mr_h3_client_config config = mr_h3_client_config_default(2, 2 * MR_FETCHES_AT_ONCE);
 
+    config.is_hq = f->is_hq;
     for (uint32_t i = 0; i < f->fetch_count; i++) {
         f->fetches[i].filling = MR_NONE;
         f->fetches[i].content_length = UINT64_MAX;

@@ -22,12 +22,13 @@
 #include "base/fault.h"
 #include "http3/client.h"
 
-#define MR_FETCHES_MAX     64
-#define MR_FETCHES_AT_ONCE 16
-#define MR_FETCH_BUFFERS   (MR_FETCHES_AT_ONCE + 16) /* each file fills one */
-#define MR_FETCH_BUFFER    262144                    /* bytes */
-#define MR_FETCH_TEXT      128                       /* bytes of a header's value that are kept */
-#define MR_FETCH_REASON    160
+#define MR_FETCHES_MAX      4096
+#define MR_FETCHES_AT_ONCE  64
+#define MR_FETCH_BUFFERS    (MR_FETCHES_AT_ONCE + 16) /* each file fills one */
+#define MR_FETCH_BUFFER     262144                    /* bytes */
+#define MR_FETCH_TEXT       128                       /* bytes of a header's value that are kept */
+#define MR_FETCH_REASON     160
+#define MR_FETCH_TICKET_MAX 4096 /* bytes of a ticket to resume the connection with */
 
 enum mr_fetch_end {
     MR_FETCH_PENDING, /* not under way, or not ended */
@@ -97,6 +98,8 @@ struct mr_fetcher {
     uint64_t timeout_ns;
     uint32_t at_once; /* 1..MR_FETCHES_AT_ONCE */
     bool is_head;
+    bool is_hq;      /* HTTP/0.9 */
+    uint8_t *ticket; /* MR_FETCH_TICKET_MAX bytes for the newest one; NULL: not wanted */
     uint32_t fetch_count;
     struct mr_fetch *fetches;
     /* results */
@@ -105,6 +108,7 @@ struct mr_fetcher {
     bool is_application; /* `code` is HTTP/3's */
     bool is_remote;
     char reason[MR_FETCH_REASON];
+    size_t ticket_size;       /* 0: none came */
     struct mr_conn_info info; /* as the connection was near its end */
     /* the lcore's */
     struct mr_h3_client *client;
@@ -118,6 +122,7 @@ struct mr_fetcher {
     uint8_t *memory;
     uint64_t begun_ns;
     uint64_t progress_ns;
+    uint64_t ticket_until_ns; /* all is fetched, only a ticket is waited for; 0: not so */
     /* between the threads */
     _Atomic bool wants_cancel;
     _Atomic bool is_connected;

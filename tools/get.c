@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "control/eal.h"
+#include "http3/frame.h"
 #include "tools/get_internal.h"
 #include "tools/tools.h"
 
@@ -40,26 +41,6 @@ static double now_s(void)
 
 /* ------------------------------------------------------------------ what is asked for */
 
-static bool take_urls(struct mr_get *get, const struct mr_command_line *line,
-                      struct mr_fault *fault)
-{
-    for (uint32_t i = 0; i < line->positional_count; i++) {
-        if (!mr_url_parse(line->positional[i], &get->urls[i], fault))
-            return false;
-        if (!mr_url_same_server(&get->urls[i], &get->urls[0])) {
-            mr_fault_set(fault, EINVAL,
-                         "%.100s is on another server than the first URL; fetch it with a command "
-                         "of its own",
-                         line->positional[i]);
-            return false;
-        }
-    }
-    get->count = line->positional_count;
-    if (get->count == 0)
-        mr_fault_set(fault, EINVAL, "no URL; name one, like https://198.18.0.1/file");
-    return get->count > 0;
-}
-
 /* Two URLs must not end in one file. */
 static bool check_names(const struct mr_get *get, uint32_t index, struct mr_fault *fault)
 {
@@ -81,6 +62,10 @@ static bool name_outputs(struct mr_get *get, struct mr_fault *fault)
     if (is_stdout && get->is_json) {
         mr_fault_set(fault, EINVAL,
                      "-o - and --json both want standard output; write to a file instead");
+        return false;
+    }
+    if (get->alpn == MR_GET_HQ && get->is_head) {
+        mr_fault_set(fault, EINVAL, "--head: HTTP/0.9 has no HEAD; leave out one of the two");
         return false;
     }
     if (get->output != NULL && get->is_head) {
@@ -235,6 +220,7 @@ static bool make_tls(struct mr_get *get, struct mr_fault *fault)
     struct mr_tls_client_config config = {
         .ca_path = get->ca_path,
         .is_insecure = get->is_insecure,
+        .ciphers = get->ciphers,
         .has_keylog = get->host_options.keylog != NULL,
     };
 
@@ -267,9 +253,10 @@ static bool make_fetcher(struct mr_get *get, struct mr_fault *fault)
     f->connect.is_insecure = get->is_insecure;
     f->timeout_ns = (uint64_t)(get->timeout_s * 1e9);
     f->is_head = get->is_head;
+    f->is_hq = get->alpn == MR_GET_HQ;
     f->fetch_count = get->count;
     f->fetches = get->fetches;
-    return mr_fetcher_make(f, fault);
+    return mr_get_read_ticket(get, fault) && mr_fetcher_make(f, fault);
 }
 
 static bool open_host(struct mr_get *get, struct mr_fault *fault)
@@ -282,6 +269,7 @@ static bool open_host(struct mr_get *get, struct mr_fault *fault)
         .connections = 8,
         .helpers = 1, /* so that writes stay in order */
         .rx_mbufs = RX_MBUFS,
+        .key_update_after = get->key_update_after,
         .idle_timeout_ns = (uint64_t)(get->timeout_s * 1e9) + 30 * MR_SECOND,
         .stream_window_max = STREAM_WINDOW,
         .conn_window_max = CONN_WINDOW,
@@ -308,6 +296,7 @@ static void close_get(struct mr_get *get)
         mr_tls_context_free(&get->tls);
     if (get->host.has_eal)
         mr_eal_stop();
+    mr_get_free_urls(get);
 }
 
 /* ------------------------------------------------------------------ running */
@@ -371,6 +360,10 @@ static int run(struct mr_get *get)
     mr_group_net_counters(&get->host.group, &get->net);
     uint32_t lost = mr_host_close(&get->host);
     int status = mr_get_finish(get);
+    if (!mr_get_write_ticket(get, &fault)) {
+        mr_tool_complain("get", &fault);
+        status = MR_EXIT_FAILED;
+    }
     if (lost > 0)
         fprintf(stderr, "millrace get: %u mbufs lost; please report this\n", lost);
     return status;
@@ -380,6 +373,7 @@ static int run(struct mr_get *get)
 
 static enum mr_parse_result parse(struct mr_get *get, int argc, char **argv, struct mr_fault *fault)
 {
+    static const char *const alpn_choices[] = {[MR_GET_H3] = "h3", [MR_GET_HQ] = MR_HQ_ALPN, NULL};
     struct mr_option shared[MR_HOST_ROWS];
     const struct mr_option options[] = {
         {.name = "output",
@@ -387,6 +381,11 @@ static enum mr_parse_result parse(struct mr_get *get, int argc, char **argv, str
          .to = &get->output,
          .argument = "FILE",
          .help = "or -o: file, directory, or - for standard output (the URL's last part)"},
+        {.name = "urls",
+         .kind = MR_OPTION_TEXT,
+         .to = &get->urls_path,
+         .argument = "FILE",
+         .help = "more URLs, one a line"},
         {.name = "insecure",
          .kind = MR_OPTION_FLAG,
          .to = &get->is_insecure,
@@ -412,6 +411,29 @@ static enum mr_parse_result parse(struct mr_get *get, int argc, char **argv, str
          .help = "give up after S seconds without any answer or data (10)",
          .min = 0.1,
          .max = 86400},
+        {.name = "alpn",
+         .kind = MR_OPTION_CHOICE,
+         .to = &get->alpn,
+         .argument = "NAME",
+         .help = "h3, or hq-interop: HTTP/0.9, for tests with other programs (h3)",
+         .choices = alpn_choices},
+        {.name = "ciphers",
+         .kind = MR_OPTION_TEXT,
+         .to = &get->ciphers,
+         .argument = "LIST",
+         .help = "TLS cipher suites to offer, separated by colons (all)"},
+        {.name = "session",
+         .kind = MR_OPTION_TEXT,
+         .to = &get->ticket_path,
+         .argument = "FILE",
+         .help = "resume the session kept there, if any, and keep the new one there"},
+        {.name = "key-update",
+         .kind = MR_OPTION_U32,
+         .to = &get->key_update_after,
+         .argument = "N",
+         .help = "replace the keys after N packets, up to twice as many (2097152)",
+         .min = 1,
+         .max = 2097152},
         {.name = "json",
          .kind = MR_OPTION_FLAG,
          .to = &get->is_json,
@@ -430,8 +452,8 @@ static enum mr_parse_result parse(struct mr_get *get, int argc, char **argv, str
     mr_host_option_rows(&get->host_options, shared);
     enum mr_parse_result result = mr_options_parse(&line, argc, argv, fault);
     if (result == MR_PARSE_OK &&
-        (!take_urls(get, &line, fault) || !mr_host_plan(&get->host, &get->host_options, fault) ||
-         !name_outputs(get, fault)))
+        (!mr_get_take_urls(get, &line, fault) ||
+         !mr_host_plan(&get->host, &get->host_options, fault) || !name_outputs(get, fault)))
         return MR_PARSE_ERROR;
     return result;
 }

@@ -23,6 +23,7 @@
 
 #include "millrace/error.h"
 #include "millrace/ring_layout.h"
+#include "millrace/transport.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -217,6 +218,14 @@ static inline void mr_sqe_stop(struct mr_sqe *sqe, uint64_t stream, uint64_t cod
     sqe->op = MR_OP_STOP;
     sqe->handle = stream;
     sqe->value = code;
+}
+
+/* Prepare to say when a stream sends, among those of its connection. */
+static inline void mr_sqe_priority(struct mr_sqe *sqe, uint64_t stream, struct mr_priority priority)
+{
+    sqe->op = MR_OP_PRIORITY;
+    sqe->handle = stream;
+    sqe->value = priority.urgency | (priority.is_incremental ? MR_RING_INCREMENTAL : 0);
 }
 
 /* Prepare to close a connection, with a code for the peer. */

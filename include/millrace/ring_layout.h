@@ -80,10 +80,14 @@ enum mr_op {
                        resumption ticket; its size is the result, 0: none yet */
     MR_OP_MOVE_ACK, /* handle: a connection that came with MR_EVENT_MOVED; value: that event's.
                        See "Moves" below.  -ECANCELED: too late, it stays */
+    MR_OP_PRIORITY, /* handle: a stream; value: its urgency, see struct mr_priority, and
+                       MR_RING_INCREMENTAL; else -EINVAL */
     MR_OPS
 };
 
-#define MR_RING_EVERY UINT64_MAX /* LISTEN: every listener that is this application's */
+#define MR_RING_INCREMENTAL UINT64_C(256) /* PRIORITY: the stream takes turns with others */
+
+#define MR_RING_EVERY       UINT64_MAX /* LISTEN: every listener that is this application's */
 
 enum mr_sqe_flags {
     MR_SQE_FIN = 1,  /* SEND: the stream ends after these bytes */
@@ -235,7 +239,8 @@ struct mr_ring_connect {
     uint16_t port;
     uint16_t alpn_size;
     uint8_t is_insecure;
-    uint8_t unused[3];
+    uint8_t versions[2]; /* as in struct mr_connect_options */
+    uint8_t unused;
     uint8_t alpn[104];     /* TLS wire form */
     char server_name[256]; /* NUL-terminated */
     uint64_t ticket;      /* offset in the send area; in the ticket's own bytes nothing is looked at
@@ -259,7 +264,8 @@ struct mr_ring_info {
     uint32_t datagram_max;
     uint8_t is_resumed;
     uint8_t is_client;
-    uint8_t unused[2];
+    uint8_t version; /* of QUIC */
+    uint8_t ecn;     /* enum mr_conn_ecn */
     char alpn[32];
     char server_name[256];
     char limited_by[32];

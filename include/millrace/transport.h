@@ -117,6 +117,22 @@ enum mr_open_flags {
     MR_OPEN_UNI = 1,
 };
 
+/*
+ * Which streams of a connection send first (RFC 9218, Section 4).  Those of the lowest urgency that
+ * has something to send are served alone: incremental ones take turns, the others go one after the
+ * other, in the order of their IDs; where there are both, every other turn is of either kind.
+ * Nothing of it goes over the wire.
+ */
+struct mr_priority {
+    uint8_t urgency; /* < MR_URGENCIES, 0: first */
+    bool is_incremental;
+};
+
+enum {
+    MR_URGENCIES = 8,
+    MR_URGENCY_DEFAULT = 3 /* of a stream that was given no priority, which is incremental */
+};
+
 struct mr_address {
     uint8_t ip[16]; /* IPv4 is mapped: ::ffff:a.b.c.d */
     uint16_t port;  /* host order */
@@ -131,6 +147,18 @@ struct mr_connect_options {
     uint64_t user_data;
     const uint8_t *ticket; /* from an earlier connection, NULL: none; copied */
     size_t ticket_size;
+    uint8_t versions[2]; /* of QUIC, 1 or 2, most wanted first; 0: no (further) one.  None: 1.  It
+                            begins with that of the ticket, or with 1, where that is among them; the
+                            server may go on in another of them (RFC 9368) */
+};
+
+/* ECN on a connection's path (RFC 9000, Section 13.4.2). */
+enum mr_conn_ecn {
+    MR_CONN_ECN_OFF,     /* our packets carry no marks: the configuration says so */
+    MR_CONN_ECN_TESTING, /* the first packets carry marks */
+    MR_CONN_ECN_UNKNOWN, /* whether they passed is not known yet */
+    MR_CONN_ECN_CAPABLE, /* they pass; CE is taken as congestion */
+    MR_CONN_ECN_FAILED,  /* they are lost or altered, or the peer does not report them: no marks */
 };
 
 struct mr_conn_info {
@@ -144,8 +172,10 @@ struct mr_conn_info {
     uint64_t packets_lost;
     uint64_t bytes_received;
     uint32_t key_updates;
-    bool is_resumed; /* the handshake used a ticket */
+    uint32_t version; /* of QUIC: 1 or 2 */
+    bool is_resumed;  /* the handshake used a ticket */
     bool is_client;
+    uint8_t ecn;                 /* enum mr_conn_ecn */
     uint32_t datagram_max;       /* bytes of the largest datagram that can be sent now, which the
                                     path's MTU changes; 0: the peer takes none */
     uint64_t streams_bidi_limit; /* streams that we may have opened in all, as the peer's limit */
@@ -266,6 +296,10 @@ struct mr_transport_ops {
      * in which they were opened.  How many, at most `room`; -ESTALE.  NULL as above. */
     int64_t (*moved_streams)(struct mr_transport *t, mr_handle conn,
                              struct mr_moved_stream *streams_out, size_t room);
+
+    /* Say when the stream sends, among those of its connection; from now on, as often as wanted.
+     * 0; -EINVAL: the urgency; -ESTALE.  NULL in a transport that sends in an order of its own. */
+    int (*set_priority)(struct mr_transport *t, mr_handle stream, struct mr_priority priority);
 };
 
 /* The first member of every implementation. */

@@ -194,6 +194,27 @@ static void the_retry_packet_is_written_with_its_tag(void)
     mr_token_keys_wipe(&keys);
 }
 
+/* RFC 9369, Appendix A.4: the Retry of version 2. */
+static void the_retry_of_version_2(void)
+{
+    struct mr_packet_header header;
+    uint8_t packet[64];
+    struct mr_cid odcid = {8, {0x83, 0x94, 0xc8, 0xf0, 0x3e, 0x51, 0x57, 0x08}};
+    static const uint8_t static_key[MR_STATIC_KEY] = {1};
+    struct mr_token_keys keys;
+    size_t size = mr_hex("cf6b3343cf0008f067a5502a4262b5746f6b656ec8646ce8bfe33952d955543665dcc7b6",
+                         packet, sizeof(packet));
+
+    CU_ASSERT_TRUE_FATAL(mr_token_keys_init(&keys, static_key));
+    CU_ASSERT_EQUAL(mr_packet_parse(packet, size, 8, &header), MR_PACKET_OK);
+    CU_ASSERT_EQUAL(header.type, MR_PACKET_RETRY);
+    CU_ASSERT_EQUAL(header.version, MR_VERSION_2);
+    CU_ASSERT_TRUE(mr_retry_tag_verify(&keys, mr_cid_view(&odcid), packet, size));
+    packet[4] ^= 1;
+    CU_ASSERT_FALSE(mr_retry_tag_verify(&keys, mr_cid_view(&odcid), packet, size));
+    mr_token_keys_wipe(&keys);
+}
+
 /* The draft's CID with config 0, a server ID of three bytes and a nonce of four: exactly our
  * layout. */
 static void the_quic_lb_connection_id(void)
@@ -221,6 +242,7 @@ static CU_TestInfo tests[] = {
      the_initial_headers_are_written_and_parsed},
     {"RFC 9001 A.4: the Retry packet is written with its tag",
      the_retry_packet_is_written_with_its_tag},
+    {"the Retry of version 2", the_retry_of_version_2},
     {"QUIC-LB: the unencrypted connection ID", the_quic_lb_connection_id},
     CU_TEST_INFO_NULL,
 };

@@ -140,7 +140,7 @@ static void a_version_negotiation_answers_with_swapped_connection_ids(void)
 
     CU_ASSERT_EQUAL(parse("c0faceb00c16000102030405060708090a0b0c0d0e0f10111213141502aabb", &h),
                     MR_PACKET_UNSUPPORTED_VERSION);
-    mr_packet_write_version_negotiation(&w, &h, 0);
+    mr_packet_write_version_negotiation(&w, &h, &(uint32_t){MR_VERSION_1}, 1, 0);
     size_t size =
         mr_hex("c00000000002aabb16000102030405060708090a0b0c0d0e0f1011121314150a0a0a0a00000001",
                expected, sizeof(expected));
@@ -149,7 +149,8 @@ static void a_version_negotiation_answers_with_swapped_connection_ids(void)
 
     for (uint32_t random = 0; random < 64; random++) {
         w = mr_writer(answer, sizeof(answer));
-        mr_packet_write_version_negotiation(&w, &h, random << 26 | random);
+        mr_packet_write_version_negotiation(&w, &h, &(uint32_t){MR_VERSION_1}, 1,
+                                            random << 26 | random);
         CU_ASSERT_EQUAL(answer[0] & 0xc0, 0xc0);
     }
 }

@@ -4,7 +4,7 @@
  * The input is a program: each step opens a stream, sends bytes (raw ones, or frames, sections,
  * QPACK instructions that are right but for what the input puts in), ends, resets or stops a
  * stream, or lets time pass.  The first bytes choose the server's limits and how often the
- * transport refuses a call.  Properties:
+ * transport refuses a call, and whether the client speaks HTTP/0.9.  Properties:
  *   1. the server survives (assertions, ASan, UBSan);
  *   2. its invariants hold at the end (mr_h3_check, mr_cache_check);
  *   3. when the connection is cut, everything comes back: streams, requests, buffers, files, work,
@@ -54,6 +54,7 @@ static size_t take_bytes(struct input *input, const uint8_t **bytes_out, size_t 
     return size;
 }
 
+static bool is_hq;
 static struct raw_bytes bytes;
 static struct raw_bytes section;
 
@@ -87,9 +88,16 @@ static void put_fields(struct input *input)
 static void put_request(struct input *input)
 {
     static const char *const paths[] = {"/a.txt", "/", "/none", "/../x", "/a.txt?x", "/%61.txt"};
+    const char *path = paths[take(input) % 6];
 
+    if (is_hq) {
+        raw_put(&bytes, "GET ", 4);
+        raw_put(&bytes, path, strlen(path));
+        raw_put(&bytes, "\r\n", take(input) % 3);
+        return;
+    }
     raw_begin_section(&section);
-    raw_put_get(&section, paths[take(input) % 6]);
+    raw_put_get(&section, path);
     if (take(input) % 2 == 0)
         put_fields(input);
     raw_put_headers(&bytes, &section);
@@ -262,6 +270,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     config.field_section_max = 1024;
     config.fields_max = 16;
     config.qpack_capacity = choice % 4 == 0 ? 0 : 256;
+    is_hq = config.has_hq = choice % 7 == 6;
     config.has_listings = choice % 2 == 0;
     loop.refuse_percent = choice % 3 == 0 ? 20 : 0;
     loop.idle_percent = choice % 5 == 0 ? 20 : 0;

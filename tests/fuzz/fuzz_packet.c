@@ -80,7 +80,8 @@ static void check_answer(const struct mr_packet_header *request)
     struct mr_packet_header answer;
     struct mr_writer w = mr_writer(wire, sizeof(wire));
 
-    mr_packet_write_version_negotiation(&w, request, request->version * 2654435761u);
+    mr_packet_write_version_negotiation(&w, request, &(uint32_t){MR_VERSION_1}, 1,
+                                        request->version * 2654435761u);
     MR_ASSERT(!w.failed);
     MR_ASSERT(mr_packet_parse(wire, mr_writer_size(&w), LOCAL_CID, &answer) == MR_PACKET_OK);
     MR_ASSERT(answer.type == MR_PACKET_VERSION_NEGOTIATION);
@@ -191,7 +192,8 @@ static void version_negotiation(const uint8_t *data, size_t size)
     take_cid(&input, &dcid);
     take_cid(&input, &scid);
     header = (struct mr_packet_header){.dcid = mr_cid_view(&dcid), .scid = mr_cid_view(&scid)};
-    mr_packet_write_version_negotiation(&w, &header, cut * 0x01234567u);
+    mr_packet_write_version_negotiation(&w, &header, &(uint32_t){MR_VERSION_1}, 1,
+                                        cut * 0x01234567u);
 
     size_t invariant = mr_writer_size(&w) - 8;
     size_t len = invariant + cut % 9u;

@@ -48,9 +48,10 @@ static void check_foreign(const uint8_t *data, size_t size)
     MR_ASSERT(exact != NULL);
     memcpy(exact + 1, data, size);
     for (int round = 0; round < 2; round++) {
-        MR_ASSERT(mr_token_validate_retry(&keys, exact + 1, size, &nobody, (struct mr_cid_view){0},
-                                          &claims, 0) != MR_TOKEN_VALID);
-        MR_ASSERT(mr_token_validate_new(&keys, exact + 1, size, &nobody, 0) != MR_TOKEN_VALID);
+        MR_ASSERT(mr_token_validate_retry(&keys, MR_VERSION_1, exact + 1, size, &nobody,
+                                          (struct mr_cid_view){0}, &claims, 0) != MR_TOKEN_VALID);
+        MR_ASSERT(mr_token_validate_new(&keys, MR_VERSION_1, exact + 1, size, &nobody, 0) !=
+                  MR_TOKEN_VALID);
         if (size > 0) /* the second round gets beyond the check of the kind */
             exact[1] = size == MR_TOKEN_NEW_SIZE ? MR_TOKEN_NEW : MR_TOKEN_RETRY;
     }
@@ -90,26 +91,27 @@ static void check_ours(struct mr_reader *input)
 
     struct mr_cid_view dcid = mr_cid_view(&claims.retry_scid);
 
-    mr_token_write_retry(&keys, &client, &claims, later_s, retry, issued_s);
-    enum mr_token_verdict verdict =
-        mr_token_validate_retry(&keys, retry, sizeof(retry), &client, dcid, &got, now_s);
+    mr_token_write_retry(&keys, MR_VERSION_1, &client, &claims, later_s, retry, issued_s);
+    enum mr_token_verdict verdict = mr_token_validate_retry(
+        &keys, MR_VERSION_1, retry, sizeof(retry), &client, dcid, &got, now_s);
     MR_ASSERT(verdict == by_time(issued_s, now_s, MR_TOKEN_RETRY_LIFETIME_S));
     if (verdict == MR_TOKEN_VALID) {
         MR_ASSERT(mr_cid_equal(&got.original_dcid, &claims.original_dcid));
         MR_ASSERT(mr_cid_equal(&got.retry_scid, &claims.retry_scid));
     }
 
-    mr_token_write_new(&keys, &client, later_s, fresh, issued_s);
-    MR_ASSERT(mr_token_validate_new(&keys, fresh, sizeof(fresh), &client, later_s) ==
+    mr_token_write_new(&keys, MR_VERSION_1, &client, later_s, fresh, issued_s);
+    MR_ASSERT(mr_token_validate_new(&keys, MR_VERSION_1, fresh, sizeof(fresh), &client, later_s) ==
               by_time(issued_s, later_s, MR_TOKEN_NEW_LIFETIME_S));
 
     if (damage == 0)
         return;
     retry[damage_at % sizeof(retry)] ^= damage;
     fresh[damage_at % sizeof(fresh)] ^= damage;
+    MR_ASSERT(is_refused(mr_token_validate_retry(&keys, MR_VERSION_1, retry, sizeof(retry), &client,
+                                                 dcid, &got, now_s)));
     MR_ASSERT(is_refused(
-        mr_token_validate_retry(&keys, retry, sizeof(retry), &client, dcid, &got, now_s)));
-    MR_ASSERT(is_refused(mr_token_validate_new(&keys, fresh, sizeof(fresh), &client, later_s)));
+        mr_token_validate_new(&keys, MR_VERSION_1, fresh, sizeof(fresh), &client, later_s)));
 }
 
 static void check_retry_packet(struct mr_reader *input)

@@ -65,6 +65,7 @@ struct sim_config sim_config_default(uint64_t seed)
         .seed = seed,
         .link = {mild_link(), mild_link()},
         .streams = 1,
+        .extensions = {MR_EXTENSIONS_ALL, MR_EXTENSIONS_ALL},
         .down_bytes = 100000,
         .cc = MR_CC_CUBIC,
         .cipher = MR_CIPHER_AES_128_GCM,
@@ -115,6 +116,10 @@ struct sim_config sim_config_random(uint64_t seed)
         link->jitter_ns = draw(&random, MR_US, 2 * link->delay_ns);
         link->rate_bps = mr_random_below(&random, 2) == 0 ? 0 : draw(&random, 1000000, 1000000000);
         link->queue_ns = draw(&random, 10 * MR_MS, 500 * MR_MS);
+        link->mark_ns = mr_random_below(&random, 2) == 0 ? 0 : draw(&random, MR_MS, 20 * MR_MS);
+        link->ecn = mr_random_below(&random, 4) != 0
+                        ? SIM_ECN_PASSED
+                        : (enum sim_ecn)mr_random_below(&random, SIM_ECN_KINDS);
         link->mtu = mtus[mr_random_below(&random, 6)];
     }
     config.streams = 1 + (uint32_t)mr_random_below(&random, 20);
@@ -122,6 +127,7 @@ struct sim_config sim_config_random(uint64_t seed)
     config.up_bytes = mr_random_below(&random, 2) == 0
                           ? 0
                           : draw(&random, 1, mr_random_below(&random, 4) == 0 ? 1000000 : 30000);
+    config.has_ecn = mr_random_below(&random, 8) != 0;
     config.cc = mr_random_below(&random, 2) == 0 ? MR_CC_CUBIC : MR_CC_NEWRENO;
     config.cipher = (enum mr_cipher)mr_random_below(&random, MR_CIPHERS);
     config.backend = mr_random_below(&random, 2) == 0 ? MR_AEAD_OPENSSL : MR_AEAD_AUTO;
@@ -138,6 +144,9 @@ struct sim_config sim_config_random(uint64_t seed)
     config.time_limit_ns = 3600 * MR_SECOND;
     config.datagrams =
         mr_random_below(&random, 3) == 0 ? 0 : (uint32_t)draw(&random, 1, SIM_DATAGRAMS_MAX);
+    for (int i = 0; i < 2; i++) /* all with each other in half of the worlds */
+        config.extensions[i] &=
+            mr_random_below(&random, 3) == 0 ? (uint32_t)mr_random_u64(&random) : UINT32_MAX;
     return config;
 }
 
@@ -245,6 +254,7 @@ static void make_side(struct world *w, enum mr_role role)
         .static_key = static_key,
         .seed = {w->config->seed, role, 3, 4},
         .cc = w->config->cc,
+        .has_ecn = w->config->has_ecn,
         .payload_max = w->config->payload_max,
         .retry_above = w->config->retry_above,
         .idle_timeout_ns = w->config->idle_timeout_ns,
@@ -253,6 +263,7 @@ static void make_side(struct world *w, enum mr_role role)
         .streams_bidi_max = 8,
         .streams_uni_max = 3,
         .datagram_max = UINT16_MAX,
+        .extensions = w->config->extensions[role],
         .wall_offset_s = WALL_SECONDS,
     };
     side->memory = malloc(mr_endpoint_footprint(&limits));

@@ -26,6 +26,16 @@
 #define SIM_DATAGRAM_MAX  2048
 #define SIM_IN_FLIGHT_MAX 8192
 
+/* What a link does to ECN marks. */
+enum sim_ecn {
+    SIM_ECN_PASSED,
+    SIM_ECN_BLEACHED, /* taken off */
+    SIM_ECN_DROPPED,  /* packets with a mark are lost */
+    SIM_ECN_SWAPPED,  /* ECT(0) becomes ECT(1), and the other way round */
+    SIM_ECN_ALL_CE,
+    SIM_ECN_KINDS
+};
+
 /* One direction's behaviour. */
 struct sim_link {
     double loss; /* probability of each */
@@ -36,7 +46,9 @@ struct sim_link {
     uint64_t jitter_ns;
     uint64_t rate_bps; /* 0: unlimited */
     uint64_t queue_ns; /* longest wait for the rate; more is dropped */
-    uint32_t mtu;      /* UDP payload */
+    uint64_t mark_ns;  /* packets with a mark that wait longer for the rate get CE; 0: never */
+    enum sim_ecn ecn;
+    uint32_t mtu; /* UDP payload */
 };
 
 struct sim_config {
@@ -45,8 +57,10 @@ struct sim_config {
     uint32_t streams;        /* that the client opens, <= SIM_STREAMS_MAX */
     uint64_t down_bytes;     /* per stream */
     uint64_t up_bytes;
-    uint32_t datagrams; /* that each side sends, <= SIM_DATAGRAMS_MAX */
+    uint32_t extensions[2]; /* client, server: of enum mr_extension */
+    uint32_t datagrams;     /* that each side sends, <= SIM_DATAGRAMS_MAX */
     enum mr_cc_kind cc;
+    bool has_ecn;
     enum mr_cipher cipher;
     enum mr_aead_backend backend;
     uint32_t retry_above; /* of the server; 0: always Retry */

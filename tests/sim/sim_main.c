@@ -28,18 +28,18 @@ enum {
 static void print_config(const struct sim_config *c)
 {
     printf("#   streams %u, down %" PRIu64 ", up %" PRIu64 ", datagrams %u"
-           ", cc %d, cipher %d, backend %d, retry_above %u%s, rebind %" PRIu64
+           ", cc %d, ecn %d, cipher %d, backend %d, retry_above %u%s, rebind %" PRIu64
            " ms, update %" PRIu64 " ms\n",
-           c->streams, c->down_bytes, c->up_bytes, c->datagrams, (int)c->cc, (int)c->cipher,
-           (int)c->backend, c->retry_above, c->wants_reset ? ", resets" : "",
+           c->streams, c->down_bytes, c->up_bytes, c->datagrams, (int)c->cc, c->has_ecn,
+           (int)c->cipher, (int)c->backend, c->retry_above, c->wants_reset ? ", resets" : "",
            c->rebind_every_ns / MR_MS, c->update_keys_every_ns / MR_MS);
     for (int i = 0; i < 2; i++) {
         const struct sim_link *l = &c->link[i];
         printf("#   %s: loss %.3f dup %.3f corrupt %.3f reorder %.3f, delay %.2f ms, jitter %.2f "
-               "ms, rate %.1f Mbit/s, mtu %u\n",
+               "ms, rate %.1f Mbit/s, mark %.1f ms, ecn %d, mtu %u\n",
                i == 0 ? "up  " : "down", l->loss, l->duplicate, l->corrupt, l->reorder,
                (double)l->delay_ns / 1e6, (double)l->jitter_ns / 1e6, (double)l->rate_bps / 1e6,
-               l->mtu);
+               (double)l->mark_ns / 1e6, (int)l->ecn, l->mtu);
     }
 }
 

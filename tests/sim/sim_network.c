@@ -77,8 +77,31 @@ static void add_to_digest(struct sim_network *net, const struct mr_outgoing *out
         net->digest = (net->digest ^ out->data[i]) * UINT64_C(1099511628211);
 }
 
-/* When it arrives; MR_NEVER: the rate's queue is full. */
-static uint64_t arrival(struct sim_network *net, uint8_t direction, uint32_t size, uint64_t now)
+/* The ECN bits of a packet that went out with `ecn`; false: it is lost for them. */
+static bool pass_ecn(const struct sim_link *link, uint8_t *ecn)
+{
+    if (*ecn == MR_ECN_NOT_ECT)
+        return true;
+    switch (link->ecn) {
+    case SIM_ECN_BLEACHED:
+        *ecn = MR_ECN_NOT_ECT;
+        return true;
+    case SIM_ECN_DROPPED:
+        return false;
+    case SIM_ECN_SWAPPED:
+        *ecn = *ecn == MR_ECN_ECT0 ? MR_ECN_ECT1 : MR_ECN_ECT0;
+        return true;
+    case SIM_ECN_ALL_CE:
+        *ecn = MR_ECN_CE;
+        return true;
+    default:
+        return true;
+    }
+}
+
+/* When it arrives; MR_NEVER: the rate's queue is full.  A long wait marks it. */
+static uint64_t arrival(struct sim_network *net, uint8_t direction, uint32_t size, uint8_t *ecn,
+                        uint64_t now)
 {
     const struct sim_link *link = &net->link[direction];
     uint64_t leaves = now;
@@ -88,6 +111,8 @@ static uint64_t arrival(struct sim_network *net, uint8_t direction, uint32_t siz
 
         if (starts - now > link->queue_ns)
             return MR_NEVER;
+        if (link->mark_ns > 0 && starts - now > link->mark_ns && *ecn != MR_ECN_NOT_ECT)
+            *ecn = MR_ECN_CE;
         leaves = starts + (uint64_t)(size + 28) * 8 * MR_SECOND / link->rate_bps;
         net->busy_until_ns[direction] = leaves;
     }
@@ -99,8 +124,9 @@ static uint64_t arrival(struct sim_network *net, uint8_t direction, uint32_t siz
 static void enqueue(struct sim_network *net, uint8_t direction, const struct mr_outgoing *out,
                     const struct mr_path_addr *path, uint64_t now)
 {
-    uint64_t at = arrival(net, direction, out->size, now);
-    if (at == MR_NEVER || net->count == SIM_IN_FLIGHT_MAX)
+    uint8_t ecn = out->ecn;
+    uint64_t at = arrival(net, direction, out->size, &ecn, now);
+    if (!pass_ecn(&net->link[direction], &ecn) || at == MR_NEVER || net->count == SIM_IN_FLIGHT_MAX)
         return;
 
     struct sim_packet *packet = malloc(sizeof(*packet));
@@ -108,7 +134,7 @@ static void enqueue(struct sim_network *net, uint8_t direction, const struct mr_
     packet->order = net->order++;
     packet->size = out->size;
     packet->direction = direction;
-    packet->ecn = out->ecn;
+    packet->ecn = ecn;
     packet->path = *path;
     memcpy(packet->bytes, out->data, out->size);
     if (chance(net, net->link[direction].corrupt))

@@ -41,6 +41,7 @@ struct h3_fetch {
 
 struct h3_pair {
     char root[64];
+    bool is_hq; /* the client speaks HTTP/0.9; set before the start */
     struct loop *loop;
     struct mr_h3_server *server;
     struct mr_h3_client *client;

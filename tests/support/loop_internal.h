@@ -71,6 +71,7 @@ struct stream {
     uint32_t pending[2]; /* events */
     uint64_t error[2];
     struct pipe pipe[2]; /* [s]: what side s sends */
+    struct mr_priority priority[2]; /* [s]: as side s said last */
 };
 
 /* A datagram on its way, or waiting to be read. */

@@ -121,6 +121,7 @@ static struct stream *add_stream(struct loop *loop, uint32_t conn_index, unsigne
             .generation = generation,
             .conn = conn_index,
             .id = conn->opened[opener][is_uni] << 2 | (is_uni ? 2u : 0) | opener,
+            .priority = {{MR_URGENCY_DEFAULT, true}, {MR_URGENCY_DEFAULT, true}},
         };
         stream->is_open[opener] = true;
         stream->pipe[opener].exists = true;
@@ -535,6 +536,19 @@ static int op_stop(struct mr_transport *t, mr_handle handle, uint64_t code)
     return 0;
 }
 
+static int op_set_priority(struct mr_transport *t, mr_handle handle, struct mr_priority priority)
+{
+    struct side *side = side_of(t);
+    struct stream *stream = find_stream(side, handle);
+
+    if (stream == NULL)
+        return -ESTALE;
+    if (priority.urgency >= MR_URGENCIES)
+        return -EINVAL;
+    stream->priority[side->index] = priority;
+    return 0;
+}
+
 /* A side that has no timer left at all would never wake up again: its first one is never refused.
  */
 static bool has_timer(const struct loop *loop, unsigned place)
@@ -613,4 +627,5 @@ const struct mr_transport_ops loop_ops = {
     .now = op_now,
     .move = op_move,
     .moved_streams = op_moved_streams,
+    .set_priority = op_set_priority,
 };

@@ -594,3 +594,14 @@ uint32_t loop_work_count(const struct loop *loop)
 {
     return loop->work_count;
 }
+
+struct mr_priority loop_priority(const struct loop *loop, unsigned side, uint64_t id)
+{
+    struct mr_priority priority = {.urgency = MR_URGENCY_DEFAULT, .is_incremental = true};
+
+    for (uint32_t i = 0; i < STREAMS_MAX; i++) {
+        if (loop->stream[i].is_live && loop->stream[i].id == id)
+            priority = loop->stream[i].priority[side];
+    }
+    return priority;
+}

@@ -93,6 +93,7 @@ static void make_node(struct move_world *w, uint32_t i)
         .conn_window_max = 96 << 10,
         .streams_bidi_max = 8,
         .streams_uni_max = 3,
+        .extensions = w->config.seed % 3 == 0 ? 0 : MR_EXTENSIONS_ALL,
         .wall_offset_s = WALL_SECONDS,
     };
 

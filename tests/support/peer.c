@@ -57,6 +57,7 @@ static struct mr_endpoint_config make_config(const struct peer_options *o, struc
         .static_key = static_key,
         .seed = {1, side->role, 3, 4},
         .cc = MR_CC_NEWRENO,
+        .has_ecn = o->has_ecn,
         .payload_max = 1452,
         .retry_above = retry == PEER_ALWAYS_RETRY ? 0 : retry,
         .idle_timeout_ns = o->idle_timeout_ns == 0 ? 60 * MR_SECOND : o->idle_timeout_ns,
@@ -65,7 +66,9 @@ static struct mr_endpoint_config make_config(const struct peer_options *o, struc
         .streams_bidi_max = o->streams_bidi == 0 ? 8 : o->streams_bidi,
         .streams_uni_max = o->streams_uni == 0 ? 3 : o->streams_uni,
         .datagram_max = side->role == o->under_test ? o->datagram_max : o->partner_datagram_max,
+        .extensions = side->role == o->under_test ? o->extensions : o->partner_extensions,
         .wall_offset_s = 1700000000,
+        .versions = side->role == MR_SERVER ? o->server_versions : 0,
     };
 }
 
@@ -114,6 +117,8 @@ struct peer *peer_new(const struct peer_options *options)
 
     if (p == NULL)
         die("no memory");
+    p->options = *options;
+    p->version = MR_VERSION_1;
     p->role = options->under_test;
     p->edit_params = options->edit_params;
     p->now = MR_SECOND;
@@ -190,7 +195,7 @@ static void set_key(struct peer *p, struct peer_key *key, const struct mr_secret
 {
     free_key(p, key);
     key->secret = *secret;
-    mr_keys_derive(MR_VERSION_1, secret, &key->material);
+    mr_keys_derive(p->version, secret, &key->material);
     key->is_set = mr_aead_key_set(p->aead, &key->aead, key->material.cipher, key->material.key,
                                   key->material.iv, is_seal) &&
                   mr_hp_key_set(p->aead, &key->hp, key->material.cipher, key->material.hp);
@@ -202,14 +207,14 @@ void peer_set_initial_keys(struct peer *p, const struct mr_cid *dcid)
 {
     struct mr_initial_secrets secrets;
 
-    mr_keys_initial(MR_VERSION_1, dcid, &secrets);
+    mr_keys_initial(p->version, dcid, &secrets);
     set_key(p, &p->seal[MR_SPACE_INITIAL], &secrets.of[!p->role], true);
     set_key(p, &p->open[MR_SPACE_INITIAL], &secrets.of[p->role], false);
 }
 
 static void update_key(struct peer *p, struct peer_key *key, bool is_seal)
 {
-    mr_keys_update(MR_VERSION_1, &key->secret, &key->material);
+    mr_keys_update(p->version, &key->secret, &key->material);
     if (!mr_aead_key_set(p->aead, &key->aead, key->material.cipher, key->material.key,
                          key->material.iv, is_seal))
         die("no key");
@@ -225,6 +230,8 @@ void peer_update_keys(struct peer *p)
 /* Secrets of both endpoints' TLS: each direction is kept once. */
 static void keep_secrets(struct peer *p, const struct peer_side *side, const struct mr_tls_job *job)
 {
+    if (job->secret_count > 0)
+        p->version = job->version;
     for (uint32_t i = 0; i < job->secret_count; i++) {
         const struct mr_tls_secret *s = &job->secrets[i];
         bool is_ours = (side->role != p->role) == s->is_write; /* sealed by the peer */
@@ -333,11 +340,12 @@ static void receive_burst(struct peer *p, struct peer_side *side, const struct p
     for (uint32_t i = 0; i < count; i++) {
         buffers[i] = take_buffer(side);
         memcpy(buffers[i]->bytes, raws[i].bytes, raws[i].size);
-        datagrams[i] = (struct mr_datagram){.data = buffers[i]->bytes,
-                                            .buf = &buffers[i]->buf,
-                                            .size = raws[i].size,
-                                            .ecn = side->role == p->role ? p->ecn : 0,
-                                            .path = raws[i].path};
+        datagrams[i] =
+            (struct mr_datagram){.data = buffers[i]->bytes,
+                                 .buf = &buffers[i]->buf,
+                                 .size = raws[i].size,
+                                 .ecn = side->role == p->role && p->ecn != 0 ? p->ecn : raws[i].ecn,
+                                 .path = raws[i].path};
     }
     mr_endpoint_receive(side->ep, datagrams, count, p->now);
     edit_params(p, side);
@@ -392,11 +400,15 @@ static void connect_client(struct peer *p)
 
     memcpy(options.remote.ip, server.ip, 16);
     options.remote.port = server.port;
+    memcpy(options.versions, p->options.versions, sizeof(options.versions));
+    options.ticket = p->options.ticket;
+    options.ticket_size = p->options.ticket_size;
     if (mr_conn_connect(p->side[MR_CLIENT].ep, &options, &client, p->now, &handle) != 0)
         die("no connection");
     if (p->role == MR_CLIENT)
         p->conn = handle;
     edit_params(p, &p->side[MR_CLIENT]);
+    p->version = mr_conn_at(p->side[MR_CLIENT].ep, 0)->version;
     peer_set_initial_keys(p, &mr_cid_current(mr_conn_at(p->side[MR_CLIENT].ep, 0))->cid);
     peer_settle(p, &p->side[MR_CLIENT]);
 }

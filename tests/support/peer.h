@@ -41,8 +41,15 @@ struct peer_options {
     uint32_t connections;     /* at most; 0: 4 */
     uint32_t streams_bidi;    /* 0: 8 */
     uint32_t streams_uni;     /* 0: 3 */
+    bool has_ecn;             /* packets are marked ECT */
     uint32_t datagram_max;    /* of DATAGRAM frames that the endpoint under test takes; 0: none */
     uint32_t partner_datagram_max; /* that its partner takes */
+    uint8_t versions[2];           /* of QUIC, that the client wants: struct mr_connect_options */
+    uint8_t server_versions;       /* that the server accepts: enum mr_version_set; 0: all */
+    const uint8_t *ticket;         /* of the client */
+    size_t ticket_size;
+    uint32_t extensions;           /* of enum mr_extension, of the endpoint under test */
+    uint32_t partner_extensions;
     /* change the partner's transport parameters in place before they are sent; NULL: leave them */
     void (*edit_params)(uint8_t *params, size_t size);
 };
@@ -52,11 +59,13 @@ struct peer_options {
 struct peer_packet {
     enum mr_packet_type type;
     bool is_open; /* frames at `bytes`; else the packet as it came */
+    uint32_t version;
     uint8_t first_byte;
     uint64_t pn;
     uint64_t at_ns;
     uint32_t datagram; /* its number: coalesced packets share it */
     uint32_t datagram_size;
+    uint8_t ecn;
     struct mr_path_addr path;
     struct mr_cid dcid;
     size_t size;
@@ -107,6 +116,7 @@ struct peer_side {
 struct peer_raw {
     struct mr_path_addr path; /* as the receiver sees it */
     uint32_t size;
+    uint8_t ecn;
     uint8_t bytes[PEER_DATAGRAM];
 };
 
@@ -118,6 +128,8 @@ struct peer {
     bool is_alone;   /* the partner is silent */
     void (*edit_params)(uint8_t *params, size_t size);
     mr_handle conn; /* of the endpoint under test; MR_HANDLE_NONE until it is told */
+    struct peer_options options;
+    uint32_t version; /* that we write and derive keys with */
     struct mr_aead *aead;
     struct peer_key seal[MR_SPACES];
     struct peer_key open[MR_SPACES];
@@ -127,9 +139,9 @@ struct peer {
     struct mr_cid dcid;       /* where we send */
     struct mr_cid scid;       /* ours */
     struct mr_path_addr path; /* as the endpoint under test sees us */
-    uint8_t ecn;
-    struct peer_raw hello; /* the client's first datagram */
-    uint32_t datagrams;    /* sent by the endpoint under test */
+    uint8_t ecn;              /* of what it receives, unless 0 */
+    struct peer_raw hello;    /* the client's first datagram */
+    uint32_t datagrams;       /* sent by the endpoint under test */
     uint64_t bytes;
     struct peer_raw wire[2][64]; /* on the way to side [i] */
     uint32_t wire_count[2];

@@ -46,10 +46,12 @@ static void keep_packet(struct peer *p, const struct mr_packet_header *header,
         return;
     struct peer_packet *packet = &p->inbox[p->inbox_count++];
     *packet = (struct peer_packet){.type = header->type,
+                                   .version = header->version,
                                    .first_byte = out->data[at],
                                    .at_ns = p->now,
                                    .datagram = p->datagrams,
                                    .datagram_size = out->size,
+                                   .ecn = out->ecn,
                                    .path = out->path,
                                    .size = out->size - at};
     mr_cid_copy(&packet->dcid, header->dcid);
@@ -91,6 +93,7 @@ static void put_on_wire(struct peer *p, enum mr_role to, const struct mr_outgoin
     struct peer_raw *raw = &p->wire[to][p->wire_count[to]++];
     raw->path = (struct mr_path_addr){.local = out->path.remote, .remote = out->path.local};
     raw->size = out->size;
+    raw->ecn = out->ecn;
     memcpy(raw->bytes, out->data, out->size);
 }
 
@@ -136,7 +139,7 @@ static size_t write_header(struct peer *p, const struct peer_out *out, struct mr
         return mr_writer_size(w);
     }
     struct mr_packet_header header = {.type = out->type,
-                                      .version = MR_VERSION_1,
+                                      .version = p->version,
                                       .dcid = mr_cid_view(dcid),
                                       .scid = mr_cid_view(&p->scid),
                                       .token = out->token,

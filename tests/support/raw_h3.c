@@ -322,6 +322,10 @@ struct raw_server_test *raw_server_test_new(const struct mr_h3_server_config *co
     close(fd);
     if (config != NULL)
         server = *config;
+    if (server.has_hq) {
+        options.alpn = (const uint8_t *)"\x0ahq-interop";
+        options.alpn_size = 11;
+    }
     server.root = test->root;
     server.cache_bytes = 1 << 20;
     server.buffers_max = 4;

@@ -84,7 +84,7 @@ struct raw_peer {
 void raw_peer_init(struct raw_peer *peer, unsigned side);
 
 /* Our server over `root` (NULL: a directory with a.txt is made), and a raw client that is
- * connected. */
+ * connected; with has_hq, by HTTP/0.9. */
 struct raw_server_test {
     struct raw_peer raw;
     struct loop *loop;

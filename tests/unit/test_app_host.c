@@ -295,6 +295,7 @@ static void submissions_that_make_no_sense_are_refused(void)
         result_of(app, (struct mr_sqe){.op = MR_OP_OPEN, .handle = conn + (UINT64_C(1) << 32)}),
         -ESTALE);
     CU_ASSERT_EQUAL(result_of(app, (struct mr_sqe){.op = MR_OP_SEND, .handle = conn}), -ESTALE);
+    CU_ASSERT_EQUAL(result_of(app, (struct mr_sqe){.op = MR_OP_PRIORITY, .handle = conn}), -ESTALE);
     CU_ASSERT_EQUAL(
         result_of(app, (struct mr_sqe){.op = MR_OP_CLOSE, .handle = conn, .address = 0, .size = 5}),
         -EINVAL);

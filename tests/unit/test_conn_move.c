@@ -330,6 +330,9 @@ static void numbers_and_windows_go_on(void)
     move_world_run(w, 40 * MR_MS);
     struct mr_conn before = *owned(w);
     CU_ASSERT(before.path.cc.in_flight > 0);
+    CU_ASSERT_EQUAL(mr_stream_set_priority(owner(w), w->app[0].streams[0].handle,
+                                           (struct mr_priority){6, false}),
+                    0);
     CU_ASSERT_EQUAL(move_world_export(w, 1), 0);
     CU_ASSERT_EQUAL(move_world_import(w), 0);
     const struct mr_conn *conn = mr_conn_of_handle(w->node[1].ep, w->new_conn);
@@ -345,6 +348,10 @@ static void numbers_and_windows_go_on(void)
     CU_ASSERT_EQUAL(conn->path.mtu, before.path.mtu);
     CU_ASSERT_EQUAL(conn->flow_send.used, before.flow_send.used);
     CU_ASSERT_EQUAL(conn->flow_recv.received, before.flow_recv.received);
+    for (uint32_t i = conn->stream_head; i != MR_NONE;
+         i = mr_stream_at(w->node[1].ep, i)->conn_next)
+        CU_ASSERT_EQUAL(mr_stream_at(w->node[1].ep, i)->urgency == 6,
+                        mr_stream_at(w->node[1].ep, i)->id == w->app[0].streams[0].id);
     move_world_tell(w);
     move_world_arrive(w);
     transfer(w);

@@ -259,7 +259,7 @@ static void a_version_negotiation_lists_ours_and_a_reserved_version(void)
     CU_ASSERT_EQUAL(parsed.dcid.size, 255);
     CU_ASSERT_EQUAL(parsed.scid.size, 200);
 
-    mr_packet_write_version_negotiation(&w, &parsed, 0x12345678);
+    mr_packet_write_version_negotiation(&w, &parsed, &(uint32_t){MR_VERSION_1}, 1, 0x12345678);
     CU_ASSERT_EQUAL(mr_writer_size(&w), 1 + 4 + 1 + 200 + 1 + 255 + 8);
     CU_ASSERT_EQUAL(mr_packet_parse(wire, mr_writer_size(&w), 8, &parsed), MR_PACKET_OK);
     CU_ASSERT_EQUAL(parsed.type, MR_PACKET_VERSION_NEGOTIATION);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "quic/tls_ticket.h"
+#include "quic/types.h"
 #include "tests/unit/harness.h"
 
 static const uint8_t stream[] = {1, 0, 0, 2, 'a', 'b', 4, 0, 0, 0, 24, 0, 1, 0};
@@ -44,6 +45,7 @@ static const struct mr_tls_ticket ticket = {
     .params = (const uint8_t *)"PP",
     .params_size = 2,
     .session_size = 5,
+    .version = MR_VERSION_2,
     .is_insecure = true,
 };
 
@@ -53,7 +55,7 @@ static void a_ticket_is_read_as_it_was_written(void)
     size_t head = mr_tls_ticket_write(&ticket, bytes, sizeof(bytes));
     struct mr_tls_ticket back;
 
-    CU_ASSERT_EQUAL(head, 4 + 1 + 1 + 9 + 1 + 2);
+    CU_ASSERT_EQUAL(head, 4 + 1 + 4 + 1 + 9 + 1 + 2);
     memcpy(bytes + head, "S-E-S", 5);
     CU_ASSERT(mr_tls_ticket_read(&back, bytes, head + 5));
     CU_ASSERT_EQUAL(back.name_size, 9);
@@ -63,14 +65,15 @@ static void a_ticket_is_read_as_it_was_written(void)
     CU_ASSERT_EQUAL(back.session_size, 5);
     CU_ASSERT_EQUAL(memcmp(back.session, "S-E-S", 5), 0);
     CU_ASSERT(back.is_insecure);
+    CU_ASSERT_EQUAL(back.version, MR_VERSION_2);
 }
 
 static void a_ticket_needs_room_for_its_session_too(void)
 {
     uint8_t bytes[64];
 
-    CU_ASSERT_EQUAL(mr_tls_ticket_write(&ticket, bytes, 23), 18);
-    for (size_t room = 0; room < 23; room++)
+    CU_ASSERT_EQUAL(mr_tls_ticket_write(&ticket, bytes, 27), 22);
+    for (size_t room = 0; room < 27; room++)
         CU_ASSERT_EQUAL(mr_tls_ticket_write(&ticket, bytes, room), 0);
 }
 

@@ -32,8 +32,8 @@ static enum mr_token_verdict validate_retry(const uint8_t *token, size_t size, u
 {
     struct mr_retry_claims got;
 
-    return mr_token_validate_retry(&keys, token, size, &client, mr_cid_view(&claims.retry_scid),
-                                   &got, now_s);
+    return mr_token_validate_retry(&keys, MR_VERSION_1, token, size, &client,
+                                   mr_cid_view(&claims.retry_scid), &got, now_s);
 }
 
 static void a_retry_token_gives_back_what_it_was_made_of(void)
@@ -41,9 +41,9 @@ static void a_retry_token_gives_back_what_it_was_made_of(void)
     uint8_t token[MR_TOKEN_RETRY_SIZE];
     struct mr_retry_claims got = {0};
 
-    mr_token_write_retry(&keys, &client, &claims, 99, token, NOW);
+    mr_token_write_retry(&keys, MR_VERSION_1, &client, &claims, 99, token, NOW);
     CU_ASSERT_EQUAL(mr_token_kind(token, sizeof(token)), MR_TOKEN_RETRY);
-    CU_ASSERT_EQUAL(mr_token_validate_retry(&keys, token, sizeof(token), &client,
+    CU_ASSERT_EQUAL(mr_token_validate_retry(&keys, MR_VERSION_1, token, sizeof(token), &client,
                                             mr_cid_view(&claims.retry_scid), &got, NOW + 1),
                     MR_TOKEN_VALID);
     CU_ASSERT_TRUE(mr_cid_equal(&got.original_dcid, &claims.original_dcid));
@@ -56,14 +56,14 @@ static void a_token_means_the_same_to_every_holder_of_the_static_key(void)
     uint8_t other_key[MR_STATIC_KEY] = {1, 2, 4};
     struct mr_token_keys other;
 
-    mr_token_write_new(&keys, &client, 99, token, NOW);
+    mr_token_write_new(&keys, MR_VERSION_1, &client, 99, token, NOW);
     CU_ASSERT_TRUE_FATAL(mr_token_keys_init(&other, static_key));
-    CU_ASSERT_EQUAL(mr_token_validate_new(&other, token, sizeof(token), &client, NOW),
+    CU_ASSERT_EQUAL(mr_token_validate_new(&other, MR_VERSION_1, token, sizeof(token), &client, NOW),
                     MR_TOKEN_VALID);
     mr_token_keys_wipe(&other);
 
     CU_ASSERT_TRUE_FATAL(mr_token_keys_init(&other, other_key));
-    CU_ASSERT_EQUAL(mr_token_validate_new(&other, token, sizeof(token), &client, NOW),
+    CU_ASSERT_EQUAL(mr_token_validate_new(&other, MR_VERSION_1, token, sizeof(token), &client, NOW),
                     MR_TOKEN_MALFORMED);
     mr_token_keys_wipe(&other);
 }
@@ -73,8 +73,8 @@ static void every_flipped_bit_is_noticed(void)
     uint8_t retry[MR_TOKEN_RETRY_SIZE];
     uint8_t fresh[MR_TOKEN_NEW_SIZE];
 
-    mr_token_write_retry(&keys, &client, &claims, 99, retry, NOW);
-    mr_token_write_new(&keys, &client, 99, fresh, NOW);
+    mr_token_write_retry(&keys, MR_VERSION_1, &client, &claims, 99, retry, NOW);
+    mr_token_write_new(&keys, MR_VERSION_1, &client, 99, fresh, NOW);
     for (size_t bit = 0; bit < 8 * sizeof(retry); bit++) {
         retry[bit / 8] ^= (uint8_t)(1 << bit % 8);
         CU_ASSERT_EQUAL(validate_retry(retry, sizeof(retry), NOW), MR_TOKEN_MALFORMED);
@@ -82,8 +82,9 @@ static void every_flipped_bit_is_noticed(void)
     }
     for (size_t bit = 0; bit < 8 * sizeof(fresh); bit++) {
         fresh[bit / 8] ^= (uint8_t)(1 << bit % 8);
-        CU_ASSERT_EQUAL(mr_token_validate_new(&keys, fresh, sizeof(fresh), &client, NOW),
-                        MR_TOKEN_MALFORMED);
+        CU_ASSERT_EQUAL(
+            mr_token_validate_new(&keys, MR_VERSION_1, fresh, sizeof(fresh), &client, NOW),
+            MR_TOKEN_MALFORMED);
         fresh[bit / 8] ^= (uint8_t)(1 << bit % 8);
     }
     CU_ASSERT_EQUAL(validate_retry(retry, sizeof(retry), NOW), MR_TOKEN_VALID);
@@ -93,7 +94,7 @@ static void a_token_of_any_other_size_is_malformed(void)
 {
     uint8_t token[200] = {0};
 
-    mr_token_write_retry(&keys, &client, &claims, 99, token, NOW);
+    mr_token_write_retry(&keys, MR_VERSION_1, &client, &claims, 99, token, NOW);
     for (size_t size = 0; size < sizeof(token); size++) {
         CU_ASSERT_EQUAL(validate_retry(token, size, NOW),
                         size == MR_TOKEN_RETRY_SIZE ? MR_TOKEN_VALID : MR_TOKEN_MALFORMED);
@@ -108,11 +109,11 @@ static void kinds_are_not_confused(void)
     uint8_t retry[MR_TOKEN_RETRY_SIZE];
     uint8_t fresh[MR_TOKEN_NEW_SIZE];
 
-    mr_token_write_retry(&keys, &client, &claims, 99, retry, NOW);
-    mr_token_write_new(&keys, &client, 99, fresh, NOW);
+    mr_token_write_retry(&keys, MR_VERSION_1, &client, &claims, 99, retry, NOW);
+    mr_token_write_new(&keys, MR_VERSION_1, &client, 99, fresh, NOW);
     CU_ASSERT_EQUAL(mr_token_kind(fresh, sizeof(fresh)), MR_TOKEN_NEW);
     CU_ASSERT_EQUAL(validate_retry(fresh, sizeof(fresh), NOW), MR_TOKEN_WRONG_KIND);
-    CU_ASSERT_EQUAL(mr_token_validate_new(&keys, retry, sizeof(retry), &client, NOW),
+    CU_ASSERT_EQUAL(mr_token_validate_new(&keys, MR_VERSION_1, retry, sizeof(retry), &client, NOW),
                     MR_TOKEN_WRONG_KIND);
 }
 
@@ -121,34 +122,35 @@ static void tokens_expire(void)
     uint8_t retry[MR_TOKEN_RETRY_SIZE];
     uint8_t fresh[MR_TOKEN_NEW_SIZE];
 
-    mr_token_write_retry(&keys, &client, &claims, 99, retry, NOW);
-    mr_token_write_new(&keys, &client, 99, fresh, NOW);
+    mr_token_write_retry(&keys, MR_VERSION_1, &client, &claims, 99, retry, NOW);
+    mr_token_write_new(&keys, MR_VERSION_1, &client, 99, fresh, NOW);
     CU_ASSERT_EQUAL(validate_retry(retry, sizeof(retry), NOW + MR_TOKEN_RETRY_LIFETIME_S),
                     MR_TOKEN_VALID);
     CU_ASSERT_EQUAL(validate_retry(retry, sizeof(retry), NOW + MR_TOKEN_RETRY_LIFETIME_S + 1),
                     MR_TOKEN_EXPIRED);
-    CU_ASSERT_EQUAL(
-        mr_token_validate_new(&keys, fresh, sizeof(fresh), &client, NOW + MR_TOKEN_NEW_LIFETIME_S),
-        MR_TOKEN_VALID);
-    CU_ASSERT_EQUAL(mr_token_validate_new(&keys, fresh, sizeof(fresh), &client,
+    CU_ASSERT_EQUAL(mr_token_validate_new(&keys, MR_VERSION_1, fresh, sizeof(fresh), &client,
+                                          NOW + MR_TOKEN_NEW_LIFETIME_S),
+                    MR_TOKEN_VALID);
+    CU_ASSERT_EQUAL(mr_token_validate_new(&keys, MR_VERSION_1, fresh, sizeof(fresh), &client,
                                           NOW + MR_TOKEN_NEW_LIFETIME_S + 1),
                     MR_TOKEN_EXPIRED);
-    CU_ASSERT_EQUAL(mr_token_validate_new(&keys, fresh, sizeof(fresh), &client, UINT64_MAX),
-                    MR_TOKEN_EXPIRED);
+    CU_ASSERT_EQUAL(
+        mr_token_validate_new(&keys, MR_VERSION_1, fresh, sizeof(fresh), &client, UINT64_MAX),
+        MR_TOKEN_EXPIRED);
 }
 
 static void tokens_from_the_future_are_refused(void)
 {
     uint8_t token[MR_TOKEN_NEW_SIZE];
 
-    mr_token_write_new(&keys, &client, 99, token, NOW);
-    CU_ASSERT_EQUAL(
-        mr_token_validate_new(&keys, token, sizeof(token), &client, NOW - MR_TOKEN_SKEW_S),
-        MR_TOKEN_VALID);
-    CU_ASSERT_EQUAL(
-        mr_token_validate_new(&keys, token, sizeof(token), &client, NOW - MR_TOKEN_SKEW_S - 1),
-        MR_TOKEN_EXPIRED);
-    CU_ASSERT_EQUAL(mr_token_validate_new(&keys, token, sizeof(token), &client, 0),
+    mr_token_write_new(&keys, MR_VERSION_1, &client, 99, token, NOW);
+    CU_ASSERT_EQUAL(mr_token_validate_new(&keys, MR_VERSION_1, token, sizeof(token), &client,
+                                          NOW - MR_TOKEN_SKEW_S),
+                    MR_TOKEN_VALID);
+    CU_ASSERT_EQUAL(mr_token_validate_new(&keys, MR_VERSION_1, token, sizeof(token), &client,
+                                          NOW - MR_TOKEN_SKEW_S - 1),
+                    MR_TOKEN_EXPIRED);
+    CU_ASSERT_EQUAL(mr_token_validate_new(&keys, MR_VERSION_1, token, sizeof(token), &client, 0),
                     MR_TOKEN_EXPIRED);
 }
 
@@ -159,21 +161,23 @@ static void another_address_is_refused(void)
     struct mr_retry_claims got;
     struct mr_addr elsewhere = client;
 
-    mr_token_write_retry(&keys, &client, &claims, 99, retry, NOW);
-    mr_token_write_new(&keys, &client, 99, fresh, NOW);
+    mr_token_write_retry(&keys, MR_VERSION_1, &client, &claims, 99, retry, NOW);
+    mr_token_write_new(&keys, MR_VERSION_1, &client, 99, fresh, NOW);
 
     elsewhere.port++; /* only a Retry token minds */
-    CU_ASSERT_EQUAL(mr_token_validate_new(&keys, fresh, sizeof(fresh), &elsewhere, NOW),
-                    MR_TOKEN_VALID);
-    CU_ASSERT_EQUAL(mr_token_validate_retry(&keys, retry, sizeof(retry), &elsewhere,
+    CU_ASSERT_EQUAL(
+        mr_token_validate_new(&keys, MR_VERSION_1, fresh, sizeof(fresh), &elsewhere, NOW),
+        MR_TOKEN_VALID);
+    CU_ASSERT_EQUAL(mr_token_validate_retry(&keys, MR_VERSION_1, retry, sizeof(retry), &elsewhere,
                                             mr_cid_view(&claims.retry_scid), &got, NOW),
                     MR_TOKEN_WRONG_ADDRESS);
 
     elsewhere = client;
     elsewhere.ip[15]++;
-    CU_ASSERT_EQUAL(mr_token_validate_new(&keys, fresh, sizeof(fresh), &elsewhere, NOW),
-                    MR_TOKEN_WRONG_ADDRESS);
-    CU_ASSERT_EQUAL(mr_token_validate_retry(&keys, retry, sizeof(retry), &elsewhere,
+    CU_ASSERT_EQUAL(
+        mr_token_validate_new(&keys, MR_VERSION_1, fresh, sizeof(fresh), &elsewhere, NOW),
+        MR_TOKEN_WRONG_ADDRESS);
+    CU_ASSERT_EQUAL(mr_token_validate_retry(&keys, MR_VERSION_1, retry, sizeof(retry), &elsewhere,
                                             mr_cid_view(&claims.retry_scid), &got, NOW),
                     MR_TOKEN_WRONG_ADDRESS);
 }
@@ -183,8 +187,8 @@ static void a_retry_token_belongs_to_the_connection_id_of_its_retry(void)
     uint8_t token[MR_TOKEN_RETRY_SIZE];
     struct mr_retry_claims got = {.retry_scid = {.size = 1}};
 
-    mr_token_write_retry(&keys, &client, &claims, 99, token, NOW);
-    CU_ASSERT_EQUAL(mr_token_validate_retry(&keys, token, sizeof(token), &client,
+    mr_token_write_retry(&keys, MR_VERSION_1, &client, &claims, 99, token, NOW);
+    CU_ASSERT_EQUAL(mr_token_validate_retry(&keys, MR_VERSION_1, token, sizeof(token), &client,
                                             mr_cid_view(&claims.original_dcid), &got, NOW),
                     MR_TOKEN_WRONG_CID);
     CU_ASSERT_EQUAL(got.retry_scid.size, 1); /* untouched */
@@ -195,12 +199,12 @@ static void tokens_of_one_client_differ_and_hide_what_they_hold(void)
     uint8_t a[MR_TOKEN_RETRY_SIZE];
     uint8_t b[MR_TOKEN_RETRY_SIZE];
 
-    mr_token_write_retry(&keys, &client, &claims, 1, a, NOW);
-    mr_token_write_retry(&keys, &client, &claims, 2, b, NOW);
+    mr_token_write_retry(&keys, MR_VERSION_1, &client, &claims, 1, a, NOW);
+    mr_token_write_retry(&keys, MR_VERSION_1, &client, &claims, 2, b, NOW);
     CU_ASSERT_NOT_EQUAL(memcmp(a + 1, b + 1, 16), 0);
     CU_ASSERT_NOT_EQUAL(memcmp(a + 17 + 8, b + 17 + 8, 60), 0); /* fields that are equal in both */
 
-    mr_token_write_retry(&keys, &client, &claims, 1, b, NOW);
+    mr_token_write_retry(&keys, MR_VERSION_1, &client, &claims, 1, b, NOW);
     CU_ASSERT_EQUAL(memcmp(a, b, sizeof(a)),
                     0); /* a repeated nonce repeats the token, nothing more */
 }
@@ -231,6 +235,26 @@ static void reset_tokens_depend_on_key_and_connection_id(void)
     mr_token_keys_wipe(&other);
 }
 
+/* RFC 9369, Section 5: "Servers MUST validate the originating version of any session ticket or
+ * token and not accept one issued from a different version." */
+static void a_token_of_another_version_is_not_valid(void)
+{
+    struct mr_retry_claims got;
+    uint8_t token[MR_TOKEN_SIZE_MAX];
+
+    mr_token_write_new(&keys, MR_VERSION_2, &client, 99, token, NOW);
+    CU_ASSERT_EQUAL(
+        mr_token_validate_new(&keys, MR_VERSION_2, token, MR_TOKEN_NEW_SIZE, &client, NOW),
+        MR_TOKEN_VALID);
+    CU_ASSERT_EQUAL(
+        mr_token_validate_new(&keys, MR_VERSION_1, token, MR_TOKEN_NEW_SIZE, &client, NOW),
+        MR_TOKEN_MALFORMED);
+    mr_token_write_retry(&keys, MR_VERSION_1, &client, &claims, 99, token, NOW);
+    CU_ASSERT_EQUAL(mr_token_validate_retry(&keys, MR_VERSION_2, token, MR_TOKEN_RETRY_SIZE,
+                                            &client, mr_cid_view(&claims.retry_scid), &got, NOW),
+                    MR_TOKEN_MALFORMED);
+}
+
 static void reset_tokens_are_compared_to_their_last_byte(void)
 {
     uint8_t a[MR_RESET_TOKEN] = {0};
@@ -254,22 +278,19 @@ static void tokens_are_made_as_described(void)
     uint8_t expected[MR_TOKEN_SIZE_MAX];
     uint8_t token[MR_TOKEN_SIZE_MAX];
 
-    CU_ASSERT_EQUAL(mr_hex("12571b0e0df1f713e7654785c7b9b5bfe9686777f91b22611891f067d617dba5b4b7372"
-                           "10ad4fd462b83072c79d7"
-                           "8b4a56",
+    CU_ASSERT_EQUAL(mr_hex("220c91bdf410c5107da2434158fb5149d691d749d8660ce60d03196666be59c90765b4"
+                           "0859b2d13d1cb37242cc448b3346",
                            expected, sizeof(expected)),
                     MR_TOKEN_NEW_SIZE);
-    mr_token_write_new(&keys, &client, 99, token, NOW);
+    mr_token_write_new(&keys, MR_VERSION_1, &client, 99, token, NOW);
     CU_ASSERT_EQUAL(memcmp(token, expected, MR_TOKEN_NEW_SIZE), 0);
 
-    CU_ASSERT_EQUAL(mr_hex("11e5ba37e9781470ad5b4161c2f8c6a42d05a94def931ad9ed9307fd7c92d4c10a82985"
-                           "abaceeedfd8a7e6ddd026"
-                           "319f11a5b5cf39f53fca86ab20502eccc428ed8b870d6fd73e0f6ba0502216f2a176405"
-                           "e731ed2e65574b4c406cb"
-                           "4a",
+    CU_ASSERT_EQUAL(mr_hex("21e8e4ca778185be2177e2dc2cb8efe516fbd14f54048e7e6466f9a36c67b6c6b723e9"
+                           "fce38d5ec0284da61710322416ba381f957ae360d010f6ebb3c9b751327a85cd5ea6bf"
+                           "21ffe63669016fd418d21b7579085bcd76222da57b0237",
                            expected, sizeof(expected)),
                     MR_TOKEN_RETRY_SIZE);
-    mr_token_write_retry(&keys, &client, &claims, 99, token, NOW);
+    mr_token_write_retry(&keys, MR_VERSION_1, &client, &claims, 99, token, NOW);
     CU_ASSERT_EQUAL(memcmp(token, expected, MR_TOKEN_RETRY_SIZE), 0);
 
     mr_hex("f77f92dcc0cf06279753f7d7b07012f1", expected, sizeof(expected));
@@ -292,7 +313,7 @@ static const uint8_t next_static_key[MR_STATIC_KEY] = {9, 9, 9};
 
 static enum mr_token_verdict validate_new(const uint8_t *token)
 {
-    return mr_token_validate_new(&keys, token, MR_TOKEN_NEW_SIZE, &client, NOW);
+    return mr_token_validate_new(&keys, MR_VERSION_1, token, MR_TOKEN_NEW_SIZE, &client, NOW);
 }
 
 static void tokens_of_earlier_keys_are_understood_while_these_are_kept(void)
@@ -301,14 +322,14 @@ static void tokens_of_earlier_keys_are_understood_while_these_are_kept(void)
     uint8_t fresh[MR_TOKEN_NEW_SIZE];
     struct mr_token_key key;
 
-    mr_token_write_new(&keys, &client, 1, old, NOW);
+    mr_token_write_new(&keys, MR_VERSION_1, &client, 1, old, NOW);
     CU_ASSERT_TRUE_FATAL(mr_token_key_make(&key, next_static_key));
     mr_token_keys_swap(&keys, 1, &key);
     CU_ASSERT_PTR_NULL(key.mac);
-    mr_token_write_new(&keys, &client, 1, fresh, NOW);
+    mr_token_write_new(&keys, MR_VERSION_1, &client, 1, fresh, NOW);
     CU_ASSERT_EQUAL(memcmp(old, fresh, sizeof(old)), 0); /* understood, not written with */
     mr_token_keys_write_with(&keys, 1);
-    mr_token_write_new(&keys, &client, 1, fresh, NOW);
+    mr_token_write_new(&keys, MR_VERSION_1, &client, 1, fresh, NOW);
     CU_ASSERT_NOT_EQUAL(memcmp(old + 1, fresh + 1, sizeof(old) - 1), 0);
     CU_ASSERT_EQUAL(mr_token_kind(fresh, sizeof(fresh)), MR_TOKEN_NEW);
     CU_ASSERT_EQUAL(validate_new(old), MR_TOKEN_VALID);
@@ -329,10 +350,10 @@ static void a_key_has_one_number(void)
     CU_ASSERT_TRUE_FATAL(mr_token_key_make(&key, static_key)); /* the same as number 0 */
     mr_token_keys_swap(&keys, 3, &key);
     mr_token_keys_write_with(&keys, 3);
-    mr_token_write_retry(&keys, &client, &claims, 99, token, NOW);
-    CU_ASSERT_EQUAL(token[0], 0x1d);
+    mr_token_write_retry(&keys, MR_VERSION_1, &client, &claims, 99, token, NOW);
+    CU_ASSERT_EQUAL(token[0], 0x2d);
     CU_ASSERT_EQUAL(validate_retry(token, sizeof(token), NOW), MR_TOKEN_VALID);
-    token[0] = 0x11; /* the number is authenticated */
+    token[0] = 0x21; /* the number is authenticated */
     CU_ASSERT_EQUAL(validate_retry(token, sizeof(token), NOW), MR_TOKEN_MALFORMED);
     token[0] = 0x19; /* no key has this number */
     CU_ASSERT_EQUAL(validate_retry(token, sizeof(token), NOW), MR_TOKEN_MALFORMED);
@@ -372,6 +393,7 @@ static CU_TestInfo tests[] = {
     {"tokens of one client differ and hide what they hold",
      tokens_of_one_client_differ_and_hide_what_they_hold},
     {"reset tokens depend on key and connection ID", reset_tokens_depend_on_key_and_connection_id},
+    {"a token of another version is not valid", a_token_of_another_version_is_not_valid},
     {"reset tokens are compared to their last byte", reset_tokens_are_compared_to_their_last_byte},
     {"tokens are made as described", tokens_are_made_as_described},
     {"wiping twice is harmless", wiping_twice_is_harmless},

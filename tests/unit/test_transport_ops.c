@@ -246,6 +246,29 @@ static void open_send_and_end_go_out_together(void)
     rec_finish();
 }
 
+/* RFC 9218: what the application says reaches the datapath's transport. */
+static void a_priority_is_passed_on(void)
+{
+    rec_prepare();
+    rec_start_connected();
+    struct mr_transport *t = rec.sides[REC_CLIENT].t;
+    mr_handle stream = rec_open_stream(MR_OPEN_BIDI, 5);
+    CU_ASSERT_EQUAL(t->ops->set_priority(t, stream, (struct mr_priority){1, false}), 0);
+    CU_ASSERT_EQUAL(t->ops->set_priority(t, stream, (struct mr_priority){8, false}), -EINVAL);
+    CU_ASSERT_EQUAL(t->ops->set_priority(t, rec.conn, (struct mr_priority){1, false}), -ESTALE);
+    rec_run(20);
+    struct mr_priority priority = loop_priority(ring_world_loop(rec.world), REC_CLIENT, 0);
+    CU_ASSERT_EQUAL(priority.urgency, 1);
+    CU_ASSERT_FALSE(priority.is_incremental);
+    CU_ASSERT_EQUAL(t->ops->set_priority(t, stream, (struct mr_priority){6, true}), 0);
+    rec_run(20);
+    priority = loop_priority(ring_world_loop(rec.world), REC_CLIENT, 0);
+    CU_ASSERT_EQUAL(priority.urgency, 6);
+    CU_ASSERT(priority.is_incremental);
+    CU_ASSERT_EQUAL(mr_app_host_stats(ring_world_host(rec.world, REC_CLIENT))->bad_submissions, 0);
+    rec_finish();
+}
+
 static void an_end_waits_until_all_was_consumed(void)
 {
     struct mr_view views[4];
@@ -501,6 +524,7 @@ static CU_TestInfo tests[] = {
     {"connections go to the rings in turn", connections_go_to_the_rings_in_turn},
     {"a ticket is fetched before it is told", a_ticket_is_fetched_before_it_is_told},
     {"B7 open, send and end go out together", open_send_and_end_go_out_together},
+    {"a priority is passed on", a_priority_is_passed_on},
     {"an end waits until all was consumed", an_end_waits_until_all_was_consumed},
     {"what is consumed together goes back together, by reference",
      what_is_consumed_together_goes_back_together_by_reference},

@@ -1,0 +1,21 @@
+/*
+ * quic/extensions.h - what an endpoint offers and uses beyond what RFC 9000 asks of everyone.
+ *
+ * One bit each, in mr_endpoint_config.extensions; 0: none.  Each side decides for itself; what the
+ * peer does not offer is not used towards it.
+ */
+#ifndef MR_QUIC_EXTENSIONS_H
+#define MR_QUIC_EXTENSIONS_H
+
+enum mr_extension {
+    MR_EXTENSION_SPIN_BIT = 1 << 0, /* RFC 9000, Section 17.4: the spin bit shows the round trip, on
+                                       15 of 16 paths */
+    MR_EXTENSION_QUIC_BIT = 1 << 1, /* RFC 9287: the QUIC bit may be 0 in packets for us, and is at
+                                       random in packets for a peer that says the same */
+};
+
+/* What a program uses that is not told otherwise. */
+#define MR_EXTENSIONS_DEFAULT (MR_EXTENSION_SPIN_BIT | MR_EXTENSION_QUIC_BIT)
+#define MR_EXTENSIONS_ALL     (MR_EXTENSION_SPIN_BIT | MR_EXTENSION_QUIC_BIT)
+
+#endif /* MR_QUIC_EXTENSIONS_H */
