@@ -27,7 +27,7 @@ struct mr_build {
     bool is_ack_eliciting;
     bool is_path_probe; /* PATH_CHALLENGE or PATH_RESPONSE inside: the datagram is padded */
     struct mr_path_check *check; /* whose PATH_CHALLENGE is inside; NULL */
-    bool is_full;       /* no further frame record or copy fits: end the packet */
+    bool is_full;                /* no further frame record or copy fits: end the packet */
 };
 
 /*

@@ -2,8 +2,8 @@
  * quic/conn_migrate.c - a client that goes elsewhere: to another address of its own, or to its
  * server's preferred address (RFC 9000, Sections 9.2 and 9.6); and the server that is met there.
  *
- * The new path is probed first, with a connection ID of its own, while everything goes on by the one
- * in use.  When it is validated the client goes there; when it is not, nothing has happened.
+ * The new path is probed first, with a connection ID of its own, while everything goes on by the
+ * one in use.  When it is validated the client goes there; when it is not, nothing has happened.
  */
 #include <errno.h>
 
@@ -42,8 +42,7 @@ static void go(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
 
 static int can_migrate(const struct mr_endpoint *ep, const struct mr_conn *conn)
 {
-    if (conn->role != MR_CLIENT ||
-        (conn->is_migration_disabled && !conn->is_on_preferred) ||
+    if (conn->role != MR_CLIENT || (conn->is_migration_disabled && !conn->is_on_preferred) ||
         conn->peer_cids[conn->peer_cid_current].cid.size == 0)
         return -EOPNOTSUPP;
     if (!mr_conn_is_alive(conn))

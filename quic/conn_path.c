@@ -173,13 +173,13 @@ static uint8_t new_number(struct mr_conn *conn, const struct mr_conn_extra *extr
 {
     do {
         conn->path_numbers = (uint8_t)((conn->path_numbers + 1) % MR_PATH_ELSEWHERE);
-    } while (conn->path_numbers == extra->kept.number ||
-             conn->path_numbers == conn->path.number);
+    } while (conn->path_numbers == extra->kept.number || conn->path_numbers == conn->path.number);
     return conn->path_numbers;
 }
 
-/* RFC 9000, Section 9.4: a new path starts anew.  One that follows closely on another gets no larger
- * window by it, or changing the address would be a way to more than congestion control allows. */
+/* RFC 9000, Section 9.4: a new path starts anew.  One that follows closely on another gets no
+ * larger window by it, or changing the address would be a way to more than congestion control
+ * allows. */
 static void start_anew(struct mr_endpoint *ep, struct mr_conn *conn,
                        const struct mr_conn_extra *extra, uint64_t now)
 {

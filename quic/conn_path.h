@@ -45,9 +45,9 @@ static inline bool mr_path_is_same_network(const struct mr_path_addr *a,
     return memcmp(a->remote.ip, b->remote.ip, sizeof(a->remote.ip)) == 0 &&
            memcmp(a->local.ip, b->local.ip, sizeof(a->local.ip)) == 0;
 }
-/* The CID of the peer's to answer a packet with that came by another path: the one in use where only
- * a NAT can have changed the address, else one of its own (RFC 9000, Section 9.5); MR_NONE: there is
- * none left (counted). */
+/* The CID of the peer's to answer a packet with that came by another path: the one in use where
+ * only a NAT can have changed the address, else one of its own (RFC 9000, Section 9.5); MR_NONE:
+ * there is none left (counted). */
 uint32_t mr_path_choose_cid(const struct mr_rx *rx);
 /* A packet is about to be handled that came by another path than the one in use.  False: it must be
  * dropped (counted). */

@@ -279,12 +279,12 @@ static void commit(struct datagram *d, struct packet *p, bool is_padded)
         flags |= MR_SENT_MTU_PROBE;
     if (batch.is_marked)
         flags |= MR_SENT_ECT;
-    mr_sent_commit(&p->b.space->sent, p->b.record,
-                   &(struct mr_sent_info){.time_ns = d->now,
-                                          .size = (uint16_t)batch.bytes,
-                                          .flags = flags,
-                                          .path = d->side == NULL ? d->conn->path.number
-                                                                  : MR_PATH_ELSEWHERE});
+    mr_sent_commit(
+        &p->b.space->sent, p->b.record,
+        &(struct mr_sent_info){.time_ns = d->now,
+                               .size = (uint16_t)batch.bytes,
+                               .flags = flags,
+                               .path = d->side == NULL ? d->conn->path.number : MR_PATH_ELSEWHERE});
     if (d->side != NULL) { /* counts for no window */
         batch.is_in_flight = false;
         d->conn->side_packets++;
@@ -475,8 +475,7 @@ static bool build_beside(struct datagram *d, struct mr_side_path *side, uint32_t
 /* An answer to PATH_CHALLENGE goes to where the challenge came from (RFC 9000, Section 8.2.2). */
 static bool build_path_response(struct datagram *d)
 {
-    const struct mr_path_response response =
-        mr_conn_extra(d->ep, d->conn)->path_responses[0];
+    const struct mr_path_response response = mr_conn_extra(d->ep, d->conn)->path_responses[0];
     bool is_beside = !mr_path_addr_equal(&response.addr, &d->conn->path.addr);
 
     if (is_beside) {

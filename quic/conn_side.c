@@ -6,8 +6,8 @@
  *     kept        what was in use before: to go back to, and asked whether it still lives, so that
  *                 an attacker who forwards packets does not stay (RFC 9000, Section 9.3.3)
  *
- * They carry probing packets only, each with a connection ID of its own (Section 9.5), and until the
- * address is validated at most three times what came from it.
+ * They carry probing packets only, each with a connection ID of its own (Section 9.5), and until
+ * the address is validated at most three times what came from it.
  */
 #include "quic/conn.h"
 #include "quic/path_policy.h"
@@ -107,8 +107,8 @@ struct mr_side_path *mr_side_open(struct mr_endpoint *ep, struct mr_conn *conn,
 
 void mr_side_close(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_side which)
 {
-    static const enum mr_extra_use uses[] = {[MR_SIDE_KEPT] = MR_EXTRA_PATH_KEPT,
-                                             [MR_SIDE_CANDIDATE] = MR_EXTRA_PATH_CANDIDATE};
+    static const enum mr_extra_use uses[] = {
+        [MR_SIDE_KEPT] = MR_EXTRA_PATH_KEPT, [MR_SIDE_CANDIDATE] = MR_EXTRA_PATH_CANDIDATE};
     struct mr_side_path *side = mr_side(ep, conn, which);
 
     if (side == NULL)

@@ -60,8 +60,8 @@ bool mr_conn_set_answer_key(struct mr_endpoint *ep, uint32_t version, const stru
 
 /* ------------------------------------------------------------------ our transport parameters */
 
-/* A server asks its clients to use another address: RFC 9000, Section 9.6.1.  The connection ID that
- * goes with it has the sequence number 1 (Section 5.1.1). */
+/* A server asks its clients to use another address: RFC 9000, Section 9.6.1.  The connection ID
+ * that goes with it has the sequence number 1 (Section 5.1.1). */
 static void offer_preferred(struct mr_endpoint *ep, struct mr_conn *conn,
                             struct mr_transport_params *params)
 {

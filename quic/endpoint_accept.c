@@ -357,6 +357,8 @@ void mr_endpoint_receive_unknown(struct mr_endpoint *ep, struct mr_datagram *d,
         mr_conn_walk(ep, conn, d, 0, now);
         return;
     }
+    if (is_reflection(ep, d))
+        return;
     if (verdict == MR_PACKET_UNSUPPORTED_VERSION ||
         (ep->config.server != NULL && !mr_endpoint_accepts(ep, header->version))) {
         answer_version(ep, d, header);

@@ -48,8 +48,8 @@ struct mr_path {
     uint64_t bytes_sent;
     uint32_t mtu; /* UDP payload bytes that are known to pass */
     bool is_validated;
-    uint8_t number; /* of its congestion control and round trip: what was sent under another one
-                       does not count here (RFC 9000, Section 9.4) */
+    uint8_t number;   /* of its congestion control and round trip: what was sent under another one
+                         does not count here (RFC 9000, Section 9.4) */
     bool is_spinning; /* the spin bit is enabled: RFC 9000, Section 17.4 */
     uint8_t spin;     /* what short headers say: MR_PACKET_SPIN or 0 */
 };

@@ -1,6 +1,6 @@
 /*
- * quic/path_check.h - is the peer at the other end of this path?  PATH_CHALLENGE and PATH_RESPONSE of
- * one path (RFC 9000, Section 8.2).
+ * quic/path_check.h - is the peer at the other end of this path?  PATH_CHALLENGE and PATH_RESPONSE
+ * of one path (RFC 9000, Section 8.2).
  *
  *     begin --> wanted --> sent --> PTO later: wanted again, then twice that --> ...
  *                            |                                        deadline: failed

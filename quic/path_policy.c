@@ -41,8 +41,7 @@ static bool is_loopback(const struct mr_addr *addr)
 {
     static const uint8_t one[16] = {[15] = 1};
 
-    return mr_addr_is_ipv4(addr) ? addr->ip[12] == 127
-                                 : memcmp(addr->ip, one, sizeof(one)) == 0;
+    return mr_addr_is_ipv4(addr) ? addr->ip[12] == 127 : memcmp(addr->ip, one, sizeof(one)) == 0;
 }
 
 /* 0/8, 224/4 and above; ::, ff00::/8 */
@@ -61,7 +60,6 @@ bool mr_path_is_permitted(const struct mr_addr *remote, const struct mr_path_add
         return false;
     if (memcmp(remote->ip, current->remote.ip, sizeof(remote->ip)) == 0)
         return true;
-    return is_one_host(remote) &&
-           memcmp(remote->ip, current->local.ip, sizeof(remote->ip)) != 0 &&
+    return is_one_host(remote) && memcmp(remote->ip, current->local.ip, sizeof(remote->ip)) != 0 &&
            (!is_loopback(remote) || is_loopback(&current->remote));
 }

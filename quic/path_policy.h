@@ -17,8 +17,8 @@ bool mr_port_is_reflector(uint16_t port);
 
 /*
  * May `remote` be sent to in place of current->remote?  Its port must not be a reflector's.  If the
- * IP address is another one, it must be one host's (no multicast, broadcast or unspecified one), not
- * the local one, and loopback only where the path in use is.
+ * IP address is another one, it must be one host's (no multicast, broadcast or unspecified one),
+ * not the local one, and loopback only where the path in use is.
  */
 bool mr_path_is_permitted(const struct mr_addr *remote, const struct mr_path_addr *current);
 

@@ -69,9 +69,8 @@ enum mr_event_kind {
                     event of it and its streams here, `moved_streams` tells their handles */
     MR_EVENT_PATH_CHANGED = 1 << 17, /* connection: an address of conn_info is another one now, and
                                         validated */
-    MR_EVENT_PATH_FAILED =
-        1 << 18, /* connection: what `migrate` began is over, and came to nothing: it goes on by the
-                    path it has */
+    MR_EVENT_PATH_FAILED = 1 << 18,  /* connection: what `migrate` began is over, and came to
+                                        nothing: it goes on by the  path it has */
 };
 
 struct mr_event {
