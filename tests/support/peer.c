@@ -93,6 +93,8 @@ static void make_side(struct peer *p, const struct peer_options *o, enum mr_role
     side->aead = mr_aead_open(MR_AEAD_OPENSSL);
     make_tls(side);
     struct mr_endpoint_config config = make_config(o, side);
+    if (role == MR_SERVER)
+        config.preferred[1] = o->preferred;
     side->memory = malloc(mr_endpoint_footprint(&limits));
     side->ep = mr_endpoint_init(side->memory, &limits, &config, p->now);
     side->buffers = calloc(PEER_BUFFERS, sizeof(*side->buffers));

@@ -48,7 +48,8 @@ struct peer_options {
     uint8_t server_versions;       /* that the server accepts: enum mr_version_set; 0: all */
     const uint8_t *ticket;         /* of the client */
     size_t ticket_size;
-    uint32_t extensions;           /* of enum mr_extension, of the endpoint under test */
+    struct mr_addr preferred; /* of the server; port 0: none */
+    uint32_t extensions;      /* of enum mr_extension, of the endpoint under test */
     uint32_t partner_extensions;
     /* change the partner's transport parameters in place before they are sent; NULL: leave them */
     void (*edit_params)(uint8_t *params, size_t size);
