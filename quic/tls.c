@@ -78,7 +78,7 @@ static bool set_server_name(struct mr_tls *tls)
 }
 
 /* Resume with a ticket that is ours, of this server, and no less checked than asked for now. */
-static void set_ticket(struct mr_tls *tls, const uint8_t *bytes, size_t size)
+static void set_ticket(struct mr_tls *tls, const uint8_t *bytes, size_t size, bool wants_early)
 {
     struct mr_tls_ticket ticket;
 
@@ -95,7 +95,7 @@ static void set_ticket(struct mr_tls *tls, const uint8_t *bytes, size_t size)
     if (session == NULL)
         return;
     bool is_set = SSL_set_session(tls->ssl, session) == 1;
-    if (is_set && tls->context->has_early_data &&
+    if (is_set && wants_early && tls->context->has_early_data &&
         SSL_set_quic_tls_early_data_enabled(tls->ssl, 1) == 1) /* refused if the ticket has none */
         SSL_set_msg_callback(tls->ssl, mr_tls_on_message);
     SSL_SESSION_free(session);
@@ -114,7 +114,7 @@ bool mr_tls_start_client(struct mr_tls *tls, const struct mr_tls_context *contex
         SSL_set_alpn_protos(tls->ssl, options->alpn, (unsigned)options->alpn_size) == 0;
 
     if (is_started)
-        set_ticket(tls, options->ticket, options->ticket_size);
+        set_ticket(tls, options->ticket, options->ticket_size, options->wants_early);
     else
         mr_tls_free(tls);
     ERR_clear_error();

@@ -44,6 +44,7 @@
 
 #include "quic/aead.h"
 #include "quic/keys.h"
+#include "quic/replay.h"
 #include "quic/tls_message.h"
 #include "quic/types.h"
 
@@ -80,7 +81,11 @@ struct mr_tls_context {
     void *ssl_ctx; /* OpenSSL's SSL_CTX */
     enum mr_role role;
     bool has_keylog;     /* jobs carry key log lines */
-    bool has_early_data; /* 0-RTT: offered by clients that have a ticket, accepted by servers */
+    bool has_early_data; /* 0-RTT: offered by clients that want it and have a ticket, accepted by
+                            servers */
+    struct mr_replay
+        *replay; /* server: which ClientHellos were seen; borrowed, NULL: none is kept */
+    uint64_t (*clock)(void); /* for `replay`, ns; NULL: CLOCK_MONOTONIC */
     uint8_t alpn_size;
     uint8_t alpn[MR_TLS_ALPN_MAX]; /* server: what it speaks, most wanted first, in wire form */
 };
@@ -94,7 +99,10 @@ struct mr_tls {
     const char *name;              /* client: the server's, behind params */
     struct mr_tls_message message; /* where the peer's CRYPTO stream of read_level stands */
     uint32_t params_size;          /* of ours */
-    uint32_t version;   /* of QUIC, in use: the trunk's to set; a server's job may change it */
+    uint32_t version; /* of QUIC, in use: the trunk's to set; a server's job may change it */
+    uint32_t original_version; /* private: of the ClientHello */
+    uint64_t early_tag; /* server: what its 0-RTT depends on, in one number, the trunk's to set: a
+                           ticket that was made with another one gives no 0-RTT */
     uint8_t versions;   /* server: that it accepts, enum mr_version_set; 0: it stays in `version` */
     uint8_t read_level; /* enum mr_level of the CRYPTO bytes wanted next */
     uint8_t write_level;
@@ -105,7 +113,7 @@ struct mr_tls {
     bool has_ticket; /* client: one came */
 };
 
-_Static_assert(sizeof(struct mr_tls) <= 72, "thousands of these are pooled");
+_Static_assert(sizeof(struct mr_tls) <= 88, "thousands of these are pooled");
 
 struct mr_tls_client_options {
     const char *server_name; /* DNS name or IP address that the certificate must carry; names also
@@ -118,6 +126,7 @@ struct mr_tls_client_options {
     const uint8_t *params; /* our transport parameters, encoded */
     size_t params_size;
     uint32_t version; /* of QUIC: a ticket of another one is unfit */
+    bool wants_early; /* offer 0-RTT, if the ticket allows it */
 };
 
 /* A new secret.  Its cipher is inside. */

@@ -264,6 +264,7 @@ static int on_client_hello(SSL *ssl, int *alert, void *argument)
     const unsigned char *session_id;
 
     (void)argument;
+    tls->original_version = tls->version;
     if (SSL_client_hello_get0_session_id(ssl, &session_id) != 0) /* RFC 9001, Section 8.4 */
         mr_tls_fail(tls, MR_PROTOCOL_VIOLATION,
                     "the ClientHello asks for TLS 1.2's compatibility mode");
@@ -378,6 +379,7 @@ void mr_tls_context_attach(struct mr_tls_context *context)
     if (context->role == MR_SERVER) {
         SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);
         SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
+        mr_tls_early_attach(context);
         return;
     }
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);

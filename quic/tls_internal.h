@@ -30,6 +30,9 @@ extern const OSSL_DISPATCH mr_tls_callbacks[];
 void mr_tls_on_message(int is_write, int version, int type, const void *bytes, size_t size,
                        SSL *ssl, void *argument);
 
+/* What a server writes into tickets, and when it takes 0-RTT with one. */
+void mr_tls_early_attach(struct mr_tls_context *context);
+
 /* OpenSSL's verify callback: explains what is wrong with the certificate, changes nothing. */
 int mr_tls_verify(int is_right, X509_STORE_CTX *store);
 

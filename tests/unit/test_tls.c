@@ -264,6 +264,155 @@ static void a_server_may_reject_early_data(void)
     sides_close(&sides);
 }
 
+/* A handshake with a ticket, then one with it and everything as `change` says. */
+static void resume_changed(struct sides *sides, void (*change)(struct sides *, struct plan *))
+{
+    struct plan plan = {
+        .tickets = 1, .has_early_client = true, .has_early_server = true, .version = MR_VERSION_1};
+    static struct ticket ticket;
+
+    sides_open(sides, &plan);
+    shake(sides, &plan);
+    take_ticket(&ticket);
+    plan.ticket = ticket.bytes;
+    plan.ticket_size = ticket.size;
+    change(sides, &plan);
+    shake(sides, &plan);
+    CU_ASSERT_TRUE(client.is_complete && server.is_complete);
+    sides_close(sides);
+}
+
+static void change_nothing(struct sides *sides, struct plan *plan)
+{
+    (void)sides;
+    (void)plan;
+}
+
+static void change_tag(struct sides *sides, struct plan *plan)
+{
+    (void)sides;
+    plan->early_tag = 77;
+}
+
+static void change_wish(struct sides *sides, struct plan *plan)
+{
+    (void)sides;
+    plan->refuses_early = true;
+}
+
+static uint64_t late_clock(void)
+{
+    return 10 * MR_REPLAY_WINDOW_NS;
+}
+
+static struct mr_replay replay;
+static _Alignas(64) _Atomic uint64_t replay_slots[MR_REPLAY_SIZE_LEAST];
+
+static void add_register(struct sides *sides, struct plan *plan)
+{
+    (void)plan;
+    memset((void *)replay_slots, 0, sizeof(replay_slots));
+    mr_replay_init(&replay, (void *)replay_slots, 1, &(struct mr_siphash_key){1, 2}, 0);
+    sides->server.replay = &replay;
+    sides->server.clock = late_clock;
+}
+
+static uint64_t early_clock(void)
+{
+    return MR_REPLAY_WINDOW_NS / 2;
+}
+
+static void add_young_register(struct sides *sides, struct plan *plan)
+{
+    add_register(sides, plan);
+    sides->server.clock = early_clock;
+}
+
+/* RFC 9000, Section 7.4.1; RFC 8446, Section 8. */
+static void a_server_takes_early_data_only_as_it_may(void)
+{
+    struct sides sides;
+
+    resume_changed(&sides, change_nothing);
+    CU_ASSERT_EQUAL(server.early, MR_EARLY_ACCEPTED);
+    resume_changed(&sides, change_tag); /* its limits are others */
+    CU_ASSERT_EQUAL(client.early, MR_EARLY_REJECTED);
+    CU_ASSERT(client.is_resumed);
+    resume_changed(&sides, change_wish);
+    CU_ASSERT_EQUAL(client.early, MR_EARLY_NONE);
+    CU_ASSERT_EQUAL(client.secrets[MR_LEVEL_EARLY][1].size, 0);
+    CU_ASSERT(client.is_resumed);
+    resume_changed(&sides, add_register);
+    CU_ASSERT_EQUAL(client.early, MR_EARLY_ACCEPTED);
+    CU_ASSERT_EQUAL(mr_replay_count(&replay, MR_REPLAY_FIRST), 1);
+    resume_changed(&sides, add_young_register);
+    CU_ASSERT_EQUAL(client.early, MR_EARLY_REJECTED);
+    CU_ASSERT_EQUAL(mr_replay_count(&replay, MR_REPLAY_TOO_SOON), 1);
+}
+
+/* A copy of a client's first flight: the second time there is no 0-RTT. */
+static void a_copied_first_flight_gives_early_data_once(void)
+{
+    struct plan plan = {.tickets = 1, .has_early_client = true, .has_early_server = true};
+    static struct ticket ticket;
+    static struct tls_end first;
+    struct sides sides;
+
+    sides_open(&sides, &plan);
+    shake(&sides, &plan);
+    take_ticket(&ticket);
+    plan.ticket = ticket.bytes;
+    plan.ticket_size = ticket.size;
+    add_register(&sides, &plan);
+    start(&sides, &plan);
+    tls_end_run(&client, MR_LEVEL_INITIAL, NULL, 0);
+    first = client;
+    for (int i = 0; i < 5; i++) {
+        const struct tls_wire *hello = &first.out[MR_LEVEL_INITIAL];
+
+        mr_tls_free(&server.tls);
+        memset(&server, 0, sizeof(server));
+        CU_ASSERT_FATAL(
+            mr_tls_start_server(&server.tls, &sides.server, server_params, sizeof(server_params)));
+        tls_end_run(&server, MR_LEVEL_INITIAL, hello->bytes, hello->size);
+        CU_ASSERT_EQUAL(server.early, i == 0 ? MR_EARLY_ACCEPTED : MR_EARLY_REJECTED);
+        CU_ASSERT_EQUAL(server.secrets[MR_LEVEL_EARLY][0].size != 0, i == 0);
+    }
+    CU_ASSERT_EQUAL(mr_replay_count(&replay, MR_REPLAY_SEEN), 4);
+    tls_pair_free(&client, &server);
+    sides_close(&sides);
+}
+
+/* RFC 9369, Section 5: "Clients MUST NOT use a session ticket or token from a QUIC version 1
+ * connection to initiate a QUIC version 2 connection, and vice versa." "Servers MUST validate the
+ * originating version of any session ticket". */
+static void a_ticket_is_of_one_version(void)
+{
+    struct plan plan = {.tickets = 1, .version = MR_VERSION_1};
+    static struct ticket ticket;
+    struct sides sides;
+
+    sides_open(&sides, &plan);
+    shake(&sides, &plan);
+    take_ticket(&ticket);
+    CU_ASSERT_EQUAL(mr_tls_ticket_version(ticket.bytes, ticket.size), MR_VERSION_1);
+    plan.ticket = ticket.bytes;
+    plan.ticket_size = ticket.size;
+    shake(&sides, &plan);
+    CU_ASSERT(client.is_resumed);
+    plan.version = MR_VERSION_2;
+    shake(&sides, &plan);
+    CU_ASSERT_FALSE(client.is_resumed);
+    plan.version = MR_VERSION_1;
+    start(&sides, &plan);
+    server.tls.version = MR_VERSION_2;
+    tls_pair_talk(&client, &server, WHOLE);
+    CU_ASSERT(client.is_complete);
+    CU_ASSERT_FALSE(client.is_resumed);
+    tls_pair_free(&client, &server);
+    sides_close(&sides);
+}
+
 /* The second ClientHello goes out as an Initial, although 0-RTT keys are there. */
 static void a_hello_retry_request_rejects_early_data(void)
 {
@@ -410,6 +559,9 @@ static CU_TestInfo tests[] = {
     {"early data is accepted and its secret shared", early_data_is_accepted_and_its_secret_shared},
     {"early data uses the cipher of the ticket", early_data_uses_the_cipher_of_the_ticket},
     {"a server may reject early data", a_server_may_reject_early_data},
+    {"a server takes early data only as it may", a_server_takes_early_data_only_as_it_may},
+    {"a copied first flight gives early data once", a_copied_first_flight_gives_early_data_once},
+    {"a ticket is of one version", a_ticket_is_of_one_version},
     {"a HelloRetryRequest rejects early data", a_hello_retry_request_rejects_early_data},
     {"one seed gives one handshake to the byte", one_seed_gives_one_handshake_to_the_byte},
     {"bad options do not start", bad_options_do_not_start},

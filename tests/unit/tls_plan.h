@@ -32,7 +32,10 @@ struct plan {
     int64_t ends;
     uint8_t tickets;
     bool is_insecure;
-    bool is_untrusted; /* the client trusts another certificate */
+    bool is_untrusted;  /* the client trusts another certificate */
+    uint32_t version;   /* of QUIC */
+    uint64_t early_tag; /* of the server */
+    bool refuses_early; /* the client does not want 0-RTT */
     bool has_early_client;
     bool has_early_server;
     bool has_keylog;
@@ -108,6 +111,8 @@ static inline void start(struct sides *sides, const struct plan *plan)
         .alpn_size = plan->alpn != NULL ? plan->alpn_size : sizeof(h3),
         .is_insecure = plan->is_insecure,
         .ticket = plan->ticket,
+        .version = plan->version,
+        .wants_early = plan->has_early_client && !plan->refuses_early,
         .ticket_size = plan->ticket_size,
         .params = client_params,
         .params_size = sizeof(client_params),
@@ -118,6 +123,8 @@ static inline void start(struct sides *sides, const struct plan *plan)
     CU_ASSERT_FATAL(mr_tls_start_client(&client.tls, &sides->client, &options));
     CU_ASSERT_FATAL(
         mr_tls_start_server(&server.tls, &sides->server, server_params, sizeof(server_params)));
+    server.tls.version = plan->version;
+    server.tls.early_tag = plan->early_tag;
 }
 
 /* A whole handshake as planned; what came of it is in `client` and `server`. */

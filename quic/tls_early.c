@@ -1,0 +1,92 @@
+/*
+ * quic/tls_early.c - what a server's tickets say beside the session, and when one gives 0-RTT.
+ *
+ *     ticket = OpenSSL's, with | QUIC version (4) | tag (8) | inside, encrypted and authenticated
+ *
+ * A ticket of another version of QUIC is no ticket (RFC 9369, Section 5).  One with another tag
+ * resumes without 0-RTT: the limits that a client remembers from it may be wrong (RFC 9000, Section
+ * 7.4.1), or another node's register knows what was seen.  OpenSSL looks after age and protocol.
+ */
+#include <string.h>
+#include <time.h>
+
+#include <openssl/ssl.h>
+
+#include "quic/tls_internal.h"
+#include "quic/wire_fields.h"
+
+#define VERSION_SIZE 4
+#define TAG_SIZE     8
+
+static int on_ticket_made(SSL *ssl, void *argument)
+{
+    const struct mr_tls *tls = SSL_get_app_data(ssl);
+    uint8_t data[VERSION_SIZE + TAG_SIZE];
+
+    (void)argument;
+    mr_store_be(data, tls->version, VERSION_SIZE);
+    mr_store_be(data + VERSION_SIZE, tls->early_tag, TAG_SIZE);
+    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), data, sizeof(data));
+}
+
+/* What was written into the session's ticket; NULL: nothing of ours. */
+static const uint8_t *ticket_data(SSL_SESSION *session)
+{
+    void *data = NULL;
+    size_t size = 0;
+
+    if (session == NULL || SSL_SESSION_get0_ticket_appdata(session, &data, &size) != 1 ||
+        size != VERSION_SIZE + TAG_SIZE)
+        return NULL;
+    return data;
+}
+
+static SSL_TICKET_RETURN on_ticket_read(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
+                                        size_t name_size, SSL_TICKET_STATUS status, void *argument)
+{
+    const struct mr_tls *tls = SSL_get_app_data(ssl);
+    const uint8_t *data = ticket_data(session);
+
+    (void)name;
+    (void)name_size;
+    (void)argument;
+    if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    if (data == NULL || mr_load_u32(data) != tls->original_version)
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+}
+
+static uint64_t now_ns(const struct mr_tls_context *context)
+{
+    struct timespec now;
+
+    if (context->clock != NULL)
+        return context->clock();
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* OpenSSL would take 0-RTT: may it? */
+static int on_early_data(SSL *ssl, void *argument)
+{
+    const struct mr_tls *tls = SSL_get_app_data(ssl);
+    const uint8_t *data = ticket_data(SSL_get_session(ssl));
+    struct mr_replay *replay = tls->context->replay;
+    uint8_t random[MR_REPLAY_RANDOM];
+
+    (void)argument;
+    if (data == NULL || mr_load_u64(data + VERSION_SIZE) != tls->early_tag)
+        return 0;
+    if (replay == NULL)
+        return 1;
+    if (SSL_get_client_random(ssl, random, sizeof(random)) != sizeof(random))
+        return 0;
+    return mr_replay_check(replay, random, now_ns(tls->context)) == MR_REPLAY_FIRST;
+}
+
+void mr_tls_early_attach(struct mr_tls_context *context)
+{
+    SSL_CTX_set_session_ticket_cb(context->ssl_ctx, on_ticket_made, on_ticket_read, NULL);
+    SSL_CTX_set_allow_early_data_cb(context->ssl_ctx, on_early_data, NULL);
+}
