@@ -299,6 +299,19 @@ struct mr_transport_ops {
     /* Say when the stream sends, among those of its connection; from now on, as often as wanted.
      * 0; -EINVAL: the urgency; -ESTALE.  NULL in a transport that sends in an order of its own. */
     int (*set_priority)(struct mr_transport *t, mr_handle stream, struct mr_priority priority);
+
+    /*
+     * A client's connection goes to another local address (RFC 9000, Section 9.2): one of the
+     * datapath's, with an open port.  All zero: the IP address stays, the datapath chooses another
+     * port.  The new path is probed first; MR_EVENT_PATH_CHANGED says that it is in use,
+     * MR_EVENT_PATH_FAILED that it did not answer and that the connection goes on as before.
+     * 0; -EADDRNOTAVAIL: not an address or open port of ours, or no other one; -EAGAIN: no
+     * connection ID of the peer's is left, or no memory, try again later; -EBUSY: the handshake is
+     * not confirmed, or a path is being probed; -EINVAL: the address in use, or of another family;
+     * -EOPNOTSUPP: a server's connection, or the peer forbids it; -ESTALE.  Over rings these are
+     * answered with 0 and MR_EVENT_PATH_FAILED.  NULL in a transport that cannot.
+     */
+    int (*migrate)(struct mr_transport *t, mr_handle conn, const struct mr_address *local);
 };
 
 /* The first member of every implementation. */
