@@ -197,17 +197,6 @@ static int64_t inline_moved_streams(struct mr_transport *t, mr_handle conn,
 
 /* ------------------------------------------------------------------ paths */
 
-static bool is_own_ip(const struct mr_shard *s, const struct mr_ip *ip)
-{
-    const struct mr_net_self *self = mr_net_self(s->net);
-
-    for (uint32_t i = 0; i < self->address_count; i++) {
-        if (mr_ip_equal(&self->address[i].ip, ip))
-            return true;
-    }
-    return false;
-}
-
 /* An open port of this shard's own behind `port`, round about; 0: there is no other.  Shards of a
  * client take every port_step-th one, so that two of them never mean the same. */
 static uint16_t next_port(const struct mr_shard *s, uint16_t port)
@@ -243,7 +232,8 @@ static int inline_migrate(struct mr_transport *t, mr_handle conn, const struct m
         memcpy(ip.bytes, info.local.ip, sizeof(ip.bytes));
     if (addr.port == 0)
         addr.port = next_port(s, info.local.port);
-    if (addr.port == 0 || !mr_net_has_port(s->net, addr.port) || !is_own_ip(s, &ip))
+    if (addr.port == 0 || !mr_net_has_port(s->net, addr.port) ||
+        !mr_net_self_has(mr_net_self(s->net), &ip))
         return -EADDRNOTAVAIL;
     memcpy(addr.ip, ip.bytes, sizeof(addr.ip));
     answer = mr_conn_migrate(s->ep, conn, &addr, s->now);

@@ -56,6 +56,7 @@ struct mr_host_config {
     const struct mr_tls_context *server;       /* or NULL */
     const struct mr_tls_context *client;       /* or NULL */
     uint16_t local_port;                       /* UDP */
+    struct mr_addr preferred[2];               /* as in quic/endpoint.h */
     uint32_t connections;                      /* at once, per shard */
     uint32_t helpers;                          /* threads that read and write files */
     uint32_t rx_mbufs;                         /* per shard */
