@@ -70,7 +70,7 @@ struct stream {
     uint64_t user_data[2];
     uint32_t pending[2]; /* events */
     uint64_t error[2];
-    struct pipe pipe[2]; /* [s]: what side s sends */
+    struct pipe pipe[2];            /* [s]: what side s sends */
     struct mr_priority priority[2]; /* [s]: as side s said last */
 };
 
@@ -107,7 +107,8 @@ struct conn {
     unsigned closed_by; /* 2: neither */
     uint64_t code;
     char reason[REASON_MAX];
-    uint16_t port; /* what the client asked for */
+    uint16_t port;        /* what the client asked for */
+    uint16_t client_port; /* where it came from last */
     char alpn[32];
     char server_name[256];
     bool is_resumed;
