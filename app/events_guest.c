@@ -108,6 +108,14 @@ static int guest_stop(struct mr_transport *t, mr_handle stream, uint64_t code)
     return real(t)->ops->stop(real(t), stream, code);
 }
 
+static int guest_reset_at(struct mr_transport *t, mr_handle stream, uint64_t code,
+                          uint64_t reliable)
+{
+    if (real(t)->ops->reset_at == NULL)
+        return -EOPNOTSUPP;
+    return real(t)->ops->reset_at(real(t), stream, code, reliable);
+}
+
 static int guest_set_priority(struct mr_transport *t, mr_handle stream, struct mr_priority priority)
 {
     if (real(t)->ops->set_priority == NULL)
@@ -202,6 +210,7 @@ static const struct mr_transport_ops guest_ops = {
     .receive_datagram = guest_receive_datagram,
     .set_priority = guest_set_priority,
     .migrate = guest_migrate,
+    .reset_at = guest_reset_at,
 };
 
 /* ------------------------------------------------------------------ its events */

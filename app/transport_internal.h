@@ -134,8 +134,11 @@ struct mr_rt_stream {
     uint32_t record_count;
     bool has_fin_queued;
     bool is_send_over; /* FIN aside: reset, stopped */
-    bool was_refused;  /* -EAGAIN was said */
-    bool is_refused;   /* the datapath refused a SEND; those behind it come back, too */
+    bool has_reset_at; /* reset but for `reliable` bytes */
+    uint64_t reliable;
+    uint64_t reset_code;
+    bool was_refused; /* -EAGAIN was said */
+    bool is_refused;  /* the datapath refused a SEND; those behind it come back, too */
 
     /* receiving */
     uint64_t received_to;
@@ -146,6 +149,8 @@ struct mr_rt_stream {
     bool has_fin;
     bool is_fin_shown;
     bool is_reset;
+    bool is_reliable;  /* the peer's reset came behind bytes that it guaranteed */
+    bool is_reset_due; /* behind what was received: told when that is released */
     bool is_stopped;
 };
 

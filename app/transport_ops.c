@@ -46,6 +46,7 @@ static bool make_wish(const struct mr_connect_options *options, struct mr_ring_c
 {
     *wish = (struct mr_ring_connect){.port = options->remote.port,
                                      .is_insecure = options->is_insecure,
+                                     .is_early = options->is_early,
                                      .ticket_size = options->ticket_size};
     if (options->server_name == NULL || options->alpn_size == 0 ||
         options->alpn_size > sizeof(wish->alpn) ||
@@ -176,9 +177,11 @@ static int op_conn_info(struct mr_transport *transport, mr_handle handle,
                                       .key_updates = info->key_updates,
                                       .version = info->version,
                                       .is_resumed = info->is_resumed != 0,
+                                      .is_early = (info->is_client & 2) != 0,
                                       .is_client = c->is_client,
                                       .ecn = info->ecn,
                                       .datagram_max = info->datagram_max,
+                                      .takes_reset_at = info->takes_reset_at != 0,
                                       .streams_bidi_limit = c->limit[0],
                                       .streams_uni_limit = c->limit[1],
                                       .limited_by = limit_name(info->limited_by)};
@@ -309,6 +312,33 @@ static int op_reset(struct mr_transport *transport, mr_handle handle, uint64_t c
         return -EPIPE;
     mr_rt_send_over(t, object);
     mr_sqe_reset(&sqe, object->wire, code);
+    mr_rt_submit_about(t, object, &sqe);
+    return 0;
+}
+
+static int op_reset_at(struct mr_transport *transport, mr_handle handle, uint64_t code,
+                       uint64_t reliable)
+{
+    struct mr_ring_transport *t = of(transport);
+    struct mr_rt_object *object = find_live(t, handle, true);
+    struct mr_sqe sqe = {.flags = MR_SQE_QUIET};
+
+    if (object == NULL)
+        return -ESTALE;
+    struct mr_rt_stream *s = &object->stream;
+    bool is_done = s->has_fin_queued && s->segments.head == MR_NONE && s->records.head == MR_NONE;
+    if (code > MR_ERROR_CODE_MAX || reliable > s->queued_to ||
+        (s->has_reset_at && (reliable > s->reliable || code != s->reset_code)))
+        return -EINVAL;
+    if (!s->can_send || s->is_send_over || (is_done && !s->has_reset_at))
+        return -EPIPE;
+    if (mr_rt_conn_of(t, mr_rt_parent(t, object))->info.takes_reset_at == 0)
+        return -EOPNOTSUPP;
+    s->has_reset_at = true;
+    s->reliable = reliable;
+    s->reset_code = code;
+    mr_rt_send_cut(t, object, reliable);
+    mr_sqe_reset_at(&sqe, object->wire, code, reliable);
     mr_rt_submit_about(t, object, &sqe);
     return 0;
 }
@@ -479,4 +509,5 @@ const struct mr_transport_ops mr_rt_ops = {
     .moved_streams = op_moved_streams,
     .set_priority = op_set_priority,
     .migrate = op_migrate,
+    .reset_at = op_reset_at,
 };

@@ -173,6 +173,10 @@ int mr_rt_release(struct mr_ring_transport *t, struct mr_rt_object *object, size
     s->released_to += size;
     free_pieces(t, object, &size);
     s->head_used += (uint32_t)size;
+    if (s->is_reset_due && s->released_to == s->received_to) {
+        s->is_reset = true;
+        mr_rt_mark(t, object, MR_EVENT_RESET);
+    }
     look_at_end(t, object);
     return 0;
 }

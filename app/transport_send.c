@@ -325,7 +325,8 @@ void mr_rt_send_failed(struct mr_ring_transport *t, struct mr_rt_record *record,
 
     if (object == NULL || object->is_over)
         return; /* it goes with the object, or went */
-    if (result == -ENOBUFS || result == -ECANCELED) {
+    if (result == -ENOBUFS || result == -ECANCELED ||
+        (result == -EPIPE && object->stream.has_reset_at)) { /* that was beyond it */
         record->is_refused = true;
         object->stream.is_refused |= result == -ENOBUFS;
         if (object->stream.is_refused)
@@ -448,6 +449,37 @@ void mr_rt_send_over(struct mr_ring_transport *t, struct mr_rt_object *object)
     object->stream.is_send_over = true;
     while (object->stream.segments.head != MR_NONE)
         free_segment(t, object, true);
+}
+
+void mr_rt_send_cut(struct mr_ring_transport *t, struct mr_rt_object *object, uint64_t end)
+{
+    struct mr_rt_stream *s = &object->stream;
+    struct mr_rt_queue all = s->segments;
+    uint64_t at = s->submitted_to - s->head_done; /* of the segment's begin */
+    uint64_t done = s->head_done;
+
+    s->segments.head = MR_NONE;
+    while (all.head != MR_NONE) {
+        uint32_t index = mr_rt_queue_pop(&t->segments, &all);
+        struct mr_rt_segment *segment = segment_at(t, index);
+        uint64_t begin = at;
+
+        at += segment->size;
+        segment->flags &= ~(uint32_t)MR_SEND_FIN;
+        if (begin + done < end) {
+            segment->size = (size_t)(MR_MIN(at, end) - begin);
+            mr_rt_queue_push(&t->segments, &s->segments, index);
+        } else {
+            mr_ring_free(t->rings[segment->ring].ring, segment->block);
+            mr_pool_put(&t->segments, index);
+        }
+        done = 0;
+    }
+    if (s->segments.head == MR_NONE)
+        s->head_done = 0;
+    s->queued_to = MR_MAX(s->submitted_to, end);
+    s->notify_to = MR_MIN(s->notify_to, s->queued_to);
+    s->has_fin_queued = true; /* nothing is added */
 }
 
 void mr_rt_send_drop(struct mr_ring_transport *t, struct mr_rt_object *object)

@@ -24,6 +24,9 @@ void mr_rt_send_failed(struct mr_ring_transport *t, struct mr_rt_record *record,
 /* Nothing more is sent: forget what is queued. */
 void mr_rt_send_over(struct mr_ring_transport *t, struct mr_rt_object *object);
 
+/* What lies beyond `end`, and was not submitted, is forgotten; nothing is added any more. */
+void mr_rt_send_cut(struct mr_ring_transport *t, struct mr_rt_object *object, uint64_t end);
+
 /* Forget what is out, too. */
 void mr_rt_send_drop(struct mr_ring_transport *t, struct mr_rt_object *object);
 

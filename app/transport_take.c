@@ -17,7 +17,7 @@
     (MR_EVENT_CONNECTED | MR_EVENT_CLOSED | MR_EVENT_STREAM_OPENED | MR_EVENT_READABLE |           \
      MR_EVENT_SENT | MR_EVENT_ACKED | MR_EVENT_WRITABLE | MR_EVENT_RESET | MR_EVENT_STOPPED |      \
      MR_EVENT_STREAMS_ALLOWED | MR_EVENT_TICKET | MR_EVENT_GO_AWAY | MR_EVENT_DATAGRAM |           \
-     MR_EVENT_PATH_CHANGED | MR_EVENT_PATH_FAILED)
+     MR_EVENT_EARLY | MR_EVENT_CONFIRMED | MR_EVENT_PATH_CHANGED | MR_EVENT_PATH_FAILED)
 
 static const char refused[] = "the datapath refused it";
 static const char gone[] = "the datapath is gone";
@@ -285,7 +285,7 @@ static void take_done(struct mr_ring_transport *t, const struct mr_cqe *cqe)
     case MR_OP_MIGRATE:
         record_done(t, cqe);
         return;
-    default: /* RESET, STOP, RELEASE of what was over already */
+    default: /* RESET, RESET_AT, STOP, RELEASE of what was over already */
         return;
     }
 }
@@ -410,11 +410,13 @@ static void take_conn_event(struct mr_ring_transport *t, struct mr_rt_object *co
     struct mr_rt_conn *c = mr_rt_conn_of(t, conn);
     uint32_t kinds = cqe->kinds & KNOWN_KINDS;
 
-    if ((kinds & (MR_EVENT_CONNECTED | MR_EVENT_STREAMS_ALLOWED)) != 0 &&
+    if ((kinds & (MR_EVENT_CONNECTED | MR_EVENT_EARLY | MR_EVENT_STREAMS_ALLOWED)) != 0 &&
         (kinds & MR_EVENT_CLOSED) == 0)
         take_limits(t, conn, cqe);
     if ((kinds & MR_EVENT_CONNECTED) != 0 && (kinds & MR_EVENT_CLOSED) == 0)
         mr_rt_want_info(t, conn);
+    if ((kinds & MR_EVENT_CONFIRMED) != 0)
+        c->info.is_client &= (uint8_t)~2u; /* no longer early */
     if ((kinds & MR_EVENT_TICKET) != 0)
         mr_rt_want_ticket(t, conn);
     if ((kinds & MR_EVENT_PATH_CHANGED) != 0) {
@@ -463,6 +465,11 @@ static void take_stream_event(struct mr_ring_transport *t, struct mr_rt_object *
         kinds &= ~(uint32_t)MR_EVENT_SENT; /* of an earlier part */
     if ((kinds & MR_EVENT_STOPPED) != 0)
         mr_rt_send_over(t, object);
+    s->is_reliable |= (cqe->flags & MR_CQE_RELIABLE) != 0;
+    if ((kinds & MR_EVENT_RESET) != 0 && s->is_reliable && s->released_to != s->received_to) {
+        s->is_reset_due = true; /* what is here was guaranteed */
+        kinds &= ~(uint32_t)MR_EVENT_RESET;
+    }
     if ((kinds & MR_EVENT_RESET) != 0) {
         s->is_reset = true;
         mr_rt_receive_over(t, object);

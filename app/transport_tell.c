@@ -101,6 +101,8 @@ static void tell_object(struct mr_ring_transport *t, struct mr_rt_object *object
                            .user_data = object->user_data,
                            .acked_to = object->is_stream ? object->stream.acked_to : 0,
                            .error = object->error,
+                           .result = object->is_stream && (kinds & MR_EVENT_RESET) != 0 &&
+                                     object->stream.is_reliable,
                            .is_application = object->is_application,
                            .is_remote = object->is_remote,
                            .reason = object->reason,

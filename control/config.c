@@ -129,12 +129,15 @@ static bool check_cores(char *text, struct mr_fault *fault)
 
 static const char *const hugepages[] = {"auto", "required", "off", NULL};
 static const char *const pollings[] = {"adaptive", "busy", NULL};
+static const char *const congestions[] = {"cubic", "newreno", "prague", "bbr",
+                                          NULL}; /* enum mr_cc_kind */
 static const char *const ecns[] = {"auto", "off", NULL};
 static const char *const cryptos[] = {"auto", "openssl", "ipsec-mb", NULL};
 static const char *const switches[] = {"off", "on", NULL};
 static const char *const retries[] = {"auto", "always", NULL};
 static const char *const balances[] = {
     [MR_BALANCE_OFF] = "off", [MR_BALANCE_LOAD] = "load", [MR_BALANCE_RSS] = "rss", NULL};
+static const char *const qlog_connections[] = {"all", "asked", NULL};
 static const char *const unknown_names[] = {"default", "refuse", NULL};
 static const char *const policies[] = {[MR_HANDOFF_ROUND_ROBIN] = "round-robin",
                                        [MR_HANDOFF_LEAST_LOADED] = "least-loaded",
@@ -253,6 +256,8 @@ const struct mr_setting mr_config_settings[] = {
      HERE(crypto)},
     {"retry", "retry", "WHEN", "when addresses are validated: auto (under load) or always",
      MR_SETTING_CHOICE, .choices = retries, HERE(retry)},
+    {"congestion", "congestion", "HOW", "congestion control of all connections", MR_SETTING_CHOICE,
+     .choices = congestions, HERE(congestion)},
     {"ecn", "ecn", "WHEN", "mark packets for ECN: auto (on paths that bear it) or off",
      MR_SETTING_CHOICE, .choices = ecns, HERE(ecn)},
     {"balance", "balance", "HOW",
@@ -273,6 +278,16 @@ const struct mr_setting mr_config_settings[] = {
     {"verbose", "verbose", NULL, "show DPDK's log", MR_SETTING_FLAG, HERE(is_verbose)},
     {"keylog", "keylog", "FILE", "append TLS secrets, to decrypt captures with", MR_SETTING_PATH,
      HERE(keylog)},
+    {"qlog.folder", "qlog-dir", "DIR", "write a qlog file there for each connection",
+     MR_SETTING_PATH, HERE(qlog.folder)},
+    {"qlog.connections", "qlog", "WHICH",
+     "those that are traced: all, or those asked for by `millrace ctl qlog`", MR_SETTING_CHOICE,
+     .choices = qlog_connections, HERE(qlog.connections)},
+    {"qlog.files", "qlog-files", "N", "begun in all; later connections are not traced",
+     MR_SETTING_NUMBER, .min = 1, .max = 10000000, HERE(qlog.files)},
+    {"qlog.file_bytes", "qlog-file-bytes", "SIZE", "of one file; there it ends", MR_SETTING_SIZE,
+     .min = 64 * KIB, .max = 64 * GIB, HERE(qlog.file_bytes)},
+
     {"drain", "drain", "TIME", "wait so long for connections at the end", MR_SETTING_TIME,
      .max = DAY, HERE(drain_ns)},
 
@@ -313,6 +328,12 @@ const struct mr_setting mr_config_settings[] = {
     {"transport.quic_bit", "quic-bit", "ON",
      "the QUIC bit is random for peers that take it (RFC 9287)", MR_SETTING_CHOICE,
      .choices = switches, HERE(transport.quic_bit)},
+    {"transport.ack_frequency", "ack-frequency", "ON",
+     "senders say how often they need acknowledgments", MR_SETTING_CHOICE, .choices = switches,
+     HERE(transport.ack_frequency)},
+    {"transport.reset_stream_at", "reset-stream-at", "ON",
+     "resets of streams may leave bytes that are delivered", MR_SETTING_CHOICE, .choices = switches,
+     HERE(transport.reset_stream_at)},
 
     {"rings.submissions", "ring-submissions", "N", "entries of a submission queue, a power of two",
      MR_SETTING_NUMBER, .min = MR_RING_ENTRIES_MIN, .max = MR_RING_ENTRIES_MAX,
@@ -395,7 +416,8 @@ void mr_config_init(struct mr_config *config)
         .conn_window_bytes = 4 * MIB,
         .idle_timeout_ns = 30 * SECOND,
     };
-    config->transport = (struct mr_config_transport){.spin_bit = 1, .quic_bit = 1};
+    config->transport = (struct mr_config_transport){
+        .spin_bit = 1, .quic_bit = 1, .ack_frequency = 1, .reset_stream_at = 1};
     config->rings = (struct mr_config_rings){
         .submit_count = 1024,
         .complete_count = 2048,
@@ -405,6 +427,7 @@ void mr_config_init(struct mr_config *config)
         .objects_max = 1024,
         .sends_max = 1024,
     };
+    config->qlog = (struct mr_config_qlog){.files = 10000, .file_bytes = 256 * MIB};
     config->tls.tickets = 2;
     config->tls.ticket_keys_kept = 2;
     config->tls.ticket_rotation_ns = DAY / 2;

@@ -39,7 +39,7 @@
 #define MR_CONFIG_NAMES        16         /* of a certificate */
 #define MR_CONFIG_INLINE       8          /* applications inside the datapath */
 #define MR_CONFIG_SOCKET       108        /* bytes of a Unix socket's path, its end included */
-#define MR_CONFIG_LINES        104        /* rows of mr_config_settings and of its items */
+#define MR_CONFIG_LINES        108        /* rows of mr_config_settings and of its items */
 #define MR_CONFIG_OPTION       UINT32_MAX /* a "line": it came from the command line */
 #define MR_CONFIG_NAME         48         /* bytes of a setting's name, its end included */
 
@@ -98,6 +98,8 @@ struct mr_config_limits {
 struct mr_config_transport {
     uint8_t spin_bit;
     uint8_t quic_bit;
+    uint8_t ack_frequency;
+    uint8_t reset_stream_at;
 };
 
 enum mr_config_balance_kind {
@@ -126,6 +128,14 @@ struct mr_config_rings {
     uint32_t sends_max;
 };
 
+/* Traces of connections. */
+struct mr_config_qlog {
+    char folder[MR_CONFIG_PATH]; /* "": none is traced */
+    uint8_t connections;         /* 0: all, 1: those asked for */
+    uint32_t files;              /* begun in all */
+    uint64_t file_bytes;         /* of one */
+};
+
 struct mr_config_tls {
     uint32_t certificate_count;
     struct mr_config_certificate certificates[MR_CONFIG_CERTIFICATES]; /* the first is default */
@@ -148,12 +158,14 @@ struct mr_config {
     uint8_t polling;            /* 0: adaptive, 1: busy */
     uint8_t crypto;             /* 0: auto, 1: openssl, 2: ipsec-mb */
     uint8_t retry;              /* 0: auto, 1: always */
+    uint8_t congestion;         /* enum mr_cc_kind */
     uint8_t ecn;                /* 0: packets are marked, on paths that bear it; 1: off */
     bool has_pci;
     bool has_telemetry;
     bool is_verbose;
     char keylog[MR_CONFIG_PATH]; /* "": none */
-    uint64_t drain_ns;           /* patience at the end */
+    struct mr_config_qlog qlog;
+    uint64_t drain_ns; /* patience at the end */
     struct mr_config_control control;
     struct mr_config_balance balance;
     struct mr_config_limits limits;

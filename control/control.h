@@ -38,6 +38,9 @@ struct mr_control_datapath {
                       struct mr_fault *fault);
     int (*move_conn)(void *context, const char *conn, uint32_t to, struct json_object **result_out,
                      struct mr_fault *fault);
+    /* The command `qlog`: what is traced (control/group_trace.h). */
+    int (*trace)(void *context, const struct mr_command_arguments *arguments,
+                 struct json_object **result_out, struct mr_fault *fault);
     void (*counters)(void *context, mr_counter_visit visit, void *to);
     void (*drain)(void *context);
 };

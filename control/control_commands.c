@@ -236,6 +236,17 @@ static int run_conns(void *context, const struct mr_command_arguments *arguments
     return 0;
 }
 
+static int run_qlog(void *context, const struct mr_command_arguments *arguments,
+                    struct json_object **result_out, struct mr_fault *fault)
+{
+    const struct mr_control *control = context;
+    const struct mr_control_datapath *datapath = &control->config.datapath;
+
+    if (datapath->trace == NULL)
+        return say_unavailable(fault);
+    return datapath->trace(datapath->context, arguments, result_out, fault);
+}
+
 static void put_counter(void *to, const char *name, const char *help, uint64_t value)
 {
     (void)help;
@@ -360,6 +371,8 @@ static const struct mr_command commands[] = {
     {"listeners", "", 0, 0, "who gets which connections", run_listeners},
     {"conns", "[SHARD]", 0, 1, "connections of each shard; of one shard, each", run_conns},
     {"move", "CONN SHARD", 2, 2, "give a connection of `conns SHARD` to another shard", run_move},
+    {"qlog", "[all|next N|peer IP[/BITS]|conn CONN|off [CONN]] [keys|both]", 0, 3,
+     "trace connections to files, from now on; alone: how it stands", run_qlog},
     {"counters", "", 0, 0, "every counter, summed over the shards", run_counters},
     {"drain", "", 0, 0, "finish what is open, accept nothing new", run_drain},
     {"detach", "N", 1, 1, "end attachment N: its connections are closed or inherited", run_detach},

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "control/datapath_internal.h"
 #include "control/eal.h"
+#include "control/group_trace.h"
 #include "control/telemetry.h"
 #include "control/telemetry_apps.h"
 #include "control/topology.h"
@@ -245,7 +246,9 @@ static bool start_inline_apps(struct mr_datapath *dp, struct mr_fault *fault)
 static uint32_t extensions(const struct mr_config_transport *transport)
 {
     return (transport->spin_bit != 0 ? MR_EXTENSION_SPIN_BIT : 0u) |
-           (transport->quic_bit != 0 ? MR_EXTENSION_QUIC_BIT : 0u);
+           (transport->quic_bit != 0 ? MR_EXTENSION_QUIC_BIT : 0u) |
+           (transport->ack_frequency != 0 ? MR_EXTENSION_ACK_FREQUENCY : 0u) |
+           (transport->reset_stream_at != 0 ? MR_EXTENSION_RESET_STREAM_AT : 0u);
 }
 
 static bool make_group(struct mr_datapath *dp, uint32_t index, struct mr_fault *fault)
@@ -263,6 +266,7 @@ static bool make_group(struct mr_datapath *dp, uint32_t index, struct mr_fault *
         .connections = mr_config_share(config).connections,
         .rx_mbufs = RX_MBUFS,
         .has_retry = config->retry == 1,
+        .congestion = (enum mr_cc_kind)config->congestion,
         .has_ecn = config->ecn == 0,
         .idle_timeout_ns = config->limits.idle_timeout_ns,
         .stream_window_max = config->limits.stream_window_bytes,
@@ -325,6 +329,32 @@ static bool make_groups(struct mr_datapath *dp, struct mr_fault *fault)
         dp->set.groups[dp->set.count++] = &dp->groups[dp->group_count];
     }
     return true;
+}
+
+/* ------------------------------------------------------------------ traces */
+
+static bool open_qlog(struct mr_datapath *dp, struct mr_fault *fault)
+{
+    const struct mr_config_qlog *config = &dp->config.qlog;
+
+    if (config->folder[0] == '\0')
+        return true;
+    dp->qlog = mr_qlog_open(&(struct mr_qlog_config){.folder = config->folder,
+                                                     .files_max = config->files,
+                                                     .file_bytes = config->file_bytes},
+                            fault);
+    dp->set.qlog = dp->qlog;
+    return dp->qlog != NULL || mr_config_blame(&dp->config, "qlog.folder", fault);
+}
+
+static bool begin_traces(struct mr_datapath *dp, struct mr_fault *fault)
+{
+    uint32_t what = dp->config.qlog.connections == 0 ? MR_TRACE_EVENTS : 0;
+    bool is_good = true;
+
+    for (uint32_t i = 0; i < dp->group_count && dp->qlog != NULL && is_good; i++)
+        is_good = mr_group_trace_begin(&dp->groups[i], dp->qlog, what, fault);
+    return is_good;
 }
 
 /* ------------------------------------------------------------------ what commands ask */
@@ -406,9 +436,10 @@ struct mr_datapath *mr_datapath_open(const struct mr_config *config, struct mr_f
     find_udp_ports(dp);
     (void)getrandom(dp->static_key, sizeof(dp->static_key), 0);
     if (mr_config_check(&dp->config, fault) && mr_tls_library_check(fault) == 0 &&
-        mr_keylog_open(&dp->keylog, dp->config.keylog, "keylog", fault) && make_tls(dp, fault) &&
-        start_eal(dp, fault) && make_hosts(dp, fault) && start_inline_apps(dp, fault) &&
-        make_groups(dp, fault) && open_control(dp, fault) && open_telemetry(dp, fault))
+        mr_keylog_open(&dp->keylog, dp->config.keylog, "keylog", fault) && open_qlog(dp, fault) &&
+        make_tls(dp, fault) && start_eal(dp, fault) && make_hosts(dp, fault) &&
+        start_inline_apps(dp, fault) && make_groups(dp, fault) && begin_traces(dp, fault) &&
+        open_control(dp, fault) && open_telemetry(dp, fault))
         return dp;
     mr_datapath_close(dp);
     return NULL;
@@ -518,6 +549,7 @@ uint32_t mr_datapath_close(struct mr_datapath *dp)
         mr_group_free(&dp->groups[i], &some);
         leaked += some;
     }
+    mr_qlog_close(dp->qlog);
     mr_work_pool_stop(dp->work);
     mr_inline_apps_stop(dp->inline_apps);
     for (uint32_t i = 0; i < dp->shard_count; i++)

@@ -15,6 +15,7 @@ struct mr_datapath {
     struct mr_config config;
     uint8_t static_key[32];
     struct mr_keylog keylog;
+    struct mr_qlog *qlog; /* NULL: nothing is traced */
     bool has_eal;
     bool is_draining;
     bool has_client_tls;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "control/group_orders.h"
+#include "control/group_trace.h"
 
 /* Of struct mr_shard_stats; the stages' times are the bench's. */
 static const struct {
@@ -138,6 +139,7 @@ static void counters(void *context, mr_counter_visit visit, void *to)
     for (size_t i = 0; i < MR_COUNT_OF(io_counters); i++)
         visit(to, io_counters[i].name, io_counters[i].help,
               ((const uint64_t *)(const void *)&sums.io)[i]);
+    mr_group_trace_counters(set->qlog, visit, to);
     if (set->more != NULL)
         set->more(set->context, visit, to);
 }
@@ -189,6 +191,14 @@ static int move_conn(void *context, const char *conn, uint32_t to, struct json_o
                                    : -ENOMEM;
 }
 
+static int trace(void *context, const struct mr_command_arguments *arguments,
+                 struct json_object **result_out, struct mr_fault *fault)
+{
+    struct mr_group_set *set = context;
+
+    return need_orders(set, fault) ? mr_group_trace(set, arguments, result_out, fault) : -ENOMEM;
+}
+
 void mr_group_set_end(struct mr_group_set *set)
 {
     mr_group_orders_free(set->orders);
@@ -204,6 +214,7 @@ struct mr_control_datapath mr_group_set_datapath(struct mr_group_set *set, const
                                         .describe_shard = describe_shard,
                                         .list_conns = list_conns,
                                         .move_conn = move_conn,
+                                        .trace = trace,
                                         .counters = counters,
                                         .drain = drain};
 }

@@ -14,6 +14,7 @@
 #define MR_GROUPS_MAX 8
 
 struct mr_group_orders;
+struct mr_qlog;
 
 /* Groups whose shards are numbered one after the other, and counted together. */
 struct mr_group_set {
@@ -26,6 +27,7 @@ struct mr_group_set {
      * is enough. */
     void (*name_owner)(void *context, uint64_t owner, char *text, size_t room);
     void *context;
+    struct mr_qlog *qlog; /* of the groups' shards; borrowed; NULL: nothing can be traced */
 };
 
 /* Sums over the groups. */

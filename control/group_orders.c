@@ -329,6 +329,38 @@ int mr_group_orders_move(struct mr_group_orders *o, const char *conn, uint32_t t
     return 0;
 }
 
+/* ------------------------------------------------------------------ traces */
+
+int mr_group_orders_trace_conn(struct mr_group_orders *o, const char *conn,
+                               struct mr_shard_order *order, struct mr_fault *fault)
+{
+    struct target target;
+    int result = parse_conn(o, conn, &target, fault);
+
+    if (result != 0)
+        return result;
+    order->trace.conn = target.conn;
+    result = give(o, target.at, target.shard, order, fault);
+    if (result == 0)
+        *order = o->order;
+    return result;
+}
+
+int mr_group_orders_all(struct mr_group_orders *o, const struct mr_shard_order *order,
+                        struct mr_fault *fault)
+{
+    int result = 0;
+
+    for (uint32_t i = 0; i < mr_group_set_shard_count(o->set) && result == 0; i++) {
+        struct target target;
+
+        result = find_shard(o, i, &target, fault);
+        if (result == 0)
+            result = give(o, target.at, i, order, fault);
+    }
+    return result;
+}
+
 /* ------------------------------------------------------------------ life */
 
 struct mr_group_orders *mr_group_orders_new(struct mr_group_set *set)

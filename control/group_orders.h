@@ -17,6 +17,7 @@
 
 #include "base/fault.h"
 #include "control/group_datapath.h"
+#include "dataplane/shard_order.h"
 
 struct json_object; /* of json-c */
 
@@ -42,5 +43,15 @@ int mr_group_orders_list(struct mr_group_orders *orders, uint32_t shard,
  * millrace/transport.h. */
 int mr_group_orders_move(struct mr_group_orders *orders, const char *conn, uint32_t to,
                          struct json_object **result_out, struct mr_fault *fault);
+
+/* Give an order TRACE to the shard of the connection called `conn`; `order->trace.conn` gets its
+ * handle.  0 with what came of it in *order; -EINVAL, -ENOENT, -ETIMEDOUT, -EBUSY. */
+int mr_group_orders_trace_conn(struct mr_group_orders *orders, const char *conn,
+                               struct mr_shard_order *order, struct mr_fault *fault);
+
+/* Give the same order to every shard.  0; -ETIMEDOUT, -EBUSY: those behind the one that is named
+ * have not got it. */
+int mr_group_orders_all(struct mr_group_orders *orders, const struct mr_shard_order *order,
+                        struct mr_fault *fault);
 
 #endif /* MR_CONTROL_GROUP_ORDERS_H */

@@ -14,6 +14,7 @@
 #define PINNED_SHARE    2 /* streams may hold one buffer in so many */
 #define RETRY_SHARE     2 /* above half of the handshakes allowed, addresses are validated */
 #define NEIGHBOUR_PATHS 4096
+#define MODELS_MAX      4096u /* of BBR; 8 KB each */
 
 static void fill_endpoint(const struct mr_shard_setup *setup, const struct mr_limits *limits,
                           struct mr_endpoint_config *e)
@@ -23,7 +24,7 @@ static void fill_endpoint(const struct mr_shard_setup *setup, const struct mr_li
     e->server = setup->server;
     e->client = setup->client;
     e->static_key = setup->static_key;
-    e->cc = MR_CC_CUBIC;
+    e->cc = setup->congestion;
     e->has_ecn = setup->has_ecn;
     memcpy(e->preferred, setup->preferred, sizeof(e->preferred));
     e->payload_max = MR_SETUP_PAYLOAD_MAX;
@@ -55,6 +56,8 @@ struct mr_shard_config mr_shard_setup(const struct mr_shard_setup *setup)
         .keylog_fd = setup->keylog_fd,
     };
 
+    if (setup->congestion == MR_CC_BBR)
+        shard.limits.models_max = MR_MIN(setup->connections, MODELS_MAX);
     shard.limits.pinned_max = setup->rx_mbufs / PINNED_SHARE; /* the port keeps the rest */
     shard.net.self = *setup->self;
     shard.net.gateway4 = setup->gateway4;

@@ -22,10 +22,11 @@ struct mr_shard_setup {
     const struct mr_tls_context *client; /* or NULL */
     enum mr_aead_backend crypto;
     enum mr_polling polling;
-    uint16_t local_port;       /* UDP */
-    uint32_t connections;      /* at once, per shard */
-    uint32_t rx_mbufs;         /* per shard */
-    bool has_retry;            /* every address is validated with Retry */
+    uint16_t local_port;  /* UDP */
+    uint32_t connections; /* at once, per shard */
+    uint32_t rx_mbufs;    /* per shard */
+    bool has_retry;       /* every address is validated with Retry */
+    enum mr_cc_kind congestion;
     bool has_ecn;              /* packets are marked, on paths that bear it */
     uint64_t key_update_after; /* packets, as in quic/endpoint.h */
     uint64_t idle_timeout_ns;

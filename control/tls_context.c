@@ -15,6 +15,8 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
+#include "control/early_data.h"
+
 #define VERSION_NEEDED 0x30500000UL /* 3.5.0: the first with SSL_set_quic_tls_cbs() */
 #define PEM_FILE_MAX   (4u << 20)   /* bytes; system bundles are 0.2 MB */
 #define FLIGHT_REST    4096         /* bytes of a server's flight besides its certificates */
@@ -408,6 +410,8 @@ int mr_tls_context_server(struct mr_tls_context *context, const struct mr_tls_se
         .role = MR_SERVER,
         .has_keylog = config->has_keylog,
         .has_early_data = config->has_early_data,
+        .replay = config->replay,
+        .clock = mr_early_data_clock,
     };
     if (ctx == NULL)
         return -ENOMEM;

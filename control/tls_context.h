@@ -44,10 +44,10 @@ struct mr_tls_server_config {
     const uint8_t *ticket_keys;
     uint8_t tickets; /* per handshake, 0..4; each costs 12 us */
 
-    bool allows_expired; /* take a certificate that is out of date */
-    /* Accept 0-RTT.  No replay defence: for requests that may be repeated (RFC 9001, Section 9.2).
-     */
-    bool has_early_data;
+    bool allows_expired;      /* take a certificate that is out of date */
+    bool has_early_data;      /* accept 0-RTT (RFC 9001, Sections 4.6 and 9.2) */
+    struct mr_replay *replay; /* whose first flights it remembers, control/early_data.h; NULL: a
+                                 copy of a first flight is taken for one */
     bool has_keylog;
     void *library; /* of control/tls_seeded.h, for simulations; NULL: the real one */
 };

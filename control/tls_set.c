@@ -389,6 +389,7 @@ static bool make_context(struct mr_tls_set *set, const struct mr_tls_set_config 
         .tickets = config->tls->tickets,
         .allows_expired = config->allows_expired,
         .has_early_data = config->has_early_data,
+        .replay = config->replay,
         .has_keylog = config->has_keylog,
     };
 

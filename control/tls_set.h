@@ -37,6 +37,7 @@ struct mr_tls_set_config {
     const struct mr_certificate *made; /* the only one, where `tls` has none; borrowed until made */
     bool has_keylog;
     bool has_early_data;
+    struct mr_replay *replay; /* as in struct mr_tls_server_config */
     bool allows_expired;
 };
 

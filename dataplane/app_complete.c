@@ -10,8 +10,9 @@
 #include "dataplane/app_move.h"
 #include "quic/counters.h"
 
-#define BEGINS ((uint32_t)(MR_EVENT_CONNECTED | MR_EVENT_STREAM_OPENED | MR_EVENT_MOVED_IN))
-#define LIMITS ((uint32_t)(MR_EVENT_CONNECTED | MR_EVENT_STREAMS_ALLOWED))
+#define BEGINS                                                                                     \
+    ((uint32_t)(MR_EVENT_CONNECTED | MR_EVENT_EARLY | MR_EVENT_STREAM_OPENED | MR_EVENT_MOVED_IN))
+#define LIMITS ((uint32_t)(MR_EVENT_CONNECTED | MR_EVENT_EARLY | MR_EVENT_STREAMS_ALLOWED))
 
 bool mr_app_has_room(struct mr_app_ring *ring)
 {
@@ -78,6 +79,8 @@ static void add_end(const struct mr_app_object *object, struct mr_cqe *cqe)
     cqe->acked_to = object->acked_to;
     cqe->flags = (uint16_t)((object->is_application ? MR_CQE_APPLICATION : 0) |
                             (object->is_remote ? MR_CQE_REMOTE : 0));
+    if ((cqe->kinds & MR_EVENT_RESET) != 0 && object->is_reliable)
+        cqe->flags |= MR_CQE_RELIABLE;
 }
 
 /* Tell of those of the object's news that are in `which`.  False: no room. */

@@ -94,6 +94,7 @@ static void take_object_event(struct mr_app_host *host, struct mr_app_object *ob
     if ((event->kinds & (MR_EVENT_CONNECTED | MR_EVENT_CLOSED)) != 0 && !object->is_stream)
         mr_app_set_connecting(host, object, false);
     object->lasting |= event->kinds & LASTING;
+    object->is_reliable |= (event->kinds & MR_EVENT_RESET) != 0 && event->result == 1;
     object->is_readable |= (event->kinds & NO_NEWS) != 0 && !object->is_stopped;
     if ((event->kinds & MR_EVENT_ACKED) != 0) {
         object->acked_to = MR_MAX(object->acked_to, event->acked_to);

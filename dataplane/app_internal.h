@@ -36,7 +36,9 @@ struct mr_app_object {
     uint64_t released_to; /* stream: end of what the transport got back */
     uint64_t acked_to;
     uint64_t error;
-    uint64_t id; /* stream: as on the wire */
+    uint64_t id;       /* stream: as on the wire */
+    uint64_t reliable; /* with has_reset_at */
+    uint64_t reset_code;
     uint32_t index;
     uint32_t generation; /* odd while in use; 31 bits */
     uint32_t ring;       /* its application's; perhaps let go of */
@@ -71,10 +73,13 @@ struct mr_app_object {
     bool is_refusing; /* a SEND was refused, and no MR_SQE_AGAIN came */
     bool has_fin;     /* a SEND with MR_SQE_FIN was taken */
     bool is_fin_told;
-    bool is_fin_due; /* by reference: the end is behind what was released, and to be told alone */
-    bool is_stopped; /* by the application: what was told is gone */
-    bool is_frozen;  /* connection: of it and its streams nothing is told; it leaves, or arrives */
-    bool is_away;    /* connection: it was packed; the transport knows nothing of it */
+    bool is_fin_due;   /* by reference: the end is behind what was released, and to be told alone */
+    bool has_reset_at; /* the application resets it, but for `reliable` bytes */
+    bool is_reset_at_done; /* the transport was told: it takes no more */
+    bool is_reliable;      /* the peer's RESET came behind bytes that it guaranteed */
+    bool is_stopped;       /* by the application: what was told is gone */
+    bool is_frozen; /* connection: of it and its streams nothing is told; it leaves, or arrives */
+    bool is_away;   /* connection: it was packed; the transport knows nothing of it */
 };
 
 /* A SEND that is not acknowledged. */
@@ -283,6 +288,10 @@ void mr_app_list_drop(struct mr_app_host *host, struct mr_app_object *object,
                       enum mr_app_list which);
 
 /* ---- app_send.c ---- */
+
+/* RESET_AT: abandon sending, but for `reliable` bytes, as soon as these were given. */
+int mr_app_reset_at(struct mr_app_host *host, struct mr_app_object *object, uint64_t code,
+                    uint64_t reliable);
 
 /* A SEND: 1: its completion comes later; 0: done; -errno. */
 int mr_app_send(struct mr_app_host *host, struct mr_app_object *object, const struct mr_sqe *sqe,

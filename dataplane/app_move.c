@@ -416,6 +416,11 @@ static struct mr_app_object *unpack(struct mr_app_host *host, struct mr_app_ring
     object->kinds = from->kinds;
     object->lasting = from->lasting;
     object->send_error = from->send_error;
+    object->has_reset_at = from->has_reset_at;
+    object->is_reset_at_done = from->is_reset_at_done;
+    object->reliable = from->reliable;
+    object->reset_code = from->reset_code;
+    object->is_reliable = from->is_reliable;
     object->old_name = mr_app_handle(from);
     object->is_application = from->is_application;
     object->is_remote = from->is_remote;

@@ -108,6 +108,51 @@ static int take(struct mr_app_host *host, struct mr_app_object *object, const st
     return LATER;
 }
 
+/* All that is guaranteed was given to the transport: it may know. */
+static int reset_at_if_given(struct mr_app_host *host, struct mr_app_object *object)
+{
+    uint64_t given = object->given_to;
+
+    if (object->waiting.head != MR_NONE)
+        given =
+            send_at(host, object->waiting.head)->end - send_at(host, object->waiting.head)->size;
+    if (object->is_reset_at_done || given < object->reliable)
+        return 0;
+    object->is_reset_at_done = true;
+    return host->transport->ops->reset_at(host->transport, object->handle, object->reset_code,
+                                          object->reliable);
+}
+
+int mr_app_reset_at(struct mr_app_host *host, struct mr_app_object *object, uint64_t code,
+                    uint64_t reliable)
+{
+    struct mr_conn_info info = {0};
+    const struct mr_app_object *conn = mr_app_object_at(host, object->conn);
+
+    if (code > MR_ERROR_CODE_MAX || (object->has_fin && reliable > object->given_to) ||
+        (object->has_reset_at && (reliable > object->reliable || code != object->reset_code)))
+        return -EINVAL;
+    if (object->send_error != 0)
+        return -EPIPE;
+    if (host->transport->ops->reset_at == NULL ||
+        host->transport->ops->conn_info(host->transport, conn->handle, &info) != 0 ||
+        !info.takes_reset_at)
+        return -EOPNOTSUPP;
+    struct mr_app_object before = *object;
+
+    object->has_reset_at = true;
+    object->is_reset_at_done = false;
+    object->reliable = reliable;
+    object->reset_code = code;
+    int answer = reset_at_if_given(host, object);
+    if (answer != 0) {
+        object->has_reset_at = before.has_reset_at;
+        object->is_reset_at_done = before.is_reset_at_done;
+        object->reliable = before.reliable;
+    }
+    return answer;
+}
+
 int mr_app_send(struct mr_app_host *host, struct mr_app_object *object, const struct mr_sqe *sqe,
                 const uint8_t *data)
 {
@@ -125,10 +170,14 @@ int mr_app_send(struct mr_app_host *host, struct mr_app_object *object, const st
         answer = object->send_error;
     else if (object->has_fin)
         answer = -EPIPE;
+    else if (object->is_reset_at_done)
+        answer = -EPIPE;
     else
         answer = take(host, object, sqe, data);
     if (answer < 0)
         object->is_refusing = true;
+    else if (object->has_reset_at)
+        (void)reset_at_if_given(host, object); /* its stream may be over */
     return answer;
 }
 
@@ -136,7 +185,8 @@ void mr_app_send_waiting(struct mr_app_host *host, struct mr_app_object *object)
 {
     if (mr_app_is_away(host, object))
         return; /* it is done over there, or when it comes back */
-    while (object->waiting.head != MR_NONE && object->send_error == 0) {
+    while (object->waiting.head != MR_NONE && object->send_error == 0 &&
+           !object->is_reset_at_done) {
         uint32_t index = object->waiting.head;
         const struct mr_app_send *send = send_at(host, index);
         int answer = give(host, object, (struct mr_view){send->data, send->size}, send->flags);
@@ -152,6 +202,8 @@ void mr_app_send_waiting(struct mr_app_host *host, struct mr_app_object *object)
         mr_app_chain_remove(&object->waiting, &host->sends, LINK, index);
         mr_app_chain_push(&object->sends, &host->sends, LINK, index);
         note_done(host, object);
+        if (object->has_reset_at)
+            (void)reset_at_if_given(host, object); /* its stream may be over */
     }
 }
 

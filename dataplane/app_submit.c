@@ -125,6 +125,7 @@ static int read_wish(const struct call *c, struct mr_ring_connect *wish,
                                            .alpn = wish->alpn,
                                            .alpn_size = wish->alpn_size,
                                            .is_insecure = wish->is_insecure != 0,
+                                           .is_early = wish->is_early != 0,
                                            .remote = {.port = wish->port}};
     memcpy(options->versions, wish->versions, sizeof(options->versions));
     memcpy(options->remote.ip, wish->ip, sizeof(options->remote.ip));
@@ -232,8 +233,9 @@ static int write_info(struct call *c)
                                .datagram_max = info.datagram_max,
                                .version = (uint8_t)info.version,
                                .is_resumed = info.is_resumed,
-                               .is_client = info.is_client,
-                               .ecn = info.ecn};
+                               .is_client = (uint8_t)(info.is_client | info.is_early << 1),
+                               .ecn = info.ecn,
+                               .takes_reset_at = info.takes_reset_at};
     memcpy(out.local_ip, info.local.ip, sizeof(out.local_ip));
     memcpy(out.remote_ip, info.remote.ip, sizeof(out.remote_ip));
     copy_text(out.alpn, sizeof(out.alpn), info.alpn);
@@ -328,6 +330,14 @@ static int stop_stream(struct call *c)
     return ops_of(c)->stop(c->host->transport, object->handle, c->sqe.value);
 }
 
+static int reset_stream_at(struct call *c)
+{
+    struct mr_app_object *object = object_of(c, true);
+
+    return object == NULL ? -ESTALE
+                          : mr_app_reset_at(c->host, object, c->sqe.value, c->sqe.address);
+}
+
 static int set_priority(struct call *c)
 {
     const struct mr_app_object *object = object_of(c, true);
@@ -410,6 +420,7 @@ static int (*const operations[MR_OPS])(struct call *c) = {
     [MR_OP_MOVE_ACK] = acknowledge_move,
     [MR_OP_PRIORITY] = set_priority,
     [MR_OP_MIGRATE] = migrate,
+    [MR_OP_RESET_AT] = reset_stream_at,
 };
 
 static void note_bad(const struct call *c)

@@ -116,6 +116,12 @@ static int dispatch_reset(struct mr_transport *t, mr_handle stream, uint64_t cod
     return shards(t)->ops->reset(shards(t), stream, code);
 }
 
+static int dispatch_reset_at(struct mr_transport *t, mr_handle stream, uint64_t code,
+                             uint64_t reliable)
+{
+    return shards(t)->ops->reset_at(shards(t), stream, code, reliable);
+}
+
 static int dispatch_stop(struct mr_transport *t, mr_handle stream, uint64_t code)
 {
     return shards(t)->ops->stop(shards(t), stream, code);
@@ -208,4 +214,5 @@ const struct mr_transport_ops mr_dispatch_ops = {
     .move = dispatch_move,
     .migrate = dispatch_migrate,
     .moved_streams = dispatch_moved_streams,
+    .reset_at = dispatch_reset_at,
 };

@@ -278,6 +278,13 @@ void mr_shard_stop(struct mr_shard *s, uint64_t patience_ns)
                           memory_order_relaxed);
 }
 
+void mr_shard_set_tracer(struct mr_shard *s, struct mr_tracer *tracer,
+                         const struct mr_trace_rule *rule)
+{
+    mr_endpoint_set_tracer(s->ep, tracer, mr_clock_now(&s->clock));
+    mr_endpoint_trace_new(s->ep, rule);
+}
+
 void mr_shard_drain(struct mr_shard *s)
 {
     atomic_store_explicit(&s->wants_drain, true, memory_order_relaxed);

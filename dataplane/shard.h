@@ -133,6 +133,11 @@ void mr_shard_end(struct mr_shard *shard);
  */
 void mr_shard_stop(struct mr_shard *shard, uint64_t patience_ns);
 
+/* Before it is launched: where its traces go, and which new connections are traced from the
+ * beginning (quic/trace.h). */
+void mr_shard_set_tracer(struct mr_shard *shard, struct mr_tracer *tracer,
+                         const struct mr_trace_rule *rule);
+
 /* Ask the shard to drain: the application gets MR_EVENT_GO_AWAY. */
 void mr_shard_drain(struct mr_shard *shard);
 

@@ -53,6 +53,17 @@ static bool spread_some(struct mr_shard *s, struct mr_shard_order *order)
     return order->hand == order->work_count;
 }
 
+static int trace(struct mr_shard *s, const struct mr_shard_trace *trace)
+{
+    if (trace->stops)
+        mr_endpoint_trace_stop(s->ep, s->now);
+    else if (trace->rule != NULL)
+        mr_endpoint_trace_new(s->ep, trace->rule);
+    else
+        return mr_conn_trace(s->ep, trace->conn, trace->what, s->now);
+    return 0;
+}
+
 static bool carry_out(struct mr_shard *s, struct mr_shard_order *order)
 {
     switch (order->kind) {
@@ -68,6 +79,9 @@ static bool carry_out(struct mr_shard *s, struct mr_shard_order *order)
         return true;
     case MR_ORDER_SPREAD:
         return spread_some(s, order);
+    case MR_ORDER_TRACE:
+        order->answer = trace(s, &order->trace);
+        return true;
     }
     return true;
 }

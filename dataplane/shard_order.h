@@ -1,6 +1,6 @@
 /*
  * dataplane/shard_order.h - what the control thread asks a running shard to do now: list its
- * connections, give one or some to another shard.
+ * connections, give one or some to another shard, trace them.
  *
  *     control thread   mr_shard_give_order() ............ mr_shard_order_is_done()
  *     shard                                  a few steps of it in each iteration
@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "millrace/transport.h"
+#include "quic/trace.h"
 
 #define MR_ORDER_LOOKS 16
 
@@ -42,10 +43,19 @@ struct mr_conn_work {
 };
 
 enum mr_shard_order_kind {
-    MR_ORDER_LIST,  /* fill `conns` */
-    MR_ORDER_MOVE,  /* give `conn` to shard `to` */
-    MR_ORDER_FIND,  /* is `conn` here, or about to go? */
-    MR_ORDER_SPREAD /* give some of `works` to shard `to`, those in front first */
+    MR_ORDER_LIST,   /* fill `conns` */
+    MR_ORDER_MOVE,   /* give `conn` to shard `to` */
+    MR_ORDER_FIND,   /* is `conn` here, or about to go? */
+    MR_ORDER_SPREAD, /* give some of `works` to shard `to`, those in front first */
+    MR_ORDER_TRACE   /* trace connections: `trace` says which */
+};
+
+/* What is to be traced (quic/trace.h). */
+struct mr_shard_trace {
+    bool stops;                       /* none any more; or */
+    const struct mr_trace_rule *rule; /* those new ones; or, with NULL, */
+    mr_handle conn;                   /* this one: */
+    uint32_t what;                    /* enum mr_trace_what; 0: no more of it */
 };
 
 struct mr_shard_order {
@@ -60,11 +70,13 @@ struct mr_shard_order {
     uint64_t budget; /* their `work` together at most; out: what is left */
     uint32_t moved;  /* out: so many go, or their applications are asked */
     mr_handle conn;
-    uint32_t to; /* shard of the port */
-    int answer;  /* MOVE, out: 0: it goes; 1: its application is asked; -errno as `move` of
-                    millrace/transport.h, -ECANCELED: its application does not let it go, -EAGAIN:
-                    too many are on their way.  FIND: 0: it is here, 1: a move of it is under way,
-                    -ESTALE: there is none; others: it is here, and that is why it did not go */
+    uint32_t to;                 /* shard of the port */
+    struct mr_shard_trace trace; /* TRACE */
+    int answer; /* MOVE, out: 0: it goes; 1: its application is asked; -errno as `move` of
+                   millrace/transport.h, -ECANCELED: its application does not let it go, -EAGAIN:
+                   too many are on their way.  FIND: 0: it is here, 1: a move of it is under way,
+                   -ESTALE: there is none; others: it is here, and that is why it did not go.
+                   TRACE: as mr_conn_trace(), 0 unless it is of one connection */
 };
 
 /* Give the shard an order; the one before must be done. */

@@ -12,6 +12,11 @@
 #include "base/log.h"
 #include "dataplane/shard_internal.h"
 
+enum {
+    HEADERS4 = 28, /* bytes of IP and UDP headers, without options */
+    HEADERS6 = 48
+};
+
 /* ------------------------------------------------------------------ receiving */
 
 /* A neighbour's answer arrives at one shard; the others may be waiting for it. */
@@ -167,6 +172,11 @@ static void heed_icmp(struct mr_shard *s)
     struct mr_icmp_event event;
 
     while (mr_net_take_icmp(s->net, &event)) {
+        uint32_t headers = mr_addr_is_ipv4(&event.path.remote) ? HEADERS4 : HEADERS6;
+
+        if (event.kind == MR_ICMP_TOO_BIG && event.mtu > headers)
+            (void)mr_endpoint_too_big(s->ep, &event.path, event.mtu - headers, event.quoted,
+                                      event.quoted_size);
         if (event.kind == MR_ICMP_UNREACHABLE && event.is_port)
             (void)mr_endpoint_unreachable(s->ep, &event.path, event.quoted, event.quoted_size);
     }

@@ -91,6 +91,12 @@ static int inline_stop(struct mr_transport *t, mr_handle stream, uint64_t code)
     return mr_stream_stop(shard_of(t)->ep, stream, code);
 }
 
+static int inline_reset_at(struct mr_transport *t, mr_handle stream, uint64_t code,
+                           uint64_t reliable)
+{
+    return mr_stream_reset_at(shard_of(t)->ep, stream, code, reliable);
+}
+
 static int inline_set_priority(struct mr_transport *t, mr_handle stream,
                                struct mr_priority priority)
 {
@@ -267,4 +273,5 @@ const struct mr_transport_ops mr_inline_ops = {
     .migrate = inline_migrate,
     .moved_streams = inline_moved_streams,
     .set_priority = inline_set_priority,
+    .reset_at = inline_reset_at,
 };

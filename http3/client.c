@@ -334,6 +334,7 @@ static struct mr_h3_limits limits_of(const struct mr_h3_client_config *config)
         .field_section_max = config->field_section_max,
         .fields_max = config->fields_max,
         .qpack_capacity = config->qpack_capacity,
+        .qpack_blocked_max = config->qpack_blocked_max,
         .heap_bytes = config->heap_bytes,
     };
 }

@@ -115,8 +115,9 @@ struct mr_h3_client_config {
     uint32_t requests_max;      /* of all connections, waiting ones included */
     uint32_t field_section_max; /* bytes; more: the response is malformed */
     uint32_t fields_max;
-    uint32_t qpack_capacity; /* bytes of a connection's dynamic table for decoding; 0: none */
-    size_t heap_bytes;       /* for QPACK of all connections; 0: derived from connections_max */
+    uint32_t qpack_capacity;    /* bytes of a connection's dynamic table for decoding; 0: none */
+    uint32_t qpack_blocked_max; /* as the server's */
+    size_t heap_bytes;          /* for QPACK of all connections; 0: derived from connections_max */
 };
 
 struct mr_h3_client_config mr_h3_client_config_default(uint32_t connections, uint32_t requests);
@@ -160,16 +161,17 @@ int mr_h3_client_migrate(struct mr_h3_client *client, mr_h3_client_conn conn);
 
 /* A request.  The strings are not copied: they must stay until on_headers or on_done. */
 struct mr_h3_request_options {
-    bool is_head;              /* HEAD, else GET */
-    const char *authority;     /* host, and port unless it is 443 */
-    const char *path;          /* with query; "/" at least; percent-encoded */
-    const char *range;         /* e.g. "bytes=0-99"; NULL: none */
-    const char *if_none_match; /* NULL: none */
+    bool is_head;                       /* HEAD, else GET */
+    const char *authority;              /* host, and port unless it is 443 */
+    const char *path;                   /* with query; "/" at least; percent-encoded */
+    const char *range;                  /* e.g. "bytes=0-99"; NULL: none */
+    const char *if_none_match;          /* NULL: none */
+    const struct mr_priority *priority; /* copied; NULL: the default, urgency 3, not incremental */
 };
 
 /*
  * Make a request on `conn`.  0; -EAGAIN: requests_max; -EMSGSIZE: over 1 KiB when encoded; -EPIPE:
- * the connection closes or drains; -ESTALE.
+ * the connection closes or drains; -EINVAL: the urgency; -ESTALE.
  */
 int mr_h3_client_request_make(struct mr_h3_client *client, mr_h3_client_conn conn,
                               const struct mr_h3_request_options *options, uint64_t user,
@@ -177,6 +179,13 @@ int mr_h3_client_request_make(struct mr_h3_client *client, mr_h3_client_conn con
 
 /* Give a request up; on_done follows with MR_H3_CANCELLED.  0; -ESTALE. */
 int mr_h3_client_cancel(struct mr_h3_client *client, mr_h3_client_request request);
+
+/*
+ * Ask for another priority of a request that is under way (RFC 9218, Section 6).  0; -EINVAL: the
+ * urgency; -EAGAIN, -ENOMEM: no room now, try again later; -EPIPE: the connection ends; -ESTALE.
+ */
+int mr_h3_client_prioritize(struct mr_h3_client *client, mr_h3_client_request request,
+                            struct mr_priority priority);
 
 /* Show the rest of what on_data did not take.  It is shown after the current callback, or at once
  * by the next poll.  0; -ESTALE. */

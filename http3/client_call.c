@@ -142,6 +142,8 @@ static size_t request_lines(const struct mr_h3_request *request,
     count = add_line(lines, count, ":authority", options->authority);
     count = add_line(lines, count, ":path", options->path);
     count = add_line(lines, count, "user-agent", "millrace");
+    if (request->priority[0] != '\0')
+        count = add_line(lines, count, "priority", request->priority);
     count = add_line(lines, count, "range", options->range);
     return add_line(lines, count, "if-none-match", options->if_none_match);
 }
@@ -292,6 +294,8 @@ int mr_h3_client_request_make(struct mr_h3_client *client, mr_h3_client_conn wor
         return -ESTALE;
     if (conn->is_closing || conn->is_draining || conn->peer_goaway_id != UINT64_MAX)
         return -EPIPE;
+    if (options->priority != NULL && options->priority->urgency >= MR_URGENCIES)
+        return -EINVAL;
     uint32_t index = mr_pool_get(&client->requests);
     if (index == MR_NONE)
         return -EAGAIN;
@@ -301,6 +305,8 @@ int mr_h3_client_request_make(struct mr_h3_client *client, mr_h3_client_conn wor
     *request = (struct mr_h3_request){
         .serial = client->serial, .conn = conn, .user = user, .options = *options};
     request->result.reason = "";
+    if (options->priority != NULL)
+        (void)mr_priority_format(*options->priority, request->priority);
     if (!is_encodable(client, request)) {
         request->serial = 0;
         mr_pool_put(&client->requests, index);
@@ -325,6 +331,23 @@ int mr_h3_client_cancel(struct mr_h3_client *client, mr_h3_client_request word)
         mr_h3_abort(&client->h3, request->stream, MR_H3_REQUEST_CANCELLED);
     mr_h3_request_end(client, request, MR_H3_CANCELLED, MR_H3_REQUEST_CANCELLED, "cancelled");
     return 0;
+}
+
+int mr_h3_client_prioritize(struct mr_h3_client *client, mr_h3_client_request word,
+                            struct mr_priority priority)
+{
+    struct mr_h3_request *request = mr_h3_request_of(client, word);
+
+    if (request == NULL || request->state == MR_H3_STATE_ENDING)
+        return -ESTALE;
+    if (priority.urgency >= MR_URGENCIES)
+        return -EINVAL;
+    if (!request->is_sent) { /* it goes with the request */
+        (void)mr_priority_format(priority, request->priority);
+        return 0;
+    }
+    return request->stream == NULL ? -ESTALE
+                                   : mr_h3_prioritize(&client->h3, request->stream, priority);
 }
 
 int mr_h3_client_resume(struct mr_h3_client *client, mr_h3_client_request word)

@@ -10,7 +10,7 @@
 #include "http3/h3_conn.h"
 
 enum {
-    MR_H3_REQUEST_LINES = 8, /* fields of a request, at most */
+    MR_H3_REQUEST_LINES = 9, /* fields of a request, at most */
     MR_H3_VALUE_MAX = 256,   /* bytes kept of a response field; longer ones are cut */
     MR_H3_TAG_REQUEST = MR_H3_TAG_USER,
     MR_H3_TAG_TIMER,
@@ -36,6 +36,7 @@ struct mr_h3_request {
     struct mr_h3_request *next;  /* of the connection's waiting list, or of the list to look at */
     uint64_t user;
     struct mr_h3_request_options options;
+    char priority[MR_PRIORITY_TEXT]; /* "": the default */
     struct mr_h3_result result;
 };
 

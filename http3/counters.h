@@ -36,6 +36,8 @@
     X(responses_206,          "responses: one range")                                               \
     X(responses_304,          "responses: not modified")                                            \
     X(responses_other,        "responses: redirects and errors")                                    \
+    X(priority_updates,       "PRIORITY_UPDATE frames taken (RFC 9218)")                            \
+    X(priority_updates_dropped, "PRIORITY_UPDATE dropped: too long, or too many unopened streams")  \
     /* content */                                                                                   \
     X(body_bytes_sent,        "content bytes given to the transport")                               \
     X(body_bytes_received,    "content bytes received")                                             \
@@ -50,6 +52,7 @@
     X(buffer_waits,           "times a request had to wait for a file buffer")                      \
     X(work_waits,             "times the work queue was full")                                      \
     X(send_waits,             "times the transport had no room for a send")                         \
+    X(streams_blocked,        "header sections that had to wait for entries of QPACK's table")        \
     /* memory */                                                                                    \
     X(heap_refused,           "allocations refused: the connection's share is used up")             \
     X(heap_exhausted,         "allocations refused: the heap is used up")

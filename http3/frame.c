@@ -66,7 +66,7 @@ static const struct {
     {0x08,                     {          FORB,  FORB,              FORB,  FORB}}, /* HTTP/2's WINDOW_UPDATE */
     {0x09,                     {          FORB,  FORB,              FORB,  FORB}}, /* HTTP/2's CONTINUATION */
     {MR_H3_FRAME_MAX_PUSH_ID,  {          TAKE,  FORB,              FORB,  FORB}},
-    {0xf0700,                  {          SKIP,  FORB,              FORB,  FORB}}, /* PRIORITY_UPDATE, request */
+    {MR_H3_FRAME_PRIORITY_UPDATE, {       TAKE,  FORB,              FORB,  FORB}},
     {0xf0701,                  {          NOID,  FORB,              FORB,  FORB}}, /* PRIORITY_UPDATE, push */
 };
 /* clang-format on */
@@ -125,13 +125,12 @@ size_t mr_h3_frame_put_header(uint8_t *dst, uint64_t type, uint64_t payload_size
     return size + mr_h3_varint_put(dst + size, payload_size);
 }
 
-/* Read a varint at data[*at]; false: the bytes end first. */
-static bool get_varint(const uint8_t *data, size_t size, size_t *at, uint64_t *value_out)
+bool mr_h3_frame_get_varint(const uint8_t *payload, size_t size, size_t *at, uint64_t *value_out)
 {
     struct mr_h3_varint varint = {0};
 
     while (*at < size) {
-        if (mr_h3_varint_take(&varint, data[(*at)++])) {
+        if (mr_h3_varint_take(&varint, payload[(*at)++])) {
             *value_out = varint.value;
             return true;
         }
@@ -143,7 +142,7 @@ bool mr_h3_frame_get_id(const uint8_t *payload, size_t size, uint64_t *id_out)
 {
     size_t at = 0;
 
-    return get_varint(payload, size, &at, id_out) && at == size;
+    return mr_h3_frame_get_varint(payload, size, &at, id_out) && at == size;
 }
 
 /* Settings of HTTP/2 that HTTP/3 has not.  RFC 9114, Section 7.2.4.1. */
@@ -169,7 +168,8 @@ uint64_t mr_h3_settings_parse(const uint8_t *payload, size_t size,
     for (size_t at = 0; at < size;) {
         uint64_t id;
         uint64_t value;
-        if (!get_varint(payload, size, &at, &id) || !get_varint(payload, size, &at, &value))
+        if (!mr_h3_frame_get_varint(payload, size, &at, &id) ||
+            !mr_h3_frame_get_varint(payload, size, &at, &value))
             return MR_H3_FRAME_ERROR;
         if (is_http2_setting(id) || (seen & setting_bit(id)) != 0)
             return MR_H3_SETTINGS_ERROR;

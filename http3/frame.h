@@ -52,6 +52,7 @@ enum mr_h3_frame_type {
     MR_H3_FRAME_PUSH_PROMISE = 0x05,
     MR_H3_FRAME_GOAWAY = 0x07,
     MR_H3_FRAME_MAX_PUSH_ID = 0x0d,
+    MR_H3_FRAME_PRIORITY_UPDATE = 0xf0700, /* of a request stream: RFC 9218, Section 7.2 */
 };
 
 /* Types of unidirectional streams: RFC 9114, Section 6.2; RFC 9204, Section 4.2. */
@@ -112,6 +113,9 @@ size_t mr_h3_frame_put_header(uint8_t *dst, uint64_t type, uint64_t payload_size
 /* Read a payload that is one varint and nothing else (GOAWAY, MAX_PUSH_ID, CANCEL_PUSH); false: it
  * is not. */
 bool mr_h3_frame_get_id(const uint8_t *payload, size_t size, uint64_t *id_out);
+
+/* Read the varint at payload[*at], and step over it; false: the bytes end first. */
+bool mr_h3_frame_get_varint(const uint8_t *payload, size_t size, size_t *at, uint64_t *value_out);
 
 /* The settings that matter here.  RFC 9114, Section 7.2.4.1; RFC 9204, Section 5. */
 struct mr_h3_settings {

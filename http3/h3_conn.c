@@ -13,7 +13,7 @@ enum {
     HEAP_BASE = 4 << 20,  /* sections under way, dynamic tables of the busy ones */
     SHARE_BASE = 8192,    /* of a connection, for QPACK beside its table */
     SHARE_TABLES = 3, /* tables' worth: the table, and an entry that is half read, Huffman-coded */
-    SECTIONS_PER_CONN = 6,  /* that may come in pieces at once */
+    SECTIONS_PER_CONN = 6,  /* that may come in pieces at once, beside those that are blocked */
     HEAP_RESERVE_SHIFT = 4, /* 1/16 of the heap is kept for requests that are under way */
 };
 
@@ -189,6 +189,7 @@ void mr_h3_stream_remove(struct mr_h3 *h3, struct mr_h3_stream *stream)
     struct mr_h3_conn *conn = stream->conn;
 
     mr_heap_share_free(&conn->sections, stream->assembly);
+    conn->blocked_count -= stream->blocked_until != 0;
     if (stream->next != NULL)
         stream->next->previous = stream->previous;
     if (stream->previous != NULL)
@@ -210,6 +211,8 @@ void mr_h3_stream_stop_reading(struct mr_h3 *h3, struct mr_h3_stream *stream)
     stream->is_reading = false;
     mr_heap_share_free(&conn->sections, stream->assembly);
     stream->assembly = NULL;
+    conn->blocked_count -= stream->blocked_until != 0;
+    stream->blocked_until = 0;
     if (stream->kind != MR_H3_KIND_REQUEST || stream->is_fin_received || conn->is_closing ||
         conn->is_hq)
         return;
@@ -295,8 +298,10 @@ static struct mr_h3_conn *add_conn(struct mr_h3 *h3)
     mr_heap_share_init(&conn->share, &h3->heap, h3->counters,
                        SHARE_BASE + SHARE_TABLES * (size_t)h3->limits.qpack_capacity);
     mr_heap_share_init(&conn->sections, &h3->heap, h3->counters,
-                       SECTIONS_PER_CONN * (size_t)h3->limits.field_section_max);
-    if (!mr_qpack_decoder_init(&conn->decoder, &conn->share, h3->limits.qpack_capacity)) {
+                       (SECTIONS_PER_CONN + h3->limits.qpack_blocked_max) *
+                           (size_t)h3->limits.field_section_max);
+    if (!mr_qpack_decoder_init(&conn->decoder, &conn->share, h3->limits.qpack_capacity,
+                               h3->limits.qpack_blocked_max)) {
         mr_pool_put(&h3->conns, index);
         return NULL;
     }
@@ -447,6 +452,7 @@ static struct mr_h3_stream *accept_request(struct mr_h3 *h3, struct mr_h3_conn *
     if (stream != NULL) {
         stream->handle = handle;
         stream->id = id;
+        mr_h3_priority_begin(conn, stream);
         if (h3->user.on_request(h3->user.context, stream))
             return stream;
         mr_h3_stream_remove(h3, stream);
@@ -649,15 +655,20 @@ void mr_h3_check(const struct mr_h3 *h3)
     for (const struct mr_h3_conn *conn = h3->all; conn != NULL; conn = conn->next) {
         uint32_t requests = 0;
         uint32_t peer_unis = 0;
+        uint32_t blocked = 0;
         for (const struct mr_h3_stream *s = conn->streams; s != NULL; s = s->next) {
             MR_ASSERT(s->serial != 0);
             MR_ASSERT(s->conn == conn);
             MR_ASSERT(s->next == NULL || s->next->previous == s);
             requests += s->kind == MR_H3_KIND_REQUEST;
             peer_unis += s->kind != MR_H3_KIND_REQUEST && s->kind < MR_H3_KIND_OUR_CONTROL;
+            blocked += s->blocked_until != 0;
+            MR_ASSERT(s->blocked_until == 0 || s->is_paused);
             streams++;
         }
         MR_ASSERT(conn->request_count == requests);
+        MR_ASSERT(conn->blocked_count == blocked);
+        MR_ASSERT(blocked <= h3->limits.qpack_blocked_max);
         MR_ASSERT(conn->peer_uni_count == peer_unis);
         MR_ASSERT(conn->share.used <= conn->share.limit + 4 * MR_HEAP_ALIGN);
         MR_ASSERT(conn->sections.used <= conn->sections.limit + 4 * MR_HEAP_ALIGN);

@@ -9,12 +9,16 @@
  * The layer reads frames, decodes and checks messages, and maps errors to codes; it says what came
  * and sends heads and content; what a request means is its user's business.  nghttp3 does the
  * QPACK; its connection object is not used, because it drops fields with forbidden characters
- * silently (a receiver must treat such a message as malformed), keeps state for PRIORITY_UPDATE of
- * streams that are not open, and takes some 13 KiB for an idle connection.
+ * silently (a receiver must treat such a message as malformed), keeps state for any PRIORITY_UPDATE
+ * of streams that are not open, and takes some 13 KiB for an idle connection.
  *
  * A connection may speak HTTP/0.9 instead ("hq-interop", hq.c), which is the same to the user.
  *
- * No server push, no extended CONNECT, no datagrams.  Priorities (RFC 9218) are read over.
+ * No server push, no extended CONNECT, no datagrams.
+ *
+ * Priorities (RFC 9218): the transport sends request streams in the order that their Priority
+ * fields ask for, or PRIORITY_UPDATE frames, which win; then a Priority field of the response is
+ * merged over it.  The connection's own streams are of the first urgency.
  *
  * Every stream has an owner word; user data given to the transport is a tagged, generation-checked
  * index, so that a late event of an object that is gone changes nothing.
@@ -37,6 +41,7 @@
 #include "http3/handle_map.h"
 #include "http3/heap.h"
 #include "http3/message.h"
+#include "http3/priority.h"
 #include "http3/qpack.h"
 #include "millrace/transport.h"
 
@@ -44,7 +49,11 @@ enum {
     MR_H3_HEAD_MAX = 1024,  /* bytes of an encoded head: what a transport copies at once */
     MR_H3_PEER_UNI_MAX = 8, /* unidirectional streams of a peer that we look at */
     MR_H3_CONTROL_PAYLOAD_MAX = 1024, /* bytes of SETTINGS; more: H3_EXCESSIVE_LOAD */
-    MR_HQ_LINE_MAX = 2048,            /* bytes of a request of HTTP/0.9, without its line end */
+    /* PRIORITY_UPDATE frames that a client may send in all: so many, and so many for each request
+     * that it has made.  More: H3_EXCESSIVE_LOAD. */
+    MR_H3_PRIORITY_UPDATES = 256,
+    MR_H3_PRIORITY_UPDATES_PER_REQUEST = 16,
+    MR_HQ_LINE_MAX = 2048,    /* bytes of a request of HTTP/0.9, without its line end */
     MR_H3_RETRY_NS = 1000000, /* when the transport has no room, without an event to follow */
 };
 
@@ -84,7 +93,8 @@ struct mr_h3_limits {
     uint32_t field_section_max; /* bytes, RFC 9114, Section 4.2.2 */
     uint32_t fields_max;
     uint32_t qpack_capacity;
-    size_t heap_bytes; /* 0: derived */
+    uint32_t qpack_blocked_max; /* of each connection: streams whose head waits for QPACK */
+    size_t heap_bytes;          /* 0: derived */
 };
 
 enum mr_h3_stream_kind {
@@ -118,17 +128,20 @@ struct mr_h3_stream {
     bool is_reading; /* false: what comes is dropped */
     bool is_paused;  /* the user did not take all */
     bool is_fin_received;
-    bool is_head_only; /* client: the response has no content, by its request or status */
-    bool is_over;      /* the user was told that the message ended or failed */
-    bool is_lost;      /* it ended with its connection */
-    bool is_too_short; /* it failed, for its content is less than content-length said */
-    bool is_too_long;  /* likewise: more */
+    bool is_head_only;     /* client: the response has no content, by its request or status */
+    bool is_over;          /* the user was told that the message ended or failed */
+    bool is_lost;          /* it ended with its connection */
+    bool is_too_short;     /* it failed, for its content is less than content-length said */
+    bool is_too_long;      /* likewise: more */
+    bool is_reprioritized; /* PRIORITY_UPDATE came: it overrides the field */
+    struct mr_priority priority;
     struct mr_h3_frame_reader frame;
     uint8_t *assembly; /* payload that came in pieces; of the connection's `sections` */
     uint64_t assembled;
     uint64_t content_length;
     uint64_t body_received;
-    uint64_t sent_bytes; /* stream bytes given to the transport */
+    uint64_t sent_bytes;    /* stream bytes given to the transport */
+    uint64_t blocked_until; /* insert count that its section waits for; 0: it does not */
 };
 
 struct mr_h3_conn {
@@ -142,20 +155,23 @@ struct mr_h3_conn {
     struct mr_h3_conn *next_dirty;
     uint32_t request_count; /* request streams that live */
     uint32_t peer_uni_count;
+    uint32_t blocked_count; /* of its streams */
     bool is_connected;
     bool is_hq;       /* HTTP/0.9 */
     bool is_closing;  /* we closed it: only CLOSED matters */
     bool is_draining; /* GOAWAY is sent or to be sent */
     bool has_sent_settings;
     bool has_sent_goaway;
-    bool has_settings;        /* the peer's came */
-    bool is_dirty;            /* in the list of connections to flush */
-    uint8_t peer_streams;     /* bit per enum mr_h3_stream_type that the peer has opened */
-    uint64_t next_request_id; /* the lowest that was not seen yet, for GOAWAY */
-    uint64_t peer_goaway_id;  /* UINT64_MAX: none */
-    uint64_t peer_push_max;   /* of MAX_PUSH_ID; we never push */
-    uint64_t quiet_ns;        /* since when there is no request: connected, the last one over */
+    bool has_settings;         /* the peer's came */
+    bool is_dirty;             /* in the list of connections to flush */
+    uint8_t peer_streams;      /* bit per enum mr_h3_stream_type that the peer has opened */
+    uint64_t next_request_id;  /* the lowest that was not seen yet, for GOAWAY */
+    uint64_t peer_goaway_id;   /* UINT64_MAX: none */
+    uint64_t peer_push_max;    /* of MAX_PUSH_ID; we never push */
+    uint64_t priority_updates; /* taken and dropped */
+    uint64_t quiet_ns;         /* since when there is no request: connected, the last one over */
     struct mr_h3_settings peer;
+    struct mr_priorities priorities; /* server: of requests that have not come yet */
     struct mr_h3_stream *our_control;
     struct mr_h3_stream *our_decoder;
     struct mr_heap_share
@@ -281,11 +297,20 @@ struct mr_h3_body {
 
 /*
  * Send a head, and the frame header for `body`.  Content is then given to mr_h3_send_body(),
- * exactly body->size bytes. 0; -EAGAIN: on_writable follows; -ENOMEM: try again later; -EMSGSIZE:
- * over MR_H3_HEAD_MAX or the peer's limit; -EPIPE, -ESTALE: nothing can be sent any more.
+ * exactly body->size bytes.  A Priority field of a response changes the stream's priority, in what
+ * it names (RFC 9218, Section 8).  0; -EAGAIN: on_writable follows; -ENOMEM: try again later;
+ * -EMSGSIZE: over MR_H3_HEAD_MAX or the peer's limit; -EPIPE, -ESTALE: nothing can be sent any
+ * more.
  */
 int mr_h3_send_head(struct mr_h3 *h3, struct mr_h3_stream *stream,
                     const struct mr_field_line *lines, size_t count, const struct mr_h3_body *body);
+
+/*
+ * Client: ask the server for another priority of a request that is under way (PRIORITY_UPDATE, RFC
+ * 9218, Section 7).  0; -EAGAIN, -ENOMEM: the control stream has no room, try again later; -EPIPE,
+ * -ESTALE: the connection ends.
+ */
+int mr_h3_prioritize(struct mr_h3 *h3, struct mr_h3_stream *stream, struct mr_priority priority);
 
 /* Send content by reference: it must stay until on_acked passes it or on_stream_closed.  Errors as
  * above. */

@@ -1,7 +1,7 @@
 /*
  * http3/h3_internal.h - what h3_conn.c (connections, streams, events), h3_drain.c (their end in
- * order), h3_recv.c (what comes), h3_send.c (what goes) and hq.c (HTTP/0.9) share.  For these five
- * files only.
+ * order), h3_priority.c (RFC 9218), h3_recv.c (what comes), h3_send.c (what goes) and hq.c
+ * (HTTP/0.9) share.  For these files only.
  */
 #ifndef MR_HTTP3_H3_INTERNAL_H
 #define MR_HTTP3_H3_INTERNAL_H
@@ -45,7 +45,27 @@ void mr_h3_on_linger(struct mr_h3 *h3);
 /* Take what has arrived on a stream. */
 void mr_h3_stream_read(struct mr_h3 *h3, struct mr_h3_stream *stream);
 
+/* ---- h3_priority.c ---- */
+
+/* The request stream is new. */
+void mr_h3_priority_begin(struct mr_h3_conn *conn, struct mr_h3_stream *stream);
+
+/* Its head has a Priority field, or our response to it. */
+void mr_h3_priority_field(struct mr_h3_stream *stream, struct mr_text value);
+
+/* Tell the transport. */
+void mr_h3_priority_apply(struct mr_h3 *h3, const struct mr_h3_stream *stream);
+
+/* A PRIORITY_UPDATE frame is there as a whole, or is dropped for its length. */
+void mr_h3_priority_update(struct mr_h3 *h3, struct mr_h3_conn *conn, const uint8_t *payload,
+                           size_t size);
+void mr_h3_priority_drop(struct mr_h3 *h3, struct mr_h3_conn *conn);
+
 /* ---- h3_send.c ---- */
+
+/* Send a copy of `size` bytes, at most MR_H3_HEAD_MAX.  Results as the transport's send. */
+int mr_h3_send_copy(struct mr_h3 *h3, struct mr_h3_stream *stream, const uint8_t *data, size_t size,
+                    bool is_last);
 
 /* Have mr_h3_flush_dirty() look at the connection. */
 void mr_h3_mark_dirty(struct mr_h3 *h3, struct mr_h3_conn *conn);

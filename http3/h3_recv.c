@@ -35,6 +35,9 @@ static bool take_field(void *context, struct mr_text name, struct mr_text value)
     section->verdict = mr_message_add(&h3->message, name, value, &field);
     if (section->verdict != MR_MESSAGE_OK)
         return false;
+    if (field == MR_FIELD_PRIORITY && h3->message.kind == MR_MESSAGE_REQUEST &&
+        !section->stream->is_reprioritized)
+        mr_h3_priority_field(section->stream, value);
     if (h3->message.kind != MR_MESSAGE_TRAILERS)
         h3->user.on_field(h3->user.context, section->stream, field, name, value);
     return true;
@@ -58,6 +61,8 @@ static void end_head(struct mr_h3 *h3, struct mr_h3_stream *stream, enum mr_mess
             stream->is_head_only = true;
     }
     stream->phase = MR_H3_PHASE_BODY;
+    if (message->kind == MR_MESSAGE_REQUEST)
+        mr_h3_priority_apply(h3, stream);
     if (verdict == MR_MESSAGE_OK)
         stream->content_length = message->content_length;
     h3->user.on_head(h3->user.context, stream, message, verdict);
@@ -104,22 +109,56 @@ static void end_section(struct mr_h3 *h3, struct mr_h3_stream *stream,
     }
 }
 
-/* A HEADERS frame is there as a whole. */
-static void take_headers(struct mr_h3 *h3, struct mr_h3_stream *stream, const uint8_t *payload,
+/* The section waits for `needs` entries of the dynamic table, or does not any more (0).  False: too
+ * many do, the connection has failed. */
+static bool block(struct mr_h3 *h3, struct mr_h3_stream *stream, uint64_t needs)
+{
+    struct mr_h3_conn *conn = stream->conn;
+    bool was_blocked = stream->blocked_until != 0;
+
+    if (needs != 0 && !was_blocked && conn->blocked_count == h3->limits.qpack_blocked_max) {
+        mr_h3_conn_fail(h3, conn, MR_QPACK_DECOMPRESSION_FAILED, "too many blocked streams");
+        return false; /* RFC 9204, Section 2.1.2 */
+    }
+    if (needs != 0 && !was_blocked)
+        mr_h3_count(&h3->counters->streams_blocked);
+    conn->blocked_count += (uint32_t)(needs != 0) - was_blocked;
+    stream->blocked_until = needs;
+    stream->is_paused = needs != 0;
+    return true;
+}
+
+/* A HEADERS frame is there as a whole.  False: it cannot be decoded yet, and is to stay. */
+static bool take_headers(struct mr_h3 *h3, struct mr_h3_stream *stream, const uint8_t *payload,
                          size_t size)
 {
     struct mr_h3_conn *conn = stream->conn;
     struct section section = {h3, stream, MR_MESSAGE_OK};
+    const struct mr_qpack_section bytes = {stream->id, payload, size};
+    uint64_t needs;
 
     begin_message(h3, stream);
-    uint64_t code = mr_qpack_decode(&conn->decoder, &conn->share, stream->id, payload, size,
-                                    take_field, &section);
+    uint64_t code =
+        mr_qpack_decode(&conn->decoder, &conn->share, &bytes, take_field, &section, &needs);
     if (code != 0) {
         mr_h3_conn_fail(h3, conn, code, "field section not decodable");
-        return;
+        return true;
     }
+    if (!block(h3, stream, needs) || needs != 0)
+        return needs == 0;
     mr_h3_mark_dirty(h3, conn); /* QPACK may have something to say */
     end_section(h3, stream, section.verdict);
+    return true;
+}
+
+/* Entries have come: go on with the streams that waited for no more. */
+static void unblock(struct mr_h3 *h3, struct mr_h3_conn *conn)
+{
+    uint64_t inserted = mr_qpack_decoder_inserted(&conn->decoder);
+
+    for (struct mr_h3_stream *s = conn->streams; s != NULL && conn->blocked_count > 0; s = s->next)
+        if (s->blocked_until != 0 && s->blocked_until <= inserted && !conn->is_closing)
+            mr_h3_resume(h3, s);
 }
 
 /* A HEADERS frame longer than any section we would accept: it is not even decoded. */
@@ -165,6 +204,8 @@ static void take_control(struct mr_h3 *h3, struct mr_h3_conn *conn, uint64_t typ
         conn->has_settings = true;
         if (code != 0)
             mr_h3_conn_fail(h3, conn, code, "SETTINGS not acceptable");
+    } else if (type == MR_H3_FRAME_PRIORITY_UPDATE) {
+        mr_h3_priority_update(h3, conn, payload, size);
     } else if (!mr_h3_frame_get_id(payload, size, &id)) {
         mr_h3_conn_fail(h3, conn, MR_H3_FRAME_ERROR, "control frame of a wrong length");
     } else if (type == MR_H3_FRAME_GOAWAY) {
@@ -222,6 +263,8 @@ static uint64_t payload_max(const struct mr_h3 *h3, const struct mr_h3_stream *s
         return h3->limits.field_section_max;
     case MR_H3_FRAME_SETTINGS:
         return MR_H3_CONTROL_PAYLOAD_MAX;
+    case MR_H3_FRAME_PRIORITY_UPDATE:
+        return MR_H3_VARINT_MAX_SIZE + MR_PRIORITY_VALUE_MAX;
     default:
         return MR_H3_VARINT_MAX_SIZE;
     }
@@ -238,18 +281,22 @@ static void refuse_payload(struct mr_h3 *h3, struct mr_h3_stream *stream)
     case MR_H3_FRAME_SETTINGS:
         mr_h3_conn_fail(h3, stream->conn, MR_H3_EXCESSIVE_LOAD, "SETTINGS too long");
         break;
+    case MR_H3_FRAME_PRIORITY_UPDATE:
+        mr_h3_priority_drop(h3, stream->conn);
+        break;
     default:
         mr_h3_conn_fail(h3, stream->conn, MR_H3_FRAME_ERROR, "control frame of a wrong length");
     }
 }
 
-static void take_payload(struct mr_h3 *h3, struct mr_h3_stream *stream, const uint8_t *payload,
+/* False: it is to stay, and to be shown again. */
+static bool take_payload(struct mr_h3 *h3, struct mr_h3_stream *stream, const uint8_t *payload,
                          size_t size)
 {
-    if (stream->kind == MR_H3_KIND_CONTROL)
-        take_control(h3, stream->conn, stream->frame.type, payload, size);
-    else
-        take_headers(h3, stream, payload, size);
+    if (stream->kind != MR_H3_KIND_CONTROL)
+        return take_headers(h3, stream, payload, size);
+    take_control(h3, stream->conn, stream->frame.type, payload, size);
+    return true;
 }
 
 /* A frame that is to be taken as a whole, or passed on. */
@@ -263,7 +310,7 @@ static void begin_wanted_frame(struct mr_h3 *h3, struct mr_h3_stream *stream, bo
     } else if (!is_content && left > payload_max(h3, stream)) {
         refuse_payload(h3, stream);
     } else if (!is_content && left == 0) {
-        take_payload(h3, stream, NULL, 0);
+        (void)take_payload(h3, stream, NULL, 0);
     }
 }
 
@@ -318,7 +365,7 @@ static size_t pass_payload(struct mr_h3 *h3, struct mr_h3_stream *stream, const 
 static void refuse_assembly(struct mr_h3 *h3, struct mr_h3_stream *stream)
 {
     if (stream->kind == MR_H3_KIND_CONTROL) {
-        mr_h3_conn_fail(h3, stream->conn, MR_H3_EXCESSIVE_LOAD, "no memory for SETTINGS");
+        mr_h3_conn_fail(h3, stream->conn, MR_H3_EXCESSIVE_LOAD, "no memory for a control frame");
         return;
     }
     mr_h3_count(&h3->counters->requests_refused);
@@ -335,7 +382,8 @@ static size_t assemble_payload(struct mr_h3 *h3, struct mr_h3_stream *stream, co
     uint64_t whole = stream->frame.left;
 
     if (stream->assembly == NULL && size >= whole) {
-        take_payload(h3, stream, data, whole);
+        if (!take_payload(h3, stream, data, whole))
+            return 0;
         mr_h3_frame_next(&stream->frame);
         return whole;
     }
@@ -356,7 +404,12 @@ static size_t assemble_payload(struct mr_h3 *h3, struct mr_h3_stream *stream, co
 
     uint8_t *assembly = stream->assembly;
     stream->assembly = NULL;
-    take_payload(h3, stream, assembly, stream->assembled);
+    if (!take_payload(h3, stream, assembly, stream->assembled)) {
+        stream->assembly = assembly; /* its last part stays with the transport */
+        stream->assembled -= part;
+        stream->frame.left += part;
+        return 0;
+    }
     mr_heap_share_free(share, assembly);
     mr_h3_frame_next(&stream->frame);
     return part;
@@ -443,10 +496,13 @@ static void take_qpack(struct mr_h3 *h3, struct mr_h3_stream *stream, const uint
                         ? mr_qpack_decoder_read(&conn->decoder, data, size)
                         : mr_qpack_feedback_read(&conn->feedback, data, size);
 
-    if (code != 0)
+    if (code != 0) {
         mr_h3_conn_fail(h3, conn, code, "QPACK stream not acceptable");
-    else
-        mr_h3_mark_dirty(h3, conn);
+        return;
+    }
+    mr_h3_mark_dirty(h3, conn);
+    if (stream->kind == MR_H3_KIND_QPACK_ENCODER && conn->blocked_count > 0)
+        unblock(h3, conn);
 }
 
 /* Bytes of any stream; returns how many were taken. */
@@ -543,7 +599,10 @@ void mr_h3_stream_read(struct mr_h3 *h3, struct mr_h3_stream *stream)
 
 void mr_h3_resume(struct mr_h3 *h3, struct mr_h3_stream *stream)
 {
-    if (!stream->is_paused || stream->conn->is_closing)
+    struct mr_h3_conn *conn = stream->conn;
+
+    if (!stream->is_paused || conn->is_closing ||
+        stream->blocked_until > mr_qpack_decoder_inserted(&conn->decoder))
         return;
     stream->is_paused = false;
     mr_h3_stream_read(h3, stream);

@@ -13,10 +13,8 @@ enum {
 _Static_assert((int)MR_H3_HEAD_MAX <= (int)COPY_MAX, "a head goes out in one piece");
 _Static_assert((int)MR_H3_SETTINGS_MAX < (int)COPY_MAX, "SETTINGS go out in one piece");
 
-/* Send a copy of `size` bytes.  Results as the transport's send; MR_H3_RETRY_NS later if it had no
- * room. */
-static int send_copy(struct mr_h3 *h3, struct mr_h3_stream *stream, const uint8_t *data,
-                     size_t size, bool is_last)
+int mr_h3_send_copy(struct mr_h3 *h3, struct mr_h3_stream *stream, const uint8_t *data, size_t size,
+                    bool is_last)
 {
     struct mr_transport *t = h3->transport;
     struct mr_view view = {data, size};
@@ -41,6 +39,18 @@ static uint64_t section_bytes(const struct mr_field_line *lines, size_t count)
     return bytes;
 }
 
+/* RFC 9218, Section 8: what the response says of its priority. */
+static void merge_priority(struct mr_h3 *h3, struct mr_h3_stream *stream,
+                           const struct mr_field_line *lines, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(lines[i].name, "priority") != 0)
+            continue;
+        mr_h3_priority_field(stream, lines[i].value);
+        mr_h3_priority_apply(h3, stream);
+    }
+}
+
 int mr_h3_send_head(struct mr_h3 *h3, struct mr_h3_stream *stream,
                     const struct mr_field_line *lines, size_t count, const struct mr_h3_body *body)
 {
@@ -60,7 +70,9 @@ int mr_h3_send_head(struct mr_h3 *h3, struct mr_h3_stream *stream,
     at += size;
     if (body->size > 0)
         at += mr_h3_frame_put_header(head + at, MR_H3_FRAME_DATA, body->size);
-    return send_copy(h3, stream, head, at, body->size == 0);
+    if (h3->is_server)
+        merge_priority(h3, stream, lines, count);
+    return mr_h3_send_copy(h3, stream, head, at, body->size == 0);
 }
 
 int mr_h3_send_body(struct mr_h3 *h3, struct mr_h3_stream *stream, const uint8_t *data, size_t size,
@@ -125,6 +137,8 @@ static int open_own(struct mr_h3 *h3, struct mr_h3_conn *conn, enum mr_h3_stream
         return result;
     }
     opened->id = t->ops->stream_id(t, opened->handle);
+    opened->priority = (struct mr_priority){.urgency = 0, .is_incremental = true};
+    mr_h3_priority_apply(h3, opened);
     *stream = opened;
     return 0;
 }
@@ -134,6 +148,7 @@ static int send_settings(struct mr_h3 *h3, struct mr_h3_conn *conn)
     struct mr_h3_settings settings = {
         .field_section_max = h3->limits.field_section_max,
         .qpack_capacity = h3->limits.qpack_capacity,
+        .qpack_blocked_max = h3->limits.qpack_blocked_max,
     };
     uint8_t data[1 + MR_H3_SETTINGS_MAX];
 
@@ -141,7 +156,7 @@ static int send_settings(struct mr_h3 *h3, struct mr_h3_conn *conn)
         return 0;
     data[0] = MR_H3_STREAM_CONTROL;
     size_t size = 1 + mr_h3_settings_put(data + 1, &settings);
-    int result = send_copy(h3, conn->our_control, data, size, false);
+    int result = mr_h3_send_copy(h3, conn->our_control, data, size, false);
     conn->has_sent_settings = result == 0;
     return result;
 }
@@ -156,7 +171,7 @@ static int send_goaway(struct mr_h3 *h3, struct mr_h3_conn *conn)
     size_t id_size = mr_h3_varint_put(id, h3->is_server ? conn->next_request_id : 0);
     size_t size = mr_h3_frame_put_header(data, MR_H3_FRAME_GOAWAY, id_size);
     memcpy(data + size, id, id_size);
-    int result = send_copy(h3, conn->our_control, data, size + id_size, false);
+    int result = mr_h3_send_copy(h3, conn->our_control, data, size + id_size, false);
     if (result == 0) {
         conn->has_sent_goaway = true;
         mr_h3_count(&h3->counters->goaways_sent);
@@ -181,7 +196,7 @@ static int send_held(struct mr_h3 *h3, struct mr_h3_conn *conn)
 {
     if (conn->held == NULL)
         return 0;
-    int result = send_copy(h3, conn->our_decoder, conn->held, conn->held_size, false);
+    int result = mr_h3_send_copy(h3, conn->our_decoder, conn->held, conn->held_size, false);
     if (result == 0) {
         mr_heap_share_free(&conn->sections, conn->held);
         conn->held = NULL;
@@ -195,7 +210,7 @@ static int send_feedback(struct mr_h3 *h3, struct mr_h3_conn *conn)
     const uint8_t type = MR_H3_STREAM_QPACK_DECODER;
     uint8_t data[COPY_MAX];
     int result = conn->our_decoder->sent_bytes == 0
-                     ? send_copy(h3, conn->our_decoder, &type, 1, false)
+                     ? mr_h3_send_copy(h3, conn->our_decoder, &type, 1, false)
                      : send_held(h3, conn);
     size_t size = mr_qpack_decoder_feedback_size(&conn->decoder);
 
@@ -206,7 +221,7 @@ static int send_feedback(struct mr_h3 *h3, struct mr_h3_conn *conn)
         return -ESTALE;
     }
     mr_qpack_decoder_take_feedback(&conn->decoder, data, size);
-    result = send_copy(h3, conn->our_decoder, data, size, false);
+    result = mr_h3_send_copy(h3, conn->our_decoder, data, size, false);
     if ((result == -EAGAIN || result == -ENOMEM) && !hold(conn, data, size)) {
         mr_h3_conn_fail(h3, conn, MR_H3_INTERNAL_ERROR, "no memory for QPACK feedback");
         return -ESTALE;

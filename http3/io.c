@@ -377,6 +377,7 @@ static void fill(const struct mr_http3_io *io, struct mr_io_object *o, enum mr_h
     wish_out->data = o->segments->data;
     wish_out->size = o->segments->size;
     wish_out->is_fin = o->segments->is_fin;
+    wish_out->priority = o->priority;
 }
 
 bool mr_http3_io_next(struct mr_http3_io *io, struct mr_http3_io_wish *wish_out)

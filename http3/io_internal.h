@@ -72,6 +72,7 @@ struct mr_io_object {
     /* a stream */
     struct mr_io_object *conn, *next, *previous;
     uint64_t id;
+    struct mr_priority priority;
     bool is_open;                    /* on the wire */
     bool is_open_told, is_send_told; /* the wish, and nothing has come of it yet */
     bool is_send_over, is_receive_over;

@@ -108,6 +108,7 @@ struct mr_io_object *mr_io_make_stream(struct mr_http3_io *io, struct mr_io_obje
     if (o == NULL)
         return NULL;
     o->conn = conn;
+    o->priority = (struct mr_priority){.urgency = MR_URGENCY_DEFAULT, .is_incremental = true};
     o->previous = conn->last_stream;
     *(o->previous == NULL ? &conn->streams : &o->previous->next) = o;
     conn->last_stream = o;

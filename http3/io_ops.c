@@ -243,6 +243,18 @@ static int op_stop(struct mr_transport *t, mr_handle handle, uint64_t code)
     return 0;
 }
 
+static int op_set_priority(struct mr_transport *t, mr_handle handle, struct mr_priority priority)
+{
+    struct mr_io_object *o = mr_io_find_stream(io_of(t), handle);
+
+    if (o == NULL)
+        return -ESTALE;
+    if (priority.urgency >= MR_URGENCIES)
+        return -EINVAL;
+    o->priority = priority;
+    return 0;
+}
+
 /* HTTP/3 sends none; MR_EVENT_DATAGRAM is never told. */
 static int op_send_datagram(struct mr_transport *t, mr_handle conn, const struct mr_view *views,
                             size_t count)
@@ -309,4 +321,5 @@ const struct mr_transport_ops mr_io_operations = {
     .timer = op_timer,
     .work = op_work,
     .now = op_now,
+    .set_priority = op_set_priority,
 };

@@ -36,6 +36,7 @@ static const struct known_field {
     KNOWN("if-unmodified-since", MR_FIELD_IF_UNMODIFIED_SINCE),
     KNOWN("last-modified",       MR_FIELD_LAST_MODIFIED),
     KNOWN("location",            MR_FIELD_LOCATION),
+    KNOWN("priority",            MR_FIELD_PRIORITY),
     KNOWN("range",               MR_FIELD_RANGE),
     KNOWN("server",              MR_FIELD_SERVER),
     KNOWN("te",                  MR_FIELD_TE),

@@ -100,10 +100,11 @@ void mr_heap_share_init(struct mr_heap_share *share, struct mr_heap *heap,
 /* ---- decoding ---- */
 
 bool mr_qpack_decoder_init(struct mr_qpack_decoder *decoder, struct mr_heap_share *share,
-                           uint32_t capacity)
+                           uint32_t capacity, uint32_t blocked_max)
 {
     decoder->capacity = capacity;
-    return nghttp3_qpack_decoder_new(&decoder->decoder, capacity, 0, &share->mem) == 0;
+    decoder->blocked_max = blocked_max;
+    return nghttp3_qpack_decoder_new(&decoder->decoder, capacity, blocked_max, &share->mem) == 0;
 }
 
 void mr_qpack_decoder_fini(struct mr_qpack_decoder *decoder)
@@ -144,20 +145,24 @@ static struct mr_text text_of(const nghttp3_rcbuf *buf)
 }
 
 /* Decode to the end of the section, or until `take` has enough. */
-static uint64_t decode_fields(struct mr_qpack_decoder *decoder,
-                              nghttp3_qpack_stream_context *section, uint64_t stream_id,
-                              const uint8_t *data, size_t size, mr_qpack_field_function take,
-                              void *context)
+static uint64_t decode_fields(struct mr_qpack_decoder *decoder, nghttp3_qpack_stream_context *state,
+                              const struct mr_qpack_section *section, mr_qpack_field_function take,
+                              void *context, uint64_t *needs_out)
 {
+    const uint8_t *data = section->data;
+    size_t size = section->size;
+
     for (;;) {
         nghttp3_qpack_nv nv;
         uint8_t flags;
-        nghttp3_ssize used = nghttp3_qpack_decoder_read_request(decoder->decoder, section, &nv,
-                                                                &flags, data, size, 1);
+        nghttp3_ssize used =
+            nghttp3_qpack_decoder_read_request(decoder->decoder, state, &nv, &flags, data, size, 1);
         if (used < 0)
             return error_code(used);
-        if ((flags & NGHTTP3_QPACK_DECODE_FLAG_BLOCKED) != 0)
-            return MR_QPACK_DECOMPRESSION_FAILED; /* we allow none: RFC 9204, Section 2.1.2 */
+        if ((flags & NGHTTP3_QPACK_DECODE_FLAG_BLOCKED) != 0) {
+            *needs_out = nghttp3_qpack_stream_context_get_ricnt(state);
+            return decoder->blocked_max > 0 ? 0 : MR_QPACK_DECOMPRESSION_FAILED;
+        }
         data += used;
         size -= (size_t)used;
         if ((flags & NGHTTP3_QPACK_DECODE_FLAG_EMIT) != 0) {
@@ -165,7 +170,7 @@ static uint64_t decode_fields(struct mr_qpack_decoder *decoder,
             nghttp3_rcbuf_decref(nv.name);
             nghttp3_rcbuf_decref(nv.value);
             if (!goes_on)
-                return mr_qpack_decoder_cancel(decoder, stream_id);
+                return mr_qpack_decoder_cancel(decoder, section->stream_id);
         }
         if ((flags & NGHTTP3_QPACK_DECODE_FLAG_FINAL) != 0)
             return 0;
@@ -173,22 +178,28 @@ static uint64_t decode_fields(struct mr_qpack_decoder *decoder,
 }
 
 uint64_t mr_qpack_decode(struct mr_qpack_decoder *decoder, struct mr_heap_share *share,
-                         uint64_t stream_id, const uint8_t *data, size_t size,
-                         mr_qpack_field_function take, void *context)
+                         const struct mr_qpack_section *section, mr_qpack_field_function take,
+                         void *context, uint64_t *needs_out)
 {
-    nghttp3_qpack_stream_context *section;
+    nghttp3_qpack_stream_context *state;
     size_t limit = share->limit;
     uint64_t code = MR_H3_EXCESSIVE_LOAD;
 
-    share->limit += SECTION_FACTOR * size + SECTION_BASE;
-    if (nghttp3_qpack_stream_context_new(&section, (int64_t)stream_id, &share->mem) == 0) {
-        code = decode_fields(decoder, section, stream_id, data, size, take, context);
-        nghttp3_qpack_stream_context_del(section);
+    *needs_out = 0;
+    share->limit += SECTION_FACTOR * section->size + SECTION_BASE;
+    if (nghttp3_qpack_stream_context_new(&state, (int64_t)section->stream_id, &share->mem) == 0) {
+        code = decode_fields(decoder, state, section, take, context, needs_out);
+        nghttp3_qpack_stream_context_del(state);
     }
     share->limit = limit;
     if (code == 0 && mr_qpack_decoder_feedback_size(decoder) > MR_QPACK_FEEDBACK_MAX)
         code = MR_H3_EXCESSIVE_LOAD;
     return code;
+}
+
+uint64_t mr_qpack_decoder_inserted(const struct mr_qpack_decoder *decoder)
+{
+    return nghttp3_qpack_decoder_get_icnt(decoder->decoder);
 }
 
 uint64_t mr_qpack_decoder_cancel(struct mr_qpack_decoder *decoder, uint64_t stream_id)

@@ -7,8 +7,8 @@
  *     fields ---> encoder (one per server or client: static table only) ---> field sections
  *     peer's decoder stream ---> feedback: must be empty but for cancellations
  *
- * Field sections are decoded whole, in one go, so that at most one is under way and none waits for
- * another stream: we allow no blocked streams, and never refer to a dynamic table ourselves.
+ * Field sections are decoded whole, in one go, so that at most one is under way.  One that refers
+ * to entries that have not come is not begun: its bytes stay where they are until they have.
  *
  * nghttp3 allocates out of a struct mr_heap; every connection has a share, beyond which it gets
  * nothing.
@@ -31,6 +31,7 @@ enum {
     MR_QPACK_FEEDBACK_MAX =
         4096, /* bytes that may wait for our decoder stream; more: the connection is closed */
     MR_QPACK_SECTION_MAX = 4096, /* bytes of a section that we encode */
+    MR_QPACK_BLOCKED_MAX = 1024, /* streams of a connection that may wait for entries, at most */
 };
 
 /* A share of a heap, as nghttp3 sees it.  Must not move while in use. */
@@ -54,11 +55,13 @@ void mr_heap_share_free(struct mr_heap_share *share, void *payload);
 struct mr_qpack_decoder {
     nghttp3_qpack_decoder *decoder;
     uint32_t capacity;
+    uint32_t blocked_max;
 };
 
-/* A decoder with a dynamic table of at most `capacity` bytes.  False: no memory. */
+/* A decoder with a dynamic table of at most `capacity` bytes, for whose entries the sections of
+ * `blocked_max` streams may wait; 0: none.  False: no memory. */
 bool mr_qpack_decoder_init(struct mr_qpack_decoder *decoder, struct mr_heap_share *share,
-                           uint32_t capacity);
+                           uint32_t capacity, uint32_t blocked_max);
 void mr_qpack_decoder_fini(struct mr_qpack_decoder *decoder);
 
 /* Bytes of the peer's encoder stream.  0, or the connection's error code. */
@@ -67,14 +70,26 @@ uint64_t mr_qpack_decoder_read(struct mr_qpack_decoder *decoder, const uint8_t *
 /* Takes a field; false: decode no more of this section.  The texts are valid during the call. */
 typedef bool (*mr_qpack_field_function)(void *context, struct mr_text name, struct mr_text value);
 
+/* A field section that came as a whole. */
+struct mr_qpack_section {
+    uint64_t stream_id;
+    const uint8_t *data;
+    size_t size;
+};
+
 /*
- * Decode the section `data`, all of it, that came on the stream with ID `stream_id`; meanwhile the
- * share is as much larger as the section needs.  0 (also if `take` wanted no more: the peer is told
- * that the stream was cancelled), or the connection's error code.
+ * Decode all of a section; meanwhile the share is as much larger as it needs.  0 (also if `take`
+ * wanted no more: the peer is told that the stream was cancelled), or the connection's error code.
+ * *needs_out: 0, or the section refers to entries that have not come, nothing was decoded, and it
+ * can be when mr_qpack_decoder_inserted() is as large (RFC 9204, Section 2.1.2); with a blocked_max
+ * of 0 that is an error.
  */
 uint64_t mr_qpack_decode(struct mr_qpack_decoder *decoder, struct mr_heap_share *share,
-                         uint64_t stream_id, const uint8_t *data, size_t size,
-                         mr_qpack_field_function take, void *context);
+                         const struct mr_qpack_section *section, mr_qpack_field_function take,
+                         void *context, uint64_t *needs_out);
+
+/* Entries that the peer has inserted so far. */
+uint64_t mr_qpack_decoder_inserted(const struct mr_qpack_decoder *decoder);
 
 /* A section on this stream will not be decoded.  0, or the connection's error code. */
 uint64_t mr_qpack_decoder_cancel(struct mr_qpack_decoder *decoder, uint64_t stream_id);

@@ -57,6 +57,8 @@ static const char *config_error(const struct mr_h3_server_config *c)
                "more";
     if (c->qpack_capacity > 65536)
         return "QPACK table out of range; use at most 65536 bytes";
+    if (c->qpack_blocked_max > MR_QPACK_BLOCKED_MAX)
+        return "too many streams may wait for QPACK; use at most 1024";
     if (c->buffer_bytes < BUFFER_BYTES_MIN || c->buffer_bytes > BUFFER_BYTES_MAX ||
         (c->buffer_bytes & (c->buffer_bytes - 1)) != 0)
         return "file buffer size out of range; use 65536, 131072 or 262144 bytes";
@@ -76,6 +78,7 @@ static struct mr_h3_limits limits_of(const struct mr_h3_server_config *config)
         .field_section_max = config->field_section_max,
         .fields_max = config->fields_max,
         .qpack_capacity = config->qpack_capacity,
+        .qpack_blocked_max = config->qpack_blocked_max,
         .heap_bytes = config->heap_bytes,
     };
 }

@@ -9,6 +9,8 @@
 static const struct mr_cc_ops *const by_kind[] = {
     [MR_CC_CUBIC] = &mr_cc_cubic_ops,
     [MR_CC_NEWRENO] = &mr_cc_newreno_ops,
+    [MR_CC_PRAGUE] = &mr_cc_prague_ops,
+    [MR_CC_BBR] = &mr_cc_bbr_ops,
 };
 
 _Static_assert(MR_COUNT_OF(by_kind) == MR_CC_KINDS, "every kind has its algorithm");
@@ -24,7 +26,7 @@ static uint64_t initial_window(uint32_t datagram_size)
 void mr_cc_init(struct mr_cc *cc, enum mr_cc_kind kind, uint32_t datagram_size,
                 uint64_t window_max_bytes)
 {
-    MR_ASSERT(kind < MR_CC_KINDS);
+    MR_ASSERT(kind < MR_CC_SELF_CONTAINED);
     MR_ASSERT(datagram_size > 0);
 
     if (window_max_bytes == 0 || window_max_bytes > MR_CC_WINDOW_MAX)
@@ -41,7 +43,11 @@ void mr_cc_init(struct mr_cc *cc, enum mr_cc_kind kind, uint32_t datagram_size,
 
 enum mr_cc_kind mr_cc_kind_of(const struct mr_cc *cc)
 {
-    return cc->ops == &mr_cc_newreno_ops ? MR_CC_NEWRENO : MR_CC_CUBIC;
+    int kind = 0;
+
+    while (kind + 1 < MR_CC_KINDS && by_kind[kind] != cc->ops)
+        kind++;
+    return (enum mr_cc_kind)kind;
 }
 
 void mr_cc_attach(struct mr_cc *cc, enum mr_cc_kind kind)
@@ -86,7 +92,9 @@ void mr_cc_on_acked(struct mr_cc *cc, const struct mr_cc_ack *ack, uint64_t now)
 {
     land(cc, ack->bytes);
     cc->has_begun = true;
-    if (ack->is_app_limited)
+    if (cc->ops->on_every_ack != NULL)
+        cc->ops->on_every_ack(cc, ack, now);
+    else if (ack->is_app_limited)
         cc->ops->on_app_limited(cc, now);
     else if (!in_recovery(cc, ack->newest_sent_ns))
         cc->ops->on_acked(cc, ack, now);
@@ -127,4 +135,6 @@ void mr_cc_check(const struct mr_cc *cc)
     MR_ASSERT(cc->window >= mr_cc_minimum(cc));
     MR_ASSERT(cc->window <= MR_MAX(cc->window_max, mr_cc_minimum(cc)));
     MR_ASSERT(cc->ssthresh >= mr_cc_minimum(cc));
+    if (cc->ops->check != NULL)
+        cc->ops->check(cc);
 }

@@ -9,7 +9,7 @@
  * mr_cc_on_discarded().
  *
  * One ACK frame is handled in this order (RFC 9002, Appendix A.7): mr_rtt_add();
- * mr_cc_on_congestion() if the ECN-CE count rose; mr_cc_on_lost() and
+ * mr_cc_on_ecn() if ECN counts rose; mr_cc_on_lost(), mr_cc_on_loss() and
  * mr_cc_on_congestion() with the newest loss if packets were lost, and
  * mr_cc_on_persistent_congestion() where established; mr_cc_on_acked() once with
  * the sum of what was newly acknowledged.
@@ -38,10 +38,16 @@
 enum mr_cc_kind {
     MR_CC_CUBIC,   /* RFC 9438, with HyStart++ (RFC 9406); the default */
     MR_CC_NEWRENO, /* RFC 9002, Section 7 */
+    MR_CC_PRAGUE,  /* an answer to many CE marks (L4S) */
+    MR_CC_BBR,     /* BBRv3; with a model of its own: mr_cc_init_bbr() of quic/bbr.h */
     MR_CC_KINDS
 };
+#define MR_CC_SELF_CONTAINED                                                                       \
+    MR_CC_BBR /* the kinds before it need nothing beside a struct mr_cc                            \
+               */
 
 struct mr_cc;
+struct mr_bbr;
 
 /* What one ACK frame newly acknowledged on this path. */
 struct mr_cc_ack {
@@ -52,7 +58,21 @@ struct mr_cc_ack {
     bool is_app_limited;     /* data or the peer's credit, not the window, held the sender back */
 };
 
-/* An algorithm.  Called by the functions below only. */
+/* What one loss detection found, without MTU probes. */
+struct mr_cc_loss {
+    uint64_t bytes;
+    uint64_t newest_sent_ns; /* when the newest of them was sent */
+    uint32_t ranges;         /* of packet numbers that follow each other */
+};
+
+/* What an ACK frame with valid ECN counts says of packets sent with a mark. */
+struct mr_cc_ecn {
+    uint64_t packets; /* that arrived meanwhile */
+    uint64_t ce;      /* of these with CE */
+    uint64_t sent_ns; /* when the newest packet newly acknowledged was sent */
+};
+
+/* An algorithm.  Called by the functions below only; those marked * may be NULL. */
 struct mr_cc_ops {
     const char *name;
     void (*init)(struct mr_cc *cc);
@@ -71,6 +91,28 @@ struct mr_cc_ops {
 
     /* The window fell to the minimum. */
     void (*on_persistent_congestion)(struct mr_cc *cc);
+
+    /* * Instead of on_acked() and on_app_limited(), in recovery too. */
+    void (*on_every_ack)(struct mr_cc *cc, const struct mr_cc_ack *ack, uint64_t now);
+
+    /* * `bytes` were sent, and are in flight already. */
+    void (*on_sent)(struct mr_cc *cc, uint64_t bytes, uint64_t now);
+
+    /* * Packets were lost, and are not in flight any more; on_congestion() may follow. */
+    void (*on_lost)(struct mr_cc *cc, const struct mr_cc_loss *loss, uint64_t now);
+
+    /* * Instead of on_congestion() for CE.  True: the window was reduced. */
+    bool (*on_ecn)(struct mr_cc *cc, const struct mr_cc_ecn *ecn, uint64_t now);
+
+    /* * Nothing is left to send. */
+    void (*on_drained)(struct mr_cc *cc);
+
+    /* * The window from which the pacer (quic/pacer.h), not in slow start, computes the rate
+     * wanted. */
+    uint64_t (*pacing_window)(const struct mr_cc *cc, uint64_t smoothed_ns);
+
+    /* * Panic unless its invariants hold. */
+    void (*check)(const struct mr_cc *cc);
 };
 
 /* CUBIC beyond slow start.  Windows in bytes, times in ns, RFC 9438, Section 4.1. */
@@ -89,6 +131,20 @@ struct mr_cc_newreno {
     uint64_t acked; /* bytes acknowledged in congestion avoidance since the window last grew */
 };
 
+struct mr_cc_prague {
+    double alpha;        /* of the window, what a round trip full of CE would cost twice: 0..1 */
+    double fraction;     /* of a byte that the window has grown by */
+    uint64_t packets;    /* that came with a mark in this round trip */
+    uint64_t ce;         /* of these with CE */
+    uint64_t round_ns;   /* when it began */
+    uint64_t reduced_ns; /* when the window was reduced for CE last */
+};
+
+struct mr_cc_bbr {
+    struct mr_bbr *model; /* borrowed */
+    uint32_t index;       /* the owner's: which object of its pool that is */
+};
+
 struct mr_cc {
     const struct mr_cc_ops *ops;
     uint64_t window;            /* congestion window, bytes */
@@ -102,12 +158,15 @@ struct mr_cc {
     union {
         struct mr_cc_cubic cubic;
         struct mr_cc_newreno newreno;
+        struct mr_cc_prague prague;
+        struct mr_cc_bbr bbr;
     };
 };
 
 _Static_assert(sizeof(struct mr_cc) <= 128, "two cache lines per path");
 
-/* Start with the initial window; `window_max_bytes` bounds it for good, 0: MR_CC_WINDOW_MAX. */
+/* Start with the initial window, of a kind below MR_CC_SELF_CONTAINED; `window_max_bytes` bounds it
+ * for good, 0: MR_CC_WINDOW_MAX. */
 void mr_cc_init(struct mr_cc *cc, enum mr_cc_kind kind, uint32_t datagram_size,
                 uint64_t window_max_bytes);
 
@@ -128,6 +187,15 @@ static inline void mr_cc_on_sent(struct mr_cc *cc, uint64_t bytes, uint64_t now)
     if (cc->in_flight == 0)
         cc->ops->on_restart(cc, now);
     cc->in_flight += bytes;
+    if (cc->ops->on_sent != NULL)
+        cc->ops->on_sent(cc, bytes, now);
+}
+
+/* Nothing is left to send, and window or pacer are not why. */
+static inline void mr_cc_on_drained(struct mr_cc *cc)
+{
+    if (cc->ops->on_drained != NULL)
+        cc->ops->on_drained(cc);
 }
 
 /* Once per ACK frame that newly acknowledges in-flight packets. */
@@ -135,6 +203,13 @@ void mr_cc_on_acked(struct mr_cc *cc, const struct mr_cc_ack *ack, uint64_t now)
 
 /* `bytes` in flight were declared lost.  That is no congestion yet: think of MTU probes. */
 void mr_cc_on_lost(struct mr_cc *cc, uint64_t bytes);
+
+/* What was lost, other than MTU probes; after mr_cc_on_lost(), before mr_cc_on_congestion(). */
+static inline void mr_cc_on_loss(struct mr_cc *cc, const struct mr_cc_loss *loss, uint64_t now)
+{
+    if (cc->ops->on_lost != NULL)
+        cc->ops->on_lost(cc, loss, now);
+}
 
 /* `bytes` in flight will never be acknowledged: keys were dropped (RFC 9002, Section 6.4). */
 void mr_cc_on_discarded(struct mr_cc *cc, uint64_t bytes);
@@ -146,6 +221,14 @@ void mr_cc_on_discarded(struct mr_cc *cc, uint64_t bytes);
  * at once, whatever the window.
  */
 bool mr_cc_on_congestion(struct mr_cc *cc, uint64_t sent_ns, uint64_t now);
+
+/* ECN counts are right and have risen.  True: the window was reduced. */
+static inline bool mr_cc_on_ecn(struct mr_cc *cc, const struct mr_cc_ecn *ecn, uint64_t now)
+{
+    if (cc->ops->on_ecn != NULL)
+        return cc->ops->on_ecn(cc, ecn, now);
+    return ecn->ce > 0 && mr_cc_on_congestion(cc, ecn->sent_ns, now);
+}
 
 /* RFC 9002, Section 7.6.2: fall to the minimum window and begin slow start again. */
 void mr_cc_on_persistent_congestion(struct mr_cc *cc);
@@ -160,6 +243,17 @@ static inline uint64_t mr_cc_window(const struct mr_cc *cc)
 static inline uint64_t mr_cc_room(const struct mr_cc *cc)
 {
     return cc->window > cc->in_flight ? cc->window - cc->in_flight : 0;
+}
+
+/* What the pacer is to take for window and slow start (quic/pacer.h): bytes per smoothed RTT. */
+static inline uint64_t mr_cc_pacing_window(const struct mr_cc *cc, uint64_t smoothed_ns,
+                                           bool *is_slow_start_out)
+{
+    *is_slow_start_out = false;
+    if (cc->ops->pacing_window != NULL)
+        return cc->ops->pacing_window(cc, smoothed_ns);
+    *is_slow_start_out = cc->window < cc->ssthresh;
+    return cc->window;
 }
 
 static inline uint64_t mr_cc_ssthresh(const struct mr_cc *cc)
@@ -181,9 +275,11 @@ static inline uint64_t mr_cc_minimum(const struct mr_cc *cc)
 /* Panic unless every invariant holds.  For tests, fuzzers and MR_DEBUG. */
 void mr_cc_check(const struct mr_cc *cc);
 
-/* The algorithms (cc_cubic.c, cc_newreno.c). */
+/* The algorithms (cc_bbr.c, cc_cubic.c, cc_newreno.c, cc_prague.c). */
+extern const struct mr_cc_ops mr_cc_bbr_ops;
 extern const struct mr_cc_ops mr_cc_cubic_ops;
 extern const struct mr_cc_ops mr_cc_newreno_ops;
+extern const struct mr_cc_ops mr_cc_prague_ops;
 
 /* Set the window to `bytes`, within the minimum and window_max.  For the algorithms. */
 void mr_cc_set_window(struct mr_cc *cc, uint64_t bytes);

@@ -12,6 +12,7 @@
 #include "quic/conn_path.h"
 #include "quic/conn_receive.h"
 #include "quic/conn_stream.h"
+#include "quic/conn_trace.h"
 #include "quic/endpoint_internal.h"
 
 /* ------------------------------------------------------------------ objects */
@@ -162,6 +163,10 @@ bool mr_conn_tls_again(struct mr_endpoint *ep, struct mr_conn *conn);
 
 /* CRYPTO bytes are readable: ask for a job. */
 void mr_conn_tls_want(struct mr_endpoint *ep, struct mr_conn *conn);
+
+/* Derive and set the keys of one direction of a level.  False: no memory. */
+bool mr_conn_set_level_key(struct mr_endpoint *ep, uint32_t version, struct mr_level_key *to,
+                           const struct mr_secret *secret, bool is_seal);
 
 /* Set the Initial keys from the client's first (or the Retry's) DCID. */
 bool mr_conn_set_initial_keys(struct mr_endpoint *ep, struct mr_conn *conn,

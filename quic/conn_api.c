@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "quic/conn.h"
+#include "quic/conn_reset_at.h"
 
 /* ------------------------------------------------------------------ connections */
 
@@ -38,8 +38,12 @@ int mr_conn_connect(struct mr_endpoint *ep, const struct mr_connect_options *opt
     struct mr_handshake *hs = mr_conn_handshake(ep, conn);
     hs->original_dcid = peer->cid;
     conn->user_data = options->user_data;
-    if (!mr_conn_offer_versions(conn, hs, options) ||
-        !mr_conn_set_initial_keys(ep, conn, &peer->cid) || !mr_conn_tls_start(ep, conn, options)) {
+    bool is_offered = mr_conn_offer_versions(conn, hs, options);
+    mr_trace_clock(ep, now);
+    if (ep->tracer != NULL)
+        mr_trace_new(ep, conn);
+    if (!is_offered || !mr_conn_set_initial_keys(ep, conn, &peer->cid) ||
+        !mr_conn_tls_start(ep, conn, options)) {
         mr_conn_free(ep, conn);
         return -EINVAL;
     }
@@ -60,6 +64,7 @@ int mr_conn_close(struct mr_endpoint *ep, mr_handle handle, uint64_t code, const
         return -EINVAL;
     if (!mr_conn_is_alive(conn))
         return 0;
+    mr_trace_clock(ep, now);
     mr_conn_fail_app(ep, conn, code, reason, now);
     mr_count(&ep->counters.application_closes);
     return 0;
@@ -73,6 +78,15 @@ static void copy_address(struct mr_address *out, const struct mr_addr *addr)
 {
     memcpy(out->ip, addr->ip, sizeof(out->ip));
     out->port = addr->port;
+}
+
+static bool is_early(const struct mr_endpoint *ep, const struct mr_conn *conn)
+{
+    const struct mr_handshake *hs = mr_conn_handshake(ep, conn);
+
+    if (conn->role == MR_SERVER)
+        return conn->early == MR_EARLY_ACCEPTED && conn->state == MR_CONN_HANDSHAKE;
+    return conn->early == MR_EARLY_ACCEPTED || (hs != NULL && hs->early.is_set);
 }
 
 int mr_conn_info(const struct mr_endpoint *ep, mr_handle handle, struct mr_conn_info *out)
@@ -102,8 +116,10 @@ int mr_conn_info(const struct mr_endpoint *ep, mr_handle handle, struct mr_conn_
         .key_updates = conn->key_state.updates,
         .version = conn->version == MR_VERSION_2 ? 2 : 1,
         .is_resumed = conn->is_resumed,
+        .is_early = is_early(ep, conn),
         .is_client = conn->role == MR_CLIENT,
         .ecn = path->ecn.state,
+        .takes_reset_at = conn->takes_reset_stream_at,
         .datagram_max = mr_conn_datagram_max(conn),
         .streams_bidi_limit = conn->streams_send[0].limit,
         .streams_uni_limit = conn->streams_send[1].limit,
@@ -241,6 +257,23 @@ int mr_stream_send(struct mr_endpoint *ep, mr_handle handle, const struct mr_vie
     return answer;
 }
 
+/* No more than the peer guarantees, and no end: its reset comes behind them. */
+MR_COLD static size_t cut_views(const struct mr_stream *stream, struct mr_view *views, size_t count,
+                                bool *fin)
+{
+    uint64_t left = stream->reliable_in > stream->recv.released_to
+                        ? stream->reliable_in - stream->recv.released_to
+                        : 0;
+    size_t kept = 0;
+
+    *fin = false;
+    for (; kept < count && left > 0; kept++) {
+        views[kept].size = (size_t)MR_MIN((uint64_t)views[kept].size, left);
+        left -= views[kept].size;
+    }
+    return kept;
+}
+
 int64_t mr_stream_receive(struct mr_endpoint *ep, mr_handle handle, struct mr_view *views_out,
                           size_t room, bool *fin_out)
 {
@@ -251,7 +284,9 @@ int64_t mr_stream_receive(struct mr_endpoint *ep, mr_handle handle, struct mr_vi
         return -ESTALE;
     if (stream->recv_state == MR_RECV_RESET_RECVD || stream->recv_state == MR_RECV_RESET_READ)
         return -ECONNRESET;
-    return (int64_t)mr_recv_queue_peek(&stream->recv, &ep->recv_pools, views_out, room, fin_out);
+    size_t count = mr_recv_queue_peek(&stream->recv, &ep->recv_pools, views_out, room, fin_out);
+    return (int64_t)(stream->has_reliable_in ? cut_views(stream, views_out, count, fin_out)
+                                             : count);
 }
 
 /* All data consumed: the receiving part is over. */
@@ -260,6 +295,8 @@ static void finish_reading(struct mr_endpoint *ep, struct mr_stream *stream)
     if (!mr_recv_queue_is_consumed(&stream->recv) ||
         !mr_recv_state_allows(stream->recv_state, MR_RECV_ON_DATA_READ))
         return;
+    if (mr_conn_is_traced(mr_conn_at(ep, stream->conn)))
+        mr_trace_stream(ep, mr_conn_at(ep, stream->conn), stream, false, MR_RECV_DATA_READ);
     stream->recv_state = (uint8_t)mr_recv_state_next(stream->recv_state, MR_RECV_ON_DATA_READ);
     mr_stream_maybe_done(ep, stream);
 }
@@ -275,6 +312,8 @@ int mr_stream_release(struct mr_endpoint *ep, mr_handle handle, size_t size)
 
     struct mr_conn *conn = mr_conn_at(ep, stream->conn);
     mr_stream_consumed(ep, conn, stream, size);
+    if (stream->has_reliable_in)
+        mr_stream_reset_if_read(ep, conn, stream);
     finish_reading(ep, stream);
     return 0;
 }
@@ -314,6 +353,8 @@ int mr_stream_stop(struct mr_endpoint *ep, mr_handle handle, uint64_t code)
         stream->wants_stop = true;
         mr_stream_control(ep, conn, stream);
     }
+    if (stream->has_reliable_in)
+        mr_stream_reset_if_read(ep, conn, stream);
     finish_reading(ep, stream);
     return 0;
 }

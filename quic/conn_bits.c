@@ -12,13 +12,11 @@ void mr_spin_restart(struct mr_endpoint *ep, struct mr_conn *conn)
     conn->path.spin = !conn->path.is_spinning && random >> 63 != 0 ? MR_PACKET_SPIN : 0;
 }
 
-MR_COLD void mr_quic_bit_grease(struct mr_endpoint *ep, struct mr_outgoing *out, uint32_t count)
+void mr_quic_bit_grease(struct mr_endpoint *ep, struct mr_outgoing *out, uint32_t count)
 {
-    uint64_t random = 0;
-
-    for (uint32_t i = 0; i < count; i++) {
-        if (i % 64 == 0)
-            random = mr_random_u64(&ep->random);
-        out[i].data[0] ^= (uint8_t)((random >> i % 64 & 1) * MR_PACKET_FIXED_BIT);
-    }
+    MR_DASSERT(count < 64);
+    /* only those that are cleared are touched */
+    for (uint64_t left = mr_random_u64(&ep->random) & ((UINT64_C(1) << count) - 1); left != 0;
+         left &= left - 1)
+        out[__builtin_ctzll(left)].data[0] ^= MR_PACKET_FIXED_BIT;
 }

@@ -102,6 +102,9 @@ void mr_produce_stream(struct mr_build *b);
 void mr_produce_datagram_in_turn(struct mr_build *b);
 void mr_produce_datagram(struct mr_build *b);
 void mr_produce_ping(struct mr_build *b);
+void mr_produce_ack_frequency(struct mr_build *b);
+void mr_produce_immediate_ack(struct mr_build *b);
+bool mr_produce_reset_at(struct mr_build *b, struct mr_stream *stream); /* false: no room */
 void mr_produce_close(struct mr_build *b);
 
 /* Record a frame that was written; needs mr_build_can_record() before writing. */

@@ -66,6 +66,11 @@ static void begin_closing(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t
     conn->close.is_set = true;
     conn->close.resend_after = 1;
     conn->close_until_ns = now + 3 * mr_rtt_pto(&conn->path.rtt, MR_SPACE_APP);
+    if (mr_conn_is_traced(conn)) {
+        mr_trace_closed(ep, conn,
+                        conn->close.is_app ? MR_TRACE_CLOSE_APPLICATION : MR_TRACE_CLOSE_ERROR);
+        mr_trace_state(ep, conn, MR_TRACE_GONE, MR_TRACE_CLOSING);
+    }
     quiesce(ep, conn, MR_CONN_CLOSING);
     want_close_everywhere(ep, conn);
     mr_conn_wake(ep, conn);
@@ -95,6 +100,13 @@ void mr_conn_fail_app(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t cod
     begin_closing(ep, conn, now);
 }
 
+MR_COLD static enum mr_trace_close why_dead(const struct mr_close *close)
+{
+    if (close->error == MR_NO_ERROR)
+        return close->is_remote ? MR_TRACE_CLOSE_RESET : MR_TRACE_CLOSE_IDLE;
+    return close->is_remote ? MR_TRACE_CLOSE_VERSION : MR_TRACE_CLOSE_ERROR;
+}
+
 void mr_conn_die(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t error, bool is_remote,
                  const char *reason)
 {
@@ -105,6 +117,8 @@ void mr_conn_die(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t error, b
     conn->close.is_remote = is_remote;
     conn->close.is_set = true;
     set_reason(&conn->close, reason, strlen(reason));
+    if (mr_conn_is_traced(conn))
+        mr_trace_closed(ep, conn, why_dead(&conn->close));
     quiesce(ep, conn, MR_CONN_DRAINING);
     mr_conn_unready(ep, conn);
     conn->close_until_ns = 0; /* nothing to wait for: freed with the next expiry */
@@ -124,6 +138,11 @@ void mr_conn_drain(struct mr_endpoint *ep, struct mr_conn *conn,
     conn->close.is_remote = true;
     conn->close.is_set = true;
     set_reason(&conn->close, (const char *)frame->reason, frame->reason_size);
+    if (mr_conn_is_traced(conn)) {
+        mr_trace_closed(ep, conn,
+                        frame->is_app ? MR_TRACE_CLOSE_APPLICATION : MR_TRACE_CLOSE_ERROR);
+        mr_trace_state(ep, conn, MR_TRACE_GONE, MR_TRACE_DRAINING);
+    }
     conn->close_until_ns = now + 3 * mr_rtt_pto(&conn->path.rtt, MR_SPACE_APP);
     quiesce(ep, conn, MR_CONN_DRAINING);
     mr_conn_unready(ep, conn);

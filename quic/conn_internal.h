@@ -21,6 +21,7 @@
  *          conn_bits.c         the spin bit, the QUIC bit
  *          conn_version.c      versions 1 and 2
  *          conn_cid.c  conn_path.c  conn_mtu.c  conn_stream.c  conn_datagram.c  conn_extra.c
+ *          conn_control.c      which congestion control
  *          conn_api.c
  *          conn_close.c        how it ends
  *          conn_move.c         how it goes to another shard
@@ -66,6 +67,7 @@ struct mr_conn {
     uint32_t dirty_next;
     uint32_t handshake;      /* pool index, MR_NONE */
     uint32_t pending_events; /* enum mr_event_kind bits not collected yet */
+    uint32_t trace;          /* place in the endpoint's tracer, MR_NONE: not traced */
     uint64_t armed_ns;       /* the wheel's deadline; MR_NEVER: not armed */
     uint64_t last_received_ns;
     uint64_t idle_base_ns;    /* last received, or first ack-eliciting sent after it: RFC 9000,
@@ -106,8 +108,11 @@ struct mr_conn {
     uint16_t peer_datagram_max; /* bytes of a DATAGRAM frame that the peer takes; 0: none */
     uint16_t peer_payload_max;
     uint8_t peer_ack_delay_exponent;
-    bool was_datagram_refused; /* WRITABLE is owed */
-    bool clears_quic_bit;      /* of half of its packets: RFC 9287 */
+    struct mr_ack_policy ack_policy;
+    struct mr_ack_request ack_request;
+    bool was_datagram_refused;  /* WRITABLE is owed */
+    bool takes_reset_stream_at; /* the peer does */
+    bool clears_quic_bit;       /* of half of its packets: RFC 9287 */
     struct mr_peer_cid peer_cids[MR_CIDS_PEER_MAX];
     uint32_t peer_cid_current;
     uint32_t retire_count;
@@ -135,6 +140,7 @@ struct mr_conn {
     bool has_peer_params;
     bool is_migration_disabled;
     bool is_resumed;
+    uint8_t early; /* enum mr_tls_early, of 0-RTT */
     bool is_handshake_done_acked;
     bool is_connected;  /* the application was told */
     bool is_held;       /* arrived from another shard: events wait until it has told its last */

@@ -129,6 +129,7 @@ void mr_keys_install(struct mr_endpoint *ep, struct mr_conn *conn, const struct 
         s->seal_secret = *secret;
         mr_keys_derive(conn->version, secret, &s->seal);
         s->can_seal = true;
+        s->phase_first_pn = mr_sent_next(&conn->app.sent); /* behind 0-RTT packets */
         s->update_at_count = draw_update_point(ep);
         return;
     }
@@ -180,6 +181,8 @@ static void advance(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t first
     s->phase_first_pn = mr_sent_next(&conn->app.sent);
     s->is_confirmed = false;
     s->updates++;
+    if (mr_conn_is_traced(conn))
+        mr_trace_key_update(ep, conn, first_opened_pn != MR_NEVER);
     if (conn->keys != MR_NONE) {
         struct mr_conn_keys *keys = mr_pool_at(&ep->keys, conn->keys);
         mr_aead_key_set(ep->aead, &keys->seal, s->seal.cipher, s->seal.key, s->seal.iv, true);
@@ -252,6 +255,10 @@ void mr_keys_count_failed(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t
     struct mr_key_state *s = &conn->key_state;
 
     mr_count(&ep->counters.dropped_undecryptable);
+    if (mr_conn_is_traced(conn))
+        mr_trace_dropped(
+            ep, conn,
+            (struct mr_trace_drop){.type = MR_PACKET_ONE_RTT, .trigger = MR_TRACE_UNDECRYPTABLE});
     if (++s->open_failed_count < mr_cipher_open_limit(s->open.cipher))
         return;
     mr_count(&ep->counters.aead_limit_closes);

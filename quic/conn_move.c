@@ -43,7 +43,7 @@ static void detach(struct mr_conn *copy)
     copy->app.sent = sent;
     copy->path.cc.ops = NULL;
     copy->is_ready = copy->is_touched = copy->is_dirty = copy->is_token_tracked = false;
-    copy->keys = copy->name = copy->extra = MR_NONE;
+    copy->keys = copy->name = copy->extra = copy->trace = MR_NONE;
     copy->app.wants &= ~(uint32_t)MR_WANT_PATH_RESPONSE; /* a peer asks again */
     copy->side_packets = 0;
     copy->ready_next = copy->ready_previous = copy->dirty_next = MR_NONE;
@@ -62,11 +62,14 @@ static void write_paths(struct mr_record_writer *w, const struct mr_endpoint *ep
 {
     const struct mr_conn_extra *extra = mr_conn_extra(ep, conn);
     uint64_t has_paths = extra != NULL && (extra->uses & MR_EXTRA_PATHS) != 0;
-    size_t at = w->used + sizeof(has_paths);
+    uint64_t kind = mr_side_has_control(ep, conn) ? mr_cc_kind_of(&extra->kept.cc) : MR_CC_KINDS;
+    size_t at;
 
     mr_record_put(w, &has_paths, sizeof(has_paths));
     if (has_paths == 0)
         return;
+    mr_record_put(w, &kind, sizeof(kind));
+    at = w->used;
     mr_record_put(w, extra, sizeof(*extra));
     if (w->bytes == NULL || w->used > w->room)
         return;
@@ -235,6 +238,8 @@ int mr_conn_export(struct mr_endpoint *ep, mr_handle handle, const struct mr_con
     }
     to->record->size = w.used;
     to->record->flags = w.has_references ? MR_RECORD_HAS_REFERENCES : 0;
+    if (mr_conn_is_traced(conn))
+        mr_trace_leave(ep, conn, &to->record->trace);
     conn->move_id = head.id;
     leave(ep, conn, to->shard, now);
     return 0;
@@ -262,6 +267,7 @@ int mr_conn_moved(struct mr_endpoint *ep, mr_handle handle, uint64_t now)
     while (conn->stream_head != MR_NONE)
         mr_stream_free(ep, mr_stream_at(ep, conn->stream_head));
     mr_sent_discard(&conn->app.sent);
+    mr_path_end_control(ep, &conn->path);
     conn->path.cc.in_flight = 0;
     mr_datagram_queue_clear(&conn->datagrams_out, &ep->datagram_chunks);
     mr_datagram_queue_clear(&conn->datagrams_in, &ep->datagram_chunks);
@@ -285,6 +291,7 @@ static int resume(struct mr_endpoint *ep, const struct mr_conn_record *record, m
     if (conn == NULL || conn->move_id != record->id)
         return -ESTALE;
     conn->state = MR_CONN_OPEN;
+    mr_trace_arrive(ep, conn, &record->trace);
     conn->follow = (struct mr_follow){.count = 0};
     set_away(ep, conn, false);
     mr_cid_track_token(ep, conn);
@@ -312,6 +319,28 @@ static void place(struct mr_conn *conn, const struct mr_conn *copy)
     conn->follow = (struct mr_follow){.count = 0};
 }
 
+/*
+ * The window goes on.  A model does not travel: BBR begins anew, with half of the window it had so
+ * that its first gain does not overflow the path; CUBIC in its place starts where it stood.
+ */
+static void restart_control(struct mr_endpoint *ep, struct mr_path *path, enum mr_cc_kind kind,
+                            uint64_t now)
+{
+    struct mr_cc before = path->cc;
+
+    if (kind != MR_CC_BBR) {
+        mr_cc_attach(&path->cc, kind);
+        mr_cc_on_discarded(&path->cc, path->cc.in_flight);
+        return;
+    }
+    mr_path_begin_control(ep, path, now);
+    mr_cc_set_datagram_size(&path->cc, before.datagram_size);
+    path->cc.has_begun = true;
+    mr_cc_set_window(&path->cc, before.window / 2);
+    if (mr_cc_kind_of(&path->cc) != MR_CC_BBR)
+        path->cc.ssthresh = path->cc.window;
+}
+
 /* Packet numbers go on; of the packets before nothing is known but that they were sent. */
 static void restart_sending(struct mr_endpoint *ep, struct mr_conn *conn,
                             const struct mr_conn_record *record, uint64_t now)
@@ -327,8 +356,7 @@ static void restart_sending(struct mr_endpoint *ep, struct mr_conn *conn,
     sent->spurious_count = before.spurious_count;
     conn->loss.space[MR_SPACE_APP].ack_eliciting_count = 0;
     conn->loss.space[MR_SPACE_APP].loss_time_ns = MR_NEVER;
-    mr_cc_attach(&path->cc, (enum mr_cc_kind)record->cc_kind);
-    mr_cc_on_discarded(&path->cc, path->cc.in_flight);
+    restart_control(ep, path, (enum mr_cc_kind)record->cc_kind, now);
     path->pacer.tokens = MR_MIN(path->pacer.tokens, (int64_t)0);
     path->pacer.last_ns = now;
     conn->key_state.seal_burst = ep->burst - 1;
@@ -386,12 +414,14 @@ static void owe_again(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_st
     if (stream->is_gone)
         return;
     stream->wants_reset |= stream->send_state == MR_SEND_RESET_SENT;
+    stream->wants_reset_at |=
+        stream->has_reliable_out && stream->is_reset_at_due && !stream->is_reset_at_acked;
     stream->wants_stop |=
         stream->recv.is_discarding && mr_recv_state_wants_stop(stream->recv_state);
     stream->wants_max_data |=
         stream->flow_recv.updated_ns != 0 && mr_recv_state_wants_credit(stream->recv_state);
-    if (stream->wants_reset || stream->wants_stop || stream->wants_max_data ||
-        stream->wants_blocked)
+    if (stream->wants_reset || stream->wants_reset_at || stream->wants_stop ||
+        stream->wants_max_data || stream->wants_blocked)
         mr_stream_control(ep, conn, stream);
     if (mr_send_queue_wants(&stream->send, UINT64_MAX))
         mr_stream_schedule(ep, conn, stream);
@@ -459,33 +489,36 @@ static bool read_name(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_re
     return conn->name != MR_NONE;
 }
 
-static bool read_paths(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_record_reader *r)
+static bool read_paths(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_record_reader *r,
+                       uint64_t now)
 {
     const uint64_t *has_paths = mr_record_take(r, sizeof(*has_paths));
     const struct mr_conn_extra *from;
 
     if (has_paths == NULL || *has_paths == 0)
         return has_paths != NULL;
-    from = mr_record_take(r, sizeof(*from));
+    const uint64_t *kind = mr_record_take(r, sizeof(*kind));
+    from = kind == NULL ? NULL : mr_record_take(r, sizeof(*from));
     struct mr_conn_extra *extra =
         from == NULL ? NULL : mr_conn_extra_use(ep, conn, MR_EXTRA_PATH_CHECK);
     if (extra == NULL)
         return false;
     *extra = *from;
-    mr_cc_attach(&extra->kept.cc, mr_cc_kind_of(&conn->path.cc));
-    mr_cc_on_discarded(&extra->kept.cc, extra->kept.cc.in_flight);
+    if (*kind < MR_CC_KINDS)
+        restart_control(ep, &extra->kept, (enum mr_cc_kind)*kind, now);
     mr_path_update_due(ep, conn);
     return true;
 }
 
 /* What lay in the old endpoint's pools.  DATAGRAM is told where datagrams wait, whoever was told
  * before: no other follows until they are read. */
-static bool read_kept(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_record_reader *r)
+static bool read_kept(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_record_reader *r,
+                      uint64_t now)
 {
     if (!read_name(ep, conn, r) ||
         !mr_datagram_record_read(r, &conn->datagrams_out, &ep->datagram_chunks) ||
         !mr_datagram_record_read(r, &conn->datagrams_in, &ep->datagram_chunks) ||
-        !read_paths(ep, conn, r))
+        !read_paths(ep, conn, r, now))
         return false;
     if (conn->datagrams_in.count > 0)
         conn->pending_events |= MR_EVENT_DATAGRAM;
@@ -528,11 +561,12 @@ int mr_conn_import(struct mr_endpoint *ep, const struct mr_conn_record *record, 
     restart_sending(ep, conn, record, now);
     clamp_times(conn, now);
     conn_owe_again(conn);
-    if (!read_kept(ep, conn, &r) || !read_streams(ep, conn, &r, record->stream_count) ||
+    if (!read_kept(ep, conn, &r, now) || !read_streams(ep, conn, &r, record->stream_count) ||
         !renew_cids(ep, conn, copy)) {
         drop(ep, conn);
         return -ENOMEM;
     }
+    mr_trace_arrive(ep, conn, &record->trace);
     conn->moved_from = record->conn;
     conn->moved_from_shard = record->from_shard;
     conn->move_again_ns = now + three_ptos(conn);

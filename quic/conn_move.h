@@ -36,6 +36,7 @@
 #define MR_QUIC_CONN_MOVE_H
 
 #include "quic/endpoint.h"
+#include "quic/trace.h"
 
 #define MR_RECORD_MAGIC   UINT32_C(0x6d72636e) /* "mrcn" */
 #define MR_RECORD_VERSION 2
@@ -58,6 +59,7 @@ struct mr_conn_record {
     uint64_t id;    /* of the export */
     uint32_t stream_count;
     uint32_t cc_kind; /* enum mr_cc_kind */
+    struct mr_trace_ticket trace;
 };
 
 /* Where to: the shard, and memory for the record. */

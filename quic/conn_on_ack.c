@@ -6,7 +6,8 @@
  *
  * RFC 9002, Appendix A.7; the steps are in its order.
  */
-#include "quic/conn.h"
+#include "quic/conn_ack_frequency.h"
+#include "quic/conn_reset_at.h"
 
 #define RUN_MAX (UINT32_C(1) << 30) /* bytes that a run of acknowledged frames may have */
 
@@ -17,6 +18,7 @@ struct ack_sums {
     uint32_t run_size;        /* bytes; 0: none */
     uint64_t newest_pn;       /* largest packet number newly acknowledged */
     uint64_t marked;          /* packets newly acknowledged that carried the path's ECN mark */
+    uint64_t large_pn;        /* the largest of those larger than the base MTU */
     bool is_any;
     bool is_ack_eliciting;
     bool is_largest_new; /* the frame raises the largest packet number acknowledged */
@@ -47,8 +49,10 @@ static void stream_acked(struct mr_endpoint *ep, struct mr_conn *conn,
         stream->was_refused = false;
         mr_stream_event(ep, stream, MR_EVENT_WRITABLE);
     }
-    if (mr_send_queue_is_all_acked(&stream->send) &&
+    if (mr_stream_is_all_acked(stream) &&
         mr_send_state_allows(stream->send_state, MR_SEND_ON_ALL_ACKED)) {
+        if (mr_conn_is_traced(conn))
+            mr_trace_stream(ep, conn, stream, true, MR_SEND_DATA_RECVD);
         stream->send_state = (uint8_t)mr_send_state_next(stream->send_state, MR_SEND_ON_ALL_ACKED);
         mr_stream_maybe_done(ep, stream);
     }
@@ -89,8 +93,18 @@ static void reset_acked(struct mr_endpoint *ep, const struct mr_sent_frame *fram
 
     if (stream == NULL || !mr_send_state_allows(stream->send_state, MR_SEND_ON_RESET_ACKED))
         return;
+    if (mr_conn_is_traced(mr_conn_at(ep, stream->conn)))
+        mr_trace_stream(ep, mr_conn_at(ep, stream->conn), stream, true, MR_SEND_RESET_RECVD);
     stream->send_state = (uint8_t)mr_send_state_next(stream->send_state, MR_SEND_ON_RESET_ACKED);
     mr_stream_maybe_done(ep, stream);
+}
+
+static void reset_at_acked(struct mr_endpoint *ep, const struct mr_sent_frame *frame)
+{
+    struct mr_stream *stream = mr_stream_of_key(ep, frame->object);
+
+    if (stream != NULL)
+        mr_stream_reset_at_acked(ep, stream, frame->offset);
 }
 
 static void crypto_acked(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
@@ -119,6 +133,9 @@ static void on_frame_acked(struct mr_endpoint *ep, struct mr_conn *conn, enum mr
     case MR_SENT_RESET_STREAM:
         reset_acked(ep, frame);
         return;
+    case MR_SENT_RESET_STREAM_AT:
+        reset_at_acked(ep, frame);
+        return;
     case MR_SENT_NEW_CID:
         mr_cid_on_announce_acked(conn, frame->offset);
         return;
@@ -127,6 +144,9 @@ static void on_frame_acked(struct mr_endpoint *ep, struct mr_conn *conn, enum mr
         return;
     case MR_SENT_HANDSHAKE_DONE:
         conn->is_handshake_done_acked = true;
+        return;
+    case MR_SENT_ACK_FREQUENCY:
+        mr_ack_request_on_acked(conn, frame->offset);
         return;
     default:
         return;
@@ -181,6 +201,11 @@ static bool stream_control_lost(struct mr_endpoint *ep, struct mr_conn *conn,
             return false;
         stream->wants_reset = true;
         break;
+    case MR_SENT_RESET_STREAM_AT:
+        if (!mr_stream_reset_at_lost(stream, frame->offset))
+            return false;
+        stream->wants_reset_at = true;
+        break;
     case MR_SENT_STOP_SENDING:
         if (!mr_recv_state_wants_stop(stream->recv_state))
             return false;
@@ -228,13 +253,15 @@ static uint32_t lost_wants(struct mr_conn *conn, const struct mr_sent_frame *fra
         return mr_cid_on_retire_lost(conn, frame->offset) ? MR_WANT_RETIRE_CID : 0;
     case MR_SENT_HANDSHAKE_DONE:
         return conn->is_handshake_done_acked ? 0 : MR_WANT_HANDSHAKE_DONE;
+    case MR_SENT_ACK_FREQUENCY:
+        return mr_ack_request_on_lost(conn, frame->offset) ? MR_WANT_ACK_FREQUENCY : 0;
     default: /* PATH_x have timers of their own; ACK, PING and DATAGRAM are not repeated */
         return 0;
     }
 }
 
-static bool on_frame_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
-                          const struct mr_sent_frame *frame)
+bool mr_conn_requeue_frame(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
+                           const struct mr_sent_frame *frame)
 {
     switch ((enum mr_sent_kind)frame->kind) {
     case MR_SENT_STREAM:
@@ -242,6 +269,7 @@ static bool on_frame_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_
     case MR_SENT_CRYPTO:
         return crypto_lost(ep, conn, which, frame);
     case MR_SENT_RESET_STREAM:
+    case MR_SENT_RESET_STREAM_AT:
     case MR_SENT_STOP_SENDING:
     case MR_SENT_MAX_STREAM_DATA:
     case MR_SENT_STREAM_DATA_BLOCKED:
@@ -264,7 +292,7 @@ bool mr_conn_requeue(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space
 
     for (const struct mr_sent_frame *f = mr_sent_frame_first(&at, sent, packet); f != NULL;
          f = mr_sent_frame_next(&at))
-        is_any |= on_frame_lost(ep, conn, which, f);
+        is_any |= mr_conn_requeue_frame(ep, conn, which, f);
     return is_any;
 }
 
@@ -277,6 +305,9 @@ struct loss_sums {
     uint64_t congestion_bytes; /* of packets other than MTU probes */
     bool is_any;               /* frames of other paths' packets are to be sent again */
     uint64_t marked;           /* packets with the path's ECN mark */
+    uint64_t now;
+    uint64_t next_pn; /* of a packet that would continue the last range */
+    uint32_t ranges;  /* of packets other than MTU probes */
 };
 
 /* DATAGRAM frames are not sent again (RFC 9221, Section 5.2). */
@@ -315,10 +346,14 @@ static void one_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space
     sums->bytes += packet->size;
     sums->marked += is_marked(conn, packet, pn);
     if ((packet->flags & MR_SENT_MTU_PROBE) != 0) {
-        mr_mtu_on_lost(ep, conn, packet->size);
+        mr_mtu_on_lost(ep, conn, packet->size, sums->now);
         return;
     }
+    if (packet->size > MR_INITIAL_MIN)
+        mr_mtu_on_large_lost(ep, conn, pn, sums->now);
     sums->congestion_bytes += packet->size;
+    sums->ranges += sums->ranges == 0 || pn != sums->next_pn;
+    sums->next_pn = pn + 1;
     sums->newest_sent_ns = MR_MAX(sums->newest_sent_ns, packet->time_ns);
     if (which == MR_SPACE_APP)
         count_lost_datagrams(ep, &conn->app.sent, packet);
@@ -344,13 +379,22 @@ static void settle_losses(struct mr_endpoint *ep, struct mr_conn *conn,
     mr_cc_on_lost(cc, sums->bytes);
     if (sums->marked > 0 && mr_ecn_on_lost(&conn->path.ecn, sums->marked))
         mr_count(&ep->counters.ecn_failures);
-    if (sums->congestion_bytes > 0 && mr_cc_on_congestion(cc, sums->newest_sent_ns, now))
-        mr_count(&ep->counters.congestion_events);
+    if (sums->congestion_bytes > 0) {
+        mr_cc_on_loss(cc,
+                      &(struct mr_cc_loss){.bytes = sums->congestion_bytes,
+                                           .newest_sent_ns = sums->newest_sent_ns,
+                                           .ranges = sums->ranges},
+                      now);
+        if (mr_cc_on_congestion(cc, sums->newest_sent_ns, now))
+            mr_count(&ep->counters.congestion_events);
+    }
     if (is_persistent) {
         mr_cc_on_persistent_congestion(cc);
         mr_rtt_restart_min(&conn->path.rtt);
         mr_count(&ep->counters.persistent_congestions);
     }
+    if (mr_conn_is_traced(conn))
+        mr_trace_metrics(ep, conn, 0);
     mr_conn_wake(ep, conn);
 }
 
@@ -360,7 +404,7 @@ void mr_conn_detect_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_s
     struct mr_pn_space *space = mr_conn_space(ep, conn, which);
     struct mr_rtt *rtt = &conn->path.rtt;
     struct mr_sent_loss loss;
-    struct loss_sums sums = {0};
+    struct loss_sums sums = {.now = now};
     uint64_t pn;
 
     if (space == NULL)
@@ -371,8 +415,11 @@ void mr_conn_detect_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_s
                                       .delay_ns = mr_rtt_loss_delay(rtt),
                                       .persistent_ns = mr_rtt_persistent_duration(rtt),
                                       .first_sample_ns = rtt->first_sample_ns});
-    for (struct mr_sent_packet *p; (p = mr_sent_loss_next(&loss, &pn)) != NULL;)
+    for (struct mr_sent_packet *p; (p = mr_sent_loss_next(&loss, &pn)) != NULL;) {
+        if (mr_conn_is_traced(conn))
+            mr_trace_packet_lost(ep, conn, which, p, pn);
         one_lost(ep, conn, which, p, pn, &sums);
+    }
     conn->loss.space[which].loss_time_ns = loss.loss_time_ns;
     count_loss_space(conn, which, space);
     settle_losses(ep, conn, &sums, loss.is_persistent, now);
@@ -399,7 +446,7 @@ void mr_conn_resend_all(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_sp
 }
 
 void mr_conn_on_pto(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
-                    uint32_t probes)
+                    uint32_t probes, uint64_t now)
 {
     struct mr_pn_space *space = mr_conn_space(ep, conn, which);
     uint64_t pn = 0;
@@ -408,6 +455,8 @@ void mr_conn_on_pto(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space 
     if (space == NULL)
         return;
     mr_count(&ep->counters.ptos);
+    if (mr_conn_is_traced(conn))
+        mr_trace_pto(ep, conn, which);
     for (uint32_t i = 0; i < probes; i++) {
         const struct mr_sent_packet *packet = mr_sent_find(&space->sent, pn, &pn);
 
@@ -419,9 +468,11 @@ void mr_conn_on_pto(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space 
     }
     space->probes = (uint16_t)probes;
     mr_conn_want(ep, conn, space, has_data ? 0 : MR_WANT_PING);
+    if (which == MR_SPACE_APP && conn->ack_request.review_ns != MR_NEVER)
+        space->wants |= MR_WANT_IMMEDIATE_ACK;
     mr_ecn_on_pto(&conn->path.ecn, conn->loss.pto_count);
-    if (conn->loss.pto_count >= 3)
-        mr_mtu_on_black_hole(ep, conn);
+    if (conn->loss.pto_count >= MR_MTU_HOLE_PTOS)
+        mr_mtu_on_black_hole(ep, conn, now);
 }
 
 /* ------------------------------------------------------------------ the ACK frame */
@@ -439,7 +490,9 @@ MR_INLINE void count_acked(struct mr_rx *rx, const struct mr_sent_packet *p, uin
     if ((p->flags & MR_SENT_IN_FLIGHT) != 0)
         sums->cc.bytes += p->size;
     if ((p->flags & MR_SENT_MTU_PROBE) != 0)
-        mr_mtu_on_acked(rx->ep, rx->conn, p->size);
+        mr_mtu_on_acked(rx->ep, rx->conn, p->size, rx->now);
+    if (p->size > MR_INITIAL_MIN && pn > sums->large_pn)
+        sums->large_pn = pn;
 }
 
 /* Packets of one range.  False: a packet that was never sent is acknowledged. */
@@ -499,18 +552,20 @@ static void take_ecn(struct mr_rx *rx, const struct mr_frame_ack *frame, struct 
     struct mr_ecn_ack ack = {.counts = frame->has_ecn ? &frame->ecn : NULL,
                              .marked = sums->marked,
                              .is_largest_new = sums->is_largest_new};
-    uint64_t ce;
+    struct mr_ecn_arrived arrived;
     enum mr_ecn_verdict verdict =
-        mr_ecn_on_ack(&conn->path.ecn, &rx->space->ecn_reports, &ack, &ce);
+        mr_ecn_on_ack(&conn->path.ecn, &rx->space->ecn_reports, &ack, &arrived);
 
     if (verdict == MR_ECN_NOW_FAILED)
         mr_count(&counters->ecn_failures);
     if (verdict == MR_ECN_NOW_CAPABLE)
         mr_count(&counters->ecn_validated);
-    if (ce == 0)
+    if (arrived.packets == 0)
         return;
-    mr_count_add(&counters->ecn_ce_reported, ce);
-    if (mr_cc_on_congestion(&conn->path.cc, sums->cc.newest_sent_ns, rx->now))
+    mr_count_add(&counters->ecn_ce_reported, arrived.ce);
+    struct mr_cc_ecn ecn = {
+        .packets = arrived.packets, .ce = arrived.ce, .sent_ns = sums->cc.newest_sent_ns};
+    if (mr_cc_on_ecn(&conn->path.cc, &ecn, rx->now))
         mr_count(&counters->congestion_events);
 }
 
@@ -522,6 +577,8 @@ static void settle_acked(struct mr_rx *rx, const struct mr_frame_ack *frame, str
     mr_loss_on_acked(&conn->loss, rx->space_id, rx->now);
     if (frame->has_ecn || sums->marked > 0)
         take_ecn(rx, frame, sums);
+    if (sums->large_pn > 0)
+        mr_mtu_search_large_acked(&conn->mtu_search, sums->large_pn);
     bool is_limited = is_app_limited(conn);
     mr_conn_detect_lost(rx->ep, conn, rx->space_id, rx->now);
     if (sums->cc.bytes > 0) {
@@ -529,7 +586,12 @@ static void settle_acked(struct mr_rx *rx, const struct mr_frame_ack *frame, str
         sums->cc.is_app_limited = is_limited;
         mr_cc_on_acked(&conn->path.cc, &sums->cc, rx->now);
     }
+    mr_mtu_refresh(rx->ep, conn, rx->now);
     mr_pacer_refresh(conn, rx->now);
+    if (mr_conn_is_traced(conn))
+        mr_trace_metrics(rx->ep, conn, sums->cc.newest_sent_ns);
+    if (conn->ack_request.review_ns <= rx->now)
+        mr_ack_request_review(rx->ep, conn, rx->now);
     if (conn->handshake != MR_NONE)
         mr_conn_maybe_end_handshake(rx->ep, conn, rx->now);
     mr_conn_wake(rx->ep, conn);

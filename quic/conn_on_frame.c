@@ -5,7 +5,7 @@
  * not looked at.  Handlers of ACK are in conn_on_ack.c, of connection IDs in
  * conn_cid.c, of paths in conn_path.c.
  */
-#include "quic/conn.h"
+#include "quic/conn_reset_at.h"
 
 /* A decoder said no. */
 MR_COLD static bool malformed(struct mr_rx *rx, uint64_t type)
@@ -74,10 +74,14 @@ void mr_stream_count_received(struct mr_endpoint *ep, struct mr_conn *conn,
     conn->bytes_received_total += growth;
 }
 
-static void recv_state_on(struct mr_stream *stream, enum mr_recv_event event)
+static void recv_state_on(struct mr_rx *rx, struct mr_stream *stream, enum mr_recv_event event)
 {
-    if (mr_recv_state_allows(stream->recv_state, event))
-        stream->recv_state = (uint8_t)mr_recv_state_next(stream->recv_state, event);
+    if (!mr_recv_state_allows(stream->recv_state, event))
+        return;
+    uint8_t next = (uint8_t)mr_recv_state_next(stream->recv_state, event);
+    if (mr_conn_is_traced(rx->conn))
+        mr_trace_stream(rx->ep, rx->conn, stream, false, next);
+    stream->recv_state = next;
 }
 
 /* Nobody reads a stopped stream: its bytes count as consumed, and it is over when its size is
@@ -88,8 +92,8 @@ MR_COLD static void discard_data(struct mr_rx *rx, struct mr_stream *stream)
                        stream->flow_recv.received - stream->flow_recv.consumed);
     if (stream->recv.final_size == MR_RECV_SIZE_UNKNOWN)
         return;
-    recv_state_on(stream, MR_RECV_ON_ALL_DATA);
-    recv_state_on(stream, MR_RECV_ON_DATA_READ);
+    recv_state_on(rx, stream, MR_RECV_ON_ALL_DATA);
+    recv_state_on(rx, stream, MR_RECV_ON_DATA_READ);
     mr_stream_maybe_done(rx->ep, stream);
 }
 
@@ -98,14 +102,14 @@ static void accept_data(struct mr_rx *rx, struct mr_stream *stream,
                         const struct mr_frame_stream *frame, uint64_t ready_before)
 {
     if (frame->fin)
-        recv_state_on(stream, MR_RECV_ON_FIN);
+        recv_state_on(rx, stream, MR_RECV_ON_FIN);
     if (stream->recv.is_discarding) {
         discard_data(rx, stream);
         return;
     }
-    bool is_complete = mr_recv_queue_is_complete(&stream->recv);
+    bool is_complete = mr_recv_queue_is_complete(&stream->recv) && !stream->has_reliable_in;
     if (is_complete)
-        recv_state_on(stream, MR_RECV_ON_ALL_DATA);
+        recv_state_on(rx, stream, MR_RECV_ON_ALL_DATA);
     if (stream->recv.ready_to != ready_before || is_complete)
         mr_stream_event(rx->ep, stream, MR_EVENT_READABLE);
 }
@@ -179,23 +183,11 @@ bool mr_on_reset_stream(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
     if (found != MR_STREAM_FOUND)
         return found != MR_STREAM_ERROR;
 
-    uint64_t growth = mr_recv_queue_growth(&stream->recv, frame.final_size);
-    if (growth > 0 && !check_flow(rx, stream, growth, type))
+    if (!mr_stream_note_reset(rx, stream, frame.final_size, frame.error, type))
         return false;
-    if (mr_recv_queue_set_final_size(&stream->recv, frame.final_size) == MR_RECV_FINAL_SIZE_ERROR)
-        return mr_conn_fail(rx->ep, rx->conn, MR_FINAL_SIZE_ERROR, type,
-                            "another final size than before", rx->now);
-    mr_stream_count_received(rx->ep, rx->conn, stream, growth);
-    mr_count(&rx->ep->counters.streams_reset_received);
-    if (stream->recv_state != MR_RECV_RECV && stream->recv_state != MR_RECV_SIZE_KNOWN)
-        return true; /* all data is here, or the reset was known */
-
-    recv_state_on(stream, MR_RECV_ON_RESET);
-    mr_recv_queue_discard(&stream->recv, &rx->ep->recv_pools, &rx->ep->released);
-    mr_stream_consumed(rx->ep, rx->conn, stream,
-                       stream->flow_recv.received - stream->flow_recv.consumed);
-    stream->peer_code = frame.error;
-    mr_stream_event(rx->ep, stream, MR_EVENT_RESET);
+    if (stream->recv_state == MR_RECV_RECV || stream->recv_state == MR_RECV_SIZE_KNOWN)
+        mr_stream_take_reset(rx->ep, rx->conn, stream);
+    /* else all data is here, or the reset was known */
     return true;
 }
 

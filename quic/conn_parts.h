@@ -35,6 +35,9 @@
 #define MR_ACK_DELAY_MAX_NS      (25 * MR_MS)
 #define MR_ACK_DELAY_EXPONENT    3
 #define MR_ACK_AFTER             2           /* ack-eliciting packets, RFC 9000, Section 13.2.2 */
+#define MR_ACK_DELAY_MIN_US      1000        /* min_ack_delay: ticks of the wheel are shorter */
+#define MR_ACK_AFTER_MAX         512         /* that a peer can ask for; more count as this */
+#define MR_ACK_ASK_MAX           64          /* that we ask for */
 #define MR_MEMORY_RETRY_NS       (5 * MR_MS) /* until a connection that found no chunk asks again */
 #define MR_HANDSHAKE_TIMEOUT     (10 * MR_SECOND)
 #define MR_CLIENT_TICKET_WAIT                                                                      \
@@ -63,7 +66,9 @@ enum mr_want {
     MR_WANT_MTU_PROBE = 1 << 16,
     MR_WANT_CLOSE = 1 << 17,
     MR_WANT_DATAGRAM = 1 << 18,
-    MR_WANT_PATH_PROBE = 1 << 19, /* PATH_CHALLENGE beside the path in use */
+    MR_WANT_ACK_FREQUENCY = 1 << 19,
+    MR_WANT_IMMEDIATE_ACK = 1 << 20,
+    MR_WANT_PATH_PROBE = 1 << 21, /* PATH_CHALLENGE beside the path in use */
 };
 
 /* What may go out although the congestion window is full. */
@@ -96,7 +101,29 @@ struct mr_pn_space {
     uint16_t probes;        /* packets that may go beyond the congestion window (PTO) */
     bool is_discarded;      /* keys dropped, or never had */
     bool has_ecn;
+    bool was_ce; /* the packet received last was marked CE */
 };
+
+/* How the peer wants our ACKs of 1-RTT packets (quic/conn_ack_frequency.h). */
+struct mr_ack_policy {
+    uint64_t max_delay_ns;
+    uint64_t next_sequence; /* lower ones are obsolete */
+    uint64_t largest_sent;  /* Largest Acknowledged of our last ACK; MR_PN_NONE */
+    uint32_t after;         /* ack-eliciting packets; 1: each; <= MR_ACK_AFTER_MAX */
+    uint32_t reordering;    /* 0: no ACK because of it; 1: RFC 9000 */
+};
+
+/* How we want the peer's. */
+struct mr_ack_request {
+    uint64_t review_ns; /* not before; MR_NEVER: it takes no ACK_FREQUENCY */
+    uint32_t next_sequence;
+    uint32_t min_delay_us; /* its min_ack_delay */
+    uint32_t own_delay_us; /* its max_ack_delay as it began */
+    uint32_t delay_us;     /* asked last */
+    uint16_t after;        /* asked last; <= MR_ACK_ASK_MAX */
+    bool is_in_flight;
+};
+
 /* Expanded 1-RTT keys; a pool object. */
 struct mr_conn_keys {
     uint32_t conn;  /* owner, MR_NONE: free */

@@ -68,6 +68,8 @@ void mr_path_validated(struct mr_endpoint *ep, struct mr_conn *conn)
 {
     conn->path.is_validated = true;
     conn->loss.is_amplification_limited = false;
+    if (mr_conn_is_traced(conn))
+        mr_trace_path(ep, conn);
     end_check(ep, conn);
     mr_conn_wake(ep, conn);
 }
@@ -157,7 +159,7 @@ bool mr_on_path_challenge(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
 void mr_path_start(struct mr_endpoint *ep, struct mr_path *path, uint64_t now)
 {
     path->mtu = MR_INITIAL_MIN;
-    mr_cc_init(&path->cc, ep->config.cc, MR_INITIAL_MIN, 0);
+    mr_path_begin_control(ep, path, now);
     mr_rtt_init(&path->rtt, MR_RTT_INITIAL);
     mr_ecn_begin(&path->ecn, mr_path_codepoint(ep), 0);
     mr_pacer_init(&path->pacer,
@@ -220,14 +222,21 @@ void mr_path_switch(struct mr_endpoint *ep, struct mr_conn *conn, const struct m
     struct mr_conn_extra *extra = mr_conn_extra(ep, conn);
     struct mr_side_path was = extra->side[MR_SIDE_KEPT];
     struct mr_path was_like = extra->kept;
+    struct mr_path left = conn->path;
     uint32_t cid = conn->peer_cid_current;
-    bool is_same = mr_path_is_same_network(to, &conn->path.addr);
+    bool is_same = mr_path_is_same_network(to, &left.addr);
+    bool has_memory = mr_side_has_control(ep, conn); /* and not only a copy of what goes on */
+    bool is_known = !is_same && has_memory && mr_path_is_same_network(to, &was.addr);
 
     keep(conn, extra);
-    if (!is_same && was.is_used && mr_path_is_same_network(to, &was.addr))
+    if (is_known)
         conn->path = was_like;
     else if (!is_same)
         start_anew(ep, conn, extra, now);
+    if (has_memory && left.is_validated && !is_known) /* overwritten by keep() */
+        mr_path_end_control(ep, &was_like);
+    if (has_memory && !left.is_validated && !is_same) /* nobody goes back there */
+        mr_path_end_control(ep, &left);
     conn->path.addr = *to;
     mr_spin_restart(ep, conn);
     mr_cid_switch(ep, conn, slot);
@@ -241,8 +250,10 @@ void mr_path_switch(struct mr_endpoint *ep, struct mr_conn *conn, const struct m
     if (!is_same) {
         mr_ecn_begin(&conn->path.ecn, mr_path_codepoint(ep), mr_sent_next(&conn->app.sent));
         conn->pacing_until_ns = MR_NEVER;
-        mr_mtu_begin(ep, conn);
+        mr_mtu_begin(ep, conn, now);
     }
+    if (mr_conn_is_traced(conn))
+        mr_trace_path(ep, conn);
 }
 
 /* The last validated path is in use again. */
@@ -491,10 +502,9 @@ void mr_pacer_refresh(struct mr_conn *conn, uint64_t now)
 {
     struct mr_path *path = &conn->path;
 
-    mr_pacer_update(&path->pacer,
-                    &(struct mr_pacer_input){.window = mr_cc_window(&path->cc),
-                                             .smoothed_ns = path->rtt.smoothed_ns,
-                                             .datagram_size = path->mtu,
-                                             .is_slow_start = mr_cc_in_slow_start(&path->cc)},
-                    now);
+    struct mr_pacer_input input = {.smoothed_ns = path->rtt.smoothed_ns,
+                                   .datagram_size = path->mtu};
+
+    input.window = mr_cc_pacing_window(&path->cc, input.smoothed_ns, &input.is_slow_start);
+    mr_pacer_update(&path->pacer, &input, now);
 }

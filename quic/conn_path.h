@@ -78,6 +78,9 @@ struct mr_side_path *mr_side(const struct mr_endpoint *ep, const struct mr_conn 
 /* The one with this address; NULL. */
 struct mr_side_path *mr_side_find(const struct mr_endpoint *ep, const struct mr_conn *conn,
                                   const struct mr_path_addr *addr);
+/* The kept path has congestion control of its own, in the extra's `kept`: it differs from the path in
+ * use in more than a port. */
+bool mr_side_has_control(const struct mr_endpoint *ep, const struct mr_conn *conn);
 bool mr_side_uses_cid(const struct mr_endpoint *ep, const struct mr_conn *conn, uint32_t slot);
 /* The peer wants the CID in `slot` retired. */
 void mr_side_lost_cid(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t slot);
@@ -121,11 +124,34 @@ uint64_t mr_path_room(const struct mr_conn *conn);
 /* What the packets of a path carry while it bears ECN: enum mr_ecn. */
 static inline uint8_t mr_path_codepoint(const struct mr_endpoint *ep)
 {
-    return ep->config.has_ecn ? MR_ECN_ECT0 : MR_ECN_NOT_ECT;
+    uint8_t codepoint = ep->config.cc == MR_CC_PRAGUE ? MR_ECN_ECT1 : MR_ECN_ECT0;
+
+    return ep->config.has_ecn ? codepoint : MR_ECN_NOT_ECT;
 }
-void mr_mtu_begin(struct mr_endpoint *ep, struct mr_conn *conn);
-void mr_mtu_on_acked(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t size);
-void mr_mtu_on_lost(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t size);
-void mr_mtu_on_black_hole(struct mr_endpoint *ep, struct mr_conn *conn);
+/* The search for the path's MTU begins.  A probe of `size` was acknowledged, or lost. */
+void mr_mtu_begin(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
+void mr_mtu_on_acked(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t size, uint64_t now);
+void mr_mtu_on_lost(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t size, uint64_t now);
+/* Packet `pn`, larger than the base, was lost.  Nothing large passes any more. */
+void mr_mtu_on_large_lost(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t pn, uint64_t now);
+void mr_mtu_on_black_hole(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
+/* A probe waits for room in the window, or it is time to search again. */
+MR_COLD void mr_mtu_resume(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
+static inline void mr_mtu_refresh(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
+{
+    const struct mr_mtu_search *search = &conn->mtu_search;
+
+    if (search->target != 0 ? !search->is_in_flight : now >= search->raise_ns)
+        mr_mtu_resume(ep, conn, now);
+}
+/* A part of the connections is asked whether the oldest message of mr_endpoint_too_big() is for
+ * them. */
+void mr_endpoint_expire_too_big(struct mr_endpoint *ep, uint64_t now);
+/*
+ * Begin congestion control of a path, as configured; CUBIC if BBR finds no model (counted).  End it
+ * before beginning anew, and before the path goes.
+ */
+void mr_path_begin_control(struct mr_endpoint *ep, struct mr_path *path, uint64_t now);
+void mr_path_end_control(struct mr_endpoint *ep, struct mr_path *path);
 void mr_pacer_refresh(struct mr_conn *conn, uint64_t now);
 #endif /* MR_QUIC_CONN_PATH_H */

@@ -6,6 +6,7 @@
  * is not sent), and clears its bit of space->wants when it has nothing left.
  */
 #include "quic/conn_build.h"
+#include "quic/conn_reset_at.h"
 
 #define FRAME_LEAST 16 /* bytes of room below which a STREAM frame is not begun */
 
@@ -39,6 +40,8 @@ void mr_produce_ack(struct mr_build *b)
         return;
     mr_build_record(b, MR_SENT_ACK, space->received.range[0].hi, 0, 0, false);
     space->unacked_count = 0;
+    if (b->space_id == MR_SPACE_APP)
+        b->conn->ack_policy.largest_sent = space->received.range[0].hi;
     space->ack_deadline_ns = MR_NEVER;
     mr_count(&b->ep->counters.acks_sent);
     clear_want(b, MR_WANT_ACK);
@@ -94,10 +97,15 @@ static void add_copies(struct mr_build *b, const struct mr_send_frame *frame)
     b->ep->copy_count = b->copy_first + b->copy_count;
 }
 
-static void send_state_on(struct mr_stream *stream, enum mr_send_event event)
+static void send_state_on(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stream *stream,
+                          enum mr_send_event event)
 {
-    if (mr_send_state_allows(stream->send_state, event))
-        stream->send_state = (uint8_t)mr_send_state_next(stream->send_state, event);
+    if (!mr_send_state_allows(stream->send_state, event))
+        return;
+    uint8_t next = (uint8_t)mr_send_state_next(stream->send_state, event);
+    if (next != stream->send_state && mr_conn_is_traced(conn))
+        mr_trace_stream(ep, conn, stream, true, next);
+    stream->send_state = next;
 }
 
 void mr_stream_sent(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stream *stream,
@@ -107,12 +115,14 @@ void mr_stream_sent(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stre
         mr_flow_send_use(&conn->flow_send, span->size);
         stream->flow_send.used = MR_MAX(stream->flow_send.used, span->offset + span->size);
     }
-    send_state_on(stream, span->has_fin ? MR_SEND_ON_FIN : MR_SEND_ON_DATA);
+    send_state_on(ep, conn, stream, span->has_fin ? MR_SEND_ON_FIN : MR_SEND_ON_DATA);
     mr_count_add(&ep->counters.stream_bytes_sent, span->size);
     if (stream->is_notify_due && mr_send_queue_is_notified(&stream->send)) {
         stream->is_notify_due = false;
         mr_stream_event(ep, stream, MR_EVENT_SENT);
     }
+    if (stream->has_reliable_out)
+        mr_stream_owe_reset_at(ep, conn, stream);
 }
 
 /* One frame of `stream`.  False: no room for one, or nothing to say. */
@@ -226,9 +236,11 @@ static bool write_stream_control(struct mr_build *b, struct mr_stream *stream)
                             key))
             return false;
         stream->wants_reset = false;
-        send_state_on(stream, MR_SEND_ON_RESET);
+        send_state_on(b->ep, b->conn, stream, MR_SEND_ON_RESET);
         mr_count(&b->ep->counters.streams_reset_sent);
     }
+    if (stream->wants_reset_at && !mr_produce_reset_at(b, stream))
+        return false;
     if (stream->wants_stop) {
         struct mr_frame_stop_sending stop = {.stream_id = stream->id, .error = stream->stop_code};
         if (!WRITE_RECORDED(b, mr_frame_write_stop_sending(&b->w, &stop), MR_SENT_STOP_SENDING, 0,

@@ -69,6 +69,8 @@ bool mr_on_handshake_done(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
 /* ------------------------------------------------------------------ recovery */
 
 /* Put the frames of a packet back to be sent again; says if any was worth it. */
+bool mr_conn_requeue_frame(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
+                           const struct mr_sent_frame *frame);
 bool mr_conn_requeue(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
                      const struct mr_sent_packet *packet);
 
@@ -78,7 +80,7 @@ void mr_conn_detect_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_s
 
 /* A probe timeout in `which`. */
 void mr_conn_on_pto(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
-                    uint32_t probes);
+                    uint32_t probes, uint64_t now);
 
 /* Everything in flight in `which` is sent again: Retry. */
 void mr_conn_resend_all(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which);

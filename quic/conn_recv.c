@@ -6,13 +6,17 @@
  * (RFC 9000, Section 12.4, Table 3).  A packet is: checked for duplicates, walked
  * frame by frame, recorded.
  */
+#include "quic/conn_ack_frequency.h"
 #include "quic/conn_bits.h"
+#include "quic/conn_reset_at.h"
+#include "quic/frame_extension.h"
 
 struct frame_rule {
     bool (*handle)(struct mr_rx *rx, struct mr_reader *r, uint64_t type);
     uint8_t packets; /* bits of enum mr_packet_type */
     bool is_ack_eliciting;
     bool is_probing;
+    uint8_t extension; /* enum mr_extension that it belongs to; 0: RFC 9000 */
 };
 
 enum {
@@ -56,10 +60,39 @@ static const struct frame_rule frame_rules[] = {
     [MR_FRAME_CONNECTION_CLOSE]      = { mr_on_connection_close,      I | H | Z | A, false,    false },
     [MR_FRAME_CONNECTION_CLOSE_APP]  = { mr_on_connection_close,              Z | A, false,    false },
     [MR_FRAME_HANDSHAKE_DONE]        = { mr_on_handshake_done,                    A, true,     false },
+    [MR_FRAME_IMMEDIATE_ACK]         = { mr_on_immediate_ack,                     A, true,     false, MR_EXTENSION_ACK_FREQUENCY },
+    [MR_FRAME_RESET_STREAM_AT]       = { mr_on_reset_stream_at,               Z | A, true,     false, MR_EXTENSION_RESET_STREAM_AT },
     [MR_FRAME_DATAGRAM]              = { mr_on_datagram,                      Z | A, true,     false },
     [MR_FRAME_DATAGRAM_LEN]          = { mr_on_datagram,                      Z | A, true,     false },
 };
+
+/* Those of types beyond the table. */
+static const struct far_rule {
+    uint64_t type;
+    struct frame_rule rule;
+} far_rules[] = {
+    { MR_FRAME_ACK_FREQUENCY,          { mr_on_ack_frequency,                     A, true,     false, MR_EXTENSION_ACK_FREQUENCY } },
+};
 /* clang-format on */
+
+MR_COLD static const struct frame_rule *find_far(uint64_t type)
+{
+    for (size_t i = 0; i < MR_COUNT_OF(far_rules); i++)
+        if (far_rules[i].type == type)
+            return &far_rules[i].rule;
+    return NULL;
+}
+
+/* The rule of a type; NULL: unknown, or of an extension that we do not offer. */
+static const struct frame_rule *find_rule(const struct mr_endpoint *ep, uint64_t type)
+{
+    const struct frame_rule *rule =
+        type < MR_COUNT_OF(frame_rules) ? &frame_rules[type] : find_far(type);
+
+    if (rule == NULL || rule->handle == NULL || (rule->extension & ~ep->config.extensions) != 0)
+        return NULL;
+    return rule;
+}
 
 /* One frame.  False: stop, the connection failed or is closing. */
 static bool handle_frame(struct mr_rx *rx, struct mr_reader *r)
@@ -72,11 +105,11 @@ static bool handle_frame(struct mr_rx *rx, struct mr_reader *r)
                             verdict == MR_FRAME_TYPE_TRUNCATED ? MR_FRAME_ENCODING_ERROR
                                                                : MR_PROTOCOL_VIOLATION,
                             type, "frame type cut off or not in its shortest form", rx->now);
-    if (type >= MR_COUNT_OF(frame_rules) || frame_rules[type].handle == NULL)
+    const struct frame_rule *rule = find_rule(rx->ep, type);
+    if (rule == NULL)
         return mr_conn_fail(rx->ep, rx->conn, MR_FRAME_ENCODING_ERROR, type, "unknown frame type",
                             rx->now);
 
-    const struct frame_rule *rule = &frame_rules[type];
     if ((rule->packets & 1u << rx->type) == 0)
         return mr_conn_fail(rx->ep, rx->conn, MR_PROTOCOL_VIOLATION, type,
                             "frame not allowed in this packet type", rx->now);
@@ -135,12 +168,6 @@ static void count_ecn(struct mr_rx *rx)
     rx->space->has_ecn = true;
 }
 
-/* When an out-of-order or CE-marked packet calls for an ACK at once: RFC 9000, Section 13.2.1. */
-static bool wants_ack_now(const struct mr_rx *rx, bool is_next)
-{
-    return !is_next || rx->datagram->ecn == MR_ECN_CE || rx->space_id != MR_SPACE_APP;
-}
-
 /* The packet is processed: remember its number, and what it asks of our ACKs. */
 static void record(struct mr_rx *rx, uint8_t first_byte)
 {
@@ -158,15 +185,17 @@ static void record(struct mr_rx *rx, uint8_t first_byte)
     count_ecn(rx);
     rx->conn->last_received_ns = rx->conn->idle_base_ns = rx->now;
     mr_count(&rx->ep->counters.packets_received);
+    bool is_now = mr_ack_wants_now(rx, is_next);
+    space->was_ce = rx->datagram->ecn == MR_ECN_CE;
     if (!rx->is_ack_eliciting)
         return;
 
     if (space->unacked_count < UINT16_MAX)
         space->unacked_count++;
-    if (wants_ack_now(rx, is_next))
+    if (is_now)
         space->wants |= MR_WANT_ACK;
     if (space->ack_deadline_ns == MR_NEVER)
-        space->ack_deadline_ns = rx->now + MR_ACK_DELAY_MAX_NS;
+        space->ack_deadline_ns = rx->now + rx->conn->ack_policy.max_delay_ns;
 }
 
 void mr_conn_receive(struct mr_rx *rx, uint8_t first_byte, const uint8_t *payload, size_t size)
@@ -179,8 +208,19 @@ void mr_conn_receive(struct mr_rx *rx, uint8_t first_byte, const uint8_t *payloa
         return;
     }
     rx->is_other_path = !mr_path_addr_equal(&rx->datagram->path, &conn->path.addr);
-    if ((rx->is_other_path && !mr_path_admits(rx)) || !check_duplicate(rx))
+    if (rx->is_other_path && !mr_path_admits(rx))
         return;
+    if (!check_duplicate(rx)) {
+        if (mr_conn_is_traced(conn))
+            mr_trace_dropped(rx->ep, conn,
+                             (struct mr_trace_drop){.type = (uint8_t)rx->type,
+                                                    .trigger = MR_TRACE_DUPLICATE,
+                                                    .has_number = true,
+                                                    .number = rx->pn});
+        return;
+    }
+    if (mr_conn_is_traced(conn))
+        mr_trace_received(rx, first_byte, payload, size);
     if (mr_packet_has_reserved_bits(first_byte)) {
         mr_conn_fail(rx->ep, conn, MR_PROTOCOL_VIOLATION, 0, "reserved header bits are not zero",
                      rx->now);
@@ -200,9 +240,11 @@ void mr_conn_receive(struct mr_rx *rx, uint8_t first_byte, const uint8_t *payloa
 
 void mr_conn_decide_ack(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
 {
+    const struct mr_ack_policy *policy = &conn->ack_policy;
     struct mr_pn_space *app = &conn->app;
 
-    if (app->unacked_count >= MR_ACK_AFTER || app->ack_deadline_ns <= now)
+    if (app->unacked_count >= policy->after || app->ack_deadline_ns <= now ||
+        (policy->reordering > 1 && app->received.count > 1 && mr_ack_is_reordering_due(conn)))
         app->wants |= MR_WANT_ACK;
     if (app->wants != 0)
         mr_conn_wake(ep, conn);

@@ -18,17 +18,16 @@ struct run {
     struct mr_conn *conn;
     struct mr_stream *stream;
     uint64_t next_pn;
-    uint64_t room;      /* bytes that flow control still allows */
-    uint64_t bytes;     /* taken */
-    uint8_t ecn;        /* of all of them */
-    uint8_t first_byte; /* of the last packet */
+    uint64_t room;  /* bytes that flow control still allows */
+    uint64_t bytes; /* taken */
+    uint8_t ecn;    /* of all of them */
 };
 
 /* The connection can take part: nothing but data is expected of its packets.  False: it cannot. */
 static bool begin(struct run *r, struct mr_endpoint *ep, struct mr_conn *conn, uint8_t ecn)
 {
     if (ecn == MR_ECN_CE || conn->state != MR_CONN_OPEN || !conn->path.is_validated ||
-        conn->app.received.count == 0 || conn->last_stream == MR_NONE)
+        conn->app.received.count == 0 || conn->last_stream == MR_NONE || mr_conn_is_traced(conn))
         return false;
 
     struct mr_stream *stream = mr_stream_at(ep, conn->last_stream);
@@ -85,12 +84,11 @@ static bool take(struct run *r, const struct mr_slot *slot)
     r->next_pn++;
     r->room -= frame.size;
     r->bytes += frame.size;
-    r->first_byte = job->packet[0];
     return true;
 }
 
-/* What each of `packets` would have changed, at once. */
-static void finish(const struct run *r, uint32_t packets, uint64_t now)
+/* What each of `packets` would have changed, at once; `last` is the last of them. */
+static void finish(const struct run *r, const struct mr_slot *last, uint32_t packets, uint64_t now)
 {
     struct mr_conn *conn = r->conn;
     struct mr_pn_space *space = &conn->app;
@@ -99,16 +97,17 @@ static void finish(const struct run *r, uint32_t packets, uint64_t now)
     mr_keys_note_opened(conn, r->next_pn - packets, now);
     mr_ack_ranges_add_next(&space->received, packets);
     space->largest_at_ns = now;
-    mr_spin_follow(conn, r->first_byte);
+    mr_spin_follow(conn, r->ep->open_jobs[last->job].packet[0]);
     conn->last_received_ns = conn->idle_base_ns = now;
     if (r->ecn != MR_ECN_NOT_ECT) {
         *(r->ecn == MR_ECN_ECT0 ? &space->ecn.ect0 : &space->ecn.ect1) += packets;
         space->has_ecn = true;
     }
     mr_count_add(&r->ep->counters.packets_received, packets);
+    space->was_ce = false;
     space->unacked_count = (uint16_t)MR_MIN(space->unacked_count + packets, (uint32_t)UINT16_MAX);
     if (space->ack_deadline_ns == MR_NEVER)
-        space->ack_deadline_ns = now + MR_ACK_DELAY_MAX_NS;
+        space->ack_deadline_ns = now + conn->ack_policy.max_delay_ns;
     mr_stream_count_received(r->ep, conn, r->stream, r->bytes);
     mr_stream_event(r->ep, r->stream, MR_EVENT_READABLE);
 }
@@ -125,6 +124,6 @@ uint32_t mr_conn_receive_run(struct mr_endpoint *ep, const struct mr_slot *slots
            take(&r, &slots[n]))
         n++;
     if (n > 0)
-        finish(&r, n, now);
+        finish(&r, &slots[n - 1], n, now);
     return n;
 }

@@ -37,7 +37,7 @@ MR_INLINE bool is_plain(const struct mr_conn *conn)
 {
     return conn->app.wants == MR_WANT_STREAM && conn->app.unacked_count == 0 &&
            conn->app.probes == 0 && conn->state == MR_CONN_OPEN && conn->is_confirmed &&
-           conn->path.is_validated && conn->sendable.head != MR_NONE;
+           conn->path.is_validated && conn->sendable.head != MR_NONE && !mr_conn_is_traced(conn);
 }
 
 /* Packets of `size` that window and pacer let out, as if asked for one after the other. */

@@ -12,6 +12,7 @@
  */
 #include "quic/conn_bits.h"
 #include "quic/conn_build.h"
+#include "quic/conn_early.h"
 
 #define PADDED_SIZE MR_INITIAL_MIN
 #define PAYLOAD_LEAST                                                                              \
@@ -43,6 +44,8 @@ static const struct producer {
     {MR_WANT_NEW_CID, A, mr_produce_new_cid},
     {MR_WANT_RETIRE_CID, A, mr_produce_retire_cid},
     {MR_WANT_STREAM_CONTROL, A, mr_produce_stream_control},
+    {MR_WANT_ACK_FREQUENCY, A, mr_produce_ack_frequency},
+    {MR_WANT_IMMEDIATE_ACK, A, mr_produce_immediate_ack},
     {MR_WANT_DATAGRAM, A, mr_produce_datagram_in_turn},
     {MR_WANT_STREAM, A, mr_produce_stream},
     {MR_WANT_DATAGRAM, A, mr_produce_datagram},
@@ -69,12 +72,27 @@ struct datagram {
         uint64_t pn;
         uint16_t header_size;
         uint8_t pn_size;
+        bool is_early; /* 0-RTT */
         const struct mr_aead_key *key;
         const struct mr_hp_key *hp;
     } packets[MR_SPACES];
 };
 
 /* ------------------------------------------------------------------ one packet */
+
+/* A client without 1-RTT keys may have those of 0-RTT. */
+MR_COLD static bool find_early_keys(struct datagram *d, struct packet *p)
+{
+    const struct mr_handshake *hs = mr_conn_handshake(d->ep, d->conn);
+
+    if (hs == NULL || d->conn->role != MR_CLIENT || !hs->early.is_set)
+        return false;
+    p->key = &hs->early.aead;
+    p->hp = &hs->early.hp;
+    p->is_early = true;
+    d->allowed &= MR_WANTS_EARLY;
+    return (d->conn->app.wants & d->allowed) != 0;
+}
 
 static bool find_keys(struct datagram *d, enum mr_space which, struct packet *p)
 {
@@ -85,8 +103,9 @@ static bool find_keys(struct datagram *d, enum mr_space which, struct packet *p)
         const struct mr_conn_keys *keys = mr_keys_for_seal(ep, conn, d->now);
 
         if (keys == NULL) {
-            if (conn->key_state.can_seal)
-                conn->limited_by = MR_LIMITED_MEMORY;
+            if (!conn->key_state.can_seal)
+                return find_early_keys(d, p);
+            conn->limited_by = MR_LIMITED_MEMORY;
             return false;
         }
         p->key = &keys->seal;
@@ -119,7 +138,7 @@ static void write_header(struct datagram *d, enum mr_space which, struct packet 
 
     p->pn = mr_sent_next(&space->sent);
     p->pn_size = mr_space_pn_size(space, p->pn);
-    if (which == MR_SPACE_APP) {
+    if (which == MR_SPACE_APP && !p->is_early) {
         const struct mr_peer_cid *cid =
             d->side == NULL ? mr_cid_current(conn) : &conn->peer_cids[d->side->cid];
 
@@ -130,9 +149,13 @@ static void write_header(struct datagram *d, enum mr_space which, struct packet 
     struct mr_cid scid;
     scid.size = MR_LOCAL_CID_SIZE;
     memcpy(scid.bytes, &conn->issued.key[0], MR_LOCAL_CID_SIZE);
-    struct mr_packet_header header = {.type = which == MR_SPACE_INITIAL ? MR_PACKET_INITIAL
-                                                                        : MR_PACKET_HANDSHAKE,
-                                      .version = conn->version,
+    static const enum mr_packet_type types[] = {
+        [MR_SPACE_INITIAL] = MR_PACKET_INITIAL,
+        [MR_SPACE_HANDSHAKE] = MR_PACKET_HANDSHAKE,
+        [MR_SPACE_APP] = MR_PACKET_ZERO_RTT,
+    };
+    struct mr_packet_header header = {.type = types[which],
+                                      .version = p->is_early ? hs->original_version : conn->version,
                                       .dcid = mr_cid_view(&mr_cid_current(conn)->cid),
                                       .scid = mr_cid_view(&scid)};
     if (which == MR_SPACE_INITIAL && conn->role == MR_CLIENT) {
@@ -181,6 +204,7 @@ static bool build_packet(struct datagram *d, enum mr_space which, struct mr_pn_s
     struct packet *p = &d->packets[d->count];
     struct mr_endpoint *ep = d->ep;
 
+    p->is_early = false;
     if (!find_keys(d, which, p))
         return false;
     if (!has_memory(d, space))
@@ -262,6 +286,20 @@ void mr_conn_count_sent(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_sp
     mr_count_add(&ep->counters.packets_sent, batch->packets);
 }
 
+MR_COLD static void trace(const struct datagram *d, const struct packet *p, bool is_mtu_probe)
+{
+    struct mr_trace_built built = {.packet = p->start,
+                                   .header_size = p->header_size,
+                                   .size = mr_writer_size(&p->b.w),
+                                   .pn = p->pn,
+                                   .pn_size = p->pn_size,
+                                   .space = p->b.space_id,
+                                   .is_mtu_probe = is_mtu_probe};
+
+    mr_trace_sent(d->ep, d->conn, &built);
+    mr_trace_metrics(d->ep, d->conn, 0);
+}
+
 static void commit(struct datagram *d, struct packet *p, bool is_padded)
 {
     struct mr_sent_batch batch = {.packets = 1,
@@ -290,6 +328,8 @@ static void commit(struct datagram *d, struct packet *p, bool is_padded)
         d->conn->side_packets++;
     }
     mr_conn_count_sent(d->ep, d->conn, p->b.space_id, &batch, d->now);
+    if (mr_conn_is_traced(d->conn))
+        trace(d, p, (flags & MR_SENT_MTU_PROBE) != 0);
 }
 
 static void make_job(struct datagram *d, struct packet *p)
@@ -588,6 +628,8 @@ uint32_t mr_conn_send(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_ou
     if (conn->clears_quic_bit)
         mr_quic_bit_grease(ep, out, built);
     mr_conn_unready(ep, conn);
+    if ((conn->app.wants & (MR_WANT_STREAM | MR_WANT_DATAGRAM)) == 0)
+        mr_cc_on_drained(&conn->path.cc);
     if (built == limit) /* cut short by its turn: goes on after the others */
         mr_conn_wake(ep, conn);
     else if (conn->limited_by == MR_LIMITED_MEMORY) /* nobody tells when there is some */

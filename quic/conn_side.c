@@ -32,6 +32,13 @@ struct mr_side_path *mr_side_find(const struct mr_endpoint *ep, const struct mr_
     return NULL;
 }
 
+bool mr_side_has_control(const struct mr_endpoint *ep, const struct mr_conn *conn)
+{
+    const struct mr_side_path *kept = mr_side(ep, conn, MR_SIDE_KEPT);
+
+    return kept != NULL && !mr_path_is_same_network(&kept->addr, &conn->path.addr);
+}
+
 /* ------------------------------------------------------------------ connection IDs */
 
 bool mr_side_uses_cid(const struct mr_endpoint *ep, const struct mr_conn *conn, uint32_t slot)
@@ -114,6 +121,8 @@ void mr_side_close(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_side wh
     if (side == NULL)
         return;
     uint32_t slot = side->cid;
+    if (which == MR_SIDE_KEPT && mr_side_has_control(ep, conn))
+        mr_path_end_control(ep, &mr_conn_extra(ep, conn)->kept);
     *side = (struct mr_side_path){.cid = MR_NONE};
     mr_cid_release(ep, conn, slot);
     mr_conn_extra_end(ep, conn, uses[which]);

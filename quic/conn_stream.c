@@ -209,7 +209,10 @@ void mr_conn_end_streams(struct mr_endpoint *ep, struct mr_conn *conn)
 void mr_stream_abort_send(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stream *stream,
                           uint64_t code)
 {
-    stream->reset_code = code;
+    if (!stream->has_reliable_out &&
+        stream->send_state != MR_SEND_RESET_SENT) /* else it was told */
+        stream->reset_code = code;
+    stream->has_reliable_out = stream->wants_reset_at = false;
     stream->wants_reset = true;
     mr_send_queue_reset(&stream->send, &ep->send_pools);
     mr_stream_control(ep, conn, stream);

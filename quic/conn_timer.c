@@ -118,11 +118,11 @@ static void expire_loss(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t n
         return;
     case MR_LOSS_PTO:
         mr_loss_on_pto(&conn->loss, now);
-        mr_conn_on_pto(ep, conn, timer.space, 2);
+        mr_conn_on_pto(ep, conn, timer.space, 2, now);
         return;
     case MR_LOSS_UNBLOCK:
         mr_loss_on_pto(&conn->loss, now);
-        mr_conn_on_pto(ep, conn, timer.space, 1);
+        mr_conn_on_pto(ep, conn, timer.space, 1, now);
         return;
     case MR_LOSS_IDLE:
         return;

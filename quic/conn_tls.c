@@ -8,13 +8,14 @@
  * A connection has at most one job out.  Packets whose keys are not there yet wait
  * in the handshake's pending list and are walked again after the job.
  */
-#include "quic/conn.h"
+#include "quic/conn_early.h"
+#include "quic/conn_ack_frequency.h"
 
 /* ------------------------------------------------------------------ keys of the handshake levels
  */
 
-static bool set_level_key(struct mr_endpoint *ep, uint32_t version, struct mr_level_key *to,
-                          const struct mr_secret *secret, bool is_seal)
+bool mr_conn_set_level_key(struct mr_endpoint *ep, uint32_t version, struct mr_level_key *to,
+                           const struct mr_secret *secret, bool is_seal)
 {
     struct mr_key_material material;
 
@@ -35,9 +36,14 @@ bool mr_conn_set_initial_keys(struct mr_endpoint *ep, struct mr_conn *conn,
 
     hs->initial_dcid = *dcid;
     mr_keys_initial(conn->version, dcid, &secrets);
-    return set_level_key(ep, conn->version, &hs->seal[MR_SPACE_INITIAL], &secrets.of[conn->role],
-                         true) &&
-           set_level_key(ep, conn->version, &hs->open[MR_SPACE_INITIAL], &secrets.of[peer], false);
+    if (mr_conn_is_traced(conn)) {
+        mr_trace_key(ep, conn, MR_LEVEL_INITIAL, true);
+        mr_trace_key(ep, conn, MR_LEVEL_INITIAL, false);
+    }
+    return mr_conn_set_level_key(ep, conn->version, &hs->seal[MR_SPACE_INITIAL],
+                                 &secrets.of[conn->role], true) &&
+           mr_conn_set_level_key(ep, conn->version, &hs->open[MR_SPACE_INITIAL], &secrets.of[peer],
+                                 false);
 }
 
 bool mr_conn_set_refusal_key(struct mr_endpoint *ep, uint32_t version, const struct mr_cid *dcid,
@@ -46,7 +52,7 @@ bool mr_conn_set_refusal_key(struct mr_endpoint *ep, uint32_t version, const str
     struct mr_initial_secrets secrets;
 
     mr_keys_initial(version, dcid, &secrets);
-    return set_level_key(ep, version, out, &secrets.of[MR_SERVER], true);
+    return mr_conn_set_level_key(ep, version, out, &secrets.of[MR_SERVER], true);
 }
 
 bool mr_conn_set_answer_key(struct mr_endpoint *ep, uint32_t version, const struct mr_cid *dcid,
@@ -55,7 +61,7 @@ bool mr_conn_set_answer_key(struct mr_endpoint *ep, uint32_t version, const stru
     struct mr_initial_secrets secrets;
 
     mr_keys_initial(version, dcid, &secrets);
-    return set_level_key(ep, version, out, &secrets.of[MR_SERVER], false);
+    return mr_conn_set_level_key(ep, version, out, &secrets.of[MR_SERVER], false);
 }
 
 /* ------------------------------------------------------------------ our transport parameters */
@@ -103,6 +109,9 @@ static void fill_params(struct mr_endpoint *ep, struct mr_conn *conn,
     params->max_ack_delay_ms = MR_ACK_DELAY_MAX_NS / MR_MS;
     params->active_connection_id_limit = MR_CIDS_PEER_MAX;
     params->max_datagram_frame_size = config->datagram_max;
+    params->reset_stream_at = (config->extensions & MR_EXTENSION_RESET_STREAM_AT) != 0;
+    if ((config->extensions & MR_EXTENSION_ACK_FREQUENCY) != 0)
+        params->min_ack_delay_us = MR_ACK_DELAY_MIN_US;
     params->grease_quic_bit = (config->extensions & MR_EXTENSION_QUIC_BIT) != 0;
     params->has_initial_scid = true;
     params->initial_scid.size = MR_LOCAL_CID_SIZE;
@@ -129,6 +138,8 @@ static void write_params(struct mr_endpoint *ep, struct mr_conn *conn)
     mr_transport_params_write(&w, &params, conn->role, mr_random_u64(&ep->random));
     MR_ASSERT(!w.failed);
     hs->params_size = (uint16_t)mr_writer_size(&w);
+    if (mr_conn_is_traced(conn))
+        mr_trace_params(ep, conn, hs->params, hs->params_size, false);
 }
 
 static bool start_client(struct mr_endpoint *ep, struct mr_conn *conn,
@@ -156,18 +167,21 @@ bool mr_conn_tls_start(struct mr_endpoint *ep, struct mr_conn *conn,
         bool is_started =
             mr_tls_start_server(&hs->tls, ep->config.server, hs->params, hs->params_size);
         hs->tls.versions = mr_endpoint_version_set(ep);
+        hs->tls.early_tag = mr_early_tag(ep);
         return is_started;
     }
     if (options->alpn_size > sizeof(hs->alpn))
         return false;
     memcpy(hs->alpn, options->alpn, options->alpn_size);
     hs->alpn_size = (uint8_t)options->alpn_size;
+    bool wants_early = mr_conn_early_remember(hs, options);
     return start_client(ep, conn,
                         &(struct mr_tls_client_options){.server_name = options->server_name,
                                                         .alpn = options->alpn,
                                                         .alpn_size = options->alpn_size,
                                                         .is_insecure = options->is_insecure,
                                                         .ticket = options->ticket,
+                                                        .wants_early = wants_early,
                                                         .ticket_size = options->ticket_size});
 }
 
@@ -273,6 +287,8 @@ uint32_t mr_endpoint_take_jobs(struct mr_endpoint *ep, struct mr_tls_job **jobs_
 
         hs->tls.version = conn->version;
         mr_tls_job_prepare(&slot->job, &hs->tls);
+        slot->job.wants_keylog =
+            ep->config.has_keylog || (mr_conn_is_traced(conn) && mr_trace_has_keys(ep, conn));
         slot->job.owner = conn->index;
         slot->job.remember_size = hs->remember_size;
         memcpy(slot->job.remember, hs->remember, hs->remember_size);
@@ -294,17 +310,21 @@ static bool install_secret(struct mr_endpoint *ep, struct mr_conn *conn,
 {
     struct mr_handshake *hs = mr_conn_handshake(ep, conn);
 
+    if (mr_conn_is_traced(conn))
+        mr_trace_key(ep, conn, (enum mr_level)secret->level, secret->is_write);
     switch (secret->level) {
     case MR_LEVEL_HANDSHAKE:
         conn->loss.has_handshake_keys = true;
-        return set_level_key(ep, conn->version,
-                             secret->is_write ? &hs->seal[MR_SPACE_HANDSHAKE]
-                                              : &hs->open[MR_SPACE_HANDSHAKE],
-                             &secret->secret, secret->is_write);
+        return mr_conn_set_level_key(ep, conn->version,
+                                     secret->is_write ? &hs->seal[MR_SPACE_HANDSHAKE]
+                                                      : &hs->open[MR_SPACE_HANDSHAKE],
+                                     &secret->secret, secret->is_write);
     case MR_LEVEL_APP:
         mr_keys_install(ep, conn, &secret->secret, secret->is_write);
         return true;
-    default: /* 0-RTT is neither offered nor accepted yet */
+    case MR_LEVEL_EARLY:
+        return mr_conn_early_install(ep, conn, &secret->secret, secret->is_write);
+    default:
         return true;
     }
 }
@@ -367,6 +387,11 @@ static void apply_params(const struct mr_endpoint *ep, struct mr_conn *conn,
     conn->is_migration_disabled = params->disable_active_migration;
     conn->peer_datagram_max =
         (uint16_t)MR_MIN(params->max_datagram_frame_size, (uint64_t)UINT16_MAX);
+    conn->takes_reset_stream_at =
+        params->reset_stream_at && (ep->config.extensions & MR_EXTENSION_RESET_STREAM_AT) != 0;
+    if (params->min_ack_delay_us != MR_PARAM_NO_ACK_DELAY &&
+        (ep->config.extensions & MR_EXTENSION_ACK_FREQUENCY) != 0)
+        mr_ack_request_begin(conn, params->min_ack_delay_us);
     apply_idle_timeout(conn, params->max_idle_timeout_ms * MR_MS);
     apply_peer_cids(conn, params);
 }
@@ -383,6 +408,8 @@ static bool take_params(struct mr_endpoint *ep, struct mr_conn *conn, const stru
         .original_dcid = conn->role == MR_CLIENT ? &hs->original_dcid : NULL,
         .retry_scid = conn->role == MR_CLIENT && hs->has_retry ? &hs->retry_scid : NULL};
 
+    if (mr_conn_is_traced(conn))
+        mr_trace_params(ep, conn, job->params, job->params_size, true);
     if (mr_transport_params_decode(job->params, job->params_size, sender, &params, &error) !=
             MR_PARAMS_OK ||
         mr_transport_params_authenticate(&params, sender, &trail, &error) != MR_PARAMS_OK)
@@ -394,6 +421,7 @@ static bool take_params(struct mr_endpoint *ep, struct mr_conn *conn, const stru
     apply_params(ep, conn, &params);
     if (params.has_preferred_address)
         keep_preferred(hs, &params.preferred_address);
+    mr_conn_early_params(ep, conn, &params);
     mr_cid_track_token(ep, conn);
     if (job->params_size <= MR_TLS_REMEMBER_MAX) {
         hs->remember_size = (uint16_t)job->params_size;
@@ -442,21 +470,28 @@ static void take_keylog(struct mr_endpoint *ep, const struct mr_tls_job *job)
     ep->keylog_size += job->keylog_size;
 }
 
-static void on_complete(struct mr_endpoint *ep, struct mr_conn *conn, const struct mr_tls_job *job,
+static bool on_complete(struct mr_endpoint *ep, struct mr_conn *conn, const struct mr_tls_job *job,
                         uint64_t now)
 {
+    bool was_told = conn->is_connected; /* of a server that has accepted 0-RTT */
+
     conn->state = MR_CONN_OPEN;
     conn->is_resumed = job->is_resumed;
     conn->is_connected = true;
     mr_count(&ep->counters.handshakes_completed);
     if (job->is_resumed)
         mr_count(&ep->counters.handshakes_resumed);
-    mr_conn_event(ep, conn, MR_EVENT_CONNECTED);
+    if (mr_conn_is_traced(conn))
+        mr_trace_state(ep, conn, MR_TRACE_ATTEMPTED, MR_TRACE_COMPLETE);
+    if (conn->role == MR_CLIENT && !mr_conn_early_settle(ep, conn, job->early, now))
+        return false;
+    mr_conn_event(ep, conn, was_told ? MR_EVENT_CONFIRMED : MR_EVENT_CONNECTED);
     if (conn->role == MR_SERVER) {
         mr_path_validated(ep, conn);
         mr_conn_want(ep, conn, &conn->app, MR_WANT_HANDSHAKE_DONE);
         mr_conn_confirm(ep, conn, now);
     }
+    return true;
 }
 
 static void take_ticket(struct mr_endpoint *ep, struct mr_conn *conn, const struct mr_tls_job *job)
@@ -476,6 +511,8 @@ static void take_names(struct mr_endpoint *ep, struct mr_conn *conn, const struc
     if (!job->has_alpn)
         return;
     memcpy(conn->alpn, job->alpn, MR_MIN((size_t)job->alpn_size, sizeof(conn->alpn) - 1));
+    if (mr_conn_is_traced(conn))
+        mr_trace_alpn(ep, conn);
     if (conn->name != MR_NONE || job->server_name[0] == '\0')
         return;
     conn->name = mr_name_keep(&ep->names, job->server_name);
@@ -490,6 +527,8 @@ static bool apply_job(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_tl
     struct mr_handshake *hs = mr_conn_handshake(ep, conn);
 
     take_keylog(ep, job);
+    if (mr_conn_is_traced(conn) && job->keylog_size > 0 && mr_trace_has_keys(ep, conn))
+        mr_trace_keylog(ep, conn, job->keylog, job->keylog_size);
     if (job->is_failed)
         return mr_conn_fail(ep, conn, job->error, MR_FRAME_CRYPTO, job->reason, now);
     if (job->version != conn->version && !mr_conn_change_version(ep, conn, job->version))
@@ -509,7 +548,11 @@ static bool apply_job(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_tl
         if (!conn->has_peer_params)
             return mr_conn_fail(ep, conn, MR_CRYPTO_ERROR + MR_ALERT_MISSING_EXTENSION,
                                 MR_FRAME_CRYPTO, "no transport parameters", now);
-        on_complete(ep, conn, job, now);
+        if (!on_complete(ep, conn, job, now))
+            return false;
+    } else if (conn->role == MR_SERVER && conn->state == MR_CONN_HANDSHAKE &&
+               job->early == MR_EARLY_ACCEPTED && conn->has_peer_params) {
+        mr_conn_early_accept(ep, conn);
     }
     take_ticket(ep, conn, job);
     if (job->is_done) {
@@ -558,6 +601,7 @@ void mr_endpoint_complete_job(struct mr_endpoint *ep, struct mr_tls_job *job, ui
 {
     struct mr_job_slot *slot = MR_CONTAINER_OF(job, struct mr_job_slot, job);
 
+    mr_trace_clock(ep, now);
     slot->is_out = false;
     if (slot->conn == MR_NONE) {
         bury_job(ep, slot);
@@ -592,6 +636,8 @@ void mr_conn_confirm(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
     if (conn->is_confirmed)
         return;
     conn->is_confirmed = true;
+    if (mr_conn_is_traced(conn))
+        mr_trace_state(ep, conn, MR_TRACE_COMPLETE, MR_TRACE_CONFIRMED);
     conn->loss.handshake_confirmed = true;
     conn->loss.has_validated = true;
     ep->handshakes_in_flight--;
@@ -600,7 +646,7 @@ void mr_conn_confirm(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
     if (hs != NULL && conn->role == MR_CLIENT)
         mr_conn_wait_for_ticket(ep, conn, hs, now + MR_CLIENT_TICKET_WAIT);
     mr_cid_issue_all(ep, conn);
-    mr_mtu_begin(ep, conn);
+    mr_mtu_begin(ep, conn, now);
     if (conn->role == MR_CLIENT)
         mr_migrate_to_preferred(ep, conn, now);
 }

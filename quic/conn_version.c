@@ -111,7 +111,10 @@ bool mr_conn_change_version(struct mr_endpoint *ep, struct mr_conn *conn, uint32
         hs->open_original = hs->open[MR_SPACE_INITIAL];
         memset(&hs->open[MR_SPACE_INITIAL], 0, sizeof(hs->open[MR_SPACE_INITIAL]));
     }
+    uint32_t before = conn->version;
     conn->version = version;
+    if (mr_conn_is_traced(conn))
+        mr_trace_version(ep, conn, before);
     hs->is_version_settled = true;
     mr_count(&ep->counters.versions_changed);
     return mr_conn_set_initial_keys(ep, conn, &hs->initial_dcid);
@@ -170,7 +173,10 @@ static bool begin_again(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t v
 {
     struct mr_handshake *hs = mr_conn_handshake(ep, conn);
 
+    uint32_t before = conn->version;
     conn->version = hs->original_version = version;
+    if (mr_conn_is_traced(conn))
+        mr_trace_version(ep, conn, before);
     hs->has_version_negotiation = true;
     return mr_conn_tls_again(ep, conn) && mr_conn_set_initial_keys(ep, conn, &hs->original_dcid);
 }

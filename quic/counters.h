@@ -47,6 +47,7 @@
     X(dropped_version_mismatch,   "packets dropped: version differs from the connection's")                           \
     X(dropped_unexpected_type,    "packets dropped: type not possible in this role or state")                         \
     X(dropped_no_key,             "packets dropped: no key for their level, not yet or no longer")                    \
+    X(dropped_early,              "packets dropped: 0-RTT that is refused")                                           \
     X(dropped_undecryptable,      "packets dropped: authentication failed")                                           \
     X(dropped_duplicate,          "packets dropped: number was processed before")                                     \
     X(dropped_too_old,            "packets dropped: number below the remembered window")                              \
@@ -67,6 +68,7 @@
     X(limit_datagrams_sent,       "datagrams refused to their sender: datagram_queue_max")                            \
     X(limit_datagrams_received,   "datagrams dropped on arrival, their application is slow: datagram_queue_max")      \
     X(limit_extras,               "path challenges not answered, new paths not taken: extras_max")                    \
+    X(limit_models,               "connections under CUBIC instead of BBR: models_max")                               \
     X(limit_names,                "server names not kept: names_max")                                                 \
     X(limit_pinned,               "received pieces copied to compact buffers: pinned_max")                            \
     X(limit_active_keys,          "expanded keys dropped to make room: active_keys_max")                              \
@@ -144,6 +146,10 @@
     X(ecn_validated,              "paths on which ECN validation succeeded")                                          \
     X(ecn_ce_reported,            "packets of ours that peers received with ECN CE")                                  \
     X(ecn_failures,               "paths on which ECN validation failed")                                             \
+    X(ack_frequency_sent,         "ACK_FREQUENCY frames sent")                                                        \
+    X(ack_frequency_received,     "ACK_FREQUENCY frames received and obeyed")                                         \
+    X(ack_frequency_obsolete,     "ACK_FREQUENCY frames ignored: a newer one had come")                               \
+    X(immediate_acks_received,    "IMMEDIATE_ACK frames received")                                                    \
     X(acks_of_unsent,             "connections closed: a packet never sent was acknowledged")                         \
     /* memory */                                                                                                      \
     X(copies_to_compact,          "received pieces copied to compact buffers")                                        \
@@ -151,10 +157,15 @@
     X(stream_data_dropped,        "received stream frames not kept, packet not acknowledged")                         \
     X(crypto_after_handshake,     "CRYPTO frames ignored: TLS state was given back")                                   \
     X(mtu_raised,                 "path MTU searches that found a larger size")                                       \
-    X(mtu_black_holes,            "path MTUs taken back after repeated timeouts")                                     \
+    X(mtu_black_holes,            "path MTUs taken back: large packets were lost, or all")                            \
+    X(too_big_taken,              "ICMP messages about packets too big that a connection heeded")                     \
+    X(too_big_ignored,            "ICMP messages about packets too big that said nothing new, or under 1,200 bytes")   \
+    X(limit_too_big,              "ICMP messages about packets too big dropped: too many waited")                     \
     X(replies_dropped,            "stateless answers dropped: too many wait")                                         \
     X(retries_needed,             "Initials answered with Retry or refused: too many handshakes in flight")           \
     X(refusals_needed,            "Initials answered with CONNECTION_CLOSE: no connection free, or a wrong token")           \
+    X(trace_records_lost,         "records of traced connections dropped: the ring to the writer was full")            \
+    X(limit_traces,               "connections not traced: as many are, or the ring to the writer is full")            \
     X(keylog_dropped,             "key log lines dropped: nobody fetched the earlier ones")                           \
     X(tls_jobs,                   "TLS jobs given out")                                                               \
     X(streams_opened,             "streams opened by either side")                                                    \

@@ -94,9 +94,9 @@ static enum mr_ecn_verdict judge(struct mr_ecn_path *ecn)
 }
 
 enum mr_ecn_verdict mr_ecn_on_ack(struct mr_ecn_path *ecn, struct mr_ecn_reports *reports,
-                                  const struct mr_ecn_ack *ack, uint64_t *ce_out)
+                                  const struct mr_ecn_ack *ack, struct mr_ecn_arrived *arrived_out)
 {
-    *ce_out = 0;
+    *arrived_out = (struct mr_ecn_arrived){0};
     if (ecn->state == MR_ECN_OFF || ecn->state == MR_ECN_FAILED || !ack->is_largest_new)
         return MR_ECN_NO_CHANGE;
     if (ack->counts == NULL)
@@ -104,7 +104,8 @@ enum mr_ecn_verdict mr_ecn_on_ack(struct mr_ecn_path *ecn, struct mr_ecn_reports
     if (!are_right(ecn, reports, ack))
         return enter(ecn, MR_ECN_FAILED);
 
-    *ce_out = ack->counts->ce - reports->ce;
+    arrived_out->ce = ack->counts->ce - reports->ce;
+    arrived_out->packets = own_count(ecn, ack->counts) - reports->ect + arrived_out->ce;
     if (is_in_test(ecn)) {
         add(&ecn->acked, ack->marked);
         ecn->has_ect |= own_count(ecn, ack->counts) > reports->ect;

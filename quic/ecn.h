@@ -81,6 +81,11 @@ MR_COLD void mr_ecn_on_pto(struct mr_ecn_path *ecn, uint32_t count);
 MR_COLD bool mr_ecn_on_lost(struct mr_ecn_path *ecn, uint64_t packets);
 
 /* What an ACK frame did. */
+struct mr_ecn_arrived {
+    uint64_t packets;
+    uint64_t ce; /* of these */
+};
+
 enum mr_ecn_verdict {
     MR_ECN_NO_CHANGE,
     MR_ECN_NOW_CAPABLE,
@@ -89,11 +94,11 @@ enum mr_ecn_verdict {
 
 /*
  * Validate the counts of an ACK frame that newly acknowledges something (RFC 9000,
- * Section 13.4.2.1).  *ce_out: packets that arrived with CE meanwhile, 0 unless the counts are
- * right.
+ * Section 13.4.2.1).  *arrived_out: what it says of packets with a mark since the last; zero unless
+ * the counts are right.
  */
 enum mr_ecn_verdict mr_ecn_on_ack(struct mr_ecn_path *ecn, struct mr_ecn_reports *reports,
-                                  const struct mr_ecn_ack *ack, uint64_t *ce_out);
+                                  const struct mr_ecn_ack *ack, struct mr_ecn_arrived *arrived_out);
 
 /* Panic unless every invariant holds.  For tests, fuzzers and MR_DEBUG. */
 void mr_ecn_check(const struct mr_ecn_path *ecn);

@@ -8,7 +8,9 @@
 #include <stddef.h>
 
 #include "base/bytes.h"
+#include "quic/bbr.h"
 #include "quic/chunk.h"
+#include "quic/conn_ack_frequency.h"
 #include "quic/conn_bits.h"
 
 /* ------------------------------------------------------------------ memory */
@@ -47,6 +49,7 @@ static const struct pool_row {
     ROW(keys,         active_keys_max, sizeof(struct mr_conn_keys),    MR_CACHE_LINE),
     ROW(datagram_chunks, datagram_chunks_max, MR_CHUNK_SIZE,           MR_CACHE_LINE),
     ROW(extras,       extras_max,      sizeof(struct mr_conn_extra),   MR_CACHE_LINE),
+    ROW(models,       models_max,      sizeof(struct mr_bbr),          MR_CACHE_LINE),
     ROW(names.pool,   names_max,       sizeof(struct mr_name),         16),
 #undef ROW
 };
@@ -271,11 +274,13 @@ static void init_path(struct mr_endpoint *ep, struct mr_conn *conn, const struct
     path->is_validated = conn->role == MR_CLIENT;
     mr_spin_restart(ep, conn);
     mr_path_start(ep, path, now);
+    mr_ack_frequency_init(conn);
+    mr_mtu_search_init(&conn->mtu_search);
 }
 
 static void init_links(struct mr_conn *conn)
 {
-    conn->keys = MR_NONE;
+    conn->keys = conn->trace = MR_NONE;
     conn->ready_next = conn->ready_previous = conn->dirty_next = MR_NONE;
     mr_schedule_init(&conn->sendable);
     conn->controlled = (struct mr_stream_list){.head = MR_NONE, .tail = MR_NONE};
@@ -393,6 +398,8 @@ void mr_conn_discard_space(struct mr_endpoint *ep, struct mr_conn *conn, enum mr
         return;
 
     struct mr_pn_space *space = &hs->space[which];
+    if (mr_conn_is_traced(conn) && mr_conn_is_alive(conn))
+        mr_trace_keys_discarded(ep, conn, which);
     mr_cc_on_discarded(&conn->path.cc, mr_sent_discard(&space->sent));
     mr_loss_on_discarded(&conn->loss, which, now);
     mr_crypto_stream_clear(&hs->crypto[which], &ep->send_pools);
@@ -477,6 +484,7 @@ void mr_conn_end_handshake(struct mr_endpoint *ep, struct mr_conn *conn)
     mr_conn_discard_space(ep, conn, MR_SPACE_INITIAL, conn->last_received_ns);
     mr_conn_discard_space(ep, conn, MR_SPACE_HANDSHAKE, conn->last_received_ns);
     mr_crypto_stream_clear(&hs->crypto[MR_SPACE_APP], &ep->send_pools);
+    clear_level_key(ep, &hs->early);
     if (!conn->is_confirmed)
         ep->handshakes_in_flight--;
     if (hs->job != NULL) { /* TLS is at work elsewhere: its slot gives the rest back */
@@ -493,6 +501,8 @@ void mr_conn_end_handshake(struct mr_endpoint *ep, struct mr_conn *conn)
 void mr_conn_free(struct mr_endpoint *ep, struct mr_conn *conn)
 {
     conn->state = MR_CONN_DEAD;
+    if (mr_conn_is_traced(conn))
+        mr_trace_end(ep, conn, MR_TRACE_OVER);
     while (conn->stream_head != MR_NONE)
         mr_stream_free(ep, mr_stream_at(ep, conn->stream_head));
     mr_conn_end_handshake(ep, conn);
@@ -501,6 +511,7 @@ void mr_conn_free(struct mr_endpoint *ep, struct mr_conn *conn)
     mr_datagram_queue_clear(&conn->datagrams_in, &ep->datagram_chunks);
     mr_name_drop(&ep->names, conn->name);
     mr_conn_extra_drop(ep, conn);
+    mr_path_end_control(ep, &conn->path);
     mr_keys_drop(ep, conn);
     mr_cid_forget_all(ep, conn);
     mr_cid_untrack_token(ep, conn);
@@ -614,12 +625,14 @@ struct mr_stream *mr_stream_of_handle(const struct mr_endpoint *ep, mr_handle ha
 
 uint64_t mr_endpoint_deadline(const struct mr_endpoint *ep)
 {
-    return mr_wheel_next(&ep->wheel);
+    return ep->too_big_count > 0 ? 0 : mr_wheel_next(&ep->wheel);
 }
 
 void mr_endpoint_expire(struct mr_endpoint *ep, uint64_t now)
 {
     uint32_t due[MR_BURST];
+
+    mr_trace_clock(ep, now);
     uint32_t count = mr_wheel_expire(&ep->wheel, due, MR_COUNT_OF(due), now);
 
     for (uint32_t i = 0; i < count; i++) {
@@ -628,6 +641,8 @@ void mr_endpoint_expire(struct mr_endpoint *ep, uint64_t now)
         conn->armed_ns = MR_NEVER;
         mr_conn_expire(ep, conn, now);
     }
+    if (ep->too_big_count > 0)
+        mr_endpoint_expire_too_big(ep, now);
 }
 
 void mr_endpoint_paused(struct mr_endpoint *ep, uint64_t pause_ns)
@@ -748,6 +763,7 @@ void mr_endpoint_check(const struct mr_endpoint *ep)
     MR_ASSERT(ep->frame_blocks.used == 0);
     MR_ASSERT(ep->keys.used == 0);
     MR_ASSERT(ep->extras.used == 0);
+    MR_ASSERT(ep->models.used == 0);
     MR_ASSERT(ep->datagram_chunks.used == 0);
     MR_ASSERT(ep->names.pool.used == 0 && ep->names.table.core.count == 0);
     MR_ASSERT(ep->cids.core.count == 0);

@@ -155,6 +155,16 @@ uint32_t mr_endpoint_events(struct mr_endpoint *ep, struct mr_event *out, uint32
 bool mr_endpoint_unreachable(struct mr_endpoint *ep, const struct mr_path_addr *path,
                              const uint8_t *quoted, size_t size);
 
+/*
+ * The network says that a datagram to path->remote was too big, and quotes the beginning of its UDP
+ * payload; one of `size` bytes would pass.  A hint that anybody can give: it is looked at by
+ * mr_endpoint_expire(), which is due at once, and taken if the quote has a connection ID that a
+ * connection sends to on that path, and `size` is at least 1,200 (RFC 9000, Section 14.2.1).
+ * False: it is not looked at, too small, or too many wait (counted).
+ */
+bool mr_endpoint_too_big(struct mr_endpoint *ep, const struct mr_path_addr *path, uint32_t size,
+                         const uint8_t *quoted, size_t quoted_size);
+
 /* Change keys of address tokens: mr_token_keys_swap() and mr_token_keys_write_with(). */
 void mr_endpoint_swap_token_key(struct mr_endpoint *ep, uint8_t number, struct mr_token_key *key);
 void mr_endpoint_write_tokens_with(struct mr_endpoint *ep, uint8_t number);
@@ -171,6 +181,26 @@ void mr_conn_describe(const struct mr_endpoint *ep, mr_handle conn, const char *
 
 /* Begin to close every connection (error code of the application). */
 void mr_endpoint_close_all(struct mr_endpoint *ep, uint64_t code, uint64_t now);
+
+/*
+ * Tracing (quic/trace.h).  The tracer is the endpoint's until another, or NULL, is set; traces that
+ * are under way are stopped then.  Without one the others do nothing, and mr_conn_trace() says
+ * -EOPNOTSUPP.
+ */
+struct mr_tracer;
+struct mr_trace_rule;
+void mr_endpoint_set_tracer(struct mr_endpoint *ep, struct mr_tracer *tracer, uint64_t now);
+
+/* Which new connections are traced from now on; those that are, stay so. */
+void mr_endpoint_trace_new(struct mr_endpoint *ep, const struct mr_trace_rule *rule);
+
+/* No new connections; and those that are, no more. */
+void mr_endpoint_trace_stop(struct mr_endpoint *ep, uint64_t now);
+
+/* Trace `what` (enum mr_trace_what) of a connection from now on; 0: nothing any more.  0; -ESTALE;
+ * -EOPNOTSUPP; -EBUSY: keys, but its handshake is over, and with it what they are found by;
+ * -EAGAIN: MR_TRACED_MAX are traced, or the ring is full. */
+int mr_conn_trace(struct mr_endpoint *ep, mr_handle conn, uint32_t what, uint64_t now);
 
 /* Key log lines (NSS format) waiting to be written: copies at most `room` bytes of whole lines,
  * returns the count. */
@@ -201,6 +231,7 @@ int64_t mr_stream_receive(struct mr_endpoint *ep, mr_handle stream, struct mr_vi
                           size_t room, bool *fin_out);
 int mr_stream_release(struct mr_endpoint *ep, mr_handle stream, size_t size);
 int mr_stream_reset(struct mr_endpoint *ep, mr_handle stream, uint64_t code);
+int mr_stream_reset_at(struct mr_endpoint *ep, mr_handle stream, uint64_t code, uint64_t reliable);
 int mr_stream_stop(struct mr_endpoint *ep, mr_handle stream, uint64_t code);
 int mr_stream_set_priority(struct mr_endpoint *ep, mr_handle stream, struct mr_priority priority);
 

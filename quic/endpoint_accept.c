@@ -251,6 +251,8 @@ static struct mr_conn *make_conn(struct mr_endpoint *ep, const struct mr_datagra
     conn->path.is_validated = admission->is_validated;
     conn->path.bytes_received = d->size;
     remember_first_dcid(ep, conn, header);
+    if (ep->tracer != NULL)
+        mr_trace_new(ep, conn);
     if (!mr_conn_set_initial_keys(ep, conn, &dcid) || !mr_conn_tls_start(ep, conn, NULL)) {
         mr_conn_free(ep, conn);
         return NULL;
@@ -402,6 +404,7 @@ void mr_conn_on_retry(struct mr_endpoint *ep, struct mr_conn *conn, const uint8_
     hs->token_size = header->token_size;
     memcpy(hs->token, header->token, header->token_size);
     mr_conn_resend_all(ep, conn, MR_SPACE_INITIAL);
+    mr_conn_resend_all(ep, conn, MR_SPACE_APP); /* 0-RTT, RFC 9000, Section 17.2.5.3 */
     if (!mr_conn_set_initial_keys(ep, conn, &hs->retry_scid))
         mr_conn_fail(ep, conn, MR_INTERNAL_ERROR, 0, "no memory for keys", now);
 }

@@ -200,10 +200,13 @@ static bool collect_stream(struct mr_endpoint *ep, struct mr_stream *stream, str
         .user_data = stream->user_data,
         .acked_to = stream->send.acked_to,
         .error = stream->peer_code,
+        .result = (kinds & MR_EVENT_RESET) != 0 && stream->has_reliable_in,
         .reason = "",
     };
     if ((kinds & MR_EVENT_RESET) != 0 &&
         mr_recv_state_allows(stream->recv_state, MR_RECV_ON_RESET_READ)) {
+        if (mr_conn_is_traced(conn))
+            mr_trace_stream(ep, conn, stream, false, MR_RECV_RESET_READ);
         stream->recv_state = (uint8_t)mr_recv_state_next(stream->recv_state, MR_RECV_ON_RESET_READ);
         mr_stream_maybe_done(ep, stream);
     }

@@ -21,6 +21,8 @@
 #define MR_COPIES_PER_PACKET MR_SEND_PIECES
 #define MR_SEAL_JOBS_MAX     (MR_BURST * 3) /* coalesced packets count one by one */
 #define MR_JOBS              4              /* TLS jobs out at a time */
+#define MR_TOO_BIG_MAX       8  /* messages about packets too big that wait for their connection */
+#define MR_TOO_BIG_SLICE     64 /* connections asked at a time */
 #define MR_KEYLOG_BUFFER     16384
 
 /* What became of one datagram of a receive burst. */
@@ -44,6 +46,15 @@ struct mr_reply {
     uint8_t bytes[MR_REPLY_SIZE];
 };
 
+/* The network says that a datagram was too big. */
+struct mr_too_big {
+    struct mr_path_addr path;
+    uint32_t mtu;  /* bytes of UDP payload that would pass */
+    uint32_t next; /* connection to ask */
+    uint8_t size;  /* bytes quoted */
+    uint8_t bytes[63];
+};
+
 /* A TLS job and where it is. */
 struct mr_job_slot {
     struct mr_tls_job job;
@@ -56,6 +67,7 @@ struct mr_endpoint {
     struct mr_endpoint_config config;
     struct mr_limits limits;
     struct mr_aead *aead;
+    struct mr_tracer *tracer; /* borrowed; NULL: nothing is traced */
     uint8_t static_key[MR_STATIC_KEY];
     struct mr_random random;
     struct mr_siphash_key secret_key; /* of mr_endpoint_secret_random() */
@@ -72,6 +84,7 @@ struct mr_endpoint {
     struct mr_pool blocks;       /* compact: copied small pieces */
     struct mr_pool keys;
     struct mr_pool extras;
+    struct mr_pool models; /* struct mr_bbr */
     struct mr_pool datagram_chunks;
     struct mr_names names;
     struct mr_send_pools send_pools;
@@ -116,6 +129,8 @@ struct mr_endpoint {
     uint32_t reply_count;
     struct mr_reply replies[MR_REPLIES_MAX];
     struct mr_job_slot jobs[MR_JOBS];
+    uint32_t too_big_count;
+    struct mr_too_big too_big[MR_TOO_BIG_MAX]; /* oldest first */
     size_t keylog_size;
     char keylog[MR_KEYLOG_BUFFER];
     struct mr_counters counters;

@@ -302,6 +302,7 @@ void mr_endpoint_untouch(struct mr_endpoint *ep, struct mr_conn *conn)
 
 void mr_endpoint_receive_frames(struct mr_endpoint *ep, uint64_t now)
 {
+    mr_trace_clock(ep, now);
     for (uint32_t i = 0; i < ep->slot_count; i++) {
         struct mr_slot *slot = &ep->slots[i];
 
@@ -343,6 +344,12 @@ struct walk {
     struct mr_packet_header header;
 };
 
+MR_COLD static struct mr_trace_drop drop_of(const struct walk *w, enum mr_trace_trigger trigger)
+{
+    return (struct mr_trace_drop){
+        .size = w->header.size, .type = (uint8_t)w->header.type, .trigger = (uint8_t)trigger};
+}
+
 /* Its keys are not there yet, and may come: the datagram waits. */
 static bool pend(struct walk *w)
 {
@@ -350,10 +357,19 @@ static bool pend(struct walk *w)
 
     if (hs == NULL || w->conn->state != MR_CONN_HANDSHAKE)
         return false;
-    if (hs->pending_count == MR_PENDING_DATAGRAMS_MAX) {
-        mr_count(&w->ep->counters.dropped_pending_full);
+    if (w->header.type == MR_PACKET_ZERO_RTT &&
+        (w->conn->role == MR_CLIENT || hs->seal[MR_SPACE_HANDSHAKE].is_set)) {
+        mr_count(&w->ep->counters.dropped_early); /* 0-RTT is refused */
         return true;
     }
+    if (hs->pending_count == MR_PENDING_DATAGRAMS_MAX) {
+        mr_count(&w->ep->counters.dropped_pending_full);
+        if (mr_conn_is_traced(w->conn))
+            mr_trace_dropped(w->ep, w->conn, drop_of(w, MR_TRACE_REJECTED));
+        return true;
+    }
+    if (mr_conn_is_traced(w->conn))
+        mr_trace_buffered(w->ep, w->conn, drop_of(w, MR_TRACE_NO_KEY));
     mr_buf_hold(w->datagram->buf);
     hs->pending[hs->pending_count++] = (struct mr_pending){.datagram = *w->datagram, .at = w->at};
     return true;
@@ -378,7 +394,14 @@ static bool find_open_keys(struct walk *w, struct mr_open_job *job)
     }
     struct mr_handshake *hs = mr_conn_handshake(w->ep, conn);
     enum mr_space space = mr_packet_space(w->header.type);
-    if (w->header.type == MR_PACKET_ZERO_RTT || hs == NULL || !hs->open[space].is_set)
+    if (w->header.type == MR_PACKET_ZERO_RTT) {
+        if (hs == NULL || conn->role != MR_SERVER || !hs->early.is_set)
+            return false;
+        job->key = &hs->early.aead;
+        job->hp = &hs->early.hp;
+        return true;
+    }
+    if (hs == NULL || !hs->open[space].is_set)
         return false;
     struct mr_level_key *key = w->header.version != conn->version && hs->open_original.is_set
                                    ? &hs->open_original
@@ -435,6 +458,8 @@ static bool open_alone(struct walk *w, struct mr_open_job *job)
             mr_keys_count_failed(w->ep, conn, w->now);
     } else {
         mr_count(&w->ep->counters.dropped_undecryptable);
+        if (mr_conn_is_traced(conn))
+            mr_trace_dropped(w->ep, conn, drop_of(w, MR_TRACE_UNDECRYPTABLE));
     }
     return false;
 }
@@ -482,8 +507,11 @@ static void receive_long_or_short(struct walk *w)
                               .size = w->header.size};
 
     if (space == NULL || !find_open_keys(w, &job)) {
-        if (space == NULL || !pend(w))
-            mr_count(&w->ep->counters.dropped_no_key);
+        if (space != NULL && pend(w))
+            return;
+        mr_count(&w->ep->counters.dropped_no_key);
+        if (mr_conn_is_traced(conn))
+            mr_trace_dropped(w->ep, conn, drop_of(w, MR_TRACE_NO_KEY));
         return;
     }
     job.expected_pn = space->received.count == 0 ? 0 : space->received.range[0].hi + 1;
@@ -514,7 +542,8 @@ MR_COLD static bool is_of_another_version(const struct walk *w)
     const struct mr_conn *conn = w->conn;
     const struct mr_handshake *hs = mr_conn_handshake(w->ep, conn);
 
-    if (w->header.type != MR_PACKET_INITIAL || hs == NULL)
+    if (hs == NULL || (w->header.type != MR_PACKET_INITIAL &&
+                       (w->header.type != MR_PACKET_ZERO_RTT || conn->role != MR_SERVER)))
         return false;
     return conn->role == MR_SERVER ? w->header.version == hs->original_version
                                    : mr_conn_may_negotiate(conn, hs, w->header.version);

@@ -33,6 +33,7 @@ uint32_t mr_endpoint_build(struct mr_endpoint *ep, struct mr_outgoing *out, uint
     uint32_t built = 0;
 
     MR_ASSERT(count <= MR_BURST);
+    mr_trace_clock(ep, now);
     ep->burst++;
     ep->seal_count = 0;
     ep->copy_count = 0;

@@ -12,10 +12,16 @@ enum mr_extension {
                                        15 of 16 paths */
     MR_EXTENSION_QUIC_BIT = 1 << 1, /* RFC 9287: the QUIC bit may be 0 in packets for us, and is at
                                        random in packets for a peer that says the same */
+    MR_EXTENSION_ACK_FREQUENCY = 1 << 2,   /* draft-ietf-quic-ack-frequency: a sender says how often
+                                              it needs acknowledgments */
+    MR_EXTENSION_RESET_STREAM_AT = 1 << 3, /* draft-ietf-quic-reliable-stream-reset: a stream's
+                                              reset may leave bytes that are delivered */
 };
 
 /* What a program uses that is not told otherwise. */
-#define MR_EXTENSIONS_DEFAULT (MR_EXTENSION_SPIN_BIT | MR_EXTENSION_QUIC_BIT)
-#define MR_EXTENSIONS_ALL     (MR_EXTENSION_SPIN_BIT | MR_EXTENSION_QUIC_BIT)
+#define MR_EXTENSIONS_ALL                                                                          \
+    (MR_EXTENSION_SPIN_BIT | MR_EXTENSION_QUIC_BIT | MR_EXTENSION_ACK_FREQUENCY |                  \
+     MR_EXTENSION_RESET_STREAM_AT)
+#define MR_EXTENSIONS_DEFAULT MR_EXTENSIONS_ALL
 
 #endif /* MR_QUIC_EXTENSIONS_H */

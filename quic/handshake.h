@@ -37,6 +37,9 @@ struct mr_handshake {
     struct mr_crypto_stream crypto[3]; /* Initial, Handshake, 1-RTT */
     struct mr_level_key open[2];
     struct mr_level_key seal[2];
+    struct mr_level_key early; /* 0-RTT: a client seals with it, a server opens */
+    bool is_reduced;           /* client: the server's limits are lower than remembered */
+    struct mr_transport_params remembered; /* client: limits of the ticket, then the server's */
     struct mr_level_key
         open_original;         /* server that changed the version: Initials of the original */
     uint32_t original_version; /* of the client's first flight */

@@ -18,6 +18,7 @@ struct mr_limits mr_limits_for(uint32_t connections)
         .datagram_queue_max = 128,
         .names_max = MR_MIN(connections, 4096u),
         .extras_max = MR_MAX(64u, MR_MIN(connections, 4096u)),
+        .models_max = 0, /* who configures BBR says how many */
         .pinned_max = 8192,
         .active_keys_max = MR_MIN(connections, 4096u),
     };

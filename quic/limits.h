@@ -32,6 +32,7 @@ struct mr_limits {
                             none */
     uint32_t extras_max; /* connections that answer path challenges at a time; more: a challenge is
                             not answered */
+    uint32_t models_max; /* connections under BBR; more: they are under CUBIC */
     uint32_t pinned_max; /* port buffers that streams may hold in all; more: data is copied to
                             compact buffers */
     uint32_t active_keys_max; /* connections with expanded 1-RTT keys; more: the least recently used

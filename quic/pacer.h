@@ -22,12 +22,14 @@
 #include "base/compiler.h"
 #include "quic/types.h"
 
-#define MR_PACER_BURST_PACKETS 16            /* datagrams that may always go back to back */
-#define MR_PACER_BURST_TIME    (500 * MR_US) /* and so may what the rate gives in this time */
-#define MR_PACER_QUANTUM_TIME  (100 * MR_US) /* a blocked path waits for this much at once, but */
-#define MR_PACER_QUANTUM_SHARE 8             /* at most for this part of a round trip */
-#define MR_PACER_DEBT_MAX      (128 * 1024)  /* bytes; probes beyond it are free */
-#define MR_PACER_CAPACITY_MAX  (UINT64_C(1) << 29) /* bytes */
+#define MR_PACER_GAIN_SLOW_START 2.0 /* of the window per smoothed round trip */
+#define MR_PACER_GAIN            1.25
+#define MR_PACER_BURST_PACKETS   16            /* datagrams that may always go back to back */
+#define MR_PACER_BURST_TIME      (500 * MR_US) /* and so may what the rate gives in this time */
+#define MR_PACER_QUANTUM_TIME    (100 * MR_US) /* a blocked path waits for this much at once, but */
+#define MR_PACER_QUANTUM_SHARE   8             /* at most for this part of a round trip */
+#define MR_PACER_DEBT_MAX        (128 * 1024)  /* bytes; probes beyond it are free */
+#define MR_PACER_CAPACITY_MAX    (UINT64_C(1) << 29) /* bytes */
 
 /* What the rate is computed from. */
 struct mr_pacer_input {
@@ -51,7 +53,7 @@ struct mr_pacer {
 /* Compute the rate and all that depends on it. */
 static inline void mr_pacer_set_rate(struct mr_pacer *pacer, const struct mr_pacer_input *input)
 {
-    double gain = input->is_slow_start ? 2.0 : 1.25;
+    double gain = input->is_slow_start ? MR_PACER_GAIN_SLOW_START : MR_PACER_GAIN;
     double bytes_per_ns = gain * (double)input->window / (double)input->smoothed_ns;
 
     /* Between 10 bytes and 1 Tbyte per second: no product below overflows. */

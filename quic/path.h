@@ -10,6 +10,7 @@
 #include "quic/cc.h"
 #include "quic/conn_parts.h"
 #include "quic/ecn.h"
+#include "quic/mtu.h"
 #include "quic/pacer.h"
 #include "quic/path_check.h"
 #include "quic/rtt.h"
@@ -75,13 +76,6 @@ enum mr_side {
     MR_SIDE_KEPT,      /* the last validated path: what to go back to */
     MR_SIDE_CANDIDATE, /* one that is being probed */
     MR_SIDES
-};
-
-/* Search for the path MTU: one size is probed at a time (RFC 8899 in small). */
-struct mr_mtu_search {
-    uint16_t target; /* size being probed; 0: done */
-    uint8_t tries;
-    bool is_in_flight;
 };
 
 /* Who uses a connection's extra: one bit each. */

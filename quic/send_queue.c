@@ -47,8 +47,11 @@ static bool has_hull(const struct mr_send_queue *q)
 
 void mr_send_queue_init(struct mr_send_queue *q)
 {
-    *q = (struct mr_send_queue){
-        .head = MR_NONE, .tail = MR_NONE, .cursor = MR_NONE, .lost_cursor = MR_NONE};
+    *q = (struct mr_send_queue){.head = MR_NONE,
+                                .tail = MR_NONE,
+                                .cursor = MR_NONE,
+                                .lost_cursor = MR_NONE,
+                                .repeat_below = UINT64_MAX};
     mr_range_list_init(&q->lost);
     mr_range_list_init(&q->acked);
 }
@@ -82,6 +85,65 @@ void mr_send_queue_reset(struct mr_send_queue *q, const struct mr_send_pools *po
     q->notify_offset = 0;
     q->has_fin = false;
     q->is_closed = true;
+}
+
+/* Give back segment `index`, which nothing names any more, and those behind it. */
+static void free_chain(struct mr_send_queue *q, const struct mr_send_pools *pools, uint32_t index)
+{
+    while (index != MR_NONE) {
+        const struct mr_send_segment *segment = segment_at(pools, index);
+        uint32_t next = segment->next;
+
+        if (q->lost_cursor == index)
+            q->lost_cursor = MR_NONE;
+        if (segment->chunk != MR_NONE)
+            mr_pool_put(pools->chunks, segment->chunk);
+        mr_pool_put(pools->segments, index);
+        index = next;
+    }
+}
+
+/* Forget the segments' bytes from `end` on. */
+static void cut_segments(struct mr_send_queue *q, const struct mr_send_pools *pools, uint64_t end)
+{
+    uint32_t last = MR_NONE; /* that keeps some */
+    uint32_t rest = q->head;
+
+    while (rest != MR_NONE && segment_at(pools, rest)->offset < end && end > q->acked_to) {
+        last = rest;
+        rest = segment_at(pools, rest)->next;
+    }
+    free_chain(q, pools, rest);
+    q->tail = last;
+    if (last == MR_NONE) {
+        q->head = MR_NONE;
+        return;
+    }
+    struct mr_send_segment *segment = segment_at(pools, last);
+    segment->next = MR_NONE;
+    segment->size = (uint32_t)MR_MIN((uint64_t)segment->size, end - segment->offset);
+}
+
+void mr_send_queue_truncate(struct mr_send_queue *q, const struct mr_send_pools *pools,
+                            uint64_t reliable)
+{
+    uint64_t end = MR_MAX(q->next_offset, reliable);
+
+    MR_ASSERT(reliable <= q->end_offset);
+    MR_ASSERT(reliable <= q->repeat_below);
+    cut_segments(q, pools, end);
+    if (q->next_offset == end)
+        q->cursor = MR_NONE;
+    q->end_offset = end;
+    q->repeat_below = reliable;
+    q->has_fin = q->is_fin_sent;
+    q->is_fin_lost = false;
+    q->is_closed = true;
+    q->notify_offset = MR_MIN(q->notify_offset, end);
+    mr_range_list_subtract(&q->lost, pools->ranges, (struct mr_range){reliable, UINT64_MAX});
+    q->lost_hull.end = MR_MIN(q->lost_hull.end, reliable);
+    if (!has_hull(q))
+        q->lost_hull = (struct mr_range){0};
 }
 
 /* ---------------------------------------------------------------- queueing */
@@ -497,7 +559,7 @@ void mr_send_queue_lost(struct mr_send_queue *q, const struct mr_send_pools *poo
     struct mr_range range = {MR_MAX(span.offset, q->acked_to), span.offset + span.size};
 
     MR_ASSERT(span.offset + span.size <= q->next_offset);
-    if (span.has_fin && q->has_fin && !q->is_fin_acked)
+    if (span.has_fin && q->has_fin && !q->is_fin_acked && q->repeat_below == UINT64_MAX)
         q->is_fin_lost = true;
     while (range.begin < range.end) {
         struct mr_range missing = mr_range_list_first_missing(&q->acked, pools->ranges, range);
@@ -512,7 +574,8 @@ void mr_send_queue_lost(struct mr_send_queue *q, const struct mr_send_pools *poo
 /* `range`, of which nothing is acknowledged, must be sent again. */
 static void lose(struct mr_send_queue *q, const struct mr_send_pools *pools, struct mr_range range)
 {
-    if (mr_range_list_add(&q->lost, pools->ranges, range))
+    range.end = MR_MIN(range.end, q->repeat_below);
+    if (range.begin >= range.end || mr_range_list_add(&q->lost, pools->ranges, range))
         return;
     if (!has_hull(q)) {
         q->lost_hull = range;
@@ -578,11 +641,13 @@ void mr_send_queue_check(const struct mr_send_queue *q, const struct mr_send_poo
         struct mr_range missing = mr_range_list_first_missing(&q->acked, ranges, node->range);
 
         MR_ASSERT(node->range.begin >= q->acked_to && node->range.end <= q->next_offset);
+        MR_ASSERT(node->range.end <= q->repeat_below);
         MR_ASSERT(missing.begin == node->range.begin && missing.end == node->range.end);
         at = node->next;
     }
     if (has_hull(q)) {
         MR_ASSERT(q->lost_hull.begin >= q->acked_to && q->lost_hull.end <= q->next_offset);
+        MR_ASSERT(q->lost_hull.end <= q->repeat_below);
         MR_ASSERT(mr_range_list_first_missing(&q->acked, ranges, q->lost_hull).begin ==
                   q->lost_hull.begin);
     }

@@ -65,10 +65,11 @@ struct mr_send_queue {
     bool is_fin_sent; /* at least once */
     bool is_fin_lost; /* to be sent again */
     bool is_fin_acked;
-    bool is_closed;             /* reset: nothing may be added */
+    bool is_closed;             /* reset, cut: nothing may be added */
     struct mr_range_list lost;  /* to be sent again, in [acked_to, next_offset) */
     struct mr_range_list acked; /* above acked_to */
     struct mr_range lost_hull;  /* begin < end: also lost, when `lost` could not take it */
+    uint64_t repeat_below;      /* lost bytes from here on are not sent again; UINT64_MAX: all */
     uint64_t notify_offset;     /* bytes below were given with MR_SEND_NOTIFY */
     uint32_t lost_cursor;       /* segment last read for a retransmission, or MR_NONE */
 };
@@ -199,6 +200,14 @@ void mr_send_queue_rewind(struct mr_send_queue *q, const struct mr_send_pools *p
  * stream is gone. Later acked and lost calls change nothing, append answers MR_APPEND_CLOSED.
  */
 void mr_send_queue_reset(struct mr_send_queue *q, const struct mr_send_pools *pools);
+
+/*
+ * The stream is reset, but for its first `reliable` bytes, which are no more than were queued, nor
+ * than in an earlier call: what lies above and was never sent is forgotten (end_offset falls), and
+ * a FIN that was not sent; what was is not sent again.  Append answers MR_APPEND_CLOSED.
+ */
+void mr_send_queue_truncate(struct mr_send_queue *q, const struct mr_send_pools *pools,
+                            uint64_t reliable);
 
 /* True if all data and FIN are acknowledged: "Data Recvd" of RFC 9000, Section 3.1. */
 static inline bool mr_send_queue_is_all_acked(const struct mr_send_queue *q)

@@ -55,8 +55,14 @@ struct mr_stream {
     bool was_refused; /* send() said -EAGAIN: WRITABLE is owed */
     bool is_notify_due;
     bool is_stop_sent;
-    bool is_reset_known; /* the application was told of the peer's reset */
-    bool is_away;        /* its connection is another shard's: the handle is stale */
+    bool has_reliable_out; /* we reset it, but for reliable_out bytes */
+    bool wants_reset_at;
+    bool is_reset_at_due; /* RESET_STREAM_AT with reliable_out is owed, or sent */
+    bool is_reset_at_acked;
+    bool has_reliable_in; /* the peer did, but for reliable_in bytes */
+    bool has_reset_in;    /* the peer reset it, in either way, with reset_in_code */
+    bool is_reset_known;  /* the application was told of the peer's reset */
+    bool is_away;         /* its connection is another shard's: the handle is stale */
     struct mr_send_queue send;
     struct mr_recv_queue recv;
     struct mr_flow_send flow_send;
@@ -64,6 +70,9 @@ struct mr_stream {
     uint64_t reset_code; /* ours */
     uint64_t stop_code;  /* ours */
     uint64_t peer_code;  /* of the peer's reset or stop, or of the connection's close */
+    uint64_t reliable_out;
+    uint64_t reliable_in;
+    uint64_t reset_in_code;
     uint64_t user_data;
     uint64_t moved_from; /* handle in the shard that the connection came from; 0: opened here */
 };

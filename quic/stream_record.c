@@ -137,6 +137,7 @@ bool mr_stream_record_read_send(struct mr_record_reader *r, struct mr_send_queue
     q->is_fin_sent = saved->is_fin_sent;
     q->is_fin_acked = saved->is_fin_acked;
     q->is_closed = saved->is_closed;
+    q->repeat_below = saved->repeat_below;
     q->notify_offset = saved->notify_offset;
     for (uint64_t i = 0; i < segments; i++) {
         if (!read_segment(r, q, pools))

@@ -80,12 +80,12 @@ enum mr_tls_alert {
 struct mr_tls_context {
     void *ssl_ctx; /* OpenSSL's SSL_CTX */
     enum mr_role role;
-    bool has_keylog;     /* jobs carry key log lines */
+    bool has_keylog;     /* all jobs carry key log lines, whether or not they want them */
     bool has_early_data; /* 0-RTT: offered by clients that want it and have a ticket, accepted by
                             servers */
     struct mr_replay
         *replay; /* server: which ClientHellos were seen; borrowed, NULL: none is kept */
-    uint64_t (*clock)(void); /* for `replay`, ns; NULL: CLOCK_MONOTONIC */
+    uint64_t (*clock)(void); /* for `replay`, monotonic, ns */
     uint8_t alpn_size;
     uint8_t alpn[MR_TLS_ALPN_MAX]; /* server: what it speaks, most wanted first, in wire form */
 };
@@ -160,13 +160,14 @@ struct mr_tls_job {
                                wanted */
 
     /* ---- out ---- */
-    bool is_failed;   /* `error` and `reason` say why; nothing else below is valid */
-    bool is_complete; /* the handshake is complete (RFC 9001, Section 4.1.1); stays true in later
-                         jobs */
-    bool is_done;     /* nothing more is wanted of this mr_tls: free it */
-    bool is_resumed;  /* valid when complete */
-    bool has_params;  /* the peer's transport parameters came in this job */
-    bool has_alpn;    /* alpn and server_name are valid */
+    bool wants_keylog; /* in, set before run: keep key log lines */
+    bool is_failed;    /* `error` and `reason` say why; nothing else below is valid */
+    bool is_complete;  /* the handshake is complete (RFC 9001, Section 4.1.1); stays true in later
+                          jobs */
+    bool is_done;      /* nothing more is wanted of this mr_tls: free it */
+    bool is_resumed;   /* valid when complete */
+    bool has_params;   /* the peer's transport parameters came in this job */
+    bool has_alpn;     /* alpn and server_name are valid */
     bool is_ticket_dropped; /* one was larger than MR_TLS_TICKET_MAX */
     enum mr_tls_early early;
     uint32_t version; /* of QUIC, to go on in: server, as negotiated with the ClientHello */

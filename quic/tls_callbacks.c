@@ -312,7 +312,8 @@ static void on_keylog(const SSL *ssl, const char *line)
     struct mr_tls_job *job = tls->job;
     size_t size = strlen(line);
 
-    if (job == NULL || size + 1 > MR_TLS_KEYLOG_MAX - job->keylog_size)
+    if (job == NULL || !(job->wants_keylog || tls->context->has_keylog) ||
+        size + 1 > MR_TLS_KEYLOG_MAX - job->keylog_size)
         return;
     memcpy(job->keylog + job->keylog_size, line, size);
     job->keylog[job->keylog_size + size] = '\n';
@@ -374,8 +375,7 @@ void mr_tls_context_attach(struct mr_tls_context *context)
 {
     SSL_CTX *ctx = context->ssl_ctx;
 
-    if (context->has_keylog)
-        SSL_CTX_set_keylog_callback(ctx, on_keylog);
+    SSL_CTX_set_keylog_callback(ctx, on_keylog); /* a job may want it at any time */
     if (context->role == MR_SERVER) {
         SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);
         SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);

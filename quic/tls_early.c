@@ -7,9 +7,6 @@
  * resumes without 0-RTT: the limits that a client remembers from it may be wrong (RFC 9000, Section
  * 7.4.1), or another node's register knows what was seen.  OpenSSL looks after age and protocol.
  */
-#include <string.h>
-#include <time.h>
-
 #include <openssl/ssl.h>
 
 #include "quic/tls_internal.h"
@@ -57,16 +54,6 @@ static SSL_TICKET_RETURN on_ticket_read(SSL *ssl, SSL_SESSION *session, const un
     return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
 }
 
-static uint64_t now_ns(const struct mr_tls_context *context)
-{
-    struct timespec now;
-
-    if (context->clock != NULL)
-        return context->clock();
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* OpenSSL would take 0-RTT: may it? */
 static int on_early_data(SSL *ssl, void *argument)
 {
@@ -82,7 +69,7 @@ static int on_early_data(SSL *ssl, void *argument)
         return 1;
     if (SSL_get_client_random(ssl, random, sizeof(random)) != sizeof(random))
         return 0;
-    return mr_replay_check(replay, random, now_ns(tls->context)) == MR_REPLAY_FIRST;
+    return mr_replay_check(replay, random, tls->context->clock()) == MR_REPLAY_FIRST;
 }
 
 void mr_tls_early_attach(struct mr_tls_context *context)

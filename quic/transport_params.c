@@ -19,7 +19,11 @@ struct param {
     } kind;
     bool is_server_only;
     bool is_forgotten;   /* by a client that remembers the others for 0-RTT */
-    bool limits_early;   /* must not shrink when 0-RTT is accepted */
+    enum {
+        FREE,     /* when 0-RTT is accepted */
+        AT_LEAST, /* must not shrink then; a flag: not vanish */
+        SAME      /* must not change then */
+    } early;
     size_t at;           /* of the value */
     size_t has;          /* of its presence flag; integers and flags have none */
     uint64_t absent;     /* integers: the value of an absent parameter */
@@ -34,26 +38,29 @@ struct param {
 /* clang-format off */
 static const struct param table[] = {
     /* id                                  kind         server forget early  at                        has                            absent min   max        refused because */
-    {MR_PARAM_ORIGINAL_DCID,               CID,         true,  true,  false, AT(original_dcid),        AT(has_original_dcid),         0,     0,    0,         "original_destination_connection_id over 20 bytes"},
-    {MR_PARAM_MAX_IDLE_TIMEOUT,            INTEGER,     false, false, false, AT(max_idle_timeout_ms),  0,                             0,     0,    UNBOUNDED, "max_idle_timeout is not one integer"},
-    {MR_PARAM_STATELESS_RESET_TOKEN,       RESET_TOKEN, true,  true,  false, AT(stateless_reset_token), AT(has_stateless_reset_token), 0,    0,    0,         "stateless_reset_token is not 16 bytes"},
-    {MR_PARAM_MAX_UDP_PAYLOAD_SIZE,        INTEGER,     false, false, false, AT(max_udp_payload_size), 0,                             65527, 1200, UNBOUNDED, "max_udp_payload_size below 1200"},
-    {MR_PARAM_INITIAL_MAX_DATA,            INTEGER,     false, false, true,  AT(initial_max_data),     0,                             0,     0,    UNBOUNDED, "initial_max_data is not one integer"},
-    {MR_PARAM_INITIAL_MAX_STREAM_DATA_BIDI_LOCAL,  INTEGER, false, false, true, AT(initial_max_stream_data_bidi_local),  0,           0,     0,    UNBOUNDED, "initial_max_stream_data_bidi_local is not one integer"},
-    {MR_PARAM_INITIAL_MAX_STREAM_DATA_BIDI_REMOTE, INTEGER, false, false, true, AT(initial_max_stream_data_bidi_remote), 0,           0,     0,    UNBOUNDED, "initial_max_stream_data_bidi_remote is not one integer"},
-    {MR_PARAM_INITIAL_MAX_STREAM_DATA_UNI, INTEGER,     false, false, true,  AT(initial_max_stream_data_uni), 0,                      0,     0,    UNBOUNDED, "initial_max_stream_data_uni is not one integer"},
-    {MR_PARAM_INITIAL_MAX_STREAMS_BIDI,    INTEGER,     false, false, true,  AT(initial_max_streams_bidi), 0,                         0,     0,    STREAMS_HI, "initial_max_streams_bidi over 2^60"},
-    {MR_PARAM_INITIAL_MAX_STREAMS_UNI,     INTEGER,     false, false, true,  AT(initial_max_streams_uni), 0,                          0,     0,    STREAMS_HI, "initial_max_streams_uni over 2^60"},
-    {MR_PARAM_ACK_DELAY_EXPONENT,          INTEGER,     false, true,  false, AT(ack_delay_exponent),   0,                             3,     0,    20,        "ack_delay_exponent over 20"},
-    {MR_PARAM_MAX_ACK_DELAY,               INTEGER,     false, true,  false, AT(max_ack_delay_ms),     0,                             25,    0,    (1 << 14) - 1, "max_ack_delay of 2^14 or more"},
-    {MR_PARAM_DISABLE_ACTIVE_MIGRATION,    FLAG,        false, false, false, AT(disable_active_migration), 0,                         0,     0,    0,         "disable_active_migration is not empty"},
-    {MR_PARAM_PREFERRED_ADDRESS,           ADDRESS,     true,  true,  false, AT(preferred_address),    AT(has_preferred_address),     0,     0,    0,         "preferred_address of a wrong size, or its connection ID"},
-    {MR_PARAM_ACTIVE_CONNECTION_ID_LIMIT,  INTEGER,     false, false, true,  AT(active_connection_id_limit), 0,                       2,     2,    UNBOUNDED, "active_connection_id_limit below 2"},
-    {MR_PARAM_INITIAL_SCID,                CID,         false, true,  false, AT(initial_scid),         AT(has_initial_scid),          0,     0,    0,         "initial_source_connection_id over 20 bytes"},
-    {MR_PARAM_RETRY_SCID,                  CID,         true,  true,  false, AT(retry_scid),           AT(has_retry_scid),            0,     0,    0,         "retry_source_connection_id over 20 bytes"},
-    {MR_PARAM_VERSION_INFORMATION,         VERSIONS,    false, true,  false, AT(version_information),  AT(has_version_information),   0,     0,    0,         "version_information of a wrong size, with version 0, or without the chosen one"},
-    {MR_PARAM_MAX_DATAGRAM_FRAME_SIZE,     INTEGER,     false, false, true,  AT(max_datagram_frame_size), 0,                          0,     0,    UNBOUNDED, "max_datagram_frame_size is not one integer"},
-    {MR_PARAM_GREASE_QUIC_BIT,             FLAG,        false, false, false, AT(grease_quic_bit),      0,                             0,     0,    0,         "grease_quic_bit is not empty"},
+    {MR_PARAM_ORIGINAL_DCID,               CID,         true,  true,  FREE, AT(original_dcid),        AT(has_original_dcid),         0,     0,    0,         "original_destination_connection_id over 20 bytes"},
+    {MR_PARAM_MAX_IDLE_TIMEOUT,            INTEGER,     false, false, FREE, AT(max_idle_timeout_ms),  0,                             0,     0,    UNBOUNDED, "max_idle_timeout is not one integer"},
+    {MR_PARAM_STATELESS_RESET_TOKEN,       RESET_TOKEN, true,  true,  FREE, AT(stateless_reset_token), AT(has_stateless_reset_token), 0,    0,    0,         "stateless_reset_token is not 16 bytes"},
+    {MR_PARAM_MAX_UDP_PAYLOAD_SIZE,        INTEGER,     false, false, FREE, AT(max_udp_payload_size), 0,                             65527, 1200, UNBOUNDED, "max_udp_payload_size below 1200"},
+    {MR_PARAM_INITIAL_MAX_DATA,            INTEGER,     false, false, AT_LEAST,  AT(initial_max_data),     0,                             0,     0,    UNBOUNDED, "initial_max_data is not one integer"},
+    {MR_PARAM_INITIAL_MAX_STREAM_DATA_BIDI_LOCAL,  INTEGER, false, false, AT_LEAST, AT(initial_max_stream_data_bidi_local),  0,           0,     0,    UNBOUNDED, "initial_max_stream_data_bidi_local is not one integer"},
+    {MR_PARAM_INITIAL_MAX_STREAM_DATA_BIDI_REMOTE, INTEGER, false, false, AT_LEAST, AT(initial_max_stream_data_bidi_remote), 0,           0,     0,    UNBOUNDED, "initial_max_stream_data_bidi_remote is not one integer"},
+    {MR_PARAM_INITIAL_MAX_STREAM_DATA_UNI, INTEGER,     false, false, AT_LEAST,  AT(initial_max_stream_data_uni), 0,                      0,     0,    UNBOUNDED, "initial_max_stream_data_uni is not one integer"},
+    {MR_PARAM_INITIAL_MAX_STREAMS_BIDI,    INTEGER,     false, false, AT_LEAST,  AT(initial_max_streams_bidi), 0,                         0,     0,    STREAMS_HI, "initial_max_streams_bidi over 2^60"},
+    {MR_PARAM_INITIAL_MAX_STREAMS_UNI,     INTEGER,     false, false, AT_LEAST,  AT(initial_max_streams_uni), 0,                          0,     0,    STREAMS_HI, "initial_max_streams_uni over 2^60"},
+    {MR_PARAM_ACK_DELAY_EXPONENT,          INTEGER,     false, true,  FREE, AT(ack_delay_exponent),   0,                             3,     0,    20,        "ack_delay_exponent over 20"},
+    {MR_PARAM_MAX_ACK_DELAY,               INTEGER,     false, true,  FREE, AT(max_ack_delay_ms),     0,                             25,    0,    (1 << 14) - 1, "max_ack_delay of 2^14 or more"},
+    {MR_PARAM_DISABLE_ACTIVE_MIGRATION,    FLAG,        false, false, FREE, AT(disable_active_migration), 0,                         0,     0,    0,         "disable_active_migration is not empty"},
+    {MR_PARAM_PREFERRED_ADDRESS,           ADDRESS,     true,  true,  FREE, AT(preferred_address),    AT(has_preferred_address),     0,     0,    0,         "preferred_address of a wrong size, or its connection ID"},
+    {MR_PARAM_ACTIVE_CONNECTION_ID_LIMIT,  INTEGER,     false, false, AT_LEAST,  AT(active_connection_id_limit), 0,                       2,     2,    UNBOUNDED, "active_connection_id_limit below 2"},
+    {MR_PARAM_INITIAL_SCID,                CID,         false, true,  FREE, AT(initial_scid),         AT(has_initial_scid),          0,     0,    0,         "initial_source_connection_id over 20 bytes"},
+    {MR_PARAM_RETRY_SCID,                  CID,         true,  true,  FREE, AT(retry_scid),           AT(has_retry_scid),            0,     0,    0,         "retry_source_connection_id over 20 bytes"},
+    {MR_PARAM_VERSION_INFORMATION,         VERSIONS,    false, true,  FREE, AT(version_information),  AT(has_version_information),   0,     0,    0,         "version_information of a wrong size, with version 0, or without the chosen one"},
+    {MR_PARAM_MAX_DATAGRAM_FRAME_SIZE,     INTEGER,     false, false, AT_LEAST,  AT(max_datagram_frame_size), 0,                          0,     0,    UNBOUNDED, "max_datagram_frame_size is not one integer"},
+    {MR_PARAM_RESET_STREAM_AT,             FLAG,        false, false, AT_LEAST, AT(reset_stream_at),   0,                             0,     0,    0,         "reset_stream_at is not empty"},
+    {MR_PARAM_ADDRESS_DISCOVERY,           INTEGER,     false, false, SAME,  AT(address_discovery),    0,                             MR_ADDRESS_NEITHER, 0, MR_ADDRESS_BOTH, "address_discovery is not 0, 1 or 2"},
+    {MR_PARAM_GREASE_QUIC_BIT,             FLAG,        false, false, FREE, AT(grease_quic_bit),      0,                             0,     0,    0,         "grease_quic_bit is not empty"},
+    {MR_PARAM_MIN_ACK_DELAY,               INTEGER,     false, true,  FREE, AT(min_ack_delay_us),     0,                             MR_PARAM_NO_ACK_DELAY, 0, MR_PARAM_NO_ACK_DELAY - 1, "min_ack_delay is not one integer, or over max_ack_delay"},
 };
 /* clang-format on */
 
@@ -293,6 +300,10 @@ enum mr_params_verdict mr_transport_params_decode(const uint8_t *src, size_t siz
         if (verdict != MR_PARAMS_OK)
             return verdict;
     }
+    if (out->min_ack_delay_us != MR_PARAM_NO_ACK_DELAY &&
+        out->min_ack_delay_us > out->max_ack_delay_ms * 1000)
+        return fail(MR_PARAMS_INVALID, MR_PARAM_MIN_ACK_DELAY, "min_ack_delay over max_ack_delay",
+                    error_out);
     return MR_PARAMS_OK;
 }
 
@@ -408,6 +419,18 @@ enum mr_params_verdict mr_transport_params_authenticate(const struct mr_transpor
     return MR_PARAMS_OK;
 }
 
+static bool is_reduced(const struct mr_transport_params *now_offered,
+                       const struct mr_transport_params *remembered, const struct param *param)
+{
+    if (param->early == FREE)
+        return false;
+    if (param->kind == FLAG)
+        return flag_of(remembered, param) && !flag_of(now_offered, param);
+    if (param->early == SAME)
+        return integer_of(now_offered, param) != integer_of(remembered, param);
+    return integer_of(now_offered, param) < integer_of(remembered, param);
+}
+
 enum mr_params_verdict
 mr_transport_params_compare_early(const struct mr_transport_params *now_offered,
                                   const struct mr_transport_params *remembered,
@@ -416,7 +439,7 @@ mr_transport_params_compare_early(const struct mr_transport_params *now_offered,
     for (size_t i = 0; i < MR_COUNT_OF(table); i++) {
         const struct param *param = &table[i];
 
-        if (param->limits_early && integer_of(now_offered, param) < integer_of(remembered, param))
+        if (is_reduced(now_offered, remembered, param))
             return fail(MR_PARAMS_REDUCED, param->id, "limit is lower than remembered for 0-RTT",
                         error_out);
     }

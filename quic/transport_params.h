@@ -37,12 +37,26 @@ enum mr_param_id {
     MR_PARAM_INITIAL_SCID = 0x0f,
     MR_PARAM_RETRY_SCID = 0x10,
     MR_PARAM_VERSION_INFORMATION = 0x11,     /* RFC 9368 */
+    MR_PARAM_RESET_STREAM_AT = 0x1d,         /* draft-ietf-quic-reliable-stream-reset */
     MR_PARAM_MAX_DATAGRAM_FRAME_SIZE = 0x20, /* RFC 9221 */
     MR_PARAM_GREASE_QUIC_BIT = 0x2ab2        /* RFC 9287 */
 };
 
+/* Ids that are larger than an enumerator. */
+#define MR_PARAM_MIN_ACK_DELAY     UINT64_C(0xff04de1b) /* draft-ietf-quic-ack-frequency */
+#define MR_PARAM_ADDRESS_DISCOVERY UINT64_C(0x9f81a176) /* draft-ietf-quic-address-discovery */
+
+#define MR_PARAM_NO_ACK_DELAY      MR_VARINT_MAX
 #define MR_VERSION_INFORMATION_MAX 64  /* bytes kept: the chosen version and 15 available ones */
 #define MR_TRANSPORT_PARAMS_MAX    512 /* bytes, more than mr_transport_params_write() ever writes */
+
+/* Observations of the peer's address. */
+enum mr_address_discovery {
+    MR_ADDRESS_PROVIDES, /* gives them */
+    MR_ADDRESS_TAKES,    /* wants them */
+    MR_ADDRESS_BOTH,
+    MR_ADDRESS_NEITHER /* no parameter */
+};
 
 struct mr_preferred_address {
     uint8_t ipv4[4]; /* network order; address and port zero: none of this family */
@@ -66,7 +80,10 @@ struct mr_transport_params {
     uint64_t max_ack_delay_ms;   /* < 2^14 */
     uint64_t active_connection_id_limit;
     uint64_t max_datagram_frame_size; /* 0: no DATAGRAM frames */
+    uint64_t min_ack_delay_us;        /* MR_PARAM_NO_ACK_DELAY: no ACK_FREQUENCY frames */
+    uint64_t address_discovery;       /* enum mr_address_discovery */
     bool disable_active_migration;
+    bool reset_stream_at; /* takes RESET_STREAM_AT frames */
     bool grease_quic_bit;
 
     bool has_original_dcid;

@@ -190,8 +190,11 @@ static bool open_control(struct edge *edge, struct mr_fault *fault)
 
     if (edge->control_path == NULL)
         return true;
-    edge->groups = (struct mr_group_set){
-        .groups = {&edge->host.group}, .count = 1, .more = visit_http_counters, .context = edge};
+    edge->groups = (struct mr_group_set){.groups = {&edge->host.group},
+                                         .count = 1,
+                                         .more = visit_http_counters,
+                                         .context = edge,
+                                         .qlog = edge->host.qlog};
     config.datapath = mr_group_set_datapath(&edge->groups, MILLRACE_VERSION);
     edge->control = mr_control_open(&config, fault);
     return edge->control != NULL;

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "control/eal.h"
+#include "control/group_trace.h"
 #include "dataplane/clock.h"
 #include "drivers/port_kind.h"
 #include "drivers/port_watch.h"
@@ -32,6 +34,8 @@ enum mr_aead_backend mr_crypto_of(int choice)
 
     return backends[choice];
 }
+
+static const char *const qlog_choices[] = {"all", "asked", NULL};
 
 struct mr_host_options mr_host_options_default(void)
 {
@@ -72,6 +76,17 @@ void mr_host_option_rows(struct mr_host_options *o, struct mr_option rows_out[MR
          .to = &o->keylog,
          .argument = "FILE",
          .help = "append TLS secrets, to decrypt captures with"},
+        {.name = "qlog-dir",
+         .kind = MR_OPTION_TEXT,
+         .to = &o->qlog_folder,
+         .argument = "DIR",
+         .help = "write a qlog file there for each connection ($QLOGDIR)"},
+        {.name = "qlog",
+         .kind = MR_OPTION_CHOICE,
+         .to = &o->qlog,
+         .argument = "WHICH",
+         .help = "connections: all, or those asked for by `millrace ctl qlog` (all)",
+         .choices = qlog_choices},
         {.name = "verbose",
          .kind = MR_OPTION_FLAG,
          .to = &o->is_verbose,
@@ -335,15 +350,44 @@ static bool make_group(struct mr_host *host, const struct mr_host_config *config
     return mr_group_make(&host->group, &group, fault);
 }
 
+/* The folder for qlog files; NULL: none.  The environment variable is what
+ * draft-ietf-quic-qlog-main-schema calls it. */
+static const char *qlog_folder(const struct mr_host *host)
+{
+    const char *folder =
+        host->options.qlog_folder != NULL ? host->options.qlog_folder : getenv("QLOGDIR");
+
+    return folder != NULL && folder[0] != '\0' ? folder : NULL;
+}
+
+static bool open_qlog(struct mr_host *host, struct mr_fault *fault)
+{
+    const char *folder = qlog_folder(host);
+
+    if (folder == NULL)
+        return true;
+    host->qlog = mr_qlog_open(&(struct mr_qlog_config){.folder = folder}, fault);
+    if (host->qlog == NULL)
+        mr_fault_add_context(fault, 0, "--qlog-dir");
+    return host->qlog != NULL;
+}
+
+static bool begin_traces(struct mr_host *host, struct mr_fault *fault)
+{
+    uint32_t what = host->options.qlog == 0 ? MR_TRACE_EVENTS : 0;
+
+    return host->qlog == NULL || mr_group_trace_begin(&host->group, host->qlog, what, fault);
+}
+
 bool mr_host_open(struct mr_host *host, const struct mr_host_config *config, struct mr_fault *fault)
 {
     (void)getrandom(host->static_key, sizeof(host->static_key), 0);
     if (!mr_host_check_addresses(host, fault) ||
         !mr_keylog_open(&host->keylog, host->options.keylog, "--keylog", fault) ||
-        !start_eal(host, config, fault))
+        !open_qlog(host, fault) || !start_eal(host, config, fault))
         return false;
     host->work = mr_work_pool_start(config->helpers, host->options.shards, fault);
-    return host->work != NULL && make_group(host, config, fault);
+    return host->work != NULL && make_group(host, config, fault) && begin_traces(host, fault);
 }
 
 void mr_host_launch(struct mr_host *host)
@@ -365,6 +409,8 @@ uint32_t mr_host_close(struct mr_host *host)
         mr_group_free(&host->group, &leaked);
     mr_work_pool_stop(host->work);
     host->work = NULL;
+    mr_qlog_close(host->qlog);
+    host->qlog = NULL;
     mr_keylog_close(&host->keylog);
     return leaked;
 }

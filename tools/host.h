@@ -18,11 +18,12 @@
 
 #include "base/fault.h"
 #include "control/group.h"
+#include "control/qlog.h"
 #include "control/shard_setup.h"
 #include "control/tls_context.h"
 #include "tools/options.h"
 
-#define MR_HOST_ROWS 8 /* of the table of shared options, its end included */
+#define MR_HOST_ROWS 10 /* of the table of shared options, its end included */
 
 /* As given on the command line. */
 struct mr_host_options {
@@ -35,7 +36,9 @@ struct mr_host_options {
     int polling;
     int hugepages; /* enum mr_hugepages */
     const char *cores;
-    const char *keylog; /* file; NULL: none */
+    const char *keylog;      /* file; NULL: none */
+    const char *qlog_folder; /* NULL: what QLOGDIR says, or none */
+    int qlog;                /* which connections: 0 all, 1 those asked for */
     bool is_verbose;
 };
 
@@ -76,6 +79,7 @@ struct mr_host {
     struct mr_group group;
     struct mr_work_pool *work;
     struct mr_keylog keylog;
+    struct mr_qlog *qlog; /* NULL: nothing is traced */
     bool has_eal;
     uint8_t static_key[32];
 };

@@ -152,10 +152,12 @@ struct mr_http3_io_wish {
         *options;        /* CONNECT; valid until the next call of any function */
     const uint8_t *data; /* SEND, `size` bytes; may be none, for the end */
     size_t size;
-    bool is_fin;        /* SEND: the stream ends behind them */
-    bool is_uni;        /* OPEN */
-    uint64_t code;      /* RESET, STOP, CLOSE */
-    const char *reason; /* CLOSE; valid until the next call of any function */
+    bool is_fin;                 /* SEND: the stream ends behind them */
+    struct mr_priority priority; /* SEND: when, among its connection's (RFC 9218), if the program
+                                    has a choice */
+    bool is_uni;                 /* OPEN */
+    uint64_t code;               /* RESET, STOP, CLOSE */
+    const char *reason;          /* CLOSE; valid until the next call of any function */
 };
 
 /* The next wish.  False: there is none, now. */

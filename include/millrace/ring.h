@@ -220,6 +220,16 @@ static inline void mr_sqe_stop(struct mr_sqe *sqe, uint64_t stream, uint64_t cod
     sqe->value = code;
 }
 
+/* Prepare to abandon sending but for the stream's first `reliable` bytes. */
+static inline void mr_sqe_reset_at(struct mr_sqe *sqe, uint64_t stream, uint64_t code,
+                                   uint64_t reliable)
+{
+    sqe->op = MR_OP_RESET_AT;
+    sqe->handle = stream;
+    sqe->value = code;
+    sqe->address = reliable;
+}
+
 /* Prepare to say when a stream sends, among those of its connection. */
 static inline void mr_sqe_priority(struct mr_sqe *sqe, uint64_t stream, struct mr_priority priority)
 {

@@ -33,7 +33,7 @@ extern "C" {
 #endif
 
 #define MR_RING_MAGIC       UINT64_C(0x31676e69726c696d) /* "milring1", as bytes of this machine */
-#define MR_RING_VERSION     2
+#define MR_RING_VERSION     3
 #define MR_RING_ENTRY       64
 #define MR_RING_HEADER      4096
 #define MR_RING_ENTRIES_MIN 16u
@@ -86,6 +86,9 @@ enum mr_op {
                        address, size: its new IP address, 16 bytes in the send area, or none: it
                        keeps the one it has.  MR_EVENT_PATH_CHANGED or MR_EVENT_PATH_FAILED
                        follows */
+    MR_OP_RESET_AT, /* handle: a stream; value: code, as of RESET; address: how many of its first
+                       bytes the peer gets all the same, which may be submitted afterwards; no more
+                       than the last time.  -EOPNOTSUPP: the peer does not take it */
     MR_OPS
 };
 
@@ -136,6 +139,8 @@ enum mr_cqe_flags {
     MR_CQE_REASON = 16,     /* EVENT with CLOSED of a connection: why, for people: `size` bytes at
                                `address`, a slot to be released like that of a DATAGRAM.  Only with
                                MR_RING_REASONS, and if there is a reason, and a free slot */
+    MR_CQE_RELIABLE = 32,   /* EVENT with RESET: behind bytes that the peer guaranteed, all of which
+                               came as DATA */
     MR_CQE_INHERITED = 8    /* EVENT with CONNECTED or STREAM_OPENED: was another application's that
                                is gone.  DATA begins where that one's ended: what was copied to its
                                slots is lost, whether or not it looked; `value` of the first DATA
@@ -244,7 +249,7 @@ struct mr_ring_connect {
     uint16_t alpn_size;
     uint8_t is_insecure;
     uint8_t versions[2]; /* as in struct mr_connect_options */
-    uint8_t unused;
+    uint8_t is_early;
     uint8_t alpn[104];     /* TLS wire form */
     char server_name[256]; /* NUL-terminated */
     uint64_t ticket;      /* offset in the send area; in the ticket's own bytes nothing is looked at
@@ -267,12 +272,14 @@ struct mr_ring_info {
     uint64_t bytes_received;
     uint32_t datagram_max;
     uint8_t is_resumed;
-    uint8_t is_client;
-    uint8_t version; /* of QUIC */
-    uint8_t ecn;     /* enum mr_conn_ecn */
+    uint8_t is_client; /* 1; plus 2: is_early */
+    uint8_t version;   /* of QUIC */
+    uint8_t ecn;       /* enum mr_conn_ecn */
     char alpn[32];
     char server_name[256];
     char limited_by[32];
+    uint8_t takes_reset_at;
+    uint8_t reserved[7];
 };
 
 #ifdef __cplusplus

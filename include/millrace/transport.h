@@ -71,6 +71,11 @@ enum mr_event_kind {
                                         validated */
     MR_EVENT_PATH_FAILED = 1 << 18,  /* connection: what `migrate` began is over, and came to
                                         nothing: it goes on by the  path it has */
+    MR_EVENT_EARLY = 1 << 20,     /* connection, client: 0-RTT may be sent: streams may be opened.
+                                     Server, with CONNECTED: the handshake is not complete, what comes
+                                     before CONFIRMED may be a copy of what a client sent before */
+    MR_EVENT_CONFIRMED = 1 << 21, /* connection that was told with EARLY, server: the handshake is
+                                     complete, the client itself sent what came */
 };
 
 struct mr_event {
@@ -83,7 +88,8 @@ struct mr_event {
                            WORK_DONE the call's */
     uint64_t acked_to;  /* ACKED: offset below which all bytes are acknowledged */
     uint64_t error;     /* CLOSED, RESET, STOPPED: the code */
-    int64_t result;     /* WORK_DONE: what the work function returned */
+    int64_t result;     /* WORK_DONE: what the work function returned; RESET: 1 if it came behind
+                           bytes that the peer guaranteed (reset_at), which were released by now */
     bool is_application; /* CLOSED: `error` is the application's code, not a transport code */
     bool is_remote;      /* CLOSED: the peer closed */
     const char *reason;  /* CLOSED: why, for people; valid during the call; never NULL */
@@ -143,6 +149,9 @@ struct mr_connect_options {
     const uint8_t *alpn;     /* TLS wire form: length byte, name, ...; copied */
     size_t alpn_size;
     bool is_insecure; /* accept any certificate */
+    bool is_early;    /* 0-RTT, if the ticket allows it: MR_EVENT_EARLY follows, and what is sent
+                         before CONNECTED can be copied and sent again by anybody (RFC 9001, Section
+                         9.2): only for what may happen twice */
     uint64_t user_data;
     const uint8_t *ticket; /* from an earlier connection, NULL: none; copied */
     size_t ticket_size;
@@ -173,7 +182,10 @@ struct mr_conn_info {
     uint32_t key_updates;
     uint32_t version; /* of QUIC: 1 or 2 */
     bool is_resumed;  /* the handshake used a ticket */
+    bool is_early;    /* server: what has come may be a copy, see MR_EVENT_EARLY; client: 0-RTT was
+                         sent, and accepted once CONNECTED is told */
     bool is_client;
+    bool takes_reset_at;         /* the peer takes what reset_at() sends */
     uint8_t ecn;                 /* enum mr_conn_ecn */
     uint32_t datagram_max;       /* bytes of the largest datagram that can be sent now, which the
                                     path's MTU changes; 0: the peer takes none */
@@ -312,6 +324,17 @@ struct mr_transport_ops {
      * answered with 0 and MR_EVENT_PATH_FAILED.  NULL in a transport that cannot.
      */
     int (*migrate)(struct mr_transport *t, mr_handle conn, const struct mr_address *local);
+
+    /*
+     * Abandon sending, but for the first `reliable` bytes of the stream, which the peer gets all
+     * the same, and then the code (RESET_STREAM_AT, draft-ietf-quic-reliable-stream-reset).  What
+     * was given to send() beyond is dropped where it was not sent; its memory is the caller's again
+     * with the stream's CLOSED.  May be called again to guarantee less, and reset() to guarantee
+     * nothing; the code stays the first one's.  0; -ESTALE; -EPIPE: nothing to reset; -EINVAL: the
+     * code, or more bytes than were given to send() or were guaranteed before; -EOPNOTSUPP: the
+     * peer does not take it.  NULL in a transport that cannot.
+     */
+    int (*reset_at)(struct mr_transport *t, mr_handle stream, uint64_t code, uint64_t reliable);
 };
 
 /* The first member of every implementation. */

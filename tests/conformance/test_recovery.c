@@ -329,7 +329,7 @@ static void persistent_congestion_duration(void)
  */
 static void persistent_congestion_reduces_the_window(void)
 {
-    for (int kind = 0; kind < MR_CC_KINDS; kind++) {
+    for (int kind = 0; kind < MR_CC_SELF_CONTAINED; kind++) {
         struct mr_cc cc;
         mr_cc_init(&cc, (enum mr_cc_kind)kind, SIZE, 0);
         mr_cc_on_persistent_congestion(&cc);
@@ -354,7 +354,7 @@ static void acknowledge_window(struct mr_cc *cc, uint64_t sent_ns, uint64_t now)
  */
 static void congestion_ends_slow_start(void)
 {
-    for (int kind = 0; kind < MR_CC_KINDS; kind++) {
+    for (int kind = 0; kind < MR_CC_SELF_CONTAINED; kind++) {
         struct mr_cc cc;
         mr_cc_init(&cc, (enum mr_cc_kind)kind, SIZE, 0);
         CU_ASSERT(mr_cc_in_slow_start(&cc));

@@ -3,6 +3,8 @@
  * parameters. Each test quotes its sentence.  Every verdict but OK (and REDUCED) means
  * TRANSPORT_PARAMETER_ERROR.
  */
+#include <stdio.h>
+
 #include "quic/transport_params.h"
 #include "tests/hex.h"
 #include "tests/unit/harness.h"
@@ -165,6 +167,78 @@ static void the_parameter_sent_as_grease_is_reserved(void)
         struct mr_reader r = mr_reader(bytes, mr_writer_size(&w));
         CU_ASSERT_EQUAL(mr_read_varint(&r) % 31, 27);
     }
+}
+
+/*
+ * draft-ietf-quic-ack-frequency: "An endpoint's min_ack_delay MUST NOT be greater than its
+ * max_ack_delay.  Endpoints that support this extension MUST treat receipt of a min_ack_delay that
+ * is greater than the max_ack_delay as a connection error of type TRANSPORT_PARAMETER_ERROR."  One
+ * is in microseconds, the other in milliseconds; it is absent by default (25).
+ */
+static void min_ack_delay_is_at_most_max_ack_delay(void)
+{
+    CU_ASSERT_EQUAL(decode("c0000000ff04de1b04800061a8", MR_CLIENT), MR_PARAMS_OK);
+    CU_ASSERT_EQUAL(params.min_ack_delay_us, 25000);
+    CU_ASSERT_EQUAL(decode("c0000000ff04de1b04800061a9", MR_SERVER), MR_PARAMS_INVALID);
+    CU_ASSERT_EQUAL(error.id, MR_PARAM_MIN_ACK_DELAY);
+    CU_ASSERT_EQUAL(decode("c0000000ff04de1b0243e90b0101", MR_SERVER), MR_PARAMS_INVALID);
+    CU_ASSERT_EQUAL(decode("0b0101c0000000ff04de1b0243e8", MR_SERVER), MR_PARAMS_OK);
+    CU_ASSERT_EQUAL(decode("c0000000ff04de1b08ffffffffffffffff", MR_SERVER), MR_PARAMS_INVALID);
+    CU_ASSERT_EQUAL(decode("040105", MR_CLIENT), MR_PARAMS_OK);
+    CU_ASSERT_EQUAL(params.min_ack_delay_us, MR_PARAM_NO_ACK_DELAY);
+}
+
+/* draft-ietf-quic-ack-frequency: "Endpoints MUST NOT remember the value of the min_ack_delay
+ * transport parameter they received for use in a subsequent connection."
+ * draft-ietf-quic-reliable-stream-reset: "both endpoints MUST remember whether this extension was
+ * advertised by the server [...] the server MUST NOT disable this extension on the resumed
+ * connection."  draft-ietf-quic-address-discovery: "both endpoints MUST remember the value of this
+ * transport parameter.  [...] the server MUST NOT disable this extension or change the value on the
+ * resumed connection." */
+static void extensions_are_remembered_as_they_say(void)
+{
+    struct mr_transport_params before;
+    struct mr_transport_params after;
+
+    CU_ASSERT_EQUAL(decode("c0000000ff04de1b01011d00c00000009f81a1760102", MR_SERVER),
+                    MR_PARAMS_OK);
+    before = params;
+    mr_transport_params_forget(&before);
+    CU_ASSERT_EQUAL(before.min_ack_delay_us, MR_PARAM_NO_ACK_DELAY);
+    CU_ASSERT(before.reset_stream_at && before.address_discovery == MR_ADDRESS_BOTH);
+    CU_ASSERT_EQUAL(mr_transport_params_compare_early(&before, &before, &error), MR_PARAMS_OK);
+    after = before;
+    after.reset_stream_at = false;
+    CU_ASSERT_EQUAL(mr_transport_params_compare_early(&after, &before, &error), MR_PARAMS_REDUCED);
+    CU_ASSERT_EQUAL(error.id, MR_PARAM_RESET_STREAM_AT);
+    CU_ASSERT_EQUAL(mr_transport_params_compare_early(&before, &after, &error), MR_PARAMS_OK);
+    for (uint64_t value = MR_ADDRESS_PROVIDES; value <= MR_ADDRESS_NEITHER; value++) {
+        after = before;
+        after.address_discovery = value;
+        CU_ASSERT_EQUAL(mr_transport_params_compare_early(&after, &before, &error),
+                        value == MR_ADDRESS_BOTH ? MR_PARAMS_OK : MR_PARAMS_REDUCED);
+    }
+}
+
+/* draft-ietf-quic-reliable-stream-reset: "An implementation that understands this transport
+ * parameter MUST treat the receipt of a non-empty value as a connection error of type
+ * TRANSPORT_PARAMETER_ERROR."  draft-ietf-quic-address-discovery: "Implementations that understand
+ * this transport parameter MUST treat the receipt of any other value than these [0, 1, 2] as a
+ * connection error of type TRANSPORT_PARAMETER_ERROR." */
+static void values_of_extensions_are_checked(void)
+{
+    CU_ASSERT_EQUAL(decode("1d00", MR_CLIENT), MR_PARAMS_OK);
+    CU_ASSERT(params.reset_stream_at);
+    CU_ASSERT_EQUAL(params.address_discovery, MR_ADDRESS_NEITHER);
+    CU_ASSERT_EQUAL(decode("1d0101", MR_CLIENT), MR_PARAMS_INVALID);
+    for (uint8_t value = 0; value < 64; value++) {
+        char hex[64];
+
+        snprintf(hex, sizeof(hex), "c00000009f81a17601%02x", value);
+        CU_ASSERT_EQUAL(decode(hex, MR_CLIENT), value < 3 ? MR_PARAMS_OK : MR_PARAMS_INVALID);
+    }
+    CU_ASSERT_EQUAL(decode("c00000009f81a17600", MR_CLIENT), MR_PARAMS_TRUNCATED);
+    CU_ASSERT_EQUAL(decode("c00000009f81a176020101", MR_CLIENT), MR_PARAMS_INVALID);
 }
 
 /*
@@ -389,6 +463,9 @@ static CU_TestInfo tests[] = {
     {"7.4, 18.2: values are in bounds", values_are_in_bounds},
     {"18: a value is exactly as long as its length", a_value_is_exactly_as_long_as_its_length},
     {"7.4.2: unknown parameters are ignored", unknown_parameters_are_ignored},
+    {"min_ack_delay is at most max_ack_delay", min_ack_delay_is_at_most_max_ack_delay},
+    {"extensions are remembered as they say", extensions_are_remembered_as_they_say},
+    {"values of extensions are checked", values_of_extensions_are_checked},
     {"18.1: the parameter sent as grease is reserved", the_parameter_sent_as_grease_is_reserved},
     {"18.2: a preferred address has a connection ID", a_preferred_address_has_a_connection_id},
     {"RFC 9368 4: version information parses", version_information_parses},

@@ -20,6 +20,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "interop"))
 import tap  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parent))
+import qlog_check  # noqa: E402
 
 PROGRAM = os.path.abspath(sys.argv[1])
 OK, FAILED, USAGE, STATUS = 0, 1, 2, 3  # exit statuses
@@ -708,6 +710,105 @@ def a_key_log_has_the_secrets_of_a_handshake(folder):
         tap.expect_equal(log.stat().st_mode & 0o777, 0o600)
 
 
+def expect_wrong(path, change, words):
+    """The checker itself: a file that is changed so is refused."""
+    changed = path.with_name("changed.sqlog")
+    changed.write_text(change(path.read_text()))
+    try:
+        qlog_check.read(changed)
+    except (qlog_check.Wrong, ValueError) as error:
+        tap.expect(words in str(error), words, "is missing in", error)
+    else:
+        tap.expect(False, "a wrong file is taken:", words)
+    finally:
+        changed.unlink()
+
+
+def qlog_files_say_what_both_sides_did(folder):
+    logs = folder / "qlog"
+    logs.mkdir()
+    with serving(folder, "--qlog-dir", logs) as edge:
+        done = edge.get("/", "--insecure", "-o", folder / "page", "--qlog-dir", logs)
+        tap.expect_equal(done.returncode, OK, done.stderr)
+    server_path, = logs.glob("*_server.sqlog")
+    client_path, = logs.glob("*_client.sqlog")
+    tap.expect_equal(server_path.name.split("_")[0], client_path.name.split("_")[0])
+    header, server = qlog_check.read(server_path)
+    tap.expect_equal((header["trace"]["vantage_point"]["type"], header["trace"]["common_fields"]["group_id"]),
+                     ("server", server_path.name.split("_")[0]))
+    _, client = qlog_check.read(client_path)
+    for one, other in (client, server), (server, client):
+        for packet_type in "initial", "handshake", "1RTT":
+            sent = qlog_check.packets(one, "quic:packet_sent", packet_type)
+            received = qlog_check.packets(other, "quic:packet_received", packet_type)
+            tap.expect(received, "no", packet_type, "was received")
+            for number, frames in received.items():
+                tap.expect_equal(frames, sent[number], f"{packet_type} {number}")
+    for events in client, server:
+        names = {event["name"] for event in events}
+        for name in ("connection_started", "version_information", "alpn_information", "parameters_set", "packet_sent",
+                     "packet_received", "key_updated", "key_discarded", "recovery_parameters_set",
+                     "recovery_metrics_updated", "connection_state_updated", "stream_state_updated", "connection_closed"):
+            tap.expect("quic:" + name in names, name, "is missing")
+    sets = [[event["data"] for event in events if event["name"] == "quic:parameters_set"] for events in (client, server)]
+    for own, others in (sets[0], sets[1]), (sets[1], sets[0]):
+        local = dict(own[0] if own[0]["initiator"] == "local" else own[1], initiator="")
+        remote = dict(others[0] if others[0]["initiator"] == "remote" else others[1], initiator="")
+        tap.expect_equal(local, remote)
+    expect_wrong(server_path, lambda text: text.replace('"packet_number":', '"packet_nr":', 1), "packet_nr")
+    expect_wrong(server_path, lambda text: text.replace('"frame_type":"crypto"', '"frame_type":"krypto"', 1), "krypto")
+    expect_wrong(server_path, lambda text: text.replace("\n\x1e", "\n", 1), "record")
+    expect_wrong(server_path, lambda text: text[:-5], "line feed")
+
+
+def qlog_is_asked_for_while_it_runs(folder):
+    logs, control = folder / "asked", folder / "qlog-control"
+    logs.mkdir()
+    words = ["/", "--insecure", "-o", folder / "page"]
+    with serving(folder, "--qlog-dir", logs, "--qlog", "asked", "--control", control) as edge:
+        tap.expect_equal(edge.get(*words).returncode, OK)
+        tap.expect_equal(list(logs.iterdir()), [])
+        for command, said in (([], "qlog_files"), (["next", "1"], "qlog_files"), (["next", "1", "both"], "qlog_files")):
+            done = ctl(control, "qlog", *command)
+            tap.expect_equal((done.returncode, said in done.stdout), (OK, True), done.stderr)
+        for _ in range(2):  # the second is not traced
+            tap.expect_equal(edge.get(*words).returncode, OK)
+        ctl(control, "qlog", "peer", "198.18.0.77")
+        tap.expect_equal(edge.get(*words).returncode, OK)
+        ctl(control, "qlog", "peer", "198.18.0.0/24", "keys")
+        tap.expect_equal(edge.get(*words).returncode, OK)
+        ctl(control, "qlog", "off")
+        tap.expect_equal(edge.get(*words).returncode, OK)
+        time.sleep(0.2)
+        tap.expect_equal((len(list(logs.glob("*.sqlog"))), len(list(logs.glob("*.keys")))), (1, 2))
+        for command, said in ((["some"], "all, next N"), (["next"], "of what"), (["next", "0"], "from 1 on"),
+                              (["next", "x"], "not a number"), (["peer", "198.18.0"], "not an address"),
+                              (["all", "things"], "keys"), (["off", "0.1", "2"], "too many"),
+                              (["conn", "0.1"], "no connection 0.1"), (["conn", "5.1"], "no shard 5")):
+            tap.expect(said in ctl(control, "qlog", *command).stderr, said, ctl(control, "qlog", *command).stderr)
+    for path in logs.glob("*.sqlog"):
+        qlog_check.read(path)
+    for path in logs.glob("*.keys"):
+        tap.expect_equal((path.stat().st_mode & 0o777, "TRAFFIC_SECRET_0" in path.read_text()), (0o600, True))
+    with serving(folder, "--control", control):
+        tap.expect("--qlog-dir DIR" in ctl(control, "qlog", "all").stderr)
+
+
+def a_folder_that_cannot_take_qlog_files_is_named(folder):
+    port = ["--port", "memif:role=server,socket=@millrace-test-qlog", *ADDRESS]
+    edge_error(folder, [*port, "--qlog-dir", folder / "nowhere"], "--qlog-dir", "nowhere", "No such file", "make it first")
+    (folder / "qlog-file").touch()
+    edge_error(folder, [*port, "--qlog-dir", folder / "qlog-file"], "--qlog-dir", "Not a directory")
+    logs = folder / "from-environment"
+    logs.mkdir()
+    with serving(folder) as edge:
+        words = [PROGRAM, "get", "https://198.18.0.2/", "--insecure", "-o", folder / "page", *edge.get_options()]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, check=False,
+                              env=dict(os.environ, QLOGDIR=f"{logs}/"))
+        tap.expect_equal(done.returncode, OK, done.stderr)
+    tap.expect_equal(len(list(logs.glob("*_client.sqlog"))), 1)
+
+
 def a_retry_is_asked_of_everyone_when_told(folder):
     with serving(folder, "--retry", "always") as edge:
         tap.expect_equal(edge.get("/", "--insecure", "-o", folder / "page").returncode, OK)
@@ -895,6 +996,9 @@ TESTS = [
     a_hang_up_that_is_ignored_stays_ignored,
     files_that_find_no_descriptor_are_counted,
     a_key_log_has_the_secrets_of_a_handshake,
+    qlog_files_say_what_both_sides_did,
+    qlog_is_asked_for_while_it_runs,
+    a_folder_that_cannot_take_qlog_files_is_named,
     a_retry_is_asked_of_everyone_when_told,
     ctl_names_what_is_wrong,
     ctl_asks_a_running_edge,

@@ -18,6 +18,7 @@
 #include "base/assert.h"
 #include "base/compiler.h"
 #include "quic/frame.h"
+#include "quic/frame_extension.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -44,6 +45,9 @@ struct any {
         struct mr_frame_retire_connection_id retire;
         struct mr_frame_path path;
         struct mr_frame_connection_close close;
+        struct mr_frame_ack_frequency ack_frequency;
+        struct mr_frame_reset_stream_at reset_at;
+        struct mr_frame_observed_address observed;
     } u;
 };
 
@@ -55,7 +59,15 @@ static bool decode(struct mr_reader *r, struct any *f)
     case MR_FRAME_PADDING:
     case MR_FRAME_PING:
     case MR_FRAME_HANDSHAKE_DONE:
+    case MR_FRAME_IMMEDIATE_ACK:
         return true;
+    case MR_FRAME_ACK_FREQUENCY:
+        return mr_frame_decode_ack_frequency(r, f->type, &f->u.ack_frequency);
+    case MR_FRAME_RESET_STREAM_AT:
+        return mr_frame_decode_reset_stream_at(r, f->type, &f->u.reset_at);
+    case MR_FRAME_OBSERVED_ADDRESS_4:
+    case MR_FRAME_OBSERVED_ADDRESS_6:
+        return mr_frame_decode_observed_address(r, f->type, &f->u.observed);
     case MR_FRAME_ACK:
     case MR_FRAME_ACK_ECN:
         return mr_frame_decode_ack(r, f->type, &f->u.ack);
@@ -165,6 +177,15 @@ static bool encode(struct mr_writer *w, const struct any *f)
     case MR_FRAME_PING:
     case MR_FRAME_HANDSHAKE_DONE:
         return mr_frame_write_type(w, (enum mr_frame_type)f->type);
+    case MR_FRAME_IMMEDIATE_ACK:
+        return mr_frame_write_immediate_ack(w);
+    case MR_FRAME_ACK_FREQUENCY:
+        return mr_frame_write_ack_frequency(w, &f->u.ack_frequency);
+    case MR_FRAME_RESET_STREAM_AT:
+        return mr_frame_write_reset_stream_at(w, &f->u.reset_at);
+    case MR_FRAME_OBSERVED_ADDRESS_4:
+    case MR_FRAME_OBSERVED_ADDRESS_6:
+        return mr_frame_write_observed_address(w, &f->u.observed);
     case MR_FRAME_ACK:
     case MR_FRAME_ACK_ECN:
         return encode_ack(w, f->u.ack);
@@ -268,6 +289,8 @@ static void check_values(const struct any *f)
     } else if (f->type == MR_FRAME_NEW_CONNECTION_ID) {
         MR_ASSERT(f->u.cid.cid.size >= 1 && f->u.cid.cid.size <= MR_CID_MAX);
         MR_ASSERT(f->u.cid.retire_prior_to <= f->u.cid.sequence);
+    } else if (f->type == MR_FRAME_RESET_STREAM_AT) {
+        MR_ASSERT(f->u.reset_at.reliable_size <= f->u.reset_at.final_size);
     } else if (f->type == MR_FRAME_NEW_TOKEN) {
         MR_ASSERT(f->u.token.size > 0);
     }
@@ -347,8 +370,12 @@ static void write_likely_integers(struct mr_reader *input, struct mr_writer *w, 
 {
     uint64_t *words = (uint64_t *)(void *)&f->u;
 
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < 4; i++)
         words[i] = take_value(input);
+    if (f->type == MR_FRAME_RESET_STREAM_AT)
+        f->u.reset_at.reliable_size %= f->u.reset_at.final_size + 1;
+    if (f->type == MR_FRAME_OBSERVED_ADDRESS_4)
+        memcpy(f->u.observed.addr.ip, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12);
     if (f->type >= MR_FRAME_MAX_STREAMS_BIDI && f->type <= MR_FRAME_STREAMS_BLOCKED_UNI) {
         f->u.limit.limit %= MR_STREAMS_MAX + 1;
         f->u.limit.is_uni = (f->type & 1) != 0;
@@ -375,7 +402,7 @@ static void write_likely_bytes(struct mr_reader *input, struct mr_writer *w, str
             .offset = take_offset(input, size), .size = size, .data = data};
     } else if (f->type == MR_FRAME_NEW_TOKEN) {
         f->u.token = (struct mr_frame_new_token){.size = size < 128 ? 1 : size, .token = data};
-    } else if (f->type >= MR_FRAME_DATAGRAM) {
+    } else if (f->type - MR_FRAME_DATAGRAM <= 1) {
         f->u.datagram = (struct mr_frame_datagram){.size = size, .data = data};
     } else {
         f->u.close =
@@ -391,16 +418,21 @@ static void write_likely_bytes(struct mr_reader *input, struct mr_writer *w, str
 static void write_likely(struct mr_reader *input, struct mr_writer *w)
 {
     static const uint8_t no_data[1];
-    struct any f = {.type = mr_read_u8(input) % 0x21};
+    static const uint64_t far_types[] = {
+        MR_FRAME_DATAGRAM,        MR_FRAME_DATAGRAM_LEN,       MR_FRAME_IMMEDIATE_ACK,
+        MR_FRAME_ACK_FREQUENCY,   MR_FRAME_OBSERVED_ADDRESS_4, MR_FRAME_OBSERVED_ADDRESS_6,
+        MR_FRAME_RESET_STREAM_AT,
+    };
+    struct any f = {.type = mr_read_u8(input) % (0x1f + MR_COUNT_OF(far_types))};
 
     if (f.type >= 0x1f)
-        f.type += MR_FRAME_DATAGRAM - 0x1f;
+        f.type = far_types[f.type - 0x1f];
     if (f.type == MR_FRAME_ACK || f.type == MR_FRAME_ACK_ECN) {
         write_likely_ack(input, w, f.type == MR_FRAME_ACK_ECN);
     } else if (mr_frame_type_is_stream(f.type) || f.type == MR_FRAME_CRYPTO ||
                f.type == MR_FRAME_NEW_TOKEN || f.type == MR_FRAME_NEW_CONNECTION_ID ||
                f.type == MR_FRAME_CONNECTION_CLOSE || f.type == MR_FRAME_CONNECTION_CLOSE_APP ||
-               f.type >= MR_FRAME_DATAGRAM) {
+               f.type - MR_FRAME_DATAGRAM <= 1) {
         size_t wanted = mr_read_u8(input);
         size_t size = MR_MIN(wanted, mr_reader_left(input));
         const uint8_t *data = mr_read_bytes(input, size);

@@ -103,6 +103,30 @@ static void put_request(struct input *input)
     raw_put_headers(&bytes, &section);
 }
 
+/* A request that refers to the table: to entries that there are, will be, or never are. */
+static void put_table_request(struct input *input)
+{
+    const uint8_t prefix[] = {(uint8_t)(1 + take(input) % 8), 0};
+
+    section.size = 0;
+    raw_put(&section, prefix, 2);
+    raw_put(&section, "\xd1\xd7\x51\x06/a.txt\x50\x01h", 12);
+    for (unsigned count = take(input) % 6; count > 0; count--)
+        raw_put(&section, take(input) % 4 == 0 ? "\x81" : "\x80", 1);
+    raw_put_headers(&bytes, &section);
+}
+
+/* Instructions of an encoder stream, after its beginning. */
+static void put_instructions(struct input *input)
+{
+    for (unsigned count = take(input) % 5; count > 0; count--) {
+        if (take(input) % 4 == 0)
+            raw_put(&bytes, "\x00", 1); /* a duplicate */
+        else
+            raw_put(&bytes, "\x46x-name\x05value", 13);
+    }
+}
+
 static void put_odd_section(struct input *input)
 {
     raw_begin_section(&section);
@@ -120,12 +144,28 @@ static void put_frame(struct input *input)
     raw_put_frame(&bytes, type, payload, size);
 }
 
+/* PRIORITY_UPDATE as a client would send it, or nearly. */
+static void put_update(struct input *input)
+{
+    static const char *const updates[] = {"",    "u=0", "u=7, i", "i", "u=9", "u=1, x=(1 2);y",
+                                          "u=1,"};
+    struct raw_bytes *payload = &section;
+    const char *value = updates[take(input) % 7];
+
+    payload->size = 0;
+    raw_put_varint(payload, 4 * (uint64_t)(take(input) % 64) + (take(input) < 250 ? 0 : 1));
+    raw_put(payload, value, strlen(value));
+    raw_put_frame(&bytes, 0xf0700, payload->data, payload->size);
+}
+
 /* A beginning of one of the unidirectional streams, right or nearly. */
 static void put_uni(struct input *input)
 {
     switch (take(input) % 5) {
     case 0:
         raw_put_control(&bytes);
+        for (unsigned count = take(input) % 4; count > 0; count--)
+            put_update(input);
         break;
     case 1:
         raw_put(&bytes, "\x02\x3f\xe1\x1f\x46x-name\x05value", 16);
@@ -170,8 +210,15 @@ static void step(struct raw_server_test *test, struct input *input)
         raw_put(&bytes, raw, size);
         break;
     case 3:
-    case 4:
         put_request(input);
+        break;
+    case 4:
+        if (stream % 4 == 0)
+            put_instructions(input);
+        else if (stream % 4 == 1)
+            put_table_request(input);
+        else
+            put_request(input);
         break;
     case 5:
         put_odd_section(input);
@@ -183,7 +230,9 @@ static void step(struct raw_server_test *test, struct input *input)
         put_uni(input);
         break;
     case 8:
-        break; /* only the end */
+        if (stream % 2 == 0) /* else only the end */
+            put_update(input);
+        break;
     case 9:
         if (test->raw.stream_count > 0)
             raw_reset(&test->raw, stream % (int)test->raw.stream_count, stream);
@@ -271,6 +320,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     config.fields_max = 16;
     config.qpack_capacity = choice % 4 == 0 ? 0 : 256;
     is_hq = config.has_hq = choice % 7 == 6;
+    config.qpack_blocked_max = choice % 7 == 0 ? 0 : choice % 7;
     config.has_listings = choice % 2 == 0;
     loop.refuse_percent = choice % 3 == 0 ? 20 : 0;
     loop.idle_percent = choice % 5 == 0 ? 20 : 0;

@@ -1,12 +1,13 @@
 /*
  * fuzz/fuzz_http_fields.c - property test of the readers of field values: http3/range.h, date.h,
- * conditional.h, mime.h, message.h.
+ * conditional.h, mime.h, message.h, priority.h.
  *
  * The input is a value, as it is and mapped to an alphabet of such values.  Properties:
  *   1. a range lies in the representation and is not empty;
  *   2. a date that is read is written and read back as itself;
  *   3. the entity tag of a version matches itself, wherever it stands in a list of entity tags;
- *   4. no reader reads beyond the value (ASan), and a message's size is never above its limit.
+ *   4. a priority that is read is one, and is written and read back as itself;
+ *   5. no reader reads beyond the value (ASan), and a message's size is never above its limit.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include "http3/date.h"
 #include "http3/message.h"
 #include "http3/mime.h"
+#include "http3/priority.h"
 #include "http3/range.h"
 
 enum {
@@ -49,6 +51,23 @@ static void check_date(const char *text, size_t size)
     mr_date_format(again, seconds);
     MR_ASSERT(mr_date_parse(again, sizeof(again), &seconds_again, 1700000000));
     MR_ASSERT(seconds == seconds_again);
+}
+
+static void check_priority(const char *text, size_t size)
+{
+    char written[MR_PRIORITY_TEXT];
+    struct mr_priority priority = mr_priority_default();
+    struct mr_priority again = mr_priority_default();
+
+    if (!mr_priority_parse((struct mr_text){text, size}, &priority)) {
+        MR_ASSERT(priority.urgency == MR_PRIORITY_URGENCY && !priority.is_incremental);
+        return;
+    }
+    MR_ASSERT(priority.urgency < MR_URGENCIES);
+    uint32_t written_size = mr_priority_format(priority, written);
+    MR_ASSERT(mr_priority_parse((struct mr_text){written, written_size}, &again));
+    MR_ASSERT(again.urgency == priority.urgency);
+    MR_ASSERT(again.is_incremental == priority.is_incremental);
 }
 
 static void check_conditions(const char *text, const struct mr_file_version *version)
@@ -104,6 +123,7 @@ static void check(const char *text, size_t size, uint64_t number)
     check_range(exact + 1, size, number);
     check_range(exact + 1, size, number % 100);
     check_date(exact + 1, size);
+    check_priority(exact + 1, size);
     free(exact);
     check_conditions(text, &version);
     (void)mr_mime_type(text);
@@ -113,9 +133,9 @@ static void check(const char *text, size_t size, uint64_t number)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char alphabet[] = "bytes=0-9,-1 SunNovGMT:W/\"*\t";
+    static const char alphabet[] = "bytes=0-9,-1 SunNovGMT:W/\"*\tui?();.";
     static const char *const starts[] = {"bytes=", "Sun, 06 Nov ", "Sunday, 06-Nov-", "Sun Nov  ",
-                                         "\"",     "W/",           ":method",         ""};
+                                         "\"",     "u=1, i=?0;",   ":method",         "u="};
     char text[TEXT_MAX + 1];
     uint64_t number = 0;
 

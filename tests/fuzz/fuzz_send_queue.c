@@ -17,7 +17,9 @@
  *      again when lost, and ends in is_all_acked;
  *   7. append is all or nothing; notified means that every byte asked for was sent;
  *   8. a run is new data that may be sent, and taking it is sending it;
- *   9. all nodes and chunks are back when everything is acknowledged, or reset.
+ *   9. all nodes and chunks are back when everything is acknowledged, or reset;
+ *  10. a queue that was cut sends every byte below the cut, however often it is lost, forgets what
+ *      was not sent above, and repeats nothing there.
  */
 #include <string.h>
 
@@ -196,6 +198,12 @@ static struct mr_send_span take_packet(struct input *in)
     return span;
 }
 
+/* A byte that counts as lost: will it be sent again? */
+static enum byte_state lost_at(uint64_t at)
+{
+    return at < queue.repeat_below ? LOST : IN_FLIGHT;
+}
+
 static void acknowledge(struct mr_send_span span)
 {
     enum mr_send_ack verdict = mr_send_queue_acked(&queue, &send_pools, span);
@@ -206,7 +214,7 @@ static void acknowledge(struct mr_send_span span)
         if (verdict != MR_SEND_ACK_DROPPED)
             state[at] = ACKED;
         else if (state[at] != ACKED)
-            state[at] = LOST;
+            state[at] = (uint8_t)lost_at(at);
     }
 }
 
@@ -215,8 +223,8 @@ static void lose(struct mr_send_span span)
     mr_send_queue_lost(&queue, &send_pools, span);
     for (uint64_t at = span.offset; at < span.offset + span.size; at++)
         if (state[at] != ACKED)
-            state[at] = LOST;
-    if (span.has_fin && !queue.is_fin_acked)
+            state[at] = (uint8_t)lost_at(at);
+    if (span.has_fin && !queue.is_fin_acked && queue.repeat_below == UINT64_MAX)
         MR_ASSERT(mr_send_queue_wants(&queue, 0));
 }
 
@@ -226,6 +234,21 @@ static void rewind_all(void)
     packet_count = 0;
     for (uint64_t at = queue.acked_to; at < STREAM_MAX; at++)
         state[at] = QUEUED;
+}
+
+static void truncate_some(struct input *in)
+{
+    uint64_t most = MR_MIN(queue.end_offset, queue.repeat_below);
+    uint64_t reliable = input_below(in, (uint32_t)most + 1);
+    uint64_t end = MR_MAX(queue.next_offset, reliable);
+    bool has_fin = queue.has_fin && queue.is_fin_sent;
+
+    mr_send_queue_truncate(&queue, &send_pools, reliable);
+    MR_ASSERT(queue.end_offset == end && queue.has_fin == has_fin);
+    for (uint64_t at = reliable; at < queue.next_offset; at++)
+        if (state[at] == LOST)
+            state[at] = IN_FLIGHT;
+    notify_to = MR_MIN(notify_to, end);
 }
 
 static void hoard_some(struct input *in)
@@ -260,6 +283,8 @@ static void step(struct input *in)
         hoard_some(in);
     else if (op == 253 && (input_u8(in) & 7) == 0)
         rewind_all();
+    else if (op == 254 && (input_u8(in) & 3) == 0)
+        truncate_some(in);
 }
 
 static void check_all(void)
@@ -281,16 +306,20 @@ static void finish(void)
 
     hoard_give_back(&ranges_hoard);
     hoard_give_back(&chunks_hoard);
-    if (!queue.has_fin)
+    if (!queue.is_closed && !queue.has_fin)
         MR_ASSERT(mr_send_queue_append(&queue, &send_pools, &none, 1, MR_SEND_FIN) == MR_APPEND_OK);
-    while (!mr_send_queue_is_all_acked(&queue)) {
+    while (queue.is_closed ? queue.acked_to < queue.repeat_below
+                           : !mr_send_queue_is_all_acked(&queue)) {
         MR_ASSERT(packet_count > 0 || mr_send_queue_wants(&queue, UINT64_MAX));
         while (packet_count > 0)
             acknowledge(packets[--packet_count]);
         send(1200, UINT64_MAX);
         check_all();
     }
-    MR_ASSERT(first_not_acked() == queue.end_offset);
+    if (queue.is_closed)
+        mr_send_queue_reset(&queue, &send_pools);
+    else
+        MR_ASSERT(first_not_acked() == queue.end_offset);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -26,6 +26,9 @@ static void check_bounds(const struct mr_transport_params *p)
     MR_ASSERT(p->ack_delay_exponent <= 20);
     MR_ASSERT(p->max_ack_delay_ms < 1 << 14);
     MR_ASSERT(p->active_connection_id_limit >= 2);
+    MR_ASSERT(p->address_discovery <= MR_ADDRESS_NEITHER);
+    MR_ASSERT(p->min_ack_delay_us == MR_PARAM_NO_ACK_DELAY ||
+              p->min_ack_delay_us <= 1000 * p->max_ack_delay_ms);
     MR_ASSERT(p->initial_max_streams_bidi <= UINT64_C(1) << 60);
     MR_ASSERT(p->initial_max_streams_uni <= UINT64_C(1) << 60);
     MR_ASSERT(p->initial_max_data <= MR_VARINT_MAX);
@@ -104,9 +107,30 @@ static void check(const uint8_t *bytes, size_t size, enum mr_role sender)
 /* Parameters that look right more often than not. */
 static size_t write_likely(struct mr_reader *input, uint8_t *dst, size_t room)
 {
-    static const uint64_t ids[] = {0x00, 0x01, 0x02, 0x03, 0x04, 0x05,   0x06,
-                                   0x07, 0x08, 0x09, 0x0a, 0x0b, 0x0c,   0x0d,
-                                   0x0e, 0x0f, 0x10, 0x11, 0x20, 0x2ab2, 0x3b};
+    static const uint64_t ids[] = {0x00,
+                                   0x01,
+                                   0x02,
+                                   0x03,
+                                   0x04,
+                                   0x05,
+                                   0x06,
+                                   0x07,
+                                   0x08,
+                                   0x09,
+                                   0x0a,
+                                   0x0b,
+                                   0x0c,
+                                   0x0d,
+                                   0x0e,
+                                   0x0f,
+                                   0x10,
+                                   0x11,
+                                   0x20,
+                                   0x2ab2,
+                                   0x3b,
+                                   0x1d,
+                                   MR_PARAM_MIN_ACK_DELAY,
+                                   MR_PARAM_ADDRESS_DISCOVERY};
     static const uint8_t zeros[128];
     struct mr_writer w = mr_writer(dst, room);
 
@@ -116,11 +140,17 @@ static size_t write_likely(struct mr_reader *input, uint8_t *dst, size_t room)
         uint8_t form = mr_read_u8(input);
         uint64_t integer = (uint64_t)mr_read_u16(input) << (form & 15);
 
+        if (id == MR_PARAM_ADDRESS_DISCOVERY)
+            integer &= 3;
+
         mr_write_varint(&w, id);
-        if (id == 0x0c || id == 0x2ab2) {
+        if (id == 0x0c || id == 0x1d || id == 0x2ab2) {
             mr_write_varint(&w, form == 255);
             mr_write_be(&w, 0, form == 255);
-        } else if (id <= 0x02 ? id == 0x01 : id < 0x0d || id == 0x0e || id == 0x20) {
+        } else if (id <= 0x02
+                       ? id == 0x01
+                       : id < 0x0d || id == 0x0e || id == 0x20 || id == MR_PARAM_MIN_ACK_DELAY ||
+                             id == MR_PARAM_ADDRESS_DISCOVERY) {
             mr_write_varint(&w, mr_varint_size(integer));
             mr_write_varint(&w, integer);
         } else {

@@ -1,6 +1,7 @@
 """Start the program under test in a stage: the one place that knows its command line."""
 import os
 import re
+import subprocess
 
 from peers import INTERFACE, MILLRACE_IP, NETWORK_BITS, wait_until
 from tap import expect
@@ -11,6 +12,11 @@ START_SECONDS = 30
 VETH = "mr1"  # whose other end is INTERFACE
 ADDRESS_OPTIONS = ["--addr", f"{MILLRACE_IP}/{NETWORK_BITS}"]
 PORT_OPTIONS = ["--port", f"tap:{INTERFACE}", *ADDRESS_OPTIONS]
+
+
+def version():
+    """What the program says of itself."""
+    return subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=True).stdout.split()[-1]
 
 
 def port_options(stage, kind):

@@ -48,9 +48,9 @@ def _exit_on_signals():
         signal.signal(number, lambda number, _frame: sys.exit(128 + number))
 
 
-def find_tree():
-    """The peers' tree; Skip with the reason if there is none and none can be made."""
-    done = subprocess.run([HERE / "peers"], capture_output=True, text=True, check=False)
+def find_tree(has_more=False):
+    """The peers' tree, or the one with all peers; Skip with the reason if there is none and none can be made."""
+    done = subprocess.run([HERE / "peers", *(["--more"] if has_more else [])], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise Skip(done.stderr.strip().splitlines()[-1])
     return Path(done.stdout.strip())
@@ -83,10 +83,10 @@ def wait_until(condition, seconds, what):
 
 
 class Namespace:
-    """A network namespace with loopback up."""
+    """A network namespace with loopback up; `suffix` tells those of one test apart."""
 
-    def __init__(self):
-        self.name = f"{NAMESPACE_PREFIX}{os.getpid()}"
+    def __init__(self, suffix=""):
+        self.name = f"{NAMESPACE_PREFIX}{os.getpid()}{suffix}"
         self.remove_leftovers()
         subprocess.run(["ip", "netns", "add", self.name], capture_output=True, check=False)
         entered = self.ip("link", "set", "lo", "up", check=False)
@@ -94,7 +94,7 @@ class Namespace:
             self.delete()
             raise Skip(f"no network namespaces here: {entered.stderr.strip()}")
         # Peers may bind the address before the TAP that carries it is there.
-        self.run("sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_nonlocal_bind")
+        self.run("sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_nonlocal_bind; echo 1 >/proc/sys/net/ipv6/ip_nonlocal_bind")
 
     def wrap(self, command):
         return ["ip", "netns", "exec", self.name, *map(str, command)]
@@ -116,8 +116,8 @@ class Namespace:
         """Delete the namespaces of runs that were killed."""
         listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
         for name in (line.split()[0] for line in listed.splitlines()):
-            pid = name.removeprefix(NAMESPACE_PREFIX)
-            if pid != name and not Path("/proc", pid).exists():
+            pid = name.removeprefix(NAMESPACE_PREFIX).split("-")[0]
+            if name.startswith(NAMESPACE_PREFIX) and not Path("/proc", pid).exists():
                 subprocess.run(["ip", "netns", "delete", name], check=False)
 
 
@@ -182,12 +182,16 @@ class Peer(Process):
 class Stage(contextlib.ExitStack):
     """A namespace, the peers' tree, a scratch folder and certificates; all gone at the end."""
 
+    def __init__(self, has_more=False):
+        super().__init__()
+        self.has_more = has_more  # the tree with all peers
+
     def __enter__(self):
         super().__enter__()
         if os.geteuid() != 0:
             raise Skip("network namespaces need root")
         _exit_on_signals()
-        self.tree = find_tree()
+        self.tree = find_tree(self.has_more)
         self.folder = Path(tempfile.mkdtemp(prefix="millrace-interop-"))
         self.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self.namespace = Namespace()
@@ -227,17 +231,17 @@ class Stage(contextlib.ExitStack):
         shown = self.namespace.ip("address", "show", "dev", INTERFACE, check=False).stdout
         return f" {PEER_IP}/" in shown and ",UP" in shown
 
-    def _start(self, kind, command):
+    def _start(self, kind, command, namespace=None):
         self._process_count += 1
-        process = kind(self.namespace.wrap(command), self.folder / f"process-{self._process_count}.log")
+        process = kind((namespace or self.namespace).wrap(command), self.folder / f"process-{self._process_count}.log")
         self.callback(process.stop)
         return process
 
-    def _in_tree(self, command):
+    def _in_tree(self, command, variables=()):
         mount = ('tree=$1 folder=$2 && shift 2 && mount -t proc proc "$tree/proc" && mount --rbind /dev "$tree/dev" && '
                  'mount --bind "$folder" "$tree/srv/millrace" && mount -t tmpfs tmpfs "$tree/tmp" && '
                  'mount -t tmpfs tmpfs "$tree/run" && exec chroot "$tree" "$@"')
-        environment = ["env", "-i", "LC_ALL=C", "HOME=/tmp", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"]
+        environment = ["env", "-i", "LC_ALL=C", "HOME=/tmp", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", *variables]
         return ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child",
                 "sh", "-c", mount, "sh", self.tree, self.folder, *environment, *command]
 

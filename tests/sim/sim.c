@@ -7,10 +7,13 @@
 
 #include "control/tls_context.h"
 #include "control/tls_seeded.h"
+#include "quic/conn.h"
 #include "tests/sim/sim_app.h"
 #include "tests/sim/sim_network.h"
+#include "tests/sim/sim_trace.h"
 
-#define START MR_SECOND /* of virtual time */
+#define TRACED_EVERY 3         /* seeds: both sides are traced */
+#define START        MR_SECOND /* of virtual time */
 
 enum {
     BUFFERS = 4096,
@@ -21,6 +24,7 @@ enum {
 struct side {
     enum mr_role role;
     struct mr_endpoint *ep;
+    struct mr_tracer *tracer; /* NULL: not traced */
     void *memory;
     struct mr_aead *aead;
     struct mr_tls_context tls;
@@ -47,6 +51,7 @@ struct world {
     uint16_t client_port;
     uint64_t next_rebind_ns;
     uint64_t next_update_ns;
+    uint32_t mtu[2];
     bool was_paused;
     void *library; /* TLS whose randomness the seed determines */
     struct mr_certificate certificate;
@@ -98,7 +103,7 @@ static double draw_probability(struct mr_random *random, double max)
 
 struct sim_config sim_config_random(uint64_t seed)
 {
-    static const uint32_t mtus[] = {1200, 1252, 1280, 1392, 1452, 1472};
+    static const uint32_t mtus[] = {1200, 1252, 1280, 1392, 1452, 1472, 4000, 9000};
     struct sim_config config = sim_config_default(seed);
     struct mr_random random;
 
@@ -120,7 +125,7 @@ struct sim_config sim_config_random(uint64_t seed)
         link->ecn = mr_random_below(&random, 4) != 0
                         ? SIM_ECN_PASSED
                         : (enum sim_ecn)mr_random_below(&random, SIM_ECN_KINDS);
-        link->mtu = mtus[mr_random_below(&random, 6)];
+        link->mtu = mtus[mr_random_below(&random, 8)];
     }
     config.streams = 1 + (uint32_t)mr_random_below(&random, 20);
     config.down_bytes = draw(&random, 1, mr_random_below(&random, 4) == 0 ? 3000000 : 100000);
@@ -128,9 +133,14 @@ struct sim_config sim_config_random(uint64_t seed)
                           ? 0
                           : draw(&random, 1, mr_random_below(&random, 4) == 0 ? 1000000 : 30000);
     config.has_ecn = mr_random_below(&random, 8) != 0;
-    config.cc = mr_random_below(&random, 2) == 0 ? MR_CC_CUBIC : MR_CC_NEWRENO;
+    config.cc = (enum mr_cc_kind)mr_random_below(&random, MR_CC_KINDS);
     config.cipher = (enum mr_cipher)mr_random_below(&random, MR_CIPHERS);
     config.backend = mr_random_below(&random, 2) == 0 ? MR_AEAD_OPENSSL : MR_AEAD_AUTO;
+    config.payload_max = mr_random_below(&random, 4) == 0 ? 8952 : 1452;
+    config.mtu_change_ns =
+        mr_random_below(&random, 3) == 0 ? draw(&random, 10 * MR_MS, 2 * MR_SECOND) : 0;
+    config.mtu_change = mtus[mr_random_below(&random, 8)];
+    config.tells_too_big = mr_random_below(&random, 2) == 0;
     config.retry_above = mr_random_below(&random, 3) == 0 ? 0 : 1000;
     config.wants_reset = mr_random_below(&random, 4) == 0;
     /* A NAT that forgets faster than the path answers lets nothing through. */
@@ -232,6 +242,7 @@ static struct mr_limits small_limits(void)
                               .datagram_chunks_max = 64,
                               .datagram_queue_max = 16,
                               .extras_max = 4,
+                              .models_max = 4,
                               .names_max = 4,
                               .pinned_max = BUFFERS / 2,
                               .active_keys_max = 8};
@@ -270,6 +281,8 @@ static void make_side(struct world *w, enum mr_role role)
     side->ep = mr_endpoint_init(side->memory, &limits, &config, w->now);
     if (side->ep == NULL)
         abort();
+    if (w->config->seed % TRACED_EVERY == 0)
+        side->tracer = sim_trace_new(side->ep, w->now);
     side->buffers = calloc(BUFFERS, sizeof(*side->buffers));
     for (uint32_t i = 0; i < BUFFERS; i++)
         side->free_buffers[side->free_count++] = &side->buffers[i];
@@ -398,6 +411,9 @@ static void send_all(struct world *w, struct side *side)
             if (direction == 1 && out[i].path.remote.port != w->client_port)
                 continue;
             sim_network_send(&w->net, direction, &out[i], &path, w->now);
+            if (w->config->tells_too_big && out[i].size > w->net.link[direction].mtu)
+                (void)mr_endpoint_too_big(side->ep, &out[i].path, w->net.link[direction].mtu,
+                                          out[i].data, out[i].size);
         }
     } while (count > 0);
 }
@@ -410,6 +426,10 @@ static void settle(struct world *w, struct side *side)
     send_all(w, side);
     sim_app_run(&side->app, w->now);
     take_released(side);
+    if (side->tracer != NULL)
+        sim_trace_read(side->tracer);
+    if (mr_endpoint_conn_count(side->ep) > 0)
+        w->mtu[side->role] = mr_conn_at(side->ep, 0)->path.mtu;
     mr_endpoint_check(side->ep);
 }
 
@@ -479,6 +499,8 @@ static void pause_both(struct world *w)
 static void disturb(struct world *w)
 {
     pause_both(w);
+    if (w->config->mtu_change_ns > 0 && w->now >= START + w->config->mtu_change_ns)
+        w->net.link[0].mtu = w->net.link[1].mtu = w->config->mtu_change;
     for (int i = 0; i < 2; i++)
         stall(w, &w->side[i]);
     if (w->config->rebind_every_ns > 0 && w->now >= w->next_rebind_ns) {
@@ -568,6 +590,7 @@ static void fill_result(struct world *w, struct sim_result *r)
         .duration_ns = w->now,
         .datagrams = w->net.datagrams,
         .digest = w->net.digest,
+        .mtu = {w->mtu[0], w->mtu[1]},
     };
     memcpy(r->client_reason, client->reason, sizeof(r->client_reason));
     memcpy(r->server_reason, server->reason, sizeof(r->server_reason));
@@ -605,6 +628,7 @@ void sim_run(const struct sim_config *config, struct sim_result *result)
     fill_result(w, result);
     for (int i = 0; i < 2; i++) {
         mr_endpoint_fini(w->side[i].ep);
+        sim_trace_free(w->side[i].tracer);
         mr_tls_context_free(&w->side[i].tls);
         mr_aead_close(w->side[i].aead);
         free(w->side[i].memory);

@@ -23,7 +23,7 @@
 
 #define SIM_STREAMS_MAX   64
 #define SIM_DATAGRAMS_MAX 512
-#define SIM_DATAGRAM_MAX  2048
+#define SIM_DATAGRAM_MAX  9216
 #define SIM_IN_FLIGHT_MAX 8192
 
 /* What a link does to ECN marks. */
@@ -67,6 +67,9 @@ struct sim_config {
     uint32_t payload_max;
     uint64_t time_limit_ns; /* virtual */
     uint64_t idle_timeout_ns;
+    uint64_t mtu_change_ns; /* after the start the links' MTU becomes mtu_change; 0: never */
+    uint32_t mtu_change;
+    bool tells_too_big;            /* who sends what the MTU does not let through is told */
     uint64_t rebind_every_ns;      /* the client's port changes; 0: never */
     uint64_t update_keys_every_ns; /* both sides ask for key updates; 0: never */
     uint64_t stall_max_ns; /* each side is off its processor now and then, so long at most; 0: never
@@ -93,6 +96,7 @@ struct sim_result {
     uint64_t digest; /* of every datagram sent, for comparing runs */
     uint32_t key_updates;
     uint64_t rebindings;            /* the server followed */
+    uint32_t mtu[2];                /* of the client's path and the server's, at last */
     uint64_t leaks;                 /* buffers, nodes or segments not given back */
     struct mr_counters counters[2]; /* client, server */
 };

@@ -10,6 +10,7 @@
 #define PATTERN_PERIOD 65521 /* bytes; prime, so that offsets and sizes do not fall in step */
 #define HEADER         8
 #define SEND_PIECE     7000
+#define RELIABLE_CODE  100000 /* and the bytes that are guaranteed */
 
 static uint8_t pattern[2 * PATTERN_PERIOD];
 
@@ -192,6 +193,14 @@ static void on_closed(struct sim_app *app, const struct mr_event *event)
     snprintf(app->reason, sizeof(app->reason), "%s", event->reason);
 }
 
+/* A reset that came behind guaranteed bytes: they did come, unless we wanted no more. */
+static void check_reliable(struct sim_app *app, const struct sim_app_stream *s, uint64_t code)
+{
+    app->reliable_resets++;
+    if (!s->is_stopped)
+        app->bad_bytes += code < RELIABLE_CODE || s->received < code - RELIABLE_CODE;
+}
+
 static void on_event(struct sim_app *app, const struct mr_event *event)
 {
     if (event->stream == MR_HANDLE_NONE) {
@@ -219,6 +228,8 @@ static void on_event(struct sim_app *app, const struct mr_event *event)
         receive_stream(app, s);
     if ((event->kinds & (MR_EVENT_RESET | MR_EVENT_STOPPED)) != 0)
         s->was_aborted = true;
+    if ((event->kinds & MR_EVENT_RESET) != 0 && event->result == 1)
+        check_reliable(app, s, event->error);
     if ((event->kinds & MR_EVENT_RESET) != 0 && !s->is_fin_queued)
         mr_stream_reset(app->ep, s->handle, 9);
     if ((event->kinds & MR_EVENT_CLOSED) != 0) {
@@ -238,8 +249,26 @@ static void abort_some(struct sim_app *app)
         return;
     s->was_aborted = true;
     s->is_fin_queued = true;
+    s->is_stopped = true;
     mr_stream_reset(app->ep, s->handle, 7);
     mr_stream_stop(app->ep, s->handle, 8);
+}
+
+/* Or but for its first bytes, perhaps in two steps. */
+static void abort_some_at(struct sim_app *app)
+{
+    if (!app->config->wants_reset || app->opened == 0 || mr_random_below(&app->random, 40) != 0)
+        return;
+    struct sim_app_stream *s = &app->streams[mr_random_below(&app->random, app->opened)];
+    uint64_t guarantee = mr_random_below(&app->random, s->queued + 1);
+    uint64_t first = guarantee + mr_random_below(&app->random, s->queued - guarantee + 1);
+    uint64_t code = RELIABLE_CODE + guarantee;
+
+    if (s->is_closed || mr_stream_reset_at(app->ep, s->handle, code, first) != 0)
+        return;
+    s->was_aborted = s->is_fin_queued = true;
+    if (mr_random_below(&app->random, 2) == 0)
+        app->bad_bytes += mr_stream_reset_at(app->ep, s->handle, code, guarantee) != 0;
 }
 
 void sim_app_run(struct sim_app *app, uint64_t now)
@@ -254,6 +283,7 @@ void sim_app_run(struct sim_app *app, uint64_t now)
     } while (count > 0);
     open_streams(app);
     abort_some(app);
+    abort_some_at(app);
     send_datagram(app);
     send_more(app);
     if (app->role == MR_CLIENT && app->done == app->config->streams && !app->has_asked_close &&

@@ -23,6 +23,7 @@ struct sim_app_stream {
     bool is_fin_queued;
     bool is_closed;
     bool was_aborted;
+    bool is_stopped; /* by us */
 };
 
 struct sim_app {
@@ -38,6 +39,7 @@ struct sim_app {
     char reason[128];
     uint64_t received;
     uint64_t bad_bytes;
+    uint32_t reliable_resets; /* of the peer's */
     uint32_t opened;
     uint32_t done; /* streams over, both ways */
     uint32_t datagrams_sent;

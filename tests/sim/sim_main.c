@@ -5,6 +5,8 @@
  *     sim --seed SEED [--verbose]                   one, to replay a failure
  *     sim --starved ...                             the same with sides that do not always run, and
  *                                                   a network that loses nothing
+ *     sim --bottleneck                              what controllers make of a link's rate; TAP
+ *     sim --mtu                                     paths whose MTU is odd, or changes; TAP
  *     sim --distance                                CUBIC over 20 ms and 0.1 % loss, against
  * theory; TAP
  */
@@ -161,6 +163,153 @@ static bool run_distance(uint64_t seed)
            bps < 1.3 * theory;
 }
 
+/* What a controller makes of a bottleneck that loses some packets at random. */
+struct bottleneck {
+    enum mr_cc_kind cc;
+    uint64_t rtt_ns;
+    uint64_t rate_bps;
+    double loss;
+    double least;        /* of rate x (1 - loss) */
+    uint64_t mark_ns;    /* packets that wait longer get CE; 0: none */
+    uint64_t losses_max; /* packets; 0: any number */
+};
+
+static const struct bottleneck bottlenecks[] = {
+    {MR_CC_BBR, 20 * MR_MS, 50000000, 0, 0.9, 0, 0},
+    {MR_CC_BBR, 200 * MR_MS, 50000000, 0, 0.9, 0, 0},
+    {MR_CC_BBR, 20 * MR_MS, 50000000, 0.001, 0.9, 0, 0},
+    {MR_CC_BBR, 200 * MR_MS, 50000000, 0.001, 0.9, 0, 0},
+    {MR_CC_BBR, 20 * MR_MS, 50000000, 0.01, 0.9, 0, 0},
+    {MR_CC_BBR, 200 * MR_MS, 50000000, 0.01, 0.9, 0, 0},
+    {MR_CC_BBR, 20 * MR_MS, 200000000, 0.01, 0.9, 0, 0},
+    {MR_CC_CUBIC, 20 * MR_MS, 50000000, 0, 0.9, 0, 0},
+    {MR_CC_PRAGUE, 20 * MR_MS, 50000000, 0, 0.9, MR_MS, 10},
+    {MR_CC_PRAGUE, 5 * MR_MS, 200000000, 0, 0.9, MR_MS, 10},
+    {MR_CC_CUBIC, 20 * MR_MS, 50000000, 0, 0.8, 10 * MR_MS, 100},
+    {MR_CC_BBR, 20 * MR_MS, 50000000, 0, 0.8, 10 * MR_MS, 100},
+};
+
+/* Goodput from 30 round trips on, of what the bottleneck lets through: the difference of two runs.
+ */
+static bool run_bottleneck(const struct bottleneck *b, uint64_t seed)
+{
+    struct sim_config config[2];
+    struct sim_result r[2];
+    double good = (double)b->rate_bps * (1 - b->loss) * 1411 / 1480; /* of IP packets */
+
+    for (int i = 0; i < 2; i++) {
+        double seconds = 30e-9 * (double)b->rtt_ns + (i == 0 ? 0 : 30);
+
+        config[i] = sim_config_default(seed);
+        config[i].cc = b->cc;
+        for (int k = 0; k < 2; k++) {
+            config[i].link[k].delay_ns = b->rtt_ns / 2;
+            config[i].link[k].queue_ns = b->rtt_ns;
+        }
+        config[i].link[1].loss = b->loss;
+        config[i].link[1].rate_bps = b->rate_bps;
+        config[i].link[1].mark_ns = b->mark_ns;
+        config[i].has_ecn = b->mark_ns > 0;
+        config[i].down_bytes = (uint64_t)(good / 8 * seconds);
+        sim_run(&config[i], &r[i]);
+    }
+    double bps = (double)(r[1].bytes_down - r[0].bytes_down) * 8e9 /
+                 (double)(r[1].duration_ns - r[0].duration_ns);
+    printf("# seed %" PRIu64 ": %.2f of %.2f Mbit/s, ratio %.3f, first %.2f s, %" PRIu64
+           " losses\n",
+           seed, bps * 1e-6, good * 1e-6, bps / good, (double)r[0].duration_ns * 1e-9,
+           r[1].counters[MR_SERVER].packets_lost);
+    return r[0].is_complete && r[1].is_complete && bps >= b->least * good &&
+           (b->losses_max == 0 || r[1].counters[MR_SERVER].packets_lost <= b->losses_max);
+}
+
+static int run_bottlenecks(void)
+{
+    static const char *const names[] = {[MR_CC_CUBIC] = "CUBIC",
+                                        [MR_CC_NEWRENO] = "NewReno",
+                                        [MR_CC_PRAGUE] = "Prague",
+                                        [MR_CC_BBR] = "BBR"};
+    int failed = 0;
+
+    printf("1..%zu\n", MR_COUNT_OF(bottlenecks));
+    for (size_t i = 0; i < MR_COUNT_OF(bottlenecks); i++) {
+        const struct bottleneck *b = &bottlenecks[i];
+        bool ok = run_bottleneck(b, i + 1);
+
+        printf("%sok %zu - %s gets %.2f of %" PRIu64 " Mbit/s with %.1f %% loss over %" PRIu64
+               " ms\n",
+               ok ? "" : "not ", i + 1, names[b->cc], b->least, b->rate_bps / 1000000,
+               100 * b->loss, b->rtt_ns / MR_MS);
+        failed += !ok;
+    }
+    return failed > 0;
+}
+
+/* What becomes of a transfer whose path is not what it was. */
+struct mtu_case {
+    const char *name;
+    uint32_t payload_max;
+    uint32_t mtu;
+    uint32_t change; /* in the middle; 0: it stays */
+    bool tells;
+    uint32_t least; /* the server's MTU at last; */
+    uint32_t most;
+    double seconds; /* may it take */
+};
+
+static const struct mtu_case mtu_cases[] = {
+    {"jumbo frames are found", 8952, 9000, 0, false, 8952, 8952, 2.5},
+    {"a size between is found within a part in 32", 8952, 5000, 0, false, 4850, 5000, 3},
+    {"Ethernet is found behind jumbo ends", 8952, 1500, 0, false, 1472, 1472, 3},
+    {"a fall to 1300 is survived in silence", 1452, 1472, 1300, false, 1280, 1300, 5},
+    {"a fall to 1300 that is told is found at once", 1452, 1472, 1300, true, 1300, 1300, 3},
+    {"a fall from jumbo frames to 1300 is survived", 8952, 9000, 1300, false, 1280, 1300, 5},
+    {"a fall to the least is survived", 1452, 1472, 1200, false, 1200, 1200, 5},
+};
+
+/* 20 MB at 100 Mbit/s over 20 ms; the path changes after 0.4 s of 1.7. */
+static bool run_mtu(const struct mtu_case *c, uint64_t seed)
+{
+    struct sim_config config = sim_config_default(seed);
+    struct sim_result r;
+
+    config.payload_max = c->payload_max;
+    for (int i = 0; i < 2; i++) {
+        config.link[i].mtu = c->mtu;
+        config.link[i].rate_bps = 100000000;
+        config.link[i].queue_ns = 50 * MR_MS;
+    }
+    config.mtu_change_ns = c->change > 0 ? 400 * MR_MS : 0;
+    config.mtu_change = c->change;
+    config.tells_too_big = c->tells;
+    config.down_bytes = 20000000;
+    sim_run(&config, &r);
+    const struct mr_counters *server = &r.counters[MR_SERVER];
+    double seconds = (double)(r.duration_ns - MR_SECOND) * 1e-9;
+
+    printf("# %.2f s, MTU %u, raised %" PRIu64 ", black holes %" PRIu64 ", told %" PRIu64 "\n",
+           seconds, r.mtu[MR_SERVER], server->mtu_raised, server->mtu_black_holes,
+           server->too_big_taken);
+    return r.is_complete && r.bad_bytes == 0 && r.mtu[MR_SERVER] >= c->least &&
+           r.mtu[MR_SERVER] <= c->most && seconds < c->seconds &&
+           (server->too_big_taken > 0) == c->tells &&
+           (server->mtu_black_holes > 0) == (c->change > 0 && !c->tells);
+}
+
+static int run_mtus(void)
+{
+    int failed = 0;
+
+    printf("1..%zu\n", MR_COUNT_OF(mtu_cases));
+    for (size_t i = 0; i < MR_COUNT_OF(mtu_cases); i++) {
+        bool ok = run_mtu(&mtu_cases[i], i + 1);
+
+        printf("%sok %zu - %s\n", ok ? "" : "not ", i + 1, mtu_cases[i].name);
+        failed += !ok;
+    }
+    return failed > 0;
+}
+
 static int run_distances(void)
 {
     int failed = 0;
@@ -186,6 +335,10 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--distance") == 0)
             return run_distances();
+        if (strcmp(argv[i], "--mtu") == 0)
+            return run_mtus();
+        if (strcmp(argv[i], "--bottleneck") == 0)
+            return run_bottlenecks();
         if (strcmp(argv[i], "--verbose") == 0)
             is_verbose = true;
         else if (strcmp(argv[i], "--starved") == 0)

@@ -52,6 +52,8 @@ struct pipe {
     bool fin_acked;
     bool fin_released; /* the receiver has consumed the end */
     bool is_reset;     /* by its sender, or by its sender's answer to a stop */
+    bool has_reset_at; /* reset but for `reliable` bytes */
+    uint64_t reliable;
     bool is_stopped;
     bool was_refused; /* -EAGAIN was said: WRITABLE follows */
     uint64_t code;

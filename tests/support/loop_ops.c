@@ -274,6 +274,7 @@ static int op_conn_info(struct mr_transport *t, mr_handle handle, struct mr_conn
     *info_out = (struct mr_conn_info){
         .is_client = side->index == 0,
         .is_resumed = conn->is_resumed,
+        .takes_reset_at = !side->loop->config.refuses_reset_at,
         .datagram_max = side->loop->config.datagram_max,
         .streams_bidi_limit = stream_limit(side->loop, conn, side->index, false),
         .streams_uni_limit = stream_limit(side->loop, conn, side->index, true),
@@ -463,8 +464,20 @@ static int64_t op_receive(struct mr_transport *t, mr_handle handle, struct mr_vi
         skip = 0;
     }
     pipe->shown = shown;
-    *fin_out = pipe->fin_moved && shown == pipe->queued;
+    *fin_out = pipe->fin_moved && shown == pipe->queued && !pipe->has_reset_at;
     return (int64_t)count;
+}
+
+/* What side `sender` guaranteed was consumed: its reset counts. */
+static void reset_if_read(struct stream *stream, unsigned sender)
+{
+    struct pipe *pipe = &stream->pipe[sender];
+
+    if (pipe->is_reset || pipe->released < pipe->reliable)
+        return;
+    pipe->is_reset = true;
+    stream->pending[1 - sender] |= MR_EVENT_RESET;
+    stream->error[1 - sender] = pipe->code;
 }
 
 static int op_release(struct mr_transport *t, mr_handle handle, size_t size)
@@ -494,6 +507,31 @@ static int op_release(struct mr_transport *t, mr_handle handle, size_t size)
         free(piece->data);
         free(piece);
     }
+    if (pipe->has_reset_at)
+        reset_if_read(stream, 1 - side->index);
+    return 0;
+}
+
+static int op_reset_at(struct mr_transport *t, mr_handle handle, uint64_t code, uint64_t reliable)
+{
+    struct side *side = side_of(t);
+    struct stream *stream = find_stream(side, handle);
+
+    if (stream == NULL)
+        return -ESTALE;
+    struct pipe *pipe = &stream->pipe[side->index];
+    if (code > MR_ERROR_CODE_MAX || reliable > pipe->queued)
+        return -EINVAL;
+    if (!pipe->exists || pipe->is_reset || pipe->is_stopped || loop_sending_is_over(pipe))
+        return -EPIPE;
+    if (pipe->has_reset_at && (reliable > pipe->reliable || code != pipe->code))
+        return -EINVAL;
+    pipe->has_reset_at = true;
+    pipe->reliable = reliable;
+    pipe->code = code;
+    pipe->queued = MR_MAX(pipe->moved, reliable);
+    pipe->has_fin = true; /* nothing is added */
+    reset_if_read(stream, side->index);
     return 0;
 }
 
@@ -642,6 +680,7 @@ const struct mr_transport_ops loop_ops = {
     .receive = op_receive,
     .release = op_release,
     .reset = op_reset,
+    .reset_at = op_reset_at,
     .stop = op_stop,
     .timer = op_timer,
     .work = op_work,

@@ -253,6 +253,7 @@ static void collect_stream(struct batch *batch, struct stream *stream, uint32_t 
         .user_data = stream->user_data[s],
         .acked_to = stream->pipe[s].acked,
         .error = stream->error[s],
+        .result = (kinds & MR_EVENT_RESET) != 0 && stream->pipe[1 - s].has_reset_at,
         .reason = "",
     };
 

@@ -45,6 +45,7 @@ struct loop_config {
         refuse_percent;    /* chance that a call for which there is room says -ENOMEM or -EAGAIN */
     uint32_t idle_percent; /* chance that a stream's data or acks do not move in a step */
     enum loop_close_order close_order;
+    bool refuses_reset_at;          /* the peers do not take it */
     uint32_t datagram_max;          /* bytes of the largest datagram, <= 1200; 0: none are taken */
     uint32_t datagram_queue_max;    /* that may be on their way, and that may wait to be read */
     uint32_t datagram_lost_percent; /* chance that a datagram does not arrive */

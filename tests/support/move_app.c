@@ -8,7 +8,8 @@
 #define PATTERN_PERIOD 65521 /* bytes; prime: offsets and sizes do not fall in step */
 #define PIECE_MAX      9000
 #define COPY_MAX       900
-#define DATAGRAM_MAX   1100 /* bytes; any path lets them through */
+#define DATAGRAM_MAX   1100   /* bytes; any path lets them through */
+#define RELIABLE_CODE  100000 /* and the bytes that are guaranteed */
 
 static uint8_t pattern[2 * PATTERN_PERIOD];
 
@@ -219,6 +220,12 @@ static void abort_some(struct move_world *w, struct move_app *app)
     if (s->is_closed || s->was_aborted)
         return;
     s->was_aborted = s->is_fin_queued = true;
+    if (mr_random_below(&w->random, 2) == 0) { /* the code says what is guaranteed */
+        uint64_t reliable = mr_random_below(&w->random, s->queued + 1);
+
+        if (mr_stream_reset_at(ep_of(w, app), s->handle, RELIABLE_CODE + reliable, reliable) == 0)
+            return;
+    }
     mr_stream_reset(ep_of(w, app), s->handle, 7);
     mr_stream_stop(ep_of(w, app), s->handle, 8);
 }
@@ -354,6 +361,9 @@ void move_app_event(struct move_world *w, struct move_app *app, uint32_t node,
     }
     if ((event->kinds & MR_EVENT_ACKED) != 0)
         on_acked(app, s, event->acked_to);
+    if ((event->kinds & MR_EVENT_RESET) != 0 && event->result == 1 &&
+        s->received < event->error - RELIABLE_CODE)
+        wrong(app, "a reset came before bytes that were guaranteed");
     if ((event->kinds & (MR_EVENT_RESET | MR_EVENT_STOPPED)) != 0) {
         s->was_aborted = s->is_fin_queued = true;
         mr_stream_reset(ep_of(w, app), s->handle, 9);

@@ -15,6 +15,7 @@
 
 /* A datagram on its way between shards. */
 struct passed {
+    uint8_t ecn;
     uint32_t size;
     uint32_t to;
     uint8_t hops;
@@ -66,6 +67,7 @@ static struct mr_limits ample_limits(void)
                               .datagram_chunks_max = 64,
                               .datagram_queue_max = 4,
                               .extras_max = 4,
+                              .models_max = 2,
                               .names_max = 4};
 }
 
@@ -84,7 +86,10 @@ static void make_node(struct move_world *w, uint32_t i)
         .client = is_server ? NULL : &w->client_tls,
         .static_key = static_key,
         .seed = {w->config.seed, i, 3, 4},
-        .cc = w->config.seed % 2 == 0 ? MR_CC_CUBIC : MR_CC_NEWRENO,
+        .cc = w->config.is_bbr          ? MR_CC_BBR
+              : w->config.seed % 2 == 0 ? MR_CC_CUBIC
+                                        : MR_CC_NEWRENO,
+        .has_ecn = w->config.seed % 5 != 0,
         .payload_max = 1452,
         .datagram_max = 1200,
         .retry_above = 1000,
@@ -177,6 +182,7 @@ static void receive(struct move_world *w, struct passed *p)
                                 .buf = &buffer->buf,
                                 .size = p->size,
                                 .hops = p->hops,
+                                .ecn = p->ecn,
                                 .path = p->path};
         mr_endpoint_receive(node->ep, &d, 1, w->now);
         w->longest_way = MR_MAX(w->longest_way, (uint32_t)p->hops);
@@ -204,6 +210,7 @@ static void deliver(struct move_world *w)
 {
     struct sim_packet *packet = sim_network_take(&w->net);
     struct passed p = {.size = packet->size,
+                       .ecn = packet->ecn,
                        .to = packet->direction == 0 ? MOVE_PEER : w->rss,
                        .path = packet->path};
 

@@ -36,6 +36,7 @@ struct move_config {
     uint32_t datagrams;      /* that each side sends, at most MOVE_DATAGRAMS_MAX */
     bool is_slow_reader;     /* leaves data unread, so that records carry it */
     bool is_cut_off;         /* what is under way when the connection leaves gets lost */
+    bool is_bbr;             /* congestion control, for which the shards have two models each */
     bool wants_resets;       /* some streams are reset and stopped */
     struct mr_limits limits; /* of the shards; all 0: ample */
 };

@@ -29,13 +29,17 @@ static const struct mr_certificate *certificate(void)
 static void make_tls(struct peer_side *side)
 {
     static const uint8_t alpn[] = "\004peer";
+    static const uint8_t ticket_keys[MR_TICKET_KEYS_SIZE] = {4, 5, 6};
     struct mr_tls_server_config server = {.certificate = certificate(),
                                           .alpn = alpn,
                                           .alpn_size = 5,
                                           .ciphers = "TLS_AES_128_GCM_SHA256",
-                                          .tickets = 1};
+                                          .ticket_keys = ticket_keys,
+                                          .tickets = 1,
+                                          .has_early_data = true};
     struct mr_tls_client_config client = {.ca_pem = certificate()->certificate_pem,
-                                          .ciphers = "TLS_AES_128_GCM_SHA256"};
+                                          .ciphers = "TLS_AES_128_GCM_SHA256",
+                                          .has_early_data = true};
     struct mr_fault fault;
     int answer = side->role == MR_SERVER ? mr_tls_context_server(&side->tls, &server, &fault)
                                          : mr_tls_context_client(&side->tls, &client, &fault);
@@ -85,6 +89,7 @@ static void make_side(struct peer *p, const struct peer_options *o, enum mr_role
                                .datagram_chunks_max = 12,
                                .datagram_queue_max = 8,
                                .extras_max = 4,
+                               .models_max = 4,
                                .names_max = 4,
                                .pinned_max = PEER_BUFFERS / 2,
                                .active_keys_max = 4};
@@ -159,6 +164,7 @@ bool peer_free(struct peer *p)
         free_key(p, &p->seal[i]);
         free_key(p, &p->open[i]);
     }
+    free_key(p, &p->early);
     for (int i = 0; i < 2; i++)
         is_clean &= free_side(&p->side[i]);
     mr_aead_close(p->aead);
@@ -240,7 +246,9 @@ static void keep_secrets(struct peer *p, const struct peer_side *side, const str
         enum mr_space space = s->level == MR_LEVEL_HANDSHAKE ? MR_SPACE_HANDSHAKE : MR_SPACE_APP;
         struct peer_key *key = is_ours ? &p->seal[space] : &p->open[space];
 
-        if (s->level != MR_LEVEL_EARLY && !key->is_set)
+        if (s->level == MR_LEVEL_EARLY)
+            key = &p->early;
+        if (!key->is_set)
             set_key(p, key, &s->secret, is_ours);
     }
 }
@@ -392,7 +400,7 @@ void peer_deliver_flight(struct peer *p)
     peer_settle(p, &p->side[p->role]);
 }
 
-static void connect_client(struct peer *p)
+void peer_connect(struct peer *p)
 {
     struct mr_connect_options options = {
         .server_name = "localhost", .alpn = (const uint8_t *)"\004peer", .alpn_size = 5};
@@ -405,6 +413,7 @@ static void connect_client(struct peer *p)
     memcpy(options.versions, p->options.versions, sizeof(options.versions));
     options.ticket = p->options.ticket;
     options.ticket_size = p->options.ticket_size;
+    options.is_early = p->options.is_early;
     if (mr_conn_connect(p->side[MR_CLIENT].ep, &options, &client, p->now, &handle) != 0)
         die("no connection");
     if (p->role == MR_CLIENT)
@@ -450,7 +459,7 @@ void peer_run(struct peer *p, enum peer_stage stage)
         peer_set_initial_keys(p, &p->dcid);
         return;
     }
-    connect_client(p);
+    peer_connect(p);
     peer_drain_side(p, &p->side[MR_CLIENT]);
     p->hello = p->wire[MR_SERVER][0];
     p->now += PEER_LATENCY;

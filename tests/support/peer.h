@@ -16,6 +16,7 @@
 
 #include "control/tls_context.h"
 #include "quic/conn.h"
+#include "quic/frame_extension.h"
 
 #define PEER_NEXT_PN    UINT64_MAX
 #define PEER_LATENCY    (5 * MR_MS) /* one way, while the partner speaks */
@@ -49,7 +50,8 @@ struct peer_options {
     const uint8_t *ticket;         /* of the client */
     size_t ticket_size;
     struct mr_addr preferred; /* of the server; port 0: none */
-    uint32_t extensions;      /* of enum mr_extension, of the endpoint under test */
+    bool is_early;       /* it wants 0-RTT */
+    uint32_t extensions; /* of enum mr_extension, of the endpoint under test */
     uint32_t partner_extensions;
     /* change the partner's transport parameters in place before they are sent; NULL: leave them */
     void (*edit_params)(uint8_t *params, size_t size);
@@ -134,6 +136,7 @@ struct peer {
     struct mr_aead *aead;
     struct peer_key seal[MR_SPACES];
     struct peer_key open[MR_SPACES];
+    struct peer_key early; /* 0-RTT: to seal, if the server is under test, else to open */
     uint64_t next_pn[MR_SPACES];
     uint64_t expected_pn[MR_SPACES];
     uint8_t phase;            /* we seal with */
@@ -161,6 +164,9 @@ struct peer *peer_at(enum mr_role under_test, enum peer_stage stage);
 
 /* Do the handshake up to `stage`, then silence the partner. */
 void peer_run(struct peer *p, enum peer_stage stage);
+
+/* The client begins a connection; its ClientHello is ready to be sent. */
+void peer_connect(struct peer *p);
 
 /* At PEER_BOTH: what both have to say arrives, PEER_LATENCY later. */
 void peer_round_trip(struct peer *p);

@@ -11,9 +11,9 @@ static bool open_packet(struct peer *p, const struct mr_packet_header *header, u
                         struct mr_open_job *job)
 {
     enum mr_space space = mr_packet_space(header->type);
-    const struct peer_key *key = &p->open[space];
+    const struct peer_key *key = header->type == MR_PACKET_ZERO_RTT ? &p->early : &p->open[space];
 
-    if (header->type == MR_PACKET_ZERO_RTT || !key->is_set)
+    if (!key->is_set)
         return false;
     *job = (struct mr_open_job){.key = &key->aead,
                                 .hp = &key->hp,
@@ -151,7 +151,7 @@ static size_t write_header(struct peer *p, const struct peer_out *out, struct mr
 size_t peer_build(struct peer *p, const struct peer_out *out, uint8_t *dst, size_t room)
 {
     enum mr_space space = mr_packet_space(out->type);
-    const struct peer_key *key = &p->seal[space];
+    const struct peer_key *key = out->type == MR_PACKET_ZERO_RTT ? &p->early : &p->seal[space];
     uint64_t pn = out->pn == PEER_NEXT_PN ? p->next_pn[space]++ : out->pn;
     struct mr_writer w = mr_writer(dst, room - MR_AEAD_TAG);
     uint8_t *hole;
@@ -233,6 +233,7 @@ static bool skip_frame(struct mr_reader *r, uint64_t type)
     struct mr_frame_connection_close close;
     struct mr_frame_new_token token;
     struct mr_frame_datagram datagram;
+    struct mr_frame_observed_address observed;
 
     if (mr_frame_type_is_stream(type))
         return mr_frame_decode_stream(r, type, &stream);
@@ -240,6 +241,7 @@ static bool skip_frame(struct mr_reader *r, uint64_t type)
     case MR_FRAME_PADDING:
     case MR_FRAME_PING:
     case MR_FRAME_HANDSHAKE_DONE:
+    case MR_FRAME_IMMEDIATE_ACK:
         return true;
     case MR_FRAME_ACK:
     case MR_FRAME_ACK_ECN:
@@ -259,6 +261,12 @@ static bool skip_frame(struct mr_reader *r, uint64_t type)
     case MR_FRAME_DATAGRAM:
     case MR_FRAME_DATAGRAM_LEN:
         return mr_frame_decode_datagram(r, type, &datagram);
+    case MR_FRAME_OBSERVED_ADDRESS_4:
+    case MR_FRAME_OBSERVED_ADDRESS_6:
+        return mr_frame_decode_observed_address(r, type, &observed);
+    case MR_FRAME_ACK_FREQUENCY:
+    case MR_FRAME_RESET_STREAM_AT:
+        return skip_integers(r, 4);
     case MR_FRAME_RESET_STREAM:
         return skip_integers(r, 3);
     case MR_FRAME_STOP_SENDING:

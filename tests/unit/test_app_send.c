@@ -263,6 +263,111 @@ static void a_reset_ends_what_waits(void)
     app_world_stop(&w);
 }
 
+static struct mr_sqe reset_at(uint64_t code, uint64_t reliable)
+{
+    return (struct mr_sqe){
+        .op = MR_OP_RESET_AT, .handle = stream, .value = code, .address = reliable};
+}
+
+/* SENDs wait when their stream is reset but for some bytes: those are given first, and come before
+ * the reset does; what lies beyond is cancelled. */
+static void a_reset_waits_for_the_bytes_it_guarantees(void)
+{
+    struct received got = {0};
+    struct mr_cqe cqe;
+    struct mr_sqe sqe = reset_at(9, 10250);
+    bool has_reset = false;
+    uint32_t cancelled = 0;
+
+    start(1, 64);
+    for (uint32_t i = 0; i < 40; i++)
+        app_side_send(client, stream, i * 500, 500, 0, i);
+    sqe.user_data = 77;
+    app_side_submit(client, &sqe);
+    for (int i = 0; i < 5000 && !has_reset; i++) {
+        app_world_step(&w, 1);
+        while (app_side_next(server, &cqe)) {
+            if (cqe.type == MR_CQE_EVENT && (cqe.kinds & MR_EVENT_RESET) != 0) {
+                has_reset = true;
+                CU_ASSERT_EQUAL(cqe.value, 9);
+                CU_ASSERT((cqe.flags & MR_CQE_RELIABLE) != 0);
+            }
+            if (cqe.type != MR_CQE_DATA)
+                continue;
+            CU_ASSERT_FALSE(has_reset);
+            for (uint32_t k = 0; k < cqe.size; k++)
+                got.bad += app_side_data(server, &cqe)[k] != byte_at(got.size + k);
+            got.size += cqe.size;
+            got.has_fin |= (cqe.flags & MR_CQE_FIN) != 0;
+            app_side_release(server, &cqe);
+        }
+    }
+    CU_ASSERT(has_reset && !got.has_fin);
+    CU_ASSERT_EQUAL(got.bad, 0);
+    CU_ASSERT(got.size >= 10250 && got.size <= 10500);
+    app_side_send(client, stream, 0, 10, 0, 40);
+    app_side_submit(client, &(struct mr_sqe){.op = MR_OP_STOP, .handle = stream});
+    for (uint32_t answered = 0; answered < 41; answered++) {
+        cqe = app_world_answer(&w, client, MR_OP_SEND);
+        CU_ASSERT(cqe.user_data == 40  ? cqe.result == -EPIPE
+                  : cqe.user_data < 20 ? cqe.result == 0 || cqe.result == -ECANCELED
+                                       : cqe.user_data <= 20 || cqe.result == -ECANCELED);
+        cancelled += cqe.result == -ECANCELED;
+    }
+    CU_ASSERT(cancelled >= 19);
+    app_world_stop(&w);
+}
+
+/* The bytes that are guaranteed may be submitted later. */
+static void a_reset_may_come_before_its_bytes(void)
+{
+    struct mr_cqe cqe;
+    struct mr_sqe sqe = reset_at(9, 700);
+
+    start(1 << 20, 64);
+    app_side_submit(client, &sqe);
+    CU_ASSERT_EQUAL(app_world_answer(&w, client, MR_OP_RESET_AT).result, 0);
+    app_side_send(client, stream, 0, 500, 0, 1);
+    app_side_send(client, stream, 500, 500, 0, 2);
+    cqe = app_world_event(&w, server, MR_EVENT_RESET);
+    CU_ASSERT(!app_is_none(&cqe) && cqe.value == 9);
+    app_side_send(client, stream, 0, 10, 0, 3);
+    do
+        cqe = app_world_answer(&w, client, MR_OP_SEND);
+    while (!app_is_none(&cqe) && cqe.user_data != 3);
+    CU_ASSERT_EQUAL(cqe.result, -EPIPE);
+    app_world_stop(&w);
+}
+
+static void a_reset_that_cannot_be_is_refused(void)
+{
+    static const struct {
+        uint64_t code, reliable;
+        int32_t result;
+    } rows[] = {
+        {MR_ERROR_CODE_MAX + 1, 10, -EINVAL}, {5, 400, 0}, {5, 401, -EINVAL}, {6, 100, -EINVAL}};
+    struct loop_config config = loop_config_default(1);
+
+    start(1 << 20, 64);
+    app_side_send(client, stream, 0, 500, 0, 1);
+    loop_hold_acks(w.loop, APP_CLIENT, true);
+    for (size_t i = 0; i < MR_COUNT_OF(rows); i++) {
+        struct mr_sqe sqe = reset_at(rows[i].code, rows[i].reliable);
+
+        app_side_submit(client, &sqe);
+        CU_ASSERT_EQUAL(app_world_answer(&w, client, MR_OP_RESET_AT).result, rows[i].result);
+    }
+    app_world_stop(&w);
+
+    config.close_order = LOOP_STREAMS_FIRST;
+    config.refuses_reset_at = true;
+    start_with(&config, 64);
+    struct mr_sqe sqe = reset_at(5, 0);
+    app_side_submit(client, &sqe);
+    CU_ASSERT_EQUAL(app_world_answer(&w, client, MR_OP_RESET_AT).result, -EOPNOTSUPP);
+    app_world_stop(&w);
+}
+
 /* The peer stops it: the same, without being asked. */
 static void a_stop_ends_what_waits(void)
 {
@@ -353,6 +458,9 @@ static CU_TestInfo tests[] = {
      a_send_of_nothing_ours_refuses_those_behind_it},
     {"nothing follows the end", nothing_follows_the_end},
     {"a reset ends what waits", a_reset_ends_what_waits},
+    {"a reset waits for the bytes it guarantees", a_reset_waits_for_the_bytes_it_guarantees},
+    {"a reset may come before its bytes", a_reset_may_come_before_its_bytes},
+    {"a reset that cannot be is refused", a_reset_that_cannot_be_is_refused},
     {"a stop ends what waits", a_stop_ends_what_waits},
     {"a connection's end answers every send", a_connections_end_answers_every_send},
     {"an end behind acknowledged bytes is done at once",

@@ -143,7 +143,7 @@ static uint32_t roam(const struct move_config *config)
     return moved;
 }
 
-static void roam_seeds(enum mr_role role, bool is_slow_reader, bool wants_resets)
+static void roam_seeds(enum mr_role role, bool is_slow_reader, bool wants_resets, bool is_bbr)
 {
     uint32_t moved = 0;
 
@@ -153,39 +153,39 @@ static void roam_seeds(enum mr_role role, bool is_slow_reader, bool wants_resets
         config.loss = (double)(seed % 4) * 0.03;
         config.reorder = (double)(seed % 3) * 0.2;
         config.streams = 1 + (uint32_t)(seed * 7 % 20);
-        config.bytes = 20000 + seed * 7919;
-        config.datagrams = MOVE_DATAGRAMS_MAX;
+        config.bytes = (20000 + seed * 7919) * (wants_resets ? 5 : 1);
+        config.is_bbr = is_bbr;
+        config.datagrams = is_bbr ? 8 : MOVE_DATAGRAMS_MAX;
         config.is_slow_reader = is_slow_reader;
         config.wants_resets = wants_resets;
         config.is_cut_off = seed % 5 < 2;
-        if (wants_resets)
-            config.bytes *= 5;
         moved += roam(&config);
     }
-    CU_ASSERT(moved > (wants_resets ? SEEDS : 4 * SEEDS));
+    CU_ASSERT(moved > (wants_resets || is_bbr ? SEEDS : 4 * SEEDS));
     printf("# %u moves\n", moved);
 }
 
 static void a_servers_connection_roams(void)
 {
-    roam_seeds(MR_SERVER, false, false);
+    roam_seeds(MR_SERVER, false, false, false);
+    roam_seeds(MR_SERVER, false, false, true);
 }
 
 static void a_clients_connection_roams(void)
 {
-    roam_seeds(MR_CLIENT, false, false);
+    roam_seeds(MR_CLIENT, false, false, false);
 }
 
 static void unread_data_travels(void)
 {
-    roam_seeds(MR_SERVER, true, false);
-    roam_seeds(MR_CLIENT, true, false);
+    roam_seeds(MR_SERVER, true, false, false);
+    roam_seeds(MR_CLIENT, true, false, false);
 }
 
 static void resets_travel(void)
 {
-    roam_seeds(MR_SERVER, true, true);
-    roam_seeds(MR_CLIENT, false, true);
+    roam_seeds(MR_SERVER, true, true, false);
+    roam_seeds(MR_CLIENT, false, true, false);
 }
 
 /* ------------------------------------------------------------------ one move */

@@ -10,6 +10,7 @@ struct rig {
     struct mr_ecn_reports reports;
     struct mr_ecn_counts counts;
     uint64_t ce;
+    uint64_t packets;
 };
 
 static struct rig begin(uint8_t codepoint)
@@ -35,7 +36,11 @@ static void send_packets(struct rig *rig, uint32_t count)
 static enum mr_ecn_verdict ack(struct rig *rig, uint64_t marked)
 {
     struct mr_ecn_ack ack = {.counts = &rig->counts, .marked = marked, .is_largest_new = true};
-    enum mr_ecn_verdict verdict = mr_ecn_on_ack(&rig->path, &rig->reports, &ack, &rig->ce);
+    struct mr_ecn_arrived arrived;
+    enum mr_ecn_verdict verdict = mr_ecn_on_ack(&rig->path, &rig->reports, &ack, &arrived);
+
+    rig->ce = arrived.ce;
+    rig->packets = arrived.packets;
 
     mr_ecn_check(&rig->path);
     return verdict;
@@ -162,6 +167,8 @@ static void counts_that_do_not_add_up_fail(void)
                         rows[i].is_right ? MR_ECN_NO_CHANGE : MR_ECN_NOW_FAILED);
         CU_ASSERT_EQUAL(rig.path.state, rows[i].is_right ? MR_ECN_CAPABLE : MR_ECN_FAILED);
         CU_ASSERT_EQUAL(rig.ce, rows[i].is_right ? rows[i].counts.ce : 0);
+        CU_ASSERT_EQUAL(rig.packets,
+                        rows[i].is_right ? rows[i].counts.ect0 + rows[i].counts.ce - 15 : 0);
     }
 }
 

@@ -114,6 +114,10 @@ static void send_some(unsigned side, const struct mr_http3_io_wish *wish)
     struct stream *s = wish->user;
     struct pipe *p = &s->pipe[side];
 
+    if (side == SERVER) { /* RFC 9218: what HTTP/3 says of its own streams goes before answers */
+        CU_ASSERT_EQUAL(wish->priority.urgency, wish->is_uni ? 0 : 3);
+        CU_ASSERT_EQUAL(wish->priority.is_incremental, wish->is_uni);
+    }
     if (refuse(side, wish->object))
         return;
     size_t part = wish->size == 0 ? 0 : 1 + draw((uint32_t)wish->size);

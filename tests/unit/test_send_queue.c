@@ -383,6 +383,81 @@ static void a_reset_queue_takes_and_gives_nothing(void)
     CU_ASSERT_EQUAL(stream_pools_used(), 0);
 }
 
+static void truncated(uint64_t reliable)
+{
+    mr_send_queue_truncate(&queue, &send_pools, reliable);
+    mr_send_queue_check(&queue, &send_pools);
+}
+
+/* Cut at 250 of 500 bytes, of which 300 were sent: those above are not sent again. */
+static void a_cut_queue_repeats_what_lies_below(void)
+{
+    start(8, 2);
+    append(memory, 400, 0);
+    append(memory + 1000, 100, MR_SEND_FIN | MR_SEND_NOTIFY);
+    CU_ASSERT(next(300, NO_LIMIT));
+    lost(200, 100, false);
+    truncated(250);
+    CU_ASSERT_EQUAL(queue.end_offset, 300); /* the Final Size */
+    CU_ASSERT_EQUAL(append(memory, 1, 0), MR_APPEND_CLOSED);
+    CU_ASSERT(mr_send_queue_is_notified(&queue));
+    CU_ASSERT(next(1000, NO_LIMIT));
+    CU_ASSERT(frame_is(200, 50, false, true));
+    CU_ASSERT_FALSE(next(1000, NO_LIMIT));
+    lost(0, 300, false);
+    CU_ASSERT(next(1000, NO_LIMIT));
+    CU_ASSERT(frame_is(0, 250, false, true));
+    CU_ASSERT_EQUAL(acked(0, 250, false), MR_SEND_ACK_ADVANCED);
+    CU_ASSERT_FALSE(mr_send_queue_wants(&queue, NO_LIMIT));
+    truncated(100); /* it only falls */
+    CU_ASSERT_EQUAL(queue.end_offset, 300);
+    mr_send_queue_reset(&queue, &send_pools);
+    CU_ASSERT_EQUAL(stream_pools_used(), 0);
+}
+
+static void a_cut_queue_sends_what_lies_below(void)
+{
+    start(8, 2);
+    append(memory, 200, 0);
+    append(memory + 1000, 200, 0);
+    append(memory + 3000, 200, MR_SEND_FIN);
+    CU_ASSERT(next(100, NO_LIMIT));
+    truncated(300);
+    CU_ASSERT_EQUAL(segments_pool.used, 2);
+    CU_ASSERT(next(1000, NO_LIMIT));
+    CU_ASSERT(frame_is(100, 200, false, false));
+    CU_ASSERT_FALSE(mr_send_queue_wants(&queue, NO_LIMIT));
+    CU_ASSERT_EQUAL(acked(0, 300, false), MR_SEND_ACK_ADVANCED);
+    CU_ASSERT_EQUAL(stream_pools_used(), 0);
+}
+
+/* Everything acknowledged, more queued: nothing is left of it. */
+static void a_queue_cut_at_its_watermark_is_empty(void)
+{
+    start(8, 2);
+    append(memory, 200, 0);
+    CU_ASSERT(next(100, NO_LIMIT));
+    CU_ASSERT_EQUAL(acked(0, 100, false), MR_SEND_ACK_ADVANCED);
+    truncated(40);
+    CU_ASSERT_EQUAL(stream_pools_used(), 0);
+    CU_ASSERT_EQUAL(queue.end_offset, 100);
+}
+
+static void a_cut_behind_fin_keeps_its_end(void)
+{
+    start(8, 2);
+    append(memory, 200, MR_SEND_FIN);
+    CU_ASSERT(next(1000, NO_LIMIT));
+    truncated(50);
+    CU_ASSERT_EQUAL(queue.end_offset, 200);
+    lost(0, 200, true);
+    CU_ASSERT(next(1000, NO_LIMIT));
+    CU_ASSERT(frame_is(0, 50, false, true));
+    CU_ASSERT_FALSE(mr_send_queue_wants(&queue, NO_LIMIT));
+    CU_ASSERT_EQUAL(acked(0, 200, true), MR_SEND_ACK_ADVANCED); /* it came after all */
+    CU_ASSERT(mr_send_queue_is_all_acked(&queue));
+}
+
 static struct mr_view run(uint64_t flow_limit)
 {
     return mr_send_queue_run(&queue, &send_pools, flow_limit);
@@ -473,6 +548,10 @@ static CU_TestInfo tests[] = {
      notify_is_reached_when_the_bytes_were_sent_once},
     {"rewinding sends all again as new", rewinding_sends_all_again_as_new},
     {"a reset queue takes and gives nothing", a_reset_queue_takes_and_gives_nothing},
+    {"a cut queue repeats what lies below", a_cut_queue_repeats_what_lies_below},
+    {"a cut queue sends what lies below", a_cut_queue_sends_what_lies_below},
+    {"a queue cut at its watermark is empty", a_queue_cut_at_its_watermark_is_empty},
+    {"a cut behind FIN keeps its end", a_cut_behind_fin_keeps_its_end},
     {"a run is new data that lies together", a_run_is_new_data_that_lies_together},
     {"a run keeps to the flow limit", a_run_keeps_to_the_flow_limit},
     {"a run leaves the last byte to FIN", a_run_leaves_the_last_byte_to_fin},

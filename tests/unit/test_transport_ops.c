@@ -490,6 +490,70 @@ static void a_reset_and_a_stop_carry_their_codes(void)
     rec_finish();
 }
 
+/* Release what is shown; returns how much. */
+static size_t consume(struct mr_transport *t, mr_handle stream)
+{
+    struct mr_view views[8];
+    bool fin = false;
+    int64_t count = t->ops->receive(t, stream, views, 8, &fin);
+    size_t size = count < 0 ? 0 : mr_views_size(views, (size_t)count);
+
+    CU_ASSERT_FALSE(fin);
+    if (count > 0)
+        CU_ASSERT_EQUAL(t->ops->release(t, stream, size), 0);
+    return size;
+}
+
+/* What the datapath has given to the application is read before the reset is told. */
+static void a_reset_may_leave_bytes_that_are_delivered(void)
+{
+    static const char bytes[100000];
+    struct mr_view view;
+    size_t size = 0;
+    bool fin;
+
+    rec_prepare();
+    rec_start_connected();
+    struct mr_transport *t = rec.sides[REC_CLIENT].t;
+    struct mr_transport *theirs = rec.sides[REC_SERVER].t;
+    mr_handle stream = rec_open_stream(MR_OPEN_BIDI, 5);
+    CU_ASSERT_EQUAL(rec_send(REC_CLIENT, stream, bytes, sizeof(bytes), MR_SEND_FIN), 0);
+    CU_ASSERT_EQUAL(t->ops->reset_at(t, stream, 31, sizeof(bytes) + 1), -EINVAL);
+    CU_ASSERT_EQUAL(t->ops->reset_at(t, stream, MR_ERROR_CODE_MAX + 1, 9), -EINVAL);
+    CU_ASSERT_EQUAL(t->ops->reset_at(t, stream, 31, 90000), 0);
+    CU_ASSERT_EQUAL(t->ops->reset_at(t, stream, 31, 90001), -EINVAL);
+    CU_ASSERT_EQUAL(t->ops->reset_at(t, stream, 32, 100), -EINVAL);
+    CU_ASSERT_EQUAL(t->ops->reset_at(t, stream, 31, 80000), 0);
+    CU_ASSERT_EQUAL(rec_send(REC_CLIENT, stream, "abc", 3, 0), -EPIPE);
+    mr_handle other = rec_wait_for(REC_SERVER, MR_EVENT_READABLE)->stream;
+    for (int i = 0; i < 400 && rec_seen(REC_SERVER, MR_EVENT_RESET) == NULL; i++) {
+        rec_run(3);
+        CU_ASSERT(rec_seen(REC_SERVER, MR_EVENT_RESET) == NULL || size >= 80000);
+        size += consume(theirs, other);
+    }
+    const struct mr_event *event = rec_seen(REC_SERVER, MR_EVENT_RESET);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(event);
+    CU_ASSERT(event->error == 31 && event->result == 1);
+    CU_ASSERT(size >= 80000);
+    CU_ASSERT_EQUAL(theirs->ops->receive(theirs, other, &view, 1, &fin), -ECONNRESET);
+    CU_ASSERT_EQUAL(theirs->ops->reset(theirs, other, 3), 0);
+    CU_ASSERT_EQUAL(rec_wait_for(REC_SERVER, MR_EVENT_CLOSED)->stream, other);
+    CU_ASSERT_EQUAL(rec_wait_for(REC_CLIENT, MR_EVENT_CLOSED)->stream, stream);
+    rec_finish();
+}
+
+static void a_peer_that_takes_no_such_reset_is_left_alone(void)
+{
+    rec_prepare();
+    rec.config.loop.refuses_reset_at = true;
+    rec_start_connected();
+    struct mr_transport *t = rec.sides[REC_CLIENT].t;
+    mr_handle stream = rec_open_stream(MR_OPEN_BIDI, 5);
+    CU_ASSERT_EQUAL(t->ops->reset_at(t, stream, 31, 0), -EOPNOTSUPP);
+    CU_ASSERT_EQUAL(rec_send(REC_CLIENT, stream, "abc", 3, 0), 0);
+    rec_finish();
+}
+
 static void entries_that_found_the_queue_full_keep_their_order(void)
 {
     mr_handle streams[40];
@@ -569,6 +633,9 @@ static CU_TestInfo tests[] = {
     {"bytes of the send area are not copied", bytes_of_the_send_area_are_not_copied},
     {"never more SENDs are out than allowed", never_more_sends_are_out_than_allowed},
     {"a reset and a stop carry their codes", a_reset_and_a_stop_carry_their_codes},
+    {"a reset may leave bytes that are delivered", a_reset_may_leave_bytes_that_are_delivered},
+    {"a peer that takes no such reset is left alone",
+     a_peer_that_takes_no_such_reset_is_left_alone},
     {"entries that found the queue full keep their order",
      entries_that_found_the_queue_full_keep_their_order},
     {"what came before a close can be read", what_came_before_a_close_can_be_read},

@@ -1,0 +1,237 @@
+/*
+ * tests/conformance/test_rfc9000_mtu.c - RFC 9000, Section 14: probes of the path's MTU, and ICMP
+ * messages about packets that are too big, true and false.
+ */
+#include "tests/support/peer_cases.h"
+
+#define S          MR_SERVER
+#define QUOTE_SIZE 40
+
+/* A server with a path of 1,452 bytes. */
+static struct peer *wide_peer(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    struct mr_conn *conn = peer_conn(p);
+
+    conn->path.mtu = 1452;
+    mr_mtu_search_init(&conn->mtu_search);
+    conn->app.wants &= ~(uint32_t)MR_WANT_MTU_PROBE;
+    conn->skip_pn = UINT64_MAX;
+    peer_clear(p);
+    return p;
+}
+
+/* What a router quotes of a 1-RTT packet to us. */
+static void quote(struct peer *p, uint8_t bytes[QUOTE_SIZE])
+{
+    const struct mr_cid *cid = &mr_cid_current(peer_conn(p))->cid;
+
+    memset(bytes, 0x5a, QUOTE_SIZE);
+    bytes[0] = 0x43;
+    memcpy(&bytes[1], cid->bytes, cid->size);
+}
+
+static void look(struct peer *p)
+{
+    for (int i = 0; i < 10 && mr_endpoint_deadline(peer_endpoint(p)) == 0; i++)
+        mr_endpoint_expire(peer_endpoint(p), p->now);
+}
+
+static bool tell(struct peer *p, const struct mr_path_addr *path, uint32_t size,
+                 const uint8_t *bytes, size_t count)
+{
+    bool answer = mr_endpoint_too_big(peer_endpoint(p), path, size, bytes, count);
+
+    look(p);
+    peer_drain(p);
+    return answer;
+}
+
+/* Section 14.4: "PMTU probes are ack-eliciting packets." */
+static void probes_ask_for_an_ack_and_have_their_size(void)
+{
+    struct peer *p = wide_peer();
+    struct mr_conn *conn = peer_conn(p);
+    struct mr_reader r;
+
+    conn->path.mtu = 1200;
+    uint64_t raised = peer_counters(p)->mtu_raised;
+    mr_mtu_begin(peer_endpoint(p), conn, p->now);
+    peer_drain(p);
+    const struct peer_packet *probe = peer_find(p, MR_FRAME_PING, 0, &r);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(probe);
+    CU_ASSERT_EQUAL(probe->datagram_size, 1452);
+    peer_ack(p, probe->pn, probe->pn);
+    CU_ASSERT_EQUAL(conn->path.mtu, 1452);
+    CU_ASSERT_EQUAL(peer_counters(p)->mtu_raised, raised + 1);
+    peer_end(p);
+}
+
+/* Section 14.4: "Loss of a QUIC packet that is carried in a PMTU probe is therefore not a reliable
+ * indication of congestion and SHOULD NOT trigger a congestion control reaction". */
+static void a_lost_probe_is_no_congestion(void)
+{
+    struct peer *p = wide_peer();
+    struct mr_conn *conn = peer_conn(p);
+    struct mr_reader r;
+
+    conn->path.mtu = 1200;
+    uint64_t window = mr_cc_window(&conn->path.cc);
+    mr_mtu_begin(peer_endpoint(p), conn, p->now);
+    peer_drain(p);
+    const struct peer_packet *probe = peer_find(p, MR_FRAME_PING, 0, &r);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(probe);
+    uint64_t pn = probe->pn;
+    for (int i = 0; i < 4; i++) {
+        mr_conn_want(peer_endpoint(p), conn, &conn->app, MR_WANT_PING);
+        peer_drain(p);
+    }
+    peer_ack(p, pn + 1, pn + 4);
+    CU_ASSERT_EQUAL(conn->mtu_search.tries, 1);
+    CU_ASSERT_EQUAL(peer_counters(p)->congestion_events, 0);
+    CU_ASSERT_TRUE(mr_cc_window(&conn->path.cc) >= window);
+    peer_end(p);
+}
+
+/* Section 14.2.1: "This validation SHOULD use the quoted packet [...] to associate the message with
+ * a corresponding transport connection" and what was said is probed for at once. */
+static void a_true_message_lowers_the_mtu(void)
+{
+    struct peer *p = wide_peer();
+    struct mr_conn *conn = peer_conn(p);
+    uint8_t bytes[QUOTE_SIZE];
+    struct mr_reader r;
+
+    quote(p, bytes);
+    CU_ASSERT_TRUE(tell(p, &conn->path.addr, 1300, bytes, sizeof(bytes)));
+    CU_ASSERT_EQUAL(conn->path.mtu, MR_INITIAL_MIN);
+    CU_ASSERT_EQUAL(peer_counters(p)->too_big_taken, 1);
+    const struct peer_packet *probe = peer_find(p, MR_FRAME_PING, 0, &r);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(probe);
+    CU_ASSERT_EQUAL(probe->datagram_size, 1300);
+    peer_ack(p, probe->pn, probe->pn);
+    CU_ASSERT_EQUAL(conn->path.mtu, 1300);
+    CU_ASSERT_EQUAL(peer_close_error(p, NULL), PEER_NO_CLOSE);
+    peer_end(p);
+}
+
+/* Section 14.2.1, false messages: "ICMP message validation MUST include matching IP addresses and
+ * UDP ports [RFC8085] and, when possible, connection IDs"; "An endpoint MUST ignore an ICMP message
+ * that claims the PMTU has decreased below QUIC's smallest allowed maximum datagram size"; "An
+ * endpoint MUST NOT increase the PMTU based on ICMP messages". */
+static void false_messages_change_nothing(void)
+{
+    enum lie {
+        OTHER_REMOTE,
+        OTHER_PORT,
+        OTHER_LOCAL,
+        OTHER_CID,
+        SHORT_QUOTE,
+        NO_QUOTE,
+        TINY,
+        ZERO,
+        LARGER,
+        LIES
+    };
+
+    for (int lie = 0; lie < LIES; lie++) {
+        struct peer *p = wide_peer();
+        struct mr_path_addr path = peer_conn(p)->path.addr;
+        uint8_t bytes[QUOTE_SIZE];
+        quote(p, bytes);
+        path.remote.ip[15] ^= lie == OTHER_REMOTE;
+        path.remote.port = (uint16_t)(path.remote.port + (lie == OTHER_PORT));
+        path.local.ip[15] ^= lie == OTHER_LOCAL;
+        bytes[8] ^= lie == OTHER_CID;
+        size_t size = lie == SHORT_QUOTE ? 8 : lie == NO_QUOTE ? 0 : sizeof(bytes);
+        uint32_t mtu = lie == TINY ? 1199 : lie == ZERO ? 0 : lie == LARGER ? 9000 : 1300;
+
+        (void)tell(p, &path, mtu, bytes, size);
+        CU_ASSERT_EQUAL(peer_conn(p)->path.mtu, 1452);
+        CU_ASSERT_EQUAL(peer_conn(p)->mtu_search.target, 0);
+        CU_ASSERT_EQUAL(peer_counters(p)->too_big_taken, 0);
+        CU_ASSERT_EQUAL(p->inbox_count, 0);
+        peer_end(p);
+    }
+}
+
+/* A flood costs a part of the connections per call, and is counted. */
+static void a_flood_of_messages_is_bounded(void)
+{
+    struct peer *p = wide_peer();
+    uint8_t bytes[QUOTE_SIZE] = {0x40};
+    uint32_t taken = 0;
+
+    for (int i = 0; i < 1000; i++)
+        taken += mr_endpoint_too_big(peer_endpoint(p), &peer_conn(p)->path.addr, 1300, bytes,
+                                     sizeof(bytes));
+    CU_ASSERT_EQUAL(taken, MR_TOO_BIG_MAX);
+    CU_ASSERT_EQUAL(peer_counters(p)->limit_too_big, 1000 - MR_TOO_BIG_MAX);
+    look(p);
+    CU_ASSERT_EQUAL(peer_endpoint(p)->too_big_count, 0);
+    quote(p, bytes); /* and a true one is heard again */
+    CU_ASSERT_TRUE(tell(p, &peer_conn(p)->path.addr, 1300, bytes, sizeof(bytes)));
+    CU_ASSERT_EQUAL(peer_counters(p)->too_big_taken, 1);
+    peer_end(p);
+}
+
+/* RFC 8899, Section 4.3: a path that lets large packets through no more is found out by timeouts,
+ * and what is sent then has the base's size. */
+static void timeouts_in_a_row_are_a_black_hole(void)
+{
+    static uint8_t data[20000];
+    struct peer *p = wide_peer();
+    struct mr_view view = {.data = data, .size = sizeof(data)};
+    mr_handle stream;
+
+    CU_ASSERT_EQUAL(mr_stream_open(peer_endpoint(p), p->conn, MR_OPEN_UNI, 0, &stream), 0);
+    CU_ASSERT_EQUAL(mr_stream_send(peer_endpoint(p), stream, &view, 1, 0), 0);
+    peer_drain(p);
+    CU_ASSERT_TRUE(p->inbox[0].datagram_size > MR_INITIAL_MIN);
+    peer_clear(p);
+    peer_advance(p, 2 * MR_SECOND);
+    CU_ASSERT_EQUAL(peer_counters(p)->mtu_black_holes, 1);
+    CU_ASSERT_EQUAL(peer_conn(p)->path.mtu, MR_INITIAL_MIN);
+    bool has_small = false;
+    for (uint32_t i = 0; i < p->inbox_count; i++)
+        has_small |= p->inbox[i].datagram_size == MR_INITIAL_MIN;
+    CU_ASSERT_TRUE(has_small);
+    peer_end(p);
+}
+
+/* RFC 8899, Section 5.1.1: the PMTU_RAISE_TIMER; only with traffic, an idle connection stays so. */
+static void a_search_begins_again_with_traffic_after_ten_minutes(void)
+{
+    struct peer *p = wide_peer();
+    struct mr_conn *conn = peer_conn(p);
+
+    conn->idle_timeout_ns = 0;
+    conn->path.mtu = 1300;
+    conn->mtu_search.raise_ns = p->now + MR_MTU_RAISE_NS;
+    peer_advance(p, MR_MTU_RAISE_NS + MR_SECOND);
+    CU_ASSERT_EQUAL(conn->mtu_search.target, 0);
+    uint64_t pn = mr_sent_next(&conn->app.sent);
+    mr_conn_want(peer_endpoint(p), conn, &conn->app, MR_WANT_PING);
+    peer_drain(p);
+    peer_ack(p, pn, pn);
+    CU_ASSERT_EQUAL(conn->mtu_search.target, 1452);
+    CU_ASSERT_TRUE(conn->mtu_search.is_in_flight);
+    peer_end(p);
+}
+
+static CU_TestInfo tests[] = {
+    {"probes ask for an ACK and have their size", probes_ask_for_an_ack_and_have_their_size},
+    {"a lost probe is no congestion", a_lost_probe_is_no_congestion},
+    {"a true message lowers the MTU", a_true_message_lowers_the_mtu},
+    {"false messages change nothing", false_messages_change_nothing},
+    {"a flood of messages is bounded", a_flood_of_messages_is_bounded},
+    {"timeouts in a row are a black hole", timeouts_in_a_row_are_a_black_hole},
+    {"a search begins again with traffic after ten minutes",
+     a_search_begins_again_with_traffic_after_ten_minutes},
+    CU_TEST_INFO_NULL,
+};
+
+CU_SuiteInfo mr_suites[] = {
+    {.pName = "RFC 9000 MTU", .pTests = tests},
+    CU_SUITE_INFO_NULL,
+};

@@ -1,0 +1,267 @@
+"""Run one case between two endpoints over a link, in two network namespaces, and judge it.
+
+    namespace -c   client ---- TAP mr0 ---- link (tests/interop/link.c) ---- TAP mr1 ---- server   namespace -s
+
+A peer uses the kernel's end of its TAP with addresses; millrace uses it as a port (af_packet), without any.
+"""
+import json
+import os
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import implementations
+from peers import HERE, Namespace, Peer, Process, Stage, _make_leaf, _openssl, sha256_of, wait_until, write_random_file
+
+LINK = os.environ.get("MILLRACE_LINK", "build/tests/interop/link")
+START_SECONDS = 20
+JUDGE_SECONDS = 120
+CHAIN = 9            # certificates of the long chain
+CHAIN_COMMENT = 600  # bytes that make each longer
+LINES_KEPT = 12      # of a log, when something failed
+
+
+@dataclass
+class Side:
+    """One end of the link."""
+    namespace: Namespace
+    interface: str
+    v4: str
+    v6: str
+    other_v4: str  # a second address of the same host
+
+
+class Failure(Exception):
+    """The case failed, for the reason given."""
+
+
+class Rig(Stage):
+    """A stage with two namespaces; the scratch folder is /srv/millrace in the tree."""
+
+    def __enter__(self):
+        super().__enter__()
+        self.client_side = Side(self._namespace("-c"), "mr0", "198.18.0.1", "fd00::1", "198.18.0.11")
+        self.server_side = Side(self._namespace("-s"), "mr1", "198.18.0.2", "fd00::2", "198.18.0.12")
+        self.run_count = 0
+        self._versions = {}
+        shutil.copy(HERE / "judge.py", self.folder)
+        for path in (HERE / "endpoints").glob("*.py"):
+            shutil.copy(path, self.folder)
+        _make_leaf(self.folder, "server", "DNS:millrace.test,IP:198.18.0.1,IP:198.18.0.2,IP:fd00::2")
+        make_chain(self.folder)
+        return self
+
+    def _namespace(self, suffix):
+        namespace = Namespace(suffix)
+        self.callback(namespace.delete)
+        return namespace
+
+    def start_at(self, side, command, is_peer, variables=()):
+        wrapped = self._in_tree(command, variables) if is_peer else command
+        return self._start(Peer if is_peer else Process, wrapped, side.namespace)
+
+    def package_version(self, package):
+        if package not in self._versions:
+            shown = subprocess.run(["chroot", self.tree, "dpkg-query", "-W", "-f", "${Version}", package],
+                                   capture_output=True, text=True, check=False).stdout
+            self._versions[package] = shown.split("-")[0].split("+")[0]
+        return self._versions[package]
+
+    def run_case(self, case, client, server, seed=1):
+        """None if it passed, else why not.  What went wrong while it was set up is a reason, too."""
+        self.run_count += 1
+        run = Run(self, case, client, server, self.run_count, seed)
+        try:
+            run.execute()
+        except (Failure, AssertionError) as error:
+            return str(error)
+        finally:
+            run.clear()
+        return None
+
+
+def make_chain(folder):
+    """chain.pem and chain.key: a leaf below a row of authorities, nine certificates in all."""
+    issuer = "ca"
+    comment = "nsComment=" + "x" * CHAIN_COMMENT
+    bundle = []
+    for number in range(CHAIN - 1):
+        name = f"authority-{number}"
+        (folder / f"{name}.ext").write_text(f"basicConstraints=critical,CA:TRUE\n{comment}\n")
+        _openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", folder / f"{name}.key",
+                 "-out", folder / f"{name}.csr", "-subj", f"/CN={name}")
+        _openssl("x509", "-req", "-in", folder / f"{name}.csr", "-CA", folder / f"{issuer}.pem", "-CAkey",
+                 folder / f"{issuer}.key", "-days", "2", "-out", folder / f"{name}.pem", "-extfile", folder / f"{name}.ext")
+        bundle.insert(0, (folder / f"{name}.pem").read_text())
+        issuer = name
+    (folder / "chain.ext").write_text(f"subjectAltName=DNS:millrace.test\n{comment}\n")
+    _openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", folder / "chain.key", "-out",
+             folder / "chain.csr", "-subj", "/CN=chain")
+    _openssl("x509", "-req", "-in", folder / "chain.csr", "-CA", folder / f"{issuer}.pem", "-CAkey", folder / f"{issuer}.key",
+             "-days", "2", "-out", folder / "chain.pem", "-extfile", folder / "chain.ext")
+    (folder / "chain.pem").write_text((folder / "chain.pem").read_text() + "".join(bundle))
+    os.chmod(folder / "chain.key", 0o644)
+
+
+class Run:
+    """One case, one client, one server."""
+
+    def __init__(self, rig, case, client, server, number, seed):
+        self.rig, self.case, self.client, self.server, self.seed = rig, case, client, server, seed
+        self.client_side, self.server_side = rig.client_side, rig.server_side
+        self.folder = rig.folder / f"run-{number}"
+        self.www, self.downloads = self.folder / "www", self.folder / "downloads"
+        self.www.mkdir(parents=True)
+        self.downloads.mkdir()
+        self.certificate, self.key = rig.folder / f"{case.chain}.pem", rig.folder / f"{case.chain}.key"
+        self.ca = rig.folder / "ca.pem"
+        self.address = self.server_side.v6 if case.is_v6 else self.server_side.v4
+        self.bind = self.address if case.is_v6 or case.name != "connectionmigration" else "0.0.0.0"
+        self.protocol = protocol_of(case, client, server)
+        self.names, self.digests = [], {}
+        self.processes = []
+        self.facts = None
+        self.link_counts = None
+
+    # ---- what endpoints use
+
+    def inside(self, path):
+        """A path below the rig's folder, as the peers see it."""
+        return f"/srv/millrace/{Path(path).relative_to(self.rig.folder)}"
+
+    def _keep(self, process):
+        self.processes.append(process)
+        return process
+
+    def start(self, side, *command):
+        return self._keep(self.rig.start_at(side, command, is_peer=False))
+
+    def start_peer(self, side, *command):
+        variables = [f"SSLKEYLOGFILE={self.inside(self.folder / 'peer.keys')}"]
+        return self._keep(self.rig.start_at(side, list(map(str, command)), is_peer=True, variables=variables))
+
+    # ---- steps
+
+    def execute(self):
+        self._make_files()
+        link = self._start_link()
+        server = self.server.start_server(self)
+        self._wait_for_server(server)
+        self._fetch(server)
+        if server.is_running():
+            server.stop()
+        self._end_link(link)
+        self._compare()
+        self._judge()
+
+    def clear(self):
+        for process in reversed(self.processes):
+            if process.is_running():
+                process.stop(2)
+        if not os.environ.get("MILLRACE_INTEROP_KEEP"):
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _make_files(self):
+        for number, size in enumerate(self.case.files):
+            name = f"{self.case.name}-{number}"
+            name += "x" * max(0, self.case.name_size - len(name))
+            self.names.append(name)
+            self.digests[name] = write_random_file(self.www / name, size, seed=self.seed * 10007 + number)
+
+    def _set_up(self, side, endpoint):
+        ip = side.namespace.ip
+        if not endpoint.is_peer:
+            side.namespace.run("sh", "-c", f"echo 1 >/proc/sys/net/ipv6/conf/{side.interface}/disable_ipv6")
+        else:
+            for address in (f"{side.v4}/24", f"{side.other_v4}/24"):
+                ip("address", "add", address, "dev", side.interface)
+            ip("address", "add", f"{side.v6}/64", "dev", side.interface, "nodad")
+        ip("link", "set", side.interface, "up")
+
+    def _start_link(self):
+        ends = ["--client", f"{self.client_side.namespace.name}:{self.client_side.interface}",
+                "--server", f"{self.server_side.namespace.name}:{self.server_side.interface}"]
+        link = self._keep(self.rig._start(Process, [LINK, *ends, "--pcap", self.folder / "link", "--seed", str(self.seed),
+                                                    "--seconds", str(self.case.seconds + 60), *self.case.link]))
+        wait_until(lambda: "ready" in link.log() or not link.is_running(), START_SECONDS, "the link")
+        if not link.is_running():
+            raise Failure(f"the link did not start: {link.log()}")
+        self._set_up(self.client_side, self.client)
+        self._set_up(self.server_side, self.server)
+        return link
+
+    def _is_listening(self, server):
+        if not self.server.is_peer:
+            return self.server.is_ready(server)
+        return ":443 " in self.server_side.namespace.run("ss", "-Huln").stdout
+
+    def _wait_for_server(self, server):
+        wait_until(lambda: self._is_listening(server) or not server.is_running(), START_SECONDS, "the server's start")
+        if not server.is_running():
+            raise Failure(f"the server did not start: {tail(server.log())}")
+
+    def _fetch(self, server):
+        deadline = time.monotonic() + self.case.seconds
+        for command in self.client.client_commands(self):
+            start = self.start_peer if self.client.is_peer else self.start
+            client = start(self.client_side, *command)
+            try:
+                client.child.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                client.kill()
+                raise Failure(f"the client was not done after {self.case.seconds} s: {tail(client.log())}") from None
+            if client.child.returncode != 0:
+                more = "" if server.is_running() else f"; the server has ended: {tail(server.log())}"
+                raise Failure(f"the client failed ({client.child.returncode}): {tail(client.log())}{more}")
+
+    def _end_link(self, link):
+        link.child.terminate()
+        link.wait(10)
+        self.link_counts = json.loads(link.log().splitlines()[-1])
+
+    def _compare(self):
+        for name, digest in self.digests.items():
+            got = self.downloads / name
+            if not got.exists():
+                raise Failure(f"a file is missing: {name[:40]}")
+            if sha256_of(got) != digest:
+                raise Failure(f"a file differs: {name[:40]}, {got.stat().st_size} bytes")
+        more = {path.name for path in self.downloads.iterdir()} - set(self.digests)
+        if more:
+            raise Failure(f"more files than asked for: {sorted(more)[:3]}")
+
+    def _judge(self):
+        keys = [self.inside(self.folder / name) for name in ("millrace.keys", "peer.keys", "aioquic.keys")]
+        judge = self.rig.start_at(self.client_side, ["python3", "/srv/millrace/judge.py", self.inside(self.folder / "link"),
+                                                     *keys], is_peer=True)
+        if judge.wait(JUDGE_SECONDS) != 0:
+            raise Failure(f"the capture cannot be read: {tail(judge.log())}")
+        self.facts = json.loads(judge.log().splitlines()[-1])
+        wrong = self.case.check(self.facts)
+        if wrong:
+            raise Failure("; ".join(wrong))
+
+
+def tail(text):
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " | ".join(lines[-LINES_KEPT:])[-600:]
+
+
+def protocol_of(case, client, server):
+    """"hq" or "h3": HTTP/3 stands in where one of them has no HTTP/0.9; None: they share none."""
+    for protocol in ("h3",) if case.protocol == "h3" else ("hq", "h3"):
+        if client.speaks(protocol, "client") and server.speaks(protocol, "server"):
+            return protocol
+    return None
+
+
+def why_not(case, client, server):
+    """Why this case cannot be asked of these two; None: it can."""
+    if protocol_of(case, client, server) is None:
+        return "no protocol in common"
+    return client.lacks(case, "client") or server.lacks(case, "server")
+
+
+assert implementations  # the endpoints that runs are made of
