@@ -8,12 +8,14 @@
 #include "control/inline_apps.h"
 #include "control/shard_setup.h"
 #include "control/tls_set.h"
+#include "control/token_file.h"
 #include "control/token_rotation.h"
 #include "dataplane/app_host.h"
 
 struct mr_datapath {
     struct mr_config config;
-    uint8_t static_key[32];
+    struct mr_token_file token_file; /* without a path: the secrets are this process's */
+    struct mr_token_secrets secrets;
     struct mr_keylog keylog;
     struct mr_qlog *qlog; /* NULL: nothing is traced */
     bool has_eal;
@@ -34,7 +36,7 @@ struct mr_datapath {
     struct mr_application applications[MR_SHARDS_MAX];
     struct mr_move_hooks move_hooks[MR_SHARDS_MAX];
     uint32_t udp_port_count;
-    uint16_t udp_ports[MR_LISTENERS_MAX];
+    uint16_t udp_ports[MR_LISTENERS_MAX + MR_CONFIG_PORTS * MR_CONFIG_PREFERRED];
     struct mr_token_rotation tokens[MR_CONFIG_PORTS];
     struct mr_balance *balances[MR_CONFIG_PORTS]; /* NULL: connections stay */
     struct mr_group_set set;                      /* for commands */
