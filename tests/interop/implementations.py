@@ -63,7 +63,9 @@ class Millrace(Endpoint):
                 "--keylog", run.folder / "millrace.keys"]
 
     def start_server(self, run):
-        options = {"retry": ["--retry", "always"], "zerortt": ["--early-data"]}.get(run.case.server, [])
+        other = run.server_side.other_v4
+        options = {"retry": ["--retry", "always"], "zerortt": ["--early-data"],
+                   "connectionmigration": ["--addr", f"{other}/24", "--preferred", other]}.get(run.case.server, [])
         return run.start(run.server_side, millrace.PROGRAM, "edge", *self._common(run, run.server_side), "--root", run.www,
                          "--cert", run.certificate, "--key", run.key, "--hq", *options)
 
@@ -106,7 +108,7 @@ class Ngtcp2(Endpoint):
         options = {"chacha20": ["--ciphers=NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+CHACHA20-POLY1305"],
                    "keyupdate": ["--key-update=100ms"],
                    "resumption": [*session, "--disable-early-data"], "zerortt": session,
-                   "v2": ["-v", "0x1", f"--preferred-versions={self.V2_V1}", f"--available-versions={self.V1_V2}"]}
+                   "v2": ["-v", "0x1", f"--preferred-versions={self.V2_V1}", f"--available-versions={self.V2_V1}"]}
         for number, names in enumerate(batches(run)):
             wait = ["--wait-for-ticket"] if run.case.connections == "two" and number == 0 else []
             yield ["gtlsclient", "-q", "--exit-on-all-streams-close", "--download", run.inside(run.downloads), "--sni", NAME,
@@ -245,7 +247,9 @@ class Quinn(Endpoint):
     name = "quinn"
     hq = ("client", "server")
     needs_more = True
-    missing = {("client", "v2"): "it has version 1 only", ("server", "v2"): "it has version 1 only"}
+    missing = {("client", "v2"): "it has version 1 only", ("server", "v2"): "it has version 1 only",
+               ("server", "connectionmigration"): "with a preferred address it gives one connection ID more than "
+                                                  "active_connection_id_limit allows (RFC 9000, Section 5.1.1)"}
 
     def start_server(self, run):
         words = [f"case={run.case.server}", f"cert={run.inside(run.certificate)}", f"key={run.inside(run.key)}",
@@ -256,7 +260,7 @@ class Quinn(Endpoint):
 
     def client_commands(self, run):
         yield [run.rig.program("quinn"), "client", f"{host(run.address)}:{PORT}", f"case={run.case.client}",
-               f"ca={run.inside(run.ca)}", f"out={run.inside(run.downloads)}", f"paths={run.inside(run.path_list())}",
+               f"ca={run.inside(run.roots)}", f"out={run.inside(run.downloads)}", f"paths={run.inside(run.path_list())}",
                f"connections={run.case.connections}"]
 
     def version(self, stage):

@@ -154,7 +154,7 @@ class Run:
         self.www.mkdir(parents=True)
         self.downloads.mkdir()
         self.certificate, self.key = rig.folder / f"{case.chain}.pem", rig.folder / f"{case.chain}.key"
-        self.ca = rig.folder / ("roots.pem" if case.chain == "chain" else "ca.pem")
+        self.ca, self.roots = rig.folder / "ca.pem", rig.folder / ("roots.pem" if case.chain == "chain" else "ca.pem")
         self.address = self.server_side.v6 if case.is_v6 else self.server_side.v4
         self.bind = self.address if case.is_v6 or case.name != "connectionmigration" else "0.0.0.0"
         self.protocol = protocol_of(case, client, server)

@@ -31,6 +31,7 @@ enum {
     REQUEST_MAX = 2048,
     NOT_FOUND = 404,
     TICKET_WAIT_MS = 300,
+    PAUSE_NS = 1000000,
 };
 
 static const char server_name[] = "millrace.test";
@@ -148,47 +149,93 @@ static SSL *ask(SSL *conn, const char *path)
     return stream;
 }
 
-static void save(SSL *stream, const char *out, const char *path)
+/* A file that comes. */
+struct file {
+    SSL *stream; /* NULL: it is there */
+    FILE *file;
+};
+
+static void open_file(struct file *f, SSL *conn, const char *out, const char *path)
 {
-    static char chunk[CHUNK];
     char name[2 * PATH_BYTES];
-    size_t got;
 
     snprintf(name, sizeof(name), "%s%s", out, path);
-    FILE *file = fopen(name, "wb");
-    if (file == NULL)
+    f->file = fopen(name, "wb");
+    if (f->file == NULL)
         die(name);
-    while (SSL_read_ex(stream, chunk, sizeof(chunk), &got))
-        fwrite(chunk, 1, got, file);
-    fclose(file);
-    if (SSL_get_stream_read_state(stream) != SSL_STREAM_STATE_FINISHED)
+    f->stream = ask(conn, path);
+    SSL_set_blocking_mode(f->stream, 0);
+}
+
+/* Take what is there of it; how many bytes. */
+static size_t take(struct file *f)
+{
+    static char chunk[CHUNK];
+    size_t sum = 0;
+    size_t got;
+
+    while (SSL_read_ex(f->stream, chunk, sizeof(chunk), &got)) {
+        fwrite(chunk, 1, got, f->file);
+        sum += got;
+    }
+    if (SSL_get_error(f->stream, 0) == SSL_ERROR_WANT_READ)
+        return sum;
+    if (SSL_get_stream_read_state(f->stream) != SSL_STREAM_STATE_FINISHED)
         die("a file did not come to its end");
-    SSL_free(stream);
+    fclose(f->file);
+    SSL_free(f->stream);
+    f->stream = NULL;
+    return sum + 1;
+}
+
+static void pause_for(long ns)
+{
+    struct timespec span = {0, ns};
+
+    nanosleep(&span, NULL);
+}
+
+/* All of them at once, each read as it comes: they share the connection's window. */
+static void take_all(SSL *conn, struct file *files, int count, int updates_keys)
+{
+    for (int left = count; left > 0;) {
+        size_t sum = 0;
+
+        left = 0;
+        for (int i = 0; i < count; i++) {
+            if (files[i].stream != NULL)
+                sum += take(&files[i]);
+            left += files[i].stream != NULL;
+        }
+        if (sum > 0 && updates_keys) {
+            updates_keys = 0;
+            if (!SSL_key_update(conn, SSL_KEY_UPDATE_REQUESTED))
+                die("key update");
+        }
+        SSL_handle_events(conn);
+        if (sum == 0)
+            pause_for(PAUSE_NS);
+    }
 }
 
 static void fetch(SSL *conn, const char *which, const char *out, char (*paths)[PATH_BYTES],
                   int count)
 {
-    SSL *streams[AT_ONCE];
+    struct file files[AT_ONCE];
 
     for (int at = 0; at < count; at += AT_ONCE) {
         int n = count - at < AT_ONCE ? count - at : AT_ONCE;
 
         for (int i = 0; i < n; i++)
-            streams[i] = ask(conn, paths[at + i]);
-        if (strcmp(which, "keyupdate") == 0 && at == 0 &&
-            !SSL_key_update(conn, SSL_KEY_UPDATE_REQUESTED))
-            die("key update");
-        for (int i = 0; i < n; i++)
-            save(streams[i], out, paths[at + i]);
+            open_file(&files[i], conn, out, paths[at + i]);
+        take_all(conn, files, n, strcmp(which, "keyupdate") == 0 && at == 0);
     }
 }
 
 static void wait_for_ticket(SSL *conn)
 {
     for (int i = 0; i < TICKET_WAIT_MS / 10 && session == NULL; i++) {
-        struct timespec span = {0, 10000000};
-        nanosleep(&span, NULL);
+        pause_for(10 * PAUSE_NS);
         SSL_handle_events(conn);
     }
 }
