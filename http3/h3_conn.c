@@ -580,6 +580,20 @@ static void close_conn(struct mr_h3 *h3, struct mr_h3_conn *conn, const struct m
     remove_conn(h3, conn);
 }
 
+/* 0-RTT begins or ends.  RFC 8470: a server must know, since who sends a copy never completes the
+ * handshake. */
+static void on_early(struct mr_h3 *h3, struct mr_h3_conn *conn, uint32_t kinds)
+{
+    uint32_t end = h3->is_server ? MR_EVENT_CONFIRMED : MR_EVENT_CONNECTED;
+
+    if ((kinds & MR_EVENT_EARLY) != 0)
+        conn->is_early = true;
+    if ((kinds & end) != 0)
+        conn->is_early = false;
+    if (conn->is_early)
+        mr_h3_mark_dirty(h3, conn);
+}
+
 static void on_conn_event(struct mr_h3 *h3, const struct mr_event *event)
 {
     struct mr_h3_conn *conn = mr_h3_conn_of(h3, event->user_data);
@@ -588,6 +602,7 @@ static void on_conn_event(struct mr_h3 *h3, const struct mr_event *event)
         conn = accept_conn(h3, event->conn);
     if (conn == NULL)
         return;
+    on_early(h3, conn, event->kinds);
     if ((event->kinds & MR_EVENT_CONNECTED) != 0) {
         conn->is_connected = true;
         if (h3->is_server)

@@ -134,13 +134,15 @@ struct mr_h3_stream {
     bool is_reading; /* false: what comes is dropped */
     bool is_paused;  /* the user did not take all */
     bool is_fin_received;
-    bool is_head_only;     /* client: the response has no content, by its request or status */
-    bool is_over;          /* the user was told that the message ended or failed */
-    bool is_lost;          /* it ended with its connection */
-    bool is_too_short;     /* it failed, for its content is less than content-length said */
-    bool is_too_long;      /* likewise: more */
-    bool is_tunnel;        /* content has no end but the stream's; in the connection's list */
-    bool is_send_over;     /* tunnel: its end was sent, or it was reset */
+    bool is_head_only; /* client: the response has no content, by its request or status */
+    bool is_over;      /* the user was told that the message ended or failed */
+    bool is_lost;      /* it ended with its connection */
+    bool is_too_short; /* it failed, for its content is less than content-length said */
+    bool is_too_long;  /* likewise: more */
+    bool is_tunnel;    /* content has no end but the stream's; in the connection's list */
+    bool is_send_over; /* tunnel: its end was sent, or it was reset */
+    bool is_early;     /* server: the request may be a copy of one that came before; client: it was
+                          sent in 0-RTT */
     bool is_reprioritized; /* PRIORITY_UPDATE came: it overrides the field */
     struct mr_priority priority;
     struct mr_h3_frame_reader frame;
@@ -167,6 +169,7 @@ struct mr_h3_conn {
     uint32_t blocked_count; /* of its streams */
     uint32_t tunnel_count;
     bool is_connected;
+    bool is_early;    /* client: 0-RTT may be sent; server: what comes may be a copy (RFC 8470) */
     bool is_hq;       /* HTTP/0.9 */
     bool is_closing;  /* we closed it: only CLOSED matters */
     bool is_draining; /* GOAWAY is sent or to be sent */

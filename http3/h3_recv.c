@@ -61,8 +61,11 @@ static void end_head(struct mr_h3 *h3, struct mr_h3_stream *stream, enum mr_mess
             stream->is_head_only = true;
     }
     stream->phase = MR_H3_PHASE_BODY;
-    if (message->kind == MR_MESSAGE_REQUEST)
+    if (message->kind == MR_MESSAGE_REQUEST) {
         mr_h3_priority_apply(h3, stream);
+        stream->is_early = stream->conn->is_early || mr_message_was_early(message);
+        mr_h3_count_add(&h3->counters->requests_early, stream->is_early);
+    }
     if (verdict == MR_MESSAGE_OK)
         stream->content_length = message->content_length;
     h3->user.on_head(h3->user.context, stream, message, verdict);

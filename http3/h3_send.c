@@ -278,7 +278,7 @@ static enum flush_verdict flush(struct mr_h3 *h3, struct mr_h3_conn *conn)
 
 void mr_h3_mark_dirty(struct mr_h3 *h3, struct mr_h3_conn *conn)
 {
-    if (conn->is_dirty || !conn->is_connected)
+    if (conn->is_dirty || !(conn->is_connected || conn->is_early))
         return;
     conn->is_dirty = true;
     conn->next_dirty = h3->dirty;
