@@ -367,6 +367,7 @@ static struct mr_h3_limits limits_of(const struct mr_h3_client_config *config)
         .fields_max = config->fields_max,
         .qpack_capacity = config->qpack_capacity,
         .qpack_blocked_max = config->qpack_blocked_max,
+        .qpack_encoder_capacity = config->qpack_encoder_capacity,
         .has_tunnels = config->has_tunnels,
         .heap_bytes = config->heap_bytes,
     };
