@@ -89,6 +89,7 @@ static bool open_port(struct mr_group *g, struct mr_fault *fault)
     if (g->config.spec != NULL)
         g->port = mr_port_open(&(struct mr_port_config){.spec = g->config.spec,
                                                         .rx_pools = g->rx_pools,
+                                                        .mtu = g->config.mtu,
                                                         .queue_count = (uint16_t)queues_of(g)},
                                fault);
     return g->port != NULL;
