@@ -46,7 +46,7 @@ struct mr_shard_setup {
 /* Memory per buffer, roughly, KiB: a frame, and what DPDK wants around it. */
 static inline uint32_t mr_setup_mbuf_kb(uint32_t mtu)
 {
-    return 3 + (mtu > MR_SETUP_MTU ? (mtu - MR_SETUP_MTU + 1023) / 1024 : 0);
+    return mtu > MR_SETUP_MTU ? 14 : 3;
 }
 
 /* A file that key log lines are appended to. */
