@@ -12,6 +12,9 @@
 #include "millrace/ring_layout.h"
 #include "millrace/transport.h"
 
+#define MTU_DEFAULT   1500
+#define MTU_MAX       9000
+
 #define SECOND        UINT64_C(1000000000)
 #define DAY           (86400 * SECOND)
 #define KIB           UINT64_C(1024)
@@ -247,6 +250,9 @@ const struct mr_setting mr_config_settings[] = {
     {"io_lcores", "io-lcores", "N",
      "more of them for each port, which only receive and send; 0: the shards do", MR_SETTING_NUMBER,
      .max = IO_LCORES_MAX, HERE(io_lcores)},
+    {"mtu", "mtu", "BYTES",
+     "largest IP packet, if the port's is not smaller; above 1500 buffers take more memory",
+     MR_SETTING_NUMBER, .min = 1280, .max = MTU_MAX, HERE(mtu)},
     {"cores", "cores", "LIST", "CPUs to poll on, like 2,3 or 2-5; without it: any", MR_SETTING_TEXT,
      .check = check_cores, HERE(cores)},
     {"hugepages", "hugepages", "WHEN", "whether memory comes from huge pages", MR_SETTING_CHOICE,
@@ -408,6 +414,7 @@ void mr_config_init(struct mr_config *config)
 {
     memset(config, 0, sizeof(*config));
     config->shards = 1;
+    config->mtu = MTU_DEFAULT;
     config->drain_ns = 5 * SECOND;
     config->control = (struct mr_config_control){
         .socket = "/run/millrace.sock",

@@ -178,7 +178,8 @@ static bool start_eal(struct mr_datapath *dp, struct mr_fault *fault)
     uint32_t mbufs = workers * (RX_MBUFS + TX_MBUFS);
     struct mr_eal_config eal = {.cores = config->cores[0] != '\0' ? config->cores : NULL,
                                 .worker_count = workers,
-                                .memory_mb = MR_SETUP_BASE_MB + mbufs * MR_SETUP_MBUF_KB / 1024,
+                                .memory_mb =
+                                    MR_SETUP_BASE_MB + mbufs * mr_setup_mbuf_kb(config->mtu) / 1024,
                                 .hugepages = (enum mr_hugepages)config->hugepages,
                                 .has_pci = config->has_pci,
                                 .has_telemetry = config->has_telemetry,
@@ -275,6 +276,7 @@ static bool make_group(struct mr_datapath *dp, uint32_t index, struct mr_fault *
         .local_port = dp->udp_ports[0],
         .connections = mr_config_share(config).connections,
         .rx_mbufs = RX_MBUFS,
+        .mtu = config->mtu,
         .has_retry = config->retry == 1,
         .congestion = (enum mr_cc_kind)config->congestion,
         .has_ecn = config->ecn == 0,
@@ -294,6 +296,7 @@ static bool make_group(struct mr_datapath *dp, uint32_t index, struct mr_fault *
     struct mr_group_config group = {
         .name = names[index],
         .spec = config->ports[index].spec,
+        .mtu = (uint16_t)config->mtu,
         .shard_count = config->shards,
         .io_lcores = config->io_lcores,
         .first_worker = first_worker(dp, index),
