@@ -2,7 +2,13 @@
 
 An endpoint says with lacks() what it cannot be asked to do; `run` (rig.Run) has folders, addresses and the case.
 """
+import sys
+
 import millrace
+from peers import HERE
+
+sys.path.insert(0, str(HERE / "endpoints"))
+import chromium_endpoint  # noqa: E402 - the page that it asks for is made here
 
 PORT = 443
 NAME = "millrace.test"
@@ -168,6 +174,23 @@ class Curl(Endpoint):
         return stage.package_version("curl")
 
 
+class Chromium(Endpoint):
+    name = "chromium"
+    h3 = ("client",)
+    needs_more = True
+    missing = {("client", what): "a browser cannot be told to" for what in
+               ("chacha20", "resumption", "zerortt", "keyupdate", "v2", "multiconnect")} | {
+                   ("client", "ecn"): "it marks no packets"}
+
+    def client_commands(self, run):
+        (run.www / "page.html").write_text(chromium_endpoint.page(run.names))
+        yield ["python3", "/srv/millrace/chromium_endpoint.py", host(run.address), run.spki(), run.inside(run.downloads),
+               run.inside(run.path_list()), run.case.seconds]
+
+    def version(self, stage):
+        return stage.package_version("chromium")
+
+
 NGINX = """
 user root; worker_processes 1; daemon off; pid /tmp/nginx.pid; error_log stderr info;
 events {{ worker_connections 4096; }}
@@ -289,6 +312,6 @@ class Openssl(Endpoint):
         return stage.package_version("libssl-dev")
 
 
-ALL = [Millrace(), Ngtcp2(), Aioquic(), Quinn(), Openssl(), Curl(), Nginx(), Caddy()]
+ALL = [Millrace(), Ngtcp2(), Aioquic(), Quinn(), Openssl(), Curl(), Chromium(), Nginx(), Caddy()]
 BY_NAME = {endpoint.name: endpoint for endpoint in ALL}
 PEERS = [endpoint for endpoint in ALL if endpoint.is_peer]

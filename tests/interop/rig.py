@@ -4,6 +4,7 @@
 
 A peer uses the kernel's end of its TAP with addresses; millrace uses it as a port (af_packet), without any.
 """
+import base64
 import fcntl
 import hashlib
 import json
@@ -168,6 +169,12 @@ class Run:
     def inside(self, path):
         """A path below the rig's folder, as the peers see it."""
         return f"/srv/millrace/{Path(path).relative_to(self.rig.folder)}"
+
+    def spki(self):
+        """The hash of the server's public key, as browsers are told of it."""
+        key = subprocess.run(["openssl", "x509", "-in", self.certificate, "-pubkey", "-noout"], capture_output=True, check=True)
+        der = subprocess.run(["openssl", "pkey", "-pubin", "-outform", "der"], input=key.stdout, capture_output=True, check=True)
+        return base64.b64encode(hashlib.sha256(der.stdout).digest()).decode()
 
     def path_list(self):
         """A file with the path of a file a line."""
