@@ -44,7 +44,7 @@ struct mr_h3_server_config {
                                        an answered one until its stream is over */
     uint32_t field_section_max;     /* bytes as in RFC 9114, Section 4.2.2; more: 431 */
     uint32_t fields_max;            /* fields of a section; more: 431 */
-    uint32_t qpack_capacity;    /* bytes of a connection's dynamic table for decoding; 0: none */
+    uint32_t qpack_capacity; /* bytes of a connection's dynamic table for decoding; 0: none */
     uint32_t qpack_encoder_capacity; /* bytes of a connection's table for what is sent, within
                                         what the peer takes; 0: the static table only */
     uint32_t qpack_blocked_max; /* streams of a connection whose head may wait for QPACK's table:
