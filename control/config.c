@@ -167,6 +167,13 @@ static const struct mr_setting certificate_settings[] = {
      .is_required = true, AT(struct mr_config_certificate, certificate)},
     {"key", "key", "PEM", "file of its private key", MR_SETTING_PATH, .is_required = true,
      AT(struct mr_config_certificate, key)},
+    {"alpn", NULL, "NAME", "it is for clients that offer one of these protocols; without it: all",
+     MR_SETTING_TEXT, .check = check_alpn,
+     LIST(struct mr_config_certificate, alpn, alpn_count, MR_CONFIG_ALPN)},
+    {"ocsp", "ocsp", "FILE", "OCSP response (DER) to staple; a wrong or old one is not",
+     MR_SETTING_PATH, AT(struct mr_config_certificate, ocsp)},
+    {"early_data", NULL, NULL, "offer 0-RTT, which can be replayed", MR_SETTING_FLAG,
+     AT(struct mr_config_certificate, has_early_data)},
     {.path = NULL},
 };
 

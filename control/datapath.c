@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "control/datapath_internal.h"
 #include "control/eal.h"
+#include "control/early_data.h"
 #include "control/group_trace.h"
 #include "control/telemetry.h"
 #include "control/telemetry_apps.h"
@@ -47,6 +48,18 @@ static bool make_certificate(const struct mr_datapath *dp, struct mr_certificate
     return mr_certificate_make(made, &options, fault) == 0;
 }
 
+/* The register of first flights, if 0-RTT is offered to anybody. */
+static bool make_early_data(struct mr_datapath *dp, struct mr_tls_set_config *server,
+                            struct mr_fault *fault)
+{
+    for (uint32_t i = 0; i < dp->config.tls.certificate_count; i++)
+        server->has_early_data |= dp->config.tls.certificates[i].has_early_data;
+    if (!server->has_early_data)
+        return true;
+    dp->replay = server->replay = mr_early_data_make(MR_EARLY_ENTRIES, fault);
+    return dp->replay != NULL;
+}
+
 /* Without listeners there is nothing to serve, and no certificate is needed. */
 static bool make_tls(struct mr_datapath *dp, struct mr_fault *fault)
 {
@@ -63,7 +76,7 @@ static bool make_tls(struct mr_datapath *dp, struct mr_fault *fault)
         client.ca_pem = made.certificate_pem; /* applications of ours may meet each other */
     }
     bool has_listeners = dp->config.handoff.listener_count > 0;
-    if (has_listeners)
+    if (has_listeners && make_early_data(dp, &server, fault))
         dp->tls = mr_tls_set_make(&server, fault, (int64_t)time(NULL));
     dp->has_client_tls = (dp->tls != NULL || !has_listeners) &&
                          mr_tls_context_client(&dp->client_tls, &client, fault) == 0;
@@ -540,6 +553,7 @@ uint32_t mr_datapath_close(struct mr_datapath *dp)
     for (uint32_t i = 0; i < dp->shard_count; i++)
         mr_app_host_free(dp->hosts[i]);
     mr_tls_set_free(dp->tls);
+    mr_early_data_free(dp->replay);
     if (dp->has_client_tls)
         mr_tls_context_free(&dp->client_tls);
     if (dp->has_eal)
