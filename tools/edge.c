@@ -46,6 +46,7 @@ struct edge {
     uint32_t connections;
     bool has_listing;
     bool has_hq;
+    bool has_early_data;
     uint64_t cache_bytes;
     int retry; /* 0 auto, 1 always */
     const char *index;
@@ -101,6 +102,7 @@ static bool make_tls(struct edge *edge, struct mr_fault *fault)
         .alpn = (const uint8_t *)"\002h3\012" MR_HQ_ALPN,
         .alpn_size = edge->has_hq ? 3 + 1 + sizeof(MR_HQ_ALPN) - 1 : 3,
         .tickets = 2,
+        .has_early_data = edge->has_early_data,
         .has_keylog = edge->host_options.keylog != NULL,
     };
 
@@ -465,6 +467,10 @@ static enum mr_parse_result parse(struct edge *edge, int argc, char **argv, stru
          .kind = MR_OPTION_FLAG,
          .to = &edge->has_hq,
          .help = "also HTTP/0.9 to clients that ask for hq-interop, for tests with other programs"},
+        {.name = "early-data",
+         .kind = MR_OPTION_FLAG,
+         .to = &edge->has_early_data,
+         .help = "take requests in 0-RTT, which others can copy and send again"},
         {.name = "index",
          .kind = MR_OPTION_TEXT,
          .to = &edge->index,

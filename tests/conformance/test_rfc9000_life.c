@@ -163,6 +163,26 @@ static void probes_carry_the_data(void)
     peer_end(p);
 }
 
+/* Section 6.2.4: "An endpoint MAY send up to two full-sized datagrams containing ack-eliciting
+ * packets to avoid an expensive consecutive PTO expiration due to a single lost datagram". */
+static void two_datagrams_repeat_a_hello(void)
+{
+    struct peer *p = peer_at(C, PEER_HELLO);
+    uint32_t hellos = 0;
+
+    peer_clear(p);
+    peer_advance(p, 1200 * MR_MS); /* one PTO: the server has answered nothing */
+    for (uint32_t i = 0; i < p->inbox_count; i++) {
+        CU_ASSERT_EQUAL(p->inbox[i].type, MR_PACKET_INITIAL);
+        CU_ASSERT_TRUE(p->inbox[i].datagram_size >= 1200);
+        hellos += p->inbox[i].is_open && p->inbox[i].bytes[0] == 0x06;
+    }
+    CU_ASSERT_EQUAL(peer_counters(p)->ptos, 1);
+    CU_ASSERT_EQUAL(p->inbox_count, 2);
+    CU_ASSERT_EQUAL(hellos, 2);
+    peer_end(p);
+}
+
 /* RFC 9002, Section 6.2.2.1: "the client MUST set the PTO timer if the client has not received an
  * acknowledgment for any of its Handshake packets and the handshake is not confirmed". */
 static void a_client_breaks_the_amplification_deadlock(void)
@@ -544,6 +564,7 @@ static CU_TestInfo tests[] = {
     {"acknowledgements of unsent packets end the connection",
      acknowledgements_of_unsent_packets_end_the_connection},
     {"probes carry the data", probes_carry_the_data},
+    {"two datagrams repeat a hello", two_datagrams_repeat_a_hello},
     {"a client breaks the amplification deadlock", a_client_breaks_the_amplification_deadlock},
     {"an idle connection ends silently", an_idle_connection_ends_silently},
     {"a closing endpoint repeats itself ever more rarely",
