@@ -65,7 +65,10 @@ class Millrace(Endpoint):
                 "--keylog", run.folder / "millrace.keys"]
 
     def start_server(self, run):
-        options = ["--retry", "always"] if run.case.server == "retry" else []
+        side = run.server_side
+        options = {"retry": ["--retry", "always"],
+                   "connectionmigration": ["--addr", f"{side.other_v4}/24", "--preferred", f"{side.other_v4}:{PORT}"]
+                   }.get(run.case.server, [])
         return run.start(run.server_side, millrace.PROGRAM, "edge", *self._common(run, run.server_side), "--root", run.www,
                          "--cert", run.certificate, "--key", run.key, "--hq", *options)
 
