@@ -3,6 +3,7 @@
 
 #include "app/transport_internal.h"
 #include "app/transport_move.h"
+#include "app/transport_receive.h"
 #include "app/transport_send.h"
 
 static struct mr_ring_transport *of(const struct mr_transport *t)

@@ -11,6 +11,7 @@
 
 #include "app/transport_internal.h"
 #include "app/transport_move.h"
+#include "app/transport_receive.h"
 #include "app/transport_send.h"
 
 #define KNOWN_KINDS                                                                                \
