@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "control/datapath_internal.h"
 #include "control/eal.h"
+#include "control/early_data.h"
 #include "control/group_trace.h"
 #include "control/telemetry.h"
 #include "control/telemetry_apps.h"
@@ -63,6 +64,15 @@ static bool make_tls(struct mr_datapath *dp, struct mr_fault *fault)
         client.ca_pem = made.certificate_pem; /* applications of ours may meet each other */
     }
     bool has_listeners = dp->config.handoff.listener_count > 0;
+    server.has_early_data = dp->config.tls.early_data == 1;
+    if (has_listeners && server.has_early_data) {
+        dp->replay = mr_early_data_make(dp->config.tls.early_data_entries, fault);
+        if (dp->replay == NULL) {
+            mr_certificate_wipe(&made);
+            return false;
+        }
+        server.replay = dp->replay;
+    }
     if (has_listeners)
         dp->tls = mr_tls_set_make(&server, fault, (int64_t)time(NULL));
     dp->has_client_tls = (dp->tls != NULL || !has_listeners) &&
@@ -572,6 +582,7 @@ uint32_t mr_datapath_close(struct mr_datapath *dp)
     for (uint32_t i = 0; i < dp->shard_count; i++)
         mr_app_host_free(dp->hosts[i]);
     mr_tls_set_free(dp->tls);
+    mr_early_data_free(dp->replay);
     if (dp->has_client_tls)
         mr_tls_context_free(&dp->client_tls);
     if (dp->has_eal)
