@@ -98,9 +98,9 @@ struct mr_rt_conn {
     bool has_info;
     bool is_info_out;
     bool is_ticket_out;
-    bool wants_info;
-    bool wants_ticket;
-    bool is_closing; /* the application closed it */
+    bool wants_info, wants_ticket;
+    bool has_new_path; /* told with the INFO that says which */
+    bool is_closing;   /* the application closed it */
     bool is_datagram_held, was_datagram_refused;
     bool has_left;     /* MOVE_ACK was answered: the old ring has nothing more about it */
     uint64_t move;     /* number of the one that MOVED told of */
@@ -339,30 +339,6 @@ void mr_rt_submit_late(struct mr_rt_ring *ring);
 /* Take the object out of a list, if it is in it.  O(the list). */
 void mr_rt_unlist(struct mr_ring_transport *t, struct mr_rt_queue *queue, enum mr_rt_list which,
                   struct mr_rt_object *object);
-
-/* ---- transport_receive.c ---- */
-
-void mr_rt_data(struct mr_ring_transport *t, struct mr_rt_object *object, const struct mr_cqe *cqe);
-void mr_rt_datagram(struct mr_ring_transport *t, struct mr_rt_object *object,
-                    const struct mr_cqe *cqe);
-int64_t mr_rt_receive(struct mr_ring_transport *t, struct mr_rt_object *object,
-                      struct mr_view *views_out, size_t room, bool *fin_out);
-int mr_rt_release(struct mr_ring_transport *t, struct mr_rt_object *object, size_t size);
-int64_t mr_rt_receive_datagram(struct mr_ring_transport *t, struct mr_rt_object *object,
-                               uint8_t *dst, size_t room);
-
-/* Nothing more is received: give back what was not shown. */
-void mr_rt_receive_over(struct mr_ring_transport *t, struct mr_rt_object *object);
-
-/* Give everything back. */
-void mr_rt_receive_drop(struct mr_ring_transport *t, struct mr_rt_object *object);
-
-/* Give a slot back that no object wants. */
-void mr_rt_give_back(struct mr_ring_transport *t, struct mr_rt_ring *ring,
-                     const struct mr_cqe *cqe);
-
-/* The application has consumed all that can come. */
-bool mr_rt_has_consumed(const struct mr_rt_object *object);
 
 /* ---- transport_take.c ---- */
 

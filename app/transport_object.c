@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "app/transport_internal.h"
+#include "app/transport_receive.h"
 #include "app/transport_send.h"
 
 /* ------------------------------------------------------------------ queues */

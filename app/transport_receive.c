@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "app/transport_internal.h"
+#include "app/transport_receive.h"
 
 static struct mr_rt_piece *piece_at(const struct mr_ring_transport *t, uint32_t index)
 {

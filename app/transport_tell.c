@@ -6,6 +6,7 @@
  *                  connection is over
  */
 #include "app/transport_internal.h"
+#include "app/transport_receive.h"
 
 /* ------------------------------------------------------------------ batches */
 

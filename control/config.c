@@ -8,6 +8,7 @@
 #include "base/compiler.h"
 #include "base/ring_region.h"
 #include "control/cpu_list.h"
+#include "control/early_data.h"
 #include "millrace/ring_layout.h"
 #include "millrace/transport.h"
 
@@ -107,6 +108,20 @@ static bool check_gateway(char *text, struct mr_fault *fault)
     return false;
 }
 
+static bool check_preferred(char *text, struct mr_fault *fault)
+{
+    struct mr_ip ip;
+    uint16_t port = 0;
+
+    if (mr_ip_port_parse(text, &ip, &port))
+        return true;
+    mr_fault_set(fault, EINVAL,
+                 "\"%s\" is no address; write one like 198.18.0.3, 198.18.0.3:4433 or "
+                 "[fd00::3]:4433",
+                 text);
+    return false;
+}
+
 static bool check_cores(char *text, struct mr_fault *fault)
 {
     struct mr_cpu_list list;
@@ -157,6 +172,11 @@ static const struct mr_setting port_settings[] = {
     {"gateways", "gateway", "IP", "who passes packets on to other networks; one for each family",
      MR_SETTING_TEXT, .check = check_gateway,
      LIST(struct mr_config_port, gateways, gateway_count, MR_CONFIG_GATEWAYS)},
+    {"preferred", "preferred", "IP:PORT",
+     "of the addresses, one of each family that clients are asked to go to; without port: the "
+     "first",
+     MR_SETTING_TEXT, .check = check_preferred,
+     LIST(struct mr_config_port, preferred, preferred_count, MR_CONFIG_PREFERRED)},
     {.path = NULL},
 };
 
@@ -346,6 +366,12 @@ const struct mr_setting mr_config_settings[] = {
     {"tls.unknown_name", "unknown-name", "WHAT",
      "clients that name no server of ours: the default certificate, or refuse", MR_SETTING_CHOICE,
      .choices = unknown_names, HERE(tls.unknown_name)},
+    {"tls.early_data", "early-data", "ON",
+     "requests in 0-RTT are taken; a copy of a first flight is not (RFC 9001, Section 9.2)",
+     MR_SETTING_CHOICE, .choices = switches, HERE(tls.early_data)},
+    {"tls.early_data_entries", "early-data-entries", "N",
+     "first flights of half a minute that are remembered; more: no 0-RTT", MR_SETTING_NUMBER,
+     .min = MR_REPLAY_SIZE_LEAST, .max = UINT32_C(1) << 28, HERE(tls.early_data_entries)},
     {"tls.tickets", "tickets", "N", "for resumption, per handshake", MR_SETTING_NUMBER, .max = 4,
      HERE(tls.tickets)},
     {"tls.ticket_key_file", "ticket-key-file", "FILE",
@@ -355,6 +381,9 @@ const struct mr_setting mr_config_settings[] = {
      MR_SETTING_TIME, .max = 30 * DAY, HERE(tls.ticket_rotation_ns)},
     {"tls.ticket_keys_kept", "ticket-keys-kept", "N", "earlier keys whose tickets still resume",
      MR_SETTING_NUMBER, .max = 7, HERE(tls.ticket_keys_kept)},
+    {"tls.token_key_file", "token-key-file", "FILE",
+     "secrets of stateless resets and address tokens, kept over a restart; without it: random",
+     MR_SETTING_PATH, HERE(tls.token_key_file)},
     {"tls.token_rotation", "token-rotation", "TIME",
      "a new key of address tokens after it, which three more replace; 0: never", MR_SETTING_TIME,
      .max = 30 * DAY, HERE(tls.token_rotation_ns)},
@@ -417,6 +446,7 @@ void mr_config_init(struct mr_config *config)
     };
     config->qlog = (struct mr_config_qlog){.files = 10000, .file_bytes = 256 * MIB};
     config->tls.tickets = 2;
+    config->tls.early_data_entries = MR_EARLY_ENTRIES;
     config->tls.ticket_keys_kept = 2;
     config->tls.ticket_rotation_ns = DAY / 2;
     config->tls.token_rotation_ns = DAY / 2;

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "control/datapath_internal.h"
 #include "control/eal.h"
+#include "control/early_data.h"
 #include "control/group_trace.h"
 #include "control/telemetry.h"
 #include "control/telemetry_apps.h"
@@ -63,6 +64,15 @@ static bool make_tls(struct mr_datapath *dp, struct mr_fault *fault)
         client.ca_pem = made.certificate_pem; /* applications of ours may meet each other */
     }
     bool has_listeners = dp->config.handoff.listener_count > 0;
+    server.has_early_data = dp->config.tls.early_data == 1;
+    if (has_listeners && server.has_early_data) {
+        dp->replay = mr_early_data_make(dp->config.tls.early_data_entries, fault);
+        if (dp->replay == NULL) {
+            mr_certificate_wipe(&made);
+            return false;
+        }
+        server.replay = dp->replay;
+    }
     if (has_listeners)
         dp->tls = mr_tls_set_make(&server, fault, (int64_t)time(NULL));
     dp->has_client_tls = (dp->tls != NULL || !has_listeners) &&
@@ -88,20 +98,52 @@ static void complete(struct mr_config *config)
     }
 }
 
+static void add_udp_port(struct mr_datapath *dp, uint16_t port)
+{
+    for (uint32_t k = 0; k < dp->udp_port_count; k++) {
+        if (dp->udp_ports[k] == port)
+            return;
+    }
+    if (port != 0)
+        dp->udp_ports[dp->udp_port_count++] = port;
+}
+
+/* The UDP ports that are open: of listeners, 443 if none says, and of preferred addresses. */
 static void find_udp_ports(struct mr_datapath *dp)
 {
-    const struct mr_handoff *handoff = &dp->config.handoff;
+    const struct mr_config *config = &dp->config;
 
-    for (uint32_t i = 0; i < handoff->listener_count; i++) {
-        bool is_new = handoff->listener[i].port != 0;
-
-        for (uint32_t k = 0; k < dp->udp_port_count; k++)
-            is_new = is_new && dp->udp_ports[k] != handoff->listener[i].port;
-        if (is_new)
-            dp->udp_ports[dp->udp_port_count++] = handoff->listener[i].port;
-    }
+    for (uint32_t i = 0; i < config->handoff.listener_count; i++)
+        add_udp_port(dp, config->handoff.listener[i].port);
     if (dp->udp_port_count == 0)
-        dp->udp_ports[dp->udp_port_count++] = 443;
+        add_udp_port(dp, 443);
+    for (uint32_t p = 0; p < config->port_count; p++) {
+        for (uint32_t i = 0; i < config->ports[p].preferred_count; i++) {
+            uint16_t port = 0;
+            struct mr_ip ip;
+
+            if (mr_ip_port_parse(config->ports[p].preferred[i], &ip, &port))
+                add_udp_port(dp, port);
+        }
+    }
+}
+
+static bool fill_preferred(const struct mr_config_port *port, struct mr_shard_setup *setup,
+                           struct mr_fault *fault)
+{
+    for (uint32_t i = 0; i < port->preferred_count; i++) {
+        struct mr_ip ip;
+        uint16_t number = setup->local_port;
+
+        if (!mr_ip_port_parse(port->preferred[i], &ip, &number)) {
+            mr_fault_set(fault, EINVAL, "%s: not an address", port->preferred[i]);
+            return false;
+        }
+        struct mr_addr *to = &setup->preferred[mr_ip_is_v4(&ip)];
+        memcpy(to->ip, ip.bytes, sizeof(to->ip));
+        to->port = number;
+    }
+    return true;
 }
 
 static bool fill_self(const struct mr_config_port *port, struct mr_shard_setup *setup,
@@ -124,7 +166,7 @@ static bool fill_self(const struct mr_config_port *port, struct mr_shard_setup *
         *(mr_ip_is_v4(&ip) ? &setup->gateway4 : &setup->gateway6) = ip;
     }
     setup->self = self;
-    return true;
+    return fill_preferred(port, setup, fault);
 }
 
 /* ------------------------------------------------------------------ parts */
@@ -246,7 +288,7 @@ static bool make_group(struct mr_datapath *dp, uint32_t index, struct mr_fault *
         .extensions = extensions(&config->transport),
         .work = dp->work,
         .keylog_fd = dp->keylog.fd,
-        .static_key = dp->static_key,
+        .tokens = &dp->secrets,
     };
 
     if (!fill_self(&config->ports[index], &setup, &self, fault))
@@ -300,6 +342,21 @@ static bool make_groups(struct mr_datapath *dp, struct mr_fault *fault)
         dp->set.groups[dp->set.count++] = &dp->groups[dp->group_count];
     }
     return true;
+}
+
+/* ------------------------------------------------------------------ secrets of tokens */
+
+/* From the file, or random ones that end with this process. */
+static bool open_secrets(struct mr_datapath *dp, struct mr_fault *fault)
+{
+    const char *path = dp->config.tls.token_key_file;
+
+    if (path[0] == '\0') {
+        (void)getrandom(dp->secrets.reset, sizeof(dp->secrets.reset), 0);
+        return true;
+    }
+    return mr_token_file_open(&dp->token_file, path, &dp->secrets, fault) == 0 ||
+           mr_config_blame(&dp->config, "tls.token_key_file", fault);
 }
 
 /* ------------------------------------------------------------------ traces */
@@ -405,8 +462,8 @@ struct mr_datapath *mr_datapath_open(const struct mr_config *config, struct mr_f
     complete(&dp->config);
     dp->shard_count = dp->config.port_count * dp->config.shards;
     find_udp_ports(dp);
-    (void)getrandom(dp->static_key, sizeof(dp->static_key), 0);
     if (mr_config_check(&dp->config, fault) && mr_tls_library_check(fault) == 0 &&
+        open_secrets(dp, fault) &&
         mr_keylog_open(&dp->keylog, dp->config.keylog, "keylog", fault) && open_qlog(dp, fault) &&
         make_tls(dp, fault) && start_eal(dp, fault) && make_hosts(dp, fault) &&
         start_inline_apps(dp, fault) && make_groups(dp, fault) && begin_traces(dp, fault) &&
@@ -424,6 +481,8 @@ void mr_datapath_launch(struct mr_datapath *dp)
         mr_group_launch(&dp->groups[i]);
         mr_token_rotation_init(&dp->tokens[i], &dp->groups[i], dp->config.tls.token_rotation_ns,
                                mr_clock_now(&clock));
+        if (dp->token_file.path != NULL)
+            mr_token_rotation_follow(&dp->tokens[i], &dp->token_file, &dp->secrets);
     }
 }
 
@@ -526,11 +585,13 @@ uint32_t mr_datapath_close(struct mr_datapath *dp)
     for (uint32_t i = 0; i < dp->shard_count; i++)
         mr_app_host_free(dp->hosts[i]);
     mr_tls_set_free(dp->tls);
+    mr_early_data_free(dp->replay);
     if (dp->has_client_tls)
         mr_tls_context_free(&dp->client_tls);
     if (dp->has_eal)
         mr_eal_stop();
     mr_keylog_close(&dp->keylog);
+    explicit_bzero(&dp->secrets, sizeof(dp->secrets));
     free(dp);
     return leaked;
 }

@@ -8,19 +8,22 @@
 #include "control/inline_apps.h"
 #include "control/shard_setup.h"
 #include "control/tls_set.h"
+#include "control/token_file.h"
 #include "control/token_rotation.h"
 #include "dataplane/app_host.h"
 
 struct mr_datapath {
     struct mr_config config;
-    uint8_t static_key[32];
+    struct mr_token_file token_file; /* without a path: the secrets are this process's */
+    struct mr_token_secrets secrets;
     struct mr_keylog keylog;
     struct mr_qlog *qlog; /* NULL: nothing is traced */
     bool has_eal;
     bool is_draining;
     bool has_client_tls;
     bool is_self_signed;
-    struct mr_tls_set *tls; /* NULL: no listeners */
+    struct mr_tls_set *tls;   /* NULL: no listeners */
+    struct mr_replay *replay; /* first flights with 0-RTT; NULL: none is taken */
     struct mr_tls_context client_tls;
     int64_t looked_s;          /* at keys; seconds since 1970 */
     struct mr_fault key_fault; /* that was said last */
@@ -34,7 +37,7 @@ struct mr_datapath {
     struct mr_application applications[MR_SHARDS_MAX];
     struct mr_move_hooks move_hooks[MR_SHARDS_MAX];
     uint32_t udp_port_count;
-    uint16_t udp_ports[MR_LISTENERS_MAX];
+    uint16_t udp_ports[MR_LISTENERS_MAX + MR_CONFIG_PORTS * MR_CONFIG_PREFERRED];
     struct mr_token_rotation tokens[MR_CONFIG_PORTS];
     struct mr_balance *balances[MR_CONFIG_PORTS]; /* NULL: connections stay */
     struct mr_group_set set;                      /* for commands */

@@ -38,9 +38,11 @@ struct mr_shard_setup {
     const struct mr_net_self *self;
     struct mr_ip gateway4; /* unspecified: none */
     struct mr_ip gateway6;
+    struct mr_addr preferred[2]; /* as in quic/endpoint.h */
     struct mr_work_pool *work;
-    int keylog_fd;             /* -1: none */
-    const uint8_t *static_key; /* 32 bytes */
+    int keylog_fd;                         /* -1: none */
+    const struct mr_token_secrets *tokens; /* static key, reset and address tokens; borrowed until
+                                              the shards are made */
 };
 
 /* Memory per buffer, roughly, KiB: a frame, and what DPDK wants around it. */

@@ -8,6 +8,7 @@
 
 #include "dataplane/app_internal.h"
 #include "dataplane/app_move.h"
+#include "dataplane/app_send.h"
 #include "quic/counters.h"
 
 #define BEGINS                                                                                     \

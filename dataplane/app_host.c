@@ -4,6 +4,7 @@
 
 #include "dataplane/app_internal.h"
 #include "dataplane/app_move.h"
+#include "dataplane/app_send.h"
 #include "quic/counters.h"
 
 #define LASTING ((uint32_t)(MR_EVENT_RESET | MR_EVENT_STOPPED))

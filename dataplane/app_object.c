@@ -1,5 +1,6 @@
 /* dataplane/app_object.c - objects of attached applications: made, found, marked, given, freed. */
 #include "dataplane/app_internal.h"
+#include "dataplane/app_send.h"
 
 #define GENERATION_MASK UINT32_C(0x7fffffff) /* a handle's highest bit says alias */
 #define KIN             offsetof(struct mr_app_object, kin)

@@ -6,6 +6,7 @@
 
 #include "dataplane/app_internal.h"
 #include "dataplane/app_move.h"
+#include "dataplane/app_send.h"
 #include "quic/counters.h"
 
 #define TIMER_LINK offsetof(struct mr_app_timer, link)

@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "dataplane/app_internal.h"
+#include "dataplane/app_send.h"
 #include "quic/counters.h"
 
 #define LINK  offsetof(struct mr_app_send, link)

@@ -12,6 +12,7 @@
 
 #include "control/certificate.h"
 #include "control/eal.h"
+#include "control/early_data.h"
 #include "control/group_datapath.h"
 #include "drivers/port_watch.h"
 #include "http3/frame.h"
@@ -36,12 +37,16 @@
 struct edge {
     struct mr_host_options host_options;
     uint32_t port_number;
+    struct mr_option_list preferred;
     const char *root;
     const char *certificate_path;
     const char *key_path;
+    const char *token_key_file; /* NULL: none */
     uint32_t connections;
     bool has_listing;
     bool has_hq;
+    bool has_early_data;
+    struct mr_replay *replay; /* first flights with 0-RTT, NULL: none is taken */
     uint64_t cache_bytes;
     int retry; /* 0 auto, 1 always */
     const char *index;
@@ -81,12 +86,19 @@ static bool make_tls(struct edge *edge, struct mr_fault *fault)
     struct mr_certificate made = {0};
     struct mr_certificate_options options = {.names = names,
                                              .name_count = own_names(edge, text, names)};
+    if (edge->has_early_data) {
+        edge->replay = mr_early_data_make(MR_EARLY_ENTRIES, fault);
+        if (edge->replay == NULL)
+            return false;
+    }
     struct mr_tls_server_config config = {
         .certificate_path = edge->certificate_path,
         .key_path = edge->key_path,
         .alpn = (const uint8_t *)"\002h3\012" MR_HQ_ALPN,
         .alpn_size = edge->has_hq ? 3 + 1 + sizeof(MR_HQ_ALPN) - 1 : 3,
         .tickets = 2,
+        .has_early_data = edge->has_early_data,
+        .replay = edge->replay,
         .has_keylog = edge->host_options.keylog != NULL,
     };
 
@@ -119,6 +131,33 @@ static bool make_servers(struct edge *edge, struct mr_fault *fault)
     return true;
 }
 
+static bool take_preferred(const struct edge *edge, struct mr_addr preferred_out[2],
+                           struct mr_fault *fault)
+{
+    for (uint32_t i = 0; i < edge->preferred.count; i++) {
+        const char *text = edge->preferred.text[i];
+        uint16_t port = (uint16_t)edge->port_number;
+        struct mr_ip ip;
+
+        if (!mr_ip_port_parse(text, &ip, &port) || !mr_net_self_has(&edge->host.self, &ip)) {
+            mr_fault_set(fault, EINVAL,
+                         "--preferred %.60s: not one of the addresses of --addr, like 198.18.0.3 "
+                         "or 198.18.0.3:4433",
+                         text);
+            return false;
+        }
+        struct mr_addr *to = &preferred_out[mr_ip_is_v4(&ip)];
+        if (to->port != 0) {
+            mr_fault_set(fault, EINVAL, "--preferred: two addresses of IPv%c; leave one out",
+                         mr_ip_is_v4(&ip) ? '4' : '6');
+            return false;
+        }
+        memcpy(to->ip, ip.bytes, sizeof(to->ip));
+        to->port = port;
+    }
+    return true;
+}
+
 static bool open_host(struct edge *edge, struct mr_fault *fault)
 {
     uint32_t shards = edge->host_options.shards;
@@ -127,6 +166,7 @@ static bool open_host(struct edge *edge, struct mr_fault *fault)
         .applications = edge->applications,
         .server = &edge->tls,
         .local_port = (uint16_t)edge->port_number,
+        .token_key_file = edge->token_key_file,
         .connections = (edge->connections + shards - 1) / shards,
         .helpers = MR_MIN(HELPERS_PER_SHARD * shards, (uint32_t)MR_WORK_HELPERS_MAX),
         .rx_mbufs = RX_MBUFS,
@@ -137,7 +177,8 @@ static bool open_host(struct edge *edge, struct mr_fault *fault)
         .streams_bidi_max = REQUESTS_AT_ONCE,
     };
 
-    return mr_host_open(&edge->host, &config, fault);
+    return take_preferred(edge, config.preferred, fault) &&
+           mr_host_open(&edge->host, &config, fault);
 }
 
 static void visit_http_counters(void *context, mr_counter_visit visit, void *to)
@@ -360,6 +401,7 @@ static void close_edge(struct edge *edge)
         mr_h3_server_free(edge->servers[i]);
     if (edge->has_tls)
         mr_tls_context_free(&edge->tls);
+    mr_early_data_free(edge->replay);
     if (edge->host.has_eal)
         mr_eal_stop();
 }
@@ -400,6 +442,11 @@ static enum mr_parse_result parse(struct edge *edge, int argc, char **argv, stru
          .help = "UDP port (443)",
          .min = 1,
          .max = 65535},
+        {.name = "preferred",
+         .kind = MR_OPTION_LIST,
+         .to = &edge->preferred,
+         .argument = "IP[:PORT]",
+         .help = "of --addr, where clients are asked to go; once for IPv4, once for IPv6 (none)"},
         {.name = "cert",
          .kind = MR_OPTION_TEXT,
          .to = &edge->certificate_path,
@@ -410,6 +457,11 @@ static enum mr_parse_result parse(struct edge *edge, int argc, char **argv, stru
          .to = &edge->key_path,
          .argument = "PEM",
          .help = "its private key"},
+        {.name = "token-key-file",
+         .kind = MR_OPTION_TEXT,
+         .to = &edge->token_key_file,
+         .argument = "FILE",
+         .help = "secrets of stateless resets and tokens, kept over a restart (random)"},
         {.name = "shards",
          .kind = MR_OPTION_U32,
          .to = &edge->host_options.shards,
@@ -438,6 +490,10 @@ static enum mr_parse_result parse(struct edge *edge, int argc, char **argv, stru
          .kind = MR_OPTION_FLAG,
          .to = &edge->has_hq,
          .help = "also HTTP/0.9 to clients that ask for hq-interop, for tests with other programs"},
+        {.name = "early-data",
+         .kind = MR_OPTION_FLAG,
+         .to = &edge->has_early_data,
+         .help = "take requests in 0-RTT, which others can copy and send again"},
         {.name = "index",
          .kind = MR_OPTION_TEXT,
          .to = &edge->index,

@@ -264,6 +264,11 @@ static void aim(const struct hostile *h, struct mr_sqe *sqe)
     case MR_OP_CONNECT:
         write_wish(h, sqe);
         break;
+    case MR_OP_RESET_AT:
+        sqe->handle = choose(&h->streams);
+        sqe->value %= 4;
+        sqe->address = next() % 8192;
+        break;
     default:
         sqe->handle = choose(&h->streams);
         sqe->address = choose_address(h);

@@ -49,6 +49,7 @@ struct peer_options {
     uint8_t server_versions;       /* that the server accepts: enum mr_version_set; 0: all */
     const uint8_t *ticket;         /* of the client */
     size_t ticket_size;
+    struct mr_addr preferred; /* of the server; port 0: none */
     bool is_early;       /* it wants 0-RTT */
     uint32_t extensions; /* of enum mr_extension, of the endpoint under test */
     uint32_t partner_extensions;
@@ -169,6 +170,9 @@ void peer_connect(struct peer *p);
 
 /* At PEER_BOTH: what both have to say arrives, PEER_LATENCY later. */
 void peer_round_trip(struct peer *p);
+
+/* At PEER_BOTH: the partner is killed and begins again, with the static key that it had. */
+void peer_restart_partner(struct peer *p);
 
 /* The endpoint under test, its only connection, its counters. */
 struct mr_endpoint *peer_endpoint(struct peer *p);
