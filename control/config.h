@@ -39,7 +39,7 @@
 #define MR_CONFIG_NAMES        16         /* of a certificate */
 #define MR_CONFIG_INLINE       8          /* applications inside the datapath */
 #define MR_CONFIG_SOCKET       108        /* bytes of a Unix socket's path, its end included */
-#define MR_CONFIG_LINES        112        /* rows of mr_config_settings and of its items */
+#define MR_CONFIG_LINES        120        /* rows of mr_config_settings and of its items */
 #define MR_CONFIG_OPTION       UINT32_MAX /* a "line": it came from the command line */
 #define MR_CONFIG_NAME         48         /* bytes of a setting's name, its end included */
 

@@ -46,6 +46,7 @@ static void fill_endpoint(const struct mr_shard_setup *setup, const struct mr_li
     e->extensions = setup->extensions;
     e->wall_offset_s = (uint64_t)time(NULL) - mr_clock_now(&clock) / MR_SECOND;
     e->cid.node = 1;
+    e->has_new_token = true;
     e->has_keylog = setup->keylog_fd >= 0;
     (void)getrandom(e->seed, sizeof(e->seed), 0);
 }
