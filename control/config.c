@@ -180,6 +180,13 @@ static const struct mr_setting port_settings[] = {
     {.path = NULL},
 };
 
+static void init_certificate(void *item)
+{
+    struct mr_config_certificate *certificate = item;
+
+    certificate->has_early_data = true;
+}
+
 static const struct mr_setting certificate_settings[] = {
     {"names", NULL, "NAME",
      "the servers it is for, *.NAME for any label; the first certificate may "
@@ -195,7 +202,7 @@ static const struct mr_setting certificate_settings[] = {
      LIST(struct mr_config_certificate, alpn, alpn_count, MR_CONFIG_ALPN)},
     {"ocsp", "ocsp", "FILE", "OCSP response (DER) to staple; a wrong or old one is not",
      MR_SETTING_PATH, AT(struct mr_config_certificate, ocsp)},
-    {"early_data", NULL, NULL, "offer 0-RTT, which can be replayed", MR_SETTING_FLAG,
+    {"early_data", NULL, NULL, "offer 0-RTT, if tls.early_data is on", MR_SETTING_FLAG,
      AT(struct mr_config_certificate, has_early_data)},
     {.path = NULL},
 };
@@ -368,7 +375,8 @@ const struct mr_setting mr_config_settings[] = {
 
     {"tls.certificates", "certificate", "names=A:B,certificate=PEM,key=PEM",
      "certificates by server name; the first is the default", MR_SETTING_ITEMS,
-     .items = certificate_settings, .line_offset = offsetof(struct mr_config, certificate_line),
+     .items = certificate_settings, .item_init = init_certificate,
+     .line_offset = offsetof(struct mr_config, certificate_line),
      LIST(struct mr_config, tls.certificates, tls.certificate_count, MR_CONFIG_CERTIFICATES)},
     {"tls.unknown_name", "unknown-name", "WHAT",
      "clients that name no server of ours: the default certificate, or refuse", MR_SETTING_CHOICE,

@@ -40,7 +40,7 @@
 #define MR_CONFIG_INLINE       8          /* applications inside the datapath */
 #define MR_CONFIG_SOCKET       108        /* bytes of a Unix socket's path, its end included */
 #define MR_CONFIG_ALPN         4          /* of a certificate */
-#define MR_CONFIG_LINES        124        /* rows of mr_config_settings and of its items */
+#define MR_CONFIG_LINES        128        /* rows of mr_config_settings and of its items */
 #define MR_CONFIG_OPTION       UINT32_MAX /* a "line": it came from the command line */
 #define MR_CONFIG_NAME         48         /* bytes of a setting's name, its end included */
 
@@ -62,7 +62,7 @@ struct mr_config_certificate {
     char certificate[MR_CONFIG_PATH];
     char key[MR_CONFIG_PATH];
     char ocsp[MR_CONFIG_PATH]; /* "": nothing is stapled */
-    bool has_early_data;       /* 0-RTT is offered, and taken */
+    bool has_early_data;       /* 0-RTT is offered, and taken, if it is at all */
 };
 
 /* An application inside the datapath (millrace/inline.h). */
