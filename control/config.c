@@ -119,6 +119,7 @@ static const char *const congestions[] = {"cubic", "newreno", "prague", "bbr",
                                           NULL}; /* enum mr_cc_kind */
 static const char *const ecns[] = {"auto", "off", NULL};
 static const char *const cryptos[] = {"auto", "openssl", "ipsec-mb", NULL};
+static const char *const discoveries[] = {"off", "observe", "ask", "both", NULL};
 static const char *const switches[] = {"off", "on", NULL};
 static const char *const retries[] = {"auto", "always", NULL};
 static const char *const balances[] = {
@@ -315,6 +316,9 @@ const struct mr_setting mr_config_settings[] = {
     {"transport.reset_stream_at", "reset-stream-at", "ON",
      "resets of streams may leave bytes that are delivered", MR_SETTING_CHOICE, .choices = switches,
      HERE(transport.reset_stream_at)},
+    {"transport.address_discovery", "address-discovery", "HOW",
+     "tell peers the addresses we see them at (observe), ask for ours (ask), or both",
+     MR_SETTING_CHOICE, .choices = discoveries, HERE(transport.address_discovery)},
 
     {"rings.submissions", "ring-submissions", "N", "entries of a submission queue, a power of two",
      MR_SETTING_NUMBER, .min = MR_RING_ENTRIES_MIN, .max = MR_RING_ENTRIES_MAX,

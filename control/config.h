@@ -96,6 +96,7 @@ struct mr_config_transport {
     uint8_t quic_bit;
     uint8_t ack_frequency;
     uint8_t reset_stream_at;
+    uint8_t address_discovery; /* 0: off, 1: observe, 2: ask, 3: both */
 };
 
 enum mr_config_balance_kind {

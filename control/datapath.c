@@ -216,7 +216,9 @@ static uint32_t extensions(const struct mr_config_transport *transport)
     return (transport->spin_bit != 0 ? MR_EXTENSION_SPIN_BIT : 0u) |
            (transport->quic_bit != 0 ? MR_EXTENSION_QUIC_BIT : 0u) |
            (transport->ack_frequency != 0 ? MR_EXTENSION_ACK_FREQUENCY : 0u) |
-           (transport->reset_stream_at != 0 ? MR_EXTENSION_RESET_STREAM_AT : 0u);
+           (transport->reset_stream_at != 0 ? MR_EXTENSION_RESET_STREAM_AT : 0u) |
+           ((transport->address_discovery & 1) != 0 ? MR_EXTENSION_OBSERVES : 0u) |
+           ((transport->address_discovery & 2) != 0 ? MR_EXTENSION_OBSERVED : 0u);
 }
 
 static bool make_group(struct mr_datapath *dp, uint32_t index, struct mr_fault *fault)

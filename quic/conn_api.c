@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "quic/conn_observed.h"
 #include "quic/conn_reset_at.h"
 
 /* ------------------------------------------------------------------ connections */
@@ -127,6 +128,8 @@ int mr_conn_info(const struct mr_endpoint *ep, mr_handle handle, struct mr_conn_
     };
     const struct mr_addr *remote =
         conn->validation.has_fallback ? &conn->validation.fallback.remote : &path->addr.remote;
+    const struct mr_addr observed = mr_observed_address(ep, conn);
+    copy_address(&out->observed, &observed);
     copy_address(&out->local, &path->addr.local);
     copy_address(&out->remote, remote); /* the old one until the new one is validated */
     memcpy(out->alpn, conn->alpn, sizeof(out->alpn));

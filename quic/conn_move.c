@@ -426,6 +426,10 @@ static void conn_owe_again(struct mr_conn *conn)
     conn->retire_waiting = (1u << conn->retire_count) - 1;
     if (conn->retire_count > 0)
         wants |= MR_WANT_RETIRE_CID;
+    if (conn->ack_request.is_in_flight)
+        wants |= MR_WANT_ACK_FREQUENCY;
+    if (conn->observes)
+        wants |= MR_WANT_OBSERVED_ADDRESS;
     if (conn->mtu_search.is_in_flight)
         wants |= MR_WANT_MTU_PROBE;
     conn->mtu_search.is_in_flight = false;

@@ -67,6 +67,7 @@ enum mr_want {
     MR_WANT_DATAGRAM = 1 << 18,
     MR_WANT_ACK_FREQUENCY = 1 << 19,
     MR_WANT_IMMEDIATE_ACK = 1 << 20,
+    MR_WANT_OBSERVED_ADDRESS = 1 << 22,
 };
 
 /* What may go out although the congestion window is full. */

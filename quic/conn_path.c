@@ -7,6 +7,7 @@
  * validated address when none does.
  */
 #include "quic/conn_bits.h"
+#include "quic/conn_observed.h"
 
 #define CHALLENGES_MAX 3 /* sent before validation has failed */
 
@@ -90,6 +91,7 @@ void mr_path_expire(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
     }
     conn->path.addr = v->fallback;
     mr_spin_restart(ep, conn);
+    mr_observed_on_path(ep, conn);
     conn->path.is_validated = true;
     mr_conn_wake(ep, conn);
 }
@@ -191,6 +193,7 @@ void mr_path_on_packet(struct mr_rx *rx)
         conn->validation.has_fallback && mr_path_addr_equal(from, &conn->validation.fallback);
     conn->path.addr = *from;
     mr_spin_restart(ep, conn);
+    mr_observed_on_path(ep, conn);
     if (is_return) {
         mr_path_validated(ep, conn);
         return;

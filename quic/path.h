@@ -65,6 +65,13 @@ struct mr_path_validation {
 /* Who uses a connection's extra: one bit each. */
 enum mr_extra_use {
     MR_EXTRA_PATH_RESPONSES = 1 << 0,
+    MR_EXTRA_OBSERVED = 1 << 8,
+};
+
+/* What the peer has told of our address. */
+struct mr_observed {
+    uint64_t next_sequence; /* lower ones are old */
+    struct mr_addr addr;    /* port 0: none of the path in use yet */
 };
 
 /* What few connections need, and those for a while; a pool object, taken with its first use and
@@ -72,6 +79,7 @@ enum mr_extra_use {
 struct mr_conn_extra {
     uint32_t uses; /* of enum mr_extra_use */
     uint32_t path_response_count;
+    struct mr_observed observed;
     struct mr_path_response path_responses[MR_PATH_RESPONSES_MAX];
 };
 
