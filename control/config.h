@@ -37,7 +37,7 @@
 #define MR_CONFIG_NAMES        16         /* of a certificate */
 #define MR_CONFIG_INLINE       8          /* applications inside the datapath */
 #define MR_CONFIG_SOCKET       108        /* bytes of a Unix socket's path, its end included */
-#define MR_CONFIG_LINES        108        /* rows of mr_config_settings and of its items */
+#define MR_CONFIG_LINES        109        /* rows of mr_config_settings and of its items */
 #define MR_CONFIG_OPTION       UINT32_MAX /* a "line": it came from the command line */
 #define MR_CONFIG_NAME         48         /* bytes of a setting's name, its end included */
 
@@ -140,6 +140,7 @@ struct mr_config_tls {
     uint8_t tickets;                      /* per handshake */
     uint8_t ticket_keys_kept;             /* earlier keys that still decrypt */
     char ticket_key_file[MR_CONFIG_PATH]; /* "": keys are random, of this process */
+    char token_key_file[MR_CONFIG_PATH];  /* "": secrets of tokens are this process's */
     uint64_t token_rotation_ns;           /* of address tokens (Retry, NEW_TOKEN); 0: never */
     uint64_t ticket_rotation_ns;          /* 0: never */
     uint64_t watch_ns;                    /* between looks at the files; 0: never */

@@ -246,7 +246,7 @@ static bool make_group(struct mr_datapath *dp, uint32_t index, struct mr_fault *
         .extensions = extensions(&config->transport),
         .work = dp->work,
         .keylog_fd = dp->keylog.fd,
-        .static_key = dp->static_key,
+        .tokens = &dp->secrets,
     };
 
     if (!fill_self(&config->ports[index], &setup, &self, fault))
@@ -299,6 +299,21 @@ static bool make_groups(struct mr_datapath *dp, struct mr_fault *fault)
         dp->set.groups[dp->set.count++] = &dp->groups[dp->group_count];
     }
     return true;
+}
+
+/* ------------------------------------------------------------------ secrets of tokens */
+
+/* From the file, or random ones that end with this process. */
+static bool open_secrets(struct mr_datapath *dp, struct mr_fault *fault)
+{
+    const char *path = dp->config.tls.token_key_file;
+
+    if (path[0] == '\0') {
+        (void)getrandom(dp->secrets.reset, sizeof(dp->secrets.reset), 0);
+        return true;
+    }
+    return mr_token_file_open(&dp->token_file, path, &dp->secrets, fault) == 0 ||
+           mr_config_blame(&dp->config, "tls.token_key_file", fault);
 }
 
 /* ------------------------------------------------------------------ traces */
@@ -404,8 +419,8 @@ struct mr_datapath *mr_datapath_open(const struct mr_config *config, struct mr_f
     complete(&dp->config);
     dp->shard_count = dp->config.port_count * dp->config.shards;
     find_udp_ports(dp);
-    (void)getrandom(dp->static_key, sizeof(dp->static_key), 0);
     if (mr_config_check(&dp->config, fault) && mr_tls_library_check(fault) == 0 &&
+        open_secrets(dp, fault) &&
         mr_keylog_open(&dp->keylog, dp->config.keylog, "keylog", fault) && open_qlog(dp, fault) &&
         make_tls(dp, fault) && start_eal(dp, fault) && make_hosts(dp, fault) &&
         start_inline_apps(dp, fault) && make_groups(dp, fault) && begin_traces(dp, fault) &&
@@ -423,6 +438,8 @@ void mr_datapath_launch(struct mr_datapath *dp)
         mr_group_launch(&dp->groups[i]);
         mr_token_rotation_init(&dp->tokens[i], &dp->groups[i], dp->config.tls.token_rotation_ns,
                                mr_clock_now(&clock));
+        if (dp->token_file.path != NULL)
+            mr_token_rotation_follow(&dp->tokens[i], &dp->token_file, &dp->secrets);
     }
 }
 
@@ -530,6 +547,7 @@ uint32_t mr_datapath_close(struct mr_datapath *dp)
     if (dp->has_eal)
         mr_eal_stop();
     mr_keylog_close(&dp->keylog);
+    explicit_bzero(&dp->secrets, sizeof(dp->secrets));
     free(dp);
     return leaked;
 }

@@ -8,12 +8,14 @@
 #include "control/inline_apps.h"
 #include "control/shard_setup.h"
 #include "control/tls_set.h"
+#include "control/token_file.h"
 #include "control/token_rotation.h"
 #include "dataplane/app_host.h"
 
 struct mr_datapath {
     struct mr_config config;
-    uint8_t static_key[32];
+    struct mr_token_file token_file; /* without a path: the secrets are this process's */
+    struct mr_token_secrets secrets;
     struct mr_keylog keylog;
     struct mr_qlog *qlog; /* NULL: nothing is traced */
     bool has_eal;

@@ -144,6 +144,7 @@ static bool make_shard(struct mr_group *g, uint32_t i, struct mr_fault *fault)
     shard.work_index = g->config.work_first + i;
     shard.net.detects_duplicates = shard.net.detects_duplicates && i == 0;
     shard.endpoint.seed[3] += i;
+    shard.endpoint.shards = g->config.shard_count;
     /* Shards of a client use ports of their own, so that answers come back to where they belong; an
      * answer that does not is still passed on. */
     if (shard.endpoint.server == NULL) {

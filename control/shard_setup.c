@@ -23,7 +23,8 @@ static void fill_endpoint(const struct mr_shard_setup *setup, const struct mr_li
 
     e->server = setup->server;
     e->client = setup->client;
-    e->static_key = setup->static_key;
+    e->static_key = setup->tokens->reset;
+    e->tokens = setup->tokens;
     e->cc = setup->congestion;
     e->has_ecn = setup->has_ecn;
     e->payload_max = MR_SETUP_PAYLOAD_MAX;

@@ -39,8 +39,9 @@ struct mr_shard_setup {
     struct mr_ip gateway4; /* unspecified: none */
     struct mr_ip gateway6;
     struct mr_work_pool *work;
-    int keylog_fd;             /* -1: none */
-    const uint8_t *static_key; /* 32 bytes */
+    int keylog_fd;                         /* -1: none */
+    const struct mr_token_secrets *tokens; /* static key, reset and address tokens; borrowed until
+                                              the shards are made */
 };
 
 /* A file that key log lines are appended to. */

@@ -169,6 +169,10 @@ static void on_head(void *context, struct mr_h3_stream *stream, const struct mr_
         return;
     }
     request->result.status = message->status;
+    if (request->tunnel != NULL) {
+        mr_h3_tunnel_on_head(client, request, message);
+        return;
+    }
     request->result.first_byte_ns = t->ops->now(t);
     client->head.response.status = message->status;
     client->head.response.content_length = message->content_length;
@@ -182,6 +186,10 @@ static size_t on_data(void *context, struct mr_h3_stream *stream, const uint8_t 
     struct mr_h3_client *client = context;
     struct mr_h3_request *request = mr_h3_request_of(client, stream->owner);
 
+    if (request != NULL && request->tunnel != NULL && request->state == MR_H3_STATE_OPEN) {
+        mr_tunnel_data(request->tunnel, data, size);
+        return size;
+    }
     if (request == NULL || client->callbacks.on_data == NULL ||
         request->state != MR_H3_STATE_OPEN) {
         if (request != NULL)
@@ -200,8 +208,13 @@ static void on_end(void *context, struct mr_h3_stream *stream)
     struct mr_h3_client *client = context;
     struct mr_h3_request *request = mr_h3_request_of(client, stream->owner);
 
-    if (request != NULL)
-        mr_h3_request_end(client, request, MR_H3_DONE, 0, "");
+    if (request == NULL)
+        return;
+    if (request->tunnel != NULL && request->state == MR_H3_STATE_OPEN &&
+        !mr_tunnel_peer_end(request->tunnel))
+        mr_h3_request_end(client, request, MR_H3_MALFORMED, MR_H3_MESSAGE_ERROR,
+                          "the server cut a capsule off");
+    mr_h3_request_end(client, request, MR_H3_DONE, 0, "");
 }
 
 /* What is wrong with a response that we took for malformed. */
@@ -236,9 +249,13 @@ static void on_failed(void *context, struct mr_h3_stream *stream, uint64_t code,
 
 static void on_stopped(void *context, struct mr_h3_stream *stream, uint64_t code)
 {
-    (void)context;
-    (void)stream;
-    (void)code; /* a request is one send: what the server does not want is on its way already */
+    struct mr_h3_client *client = context;
+    struct mr_h3_request *request = mr_h3_request_of(client, stream->owner);
+
+    if (request == NULL || request->tunnel == NULL || !request->tunnel->is_open)
+        return; /* a request is one send: what the server does not want is on its way already */
+    mr_h3_abort(&client->h3, stream, MR_H3_REQUEST_CANCELLED);
+    mr_h3_request_end(client, request, MR_H3_RESET, code, mr_h3_error_name(code));
 }
 
 static void on_acked(void *context, struct mr_h3_stream *stream, uint64_t acked_to)
@@ -253,8 +270,12 @@ static void on_writable(void *context, struct mr_h3_stream *stream)
     struct mr_h3_client *client = context;
     struct mr_h3_request *request = mr_h3_request_of(client, stream->owner);
 
-    if (request != NULL && request->state == MR_H3_STATE_OPEN && !request->is_sent)
+    if (request == NULL || request->state != MR_H3_STATE_OPEN)
+        return;
+    if (!request->is_sent)
         mr_h3_request_send(client, request);
+    else if (request->tunnel != NULL)
+        mr_tunnel_writable(request->tunnel);
 }
 
 static void on_stream_closed(void *context, struct mr_h3_stream *stream)
@@ -308,6 +329,8 @@ static const struct mr_h3_user layer_user = {
     .on_field = on_field,
     .on_head = on_head,
     .on_data = on_data,
+    .on_datagram = mr_h3_tunnel_on_datagram,
+    .on_settings = mr_h3_tunnel_on_settings,
     .on_end = on_end,
     .on_failed = on_failed,
     .on_stopped = on_stopped,
@@ -322,6 +345,7 @@ static const struct mr_h3_user layer_user = {
 struct layout {
     size_t requests;
     size_t peers;
+    size_t tunnels;
     size_t layer;
     size_t end;
 };
@@ -335,6 +359,7 @@ static struct mr_h3_limits limits_of(const struct mr_h3_client_config *config)
         .fields_max = config->fields_max,
         .qpack_capacity = config->qpack_capacity,
         .qpack_blocked_max = config->qpack_blocked_max,
+        .has_tunnels = config->has_tunnels,
         .heap_bytes = config->heap_bytes,
     };
 }
@@ -347,7 +372,10 @@ static struct layout layout_of(const struct mr_h3_client_config *config)
     l.peers =
         l.requests + mr_pool_footprint(config->requests_max, sizeof(struct mr_h3_request), 16);
     l.peers = (l.peers + 15) & ~(size_t)15;
-    l.layer = l.peers + config->connections_max * sizeof(struct mr_h3_peer);
+    l.tunnels = l.peers + config->connections_max * sizeof(struct mr_h3_peer);
+    l.tunnels = (l.tunnels + 15) & ~(size_t)15;
+    l.layer = l.tunnels + mr_pool_footprint(config->has_tunnels ? config->requests_max : 0,
+                                            sizeof(struct mr_http3_tunnel), 16);
     l.end = l.layer + mr_h3_footprint(&limits);
     return l;
 }
@@ -379,6 +407,9 @@ static void on_start(void *context, struct mr_transport *transport)
     client->peers = (struct mr_h3_peer *)(void *)(base + l.peers);
     mr_pool_init(&client->requests, base + l.requests, client->config.requests_max,
                  sizeof(struct mr_h3_request), 16);
+    mr_pool_init(&client->tunnels, base + l.tunnels,
+                 client->config.has_tunnels ? client->config.requests_max : 0,
+                 sizeof(struct mr_http3_tunnel), 16);
     mr_h3_init(&client->h3, base + l.layer, &client->limits, false, &user, &client->counters,
                transport);
     client->h3.speaks_hq = client->config.is_hq;

@@ -25,6 +25,7 @@
 
 #include "base/fault.h"
 #include "http3/counters.h"
+#include "millrace/http3.h"
 #include "millrace/transport.h"
 
 struct mr_h3_client;
@@ -117,7 +118,8 @@ struct mr_h3_client_config {
     uint32_t fields_max;
     uint32_t qpack_capacity;    /* bytes of a connection's dynamic table for decoding; 0: none */
     uint32_t qpack_blocked_max; /* as the server's */
-    size_t heap_bytes;          /* for QPACK of all connections; 0: derived from connections_max */
+    bool has_tunnels;  /* requests may have a protocol: one tunnel for each of requests_max */
+    size_t heap_bytes; /* for QPACK of all connections; 0: derived from connections_max */
 };
 
 struct mr_h3_client_config mr_h3_client_config_default(uint32_t connections, uint32_t requests);
@@ -157,17 +159,21 @@ int64_t mr_h3_client_ticket(struct mr_h3_client *client, mr_h3_client_conn conn,
 
 /* A request.  The strings are not copied: they must stay until on_headers or on_done. */
 struct mr_h3_request_options {
-    bool is_head;                       /* HEAD, else GET */
-    const char *authority;              /* host, and port unless it is 443 */
-    const char *path;                   /* with query; "/" at least; percent-encoded */
-    const char *range;                  /* e.g. "bytes=0-99"; NULL: none */
-    const char *if_none_match;          /* NULL: none */
+    bool is_head;              /* HEAD, else GET */
+    const char *authority;     /* host, and port unless it is 443 */
+    const char *path;          /* with query; "/" at least; percent-encoded */
+    const char *range;         /* e.g. "bytes=0-99"; NULL: none */
+    const char *if_none_match; /* NULL: none */
+    /* A tunnel, if the server offers them: both or neither, kept to on_done.  on_headers and
+     * on_data are not called. */
+    const char *protocol;
+    const struct mr_http3_tunnel_handlers *tunnel;
     const struct mr_priority *priority; /* copied; NULL: the default, urgency 3, not incremental */
 };
 
 /*
  * Make a request on `conn`.  0; -EAGAIN: requests_max; -EMSGSIZE: over 1 KiB when encoded; -EPIPE:
- * the connection closes or drains; -EINVAL: the urgency; -ESTALE.
+ * the connection closes or drains; -EINVAL: the urgency, or a tunnel without has_tunnels; -ESTALE.
  */
 int mr_h3_client_request_make(struct mr_h3_client *client, mr_h3_client_conn conn,
                               const struct mr_h3_request_options *options, uint64_t user,

@@ -73,6 +73,7 @@ static void finish_request(struct mr_h3_client *client, struct mr_h3_request *re
         request->stream->owner = MR_H3_OWNER_NONE;
     if (request->result.outcome == MR_H3_DONE)
         mr_h3_count(&client->counters.requests_done);
+    mr_h3_tunnel_finish(client, request);
     if (client->callbacks.on_done != NULL)
         client->callbacks.on_done(client->callbacks.context, word, request->user, &request->result);
     request->serial = 0;
@@ -137,6 +138,8 @@ static size_t request_lines(const struct mr_h3_request *request,
     const struct mr_h3_request_options *options = &request->options;
     size_t count = 0;
 
+    if (request->tunnel != NULL)
+        return mr_h3_tunnel_lines(request, lines);
     count = add_line(lines, count, ":method", options->is_head ? "HEAD" : "GET");
     count = add_line(lines, count, ":scheme", "https");
     count = add_line(lines, count, ":authority", options->authority);
@@ -154,8 +157,12 @@ void mr_h3_request_send(struct mr_h3_client *client, struct mr_h3_request *reque
     struct mr_transport *t = client->h3.transport;
     struct mr_field_line lines[MR_H3_REQUEST_LINES];
     size_t count = request_lines(request, lines);
-    int result = mr_h3_send_head(&client->h3, request->stream, lines, count,
-                                 &(struct mr_h3_body){.size = 0});
+    const struct mr_h3_body body = {.is_open = request->tunnel != NULL};
+
+    if (request->tunnel != NULL && !request->stream->is_tunnel &&
+        !mr_h3_tunnel_may_be_asked_for(client, request))
+        return;
+    int result = mr_h3_send_head(&client->h3, request->stream, lines, count, &body);
 
     switch (result) {
     case 0:
@@ -285,6 +292,8 @@ int mr_h3_client_request_make(struct mr_h3_client *client, mr_h3_client_conn wor
         return -EPIPE;
     if (options->priority != NULL && options->priority->urgency >= MR_URGENCIES)
         return -EINVAL;
+    if (options->tunnel != NULL && (!client->config.has_tunnels || options->protocol == NULL))
+        return -EINVAL;
     uint32_t index = mr_pool_get(&client->requests);
     if (index == MR_NONE)
         return -EAGAIN;
@@ -296,10 +305,13 @@ int mr_h3_client_request_make(struct mr_h3_client *client, mr_h3_client_conn wor
     request->result.reason = "";
     if (options->priority != NULL)
         (void)mr_priority_format(*options->priority, request->priority);
-    if (!is_encodable(client, request)) {
+    bool has_tunnel = options->tunnel == NULL || mr_h3_tunnel_prepare(client, request);
+    if (!has_tunnel || !is_encodable(client, request)) {
+        if (request->tunnel != NULL)
+            mr_pool_put(&client->tunnels, mr_pool_index(&client->tunnels, request->tunnel));
         request->serial = 0;
         mr_pool_put(&client->requests, index);
-        return -EMSGSIZE;
+        return has_tunnel ? -EMSGSIZE : -EAGAIN;
     }
     *request_out = mr_h3_request_word(client, request);
     struct mr_h3_peer *peer = mr_h3_peer_of(client, conn);

@@ -1,6 +1,6 @@
 /*
- * http3/client_internal.h - what client.c (the application: what comes) and client_call.c (the
- * calls: what is asked for) share.
+ * http3/client_internal.h - what client.c (the application: what comes), client_call.c (the calls:
+ * what is asked for) and client_tunnel.c (tunnels) share.
  */
 #ifndef MR_HTTP3_CLIENT_INTERNAL_H
 #define MR_HTTP3_CLIENT_INTERNAL_H
@@ -8,6 +8,7 @@
 #include "base/pool.h"
 #include "http3/client.h"
 #include "http3/h3_conn.h"
+#include "http3/tunnel.h"
 
 enum {
     MR_H3_REQUEST_LINES = 9, /* fields of a request, at most */
@@ -36,6 +37,7 @@ struct mr_h3_request {
     struct mr_h3_request *next;  /* of the connection's waiting list, or of the list to look at */
     uint64_t user;
     struct mr_h3_request_options options;
+    struct mr_http3_tunnel *tunnel;  /* NULL: it is none */
     char priority[MR_PRIORITY_TEXT]; /* "": the default */
     struct mr_h3_result result;
 };
@@ -70,6 +72,7 @@ struct mr_h3_client {
     uint32_t serial;
     struct mr_h3 h3;
     struct mr_pool requests;
+    struct mr_pool tunnels;
     struct mr_h3_peer *peers;
     struct mr_h3_request *queue; /* to look at when the events are through */
     struct mr_h3_request **queue_tail;
@@ -98,5 +101,29 @@ void mr_h3_request_send(struct mr_h3_client *client, struct mr_h3_request *reque
 
 /* Give streams to requests that wait for one. */
 void mr_h3_client_open_waiting(struct mr_h3_client *client, struct mr_h3_conn *conn);
+
+/* ---- client_tunnel.c ---- */
+
+/* The fields of an extended CONNECT; how many. */
+size_t mr_h3_tunnel_lines(const struct mr_h3_request *request,
+                          struct mr_field_line lines[MR_H3_REQUEST_LINES]);
+
+/* Take a tunnel for a new request.  False: there is none. */
+bool mr_h3_tunnel_prepare(struct mr_h3_client *client, struct mr_h3_request *request);
+
+/* The request ends: so does its tunnel, if it is one. */
+void mr_h3_tunnel_finish(struct mr_h3_client *client, struct mr_h3_request *request);
+
+/* Has the server said that it takes such requests?  False: not yet, or the request has ended. */
+bool mr_h3_tunnel_may_be_asked_for(struct mr_h3_client *client, struct mr_h3_request *request);
+
+/* The head of a final response. */
+void mr_h3_tunnel_on_head(struct mr_h3_client *client, struct mr_h3_request *request,
+                          const struct mr_message *message);
+
+/* Callbacks of the layer. */
+void mr_h3_tunnel_on_settings(void *context, struct mr_h3_conn *conn);
+void mr_h3_tunnel_on_datagram(void *context, struct mr_h3_stream *stream, const uint8_t *data,
+                              size_t size);
 
 #endif /* MR_HTTP3_CLIENT_INTERNAL_H */

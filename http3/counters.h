@@ -53,6 +53,12 @@
     X(work_waits,             "times the work queue was full")                                      \
     X(send_waits,             "times the transport had no room for a send")                         \
     X(streams_blocked,        "header sections that had to wait for entries of QPACK's table")        \
+    X(tunnels_opened,         "tunnels opened by extended CONNECT (RFC 9220)")                      \
+    X(tunnels_refused,        "tunnels refused: too many, or the application's answer")             \
+    X(datagrams_sent,         "HTTP datagrams sent, as DATAGRAM frames or capsules (RFC 9297)")     \
+    X(datagrams_received,     "HTTP datagrams received, likewise")                                  \
+    X(datagrams_dropped,      "HTTP datagrams dropped: no such tunnel, or too long a capsule")      \
+    X(capsules_skipped,       "capsules of unknown types")                                          \
     /* memory */                                                                                    \
     X(heap_refused,           "allocations refused: the connection's share is used up")             \
     X(heap_exhausted,         "allocations refused: the heap is used up")

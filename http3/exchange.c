@@ -84,6 +84,7 @@ void mr_exchange_release(struct mr_h3_server *server, struct mr_exchange *x)
         submit(server, x, MR_FILE_JOB_CLOSE);
         return;
     }
+    mr_exchange_tunnel_release(server, x);
     const struct mr_h3_conn *conn = mr_h3_conn_of(&server->h3, x->conn_word);
     if (conn != NULL)
         server->conn_exchanges[mr_pool_index(&server->h3.conns, conn)]--;
@@ -421,6 +422,8 @@ void mr_exchange_continue(struct mr_h3_server *server, struct mr_exchange *x)
         send_more(server, x);
     else if (x->state == MR_EXCHANGE_LISTING && !x->is_job_out)
         begin_listing(server, x);
+    else if (x->state == MR_EXCHANGE_TUNNEL)
+        mr_exchange_tunnel_continue(server, x);
 }
 
 /* ---- what the layer says ---- */
@@ -498,9 +501,12 @@ static void keep(struct mr_exchange *x, const char **field, struct mr_text value
 static void on_field(void *context, struct mr_h3_stream *stream, enum mr_h3_field field,
                      struct mr_text name, struct mr_text value)
 {
-    struct mr_exchange *x = exchange_of(context, stream);
+    struct mr_h3_server *server = context;
+    struct mr_exchange *x = exchange_of(server, stream);
 
     (void)name;
+    if (server->config.tunnels != NULL)
+        mr_exchange_tunnel_field(server, field, value);
     switch (field) {
     case MR_FIELD_PATH:
         x->target_verdict = (uint8_t)mr_target_parse(&x->job.target, value.data, value.size);
@@ -549,6 +555,12 @@ static void on_head(void *context, struct mr_h3_stream *stream, const struct mr_
         return;
     }
     mr_h3_count(&server->counters.requests);
+    if (mr_message_is_tunnel(message)) {
+        uint16_t status = mr_exchange_tunnel_begin(server, x, message);
+        if (status != 200)
+            answer_early(server, x, status);
+        return;
+    }
     if (!is_read)
         answer_early(server, x, 405);
     else if (x->target_verdict == MR_TARGET_LONG)
@@ -562,6 +574,10 @@ static size_t on_data(void *context, struct mr_h3_stream *stream, const uint8_t 
     struct mr_h3_server *server = context;
     struct mr_exchange *x = exchange_of(server, stream);
 
+    if (x->state == MR_EXCHANGE_TUNNEL) {
+        mr_tunnel_data(x->tunnel, data, size);
+        return size;
+    }
     (void)data; /* content of a GET has no meaning (RFC 9110, Section 9.3.1) */
     x->body_received += size;
     if (x->state == MR_EXCHANGE_RECEIVING && x->body_received > MR_EXCHANGE_BODY_MAX)
@@ -576,6 +592,17 @@ static void on_end(void *context, struct mr_h3_stream *stream)
 
     if (x->state == MR_EXCHANGE_RECEIVING)
         begin_open(server, x);
+    else if (x->state == MR_EXCHANGE_TUNNEL && mr_tunnel_peer_end(x->tunnel))
+        x->state = x->tunnel->wants_end ? MR_EXCHANGE_TUNNEL : MR_EXCHANGE_SENT;
+}
+
+static void on_datagram(void *context, struct mr_h3_stream *stream, const uint8_t *data,
+                        size_t size)
+{
+    struct mr_exchange *x = exchange_of(context, stream);
+
+    if (x->state == MR_EXCHANGE_TUNNEL)
+        mr_tunnel_datagram(x->tunnel, data, size);
 }
 
 static void on_failed(void *context, struct mr_h3_stream *stream, uint64_t code, bool is_remote)
@@ -583,9 +610,10 @@ static void on_failed(void *context, struct mr_h3_stream *stream, uint64_t code,
     struct mr_h3_server *server = context;
     struct mr_exchange *x = exchange_of(server, stream);
 
-    (void)code;
     if (is_remote)
         mr_h3_count(&server->counters.requests_cancelled);
+    mr_exchange_tunnel_end(server, x, is_remote || stream->is_lost ? -ECONNRESET : -EBADMSG,
+                           mr_h3_error_name(code));
     mr_exchange_abort(server, x, MR_H3_REQUEST_CANCELLED);
 }
 
@@ -594,9 +622,9 @@ static void on_stopped(void *context, struct mr_h3_stream *stream, uint64_t code
     struct mr_h3_server *server = context;
     struct mr_exchange *x = exchange_of(server, stream);
 
-    (void)code;
     if (x->state == MR_EXCHANGE_GONE)
         return;
+    mr_exchange_tunnel_end(server, x, -ECONNRESET, mr_h3_error_name(code));
     mr_h3_count(&server->counters.requests_cancelled);
     mr_exchange_abort(server, x, MR_H3_REQUEST_CANCELLED);
 }
@@ -625,7 +653,10 @@ static void on_stream_closed(void *context, struct mr_h3_stream *stream)
 
     if (x->state == MR_EXCHANGE_SENT && !stream->is_lost)
         mr_h3_count(&server->counters.requests_done);
+    mr_exchange_tunnel_end(server, x, stream->is_lost ? -ECONNRESET : 0, "");
     x->stream = NULL;
+    if (x->tunnel != NULL)
+        x->tunnel->stream = NULL;
     go(server, x);
     mr_exchange_release(server, x);
 }
@@ -653,6 +684,7 @@ const struct mr_h3_user mr_exchange_user = {
     .on_field = on_field,
     .on_head = on_head,
     .on_data = on_data,
+    .on_datagram = on_datagram,
     .on_end = on_end,
     .on_failed = on_failed,
     .on_stopped = on_stopped,

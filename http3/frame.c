@@ -36,6 +36,7 @@ static const struct {
     {MR_H3_MESSAGE_ERROR,           "H3_MESSAGE_ERROR"},
     {MR_H3_CONNECT_ERROR,           "H3_CONNECT_ERROR"},
     {MR_H3_VERSION_FALLBACK,        "H3_VERSION_FALLBACK"},
+    {MR_H3_DATAGRAM_ERROR,          "H3_DATAGRAM_ERROR"},
     {MR_QPACK_DECOMPRESSION_FAILED, "QPACK_DECOMPRESSION_FAILED"},
     {MR_QPACK_ENCODER_STREAM_ERROR, "QPACK_ENCODER_STREAM_ERROR"},
     {MR_QPACK_DECODER_STREAM_ERROR, "QPACK_DECODER_STREAM_ERROR"},
@@ -182,6 +183,10 @@ uint64_t mr_h3_settings_parse(const uint8_t *payload, size_t size,
             settings_out->qpack_capacity = value;
         else if (id == SETTING_QPACK_BLOCKED)
             settings_out->qpack_blocked_max = value;
+        else if (id == SETTING_CONNECT_PROTOCOL)
+            settings_out->has_connect_protocol = value == 1;
+        else if (id == SETTING_DATAGRAM)
+            settings_out->has_datagrams = value == 1;
     }
     return 0;
 }
@@ -193,11 +198,16 @@ size_t mr_h3_settings_put(uint8_t *dst, const struct mr_h3_settings *settings)
         {SETTING_QPACK_CAPACITY, settings->qpack_capacity},
         {SETTING_QPACK_BLOCKED, settings->qpack_blocked_max},
         {SETTING_RESERVED, 0},
+        {SETTING_CONNECT_PROTOCOL, settings->has_connect_protocol},
+        {SETTING_DATAGRAM, settings->has_datagrams},
     };
     uint8_t payload[MR_H3_SETTINGS_MAX - MR_H3_FRAME_HEADER_MAX];
     size_t size = 0;
 
     for (size_t i = 0; i < MR_COUNT_OF(pairs); i++) {
+        if (pairs[i][0] >= SETTING_CONNECT_PROTOCOL && pairs[i][0] != SETTING_RESERVED &&
+            pairs[i][1] == 0)
+            continue; /* the default of these */
         size += mr_h3_varint_put(payload + size, pairs[i][0]);
         size += mr_h3_varint_put(payload + size, pairs[i][1]);
     }

@@ -36,6 +36,7 @@ enum mr_h3_error {
     MR_H3_MESSAGE_ERROR = 0x010e,
     MR_H3_CONNECT_ERROR = 0x010f,
     MR_H3_VERSION_FALLBACK = 0x0110,
+    MR_H3_DATAGRAM_ERROR = 0x33, /* RFC 9297, Section 5.2 */
     MR_QPACK_DECOMPRESSION_FAILED = 0x0200,
     MR_QPACK_ENCODER_STREAM_ERROR = 0x0201,
     MR_QPACK_DECODER_STREAM_ERROR = 0x0202,
@@ -122,6 +123,8 @@ struct mr_h3_settings {
     uint64_t field_section_max; /* UINT64_MAX: no limit */
     uint64_t qpack_capacity;
     uint64_t qpack_blocked_max;
+    bool has_connect_protocol; /* RFC 9220: a server that takes extended CONNECT */
+    bool has_datagrams;        /* RFC 9297, Section 2.1.1 */
 };
 
 /* Read a SETTINGS payload; 0, or the connection's error code. */
@@ -129,7 +132,7 @@ uint64_t mr_h3_settings_parse(const uint8_t *payload, size_t size,
                               struct mr_h3_settings *settings_out);
 
 enum {
-    MR_H3_SETTINGS_MAX = MR_H3_FRAME_HEADER_MAX + 4 * 2 * MR_H3_VARINT_MAX_SIZE
+    MR_H3_SETTINGS_MAX = MR_H3_FRAME_HEADER_MAX + 6 * 2 * MR_H3_VARINT_MAX_SIZE
 };
 
 /* Write a SETTINGS frame with `settings` (and a reserved one: RFC 9114, Section 7.2.4.1); returns

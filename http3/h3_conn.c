@@ -42,6 +42,7 @@ struct layout {
     size_t streams;
     size_t map;
     size_t heap;
+    size_t datagram;
     size_t end;
 };
 
@@ -64,6 +65,7 @@ static struct layout layout_of(const struct mr_h3_limits *limits)
         &at, mr_pool_footprint(streams_max(limits), sizeof(struct mr_h3_stream), STREAM_ALIGN));
     l.map = place(&at, mr_handle_map_footprint(limits->connections_max + 1));
     l.heap = place(&at, heap_bytes(limits));
+    l.datagram = place(&at, limits->has_tunnels ? MR_H3_DATAGRAM_ROOM : 0);
     l.end = at;
     return l;
 }
@@ -94,6 +96,7 @@ void mr_h3_init(struct mr_h3 *h3, void *mem, const struct mr_h3_limits *limits, 
                  STREAM_ALIGN);
     mr_handle_map_init(&h3->conn_of_handle, base + l.map, limits->connections_max + 1);
     mr_heap_init(&h3->heap, base + l.heap, heap_bytes(limits));
+    h3->datagram = limits->has_tunnels ? base + l.datagram : NULL;
     mr_heap_share_init(&h3->own_share, &h3->heap, counters, heap_bytes(limits));
     bool is_ok = mr_qpack_encoder_init(&h3->encoder, &h3->own_share);
     MR_ASSERT(is_ok); /* the heap is fresh, and 64 KiB at least */
@@ -190,6 +193,7 @@ void mr_h3_stream_remove(struct mr_h3 *h3, struct mr_h3_stream *stream)
 
     mr_heap_share_free(&conn->sections, stream->assembly);
     conn->blocked_count -= stream->blocked_until != 0;
+    mr_h3_tunnel_remove(stream);
     if (stream->next != NULL)
         stream->next->previous = stream->previous;
     if (stream->previous != NULL)
@@ -228,6 +232,7 @@ void mr_h3_abort(struct mr_h3 *h3, struct mr_h3_stream *stream, uint64_t code)
     struct mr_transport *t = h3->transport;
 
     stream->is_over = true;
+    stream->is_send_over = true;
     mr_h3_stream_stop_reading(h3, stream);
     if (stream->conn->is_closing)
         return;
@@ -596,6 +601,10 @@ static void on_conn_event(struct mr_h3 *h3, const struct mr_event *event)
         mr_h3_mark_dirty(h3, conn);
         h3->user.on_streams_allowed(h3->user.context, conn);
     }
+    if ((event->kinds & MR_EVENT_DATAGRAM) != 0 && h3->datagram != NULL)
+        mr_h3_on_datagrams(h3, conn);
+    if ((event->kinds & MR_EVENT_WRITABLE) != 0 && !conn->is_closing)
+        mr_h3_on_datagram_room(h3, conn);
     if ((event->kinds & MR_EVENT_CLOSED) != 0)
         close_conn(h3, conn, event);
 }
@@ -605,6 +614,9 @@ static void on_retry(struct mr_h3 *h3)
     h3->is_retry_armed = false;
     h3->wants_retry = false;
     h3->user.on_retry(h3->user.context);
+    for (struct mr_h3_conn *conn = h3->all; conn != NULL && h3->limits.has_tunnels;
+         conn = conn->next)
+        mr_h3_on_datagram_room(h3, conn);
 }
 
 static void on_event(struct mr_h3 *h3, const struct mr_event *event)
@@ -656,6 +668,7 @@ void mr_h3_check(const struct mr_h3 *h3)
         uint32_t requests = 0;
         uint32_t peer_unis = 0;
         uint32_t blocked = 0;
+        uint32_t tunnels = 0;
         for (const struct mr_h3_stream *s = conn->streams; s != NULL; s = s->next) {
             MR_ASSERT(s->serial != 0);
             MR_ASSERT(s->conn == conn);
@@ -663,11 +676,13 @@ void mr_h3_check(const struct mr_h3 *h3)
             requests += s->kind == MR_H3_KIND_REQUEST;
             peer_unis += s->kind != MR_H3_KIND_REQUEST && s->kind < MR_H3_KIND_OUR_CONTROL;
             blocked += s->blocked_until != 0;
+            tunnels += s->is_tunnel;
             MR_ASSERT(s->blocked_until == 0 || s->is_paused);
             streams++;
         }
         MR_ASSERT(conn->request_count == requests);
         MR_ASSERT(conn->blocked_count == blocked);
+        MR_ASSERT(conn->tunnel_count == tunnels);
         MR_ASSERT(blocked <= h3->limits.qpack_blocked_max);
         MR_ASSERT(conn->peer_uni_count == peer_unis);
         MR_ASSERT(conn->share.used <= conn->share.limit + 4 * MR_HEAP_ALIGN);

@@ -14,7 +14,8 @@
  *
  * A connection may speak HTTP/0.9 instead ("hq-interop", hq.c), which is the same to the user.
  *
- * No server push, no extended CONNECT, no datagrams.
+ * No server push.  A request stream may become a tunnel (extended CONNECT, RFC 9220): content flows
+ * both ways until either ends it, and it has HTTP datagrams (RFC 9297, h3_tunnel.c).
  *
  * Priorities (RFC 9218): the transport sends request streams in the order that their Priority
  * fields ask for, or PRIORITY_UPDATE frames, which win; then a Priority field of the response is
@@ -53,8 +54,11 @@ enum {
      * that it has made.  More: H3_EXCESSIVE_LOAD. */
     MR_H3_PRIORITY_UPDATES = 256,
     MR_H3_PRIORITY_UPDATES_PER_REQUEST = 16,
-    MR_HQ_LINE_MAX = 2048,    /* bytes of a request of HTTP/0.9, without its line end */
-    MR_H3_RETRY_NS = 1000000, /* when the transport has no room, without an event to follow */
+    MR_H3_TUNNELS_PER_CONN = 16, /* a datagram costs a look at each; more are refused */
+    MR_H3_DATAGRAM_ROOM = 65536, /* bytes of a datagram that comes */
+    MR_H3_DATA_MAX = 1000,       /* bytes of content in mr_h3_send_data() */
+    MR_HQ_LINE_MAX = 2048,       /* bytes of a request of HTTP/0.9, without its line end */
+    MR_H3_RETRY_NS = 1000000,    /* when the transport has no room, without an event to follow */
 };
 
 #define MR_H3_LINGER_NS  UINT64_C(3000000000) /* a drained client may take to close */
@@ -95,6 +99,7 @@ struct mr_h3_limits {
     uint32_t qpack_capacity;
     uint32_t qpack_blocked_max; /* of each connection: streams whose head waits for QPACK */
     size_t heap_bytes;          /* 0: derived */
+    bool has_tunnels;           /* tell the peer that we take extended CONNECT and datagrams */
 };
 
 enum mr_h3_stream_kind {
@@ -123,6 +128,7 @@ struct mr_h3_stream {
     struct mr_h3_conn *conn;
     struct mr_h3_stream *next; /* of the connection */
     struct mr_h3_stream *previous;
+    struct mr_h3_stream *next_tunnel;
     uint8_t kind;
     uint8_t phase;
     bool is_reading; /* false: what comes is dropped */
@@ -133,6 +139,8 @@ struct mr_h3_stream {
     bool is_lost;          /* it ended with its connection */
     bool is_too_short;     /* it failed, for its content is less than content-length said */
     bool is_too_long;      /* likewise: more */
+    bool is_tunnel;        /* content has no end but the stream's; in the connection's list */
+    bool is_send_over;     /* tunnel: its end was sent, or it was reset */
     bool is_reprioritized; /* PRIORITY_UPDATE came: it overrides the field */
     struct mr_priority priority;
     struct mr_h3_frame_reader frame;
@@ -150,12 +158,14 @@ struct mr_h3_conn {
     mr_handle handle;
     uint64_t owner;
     struct mr_h3_stream *streams;
+    struct mr_h3_stream *tunnels;
     struct mr_h3_conn *next; /* of all */
     struct mr_h3_conn *previous;
     struct mr_h3_conn *next_dirty;
     uint32_t request_count; /* request streams that live */
     uint32_t peer_uni_count;
     uint32_t blocked_count; /* of its streams */
+    uint32_t tunnel_count;
     bool is_connected;
     bool is_hq;       /* HTTP/0.9 */
     bool is_closing;  /* we closed it: only CLOSED matters */
@@ -211,6 +221,11 @@ struct mr_h3_user {
                     enum mr_message_verdict verdict);
     /* Content.  Returns the bytes taken; if not all, mr_h3_resume() shows the rest again. */
     size_t (*on_data)(void *context, struct mr_h3_stream *stream, const uint8_t *data, size_t size);
+    /* A datagram of a tunnel. */
+    void (*on_datagram)(void *context, struct mr_h3_stream *stream, const uint8_t *data,
+                        size_t size);
+    /* The peer's SETTINGS came; may be NULL. */
+    void (*on_settings)(void *context, struct mr_h3_conn *conn);
     /* The message is complete. */
     void (*on_end)(void *context, struct mr_h3_stream *stream);
     /* The stream was ended by an error or by the peer (`is_remote`) before the message was
@@ -252,6 +267,7 @@ struct mr_h3 {
     struct mr_heap_share own_share;
     struct mr_qpack_encoder encoder;
     struct mr_message message; /* the section being decoded */
+    uint8_t *datagram;         /* MR_H3_DATAGRAM_ROOM bytes, with has_tunnels */
 };
 
 /* Bytes for mr_h3_init(). */
@@ -293,6 +309,7 @@ int mr_h3_open_request(struct mr_h3 *h3, struct mr_h3_conn *conn, uint64_t owner
 /* What follows a head. */
 struct mr_h3_body {
     uint64_t size; /* bytes of content, in one DATA frame; 0: none, the stream ends with the head */
+    bool is_open;  /* size 0, and the stream does not end: mr_h3_send_data() follows */
 };
 
 /*
@@ -316,6 +333,27 @@ int mr_h3_prioritize(struct mr_h3 *h3, struct mr_h3_stream *stream, struct mr_pr
  * above. */
 int mr_h3_send_body(struct mr_h3 *h3, struct mr_h3_stream *stream, const uint8_t *data, size_t size,
                     bool is_last);
+
+/* ---- tunnels ---- */
+
+/*
+ * The request stream is a tunnel from now on: it has datagrams, and nothing but content comes on
+ * it.  False: there are MR_H3_TUNNELS_PER_CONN.
+ */
+bool mr_h3_make_tunnel(struct mr_h3_stream *stream);
+
+/* Send at most MR_H3_DATA_MAX bytes of content, copied, in a DATA frame of their own; with
+ * `is_last`, the end behind them.  Errors as of mr_h3_send_head(). */
+int mr_h3_send_data(struct mr_h3 *h3, struct mr_h3_stream *stream, const uint8_t *data, size_t size,
+                    bool is_last);
+
+/*
+ * Send a datagram, copied, unreliably.  0; -EOPNOTSUPP: the peer takes none in QUIC's DATAGRAM
+ * frames, or has not said yet that it does; -EMSGSIZE: too large for the path now; -EAGAIN:
+ * on_writable follows; -ENOMEM: try again later; -EPIPE: the tunnel's sending is over; -ESTALE.
+ */
+int mr_h3_send_datagram(struct mr_h3 *h3, struct mr_h3_stream *stream, const uint8_t *data,
+                        size_t size);
 
 /* Reset what we send, stop what the peer sends, with `code`.  No callback but on_stream_closed
  * follows. */

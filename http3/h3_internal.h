@@ -1,7 +1,7 @@
 /*
  * http3/h3_internal.h - what h3_conn.c (connections, streams, events), h3_drain.c (their end in
- * order), h3_priority.c (RFC 9218), h3_recv.c (what comes), h3_send.c (what goes) and hq.c
- * (HTTP/0.9) share.  For these files only.
+ * order), h3_priority.c (RFC 9218), h3_tunnel.c (RFC 9220 and 9297), h3_recv.c (what comes),
+ * h3_send.c (what goes) and hq.c (HTTP/0.9) share.  For these files only.
  */
 #ifndef MR_HTTP3_H3_INTERNAL_H
 #define MR_HTTP3_H3_INTERNAL_H
@@ -60,6 +60,15 @@ void mr_h3_priority_apply(struct mr_h3 *h3, const struct mr_h3_stream *stream);
 void mr_h3_priority_update(struct mr_h3 *h3, struct mr_h3_conn *conn, const uint8_t *payload,
                            size_t size);
 void mr_h3_priority_drop(struct mr_h3 *h3, struct mr_h3_conn *conn);
+
+/* ---- h3_tunnel.c ---- */
+
+/* Datagrams have come; there is room for more of ours. */
+void mr_h3_on_datagrams(struct mr_h3 *h3, struct mr_h3_conn *conn);
+void mr_h3_on_datagram_room(struct mr_h3 *h3, struct mr_h3_conn *conn);
+
+/* The stream is no tunnel any more. */
+void mr_h3_tunnel_remove(struct mr_h3_stream *stream);
 
 /* ---- h3_send.c ---- */
 

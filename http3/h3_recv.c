@@ -81,6 +81,7 @@ static void begin_message(struct mr_h3 *h3, const struct mr_h3_stream *stream)
         .fields = h3->limits.fields_max,
         .name_bytes = NAME_MAX_BYTES,
         .value_bytes = h3->limits.field_section_max,
+        .allows_protocol = h3->limits.has_tunnels,
     };
     enum mr_message_kind kind = stream->phase != MR_H3_PHASE_HEAD ? MR_MESSAGE_TRAILERS
                                 : h3->is_server                   ? MR_MESSAGE_REQUEST
@@ -204,6 +205,8 @@ static void take_control(struct mr_h3 *h3, struct mr_h3_conn *conn, uint64_t typ
         conn->has_settings = true;
         if (code != 0)
             mr_h3_conn_fail(h3, conn, code, "SETTINGS not acceptable");
+        else if (h3->user.on_settings != NULL)
+            h3->user.on_settings(h3->user.context, conn);
     } else if (type == MR_H3_FRAME_PRIORITY_UPDATE) {
         mr_h3_priority_update(h3, conn, payload, size);
     } else if (!mr_h3_frame_get_id(payload, size, &id)) {
@@ -235,6 +238,11 @@ static bool is_frame_in_order(struct mr_h3 *h3, struct mr_h3_stream *stream)
             return false;
         }
         return true;
+    }
+    if (stream->is_tunnel && type == MR_H3_FRAME_HEADERS &&
+        stream->phase != MR_H3_PHASE_HEAD) { /* RFC 9114, Section 4.4 */
+        mr_h3_conn_fail(h3, conn, MR_H3_FRAME_UNEXPECTED, "HEADERS in a tunnel");
+        return false;
     }
     bool is_early = type == MR_H3_FRAME_DATA && stream->phase == MR_H3_PHASE_HEAD;
     bool is_late = (type == MR_H3_FRAME_DATA || type == MR_H3_FRAME_HEADERS) &&

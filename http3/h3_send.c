@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/compiler.h"
 #include "http3/h3_internal.h"
 
@@ -11,6 +12,8 @@ enum {
 };
 
 _Static_assert((int)MR_H3_HEAD_MAX <= (int)COPY_MAX, "a head goes out in one piece");
+_Static_assert((int)MR_H3_DATA_MAX + (int)MR_H3_FRAME_HEADER_MAX <= (int)COPY_MAX,
+               "as does content");
 _Static_assert((int)MR_H3_SETTINGS_MAX < (int)COPY_MAX, "SETTINGS go out in one piece");
 
 int mr_h3_send_copy(struct mr_h3 *h3, struct mr_h3_stream *stream, const uint8_t *data, size_t size,
@@ -72,7 +75,28 @@ int mr_h3_send_head(struct mr_h3 *h3, struct mr_h3_stream *stream,
         at += mr_h3_frame_put_header(head + at, MR_H3_FRAME_DATA, body->size);
     if (h3->is_server)
         merge_priority(h3, stream, lines, count);
-    return mr_h3_send_copy(h3, stream, head, at, body->size == 0);
+    return mr_h3_send_copy(h3, stream, head, at, body->size == 0 && !body->is_open);
+}
+
+int mr_h3_send_data(struct mr_h3 *h3, struct mr_h3_stream *stream, const uint8_t *data, size_t size,
+                    bool is_last)
+{
+    uint8_t frame[MR_H3_FRAME_HEADER_MAX + MR_H3_DATA_MAX];
+    size_t at = 0;
+
+    MR_ASSERT(size <= MR_H3_DATA_MAX);
+    if (stream->conn->is_closing || stream->is_send_over)
+        return -EPIPE;
+    if (size > 0) {
+        at = mr_h3_frame_put_header(frame, MR_H3_FRAME_DATA, size);
+        memcpy(frame + at, data, size);
+    }
+    int result = mr_h3_send_copy(h3, stream, frame, at + size, is_last);
+    if (result == 0) {
+        stream->is_send_over = is_last;
+        mr_h3_count_add(&h3->counters->body_bytes_sent, size);
+    }
+    return result;
 }
 
 int mr_h3_send_body(struct mr_h3 *h3, struct mr_h3_stream *stream, const uint8_t *data, size_t size,
@@ -149,6 +173,8 @@ static int send_settings(struct mr_h3 *h3, struct mr_h3_conn *conn)
         .field_section_max = h3->limits.field_section_max,
         .qpack_capacity = h3->limits.qpack_capacity,
         .qpack_blocked_max = h3->limits.qpack_blocked_max,
+        .has_connect_protocol = h3->limits.has_tunnels && h3->is_server,
+        .has_datagrams = h3->limits.has_tunnels,
     };
     uint8_t data[1 + MR_H3_SETTINGS_MAX];
 

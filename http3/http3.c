@@ -20,6 +20,8 @@
 enum {
     SERVER_CONNECTIONS = 1000,
     CLIENT_PAGES = 64,
+    SERVER_TUNNELS = 64,
+    PROTOCOL = 64, /* bytes, with the end */
     PORT = 443,
     CONTENT_TYPE = 128,
     REASON = 96,
@@ -58,6 +60,10 @@ int mr_http3_server_new(const struct mr_http3_server_config *config,
     own.root = config->root;
     own.index = config->index == NULL ? own.index : config->index;
     own.has_listings = config->has_listings;
+    own.tunnels = config->tunnels;
+    own.tunnels_max = config->tunnels == NULL    ? 0
+                      : config->tunnels_max == 0 ? SERVER_TUNNELS
+                                                 : config->tunnels_max;
     own.cache_bytes = config->cache_bytes == 0 ? CACHE_BYTES : config->cache_bytes;
     own.cache_entry_max =
         own.cache_entry_max < own.cache_bytes ? own.cache_entry_max : own.cache_bytes;
@@ -142,6 +148,8 @@ struct fetch {
     struct mr_http3_url url;
     void (*done)(void *context, const struct mr_http3_page *page);
     void *context;
+    const struct mr_http3_tunnel_handlers *handlers; /* of a tunnel; NULL: it is a page */
+    char protocol[PROTOCOL];
     mr_h3_client_conn conn;
     mr_h3_client_request stream;
     uint8_t *body;
@@ -149,6 +157,7 @@ struct fetch {
     uint32_t status;
     int error;     /* why we have cancelled it; 0: we have not */
     bool is_begun; /* it has a connection */
+    bool is_asked; /* the request for a tunnel is made */
     bool is_told;
     char content_type[CONTENT_TYPE];
 };
@@ -160,6 +169,7 @@ struct mr_http3_client {
     uint32_t conn_count;   /* that they have, or had and that are not closed yet */
     uint32_t max;          /* of either */
     bool is_started;
+    bool has_tunnels;
 };
 
 static struct fetch *fetch_of(uint64_t user)
@@ -180,6 +190,11 @@ static void tell(struct fetch *fetch, int error, const char *reason)
         return;
     fetch->is_told = true;
     fetch->client->count--; /* `done` may ask for another */
+    if (fetch->handlers != NULL) {
+        if (!fetch->is_asked && fetch->handlers->on_end != NULL) /* else its request tells */
+            fetch->handlers->on_end(fetch->handlers->context, NULL, page.error, reason);
+        return;
+    }
     fetch->done(fetch->context, &page);
 }
 
@@ -205,7 +220,9 @@ static int begin(struct fetch *fetch)
                                                .is_insecure = fetch->request.is_insecure};
     const struct mr_h3_request_options request = {.is_head = fetch->request.is_head,
                                                   .authority = fetch->url.authority,
-                                                  .path = fetch->url.path};
+                                                  .path = fetch->url.path,
+                                                  .protocol = fetch->protocol,
+                                                  .tunnel = fetch->handlers};
     int error = mr_h3_client_connect(client, &options, (uintptr_t)fetch, &fetch->conn);
 
     if (error < 0)
@@ -214,6 +231,7 @@ static int begin(struct fetch *fetch)
     fetch->client->conn_count++;
     error =
         mr_h3_client_request_make(client, fetch->conn, &request, (uintptr_t)fetch, &fetch->stream);
+    fetch->is_asked = error == 0;
     if (error < 0) {
         fetch->error = error;
         (void)mr_h3_client_close(client, fetch->conn); /* on_closed() tells */
@@ -375,8 +393,8 @@ int mr_http3_client_new(const struct mr_http3_client_config *config,
         return fail(error, -ENOMEM, "no memory for an HTTP/3 client");
     client->max = config == NULL || config->pages_max == 0 ? CLIENT_PAGES : config->pages_max;
     /* One more connection: on_closed() begins the next while its own is still there. */
-    const struct mr_h3_client_config own =
-        mr_h3_client_config_default(client->max + 1, client->max + 1);
+    struct mr_h3_client_config own = mr_h3_client_config_default(client->max + 1, client->max + 1);
+    client->has_tunnels = own.has_tunnels = config != NULL && config->has_tunnels;
     const struct mr_h3_client_callbacks callbacks = {.context = client,
                                                      .on_start = on_start,
                                                      .on_closed = on_closed,
@@ -407,20 +425,16 @@ const struct mr_application *mr_http3_client_application(struct mr_http3_client 
     return mr_h3_client_application(client->client);
 }
 
-int mr_http3_get(struct mr_http3_client *client, const struct mr_http3_request *request,
-                 void (*done)(void *context, const struct mr_http3_page *page), void *context)
+/* A new one at the end of the list, begun if it need not wait.  0; -errno: there is none. */
+static int add_fetch(struct mr_http3_client *client, const struct fetch *wanted)
 {
     struct fetch **place = &client->fetches;
     struct fetch *fetch = client->count == client->max ? NULL : calloc(1, sizeof(*fetch));
 
     if (fetch == NULL)
         return client->count == client->max ? -EAGAIN : -ENOMEM;
+    *fetch = *wanted;
     fetch->client = client;
-    fetch->request = *request;
-    fetch->url = *request->url;
-    fetch->request.size_max = request->size_max == 0 ? BODY_BYTES : request->size_max;
-    fetch->done = done;
-    fetch->context = context;
     while (*place != NULL)
         place = &(*place)->next;
     *place = fetch;
@@ -431,4 +445,29 @@ int mr_http3_get(struct mr_http3_client *client, const struct mr_http3_request *
     if (error < 0)
         free_fetch(fetch);
     return error;
+}
+
+int mr_http3_get(struct mr_http3_client *client, const struct mr_http3_request *request,
+                 void (*done)(void *context, const struct mr_http3_page *page), void *context)
+{
+    struct fetch wanted = {
+        .request = *request, .url = *request->url, .done = done, .context = context};
+
+    if (request->size_max == 0)
+        wanted.request.size_max = BODY_BYTES;
+    return add_fetch(client, &wanted);
+}
+
+int mr_http3_tunnel_open(struct mr_http3_client *client, const struct mr_http3_tunnel_wish *wish,
+                         const struct mr_http3_tunnel_handlers *handlers)
+{
+    struct fetch wanted = {.url = *wish->url, .handlers = handlers};
+    size_t size = strlen(wish->protocol);
+
+    if (!client->has_tunnels || size == 0 || size >= sizeof(wanted.protocol))
+        return -EINVAL;
+    wanted.request.server = wish->server;
+    wanted.request.is_insecure = wish->is_insecure;
+    memcpy(wanted.protocol, wish->protocol, size);
+    return add_fetch(client, &wanted);
 }

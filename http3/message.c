@@ -23,8 +23,10 @@ static const struct known_field {
     KNOWN(":scheme",             MR_FIELD_SCHEME),
     KNOWN(":authority",          MR_FIELD_AUTHORITY),
     KNOWN(":path",               MR_FIELD_PATH),
+    KNOWN(":protocol",           MR_FIELD_PROTOCOL),
     KNOWN(":status",             MR_FIELD_STATUS),
     KNOWN("host",                MR_FIELD_HOST),
+    KNOWN("capsule-protocol",    MR_FIELD_CAPSULE_PROTOCOL),
     KNOWN("content-length",      MR_FIELD_CONTENT_LENGTH),
     KNOWN("content-range",       MR_FIELD_CONTENT_RANGE),
     KNOWN("content-type",        MR_FIELD_CONTENT_TYPE),
@@ -206,6 +208,13 @@ static enum mr_message_verdict take_value(struct mr_message *m, enum mr_h3_field
         return take_content_length(m, value);
     case MR_FIELD_CONNECTION_SPECIFIC:
         return MR_MESSAGE_MALFORMED;
+    case MR_FIELD_PROTOCOL:
+        return verdict_if(is_token(value.data, value.size, true));
+    case MR_FIELD_CAPSULE_PROTOCOL:
+        m->has_capsules = value.size >= 2 && memcmp(value.data, "?1", 2) == 0 &&
+                          (value.size == 2 || value.data[2] == ';' || value.data[2] == ' ') &&
+                          !m->has_capsules;
+        return MR_MESSAGE_OK;
     case MR_FIELD_TE:
         return verdict_if(value.size == 8 && strncasecmp(value.data, "trailers", 8) == 0);
     default:
@@ -216,12 +225,12 @@ static enum mr_message_verdict take_value(struct mr_message *m, enum mr_h3_field
 /* ---- the list ---- */
 
 /* Pseudo-header fields that a kind of message may have. */
-static uint32_t pseudo_fields_of(enum mr_message_kind kind)
+static uint32_t pseudo_fields_of(const struct mr_message *m)
 {
-    switch (kind) {
+    switch (m->kind) {
     case MR_MESSAGE_REQUEST:
         return BIT(MR_FIELD_METHOD) | BIT(MR_FIELD_SCHEME) | BIT(MR_FIELD_AUTHORITY) |
-               BIT(MR_FIELD_PATH);
+               BIT(MR_FIELD_PATH) | (m->limits.allows_protocol ? BIT(MR_FIELD_PROTOCOL) : 0);
     case MR_MESSAGE_RESPONSE:
         return BIT(MR_FIELD_STATUS);
     default:
@@ -232,7 +241,8 @@ static uint32_t pseudo_fields_of(enum mr_message_kind kind)
 /* Fields of which a message has one at most; of others that are repeated the first counts. */
 #define SINGLE_FIELDS                                                                              \
     (BIT(MR_FIELD_METHOD) | BIT(MR_FIELD_SCHEME) | BIT(MR_FIELD_AUTHORITY) | BIT(MR_FIELD_PATH) |  \
-     BIT(MR_FIELD_STATUS) | BIT(MR_FIELD_HOST) | BIT(MR_FIELD_CONTENT_LENGTH))
+     BIT(MR_FIELD_PROTOCOL) | BIT(MR_FIELD_STATUS) | BIT(MR_FIELD_HOST) |                          \
+     BIT(MR_FIELD_CONTENT_LENGTH))
 
 void mr_message_begin(struct mr_message *message, enum mr_message_kind kind,
                       const struct mr_message_limits *limits)
@@ -245,6 +255,7 @@ void mr_message_begin(struct mr_message *message, enum mr_message_kind kind,
     message->has_regular = false;
     message->is_http = false;
     message->path_is_asterisk = false;
+    message->has_capsules = false;
     message->method = MR_METHOD_OTHER;
     message->status = 0;
     message->authority_size = 0;
@@ -266,7 +277,7 @@ static bool is_within_limits(struct mr_message *m, size_t name_size, size_t valu
 static bool is_name_in_place(struct mr_message *m, struct mr_text name, enum mr_h3_field field)
 {
     if (name.size > 0 && name.data[0] == ':')
-        return !m->has_regular && (pseudo_fields_of(m->kind) & BIT(field)) != 0;
+        return !m->has_regular && (pseudo_fields_of(m) & BIT(field)) != 0;
     m->has_regular = true;
     return is_token(name.data, name.size, false);
 }
@@ -296,6 +307,11 @@ static bool request_is_complete(const struct mr_message *m)
 {
     if (!has(m, MR_FIELD_METHOD))
         return false;
+    if (has(m, MR_FIELD_PROTOCOL)) /* RFC 8441, Section 4; RFC 9297, Section 3.2 */
+        return m->method == MR_METHOD_CONNECT && has(m, MR_FIELD_AUTHORITY) &&
+               has(m, MR_FIELD_SCHEME) && has(m, MR_FIELD_PATH) && !m->path_is_asterisk &&
+               !(m->has_capsules &&
+                 (has(m, MR_FIELD_CONTENT_LENGTH) || has(m, MR_FIELD_CONTENT_TYPE)));
     if (m->method == MR_METHOD_CONNECT) /* RFC 9114, Section 4.4 */
         return has(m, MR_FIELD_AUTHORITY) && !has(m, MR_FIELD_SCHEME) && !has(m, MR_FIELD_PATH);
     if (!has(m, MR_FIELD_SCHEME) || !has(m, MR_FIELD_PATH))

@@ -35,6 +35,7 @@ enum mr_h3_field {
     MR_FIELD_CONTENT_LENGTH,
     MR_FIELD_CONTENT_RANGE,
     MR_FIELD_CONTENT_TYPE,
+    MR_FIELD_CAPSULE_PROTOCOL,
     MR_FIELD_ETAG,
     MR_FIELD_IF_MATCH,
     MR_FIELD_IF_MODIFIED_SINCE,
@@ -44,6 +45,7 @@ enum mr_h3_field {
     MR_FIELD_LAST_MODIFIED,
     MR_FIELD_LOCATION,
     MR_FIELD_PRIORITY,
+    MR_FIELD_PROTOCOL, /* ":protocol" of an extended CONNECT: RFC 8441, Section 4 */
     MR_FIELD_RANGE,
     MR_FIELD_SERVER,
     MR_FIELD_TE,
@@ -75,6 +77,7 @@ struct mr_message_limits {
     uint32_t fields;
     uint32_t name_bytes;
     uint32_t value_bytes;
+    bool allows_protocol; /* a request may be an extended CONNECT: both know of RFC 9220 */
 };
 
 /* Bytes, not NUL-terminated. */
@@ -92,6 +95,7 @@ struct mr_message {
     bool has_regular; /* a field that is no pseudo-header came: no more of those */
     bool is_http;     /* request: :scheme is http or https */
     bool path_is_asterisk;
+    bool has_capsules;     /* Capsule-Protocol is true: RFC 9297, Section 3.4 */
     enum mr_method method; /* request */
     uint16_t status;       /* response */
     uint16_t authority_size;
@@ -107,6 +111,13 @@ void mr_message_begin(struct mr_message *message, enum mr_message_kind kind,
 /* Take the next field.  *field_out says which it is, with MR_MESSAGE_OK. */
 enum mr_message_verdict mr_message_add(struct mr_message *message, struct mr_text name,
                                        struct mr_text value, enum mr_h3_field *field_out);
+
+/* True if the head that was added asks for a tunnel: an extended CONNECT. */
+static inline bool mr_message_is_tunnel(const struct mr_message *message)
+{
+    return message->method == MR_METHOD_CONNECT &&
+           (message->seen & UINT32_C(1) << MR_FIELD_PROTOCOL) != 0;
+}
 
 /* All fields were added: is anything missing? */
 enum mr_message_verdict mr_message_end(const struct mr_message *message);

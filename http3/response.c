@@ -31,6 +31,7 @@ static const struct {
     {416, "416", "416 Range Not Satisfiable\n"},
     {431, "431", "431 Request Header Fields Too Large\n"},
     {500, "500", "500 Internal Server Error: the file cannot be read\n"},
+    {501, "501", "501 Not Implemented: no such protocol\n"},
     {503, "503", "503 Service Unavailable: try again later\n"},
 };
 /* clang-format on */
@@ -42,6 +43,15 @@ static size_t status_index(uint16_t status)
             return i;
     }
     mr_panic(__FILE__, __LINE__, "status is one of the table's");
+}
+
+bool mr_response_is_known(uint16_t status)
+{
+    for (size_t i = 0; i < MR_COUNT_OF(statuses); i++) {
+        if (statuses[i].status == status)
+            return true;
+    }
+    return false;
 }
 
 const char *mr_response_text(uint16_t status)

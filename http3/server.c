@@ -79,6 +79,7 @@ static struct mr_h3_limits limits_of(const struct mr_h3_server_config *config)
         .fields_max = config->fields_max,
         .qpack_capacity = config->qpack_capacity,
         .qpack_blocked_max = config->qpack_blocked_max,
+        .has_tunnels = config->tunnels != NULL,
         .heap_bytes = config->heap_bytes,
     };
 }
@@ -90,6 +91,7 @@ struct layout {
     size_t exchanges;
     size_t conn_exchanges;
     size_t buffers;
+    size_t tunnels;
     size_t layer;
     size_t cache;
     size_t buffer_memory;
@@ -116,6 +118,9 @@ static struct layout layout_of(const struct mr_h3_server_config *config)
     l.conn_exchanges = place(&at, config->connections_max * sizeof(uint32_t), MR_CACHE_LINE);
     l.buffers = place(
         &at, mr_pool_footprint(config->buffers_max, sizeof(struct mr_file_buffer), MR_CACHE_LINE),
+        MR_CACHE_LINE);
+    l.tunnels = place(
+        &at, mr_pool_footprint(config->tunnels_max, sizeof(struct mr_http3_tunnel), MR_CACHE_LINE),
         MR_CACHE_LINE);
     l.layer = place(&at, mr_h3_footprint(&limits), MR_CACHE_LINE);
     l.cache = place(&at, mr_cache_footprint(config->cache_bytes), MR_CACHE_LINE);
@@ -304,6 +309,8 @@ static void on_start(void *context, struct mr_transport *transport)
                  sizeof(struct mr_exchange), MR_CACHE_LINE);
     mr_pool_init(&server->buffers, base + l.buffers, server->config.buffers_max,
                  sizeof(struct mr_file_buffer), MR_CACHE_LINE);
+    mr_pool_init(&server->tunnels, base + l.tunnels, server->config.tunnels_max,
+                 sizeof(struct mr_http3_tunnel), MR_CACHE_LINE);
     mr_cache_init(&server->cache, base + l.cache, server->config.cache_bytes, &server->hash_key);
     server->conn_exchanges = (uint32_t *)(void *)(base + l.conn_exchanges);
     server->buffer_memory = base + l.buffer_memory;

@@ -28,6 +28,7 @@
 
 #include "base/fault.h"
 #include "http3/counters.h"
+#include "millrace/http3.h"
 #include "millrace/transport.h"
 
 struct mr_h3_server;
@@ -53,8 +54,10 @@ struct mr_h3_server_config {
     size_t cache_bytes;               /* content of small files; 0: no cache */
     size_t cache_entry_max;           /* larger files are not cached */
     uint64_t cache_fresh_ns;          /* a cached file is compared with the disk when older */
-    uint64_t request_timeout_ns;      /* for a request to arrive completely; then it is reset */
-    uint64_t stall_timeout_ns; /* for the peer to take any more of a response; then it is reset */
+    const struct mr_http3_tunnel_handlers *tunnels; /* borrowed; NULL: no extended CONNECT */
+    uint32_t tunnels_max;                           /* more: 503 */
+    uint64_t request_timeout_ns; /* for a request to arrive completely; then it is reset */
+    uint64_t stall_timeout_ns;   /* for the peer to take any more of a response; then it is reset */
 };
 
 /* Values that suit an edge server of `connections` connections; root is left NULL. */

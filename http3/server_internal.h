@@ -9,6 +9,8 @@
  *         +-----------+--------------+------------------+--------+----> GONE (stream over, work
  * still out)
  *
+ * An extended CONNECT goes from RECEIVING to TUNNEL (exchange_tunnel.c).
+ *
  * Owner: one server.  Threads: the transport's.
  */
 #ifndef MR_HTTP3_SERVER_INTERNAL_H
@@ -22,6 +24,7 @@
 #include "http3/h3_conn.h"
 #include "http3/range.h"
 #include "http3/server.h"
+#include "http3/tunnel.h"
 
 enum {
     MR_EXCHANGE_TEXT_MAX = 1024,  /* bytes of the fields of a request that are kept; more: 431 */
@@ -46,6 +49,7 @@ enum mr_exchange_state {
     MR_EXCHANGE_LISTING,   /* waits for a buffer, or LIST is out */
     MR_EXCHANGE_SENDING,   /* head and content, as far as the transport takes them */
     MR_EXCHANGE_SENT,      /* all is given to the transport */
+    MR_EXCHANGE_TUNNEL,    /* accepted: it lasts until either side ends it */
     MR_EXCHANGE_GONE,      /* aborted, or the stream is over */
 };
 
@@ -94,7 +98,8 @@ struct mr_exchange {
     struct mr_exchange *previous;
     struct mr_exchange *next_waiting;
     struct mr_exchange *next_retry;
-    struct mr_h3_stream *stream; /* NULL: over */
+    struct mr_h3_stream *stream;    /* NULL: over */
+    struct mr_http3_tunnel *tunnel; /* NULL: it is none */
     uint64_t conn_word;
     uint64_t progress_ns; /* when the peer last moved it on */
     uint64_t body_received;
@@ -117,6 +122,13 @@ struct mr_exchange {
     uint32_t reads_out;
     struct mr_file_job job;
     char text[MR_EXCHANGE_TEXT_MAX];
+};
+
+/* What a head that is being read asks for: one at a time, since a section is decoded in one go. */
+struct mr_tunnel_head {
+    char protocol[64];
+    char authority[MR_AUTHORITY_MAX + 1];
+    char path[1024];
 };
 
 struct mr_h3_server {
@@ -144,6 +156,8 @@ struct mr_h3_server {
     struct mr_h3 h3;
     struct mr_pool exchanges;
     struct mr_pool buffers;
+    struct mr_pool tunnels;
+    struct mr_tunnel_head tunnel_head;
     uint8_t *buffer_memory;
     uint32_t *conn_exchanges; /* per connection index: exchanges that live */
     struct mr_exchange *all;
@@ -189,7 +203,26 @@ void mr_exchange_retry_later(struct mr_h3_server *server, struct mr_exchange *x)
 /* Free it, if its stream is over and no work of it is out. */
 void mr_exchange_release(struct mr_h3_server *server, struct mr_exchange *x);
 
+/* ---- exchange_tunnel.c ---- */
+
+/* A field of a head, when the server has tunnels. */
+void mr_exchange_tunnel_field(struct mr_h3_server *server, enum mr_h3_field field,
+                              struct mr_text value);
+
+/* The head is an extended CONNECT: 200, it is a tunnel now; else the status that answers it. */
+uint16_t mr_exchange_tunnel_begin(struct mr_h3_server *server, struct mr_exchange *x,
+                                  const struct mr_message *message);
+
+/* There may be room; the tunnel is over, if it is one; its memory is not needed any more. */
+void mr_exchange_tunnel_continue(struct mr_h3_server *server, struct mr_exchange *x);
+void mr_exchange_tunnel_end(struct mr_h3_server *server, struct mr_exchange *x, int error,
+                            const char *reason);
+void mr_exchange_tunnel_release(struct mr_h3_server *server, struct mr_exchange *x);
+
 /* ---- response.c ---- */
+
+/* Is it a status that mr_response_text() knows? */
+bool mr_response_is_known(uint16_t status);
 
 /* Send the head that the exchange's status and content ask for.  Results as mr_h3_send_head(). */
 int mr_response_send_head(struct mr_h3_server *server, struct mr_exchange *x);

@@ -467,6 +467,19 @@ void mr_conn_on_pto(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space 
         mr_mtu_on_black_hole(ep, conn, now);
 }
 
+/* RFC 9002, Section 6.2.4: one of two may be lost. */
+MR_COLD void mr_conn_probe_again(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which)
+{
+    struct mr_pn_space *space = mr_conn_space(ep, conn, which);
+    uint64_t pn = 0;
+
+    if (which == MR_SPACE_APP || space->probes == 0 || (space->wants & MR_WANT_CRYPTO) != 0)
+        return;
+    const struct mr_sent_packet *packet = mr_sent_find(&space->sent, pn, &pn);
+    if (packet != NULL)
+        mr_conn_requeue(ep, conn, which, packet);
+}
+
 /* ------------------------------------------------------------------ the ACK frame */
 
 /* Packets of one range.  False: a packet that was never sent is acknowledged. */

@@ -185,8 +185,10 @@ bool mr_on_reset_stream(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
 
     if (!mr_stream_note_reset(rx, stream, frame.final_size, frame.error, type))
         return false;
-    if (stream->recv_state == MR_RECV_RECV || stream->recv_state == MR_RECV_SIZE_KNOWN)
+    if (stream->recv_state == MR_RECV_RECV || stream->recv_state == MR_RECV_SIZE_KNOWN) {
+        stream->has_reliable_in = false; /* nothing is guaranteed any more */
         mr_stream_take_reset(rx->ep, rx->conn, stream);
+    }
     /* else all data is here, or the reset was known */
     return true;
 }

@@ -82,6 +82,10 @@ void mr_conn_detect_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_s
 void mr_conn_on_pto(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
                     uint32_t probes, uint64_t now);
 
+/* The first of two probes of a handshake's space went out: the second repeats its data, if there is
+ * nothing else to send. */
+void mr_conn_probe_again(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which);
+
 /* Everything in flight in `which` is sent again: Retry. */
 void mr_conn_resend_all(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which);
 #endif /* MR_QUIC_CONN_RECEIVE_H */

@@ -270,8 +270,10 @@ void mr_conn_count_sent(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_sp
         conn->loss.space[which].ack_eliciting_count = space->sent.ack_eliciting_count;
         if (conn->idle_base_ns <= conn->last_received_ns)
             conn->idle_base_ns = MR_MAX(now, conn->last_received_ns + 1);
-        if (space->probes > 0)
+        if (space->probes > 0) {
             space->probes--;
+            mr_conn_probe_again(ep, conn, which);
+        }
     }
     if (which == MR_SPACE_APP)
         conn->key_state.sealed_count += batch->packets;

@@ -182,7 +182,9 @@ struct mr_endpoint *mr_endpoint_init(void *mem, const struct mr_limits *limits,
     struct tables tables = lay_out_tables(&arena, limits);
     init_tables(ep, &tables, now);
     init_lists(ep);
-    if (!mr_token_keys_init(&ep->tokens, ep->static_key))
+    ep->config.tokens = NULL;
+    if (config->tokens != NULL ? !mr_token_keys_load(&ep->tokens, config->tokens)
+                               : !mr_token_keys_init(&ep->tokens, ep->static_key))
         return NULL;
     return ep;
 }

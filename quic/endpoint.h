@@ -61,9 +61,12 @@ struct mr_outgoing {
 struct mr_endpoint_config {
     struct mr_cid_format cid; /* node, shard, generation: written into every CID we issue */
     struct mr_aead *aead;     /* borrowed */
-    const struct mr_tls_context *server; /* borrowed; NULL: accepts nothing */
-    const struct mr_tls_context *client; /* borrowed; NULL: connects to nothing */
-    const uint8_t *static_key;           /* 32 bytes, process-wide: reset and Retry tokens */
+    const struct mr_tls_context *server;   /* borrowed; NULL: accepts nothing */
+    const struct mr_tls_context *client;   /* borrowed; NULL: connects to nothing */
+    const uint8_t *static_key;             /* 32 bytes, process-wide: reset and Retry tokens */
+    const struct mr_token_secrets *tokens; /* of reset and address tokens; looked at in init only;
+                                              NULL: all is of static_key */
+    uint32_t shards;  /* that there are: connection IDs of others belong to nobody; 0: any */
     uint64_t seed[4]; /* randomness of CIDs, packet number skips, grease; never keys */
     enum mr_cc_kind cc;
     bool has_ecn; /* packets are marked ECT, as long as a path bears it (RFC 9000, Section 13.4) */

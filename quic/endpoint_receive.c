@@ -31,7 +31,8 @@ bool mr_endpoint_is_foreign(struct mr_endpoint *ep, struct mr_datagram *d, const
 {
     uint32_t owner = mr_cid_owner(dcid, size, &ep->config.cid);
 
-    if (d->hops > 0 || owner == MR_CID_FOREIGN || owner == ep->config.cid.shard)
+    if (d->hops > 0 || owner == MR_CID_FOREIGN || owner == ep->config.cid.shard ||
+        (ep->config.shards != 0 && owner >= ep->config.shards)) /* there were more, once */
         return false;
     d->redirect = owner;
     mr_count(&ep->counters.redirects_out);

@@ -121,6 +121,23 @@ bool mr_token_keys_init(struct mr_token_keys *keys, const uint8_t *static_key)
     return false;
 }
 
+bool mr_token_keys_load(struct mr_token_keys *keys, const struct mr_token_secrets *secrets)
+{
+    bool is_good = mr_token_keys_init(keys, secrets->reset);
+
+    for (uint8_t i = 0; i < MR_TOKEN_KEYS && is_good; i++) {
+        if ((secrets->present & 1u << i) == 0)
+            continue;
+        mr_token_key_wipe(&keys->token[i]);
+        is_good = mr_token_key_make(&keys->token[i], secrets->token[i]);
+    }
+    if (is_good)
+        mr_token_keys_write_with(keys, secrets->writing);
+    else
+        mr_token_keys_wipe(keys);
+    return is_good;
+}
+
 void mr_token_keys_wipe(struct mr_token_keys *keys)
 {
     EVP_MAC_CTX_free(keys->reset_mac);

@@ -69,6 +69,15 @@ struct mr_token_key {
     struct evp_cipher_ctx_st *cipher;
 };
 
+/* What keys are made of, to be kept beyond a process. */
+struct mr_token_secrets {
+    uint8_t reset[MR_STATIC_KEY]; /* of reset tokens; and of address tokens number 0, unless it is
+                                     present */
+    uint8_t token[MR_TOKEN_KEYS][MR_STATIC_KEY]; /* of address tokens, by number; */
+    uint8_t present;                             /* bit i: number i is there */
+    uint8_t writing;                             /* number that new tokens are made with */
+};
+
 /* Prepared keys.  The members are token.c's. */
 struct mr_token_keys {
     struct evp_mac_ctx_st *reset_mac;
@@ -84,11 +93,12 @@ struct mr_retry_claims {
 };
 
 /*
- * Derive all keys from `static_key` (MR_STATIC_KEY bytes, not kept).  False, with nothing held, if
- * OpenSSL is out of memory or lacks an algorithm.  Allocates; end with mr_token_keys_wipe(), which
- * is harmless on a zeroed struct.
+ * Derive all keys from `static_key` (MR_STATIC_KEY bytes, not kept), or from `secrets`.  False,
+ * with nothing held, if OpenSSL is out of memory or lacks an algorithm.  Allocates; end with
+ * mr_token_keys_wipe(), which is harmless on a zeroed struct.
  */
 bool mr_token_keys_init(struct mr_token_keys *keys, const uint8_t *static_key);
+bool mr_token_keys_load(struct mr_token_keys *keys, const struct mr_token_secrets *secrets);
 void mr_token_keys_wipe(struct mr_token_keys *keys);
 
 /* ---------------------------------------------------------------- rotation of address tokens */

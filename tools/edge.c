@@ -39,9 +39,11 @@ struct edge {
     const char *root;
     const char *certificate_path;
     const char *key_path;
+    const char *token_key_file; /* NULL: none */
     uint32_t connections;
     bool has_listing;
     bool has_hq;
+    bool has_early_data;
     uint64_t cache_bytes;
     int retry; /* 0 auto, 1 always */
     const char *index;
@@ -87,6 +89,7 @@ static bool make_tls(struct edge *edge, struct mr_fault *fault)
         .alpn = (const uint8_t *)"\002h3\012" MR_HQ_ALPN,
         .alpn_size = edge->has_hq ? 3 + 1 + sizeof(MR_HQ_ALPN) - 1 : 3,
         .tickets = 2,
+        .has_early_data = edge->has_early_data,
         .has_keylog = edge->host_options.keylog != NULL,
     };
 
@@ -127,6 +130,7 @@ static bool open_host(struct edge *edge, struct mr_fault *fault)
         .applications = edge->applications,
         .server = &edge->tls,
         .local_port = (uint16_t)edge->port_number,
+        .token_key_file = edge->token_key_file,
         .connections = (edge->connections + shards - 1) / shards,
         .helpers = MR_MIN(HELPERS_PER_SHARD * shards, (uint32_t)MR_WORK_HELPERS_MAX),
         .rx_mbufs = RX_MBUFS,
@@ -410,6 +414,11 @@ static enum mr_parse_result parse(struct edge *edge, int argc, char **argv, stru
          .to = &edge->key_path,
          .argument = "PEM",
          .help = "its private key"},
+        {.name = "token-key-file",
+         .kind = MR_OPTION_TEXT,
+         .to = &edge->token_key_file,
+         .argument = "FILE",
+         .help = "secrets of stateless resets and tokens, kept over a restart (random)"},
         {.name = "shards",
          .kind = MR_OPTION_U32,
          .to = &edge->host_options.shards,
@@ -438,6 +447,10 @@ static enum mr_parse_result parse(struct edge *edge, int argc, char **argv, stru
          .kind = MR_OPTION_FLAG,
          .to = &edge->has_hq,
          .help = "also HTTP/0.9 to clients that ask for hq-interop, for tests with other programs"},
+        {.name = "early-data",
+         .kind = MR_OPTION_FLAG,
+         .to = &edge->has_early_data,
+         .help = "take requests in 0-RTT, which others can copy and send again"},
         {.name = "index",
          .kind = MR_OPTION_TEXT,
          .to = &edge->index,

@@ -221,6 +221,7 @@ static bool make_tls(struct mr_get *get, struct mr_fault *fault)
         .ca_path = get->ca_path,
         .is_insecure = get->is_insecure,
         .ciphers = get->ciphers,
+        .has_early_data = get->is_early,
         .has_keylog = get->host_options.keylog != NULL,
     };
 
@@ -251,6 +252,9 @@ static bool make_fetcher(struct mr_get *get, struct mr_fault *fault)
     f->connect.remote.port = get->server_port;
     f->connect.server_name = get->urls[0].host;
     f->connect.is_insecure = get->is_insecure;
+    f->connect.is_early = get->is_early;
+    f->connect.versions[0] = (uint8_t)get->quic_version;
+    f->connect.versions[1] = get->quic_version == 2 ? 1 : 0;
     f->timeout_ns = (uint64_t)(get->timeout_s * 1e9);
     f->is_head = get->is_head;
     f->is_hq = get->alpn == MR_GET_HQ;
@@ -427,6 +431,17 @@ static enum mr_parse_result parse(struct mr_get *get, int argc, char **argv, str
          .to = &get->ticket_path,
          .argument = "FILE",
          .help = "resume the session kept there, if any, and keep the new one there"},
+        {.name = "early-data",
+         .kind = MR_OPTION_FLAG,
+         .to = &get->is_early,
+         .help = "ask in 0-RTT, if that session allows it: others can copy that and send it again"},
+        {.name = "quic-version",
+         .kind = MR_OPTION_U32,
+         .to = &get->quic_version,
+         .argument = "N",
+         .help = "1, or 2: begin with 1 and go on with 2, if the server has it (1)",
+         .min = 1,
+         .max = 2},
         {.name = "key-update",
          .kind = MR_OPTION_U32,
          .to = &get->key_update_after,
@@ -467,6 +482,7 @@ int mr_tool_get(int argc, char **argv)
     memset(&get, 0, sizeof(get));
     get.host_options = mr_host_options_default();
     get.timeout_s = TIMEOUT_S;
+    get.quic_version = 1;
     switch (parse(&get, argc, argv, &fault)) {
     case MR_PARSE_HELP:
         return MR_EXIT_OK;

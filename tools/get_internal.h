@@ -27,6 +27,8 @@ struct mr_get {
     const char *ticket_path; /* of a ticket that is used, and replaced; NULL: none */
     const char *ciphers;     /* OpenSSL's list; NULL: the usual ones */
     uint32_t key_update_after;
+    bool is_early;         /* 0-RTT, with the ticket */
+    uint32_t quic_version; /* wanted: 1 or 2 */
 
     uint32_t count; /* of URLs */
     struct mr_url *urls;

@@ -16,6 +16,7 @@
 
 #include "control/eal.h"
 #include "control/group_trace.h"
+#include "control/token_file.h"
 #include "dataplane/clock.h"
 #include "drivers/port_kind.h"
 #include "drivers/port_watch.h"
@@ -319,7 +320,7 @@ static struct mr_shard_config shard_config(const struct mr_host *host,
         .gateway6 = host->gateway6,
         .work = host->work,
         .keylog_fd = host->keylog.fd,
-        .static_key = host->static_key,
+        .tokens = &host->secrets,
     });
 
     shard.close_code = MR_H3_NO_ERROR;
@@ -340,6 +341,20 @@ static bool make_group(struct mr_host *host, const struct mr_host_config *config
     };
 
     return mr_group_make(&host->group, &group, fault);
+}
+
+static bool open_secrets(struct mr_host *host, const char *path, struct mr_fault *fault)
+{
+    struct mr_token_file file;
+
+    if (path == NULL) {
+        (void)getrandom(host->secrets.reset, sizeof(host->secrets.reset), 0);
+        return true;
+    }
+    if (mr_token_file_open(&file, path, &host->secrets, fault) == 0)
+        return true;
+    mr_fault_add_context(fault, 0, "--token-key-file");
+    return false;
 }
 
 /* The folder for qlog files; NULL: none.  The environment variable is what
@@ -373,8 +388,8 @@ static bool begin_traces(struct mr_host *host, struct mr_fault *fault)
 
 bool mr_host_open(struct mr_host *host, const struct mr_host_config *config, struct mr_fault *fault)
 {
-    (void)getrandom(host->static_key, sizeof(host->static_key), 0);
-    if (!mr_host_check_addresses(host, fault) ||
+    if (!open_secrets(host, config->token_key_file, fault) ||
+        !mr_host_check_addresses(host, fault) ||
         !mr_keylog_open(&host->keylog, host->options.keylog, "--keylog", fault) ||
         !open_qlog(host, fault) || !start_eal(host, config, fault))
         return false;

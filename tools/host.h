@@ -60,6 +60,7 @@ struct mr_host_config {
     const struct mr_tls_context *client;       /* or NULL */
     uint16_t local_port;                       /* UDP */
     uint32_t connections;                      /* at once, per shard */
+    const char *token_key_file;                /* NULL: secrets of tokens are this process's */
     uint32_t helpers;                          /* threads that read and write files */
     uint32_t rx_mbufs;                         /* per shard */
     bool has_retry;                            /* every address is validated with Retry */
@@ -80,7 +81,7 @@ struct mr_host {
     struct mr_keylog keylog;
     struct mr_qlog *qlog; /* NULL: nothing is traced */
     bool has_eal;
-    uint8_t static_key[32];
+    struct mr_token_secrets secrets; /* of the file that the configuration names, or random */
 };
 
 /* Check the options; nothing is held afterwards.  False with `fault` set: the command line is

@@ -26,6 +26,54 @@
 extern "C" {
 #endif
 
+/* ------------------------------------------------------------------ tunnels */
+
+/*
+ * Datagrams between a client and a server, over an extended CONNECT (RFC 9220, RFC 9297).  They are
+ * unreliable where QUIC's DATAGRAM frames carry them, whole in any case, and few wait: who sends
+ * faster than the path takes is told -EAGAIN.  If one side takes no such frames, they go as
+ * capsules on the request's stream, reliably.
+ */
+struct mr_http3_tunnel; /* from on_request or on_open to on_end */
+
+/* What a client asks for; valid during the call. */
+struct mr_http3_tunnel_request {
+    const char *protocol; /* ":protocol" */
+    const char *authority;
+    const char *path;
+};
+
+/* Called by the loop; all but on_request and on_end may be NULL. */
+struct mr_http3_tunnel_handlers {
+    void *context;
+    /* Server: 200 accepts; else a status of the answer that refuses it, 501 for a protocol that it
+     * does not know (RFC 9220, Section 3), 400, 403, 404 or 503; others become 403. */
+    uint32_t (*on_request)(void *context, struct mr_http3_tunnel *tunnel,
+                           const struct mr_http3_tunnel_request *request);
+    /* It is open: the server has accepted, or its answer that does is on its way. */
+    void (*on_open)(void *context, struct mr_http3_tunnel *tunnel);
+    /* A datagram, valid during the call; may be empty. */
+    void (*on_datagram)(void *context, struct mr_http3_tunnel *tunnel, const void *data,
+                        size_t size);
+    /* After -EAGAIN there is room again. */
+    void (*on_room)(void *context, struct mr_http3_tunnel *tunnel);
+    /* It is over: the last call.  0: in order, by either side; -ECONNREFUSED: the server has not
+     * accepted, or no connection came about; -ECONNRESET; -EBADMSG: the peer broke a rule.
+     * `tunnel`: NULL if there never was one; `reason`: for people. */
+    void (*on_end)(void *context, struct mr_http3_tunnel *tunnel, int error, const char *reason);
+};
+
+/* Send a datagram, copied.  0; -EAGAIN: on_room follows; -EMSGSIZE: too large for the path now, or
+ * over 984 bytes in a capsule; -ENOTCONN: it is not open yet; -EPIPE: it is over. */
+int mr_http3_tunnel_send(struct mr_http3_tunnel *tunnel, const void *data, size_t size);
+
+/* End it in order; on_end follows, with 0. */
+void mr_http3_tunnel_end(struct mr_http3_tunnel *tunnel);
+
+/* A word of the application's. */
+void mr_http3_tunnel_set_user(struct mr_http3_tunnel *tunnel, void *user);
+void *mr_http3_tunnel_user(const struct mr_http3_tunnel *tunnel);
+
 /* ------------------------------------------------------------------ a folder is served */
 
 struct mr_http3_server;
@@ -37,6 +85,10 @@ struct mr_http3_server_config {
     bool has_listings;        /* a folder without one is listed; else 404 */
     uint32_t connections_max; /* 0: 1,000; more are closed */
     size_t cache_bytes;       /* of small files; 0: 16 MiB */
+    const struct mr_http3_tunnel_handlers *tunnels; /* valid as long as the server; NULL: clients
+                                                       are told that there are none */
+    uint32_t tunnels_max; /* 0: 64; more are answered with 503, as are those beyond 16 of a
+                             connection */
 };
 
 /* Open the folder.  0; -ENOENT, -ENOTDIR, -EACCES, -ENOMEM, ... */
@@ -68,7 +120,9 @@ struct mr_http3_client;
 
 /* {0}: as it suits most. */
 struct mr_http3_client_config {
-    uint32_t pages_max; /* under way at once, from mr_http3_get() to `done`; 0: 64; more: -EAGAIN */
+    uint32_t pages_max; /* under way at once, from mr_http3_get() to `done`, and tunnels, to
+                           on_end; 0: 64; more: -EAGAIN */
+    bool has_tunnels;   /* mr_http3_tunnel_open() will be called */
 };
 
 /* Make a client.  0; -EINVAL; -ENOMEM. */
@@ -110,6 +164,22 @@ struct mr_http3_request {
  */
 int mr_http3_get(struct mr_http3_client *client, const struct mr_http3_request *request,
                  void (*done)(void *context, const struct mr_http3_page *page), void *context);
+
+/* NULL or 0: not wanted. */
+struct mr_http3_tunnel_wish {
+    struct mr_address server;       /* its address; the URL's host is not looked up */
+    const struct mr_http3_url *url; /* copied */
+    const char *protocol;           /* a token of at most 63 bytes; copied */
+    bool is_insecure;               /* take any certificate */
+};
+
+/*
+ * Ask for a tunnel over a connection of its own.  `handlers` stay as they are until their on_end,
+ * which is called once, unless this call fails.  0; -EAGAIN, -ENOMEM, -ENOTCONN, -EINVAL: as of
+ * mr_http3_get(); -EINVAL also: the protocol, or no has_tunnels.
+ */
+int mr_http3_tunnel_open(struct mr_http3_client *client, const struct mr_http3_tunnel_wish *wish,
+                         const struct mr_http3_tunnel_handlers *handlers);
 
 #ifdef __cplusplus
 }

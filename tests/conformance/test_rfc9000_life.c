@@ -163,6 +163,26 @@ static void probes_carry_the_data(void)
     peer_end(p);
 }
 
+/* Section 6.2.4: "An endpoint MAY send up to two full-sized datagrams containing ack-eliciting
+ * packets to avoid an expensive consecutive PTO expiration due to a single lost datagram". */
+static void two_datagrams_repeat_a_hello(void)
+{
+    struct peer *p = peer_at(C, PEER_HELLO);
+    uint32_t hellos = 0;
+
+    peer_clear(p);
+    peer_advance(p, 1200 * MR_MS); /* one PTO: the server has answered nothing */
+    for (uint32_t i = 0; i < p->inbox_count; i++) {
+        CU_ASSERT_EQUAL(p->inbox[i].type, MR_PACKET_INITIAL);
+        CU_ASSERT_TRUE(p->inbox[i].datagram_size >= 1200);
+        hellos += p->inbox[i].is_open && p->inbox[i].bytes[0] == 0x06;
+    }
+    CU_ASSERT_EQUAL(peer_counters(p)->ptos, 1);
+    CU_ASSERT_EQUAL(p->inbox_count, 2);
+    CU_ASSERT_EQUAL(hellos, 2);
+    peer_end(p);
+}
+
 /* RFC 9002, Section 6.2.2.1: "the client MUST set the PTO timer if the client has not received an
  * acknowledgment for any of its Handshake packets and the handshake is not confirmed". */
 static void a_client_breaks_the_amplification_deadlock(void)
@@ -484,6 +504,56 @@ static void a_client_that_waits_for_tickets_makes_room_for_a_handshake(void)
     peer_end(p);
 }
 
+/* Section 10.3: "A stateless reset is provided as an option of last resort for an endpoint that
+ * does not have access to the state of a connection."  The server was killed, and is back: the
+ * client's next packet ends its connection within a round trip. */
+static void a_client_hears_at_once_that_its_server_began_again(void)
+{
+    struct peer *p = peer_new(&(struct peer_options){.under_test = C});
+    mr_handle stream;
+
+    peer_run(p, PEER_BOTH);
+    for (int i = 0; i < 20; i++)
+        peer_round_trip(p);
+    peer_restart_partner(p);
+    CU_ASSERT_TRUE(mr_conn_is_alive(peer_conn(p)));
+    CU_ASSERT_EQUAL(mr_stream_open(p->side[C].ep, p->conn, 0, 0, &stream), 0);
+    struct mr_view view = {.data = (const uint8_t *)"are you there?", .size = 14};
+    CU_ASSERT_EQUAL(mr_stream_send(p->side[C].ep, stream, &view, 1, 0), 0);
+    uint64_t asked_ns = p->now;
+    peer_round_trip(p);                     /* there */
+    peer_round_trip(p);                     /* and back */
+    const struct peer_event *closed = NULL; /* the stream's comes before */
+    for (uint32_t i = 0; i < p->event_count; i++) {
+        if ((p->events[i].event.kinds & MR_EVENT_CLOSED) != 0 && p->events[i].event.stream == 0)
+            closed = &p->events[i];
+    }
+    CU_ASSERT_PTR_NOT_NULL_FATAL(closed);
+    CU_ASSERT_PTR_NOT_NULL(strstr(closed->reason, "stateless reset"));
+    CU_ASSERT_EQUAL(p->now - asked_ns, 2 * PEER_LATENCY);
+    CU_ASSERT_EQUAL(mr_endpoint_counters(p->side[S].ep)->stateless_resets_sent, 1);
+    peer_end(p);
+}
+
+/* There were more shards than there are: nobody else can answer for theirs. */
+static void a_connection_id_of_a_shard_that_is_gone_is_answered(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    struct mr_cid_format gone = {.node = 1, .shard = 9};
+    struct mr_cid cid = mr_cid_encode(&gone, 77);
+    uint8_t packet[60] = {0x40};
+
+    memcpy(packet + 1, cid.bytes, cid.size);
+    p->side[S].ep->config.shards = 10;
+    peer_deliver(p, packet, sizeof(packet));
+    CU_ASSERT_EQUAL(peer_counters(p)->stateless_resets_sent, 0); /* that shard's to answer */
+    CU_ASSERT_EQUAL(peer_counters(p)->redirects_out, 1);
+    p->side[S].ep->config.shards = 2;
+    peer_deliver(p, packet, sizeof(packet));
+    CU_ASSERT_EQUAL(peer_counters(p)->stateless_resets_sent, 1);
+    peer_end(p);
+}
+
 static CU_TestInfo tests[] = {
     {"every second packet is acknowledged at once", every_second_packet_is_acknowledged_at_once},
     {"a single packet is acknowledged within max_ack_delay",
@@ -494,6 +564,7 @@ static CU_TestInfo tests[] = {
     {"acknowledgements of unsent packets end the connection",
      acknowledgements_of_unsent_packets_end_the_connection},
     {"probes carry the data", probes_carry_the_data},
+    {"two datagrams repeat a hello", two_datagrams_repeat_a_hello},
     {"a client breaks the amplification deadlock", a_client_breaks_the_amplification_deadlock},
     {"an idle connection ends silently", an_idle_connection_ends_silently},
     {"a closing endpoint repeats itself ever more rarely",
@@ -513,6 +584,10 @@ static CU_TestInfo tests[] = {
      a_server_that_was_heard_of_is_not_given_up_for_an_error},
     {"a client that waits for tickets makes room for a handshake",
      a_client_that_waits_for_tickets_makes_room_for_a_handshake},
+    {"10.3: a client hears at once that its server began again",
+     a_client_hears_at_once_that_its_server_began_again},
+    {"10.3: a connection ID of a shard that is gone is answered",
+     a_connection_id_of_a_shard_that_is_gone_is_answered},
     CU_TEST_INFO_NULL,
 };
 

@@ -386,8 +386,8 @@ def get_names_a_memif_without_server_and_leaves_no_file(folder):
 class Edge:
     """An edge server of ordinary rights behind a memif, for the folder's site."""
 
-    def __init__(self, folder, *options, before=None):
-        self.socket = f"@millrace-test-{os.getpid()}-{time.monotonic_ns()}"
+    def __init__(self, folder, *options, before=None, socket=None):
+        self.socket = socket or f"@millrace-test-{os.getpid()}-{time.monotonic_ns()}"
         self.log = folder / "edge.log"
         words = [PROGRAM, "edge", "--port", self.server_port(), "--addr", "198.18.0.2/24", "--root", folder.root,
                  *map(str, options)]
@@ -809,6 +809,45 @@ def a_folder_that_cannot_take_qlog_files_is_named(folder):
     tap.expect_equal(len(list(logs.glob("*_client.sqlog"))), 1)
 
 
+def a_server_that_is_killed_again_and_again_is_back_at_once(folder):
+    """With the secrets it had; clients that come then are served."""
+    keys = folder / "token-keys"
+    big_file(folder)
+    edge = Edge(folder, "--token-key-file", keys)
+    first = keys.read_bytes()
+    tap.expect_equal(keys.stat().st_mode & 0o777, 0o600)
+    for _ in range(5):
+        words = [PROGRAM, "get", "https://198.18.0.2/big", "--insecure", "-o", "/dev/null", *edge.get_options()]
+        client = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(random.random() / 2)
+        edge.child.kill()
+        edge.child.wait()
+        client.kill()
+        client.wait()
+        began = time.monotonic()
+        edge = Edge(folder, "--token-key-file", keys, socket=edge.socket)
+        took = time.monotonic() - began
+        tap.expect(took < 2, f"it took {took:.1f} s to begin again")
+        tap.expect_equal(edge.get("/", "--insecure", "-o", folder / "page").returncode, OK)
+        tap.expect_equal(keys.read_bytes(), first)
+    status, log = edge.stop()
+    tap.expect_equal((status, "mbufs lost: 0" in log), (OK, True), log)
+
+
+def edge_names_a_file_of_token_secrets_that_is_none(folder):
+    port = ["--port", "memif:role=server,socket=@millrace-test-tokens", *ADDRESS]
+    bad = folder / "bad-keys"
+    bad.write_bytes(b"x" * 10)
+    bad.chmod(0o600)
+    edge_error(folder, [*port, "--token-key-file", bad], "--token-key-file", "10 bytes", "remove it")
+    bad.write_bytes(bytes(164))
+    edge_error(folder, [*port, "--token-key-file", bad], "no secrets of tokens", "remove it")
+    bad.chmod(0o604)
+    edge_error(folder, [*port, "--token-key-file", bad], "everybody may use", "chmod 600")
+    edge_error(folder, [*port, "--token-key-file", folder.root], "no regular file")
+    edge_error(folder, [*port, "--token-key-file", folder / "none" / "keys"], "No such file", "write its folder")
+
+
 def a_retry_is_asked_of_everyone_when_told(folder):
     with serving(folder, "--retry", "always") as edge:
         tap.expect_equal(edge.get("/", "--insecure", "-o", folder / "page").returncode, OK)
@@ -996,6 +1035,8 @@ TESTS = [
     a_hang_up_that_is_ignored_stays_ignored,
     files_that_find_no_descriptor_are_counted,
     a_key_log_has_the_secrets_of_a_handshake,
+    a_server_that_is_killed_again_and_again_is_back_at_once,
+    edge_names_a_file_of_token_secrets_that_is_none,
     qlog_files_say_what_both_sides_did,
     qlog_is_asked_for_while_it_runs,
     a_folder_that_cannot_take_qlog_files_is_named,

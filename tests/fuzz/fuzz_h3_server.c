@@ -103,6 +103,49 @@ static void put_request(struct input *input)
     raw_put_headers(&bytes, &section);
 }
 
+/* An extended CONNECT, or nearly. */
+static void put_connect(struct input *input)
+{
+    static const char *const protocols[] = {"echo", "other", "", "a b"};
+
+    raw_begin_section(&section);
+    raw_put_field(&section, ":method", "CONNECT");
+    raw_put_field(&section, ":protocol", protocols[take(input) % 16 < 12 ? 0 : take(input) % 4]);
+    raw_put_field(&section, ":scheme", "https");
+    raw_put_field(&section, ":authority", "h");
+    raw_put_field(&section, ":path", "/");
+    if (take(input) % 8 == 0)
+        put_fields(input);
+    raw_put_headers(&bytes, &section);
+}
+
+/* Capsules in a DATA frame, some of them cut off or endless. */
+static void put_capsules(struct input *input)
+{
+    struct raw_bytes *content = &section;
+    const uint8_t *value;
+
+    content->size = 0;
+    for (unsigned count = take(input) % 4; count > 0; count--) {
+        size_t size = take_bytes(input, &value, 40);
+        raw_put_varint(content, take(input) % 4 == 0 ? take(input) : 0);
+        raw_put_varint(content, take(input) % 16 == 0 ? 5000 : size);
+        raw_put(content, value, size);
+    }
+    raw_put_frame(&bytes, 0, content->data, content->size);
+}
+
+/* A datagram for a tunnel, or for nobody. */
+static void send_datagram(struct raw_server_test *test, struct input *input)
+{
+    struct mr_transport *t = test->raw.transport;
+    const uint8_t *value;
+    size_t size = take_bytes(input, &value, 30);
+    struct mr_view view = {value, size};
+
+    (void)t->ops->send_datagram(t, test->raw.conn, &view, 1);
+}
+
 /* A request that refers to the table: to entries that there are, will be, or never are. */
 static void put_table_request(struct input *input)
 {
@@ -178,6 +221,27 @@ static void put_uni(struct input *input)
     }
 }
 
+/* Echoes what comes; ends when it is told to. */
+static uint32_t on_request(void *context, struct mr_http3_tunnel *tunnel,
+                           const struct mr_http3_tunnel_request *request)
+{
+    (void)context;
+    (void)tunnel;
+    return strcmp(request->protocol, "echo") == 0 ? 200 : 501;
+}
+
+static void on_datagram(void *context, struct mr_http3_tunnel *tunnel, const void *data,
+                        size_t size)
+{
+    (void)context;
+    (void)mr_http3_tunnel_send(tunnel, data, size);
+    if (size > 0 && *(const uint8_t *)data == 'x')
+        mr_http3_tunnel_end(tunnel);
+}
+
+static const struct mr_http3_tunnel_handlers tunnels = {.on_request = on_request,
+                                                        .on_datagram = on_datagram};
+
 static void send_on(struct raw_server_test *test, uint8_t choice, bool is_last)
 {
     int ours[RAW_STREAMS_MAX];
@@ -213,12 +277,16 @@ static void step(struct raw_server_test *test, struct input *input)
         put_request(input);
         break;
     case 4:
-        if (stream % 4 == 0)
+        if (stream % 8 == 0)
             put_instructions(input);
-        else if (stream % 4 == 1)
+        else if (stream % 8 == 1)
             put_table_request(input);
+        else if (stream % 8 < 4)
+            put_connect(input);
+        else if (stream % 8 < 6)
+            put_capsules(input);
         else
-            put_request(input);
+            send_datagram(test, input);
         break;
     case 5:
         put_odd_section(input);
@@ -267,6 +335,7 @@ static void check_idle(struct raw_server_test *test)
     MR_ASSERT(usage.connections == 0);
     MR_ASSERT(usage.streams == 0);
     MR_ASSERT(usage.requests == 0);
+    MR_ASSERT(test->server->tunnels.used == 0);
     MR_ASSERT(usage.buffers == 0);
     MR_ASSERT(usage.files == 0);
     MR_ASSERT(usage.jobs == 0);
@@ -322,6 +391,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     is_hq = config.has_hq = choice % 7 == 6;
     config.qpack_blocked_max = choice % 7 == 0 ? 0 : choice % 7;
     config.has_listings = choice % 2 == 0;
+    config.tunnels = choice % 3 == 0 ? NULL : &tunnels;
+    config.tunnels_max = 3;
+    loop.datagram_max = choice % 3 == 1 ? 1200 : 0;
     loop.refuse_percent = choice % 3 == 0 ? 20 : 0;
     loop.idle_percent = choice % 5 == 0 ? 20 : 0;
     loop.close_order = (enum loop_close_order)(choice % 3);

@@ -58,14 +58,12 @@ class Millrace(Endpoint):
     h3 = ("client", "server")
     is_peer = False
 
-    PORT_OPTIONS = ("--crypto", "auto")
-
     def _common(self, run, side):
         return ["--port", f"af_packet:{side.interface}", "--addr", f"{side.v4}/24", "--addr", f"{side.v6}/64",
                 "--keylog", run.folder / "millrace.keys"]
 
     def start_server(self, run):
-        options = ["--retry", "always"] if run.case.server == "retry" else []
+        options = {"retry": ["--retry", "always"], "zerortt": ["--early-data"]}.get(run.case.server, [])
         return run.start(run.server_side, millrace.PROGRAM, "edge", *self._common(run, run.server_side), "--root", run.www,
                          "--cert", run.certificate, "--key", run.key, "--hq", *options)
 
@@ -75,12 +73,13 @@ class Millrace(Endpoint):
     def client_commands(self, run):
         options = {"chacha20": ["--ciphers", CHACHA20_SUITE], "keyupdate": ["--key-update", KEY_UPDATE_PACKETS],
                    "resumption": ["--session", run.folder / "millrace.session"],
-                   "zerortt": ["--session", run.folder / "millrace.session"]}.get(run.case.client, [])
+                   "zerortt": ["--session", run.folder / "millrace.session", "--early-data"],
+                   "v2": ["--quic-version", "2"]}.get(run.case.client, [])
         for number, names in enumerate(batches(run)):
             urls = run.folder / f"urls-{number}"
             urls.write_text("".join(f"https://{NAME}/{name}\n" for name in names))
             yield [millrace.PROGRAM, "get", "--urls", urls, *self._common(run, run.client_side), "--connect",
-                   f"{host(run.address)}:{PORT}", "--ca", run.ca, "-o", run.downloads, "--timeout", "20", "--alpn",
+                   f"{host(run.address)}:{PORT}", "--ca", run.ca, "-o", run.downloads, "--timeout", "60", "--alpn",
                    "hq-interop" if run.protocol == "hq" else "h3", *options]
 
     def version(self, stage):
@@ -92,9 +91,10 @@ class Ngtcp2(Endpoint):
     h3 = ("client", "server")
     missing = {}
     V1_V2 = "0x1,0x6b3343cf"
+    V2_V1 = "0x6b3343cf,0x1"
 
     def start_server(self, run):
-        options = {"retry": ["-V"], "v2": ["--preferred-versions=0x6b3343cf", f"--available-versions={self.V1_V2}"],
+        options = {"retry": ["-V"], "v2": [f"--preferred-versions={self.V2_V1}", f"--available-versions={self.V1_V2}"],
                    "connectionmigration": [f"--preferred-ipv4-addr={run.server_side.other_v4}:{PORT}"]}
         return run.start_peer(run.server_side, "gtlsserver", "-q", "-d", run.inside(run.www),
                               *options.get(run.case.server, []), run.bind, PORT, run.inside(run.key),
@@ -106,7 +106,7 @@ class Ngtcp2(Endpoint):
         options = {"chacha20": ["--ciphers=NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+CHACHA20-POLY1305"],
                    "keyupdate": ["--key-update=100ms"],
                    "resumption": [*session, "--disable-early-data"], "zerortt": session,
-                   "v2": ["-v", "0x1", "--preferred-versions=0x6b3343cf", f"--available-versions={self.V1_V2}"]}
+                   "v2": ["-v", "0x1", f"--preferred-versions={self.V2_V1}", f"--available-versions={self.V1_V2}"]}
         for number, names in enumerate(batches(run)):
             wait = ["--wait-for-ticket"] if run.case.connections == "two" and number == 0 else []
             yield ["gtlsclient", "-q", "--exit-on-all-streams-close", "--download", run.inside(run.downloads), "--sni", NAME,

@@ -12,12 +12,13 @@ from pathlib import Path
 from aioquic.buffer import Buffer, BufferReadError
 from aioquic.quic.crypto import CryptoContext, CryptoPair, apply_key_phase, next_key_phase
 from aioquic.quic.packet import QuicPacketType, pull_quic_header
-from aioquic.tls import CipherSuite, hkdf_expand_label, cipher_suite_hash
+from aioquic.tls import CipherSuite
 
 PORT = 443
 CLIENT_HELLO, SERVER_HELLO, ENCRYPTED_EXTENSIONS, CERTIFICATE = 1, 2, 8, 11
 PARAMETERS = 0x39
 STREAMS_BIDI = 0x08
+FIXED_BIT = 0x40
 LABELS = {"CLIENT_HANDSHAKE_TRAFFIC_SECRET": ("handshake", True), "SERVER_HANDSHAKE_TRAFFIC_SECRET": ("handshake", False),
           "CLIENT_TRAFFIC_SECRET_0": ("app", True), "SERVER_TRAFFIC_SECRET_0": ("app", False),
           "CLIENT_EARLY_TRAFFIC_SECRET": ("early", True)}
@@ -306,7 +307,7 @@ class Trace:
             rest = rest[size:]
 
     def take_packet(self, number, datagram, rest):
-        buf = Buffer(data=rest)
+        buf = Buffer(data=bytes([rest[0] | FIXED_BIT]) + rest[1:])  # it may be greased (RFC 9287)
         if rest[0] & 0x80:
             header = pull_quic_header(buf)
             connection = self.find(datagram, header)

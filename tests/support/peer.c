@@ -76,33 +76,57 @@ static struct mr_endpoint_config make_config(const struct peer_options *o, struc
     };
 }
 
-static void make_side(struct peer *p, const struct peer_options *o, enum mr_role role)
+static struct mr_limits make_limits(const struct peer_options *o)
+{
+    return (struct mr_limits){.connections_max = o->connections == 0 ? 4 : o->connections,
+                              .handshakes_max = 4,
+                              .streams_max = 64,
+                              .segments_max = 256,
+                              .ranges_max = 512,
+                              .chunks_max = 512,
+                              .compact_max = 128,
+                              .datagram_chunks_max = 12,
+                              .datagram_queue_max = 8,
+                              .extras_max = 4,
+                              .models_max = 4,
+                              .names_max = 4,
+                              .pinned_max = PEER_BUFFERS / 2,
+                              .active_keys_max = 4};
+}
+
+static void make_endpoint(struct peer *p, struct peer_side *side, uint64_t seed)
+{
+    struct mr_limits limits = make_limits(&p->options);
+    struct mr_endpoint_config config = make_config(&p->options, side);
+
+    config.seed[2] += seed;
+    side->memory = malloc(mr_endpoint_footprint(&limits));
+    side->ep = mr_endpoint_init(side->memory, &limits, &config, p->now);
+    if (side->ep == NULL)
+        die("no endpoint");
+}
+
+static void make_side(struct peer *p, enum mr_role role)
 {
     struct peer_side *side = &p->side[role];
-    struct mr_limits limits = {.connections_max = o->connections == 0 ? 4 : o->connections,
-                               .handshakes_max = 4,
-                               .streams_max = 64,
-                               .segments_max = 256,
-                               .ranges_max = 512,
-                               .chunks_max = 512,
-                               .compact_max = 128,
-                               .datagram_chunks_max = 12,
-                               .datagram_queue_max = 8,
-                               .extras_max = 4,
-                               .models_max = 4,
-                               .names_max = 4,
-                               .pinned_max = PEER_BUFFERS / 2,
-                               .active_keys_max = 4};
 
     side->role = role;
     side->aead = mr_aead_open(MR_AEAD_OPENSSL);
     make_tls(side);
-    struct mr_endpoint_config config = make_config(o, side);
-    side->memory = malloc(mr_endpoint_footprint(&limits));
-    side->ep = mr_endpoint_init(side->memory, &limits, &config, p->now);
     side->buffers = calloc(PEER_BUFFERS, sizeof(*side->buffers));
-    if (side->ep == NULL || side->buffers == NULL)
-        die("no endpoint");
+    if (side->buffers == NULL)
+        die("no memory");
+    make_endpoint(p, side, 0);
+}
+
+void peer_restart_partner(struct peer *p)
+{
+    struct peer_side *side = &p->side[!p->role];
+
+    mr_endpoint_fini(side->ep);
+    peer_take_released(side);
+    free(side->memory);
+    make_endpoint(p, side, 1);
 }
 
 static struct mr_addr address(uint8_t last, uint16_t port)
@@ -128,8 +152,8 @@ struct peer *peer_new(const struct peer_options *options)
     p->edit_params = options->edit_params;
     p->now = MR_SECOND;
     p->aead = mr_aead_open(MR_AEAD_OPENSSL);
-    make_side(p, options, MR_CLIENT);
-    make_side(p, options, MR_SERVER);
+    make_side(p, MR_CLIENT);
+    make_side(p, MR_SERVER);
     p->path.local = p->role == MR_SERVER ? address(1, 443) : address(2, 5000);
     p->path.remote = p->role == MR_SERVER ? address(2, 5000) : address(1, 443);
     p->dcid = (struct mr_cid){.size = PEER_CID_SIZE, .bytes = {0xd1, 2, 3, 4, 5, 6, 7, 8}};

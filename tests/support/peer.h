@@ -170,6 +170,9 @@ void peer_connect(struct peer *p);
 /* At PEER_BOTH: what both have to say arrives, PEER_LATENCY later. */
 void peer_round_trip(struct peer *p);
 
+/* At PEER_BOTH: the partner is killed and begins again, with the static key that it had. */
+void peer_restart_partner(struct peer *p);
+
 /* The endpoint under test, its only connection, its counters. */
 struct mr_endpoint *peer_endpoint(struct peer *p);
 struct mr_conn *peer_conn(struct peer *p);

@@ -1,0 +1,103 @@
+/* http3/h3_tunnel.c - tunnels (RFC 9220) and their datagrams (RFC 9297); see h3_conn.h. */
+#include <errno.h>
+
+#include "base/compiler.h"
+#include "http3/h3_internal.h"
+
+#define QUARTER_ID_MAX ((UINT64_C(1) << 60) - 1)
+
+bool mr_h3_make_tunnel(struct mr_h3_stream *stream)
+{
+    struct mr_h3_conn *conn = stream->conn;
+
+    if (conn->tunnel_count == MR_H3_TUNNELS_PER_CONN)
+        return false;
+    stream->is_tunnel = true;
+    stream->next_tunnel = conn->tunnels;
+    conn->tunnels = stream;
+    conn->tunnel_count++;
+    return true;
+}
+
+void mr_h3_tunnel_remove(struct mr_h3_stream *stream)
+{
+    struct mr_h3_stream **at = &stream->conn->tunnels;
+
+    if (!stream->is_tunnel)
+        return;
+    while (*at != stream)
+        at = &(*at)->next_tunnel;
+    *at = stream->next_tunnel;
+    stream->is_tunnel = false;
+    stream->conn->tunnel_count--;
+}
+
+/* ---- what comes ---- */
+
+/* Its tunnel, if what it brings is still wanted. */
+static struct mr_h3_stream *find(const struct mr_h3_conn *conn, uint64_t id)
+{
+    struct mr_h3_stream *stream = conn->tunnels;
+
+    while (stream != NULL && stream->id != id)
+        stream = stream->next_tunnel;
+    return stream != NULL && stream->is_reading && !stream->is_fin_received ? stream : NULL;
+}
+
+static void take_datagram(struct mr_h3 *h3, struct mr_h3_conn *conn, size_t size)
+{
+    uint64_t quarter;
+    size_t at = 0;
+
+    if (!mr_h3_frame_get_varint(h3->datagram, size, &at, &quarter) || quarter > QUARTER_ID_MAX) {
+        mr_h3_conn_fail(h3, conn, MR_H3_DATAGRAM_ERROR, "datagram without a stream");
+        return; /* RFC 9297, Section 2.1 */
+    }
+    struct mr_h3_stream *stream = find(conn, 4 * quarter);
+    if (stream == NULL) { /* not open yet, or over */
+        mr_h3_count(&h3->counters->datagrams_dropped);
+        return;
+    }
+    h3->user.on_datagram(h3->user.context, stream, h3->datagram + at, size - at);
+}
+
+void mr_h3_on_datagrams(struct mr_h3 *h3, struct mr_h3_conn *conn)
+{
+    struct mr_transport *t = h3->transport;
+
+    while (!conn->is_closing) {
+        int64_t size = t->ops->receive_datagram(t, conn->handle, h3->datagram, MR_H3_DATAGRAM_ROOM);
+        if (size < 0)
+            return;
+        take_datagram(h3, conn, (size_t)size);
+    }
+}
+
+/* ---- what goes ---- */
+
+void mr_h3_on_datagram_room(struct mr_h3 *h3, struct mr_h3_conn *conn)
+{
+    struct mr_h3_stream *next;
+
+    for (struct mr_h3_stream *s = conn->tunnels; s != NULL; s = next) {
+        next = s->next_tunnel;
+        h3->user.on_writable(h3->user.context, s);
+    }
+}
+
+int mr_h3_send_datagram(struct mr_h3 *h3, struct mr_h3_stream *stream, const uint8_t *data,
+                        size_t size)
+{
+    struct mr_transport *t = h3->transport;
+    const struct mr_h3_conn *conn = stream->conn;
+    uint8_t quarter[MR_H3_VARINT_MAX_SIZE];
+    struct mr_view views[] = {{quarter, 0}, {data, size}};
+
+    if (conn->is_closing || stream->is_send_over)
+        return -EPIPE;
+    if (!conn->peer.has_datagrams || !conn->has_sent_settings || !h3->limits.has_tunnels ||
+        t->ops->send_datagram == NULL) /* RFC 9297, Section 2.1.1 */
+        return -EOPNOTSUPP;
+    views[0].size = mr_h3_varint_put(quarter, stream->id / 4);
+    return t->ops->send_datagram(t, conn->handle, views, size > 0 ? 2 : 1);
+}
