@@ -116,21 +116,11 @@ void mr_conn_record_wipe(struct mr_conn_record *record)
 
 /* ------------------------------------------------------------------ leaving */
 
-/* The peer has retired all that it must: it need not hold more of them than for one move. */
-static bool has_retired_all(const struct mr_conn *conn)
-{
-    for (uint32_t i = 0; i < MR_CIDS_SLOTS; i++) {
-        if (conn->issued.key[i] != 0 && conn->issued.sequence[i] < conn->issued_prior_to)
-            return false;
-    }
-    return true;
-}
-
 static bool can_move(const struct mr_conn *conn, uint64_t now)
 {
     return conn->state == MR_CONN_OPEN && conn->is_confirmed && conn->handshake == MR_NONE &&
            !conn->is_touched && !conn->is_held && now >= conn->move_again_ns &&
-           has_retired_all(conn);
+           mr_cid_has_retired_all(conn); /* it need not hold more of them than for one move */
 }
 
 int mr_conn_can_move(const struct mr_endpoint *ep, mr_handle handle, uint64_t now)
@@ -378,6 +368,7 @@ static bool renew_cids(struct mr_endpoint *ep, struct mr_conn *conn, const struc
     }
     conn->issued_announced = copy->issued_known;
     conn->issued_prior_to = conn->issued_next_sequence;
+    conn->cid_config = ep->config.cid.config;
     mr_cid_issue_all(ep, conn);
     return conn->issued_next_sequence > conn->issued_prior_to;
 }

@@ -124,6 +124,7 @@
     X(migrations,                 "changes of a peer's address followed")                                             \
     X(rebindings,                 "changes of a peer's port only")                                                    \
     X(cids_issued,                "connection IDs issued to peers")                                                   \
+    X(cids_renewed,               "times that a peer was asked to go over to new connection IDs")                       \
     X(cids_retired,               "connection IDs of ours retired by peers")                                          \
     /* recovery and congestion */                                                                                     \
     X(packets_lost,               "packets declared lost")                                                            \
