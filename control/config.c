@@ -10,6 +10,7 @@
 #include "control/cpu_list.h"
 #include "millrace/ring_layout.h"
 #include "millrace/transport.h"
+#include "quic/cid.h"
 
 #define SECOND        UINT64_C(1000000000)
 #define DAY           (86400 * SECOND)
@@ -320,6 +321,14 @@ const struct mr_setting mr_config_settings[] = {
      "tell peers the addresses we see them at (observe), ask for ours (ask), or both",
      MR_SETTING_CHOICE, .choices = discoveries, HERE(transport.address_discovery)},
 
+    {"routing.node", "node", "N", "number of this process among those behind a load balancer",
+     MR_SETTING_NUMBER, .max = MR_CID_NODES - 1, HERE(routing.node)},
+    {"routing.config", "cid-config", "N", "the load balancer's number of this configuration",
+     MR_SETTING_NUMBER, .max = MR_CID_CONFIGS - 1, HERE(routing.config)},
+    {"routing.key_file", "cid-key-file", "FILE",
+     "key that encrypts connection IDs, 32 hexadecimal digits; without it: plain text",
+     MR_SETTING_PATH, HERE(routing.key_file)},
+
     {"rings.submissions", "ring-submissions", "N", "entries of a submission queue, a power of two",
      MR_SETTING_NUMBER, .min = MR_RING_ENTRIES_MIN, .max = MR_RING_ENTRIES_MAX,
      HERE(rings.submit_count)},
@@ -406,6 +415,7 @@ void mr_config_init(struct mr_config *config)
     };
     config->transport = (struct mr_config_transport){
         .spin_bit = 1, .quic_bit = 1, .ack_frequency = 1, .reset_stream_at = 1};
+    config->routing.node = 1;
     config->rings = (struct mr_config_rings){
         .submit_count = 1024,
         .complete_count = 2048,

@@ -133,6 +133,13 @@ struct mr_config_qlog {
     uint64_t file_bytes;         /* of one */
 };
 
+/* What connection IDs say to load balancers. */
+struct mr_config_routing {
+    uint32_t node;
+    uint32_t config;               /* config rotation bits */
+    char key_file[MR_CONFIG_PATH]; /* "": they are in plain text */
+};
+
 struct mr_config_tls {
     uint32_t certificate_count;
     struct mr_config_certificate certificates[MR_CONFIG_CERTIFICATES]; /* the first is default */
@@ -168,6 +175,7 @@ struct mr_config {
     struct mr_config_balance balance;
     struct mr_config_limits limits;
     struct mr_config_transport transport;
+    struct mr_config_routing routing;
     struct mr_config_rings rings;
     struct mr_config_tls tls;
     struct mr_config_codes codes;
