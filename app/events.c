@@ -224,19 +224,28 @@ static void on_stream(struct mr_registration *r, struct object *c, const struct 
 
 /* ------------------------------------------------------------------ connections */
 
-static void on_conn(struct mr_registration *r, struct object *c, const struct mr_event *event)
+static void tell_info(struct mr_registration *r, struct object *c, enum mr_ev_type type)
 {
     struct mr_transport *t = r->transport;
+    struct mr_ev ev = {.type = type, .info = &r->info};
+
+    if (t->ops->conn_info(t, c->handle, &r->info) < 0)
+        memset(&r->info, 0, sizeof(r->info));
+    (void)mr_events_tell(r, c, &ev);
+}
+
+static void on_conn(struct mr_registration *r, struct object *c, const struct mr_event *event)
+{
     uint32_t kinds = event->kinds;
 
     mr_events_pin(c);
     mr_events_run_due(r, c);
-    if ((kinds & MR_EVENT_CONNECTED) != 0 && c->handler != NULL && !c->is_given_up && !c->is_shut) {
-        struct mr_ev ev = {.type = MR_EV_CONNECTED, .info = &r->info};
-        if (t->ops->conn_info(t, c->handle, &r->info) < 0)
-            memset(&r->info, 0, sizeof(r->info));
-        (void)mr_events_tell(r, c, &ev);
-    }
+    if ((kinds & MR_EVENT_CONNECTED) != 0 && c->handler != NULL && !c->is_given_up && !c->is_shut)
+        tell_info(r, c, MR_EV_CONNECTED);
+    if ((kinds & MR_EVENT_PATH_CHANGED) != 0 && !c->is_shut)
+        tell_info(r, c, MR_EV_PATH_CHANGED);
+    if ((kinds & MR_EVENT_PATH_FAILED) != 0 && !c->is_shut)
+        tell_code(r, c, MR_EV_PATH_FAILED, 0);
     if ((kinds & MR_EVENT_MOVED_IN) != 0 && !c->is_shut)
         tell_code(r, c, MR_EV_MOVED, event->error);
     if ((kinds & MR_EVENT_STREAMS_ALLOWED) != 0 && !c->is_shut)

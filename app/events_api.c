@@ -675,6 +675,19 @@ int64_t mr_ev_ticket(struct mr_registration *registration, mr_object conn, uint8
     return c == NULL ? -ESTALE : t->ops->ticket(t, c->handle, dst, room);
 }
 
+int mr_ev_migrate(struct mr_registration *registration, mr_object conn,
+                  const struct mr_address *local)
+{
+    struct mr_transport *t = registration->transport;
+
+    if (!mr_events_is_owner(registration))
+        return -EPERM;
+    const struct object *c = find_open(registration, conn, OBJECT_CONN);
+    if (c == NULL)
+        return -ESTALE;
+    return t->ops->migrate == NULL ? -EOPNOTSUPP : t->ops->migrate(t, c->handle, local);
+}
+
 mr_object mr_ev_conn_of(struct mr_registration *registration, mr_object stream)
 {
     if (!mr_events_is_owner(registration))

@@ -178,6 +178,13 @@ static int guest_work(struct mr_transport *t, int64_t (*function)(void *argument
     return error;
 }
 
+static int guest_migrate(struct mr_transport *t, mr_handle conn, const struct mr_address *local)
+{
+    if (real(t)->ops->migrate == NULL)
+        return -EOPNOTSUPP;
+    return real(t)->ops->migrate(real(t), conn, local);
+}
+
 static uint64_t guest_now(const struct mr_transport *t)
 {
     return real(t)->ops->now(real(t));
@@ -202,6 +209,7 @@ static const struct mr_transport_ops guest_ops = {
     .send_datagram = guest_send_datagram,
     .receive_datagram = guest_receive_datagram,
     .set_priority = guest_set_priority,
+    .migrate = guest_migrate,
     .reset_at = guest_reset_at,
 };
 

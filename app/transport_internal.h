@@ -98,9 +98,9 @@ struct mr_rt_conn {
     bool has_info;
     bool is_info_out;
     bool is_ticket_out;
-    bool wants_info;
-    bool wants_ticket;
-    bool is_closing; /* the application closed it */
+    bool wants_info, wants_ticket;
+    bool has_new_path; /* told with the INFO that says which */
+    bool is_closing;   /* the application closed it */
     bool is_datagram_held, was_datagram_refused;
     bool has_left;     /* MOVE_ACK was answered: the old ring has nothing more about it */
     uint64_t move;     /* number of the one that MOVED told of */

@@ -459,6 +459,38 @@ static uint64_t op_now(const struct mr_transport *transport)
     return of(transport)->now;
 }
 
+/* The datapath's refusal is told as PATH_FAILED. */
+static int op_migrate(struct mr_transport *transport, mr_handle handle,
+                      const struct mr_address *local)
+{
+    static const uint8_t none[16];
+    struct mr_ring_transport *t = of(transport);
+    struct mr_rt_object *conn = find_live(t, handle, false);
+    bool has_ip = memcmp(local->ip, none, sizeof(none)) != 0;
+
+    if (conn == NULL)
+        return -ESTALE;
+    if (conn->is_moving)
+        return -EBUSY;
+    struct mr_rt_ring *ring = mr_rt_ring_of(t, conn);
+    void *block = has_ip ? mr_ring_alloc(ring->ring, sizeof(local->ip)) : NULL;
+    struct mr_rt_record *record =
+        has_ip && block == NULL ? NULL : mr_rt_record_new(t, conn, MR_OP_MIGRATE, block);
+    if (record == NULL) {
+        mr_ring_free(ring->ring, block);
+        return -EAGAIN;
+    }
+    struct mr_sqe sqe = {.user_data = mr_rt_record_word(t, record)};
+    mr_sqe_migrate(&sqe, conn->wire, local->port);
+    if (has_ip) {
+        memcpy(block, local->ip, sizeof(local->ip));
+        sqe.address = mr_ring_offset(ring->ring, block);
+        sqe.size = sizeof(local->ip);
+    }
+    mr_rt_submit(t, ring, &sqe);
+    return 0;
+}
+
 const struct mr_transport_ops mr_rt_ops = {
     .connect = op_connect,
     .close = op_close,
@@ -479,5 +511,6 @@ const struct mr_transport_ops mr_rt_ops = {
     .now = op_now,
     .moved_streams = op_moved_streams,
     .set_priority = op_set_priority,
+    .migrate = op_migrate,
     .reset_at = op_reset_at,
 };

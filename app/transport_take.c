@@ -18,7 +18,7 @@
     (MR_EVENT_CONNECTED | MR_EVENT_CLOSED | MR_EVENT_STREAM_OPENED | MR_EVENT_READABLE |           \
      MR_EVENT_SENT | MR_EVENT_ACKED | MR_EVENT_WRITABLE | MR_EVENT_RESET | MR_EVENT_STOPPED |      \
      MR_EVENT_STREAMS_ALLOWED | MR_EVENT_TICKET | MR_EVENT_GO_AWAY | MR_EVENT_DATAGRAM |           \
-     MR_EVENT_EARLY | MR_EVENT_CONFIRMED)
+     MR_EVENT_EARLY | MR_EVENT_CONFIRMED | MR_EVENT_PATH_CHANGED | MR_EVENT_PATH_FAILED)
 
 static const char refused[] = "the datapath refused it";
 static const char gone[] = "the datapath is gone";
@@ -105,7 +105,8 @@ static void info_done(struct mr_ring_transport *t, struct mr_rt_object *conn,
         c->info.limited_by[sizeof(c->info.limited_by) - 1] = '\0';
     }
     c->has_info = true; /* as much as there will be */
-    mr_rt_mark(t, conn, 0);
+    mr_rt_mark(t, conn, c->has_new_path ? MR_EVENT_PATH_CHANGED : 0);
+    c->has_new_path = false;
     mr_rt_fetch(t, conn);
 }
 
@@ -254,6 +255,8 @@ static void record_done(struct mr_ring_transport *t, const struct mr_cqe *cqe)
             mr_rt_datagram_done(t, object, cqe->result);
         else if (cqe->op == MR_OP_MOVE_ACK)
             mr_rt_conn_of(t, object)->has_left = cqe->result == 0;
+        else if (cqe->op == MR_OP_MIGRATE && cqe->result < 0)
+            mr_rt_mark(t, object, MR_EVENT_PATH_FAILED);
     }
     mr_rt_record_free(t, record);
 }
@@ -280,6 +283,7 @@ static void take_done(struct mr_ring_transport *t, const struct mr_cqe *cqe)
     case MR_OP_TICKET:
     case MR_OP_DATAGRAM:
     case MR_OP_MOVE_ACK:
+    case MR_OP_MIGRATE:
         record_done(t, cqe);
         return;
     default: /* RESET, RESET_AT, STOP, RELEASE of what was over already */
@@ -416,6 +420,10 @@ static void take_conn_event(struct mr_ring_transport *t, struct mr_rt_object *co
         c->info.is_client &= (uint8_t)~2u; /* no longer early */
     if ((kinds & MR_EVENT_TICKET) != 0)
         mr_rt_want_ticket(t, conn);
+    if ((kinds & MR_EVENT_PATH_CHANGED) != 0) {
+        c->has_new_path = true;
+        mr_rt_want_info(t, conn);
+    }
     if ((kinds & MR_EVENT_WRITABLE) != 0) {
         c->is_datagram_held = false;
         if (!c->was_datagram_refused)
@@ -423,7 +431,8 @@ static void take_conn_event(struct mr_ring_transport *t, struct mr_rt_object *co
         c->was_datagram_refused = false;
     }
     /* these come from here */
-    kinds &= ~(uint32_t)(MR_EVENT_TICKET | MR_EVENT_STREAMS_ALLOWED | MR_EVENT_DATAGRAM);
+    kinds &= ~(uint32_t)(MR_EVENT_TICKET | MR_EVENT_STREAMS_ALLOWED | MR_EVENT_DATAGRAM |
+                         MR_EVENT_PATH_CHANGED);
     if ((kinds & MR_EVENT_CLOSED) != 0) {
         take_end(conn, cqe);
         take_reason(t, conn, cqe);

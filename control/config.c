@@ -105,6 +105,20 @@ static bool check_gateway(char *text, struct mr_fault *fault)
     return false;
 }
 
+static bool check_preferred(char *text, struct mr_fault *fault)
+{
+    struct mr_ip ip;
+    uint16_t port = 0;
+
+    if (mr_ip_port_parse(text, &ip, &port))
+        return true;
+    mr_fault_set(fault, EINVAL,
+                 "\"%s\" is no address; write one like 198.18.0.3, 198.18.0.3:4433 or "
+                 "[fd00::3]:4433",
+                 text);
+    return false;
+}
+
 static bool check_cores(char *text, struct mr_fault *fault)
 {
     struct mr_cpu_list list;
@@ -156,6 +170,11 @@ static const struct mr_setting port_settings[] = {
     {"gateways", "gateway", "IP", "who passes packets on to other networks; one for each family",
      MR_SETTING_TEXT, .check = check_gateway,
      LIST(struct mr_config_port, gateways, gateway_count, MR_CONFIG_GATEWAYS)},
+    {"preferred", "preferred", "IP:PORT",
+     "of the addresses, one of each family that clients are asked to go to; without port: the "
+     "first",
+     MR_SETTING_TEXT, .check = check_preferred,
+     LIST(struct mr_config_port, preferred, preferred_count, MR_CONFIG_PREFERRED)},
     {.path = NULL},
 };
 

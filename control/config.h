@@ -33,6 +33,8 @@
 #define MR_CONFIG_ADDRESSES    8 /* of a port, as many as its network layer takes */
 #define MR_CONFIG_GATEWAYS     2 /* of a port: one for each family */
 #define MR_CONFIG_ADDRESS      (MR_IP_TEXT + 4)
+#define MR_CONFIG_PREFERRED    2 /* of a port: one for each family */
+#define MR_CONFIG_IP_PORT      (MR_IP_TEXT + 8)
 #define MR_CONFIG_CERTIFICATES 32
 #define MR_CONFIG_NAMES        16         /* of a certificate */
 #define MR_CONFIG_INLINE       8          /* applications inside the datapath */
@@ -47,6 +49,8 @@ struct mr_config_port {
     uint32_t gateway_count;
     char addresses[MR_CONFIG_ADDRESSES][MR_CONFIG_ADDRESS]; /* "198.18.0.2/24" */
     char gateways[MR_CONFIG_GATEWAYS][MR_IP_TEXT];
+    uint32_t preferred_count;
+    char preferred[MR_CONFIG_PREFERRED][MR_CONFIG_IP_PORT]; /* "198.18.0.3:4433" */
 };
 
 struct mr_config_certificate {

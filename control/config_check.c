@@ -180,6 +180,43 @@ static bool check_addresses(const struct mr_config *config, uint32_t number, str
     return true;
 }
 
+static bool is_own(const struct mr_config_port *port, const struct mr_ip *ip)
+{
+    struct mr_prefix own;
+
+    for (uint32_t i = 0; i < port->address_count; i++) {
+        if (mr_prefix_parse(port->addresses[i], &own) && mr_ip_equal(&own.ip, ip))
+            return true;
+    }
+    return false;
+}
+
+/* Clients are sent to addresses that we have, and to one of a family. */
+static bool check_preferred(const struct mr_config_port *port, struct mr_fault *fault)
+{
+    bool is_there[2] = {false, false}; /* [is_v4] */
+
+    for (uint32_t i = 0; i < port->preferred_count; i++) {
+        struct mr_ip ip;
+        uint16_t number = 0;
+
+        (void)mr_ip_port_parse(port->preferred[i], &ip, &number);
+        if (!is_own(port, &ip)) {
+            mr_fault_set(fault, EINVAL,
+                         "%s is not an address of this port; name one of its addresses",
+                         port->preferred[i]);
+            return false;
+        }
+        if (is_there[mr_ip_is_v4(&ip)]) {
+            mr_fault_set(fault, EINVAL, "two addresses of IPv%c; leave one out",
+                         mr_ip_is_v4(&ip) ? '4' : '6');
+            return false;
+        }
+        is_there[mr_ip_is_v4(&ip)] = true;
+    }
+    return true;
+}
+
 static bool check_port(const struct mr_config *config, uint32_t number, struct mr_fault *fault)
 {
     const struct mr_config_port *port = &config->ports[number];
@@ -192,6 +229,8 @@ static bool check_port(const struct mr_config *config, uint32_t number, struct m
         member = "ports.addresses";
     } else if (!check_gateways(port, fault)) {
         member = "ports.gateways";
+    } else if (!check_preferred(port, fault)) {
+        member = "ports.preferred";
     }
     return member == NULL || blame_item(config, "ports", member, config->port_line, number, fault);
 }

@@ -88,20 +88,52 @@ static void complete(struct mr_config *config)
     }
 }
 
+static void add_udp_port(struct mr_datapath *dp, uint16_t port)
+{
+    for (uint32_t k = 0; k < dp->udp_port_count; k++) {
+        if (dp->udp_ports[k] == port)
+            return;
+    }
+    if (port != 0)
+        dp->udp_ports[dp->udp_port_count++] = port;
+}
+
+/* The UDP ports that are open: of listeners, 443 if none says, and of preferred addresses. */
 static void find_udp_ports(struct mr_datapath *dp)
 {
-    const struct mr_handoff *handoff = &dp->config.handoff;
+    const struct mr_config *config = &dp->config;
 
-    for (uint32_t i = 0; i < handoff->listener_count; i++) {
-        bool is_new = handoff->listener[i].port != 0;
-
-        for (uint32_t k = 0; k < dp->udp_port_count; k++)
-            is_new = is_new && dp->udp_ports[k] != handoff->listener[i].port;
-        if (is_new)
-            dp->udp_ports[dp->udp_port_count++] = handoff->listener[i].port;
-    }
+    for (uint32_t i = 0; i < config->handoff.listener_count; i++)
+        add_udp_port(dp, config->handoff.listener[i].port);
     if (dp->udp_port_count == 0)
-        dp->udp_ports[dp->udp_port_count++] = 443;
+        add_udp_port(dp, 443);
+    for (uint32_t p = 0; p < config->port_count; p++) {
+        for (uint32_t i = 0; i < config->ports[p].preferred_count; i++) {
+            uint16_t port = 0;
+            struct mr_ip ip;
+
+            if (mr_ip_port_parse(config->ports[p].preferred[i], &ip, &port))
+                add_udp_port(dp, port);
+        }
+    }
+}
+
+static bool fill_preferred(const struct mr_config_port *port, struct mr_shard_setup *setup,
+                           struct mr_fault *fault)
+{
+    for (uint32_t i = 0; i < port->preferred_count; i++) {
+        struct mr_ip ip;
+        uint16_t number = setup->local_port;
+
+        if (!mr_ip_port_parse(port->preferred[i], &ip, &number)) {
+            mr_fault_set(fault, EINVAL, "%s: not an address", port->preferred[i]);
+            return false;
+        }
+        struct mr_addr *to = &setup->preferred[mr_ip_is_v4(&ip)];
+        memcpy(to->ip, ip.bytes, sizeof(to->ip));
+        to->port = number;
+    }
+    return true;
 }
 
 static bool fill_self(const struct mr_config_port *port, struct mr_shard_setup *setup,
@@ -124,7 +156,7 @@ static bool fill_self(const struct mr_config_port *port, struct mr_shard_setup *
         *(mr_ip_is_v4(&ip) ? &setup->gateway4 : &setup->gateway6) = ip;
     }
     setup->self = self;
-    return true;
+    return fill_preferred(port, setup, fault);
 }
 
 /* ------------------------------------------------------------------ parts */

@@ -38,7 +38,7 @@ struct mr_datapath {
     struct mr_application applications[MR_SHARDS_MAX];
     struct mr_move_hooks move_hooks[MR_SHARDS_MAX];
     uint32_t udp_port_count;
-    uint16_t udp_ports[MR_LISTENERS_MAX];
+    uint16_t udp_ports[MR_LISTENERS_MAX + MR_CONFIG_PORTS * MR_CONFIG_PREFERRED];
     struct mr_token_rotation tokens[MR_CONFIG_PORTS];
     struct mr_balance *balances[MR_CONFIG_PORTS]; /* NULL: connections stay */
     struct mr_group_set set;                      /* for commands */

@@ -128,6 +128,10 @@ static bool fit_payload(struct mr_group *g, struct mr_fault *fault)
     return true;
 }
 
+/* UDP ports of each shard of a client: to one and from there to others, when its connections
+ * migrate. */
+#define CLIENT_PORTS 4
+
 static bool make_shard(struct mr_group *g, uint32_t i, struct mr_fault *fault)
 {
     struct mr_shard_config shard = g->config.shard;
@@ -149,7 +153,8 @@ static bool make_shard(struct mr_group *g, uint32_t i, struct mr_fault *fault)
      * answer that does not is still passed on. */
     if (shard.endpoint.server == NULL) {
         shard.first_port = shard.local_port;
-        shard.port_count = (uint16_t)g->config.shard_count;
+        shard.port_step = (uint16_t)g->config.shard_count;
+        shard.port_count = (uint16_t)(g->config.shard_count * CLIENT_PORTS);
         shard.local_port = (uint16_t)(shard.local_port + i);
     }
     g->shards[i] = mr_shard_make(&shard, fault);

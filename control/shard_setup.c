@@ -27,6 +27,7 @@ static void fill_endpoint(const struct mr_shard_setup *setup, const struct mr_li
     e->tokens = setup->tokens;
     e->cc = setup->congestion;
     e->has_ecn = setup->has_ecn;
+    memcpy(e->preferred, setup->preferred, sizeof(e->preferred));
     e->payload_max = MR_SETUP_PAYLOAD_MAX;
     e->retry_above = setup->has_retry ? 0 : MR_MAX(limits->handshakes_max / RETRY_SHARE, 1u);
     e->key_update_after = setup->key_update_after;

@@ -41,6 +41,7 @@ struct mr_shard_setup {
     const struct mr_net_self *self;
     struct mr_ip gateway4; /* unspecified: none */
     struct mr_ip gateway6;
+    struct mr_addr preferred[2]; /* as in quic/endpoint.h */
     struct mr_work_pool *work;
     int keylog_fd;                         /* -1: none */
     const struct mr_token_secrets *tokens; /* static key, reset and address tokens; borrowed until

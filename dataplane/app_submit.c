@@ -357,6 +357,29 @@ static int set_priority(struct call *c)
     return ops_of(c)->set_priority(c->host->transport, object->handle, priority);
 }
 
+/* ------------------------------------------------------------------ paths */
+
+static int migrate(struct call *c)
+{
+    const struct mr_app_object *object = object_of(c, false);
+    struct mr_address local = {.port = (uint16_t)c->sqe.value};
+
+    if (object == NULL)
+        return -ESTALE;
+    if (c->sqe.value > UINT16_MAX || (c->sqe.size != 0 && c->sqe.size != sizeof(local.ip)))
+        return -EINVAL;
+    if (c->sqe.size != 0) {
+        const uint8_t *bytes = bytes_of(c, sizeof(local.ip));
+
+        if (bytes == NULL)
+            return -EINVAL;
+        memcpy(local.ip, bytes, sizeof(local.ip));
+    }
+    if (ops_of(c)->migrate == NULL)
+        return -EOPNOTSUPP;
+    return ops_of(c)->migrate(c->host->transport, object->handle, &local);
+}
+
 /* ------------------------------------------------------------------ others */
 
 static int start_timer(struct call *c)
@@ -399,6 +422,7 @@ static int (*const operations[MR_OPS])(struct call *c) = {
     [MR_OP_TICKET] = copy_ticket,
     [MR_OP_MOVE_ACK] = acknowledge_move,
     [MR_OP_PRIORITY] = set_priority,
+    [MR_OP_MIGRATE] = migrate,
     [MR_OP_RESET_AT] = reset_stream_at,
 };
 

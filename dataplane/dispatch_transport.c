@@ -186,6 +186,13 @@ static int64_t dispatch_moved_streams(struct mr_transport *t, mr_handle conn,
     return shards(t)->ops->moved_streams(shards(t), conn, streams_out, room);
 }
 
+static int dispatch_migrate(struct mr_transport *t, mr_handle conn, const struct mr_address *local)
+{
+    if (shards(t)->ops->migrate == NULL)
+        return -EOPNOTSUPP;
+    return shards(t)->ops->migrate(shards(t), conn, local);
+}
+
 const struct mr_transport_ops mr_dispatch_ops = {
     .connect = dispatch_connect,
     .close = dispatch_close,
@@ -205,6 +212,7 @@ const struct mr_transport_ops mr_dispatch_ops = {
     .work = dispatch_work,
     .now = dispatch_now,
     .move = dispatch_move,
+    .migrate = dispatch_migrate,
     .moved_streams = dispatch_moved_streams,
     .reset_at = dispatch_reset_at,
 };

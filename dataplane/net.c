@@ -136,6 +136,11 @@ void mr_net_close_port(struct mr_net *net, uint16_t port)
     net->open_ports[port / 64] &= ~(UINT64_C(1) << port % 64);
 }
 
+bool mr_net_has_port(const struct mr_net *net, uint16_t port)
+{
+    return (net->open_ports[port / 64] >> port % 64 & 1) != 0;
+}
+
 /* ---- receiving ---- */
 
 static enum mr_net_sums sums_of(const struct mr_net *net, uint64_t flags)

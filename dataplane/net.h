@@ -69,6 +69,7 @@ void mr_net_fini(struct mr_net *net);
 /* Let datagrams to UDP port `port` in, or no longer.  None is open at first. */
 void mr_net_open_port(struct mr_net *net, uint16_t port);
 void mr_net_close_port(struct mr_net *net, uint16_t port);
+bool mr_net_has_port(const struct mr_net *net, uint16_t port); /* is it open? */
 
 /*
  * Judge `count` <= MR_NET_BURST received frames; write the UDP datagrams for open ports of ours to

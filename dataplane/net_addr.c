@@ -212,6 +212,44 @@ bool mr_ip_parse(const char *text, struct mr_ip *ip_out)
     return read_ip(&text, ip_out) && *text == '\0';
 }
 
+/* What lies behind the address of "IP:PORT" or "[IP]:PORT"; NULL: the text is an address alone. */
+static const char *port_of(const char *text)
+{
+    const char *colon = strrchr(text, ':');
+
+    if (*text == '[')
+        return colon != NULL && colon[-1] == ']' ? colon : NULL;
+    return colon == strchr(text, ':') ? colon : NULL; /* two of them: IPv6 */
+}
+
+bool mr_ip_port_parse(const char *text, struct mr_ip *ip_out, uint16_t *port_out)
+{
+    const char *colon = port_of(text);
+    size_t size = colon == NULL ? strlen(text) : (size_t)(colon - text);
+    bool is_bracketed = *text == '[';
+    char host[MR_IP_TEXT] = "";
+    uint32_t port = 0;
+
+    if (is_bracketed) {
+        if (size < 2 || text[size - 1] != ']')
+            return false;
+        text++;
+        size -= 2;
+    }
+    if (size >= sizeof(host))
+        return false;
+    memcpy(host, text, size);
+    if (!mr_ip_parse(host, ip_out) || (is_bracketed && mr_ip_is_v4(ip_out)))
+        return false;
+    if (colon == NULL)
+        return true;
+    colon++;
+    if (!read_number(&colon, 10, 5, UINT16_MAX, &port) || port == 0 || *colon != '\0')
+        return false;
+    *port_out = (uint16_t)port;
+    return true;
+}
+
 bool mr_prefix_parse(const char *text, struct mr_prefix *prefix_out)
 {
     bool is_v6 = strchr(text, ':') != NULL;

@@ -91,6 +91,10 @@ struct mr_ip mr_ip_link_local_of(const struct mr_mac *mac);
 /* Parse "198.18.0.2" or "fd00::2".  False if malformed. */
 bool mr_ip_parse(const char *text, struct mr_ip *ip_out);
 
+/* Parse "198.18.0.2:443" or "[fd00::2]:443"; without a port the address alone, and *port_out stays
+ * as it is.  False if malformed, or the port is 0. */
+bool mr_ip_port_parse(const char *text, struct mr_ip *ip_out, uint16_t *port_out);
+
 /* Parse "198.18.0.2/24"; without the slash all bits count.  False if malformed. */
 bool mr_prefix_parse(const char *text, struct mr_prefix *prefix_out);
 

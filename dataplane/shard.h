@@ -69,6 +69,7 @@ struct mr_shard_config {
     uint16_t local_port; /* UDP, open for us; 0: ephemeral, for clients */
     uint16_t first_port; /* of the group's shards, open as well: a datagram for another shard may */
     uint16_t port_count; /* arrive here, and is passed on; 0: none */
+    uint16_t port_step;  /* of them every port_step-th is this shard's */
     const uint16_t *more_ports; /* open as well; borrowed while the shard is made */
     uint32_t more_port_count;
     enum mr_polling polling;

@@ -201,6 +201,51 @@ static int64_t inline_moved_streams(struct mr_transport *t, mr_handle conn,
     return mr_conn_moved_streams(shard_of(t)->ep, conn, streams_out, room);
 }
 
+/* ------------------------------------------------------------------ paths */
+
+/* An open port of this shard's own behind `port`, round about; 0: there is no other.  Shards of a
+ * client take every port_step-th one, so that two of them never mean the same. */
+static uint16_t next_port(const struct mr_shard *s, uint16_t port)
+{
+    const struct mr_shard_config *config = &s->config;
+
+    for (uint32_t i = 1; i <= UINT16_MAX; i++) {
+        uint16_t next = (uint16_t)(port + i);
+        uint16_t at = (uint16_t)(next - config->first_port);
+        bool is_another_shards = at < config->port_count && config->port_step > 1 &&
+                                 at % config->port_step != config->index % config->port_step;
+
+        if (next != port && !is_another_shards && mr_net_has_port(s->net, next))
+            return next;
+    }
+    return 0;
+}
+
+static int inline_migrate(struct mr_transport *t, mr_handle conn, const struct mr_address *local)
+{
+    struct mr_shard *s = shard_of(t);
+    struct mr_addr addr = {.port = local->port};
+    struct mr_conn_info info;
+    struct mr_ip ip;
+    int answer = mr_conn_can_migrate(s->ep, conn);
+
+    if (answer == 0)
+        answer = mr_conn_info(s->ep, conn, &info);
+    if (answer != 0)
+        return answer;
+    memcpy(ip.bytes, local->ip, sizeof(ip.bytes));
+    if (mr_ip_is_unspecified(&ip))
+        memcpy(ip.bytes, info.local.ip, sizeof(ip.bytes));
+    if (addr.port == 0)
+        addr.port = next_port(s, info.local.port);
+    if (addr.port == 0 || !mr_net_has_port(s->net, addr.port) ||
+        !mr_net_self_has(mr_net_self(s->net), &ip))
+        return -EADDRNOTAVAIL;
+    memcpy(addr.ip, ip.bytes, sizeof(addr.ip));
+    answer = mr_conn_migrate(s->ep, conn, &addr, s->now);
+    return answer == -ENOMEM ? -EAGAIN : answer;
+}
+
 static uint64_t inline_now(const struct mr_transport *t)
 {
     return ((const struct mr_shard *)t)->now;
@@ -225,6 +270,7 @@ const struct mr_transport_ops mr_inline_ops = {
     .work = inline_work,
     .now = inline_now,
     .move = inline_move,
+    .migrate = inline_migrate,
     .moved_streams = inline_moved_streams,
     .set_priority = inline_set_priority,
     .reset_at = inline_reset_at,

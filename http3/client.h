@@ -157,6 +157,10 @@ int mr_h3_client_conn_info(struct mr_h3_client *client, mr_h3_client_conn conn,
 int64_t mr_h3_client_ticket(struct mr_h3_client *client, mr_h3_client_conn conn, uint8_t *dst,
                             size_t room);
 
+/* As the transport's migrate, to another port of the same address; -EOPNOTSUPP also where the
+ * transport cannot. */
+int mr_h3_client_migrate(struct mr_h3_client *client, mr_h3_client_conn conn);
+
 /* A request.  The strings are not copied: they must stay until on_headers or on_done. */
 struct mr_h3_request_options {
     bool is_head;              /* HEAD, else GET */

@@ -270,6 +270,17 @@ int64_t mr_h3_client_ticket(struct mr_h3_client *client, mr_h3_client_conn word,
     return conn == NULL ? -ESTALE : t->ops->ticket(t, conn->handle, dst, room);
 }
 
+int mr_h3_client_migrate(struct mr_h3_client *client, mr_h3_client_conn word)
+{
+    const struct mr_address another_port = {.port = 0};
+    struct mr_transport *t = client->h3.transport;
+    const struct mr_h3_conn *conn = mr_h3_conn_of(&client->h3, word);
+
+    if (conn == NULL)
+        return -ESTALE;
+    return t->ops->migrate == NULL ? -EOPNOTSUPP : t->ops->migrate(t, conn->handle, &another_port);
+}
+
 /* True if the request can be encoded. */
 static bool is_encodable(struct mr_h3_client *client, const struct mr_h3_request *request)
 {

@@ -126,12 +126,12 @@ int mr_conn_info(const struct mr_endpoint *ep, mr_handle handle, struct mr_conn_
         .streams_uni_limit = conn->streams_send[1].limit,
         .limited_by = limiters[conn->limited_by],
     };
-    const struct mr_addr *remote =
-        conn->validation.has_fallback ? &conn->validation.fallback.remote : &path->addr.remote;
+    const struct mr_side_path *kept = path->is_validated ? NULL : mr_side(ep, conn, MR_SIDE_KEPT);
+    const struct mr_path_addr *addr = kept == NULL ? &path->addr : &kept->addr;
+    copy_address(&out->local, &addr->local);
+    copy_address(&out->remote, &addr->remote); /* the old one until the new one is validated */
     const struct mr_addr observed = mr_observed_address(ep, conn);
     copy_address(&out->observed, &observed);
-    copy_address(&out->local, &path->addr.local);
-    copy_address(&out->remote, remote); /* the old one until the new one is validated */
     memcpy(out->alpn, conn->alpn, sizeof(out->alpn));
     snprintf(out->server_name, sizeof(out->server_name), "%s",
              mr_name_text(&ep->names, conn->name));

@@ -21,11 +21,13 @@ struct mr_build {
     uint64_t now;
     uint32_t copy_first; /* in ep->copies */
     uint32_t copy_count;
-    uint32_t allowed; /* of enum mr_want: what may go into this packet */
+    struct mr_side_path *side; /* that it goes by, beside the path in use; NULL */
+    uint32_t allowed;          /* of enum mr_want: what may go into this packet */
     enum mr_space space_id;
     bool is_ack_eliciting;
     bool is_path_probe; /* PATH_CHALLENGE or PATH_RESPONSE inside: the datagram is padded */
-    bool is_full;       /* no further frame record or copy fits: end the packet */
+    struct mr_path_check *check; /* whose PATH_CHALLENGE is inside; NULL */
+    bool is_full;                /* no further frame record or copy fits: end the packet */
 };
 
 /*
@@ -43,14 +45,14 @@ static inline uint8_t mr_space_pn_size(const struct mr_pn_space *space, uint64_t
     return mr_pn_size(pn, acked == MR_SENT_NO_PN ? MR_PN_NONE : acked);
 }
 
-/* Write the short header of packet `pn`. */
-static inline void mr_conn_write_short(struct mr_conn *conn, struct mr_writer *w, uint64_t pn,
-                                       uint8_t pn_size)
+/* Write the short header of packet `pn` to the peer's `dcid`. */
+static inline void mr_conn_write_short(struct mr_conn *conn, struct mr_writer *w,
+                                       const struct mr_cid *dcid, uint64_t pn, uint8_t pn_size)
 {
     uint8_t bits =
         (uint8_t)((conn->key_state.phase != 0 ? MR_PACKET_KEY_PHASE : 0) | conn->path.spin);
 
-    mr_packet_write_short(w, &mr_cid_current(conn)->cid, bits, pn, pn_size);
+    mr_packet_write_short(w, dcid, bits, pn, pn_size);
 }
 
 /* Packets of one space that were recorded as sent. */
@@ -87,6 +89,7 @@ void mr_produce_ack(struct mr_build *b);
 void mr_produce_crypto(struct mr_build *b);
 void mr_produce_path_response(struct mr_build *b);
 void mr_produce_path_challenge(struct mr_build *b);
+void mr_produce_path_probe(struct mr_build *b);
 void mr_produce_handshake_done(struct mr_build *b);
 void mr_produce_max_data(struct mr_build *b);
 void mr_produce_max_streams(struct mr_build *b);

@@ -44,6 +44,7 @@ bool mr_cid_issue(struct mr_endpoint *ep, struct mr_conn *conn)
         conn->issued_announced &= (uint16_t)~bit;
         conn->issued_known &= (uint16_t)~bit;
         if (conn->issued_next_sequence == 0) { /* the handshake tells */
+            conn->peer_chose = key;
             conn->issued_announced |= bit;
             conn->issued_known |= bit;
         }
@@ -225,23 +226,37 @@ void mr_cid_track_token(struct mr_endpoint *ep, struct mr_conn *conn)
                                              conn->index) == MR_TABLE_ADDED;
 }
 
-bool mr_cid_rotate(struct mr_endpoint *ep, struct mr_conn *conn)
+uint32_t mr_cid_unused(const struct mr_endpoint *ep, const struct mr_conn *conn)
 {
     for (uint32_t i = 0; i < MR_CIDS_PEER_MAX; i++) {
-        struct mr_peer_cid *next = &conn->peer_cids[i];
+        const struct mr_peer_cid *cid = &conn->peer_cids[i];
 
-        if (!next->is_used || i == conn->peer_cid_current)
-            continue;
-        struct mr_peer_cid *current = mr_cid_current(conn);
-        if (!retire(ep, conn, current->sequence))
-            return false;
-        current->is_used = false;
-        conn->peer_cid_current = i;
-        mr_cid_track_token(ep, conn);
-        mr_spin_restart(ep, conn);
-        return true;
+        if (cid->is_used && !cid->is_spent && i != conn->peer_cid_current &&
+            !mr_side_uses_cid(ep, conn, i))
+            return i;
     }
-    return false;
+    return MR_NONE;
+}
+
+void mr_cid_switch(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t slot)
+{
+    if (slot != conn->peer_cid_current)
+        mr_spin_restart(ep, conn);
+    conn->peer_cid_current = slot;
+    mr_cid_track_token(ep, conn);
+}
+
+void mr_cid_release(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t slot)
+{
+    if (slot == MR_NONE || slot == conn->peer_cid_current || mr_side_uses_cid(ep, conn, slot) ||
+        !conn->peer_cids[slot].is_used)
+        return;
+    if (retire(ep, conn, conn->peer_cids[slot].sequence)) {
+        conn->peer_cids[slot].is_used = false;
+        return;
+    }
+    conn->peer_cids[slot].is_spent = true;
+    mr_count(&ep->counters.limit_cids);
 }
 
 /* Retire every CID below `prior_to`; the one in use gives way to another. */
@@ -263,6 +278,7 @@ static bool retire_prior_to(struct mr_rx *rx, uint64_t prior_to, uint64_t type)
                                 "too many connection IDs to retire", rx->now);
         }
         cid->is_used = false;
+        mr_side_lost_cid(rx->ep, conn, i);
     }
     return true;
 }
@@ -275,9 +291,10 @@ static bool choose_current(struct mr_rx *rx, uint64_t before, uint64_t type)
     uint32_t i = conn->peer_cid_current;
 
     if (!conn->peer_cids[i].is_used)
-        for (i = 0; i < MR_CIDS_PEER_MAX && !conn->peer_cids[i].is_used;)
-            i++;
-    if (i == MR_CIDS_PEER_MAX)
+        i = mr_cid_unused(rx->ep, conn);
+    if (i == MR_NONE) /* a side path's is better than none */
+        i = mr_side_take_cid(rx->ep, conn);
+    if (i == MR_NONE)
         return mr_conn_fail(rx->ep, conn, MR_PROTOCOL_VIOLATION, type,
                             "no connection ID is left to use", rx->now);
     if (i != conn->peer_cid_current || conn->peer_cids[i].sequence != before)

@@ -38,6 +38,8 @@ void mr_conn_extra_drop(struct mr_endpoint *ep, struct mr_conn *conn)
 {
     if (conn->extra == MR_NONE)
         return;
+    if (mr_side_has_control(ep, conn))
+        mr_path_end_control(ep, &mr_conn_extra(ep, conn)->kept);
     mr_pool_put(&ep->extras, conn->extra);
     conn->extra = MR_NONE;
 }

@@ -91,7 +91,12 @@ struct mr_conn {
     uint32_t name; /* server's, as the client asked; in ep->names, MR_NONE: none */
     struct mr_streams_recv streams_recv[2]; /* [is_uni] */
     struct mr_streams_send streams_send[2];
-    struct mr_path_validation validation;
+    uint64_t path_due_ns;   /* when a validation goes on or fails; MR_NEVER */
+    uint64_t path_fresh_ns; /* when a path last began with the initial window; 0: the first did */
+    uint64_t peer_chose;    /* the connection ID of ours that the peer sent to on this path */
+    uint8_t path_numbers;   /* given out, modulo MR_PATH_ELSEWHERE */
+    uint8_t side_packets;   /* sent beside the path in use, neither acknowledged nor lost */
+    bool is_on_preferred;   /* the server's preferred address is in use */
     struct mr_mtu_search mtu_search;
     uint32_t extra; /* pool index, MR_NONE: it uses none */
     struct mr_issued_cids issued;

@@ -45,6 +45,7 @@ static void detach(struct mr_conn *copy)
     copy->is_ready = copy->is_touched = copy->is_dirty = copy->is_token_tracked = false;
     copy->keys = copy->name = copy->extra = copy->trace = MR_NONE;
     copy->app.wants &= ~(uint32_t)MR_WANT_PATH_RESPONSE; /* a peer asks again */
+    copy->side_packets = 0;
     copy->ready_next = copy->ready_previous = copy->dirty_next = MR_NONE;
     mr_schedule_init(&copy->sendable);
     copy->controlled = (struct mr_stream_list){.head = MR_NONE, .tail = MR_NONE};
@@ -53,6 +54,29 @@ static void detach(struct mr_conn *copy)
     copy->armed_ns = copy->pacing_until_ns = MR_NEVER;
     mr_datagram_queue_init(&copy->datagrams_out);
     mr_datagram_queue_init(&copy->datagrams_in);
+}
+
+/* Validations that run, and what is known of the path to go back to. */
+static void write_paths(struct mr_record_writer *w, const struct mr_endpoint *ep,
+                        const struct mr_conn *conn)
+{
+    const struct mr_conn_extra *extra = mr_conn_extra(ep, conn);
+    uint64_t has_paths = extra != NULL && (extra->uses & MR_EXTRA_TRAVELS) != 0;
+    uint64_t kind = mr_side_has_control(ep, conn) ? mr_cc_kind_of(&extra->kept.cc) : MR_CC_KINDS;
+    size_t at;
+
+    mr_record_put(w, &has_paths, sizeof(has_paths));
+    if (has_paths == 0)
+        return;
+    mr_record_put(w, &kind, sizeof(kind));
+    at = w->used;
+    mr_record_put(w, extra, sizeof(*extra));
+    if (w->bytes == NULL || w->used > w->room)
+        return;
+    struct mr_conn_extra *copy = (struct mr_conn_extra *)(void *)(w->bytes + at);
+    copy->uses &= MR_EXTRA_TRAVELS;
+    copy->path_response_count = 0;
+    copy->kept.cc.ops = NULL;
 }
 
 /* What the connection keeps in the endpoint's pools, beside its streams. */
@@ -66,6 +90,7 @@ static void write_kept(struct mr_record_writer *w, const struct mr_endpoint *ep,
     mr_record_put(w, name, (size_t)name_size);
     mr_datagram_record_write(w, &conn->datagrams_out, &ep->datagram_chunks);
     mr_datagram_record_write(w, &conn->datagrams_in, &ep->datagram_chunks);
+    write_paths(w, ep, conn);
 }
 
 static void write_record(struct mr_record_writer *w, const struct mr_endpoint *ep,
@@ -459,13 +484,36 @@ static bool read_name(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_re
     return conn->name != MR_NONE;
 }
 
+static bool read_paths(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_record_reader *r,
+                       uint64_t now)
+{
+    const uint64_t *has_paths = mr_record_take(r, sizeof(*has_paths));
+    const struct mr_conn_extra *from;
+
+    if (has_paths == NULL || *has_paths == 0)
+        return has_paths != NULL;
+    const uint64_t *kind = mr_record_take(r, sizeof(*kind));
+    from = kind == NULL ? NULL : mr_record_take(r, sizeof(*from));
+    struct mr_conn_extra *extra =
+        from == NULL ? NULL : mr_conn_extra_use(ep, conn, MR_EXTRA_PATH_CHECK);
+    if (extra == NULL)
+        return false;
+    *extra = *from;
+    if (*kind < MR_CC_KINDS)
+        restart_control(ep, &extra->kept, (enum mr_cc_kind)*kind, now);
+    mr_path_update_due(ep, conn);
+    return true;
+}
+
 /* What lay in the old endpoint's pools.  DATAGRAM is told where datagrams wait, whoever was told
  * before: no other follows until they are read. */
-static bool read_kept(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_record_reader *r)
+static bool read_kept(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_record_reader *r,
+                      uint64_t now)
 {
     if (!read_name(ep, conn, r) ||
         !mr_datagram_record_read(r, &conn->datagrams_out, &ep->datagram_chunks) ||
-        !mr_datagram_record_read(r, &conn->datagrams_in, &ep->datagram_chunks))
+        !mr_datagram_record_read(r, &conn->datagrams_in, &ep->datagram_chunks) ||
+        !read_paths(ep, conn, r, now))
         return false;
     if (conn->datagrams_in.count > 0)
         conn->pending_events |= MR_EVENT_DATAGRAM;
@@ -508,7 +556,7 @@ int mr_conn_import(struct mr_endpoint *ep, const struct mr_conn_record *record, 
     restart_sending(ep, conn, record, now);
     clamp_times(conn, now);
     conn_owe_again(conn);
-    if (!read_kept(ep, conn, &r) || !read_streams(ep, conn, &r, record->stream_count) ||
+    if (!read_kept(ep, conn, &r, now) || !read_streams(ep, conn, &r, record->stream_count) ||
         !renew_cids(ep, conn, copy)) {
         drop(ep, conn);
         return -ENOMEM;

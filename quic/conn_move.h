@@ -39,7 +39,7 @@
 #include "quic/trace.h"
 
 #define MR_RECORD_MAGIC   UINT32_C(0x6d72636e) /* "mrcn" */
-#define MR_RECORD_VERSION 1
+#define MR_RECORD_VERSION 2
 
 enum mr_record_flags {
     MR_RECORD_HAS_REFERENCES = 1, /* addresses of application memory: for this process only */

@@ -306,6 +306,7 @@ struct loss_sums {
     uint64_t bytes;
     uint64_t newest_sent_ns;
     uint64_t congestion_bytes; /* of packets other than MTU probes */
+    bool is_any;               /* frames of other paths' packets are to be sent again */
     uint64_t marked;           /* packets with the path's ECN mark */
     uint64_t now;
     uint64_t next_pn; /* of a packet that would continue the last range */
@@ -335,11 +336,18 @@ MR_INLINE bool is_marked(const struct mr_conn *conn, const struct mr_sent_packet
 static void one_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
                      const struct mr_sent_packet *packet, uint64_t pn, struct loss_sums *sums)
 {
-    sums->bytes += packet->size;
-    sums->marked += is_marked(conn, packet, pn);
     conn->packets_lost++;
     mr_count(&ep->counters.packets_lost);
     mr_count_add(&ep->counters.bytes_lost, packet->size);
+    if (packet->path != conn->path.number) { /* RFC 9000, Section 9.4: not this path's congestion */
+        mr_path_gone_elsewhere(ep, conn, packet);
+        if (which == MR_SPACE_APP)
+            count_lost_datagrams(ep, &conn->app.sent, packet);
+        sums->is_any |= mr_conn_requeue(ep, conn, which, packet);
+        return;
+    }
+    sums->bytes += packet->size;
+    sums->marked += is_marked(conn, packet, pn);
     if ((packet->flags & MR_SENT_MTU_PROBE) != 0) {
         mr_mtu_on_lost(ep, conn, packet->size, sums->now);
         return;
@@ -366,8 +374,11 @@ static void settle_losses(struct mr_endpoint *ep, struct mr_conn *conn,
 {
     struct mr_cc *cc = &conn->path.cc;
 
-    if (sums->bytes == 0)
+    if (sums->bytes == 0) {
+        if (sums->is_any)
+            mr_conn_wake(ep, conn);
         return;
+    }
     mr_cc_on_lost(cc, sums->bytes);
     if (sums->marked > 0 && mr_ecn_on_lost(&conn->path.ecn, sums->marked))
         mr_count(&ep->counters.ecn_failures);
@@ -482,6 +493,24 @@ MR_COLD void mr_conn_probe_again(struct mr_endpoint *ep, struct mr_conn *conn, e
 
 /* ------------------------------------------------------------------ the ACK frame */
 
+/* A packet of the path in use: what it says of the path. */
+MR_INLINE void count_acked(struct mr_rx *rx, const struct mr_sent_packet *p, uint64_t pn,
+                           struct ack_sums *sums)
+{
+    if (sums->cc.newest_sent_ns == 0 || pn > sums->newest_pn) {
+        sums->newest_pn = pn;
+        sums->cc.newest_sent_ns = p->time_ns;
+    }
+    sums->marked += is_marked(rx->conn, p, pn);
+    sums->is_ack_eliciting |= (p->flags & MR_SENT_ACK_ELICITING) != 0;
+    if ((p->flags & MR_SENT_IN_FLIGHT) != 0)
+        sums->cc.bytes += p->size;
+    if ((p->flags & MR_SENT_MTU_PROBE) != 0)
+        mr_mtu_on_acked(rx->ep, rx->conn, p->size, rx->now);
+    if (p->size > MR_INITIAL_MIN && pn > sums->large_pn)
+        sums->large_pn = pn;
+}
+
 /* Packets of one range.  False: a packet that was never sent is acknowledged. */
 static bool ack_range(struct mr_rx *rx, const struct mr_ack_range *range, struct ack_sums *sums)
 {
@@ -493,19 +522,11 @@ static bool ack_range(struct mr_rx *rx, const struct mr_ack_range *range, struct
     mr_sent_ack_begin(&ack, &rx->space->sent,
                       (struct mr_sent_range){.lo = range->lo, .hi = range->hi});
     for (struct mr_sent_packet *p; (p = mr_sent_ack_next(&ack, &pn)) != NULL;) {
-        if (!sums->is_any || pn > sums->newest_pn) {
-            sums->newest_pn = pn;
-            sums->cc.newest_sent_ns = p->time_ns;
-        }
         sums->is_any = true;
-        sums->marked += is_marked(rx->conn, p, pn);
-        sums->is_ack_eliciting |= (p->flags & MR_SENT_ACK_ELICITING) != 0;
-        if ((p->flags & MR_SENT_IN_FLIGHT) != 0)
-            sums->cc.bytes += p->size;
-        if ((p->flags & MR_SENT_MTU_PROBE) != 0)
-            mr_mtu_on_acked(ep, rx->conn, p->size, rx->now);
-        if (p->size > MR_INITIAL_MIN && pn > sums->large_pn)
-            sums->large_pn = pn;
+        if (p->path != rx->conn->path.number)
+            mr_path_gone_elsewhere(ep, rx->conn, p);
+        else
+            count_acked(rx, p, pn, sums);
         for (const struct mr_sent_frame *f = mr_sent_frame_first(&at, &rx->space->sent, p);
              f != NULL; f = mr_sent_frame_next(&at))
             on_frame_acked(ep, rx->conn, rx->space_id, f, sums);

@@ -21,6 +21,7 @@
 #define MR_CIDS_PEER_MAX         8     /* of the peer's that we hold: active_connection_id_limit */
 #define MR_RETIRE_QUEUE_MAX      16    /* RETIRE_CONNECTION_ID not acknowledged; more: an error */
 #define MR_PATH_RESPONSES_MAX    4     /* waiting; more: the oldest is not answered */
+#define MR_SIDE_PACKETS_MAX      16    /* beside the path in use, not acknowledged; more: none */
 #define MR_PENDING_DATAGRAMS_MAX 10    /* that wait for keys, per handshake */
 #define MR_UDP_PAYLOAD_MAX       65527 /* bytes; RFC 9000, Section 18.2 */
 #define MR_REASON_MAX            96    /* bytes of a close reason kept */
@@ -67,11 +68,15 @@ enum mr_want {
     MR_WANT_DATAGRAM = 1 << 18,
     MR_WANT_ACK_FREQUENCY = 1 << 19,
     MR_WANT_IMMEDIATE_ACK = 1 << 20,
+    MR_WANT_PATH_PROBE = 1 << 21, /* PATH_CHALLENGE beside the path in use */
     MR_WANT_OBSERVED_ADDRESS = 1 << 22,
 };
 
 /* What may go out although the congestion window is full. */
-#define MR_WANTS_UNCONGESTED (MR_WANT_ACK | MR_WANT_CLOSE)
+#define MR_WANTS_UNCONGESTED (MR_WANT_ACK | MR_WANT_CLOSE | MR_WANT_PATH_CHALLENGE)
+
+/* What goes out in datagrams of its own, by other rules. */
+#define MR_WANTS_APART (MR_WANT_PATH_RESPONSE | MR_WANT_PATH_PROBE | MR_WANT_MTU_PROBE)
 
 enum mr_conn_state {
     MR_CONN_HANDSHAKE, /* until TLS says complete */

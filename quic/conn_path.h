@@ -21,8 +21,12 @@ static inline struct mr_peer_cid *mr_cid_current(struct mr_conn *conn)
 {
     return &conn->peer_cids[conn->peer_cid_current];
 }
-/* Use an unused CID of the peer's from now on, and retire the current one; false: there is none. */
-bool mr_cid_rotate(struct mr_endpoint *ep, struct mr_conn *conn);
+/* A CID of the peer's that no path was used with; MR_NONE: there is none. */
+uint32_t mr_cid_unused(const struct mr_endpoint *ep, const struct mr_conn *conn);
+/* Use the CID in `slot` on the path in use from now on. */
+void mr_cid_switch(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t slot);
+/* No path needs the CID in `slot` any more, unless one does: it is retired. */
+void mr_cid_release(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t slot);
 /* The current peer CID or its reset token has changed: keep the endpoint's table of tokens true. */
 void mr_cid_track_token(struct mr_endpoint *ep, struct mr_conn *conn);
 void mr_cid_untrack_token(struct mr_endpoint *ep, struct mr_conn *conn);
@@ -35,13 +39,91 @@ bool mr_cid_on_announce_lost(struct mr_conn *conn, uint64_t sequence);
 void mr_cid_on_retire_acked(struct mr_conn *conn, uint64_t sequence);
 bool mr_cid_on_retire_lost(struct mr_conn *conn, uint64_t sequence);
 
-/* A packet came from another address; RFC 9000, Section 9.3.  Call after the packet was processed.
- */
+/* ---- the path in use, conn_path.c ---- */
+
+/* Congestion control, round trip, pacer and MTU as at the beginning. */
+void mr_path_start(struct mr_endpoint *ep, struct mr_path *path, uint64_t now);
+/* Only ports differ, if anything. */
+static inline bool mr_path_is_same_network(const struct mr_path_addr *a,
+                                           const struct mr_path_addr *b)
+{
+    return memcmp(a->remote.ip, b->remote.ip, sizeof(a->remote.ip)) == 0 &&
+           memcmp(a->local.ip, b->local.ip, sizeof(a->local.ip)) == 0;
+}
+/* The CID of the peer's to answer a packet with that came by another path: the one in use where
+ * only a NAT can have changed the address, else one of its own (RFC 9000, Section 9.5); MR_NONE:
+ * there is none left (counted). */
+uint32_t mr_path_choose_cid(const struct mr_rx *rx);
+/* A packet is about to be handled that came by another path than the one in use.  False: it must be
+ * dropped (counted). */
+bool mr_path_admits(const struct mr_rx *rx);
+/* The same packet was handled; RFC 9000, Section 9.3. */
 void mr_path_on_packet(struct mr_rx *rx);
 void mr_path_validated(struct mr_endpoint *ep, struct mr_conn *conn);
+/* Validate the path in use. */
+void mr_path_check_in_use(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
+/* Go on by the path `to` with the CID in `slot`; the extra holds MR_EXTRA_PATH_KEPT.  The path that
+ * is left is kept if it was validated.  Whether `to` is validated, and what may be sent there, is
+ * the caller's to say. */
+void mr_path_switch(struct mr_endpoint *ep, struct mr_conn *conn, const struct mr_path_addr *to,
+                    uint32_t slot, uint64_t now);
 /* Answer no challenge that has come so far. */
 void mr_path_forget_responses(struct mr_endpoint *ep, struct mr_conn *conn);
 void mr_path_expire(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
+/* Set path_due_ns from the validations that run. */
+void mr_path_update_due(struct mr_endpoint *ep, struct mr_conn *conn);
+/* A packet that was sent by another path than the one in use is acknowledged or lost. */
+void mr_path_gone_elsewhere(struct mr_endpoint *ep, struct mr_conn *conn,
+                            const struct mr_sent_packet *packet);
+
+/* ---- paths beside it, conn_side.c ---- */
+
+struct mr_side_path *mr_side(const struct mr_endpoint *ep, const struct mr_conn *conn,
+                             enum mr_side which); /* NULL: there is none */
+/* The one with this address; NULL. */
+struct mr_side_path *mr_side_find(const struct mr_endpoint *ep, const struct mr_conn *conn,
+                                  const struct mr_path_addr *addr);
+/* The kept path has congestion control of its own, in the extra's `kept`: it differs from the path in
+ * use in more than a port. */
+bool mr_side_has_control(const struct mr_endpoint *ep, const struct mr_conn *conn);
+bool mr_side_uses_cid(const struct mr_endpoint *ep, const struct mr_conn *conn, uint32_t slot);
+/* The peer wants the CID in `slot` retired. */
+void mr_side_lost_cid(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t slot);
+/* Take a CID from a side path, which is given up; MR_NONE. */
+uint32_t mr_side_take_cid(struct mr_endpoint *ep, struct mr_conn *conn);
+/* Begin to probe `addr` with the CID in `slot`; NULL: no extra is free (counted). */
+struct mr_side_path *mr_side_open(struct mr_endpoint *ep, struct mr_conn *conn,
+                                  const struct mr_path_addr *addr, uint32_t slot, uint64_t now);
+/* A challenge came by another path than the one in use: may it be answered there?  One that nobody
+ * knew becomes the candidate. */
+bool mr_side_on_challenge(struct mr_rx *rx);
+/* A packet of the candidate's or the kept path's came: bytes to answer with. */
+void mr_side_on_packet(struct mr_rx *rx);
+/* PATH_RESPONSE: true if it was for one of them. */
+bool mr_side_on_response(struct mr_rx *rx, const uint8_t data[MR_PATH_DATA]);
+/* Validate it (again), or for a kept one: hear whether it still lives. */
+void mr_side_probe(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_side_path *side,
+                   uint64_t now);
+void mr_side_expire(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
+void mr_side_close(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_side which);
+/* Bytes that may be sent there now. */
+uint64_t mr_side_room(const struct mr_side_path *side);
+/* The side that wants to send a challenge; NULL. */
+struct mr_side_path *mr_side_next(const struct mr_endpoint *ep, const struct mr_conn *conn);
+
+/* ---- a client that goes elsewhere, conn_migrate.c ---- */
+
+/* The handshake is confirmed: to the server's preferred address, if it has one. */
+void mr_migrate_to_preferred(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
+/* The candidate is validated: go there. */
+void mr_migrate_finish(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
+/* Is it a preferred address of ours, of a server? */
+bool mr_migrate_is_preferred(const struct mr_endpoint *ep, const struct mr_addr *local);
+/* The newest non-probing packet came to another address of ours; `side`: by that path, NULL.  It is
+ * followed if it is the preferred one, and the path is validated (RFC 9000, Section 9.6.2). */
+void mr_preferred_on_packet(struct mr_rx *rx, struct mr_side_path *side);
+void mr_preferred_finish(struct mr_rx *rx);
+
 /* Bytes that may be sent before the peer's address is validated. */
 uint64_t mr_path_room(const struct mr_conn *conn);
 /* What the packets of a path carry while it bears ECN: enum mr_ecn. */

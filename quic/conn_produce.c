@@ -415,21 +415,39 @@ void mr_produce_path_response(struct mr_build *b)
             extra->path_response_count * sizeof(extra->path_responses[0]));
     if (extra->path_response_count == 0)
         mr_path_forget_responses(b->ep, b->conn);
-    b->is_full = true; /* goes alone: to the address its challenge came from */
+}
+
+/* A challenge of `check`; false: no room. */
+static bool write_challenge(struct mr_build *b, struct mr_path_check *check)
+{
+    uint64_t random = mr_endpoint_secret_random(b->ep);
+    uint8_t data[MR_PATH_DATA];
+
+    memcpy(data, &random, sizeof(data));
+    if (!WRITE_RECORDED(b, mr_frame_write_path(&b->w, MR_FRAME_PATH_CHALLENGE, data),
+                        MR_SENT_PATH_CHALLENGE, 0, 0))
+        return false;
+    mr_path_check_sent(check, random);
+    b->is_path_probe = true;
+    b->check = check;
+    mr_count(&b->ep->counters.path_challenges_sent);
+    return true;
 }
 
 void mr_produce_path_challenge(struct mr_build *b)
 {
-    struct mr_conn *conn = b->conn;
+    struct mr_conn_extra *extra = mr_conn_extra(b->ep, b->conn);
 
-    if (!WRITE_RECORDED(
-            b, mr_frame_write_path(&b->w, MR_FRAME_PATH_CHALLENGE, conn->validation.challenge),
-            MR_SENT_PATH_CHALLENGE, 0, 0))
+    if (write_challenge(b, &extra->check))
+        clear_want(b, MR_WANT_PATH_CHALLENGE);
+}
+
+void mr_produce_path_probe(struct mr_build *b)
+{
+    if (!b->side->check.is_wanted)
         return;
-    b->is_path_probe = true;
-    conn->validation.sent_count++;
-    mr_count(&b->ep->counters.path_challenges_sent);
-    clear_want(b, MR_WANT_PATH_CHALLENGE);
+    if (write_challenge(b, &b->side->check) && mr_side_next(b->ep, b->conn) == NULL)
+        clear_want(b, MR_WANT_PATH_PROBE);
 }
 
 void mr_produce_handshake_done(struct mr_build *b)

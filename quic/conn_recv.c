@@ -210,6 +210,9 @@ void mr_conn_receive(struct mr_rx *rx, uint8_t first_byte, const uint8_t *payloa
         mr_conn_on_closing_packet(rx->ep, conn);
         return;
     }
+    rx->is_other_path = !mr_path_addr_equal(&rx->datagram->path, &conn->path.addr);
+    if (rx->is_other_path && !mr_path_admits(rx))
+        return;
     if (!check_duplicate(rx)) {
         if (mr_conn_is_traced(conn))
             mr_trace_dropped(rx->ep, conn,
@@ -227,7 +230,6 @@ void mr_conn_receive(struct mr_rx *rx, uint8_t first_byte, const uint8_t *payloa
         return;
     }
     rx->is_probing = true;
-    rx->is_other_path = !mr_path_addr_equal(&rx->datagram->path, &conn->path.addr);
     if (!handle_frames(rx, payload, size))
         return;
     if (rx->is_refused) {

@@ -69,7 +69,7 @@ static void lay_out(struct run *r, struct mr_conn *conn, const struct mr_stream 
     struct mr_writer w = mr_writer(r->packet, sizeof(r->packet));
     uint8_t pn_size = mr_space_pn_size(&conn->app, last_pn);
 
-    mr_conn_write_short(conn, &w, last_pn, pn_size);
+    mr_conn_write_short(conn, &w, &mr_cid_current(conn)->cid, last_pn, pn_size);
     r->pn_size = pn_size;
     r->frame_at = (uint32_t)mr_writer_size(&w);
     r->pn_at = r->frame_at - pn_size;
@@ -119,10 +119,11 @@ MR_INLINE void build(const struct run *r, struct mr_endpoint *ep, struct mr_conn
                                               .object = mr_stream_key(stream),
                                               .length = (uint16_t)r->data_size,
                                               .kind = MR_SENT_STREAM});
-    mr_sent_commit(
-        sent, record,
-        &(struct mr_sent_info){
-            .time_ns = now, .size = (uint16_t)r->size, .flags = r->flags, .path = MR_PATH_0});
+    mr_sent_commit(sent, record,
+                   &(struct mr_sent_info){.time_ns = now,
+                                          .size = (uint16_t)r->size,
+                                          .flags = r->flags,
+                                          .path = conn->path.number});
     *copy = (struct mr_seal_copy){.source = data, .size = r->data_size, .at = r->data_at};
     ep->seal_jobs[ep->seal_count++] =
         (struct mr_seal_job){.key = &keys->seal,

@@ -36,6 +36,7 @@ static const struct producer {
     {MR_WANT_PATH_RESPONSE, A, mr_produce_path_response},
     {MR_WANT_PATH_CHALLENGE, A, mr_produce_path_challenge},
     {MR_WANT_OBSERVED_ADDRESS, A, mr_produce_observed_address},
+    {MR_WANT_PATH_PROBE, A, mr_produce_path_probe},
     {MR_WANT_HANDSHAKE_DONE, A, mr_produce_handshake_done},
     {MR_WANT_MAX_DATA, A, mr_produce_max_data},
     {MR_WANT_MAX_STREAMS_BIDI | MR_WANT_MAX_STREAMS_UNI, A, mr_produce_max_streams},
@@ -57,6 +58,7 @@ struct datagram {
     struct mr_endpoint *ep;
     struct mr_conn *conn;
     struct mr_outgoing *out;
+    struct mr_side_path *side; /* that it goes by, beside the path in use; NULL */
     uint64_t now;
     uint32_t limit;   /* bytes it may have */
     uint32_t used;    /* bytes of packets so far, tags included */
@@ -138,7 +140,10 @@ static void write_header(struct datagram *d, enum mr_space which, struct packet 
     p->pn = mr_sent_next(&space->sent);
     p->pn_size = mr_space_pn_size(space, p->pn);
     if (which == MR_SPACE_APP && !p->is_early) {
-        mr_conn_write_short(conn, &p->b.w, p->pn, p->pn_size);
+        const struct mr_peer_cid *cid =
+            d->side == NULL ? mr_cid_current(conn) : &conn->peer_cids[d->side->cid];
+
+        mr_conn_write_short(conn, &p->b.w, &cid->cid, p->pn, p->pn_size);
         return;
     }
     struct mr_handshake *hs = mr_conn_handshake(d->ep, conn);
@@ -216,6 +221,7 @@ static bool build_packet(struct datagram *d, enum mr_space which, struct mr_pn_s
                              .out = d->out,
                              .space = space,
                              .w = mr_writer(p->start, d->limit - d->used - MR_AEAD_TAG),
+                             .side = d->side,
                              .now = d->now,
                              .copy_first = ep->copy_count,
                              .allowed = d->allowed,
@@ -316,8 +322,14 @@ static void commit(struct datagram *d, struct packet *p, bool is_padded)
         flags |= MR_SENT_ECT;
     mr_sent_commit(
         &p->b.space->sent, p->b.record,
-        &(struct mr_sent_info){
-            .time_ns = d->now, .size = (uint16_t)batch.bytes, .flags = flags, .path = MR_PATH_0});
+        &(struct mr_sent_info){.time_ns = d->now,
+                               .size = (uint16_t)batch.bytes,
+                               .flags = flags,
+                               .path = d->side == NULL ? d->conn->path.number : MR_PATH_ELSEWHERE});
+    if (d->side != NULL) { /* counts for no window */
+        batch.is_in_flight = false;
+        d->conn->side_packets++;
+    }
     mr_conn_count_sent(d->ep, d->conn, p->b.space_id, &batch, d->now);
     if (mr_conn_is_traced(d->conn))
         trace(d, p, (flags & MR_SENT_MTU_PROBE) != 0);
@@ -371,14 +383,17 @@ static bool finish(struct datagram *d)
         struct packet *p = &d->packets[i];
         bool is_padded = i + 1 == d->count && pad(d, p);
 
-        if (p->b.is_path_probe && (d->allowed & MR_WANT_PATH_CHALLENGE) != 0)
-            d->conn->validation.is_small |= d->used < PADDED_SIZE;
-
+        if (p->b.check != NULL)
+            p->b.check->is_small |= d->used < PADDED_SIZE;
         commit(d, p, is_padded);
         make_job(d, p);
     }
     d->out->size = d->used;
     d->out->ecn = d->ecn;
+    if (d->side != NULL) {
+        d->side->bytes_sent += d->used;
+        d->conn->path.bytes_sent -= d->used; /* counted next */
+    }
     mr_conn_count_datagrams(d->ep, d->conn, 1, d->used);
     return true;
 }
@@ -392,7 +407,7 @@ static void build_spaces(struct datagram *d)
         if (space == NULL || d->limit < d->used + HEADROOM_LEAST)
             continue;
         if (space->probes > 0)
-            d->allowed |= ~(uint32_t)(MR_WANT_MTU_PROBE | MR_WANT_PATH_RESPONSE);
+            d->allowed |= ~(uint32_t)MR_WANTS_APART;
         if ((space->wants & d->allowed) != 0) {
             if (space->unacked_count > 0)
                 space->wants |= MR_WANT_ACK;
@@ -420,7 +435,7 @@ static uint32_t allowed_by_congestion(struct mr_conn *conn, uint32_t mtu, uint64
         conn->limited_by = MR_LIMITED_PACING;
         return MR_WANTS_UNCONGESTED;
     }
-    return ~(uint32_t)(MR_WANT_MTU_PROBE | MR_WANT_PATH_RESPONSE);
+    return ~(uint32_t)MR_WANTS_APART;
 }
 
 static void begin(struct datagram *d, struct mr_endpoint *ep, struct mr_conn *conn,
@@ -429,6 +444,7 @@ static void begin(struct datagram *d, struct mr_endpoint *ep, struct mr_conn *co
     d->ep = ep;
     d->conn = conn;
     d->out = out;
+    d->side = NULL;
     d->now = now;
     d->used = 0;
     d->pad_to = 0;
@@ -464,18 +480,61 @@ static bool build_ordinary(struct datagram *d)
     return finish(d);
 }
 
-/* An answer to PATH_CHALLENGE goes alone, to where the challenge came from (RFC 9000,
- * Section 8.2.2). */
-MR_COLD static bool build_path_response(struct datagram *d)
+/* The oldest answer to PATH_CHALLENGE cannot be sent: it is forgotten. */
+static void drop_response(struct datagram *d)
 {
-    const struct mr_path_response *response = &mr_conn_extra(d->ep, d->conn)->path_responses[0];
+    struct mr_conn_extra *extra = mr_conn_extra(d->ep, d->conn);
 
-    d->out->path = response->addr;
-    d->ecn = MR_ECN_NOT_ECT; /* it says nothing about the path in use */
-    d->limit = MR_MIN(MR_MIN(d->conn->path.mtu, d->out->room), response->bytes_max);
-    d->allowed = MR_WANT_PATH_RESPONSE;
-    if (d->limit < HEADROOM_LEAST || !d->conn->key_state.can_seal) {
+    extra->path_response_count--;
+    memmove(&extra->path_responses[0], &extra->path_responses[1],
+            extra->path_response_count * sizeof(extra->path_responses[0]));
+    if (extra->path_response_count == 0)
         mr_path_forget_responses(d->ep, d->conn);
+}
+
+/* By a path beside the one in use: a challenge, and with `allowed` an answer.  False: not now. */
+static bool build_beside(struct datagram *d, struct mr_side_path *side, uint32_t allowed)
+{
+    uint64_t room = mr_side_room(side);
+
+    if (d->conn->side_packets == MR_SIDE_PACKETS_MAX) {
+        mr_count(&d->ep->counters.limit_path_packets);
+        return false;
+    }
+    if (side->cid == MR_NONE)
+        side->cid = mr_cid_unused(d->ep, d->conn);
+    if (side->cid == MR_NONE || room < HEADROOM_LEAST)
+        return false;
+    d->side = side;
+    d->ecn = MR_ECN_NOT_ECT; /* it says nothing about the path in use */
+    d->out->path = side->addr;
+    d->limit = (uint32_t)MR_MIN((uint64_t)MR_MIN((uint32_t)PADDED_SIZE, d->out->room), room);
+    d->allowed = allowed | MR_WANT_PATH_PROBE;
+    d->conn->app.wants |= MR_WANT_PATH_PROBE;
+    build_packet(d, MR_SPACE_APP, &d->conn->app);
+    return finish(d);
+}
+
+/* An answer to PATH_CHALLENGE goes to where the challenge came from (RFC 9000, Section 8.2.2). */
+static bool build_path_response(struct datagram *d)
+{
+    const struct mr_path_response response = mr_conn_extra(d->ep, d->conn)->path_responses[0];
+    bool is_beside = !mr_path_addr_equal(&response.addr, &d->conn->path.addr);
+
+    if (is_beside) {
+        struct mr_side_path *side = mr_side_find(d->ep, d->conn, &response.addr);
+
+        if (side != NULL && build_beside(d, side, MR_WANT_PATH_RESPONSE))
+            return true;
+        drop_response(d);
+        return false;
+    }
+    d->limit = MR_MIN(MR_MIN(d->conn->path.mtu, d->out->room), response.bytes_max);
+    d->allowed = MR_WANT_PATH_RESPONSE | MR_WANT_PATH_CHALLENGE;
+    if (!d->conn->path.is_validated)
+        d->limit = (uint32_t)MR_MIN((uint64_t)d->limit, mr_path_room(d->conn));
+    if (d->limit < HEADROOM_LEAST || !d->conn->key_state.can_seal) {
+        drop_response(d);
         return false;
     }
     if (mr_cc_room(&d->conn->path.cc) < d->limit)
@@ -484,8 +543,25 @@ MR_COLD static bool build_path_response(struct datagram *d)
     return finish(d);
 }
 
+/* PATH_CHALLENGE beside the path in use.  What cannot be sent now waits for the next one's time, or
+ * for bytes from there. */
+static bool build_path_probe(struct datagram *d)
+{
+    struct mr_side_path *side = mr_side_next(d->ep, d->conn);
+
+    if (side == NULL) {
+        d->conn->app.wants &= ~(uint32_t)MR_WANT_PATH_PROBE;
+        return false;
+    }
+    if (build_beside(d, side, 0))
+        return true;
+    side->check.is_wanted = mr_side_room(side) < HEADROOM_LEAST;
+    d->conn->app.wants &= ~(uint32_t)MR_WANT_PATH_PROBE;
+    return false;
+}
+
 /* Not to an address that is not validated: the probe waits (RFC 9000, Section 8). */
-MR_COLD static bool build_mtu_probe(struct datagram *d)
+static bool build_mtu_probe(struct datagram *d)
 {
     if (!d->conn->path.is_validated)
         return false;
@@ -501,21 +577,38 @@ MR_COLD static bool build_mtu_probe(struct datagram *d)
     return finish(d);
 }
 
+/* Datagrams that are not like others: for other paths, or larger. */
+MR_COLD static bool build_apart(struct datagram *d)
+{
+    static const struct {
+        uint32_t want;
+        bool (*build)(struct datagram *d);
+    } kinds[] = {{MR_WANT_PATH_RESPONSE, build_path_response},
+                 {MR_WANT_PATH_PROBE, build_path_probe},
+                 {MR_WANT_MTU_PROBE, build_mtu_probe}};
+
+    for (size_t i = 0; i < MR_COUNT_OF(kinds); i++) {
+        begin(d, d->ep, d->conn, d->out, d->now);
+        if ((d->conn->app.wants & kinds[i].want) != 0 && kinds[i].build(d))
+            return true;
+    }
+    return false;
+}
+
 static bool build_datagram(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_outgoing *out,
                            uint64_t now)
 {
     struct datagram d;
 
-    begin(&d, ep, conn, out, now);
-    if ((conn->app.wants & (MR_WANT_PATH_RESPONSE | MR_WANT_MTU_PROBE)) != 0 &&
-        mr_conn_is_alive(conn)) {
-        if ((conn->app.wants & MR_WANT_PATH_RESPONSE) != 0 && build_path_response(&d))
+    if ((conn->app.wants & MR_WANTS_APART) != 0 && mr_conn_is_alive(conn)) {
+        d.ep = ep;
+        d.conn = conn;
+        d.out = out;
+        d.now = now;
+        if (build_apart(&d))
             return true;
-        begin(&d, ep, conn, out, now);
-        if ((conn->app.wants & MR_WANT_MTU_PROBE) != 0 && build_mtu_probe(&d))
-            return true;
-        begin(&d, ep, conn, out, now);
     }
+    begin(&d, ep, conn, out, now);
     return build_ordinary(&d);
 }
 

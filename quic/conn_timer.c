@@ -45,8 +45,7 @@ static uint64_t deadline(const struct mr_endpoint *ep, const struct mr_conn *con
     at = MR_MIN(at, ack_deadline(conn));
     at = MR_MIN(at, conn->pacing_until_ns);
     at = MR_MIN(at, conn->key_state.other_until_ns);
-    at = MR_MIN(at, conn->validation.resend_ns);
-    return MR_MIN(at, conn->validation.deadline_ns);
+    return MR_MIN(at, conn->path_due_ns);
 }
 
 void mr_conn_timer_update(struct mr_endpoint *ep, struct mr_conn *conn)
@@ -71,7 +70,7 @@ static uint64_t next_chance(const struct mr_conn *conn)
 
     at = MR_MIN(at, ack_deadline(conn));
     at = MR_MIN(at, conn->pacing_until_ns);
-    return MR_MIN(at, conn->validation.resend_ns);
+    return MR_MIN(at, conn->path_due_ns);
 }
 
 /* Something to send, in a space whose keys are there.  A probe of the MTU is nobody's need: it may

@@ -67,6 +67,29 @@ bool mr_conn_set_answer_key(struct mr_endpoint *ep, uint32_t version, const stru
 
 /* ------------------------------------------------------------------ our transport parameters */
 
+/* A server asks its clients to use another address: RFC 9000, Section 9.6.1.  The connection ID
+ * that goes with it has the sequence number 1 (Section 5.1.1). */
+static void offer_preferred(struct mr_endpoint *ep, struct mr_conn *conn,
+                            struct mr_transport_params *params)
+{
+    const struct mr_addr *ipv6 = &ep->config.preferred[0];
+    const struct mr_addr *ipv4 = &ep->config.preferred[1];
+    struct mr_preferred_address *out = &params->preferred_address;
+
+    if ((ipv6->port == 0 && ipv4->port == 0) || !mr_cid_issue(ep, conn))
+        return;
+    conn->issued_announced |= 1u << 1; /* the slot after that of the first */
+    conn->issued_known |= 1u << 1;
+    memcpy(out->ipv6, ipv6->ip, sizeof(out->ipv6));
+    out->ipv6_port = ipv6->port;
+    memcpy(out->ipv4, ipv4->ip + 12, sizeof(out->ipv4));
+    out->ipv4_port = ipv4->port;
+    out->cid.size = MR_LOCAL_CID_SIZE;
+    memcpy(out->cid.bytes, &conn->issued.key[1], MR_LOCAL_CID_SIZE);
+    mr_reset_token(&ep->tokens, mr_cid_view(&out->cid), out->reset_token);
+    params->has_preferred_address = true;
+}
+
 static void fill_params(struct mr_endpoint *ep, struct mr_conn *conn,
                         struct mr_transport_params *params)
 {
@@ -104,6 +127,7 @@ static void fill_params(struct mr_endpoint *ep, struct mr_conn *conn,
     params->retry_scid = hs->retry_scid;
     params->has_stateless_reset_token = true;
     mr_reset_token(&ep->tokens, mr_cid_view(&params->initial_scid), params->stateless_reset_token);
+    offer_preferred(ep, conn, params);
 }
 
 static void write_params(struct mr_endpoint *ep, struct mr_conn *conn)
@@ -331,6 +355,18 @@ static void apply_peer_cids(struct mr_conn *conn, const struct mr_transport_para
     conn->peer_seen |= 2;
 }
 
+/* Where the server would rather have its client; acted on when the handshake is confirmed. */
+static void keep_preferred(struct mr_handshake *hs, const struct mr_preferred_address *address)
+{
+    struct mr_addr *ipv4 = &hs->preferred[1];
+
+    memcpy(hs->preferred[0].ip, address->ipv6, sizeof(address->ipv6));
+    hs->preferred[0].port = address->ipv6_port;
+    ipv4->ip[10] = ipv4->ip[11] = 0xff;
+    memcpy(ipv4->ip + 12, address->ipv4, sizeof(address->ipv4));
+    ipv4->port = address->ipv4_port;
+}
+
 static void apply_params(struct mr_endpoint *ep, struct mr_conn *conn,
                          const struct mr_transport_params *params)
 {
@@ -386,6 +422,8 @@ static bool take_params(struct mr_endpoint *ep, struct mr_conn *conn, const stru
     if (fault != NULL)
         return mr_conn_fail(ep, conn, MR_VERSION_NEGOTIATION_ERROR, MR_FRAME_CRYPTO, fault, now);
     apply_params(ep, conn, &params);
+    if (params.has_preferred_address)
+        keep_preferred(hs, &params.preferred_address);
     mr_conn_early_params(ep, conn, &params);
     mr_cid_track_token(ep, conn);
     if (job->params_size <= MR_TLS_REMEMBER_MAX) {
@@ -612,6 +650,8 @@ void mr_conn_confirm(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
         mr_conn_wait_for_ticket(ep, conn, hs, now + MR_CLIENT_TICKET_WAIT);
     mr_cid_issue_all(ep, conn);
     mr_mtu_begin(ep, conn, now);
+    if (conn->role == MR_CLIENT)
+        mr_migrate_to_preferred(ep, conn, now);
 }
 
 void mr_conn_maybe_end_handshake(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)

@@ -67,11 +67,15 @@
     X(limit_datagram_chunks,      "datagrams not queued, sent or received: datagram_chunks_max")                      \
     X(limit_datagrams_sent,       "datagrams refused to their sender: datagram_queue_max")                            \
     X(limit_datagrams_received,   "datagrams dropped on arrival, their application is slow: datagram_queue_max")      \
-    X(limit_extras,               "path challenges not answered, addresses not kept: extras_max")                               \
+    X(limit_extras,               "path challenges not answered, new paths not taken, addresses not kept: extras_max") \
     X(limit_models,               "connections under CUBIC instead of BBR: models_max")                               \
     X(limit_names,                "server names not kept: names_max")                                                 \
     X(limit_pinned,               "received pieces copied to compact buffers: pinned_max")                            \
     X(limit_active_keys,          "expanded keys dropped to make room: active_keys_max")                              \
+    X(limit_path_candidates,      "PATH_CHALLENGE frames of a new path not answered: another is being probed")        \
+    X(limit_path_cids,            "new paths not taken: no connection ID of the peer's is left")                      \
+    X(limit_path_packets,         "answers and probes beside the path in use not sent: too many are out")             \
+    X(limit_path_windows,         "new paths begun with a small window: another began just before")                   \
     X(limit_path_challenges,      "PATH_CHALLENGE frames not answered: too many wait")                                \
     X(limit_cids,                 "connections closed: too many connection IDs issued to us or retired")              \
     X(limit_crypto_buffer,        "connections closed: CRYPTO data beyond the buffer limit")                          \
@@ -96,6 +100,9 @@
     X(redirects_out,              "datagrams handed to the shard that owns them")                                     \
     X(datagrams_forwarded,        "datagrams passed on to the shard that their connection moved to")                  \
     X(dropped_hops,               "datagrams dropped: too many shards had passed them on")                            \
+    X(dropped_unknown_server,     "packets to a client from an address that is not its server's")                     \
+    X(dropped_old_address,        "packets to an address that was left for the preferred one")                        \
+    X(dropped_reflector,          "datagrams of no connection from a port of a reflector")                            \
     X(moves_out,                  "connections that moved to another shard")                                          \
     X(moves_in,                   "connections that came from another shard")                                         \
     X(moves_failed,               "connections that came back: the other shard could not take them")                  \
@@ -121,6 +128,9 @@
     X(path_challenges_sent,       "PATH_CHALLENGE frames sent")                                                       \
     X(paths_validated,            "paths validated")                                                                  \
     X(paths_failed,               "path validations that failed")                                                     \
+    X(paths_refused,              "addresses not taken as a path: a reflector's port, or no single host's")           \
+    X(migrations_begun,           "changes of our address begun by us")                                               \
+    X(migrations_done,            "of them those that were validated")                                                \
     X(migrations,                 "changes of a peer's address followed")                                             \
     X(rebindings,                 "changes of a peer's port only")                                                    \
     X(cids_issued,                "connection IDs issued to peers")                                                   \

@@ -279,20 +279,11 @@ static void init_path(struct mr_endpoint *ep, struct mr_conn *conn, const struct
     struct mr_path *path = &conn->path;
 
     path->addr = *addr;
-    path->mtu = MR_INITIAL_MIN;
     path->is_validated = conn->role == MR_CLIENT;
-    mr_path_begin_control(ep, path, now);
     mr_spin_restart(ep, conn);
+    mr_path_start(ep, path, now);
     mr_ack_frequency_init(conn);
-    mr_rtt_init(&path->rtt, MR_RTT_INITIAL);
-    mr_ecn_begin(&path->ecn, mr_path_codepoint(ep), 0);
     mr_mtu_search_init(&conn->mtu_search);
-    mr_pacer_init(&path->pacer,
-                  &(struct mr_pacer_input){.window = mr_cc_window(&path->cc),
-                                           .smoothed_ns = path->rtt.smoothed_ns,
-                                           .datagram_size = MR_INITIAL_MIN,
-                                           .is_slow_start = true},
-                  now);
 }
 
 static void init_links(struct mr_conn *conn)
@@ -309,8 +300,7 @@ static void init_links(struct mr_conn *conn)
     mr_datagram_queue_init(&conn->datagrams_in);
     conn->armed_ns = MR_NEVER;
     conn->pacing_until_ns = MR_NEVER;
-    conn->validation.deadline_ns = MR_NEVER;
-    conn->validation.resend_ns = MR_NEVER;
+    conn->path_due_ns = MR_NEVER;
     conn->key_state.other_until_ns = MR_NEVER;
 }
 

@@ -81,12 +81,14 @@ struct mr_endpoint_config {
     uint64_t conn_window_max;
     uint32_t streams_bidi_max; /* that the peer may have open per connection */
     uint32_t streams_uni_max;
-    uint32_t datagram_max;  /* largest DATAGRAM frame accepted, type and length included; 0: none,
-                               65535: any that fits a packet (RFC 9221, Section 3) */
-    uint64_t wall_offset_s; /* wall-clock seconds at now == 0, for tokens */
-    uint8_t versions;       /* of QUIC that a server accepts, enum mr_version_set; 0: all */
-    uint32_t extensions;    /* of enum mr_extension: offered, and used if the peer does */
-    bool has_keylog;        /* keep key log lines for mr_endpoint_take_keylog() */
+    uint32_t datagram_max; /* largest DATAGRAM frame accepted, type and length included; 0: none,
+                              65535: any that fits a packet (RFC 9221, Section 3) */
+    struct mr_addr preferred[2]; /* a server's other address that clients are asked to use, IPv6 and
+                                    IPv4; port 0: none (RFC 9000, Section 9.6) */
+    uint64_t wall_offset_s;      /* wall-clock seconds at now == 0, for tokens */
+    uint8_t versions;            /* of QUIC that a server accepts, enum mr_version_set; 0: all */
+    uint32_t extensions;         /* of enum mr_extension: offered, and used if the peer does */
+    bool has_keylog;             /* keep key log lines for mr_endpoint_take_keylog() */
 };
 
 /* Memory: one block, laid out from the limits. */
@@ -223,6 +225,10 @@ int mr_conn_close(struct mr_endpoint *ep, mr_handle conn, uint64_t code, const c
                   uint64_t now);
 int mr_conn_info(const struct mr_endpoint *ep, mr_handle conn, struct mr_conn_info *info_out);
 int64_t mr_conn_ticket(const struct mr_endpoint *ep, mr_handle conn, uint8_t *dst, size_t room);
+/* Go to another local address; as `migrate`, but for the choice of a port. */
+int mr_conn_migrate(struct mr_endpoint *ep, mr_handle conn, const struct mr_addr *local,
+                    uint64_t now);
+int mr_conn_can_migrate(const struct mr_endpoint *ep, mr_handle conn);
 int mr_conn_update_keys(struct mr_endpoint *ep, mr_handle conn, uint64_t now);
 int mr_object_set_user_data(struct mr_endpoint *ep, mr_handle object, uint64_t user_data);
 int mr_conn_send_datagram(struct mr_endpoint *ep, mr_handle conn, const struct mr_view *views,

@@ -10,6 +10,7 @@
  * The client's side of Retry is here too.
  */
 #include "quic/conn_bits.h"
+#include "quic/path_policy.h"
 
 #define DCID_MIN          8  /* bytes of a client's first DCID, RFC 9000, Section 7.2 */
 #define RESETS_PER_PERIOD 64 /* and RESET_PERIOD_NS: stateless resets are rationed */
@@ -326,6 +327,15 @@ static bool may_be_elsewhere(const struct mr_endpoint *ep, const struct mr_datag
                                ep->config.cid.shard);
 }
 
+/* It is somebody's answer to what was sent in our name, or wants us to send there. */
+static bool is_reflection(struct mr_endpoint *ep, const struct mr_datagram *d)
+{
+    if (!mr_port_is_reflector(d->path.remote.port))
+        return false;
+    mr_count(&ep->counters.dropped_reflector);
+    return true;
+}
+
 void mr_endpoint_receive_unknown(struct mr_endpoint *ep, struct mr_datagram *d,
                                  const struct mr_packet_header *header,
                                  enum mr_packet_verdict verdict, uint64_t now)
@@ -333,7 +343,7 @@ void mr_endpoint_receive_unknown(struct mr_endpoint *ep, struct mr_datagram *d,
     if (header->type == MR_PACKET_ONE_RTT) {
         if (!mr_endpoint_take_reset(ep, d)) {
             mr_count(&ep->counters.dropped_unknown_cid);
-            if (!may_be_elsewhere(ep, d, header, now))
+            if (!is_reflection(ep, d) && !may_be_elsewhere(ep, d, header, now))
                 mr_endpoint_stateless_reset(ep, d, now);
         }
         return;
@@ -349,6 +359,8 @@ void mr_endpoint_receive_unknown(struct mr_endpoint *ep, struct mr_datagram *d,
         mr_conn_walk(ep, conn, d, 0, now);
         return;
     }
+    if (is_reflection(ep, d))
+        return;
     if (verdict == MR_PACKET_UNSUPPORTED_VERSION ||
         (ep->config.server != NULL && !mr_endpoint_accepts(ep, header->version))) {
         answer_version(ep, d, header);

@@ -67,7 +67,8 @@ struct mr_handshake {
     uint32_t ticket_wait_next;
     bool waits_for_ticket; /* is among them */
     uint64_t started_ns;
-    uint64_t paused_before_ns; /* the endpoint's pauses until then: later ones do not count */
+    uint64_t paused_before_ns;   /* the endpoint's pauses until then: later ones do not count */
+    struct mr_addr preferred[2]; /* a client's: the server's IPv6 and IPv4 one; port 0: none */
     uint16_t params_size;
     uint8_t params[MR_TRANSPORT_PARAMS_MAX];
     /* a client's options, for the restart after Retry */

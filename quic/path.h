@@ -12,6 +12,7 @@
 #include "quic/ecn.h"
 #include "quic/mtu.h"
 #include "quic/pacer.h"
+#include "quic/path_check.h"
 #include "quic/rtt.h"
 
 /* Connection IDs of ours. */
@@ -27,7 +28,9 @@ struct mr_peer_cid {
     uint8_t reset_token[MR_RESET_TOKEN];
     bool is_used; /* slot holds one */
     bool has_token;
+    bool is_spent; /* was used on a path that is gone, and cannot be retired yet */
 };
+
 /* A PATH_CHALLENGE that wants its answer, on the path it came by. */
 struct mr_path_response {
     struct mr_path_addr addr;
@@ -46,27 +49,46 @@ struct mr_path {
     uint64_t bytes_sent;
     uint32_t mtu; /* UDP payload bytes that are known to pass */
     bool is_validated;
+    uint8_t number;   /* of its congestion control and round trip: what was sent under another one
+                         does not count here (RFC 9000, Section 9.4) */
     bool is_spinning; /* the spin bit is enabled: RFC 9000, Section 17.4 */
     uint8_t spin;     /* what short headers say: MR_PACKET_SPIN or 0 */
 };
 
-/* Validation of the path in use (after the peer's address changed), and what to go back to. */
-struct mr_path_validation {
-    struct mr_path_addr fallback; /* the last validated address */
-    uint8_t challenge[MR_PATH_DATA];
-    uint64_t deadline_ns; /* failed by then; MR_NEVER: none runs */
-    uint64_t resend_ns;
-    uint32_t sent_count;
-    bool is_running;
-    bool is_small; /* a challenge went out in less than 1,200 bytes: RFC 9000, Section 8.2.1 */
-    bool has_fallback;
+/* Number of packets that were sent beside the path in use, and count for no path. */
+#define MR_PATH_ELSEWHERE 255
+
+/* A path beside the one in use: it carries probing packets only. */
+struct mr_side_path {
+    struct mr_path_addr addr;
+    struct mr_path_check check;
+    uint64_t bytes_received; /* unless is_trusted: 3 x this may be sent */
+    uint64_t bytes_sent;
+    uint32_t cid; /* of peer_cids, to send with; MR_NONE: there is none, nothing is sent */
+    bool is_used;
+    bool is_trusted;   /* validated, or chosen by us */
+    bool is_validated; /* a response came */
+    bool is_ours;      /* a client goes there as soon as it is validated */
+    bool is_peers;     /* the peer is there already; a server follows when it is validated */
+};
+
+enum mr_side {
+    MR_SIDE_KEPT,      /* the last validated path: what to go back to */
+    MR_SIDE_CANDIDATE, /* one that is being probed */
+    MR_SIDES
 };
 
 /* Who uses a connection's extra: one bit each. */
 enum mr_extra_use {
     MR_EXTRA_PATH_RESPONSES = 1 << 0,
+    MR_EXTRA_PATH_CHECK = 1 << 1, /* of the path in use */
+    MR_EXTRA_PATH_KEPT = 1 << 2,
+    MR_EXTRA_PATH_CANDIDATE = 1 << 3,
     MR_EXTRA_OBSERVED = 1 << 8,
 };
+
+#define MR_EXTRA_PATHS   (MR_EXTRA_PATH_CHECK | MR_EXTRA_PATH_KEPT | MR_EXTRA_PATH_CANDIDATE)
+#define MR_EXTRA_TRAVELS (MR_EXTRA_PATHS | MR_EXTRA_OBSERVED) /* to another shard */
 
 /* What the peer has told of our address. */
 struct mr_observed {
@@ -81,6 +103,10 @@ struct mr_conn_extra {
     uint32_t path_response_count;
     struct mr_observed observed;
     struct mr_path_response path_responses[MR_PATH_RESPONSES_MAX];
+    struct mr_path_check check; /* of the path in use, after the peer's address changed */
+    struct mr_side_path side[MR_SIDES];
+    struct mr_path kept; /* what the kept path was like; stale while the path in use differs from it
+                            in a port only, and goes on with its values */
 };
 
 #endif /* MR_QUIC_PATH_H */

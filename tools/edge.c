@@ -36,6 +36,7 @@
 struct edge {
     struct mr_host_options host_options;
     uint32_t port_number;
+    struct mr_option_list preferred;
     const char *root;
     const char *certificate_path;
     const char *key_path;
@@ -122,6 +123,33 @@ static bool make_servers(struct edge *edge, struct mr_fault *fault)
     return true;
 }
 
+static bool take_preferred(const struct edge *edge, struct mr_addr preferred_out[2],
+                           struct mr_fault *fault)
+{
+    for (uint32_t i = 0; i < edge->preferred.count; i++) {
+        const char *text = edge->preferred.text[i];
+        uint16_t port = (uint16_t)edge->port_number;
+        struct mr_ip ip;
+
+        if (!mr_ip_port_parse(text, &ip, &port) || !mr_net_self_has(&edge->host.self, &ip)) {
+            mr_fault_set(fault, EINVAL,
+                         "--preferred %.60s: not one of the addresses of --addr, like 198.18.0.3 "
+                         "or 198.18.0.3:4433",
+                         text);
+            return false;
+        }
+        struct mr_addr *to = &preferred_out[mr_ip_is_v4(&ip)];
+        if (to->port != 0) {
+            mr_fault_set(fault, EINVAL, "--preferred: two addresses of IPv%c; leave one out",
+                         mr_ip_is_v4(&ip) ? '4' : '6');
+            return false;
+        }
+        memcpy(to->ip, ip.bytes, sizeof(to->ip));
+        to->port = port;
+    }
+    return true;
+}
+
 static bool open_host(struct edge *edge, struct mr_fault *fault)
 {
     uint32_t shards = edge->host_options.shards;
@@ -141,7 +169,8 @@ static bool open_host(struct edge *edge, struct mr_fault *fault)
         .streams_bidi_max = REQUESTS_AT_ONCE,
     };
 
-    return mr_host_open(&edge->host, &config, fault);
+    return take_preferred(edge, config.preferred, fault) &&
+           mr_host_open(&edge->host, &config, fault);
 }
 
 static void visit_http_counters(void *context, mr_counter_visit visit, void *to)
@@ -404,6 +433,11 @@ static enum mr_parse_result parse(struct edge *edge, int argc, char **argv, stru
          .help = "UDP port (443)",
          .min = 1,
          .max = 65535},
+        {.name = "preferred",
+         .kind = MR_OPTION_LIST,
+         .to = &edge->preferred,
+         .argument = "IP[:PORT]",
+         .help = "of --addr, where clients are asked to go; once for IPv4, once for IPv6 (none)"},
         {.name = "cert",
          .kind = MR_OPTION_TEXT,
          .to = &edge->certificate_path,

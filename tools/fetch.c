@@ -337,9 +337,25 @@ static void on_connected(void *context, mr_h3_client_conn conn, uint64_t user)
     (void)user;
     f->progress_ns = mr_h3_client_now(f->client);
     atomic_store_explicit(&f->is_connected, true, memory_order_relaxed);
+    if (f->migrate_after_ns != UINT64_MAX)
+        f->migrate_at_ns = f->progress_ns + f->migrate_after_ns;
     begin_fetches(f);
     if (f->active == 0)
         end_all(f, MR_FETCHER_DONE); /* none could be made */
+}
+
+/* To another UDP port, once.  The handshake may not be confirmed yet: then with the next tick. */
+static void migrate(struct mr_fetcher *f)
+{
+    struct mr_conn_info info = {.local.port = 0};
+    int answer = mr_h3_client_conn_info(f->client, f->conn, &info);
+
+    if (answer == 0)
+        answer = mr_h3_client_migrate(f->client, f->conn);
+    if (answer == -EBUSY || answer == -EAGAIN)
+        return;
+    f->first_port = info.local.port;
+    f->migrate_at_ns = 0;
 }
 
 /* An attempt that the peer never answered may be repeated while there is time. */
@@ -397,6 +413,8 @@ static void look_around(struct mr_fetcher *f, uint64_t now)
         end_all(f, MR_FETCHER_STALLED);
     else if (!is_connected && f->conn == 0)
         connect_now(f);
+    if (f->migrate_at_ns != 0 && now >= f->migrate_at_ns && f->conn != 0)
+        migrate(f);
 }
 
 static void on_timer(void *context, uint64_t user)

@@ -98,8 +98,9 @@ struct mr_fetcher {
     uint64_t timeout_ns;
     uint32_t at_once; /* 1..MR_FETCHES_AT_ONCE */
     bool is_head;
-    bool is_hq;      /* HTTP/0.9 */
-    uint8_t *ticket; /* MR_FETCH_TICKET_MAX bytes for the newest one; NULL: not wanted */
+    bool is_hq;                /* HTTP/0.9 */
+    uint64_t migrate_after_ns; /* after connecting; UINT64_MAX: never */
+    uint8_t *ticket;           /* MR_FETCH_TICKET_MAX bytes for the newest one; NULL: not wanted */
     uint32_t fetch_count;
     struct mr_fetch *fetches;
     /* results */
@@ -110,6 +111,7 @@ struct mr_fetcher {
     char reason[MR_FETCH_REASON];
     size_t ticket_size;       /* 0: none came */
     struct mr_conn_info info; /* as the connection was near its end */
+    uint16_t first_port;      /* ours, before it migrated; 0: it has not tried */
     /* the lcore's */
     struct mr_h3_client *client;
     mr_h3_client_conn conn; /* 0: none */
@@ -122,6 +124,7 @@ struct mr_fetcher {
     uint8_t *memory;
     uint64_t begun_ns;
     uint64_t progress_ns;
+    uint64_t migrate_at_ns;
     uint64_t ticket_until_ns; /* all is fetched, only a ticket is waited for; 0: not so */
     /* between the threads */
     _Atomic bool wants_cancel;

@@ -258,6 +258,7 @@ static bool make_fetcher(struct mr_get *get, struct mr_fault *fault)
     f->timeout_ns = (uint64_t)(get->timeout_s * 1e9);
     f->is_head = get->is_head;
     f->is_hq = get->alpn == MR_GET_HQ;
+    f->migrate_after_ns = get->has_migration ? (uint64_t)(get->migrate_after_s * 1e9) : UINT64_MAX;
     f->fetch_count = get->count;
     f->fetches = get->fetches;
     return mr_get_read_ticket(get, fault) && mr_fetcher_make(f, fault);
@@ -449,6 +450,14 @@ static enum mr_parse_result parse(struct mr_get *get, int argc, char **argv, str
          .help = "replace the keys after N packets, up to twice as many (2097152)",
          .min = 1,
          .max = 2097152},
+        {.name = "migrate-after",
+         .kind = MR_OPTION_REAL,
+         .to = &get->migrate_after_s,
+         .argument = "S",
+         .help = "go to another UDP port S seconds after connecting, while files arrive (never)",
+         .min = 0,
+         .max = 86400,
+         .given = &get->has_migration},
         {.name = "json",
          .kind = MR_OPTION_FLAG,
          .to = &get->is_json,

@@ -29,6 +29,8 @@ struct mr_get {
     uint32_t key_update_after;
     bool is_early;         /* 0-RTT, with the ticket */
     uint32_t quic_version; /* wanted: 1 or 2 */
+    double migrate_after_s;
+    bool has_migration;
 
     uint32_t count; /* of URLs */
     struct mr_url *urls;

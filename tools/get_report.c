@@ -339,8 +339,28 @@ static struct json_object *all_json(const struct mr_get *get, const char *error)
                            json_object_new_int64((int64_t)info->packets_sent));
     json_object_object_add(json, "packets_lost",
                            json_object_new_int64((int64_t)info->packets_lost));
+    if (get->has_migration) {
+        json_object_object_add(json, "local_port_before",
+                               json_object_new_int(get->fetcher.first_port));
+        json_object_object_add(json, "local_port", json_object_new_int(info->local.port));
+    }
     add_text(json, "error", error);
     return json;
+}
+
+/* Did the migration work that was asked for? */
+static void show_migration(const struct mr_get *get)
+{
+    const struct mr_fetcher *f = &get->fetcher;
+
+    if (f->first_port == 0)
+        fprintf(stderr, "get: all was over before it was time to migrate\n");
+    else if (f->first_port == f->info.local.port)
+        fprintf(stderr, "get: did not migrate: the server does not allow it, or did not answer on "
+                        "the new path\n");
+    else
+        fprintf(stderr, "get: migrated from UDP port %u to %u\n", f->first_port,
+                f->info.local.port);
 }
 
 /* One file: name it or remove it.  Its exit status; `fault` is why, "" if that is the whole's. */
@@ -391,6 +411,8 @@ int mr_get_finish(struct mr_get *get)
         explain_end(get, &whole);
     if (whole.text[0] != '\0')
         mr_tool_complain("get", &whole);
+    if (get->has_migration && !get->is_json)
+        show_migration(get);
     if (get->is_json) {
         struct json_object *json = all_json(get, whole.text);
 

@@ -322,6 +322,7 @@ static struct mr_shard_config shard_config(const struct mr_host *host,
         .work = host->work,
         .keylog_fd = host->keylog.fd,
         .tokens = &host->secrets,
+        .preferred = {config->preferred[0], config->preferred[1]},
     });
 
     shard.close_code = MR_H3_NO_ERROR;
@@ -341,6 +342,13 @@ static bool make_group(struct mr_host *host, const struct mr_host_config *config
         .rx_mbufs = config->rx_mbufs,
     };
 
+    uint16_t ports[2];
+
+    group.shard.more_ports = ports;
+    for (int i = 0; i < 2; i++) {
+        if (config->preferred[i].port != 0)
+            ports[group.shard.more_port_count++] = config->preferred[i].port;
+    }
     return mr_group_make(&host->group, &group, fault);
 }
 

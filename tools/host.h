@@ -59,6 +59,7 @@ struct mr_host_config {
     const struct mr_tls_context *server;       /* or NULL */
     const struct mr_tls_context *client;       /* or NULL */
     uint16_t local_port;                       /* UDP */
+    struct mr_addr preferred[2];               /* as in quic/endpoint.h */
     uint32_t connections;                      /* at once, per shard */
     const char *token_key_file;                /* NULL: secrets of tokens are this process's */
     uint32_t helpers;                          /* threads that read and write files */

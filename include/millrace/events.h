@@ -80,6 +80,8 @@ enum mr_ev_type {
     MR_EV_TICKET,              /* client: a resumption ticket came, mr_ev_ticket() copies it */
     MR_EV_MOVED,               /* the connection is on another shard now; error: it came from
                                   that one.  Nothing else changes */
+    MR_EV_PATH_CHANGED,        /* an address of the connection is another one now: info */
+    MR_EV_PATH_FAILED,         /* mr_ev_migrate() came to nothing, the path stays */
     MR_EV_SHUTDOWN_BY_PEER,    /* error, reason */
     MR_EV_SHUTDOWN_BY_TRANSPORT, /* error, reason; status of a queued mr_ev_connect() */
     MR_EV_SHUTDOWN_COMPLETE, /* last event of a connection or stream: mr_ev_close() may be called,
@@ -123,7 +125,7 @@ struct mr_ev {
     bool is_application;             /* SHUTDOWN_BY_PEER: the code is the application's */
     uint64_t error;                  /* a code; with MR_EV_REFUSE the answer's */
     const char *reason;              /* for people; valid during the call; never NULL */
-    const struct mr_conn_info *info; /* NEW_CONNECTION, CONNECTED */
+    const struct mr_conn_info *info; /* NEW_CONNECTION, CONNECTED, PATH_CHANGED */
     void *send_context;              /* SEND_COMPLETE */
     int status;                      /* 0 or -errno; SEND_COMPLETE: -ECANCELED: not acknowledged
                                         when the stream ended */
@@ -232,6 +234,12 @@ int mr_ev_close(struct mr_registration *registration, mr_object object);
 /* Tell the figures of a connection.  The registration's thread only: -EPERM on another. */
 int mr_ev_conn_info(struct mr_registration *registration, mr_object conn,
                     struct mr_conn_info *info_out);
+
+/* Take a client's connection to another local address, all zero: to another port; as `migrate` of
+ * millrace/transport.h.  MR_EV_PATH_CHANGED or MR_EV_PATH_FAILED follows.  Its errors; -EPERM: not
+ * the registration's thread; -EOPNOTSUPP: also where the transport cannot; -ESTALE. */
+int mr_ev_migrate(struct mr_registration *registration, mr_object conn,
+                  const struct mr_address *local);
 
 /* Copy the newest resumption ticket: as transport.ticket.  The registration's thread only: -EPERM
  * on another. */

@@ -238,6 +238,14 @@ static inline void mr_sqe_priority(struct mr_sqe *sqe, uint64_t stream, struct m
     sqe->value = priority.urgency | (priority.is_incremental ? MR_RING_INCREMENTAL : 0);
 }
 
+/* Prepare to take a client's connection to another port of the same local address; 0: any. */
+static inline void mr_sqe_migrate(struct mr_sqe *sqe, uint64_t conn, uint16_t port)
+{
+    sqe->op = MR_OP_MIGRATE;
+    sqe->handle = conn;
+    sqe->value = port;
+}
+
 /* Prepare to close a connection, with a code for the peer. */
 static inline void mr_sqe_close(struct mr_sqe *sqe, uint64_t conn, uint64_t code)
 {

@@ -82,6 +82,10 @@ enum mr_op {
                        See "Moves" below.  -ECANCELED: too late, it stays */
     MR_OP_PRIORITY, /* handle: a stream; value: its urgency, see struct mr_priority, and
                        MR_RING_INCREMENTAL; else -EINVAL */
+    MR_OP_MIGRATE,  /* handle: a client's connection; value: its new local port, 0: another one;
+                       address, size: its new IP address, 16 bytes in the send area, or none: it
+                       keeps the one it has.  MR_EVENT_PATH_CHANGED or MR_EVENT_PATH_FAILED
+                       follows */
     MR_OP_RESET_AT, /* handle: a stream; value: code, as of RESET; address: how many of its first
                        bytes the peer gets all the same, which may be submitted afterwards; no more
                        than the last time.  -EOPNOTSUPP: the peer does not take it */

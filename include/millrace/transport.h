@@ -67,6 +67,10 @@ enum mr_event_kind {
     MR_EVENT_MOVED_IN =
         1 << 16, /* connection: came from shard `error`, where its handle was `result`; the first
                     event of it and its streams here, `moved_streams` tells their handles */
+    MR_EVENT_PATH_CHANGED = 1 << 17, /* connection: an address of conn_info is another one now, and
+                                        validated */
+    MR_EVENT_PATH_FAILED = 1 << 18,  /* connection: what `migrate` began is over, and came to
+                                        nothing: it goes on by the  path it has */
     MR_EVENT_EARLY = 1 << 20,     /* connection, client: 0-RTT may be sent: streams may be opened.
                                      Server, with CONNECTED: the handshake is not complete, what comes
                                      before CONFIRMED may be a copy of what a client sent before */
@@ -308,6 +312,19 @@ struct mr_transport_ops {
     /* Say when the stream sends, among those of its connection; from now on, as often as wanted.
      * 0; -EINVAL: the urgency; -ESTALE.  NULL in a transport that sends in an order of its own. */
     int (*set_priority)(struct mr_transport *t, mr_handle stream, struct mr_priority priority);
+
+    /*
+     * A client's connection goes to another local address (RFC 9000, Section 9.2): one of the
+     * datapath's, with an open port.  All zero: the IP address stays, the datapath chooses another
+     * port.  The new path is probed first; MR_EVENT_PATH_CHANGED says that it is in use,
+     * MR_EVENT_PATH_FAILED that it did not answer and that the connection goes on as before.
+     * 0; -EADDRNOTAVAIL: not an address or open port of ours, or no other one; -EAGAIN: no
+     * connection ID of the peer's is left, or no memory, try again later; -EBUSY: the handshake is
+     * not confirmed, or a path is being probed; -EINVAL: the address in use, or of another family;
+     * -EOPNOTSUPP: a server's connection, or the peer forbids it; -ESTALE.  Over rings these are
+     * answered with 0 and MR_EVENT_PATH_FAILED.  NULL in a transport that cannot.
+     */
+    int (*migrate)(struct mr_transport *t, mr_handle conn, const struct mr_address *local);
 
     /*
      * Abandon sending, but for the first `reliable` bytes of the stream, which the peer gets all

@@ -587,7 +587,10 @@ static void the_amplification_limit_delays_datagrams(void)
     p->path.remote.port = 6000;
     peer_send(p, MR_PACKET_ONE_RTT, frames, sizeof(frames));
     CU_ASSERT_FALSE(peer_conn(p)->path.is_validated);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(peer_find(p, MR_FRAME_PATH_CHALLENGE, 0, &r));
+    const struct peer_packet *packet = peer_find(p, MR_FRAME_PATH_CHALLENGE, 0, &r);
+    if (packet != NULL && packet->path.remote.port != 6000) /* the old path is asked, too */
+        packet = peer_find(p, MR_FRAME_PATH_CHALLENGE, 1, &r);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(packet);
     memcpy(response + 1, r.at, 8);
     peer_conn(p)->path.bytes_received += 100;
     CU_ASSERT_TRUE(mr_path_room(peer_conn(p)) > 64);

@@ -18,7 +18,10 @@
 enum {
     BUFFERS = 4096,
     JOBS = 4, /* of a side, at a time */
-    WALL_SECONDS = 1700000000
+    WALL_SECONDS = 1700000000,
+    FIRST_PORT = 5000, /* of the client's PORTS */
+    PORTS = 16,
+    NATS = 1000, /* mappings until one comes again */
 };
 
 struct side {
@@ -48,8 +51,10 @@ struct world {
     struct side side[2];
     struct mr_random random;
     uint64_t now;
-    uint16_t client_port;
+    uint32_t nat; /* number of the NAT's mapping */
     uint64_t next_rebind_ns;
+    uint16_t client_port; /* that the client went to last */
+    uint64_t next_migration_ns;
     uint64_t next_update_ns;
     uint32_t mtu[2];
     bool was_paused;
@@ -157,6 +162,10 @@ struct sim_config sim_config_random(uint64_t seed)
     for (int i = 0; i < 2; i++) /* all with each other in half of the worlds */
         config.extensions[i] &=
             mr_random_below(&random, 3) == 0 ? (uint32_t)mr_random_u64(&random) : UINT32_MAX;
+    config.rebinds_address = mr_random_below(&random, 2) == 0;
+    config.migrate_every_ns =
+        mr_random_below(&random, 4) == 0 ? 4 * round_trip + draw(&random, MR_MS, MR_SECOND) : 0;
+    config.has_preferred = mr_random_below(&random, 4) == 0;
     return config;
 }
 
@@ -175,7 +184,8 @@ struct sim_config sim_config_starved(uint64_t seed)
         link->jitter_ns = MR_MS;
         link->mtu = 1472;
     }
-    config.rebind_every_ns = 0;
+    config.rebind_every_ns = config.migrate_every_ns = 0;
+    config.has_preferred = false;
     config.stall_max_ns = MR_SECOND;
     if (seed % 3 == 0) { /* while the handshake runs, for longer than it may take */
         config.pause_at_ns = seed % 5 * 100 * MR_MS;
@@ -248,6 +258,17 @@ static struct mr_limits small_limits(void)
                               .active_keys_max = 8};
 }
 
+static struct mr_addr address(uint8_t last, uint16_t port)
+{
+    struct mr_addr addr = {.port = port};
+
+    addr.ip[10] = addr.ip[11] = 0xff;
+    addr.ip[12] = 198;
+    addr.ip[13] = 18;
+    addr.ip[15] = last;
+    return addr;
+}
+
 static void make_side(struct world *w, enum mr_role role)
 {
     static const uint8_t static_key[32] = {1, 2, 3};
@@ -277,6 +298,8 @@ static void make_side(struct world *w, enum mr_role role)
         .extensions = w->config->extensions[role],
         .wall_offset_s = WALL_SECONDS,
     };
+    if (role == MR_SERVER && w->config->has_preferred)
+        config.preferred[1] = address(9, 4433);
     side->memory = malloc(mr_endpoint_footprint(&limits));
     side->ep = mr_endpoint_init(side->memory, &limits, &config, w->now);
     if (side->ep == NULL)
@@ -287,17 +310,6 @@ static void make_side(struct world *w, enum mr_role role)
     for (uint32_t i = 0; i < BUFFERS; i++)
         side->free_buffers[side->free_count++] = &side->buffers[i];
     sim_app_init(&side->app, role, side->ep, w->config);
-}
-
-static struct mr_addr address(uint8_t last, uint16_t port)
-{
-    struct mr_addr addr = {.port = port};
-
-    addr.ip[10] = addr.ip[11] = 0xff;
-    addr.ip[12] = 198;
-    addr.ip[13] = 18;
-    addr.ip[15] = last;
-    return addr;
 }
 
 static void connect_client(struct world *w)
@@ -339,17 +351,34 @@ static void take_released(struct side *side)
     }
 }
 
-/* The path as the receiver sees it: a client behind a NAT shows the port of the moment. */
-static struct mr_path_addr receiver_path(const struct world *w, uint8_t direction,
-                                         const struct mr_path_addr *sent)
+/* The client's ports as the NAT of the moment shows them: PORTS of them for each mapping. */
+static struct mr_addr nat_address(const struct world *w)
 {
-    struct mr_path_addr path = {.local = sent->remote, .remote = sent->local};
+    uint8_t last = w->config->rebinds_address ? (uint8_t)(2 + w->nat / 2 % 40) : 2;
 
-    if (direction == 0)
-        path.remote.port = w->client_port;
-    else
-        path.local.port = 5000;
-    return path;
+    return address(last == 2 ? 2 : (uint8_t)(100 + last),
+                   (uint16_t)(FIRST_PORT + w->nat % NATS * PORTS));
+}
+
+/* The path as the receiver sees it.  False: the NAT has forgotten the address that an answer goes
+ * to. */
+static bool receiver_path(const struct world *w, uint8_t direction, const struct mr_path_addr *sent,
+                          struct mr_path_addr *path_out)
+{
+    struct mr_addr outside = nat_address(w);
+    struct mr_addr *client = direction == 0 ? &path_out->remote : &path_out->local;
+
+    *path_out = (struct mr_path_addr){.local = sent->remote, .remote = sent->local};
+    uint32_t number = (uint32_t)client->port - (direction == 0 ? FIRST_PORT : outside.port);
+    if (direction == 0) {
+        outside.port = (uint16_t)(outside.port + number);
+        *client = outside;
+        return true;
+    }
+    if (memcmp(client->ip, outside.ip, sizeof(outside.ip)) != 0 || number >= PORTS)
+        return false;
+    *client = address(2, (uint16_t)(FIRST_PORT + number));
+    return true;
 }
 
 static uint64_t next_job(const struct side *side)
@@ -406,9 +435,9 @@ static void send_all(struct world *w, struct side *side)
             out[i] = (struct mr_outgoing){.data = bytes[i], .room = SIM_DATAGRAM_MAX};
         count = mr_endpoint_send(side->ep, out, MR_BURST, w->now);
         for (uint32_t i = 0; i < count; i++) {
-            struct mr_path_addr path = receiver_path(w, direction, &out[i].path);
-            /* An answer to an address that the client has left is lost. */
-            if (direction == 1 && out[i].path.remote.port != w->client_port)
+            struct mr_path_addr path;
+
+            if (!receiver_path(w, direction, &out[i].path, &path))
                 continue;
             sim_network_send(&w->net, direction, &out[i], &path, w->now);
             if (w->config->tells_too_big && out[i].size > w->net.link[direction].mtu)
@@ -504,8 +533,16 @@ static void disturb(struct world *w)
     for (int i = 0; i < 2; i++)
         stall(w, &w->side[i]);
     if (w->config->rebind_every_ns > 0 && w->now >= w->next_rebind_ns) {
-        w->client_port++;
+        w->nat++;
         w->next_rebind_ns = w->now + w->config->rebind_every_ns;
+    }
+    if (w->config->migrate_every_ns > 0 && w->now >= w->next_migration_ns) {
+        uint16_t number = (uint16_t)((w->client_port - FIRST_PORT + 1) % PORTS);
+        struct mr_addr local = address(2, (uint16_t)(FIRST_PORT + number));
+
+        if (mr_conn_migrate(w->side[0].ep, w->side[0].app.conn, &local, w->now) == 0)
+            w->client_port = local.port;
+        w->next_migration_ns = w->now + w->config->migrate_every_ns;
     }
     if (w->config->update_keys_every_ns > 0 && w->now >= w->next_update_ns) {
         mr_conn_update_keys(w->side[mr_random_below(&w->random, 2)].ep, w->side[0].app.conn,
@@ -596,11 +633,14 @@ static void fill_result(struct world *w, struct sim_result *r)
     memcpy(r->server_reason, server->reason, sizeof(r->server_reason));
     for (int i = 0; i < 2; i++) {
         r->counters[i] = *mr_endpoint_counters(w->side[i].ep);
-        r->leaks += BUFFERS - w->side[i].free_count;
+        r->leaks += BUFFERS - w->side[i].free_count + w->side[i].ep->models.used +
+                    w->side[i].ep->extras.used;
     }
     r->key_updates =
         (uint32_t)(r->counters[0].key_updates_started + r->counters[1].key_updates_started);
     r->rebindings = r->counters[MR_SERVER].rebindings;
+    r->migrations = r->counters[MR_SERVER].migrations;
+    r->migrations_done = r->counters[MR_CLIENT].migrations_done;
 }
 
 void sim_run(const struct sim_config *config, struct sim_result *result)
@@ -609,8 +649,9 @@ void sim_run(const struct sim_config *config, struct sim_result *result)
 
     w->config = config;
     w->now = START;
-    w->client_port = 5000;
+    w->client_port = FIRST_PORT;
     w->next_rebind_ns = config->rebind_every_ns + START;
+    w->next_migration_ns = config->migrate_every_ns + START;
     mr_random_init_number(&w->random, config->seed + 7);
     sim_network_init(&w->net, config->link, config->seed + 1);
     w->library = mr_tls_seeded_open(config->seed + 2);

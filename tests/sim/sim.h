@@ -70,7 +70,10 @@ struct sim_config {
     uint64_t mtu_change_ns; /* after the start the links' MTU becomes mtu_change; 0: never */
     uint32_t mtu_change;
     bool tells_too_big;            /* who sends what the MTU does not let through is told */
-    uint64_t rebind_every_ns;      /* the client's port changes; 0: never */
+    uint64_t rebind_every_ns;      /* the client's NAT changes its port; 0: never */
+    bool rebinds_address;          /* and its address, every other time */
+    uint64_t migrate_every_ns;     /* the client goes to another port of its own; 0: never */
+    bool has_preferred;            /* the server asks for another address */
     uint64_t update_keys_every_ns; /* both sides ask for key updates; 0: never */
     uint64_t stall_max_ns; /* each side is off its processor now and then, so long at most; 0: never
                             */
@@ -95,7 +98,9 @@ struct sim_result {
     uint64_t datagrams;
     uint64_t digest; /* of every datagram sent, for comparing runs */
     uint32_t key_updates;
-    uint64_t rebindings;            /* the server followed */
+    uint64_t rebindings;            /* the server followed, the port */
+    uint64_t migrations;            /* and the address, or to its preferred one */
+    uint64_t migrations_done;       /* by the client */
     uint32_t mtu[2];                /* of the client's path and the server's, at last */
     uint64_t leaks;                 /* buffers, nodes or segments not given back */
     struct mr_counters counters[2]; /* client, server */

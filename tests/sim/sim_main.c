@@ -31,10 +31,12 @@ static void print_config(const struct sim_config *c)
 {
     printf("#   streams %u, down %" PRIu64 ", up %" PRIu64 ", datagrams %u"
            ", cc %d, ecn %d, cipher %d, backend %d, retry_above %u%s, rebind %" PRIu64
-           " ms, update %" PRIu64 " ms\n",
+           " ms%s, migrate %" PRIu64 " ms%s, update %" PRIu64 " ms\n",
            c->streams, c->down_bytes, c->up_bytes, c->datagrams, (int)c->cc, c->has_ecn,
            (int)c->cipher, (int)c->backend, c->retry_above, c->wants_reset ? ", resets" : "",
-           c->rebind_every_ns / MR_MS, c->update_keys_every_ns / MR_MS);
+           c->rebind_every_ns / MR_MS, c->rebinds_address ? " of addresses, too" : "",
+           c->migrate_every_ns / MR_MS, c->has_preferred ? ", preferred address" : "",
+           c->update_keys_every_ns / MR_MS);
     for (int i = 0; i < 2; i++) {
         const struct sim_link *l = &c->link[i];
         printf("#   %s: loss %.3f dup %.3f corrupt %.3f reorder %.3f, delay %.2f ms, jitter %.2f "
@@ -52,9 +54,10 @@ static void print_result(const struct sim_result *r)
            r->is_complete, r->is_client_closed, r->client_error, r->client_reason,
            r->is_server_closed, r->server_error, r->server_reason);
     printf("#   down %" PRIu64 " up %" PRIu64 " bad %" PRIu64 ", %.3f s, %" PRIu64
-           " datagrams, leaks %" PRIu64 ", key updates %u, rebindings %" PRIu64 "\n",
+           " datagrams, leaks %" PRIu64 ", key updates %u, rebindings %" PRIu64
+           ", migrations %" PRIu64 ", the client's own %" PRIu64 "\n",
            r->bytes_down, r->bytes_up, r->bad_bytes, (double)r->duration_ns / 1e9, r->datagrams,
-           r->leaks, r->key_updates, r->rebindings);
+           r->leaks, r->key_updates, r->rebindings, r->migrations, r->migrations_done);
 }
 
 static void print_counters(const struct sim_result *r)

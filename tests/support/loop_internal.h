@@ -109,7 +109,8 @@ struct conn {
     unsigned closed_by; /* 2: neither */
     uint64_t code;
     char reason[REASON_MAX];
-    uint16_t port; /* what the client asked for */
+    uint16_t port;        /* what the client asked for */
+    uint16_t client_port; /* where it came from last */
     char alpn[32];
     char server_name[256];
     bool is_resumed;

@@ -280,6 +280,7 @@ static int op_conn_info(struct mr_transport *t, mr_handle handle, struct mr_conn
         .streams_uni_limit = stream_limit(side->loop, conn, side->index, true),
         .limited_by = "application"};
     *(side->index == 0 ? &info_out->remote.port : &info_out->local.port) = conn->port;
+    *(side->index == 0 ? &info_out->local.port : &info_out->remote.port) = conn->client_port;
     memcpy(info_out->alpn, conn->alpn, sizeof(conn->alpn));
     memcpy(info_out->server_name, conn->server_name, sizeof(conn->server_name));
     return 0;
@@ -645,6 +646,26 @@ static uint64_t op_now(const struct mr_transport *t)
     return side_of(t)->loop->now;
 }
 
+/* Of the client, to the next port at once; port LOOP_DEAF_PORT never answers. */
+static int op_migrate(struct mr_transport *t, mr_handle handle, const struct mr_address *local)
+{
+    struct side *side = side_of(t);
+    struct conn *conn = loop_find_conn(side, handle);
+
+    if (conn == NULL)
+        return -ESTALE;
+    if (side->index != 0)
+        return -EOPNOTSUPP;
+    if (local->port == LOOP_DEAF_PORT) {
+        conn->pending[0] |= MR_EVENT_PATH_FAILED;
+        return 0;
+    }
+    conn->client_port = local->port != 0 ? local->port : (uint16_t)(conn->client_port + 1);
+    conn->pending[0] |= MR_EVENT_PATH_CHANGED;
+    conn->pending[1] |= MR_EVENT_PATH_CHANGED;
+    return 0;
+}
+
 const struct mr_transport_ops loop_ops = {
     .connect = op_connect,
     .close = op_close,
@@ -667,4 +688,5 @@ const struct mr_transport_ops loop_ops = {
     .move = op_move,
     .moved_streams = op_moved_streams,
     .set_priority = op_set_priority,
+    .migrate = op_migrate,
 };

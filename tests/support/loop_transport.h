@@ -128,6 +128,9 @@ void loop_hold_moves(struct loop *loop, bool is_held);
 /* The next that is offered is refused with `error` < 0, although its application takes it. */
 void loop_refuse_move(struct loop *loop, int error);
 
+/* A local port from which the client's datagrams never arrive. */
+#define LOOP_DEAF_PORT 9
+
 /* What `side` said last of the newest stream with the ID, if it lives. */
 struct mr_priority loop_priority(const struct loop *loop, unsigned side, uint64_t id);
 

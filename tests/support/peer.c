@@ -101,6 +101,8 @@ static void make_endpoint(struct peer *p, struct peer_side *side, uint64_t seed)
     struct mr_endpoint_config config = make_config(&p->options, side);
 
     config.seed[2] += seed;
+    if (side->role == MR_SERVER)
+        config.preferred[1] = p->options.preferred;
     side->memory = malloc(mr_endpoint_footprint(&limits));
     side->ep = mr_endpoint_init(side->memory, &limits, &config, p->now);
     if (side->ep == NULL)

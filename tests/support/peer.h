@@ -49,6 +49,7 @@ struct peer_options {
     uint8_t server_versions;       /* that the server accepts: enum mr_version_set; 0: all */
     const uint8_t *ticket;         /* of the client */
     size_t ticket_size;
+    struct mr_addr preferred; /* of the server; port 0: none */
     bool is_early;       /* it wants 0-RTT */
     uint32_t extensions; /* of enum mr_extension, of the endpoint under test */
     uint32_t partner_extensions;

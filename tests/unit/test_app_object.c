@@ -360,6 +360,37 @@ static void a_connection_says_what_is_known_of_it(void)
     app_world_stop(&w);
 }
 
+static void a_migration_is_checked(void)
+{
+    start();
+    uint64_t conn = app_world_connect(&w, client);
+    uint64_t end = client->region.receive_at;
+    const struct {
+        uint64_t value;
+        uint32_t size;
+        uint64_t address;
+        int32_t answer;
+    } cases[] = {{6000, 0, 0, 0},
+                 {6001, 16, app_side_address(client, 4096), 0},
+                 {70000, 0, 0, -EINVAL},
+                 {6002, 15, app_side_address(client, 4096), -EINVAL},
+                 {6002, 16, end - 15, -EINVAL},
+                 {6002, 16, 0, -EINVAL}};
+
+    for (size_t i = 0; i < MR_COUNT_OF(cases); i++) {
+        struct mr_sqe sqe = {.op = MR_OP_MIGRATE,
+                             .handle = conn,
+                             .value = cases[i].value,
+                             .size = cases[i].size,
+                             .address = cases[i].address};
+        CU_ASSERT_EQUAL(result_of(client, sqe), cases[i].answer);
+    }
+    CU_ASSERT_EQUAL(app_world_event(&w, client, MR_EVENT_PATH_CHANGED).conn, conn);
+    struct mr_sqe stale = {.op = MR_OP_MIGRATE, .handle = app_world_open(&w, client, conn)};
+    CU_ASSERT_EQUAL(result_of(client, stale), -ESTALE);
+    app_world_stop(&w);
+}
+
 static void a_ticket_resumes(void)
 {
     struct loop_config config = plain();
@@ -430,6 +461,7 @@ static void all_are_told_to_finish(void)
 }
 
 static CU_TestInfo tests[] = {
+    {"a migration is checked", a_migration_is_checked},
     {"B7 ACCEPT, CONNECT, OPEN, SEND, TIMER, CLOSE: each call returns at once, completes later",
      every_call_returns_and_completes_later},
     {"B9 user_data comes back untouched", user_data_comes_back},

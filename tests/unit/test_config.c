@@ -466,6 +466,13 @@ static void the_whole_is_checked(void)
         {LISTENER "ports: [{spec: a, addresses: [10.0.0.1/24, fd00::1/64], gateways: [10.0.0.2, "
                   "fe80::1]}]",
          NULL},
+        {LISTENER "ports: [{spec: a, addresses: [10.0.0.1/24, fd00::1/64], preferred: [10.0.0.1:44, "
+                  "'[fd00::1]:44']}]",
+         NULL},
+        {LISTENER "ports: [{spec: a, addresses: 10.0.0.1/24, preferred: 10.0.0.2}]",
+         "dir/f.yaml:2: ports: 10.0.0.2 is not an address of this port; name one of its addresses"},
+        {LISTENER "ports: [{spec: a, addresses: 10.0.0.1/24, preferred: [10.0.0.1, 10.0.0.1:5]}]",
+         "dir/f.yaml:2: ports: two addresses of IPv4; leave one out"},
         {PORT LISTENER "tls:\n  certificates:\n    - {names: a.b, certificate: c, key: k}\n"
                        "    - {certificate: c, key: k}\n",
          "dir/f.yaml:6: tls.certificates: has no names; only the first certificate may do without"},

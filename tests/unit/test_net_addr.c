@@ -221,7 +221,46 @@ static void a_link_local_address_holds_the_ethernet_address(void)
     CU_ASSERT(mr_ip_equal(&ip, &expected));
 }
 
+static void addresses_with_ports_are_read(void)
+{
+    static const struct {
+        const char *text;
+        const char *ip; /* NULL: refused */
+        uint16_t port;
+    } cases[] = {
+        {"198.18.0.2", "198.18.0.2", 443},
+        {"198.18.0.2:4433", "198.18.0.2", 4433},
+        {"fd00::2", "fd00::2", 443},
+        {"[fd00::2]", "fd00::2", 443},
+        {"[fd00::2]:65535", "fd00::2", 65535},
+        {"198.18.0.2:", NULL, 0},
+        {"198.18.0.2:0", NULL, 0},
+        {"198.18.0.2:65536", NULL, 0},
+        {"198.18.0.2:4x", NULL, 0},
+        {"[198.18.0.2]:1", NULL, 0},
+        {"[fd00::2", NULL, 0},
+        {"[fd00::2]1", NULL, 0},
+        {"", NULL, 0},
+        {":443", NULL, 0},
+        {"[]", NULL, 0},
+    };
+
+    for (size_t i = 0; i < MR_COUNT_OF(cases); i++) {
+        struct mr_ip ip;
+        uint16_t port = 443;
+        char text[MR_IP_TEXT];
+        bool is_read = mr_ip_port_parse(cases[i].text, &ip, &port);
+
+        CU_ASSERT_EQUAL(is_read, cases[i].ip != NULL);
+        if (!is_read)
+            continue;
+        CU_ASSERT_STRING_EQUAL(mr_ip_format(&ip, text), cases[i].ip);
+        CU_ASSERT_EQUAL(port, cases[i].port);
+    }
+}
+
 static CU_TestInfo tests[] = {
+    {"addresses with ports are read", addresses_with_ports_are_read},
     {"addresses are read and written", addresses_are_read_and_written},
     {"malformed addresses are refused", malformed_addresses_are_refused},
     {"a mapped address is IPv4", a_mapped_address_is_ipv4},

@@ -269,6 +269,41 @@ static void a_priority_is_passed_on(void)
     rec_finish();
 }
 
+/* The event comes with what is true then; what the datapath refuses is told, too. */
+static void a_migration_is_asked_for_and_told(void)
+{
+    const struct mr_address another = {.port = 0};
+    const struct mr_address far_away = {.ip = {[10] = 0xff, 0xff, 10, 0, 0, 7}, .port = 6000};
+    const struct mr_address deaf = {.port = LOOP_DEAF_PORT};
+    struct mr_conn_info info;
+
+    rec_prepare();
+    rec_start_connected();
+    struct mr_transport *t = rec.sides[REC_CLIENT].t;
+    rec_run(20);
+    rec_forget();
+    CU_ASSERT_EQUAL(t->ops->migrate(t, 12345, &another), -ESTALE);
+    CU_ASSERT_EQUAL(t->ops->migrate(t, rec.conn, &another), 0);
+    rec_wait_for(REC_CLIENT, MR_EVENT_PATH_CHANGED);
+    CU_ASSERT_EQUAL(t->ops->conn_info(t, rec.conn, &info), 0);
+    CU_ASSERT_EQUAL(info.local.port, 1);
+    const struct mr_event *event = rec_wait_for(REC_SERVER, MR_EVENT_PATH_CHANGED);
+    struct mr_transport *server = rec.sides[REC_SERVER].t;
+    CU_ASSERT_EQUAL(server->ops->conn_info(server, event->conn, &info), 0);
+    CU_ASSERT_EQUAL(info.remote.port, 1);
+    CU_ASSERT_EQUAL(t->ops->migrate(t, rec.conn, &far_away), 0);
+    rec_run(20);
+    CU_ASSERT_EQUAL(rec_times(REC_CLIENT, MR_EVENT_PATH_CHANGED), 2);
+    CU_ASSERT_EQUAL(t->ops->conn_info(t, rec.conn, &info), 0);
+    CU_ASSERT_EQUAL(info.local.port, 6000);
+    CU_ASSERT_EQUAL(t->ops->migrate(t, rec.conn, &deaf), 0);
+    rec_wait_for(REC_CLIENT, MR_EVENT_PATH_FAILED);
+    CU_ASSERT_EQUAL(server->ops->migrate(server, event->conn, &another), 0);
+    rec_wait_for(REC_SERVER, MR_EVENT_PATH_FAILED); /* -EOPNOTSUPP of its datapath */
+    CU_ASSERT_EQUAL(mr_app_host_stats(ring_world_host(rec.world, REC_CLIENT))->bad_submissions, 0);
+    rec_finish();
+}
+
 static void an_end_waits_until_all_was_consumed(void)
 {
     struct mr_view views[4];
@@ -589,6 +624,7 @@ static CU_TestInfo tests[] = {
     {"a ticket is fetched before it is told", a_ticket_is_fetched_before_it_is_told},
     {"B7 open, send and end go out together", open_send_and_end_go_out_together},
     {"a priority is passed on", a_priority_is_passed_on},
+    {"a migration is asked for and told", a_migration_is_asked_for_and_told},
     {"an end waits until all was consumed", an_end_waits_until_all_was_consumed},
     {"what is consumed together goes back together, by reference",
      what_is_consumed_together_goes_back_together_by_reference},

@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""Connections that change their addresses, between two programs over shared memory: no root, no network.
+
+    tests/dpdk/test_migration.py MILLRACE          prints TAP
+"""
+import contextlib
+import hashlib
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "interop"))
+import tap  # noqa: E402
+
+PROGRAM = os.path.abspath(sys.argv[1])
+SECONDS = 60
+SIZE = 64 << 20
+
+
+class World:
+    """`millrace edge` with two addresses, and a file of known content."""
+
+    def __init__(self, *options):
+        self.folder = Path(tempfile.mkdtemp(prefix="millrace-migration-"))
+        (self.folder / "www").mkdir()
+        content = random.Random(1).randbytes(1 << 20) * (SIZE >> 20)
+        (self.folder / "www" / "big").write_bytes(content)
+        self.digest = hashlib.sha256(content).hexdigest()
+        self.edge = subprocess.Popen(
+            [PROGRAM, "edge", "--port", f"memif:role=server,socket={self.folder}/memif", "--addr", "198.18.0.2/24", "--addr",
+             "198.18.0.3/24", "--root", self.folder / "www", "--control", self.folder / "control", *options],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        tap.expect("serving" in self.edge.stdout.readline(), "edge does not start")
+
+    def get(self, *options):
+        """What `millrace get --json` says; the file must have come whole."""
+        got = subprocess.run(
+            [PROGRAM, "get", "https://198.18.0.2/big", "--port", f"memif:role=client,socket={self.folder}/memif", "--addr",
+             "198.18.0.1/24", "--insecure", "--json", "-o", self.folder / "got", *options], capture_output=True, text=True,
+            timeout=SECONDS, check=False)
+        tap.expect_equal(got.returncode, 0, got.stderr)
+        tap.expect_equal(hashlib.sha256((self.folder / "got").read_bytes()).hexdigest(), self.digest)
+        return json.loads(got.stdout)
+
+    def counters(self):
+        out = subprocess.run([PROGRAM, "ctl", "counters", "--json", "--control", self.folder / "control"],
+                             capture_output=True, text=True, timeout=SECONDS, check=True).stdout
+        return json.loads(out)
+
+    def end(self):
+        self.edge.terminate()
+        self.edge.communicate(timeout=SECONDS)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def world(*options):
+    w = World(*options)
+    try:
+        yield w
+    finally:
+        w.end()
+
+
+def a_client_migrates_while_a_file_arrives():
+    with world() as w:
+        result = w.get("--migrate-after", "0")
+        tap.expect(result["local_port"] != result["local_port_before"], result)
+        counters = w.counters()
+        tap.expect_equal((counters["rebindings"], counters["migrations"], counters["paths_failed"]), (1, 0, 0))
+        tap.expect(counters["paths_validated"] >= 1, counters["paths_validated"])
+
+
+def a_client_migrates_before_an_io_lcore():
+    """Who tells connection IDs from addresses notices no difference."""
+    with world("--shards", "1", "--io-lcores", "1") as w:
+        result = w.get("--migrate-after", "0")
+        tap.expect(result["local_port"] != result["local_port_before"], result)
+
+
+def a_client_goes_to_the_preferred_address():
+    with world("--preferred", "198.18.0.3:4433") as w:
+        w.get()
+        tap.expect_equal(w.counters()["migrations"], 1)
+        result = w.get("--migrate-after", "0")
+        tap.expect(result["local_port"] != result["local_port_before"], result)
+        tap.expect_equal(w.counters()["migrations"], 2)
+
+
+def a_preferred_address_must_be_ours():
+    for text, words in (("198.18.0.9", "not one of the addresses"), ("nonsense", "not one of the addresses")):
+        got = subprocess.run([PROGRAM, "edge", "--port", "memif:role=server,socket=@millrace-migration", "--addr",
+                              "198.18.0.2/24", "--root", "/tmp", "--preferred", text], capture_output=True, text=True,
+                             timeout=SECONDS, check=False)
+        tap.expect(got.returncode != 0 and words in got.stderr, f"{got.returncode}: {got.stderr}")
+
+
+def main():
+    tap.run([a_client_migrates_while_a_file_arrives, a_client_migrates_before_an_io_lcore,
+             a_client_goes_to_the_preferred_address, a_preferred_address_must_be_ours])
+
+
+if __name__ == "__main__":
+    tap.main(main)
