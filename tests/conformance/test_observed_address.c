@@ -111,7 +111,10 @@ static void a_new_address_is_told_with_its_challenge(void)
         PEER_SEND(p, "\1");
         const struct peer_packet *told = peer_find(p, MR_FRAME_OBSERVED_ADDRESS_4, 0, &r);
         CU_ASSERT_PTR_NOT_NULL_FATAL(told);
-        CU_ASSERT_PTR_EQUAL(told, peer_find(p, MR_FRAME_PATH_CHALLENGE, 0, &r));
+        const struct peer_packet *probe = NULL; /* the path that is left is asked, too */
+        for (uint32_t k = 0; probe != told && k < 4; k++)
+            probe = peer_find(p, MR_FRAME_PATH_CHALLENGE, k, &r);
+        CU_ASSERT_PTR_EQUAL(told, probe);
         CU_ASSERT_EQUAL(told->path.remote.port, 7000 + i);
         CU_ASSERT_TRUE(find_frame(p, 0, &frame));
         CU_ASSERT_EQUAL(frame.addr.port, 7000 + i);
@@ -136,8 +139,10 @@ static void a_lost_frame_is_sent_again_on_its_path(void)
     peer_advance(p, 500 * MR_MS);
     CU_ASSERT_TRUE(find_frame(p, 0, &frame));
     CU_ASSERT_EQUAL(frame.addr.port, 6000);
-    for (uint32_t i = 0; i < p->inbox_count; i++)
-        CU_ASSERT_EQUAL(p->inbox[i].path.remote.port, 6000);
+    struct mr_reader r;
+    const struct peer_packet *packet;
+    for (uint32_t i = 0; (packet = peer_find(p, MR_FRAME_OBSERVED_ADDRESS_4, i, &r)) != NULL; i++)
+        CU_ASSERT_EQUAL(packet->path.remote.port, 6000);
     p->path.remote.port = 6001; /* what was lost of the old path is past */
     peer_clear(p);
     peer_send(p, MR_PACKET_ONE_RTT, large, sizeof(large));
@@ -230,7 +235,8 @@ static void a_flood_of_addresses_is_answered_within_limits(void)
         PEER_SEND(p, "\1");
         CU_ASSERT_TRUE(peer_count(p, MR_FRAME_OBSERVED_ADDRESS_4) <= 1);
         for (uint32_t k = 0; k < p->inbox_count; k++)
-            CU_ASSERT_TRUE(p->inbox[k].datagram_size <= 3 * 64);
+            CU_ASSERT_TRUE(p->inbox[k].path.remote.port != p->path.remote.port ||
+                           p->inbox[k].datagram_size <= 3 * 64);
     }
     CU_ASSERT_TRUE(peer_endpoint(p)->chunks.used < 16);
     peer_end(p);
