@@ -8,9 +8,13 @@
 #include "base/compiler.h"
 #include "base/ring_region.h"
 #include "control/cpu_list.h"
+#include "control/early_data.h"
 #include "millrace/ring_layout.h"
 #include "millrace/transport.h"
 #include "quic/cid.h"
+
+#define MTU_DEFAULT   1500
+#define MTU_MAX       9000
 
 #define SECOND        UINT64_C(1000000000)
 #define DAY           (86400 * SECOND)
@@ -248,6 +252,9 @@ const struct mr_setting mr_config_settings[] = {
     {"io_lcores", "io-lcores", "N",
      "more of them for each port, which only receive and send; 0: the shards do", MR_SETTING_NUMBER,
      .max = IO_LCORES_MAX, HERE(io_lcores)},
+    {"mtu", "mtu", "BYTES",
+     "largest IP packet, if the port's is not smaller; above 1500 buffers take more memory",
+     MR_SETTING_NUMBER, .min = 1280, .max = MTU_MAX, HERE(mtu)},
     {"cores", "cores", "LIST", "CPUs to poll on, like 2,3 or 2-5; without it: any", MR_SETTING_TEXT,
      .check = check_cores, HERE(cores)},
     {"hugepages", "hugepages", "WHEN", "whether memory comes from huge pages", MR_SETTING_CHOICE,
@@ -372,6 +379,12 @@ const struct mr_setting mr_config_settings[] = {
     {"tls.unknown_name", "unknown-name", "WHAT",
      "clients that name no server of ours: the default certificate, or refuse", MR_SETTING_CHOICE,
      .choices = unknown_names, HERE(tls.unknown_name)},
+    {"tls.early_data", "early-data", "ON",
+     "requests in 0-RTT are taken; a copy of a first flight is not (RFC 9001, Section 9.2)",
+     MR_SETTING_CHOICE, .choices = switches, HERE(tls.early_data)},
+    {"tls.early_data_entries", "early-data-entries", "N",
+     "first flights of half a minute that are remembered; more: no 0-RTT", MR_SETTING_NUMBER,
+     .min = MR_REPLAY_SIZE_LEAST, .max = UINT32_C(1) << 28, HERE(tls.early_data_entries)},
     {"tls.tickets", "tickets", "N", "for resumption, per handshake", MR_SETTING_NUMBER, .max = 4,
      HERE(tls.tickets)},
     {"tls.ticket_key_file", "ticket-key-file", "FILE",
@@ -414,6 +427,7 @@ void mr_config_init(struct mr_config *config)
 {
     memset(config, 0, sizeof(*config));
     config->shards = 1;
+    config->mtu = MTU_DEFAULT;
     config->drain_ns = 5 * SECOND;
     config->control = (struct mr_config_control){
         .socket = "/run/millrace.sock",
@@ -446,6 +460,7 @@ void mr_config_init(struct mr_config *config)
     };
     config->qlog = (struct mr_config_qlog){.files = 10000, .file_bytes = 256 * MIB};
     config->tls.tickets = 2;
+    config->tls.early_data_entries = MR_EARLY_ENTRIES;
     config->tls.ticket_keys_kept = 2;
     config->tls.ticket_rotation_ns = DAY / 2;
     config->tls.token_rotation_ns = DAY / 2;

@@ -39,7 +39,7 @@
 #define MR_CONFIG_NAMES        16         /* of a certificate */
 #define MR_CONFIG_INLINE       8          /* applications inside the datapath */
 #define MR_CONFIG_SOCKET       108        /* bytes of a Unix socket's path, its end included */
-#define MR_CONFIG_LINES        109        /* rows of mr_config_settings and of its items */
+#define MR_CONFIG_LINES        120        /* rows of mr_config_settings and of its items */
 #define MR_CONFIG_OPTION       UINT32_MAX /* a "line": it came from the command line */
 #define MR_CONFIG_NAME         48         /* bytes of a setting's name, its end included */
 
@@ -149,6 +149,8 @@ struct mr_config_tls {
     struct mr_config_certificate certificates[MR_CONFIG_CERTIFICATES]; /* the first is default */
     uint8_t unknown_name;                 /* 0: the default certificate, 1: refused */
     uint8_t tickets;                      /* per handshake */
+    uint8_t early_data;                   /* 0-RTT: 0: off, 1: on */
+    uint32_t early_data_entries;          /* of the register of first flights */
     uint8_t ticket_keys_kept;             /* earlier keys that still decrypt */
     char ticket_key_file[MR_CONFIG_PATH]; /* "": keys are random, of this process */
     char token_key_file[MR_CONFIG_PATH];  /* "": secrets of tokens are this process's */
@@ -161,6 +163,7 @@ struct mr_config {
     uint32_t port_count;
     struct mr_config_port ports[MR_CONFIG_PORTS];
     uint32_t shards;
+    uint32_t mtu;               /* bytes of an IP packet */
     uint32_t io_lcores;         /* of each port; 0: shards receive and send by themselves */
     char cores[MR_CONFIG_PATH]; /* "": any */
     uint8_t hugepages;          /* enum mr_hugepages */

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "control/datapath_internal.h"
 #include "control/eal.h"
+#include "control/early_data.h"
 #include "control/group_trace.h"
 #include "control/telemetry.h"
 #include "control/telemetry_apps.h"
@@ -63,6 +64,15 @@ static bool make_tls(struct mr_datapath *dp, struct mr_fault *fault)
         client.ca_pem = made.certificate_pem; /* applications of ours may meet each other */
     }
     bool has_listeners = dp->config.handoff.listener_count > 0;
+    server.has_early_data = dp->config.tls.early_data == 1;
+    if (has_listeners && server.has_early_data) {
+        dp->replay = mr_early_data_make(dp->config.tls.early_data_entries, fault);
+        if (dp->replay == NULL) {
+            mr_certificate_wipe(&made);
+            return false;
+        }
+        server.replay = dp->replay;
+    }
     if (has_listeners)
         dp->tls = mr_tls_set_make(&server, fault, (int64_t)time(NULL));
     dp->has_client_tls = (dp->tls != NULL || !has_listeners) &&
@@ -168,7 +178,8 @@ static bool start_eal(struct mr_datapath *dp, struct mr_fault *fault)
     uint32_t mbufs = workers * (RX_MBUFS + TX_MBUFS);
     struct mr_eal_config eal = {.cores = config->cores[0] != '\0' ? config->cores : NULL,
                                 .worker_count = workers,
-                                .memory_mb = MR_SETUP_BASE_MB + mbufs * MR_SETUP_MBUF_KB / 1024,
+                                .memory_mb =
+                                    MR_SETUP_BASE_MB + mbufs * mr_setup_mbuf_kb(config->mtu) / 1024,
                                 .hugepages = (enum mr_hugepages)config->hugepages,
                                 .has_pci = config->has_pci,
                                 .has_telemetry = config->has_telemetry,
@@ -267,6 +278,7 @@ static bool make_group(struct mr_datapath *dp, uint32_t index, struct mr_fault *
         .local_port = dp->udp_ports[0],
         .connections = mr_config_share(config).connections,
         .rx_mbufs = RX_MBUFS,
+        .mtu = config->mtu,
         .has_retry = config->retry == 1,
         .congestion = (enum mr_cc_kind)config->congestion,
         .has_ecn = config->ecn == 0,
@@ -289,6 +301,7 @@ static bool make_group(struct mr_datapath *dp, uint32_t index, struct mr_fault *
     struct mr_group_config group = {
         .name = names[index],
         .spec = config->ports[index].spec,
+        .mtu = (uint16_t)config->mtu,
         .shard_count = config->shards,
         .io_lcores = config->io_lcores,
         .first_worker = first_worker(dp, index),
@@ -578,6 +591,7 @@ uint32_t mr_datapath_close(struct mr_datapath *dp)
     for (uint32_t i = 0; i < dp->shard_count; i++)
         mr_app_host_free(dp->hosts[i]);
     mr_tls_set_free(dp->tls);
+    mr_early_data_free(dp->replay);
     if (dp->has_client_tls)
         mr_tls_context_free(&dp->client_tls);
     if (dp->has_eal)

@@ -561,7 +561,9 @@ static void on_head(void *context, struct mr_h3_stream *stream, const struct mr_
             answer_early(server, x, status);
         return;
     }
-    if (!is_read)
+    if (stream->is_early && (!is_read || server->config.refuses_early))
+        answer_early(server, x, 425); /* RFC 8470, Section 5.2 */
+    else if (!is_read)
         answer_early(server, x, 405);
     else if (x->target_verdict == MR_TARGET_LONG)
         answer_early(server, x, 414);

@@ -38,6 +38,7 @@ static const struct producer {
     {MR_WANT_OBSERVED_ADDRESS, A, mr_produce_observed_address},
     {MR_WANT_PATH_PROBE, A, mr_produce_path_probe},
     {MR_WANT_HANDSHAKE_DONE, A, mr_produce_handshake_done},
+    {MR_WANT_NEW_TOKEN, A, mr_produce_new_token},
     {MR_WANT_MAX_DATA, A, mr_produce_max_data},
     {MR_WANT_MAX_STREAMS_BIDI | MR_WANT_MAX_STREAMS_UNI, A, mr_produce_max_streams},
     {MR_WANT_DATA_BLOCKED, A, mr_produce_data_blocked},

@@ -491,7 +491,8 @@ static bool on_complete(struct mr_endpoint *ep, struct mr_conn *conn, const stru
     mr_conn_event(ep, conn, was_told ? MR_EVENT_CONFIRMED : MR_EVENT_CONNECTED);
     if (conn->role == MR_SERVER) {
         mr_path_validated(ep, conn);
-        mr_conn_want(ep, conn, &conn->app, MR_WANT_HANDSHAKE_DONE);
+        mr_conn_want(ep, conn, &conn->app,
+                     MR_WANT_HANDSHAKE_DONE | (ep->config.has_new_token ? MR_WANT_NEW_TOKEN : 0));
         mr_conn_confirm(ep, conn, now);
     }
     return true;

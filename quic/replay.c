@@ -24,6 +24,7 @@ void mr_replay_init(struct mr_replay *replay, void *mem, uint32_t entries,
 {
     MR_ASSERT((uintptr_t)mem % MR_CACHE_LINE == 0);
     *replay = (struct mr_replay){.key = *key,
+                                 .instance = mr_siphash24(key, "instance", 8),
                                  .start_ns = now_ns,
                                  .window_ns = MR_REPLAY_WINDOW_NS,
                                  .bucket_mask = bucket_count(entries) - 1,
@@ -76,14 +77,14 @@ static enum mr_replay_verdict remember(_Atomic uint64_t *bucket, uint64_t entry,
 }
 
 enum mr_replay_verdict mr_replay_check(struct mr_replay *replay, const uint8_t *random,
-                                       uint64_t now_ns)
+                                       uint64_t instance, uint64_t now_ns)
 {
     uint64_t hash = mr_siphash24(&replay->key, random, MR_REPLAY_RANDOM);
     uint64_t epoch = epoch_of(replay, now_ns);
     size_t bucket = (size_t)(hash & replay->bucket_mask) * MR_REPLAY_SLOTS;
     enum mr_replay_verdict verdict = MR_REPLAY_TOO_SOON;
 
-    if (now_ns - replay->start_ns >= replay->window_ns)
+    if (instance == replay->instance || now_ns - replay->start_ns >= replay->window_ns)
         verdict = remember(&replay->slots[bucket], (hash & ~(uint64_t)EPOCH_MASK) | epoch, epoch);
     atomic_fetch_add_explicit(&replay->count[verdict], 1, memory_order_relaxed);
     return verdict;

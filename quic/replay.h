@@ -7,9 +7,10 @@
  *
  * A ClientHello is remembered for at least `window_ns`, which is longer than TLS takes one for
  * fresh (10 s, by the age of its ticket): by the time it is forgotten its copies are too old.  What
- * a process saw dies with it, so that it takes no 0-RTT before it has run for a window: copies of
- * what its predecessor took are too old then, too.  Nothing can be said of other machines with the
- * same ticket keys: tickets name the node that takes 0-RTT with them (quic/tls.h).
+ * a process saw dies with it: with tickets that it did not make itself it takes no 0-RTT before it
+ * has run for a window; copies of what its predecessor took are too old then, too.  Nothing can be
+ * said of other machines with the same ticket keys: tickets name the node that takes 0-RTT with
+ * them (quic/tls.h).
  *
  * A bucket that is full of fresh entries refuses: 0-RTT is never more than an optimisation.
  *
@@ -35,12 +36,13 @@ enum mr_replay_verdict {
     MR_REPLAY_FIRST,    /* not seen before: remembered now */
     MR_REPLAY_SEEN,     /* a copy, or by chance once in 2^45 */
     MR_REPLAY_FULL,     /* the bucket has no room */
-    MR_REPLAY_TOO_SOON, /* the process is younger than a window */
+    MR_REPLAY_TOO_SOON, /* the process is younger than a window, and did not make the ticket */
     MR_REPLAY_VERDICTS
 };
 
 struct mr_replay {
     struct mr_siphash_key key;
+    uint64_t instance;
     uint64_t start_ns;
     uint64_t window_ns;
     uint32_t bucket_mask;
@@ -56,10 +58,16 @@ size_t mr_replay_footprint(uint32_t entries);
 void mr_replay_init(struct mr_replay *replay, void *mem, uint32_t entries,
                     const struct mr_siphash_key *key, uint64_t now_ns);
 
-/* Judge a ClientHello by its random (MR_REPLAY_RANDOM bytes), and remember it.  `now_ns`: of one
- * monotonic clock for all callers. */
+/* What tickets of this process say, and of no other: a random number. */
+static inline uint64_t mr_replay_instance(const struct mr_replay *replay)
+{
+    return replay->instance;
+}
+
+/* Judge a ClientHello by its random (MR_REPLAY_RANDOM bytes), and remember it.  `instance`: what
+ * its ticket says.  `now_ns`: of one monotonic clock for all callers. */
 enum mr_replay_verdict mr_replay_check(struct mr_replay *replay, const uint8_t *random,
-                                       uint64_t now_ns);
+                                       uint64_t instance, uint64_t now_ns);
 
 /* How often a verdict was given. */
 static inline uint64_t mr_replay_count(const struct mr_replay *replay,

@@ -1,7 +1,8 @@
 /*
  * quic/tls_early.c - what a server's tickets say beside the session, and when one gives 0-RTT.
  *
- *     ticket = OpenSSL's, with | QUIC version (4) | tag (8) | inside, encrypted and authenticated
+ *     ticket = OpenSSL's, with | QUIC version (4) | tag (8) | instance (8) | inside, encrypted and
+ *              authenticated
  *
  * A ticket of another version of QUIC is no ticket (RFC 9369, Section 5).  One with another tag
  * resumes without 0-RTT: the limits that a client remembers from it may be wrong (RFC 9000, Section
@@ -12,17 +13,20 @@
 #include "quic/tls_internal.h"
 #include "quic/wire_fields.h"
 
-#define VERSION_SIZE 4
-#define TAG_SIZE     8
+#define TAG_AT      4
+#define INSTANCE_AT 12
+#define DATA_SIZE   20
 
 static int on_ticket_made(SSL *ssl, void *argument)
 {
     const struct mr_tls *tls = SSL_get_app_data(ssl);
-    uint8_t data[VERSION_SIZE + TAG_SIZE];
+    const struct mr_replay *replay = tls->context->replay;
+    uint8_t data[DATA_SIZE];
 
     (void)argument;
-    mr_store_be(data, tls->version, VERSION_SIZE);
-    mr_store_be(data + VERSION_SIZE, tls->early_tag, TAG_SIZE);
+    mr_store_be(data, tls->version, 4);
+    mr_store_be(data + TAG_AT, tls->early_tag, 8);
+    mr_store_be(data + INSTANCE_AT, replay == NULL ? 0 : mr_replay_instance(replay), 8);
     return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), data, sizeof(data));
 }
 
@@ -33,7 +37,7 @@ static const uint8_t *ticket_data(SSL_SESSION *session)
     size_t size = 0;
 
     if (session == NULL || SSL_SESSION_get0_ticket_appdata(session, &data, &size) != 1 ||
-        size != VERSION_SIZE + TAG_SIZE)
+        size != DATA_SIZE)
         return NULL;
     return data;
 }
@@ -63,13 +67,14 @@ static int on_early_data(SSL *ssl, void *argument)
     uint8_t random[MR_REPLAY_RANDOM];
 
     (void)argument;
-    if (data == NULL || mr_load_u64(data + VERSION_SIZE) != tls->early_tag)
+    if (data == NULL || mr_load_u64(data + TAG_AT) != tls->early_tag)
         return 0;
     if (replay == NULL)
         return 1;
     if (SSL_get_client_random(ssl, random, sizeof(random)) != sizeof(random))
         return 0;
-    return mr_replay_check(replay, random, tls->context->clock()) == MR_REPLAY_FIRST;
+    return mr_replay_check(replay, random, mr_load_u64(data + INSTANCE_AT),
+                           tls->context->clock()) == MR_REPLAY_FIRST;
 }
 
 void mr_tls_early_attach(struct mr_tls_context *context)

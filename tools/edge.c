@@ -12,6 +12,7 @@
 
 #include "control/certificate.h"
 #include "control/eal.h"
+#include "control/early_data.h"
 #include "control/group_datapath.h"
 #include "drivers/port_watch.h"
 #include "http3/frame.h"
@@ -45,6 +46,7 @@ struct edge {
     bool has_listing;
     bool has_hq;
     bool has_early_data;
+    struct mr_replay *replay; /* first flights with 0-RTT, NULL: none is taken */
     uint64_t cache_bytes;
     int retry; /* 0 auto, 1 always */
     const char *index;
@@ -84,6 +86,11 @@ static bool make_tls(struct edge *edge, struct mr_fault *fault)
     struct mr_certificate made = {0};
     struct mr_certificate_options options = {.names = names,
                                              .name_count = own_names(edge, text, names)};
+    if (edge->has_early_data) {
+        edge->replay = mr_early_data_make(MR_EARLY_ENTRIES, fault);
+        if (edge->replay == NULL)
+            return false;
+    }
     struct mr_tls_server_config config = {
         .certificate_path = edge->certificate_path,
         .key_path = edge->key_path,
@@ -91,6 +98,7 @@ static bool make_tls(struct edge *edge, struct mr_fault *fault)
         .alpn_size = edge->has_hq ? 3 + 1 + sizeof(MR_HQ_ALPN) - 1 : 3,
         .tickets = 2,
         .has_early_data = edge->has_early_data,
+        .replay = edge->replay,
         .has_keylog = edge->host_options.keylog != NULL,
     };
 
@@ -393,6 +401,7 @@ static void close_edge(struct edge *edge)
         mr_h3_server_free(edge->servers[i]);
     if (edge->has_tls)
         mr_tls_context_free(&edge->tls);
+    mr_early_data_free(edge->replay);
     if (edge->host.has_eal)
         mr_eal_stop();
 }

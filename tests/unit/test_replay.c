@@ -34,7 +34,7 @@ static enum mr_replay_verdict check(uint64_t number, uint64_t now)
     uint8_t random[MR_REPLAY_RANDOM] = {0};
 
     memcpy(random + 24, &number, sizeof(number));
-    return mr_replay_check(&replay, random, now);
+    return mr_replay_check(&replay, random, 0, now);
 }
 
 /* RFC 8446, Section 8.2: "an implementation MUST reject 0-RTT as long as any portion of the
@@ -45,6 +45,12 @@ static void nothing_is_taken_before_a_window_has_passed(void)
     CU_ASSERT_EQUAL(check(1, 6 * W - 1), MR_REPLAY_TOO_SOON);
     CU_ASSERT_EQUAL(check(1, 6 * W), MR_REPLAY_FIRST);
     CU_ASSERT_EQUAL(mr_replay_count(&replay, MR_REPLAY_TOO_SOON), 2);
+    uint8_t random[MR_REPLAY_RANDOM] = {9}; /* nobody else can have seen one with our own ticket */
+    uint64_t own = mr_replay_instance(&replay);
+    CU_ASSERT_EQUAL(mr_replay_check(&replay, random, own, 5 * W), MR_REPLAY_FIRST);
+    CU_ASSERT_EQUAL(mr_replay_check(&replay, random, own, 5 * W), MR_REPLAY_SEEN);
+    random[0]++;
+    CU_ASSERT_EQUAL(mr_replay_check(&replay, random, own + 1, 5 * W), MR_REPLAY_TOO_SOON);
 }
 
 static void a_copy_is_seen_for_a_window(void)
