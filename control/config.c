@@ -192,6 +192,13 @@ static const struct mr_setting certificate_settings[] = {
      .is_required = true, AT(struct mr_config_certificate, certificate)},
     {"key", "key", "PEM", "file of its private key", MR_SETTING_PATH, .is_required = true,
      AT(struct mr_config_certificate, key)},
+    {"alpn", NULL, "NAME", "it is for clients that offer one of these protocols; without it: all",
+     MR_SETTING_TEXT, .check = check_alpn,
+     LIST(struct mr_config_certificate, alpn, alpn_count, MR_CONFIG_ALPN)},
+    {"ocsp", "ocsp", "FILE", "OCSP response (DER) to staple; a wrong or old one is not",
+     MR_SETTING_PATH, AT(struct mr_config_certificate, ocsp)},
+    {"early_data", NULL, NULL, "offer 0-RTT, which can be replayed", MR_SETTING_FLAG,
+     AT(struct mr_config_certificate, has_early_data)},
     {.path = NULL},
 };
 
@@ -380,7 +387,7 @@ const struct mr_setting mr_config_settings[] = {
      "clients that name no server of ours: the default certificate, or refuse", MR_SETTING_CHOICE,
      .choices = unknown_names, HERE(tls.unknown_name)},
     {"tls.early_data", "early-data", "ON",
-     "requests in 0-RTT are taken; a copy of a first flight is not (RFC 9001, Section 9.2)",
+     "0-RTT with every certificate; a copy of a first flight is not taken (RFC 9001, Section 9.2)",
      MR_SETTING_CHOICE, .choices = switches, HERE(tls.early_data)},
     {"tls.early_data_entries", "early-data-entries", "N",
      "first flights of half a minute that are remembered; more: no 0-RTT", MR_SETTING_NUMBER,

@@ -48,6 +48,22 @@ static bool make_certificate(const struct mr_datapath *dp, struct mr_certificate
     return mr_certificate_make(made, &options, fault) == 0;
 }
 
+/* The register of first flights, if 0-RTT is offered to anybody. */
+static bool make_early_data(struct mr_datapath *dp, struct mr_tls_set_config *server,
+                            struct mr_fault *fault)
+{
+    struct mr_config_tls *tls = &dp->config.tls;
+
+    for (uint32_t i = 0; i < MR_MAX(tls->certificate_count, 1u); i++) { /* the made one, too */
+        tls->certificates[i].has_early_data |= tls->early_data == 1;
+        server->has_early_data |= tls->certificates[i].has_early_data;
+    }
+    if (!server->has_early_data)
+        return true;
+    dp->replay = server->replay = mr_early_data_make(tls->early_data_entries, fault);
+    return dp->replay != NULL;
+}
+
 /* Without listeners there is nothing to serve, and no certificate is needed. */
 static bool make_tls(struct mr_datapath *dp, struct mr_fault *fault)
 {
@@ -64,16 +80,7 @@ static bool make_tls(struct mr_datapath *dp, struct mr_fault *fault)
         client.ca_pem = made.certificate_pem; /* applications of ours may meet each other */
     }
     bool has_listeners = dp->config.handoff.listener_count > 0;
-    server.has_early_data = dp->config.tls.early_data == 1;
-    if (has_listeners && server.has_early_data) {
-        dp->replay = mr_early_data_make(dp->config.tls.early_data_entries, fault);
-        if (dp->replay == NULL) {
-            mr_certificate_wipe(&made);
-            return false;
-        }
-        server.replay = dp->replay;
-    }
-    if (has_listeners)
+    if (has_listeners && make_early_data(dp, &server, fault))
         dp->tls = mr_tls_set_make(&server, fault, (int64_t)time(NULL));
     dp->has_client_tls = (dp->tls != NULL || !has_listeners) &&
                          mr_tls_context_client(&dp->client_tls, &client, fault) == 0;

@@ -298,7 +298,8 @@ MR_COLD static void trace(const struct datagram *d, const struct packet *p, bool
                                    .pn = p->pn,
                                    .pn_size = p->pn_size,
                                    .space = p->b.space_id,
-                                   .is_mtu_probe = is_mtu_probe};
+                                   .is_mtu_probe = is_mtu_probe,
+                                   .is_early = p->is_early};
 
     mr_trace_sent(d->ep, d->conn, &built);
     mr_trace_metrics(d->ep, d->conn, 0);
