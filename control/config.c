@@ -11,6 +11,7 @@
 #include "control/early_data.h"
 #include "millrace/ring_layout.h"
 #include "millrace/transport.h"
+#include "quic/cid.h"
 
 #define MTU_DEFAULT   1500
 #define MTU_MAX       9000
@@ -137,6 +138,7 @@ static const char *const congestions[] = {"cubic", "newreno", "prague", "bbr",
                                           NULL}; /* enum mr_cc_kind */
 static const char *const ecns[] = {"auto", "off", NULL};
 static const char *const cryptos[] = {"auto", "openssl", "ipsec-mb", NULL};
+static const char *const discoveries[] = {"off", "observe", "ask", "both", NULL};
 static const char *const switches[] = {"off", "on", NULL};
 static const char *const retries[] = {"auto", "always", NULL};
 static const char *const balances[] = {
@@ -180,6 +182,13 @@ static const struct mr_setting port_settings[] = {
     {.path = NULL},
 };
 
+static void init_certificate(void *item)
+{
+    struct mr_config_certificate *certificate = item;
+
+    certificate->has_early_data = true;
+}
+
 static const struct mr_setting certificate_settings[] = {
     {"names", NULL, "NAME",
      "the servers it is for, *.NAME for any label; the first certificate may "
@@ -190,6 +199,13 @@ static const struct mr_setting certificate_settings[] = {
      .is_required = true, AT(struct mr_config_certificate, certificate)},
     {"key", "key", "PEM", "file of its private key", MR_SETTING_PATH, .is_required = true,
      AT(struct mr_config_certificate, key)},
+    {"alpn", NULL, "NAME", "it is for clients that offer one of these protocols; without it: all",
+     MR_SETTING_TEXT, .check = check_alpn,
+     LIST(struct mr_config_certificate, alpn, alpn_count, MR_CONFIG_ALPN)},
+    {"ocsp", "ocsp", "FILE", "OCSP response (DER) to staple; a wrong or old one is not",
+     MR_SETTING_PATH, AT(struct mr_config_certificate, ocsp)},
+    {"early_data", NULL, NULL, "offer 0-RTT, if tls.early_data is on", MR_SETTING_FLAG,
+     AT(struct mr_config_certificate, has_early_data)},
     {.path = NULL},
 };
 
@@ -341,6 +357,17 @@ const struct mr_setting mr_config_settings[] = {
     {"transport.reset_stream_at", "reset-stream-at", "ON",
      "resets of streams may leave bytes that are delivered", MR_SETTING_CHOICE, .choices = switches,
      HERE(transport.reset_stream_at)},
+    {"transport.address_discovery", "address-discovery", "HOW",
+     "tell peers the addresses we see them at (observe), ask for ours (ask), or both",
+     MR_SETTING_CHOICE, .choices = discoveries, HERE(transport.address_discovery)},
+
+    {"routing.node", "node", "N", "number of this process among those behind a load balancer",
+     MR_SETTING_NUMBER, .max = MR_CID_NODES - 1, HERE(routing.node)},
+    {"routing.config", "cid-config", "N", "the load balancer's number of this configuration",
+     MR_SETTING_NUMBER, .max = MR_CID_CONFIGS - 1, HERE(routing.config)},
+    {"routing.key_file", "cid-key-file", "FILE",
+     "key that encrypts connection IDs, 32 hexadecimal digits; without it: plain text",
+     MR_SETTING_PATH, HERE(routing.key_file)},
 
     {"rings.submissions", "ring-submissions", "N", "entries of a submission queue, a power of two",
      MR_SETTING_NUMBER, .min = MR_RING_ENTRIES_MIN, .max = MR_RING_ENTRIES_MAX,
@@ -361,13 +388,14 @@ const struct mr_setting mr_config_settings[] = {
 
     {"tls.certificates", "certificate", "names=A:B,certificate=PEM,key=PEM",
      "certificates by server name; the first is the default", MR_SETTING_ITEMS,
-     .items = certificate_settings, .line_offset = offsetof(struct mr_config, certificate_line),
+     .items = certificate_settings, .item_init = init_certificate,
+     .line_offset = offsetof(struct mr_config, certificate_line),
      LIST(struct mr_config, tls.certificates, tls.certificate_count, MR_CONFIG_CERTIFICATES)},
     {"tls.unknown_name", "unknown-name", "WHAT",
      "clients that name no server of ours: the default certificate, or refuse", MR_SETTING_CHOICE,
      .choices = unknown_names, HERE(tls.unknown_name)},
     {"tls.early_data", "early-data", "ON",
-     "requests in 0-RTT are taken; a copy of a first flight is not (RFC 9001, Section 9.2)",
+     "0-RTT with every certificate; a copy of a first flight is not taken (RFC 9001, Section 9.2)",
      MR_SETTING_CHOICE, .choices = switches, HERE(tls.early_data)},
     {"tls.early_data_entries", "early-data-entries", "N",
      "first flights of half a minute that are remembered; more: no 0-RTT", MR_SETTING_NUMBER,
@@ -435,6 +463,7 @@ void mr_config_init(struct mr_config *config)
     };
     config->transport = (struct mr_config_transport){
         .spin_bit = 1, .quic_bit = 1, .ack_frequency = 1, .reset_stream_at = 1};
+    config->routing.node = 1;
     config->rings = (struct mr_config_rings){
         .submit_count = 1024,
         .complete_count = 2048,

@@ -8,12 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "control/certificate.h"
 #include "control/eal.h"
 #include "control/early_data.h"
 #include "control/group_datapath.h"
+#include "control/ocsp.h"
 #include "drivers/port_watch.h"
 #include "http3/frame.h"
 #include "http3/server.h"
@@ -42,9 +44,12 @@ struct edge {
     const char *certificate_path;
     const char *key_path;
     const char *token_key_file; /* NULL: none */
+    const char *ocsp_path;      /* NULL: none */
     uint32_t connections;
     bool has_listing;
     bool has_hq;
+    uint64_t qpack_table;   /* bytes, of a connection */
+    uint32_t qpack_blocked; /* streams of a connection */
     bool has_early_data;
     struct mr_replay *replay; /* first flights with 0-RTT, NULL: none is taken */
     uint64_t cache_bytes;
@@ -79,6 +84,16 @@ static size_t own_names(const struct edge *edge, char text[][MR_IP_TEXT], const 
     return self->address_count;
 }
 
+/* A response that cannot be stapled is no reason to serve nobody. */
+static void staple(const struct edge *edge)
+{
+    struct mr_fault why = {0};
+    int64_t until_s;
+
+    if (mr_ocsp_staple(&edge->tls, edge->ocsp_path, (int64_t)time(NULL), &until_s, &why) != 0)
+        fprintf(stderr, "edge: no OCSP response is stapled: %s\n", why.text);
+}
+
 static bool make_tls(struct edge *edge, struct mr_fault *fault)
 {
     char text[MR_NET_ADDRESSES_MAX][MR_IP_TEXT];
@@ -109,6 +124,8 @@ static bool make_tls(struct edge *edge, struct mr_fault *fault)
     }
     edge->has_tls = mr_tls_context_server(&edge->tls, &config, fault) == 0;
     mr_certificate_wipe(&made);
+    if (edge->has_tls && edge->ocsp_path != NULL)
+        staple(edge);
     return edge->has_tls;
 }
 
@@ -122,6 +139,8 @@ static bool make_servers(struct edge *edge, struct mr_fault *fault)
     config.index = edge->index;
     config.has_listings = edge->has_listing;
     config.has_hq = edge->has_hq;
+    config.qpack_encoder_capacity = (uint32_t)edge->qpack_table;
+    config.qpack_blocked_max = edge->qpack_blocked;
     config.cache_bytes = (size_t)edge->cache_bytes / shards;
     for (uint32_t i = 0; i < shards; i++) {
         if (mr_h3_server_new(&config, &edge->servers[i], fault) != 0)
@@ -457,6 +476,11 @@ static enum mr_parse_result parse(struct edge *edge, int argc, char **argv, stru
          .to = &edge->key_path,
          .argument = "PEM",
          .help = "its private key"},
+        {.name = "ocsp",
+         .kind = MR_OPTION_TEXT,
+         .to = &edge->ocsp_path,
+         .argument = "FILE",
+         .help = "OCSP response (DER) to staple; a wrong or old one is not (none)"},
         {.name = "token-key-file",
          .kind = MR_OPTION_TEXT,
          .to = &edge->token_key_file,
@@ -494,6 +518,18 @@ static enum mr_parse_result parse(struct edge *edge, int argc, char **argv, stru
          .kind = MR_OPTION_FLAG,
          .to = &edge->has_early_data,
          .help = "take requests in 0-RTT, which others can copy and send again"},
+        {.name = "qpack-table",
+         .kind = MR_OPTION_SIZE,
+         .to = &edge->qpack_table,
+         .argument = "SIZE",
+         .help = "of a connection, to compress answers' heads with; 0: none (0)",
+         .max = MR_QPACK_TABLE_MAX},
+        {.name = "qpack-blocked",
+         .kind = MR_OPTION_U32,
+         .to = &edge->qpack_blocked,
+         .argument = "N",
+         .help = "requests of a connection that may wait for what their heads refer to (0)",
+         .max = MR_QPACK_BLOCKED_MAX},
         {.name = "index",
          .kind = MR_OPTION_TEXT,
          .to = &edge->index,

@@ -466,8 +466,9 @@ static void the_whole_is_checked(void)
         {LISTENER "ports: [{spec: a, addresses: [10.0.0.1/24, fd00::1/64], gateways: [10.0.0.2, "
                   "fe80::1]}]",
          NULL},
-        {LISTENER "ports: [{spec: a, addresses: [10.0.0.1/24, fd00::1/64], preferred: [10.0.0.1:44, "
-                  "'[fd00::1]:44']}]",
+        {LISTENER
+         "ports: [{spec: a, addresses: [10.0.0.1/24, fd00::1/64], preferred: [10.0.0.1:44, "
+         "'[fd00::1]:44']}]",
          NULL},
         {LISTENER "ports: [{spec: a, addresses: 10.0.0.1/24, preferred: 10.0.0.2}]",
          "dir/f.yaml:2: ports: 10.0.0.2 is not an address of this port; name one of its addresses"},
@@ -479,6 +480,10 @@ static void the_whole_is_checked(void)
         {PORT LISTENER "tls:\n  certificates:\n    - {names: a.b, certificate: c, key: k}\n"
                        "    - {names: [b.b, A.b], certificate: c, key: k}\n",
          "dir/f.yaml:6: tls.certificates: the name a.b is there twice; leave one out"},
+        {PORT LISTENER
+         "tls:\n  certificates:\n    - {names: a.b, certificate: c, key: k, alpn: kv}\n"
+         "    - {names: [b.b, A.b], certificate: c, key: k}\n",
+         NULL},
         {PORT "listeners:\n  - {name: a, application: a, alpn: a}\n"
               "  - {name: a, application: a, alpn: b}\n",
          "dir/f.yaml:4: listeners: a second listener is called a; rename one"},
