@@ -300,6 +300,7 @@ class Openssl(Endpoint):
     missing = {("client", "v2"): "it has version 1 only", ("server", "v2"): "it has version 1 only",
                ("client", "zerortt"): "it has no 0-RTT over QUIC", ("server", "zerortt"): "it has no 0-RTT over QUIC",
                ("client", "ecn"): "it marks no packets", ("server", "ecn"): "it marks no packets",
+               ("client", "connectionmigration"): "its client stays where it is, which RFC 9000, Section 9.6.2, allows",
                ("server", "connectionmigration"): "it offers no preferred address"}
 
     def start_server(self, run):
