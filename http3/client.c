@@ -8,6 +8,10 @@
 #include "base/compiler.h"
 #include "http3/client_internal.h"
 
+enum {
+    TOO_EARLY = 425, /* RFC 8470, Section 5.2 */
+};
+
 /* ---- what the layer says ---- */
 
 static void on_conn_open(void *context, struct mr_h3_conn *conn)
@@ -166,6 +170,10 @@ static void on_head(void *context, struct mr_h3_stream *stream, const struct mr_
         mr_h3_abort(&client->h3, stream, MR_H3_EXCESSIVE_LOAD);
         mr_h3_request_end(client, request, MR_H3_MALFORMED, MR_H3_EXCESSIVE_LOAD,
                           "the response's header section is too large");
+        return;
+    }
+    if (message->status == TOO_EARLY && request->is_early) {
+        mr_h3_request_again(client, request);
         return;
     }
     request->result.status = message->status;
@@ -359,6 +367,7 @@ static struct mr_h3_limits limits_of(const struct mr_h3_client_config *config)
         .fields_max = config->fields_max,
         .qpack_capacity = config->qpack_capacity,
         .qpack_blocked_max = config->qpack_blocked_max,
+        .qpack_encoder_capacity = config->qpack_encoder_capacity,
         .has_tunnels = config->has_tunnels,
         .heap_bytes = config->heap_bytes,
     };

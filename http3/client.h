@@ -116,8 +116,10 @@ struct mr_h3_client_config {
     uint32_t requests_max;      /* of all connections, waiting ones included */
     uint32_t field_section_max; /* bytes; more: the response is malformed */
     uint32_t fields_max;
-    uint32_t qpack_capacity;    /* bytes of a connection's dynamic table for decoding; 0: none */
-    uint32_t qpack_blocked_max; /* as the server's */
+    uint32_t qpack_capacity; /* bytes of a connection's dynamic table for decoding; 0: none */
+    uint32_t qpack_encoder_capacity; /* bytes of a connection's table for what is sent, within
+                                        what the peer takes; 0: the static table only */
+    uint32_t qpack_blocked_max;      /* as the server's */
     bool has_tunnels;  /* requests may have a protocol: one tunnel for each of requests_max */
     size_t heap_bytes; /* for QPACK of all connections; 0: derived from connections_max */
 };

@@ -167,6 +167,7 @@ void mr_h3_request_send(struct mr_h3_client *client, struct mr_h3_request *reque
     switch (result) {
     case 0:
         request->is_sent = true;
+        request->is_early = request->conn->is_early;
         request->result.sent_ns = t->ops->now(t);
         mr_h3_count(&client->counters.requests);
         break;
@@ -210,6 +211,26 @@ static bool open_request(struct mr_h3_client *client, struct mr_h3_request *requ
     }
 }
 
+/* Tunnels wait for the end of the handshake, and the server's SETTINGS. */
+static bool may_open(const struct mr_h3_conn *conn, const struct mr_h3_request *request)
+{
+    return conn->is_connected || (conn->is_early && request->tunnel == NULL);
+}
+
+void mr_h3_request_again(struct mr_h3_client *client, struct mr_h3_request *request)
+{
+    struct mr_h3_stream *stream = request->stream;
+
+    mr_h3_count(&client->counters.requests_retried);
+    stream->owner = MR_H3_OWNER_NONE;
+    mr_h3_stop_reading(&client->h3, stream);
+    request->stream = NULL;
+    request->is_sent = false;
+    request->result.status = 0;
+    wait_for_stream(client, request);
+    mr_h3_client_open_waiting(client, request->conn);
+}
+
 void mr_h3_client_open_waiting(struct mr_h3_client *client, struct mr_h3_conn *conn)
 {
     struct mr_h3_peer *peer = mr_h3_peer_of(client, conn);
@@ -217,7 +238,7 @@ void mr_h3_client_open_waiting(struct mr_h3_client *client, struct mr_h3_conn *c
     while (peer->waiting != NULL) {
         struct mr_h3_request *request = peer->waiting;
         struct mr_h3_request *next = request->next;
-        if (!open_request(client, request))
+        if (!may_open(conn, request) || !open_request(client, request))
             return;
         peer->waiting = next;
         if (next == NULL)
@@ -326,7 +347,7 @@ int mr_h3_client_request_make(struct mr_h3_client *client, mr_h3_client_conn wor
     }
     *request_out = mr_h3_request_word(client, request);
     struct mr_h3_peer *peer = mr_h3_peer_of(client, conn);
-    if (!conn->is_connected || peer->waiting != NULL || !open_request(client, request))
+    if (!may_open(conn, request) || peer->waiting != NULL || !open_request(client, request))
         wait_for_stream(client, request);
     return 0;
 }

@@ -32,6 +32,7 @@ struct mr_h3_request {
     bool is_sent;
     bool is_queued; /* in the list of requests to look at */
     bool is_resumed;
+    bool is_early; /* was sent in 0-RTT */
     struct mr_h3_conn *conn;
     struct mr_h3_stream *stream; /* NULL: none (any more) */
     struct mr_h3_request *next;  /* of the connection's waiting list, or of the list to look at */
@@ -98,6 +99,11 @@ void mr_h3_client_drain_queue(struct mr_h3_client *client);
 
 /* Send the request on its stream, if that has not been done. */
 void mr_h3_request_send(struct mr_h3_client *client, struct mr_h3_request *request);
+
+/* It was sent in 0-RTT, and is answered with 425: it goes on another stream (RFC 8470,
+ * Section 5.2).  The handshake is complete by then, or the answer could not be read (RFC 9001,
+ * Section 5.7). */
+void mr_h3_request_again(struct mr_h3_client *client, struct mr_h3_request *request);
 
 /* Give streams to requests that wait for one. */
 void mr_h3_client_open_waiting(struct mr_h3_client *client, struct mr_h3_conn *conn);

@@ -26,6 +26,8 @@
     X(goaways_received,       "GOAWAY frames received")                                             \
     /* requests */                                                                                  \
     X(requests,               "requests whose header section was accepted")                         \
+    X(requests_early,         "requests that may be copies: in 0-RTT, or with Early-Data (RFC 8470)") \
+    X(requests_retried,       "requests sent again after 425 (Too Early)")                          \
     X(requests_refused,       "requests refused: a pool, the heap or a limit is used up, or drain") \
     X(requests_malformed,     "messages refused: malformed (RFC 9114, Section 4.1.2)")              \
     X(requests_too_large,     "requests answered with 431: field section over a limit")             \

@@ -77,8 +77,10 @@ uint16_t mr_exchange_tunnel_begin(struct mr_h3_server *server, struct mr_exchang
 {
     const struct mr_http3_tunnel_handlers *handlers = server->config.tunnels;
     struct mr_tunnel_head *head = &server->tunnel_head;
-    const struct mr_http3_tunnel_request request = {
-        .protocol = head->protocol, .authority = head->authority, .path = head->path};
+    const struct mr_http3_tunnel_request request = {.protocol = head->protocol,
+                                                    .authority = head->authority,
+                                                    .path = head->path,
+                                                    .is_early = x->stream->is_early};
     uint16_t status = 503;
 
     keep(head->authority, sizeof(head->authority),

@@ -7,7 +7,7 @@
 #include "http3/h3_internal.h"
 
 enum {
-    OUR_UNI_STREAMS = 2, /* control, QPACK decoder */
+    OUR_UNI_STREAMS = 3, /* control, QPACK decoder and encoder */
     STREAM_ALIGN = 64,
     HEAP_PER_CONN = 1024, /* an idle connection takes 340 bytes; the busy ones share the rest */
     HEAP_BASE = 4 << 20,  /* sections under way, dynamic tables of the busy ones */
@@ -29,7 +29,8 @@ static uint32_t streams_max(const struct mr_h3_limits *limits)
 
 static size_t heap_bytes(const struct mr_h3_limits *limits)
 {
-    size_t per_conn = HEAP_PER_CONN + (size_t)limits->qpack_capacity / 4;
+    size_t per_conn =
+        HEAP_PER_CONN + ((size_t)limits->qpack_capacity + limits->qpack_encoder_capacity) / 4;
 
     if (limits->heap_bytes > 0)
         return MR_MAX(limits->heap_bytes, (size_t)65536);
@@ -104,8 +105,10 @@ void mr_h3_init(struct mr_h3 *h3, void *mem, const struct mr_h3_limits *limits, 
 
 void mr_h3_fini(struct mr_h3 *h3)
 {
-    for (struct mr_h3_conn *conn = h3->all; conn != NULL; conn = conn->next)
+    for (struct mr_h3_conn *conn = h3->all; conn != NULL; conn = conn->next) {
         mr_qpack_decoder_fini(&conn->decoder);
+        mr_qpack_table_fini(&conn->table);
+    }
     h3->all = NULL;
     mr_qpack_encoder_fini(&h3->encoder);
 }
@@ -194,6 +197,7 @@ void mr_h3_stream_remove(struct mr_h3 *h3, struct mr_h3_stream *stream)
     mr_heap_share_free(&conn->sections, stream->assembly);
     conn->blocked_count -= stream->blocked_until != 0;
     mr_h3_tunnel_remove(stream);
+    mr_heap_share_free(&conn->sections, stream->head);
     if (stream->next != NULL)
         stream->next->previous = stream->previous;
     if (stream->previous != NULL)
@@ -279,6 +283,8 @@ static void close_stream(struct mr_h3 *h3, struct mr_h3_stream *stream, uint64_t
         conn->our_control = NULL;
     } else if (stream == conn->our_decoder) {
         conn->our_decoder = NULL;
+    } else if (stream == conn->our_encoder) {
+        conn->our_encoder = NULL;
     } else {
         conn->peer_uni_count--;
     }
@@ -286,6 +292,16 @@ static void close_stream(struct mr_h3 *h3, struct mr_h3_stream *stream, uint64_t
 }
 
 /* ---- connections ---- */
+
+/* Bytes of a connection's share for QPACK, either way. */
+static size_t share_limit(const struct mr_h3_limits *limits)
+{
+    size_t sends = limits->qpack_encoder_capacity == 0
+                       ? 0
+                       : SHARE_BASE + SHARE_TABLES * (size_t)limits->qpack_encoder_capacity;
+
+    return SHARE_BASE + SHARE_TABLES * (size_t)limits->qpack_capacity + sends;
+}
 
 static struct mr_h3_conn *add_conn(struct mr_h3 *h3)
 {
@@ -300,8 +316,7 @@ static struct mr_h3_conn *add_conn(struct mr_h3 *h3)
         .peer = {.field_section_max = UINT64_MAX},
         .is_draining = h3->is_draining,
     };
-    mr_heap_share_init(&conn->share, &h3->heap, h3->counters,
-                       SHARE_BASE + SHARE_TABLES * (size_t)h3->limits.qpack_capacity);
+    mr_heap_share_init(&conn->share, &h3->heap, h3->counters, share_limit(&h3->limits));
     mr_heap_share_init(&conn->sections, &h3->heap, h3->counters,
                        (SECTIONS_PER_CONN + h3->limits.qpack_blocked_max) *
                            (size_t)h3->limits.field_section_max);
@@ -333,6 +348,7 @@ static void remove_dirty(struct mr_h3 *h3, struct mr_h3_conn *conn)
 static void remove_conn(struct mr_h3 *h3, struct mr_h3_conn *conn)
 {
     mr_qpack_decoder_fini(&conn->decoder);
+    mr_qpack_table_fini(&conn->table);
     mr_heap_share_free(&conn->sections, conn->held);
     remove_dirty(h3, conn);
     mr_handle_map_remove(&h3->conn_of_handle, conn->handle);
@@ -580,6 +596,20 @@ static void close_conn(struct mr_h3 *h3, struct mr_h3_conn *conn, const struct m
     remove_conn(h3, conn);
 }
 
+/* 0-RTT begins or ends.  RFC 8470: a server must know, since who sends a copy never completes the
+ * handshake. */
+static void on_early(struct mr_h3 *h3, struct mr_h3_conn *conn, uint32_t kinds)
+{
+    uint32_t end = h3->is_server ? MR_EVENT_CONFIRMED : MR_EVENT_CONNECTED;
+
+    if ((kinds & MR_EVENT_EARLY) != 0)
+        conn->is_early = true;
+    if ((kinds & end) != 0)
+        conn->is_early = false;
+    if (conn->is_early)
+        mr_h3_mark_dirty(h3, conn);
+}
+
 static void on_conn_event(struct mr_h3 *h3, const struct mr_event *event)
 {
     struct mr_h3_conn *conn = mr_h3_conn_of(h3, event->user_data);
@@ -588,6 +618,7 @@ static void on_conn_event(struct mr_h3 *h3, const struct mr_event *event)
         conn = accept_conn(h3, event->conn);
     if (conn == NULL)
         return;
+    on_early(h3, conn, event->kinds);
     if ((event->kinds & MR_EVENT_CONNECTED) != 0) {
         conn->is_connected = true;
         if (h3->is_server)

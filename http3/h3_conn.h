@@ -97,9 +97,10 @@ struct mr_h3_limits {
     uint32_t field_section_max; /* bytes, RFC 9114, Section 4.2.2 */
     uint32_t fields_max;
     uint32_t qpack_capacity;
-    uint32_t qpack_blocked_max; /* of each connection: streams whose head waits for QPACK */
-    size_t heap_bytes;          /* 0: derived */
-    bool has_tunnels;           /* tell the peer that we take extended CONNECT and datagrams */
+    uint32_t qpack_blocked_max;      /* of each connection: streams whose head waits for QPACK */
+    uint32_t qpack_encoder_capacity; /* bytes of a connection's table for what we send; 0: none */
+    size_t heap_bytes;               /* 0: derived */
+    bool has_tunnels;                /* tell the peer that we take extended CONNECT and datagrams */
 };
 
 enum mr_h3_stream_kind {
@@ -111,6 +112,7 @@ enum mr_h3_stream_kind {
     MR_H3_KIND_UNKNOWN,
     MR_H3_KIND_OUR_CONTROL,
     MR_H3_KIND_OUR_DECODER,
+    MR_H3_KIND_OUR_ENCODER,
 };
 
 enum mr_h3_phase {
@@ -134,16 +136,20 @@ struct mr_h3_stream {
     bool is_reading; /* false: what comes is dropped */
     bool is_paused;  /* the user did not take all */
     bool is_fin_received;
-    bool is_head_only;     /* client: the response has no content, by its request or status */
-    bool is_over;          /* the user was told that the message ended or failed */
-    bool is_lost;          /* it ended with its connection */
-    bool is_too_short;     /* it failed, for its content is less than content-length said */
-    bool is_too_long;      /* likewise: more */
-    bool is_tunnel;        /* content has no end but the stream's; in the connection's list */
-    bool is_send_over;     /* tunnel: its end was sent, or it was reset */
+    bool is_head_only; /* client: the response has no content, by its request or status */
+    bool is_over;      /* the user was told that the message ended or failed */
+    bool is_lost;      /* it ended with its connection */
+    bool is_too_short; /* it failed, for its content is less than content-length said */
+    bool is_too_long;  /* likewise: more */
+    bool is_tunnel;    /* content has no end but the stream's; in the connection's list */
+    bool is_send_over; /* tunnel: its end was sent, or it was reset */
+    bool is_early;     /* server: the request may be a copy of one that came before; client: it was
+                          sent in 0-RTT */
     bool is_reprioritized; /* PRIORITY_UPDATE came: it overrides the field */
     struct mr_priority priority;
     struct mr_h3_frame_reader frame;
+    uint8_t *head; /* encoded with the table, not sent yet; of the connection's `sections` */
+    size_t head_size;
     uint8_t *assembly; /* payload that came in pieces; of the connection's `sections` */
     uint64_t assembled;
     uint64_t content_length;
@@ -167,6 +173,7 @@ struct mr_h3_conn {
     uint32_t blocked_count; /* of its streams */
     uint32_t tunnel_count;
     bool is_connected;
+    bool is_early;    /* client: 0-RTT may be sent; server: what comes may be a copy (RFC 8470) */
     bool is_hq;       /* HTTP/0.9 */
     bool is_closing;  /* we closed it: only CLOSED matters */
     bool is_draining; /* GOAWAY is sent or to be sent */
@@ -184,11 +191,13 @@ struct mr_h3_conn {
     struct mr_priorities priorities; /* server: of requests that have not come yet */
     struct mr_h3_stream *our_control;
     struct mr_h3_stream *our_decoder;
+    struct mr_h3_stream *our_encoder; /* once it has something to say */
     struct mr_heap_share
         share; /* QPACK's: the dynamic table, what is half read of the encoder stream */
     struct mr_heap_share sections; /* ours: payloads that come in pieces */
     struct mr_qpack_decoder decoder;
     struct mr_qpack_feedback feedback;
+    struct mr_qpack_table table;
     uint8_t *held; /* QPACK feedback for which the transport had no room */
     size_t held_size;
 };

@@ -61,8 +61,11 @@ static void end_head(struct mr_h3 *h3, struct mr_h3_stream *stream, enum mr_mess
             stream->is_head_only = true;
     }
     stream->phase = MR_H3_PHASE_BODY;
-    if (message->kind == MR_MESSAGE_REQUEST)
+    if (message->kind == MR_MESSAGE_REQUEST) {
         mr_h3_priority_apply(h3, stream);
+        stream->is_early = stream->conn->is_early || mr_message_was_early(message);
+        mr_h3_count_add(&h3->counters->requests_early, stream->is_early);
+    }
     if (verdict == MR_MESSAGE_OK)
         stream->content_length = message->content_length;
     h3->user.on_head(h3->user.context, stream, message, verdict);
@@ -193,6 +196,18 @@ static void take_goaway(struct mr_h3 *h3, struct mr_h3_conn *conn, uint64_t id)
     mr_h3_end_if_drained(h3, conn);
 }
 
+/* The peer's limits are known. */
+static void on_settings(struct mr_h3 *h3, struct mr_h3_conn *conn)
+{
+    if (!conn->feedback.is_inside) /* else its decoder stream is in the middle of a number */
+        (void)mr_qpack_table_init(
+            &conn->table, &conn->share, conn->peer.qpack_capacity,
+            h3->limits.qpack_encoder_capacity,
+            (uint32_t)MR_MIN(conn->peer.qpack_blocked_max, (uint64_t)MR_QPACK_BLOCKED_MAX));
+    if (h3->user.on_settings != NULL)
+        h3->user.on_settings(h3->user.context, conn);
+}
+
 /* A control frame is there as a whole. */
 static void take_control(struct mr_h3 *h3, struct mr_h3_conn *conn, uint64_t type,
                          const uint8_t *payload, size_t size)
@@ -205,8 +220,8 @@ static void take_control(struct mr_h3 *h3, struct mr_h3_conn *conn, uint64_t typ
         conn->has_settings = true;
         if (code != 0)
             mr_h3_conn_fail(h3, conn, code, "SETTINGS not acceptable");
-        else if (h3->user.on_settings != NULL)
-            h3->user.on_settings(h3->user.context, conn);
+        else
+            on_settings(h3, conn);
     } else if (type == MR_H3_FRAME_PRIORITY_UPDATE) {
         mr_h3_priority_update(h3, conn, payload, size);
     } else if (!mr_h3_frame_get_id(payload, size, &id)) {
@@ -500,9 +515,10 @@ static void take_qpack(struct mr_h3 *h3, struct mr_h3_stream *stream, const uint
                        size_t size)
 {
     struct mr_h3_conn *conn = stream->conn;
-    uint64_t code = stream->kind == MR_H3_KIND_QPACK_ENCODER
-                        ? mr_qpack_decoder_read(&conn->decoder, data, size)
-                        : mr_qpack_feedback_read(&conn->feedback, data, size);
+    uint64_t code =
+        stream->kind == MR_H3_KIND_QPACK_ENCODER ? mr_qpack_decoder_read(&conn->decoder, data, size)
+        : conn->table.encoder != NULL            ? mr_qpack_table_read(&conn->table, data, size)
+                                      : mr_qpack_feedback_read(&conn->feedback, data, size);
 
     if (code != 0) {
         mr_h3_conn_fail(h3, conn, code, "QPACK stream not acceptable");

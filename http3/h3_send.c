@@ -42,6 +42,9 @@ static uint64_t section_bytes(const struct mr_field_line *lines, size_t count)
     return bytes;
 }
 
+/* What the table has inserted goes before what refers to it, if there is room. */
+static void flush_instructions(struct mr_h3 *h3, struct mr_h3_conn *conn);
+
 /* RFC 9218, Section 8: what the response says of its priority. */
 static void merge_priority(struct mr_h3 *h3, struct mr_h3_stream *stream,
                            const struct mr_field_line *lines, size_t count)
@@ -54,28 +57,73 @@ static void merge_priority(struct mr_h3 *h3, struct mr_h3_stream *stream,
     }
 }
 
-int mr_h3_send_head(struct mr_h3 *h3, struct mr_h3_stream *stream,
-                    const struct mr_field_line *lines, size_t count, const struct mr_h3_body *body)
+/* Encode a head, and the frame header for what follows.  Its bytes; 0: it is too large.
+ * *is_owed_out: it refers to the table, and the encoder counts on its being sent. */
+static size_t build_head(struct mr_h3 *h3, struct mr_h3_stream *stream,
+                         const struct mr_field_line *lines, size_t count,
+                         const struct mr_h3_body *body, uint8_t head[MR_H3_HEAD_MAX],
+                         bool *is_owed_out)
 {
-    uint8_t head[MR_H3_HEAD_MAX];
-    size_t size;
+    struct mr_h3_conn *conn = stream->conn;
+    size_t size = 0;
+    const uint8_t *section =
+        mr_qpack_table_encode(&conn->table, &h3->encoder, stream->id, lines, count, &size);
 
-    if (stream->conn->is_hq)
-        return mr_h3_hq_send_head(h3, stream, lines, count, body);
-    const uint8_t *section = mr_qpack_encode(&h3->encoder, lines, count, &size);
-    if (stream->conn->is_closing)
-        return -EPIPE;
-    if (section == NULL || size > sizeof(head) - 2 * MR_H3_FRAME_HEADER_MAX ||
-        section_bytes(lines, count) > stream->conn->peer.field_section_max)
-        return -EMSGSIZE;
+    if (section == NULL)
+        section = mr_qpack_encode(&h3->encoder, lines, count, &size);
+    if (section == NULL || size > MR_H3_HEAD_MAX - 2 * MR_H3_FRAME_HEADER_MAX)
+        return 0;
+    *is_owed_out = section[0] != 0; /* Required Insert Count: RFC 9204, Section 4.5.1 */
     size_t at = mr_h3_frame_put_header(head, MR_H3_FRAME_HEADERS, size);
     memcpy(head + at, section, size);
     at += size;
     if (body->size > 0)
         at += mr_h3_frame_put_header(head + at, MR_H3_FRAME_DATA, body->size);
-    if (h3->is_server)
-        merge_priority(h3, stream, lines, count);
-    return mr_h3_send_copy(h3, stream, head, at, body->size == 0 && !body->is_open);
+    return at;
+}
+
+/* Keep a head that found no room, as it is: encoded again it would refer to the table twice.  If
+ * there is no memory for that it does. */
+static void keep_head(struct mr_h3_stream *stream, const uint8_t *head, size_t size)
+{
+    stream->head = mr_heap_share_alloc(&stream->conn->sections, size);
+    stream->head_size = size;
+    if (stream->head != NULL)
+        memcpy(stream->head, head, size);
+}
+
+int mr_h3_send_head(struct mr_h3 *h3, struct mr_h3_stream *stream,
+                    const struct mr_field_line *lines, size_t count, const struct mr_h3_body *body)
+{
+    uint8_t head[MR_H3_HEAD_MAX];
+    struct mr_h3_conn *conn = stream->conn;
+    bool is_last = body->size == 0 && !body->is_open;
+    bool is_owed = false;
+
+    if (conn->is_hq)
+        return mr_h3_hq_send_head(h3, stream, lines, count, body);
+    if (conn->is_closing)
+        return -EPIPE;
+    if (stream->head == NULL) {
+        if (section_bytes(lines, count) > conn->peer.field_section_max)
+            return -EMSGSIZE;
+        size_t size = build_head(h3, stream, lines, count, body, head, &is_owed);
+        if (size == 0)
+            return -EMSGSIZE;
+        if (h3->is_server)
+            merge_priority(h3, stream, lines, count);
+        flush_instructions(h3, conn);
+        int result = mr_h3_send_copy(h3, stream, head, size, is_last);
+        if (is_owed && (result == -EAGAIN || result == -ENOMEM))
+            keep_head(stream, head, size);
+        return result;
+    }
+    int result = mr_h3_send_copy(h3, stream, stream->head, stream->head_size, is_last);
+    if (result == 0) {
+        mr_heap_share_free(&conn->sections, stream->head);
+        stream->head = NULL;
+    }
+    return result;
 }
 
 int mr_h3_send_data(struct mr_h3 *h3, struct mr_h3_stream *stream, const uint8_t *data, size_t size,
@@ -255,6 +303,35 @@ static int send_feedback(struct mr_h3 *h3, struct mr_h3_conn *conn)
     return result;
 }
 
+/* QPACK's insertions, on a stream that begins with its type. */
+static int send_instructions(struct mr_h3 *h3, struct mr_h3_conn *conn)
+{
+    const uint8_t type = MR_H3_STREAM_QPACK_ENCODER;
+    size_t size;
+    const uint8_t *bytes = mr_qpack_table_instructions(&conn->table, &size);
+
+    if (size == 0)
+        return 0;
+    int result = open_own(h3, conn, MR_H3_KIND_OUR_ENCODER, &conn->our_encoder);
+    if (result == 0 && conn->our_encoder->sent_bytes == 0)
+        result = mr_h3_send_copy(h3, conn->our_encoder, &type, 1, false);
+    while (result == 0 && size > 0) {
+        size_t part = MR_MIN(size, (size_t)COPY_MAX);
+        result = mr_h3_send_copy(h3, conn->our_encoder, bytes, part, false);
+        if (result != 0)
+            break;
+        mr_qpack_table_sent(&conn->table, part);
+        bytes = mr_qpack_table_instructions(&conn->table, &size);
+    }
+    return result;
+}
+
+static void flush_instructions(struct mr_h3 *h3, struct mr_h3_conn *conn)
+{
+    if (send_instructions(h3, conn) != 0)
+        mr_h3_mark_dirty(h3, conn); /* flush() goes on, or says why not */
+}
+
 static enum flush_verdict flush(struct mr_h3 *h3, struct mr_h3_conn *conn)
 {
     if (conn->is_hq) { /* no streams of ours: what comes after GOAWAY is refused all the same */
@@ -268,6 +345,8 @@ static enum flush_verdict flush(struct mr_h3 *h3, struct mr_h3_conn *conn)
         result = send_settings(h3, conn);
     if (result == 0)
         result = send_goaway(h3, conn);
+    if (result == 0 && !conn->is_closing)
+        result = send_instructions(h3, conn);
     if (result == 0 && h3->limits.qpack_capacity > 0 && !conn->is_closing) {
         result = open_own(h3, conn, MR_H3_KIND_OUR_DECODER, &conn->our_decoder);
         if (result == 0)
@@ -278,7 +357,7 @@ static enum flush_verdict flush(struct mr_h3 *h3, struct mr_h3_conn *conn)
 
 void mr_h3_mark_dirty(struct mr_h3 *h3, struct mr_h3_conn *conn)
 {
-    if (conn->is_dirty || !conn->is_connected)
+    if (conn->is_dirty || !(conn->is_connected || conn->is_early))
         return;
     conn->is_dirty = true;
     conn->next_dirty = h3->dirty;

@@ -60,6 +60,7 @@ int mr_http3_server_new(const struct mr_http3_server_config *config,
     own.root = config->root;
     own.index = config->index == NULL ? own.index : config->index;
     own.has_listings = config->has_listings;
+    own.refuses_early = config->refuses_early;
     own.tunnels = config->tunnels;
     own.tunnels_max = config->tunnels == NULL    ? 0
                       : config->tunnels_max == 0 ? SERVER_TUNNELS

@@ -30,6 +30,7 @@ static const struct known_field {
     KNOWN("content-length",      MR_FIELD_CONTENT_LENGTH),
     KNOWN("content-range",       MR_FIELD_CONTENT_RANGE),
     KNOWN("content-type",        MR_FIELD_CONTENT_TYPE),
+    KNOWN("early-data",          MR_FIELD_EARLY_DATA),
     KNOWN("etag",                MR_FIELD_ETAG),
     KNOWN("if-match",            MR_FIELD_IF_MATCH),
     KNOWN("if-modified-since",   MR_FIELD_IF_MODIFIED_SINCE),

@@ -36,6 +36,7 @@ enum mr_h3_field {
     MR_FIELD_CONTENT_RANGE,
     MR_FIELD_CONTENT_TYPE,
     MR_FIELD_CAPSULE_PROTOCOL,
+    MR_FIELD_EARLY_DATA,
     MR_FIELD_ETAG,
     MR_FIELD_IF_MATCH,
     MR_FIELD_IF_MODIFIED_SINCE,
@@ -117,6 +118,13 @@ static inline bool mr_message_is_tunnel(const struct mr_message *message)
 {
     return message->method == MR_METHOD_CONNECT &&
            (message->seen & UINT32_C(1) << MR_FIELD_PROTOCOL) != 0;
+}
+
+/* True if a hop before this one got the request in 0-RTT: any Early-Data field (RFC 8470, Section
+ * 5.1). */
+static inline bool mr_message_was_early(const struct mr_message *message)
+{
+    return (message->seen & UINT32_C(1) << MR_FIELD_EARLY_DATA) != 0;
 }
 
 /* All fields were added: is anything missing? */

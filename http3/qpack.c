@@ -238,6 +238,20 @@ void mr_qpack_encoder_fini(struct mr_qpack_encoder *encoder)
     encoder->encoder = NULL;
 }
 
+/* Values that hardly ever come twice, and would only push others out of a table. */
+static bool differs_each_time(const char *name)
+{
+    static const char *const names[] = {"date",           "etag",          "last-modified",
+                                        "content-length", "content-range", "range",
+                                        "location",       "if-none-match", ":path"};
+
+    for (size_t i = 0; i < MR_COUNT_OF(names); i++) {
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* nghttp3's form of the fields.  Returns the bytes they need at most. */
 static size_t to_nv(nghttp3_nv *nv, const struct mr_field_line *lines, size_t count)
 {
@@ -256,27 +270,104 @@ static size_t to_nv(nghttp3_nv *nv, const struct mr_field_line *lines, size_t co
     return need;
 }
 
-const uint8_t *mr_qpack_encode(struct mr_qpack_encoder *encoder, const struct mr_field_line *lines,
-                               size_t count, size_t *size_out)
+/* Encode into the scratch buffer; what is inserted goes to `instructions`.  NULL: no memory. */
+static const uint8_t *encode(nghttp3_qpack_encoder *with, uint8_t *scratch,
+                             nghttp3_buf *instructions, uint64_t stream_id, const nghttp3_nv *nv,
+                             size_t count, size_t *size_out)
 {
-    nghttp3_nv nv[MR_FIELD_LINES_MAX];
     uint8_t prefix[PREFIX_ROOM];
-    uint8_t *begin = encoder->scratch;
     nghttp3_buf pbuf = {prefix, prefix + sizeof(prefix), prefix, prefix};
-    nghttp3_buf rbuf = {begin + PREFIX_ROOM, begin + MR_QPACK_SECTION_MAX, begin + PREFIX_ROOM,
-                        begin + PREFIX_ROOM};
-    nghttp3_buf ebuf = {0}; /* without a dynamic table nothing is written to it */
+    nghttp3_buf rbuf = {scratch + PREFIX_ROOM, scratch + MR_QPACK_SECTION_MAX,
+                        scratch + PREFIX_ROOM, scratch + PREFIX_ROOM};
 
-    MR_ASSERT(count <= MR_FIELD_LINES_MAX);
-    if (to_nv(nv, lines, count) > MR_QPACK_SECTION_MAX)
+    if (nghttp3_qpack_encoder_encode(with, &pbuf, &rbuf, instructions, (int64_t)stream_id, nv,
+                                     count) != 0)
         return NULL;
-    int result = nghttp3_qpack_encoder_encode(encoder->encoder, &pbuf, &rbuf, &ebuf, 0, nv, count);
-    MR_ASSERT(result == 0);
-
     size_t prefix_size = nghttp3_buf_len(&pbuf);
     *size_out = prefix_size + nghttp3_buf_len(&rbuf);
     memcpy(rbuf.pos - prefix_size, pbuf.pos, prefix_size);
     return rbuf.pos - prefix_size;
+}
+
+const uint8_t *mr_qpack_encode(struct mr_qpack_encoder *encoder, const struct mr_field_line *lines,
+                               size_t count, size_t *size_out)
+{
+    nghttp3_nv nv[MR_FIELD_LINES_MAX];
+    nghttp3_buf none = {0}; /* without a dynamic table nothing is written to it */
+
+    MR_ASSERT(count <= MR_FIELD_LINES_MAX);
+    if (to_nv(nv, lines, count) > MR_QPACK_SECTION_MAX)
+        return NULL;
+    const uint8_t *section =
+        encode(encoder->encoder, encoder->scratch, &none, 0, nv, count, size_out);
+    MR_ASSERT(section != NULL); /* nothing is allocated */
+    return section;
+}
+
+/* ---- encoding with a table ---- */
+
+bool mr_qpack_table_init(struct mr_qpack_table *table, struct mr_heap_share *share,
+                         uint64_t peer_capacity, uint32_t capacity, uint32_t blocked_max)
+{
+    *table = (struct mr_qpack_table){.mem = &share->mem};
+    if (peer_capacity == 0 || peer_capacity > MR_QPACK_TABLE_MAX || capacity == 0 ||
+        nghttp3_qpack_encoder_new(&table->encoder, (size_t)peer_capacity, &share->mem) != 0)
+        return false;
+    nghttp3_qpack_encoder_set_max_dtable_capacity(table->encoder,
+                                                  MR_MIN((size_t)peer_capacity, (size_t)capacity));
+    nghttp3_qpack_encoder_set_max_blocked_streams(table->encoder, blocked_max);
+    return true;
+}
+
+void mr_qpack_table_fini(struct mr_qpack_table *table)
+{
+    if (table->encoder == NULL)
+        return;
+    nghttp3_qpack_encoder_del(table->encoder);
+    nghttp3_buf_free(&table->instructions, table->mem);
+    table->encoder = NULL;
+}
+
+const uint8_t *mr_qpack_table_encode(struct mr_qpack_table *table, struct mr_qpack_encoder *encoder,
+                                     uint64_t stream_id, const struct mr_field_line *lines,
+                                     size_t count, size_t *size_out)
+{
+    nghttp3_nv nv[MR_FIELD_LINES_MAX];
+
+    MR_ASSERT(count <= MR_FIELD_LINES_MAX);
+    if (table->encoder == NULL || table->is_given_up || nghttp3_buf_len(&table->instructions) > 0 ||
+        to_nv(nv, lines, count) > MR_QPACK_SECTION_MAX)
+        return NULL;
+    for (size_t i = 0; i < count; i++)
+        nv[i].flags |= differs_each_time(lines[i].name) ? 0 : NGHTTP3_NV_FLAG_TRY_INDEX;
+    const uint8_t *section = encode(table->encoder, encoder->scratch, &table->instructions,
+                                    stream_id, nv, count, size_out);
+    table->is_given_up = section == NULL; /* it may know of entries that were never sent */
+    if (section == NULL)
+        nghttp3_buf_reset(&table->instructions);
+    return section;
+}
+
+const uint8_t *mr_qpack_table_instructions(const struct mr_qpack_table *table, size_t *size_out)
+{
+    *size_out = nghttp3_buf_len(&table->instructions);
+    return table->instructions.pos;
+}
+
+void mr_qpack_table_sent(struct mr_qpack_table *table, size_t size)
+{
+    table->instructions.pos += size;
+    if (nghttp3_buf_len(&table->instructions) > 0)
+        return;
+    nghttp3_buf_free(&table->instructions, table->mem);
+    table->instructions = (nghttp3_buf){0};
+}
+
+uint64_t mr_qpack_table_read(struct mr_qpack_table *table, const uint8_t *data, size_t size)
+{
+    nghttp3_ssize used = nghttp3_qpack_encoder_read_decoder(table->encoder, data, size);
+
+    return used < 0 ? MR_QPACK_DECODER_STREAM_ERROR : 0;
 }
 
 /*

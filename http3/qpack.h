@@ -6,6 +6,7 @@
  *                                   +--> our decoder stream
  *     fields ---> encoder (one per server or client: static table only) ---> field sections
  *     peer's decoder stream ---> feedback: must be empty but for cancellations
+ *       or, if wanted, a table (one per connection) ---> field sections, our encoder stream
  *
  * Field sections are decoded whole, in one go, so that at most one is under way.  One that refers
  * to entries that have not come is not begun: its bytes stay where they are until they have.
@@ -31,6 +32,7 @@ enum {
     MR_QPACK_FEEDBACK_MAX =
         4096, /* bytes that may wait for our decoder stream; more: the connection is closed */
     MR_QPACK_SECTION_MAX = 4096, /* bytes of a section that we encode */
+    MR_QPACK_TABLE_MAX = 65536,  /* bytes of a peer's table that we use; of a larger one none */
     MR_QPACK_BLOCKED_MAX = 1024, /* streams of a connection that may wait for entries, at most */
 };
 
@@ -125,6 +127,37 @@ enum {
  */
 const uint8_t *mr_qpack_encode(struct mr_qpack_encoder *encoder, const struct mr_field_line *lines,
                                size_t count, size_t *size_out);
+
+/*
+ * The same with a dynamic table, one per connection, within the peer's limits.  What it inserts
+ * waits for our encoder stream; until that is sent, and when its share of memory is used up, the
+ * static table has to do.
+ */
+struct mr_qpack_table {
+    nghttp3_qpack_encoder *encoder; /* NULL: there is none */
+    const nghttp3_mem *mem;
+    nghttp3_buf instructions; /* not sent yet */
+    bool is_given_up; /* memory ran out: nothing is added, what was sent can be acknowledged */
+};
+
+/* The peer's limits are known: a table of at most `capacity` bytes of its `peer_capacity`, and
+ * sections on at most `blocked_max` streams that may come before what they refer to.  False: there
+ * is none. */
+bool mr_qpack_table_init(struct mr_qpack_table *table, struct mr_heap_share *share,
+                         uint64_t peer_capacity, uint32_t capacity, uint32_t blocked_max);
+void mr_qpack_table_fini(struct mr_qpack_table *table);
+
+/* As mr_qpack_encode(), for a stream; NULL also: use that. */
+const uint8_t *mr_qpack_table_encode(struct mr_qpack_table *table, struct mr_qpack_encoder *encoder,
+                                     uint64_t stream_id, const struct mr_field_line *lines,
+                                     size_t count, size_t *size_out);
+
+/* What waits for our encoder stream; `size` bytes of it were sent. */
+const uint8_t *mr_qpack_table_instructions(const struct mr_qpack_table *table, size_t *size_out);
+void mr_qpack_table_sent(struct mr_qpack_table *table, size_t size);
+
+/* Bytes of the peer's decoder stream.  0, or the connection's error code. */
+uint64_t mr_qpack_table_read(struct mr_qpack_table *table, const uint8_t *data, size_t size);
 
 /* The peer's decoder stream, when nothing we sent refers to a dynamic table.  All zero: at its
  * start. */

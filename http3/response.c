@@ -29,6 +29,7 @@ static const struct {
     {413, "413", "413 Content Too Large: this server takes no content\n"},
     {414, "414", "414 URI Too Long\n"},
     {416, "416", "416 Range Not Satisfiable\n"},
+    {425, "425", "425 Too Early: ask again when the handshake is complete\n"},
     {431, "431", "431 Request Header Fields Too Large\n"},
     {500, "500", "500 Internal Server Error: the file cannot be read\n"},
     {501, "501", "501 Not Implemented: no such protocol\n"},

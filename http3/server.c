@@ -55,7 +55,7 @@ static const char *config_error(const struct mr_h3_server_config *c)
     if (c->field_section_max < 1024 || c->field_section_max > 65536 || c->fields_max < 8)
         return "limits of field sections out of range; use 1024 to 65536 bytes and 8 fields or "
                "more";
-    if (c->qpack_capacity > 65536)
+    if (c->qpack_capacity > MR_QPACK_TABLE_MAX || c->qpack_encoder_capacity > MR_QPACK_TABLE_MAX)
         return "QPACK table out of range; use at most 65536 bytes";
     if (c->qpack_blocked_max > MR_QPACK_BLOCKED_MAX)
         return "too many streams may wait for QPACK; use at most 1024";
@@ -79,6 +79,7 @@ static struct mr_h3_limits limits_of(const struct mr_h3_server_config *config)
         .fields_max = config->fields_max,
         .qpack_capacity = config->qpack_capacity,
         .qpack_blocked_max = config->qpack_blocked_max,
+        .qpack_encoder_capacity = config->qpack_encoder_capacity,
         .has_tunnels = config->tunnels != NULL,
         .heap_bytes = config->heap_bytes,
     };

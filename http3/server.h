@@ -40,11 +40,13 @@ struct mr_h3_server_config {
     bool has_listings; /* a directory without index is listed; else 404 */
     uint32_t connections_max; /* more are closed with H3_EXCESSIVE_LOAD */
     uint32_t requests_max;    /* of all connections; more are refused with H3_REQUEST_REJECTED */
-    uint32_t
-        requests_per_conn_max;  /* likewise; a cancelled request counts until its work is done */
-    uint32_t field_section_max; /* bytes as in RFC 9114, Section 4.2.2; more: 431 */
-    uint32_t fields_max;        /* fields of a section; more: 431 */
-    uint32_t qpack_capacity;    /* bytes of a connection's dynamic table for decoding; 0: none */
+    uint32_t requests_per_conn_max; /* likewise; a cancelled request counts until its work is done,
+                                       an answered one until its stream is over */
+    uint32_t field_section_max;     /* bytes as in RFC 9114, Section 4.2.2; more: 431 */
+    uint32_t fields_max;            /* fields of a section; more: 431 */
+    uint32_t qpack_capacity; /* bytes of a connection's dynamic table for decoding; 0: none */
+    uint32_t qpack_encoder_capacity; /* bytes of a connection's table for what is sent, within
+                                        what the peer takes; 0: the static table only */
     uint32_t qpack_blocked_max; /* streams of a connection whose head may wait for QPACK's table:
                                    0: none, at most MR_QPACK_BLOCKED_MAX */
     size_t heap_bytes;          /* for QPACK of all connections; 0: derived from connections_max */
@@ -54,6 +56,7 @@ struct mr_h3_server_config {
     size_t cache_bytes;               /* content of small files; 0: no cache */
     size_t cache_entry_max;           /* larger files are not cached */
     uint64_t cache_fresh_ns;          /* a cached file is compared with the disk when older */
+    bool refuses_early; /* GET and HEAD, too, are answered with 425 in 0-RTT, as all others are */
     const struct mr_http3_tunnel_handlers *tunnels; /* borrowed; NULL: no extended CONNECT */
     uint32_t tunnels_max;                           /* more: 503 */
     uint64_t request_timeout_ns; /* for a request to arrive completely; then it is reset */

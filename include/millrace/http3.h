@@ -41,13 +41,15 @@ struct mr_http3_tunnel_request {
     const char *protocol; /* ":protocol" */
     const char *authority;
     const char *path;
+    bool is_early; /* it may be a copy of one that came before: what must not happen twice is
+                      answered with 425 (RFC 8470), and asked for again */
 };
 
 /* Called by the loop; all but on_request and on_end may be NULL. */
 struct mr_http3_tunnel_handlers {
     void *context;
     /* Server: 200 accepts; else a status of the answer that refuses it, 501 for a protocol that it
-     * does not know (RFC 9220, Section 3), 400, 403, 404 or 503; others become 403. */
+     * does not know (RFC 9220, Section 3), 400, 403, 404, 425 or 503; others become 403. */
     uint32_t (*on_request)(void *context, struct mr_http3_tunnel *tunnel,
                            const struct mr_http3_tunnel_request *request);
     /* It is open: the server has accepted, or its answer that does is on its way. */
@@ -83,6 +85,7 @@ struct mr_http3_server_config {
     const char *root;         /* the folder; nothing outside it is shown */
     const char *index;        /* file that answers for its folder; NULL: "index.html" */
     bool has_listings;        /* a folder without one is listed; else 404 */
+    bool refuses_early;       /* requests in 0-RTT are answered with 425: they come again */
     uint32_t connections_max; /* 0: 1,000; more are closed */
     size_t cache_bytes;       /* of small files; 0: 16 MiB */
     const struct mr_http3_tunnel_handlers *tunnels; /* valid as long as the server; NULL: clients

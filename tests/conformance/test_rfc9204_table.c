@@ -3,6 +3,8 @@
  * broken inputs, and a server whose peer sends sections before what they refer to.
  * The sentences quoted are the RFC's.
  */
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/compiler.h"
@@ -10,6 +12,7 @@
 #include "http3/qpack.h"
 #include "http3/server_internal.h"
 #include "tests/support/h3_cases.h"
+#include "tests/support/h3_pair.h"
 #include "tests/unit/harness.h"
 
 enum {
@@ -359,6 +362,73 @@ static void the_promise_is_in_settings(void)
     raw_server_test_free(test);
 }
 
+/* ------------------------------------------------------------------ both ways */
+
+/* Client and server refer to their tables, whatever the transport refuses and however the streams
+ * are mixed, and every page is right.  Section 2.1.1.1: an encoder must not evict what is referred
+ * to; Section 2.1.2: nor block more streams than the peer allows. */
+static void tables_are_used_both_ways(void)
+{
+    for (uint64_t seed = 1; seed <= 24; seed++) {
+        struct h3_pair *pair = h3_pair_new();
+        struct mr_h3_server_config config = h3_pair_server_config(pair);
+        struct loop_config loop_options = loop_config_default(seed);
+        struct h3_fetch *fetches[40];
+        char path[64];
+
+        config.qpack_encoder_capacity = seed % 3 == 0 ? 200 : 4096;
+        config.qpack_blocked_max = seed % 4 == 0 ? 0 : 20;
+        pair->client_table = 4096;
+        pair->client_blocked = seed % 2 == 0 ? 0 : 20;
+        loop_options.refuse_percent = seed % 5 == 0 ? 30 : 0;
+        loop_options.queue_max = 2000;
+        loop_options.piece_max = 1 + 40 * (size_t)(seed % 6);
+        h3_pair_write_text(pair, "page", "content of a page");
+        h3_pair_start(pair, &config, &loop_options);
+        for (size_t i = 0; i < MR_COUNT_OF(fetches); i++) {
+            snprintf(path, sizeof(path), "/page?%zu", i % 3);
+            const struct mr_h3_request_options options = {.path = strdup(path)};
+            fetches[i] = h3_pair_begin(pair, &options);
+            for (int k = 0; k < 20; k++)
+                loop_step(pair->loop);
+            if (i % 4 == 3)
+                (void)mr_h3_client_cancel(pair->client, fetches[i]->request);
+            h3_pair_run(pair);
+            free((void *)(uintptr_t)options.path);
+        }
+        for (size_t i = 0; i < MR_COUNT_OF(fetches); i++) {
+            if (i % 4 == 3)
+                continue;
+            CU_ASSERT_EQUAL(fetches[i]->result.status, 200);
+            CU_ASSERT_EQUAL(fetches[i]->body_size, 17);
+            CU_ASSERT_STRING_EQUAL(fetches[i]->content_type, "application/octet-stream");
+        }
+        struct mr_h3_conn *conn = pair->server->h3.all;
+        CU_ASSERT_PTR_NOT_NULL_FATAL(conn);
+        CU_ASSERT_PTR_NOT_NULL(conn->our_encoder);
+        CU_ASSERT(mr_qpack_decoder_inserted(&conn->decoder) > 0);
+        CU_ASSERT_EQUAL(h3_pair_counter(pair, connection_errors), 0);
+        mr_h3_check(&pair->server->h3);
+        h3_pair_free(pair);
+    }
+}
+
+/* A peer that says nothing of a table gets no reference to one, and no third stream of ours. */
+static void a_peer_without_a_table_gets_none(void)
+{
+    struct mr_h3_server_config config = mr_h3_server_config_default(4);
+
+    config.qpack_encoder_capacity = 4096;
+    struct raw_server_test *test = raw_server_test_new(&config, NULL);
+    h3_begin_bytes();
+    raw_put_control(&h3_bytes);
+    h3_send_new(test, true, false);
+    for (int i = 0; i < 3; i++)
+        h3_check_serves(test);
+    CU_ASSERT_PTR_NULL(raw_find_uni(&test->raw, MR_H3_STREAM_QPACK_ENCODER));
+    raw_server_test_free(test);
+}
+
 static CU_TestInfo tests[] = {
     {"the example of Appendix B decodes", the_example_of_appendix_b_decodes},
     {"broken inputs are refused", broken_inputs_are_refused},
@@ -369,6 +439,8 @@ static CU_TestInfo tests[] = {
     {"a blocked request that is reset makes room", a_blocked_request_that_is_reset_makes_room},
     {"a request that waits for ever is ended", a_request_that_waits_for_ever_is_ended},
     {"the promise is in SETTINGS", the_promise_is_in_settings},
+    {"tables are used both ways", tables_are_used_both_ways},
+    {"a peer without a table gets none", a_peer_without_a_table_gets_none},
     CU_TEST_INFO_NULL,
 };
 

@@ -169,8 +169,10 @@ static void a_setting_of_another_value_is_an_error(void)
     h3_expect_control_close(MR_H3_SETTINGS_ERROR);
 }
 
-/* RFC 8441, Section 4: "On requests that contain the :protocol pseudo-header field, the :scheme and
- * :path pseudo-header fields of the target URI MUST also be included." */
+/* RFC 9220, Section 3: "The semantics of the pseudo-header fields and setting are identical to
+ * those in HTTP/2 as defined in [RFC8441]": beside :protocol there are method, scheme, path and
+ * authority.
+ */
 static void an_extended_connect_is_whole(void)
 {
     static const char *const missing[] = {"s", "u", "a", "m", "su"};
@@ -524,6 +526,146 @@ static void too_many_tunnels_of_a_connection_are_refused(void)
     raw_server_test_free(test);
 }
 
+/* ------------------------------------------------------------------ the client */
+
+static void on_open(void *context, struct mr_http3_tunnel *tunnel)
+{
+    (void)context;
+    app.tunnel = tunnel;
+    app.requests++;
+}
+
+static const struct mr_http3_tunnel_handlers client_handlers = {
+    .on_open = on_open, .on_datagram = on_datagram, .on_end = on_end};
+
+/* A client that wants a tunnel of a server whose SETTINGS are these. */
+static struct raw_client_test *new_client(const char *settings, size_t size)
+{
+    struct mr_h3_client_config config = mr_h3_client_config_default(4, 8);
+    const struct mr_h3_request_options options = {
+        .authority = "host", .path = "/", .protocol = "test", .tunnel = &client_handlers};
+    mr_h3_client_request request;
+
+    memset(&app, 0, sizeof(app));
+    config.has_tunnels = true;
+    struct raw_client_test *test = raw_client_test_new_with(&config, NULL, false);
+    CU_ASSERT_EQUAL(mr_h3_client_request_make(test->client, test->conn, &options, 1, &request), 0);
+    CU_ASSERT_TRUE(loop_run(test->loop, H3_STEPS));
+    h3_begin_bytes();
+    raw_put_varint(&h3_bytes, MR_H3_STREAM_CONTROL);
+    raw_put_frame(&h3_bytes, MR_H3_FRAME_SETTINGS, settings, size);
+    if (size > 0)
+        raw_send(&test->raw, raw_open(&test->raw, true), &h3_bytes, false);
+    CU_ASSERT_TRUE(loop_run(test->loop, H3_STEPS));
+    return test;
+}
+
+#define WITH_TUNNELS "\x08\x01\x33\x01", 4
+
+/* The stream of its extended CONNECT, -1: it has sent none. */
+static int find_connect(const struct raw_client_test *test)
+{
+    for (uint32_t i = 0; i < test->raw.stream_count; i++) {
+        if (test->raw.streams[i].id == 4 && test->raw.streams[i].in.size > 0)
+            return (int)i;
+    }
+    return -1;
+}
+
+/* Answer with a status and a field. */
+static void answer(struct raw_client_test *test, const char *status, const char *name,
+                   const char *value)
+{
+    int stream = find_connect(test);
+
+    CU_ASSERT_FATAL(stream >= 0);
+    h3_begin_bytes();
+    raw_put_field(&h3_section, ":status", status);
+    if (name != NULL)
+        raw_put_field(&h3_section, name, value);
+    raw_put_headers(&h3_bytes, &h3_section);
+    raw_send(&test->raw, stream, &h3_bytes, false);
+    CU_ASSERT_TRUE(loop_run(test->loop, H3_STEPS));
+}
+
+/* RFC 9220, Section 3: "a new HTTP/2 setting sent by a server to allow the client to use Extended
+ * CONNECT": before it has come nothing is sent. */
+static void a_client_waits_for_the_setting(void)
+{
+    struct raw_client_test *test = new_client("", 0);
+
+    CU_ASSERT_EQUAL(find_connect(test), -1);
+    h3_begin_bytes();
+    raw_put_varint(&h3_bytes, MR_H3_STREAM_CONTROL);
+    raw_put_frame(&h3_bytes, MR_H3_FRAME_SETTINGS, WITH_TUNNELS);
+    raw_send(&test->raw, raw_open(&test->raw, true), &h3_bytes, false);
+    CU_ASSERT_TRUE(loop_run(test->loop, H3_STEPS));
+    CU_ASSERT(find_connect(test) >= 0);
+    CU_ASSERT_EQUAL(app.ends, 0);
+    raw_client_test_free(test);
+    test = new_client("\x33\x01", 2);
+    CU_ASSERT_EQUAL(find_connect(test), -1);
+    CU_ASSERT_EQUAL(app.ends, 1);
+    CU_ASSERT_EQUAL(app.error, -ECONNREFUSED);
+    raw_client_test_free(test);
+}
+
+/* RFC 9297, Section 3.2: "HTTP status codes 204 (No Content), 205 (Reset Content), and 206 (Partial
+ * Content) MUST NOT be sent on responses that use the Capsule Protocol", nor Content-Length. */
+static void an_answer_with_content_opens_nothing(void)
+{
+    static const struct {
+        const char *status, *name, *value;
+        int error;
+        uint64_t code;
+    } cases[] = {
+        {"204", NULL, NULL, -EBADMSG, MR_H3_MESSAGE_ERROR},
+        {"205", NULL, NULL, -EBADMSG, MR_H3_MESSAGE_ERROR},
+        {"206", NULL, NULL, -EBADMSG, MR_H3_MESSAGE_ERROR},
+        {"200", "content-length", "3", -EBADMSG, MR_H3_MESSAGE_ERROR},
+        {"404", NULL, NULL, -ECONNREFUSED, MR_H3_REQUEST_CANCELLED},
+        {"302", "location", "/x", -ECONNREFUSED, MR_H3_REQUEST_CANCELLED},
+    };
+
+    for (size_t i = 0; i < MR_COUNT_OF(cases); i++) {
+        struct raw_client_test *test = new_client(WITH_TUNNELS);
+        answer(test, cases[i].status, cases[i].name, cases[i].value);
+        CU_ASSERT_EQUAL(app.requests, 0);
+        CU_ASSERT_EQUAL(app.ends, 1);
+        CU_ASSERT_EQUAL(app.error, cases[i].error);
+        CU_ASSERT_EQUAL(test->raw.streams[find_connect(test)].reset_code, cases[i].code);
+        CU_ASSERT_FALSE(test->raw.is_closed);
+        raw_client_test_free(test);
+    }
+}
+
+static void an_accepted_tunnel_takes_capsules_until_its_end(void)
+{
+    struct raw_client_test *test = new_client(WITH_TUNNELS);
+
+    answer(test, "200", "capsule-protocol", "?1");
+    CU_ASSERT_EQUAL(app.requests, 1);
+    h3_begin_bytes();
+    raw_put_frame(&h3_bytes, MR_H3_FRAME_DATA,
+                  "\x00\x03"
+                  "abc",
+                  5);
+    raw_send(&test->raw, find_connect(test), &h3_bytes, false);
+    CU_ASSERT_TRUE(loop_run(test->loop, H3_STEPS));
+    CU_ASSERT_STRING_EQUAL(app.last, "abc");
+    h3_begin_bytes();
+    raw_put_frame(&h3_bytes, MR_H3_FRAME_DATA,
+                  "\x00\x03"
+                  "ab",
+                  4); /* cut off */
+    raw_send(&test->raw, find_connect(test), &h3_bytes, true);
+    CU_ASSERT_TRUE(loop_run(test->loop, H3_STEPS));
+    CU_ASSERT_EQUAL(app.ends, 1);
+    CU_ASSERT_EQUAL(app.error, -EBADMSG);
+    CU_ASSERT_EQUAL(app.datagrams, 1);
+    raw_client_test_free(test);
+}
+
 static CU_TestInfo tests[] = {
     {"settings say what is taken", settings_say_what_is_taken},
     {"a setting of another value is an error", a_setting_of_another_value_is_an_error},
@@ -545,6 +687,10 @@ static CU_TestInfo tests[] = {
      without_the_setting_no_datagram_frame_is_sent},
     {"with the setting it is", with_the_setting_it_is},
     {"too many tunnels of a connection are refused", too_many_tunnels_of_a_connection_are_refused},
+    {"a client waits for the setting", a_client_waits_for_the_setting},
+    {"an answer with content opens nothing", an_answer_with_content_opens_nothing},
+    {"an accepted tunnel takes capsules until its end",
+     an_accepted_tunnel_takes_capsules_until_its_end},
     CU_TEST_INFO_NULL,
 };
 

@@ -52,6 +52,67 @@ static size_t take_bytes(struct input *input, const uint8_t **bytes_out, size_t 
 static struct raw_bytes bytes;
 static struct raw_bytes section;
 
+/* ---- the client's tunnels ---- */
+
+static uint32_t tunnels_ended;
+
+static void on_open(void *context, struct mr_http3_tunnel *tunnel)
+{
+    (void)context;
+    (void)mr_http3_tunnel_send(tunnel, "hello", 5);
+}
+
+static void on_datagram(void *context, struct mr_http3_tunnel *tunnel, const void *data,
+                        size_t size)
+{
+    (void)context;
+    (void)mr_http3_tunnel_send(tunnel, data, size);
+    if (size > 0 && *(const uint8_t *)data % 4 == 0)
+        mr_http3_tunnel_end(tunnel);
+}
+
+static void on_end(void *context, struct mr_http3_tunnel *tunnel, int error, const char *reason)
+{
+    (void)context;
+    (void)tunnel;
+    (void)error;
+    (void)reason;
+    tunnels_ended++;
+}
+
+static const struct mr_http3_tunnel_handlers handlers = {
+    .on_open = on_open, .on_datagram = on_datagram, .on_end = on_end};
+
+/* SETTINGS that allow all that the client knows, or nearly. */
+static void put_settings(struct input *input)
+{
+    static const char settings[] = "\x01\x41\x00\x07\x05\x08\x01\x33\x01";
+
+    raw_put_varint(&bytes, 0);
+    raw_put_frame(&bytes, 4, settings, take(input) % 8 == 0 ? 5 : sizeof(settings) - 1);
+}
+
+/* A head that refers to the table, after or before what it refers to. */
+static void put_table_response(struct input *input)
+{
+    section.size = 0;
+    raw_put(&section, take(input) % 2 == 0 ? "\x02\x00" : "\x03\x00", 2);
+    raw_put(&section, "\xd9\x80", 2);
+    raw_put_headers(&bytes, &section);
+}
+
+static void send_datagram(struct raw_client_test *test, struct input *input)
+{
+    struct mr_transport *t = test->raw.transport;
+    const uint8_t *value;
+    size_t size = take_bytes(input, &value, 20);
+    struct mr_view view = {value, size};
+
+    (void)t->ops->send_datagram(t, test->raw.conn, &view, 1);
+}
+
+/* ---- the server ---- */
+
 static void put_response(struct input *input)
 {
     static const char *const statuses[] = {"200", "103", "304", "404", "206", "20", "101", ""};
@@ -94,7 +155,14 @@ static void step_server(struct raw_client_test *test, struct input *input, uint8
             (void)raw_open(&test->raw, which % 16 != 0);
         return;
     case 1:
-        raw_put_control(&bytes);
+        if (which % 4 == 0)
+            raw_put_control(&bytes);
+        else if (which % 4 < 3)
+            put_settings(input);
+        else if (which % 8 == 3)
+            raw_put(&bytes, "\x02\x3f\xe1\x1f\x46x-name\x05value\x00", 18);
+        else
+            send_datagram(test, input);
         break;
     case 2:
         size = take_bytes(input, &raw, 100);
@@ -102,7 +170,10 @@ static void step_server(struct raw_client_test *test, struct input *input, uint8
         break;
     case 3:
     case 4:
-        put_response(input);
+        if (which % 5 == 0)
+            put_table_response(input);
+        else
+            put_response(input);
         break;
     case 5:
         put_frame(input);
@@ -127,6 +198,10 @@ static void step_user(struct raw_client_test *test, mr_h3_client_request *reques
     struct mr_h3_request_options options = {
         .is_head = which % 4 == 0, .authority = "localhost", .path = "/x", .range = "bytes=0-2"};
 
+    if (which % 9 == 0) {
+        options.protocol = "test";
+        options.tunnel = &handlers;
+    }
     switch (which % 3) {
     case 0:
         if (*count < REQUESTS_MAX && mr_h3_client_request_make(test->client, test->conn, &options,
@@ -149,7 +224,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     mr_h3_client_request requests[REQUESTS_MAX];
     uint32_t count = 0;
     uint8_t choice = take(&input);
-    struct raw_client_test *test = raw_client_test_new(choice % 2 == 0);
+    struct mr_h3_client_config config = mr_h3_client_config_default(4, 64);
+    struct loop_config loop = loop_config_default(1);
+    config.has_tunnels = choice % 3 != 0;
+    config.qpack_blocked_max = choice % 5;
+    config.qpack_encoder_capacity = choice % 4 == 0 ? 0 : 256;
+    loop.datagram_max = choice % 8 < 4 ? 1200 : 0;
+    loop.refuse_percent = 0;
+    struct raw_client_test *test = raw_client_test_new_with(&config, &loop, choice % 2 == 0);
 
     for (int i = 0; i < STEPS_MAX && input.size > 0 && !test->is_closed; i++) {
         uint8_t op = take(&input);
@@ -168,6 +250,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     MR_ASSERT(test->is_closed);
     MR_ASSERT(test->done_count == 1 + count);
     MR_ASSERT(test->client->requests.used == 0);
+    MR_ASSERT(test->client->tunnels.used == 0);
     mr_h3_check(&test->client->h3);
     MR_ASSERT(test->client->h3.conns.used == 0);
     MR_ASSERT(test->client->h3.heap.used_bytes <= HEAP_IDLE_MAX);

@@ -214,7 +214,10 @@ static void put_uni(struct input *input)
         raw_put(&bytes, "\x02\x3f\xe1\x1f\x46x-name\x05value", 16);
         break;
     case 2:
-        raw_put(&bytes, "\x03", 1);
+        raw_put(&bytes, "\x03\x44", 1 + take(input) % 2);
+        break;
+    case 3: /* SETTINGS with a table, streams that may wait, and datagrams */
+        raw_put(&bytes, "\x00\x04\x07\x01\x41\x00\x07\x05\x33\x01", 10);
         break;
     default:
         raw_put_varint(&bytes, take(input));
@@ -393,6 +396,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     config.has_listings = choice % 2 == 0;
     config.tunnels = choice % 3 == 0 ? NULL : &tunnels;
     config.tunnels_max = 3;
+    config.qpack_encoder_capacity = choice % 2 == 0 ? 0 : 256;
     loop.datagram_max = choice % 3 == 1 ? 1200 : 0;
     loop.refuse_percent = choice % 3 == 0 ? 20 : 0;
     loop.idle_percent = choice % 5 == 0 ? 20 : 0;

@@ -405,22 +405,30 @@ static void on_goaway(void *context, mr_h3_client_conn conn, uint64_t user)
 
 struct raw_client_test *raw_client_test_new(bool is_head)
 {
+    return raw_client_test_new_with(NULL, NULL, is_head);
+}
+
+struct raw_client_test *raw_client_test_new_with(const struct mr_h3_client_config *config,
+                                                 const struct loop_config *loop, bool is_head)
+{
     struct raw_client_test *test = calloc(1, sizeof(*test));
-    struct mr_h3_client_config config = mr_h3_client_config_default(4, 64);
+    struct mr_h3_client_config defaults = mr_h3_client_config_default(4, 64);
     struct mr_h3_client_callbacks callbacks = {.context = test,
                                                .on_headers = on_headers,
                                                .on_done = on_done,
                                                .on_closed = on_closed,
                                                .on_goaway = on_goaway};
-    struct loop_config loop = loop_config_default(1);
+    struct loop_config loop_defaults = loop_config_default(1);
     struct mr_connect_options options = {.server_name = "localhost"};
     struct mr_h3_request_options request = {
         .is_head = is_head, .authority = "localhost", .path = "/a.txt"};
 
     MR_ASSERT(test != NULL);
-    MR_ASSERT(mr_h3_client_new(&config, &callbacks, &test->client, NULL) == 0);
+    MR_ASSERT(mr_h3_client_new(config == NULL ? &defaults : config, &callbacks, &test->client,
+                               NULL) == 0);
     raw_peer_init(&test->raw, 1);
-    test->loop = loop_new(&loop, mr_h3_client_application(test->client), &test->raw.application);
+    test->loop = loop_new(loop == NULL ? &loop_defaults : loop,
+                          mr_h3_client_application(test->client), &test->raw.application);
     MR_ASSERT(mr_h3_client_connect(test->client, &options, 0, &test->conn) == 0);
     MR_ASSERT(mr_h3_client_request_make(test->client, test->conn, &request, 0, &test->request) ==
               0);

@@ -115,6 +115,10 @@ struct raw_client_test {
 };
 
 struct raw_client_test *raw_client_test_new(bool is_head);
+
+/* The same with another configuration; NULL: as above. */
+struct raw_client_test *raw_client_test_new_with(const struct mr_h3_client_config *config,
+                                                 const struct loop_config *loop, bool is_head);
 void raw_client_test_free(struct raw_client_test *test);
 
 /* The raw server's view of the client's request; never NULL. */

@@ -67,7 +67,8 @@ static void what_is_not_understood_is_ignored(void)
     }
 }
 
-/* RFC 8941, Section 4.2: "If parsing fails ... the entire field value MUST be ignored" */
+/* RFC 9218, Section 4: "Receivers parse the Dictionary as described in Section 4.2 of
+ * [STRUCTURED-FIELDS]", which fails as a whole. */
 static void what_is_no_dictionary_changes_nothing(void)
 {
     static const char *const cases[] = {

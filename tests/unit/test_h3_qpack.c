@@ -1,6 +1,7 @@
 /* Tests of http3/qpack.h: both ends against each other, and the bounds of memory. */
 #include "http3/qpack.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/compiler.h"
@@ -171,6 +172,180 @@ static void every_allocation_may_fail(void)
     }
 }
 
+/* ------------------------------------------------------------------ the encoder's table */
+
+static struct mr_heap_share table_share;
+static struct mr_qpack_table table;
+static char many[8][64]; /* values that differ */
+
+/* Our table of `capacity` against a decoder that takes `peer`. */
+static void begin_table(uint32_t peer, uint32_t capacity, uint32_t blocked_max)
+{
+    mr_heap_init(&heap, memory, HEAP);
+    mr_heap_share_init(&share, &heap, &counters, 64000);
+    mr_heap_share_init(&table_share, &heap, &counters, 64000);
+    CU_ASSERT_TRUE_FATAL(mr_qpack_decoder_init(&decoder, &share, peer, blocked_max));
+    CU_ASSERT_TRUE_FATAL(mr_qpack_encoder_init(&encoder, &share));
+    CU_ASSERT_TRUE_FATAL(mr_qpack_table_init(&table, &table_share, peer, capacity, blocked_max));
+}
+
+static void end_table(void)
+{
+    mr_qpack_table_fini(&table);
+    CU_ASSERT_EQUAL(table_share.used, 0);
+    end();
+}
+
+/* Instructions reach the peer. */
+static void carry_instructions(void)
+{
+    size_t size;
+    const uint8_t *bytes = mr_qpack_table_instructions(&table, &size);
+
+    CU_ASSERT_EQUAL(mr_qpack_decoder_read(&decoder, bytes, size), 0);
+    mr_qpack_table_sent(&table, size);
+}
+
+/* What the peer's decoder says reaches us. */
+static void carry_feedback(void)
+{
+    uint8_t bytes[256];
+    size_t size = mr_qpack_decoder_feedback_size(&decoder);
+
+    CU_ASSERT_FATAL(size <= sizeof(bytes));
+    mr_qpack_decoder_take_feedback(&decoder, bytes, size);
+    CU_ASSERT_EQUAL(mr_qpack_table_read(&table, bytes, size), 0);
+}
+
+static bool take_many(void *context, struct mr_text name, struct mr_text value)
+{
+    const struct mr_field_line *line = context;
+    uint32_t *at = (uint32_t *)(uintptr_t)line[8].value.data;
+
+    line += (*at)++;
+    CU_ASSERT_EQUAL(name.size, strlen(line->name));
+    CU_ASSERT_EQUAL_FATAL(value.size, line->value.size);
+    CU_ASSERT_EQUAL(memcmp(value.data, line->value.data, value.size), 0);
+    return true;
+}
+
+/* One head goes over; its bytes. */
+static size_t carry_head(uint64_t stream_id, uint32_t kinds)
+{
+    uint32_t at = 0;
+    struct mr_field_line head[9] = {{":status", {"200", 3}}};
+    uint64_t needs;
+    size_t size = 0;
+
+    for (uint32_t i = 1; i < 8; i++) {
+        snprintf(many[i], sizeof(many[i]), "a value with some words, number %u of %u", i,
+                 (uint32_t)(stream_id / 4 % kinds));
+        head[i] = (struct mr_field_line){"x-some-name", {many[i], strlen(many[i])}};
+    }
+    head[8].value.data = (const char *)&at;
+    const uint8_t *section = mr_qpack_table_encode(&table, &encoder, stream_id, head, 8, &size);
+    if (section == NULL)
+        section = mr_qpack_encode(&encoder, head, 8, &size);
+    const struct mr_qpack_section bytes = {stream_id, section, size};
+    carry_instructions();
+    CU_ASSERT_EQUAL(mr_qpack_decode(&decoder, &share, &bytes, take_many, head, &needs), 0);
+    CU_ASSERT_EQUAL(needs, 0);
+    CU_ASSERT_EQUAL(at, 8);
+    carry_feedback();
+    return size;
+}
+
+/* RFC 9204, Section 4.5.1.1: the insert count is encoded modulo what the peer's limit allows, not
+ * what we use of it. */
+static void heads_come_over_whatever_the_capacities(void)
+{
+    static const uint32_t capacities[][2] = {{4096, 4096}, {4096, 220}, {220, 4096}, {220, 220},
+                                             {65536, 300}, {64, 64},    {1000, 999}};
+
+    for (size_t i = 0; i < MR_COUNT_OF(capacities); i++) {
+        for (uint32_t blocked = 0; blocked < 3; blocked += 2) {
+            size_t first = 0;
+            size_t last = 0;
+            begin_table(capacities[i][0], capacities[i][1], blocked);
+            for (uint64_t n = 0; n < 300; n++) {
+                size_t size = carry_head(4 * n, i % 2 == 0 ? 1 : 5);
+                first = n == 0 ? size : first;
+                last = size;
+            }
+            if (capacities[i][0] == 4096 && capacities[i][1] == 4096)
+                CU_ASSERT(last < 20 && (blocked > 0 || first > 200));
+            end_table();
+        }
+    }
+}
+
+static void instructions_that_wait_keep_the_table_out_of_use(void)
+{
+    const struct mr_field_line line = {"x-some-name", {"a value with some words", 23}};
+    size_t size;
+
+    begin_table(4096, 4096, 4);
+    CU_ASSERT_PTR_NOT_NULL(mr_qpack_table_encode(&table, &encoder, 0, &line, 1, &size));
+    (void)mr_qpack_table_instructions(&table, &size);
+    CU_ASSERT(size > 0);
+    CU_ASSERT_PTR_NULL(mr_qpack_table_encode(&table, &encoder, 4, &line, 1, &size));
+    carry_instructions();
+    CU_ASSERT_PTR_NOT_NULL(mr_qpack_table_encode(&table, &encoder, 4, &line, 1, &size));
+    end_table();
+}
+
+/* A peer that acknowledges no section: memory is bounded, and heads go on without the table. */
+static void a_peer_that_acknowledges_nothing_costs_its_share_only(void)
+{
+    bool was_given_up = false;
+
+    begin_table(4096, 4096, 1000);
+    table_share.limit = 20000;
+    for (uint64_t n = 0; n < 5000; n++) {
+        struct mr_field_line line = {"x-some-name", {"a value with some words", 23}};
+        size_t size;
+        const uint8_t *section = mr_qpack_table_encode(&table, &encoder, 4 * n, &line, 1, &size);
+        was_given_up |= section == NULL;
+        carry_instructions();
+        if (n == 0) /* it has the entry, and says so: any number of sections may refer to it */
+            CU_ASSERT_EQUAL(mr_qpack_table_read(&table, (const uint8_t *)"\x01", 1), 0);
+        CU_ASSERT(table_share.used <= 20000 + 4 * MR_HEAP_ALIGN);
+    }
+    CU_ASSERT(was_given_up);
+    CU_ASSERT(table.is_given_up);
+    CU_ASSERT(counters.heap_refused > 0);
+    end_table();
+}
+
+/* RFC 9204, Sections 4.4.1 and 4.4.3: acknowledgments of what was never sent. */
+static void feedback_that_cannot_be_is_an_error(void)
+{
+    static const char *const cases[] = {"\x80", "\x01",
+                                        "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"};
+
+    for (size_t i = 0; i < MR_COUNT_OF(cases); i++) {
+        begin_table(4096, 4096, 0);
+        CU_ASSERT_EQUAL(mr_qpack_table_read(&table, (const uint8_t *)cases[i], strlen(cases[i])),
+                        MR_QPACK_DECODER_STREAM_ERROR);
+        end_table();
+    }
+    begin_table(4096, 4096, 0);
+    CU_ASSERT_EQUAL(mr_qpack_table_read(&table, (const uint8_t *)"\x44", 1),
+                    0); /* a cancellation */
+    end_table();
+}
+
+static void a_peers_table_that_is_too_large_is_not_used(void)
+{
+    mr_heap_init(&heap, memory, HEAP);
+    mr_heap_share_init(&table_share, &heap, &counters, 64000);
+    CU_ASSERT_FALSE(mr_qpack_table_init(&table, &table_share, UINT64_MAX >> 2, 4096, 0));
+    CU_ASSERT_FALSE(mr_qpack_table_init(&table, &table_share, MR_QPACK_TABLE_MAX + 1, 4096, 0));
+    CU_ASSERT_FALSE(mr_qpack_table_init(&table, &table_share, 0, 4096, 0));
+    CU_ASSERT_FALSE(mr_qpack_table_init(&table, &table_share, 4096, 0, 0));
+    CU_ASSERT_EQUAL(heap.live, 0);
+}
+
 CU_TestInfo h3_qpack_tests[] = {
     {"what is encoded decodes to the same fields in order",
      what_is_encoded_decodes_to_the_same_fields_in_order},
@@ -179,6 +354,13 @@ CU_TestInfo h3_qpack_tests[] = {
      fields_that_do_not_fit_are_refused_and_the_encoder_goes_on},
     {"a share gives no more than its limit", a_share_gives_no_more_than_its_limit},
     {"every allocation may fail", every_allocation_may_fail},
+    {"heads come over whatever the capacities", heads_come_over_whatever_the_capacities},
+    {"instructions that wait keep the table out of use",
+     instructions_that_wait_keep_the_table_out_of_use},
+    {"a peer that acknowledges nothing costs its share only",
+     a_peer_that_acknowledges_nothing_costs_its_share_only},
+    {"feedback that cannot be is an error", feedback_that_cannot_be_is_an_error},
+    {"a peer's table that is too large is not used", a_peers_table_that_is_too_large_is_not_used},
     CU_TEST_INFO_NULL,
 };
 

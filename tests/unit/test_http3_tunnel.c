@@ -292,7 +292,7 @@ static void what_the_server_refuses_ends(void)
     end();
 }
 
-/* RFC 9220, Section 3; RFC 8441, Section 3: it must not be asked for when it is not offered. */
+/* RFC 9220, Section 3: it is not asked for when it is not offered. */
 static void a_server_without_tunnels_is_not_asked(void)
 {
     struct loop_config config = loop_config_default(1);

@@ -1,0 +1,211 @@
+/*
+ * RFC 8470: requests in early data (0-RTT): what the server does with those that may be copies, and
+ * that the client asks again.  Over a transport in memory, whose connections are told to be early;
+ * then over two real endpoints and a ticket.  The sentences quoted are the RFC's.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/compiler.h"
+#include "http3/client_internal.h"
+#include "http3/server_internal.h"
+#include "tests/support/engine_world.h"
+#include "tests/support/h3_cases.h"
+#include "tests/support/h3_pair.h"
+#include "tests/unit/harness.h"
+
+/* ------------------------------------------------------------------ the server */
+
+/* The status of a request with this method, and an Early-Data field if `early` is not NULL. */
+static unsigned ask(struct raw_server_test *test, const char *method, const char *early)
+{
+    h3_begin_bytes();
+    raw_put_field(&h3_section, ":method", method);
+    raw_put_field(&h3_section, ":scheme", "https");
+    raw_put_field(&h3_section, ":authority", "localhost");
+    raw_put_field(&h3_section, ":path", "/a.txt");
+    if (early != NULL)
+        raw_put_field(&h3_section, "early-data", early);
+    raw_put_headers(&h3_bytes, &h3_section);
+    return raw_status(&test->raw.streams[h3_send_new(test, false, true)]);
+}
+
+static void set_early(struct raw_server_test *test, bool is_early)
+{
+    test->server->h3.all->is_early = is_early; /* as MR_EVENT_EARLY does */
+}
+
+/* Section 5.2: "A 425 (Too Early) status code indicates that the server is unwilling to risk
+ * processing a request that might be replayed."  "A server SHOULD NOT emit the 425 status code
+ * unless" it came in early data or has the field. */
+static void what_is_not_safe_is_refused_while_it_is_early(void)
+{
+    struct raw_server_test *test = h3_new_server();
+
+    CU_ASSERT_EQUAL(ask(test, "POST", NULL), 405);
+    set_early(test, true);
+    CU_ASSERT_EQUAL(ask(test, "GET", NULL), 200);
+    CU_ASSERT_EQUAL(ask(test, "HEAD", NULL), 200);
+    CU_ASSERT_EQUAL(ask(test, "POST", NULL), 425);
+    CU_ASSERT_EQUAL(ask(test, "DELETE", NULL), 425);
+    set_early(test, false);
+    CU_ASSERT_EQUAL(ask(test, "POST", NULL), 405);
+    CU_ASSERT_EQUAL(mr_h3_server_counters(test->server)->requests_early, 4);
+    raw_server_test_free(test);
+}
+
+/* Section 5.1: "A server cannot make a request that contains the Early-Data header field safe for
+ * processing by waiting for the handshake to complete. ... Requests that contain the Early-Data
+ * header field and cannot be safely processed MUST be rejected using the 425 (Too Early) status
+ * code."  "Multiple or invalid instances of the header field MUST be treated as equivalent to a
+ * single instance with a value of 1 by a server." */
+static void the_field_says_that_another_hop_got_it_early(void)
+{
+    struct raw_server_test *test = h3_new_server();
+
+    CU_ASSERT_EQUAL(ask(test, "POST", "1"), 425);
+    CU_ASSERT_EQUAL(ask(test, "POST", "0"), 425);
+    CU_ASSERT_EQUAL(ask(test, "POST", "nonsense"), 425);
+    CU_ASSERT_EQUAL(ask(test, "GET", "1"), 200);
+    raw_server_test_free(test);
+}
+
+static void a_server_may_refuse_all_of_it(void)
+{
+    struct mr_h3_server_config config = mr_h3_server_config_default(4);
+
+    config.refuses_early = true;
+    struct raw_server_test *test = raw_server_test_new(&config, NULL);
+    CU_ASSERT_EQUAL(ask(test, "GET", NULL), 200);
+    set_early(test, true);
+    CU_ASSERT_EQUAL(ask(test, "GET", NULL), 425);
+    CU_ASSERT_EQUAL(ask(test, "HEAD", NULL), 425);
+    set_early(test, false);
+    CU_ASSERT_EQUAL(ask(test, "GET", NULL), 200);
+    raw_server_test_free(test);
+}
+
+/* ------------------------------------------------------------------ both, over the engine */
+
+struct world {
+    struct h3_pair *pair;
+    struct engine_world *engine;
+    uint8_t ticket[4096];
+    size_t ticket_size;
+};
+
+static void begin(struct world *w, bool refuses_early)
+{
+    const struct engine_options options = {.has_early_data = true};
+
+    *w = (struct world){.pair = h3_pair_new()};
+    struct mr_h3_server_config config = h3_pair_server_config(w->pair);
+    config.refuses_early = refuses_early;
+    h3_pair_write_text(w->pair, "file", "content");
+    h3_pair_make(w->pair, &config);
+    w->engine = engine_world_new(&options, mr_h3_client_application(w->pair->client),
+                                 mr_h3_server_application(w->pair->server));
+}
+
+static void connect_them(struct world *w)
+{
+    struct mr_connect_options options = {.remote = engine_world_server(),
+                                         .server_name = "localhost",
+                                         .is_early = w->ticket_size > 0,
+                                         .ticket = w->ticket_size > 0 ? w->ticket : NULL,
+                                         .ticket_size = w->ticket_size};
+
+    CU_ASSERT_EQUAL_FATAL(mr_h3_client_connect(w->pair->client, &options, 0, &w->pair->conn), 0);
+}
+
+static struct h3_fetch *fetch(struct world *w)
+{
+    const struct mr_h3_request_options options = {.authority = "localhost", .path = "/file"};
+
+    return h3_pair_begin(w->pair, &options);
+}
+
+/* A first connection, for its ticket. */
+static void get_ticket(struct world *w)
+{
+    connect_them(w);
+    struct h3_fetch *first = fetch(w);
+    engine_world_run(w->engine, MR_SECOND);
+    CU_ASSERT_EQUAL(first->result.status, 200);
+    int64_t size =
+        mr_h3_client_ticket(w->pair->client, w->pair->conn, w->ticket, sizeof(w->ticket));
+    CU_ASSERT_FATAL(size > 0);
+    w->ticket_size = (size_t)size;
+    CU_ASSERT_EQUAL(mr_h3_client_close(w->pair->client, w->pair->conn), 0);
+    engine_world_run(w->engine, MR_SECOND);
+}
+
+static void end(struct world *w)
+{
+    engine_world_free(w->engine);
+    h3_pair_free(w->pair);
+}
+
+/* Section 4: "clients MAY send requests with safe HTTP methods ... in early data when it is
+ * available" */
+static void a_get_goes_in_early_data_and_is_answered(void)
+{
+    struct world w;
+
+    begin(&w, false);
+    get_ticket(&w);
+    CU_ASSERT_EQUAL(h3_pair_counter(w.pair, requests_early), 0);
+    connect_them(&w);
+    struct h3_fetch *early = fetch(&w);
+    engine_world_run(w.engine, MR_SECOND);
+    CU_ASSERT_EQUAL(early->result.outcome, MR_H3_DONE);
+    CU_ASSERT_EQUAL(early->result.status, 200);
+    CU_ASSERT_EQUAL(early->body_size, 7);
+    CU_ASSERT_EQUAL(h3_pair_counter(w.pair, requests_early), 1);
+    struct h3_fetch *late = fetch(&w); /* the same connection, confirmed by now */
+    engine_world_run(w.engine, MR_SECOND);
+    CU_ASSERT_EQUAL(late->result.status, 200);
+    CU_ASSERT_EQUAL(h3_pair_counter(w.pair, requests_early), 1);
+    end(&w);
+}
+
+/* Section 4: "Clients that use early data MUST retry requests upon receipt of a 425 (Too Early)
+ * status code"; Section 5.2: "any retries MUST NOT be sent in early data." */
+static void what_is_too_early_is_asked_again_after_the_handshake(void)
+{
+    struct world w;
+
+    begin(&w, true);
+    get_ticket(&w);
+    connect_them(&w);
+    struct h3_fetch *fetches[3];
+    for (int i = 0; i < 3; i++)
+        fetches[i] = fetch(&w);
+    engine_world_run(w.engine, MR_SECOND);
+    for (int i = 0; i < 3; i++) {
+        CU_ASSERT_EQUAL(fetches[i]->result.outcome, MR_H3_DONE);
+        CU_ASSERT_EQUAL(fetches[i]->result.status, 200);
+        CU_ASSERT_EQUAL(fetches[i]->headers, 1); /* of 425 nothing is told */
+        CU_ASSERT_EQUAL(fetches[i]->body_size, 7);
+    }
+    CU_ASSERT_EQUAL(h3_pair_counter(w.pair, requests_early), 3);
+    CU_ASSERT_EQUAL(h3_pair_counter(w.pair, responses_200), 4);
+    CU_ASSERT_EQUAL(mr_h3_client_counters(w.pair->client)->requests_retried, 3);
+    end(&w);
+}
+
+static CU_TestInfo tests[] = {
+    {"what is not safe is refused while it is early",
+     what_is_not_safe_is_refused_while_it_is_early},
+    {"the field says that another hop got it early", the_field_says_that_another_hop_got_it_early},
+    {"a server may refuse all of it", a_server_may_refuse_all_of_it},
+    {"a GET goes in early data and is answered", a_get_goes_in_early_data_and_is_answered},
+    {"what is too early is asked again after the handshake",
+     what_is_too_early_is_asked_again_after_the_handshake},
+    CU_TEST_INFO_NULL,
+};
+
+CU_SuiteInfo mr_suites[] = {
+    {.pName = "RFC 8470", .pTests = tests},
+    CU_SUITE_INFO_NULL,
+};
