@@ -382,7 +382,7 @@ const struct mr_setting mr_config_settings[] = {
      "clients that name no server of ours: the default certificate, or refuse", MR_SETTING_CHOICE,
      .choices = unknown_names, HERE(tls.unknown_name)},
     {"tls.early_data", "early-data", "ON",
-     "requests in 0-RTT are taken; a copy of a first flight is not (RFC 9001, Section 9.2)",
+     "0-RTT with every certificate; a copy of a first flight is not taken (RFC 9001, Section 9.2)",
      MR_SETTING_CHOICE, .choices = switches, HERE(tls.early_data)},
     {"tls.early_data_entries", "early-data-entries", "N",
      "first flights of half a minute that are remembered; more: no 0-RTT", MR_SETTING_NUMBER,

@@ -325,6 +325,8 @@ static struct mr_shard_config shard_config(const struct mr_host *host,
     });
 
     shard.close_code = MR_H3_NO_ERROR;
+    if (config->payload_max > 0)
+        shard.endpoint.payload_max = config->payload_max;
     return shard;
 }
 
