@@ -11,6 +11,7 @@
 #include "control/early_data.h"
 #include "millrace/ring_layout.h"
 #include "millrace/transport.h"
+#include "quic/cid.h"
 
 #define MTU_DEFAULT   1500
 #define MTU_MAX       9000
@@ -137,6 +138,7 @@ static const char *const congestions[] = {"cubic", "newreno", "prague", "bbr",
                                           NULL}; /* enum mr_cc_kind */
 static const char *const ecns[] = {"auto", "off", NULL};
 static const char *const cryptos[] = {"auto", "openssl", "ipsec-mb", NULL};
+static const char *const discoveries[] = {"off", "observe", "ask", "both", NULL};
 static const char *const switches[] = {"off", "on", NULL};
 static const char *const retries[] = {"auto", "always", NULL};
 static const char *const balances[] = {
@@ -355,6 +357,17 @@ const struct mr_setting mr_config_settings[] = {
     {"transport.reset_stream_at", "reset-stream-at", "ON",
      "resets of streams may leave bytes that are delivered", MR_SETTING_CHOICE, .choices = switches,
      HERE(transport.reset_stream_at)},
+    {"transport.address_discovery", "address-discovery", "HOW",
+     "tell peers the addresses we see them at (observe), ask for ours (ask), or both",
+     MR_SETTING_CHOICE, .choices = discoveries, HERE(transport.address_discovery)},
+
+    {"routing.node", "node", "N", "number of this process among those behind a load balancer",
+     MR_SETTING_NUMBER, .max = MR_CID_NODES - 1, HERE(routing.node)},
+    {"routing.config", "cid-config", "N", "the load balancer's number of this configuration",
+     MR_SETTING_NUMBER, .max = MR_CID_CONFIGS - 1, HERE(routing.config)},
+    {"routing.key_file", "cid-key-file", "FILE",
+     "key that encrypts connection IDs, 32 hexadecimal digits; without it: plain text",
+     MR_SETTING_PATH, HERE(routing.key_file)},
 
     {"rings.submissions", "ring-submissions", "N", "entries of a submission queue, a power of two",
      MR_SETTING_NUMBER, .min = MR_RING_ENTRIES_MIN, .max = MR_RING_ENTRIES_MAX,
@@ -450,6 +463,7 @@ void mr_config_init(struct mr_config *config)
     };
     config->transport = (struct mr_config_transport){
         .spin_bit = 1, .quic_bit = 1, .ack_frequency = 1, .reset_stream_at = 1};
+    config->routing.node = 1;
     config->rings = (struct mr_config_rings){
         .submit_count = 1024,
         .complete_count = 2048,

@@ -259,7 +259,9 @@ static uint32_t extensions(const struct mr_config_transport *transport)
     return (transport->spin_bit != 0 ? MR_EXTENSION_SPIN_BIT : 0u) |
            (transport->quic_bit != 0 ? MR_EXTENSION_QUIC_BIT : 0u) |
            (transport->ack_frequency != 0 ? MR_EXTENSION_ACK_FREQUENCY : 0u) |
-           (transport->reset_stream_at != 0 ? MR_EXTENSION_RESET_STREAM_AT : 0u);
+           (transport->reset_stream_at != 0 ? MR_EXTENSION_RESET_STREAM_AT : 0u) |
+           ((transport->address_discovery & 1) != 0 ? MR_EXTENSION_OBSERVES : 0u) |
+           ((transport->address_discovery & 2) != 0 ? MR_EXTENSION_OBSERVED : 0u);
 }
 
 static bool make_group(struct mr_datapath *dp, uint32_t index, struct mr_fault *fault)
@@ -287,6 +289,9 @@ static bool make_group(struct mr_datapath *dp, uint32_t index, struct mr_fault *
         .streams_uni_max = config->limits.streams,
         .extensions = extensions(&config->transport),
         .work = dp->work,
+        .node = (uint16_t)config->routing.node,
+        .cid_config = (uint8_t)config->routing.config,
+        .cid_key = config->routing.key_file[0] != '\0' ? dp->cid_key : NULL,
         .keylog_fd = dp->keylog.fd,
         .tokens = &dp->secrets,
     };
@@ -464,6 +469,7 @@ struct mr_datapath *mr_datapath_open(const struct mr_config *config, struct mr_f
     find_udp_ports(dp);
     if (mr_config_check(&dp->config, fault) && mr_tls_library_check(fault) == 0 &&
         open_secrets(dp, fault) &&
+        mr_routing_key_read(dp->config.routing.key_file, dp->cid_key, fault) &&
         mr_keylog_open(&dp->keylog, dp->config.keylog, "keylog", fault) && open_qlog(dp, fault) &&
         make_tls(dp, fault) && start_eal(dp, fault) && make_hosts(dp, fault) &&
         start_inline_apps(dp, fault) && make_groups(dp, fault) && begin_traces(dp, fault) &&
@@ -592,6 +598,7 @@ uint32_t mr_datapath_close(struct mr_datapath *dp)
         mr_eal_stop();
     mr_keylog_close(&dp->keylog);
     explicit_bzero(&dp->secrets, sizeof(dp->secrets));
+    explicit_bzero(dp->cid_key, sizeof(dp->cid_key));
     free(dp);
     return leaked;
 }

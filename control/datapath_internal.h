@@ -6,6 +6,7 @@
 #include "control/datapath.h"
 #include "control/group_datapath.h"
 #include "control/inline_apps.h"
+#include "control/routing.h"
 #include "control/shard_setup.h"
 #include "control/tls_set.h"
 #include "control/token_file.h"
@@ -17,7 +18,8 @@ struct mr_datapath {
     struct mr_token_file token_file; /* without a path: the secrets are this process's */
     struct mr_token_secrets secrets;
     struct mr_keylog keylog;
-    struct mr_qlog *qlog; /* NULL: nothing is traced */
+    uint8_t cid_key[MR_ROUTING_KEY]; /* with routing.key_file */
+    struct mr_qlog *qlog;            /* NULL: nothing is traced */
     bool has_eal;
     bool is_draining;
     bool has_client_tls;
