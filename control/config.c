@@ -12,6 +12,9 @@
 #include "millrace/ring_layout.h"
 #include "millrace/transport.h"
 
+#define MTU_DEFAULT   1500
+#define MTU_MAX       9000
+
 #define SECOND        UINT64_C(1000000000)
 #define DAY           (86400 * SECOND)
 #define KIB           UINT64_C(1024)
@@ -187,6 +190,13 @@ static const struct mr_setting certificate_settings[] = {
      .is_required = true, AT(struct mr_config_certificate, certificate)},
     {"key", "key", "PEM", "file of its private key", MR_SETTING_PATH, .is_required = true,
      AT(struct mr_config_certificate, key)},
+    {"alpn", NULL, "NAME", "it is for clients that offer one of these protocols; without it: all",
+     MR_SETTING_TEXT, .check = check_alpn,
+     LIST(struct mr_config_certificate, alpn, alpn_count, MR_CONFIG_ALPN)},
+    {"ocsp", "ocsp", "FILE", "OCSP response (DER) to staple; a wrong or old one is not",
+     MR_SETTING_PATH, AT(struct mr_config_certificate, ocsp)},
+    {"early_data", NULL, NULL, "offer 0-RTT, which can be replayed", MR_SETTING_FLAG,
+     AT(struct mr_config_certificate, has_early_data)},
     {.path = NULL},
 };
 
@@ -247,6 +257,9 @@ const struct mr_setting mr_config_settings[] = {
     {"io_lcores", "io-lcores", "N",
      "more of them for each port, which only receive and send; 0: the shards do", MR_SETTING_NUMBER,
      .max = IO_LCORES_MAX, HERE(io_lcores)},
+    {"mtu", "mtu", "BYTES",
+     "largest IP packet, if the port's is not smaller; above 1500 buffers take more memory",
+     MR_SETTING_NUMBER, .min = 1280, .max = MTU_MAX, HERE(mtu)},
     {"cores", "cores", "LIST", "CPUs to poll on, like 2,3 or 2-5; without it: any", MR_SETTING_TEXT,
      .check = check_cores, HERE(cores)},
     {"hugepages", "hugepages", "WHEN", "whether memory comes from huge pages", MR_SETTING_CHOICE,
@@ -361,7 +374,7 @@ const struct mr_setting mr_config_settings[] = {
      "clients that name no server of ours: the default certificate, or refuse", MR_SETTING_CHOICE,
      .choices = unknown_names, HERE(tls.unknown_name)},
     {"tls.early_data", "early-data", "ON",
-     "requests in 0-RTT are taken; a copy of a first flight is not (RFC 9001, Section 9.2)",
+     "0-RTT with every certificate; a copy of a first flight is not taken (RFC 9001, Section 9.2)",
      MR_SETTING_CHOICE, .choices = switches, HERE(tls.early_data)},
     {"tls.early_data_entries", "early-data-entries", "N",
      "first flights of half a minute that are remembered; more: no 0-RTT", MR_SETTING_NUMBER,
@@ -408,6 +421,7 @@ void mr_config_init(struct mr_config *config)
 {
     memset(config, 0, sizeof(*config));
     config->shards = 1;
+    config->mtu = MTU_DEFAULT;
     config->drain_ns = 5 * SECOND;
     config->control = (struct mr_config_control){
         .socket = "/run/millrace.sock",

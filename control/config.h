@@ -39,7 +39,8 @@
 #define MR_CONFIG_NAMES        16         /* of a certificate */
 #define MR_CONFIG_INLINE       8          /* applications inside the datapath */
 #define MR_CONFIG_SOCKET       108        /* bytes of a Unix socket's path, its end included */
-#define MR_CONFIG_LINES        109        /* rows of mr_config_settings and of its items */
+#define MR_CONFIG_ALPN         4          /* of a certificate */
+#define MR_CONFIG_LINES        124        /* rows of mr_config_settings and of its items */
 #define MR_CONFIG_OPTION       UINT32_MAX /* a "line": it came from the command line */
 #define MR_CONFIG_NAME         48         /* bytes of a setting's name, its end included */
 
@@ -56,8 +57,12 @@ struct mr_config_port {
 struct mr_config_certificate {
     uint32_t name_count;
     char names[MR_CONFIG_NAMES][MR_LISTENER_SERVER]; /* lower case; "*.x" */
+    uint32_t alpn_count;
+    char alpn[MR_CONFIG_ALPN][MR_ATTACH_NAME]; /* that clients must offer one of; none: any */
     char certificate[MR_CONFIG_PATH];
     char key[MR_CONFIG_PATH];
+    char ocsp[MR_CONFIG_PATH]; /* "": nothing is stapled */
+    bool has_early_data;       /* 0-RTT is offered, and taken */
 };
 
 /* An application inside the datapath (millrace/inline.h). */
@@ -155,6 +160,7 @@ struct mr_config {
     uint32_t port_count;
     struct mr_config_port ports[MR_CONFIG_PORTS];
     uint32_t shards;
+    uint32_t mtu;               /* bytes of an IP packet */
     uint32_t io_lcores;         /* of each port; 0: shards receive and send by themselves */
     char cores[MR_CONFIG_PATH]; /* "": any */
     uint8_t hugepages;          /* enum mr_hugepages */

@@ -255,10 +255,13 @@ static bool is_name_taken(const struct mr_config_tls *tls, uint32_t certificate,
 {
     const char *name = tls->certificates[certificate].names[number];
 
-    for (uint32_t c = 0; c <= certificate; c++)
+    for (uint32_t c = 0; c <= certificate; c++) {
+        if (c < certificate && tls->certificates[c].alpn_count > 0)
+            continue; /* others of that name may come to this one */
         for (uint32_t n = 0; n < (c < certificate ? tls->certificates[c].name_count : number); n++)
             if (strcmp(tls->certificates[c].names[n], name) == 0)
                 return true;
+    }
     return false;
 }
 

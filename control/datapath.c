@@ -48,6 +48,22 @@ static bool make_certificate(const struct mr_datapath *dp, struct mr_certificate
     return mr_certificate_make(made, &options, fault) == 0;
 }
 
+/* The register of first flights, if 0-RTT is offered to anybody. */
+static bool make_early_data(struct mr_datapath *dp, struct mr_tls_set_config *server,
+                            struct mr_fault *fault)
+{
+    struct mr_config_tls *tls = &dp->config.tls;
+
+    for (uint32_t i = 0; i < MR_MAX(tls->certificate_count, 1u); i++) { /* the made one, too */
+        tls->certificates[i].has_early_data |= tls->early_data == 1;
+        server->has_early_data |= tls->certificates[i].has_early_data;
+    }
+    if (!server->has_early_data)
+        return true;
+    dp->replay = server->replay = mr_early_data_make(tls->early_data_entries, fault);
+    return dp->replay != NULL;
+}
+
 /* Without listeners there is nothing to serve, and no certificate is needed. */
 static bool make_tls(struct mr_datapath *dp, struct mr_fault *fault)
 {
@@ -64,16 +80,7 @@ static bool make_tls(struct mr_datapath *dp, struct mr_fault *fault)
         client.ca_pem = made.certificate_pem; /* applications of ours may meet each other */
     }
     bool has_listeners = dp->config.handoff.listener_count > 0;
-    server.has_early_data = dp->config.tls.early_data == 1;
-    if (has_listeners && server.has_early_data) {
-        dp->replay = mr_early_data_make(dp->config.tls.early_data_entries, fault);
-        if (dp->replay == NULL) {
-            mr_certificate_wipe(&made);
-            return false;
-        }
-        server.replay = dp->replay;
-    }
-    if (has_listeners)
+    if (has_listeners && make_early_data(dp, &server, fault))
         dp->tls = mr_tls_set_make(&server, fault, (int64_t)time(NULL));
     dp->has_client_tls = (dp->tls != NULL || !has_listeners) &&
                          mr_tls_context_client(&dp->client_tls, &client, fault) == 0;
@@ -178,7 +185,8 @@ static bool start_eal(struct mr_datapath *dp, struct mr_fault *fault)
     uint32_t mbufs = workers * (RX_MBUFS + TX_MBUFS);
     struct mr_eal_config eal = {.cores = config->cores[0] != '\0' ? config->cores : NULL,
                                 .worker_count = workers,
-                                .memory_mb = MR_SETUP_BASE_MB + mbufs * MR_SETUP_MBUF_KB / 1024,
+                                .memory_mb =
+                                    MR_SETUP_BASE_MB + mbufs * mr_setup_mbuf_kb(config->mtu) / 1024,
                                 .hugepages = (enum mr_hugepages)config->hugepages,
                                 .has_pci = config->has_pci,
                                 .has_telemetry = config->has_telemetry,
@@ -275,6 +283,7 @@ static bool make_group(struct mr_datapath *dp, uint32_t index, struct mr_fault *
         .local_port = dp->udp_ports[0],
         .connections = mr_config_share(config).connections,
         .rx_mbufs = RX_MBUFS,
+        .mtu = config->mtu,
         .has_retry = config->retry == 1,
         .congestion = (enum mr_cc_kind)config->congestion,
         .has_ecn = config->ecn == 0,
@@ -294,6 +303,7 @@ static bool make_group(struct mr_datapath *dp, uint32_t index, struct mr_fault *
     struct mr_group_config group = {
         .name = names[index],
         .spec = config->ports[index].spec,
+        .mtu = (uint16_t)config->mtu,
         .shard_count = config->shards,
         .io_lcores = config->io_lcores,
         .first_worker = first_worker(dp, index),

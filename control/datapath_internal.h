@@ -23,7 +23,7 @@ struct mr_datapath {
     bool has_client_tls;
     bool is_self_signed;
     struct mr_tls_set *tls;   /* NULL: no listeners */
-    struct mr_replay *replay; /* first flights with 0-RTT; NULL: none is taken */
+    struct mr_replay *replay; /* NULL: 0-RTT is offered to nobody */
     struct mr_tls_context client_tls;
     int64_t looked_s;          /* at keys; seconds since 1970 */
     struct mr_fault key_fault; /* that was said last */

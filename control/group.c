@@ -10,8 +10,10 @@
 #include "drivers/mbuf_pool.h"
 
 #define RX_MBUFS      4096
-#define IP_HEADERS    48u /* IPv6 and UDP */
-#define FRAME_HEADERS 80  /* Ethernet, VLAN, IPv6, UDP and some */
+#define IP_HEADERS    48u    /* IPv6 and UDP */
+#define FRAME_HEADERS 80     /* Ethernet, VLAN, IPv6, UDP and some */
+#define SMALL_ROOM    1600u  /* bytes of a receive buffer, at least */
+#define LARGE_ROOM    12288u /* what a packet socket asks for above 1,500 bytes of MTU */
 
 static struct rte_mempool *make_pool(const char *name, const char *kind, uint32_t index,
                                      uint32_t count, uint32_t frame_max, struct mr_fault *fault)
@@ -73,8 +75,10 @@ static bool make_pools(struct mr_group *g, struct mr_fault *fault)
     for (uint32_t i = 0; i < queues_of(g) && config->rx_pools != NULL; i++)
         g->rx_pools[i] = config->rx_pools[i];
     if (config->spec != NULL && config->rx_pools == NULL &&
-        !mr_group_make_rx_pools(config->name, queues_of(g), rx_mbufs_of_queue(config),
-                                MR_MAX(frame_max, 1600u), g->rx_pools, fault))
+        !mr_group_make_rx_pools(
+            config->name, queues_of(g), rx_mbufs_of_queue(config),
+            MR_MAX(frame_max, config->mtu > MR_PORT_MTU ? LARGE_ROOM : SMALL_ROOM), g->rx_pools,
+            fault))
         return false;
     for (uint32_t i = 0; i < config->shard_count; i++) {
         g->tx_pools[i] = make_pool(config->name, "tx", i, tx, frame_max, fault);
@@ -89,6 +93,7 @@ static bool open_port(struct mr_group *g, struct mr_fault *fault)
     if (g->config.spec != NULL)
         g->port = mr_port_open(&(struct mr_port_config){.spec = g->config.spec,
                                                         .rx_pools = g->rx_pools,
+                                                        .mtu = g->config.mtu,
                                                         .queue_count = (uint16_t)queues_of(g)},
                                fault);
     return g->port != NULL;

@@ -23,6 +23,7 @@
 struct mr_group_config {
     const char *name;     /* of its pools: short, unique in the process */
     const char *spec;     /* of the port; NULL: `port` is open already */
+    uint16_t mtu;         /* of the port that is opened; 0: MR_PORT_MTU */
     struct mr_port *port; /* becomes the group's: closed with it */
     uint32_t shard_count;
     uint32_t io_lcores;    /* that move the frames (dataplane/io_port.h); 0: each shard its own */

@@ -5,6 +5,7 @@
 
 #include "base/compiler.h"
 #include "control/qlog_event.h"
+#include "quic/frame_extension.h"
 #include "quic/trace_frames.h"
 #include "quic/transport_params.h"
 
@@ -204,21 +205,32 @@ static void put_close(struct json_object *object, const struct mr_trace_frame *f
 
 static void put_stream_error(struct json_object *object, const struct mr_trace_frame *frame)
 {
-    bool is_reset = frame->type == MR_FRAME_RESET_STREAM;
+    bool is_reset_at = frame->type == MR_FRAME_RESET_STREAM_AT;
+    bool is_reset = frame->type == MR_FRAME_RESET_STREAM || is_reset_at;
 
-    mr_qlog_put(object, "frame_type", is_reset ? "reset_stream" : "stop_sending");
+    mr_qlog_put(object, "frame_type",
+                is_reset_at ? "reset_stream_at"
+                : is_reset  ? "reset_stream"
+                            : "stop_sending");
     mr_qlog_put_number(object, "stream_id", frame->field[0]);
     mr_qlog_put_error(object, "error", frame->field[1], true);
     if (is_reset)
         mr_qlog_put_number(object, "final_size", frame->field[2]);
+    if (is_reset_at)
+        mr_qlog_put_number(object, "reliable_size", frame->field[3]);
 }
 
+/* Also those that we know and the draft does not: ACK_FREQUENCY, IMMEDIATE_ACK, OBSERVED_ADDRESS.
+ */
 static void put_unknown(struct json_object *object, const struct mr_trace_frame *frame)
 {
-    struct json_object *raw = json_object_new_object();
+    struct json_object *raw;
 
     mr_qlog_put(object, "frame_type", "unknown");
     mr_qlog_put_number(object, "frame_type_bytes", frame->type);
+    if (frame->tail != MR_TAIL_UNREADABLE)
+        return;
+    raw = json_object_new_object();
     mr_qlog_put_number(raw, "length", frame->size);
     json_object_object_add(object, "raw", raw);
 }
@@ -277,6 +289,7 @@ static struct json_object *frame_object(const struct mr_trace_frame *frame, uint
         put_ack(object, frame, exponent);
         break;
     case MR_FRAME_RESET_STREAM:
+    case MR_FRAME_RESET_STREAM_AT:
     case MR_FRAME_STOP_SENDING:
         put_stream_error(object, frame);
         break;
@@ -339,6 +352,7 @@ static const struct parameter {
     {MR_PARAM_INITIAL_SCID, PARAMETER_CID, "initial_source_connection_id"},
     {MR_PARAM_RETRY_SCID, PARAMETER_CID, "retry_source_connection_id"},
     {MR_PARAM_MAX_DATAGRAM_FRAME_SIZE, PARAMETER_NUMBER, "max_datagram_frame_size"},
+    {MR_PARAM_RESET_STREAM_AT, PARAMETER_FLAG, "reset_stream_at"},
     {MR_PARAM_GREASE_QUIC_BIT, PARAMETER_FLAG, "grease_quic_bit"},
 };
 

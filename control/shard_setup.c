@@ -16,6 +16,12 @@
 #define NEIGHBOUR_PATHS 4096
 #define MODELS_MAX      4096u /* of BBR; 8 KB each */
 
+/* Of a datagram over IPv6; the port's MTU may allow less. */
+static uint32_t payload_max(const struct mr_shard_setup *setup)
+{
+    return (setup->mtu == 0 ? MR_SETUP_MTU : setup->mtu) - MR_SETUP_IP_HEADERS;
+}
+
 static void fill_endpoint(const struct mr_shard_setup *setup, const struct mr_limits *limits,
                           struct mr_endpoint_config *e)
 {
@@ -28,7 +34,7 @@ static void fill_endpoint(const struct mr_shard_setup *setup, const struct mr_li
     e->cc = setup->congestion;
     e->has_ecn = setup->has_ecn;
     memcpy(e->preferred, setup->preferred, sizeof(e->preferred));
-    e->payload_max = MR_SETUP_PAYLOAD_MAX;
+    e->payload_max = payload_max(setup);
     e->retry_above = setup->has_retry ? 0 : MR_MAX(limits->handshakes_max / RETRY_SHARE, 1u);
     e->key_update_after = setup->key_update_after;
     e->idle_timeout_ns = setup->idle_timeout_ns;
@@ -40,6 +46,7 @@ static void fill_endpoint(const struct mr_shard_setup *setup, const struct mr_li
     e->extensions = setup->extensions;
     e->wall_offset_s = (uint64_t)time(NULL) - mr_clock_now(&clock) / MR_SECOND;
     e->cid.node = 1;
+    e->has_new_token = true;
     e->has_keylog = setup->keylog_fd >= 0;
     (void)getrandom(e->seed, sizeof(e->seed), 0);
 }
@@ -47,7 +54,7 @@ static void fill_endpoint(const struct mr_shard_setup *setup, const struct mr_li
 struct mr_shard_config mr_shard_setup(const struct mr_shard_setup *setup)
 {
     struct mr_shard_config shard = {
-        .payload_max = MR_SETUP_PAYLOAD_MAX,
+        .payload_max = payload_max(setup),
         .net = mr_net_config_default(),
         .limits = mr_limits_for(setup->connections),
         .crypto = setup->crypto,

@@ -12,10 +12,9 @@
 
 #include "dataplane/shard.h"
 
-#define MR_SETUP_PAYLOAD_MAX                                                                       \
-    1452u                  /* of a datagram over IPv6 and Ethernet; the port's MTU may allow less */
-#define MR_SETUP_MBUF_KB 3 /* of memory per buffer, roughly */
-#define MR_SETUP_BASE_MB 64 /* for DPDK's own, rings and descriptors */
+#define MR_SETUP_MTU        1500u /* bytes of an IP packet, if nothing else is asked for */
+#define MR_SETUP_IP_HEADERS 48u   /* IPv6 and UDP */
+#define MR_SETUP_BASE_MB    64    /* for DPDK's own, rings and descriptors */
 
 struct mr_shard_setup {
     const struct mr_tls_context *server; /* or NULL */
@@ -24,6 +23,7 @@ struct mr_shard_setup {
     enum mr_polling polling;
     uint16_t local_port;  /* UDP */
     uint32_t connections; /* at once, per shard */
+    uint32_t mtu;         /* bytes of the largest IP packet; 0: MR_SETUP_MTU */
     uint32_t rx_mbufs;    /* per shard */
     bool has_retry;       /* every address is validated with Retry */
     enum mr_cc_kind congestion;
@@ -44,6 +44,12 @@ struct mr_shard_setup {
     const struct mr_token_secrets *tokens; /* static key, reset and address tokens; borrowed until
                                               the shards are made */
 };
+
+/* Memory per buffer, roughly, KiB: a frame, and what DPDK wants around it. */
+static inline uint32_t mr_setup_mbuf_kb(uint32_t mtu)
+{
+    return mtu > MR_SETUP_MTU ? 14 : 3;
+}
 
 /* A file that key log lines are appended to. */
 struct mr_keylog {

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include <openssl/core_names.h>
 #include <openssl/err.h>
@@ -17,7 +18,10 @@
 
 #include "base/assert.h"
 #include "base/compiler.h"
+#include "base/log.h"
+#include "control/ocsp.h"
 #include "control/ticket_keys.h"
+#include "control/tls_offers.h"
 #include "quic/tls_internal.h"
 
 #define SECOND         UINT64_C(1000000000)
@@ -44,23 +48,18 @@ struct site {
     SSL_CTX *ctx;
     uint32_t name_count;
     char names[MR_CONFIG_NAMES][MR_LISTENER_SERVER];
-    struct identity files[2]; /* certificate and key, as they were last read */
-};
-
-/* The protocols that a server name may speak. */
-struct protocols {
-    uint32_t count;
-    struct {
-        char server_name[MR_LISTENER_SERVER]; /* "": any */
-        char alpn[MR_ATTACH_NAME];
-    } of[MR_LISTENERS_MAX];
+    uint32_t alpn_count; /* 0: whatever the client offers; else one of these */
+    char alpn[MR_CONFIG_ALPN][MR_ATTACH_NAME];
+    bool has_early_data;
+    int64_t ocsp_until_s;     /* its response is stapled until then; 0: none is */
+    struct identity files[3]; /* certificate, key and response, as they were last read */
 };
 
 /* Never changes once it is published. */
 struct version {
     struct version *next; /* of those replaced */
     uint8_t unknown_name;
-    struct protocols protocols;
+    struct mr_tls_protocols protocols;
     uint32_t site_count;
     struct site sites[MR_CONFIG_CERTIFICATES];
 };
@@ -82,8 +81,9 @@ struct mr_tls_set {
     struct mr_config_tls tls;
     struct mr_handoff handoff;
     struct identity key_file;
-    int64_t rotated_s; /* when the newest key was made */
-    int64_t watched_s; /* when files were last looked at */
+    int64_t rotated_s;  /* when the newest key was made */
+    int64_t watched_s;  /* when files were last looked at */
+    int64_t old_ocsp_s; /* responses that ended before have been warned of */
 };
 
 /* ------------------------------------------------------------------ readers */
@@ -181,8 +181,17 @@ uint32_t mr_tls_set_retired_count(const struct mr_tls_set *set)
 
 /* ------------------------------------------------------------------ in handshakes: the site */
 
-/* The site of a name, NULL: none has it. */
-static const struct site *find_site(const struct version *version, const char *name)
+static bool is_offered(SSL *ssl, const struct site *site)
+{
+    bool is_any = site->alpn_count == 0;
+
+    for (uint32_t i = 0; i < site->alpn_count && !is_any; i++)
+        is_any = mr_tls_client_offers(ssl, site->alpn[i]);
+    return is_any;
+}
+
+/* The first site of a name whose protocols the client offers; NULL: there is none. */
+static const struct site *find_site(SSL *ssl, const struct version *version, const char *name)
 {
     const struct site *wildcard = NULL;
 
@@ -190,13 +199,32 @@ static const struct site *find_site(const struct version *version, const char *n
         const struct site *site = &version->sites[s];
 
         for (uint32_t n = 0; n < site->name_count; n++) {
-            if (strcasecmp(site->names[n], name) == 0)
+            bool is_exact = strcasecmp(site->names[n], name) == 0;
+
+            if ((!is_exact &&
+                 (wildcard != NULL || !mr_server_name_matches(site->names[n], name))) ||
+                !is_offered(ssl, site))
+                continue;
+            if (is_exact)
                 return site;
-            if (wildcard == NULL && mr_server_name_matches(site->names[n], name))
-                wildcard = site;
+            wildcard = site;
         }
     }
     return wildcard;
+}
+
+static bool use_site(SSL *ssl, const struct site *site)
+{
+    if (!site->has_early_data) /* its tickets offer no 0-RTT, and none is taken */
+        SSL_set_max_early_data(ssl, 0);
+    return SSL_set_SSL_CTX(ssl, site->ctx) != NULL;
+}
+
+/* OpenSSL has got a ClientHello. */
+static int on_client_hello(SSL *ssl, int *alert, void *argument)
+{
+    mr_tls_note_offers(ssl);
+    return mr_tls_on_client_hello(ssl, alert, argument);
 }
 
 /* OpenSSL has read a ClientHello's server name, or found none. */
@@ -208,14 +236,14 @@ static int on_server_name(SSL *ssl, int *alert, void *argument)
 
     enter(set);
     const struct version *version = atomic_load(&set->current);
-    const struct site *site = name != NULL ? find_site(version, name) : NULL;
+    const struct site *site = name != NULL ? find_site(ssl, version, name) : NULL;
 
     if (site == NULL && version->unknown_name != 0) {
         mr_tls_explain(SSL_get_app_data(ssl), "no certificate for the server name \"%s\"",
                        name != NULL ? name : "");
         *alert = SSL_AD_UNRECOGNIZED_NAME;
         result = SSL_TLSEXT_ERR_ALERT_FATAL;
-    } else if (SSL_set_SSL_CTX(ssl, site != NULL ? site->ctx : version->sites[0].ctx) == NULL) {
+    } else if (!use_site(ssl, site != NULL ? site : &version->sites[0])) {
         *alert = SSL_AD_INTERNAL_ERROR;
         result = SSL_TLSEXT_ERR_ALERT_FATAL;
     }
@@ -225,36 +253,6 @@ static int on_server_name(SSL *ssl, int *alert, void *argument)
 
 /* ------------------------------------------------------------------ in handshakes: the protocol */
 
-/* Where the client offers `alpn`: at its length byte; NULL: nowhere. */
-static const unsigned char *find_offer(const unsigned char *offers, unsigned offers_size,
-                                       const char *alpn)
-{
-    size_t size = strlen(alpn);
-
-    for (unsigned at = 0; at < offers_size; at += 1u + offers[at])
-        if (offers[at] == size && at + 1 + size <= offers_size &&
-            memcmp(offers + at + 1, alpn, size) == 0)
-            return offers + at;
-    return NULL;
-}
-
-/* The first of the listeners' protocols that the client offers for its name; NULL: none. */
-static const unsigned char *choose_offer(const struct protocols *protocols, const char *name,
-                                         const unsigned char *offers, unsigned offers_size)
-{
-    for (uint32_t i = 0; i < protocols->count; i++) {
-        const char *server_name = protocols->of[i].server_name;
-        const unsigned char *offer;
-
-        if (server_name[0] != '\0' && !mr_server_name_matches(server_name, name))
-            continue;
-        offer = find_offer(offers, offers_size, protocols->of[i].alpn);
-        if (offer != NULL)
-            return offer;
-    }
-    return NULL;
-}
-
 static int on_alpn(SSL *ssl, const unsigned char **chosen, unsigned char *chosen_size,
                    const unsigned char *offers, unsigned offers_size, void *argument)
 {
@@ -263,8 +261,8 @@ static int on_alpn(SSL *ssl, const unsigned char **chosen, unsigned char *chosen
     const unsigned char *offer;
 
     enter(set);
-    offer = choose_offer(&atomic_load(&set->current)->protocols, name != NULL ? name : "", offers,
-                         offers_size);
+    offer = mr_tls_choose_offer(&atomic_load(&set->current)->protocols, name != NULL ? name : "",
+                                offers, offers_size);
     leave(set);
     if (offer == NULL) {
         mr_tls_explain(SSL_get_app_data(ssl),
@@ -353,25 +351,6 @@ static void read_identity(const char *path, struct identity *out)
     out->changed = info.st_ctim;
 }
 
-/* The protocols of all listeners in wire form, each once.  Returns the bytes. */
-static size_t list_protocols(const struct mr_handoff *handoff, uint8_t wire[MR_TLS_ALPN_MAX])
-{
-    size_t used = 0;
-
-    for (uint32_t i = 0; i < handoff->listener_count; i++) {
-        const char *alpn = handoff->listener[i].alpn;
-        size_t size = strlen(alpn);
-
-        if (size == 0 || find_offer(wire, (unsigned)used, alpn) != NULL ||
-            used + 1 + size > MR_TLS_ALPN_MAX)
-            continue;
-        wire[used] = (uint8_t)size;
-        memcpy(wire + used + 1, alpn, size);
-        used += 1 + size;
-    }
-    return used;
-}
-
 /* Build the context of certificate `number` of the configuration. */
 static bool make_context(struct mr_tls_set *set, const struct mr_tls_set_config *config,
                          uint32_t number, struct mr_tls_context *context_out,
@@ -385,7 +364,7 @@ static bool make_context(struct mr_tls_set *set, const struct mr_tls_set_config 
         .key_path = is_made ? NULL : certificate->key,
         .certificate = is_made ? config->made : NULL,
         .alpn = alpn,
-        .alpn_size = list_protocols(config->handoff, alpn),
+        .alpn_size = mr_tls_protocols_wire(config->handoff, alpn),
         .tickets = config->tls->tickets,
         .allows_expired = config->allows_expired,
         .has_early_data = config->has_early_data,
@@ -403,6 +382,16 @@ static bool make_context(struct mr_tls_set *set, const struct mr_tls_set_config 
     return true;
 }
 
+/* A response that cannot be stapled is no reason to serve nobody. */
+static void staple(const struct mr_tls_context *context, const char *path, struct site *site)
+{
+    struct mr_fault fault = {0};
+
+    site->ocsp_until_s = 0;
+    if (mr_ocsp_staple(context, path, (int64_t)time(NULL), &site->ocsp_until_s, &fault) != 0)
+        mr_log(MR_LOG_WARN, "no OCSP response is stapled: %s", fault.text);
+}
+
 /* Read a certificate into a site that has its names. */
 static bool fill_site(struct mr_tls_set *set, const struct mr_tls_set_config *config,
                       uint32_t number, struct site *site, struct mr_fault *fault)
@@ -413,26 +402,14 @@ static bool fill_site(struct mr_tls_set *set, const struct mr_tls_set_config *co
     if (config->tls->certificate_count > 0) { /* before it is read: what changes then is seen */
         read_identity(certificate->certificate, &site->files[0]);
         read_identity(certificate->key, &site->files[1]);
+        read_identity(certificate->ocsp, &site->files[2]);
     }
     if (!make_context(set, config, number, &context, fault))
         return false;
     site->ctx = context.ssl_ctx;
+    if (config->tls->certificate_count > 0 && certificate->ocsp[0] != '\0')
+        staple(&context, certificate->ocsp, site);
     return true;
-}
-
-/* The listeners' protocols, each with the server name that it is for. */
-static void list_pairs(const struct mr_handoff *handoff, struct protocols *protocols_out)
-{
-    for (uint32_t i = 0; i < handoff->listener_count; i++) {
-        const struct mr_handoff_listener *listener = &handoff->listener[i];
-
-        if (listener->alpn[0] == '\0')
-            continue;
-        memcpy(protocols_out->of[protocols_out->count].server_name, listener->server_name,
-               sizeof(listener->server_name));
-        memcpy(protocols_out->of[protocols_out->count++].alpn, listener->alpn,
-               sizeof(listener->alpn));
-    }
 }
 
 static struct version *new_version(const struct mr_config_tls *tls,
@@ -443,12 +420,15 @@ static struct version *new_version(const struct mr_config_tls *tls,
     if (version == NULL)
         return NULL;
     version->unknown_name = tls->unknown_name;
-    list_pairs(handoff, &version->protocols);
+    mr_tls_protocols_list(handoff, &version->protocols);
     version->site_count = MR_MAX(tls->certificate_count, 1u);
     for (uint32_t i = 0; i < tls->certificate_count; i++) {
         version->sites[i].name_count = tls->certificates[i].name_count;
         memcpy(version->sites[i].names, tls->certificates[i].names,
                sizeof(version->sites[i].names));
+        version->sites[i].alpn_count = tls->certificates[i].alpn_count;
+        memcpy(version->sites[i].alpn, tls->certificates[i].alpn, sizeof(version->sites[i].alpn));
+        version->sites[i].has_early_data = tls->certificates[i].has_early_data;
     }
     return version;
 }
@@ -584,6 +564,7 @@ static bool make_front(struct mr_tls_set *set, const struct mr_tls_set_config *c
         return false;
 
     SSL_CTX *ctx = set->front.ssl_ctx;
+    SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);
     SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
     SSL_CTX_set_tlsext_servername_arg(ctx, set);
     SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket);
@@ -652,10 +633,11 @@ void mr_tls_set_fingerprint(const struct mr_tls_set *set, uint32_t index,
 
 static bool has_changed(const struct mr_config_certificate *certificate, const struct site *site)
 {
-    struct identity now[2];
+    struct identity now[3];
 
     read_identity(certificate->certificate, &now[0]);
     read_identity(certificate->key, &now[1]);
+    read_identity(certificate->ocsp, &now[2]);
     return memcmp(now, site->files, sizeof(now)) != 0;
 }
 
@@ -670,6 +652,7 @@ static bool reload_site(struct mr_tls_set *set, uint32_t number, const struct si
     mr_fault_add_context(fault, 0, "%s stays as it was", certificate->certificate);
     SSL_CTX_up_ref(old->ctx);
     site->ctx = old->ctx;
+    site->ocsp_until_s = old->ocsp_until_s;
     return false;
 }
 
@@ -729,6 +712,21 @@ bool mr_tls_set_update(struct mr_tls_set *set, const struct mr_tls_set_config *c
     return true;
 }
 
+/* Said once of each. */
+static void warn_of_old_responses(struct mr_tls_set *set, int64_t now_s)
+{
+    const struct version *version = atomic_load(&set->current);
+
+    for (uint32_t i = 0; i < version->site_count; i++) {
+        int64_t until_s = version->sites[i].ocsp_until_s;
+
+        if (until_s != 0 && until_s <= now_s && until_s > set->old_ocsp_s)
+            mr_log(MR_LOG_WARN, "%s: is too old, and not stapled any more; fetch a new one",
+                   set->tls.certificates[i].ocsp);
+    }
+    set->old_ocsp_s = now_s;
+}
+
 bool mr_tls_set_poll(struct mr_tls_set *set, struct mr_fault *fault, int64_t now_s)
 {
     struct mr_tls_reload result;
@@ -740,5 +738,6 @@ bool mr_tls_set_poll(struct mr_tls_set *set, struct mr_fault *fault, int64_t now
         now_s - set->watched_s < (int64_t)((set->tls.watch_ns + SECOND - 1) / SECOND))
         return is_good;
     set->watched_s = now_s;
+    warn_of_old_responses(set, now_s);
     return mr_tls_set_reload(set, false, &result, fault) && is_good;
 }

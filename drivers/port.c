@@ -75,6 +75,14 @@ static void set_mac(struct mr_port *port, const struct mr_port_kind *kind,
     }
 }
 
+/* The largest MTU that the device takes: its frames have an Ethernet header and a checksum. */
+static uint16_t most_mtu(const struct rte_eth_dev_info *info)
+{
+    uint32_t frame = MR_MAX(info->max_rx_pktlen, RTE_ETHER_MIN_LEN);
+
+    return (uint16_t)MR_MIN(frame - RTE_ETHER_HDR_LEN - RTE_ETHER_CRC_LEN, (uint32_t)info->max_mtu);
+}
+
 /* Bring the device that was made into service. */
 static bool start_device(struct mr_port *port, const struct mr_port_config *config,
                          const struct mr_port_kind *kind, const struct mr_port_plan *plan,
@@ -88,11 +96,12 @@ static bool start_device(struct mr_port *port, const struct mr_port_config *conf
                      MR_MIN(info.max_rx_queues, info.max_tx_queues));
         return false;
     }
+    uint16_t mtu = kind->sets_mtu ? MR_MIN(plan->mtu, most_mtu(&info)) : plan->mtu;
     bool has_rx_fd = kind->has_rx_fd && config->wants_rx_fd;
     if (error == 0)
         error = configure_queues(port, config, &info, has_rx_fd);
     if (error == 0 && kind->sets_mtu)
-        error = rte_eth_dev_set_mtu(port->ethdev, plan->mtu);
+        error = rte_eth_dev_set_mtu(port->ethdev, mtu);
     if (error == 0)
         error = rte_eth_dev_start(port->ethdev);
     if (error != 0) {
@@ -101,7 +110,7 @@ static bool start_device(struct mr_port *port, const struct mr_port_config *conf
     }
 
     port->traits.kind = kind->name;
-    port->traits.mtu = plan->mtu;
+    port->traits.mtu = mtu;
     port->traits.queue_count = config->queue_count;
     port->traits.has_partial_sums = kind->has_partial_sums;
     port->traits.polls_without_call = true;

@@ -29,7 +29,7 @@ enum { /* bits of CapEff, capabilities(7) */
 enum {
     PAGE = 4096,
     PACKET_FRAME_SMALL = 2048,
-    PACKET_FRAME_LARGE = 16384,
+    PACKET_FRAME_LARGE = 12288, /* three pages */
     PACKET_FRAME_OVERHEAD =
         128, /* bytes of a packet socket's frame that are not the Ethernet frame, rounded up */
     ETHERNET_OVERHEAD = 18, /* header and VLAN tag */

@@ -70,6 +70,16 @@ static void unlink_exchange(struct mr_h3_server *server, struct mr_exchange *x)
     }
 }
 
+/* It is none of its connection's any more. */
+static void uncount(struct mr_h3_server *server, struct mr_exchange *x)
+{
+    const struct mr_h3_conn *conn = mr_h3_conn_of(&server->h3, x->conn_word);
+
+    if (x->is_counted && conn != NULL)
+        server->conn_exchanges[mr_pool_index(&server->h3.conns, conn)]--;
+    x->is_counted = false;
+}
+
 void mr_exchange_release(struct mr_h3_server *server, struct mr_exchange *x)
 {
     if (x->stream != NULL || x->is_job_out || x->reads_out > 0)
@@ -85,9 +95,7 @@ void mr_exchange_release(struct mr_h3_server *server, struct mr_exchange *x)
         return;
     }
     mr_exchange_tunnel_release(server, x);
-    const struct mr_h3_conn *conn = mr_h3_conn_of(&server->h3, x->conn_word);
-    if (conn != NULL)
-        server->conn_exchanges[mr_pool_index(&server->h3.conns, conn)]--;
+    uncount(server, x);
     unlink_exchange(server, x);
     x->is_live = false;
     mr_pool_put(&server->exchanges, mr_pool_index(&server->exchanges, x));
@@ -467,6 +475,7 @@ static bool on_request(void *context, struct mr_h3_stream *stream)
     struct mr_exchange *x = mr_pool_at(&server->exchanges, index);
     memset(x, 0, offsetof(struct mr_exchange, job));
     x->is_live = true;
+    x->is_counted = true;
     x->stream = stream;
     x->conn_word = mr_h3_conn_word(&server->h3, stream->conn);
     x->progress_ns = now_of(server);
@@ -653,8 +662,10 @@ static void on_stream_closed(void *context, struct mr_h3_stream *stream)
     struct mr_h3_server *server = context;
     struct mr_exchange *x = exchange_of(server, stream);
 
-    if (x->state == MR_EXCHANGE_SENT && !stream->is_lost)
+    if (x->state == MR_EXCHANGE_SENT && !stream->is_lost) {
         mr_h3_count(&server->counters.requests_done);
+        uncount(server, x); /* the client may ask again, though a file may still be open */
+    }
     mr_exchange_tunnel_end(server, x, stream->is_lost ? -ECONNRESET : 0, "");
     x->stream = NULL;
     if (x->tunnel != NULL)

@@ -40,11 +40,11 @@ struct mr_h3_server_config {
     bool has_listings; /* a directory without index is listed; else 404 */
     uint32_t connections_max; /* more are closed with H3_EXCESSIVE_LOAD */
     uint32_t requests_max;    /* of all connections; more are refused with H3_REQUEST_REJECTED */
-    uint32_t
-        requests_per_conn_max;  /* likewise; a cancelled request counts until its work is done */
-    uint32_t field_section_max; /* bytes as in RFC 9114, Section 4.2.2; more: 431 */
-    uint32_t fields_max;        /* fields of a section; more: 431 */
-    uint32_t qpack_capacity;    /* bytes of a connection's dynamic table for decoding; 0: none */
+    uint32_t requests_per_conn_max; /* likewise; a cancelled request counts until its work is done,
+                                       an answered one until its stream is over */
+    uint32_t field_section_max;     /* bytes as in RFC 9114, Section 4.2.2; more: 431 */
+    uint32_t fields_max;            /* fields of a section; more: 431 */
+    uint32_t qpack_capacity; /* bytes of a connection's dynamic table for decoding; 0: none */
     uint32_t qpack_encoder_capacity; /* bytes of a connection's table for what is sent, within
                                         what the peer takes; 0: the static table only */
     uint32_t qpack_blocked_max; /* streams of a connection whose head may wait for QPACK's table:

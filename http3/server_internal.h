@@ -83,8 +83,9 @@ struct mr_exchange {
     uint32_t pool_link;
     uint8_t state;
     uint8_t source;
-    bool is_live; /* in use */
-    bool is_head; /* HEAD: no content */
+    bool is_live;    /* in use */
+    bool is_counted; /* among its connection's */
+    bool is_head;    /* HEAD: no content */
     bool is_head_sent;
     bool is_job_out;  /* `job` is at a helper or waits for one */
     bool is_waiting;  /* for a buffer */

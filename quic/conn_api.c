@@ -12,6 +12,21 @@
 
 /* ------------------------------------------------------------------ connections */
 
+/* RFC 9000, Section 8.1.3: "The client MUST include the token in all Initial packets it sends,
+ * unless a Retry replaces the token with a newer one." */
+static void take_token(struct mr_handshake *hs, const struct mr_connect_options *options)
+{
+    const uint8_t *token;
+    size_t size = options->ticket == NULL
+                      ? 0
+                      : mr_tls_ticket_token(options->ticket, options->ticket_size, &token);
+
+    if (size == 0 || size > sizeof(hs->token))
+        return;
+    hs->token_size = (uint16_t)size;
+    memcpy(hs->token, token, size);
+}
+
 int mr_conn_connect(struct mr_endpoint *ep, const struct mr_connect_options *options,
                     const struct mr_addr *local, uint64_t now, mr_handle *conn_out)
 {
@@ -38,6 +53,7 @@ int mr_conn_connect(struct mr_endpoint *ep, const struct mr_connect_options *opt
     struct mr_handshake *hs = mr_conn_handshake(ep, conn);
     hs->original_dcid = peer->cid;
     conn->user_data = options->user_data;
+    take_token(hs, options);
     bool is_offered = mr_conn_offer_versions(conn, hs, options);
     mr_trace_clock(ep, now);
     if (ep->tracer != NULL)
@@ -144,10 +160,9 @@ int64_t mr_conn_ticket(const struct mr_endpoint *ep, mr_handle handle, uint8_t *
     const struct mr_handshake *hs = mr_conn_handshake(ep, conn);
     if (hs == NULL || hs->ticket_size == 0)
         return 0;
-    if (hs->ticket_size > room)
-        return -ENOBUFS;
-    memcpy(dst, hs->ticket, hs->ticket_size);
-    return hs->ticket_size;
+    size_t size = mr_tls_ticket_with_token(hs->ticket, hs->ticket_size, hs->new_token,
+                                           hs->new_token_size, dst, room);
+    return size == 0 ? -ENOBUFS : (int64_t)size;
 }
 
 int mr_conn_update_keys(struct mr_endpoint *ep, mr_handle handle, uint64_t now)

@@ -91,6 +91,7 @@ void mr_produce_path_response(struct mr_build *b);
 void mr_produce_path_challenge(struct mr_build *b);
 void mr_produce_path_probe(struct mr_build *b);
 void mr_produce_handshake_done(struct mr_build *b);
+void mr_produce_new_token(struct mr_build *b);
 void mr_produce_max_data(struct mr_build *b);
 void mr_produce_max_streams(struct mr_build *b);
 void mr_produce_data_blocked(struct mr_build *b);

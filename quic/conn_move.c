@@ -505,7 +505,7 @@ static bool read_paths(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_r
         return false;
     *extra = *from;
     if (*kind < MR_CC_KINDS)
-        restart_control(ep, &extra->kept, (enum mr_cc_kind)*kind, now);
+        restart_control(ep, &extra->kept, (enum mr_cc_kind) * kind, now);
     mr_path_update_due(ep, conn);
     return true;
 }

@@ -253,6 +253,8 @@ static uint32_t lost_wants(struct mr_conn *conn, const struct mr_sent_frame *fra
         return mr_cid_on_retire_lost(conn, frame->offset) ? MR_WANT_RETIRE_CID : 0;
     case MR_SENT_HANDSHAKE_DONE:
         return conn->is_handshake_done_acked ? 0 : MR_WANT_HANDSHAKE_DONE;
+    case MR_SENT_NEW_TOKEN:
+        return MR_WANT_NEW_TOKEN;
     case MR_SENT_ACK_FREQUENCY:
         return mr_ack_request_on_lost(conn, frame->offset) ? MR_WANT_ACK_FREQUENCY : 0;
     default: /* PATH_x have timers of their own; ACK, PING and DATAGRAM are not repeated */

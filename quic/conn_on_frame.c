@@ -355,6 +355,22 @@ bool mr_on_handshake_done(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
     return true;
 }
 
+/* For the next connection to the server: it goes with the ticket. */
+MR_COLD static void keep_token(struct mr_rx *rx, const struct mr_frame_new_token *frame)
+{
+    struct mr_handshake *hs = mr_conn_handshake(rx->ep, rx->conn);
+
+    if (hs == NULL || frame->size > sizeof(hs->new_token)) {
+        mr_count(&rx->ep->counters.limit_new_tokens);
+        return;
+    }
+    mr_count(&rx->ep->counters.tokens_received);
+    hs->new_token_size = (uint16_t)frame->size;
+    memcpy(hs->new_token, frame->token, frame->size);
+    if (hs->ticket_size > 0)
+        mr_conn_event(rx->ep, rx->conn, MR_EVENT_TICKET);
+}
+
 bool mr_on_new_token(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
 {
     struct mr_frame_new_token frame;
@@ -364,6 +380,7 @@ bool mr_on_new_token(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
     if (rx->conn->role == MR_SERVER)
         return mr_conn_fail(rx->ep, rx->conn, MR_PROTOCOL_VIOLATION, type,
                             "NEW_TOKEN from a client", rx->now);
+    keep_token(rx, &frame);
     return true;
 }
 

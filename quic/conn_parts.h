@@ -68,6 +68,7 @@ enum mr_want {
     MR_WANT_DATAGRAM = 1 << 18,
     MR_WANT_ACK_FREQUENCY = 1 << 19,
     MR_WANT_IMMEDIATE_ACK = 1 << 20,
+    MR_WANT_NEW_TOKEN = 1 << 22,
     MR_WANT_PATH_PROBE = 1 << 21, /* PATH_CHALLENGE beside the path in use */
 };
 

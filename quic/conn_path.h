@@ -78,8 +78,8 @@ struct mr_side_path *mr_side(const struct mr_endpoint *ep, const struct mr_conn 
 /* The one with this address; NULL. */
 struct mr_side_path *mr_side_find(const struct mr_endpoint *ep, const struct mr_conn *conn,
                                   const struct mr_path_addr *addr);
-/* The kept path has congestion control of its own, in the extra's `kept`: it differs from the path in
- * use in more than a port. */
+/* The kept path has congestion control of its own, in the extra's `kept`: it differs from the path
+ * in use in more than a port. */
 bool mr_side_has_control(const struct mr_endpoint *ep, const struct mr_conn *conn);
 bool mr_side_uses_cid(const struct mr_endpoint *ep, const struct mr_conn *conn, uint32_t slot);
 /* The peer wants the CID in `slot` retired. */

@@ -457,6 +457,21 @@ void mr_produce_handshake_done(struct mr_build *b)
         clear_want(b, MR_WANT_HANDSHAKE_DONE);
 }
 
+/* RFC 9000, Section 8.1.3: each is another one, by its nonce. */
+void mr_produce_new_token(struct mr_build *b)
+{
+    struct mr_endpoint *ep = b->ep;
+    uint8_t token[MR_TOKEN_NEW_SIZE];
+    struct mr_frame_new_token frame = {.token = token, .size = sizeof(token)};
+
+    mr_token_write_new(&ep->tokens, b->conn->version, &b->conn->path.addr.remote,
+                       mr_endpoint_secret_random(ep), token, mr_endpoint_wall_s(ep, b->now));
+    if (!WRITE_RECORDED(b, mr_frame_write_new_token(&b->w, &frame), MR_SENT_NEW_TOKEN, 0, 0))
+        return;
+    clear_want(b, MR_WANT_NEW_TOKEN);
+    mr_count(&ep->counters.tokens_sent);
+}
+
 void mr_produce_ping(struct mr_build *b)
 {
     if (b->is_ack_eliciting) { /* something else does it */

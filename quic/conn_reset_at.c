@@ -36,9 +36,10 @@ bool mr_stream_note_reset(struct mr_rx *rx, struct mr_stream *stream, uint64_t f
 
 void mr_stream_take_reset(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stream *stream)
 {
-    stream->recv_state = (uint8_t)mr_recv_state_next(stream->recv_state, MR_RECV_ON_RESET);
+    uint8_t next = (uint8_t)mr_recv_state_next(stream->recv_state, MR_RECV_ON_RESET);
     if (mr_conn_is_traced(conn))
-        mr_trace_stream(ep, conn, stream, false, stream->recv_state);
+        mr_trace_stream(ep, conn, stream, false, next);
+    stream->recv_state = next;
     mr_recv_queue_discard(&stream->recv, &ep->recv_pools, &ep->released);
     mr_stream_consumed(ep, conn, stream, stream->flow_recv.received - stream->flow_recv.consumed);
     stream->peer_code = stream->reset_in_code;

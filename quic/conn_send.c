@@ -37,6 +37,7 @@ static const struct producer {
     {MR_WANT_PATH_CHALLENGE, A, mr_produce_path_challenge},
     {MR_WANT_PATH_PROBE, A, mr_produce_path_probe},
     {MR_WANT_HANDSHAKE_DONE, A, mr_produce_handshake_done},
+    {MR_WANT_NEW_TOKEN, A, mr_produce_new_token},
     {MR_WANT_MAX_DATA, A, mr_produce_max_data},
     {MR_WANT_MAX_STREAMS_BIDI | MR_WANT_MAX_STREAMS_UNI, A, mr_produce_max_streams},
     {MR_WANT_DATA_BLOCKED, A, mr_produce_data_blocked},
@@ -296,7 +297,8 @@ MR_COLD static void trace(const struct datagram *d, const struct packet *p, bool
                                    .pn = p->pn,
                                    .pn_size = p->pn_size,
                                    .space = p->b.space_id,
-                                   .is_mtu_probe = is_mtu_probe};
+                                   .is_mtu_probe = is_mtu_probe,
+                                   .is_early = p->is_early};
 
     mr_trace_sent(d->ep, d->conn, &built);
     mr_trace_metrics(d->ep, d->conn, 0);

@@ -8,8 +8,8 @@
  * A connection has at most one job out.  Packets whose keys are not there yet wait
  * in the handshake's pending list and are walked again after the job.
  */
-#include "quic/conn_early.h"
 #include "quic/conn_ack_frequency.h"
+#include "quic/conn_early.h"
 
 /* ------------------------------------------------------------------ keys of the handshake levels
  */
@@ -488,7 +488,8 @@ static bool on_complete(struct mr_endpoint *ep, struct mr_conn *conn, const stru
     mr_conn_event(ep, conn, was_told ? MR_EVENT_CONFIRMED : MR_EVENT_CONNECTED);
     if (conn->role == MR_SERVER) {
         mr_path_validated(ep, conn);
-        mr_conn_want(ep, conn, &conn->app, MR_WANT_HANDSHAKE_DONE);
+        mr_conn_want(ep, conn, &conn->app,
+                     MR_WANT_HANDSHAKE_DONE | (ep->config.has_new_token ? MR_WANT_NEW_TOKEN : 0));
         mr_conn_confirm(ep, conn, now);
     }
     return true;

@@ -207,11 +207,13 @@ void mr_trace_sent(struct mr_endpoint *ep, struct mr_conn *conn, const struct mr
                                      .is_mtu_probe = b->is_mtu_probe,
                                      .ack_delay_exponent = MR_ACK_DELAY_EXPONENT};
 
-    if (b->space == MR_SPACE_APP) {
+    if (b->is_early)
+        packet.type = MR_PACKET_ZERO_RTT;
+    if (b->space == MR_SPACE_APP && !b->is_early) {
         packet.has_phase = true;
         packet.phase = conn->key_state.updates;
     } else {
-        packet.version = conn->version;
+        packet.version = b->is_early && hs != NULL ? hs->original_version : conn->version;
         packet.dcid = mr_cid_current(conn)->cid;
         packet.scid = local_cid(conn);
     }

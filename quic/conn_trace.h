@@ -43,6 +43,7 @@ struct mr_trace_built {
     uint8_t pn_size;
     enum mr_space space;
     bool is_mtu_probe;
+    bool is_early; /* 0-RTT */
 };
 
 MR_COLD void mr_trace_sent(struct mr_endpoint *ep, struct mr_conn *conn,

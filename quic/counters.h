@@ -96,6 +96,8 @@
     X(tokens_wrong_cid,           "address tokens refused: other connection ID")                                      \
     X(tokens_wrong_kind,          "address tokens refused: not of a kind expected here")                              \
     X(tokens_malformed,           "address tokens refused: not ours, altered, or of impossible size")                 \
+    X(tokens_received,            "NEW_TOKEN frames whose token is kept")                                             \
+    X(limit_new_tokens,           "NEW_TOKEN frames ignored: too long, or too late")                                  \
     X(tokens_sent,                "NEW_TOKEN frames sent")                                                            \
     X(redirects_out,              "datagrams handed to the shard that owns them")                                     \
     X(datagrams_forwarded,        "datagrams passed on to the shard that their connection moved to")                  \

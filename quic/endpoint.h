@@ -87,6 +87,7 @@ struct mr_endpoint_config {
     uint64_t wall_offset_s;      /* wall-clock seconds at now == 0, for tokens */
     uint8_t versions;            /* of QUIC that a server accepts, enum mr_version_set; 0: all */
     uint32_t extensions;         /* of enum mr_extension: offered, and used if the peer does */
+    bool has_new_token;          /* a server gives clients tokens for their next connection */
     bool has_keylog;             /* keep key log lines for mr_endpoint_take_keylog() */
 };
 

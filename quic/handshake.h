@@ -59,7 +59,9 @@ struct mr_handshake {
     uint8_t initial_key_size;
     uint8_t initial_key[MR_CID_MAX];
     uint16_t token_size;
-    uint8_t token[MR_TOKEN_KEPT_MAX];
+    uint8_t token[MR_TOKEN_KEPT_MAX]; /* client: in its Initials */
+    uint16_t new_token_size;
+    uint8_t new_token[MR_TOKEN_KEPT_MAX]; /* client: for the next connection */
     uint32_t pending_count;
     struct mr_pending pending[MR_PENDING_DATAGRAMS_MAX];
     uint64_t ticket_wait_until_ns;

@@ -144,6 +144,32 @@ bool mr_tls_ticket_params(const uint8_t *ticket, size_t size, const uint8_t **pa
     return true;
 }
 
+size_t mr_tls_ticket_token(const uint8_t *ticket, size_t size, const uint8_t **token_out)
+{
+    struct mr_tls_ticket read;
+
+    if (!mr_tls_ticket_read(&read, ticket, size))
+        return 0;
+    *token_out = read.token;
+    return read.token_size;
+}
+
+size_t mr_tls_ticket_with_token(const uint8_t *ticket, size_t size, const uint8_t *token,
+                                size_t token_size, uint8_t *dst, size_t room)
+{
+    struct mr_tls_ticket read;
+
+    if (!mr_tls_ticket_read(&read, ticket, size))
+        return 0;
+    read.token = token;
+    read.token_size = token_size;
+    size_t head = mr_tls_ticket_write(&read, dst, room);
+    if (head == 0)
+        return 0;
+    memcpy(dst + head, read.session, read.session_size);
+    return head + read.session_size;
+}
+
 uint32_t mr_tls_ticket_version(const uint8_t *ticket, size_t size)
 {
     struct mr_tls_ticket read;

@@ -257,8 +257,7 @@ static void negotiate_version(SSL *ssl, struct mr_tls *tls)
     mr_version_set_chosen(tls->params, tls->params_size, tls->version);
 }
 
-/* What QUIC demands of a ClientHello, before anything costly is computed for it. */
-static int on_client_hello(SSL *ssl, int *alert, void *argument)
+int mr_tls_on_client_hello(SSL *ssl, int *alert, void *argument)
 {
     struct mr_tls *tls = SSL_get_app_data(ssl);
     const unsigned char *session_id;
@@ -377,7 +376,7 @@ void mr_tls_context_attach(struct mr_tls_context *context)
 
     SSL_CTX_set_keylog_callback(ctx, on_keylog); /* a job may want it at any time */
     if (context->role == MR_SERVER) {
-        SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);
+        SSL_CTX_set_client_hello_cb(ctx, mr_tls_on_client_hello, NULL);
         SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
         mr_tls_early_attach(context);
         return;

@@ -36,4 +36,8 @@ void mr_tls_early_attach(struct mr_tls_context *context);
 /* OpenSSL's verify callback: explains what is wrong with the certificate, changes nothing. */
 int mr_tls_verify(int is_right, X509_STORE_CTX *store);
 
+/* What QUIC demands of a ClientHello, before anything costly is computed for it: OpenSSL's callback
+ * of a server. */
+int mr_tls_on_client_hello(SSL *ssl, int *alert, void *argument);
+
 #endif /* MR_QUIC_TLS_INTERNAL_H */

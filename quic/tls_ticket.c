@@ -6,7 +6,7 @@
 
 #define IS_INSECURE 1 /* in flags */
 
-static const uint8_t magic[4] = {'m', 'r', 't', '2'};
+static const uint8_t magic[4] = {'m', 'r', 't', '3'};
 
 bool mr_tls_ticket_read(struct mr_tls_ticket *ticket, const uint8_t *bytes, size_t size)
 {
@@ -16,6 +16,8 @@ bool mr_tls_ticket_read(struct mr_tls_ticket *ticket, const uint8_t *bytes, size
 
     ticket->is_insecure = (flags & IS_INSECURE) != 0;
     ticket->version = mr_read_u32(&r);
+    ticket->token_size = mr_read_varint(&r);
+    ticket->token = mr_read_bytes(&r, ticket->token_size);
     ticket->name_size = mr_read_varint(&r);
     ticket->name = mr_read_bytes(&r, ticket->name_size);
     ticket->params_size = mr_read_varint(&r);
@@ -32,6 +34,8 @@ size_t mr_tls_ticket_write(const struct mr_tls_ticket *ticket, uint8_t *dst, siz
     mr_write_bytes(&w, magic, sizeof(magic));
     mr_write_u8(&w, ticket->is_insecure ? IS_INSECURE : 0);
     mr_write_be(&w, ticket->version, 4);
+    mr_write_varint(&w, ticket->token_size);
+    mr_write_bytes(&w, ticket->token, ticket->token_size);
     mr_write_varint(&w, ticket->name_size);
     mr_write_bytes(&w, ticket->name, ticket->name_size);
     mr_write_varint(&w, ticket->params_size);

@@ -2,8 +2,8 @@
  * quic/tls_ticket.h - what a client keeps in order to resume: a TLS session, the server's name and
  * the transport parameters that RFC 9000, Section 7.4.1 lets it remember, in one string of bytes.
  *
- *     "mrt2" | flags (1) | QUIC version (4) | name size, name | parameters size, parameters |
- * session (rest)
+ *     "mrt3" | flags (1) | QUIC version (4) | token size, token | name size, name | parameters
+ * size, parameters | session (rest)
  *
  * Sizes are varints.  The bytes come back from a file or an application: they are
  * checked like anything from the wire.
@@ -19,9 +19,11 @@
 
 /* Pieces of a ticket, borrowed from its bytes. */
 struct mr_tls_ticket {
-    const uint8_t *name; /* the server, as the client called it; no NUL */
+    const uint8_t *token; /* of a NEW_TOKEN frame (RFC 9000, Section 8.1.3); none: size 0 */
+    const uint8_t *name;  /* the server, as the client called it; no NUL */
     const uint8_t *params;
     const uint8_t *session; /* OpenSSL's encoding */
+    size_t token_size;
     size_t name_size;
     size_t params_size;
     size_t session_size;

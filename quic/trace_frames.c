@@ -2,6 +2,7 @@
 #include "quic/trace_frames.h"
 
 #include "base/compiler.h"
+#include "quic/frame_extension.h"
 #include "quic/wire.h"
 
 /* The fields of a frame, from its first byte on. */
@@ -39,6 +40,9 @@ static const struct layout layouts[] = {
     [MR_FRAME_CONNECTION_CLOSE_APP] = {2, MR_TAIL_TEXT,   true},
     [MR_FRAME_HANDSHAKE_DONE]       = {0, MR_TAIL_NONE,   true},
     [MR_FRAME_DATAGRAM]             = {1, MR_TAIL_SIZE,   true},
+    [MR_FRAME_IMMEDIATE_ACK]        = {0, MR_TAIL_NONE,   true},
+    [MR_FRAME_RESET_STREAM_AT]      = {4, MR_TAIL_NONE,   true},
+    [MR_FRAME_ACK_FREQUENCY]        = {4, MR_TAIL_NONE,   true},
 };
 /* clang-format on */
 
@@ -53,7 +57,10 @@ static uint64_t packed_type(uint64_t type)
 static const struct layout *layout_of(uint64_t type)
 {
     static const struct layout unknown = {.is_known = false};
+    static const struct layout observed = {1, MR_TAIL_ADDRESS, true};
 
+    if (type == MR_FRAME_OBSERVED_ADDRESS_4 || type == MR_FRAME_OBSERVED_ADDRESS_6)
+        return &observed;
     return type < MR_COUNT_OF(layouts) && layouts[type].is_known ? &layouts[type] : &unknown;
 }
 
@@ -90,6 +97,10 @@ static void read_tail(struct mr_reader *r, struct mr_trace_frame *f, const uint8
         return;
     case MR_TAIL_PATH:
         f->size = MR_PATH_DATA;
+        f->bytes = mr_read_bytes(r, f->size);
+        return;
+    case MR_TAIL_ADDRESS:
+        f->size = (f->type == MR_FRAME_OBSERVED_ADDRESS_4 ? 4 : 16) + 2;
         f->bytes = mr_read_bytes(r, f->size);
         return;
     case MR_TAIL_TEXT:

@@ -29,6 +29,7 @@ enum mr_trace_tail {
     MR_TAIL_SIZE,       /* the last field is the size of bytes that are left out */
     MR_TAIL_CID,        /* a byte, and so many */
     MR_TAIL_PATH,       /* MR_PATH_DATA bytes */
+    MR_TAIL_ADDRESS,    /* of OBSERVED_ADDRESS: an IP address and a port */
     MR_TAIL_TEXT,       /* the last field is the size of bytes that follow */
     MR_TAIL_RANGES      /* of ACK: the fields that its counts ask for */
 };

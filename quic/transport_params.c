@@ -18,7 +18,7 @@ struct param {
         VERSIONS
     } kind;
     bool is_server_only;
-    bool is_forgotten;   /* by a client that remembers the others for 0-RTT */
+    bool is_forgotten; /* by a client that remembers the others for 0-RTT */
     enum {
         FREE,     /* when 0-RTT is accepted */
         AT_LEAST, /* must not shrink then; a flag: not vanish */

@@ -8,12 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "control/certificate.h"
 #include "control/eal.h"
 #include "control/early_data.h"
 #include "control/group_datapath.h"
+#include "control/ocsp.h"
 #include "drivers/port_watch.h"
 #include "http3/frame.h"
 #include "http3/server.h"
@@ -42,6 +44,7 @@ struct edge {
     const char *certificate_path;
     const char *key_path;
     const char *token_key_file; /* NULL: none */
+    const char *ocsp_path;      /* NULL: none */
     uint32_t connections;
     bool has_listing;
     bool has_hq;
@@ -81,6 +84,16 @@ static size_t own_names(const struct edge *edge, char text[][MR_IP_TEXT], const 
     return self->address_count;
 }
 
+/* A response that cannot be stapled is no reason to serve nobody. */
+static void staple(const struct edge *edge)
+{
+    struct mr_fault why = {0};
+    int64_t until_s;
+
+    if (mr_ocsp_staple(&edge->tls, edge->ocsp_path, (int64_t)time(NULL), &until_s, &why) != 0)
+        fprintf(stderr, "edge: no OCSP response is stapled: %s\n", why.text);
+}
+
 static bool make_tls(struct edge *edge, struct mr_fault *fault)
 {
     char text[MR_NET_ADDRESSES_MAX][MR_IP_TEXT];
@@ -111,6 +124,8 @@ static bool make_tls(struct edge *edge, struct mr_fault *fault)
     }
     edge->has_tls = mr_tls_context_server(&edge->tls, &config, fault) == 0;
     mr_certificate_wipe(&made);
+    if (edge->has_tls && edge->ocsp_path != NULL)
+        staple(edge);
     return edge->has_tls;
 }
 
@@ -461,6 +476,11 @@ static enum mr_parse_result parse(struct edge *edge, int argc, char **argv, stru
          .to = &edge->key_path,
          .argument = "PEM",
          .help = "its private key"},
+        {.name = "ocsp",
+         .kind = MR_OPTION_TEXT,
+         .to = &edge->ocsp_path,
+         .argument = "FILE",
+         .help = "OCSP response (DER) to staple; a wrong or old one is not (none)"},
         {.name = "token-key-file",
          .kind = MR_OPTION_TEXT,
          .to = &edge->token_key_file,

@@ -396,6 +396,8 @@ static void connect_now(struct mr_fetcher *f)
         return; /* the last attempt is not quite gone: the next tick */
     if (result != 0)
         end_all(f, MR_FETCHER_NO_ROUTE);
+    else if (f->connect.is_early && f->connect.ticket_size > 0)
+        begin_fetches(f); /* 0-RTT, or they wait for the handshake */
 }
 
 /* What only time brings. */

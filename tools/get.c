@@ -24,6 +24,7 @@
 #define COMPACT_SLACK  2
 #define STREAM_WINDOW  ((uint64_t)16 << 20)
 #define CONN_WINDOW    ((uint64_t)24 << 20)
+#define PAYLOAD_MAX    1200 /* requests are small: no packets to find the MTU with */
 #define TIMEOUT_S      10
 #define CLOSE_PATIENCE (100 * MR_MS)
 #define LIVE_NS        (200 * MR_MS)
@@ -274,6 +275,7 @@ static bool open_host(struct mr_get *get, struct mr_fault *fault)
         .connections = 8,
         .helpers = 1, /* so that writes stay in order */
         .rx_mbufs = RX_MBUFS,
+        .payload_max = PAYLOAD_MAX,
         .key_update_after = get->key_update_after,
         .idle_timeout_ns = (uint64_t)(get->timeout_s * 1e9) + 30 * MR_SECOND,
         .stream_window_max = STREAM_WINDOW,

@@ -287,7 +287,7 @@ static bool start_eal(struct mr_host *host, const struct mr_host_config *config,
     uint32_t mbufs = workers * (config->rx_mbufs + MR_SHARD_POOL_MBUFS);
     struct mr_eal_config eal = {.cores = o->cores,
                                 .worker_count = workers,
-                                .memory_mb = MR_SETUP_BASE_MB + mbufs * MR_SETUP_MBUF_KB / 1024,
+                                .memory_mb = MR_SETUP_BASE_MB + mbufs * mr_setup_mbuf_kb(0) / 1024,
                                 .hugepages = (enum mr_hugepages)o->hugepages,
                                 .is_verbose = o->is_verbose};
 
@@ -325,6 +325,8 @@ static struct mr_shard_config shard_config(const struct mr_host *host,
     });
 
     shard.close_code = MR_H3_NO_ERROR;
+    if (config->payload_max > 0)
+        shard.endpoint.payload_max = config->payload_max;
     return shard;
 }
 

@@ -65,6 +65,7 @@ struct mr_host_config {
     uint32_t helpers;                          /* threads that read and write files */
     uint32_t rx_mbufs;                         /* per shard */
     bool has_retry;                            /* every address is validated with Retry */
+    uint32_t payload_max;                      /* UDP payload to send; 0: what the port takes */
     uint64_t key_update_after;                 /* packets; 0: the engine's own choice */
     uint64_t idle_timeout_ns;
     uint64_t stream_window_max; /* bytes that a stream may hold unread */

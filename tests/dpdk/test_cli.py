@@ -848,6 +848,13 @@ def edge_names_a_file_of_token_secrets_that_is_none(folder):
     edge_error(folder, [*port, "--token-key-file", folder / "none" / "keys"], "No such file", "write its folder")
 
 
+def a_response_that_cannot_be_stapled_is_named_and_the_server_serves(folder):
+    (folder / "no.ocsp").write_text("no response")
+    with serving(folder, "--ocsp", folder / "no.ocsp") as edge:
+        tap.expect_equal(edge.get("/", "--insecure", "-o", folder / "page").returncode, OK)
+        tap.expect("no OCSP response is stapled" in edge.log.read_text(), edge.log.read_text())
+
+
 def a_retry_is_asked_of_everyone_when_told(folder):
     with serving(folder, "--retry", "always") as edge:
         tap.expect_equal(edge.get("/", "--insecure", "-o", folder / "page").returncode, OK)
@@ -1037,6 +1044,7 @@ TESTS = [
     a_key_log_has_the_secrets_of_a_handshake,
     a_server_that_is_killed_again_and_again_is_back_at_once,
     edge_names_a_file_of_token_secrets_that_is_none,
+    a_response_that_cannot_be_stapled_is_named_and_the_server_serves,
     qlog_files_say_what_both_sides_did,
     qlog_is_asked_for_while_it_runs,
     a_folder_that_cannot_take_qlog_files_is_named,

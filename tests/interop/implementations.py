@@ -2,9 +2,13 @@
 
 An endpoint says with lacks() what it cannot be asked to do; `run` (rig.Run) has folders, addresses and the case.
 """
-import re
+import sys
 
 import millrace
+from peers import HERE
+
+sys.path.insert(0, str(HERE / "endpoints"))
+import chromium_endpoint  # noqa: E402 - the page that it asks for is made here
 
 PORT = 443
 NAME = "millrace.test"
@@ -18,6 +22,7 @@ class Endpoint:
     hq = ()
     h3 = ()
     is_peer = True      # lives in the peers' tree, on the kernel's sockets
+    wants_addresses = True  # the kernel's interface has them
     needs_more = False  # only in the tree with all peers
     missing = {}        # (role, what it is asked to do) -> why it cannot be asked
 
@@ -57,13 +62,16 @@ class Millrace(Endpoint):
     hq = ("client", "server")
     h3 = ("client", "server")
     is_peer = False
+    wants_addresses = False
 
     def _common(self, run, side):
         return ["--port", f"af_packet:{side.interface}", "--addr", f"{side.v4}/24", "--addr", f"{side.v6}/64",
                 "--keylog", run.folder / "millrace.keys"]
 
     def start_server(self, run):
-        options = {"retry": ["--retry", "always"], "zerortt": ["--early-data"]}.get(run.case.server, [])
+        other = run.server_side.other_v4
+        options = {"retry": ["--retry", "always"], "zerortt": ["--early-data"],
+                   "connectionmigration": ["--addr", f"{other}/24", "--preferred", other]}.get(run.case.server, [])
         return run.start(run.server_side, millrace.PROGRAM, "edge", *self._common(run, run.server_side), "--root", run.www,
                          "--cert", run.certificate, "--key", run.key, "--hq", *options)
 
@@ -106,7 +114,7 @@ class Ngtcp2(Endpoint):
         options = {"chacha20": ["--ciphers=NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+CHACHA20-POLY1305"],
                    "keyupdate": ["--key-update=100ms"],
                    "resumption": [*session, "--disable-early-data"], "zerortt": session,
-                   "v2": ["-v", "0x1", f"--preferred-versions={self.V2_V1}", f"--available-versions={self.V1_V2}"]}
+                   "v2": ["-v", "0x1", f"--preferred-versions={self.V2_V1}", f"--available-versions={self.V2_V1}"]}
         for number, names in enumerate(batches(run)):
             wait = ["--wait-for-ticket"] if run.case.connections == "two" and number == 0 else []
             yield ["gtlsclient", "-q", "--exit-on-all-streams-close", "--download", run.inside(run.downloads), "--sni", NAME,
@@ -136,10 +144,8 @@ class Aioquic(Endpoint):
             run.inside(run.key), *options))
 
     def client_commands(self, run):
-        paths = run.folder / "paths"
-        paths.write_text("".join(f"/{name}\n" for name in run.names))
         options = {"chacha20": ["--cipher", "chacha20"], "keyupdate": ["--key-update"], "zerortt": ["--early"]}
-        yield self._command(run, "client", run.address, PORT, "--paths-from", run.inside(paths), "--ca", run.inside(run.ca),
+        yield self._command(run, "client", run.address, PORT, "--paths-from", run.inside(run.path_list()), "--ca", run.inside(run.ca),
                             "--out", run.inside(run.downloads), "--connections", run.case.connections, "--seconds",
                             run.case.seconds, *options.get(run.case.client, []))
 
@@ -166,6 +172,23 @@ class Curl(Endpoint):
 
     def version(self, stage):
         return stage.package_version("curl")
+
+
+class Chromium(Endpoint):
+    name = "chromium"
+    h3 = ("client",)
+    needs_more = True
+    missing = {("client", what): "a browser cannot be told to" for what in
+               ("chacha20", "resumption", "zerortt", "keyupdate", "v2", "multiconnect")} | {
+                   ("client", "ecn"): "it marks no packets"}
+
+    def client_commands(self, run):
+        (run.www / "page.html").write_text(chromium_endpoint.page(run.names))
+        yield ["python3", "/srv/millrace/chromium_endpoint.py", host(run.address), run.spki(), run.inside(run.downloads),
+               run.inside(run.path_list()), run.case.seconds]
+
+    def version(self, stage):
+        return stage.package_version("chromium")
 
 
 NGINX = """
@@ -243,7 +266,52 @@ class Caddy(Endpoint):
         return stage.package_version("caddy")
 
 
-ALL = [Millrace(), Ngtcp2(), Aioquic(), Curl(), Nginx(), Caddy()]
+class Quinn(Endpoint):
+    name = "quinn"
+    hq = ("client", "server")
+    needs_more = True
+    missing = {("client", "v2"): "it has version 1 only", ("server", "v2"): "it has version 1 only",
+               ("server", "connectionmigration"): "with a preferred address it gives one connection ID more than "
+                                                  "active_connection_id_limit allows (RFC 9000, Section 5.1.1)"}
+
+    def start_server(self, run):
+        words = [f"case={run.case.server}", f"cert={run.inside(run.certificate)}", f"key={run.inside(run.key)}",
+                 f"root={run.inside(run.www)}"]
+        if run.case.server == "connectionmigration":
+            words.append(f"preferred={run.server_side.other_v4}:{PORT}")
+        return run.start_peer(run.server_side, run.rig.program("quinn"), "server", f"{host(run.bind)}:{PORT}", *words)
+
+    def client_commands(self, run):
+        yield [run.rig.program("quinn"), "client", f"{host(run.address)}:{PORT}", f"case={run.case.client}",
+               f"ca={run.inside(run.roots)}", f"out={run.inside(run.downloads)}", f"paths={run.inside(run.path_list())}",
+               f"connections={run.case.connections}"]
+
+    def version(self, stage):
+        return stage.package_version("librust-quinn-dev")
+
+
+class Openssl(Endpoint):
+    """OpenSSL's own QUIC."""
+    name = "openssl"
+    hq = ("client", "server")
+    needs_more = True
+    missing = {("client", "v2"): "it has version 1 only", ("server", "v2"): "it has version 1 only",
+               ("client", "zerortt"): "it has no 0-RTT over QUIC", ("server", "zerortt"): "it has no 0-RTT over QUIC",
+               ("client", "ecn"): "it marks no packets", ("server", "ecn"): "it marks no packets",
+               ("server", "connectionmigration"): "it offers no preferred address"}
+
+    def start_server(self, run):
+        return run.start_peer(run.server_side, run.rig.program("openssl"), "server", run.bind, run.case.server,
+                              run.inside(run.certificate), run.inside(run.key), run.inside(run.www))
+
+    def client_commands(self, run):
+        yield [run.rig.program("openssl"), "client", run.address, run.case.client, run.inside(run.ca),
+               run.inside(run.downloads), run.inside(run.path_list()), run.case.connections]
+
+    def version(self, stage):
+        return stage.package_version("libssl-dev")
+
+
+ALL = [Millrace(), Ngtcp2(), Aioquic(), Quinn(), Openssl(), Curl(), Chromium(), Nginx(), Caddy()]
 BY_NAME = {endpoint.name: endpoint for endpoint in ALL}
 PEERS = [endpoint for endpoint in ALL if endpoint.is_peer]
-WORD = re.compile(r"[0-9][0-9A-Za-z.+~-]*")

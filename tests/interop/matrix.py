@@ -1,6 +1,9 @@
 """Results of the interoperability cases, as a line and as a page of docs/."""
+import dataclasses
 import datetime
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import cases
 
@@ -83,6 +86,24 @@ def reasons(results):
     if not rows:
         return ""
     return "\n## Reasons\n\n| peer | cases | why |\n|---|---|---|\n" + "\n".join(rows) + "\n"
+
+
+def append(path, result, versions):
+    """Keep a result for read()."""
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(json.dumps({**dataclasses.asdict(result), "versions": versions}) + "\n")
+
+
+def read(paths):
+    """(results, versions) of such files; of two results of one cell the later one."""
+    order = [c.name for c in cases.CASES]
+    found, versions = {}, {}
+    for path in paths:
+        for line in Path(path).read_text(encoding="utf-8").splitlines():
+            entry = json.loads(line)
+            versions.update(entry.pop("versions"))
+            found[entry["client"], entry["server"], entry["case"]] = Result(**entry)
+    return sorted(found.values(), key=lambda r: order.index(r.case)), versions
 
 
 def titles(results):

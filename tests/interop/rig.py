@@ -4,6 +4,9 @@
 
 A peer uses the kernel's end of its TAP with addresses; millrace uses it as a port (af_packet), without any.
 """
+import base64
+import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -12,12 +15,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import implementations
 from peers import HERE, Namespace, Peer, Process, Stage, _make_leaf, _openssl, sha256_of, wait_until, write_random_file
 
 LINK = os.environ.get("MILLRACE_LINK", "build/tests/interop/link")
 START_SECONDS = 20
 JUDGE_SECONDS = 120
+BUILD_SECONDS = 900
 CHAIN = 9            # certificates of the long chain
 CHAIN_COMMENT = 600  # bytes that make each longer
 LINES_KEPT = 12      # of a log, when something failed
@@ -46,6 +49,7 @@ class Rig(Stage):
         self.server_side = Side(self._namespace("-s"), "mr1", "198.18.0.2", "fd00::2", "198.18.0.12")
         self.run_count = 0
         self._versions = {}
+        self._programs = {}
         shutil.copy(HERE / "judge.py", self.folder)
         for path in (HERE / "endpoints").glob("*.py"):
             shutil.copy(path, self.folder)
@@ -69,6 +73,12 @@ class Rig(Stage):
             self._versions[package] = shown.split("-")[0].split("+")[0]
         return self._versions[package]
 
+    def program(self, name):
+        """An endpoint that is built in the tree, once for each state of its source: its path there."""
+        if name not in self._programs:
+            self._programs[name] = build_endpoint(self, name)
+        return self._programs[name]
+
     def run_case(self, case, client, server, seed=1):
         """None if it passed, else why not.  What went wrong while it was set up is a reason, too."""
         self.run_count += 1
@@ -80,6 +90,33 @@ class Rig(Stage):
         finally:
             run.clear()
         return None
+
+
+BUILDS = {
+    "quinn": "mkdir .cargo && printf '[source.crates-io]\\nreplace-with = \"debian\"\\n[source.debian]\\n"
+             "directory = \"/usr/share/cargo/registry\"\\n' >.cargo/config.toml && "
+             "cargo build --release --offline -q && mv target/release/quinn-endpoint program",
+    "openssl": "gcc -O1 -o program openssl_endpoint.c -lssl -lcrypto",
+}
+
+
+def build_endpoint(rig, name):
+    source = HERE / "endpoints" / name
+    files = sorted(path for path in source.rglob("*") if path.is_file())
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
+    kept = rig.tree / "opt" / f"{name}-{digest}"
+    with open(rig.tree.with_suffix(".lock"), "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            folder = rig.folder / f"build-{name}"
+            shutil.copytree(source, folder, dirs_exist_ok=True)
+            inside = f"/srv/millrace/{folder.name}"
+            built = rig.start_at(rig.client_side, ["sh", "-c", f"cd {inside} && {BUILDS[name]}"], is_peer=True)
+            if built.wait(BUILD_SECONDS) != 0:
+                raise Failure(f"{name} cannot be built: {tail(built.log())}")
+            shutil.copy(folder / "program", kept.with_suffix(".new"))
+            kept.with_suffix(".new").rename(kept)
+    return f"/opt/{kept.name}"
 
 
 def make_chain(folder):
@@ -102,6 +139,8 @@ def make_chain(folder):
     _openssl("x509", "-req", "-in", folder / "chain.csr", "-CA", folder / f"{issuer}.pem", "-CAkey", folder / f"{issuer}.key",
              "-days", "2", "-out", folder / "chain.pem", "-extfile", folder / "chain.ext")
     (folder / "chain.pem").write_text((folder / "chain.pem").read_text() + "".join(bundle))
+    # One of the authorities is trusted, too: some verifiers follow no more than six.
+    (folder / "roots.pem").write_text((folder / "ca.pem").read_text() + (folder / f"authority-{CHAIN // 3}.pem").read_text())
     os.chmod(folder / "chain.key", 0o644)
 
 
@@ -116,7 +155,7 @@ class Run:
         self.www.mkdir(parents=True)
         self.downloads.mkdir()
         self.certificate, self.key = rig.folder / f"{case.chain}.pem", rig.folder / f"{case.chain}.key"
-        self.ca = rig.folder / "ca.pem"
+        self.ca, self.roots = rig.folder / "ca.pem", rig.folder / ("roots.pem" if case.chain == "chain" else "ca.pem")
         self.address = self.server_side.v6 if case.is_v6 else self.server_side.v4
         self.bind = self.address if case.is_v6 or case.name != "connectionmigration" else "0.0.0.0"
         self.protocol = protocol_of(case, client, server)
@@ -130,6 +169,18 @@ class Run:
     def inside(self, path):
         """A path below the rig's folder, as the peers see it."""
         return f"/srv/millrace/{Path(path).relative_to(self.rig.folder)}"
+
+    def spki(self):
+        """The hash of the server's public key, as browsers are told of it."""
+        key = subprocess.run(["openssl", "x509", "-in", self.certificate, "-pubkey", "-noout"], capture_output=True, check=True)
+        der = subprocess.run(["openssl", "pkey", "-pubin", "-outform", "der"], input=key.stdout, capture_output=True, check=True)
+        return base64.b64encode(hashlib.sha256(der.stdout).digest()).decode()
+
+    def path_list(self):
+        """A file with the path of a file a line."""
+        path = self.folder / "paths"
+        path.write_text("".join(f"/{name}\n" for name in self.names))
+        return path
 
     def _keep(self, process):
         self.processes.append(process)
@@ -172,11 +223,11 @@ class Run:
 
     def _set_up(self, side, endpoint):
         ip = side.namespace.ip
-        if not endpoint.is_peer:
+        if not endpoint.wants_addresses:
             side.namespace.run("sh", "-c", f"echo 1 >/proc/sys/net/ipv6/conf/{side.interface}/disable_ipv6")
         else:
-            for address in (f"{side.v4}/24", f"{side.other_v4}/24"):
-                ip("address", "add", address, "dev", side.interface)
+            for address in (side.v4, *((side.other_v4,) if endpoint.is_peer else ())):
+                ip("address", "add", f"{address}/24", "dev", side.interface)
             ip("address", "add", f"{side.v6}/64", "dev", side.interface, "nodad")
         ip("link", "set", side.interface, "up")
 
@@ -259,9 +310,5 @@ def protocol_of(case, client, server):
 
 def why_not(case, client, server):
     """Why this case cannot be asked of these two; None: it can."""
-    if protocol_of(case, client, server) is None:
-        return "no protocol in common"
-    return client.lacks(case, "client") or server.lacks(case, "server")
-
-
-assert implementations  # the endpoints that runs are made of
+    missing = client.lacks(case, "client") or server.lacks(case, "server")
+    return missing or (None if protocol_of(case, client, server) else "no protocol in common")

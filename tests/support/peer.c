@@ -72,6 +72,7 @@ static struct mr_endpoint_config make_config(const struct peer_options *o, struc
         .datagram_max = side->role == o->under_test ? o->datagram_max : o->partner_datagram_max,
         .extensions = side->role == o->under_test ? o->extensions : o->partner_extensions,
         .wall_offset_s = 1700000000,
+        .has_new_token = o->has_new_token,
         .versions = side->role == MR_SERVER ? o->server_versions : 0,
     };
 }

@@ -50,8 +50,9 @@ struct peer_options {
     const uint8_t *ticket;         /* of the client */
     size_t ticket_size;
     struct mr_addr preferred; /* of the server; port 0: none */
-    bool is_early;       /* it wants 0-RTT */
-    uint32_t extensions; /* of enum mr_extension, of the endpoint under test */
+    bool has_new_token;       /* the server gives NEW_TOKEN */
+    bool is_early;            /* it wants 0-RTT */
+    uint32_t extensions;      /* of enum mr_extension, of the endpoint under test */
     uint32_t partner_extensions;
     /* change the partner's transport parameters in place before they are sent; NULL: leave them */
     void (*edit_params)(uint8_t *params, size_t size);

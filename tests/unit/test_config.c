@@ -479,6 +479,10 @@ static void the_whole_is_checked(void)
         {PORT LISTENER "tls:\n  certificates:\n    - {names: a.b, certificate: c, key: k}\n"
                        "    - {names: [b.b, A.b], certificate: c, key: k}\n",
          "dir/f.yaml:6: tls.certificates: the name a.b is there twice; leave one out"},
+        {PORT LISTENER
+         "tls:\n  certificates:\n    - {names: a.b, certificate: c, key: k, alpn: kv}\n"
+         "    - {names: [b.b, A.b], certificate: c, key: k}\n",
+         NULL},
         {PORT "listeners:\n  - {name: a, application: a, alpn: a}\n"
               "  - {name: a, application: a, alpn: b}\n",
          "dir/f.yaml:4: listeners: a second listener is called a; rename one"},

@@ -557,6 +557,32 @@ static void serves_files_beyond_four_gibibytes(void)
     h3_pair_free(pair);
 }
 
+/* The transport lets a client open another stream as soon as one is over. */
+static void a_request_that_is_answered_makes_room_for_the_next_at_once(void)
+{
+    struct h3_pair *pair = new_pair();
+    struct mr_h3_server_config config = h3_pair_server_config(pair);
+    struct loop_config loop = loop_config_default(1);
+
+    config.requests_per_conn_max = 1;
+    h3_pair_start(pair, &config, &loop);
+    struct h3_fetch *first = h3_pair_begin(pair, &(struct mr_h3_request_options){.path = "/a.txt"});
+    while (h3_pair_counter(pair, responses_200) == 0)
+        loop_step(pair->loop);
+    loop_hold_work(pair->loop, true); /* the file stays open */
+    (void)loop_run(pair->loop, 1000);
+    check_done(first, 200);
+    CU_ASSERT_EQUAL(mr_h3_server_usage(pair->server).files, 1);
+    struct h3_fetch *second =
+        h3_pair_begin(pair, &(struct mr_h3_request_options){.path = "/a.txt"});
+    (void)loop_run(pair->loop, 1000);
+    check_done(second, 200);
+    CU_ASSERT_EQUAL(h3_pair_counter(pair, requests_refused), 0);
+    loop_hold_work(pair->loop, false);
+    h3_pair_run(pair);
+    h3_pair_free(pair);
+}
+
 static void closes_cleanly_and_gives_everything_back(void)
 {
     struct h3_pair *pair = started_pair();
@@ -633,6 +659,8 @@ CU_TestInfo http_server_tests[] = {
      holds_the_server_back_while_the_user_takes_little},
     {"streams sixty four mebibytes byte for byte", streams_sixty_four_mebibytes_byte_for_byte},
     {"serves files beyond four gibibytes", serves_files_beyond_four_gibibytes},
+    {"a request that is answered makes room for the next at once",
+     a_request_that_is_answered_makes_room_for_the_next_at_once},
     {"closes cleanly and gives everything back", closes_cleanly_and_gives_everything_back},
     {"a bad configuration is named with its remedy", a_bad_configuration_is_named_with_its_remedy},
     CU_TEST_INFO_NULL,

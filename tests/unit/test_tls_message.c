@@ -40,6 +40,8 @@ static void a_message_may_come_byte_by_byte(void)
 }
 
 static const struct mr_tls_ticket ticket = {
+    .token = (const uint8_t *)"TOKEN",
+    .token_size = 5,
     .name = (const uint8_t *)"localhost",
     .name_size = 9,
     .params = (const uint8_t *)"PP",
@@ -55,7 +57,7 @@ static void a_ticket_is_read_as_it_was_written(void)
     size_t head = mr_tls_ticket_write(&ticket, bytes, sizeof(bytes));
     struct mr_tls_ticket back;
 
-    CU_ASSERT_EQUAL(head, 4 + 1 + 4 + 1 + 9 + 1 + 2);
+    CU_ASSERT_EQUAL(head, 4 + 1 + 4 + 1 + 5 + 1 + 9 + 1 + 2);
     memcpy(bytes + head, "S-E-S", 5);
     CU_ASSERT(mr_tls_ticket_read(&back, bytes, head + 5));
     CU_ASSERT_EQUAL(back.name_size, 9);
@@ -66,14 +68,16 @@ static void a_ticket_is_read_as_it_was_written(void)
     CU_ASSERT_EQUAL(memcmp(back.session, "S-E-S", 5), 0);
     CU_ASSERT(back.is_insecure);
     CU_ASSERT_EQUAL(back.version, MR_VERSION_2);
+    CU_ASSERT_EQUAL(back.token_size, 5);
+    CU_ASSERT_EQUAL(memcmp(back.token, "TOKEN", 5), 0);
 }
 
 static void a_ticket_needs_room_for_its_session_too(void)
 {
     uint8_t bytes[64];
 
-    CU_ASSERT_EQUAL(mr_tls_ticket_write(&ticket, bytes, 27), 22);
-    for (size_t room = 0; room < 27; room++)
+    CU_ASSERT_EQUAL(mr_tls_ticket_write(&ticket, bytes, 33), 28);
+    for (size_t room = 0; room < 33; room++)
         CU_ASSERT_EQUAL(mr_tls_ticket_write(&ticket, bytes, room), 0);
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "quic/frame_extension.h"
 #include "quic/trace.h"
 #include "quic/trace_frames.h"
 #include "tests/unit/harness.h"
@@ -200,6 +201,32 @@ static void data_is_left_out_and_padding_counted(void)
     CU_ASSERT_EQUAL(memmem(packed, size, "Hello", 5), NULL);
 }
 
+static void frames_of_extensions_are_kept(void)
+{
+    static const char payload[] = "\x24\x04\x07\x09\x05"     /* RESET_STREAM_AT */
+                                  "\x40\xaf\x01\x02\x03\x04" /* ACK_FREQUENCY */
+                                  "\x1f"                     /* IMMEDIATE_ACK */
+                                  "\x80\x9f\x81\xa6\x03\x01\x02\x03\x04\x11\x22" /* an address */
+                                  "\x01";
+    static const uint64_t types[] = {MR_FRAME_RESET_STREAM_AT, MR_FRAME_ACK_FREQUENCY,
+                                     MR_FRAME_IMMEDIATE_ACK, MR_FRAME_OBSERVED_ADDRESS_4,
+                                     MR_FRAME_PING};
+    uint8_t packed[64];
+    bool is_cut;
+    struct mr_trace_frame f;
+    size_t size = pack(BYTES(payload), packed, sizeof(packed), &is_cut);
+    struct mr_reader r = mr_reader(packed, size);
+
+    for (size_t i = 0; i < MR_COUNT_OF(types); i++) {
+        CU_ASSERT_TRUE_FATAL(mr_trace_frame_next(&r, &f));
+        CU_ASSERT_EQUAL(f.type, types[i]);
+        CU_ASSERT_NOT_EQUAL(f.tail, MR_TAIL_UNREADABLE);
+        if (i == 0)
+            CU_ASSERT_EQUAL(f.field[3], 5);
+    }
+    CU_ASSERT_FALSE(mr_trace_frame_next(&r, &f));
+}
+
 static void a_reset_token_is_left_out(void)
 {
     static const char payload[] = "\x18\x03\x01\x04"
@@ -273,6 +300,7 @@ static CU_TestInfo tests[] = {
     {"a full ring drops records, counts them, and still ends traces",
      a_full_ring_drops_records_counts_them_and_still_ends_traces},
     {"data is left out and padding counted", data_is_left_out_and_padding_counted},
+    {"frames of extensions are kept", frames_of_extensions_are_kept},
     {"a reset token is left out", a_reset_token_is_left_out},
     {"what cannot be read is the last", what_cannot_be_read_is_the_last},
     {"what does not fit is cut between frames", what_does_not_fit_is_cut_between_frames},

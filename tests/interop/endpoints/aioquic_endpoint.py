@@ -101,9 +101,6 @@ async def fetch(arguments, paths, tickets):
     async with connect(arguments.host, arguments.port, configuration=configuration, create_protocol=Client,
                        session_ticket_handler=tickets.append, wait_connected=not is_early) as client:
         waits = [client.get(path, Path(arguments.out, path.lstrip("/")), arguments.alpn) for path in paths]
-        if is_early:
-            client.connect((arguments.host if ":" in arguments.host else f"::ffff:{arguments.host}", arguments.port,
-                            0, 0))
         client.transmit()
         if arguments.key_update:
             await asyncio.sleep(0.1)

@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""The entry script of the public runner's container, as client and as server of the same cases, without a container."""
+import os
+import subprocess
+from pathlib import Path
+
+import cases
+import implementations
+import millrace
+import tap
+from peers import HERE
+from rig import Rig
+
+SCRIPT = HERE.parents[1] / "interop" / "run_endpoint.sh"
+UNSUPPORTED = 127
+
+
+class Container(implementations.Endpoint):
+    """What the container starts; it finds the kernel's addresses on the interface and takes them over."""
+    name = "container"
+    hq = h3 = ("client", "server")
+    is_peer = False
+
+    def _command(self, run, side, role, *more):
+        certificates = run.folder / "certs"
+        certificates.mkdir(exist_ok=True)
+        for name, path in (("cert.pem", run.certificate), ("priv.key", run.key), ("ca.pem", run.ca)):
+            (certificates / name).write_bytes(path.read_bytes())
+        return ["env", f"ROLE={role}", f"TESTCASE={run.case.client if role == 'client' else run.case.server}",
+                f"INTERFACE={side.interface}", f"MILLRACE={Path(millrace.PROGRAM).resolve()}", f"WWW={run.www}",
+                f"DOWNLOADS={run.downloads}", f"CERTS={certificates}", f"SSLKEYLOGFILE={run.folder / 'millrace.keys'}", *more,
+                SCRIPT]
+
+    def start_server(self, run):
+        return run.start(run.server_side, *self._command(run, run.server_side, "server"))
+
+    def is_ready(self, process):
+        return "edge: serving" in process.log()
+
+    def client_commands(self, run):
+        urls = " ".join(f"https://{implementations.host(run.address)}:443/{name}" for name in run.names)
+        yield self._command(run, run.client_side, "client", f"REQUESTS={urls}")
+
+
+def expect_pass(rig, case):
+    reason = rig.run_case(cases.BY_NAME[case], Container(), Container())
+    tap.expect(reason is None, reason)
+
+
+def a_handshake(rig):
+    expect_pass(rig, "handshake")
+
+
+def a_retry(rig):
+    expect_pass(rig, "retry")
+
+
+def a_resumption(rig):
+    expect_pass(rig, "resumption")
+
+
+def files_over_http3(rig):
+    expect_pass(rig, "http3")
+
+
+def files_over_ipv6(rig):
+    expect_pass(rig, "ipv6")
+
+
+def chacha20_only(rig):
+    expect_pass(rig, "chacha20")
+
+
+def what_it_does_not_know_is_unsupported(_rig):
+    for role in ("client", "server"):
+        done = subprocess.run([SCRIPT], env={**os.environ, "ROLE": role, "TESTCASE": "frobnication"}, capture_output=True,
+                              text=True, check=False)
+        tap.expect_equal(done.returncode, UNSUPPORTED, done.stderr)
+
+
+TESTS = [a_handshake, a_retry, a_resumption, files_over_http3, files_over_ipv6, chacha20_only,
+         what_it_does_not_know_is_unsupported]
+
+
+def main():
+    with Rig() as rig:
+        tap.run(TESTS, rig)
+
+
+tap.main(main)
