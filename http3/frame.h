@@ -118,6 +118,12 @@ bool mr_h3_frame_get_id(const uint8_t *payload, size_t size, uint64_t *id_out);
 /* Read the varint at payload[*at], and step over it; false: the bytes end first. */
 bool mr_h3_frame_get_varint(const uint8_t *payload, size_t size, size_t *at, uint64_t *value_out);
 
+enum {
+    MR_QPACK_TABLE_MAX = 65536,  /* bytes of a dynamic table, either way; of a larger one of the
+                                    peer's  nothing is used */
+    MR_QPACK_BLOCKED_MAX = 1024, /* streams of a connection that may wait for entries, at most */
+};
+
 /* The settings that matter here.  RFC 9114, Section 7.2.4.1; RFC 9204, Section 5. */
 struct mr_h3_settings {
     uint64_t field_section_max; /* UINT64_MAX: no limit */

@@ -32,8 +32,6 @@ enum {
     MR_QPACK_FEEDBACK_MAX =
         4096, /* bytes that may wait for our decoder stream; more: the connection is closed */
     MR_QPACK_SECTION_MAX = 4096, /* bytes of a section that we encode */
-    MR_QPACK_TABLE_MAX = 65536,  /* bytes of a peer's table that we use; of a larger one none */
-    MR_QPACK_BLOCKED_MAX = 1024, /* streams of a connection that may wait for entries, at most */
 };
 
 /* A share of a heap, as nghttp3 sees it.  Must not move while in use. */

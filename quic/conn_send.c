@@ -38,6 +38,7 @@ static const struct producer {
     {MR_WANT_ACK, I | H | A, mr_produce_ack},
     {MR_WANT_CRYPTO, I | H | A, mr_produce_crypto},
     {MR_WANT_PATH_RESPONSE, A, mr_produce_path_response},
+    {MR_WANT_OBSERVED_ADDRESS, A, mr_produce_observed_address},
     {MR_WANT_HANDSHAKE_DONE, A, mr_produce_handshake_done},
     {MR_WANT_NEW_TOKEN, A, mr_produce_new_token},
     {MR_WANT_MAX_DATA, A, mr_produce_max_data},

@@ -48,6 +48,8 @@ struct edge {
     uint32_t connections;
     bool has_listing;
     bool has_hq;
+    uint64_t qpack_table;   /* bytes, of a connection */
+    uint32_t qpack_blocked; /* streams of a connection */
     bool has_early_data;
     struct mr_replay *replay; /* first flights with 0-RTT, NULL: none is taken */
     uint64_t cache_bytes;
@@ -137,6 +139,8 @@ static bool make_servers(struct edge *edge, struct mr_fault *fault)
     config.index = edge->index;
     config.has_listings = edge->has_listing;
     config.has_hq = edge->has_hq;
+    config.qpack_encoder_capacity = (uint32_t)edge->qpack_table;
+    config.qpack_blocked_max = edge->qpack_blocked;
     config.cache_bytes = (size_t)edge->cache_bytes / shards;
     for (uint32_t i = 0; i < shards; i++) {
         if (mr_h3_server_new(&config, &edge->servers[i], fault) != 0)
@@ -514,6 +518,18 @@ static enum mr_parse_result parse(struct edge *edge, int argc, char **argv, stru
          .kind = MR_OPTION_FLAG,
          .to = &edge->has_early_data,
          .help = "take requests in 0-RTT, which others can copy and send again"},
+        {.name = "qpack-table",
+         .kind = MR_OPTION_SIZE,
+         .to = &edge->qpack_table,
+         .argument = "SIZE",
+         .help = "of a connection, to compress answers' heads with; 0: none (0)",
+         .max = MR_QPACK_TABLE_MAX},
+        {.name = "qpack-blocked",
+         .kind = MR_OPTION_U32,
+         .to = &edge->qpack_blocked,
+         .argument = "N",
+         .help = "requests of a connection that may wait for what their heads refer to (0)",
+         .max = MR_QPACK_BLOCKED_MAX},
         {.name = "index",
          .kind = MR_OPTION_TEXT,
          .to = &edge->index,
