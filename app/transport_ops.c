@@ -169,6 +169,7 @@ static int op_conn_info(struct mr_transport *transport, mr_handle handle,
     const struct mr_ring_info *info = &c->info;
     *info_out = (struct mr_conn_info){.local.port = info->local_port,
                                       .remote.port = info->remote_port,
+                                      .observed.port = info->observed_port,
                                       .rtt_ns = info->rtt_ns,
                                       .cwnd_bytes = info->cwnd_bytes,
                                       .bytes_in_flight = info->bytes_in_flight,
@@ -188,6 +189,7 @@ static int op_conn_info(struct mr_transport *transport, mr_handle handle,
                                       .limited_by = limit_name(info->limited_by)};
     memcpy(info_out->local.ip, info->local_ip, sizeof(info_out->local.ip));
     memcpy(info_out->remote.ip, info->remote_ip, sizeof(info_out->remote.ip));
+    memcpy(info_out->observed.ip, info->observed_ip, sizeof(info_out->observed.ip));
     memcpy(info_out->alpn, info->alpn, sizeof(info_out->alpn));
     memcpy(info_out->server_name, info->server_name, sizeof(info_out->server_name));
     if (c->is_told && !c->is_info_out)

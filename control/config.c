@@ -11,6 +11,7 @@
 #include "control/early_data.h"
 #include "millrace/ring_layout.h"
 #include "millrace/transport.h"
+#include "quic/cid.h"
 
 #define MTU_DEFAULT   1500
 #define MTU_MAX       9000
@@ -137,6 +138,7 @@ static const char *const congestions[] = {"cubic", "newreno", "prague", "bbr",
                                           NULL}; /* enum mr_cc_kind */
 static const char *const ecns[] = {"auto", "off", NULL};
 static const char *const cryptos[] = {"auto", "openssl", "ipsec-mb", NULL};
+static const char *const discoveries[] = {"off", "observe", "ask", "both", NULL};
 static const char *const switches[] = {"off", "on", NULL};
 static const char *const retries[] = {"auto", "always", NULL};
 static const char *const balances[] = {
@@ -180,6 +182,13 @@ static const struct mr_setting port_settings[] = {
     {.path = NULL},
 };
 
+static void init_certificate(void *item)
+{
+    struct mr_config_certificate *certificate = item;
+
+    certificate->has_early_data = true;
+}
+
 static const struct mr_setting certificate_settings[] = {
     {"names", NULL, "NAME",
      "the servers it is for, *.NAME for any label; the first certificate may "
@@ -195,7 +204,7 @@ static const struct mr_setting certificate_settings[] = {
      LIST(struct mr_config_certificate, alpn, alpn_count, MR_CONFIG_ALPN)},
     {"ocsp", "ocsp", "FILE", "OCSP response (DER) to staple; a wrong or old one is not",
      MR_SETTING_PATH, AT(struct mr_config_certificate, ocsp)},
-    {"early_data", NULL, NULL, "offer 0-RTT, which can be replayed", MR_SETTING_FLAG,
+    {"early_data", NULL, NULL, "offer 0-RTT, if tls.early_data is on", MR_SETTING_FLAG,
      AT(struct mr_config_certificate, has_early_data)},
     {.path = NULL},
 };
@@ -348,6 +357,17 @@ const struct mr_setting mr_config_settings[] = {
     {"transport.reset_stream_at", "reset-stream-at", "ON",
      "resets of streams may leave bytes that are delivered", MR_SETTING_CHOICE, .choices = switches,
      HERE(transport.reset_stream_at)},
+    {"transport.address_discovery", "address-discovery", "HOW",
+     "tell peers the addresses we see them at (observe), ask for ours (ask), or both",
+     MR_SETTING_CHOICE, .choices = discoveries, HERE(transport.address_discovery)},
+
+    {"routing.node", "node", "N", "number of this process among those behind a load balancer",
+     MR_SETTING_NUMBER, .max = MR_CID_NODES - 1, HERE(routing.node)},
+    {"routing.config", "cid-config", "N", "the load balancer's number of this configuration",
+     MR_SETTING_NUMBER, .max = MR_CID_CONFIGS - 1, HERE(routing.config)},
+    {"routing.key_file", "cid-key-file", "FILE",
+     "key that encrypts connection IDs, 32 hexadecimal digits; without it: plain text",
+     MR_SETTING_PATH, HERE(routing.key_file)},
 
     {"rings.submissions", "ring-submissions", "N", "entries of a submission queue, a power of two",
      MR_SETTING_NUMBER, .min = MR_RING_ENTRIES_MIN, .max = MR_RING_ENTRIES_MAX,
@@ -368,7 +388,8 @@ const struct mr_setting mr_config_settings[] = {
 
     {"tls.certificates", "certificate", "names=A:B,certificate=PEM,key=PEM",
      "certificates by server name; the first is the default", MR_SETTING_ITEMS,
-     .items = certificate_settings, .line_offset = offsetof(struct mr_config, certificate_line),
+     .items = certificate_settings, .item_init = init_certificate,
+     .line_offset = offsetof(struct mr_config, certificate_line),
      LIST(struct mr_config, tls.certificates, tls.certificate_count, MR_CONFIG_CERTIFICATES)},
     {"tls.unknown_name", "unknown-name", "WHAT",
      "clients that name no server of ours: the default certificate, or refuse", MR_SETTING_CHOICE,
@@ -442,6 +463,7 @@ void mr_config_init(struct mr_config *config)
     };
     config->transport = (struct mr_config_transport){
         .spin_bit = 1, .quic_bit = 1, .ack_frequency = 1, .reset_stream_at = 1};
+    config->routing.node = 1;
     config->rings = (struct mr_config_rings){
         .submit_count = 1024,
         .complete_count = 2048,

@@ -40,7 +40,7 @@
 #define MR_CONFIG_INLINE       8          /* applications inside the datapath */
 #define MR_CONFIG_SOCKET       108        /* bytes of a Unix socket's path, its end included */
 #define MR_CONFIG_ALPN         4          /* of a certificate */
-#define MR_CONFIG_LINES        124        /* rows of mr_config_settings and of its items */
+#define MR_CONFIG_LINES        128        /* rows of mr_config_settings and of its items */
 #define MR_CONFIG_OPTION       UINT32_MAX /* a "line": it came from the command line */
 #define MR_CONFIG_NAME         48         /* bytes of a setting's name, its end included */
 
@@ -62,7 +62,7 @@ struct mr_config_certificate {
     char certificate[MR_CONFIG_PATH];
     char key[MR_CONFIG_PATH];
     char ocsp[MR_CONFIG_PATH]; /* "": nothing is stapled */
-    bool has_early_data;       /* 0-RTT is offered, and taken */
+    bool has_early_data;       /* 0-RTT is offered, and taken, if it is at all */
 };
 
 /* An application inside the datapath (millrace/inline.h). */
@@ -105,6 +105,7 @@ struct mr_config_transport {
     uint8_t quic_bit;
     uint8_t ack_frequency;
     uint8_t reset_stream_at;
+    uint8_t address_discovery; /* 0: off, 1: observe, 2: ask, 3: both */
 };
 
 enum mr_config_balance_kind {
@@ -139,6 +140,13 @@ struct mr_config_qlog {
     uint8_t connections;         /* 0: all, 1: those asked for */
     uint32_t files;              /* begun in all */
     uint64_t file_bytes;         /* of one */
+};
+
+/* What connection IDs say to load balancers. */
+struct mr_config_routing {
+    uint32_t node;
+    uint32_t config;               /* config rotation bits */
+    char key_file[MR_CONFIG_PATH]; /* "": they are in plain text */
 };
 
 struct mr_config_tls {
@@ -179,6 +187,7 @@ struct mr_config {
     struct mr_config_balance balance;
     struct mr_config_limits limits;
     struct mr_config_transport transport;
+    struct mr_config_routing routing;
     struct mr_config_rings rings;
     struct mr_config_tls tls;
     struct mr_config_codes codes;

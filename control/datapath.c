@@ -48,22 +48,6 @@ static bool make_certificate(const struct mr_datapath *dp, struct mr_certificate
     return mr_certificate_make(made, &options, fault) == 0;
 }
 
-/* The register of first flights, if 0-RTT is offered to anybody. */
-static bool make_early_data(struct mr_datapath *dp, struct mr_tls_set_config *server,
-                            struct mr_fault *fault)
-{
-    struct mr_config_tls *tls = &dp->config.tls;
-
-    for (uint32_t i = 0; i < MR_MAX(tls->certificate_count, 1u); i++) { /* the made one, too */
-        tls->certificates[i].has_early_data |= tls->early_data == 1;
-        server->has_early_data |= tls->certificates[i].has_early_data;
-    }
-    if (!server->has_early_data)
-        return true;
-    dp->replay = server->replay = mr_early_data_make(tls->early_data_entries, fault);
-    return dp->replay != NULL;
-}
-
 /* Without listeners there is nothing to serve, and no certificate is needed. */
 static bool make_tls(struct mr_datapath *dp, struct mr_fault *fault)
 {
@@ -80,7 +64,16 @@ static bool make_tls(struct mr_datapath *dp, struct mr_fault *fault)
         client.ca_pem = made.certificate_pem; /* applications of ours may meet each other */
     }
     bool has_listeners = dp->config.handoff.listener_count > 0;
-    if (has_listeners && make_early_data(dp, &server, fault))
+    server.has_early_data = dp->config.tls.early_data == 1;
+    if (has_listeners && server.has_early_data) {
+        dp->replay = mr_early_data_make(dp->config.tls.early_data_entries, fault);
+        if (dp->replay == NULL) {
+            mr_certificate_wipe(&made);
+            return false;
+        }
+        server.replay = dp->replay;
+    }
+    if (has_listeners)
         dp->tls = mr_tls_set_make(&server, fault, (int64_t)time(NULL));
     dp->has_client_tls = (dp->tls != NULL || !has_listeners) &&
                          mr_tls_context_client(&dp->client_tls, &client, fault) == 0;
@@ -266,7 +259,9 @@ static uint32_t extensions(const struct mr_config_transport *transport)
     return (transport->spin_bit != 0 ? MR_EXTENSION_SPIN_BIT : 0u) |
            (transport->quic_bit != 0 ? MR_EXTENSION_QUIC_BIT : 0u) |
            (transport->ack_frequency != 0 ? MR_EXTENSION_ACK_FREQUENCY : 0u) |
-           (transport->reset_stream_at != 0 ? MR_EXTENSION_RESET_STREAM_AT : 0u);
+           (transport->reset_stream_at != 0 ? MR_EXTENSION_RESET_STREAM_AT : 0u) |
+           ((transport->address_discovery & 1) != 0 ? MR_EXTENSION_OBSERVES : 0u) |
+           ((transport->address_discovery & 2) != 0 ? MR_EXTENSION_OBSERVED : 0u);
 }
 
 static bool make_group(struct mr_datapath *dp, uint32_t index, struct mr_fault *fault)
@@ -294,6 +289,9 @@ static bool make_group(struct mr_datapath *dp, uint32_t index, struct mr_fault *
         .streams_uni_max = config->limits.streams,
         .extensions = extensions(&config->transport),
         .work = dp->work,
+        .node = (uint16_t)config->routing.node,
+        .cid_config = (uint8_t)config->routing.config,
+        .cid_key = config->routing.key_file[0] != '\0' ? dp->cid_key : NULL,
         .keylog_fd = dp->keylog.fd,
         .tokens = &dp->secrets,
     };
@@ -471,6 +469,7 @@ struct mr_datapath *mr_datapath_open(const struct mr_config *config, struct mr_f
     find_udp_ports(dp);
     if (mr_config_check(&dp->config, fault) && mr_tls_library_check(fault) == 0 &&
         open_secrets(dp, fault) &&
+        mr_routing_key_read(dp->config.routing.key_file, dp->cid_key, fault) &&
         mr_keylog_open(&dp->keylog, dp->config.keylog, "keylog", fault) && open_qlog(dp, fault) &&
         make_tls(dp, fault) && start_eal(dp, fault) && make_hosts(dp, fault) &&
         start_inline_apps(dp, fault) && make_groups(dp, fault) && begin_traces(dp, fault) &&
@@ -599,6 +598,7 @@ uint32_t mr_datapath_close(struct mr_datapath *dp)
         mr_eal_stop();
     mr_keylog_close(&dp->keylog);
     explicit_bzero(&dp->secrets, sizeof(dp->secrets));
+    explicit_bzero(dp->cid_key, sizeof(dp->cid_key));
     free(dp);
     return leaked;
 }

@@ -6,6 +6,7 @@
 #include "control/datapath.h"
 #include "control/group_datapath.h"
 #include "control/inline_apps.h"
+#include "control/routing.h"
 #include "control/shard_setup.h"
 #include "control/tls_set.h"
 #include "control/token_file.h"
@@ -17,13 +18,14 @@ struct mr_datapath {
     struct mr_token_file token_file; /* without a path: the secrets are this process's */
     struct mr_token_secrets secrets;
     struct mr_keylog keylog;
-    struct mr_qlog *qlog; /* NULL: nothing is traced */
+    uint8_t cid_key[MR_ROUTING_KEY]; /* with routing.key_file */
+    struct mr_qlog *qlog;            /* NULL: nothing is traced */
     bool has_eal;
     bool is_draining;
     bool has_client_tls;
     bool is_self_signed;
     struct mr_tls_set *tls;   /* NULL: no listeners */
-    struct mr_replay *replay; /* NULL: 0-RTT is offered to nobody */
+    struct mr_replay *replay; /* first flights with 0-RTT; NULL: none is taken */
     struct mr_tls_context client_tls;
     int64_t looked_s;          /* at keys; seconds since 1970 */
     struct mr_fault key_fault; /* that was said last */

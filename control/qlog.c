@@ -30,6 +30,7 @@ struct trace_file {
     FILE *events;            /* NULL: not wanted, or over its limit */
     FILE *keys;              /* NULL: no line has come */
     uint64_t begin_ns;
+    uint64_t last_ns; /* of the event written last */
     uint64_t bytes;
     bool is_dirty;  /* written to since it was flushed */
     uint64_t moves; /* times that a tracer has ended it for another to go on */
@@ -141,7 +142,8 @@ static void write_event(struct mr_qlog *q, struct trace_file *file, uint64_t tim
 {
     struct json_object *object = json_object_new_object();
 
-    mr_qlog_put_ms(object, "time", time_ns > file->begin_ns ? time_ns - file->begin_ns : 0);
+    file->last_ns = MR_MAX(file->last_ns, time_ns); /* never earlier than the one before */
+    mr_qlog_put_ms(object, "time", file->last_ns - file->begin_ns);
     mr_qlog_put(object, "name", event->name);
     mr_qlog_put(object, "category", event->category);
     json_object_object_add(object, "data", event->data);
@@ -229,7 +231,7 @@ static void cut(struct mr_qlog *q, struct trace_file *file)
 
     event.data = json_object_new_object();
     mr_qlog_put(event.data, "message", "this file has reached its size limit: nothing follows");
-    write_event(q, file, file->begin_ns, &event);
+    write_event(q, file, file->last_ns, &event);
     close_stream(&file->events);
     count(&q->cut, 1);
 }
@@ -255,7 +257,7 @@ static void begin(struct mr_qlog *q, const struct mr_trace_head *head, const uin
         return;
     }
     file->trace = head->trace;
-    file->begin_ns = head->time_ns;
+    file->begin_ns = file->last_ns = head->time_ns;
     snprintf(file->name, sizeof(file->name), "%s", base);
     if ((start.what & MR_TRACE_EVENTS) != 0) {
         file->events = create_numbered(q, file, base);

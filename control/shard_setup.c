@@ -45,7 +45,9 @@ static void fill_endpoint(const struct mr_shard_setup *setup, const struct mr_li
     e->datagram_max = UINT16_MAX;
     e->extensions = setup->extensions;
     e->wall_offset_s = (uint64_t)time(NULL) - mr_clock_now(&clock) / MR_SECOND;
-    e->cid.node = 1;
+    e->cid.node = setup->node;
+    e->cid.config = setup->cid_config;
+    e->cid_key = setup->cid_key;
     e->has_new_token = true;
     e->has_keylog = setup->keylog_fd >= 0;
     (void)getrandom(e->seed, sizeof(e->seed), 0);

@@ -35,6 +35,9 @@ struct mr_shard_setup {
     uint32_t streams_bidi_max; /* that a peer may have open */
     uint32_t streams_uni_max;
     uint32_t extensions; /* of enum mr_extension */
+    uint16_t node;       /* written into connection IDs */
+    uint8_t cid_config;
+    const uint8_t *cid_key; /* NULL: they are in plain text; borrowed as tokens is */
     const struct mr_net_self *self;
     struct mr_ip gateway4; /* unspecified: none */
     struct mr_ip gateway6;

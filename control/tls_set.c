@@ -422,6 +422,7 @@ static struct version *new_version(const struct mr_config_tls *tls,
     version->unknown_name = tls->unknown_name;
     mr_tls_protocols_list(handoff, &version->protocols);
     version->site_count = MR_MAX(tls->certificate_count, 1u);
+    version->sites[0].has_early_data = true; /* of one that was made; else the table says it */
     for (uint32_t i = 0; i < tls->certificate_count; i++) {
         version->sites[i].name_count = tls->certificates[i].name_count;
         memcpy(version->sites[i].names, tls->certificates[i].names,

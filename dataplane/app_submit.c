@@ -236,7 +236,9 @@ static int write_info(struct call *c)
                                .is_resumed = info.is_resumed,
                                .is_client = (uint8_t)(info.is_client | info.is_early << 1),
                                .ecn = info.ecn,
+                               .observed_port = info.observed.port,
                                .takes_reset_at = info.takes_reset_at};
+    memcpy(out.observed_ip, info.observed.ip, sizeof(out.observed_ip));
     memcpy(out.local_ip, info.local.ip, sizeof(out.local_ip));
     memcpy(out.remote_ip, info.remote.ip, sizeof(out.remote_ip));
     copy_text(out.alpn, sizeof(out.alpn), info.alpn);

@@ -34,7 +34,7 @@ struct mr_cid mr_cid_encode(const struct mr_cid_format *format, uint32_t nonce)
 
 uint32_t mr_cid_owner(const uint8_t *cid, size_t size, const struct mr_cid_format *mine)
 {
-    if (size != MR_LOCAL_CID_SIZE || cid[0] != first_octet(mine))
+    if (size != MR_LOCAL_CID_SIZE || mine->is_encrypted || cid[0] != first_octet(mine))
         return MR_CID_FOREIGN;
 
     uint32_t server_id = mr_load_u32(cid) & 0xffffff;

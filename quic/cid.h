@@ -17,6 +17,7 @@
 #ifndef MR_QUIC_CID_H
 #define MR_QUIC_CID_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,6 +36,7 @@ struct mr_cid_format {
     uint16_t shard;     /* < MR_CID_SHARDS */
     uint8_t generation; /* < MR_CID_GENERATIONS */
     uint8_t config;     /* config rotation bits, < MR_CID_CONFIGS */
+    bool is_encrypted;  /* nothing can be read without the key (quic/cid_cipher.h) */
 };
 
 /* True if every field of `format` fits its bits. */
@@ -45,8 +47,8 @@ struct mr_cid mr_cid_encode(const struct mr_cid_format *format, uint32_t nonce);
 
 /*
  * The shard that issued the connection ID `cid` of `size` bytes, or MR_CID_FOREIGN if this node did
- * not: wrong size, other config rotation, self-described length or node.  `mine` is any shard's
- * format of this process; its shard and generation are not looked at.
+ * not: wrong size, other config rotation, self-described length or node; or they are encrypted.
+ * `mine` is any shard's format of this process; its shard and generation are not looked at.
  *
  * A client's random first DCID looks like one of ours once in 2^20: look in the local table
  * first, and take Initial and 0-RTT packets where they arrive.

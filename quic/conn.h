@@ -126,6 +126,12 @@ static inline void mr_conn_want(struct mr_endpoint *ep, struct mr_conn *conn,
 /* Unpredictable to others, repeatable from the seed: connection IDs, challenges. */
 uint64_t mr_endpoint_secret_random(struct mr_endpoint *ep);
 
+/* A connection ID of ours that nobody has yet, as the configuration in use has it. */
+struct mr_cid mr_endpoint_new_cid(struct mr_endpoint *ep);
+/* The shard of this node that issued it, MR_CID_FOREIGN.  Decrypts: ask when no table knows it. */
+uint32_t mr_endpoint_cid_owner(const struct mr_endpoint *ep, const uint8_t *cid, size_t size);
+void mr_endpoint_forget_cid_configs(struct mr_endpoint *ep);
+
 /* Wall-clock seconds, for tokens. */
 static inline uint64_t mr_endpoint_wall_s(const struct mr_endpoint *ep, uint64_t now)
 {

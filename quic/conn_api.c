@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "quic/conn_observed.h"
 #include "quic/conn_reset_at.h"
 
 /* ------------------------------------------------------------------ connections */
@@ -145,6 +146,8 @@ int mr_conn_info(const struct mr_endpoint *ep, mr_handle handle, struct mr_conn_
     const struct mr_path_addr *addr = kept == NULL ? &path->addr : &kept->addr;
     copy_address(&out->local, &addr->local);
     copy_address(&out->remote, &addr->remote); /* the old one until the new one is validated */
+    const struct mr_addr observed = mr_observed_address(ep, conn);
+    copy_address(&out->observed, &observed);
     memcpy(out->alpn, conn->alpn, sizeof(out->alpn));
     snprintf(out->server_name, sizeof(out->server_name), "%s",
              mr_name_text(&ep->names, conn->name));

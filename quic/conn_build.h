@@ -103,6 +103,7 @@ void mr_produce_stream(struct mr_build *b);
 void mr_produce_datagram_in_turn(struct mr_build *b);
 void mr_produce_datagram(struct mr_build *b);
 void mr_produce_ping(struct mr_build *b);
+void mr_produce_observed_address(struct mr_build *b);
 void mr_produce_ack_frequency(struct mr_build *b);
 void mr_produce_immediate_ack(struct mr_build *b);
 bool mr_produce_reset_at(struct mr_build *b, struct mr_stream *stream); /* false: no room */

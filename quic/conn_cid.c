@@ -32,7 +32,7 @@ bool mr_cid_issue(struct mr_endpoint *ep, struct mr_conn *conn)
     if (slot == MR_NONE || conn->issued_next_sequence > UINT32_MAX)
         return false;
     for (int tries = 0; tries < 4; tries++) { /* another nonce if this one is taken */
-        struct mr_cid cid = mr_cid_encode(&ep->config.cid, (uint32_t)mr_endpoint_secret_random(ep));
+        struct mr_cid cid = mr_endpoint_new_cid(ep);
         uint64_t key;
 
         memcpy(&key, cid.bytes, sizeof(key));
@@ -60,6 +60,31 @@ void mr_cid_issue_all(struct mr_endpoint *ep, struct mr_conn *conn)
         mr_count(&ep->counters.cids_issued);
         mr_conn_want(ep, conn, &conn->app, MR_WANT_NEW_CID);
     }
+}
+
+bool mr_cid_has_retired_all(const struct mr_conn *conn)
+{
+    for (uint32_t i = 0; i < MR_CIDS_SLOTS; i++) {
+        if (conn->issued.key[i] != 0 && conn->issued.sequence[i] < conn->issued_prior_to)
+            return false;
+    }
+    return true;
+}
+
+MR_COLD void mr_cid_renew(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    uint64_t before = conn->issued_prior_to;
+
+    if (conn->state != MR_CONN_OPEN || !conn->is_confirmed || !mr_cid_has_retired_all(conn))
+        return; /* with a later packet */
+    conn->issued_prior_to = conn->issued_next_sequence;
+    mr_cid_issue_all(ep, conn);
+    if (conn->issued_next_sequence == conn->issued_prior_to) { /* none is free */
+        conn->issued_prior_to = before;
+        return;
+    }
+    conn->cid_config = ep->config.cid.config;
+    mr_count(&ep->counters.cids_renewed);
 }
 
 void mr_cid_forget_all(struct mr_endpoint *ep, struct mr_conn *conn)

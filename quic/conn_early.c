@@ -14,7 +14,9 @@ uint64_t mr_early_tag(const struct mr_endpoint *ep)
                               config->streams_bidi_max,
                               config->streams_uni_max,
                               config->datagram_max,
-                              config->cid.node};
+                              config->cid.node,
+                              config->extensions & (MR_EXTENSION_RESET_STREAM_AT |
+                                                    MR_EXTENSION_OBSERVES | MR_EXTENSION_OBSERVED)};
 
     return mr_siphash24(&key, parts, sizeof(parts));
 }

@@ -110,7 +110,10 @@ struct mr_conn {
     uint8_t peer_ack_delay_exponent;
     struct mr_ack_policy ack_policy;
     struct mr_ack_request ack_request;
-    bool was_datagram_refused;  /* WRITABLE is owed */
+    bool was_datagram_refused; /* WRITABLE is owed */
+    uint32_t observed_next;    /* sequence number of our next OBSERVED_ADDRESS */
+    uint8_t cid_config; /* config rotation of the connection IDs of ours that are not retired */
+    bool observes;      /* the peer is told its address */
     bool takes_reset_stream_at; /* the peer does */
     bool clears_quic_bit;       /* of half of its packets: RFC 9287 */
     struct mr_peer_cid peer_cids[MR_CIDS_PEER_MAX];

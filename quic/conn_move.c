@@ -61,7 +61,7 @@ static void write_paths(struct mr_record_writer *w, const struct mr_endpoint *ep
                         const struct mr_conn *conn)
 {
     const struct mr_conn_extra *extra = mr_conn_extra(ep, conn);
-    uint64_t has_paths = extra != NULL && (extra->uses & MR_EXTRA_PATHS) != 0;
+    uint64_t has_paths = extra != NULL && (extra->uses & MR_EXTRA_TRAVELS) != 0;
     uint64_t kind = mr_side_has_control(ep, conn) ? mr_cc_kind_of(&extra->kept.cc) : MR_CC_KINDS;
     size_t at;
 
@@ -74,7 +74,7 @@ static void write_paths(struct mr_record_writer *w, const struct mr_endpoint *ep
     if (w->bytes == NULL || w->used > w->room)
         return;
     struct mr_conn_extra *copy = (struct mr_conn_extra *)(void *)(w->bytes + at);
-    copy->uses &= MR_EXTRA_PATHS;
+    copy->uses &= MR_EXTRA_TRAVELS;
     copy->path_response_count = 0;
     copy->kept.cc.ops = NULL;
 }
@@ -141,21 +141,11 @@ void mr_conn_record_wipe(struct mr_conn_record *record)
 
 /* ------------------------------------------------------------------ leaving */
 
-/* The peer has retired all that it must: it need not hold more of them than for one move. */
-static bool has_retired_all(const struct mr_conn *conn)
-{
-    for (uint32_t i = 0; i < MR_CIDS_SLOTS; i++) {
-        if (conn->issued.key[i] != 0 && conn->issued.sequence[i] < conn->issued_prior_to)
-            return false;
-    }
-    return true;
-}
-
 static bool can_move(const struct mr_conn *conn, uint64_t now)
 {
     return conn->state == MR_CONN_OPEN && conn->is_confirmed && conn->handshake == MR_NONE &&
            !conn->is_touched && !conn->is_held && now >= conn->move_again_ns &&
-           has_retired_all(conn);
+           mr_cid_has_retired_all(conn); /* it need not hold more of them than for one move */
 }
 
 int mr_conn_can_move(const struct mr_endpoint *ep, mr_handle handle, uint64_t now)
@@ -403,6 +393,7 @@ static bool renew_cids(struct mr_endpoint *ep, struct mr_conn *conn, const struc
     }
     conn->issued_announced = copy->issued_known;
     conn->issued_prior_to = conn->issued_next_sequence;
+    conn->cid_config = ep->config.cid.config;
     mr_cid_issue_all(ep, conn);
     return conn->issued_next_sequence > conn->issued_prior_to;
 }
@@ -451,6 +442,10 @@ static void conn_owe_again(struct mr_conn *conn)
     conn->retire_waiting = (1u << conn->retire_count) - 1;
     if (conn->retire_count > 0)
         wants |= MR_WANT_RETIRE_CID;
+    if (conn->ack_request.is_in_flight)
+        wants |= MR_WANT_ACK_FREQUENCY;
+    if (conn->observes)
+        wants |= MR_WANT_OBSERVED_ADDRESS;
     if (conn->mtu_search.is_in_flight)
         wants |= MR_WANT_MTU_PROBE;
     conn->mtu_search.is_in_flight = false;

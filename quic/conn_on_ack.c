@@ -7,6 +7,7 @@
  * RFC 9002, Appendix A.7; the steps are in its order.
  */
 #include "quic/conn_ack_frequency.h"
+#include "quic/conn_observed.h"
 #include "quic/conn_reset_at.h"
 
 #define RUN_MAX (UINT32_C(1) << 30) /* bytes that a run of acknowledged frames may have */
@@ -253,6 +254,8 @@ static uint32_t lost_wants(struct mr_conn *conn, const struct mr_sent_frame *fra
         return mr_cid_on_retire_lost(conn, frame->offset) ? MR_WANT_RETIRE_CID : 0;
     case MR_SENT_HANDSHAKE_DONE:
         return conn->is_handshake_done_acked ? 0 : MR_WANT_HANDSHAKE_DONE;
+    case MR_SENT_OBSERVED_ADDRESS:
+        return mr_observed_on_lost(conn, frame->offset) ? MR_WANT_OBSERVED_ADDRESS : 0;
     case MR_SENT_NEW_TOKEN:
         return MR_WANT_NEW_TOKEN;
     case MR_SENT_ACK_FREQUENCY:

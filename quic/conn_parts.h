@@ -70,6 +70,7 @@ enum mr_want {
     MR_WANT_IMMEDIATE_ACK = 1 << 20,
     MR_WANT_NEW_TOKEN = 1 << 22,
     MR_WANT_PATH_PROBE = 1 << 21, /* PATH_CHALLENGE beside the path in use */
+    MR_WANT_OBSERVED_ADDRESS = 1 << 23,
 };
 
 /* What may go out although the congestion window is full. */

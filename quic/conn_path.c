@@ -10,6 +10,7 @@
  * nothing by going to and fro.
  */
 #include "quic/conn_bits.h"
+#include "quic/conn_observed.h"
 #include "quic/path_policy.h"
 
 /* A path that begins sooner than so after another did gets no larger window than was there. */
@@ -239,6 +240,7 @@ void mr_path_switch(struct mr_endpoint *ep, struct mr_conn *conn, const struct m
         mr_path_end_control(ep, &left);
     conn->path.addr = *to;
     mr_spin_restart(ep, conn);
+    mr_observed_on_path(ep, conn);
     mr_cid_switch(ep, conn, slot);
     mr_cid_release(ep, conn, cid);
     if (was.is_used)

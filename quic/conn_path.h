@@ -11,6 +11,11 @@
 /* Issue one more CID: registered in the table, its frame wanted.  False: none may be issued. */
 bool mr_cid_issue(struct mr_endpoint *ep, struct mr_conn *conn);
 void mr_cid_issue_all(struct mr_endpoint *ep, struct mr_conn *conn);
+/* The peer has retired all that it must. */
+bool mr_cid_has_retired_all(const struct mr_conn *conn);
+/* Ask the peer to go over to new connection IDs of ours, and to retire all others; nothing happens
+ * while it has not yet done so since the last time. */
+void mr_cid_renew(struct mr_endpoint *ep, struct mr_conn *conn);
 void mr_cid_forget_all(struct mr_endpoint *ep, struct mr_conn *conn);
 static inline struct mr_peer_cid *mr_cid_current(struct mr_conn *conn)
 {

@@ -8,6 +8,7 @@
  */
 #include "quic/conn_ack_frequency.h"
 #include "quic/conn_bits.h"
+#include "quic/conn_observed.h"
 #include "quic/conn_reset_at.h"
 #include "quic/frame_extension.h"
 
@@ -71,6 +72,8 @@ static const struct far_rule {
     uint64_t type;
     struct frame_rule rule;
 } far_rules[] = {
+    { MR_FRAME_OBSERVED_ADDRESS_4,     { mr_on_observed_address,              Z | A, true,     true,  0 } },
+    { MR_FRAME_OBSERVED_ADDRESS_6,     { mr_on_observed_address,              Z | A, true,     true,  0 } },
     { MR_FRAME_ACK_FREQUENCY,          { mr_on_ack_frequency,                     A, true,     false, MR_EXTENSION_ACK_FREQUENCY } },
 };
 /* clang-format on */

@@ -17,7 +17,9 @@
 #define PADDED_SIZE MR_INITIAL_MIN
 #define PAYLOAD_LEAST                                                                              \
     4 /* bytes of packet number and payload, for the header-protection sample (RFC 9001, 5.4.2) */
-#define HEADROOM_LEAST 64 /* not worth a packet below this many bytes */
+#define HEADROOM_LEAST   64 /* not worth a packet below this many bytes */
+#define PATH_FRAME_BYTES (1 + MR_PATH_DATA)
+#define PROBES_KEPT      3 /* challenges that a new address must be good for, whatever else is sent */
 
 enum {
     I = 1 << MR_SPACE_INITIAL,
@@ -31,11 +33,12 @@ static const struct producer {
     void (*write)(struct mr_build *b);
 } in_priority_order[] = {
     {MR_WANT_CLOSE, I | H | A, mr_produce_close},
+    {MR_WANT_PATH_CHALLENGE, A, mr_produce_path_challenge}, /* there may be little room */
+    {MR_WANT_PATH_PROBE, A, mr_produce_path_probe},
     {MR_WANT_ACK, I | H | A, mr_produce_ack},
     {MR_WANT_CRYPTO, I | H | A, mr_produce_crypto},
     {MR_WANT_PATH_RESPONSE, A, mr_produce_path_response},
-    {MR_WANT_PATH_CHALLENGE, A, mr_produce_path_challenge},
-    {MR_WANT_PATH_PROBE, A, mr_produce_path_probe},
+    {MR_WANT_OBSERVED_ADDRESS, A, mr_produce_observed_address},
     {MR_WANT_HANDSHAKE_DONE, A, mr_produce_handshake_done},
     {MR_WANT_NEW_TOKEN, A, mr_produce_new_token},
     {MR_WANT_MAX_DATA, A, mr_produce_max_data},
@@ -369,7 +372,7 @@ static void decide_padding(struct datagram *d)
         bool is_initial =
             b->space_id == MR_SPACE_INITIAL && (d->conn->role == MR_CLIENT || b->is_ack_eliciting);
 
-        if (is_initial || b->is_path_probe)
+        if (is_initial || (b->is_path_probe && d->limit >= PADDED_SIZE))
             d->pad_to = MR_MAX(d->pad_to, (uint32_t)PADDED_SIZE);
     }
 }
@@ -471,9 +474,54 @@ static bool fits_amplification(struct datagram *d)
     return true;
 }
 
+/* Room for a packet with `frames` of PATH_CHALLENGE and PATH_RESPONSE.  Where 1,200 bytes may not
+ * be sent it is not filled up (RFC 9000, Section 8.2.1): what a few small packets of the peer's
+ * allow would be gone with the first challenge, and when that is lost nobody speaks again. */
+static uint32_t probe_size(uint32_t frames)
+{
+    return MR_SHORT_HEADER_MAX + frames * PATH_FRAME_BYTES + MR_AEAD_TAG;
+}
+
+static uint32_t probe_limit(const struct datagram *d, uint64_t room, uint32_t probe)
+{
+    uint32_t limit = MR_MIN(d->out->room, (uint32_t)PADDED_SIZE);
+
+    return room >= limit ? limit : (uint32_t)MR_MIN(room, (uint64_t)probe);
+}
+
+/* To an address that the peer has gone to, and has not proved yet: the challenge first, alone if
+ * there is little room; then what leaves enough for more challenges. */
+MR_COLD static bool build_unproven(struct datagram *d)
+{
+    struct mr_conn *conn = d->conn;
+    uint64_t room = mr_path_room(conn);
+    uint32_t probe = probe_size(1);
+    bool is_challenge = (conn->app.wants & MR_WANT_PATH_CHALLENGE) != 0;
+    uint64_t kept = is_challenge ? 0 : PROBES_KEPT * probe;
+
+    conn->loss.is_amplification_limited = room < kept + (is_challenge ? probe : HEADROOM_LEAST);
+    if (conn->loss.is_amplification_limited) {
+        conn->limited_by = MR_LIMITED_AMPLIFICATION;
+        mr_count(&d->ep->counters.amplification_blocked);
+        return false;
+    }
+    if (is_challenge && room < PADDED_SIZE) {
+        d->limit = probe;
+        d->allowed = MR_WANT_PATH_CHALLENGE;
+        build_packet(d, MR_SPACE_APP, &conn->app);
+        return finish(d);
+    }
+    d->limit = (uint32_t)MR_MIN((uint64_t)d->limit, room - kept);
+    d->allowed = allowed_by_congestion(conn, conn->path.mtu, d->now);
+    build_spaces(d);
+    return finish(d);
+}
+
 static bool build_ordinary(struct datagram *d)
 {
     d->limit = MR_MIN(d->conn->path.mtu, d->out->room);
+    if (!d->conn->path.is_validated && d->conn->is_confirmed)
+        return build_unproven(d);
     if (!fits_amplification(d))
         return false;
     d->allowed = allowed_by_congestion(d->conn, d->conn->path.mtu, d->now);
@@ -504,12 +552,15 @@ static bool build_beside(struct datagram *d, struct mr_side_path *side, uint32_t
     }
     if (side->cid == MR_NONE)
         side->cid = mr_cid_unused(d->ep, d->conn);
-    if (side->cid == MR_NONE || room < HEADROOM_LEAST)
+    if (side->cid == MR_NONE)
+        return false;
+    uint32_t probe = probe_size((allowed != 0 ? 1u : 0u) + side->check.is_wanted);
+    if (room < probe)
         return false;
     d->side = side;
     d->ecn = MR_ECN_NOT_ECT; /* it says nothing about the path in use */
     d->out->path = side->addr;
-    d->limit = (uint32_t)MR_MIN((uint64_t)MR_MIN((uint32_t)PADDED_SIZE, d->out->room), room);
+    d->limit = probe_limit(d, room, probe);
     d->allowed = allowed | MR_WANT_PATH_PROBE;
     d->conn->app.wants |= MR_WANT_PATH_PROBE;
     build_packet(d, MR_SPACE_APP, &d->conn->app);
@@ -533,8 +584,8 @@ static bool build_path_response(struct datagram *d)
     d->limit = MR_MIN(MR_MIN(d->conn->path.mtu, d->out->room), response.bytes_max);
     d->allowed = MR_WANT_PATH_RESPONSE | MR_WANT_PATH_CHALLENGE;
     if (!d->conn->path.is_validated)
-        d->limit = (uint32_t)MR_MIN((uint64_t)d->limit, mr_path_room(d->conn));
-    if (d->limit < HEADROOM_LEAST || !d->conn->key_state.can_seal) {
+        d->limit = probe_limit(d, MR_MIN(mr_path_room(d->conn), (uint64_t)d->limit), probe_size(2));
+    if (d->limit < probe_size(1) || !d->conn->key_state.can_seal) {
         drop_response(d);
         return false;
     }
@@ -556,7 +607,7 @@ static bool build_path_probe(struct datagram *d)
     }
     if (build_beside(d, side, 0))
         return true;
-    side->check.is_wanted = mr_side_room(side) < HEADROOM_LEAST;
+    side->check.is_wanted = side->cid != MR_NONE && mr_side_room(side) < probe_size(1);
     d->conn->app.wants &= ~(uint32_t)MR_WANT_PATH_PROBE;
     return false;
 }

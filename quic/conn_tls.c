@@ -10,6 +10,7 @@
  */
 #include "quic/conn_ack_frequency.h"
 #include "quic/conn_early.h"
+#include "quic/conn_observed.h"
 
 /* ------------------------------------------------------------------ keys of the handshake levels
  */
@@ -109,6 +110,7 @@ static void fill_params(struct mr_endpoint *ep, struct mr_conn *conn,
     params->max_ack_delay_ms = MR_ACK_DELAY_MAX_NS / MR_MS;
     params->active_connection_id_limit = MR_CIDS_PEER_MAX;
     params->max_datagram_frame_size = config->datagram_max;
+    params->address_discovery = mr_observed_declaration(ep);
     params->reset_stream_at = (config->extensions & MR_EXTENSION_RESET_STREAM_AT) != 0;
     if ((config->extensions & MR_EXTENSION_ACK_FREQUENCY) != 0)
         params->min_ack_delay_us = MR_ACK_DELAY_MIN_US;
@@ -365,7 +367,7 @@ static void keep_preferred(struct mr_handshake *hs, const struct mr_preferred_ad
     ipv4->port = address->ipv4_port;
 }
 
-static void apply_params(const struct mr_endpoint *ep, struct mr_conn *conn,
+static void apply_params(struct mr_endpoint *ep, struct mr_conn *conn,
                          const struct mr_transport_params *params)
 {
     conn->has_peer_params = true;
@@ -392,6 +394,7 @@ static void apply_params(const struct mr_endpoint *ep, struct mr_conn *conn,
     if (params->min_ack_delay_us != MR_PARAM_NO_ACK_DELAY &&
         (ep->config.extensions & MR_EXTENSION_ACK_FREQUENCY) != 0)
         mr_ack_request_begin(conn, params->min_ack_delay_us);
+    mr_observed_begin(ep, conn, params->address_discovery);
     apply_idle_timeout(conn, params->max_idle_timeout_ms * MR_MS);
     apply_peer_cids(conn, params);
 }

@@ -67,7 +67,7 @@
     X(limit_datagram_chunks,      "datagrams not queued, sent or received: datagram_chunks_max")                      \
     X(limit_datagrams_sent,       "datagrams refused to their sender: datagram_queue_max")                            \
     X(limit_datagrams_received,   "datagrams dropped on arrival, their application is slow: datagram_queue_max")      \
-    X(limit_extras,               "path challenges not answered, new paths not taken: extras_max")                    \
+    X(limit_extras,               "path challenges not answered, new paths not taken, addresses not kept: extras_max") \
     X(limit_models,               "connections under CUBIC instead of BBR: models_max")                               \
     X(limit_names,                "server names not kept: names_max")                                                 \
     X(limit_pinned,               "received pieces copied to compact buffers: pinned_max")                            \
@@ -136,6 +136,7 @@
     X(migrations,                 "changes of a peer's address followed")                                             \
     X(rebindings,                 "changes of a peer's port only")                                                    \
     X(cids_issued,                "connection IDs issued to peers")                                                   \
+    X(cids_renewed,               "times that a peer was asked to go over to new connection IDs")                       \
     X(cids_retired,               "connection IDs of ours retired by peers")                                          \
     /* recovery and congestion */                                                                                     \
     X(packets_lost,               "packets declared lost")                                                            \
@@ -148,6 +149,8 @@
     X(ecn_validated,              "paths on which ECN validation succeeded")                                          \
     X(ecn_ce_reported,            "packets of ours that peers received with ECN CE")                                  \
     X(ecn_failures,               "paths on which ECN validation failed")                                             \
+    X(observed_addresses_sent,    "OBSERVED_ADDRESS frames sent")                                                     \
+    X(observed_addresses_received, "OBSERVED_ADDRESS frames received")                                               \
     X(ack_frequency_sent,         "ACK_FREQUENCY frames sent")                                                        \
     X(ack_frequency_received,     "ACK_FREQUENCY frames received and obeyed")                                         \
     X(ack_frequency_obsolete,     "ACK_FREQUENCY frames ignored: a newer one had come")                               \

@@ -178,14 +178,19 @@ struct mr_endpoint *mr_endpoint_init(void *mem, const struct mr_limits *limits,
     ep->secret_key.k0 ^= config->seed[0];
     ep->secret_key.k1 ^= config->seed[1] + config->cid.shard;
 
+    if (!mr_endpoint_set_cid_config(ep, config->cid.config, config->cid_key))
+        return NULL;
+    ep->config.cid_key = NULL;
     lay_out_pools(&arena, ep, limits);
     struct tables tables = lay_out_tables(&arena, limits);
     init_tables(ep, &tables, now);
     init_lists(ep);
     ep->config.tokens = NULL;
     if (config->tokens != NULL ? !mr_token_keys_load(&ep->tokens, config->tokens)
-                               : !mr_token_keys_init(&ep->tokens, ep->static_key))
+                               : !mr_token_keys_init(&ep->tokens, ep->static_key)) {
+        mr_endpoint_forget_cid_configs(ep);
         return NULL;
+    }
     return ep;
 }
 
@@ -205,6 +210,7 @@ void mr_endpoint_fini(struct mr_endpoint *ep)
             mr_conn_free(ep, conn);
     }
     mr_token_keys_wipe(&ep->tokens);
+    mr_endpoint_forget_cid_configs(ep);
     for (uint32_t i = 0; i < MR_JOBS; i++)
         mr_tls_job_wipe(&ep->jobs[i].job);
 }
@@ -366,6 +372,7 @@ struct mr_conn *mr_conn_new(struct mr_endpoint *ep, enum mr_role role,
     }
     conn->role = (uint8_t)role;
     conn->state = MR_CONN_HANDSHAKE;
+    conn->cid_config = ep->config.cid.config;
     conn->handshake = hs;
     conn->last_received_ns = conn->idle_base_ns = now;
     init_limits(ep, conn);

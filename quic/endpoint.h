@@ -60,6 +60,7 @@ struct mr_outgoing {
 
 struct mr_endpoint_config {
     struct mr_cid_format cid; /* node, shard, generation: written into every CID we issue */
+    const uint8_t *cid_key;   /* MR_CID_KEY bytes, read once: encrypts them; NULL: plain text */
     struct mr_aead *aead;     /* borrowed */
     const struct mr_tls_context *server;   /* borrowed; NULL: accepts nothing */
     const struct mr_tls_context *client;   /* borrowed; NULL: connects to nothing */
@@ -168,6 +169,14 @@ bool mr_endpoint_unreachable(struct mr_endpoint *ep, const struct mr_path_addr *
  */
 bool mr_endpoint_too_big(struct mr_endpoint *ep, const struct mr_path_addr *path, uint32_t size,
                          const uint8_t *quoted, size_t quoted_size);
+
+/*
+ * Issue connection IDs of config rotation `config` from now on, encrypted with `key` (NULL: in
+ * plain text).  Those issued before, of this and of other configurations, lead here as before; each
+ * connection asks its peer to go over to new ones when it hears from it next, and the earlier ones
+ * are retired.  False: no memory for the key, nothing has changed.
+ */
+bool mr_endpoint_set_cid_config(struct mr_endpoint *ep, uint8_t config, const uint8_t *key);
 
 /* Change keys of address tokens: mr_token_keys_swap() and mr_token_keys_write_with(). */
 void mr_endpoint_swap_token_key(struct mr_endpoint *ep, uint8_t number, struct mr_token_key *key);

@@ -93,7 +93,7 @@ static void send_retry(struct mr_endpoint *ep, const struct mr_datagram *d,
     if (reply == NULL)
         return;
     mr_cid_copy(&claims.original_dcid, header->dcid);
-    claims.retry_scid = mr_cid_encode(&ep->config.cid, (uint32_t)mr_endpoint_secret_random(ep));
+    claims.retry_scid = mr_endpoint_new_cid(ep);
     mr_token_write_retry(&ep->tokens, header->version, &d->path.remote, &claims,
                          mr_endpoint_secret_random(ep), token, mr_endpoint_wall_s(ep, now));
 
@@ -124,7 +124,7 @@ MR_COLD static void refuse(struct mr_endpoint *ep, const struct mr_datagram *d,
         return;
     mr_cid_copy(&dcid, header->dcid);
     memset(&key, 0, sizeof(key));
-    struct mr_cid scid = mr_cid_encode(&ep->config.cid, (uint32_t)mr_endpoint_secret_random(ep));
+    struct mr_cid scid = mr_endpoint_new_cid(ep);
     struct mr_packet_header initial = {.type = MR_PACKET_INITIAL,
                                        .version = header->version,
                                        .dcid = header->scid,
@@ -181,7 +181,7 @@ static bool is_retry_token(const struct mr_endpoint *ep, const struct mr_packet_
 {
     return mr_token_kind(header->token, header->token_size) == MR_TOKEN_RETRY ||
            (header->token[0] == MR_TOKEN_RETRY &&
-            mr_cid_owner(header->dcid.bytes, header->dcid.size, &ep->config.cid) != MR_CID_FOREIGN);
+            mr_endpoint_cid_owner(ep, header->dcid.bytes, header->dcid.size) != MR_CID_FOREIGN);
 }
 
 /* Read the token.  False: it is a Retry token that is not right, and the client was refused. */
@@ -323,7 +323,7 @@ static bool may_be_elsewhere(const struct mr_endpoint *ep, const struct mr_datag
                              const struct mr_packet_header *header, uint64_t now)
 {
     return now < ep->quiet_until_ns ||
-           (d->hops > 0 && mr_cid_owner(header->dcid.bytes, header->dcid.size, &ep->config.cid) !=
+           (d->hops > 0 && mr_endpoint_cid_owner(ep, header->dcid.bytes, header->dcid.size) !=
                                ep->config.cid.shard);
 }
 

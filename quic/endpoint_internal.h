@@ -12,6 +12,7 @@
 #include "base/random.h"
 #include "base/table.h"
 #include "base/wheel.h"
+#include "quic/cid_cipher.h"
 #include "quic/conn_internal.h"
 #include "quic/names.h"
 #include "quic/token.h"
@@ -74,6 +75,8 @@ struct mr_endpoint {
     uint64_t secret_counter;
     uint64_t paused_ns; /* in all, see mr_endpoint_paused() */
     struct mr_token_keys tokens;
+    struct mr_cid_cipher cid_ciphers[MR_CID_CONFIGS]; /* by config; not open: plain text */
+    uint8_t cid_configs; /* bit i: connection IDs of config i may be ours */
     struct mr_pool conns;
     struct mr_pool handshakes;
     struct mr_pool streams;

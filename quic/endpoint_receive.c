@@ -29,7 +29,7 @@ static uint64_t short_key(const struct mr_datagram *d)
 bool mr_endpoint_is_foreign(struct mr_endpoint *ep, struct mr_datagram *d, const uint8_t *dcid,
                             size_t size)
 {
-    uint32_t owner = mr_cid_owner(dcid, size, &ep->config.cid);
+    uint32_t owner = mr_endpoint_cid_owner(ep, dcid, size);
 
     if (d->hops > 0 || owner == MR_CID_FOREIGN || owner == ep->config.cid.shard ||
         (ep->config.shards != 0 && owner >= ep->config.shards)) /* there were more, once */
@@ -288,6 +288,8 @@ void mr_endpoint_settle(struct mr_endpoint *ep, uint64_t now)
         conn->is_touched = false;
         if (!mr_conn_is_alive(conn))
             continue;
+        if (conn->cid_config != ep->config.cid.config)
+            mr_cid_renew(ep, conn);
         mr_conn_decide_ack(ep, conn, now);
         mr_conn_timer_update(ep, conn);
     }

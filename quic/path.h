@@ -84,15 +84,24 @@ enum mr_extra_use {
     MR_EXTRA_PATH_CHECK = 1 << 1, /* of the path in use */
     MR_EXTRA_PATH_KEPT = 1 << 2,
     MR_EXTRA_PATH_CANDIDATE = 1 << 3,
+    MR_EXTRA_OBSERVED = 1 << 8,
 };
 
-#define MR_EXTRA_PATHS (MR_EXTRA_PATH_CHECK | MR_EXTRA_PATH_KEPT | MR_EXTRA_PATH_CANDIDATE)
+#define MR_EXTRA_PATHS   (MR_EXTRA_PATH_CHECK | MR_EXTRA_PATH_KEPT | MR_EXTRA_PATH_CANDIDATE)
+#define MR_EXTRA_TRAVELS (MR_EXTRA_PATHS | MR_EXTRA_OBSERVED) /* to another shard */
+
+/* What the peer has told of our address. */
+struct mr_observed {
+    uint64_t next_sequence; /* lower ones are old */
+    struct mr_addr addr;    /* port 0: none of the path in use yet */
+};
 
 /* What few connections need, and those for a while; a pool object, taken with its first use and
  * given back with its last. */
 struct mr_conn_extra {
     uint32_t uses; /* of enum mr_extra_use */
     uint32_t path_response_count;
+    struct mr_observed observed;
     struct mr_path_response path_responses[MR_PATH_RESPONSES_MAX];
     struct mr_path_check check; /* of the path in use, after the peer's address changed */
     struct mr_side_path side[MR_SIDES];

@@ -7,6 +7,8 @@
 #include "quic/rtt.h"
 #include "quic/types.h"
 
+#define PTOS 4 /* time for three challenges, each after twice the time, and an answer to the last  \
+                */
 #define SHIFT_MAX 8 /* of the backoff */
 
 /* PTO of a path of which nothing is known: kInitialRtt, and twice that as its variation. */
@@ -15,7 +17,7 @@
 void mr_path_check_begin(struct mr_path_check *check, uint64_t pto_ns, uint64_t now)
 {
     *check = (struct mr_path_check){.resend_ns = now + pto_ns,
-                                    .deadline_ns = now + 3 * MR_MAX(pto_ns, PTO_UNKNOWN),
+                                    .deadline_ns = now + PTOS * MR_MAX(pto_ns, PTO_UNKNOWN),
                                     .is_running = true,
                                     .is_wanted = true};
 }

@@ -43,9 +43,10 @@ enum mr_sent_kind {
     MR_SENT_HANDSHAKE_DONE,
     MR_SENT_NEW_TOKEN,
     MR_SENT_PING,
-    MR_SENT_DATAGRAM,        /* object: how many DATAGRAM frames; never sent again */
-    MR_SENT_RESET_STREAM_AT, /* object: stream key; offset: Reliable Size */
-    MR_SENT_ACK_FREQUENCY,   /* offset: sequence number */
+    MR_SENT_DATAGRAM,         /* object: how many DATAGRAM frames; never sent again */
+    MR_SENT_RESET_STREAM_AT,  /* object: stream key; offset: Reliable Size */
+    MR_SENT_OBSERVED_ADDRESS, /* offset: sequence number */
+    MR_SENT_ACK_FREQUENCY,    /* offset: sequence number */
     MR_SENT_KINDS
 };
 

@@ -17,7 +17,7 @@
 #include "control/config.h"
 #include "tools/options.h"
 
-#define MR_CONFIG_OPTION_ROWS 72 /* options of all settings, --config and the end included */
+#define MR_CONFIG_OPTION_ROWS 96 /* options of all settings, --config and the end included */
 
 /* Large; refers to itself: not to be copied or moved. */
 struct mr_config_options {

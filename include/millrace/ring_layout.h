@@ -278,8 +278,10 @@ struct mr_ring_info {
     char alpn[32];
     char server_name[256];
     char limited_by[32];
+    uint8_t observed_ip[16];
+    uint16_t observed_port;
     uint8_t takes_reset_at;
-    uint8_t reserved[7];
+    uint8_t reserved[5];
 };
 
 #ifdef __cplusplus

@@ -172,8 +172,9 @@ enum mr_conn_ecn {
 struct mr_conn_info {
     struct mr_address local;
     struct mr_address remote;
-    char alpn[32];   /* "" until CONNECTED */
-    uint64_t rtt_ns; /* smoothed; 0: none yet */
+    struct mr_address observed; /* ours, as the peer sees it and says; port 0: it has not */
+    char alpn[32];              /* "" until CONNECTED */
+    uint64_t rtt_ns;            /* smoothed; 0: none yet */
     uint64_t cwnd_bytes;
     uint64_t bytes_in_flight;
     uint64_t packets_sent;

@@ -154,12 +154,16 @@ static void a_reordered_ack_fails_nothing(void)
     struct peer *p = fresh_peer();
     uint64_t first = pings(p, 10);
 
-    ack(p, first + 5, first + 9, &(struct mr_ecn_counts){.ect0 = 10});
+    ack(p, first, first + 6, &(struct mr_ecn_counts){.ect0 = 7});
+    ack(p, first + 9, first + 9, &(struct mr_ecn_counts){.ect0 = 10});
     CU_ASSERT_EQUAL(state_of(p), MR_CONN_ECN_CAPABLE);
-    ack(p, first, first + 2, &(struct mr_ecn_counts){.ect0 = 3}); /* sent before the other */
+    uint32_t in_flight = peer_conn(p)->app.sent.in_flight_count;
+    CU_ASSERT_EQUAL(in_flight, 2);
+    ack(p, first + 7, first + 7, &(struct mr_ecn_counts){.ect0 = 8}); /* sent before the last */
     CU_ASSERT_EQUAL(state_of(p), MR_CONN_ECN_CAPABLE);
-    ack(p, first + 3, first + 4, NULL);
+    ack(p, first + 8, first + 8, NULL);
     CU_ASSERT_EQUAL(state_of(p), MR_CONN_ECN_CAPABLE);
+    CU_ASSERT_EQUAL(peer_conn(p)->app.sent.in_flight_count, 0); /* both were taken */
     peer_end(p);
 }
 

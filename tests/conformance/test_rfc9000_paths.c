@@ -374,7 +374,7 @@ static void every_challenge_has_data_of_its_own(void)
 
     p->path.remote.port = 6000;
     peer_send(p, MR_PACKET_ONE_RTT, frames, sizeof(frames));
-    peer_advance(p, MR_SECOND);
+    peer_advance(p, 100 * MR_MS);
     CU_ASSERT_PTR_NOT_NULL_FATAL(challenge_here(p, 0, &r[0]));
     CU_ASSERT_PTR_NOT_NULL_FATAL(challenge_here(p, 1, &r[1]));
     CU_ASSERT_NOT_EQUAL(memcmp(r[0].at, r[1].at, MR_PATH_DATA), 0);
@@ -382,6 +382,31 @@ static void every_challenge_has_data_of_its_own(void)
     CU_ASSERT_EQUAL(port_seen_by_application(p), 6000);
     const struct peer_event *event = peer_event(p, MR_EVENT_PATH_CHANGED);
     CU_ASSERT_PTR_NOT_NULL(event);
+    peer_end(p);
+}
+
+/* Section 8.2.1: "The endpoint MUST expand datagrams [...] unless the anti-amplification limit for
+ * the path does not permit sending a datagram of this size."  A client that only receives says
+ * little after its address has changed: what it says must do for more than one challenge. */
+static void a_lost_challenge_is_repeated_although_little_may_be_sent(void)
+{
+    static const uint8_t data[60000];
+    struct peer *p = peer_at(S, PEER_DONE);
+    struct mr_view view = {.data = data, .size = sizeof(data)};
+    struct mr_reader r;
+
+    PEER_SEND(p, "\x08\x00hello");
+    mr_handle stream = peer_event(p, MR_EVENT_STREAM_OPENED)->event.stream;
+    CU_ASSERT_EQUAL(mr_stream_send(peer_endpoint(p), stream, &view, 1, 0), 0);
+    peer_drain(p);
+    peer_clear(p);
+    p->path.remote.ip[15] = 99;
+    for (uint64_t i = 0; i < 6; i++)
+        PEER_SEND(p, "\x01");
+    peer_advance(p, 2 * MR_SECOND);
+    CU_ASSERT_PTR_NOT_NULL(challenge_here(p, 0, &r));
+    CU_ASSERT_TRUE(answer_challenge(p, 1)); /* the first was lost */
+    CU_ASSERT_TRUE(peer_conn(p)->path.is_validated);
     peer_end(p);
 }
 
@@ -645,6 +670,8 @@ static CU_TestInfo tests[] = {
     {"a challenge by the active path is answered with more than a probe",
      a_challenge_by_the_active_path_is_answered_with_more_than_a_probe},
     {"every challenge has data of its own", every_challenge_has_data_of_its_own},
+    {"a lost challenge is repeated although little may be sent",
+     a_lost_challenge_is_repeated_although_little_may_be_sent},
     {"a probed path is validated before the client comes",
      a_probed_path_is_validated_before_the_client_comes},
     {"packets of the old path say nothing about the new one",

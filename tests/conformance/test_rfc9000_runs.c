@@ -32,6 +32,7 @@ enum oddity {
     CUT_FRAME,
     OTHER_STREAM,
     CE_MARK,
+    OTHER_MARK,
     OTHER_PATH,
     RESERVED_BITS,
     FORGED,
@@ -279,7 +280,6 @@ static void compare(enum oddity what, struct sender *a, struct sender *b)
     const struct mr_counters *c = peer_counters(a->p);
     const struct mr_counters *d = peer_counters(b->p);
 
-    (void)what; /* seen in a debugger */
     CU_ASSERT_EQUAL(x->state, y->state);
     CU_ASSERT_EQUAL(peer_close_error(a->p, NULL), peer_close_error(b->p, NULL));
     CU_ASSERT_EQUAL(x->app.received.count, y->app.received.count);
@@ -289,6 +289,8 @@ static void compare(enum oddity what, struct sender *a, struct sender *b)
     CU_ASSERT_EQUAL(x->flow_recv.received, y->flow_recv.received);
     CU_ASSERT_EQUAL(x->bytes_received_total, y->bytes_received_total);
     CU_ASSERT_EQUAL(x->app.ecn.ce, y->app.ecn.ce);
+    CU_ASSERT_EQUAL(x->app.ecn.ect0, y->app.ecn.ect0);
+    CU_ASSERT_EQUAL(x->app.ecn.ect0, what == OTHER_MARK ? 1 : 0);
     CU_ASSERT_EQUAL(x->path.addr.remote.port, y->path.addr.remote.port);
     CU_ASSERT_EQUAL(x->key_state.open_failed_count, y->key_state.open_failed_count);
     CU_ASSERT_EQUAL(c->stream_bytes_received, d->stream_bytes_received);
@@ -305,6 +307,8 @@ static void run(enum oddity what)
     struct sender *alone = start(what);
     uint8_t marked = what == CE_MARK ? ODD : UINT8_MAX;
 
+    if (what == OTHER_MARK)
+        together->raws[ODD].ecn = alone->raws[ODD].ecn = MR_ECN_ECT0;
     if (marked != UINT8_MAX) { /* the mark is of a burst here */
         peer_deliver_burst(together->p, together->raws, ODD);
         together->p->ecn = MR_ECN_CE;

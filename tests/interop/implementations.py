@@ -69,9 +69,10 @@ class Millrace(Endpoint):
                 "--keylog", run.folder / "millrace.keys"]
 
     def start_server(self, run):
-        other = run.server_side.other_v4
+        side = run.server_side
         options = {"retry": ["--retry", "always"], "zerortt": ["--early-data"],
-                   "connectionmigration": ["--addr", f"{other}/24", "--preferred", other]}.get(run.case.server, [])
+                   "connectionmigration": ["--addr", f"{side.other_v4}/24", "--preferred", f"{side.other_v4}:{PORT}"]
+                   }.get(run.case.server, [])
         return run.start(run.server_side, millrace.PROGRAM, "edge", *self._common(run, run.server_side), "--root", run.www,
                          "--cert", run.certificate, "--key", run.key, "--hq", *options)
 

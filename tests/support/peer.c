@@ -55,6 +55,7 @@ static struct mr_endpoint_config make_config(const struct peer_options *o, struc
 
     return (struct mr_endpoint_config){
         .cid = {.node = 1, .shard = (uint16_t)side->role},
+        .cid_key = side->role == o->under_test ? o->cid_key : NULL,
         .aead = side->aead,
         .server = side->role == MR_SERVER ? &side->tls : NULL,
         .client = side->role == MR_CLIENT ? &side->tls : NULL,

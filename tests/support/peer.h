@@ -54,6 +54,7 @@ struct peer_options {
     bool is_early;            /* it wants 0-RTT */
     uint32_t extensions;      /* of enum mr_extension, of the endpoint under test */
     uint32_t partner_extensions;
+    const uint8_t *cid_key; /* of connection IDs of the endpoint under test; NULL: plain text */
     /* change the partner's transport parameters in place before they are sent; NULL: leave them */
     void (*edit_params)(uint8_t *params, size_t size);
 };

@@ -1,4 +1,5 @@
-/* Tests of quic/cc_prague.c: how much of the window marks and losses cost, and how it grows back. */
+/* Tests of quic/cc_prague.c: how much of the window marks and losses cost, and how it grows back.
+ */
 #include "quic/cc.h"
 
 #include "base/compiler.h"
@@ -91,7 +92,8 @@ static void a_loss_costs_half(void)
     CU_ASSERT_EQUAL(mr_cc_window(&cc), 50 * SIZE);
 }
 
-/* Rates - windows per round trip - grow alike below 25 ms: after a second both have as much more. */
+/* Rates - windows per round trip - grow alike below 25 ms: after a second both have as much more.
+ */
 static void short_round_trips_give_no_advantage(void)
 {
     double gain[2];

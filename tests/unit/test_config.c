@@ -466,8 +466,9 @@ static void the_whole_is_checked(void)
         {LISTENER "ports: [{spec: a, addresses: [10.0.0.1/24, fd00::1/64], gateways: [10.0.0.2, "
                   "fe80::1]}]",
          NULL},
-        {LISTENER "ports: [{spec: a, addresses: [10.0.0.1/24, fd00::1/64], preferred: [10.0.0.1:44, "
-                  "'[fd00::1]:44']}]",
+        {LISTENER
+         "ports: [{spec: a, addresses: [10.0.0.1/24, fd00::1/64], preferred: [10.0.0.1:44, "
+         "'[fd00::1]:44']}]",
          NULL},
         {LISTENER "ports: [{spec: a, addresses: 10.0.0.1/24, preferred: 10.0.0.2}]",
          "dir/f.yaml:2: ports: 10.0.0.2 is not an address of this port; name one of its addresses"},

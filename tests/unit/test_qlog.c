@@ -394,6 +394,13 @@ static void a_file_ends_at_its_limit_and_says_so(void)
     struct json_object *warning = event(records, "loglevel:warning", 0);
     CU_ASSERT_PTR_NOT_NULL_FATAL(warning);
     CU_ASSERT_PTR_NOT_NULL(strstr(text_of(warning, "message"), "size limit"));
+    double before = 0;
+    for (size_t i = 1; i < json_object_array_length(records); i++) {
+        double time = json_object_get_double(member(json_object_array_get_idx(records, i), "time"));
+
+        CU_ASSERT_TRUE(time >= before);
+        before = time;
+    }
     json_object_put(records);
     close_world(&w);
 }

@@ -1,0 +1,53 @@
+/*
+ * quic/endpoint_cid.c - connection IDs as the endpoint's configurations of QUIC-LB have them: in
+ * plain text or encrypted, the one in use for new ones, and those before it, which are still known.
+ */
+#include "quic/conn.h"
+
+struct mr_cid mr_endpoint_new_cid(struct mr_endpoint *ep)
+{
+    struct mr_cid cid = mr_cid_encode(&ep->config.cid, (uint32_t)mr_endpoint_secret_random(ep));
+    const struct mr_cid_cipher *cipher = &ep->cid_ciphers[ep->config.cid.config];
+
+    if (mr_cid_cipher_is_open(cipher))
+        mr_cid_encrypt(cipher, cid.bytes + 1, MR_LOCAL_CID_SIZE - 1);
+    return cid;
+}
+
+uint32_t mr_endpoint_cid_owner(const struct mr_endpoint *ep, const uint8_t *cid, size_t size)
+{
+    uint8_t plain[MR_LOCAL_CID_SIZE];
+    struct mr_cid_format mine = ep->config.cid;
+
+    if (size != MR_LOCAL_CID_SIZE)
+        return MR_CID_FOREIGN;
+    mine.config = cid[0] >> 5;
+    mine.is_encrypted = false;
+    if ((ep->cid_configs & 1u << mine.config) == 0)
+        return MR_CID_FOREIGN;
+    memcpy(plain, cid, sizeof(plain));
+    if (mr_cid_cipher_is_open(&ep->cid_ciphers[mine.config]))
+        mr_cid_decrypt(&ep->cid_ciphers[mine.config], plain + 1, sizeof(plain) - 1);
+    return mr_cid_owner(plain, sizeof(plain), &mine);
+}
+
+bool mr_endpoint_set_cid_config(struct mr_endpoint *ep, uint8_t config, const uint8_t *key)
+{
+    struct mr_cid_cipher cipher = {.encrypt = NULL};
+
+    MR_ASSERT(config < MR_CID_CONFIGS);
+    if (key != NULL && !mr_cid_cipher_open(&cipher, key))
+        return false;
+    mr_cid_cipher_close(&ep->cid_ciphers[config]);
+    ep->cid_ciphers[config] = cipher;
+    ep->cid_configs |= (uint8_t)(1u << config);
+    ep->config.cid.config = config;
+    ep->config.cid.is_encrypted = key != NULL;
+    return true;
+}
+
+void mr_endpoint_forget_cid_configs(struct mr_endpoint *ep)
+{
+    for (uint32_t i = 0; i < MR_CID_CONFIGS; i++)
+        mr_cid_cipher_close(&ep->cid_ciphers[i]);
+}
