@@ -7,8 +7,9 @@
 #include "quic/rtt.h"
 #include "quic/types.h"
 
-#define PTOS 4 /* time for three challenges, each after twice the time, and an answer to the last  \
-                */
+#define PTOS                                                                                       \
+    4 /* time for three challenges, each after twice the time, and an answer to the last           \
+       */
 #define SHIFT_MAX 8 /* of the backoff */
 
 /* PTO of a path of which nothing is known: kInitialRtt, and twice that as its variation. */

@@ -10,6 +10,9 @@
 #define TAKES MR_EXTENSION_OBSERVED
 #define BOTH  (GIVES | TAKES)
 
+/* PING, and PADDING: three times as much may be answered to a new address. */
+static const uint8_t large[1200] = {1};
+
 static struct peer *pair(enum mr_role role, uint32_t ours, uint32_t theirs, enum peer_stage stage)
 {
     struct peer_options options = {
@@ -86,7 +89,7 @@ static void the_frame_is_as_the_draft_draws_it(void)
     struct mr_frame_observed_address frame = {0};
 
     p->path.remote.port = 6000; /* another path: it is told again */
-    PEER_SEND(p, "\1");
+    peer_send(p, MR_PACKET_ONE_RTT, large, sizeof(large));
     CU_ASSERT_TRUE_FATAL(find_frame(p, 0, &frame));
     CU_ASSERT_EQUAL(memcmp(&frame.addr, &p->path.remote, sizeof(frame.addr)), 0);
     CU_ASSERT_EQUAL(frame.sequence, 1);
@@ -108,7 +111,7 @@ static void a_new_address_is_told_with_its_challenge(void)
 
         peer_clear(p);
         p->path.remote.port = (uint16_t)(7000 + i);
-        PEER_SEND(p, "\1");
+        peer_send(p, MR_PACKET_ONE_RTT, large, sizeof(large));
         const struct peer_packet *told = peer_find(p, MR_FRAME_OBSERVED_ADDRESS_4, 0, &r);
         CU_ASSERT_PTR_NOT_NULL_FATAL(told);
         const struct peer_packet *probe = NULL; /* the path that is left is asked, too */
@@ -130,7 +133,6 @@ static void a_lost_frame_is_sent_again_on_its_path(void)
 {
     struct peer *p = pair(S, GIVES, TAKES, PEER_DONE);
     struct mr_frame_observed_address frame = {0};
-    static const uint8_t large[1200] = {1}; /* three times as much may be answered */
 
     p->path.remote.port = 6000;
     peer_send(p, MR_PACKET_ONE_RTT, large, sizeof(large));

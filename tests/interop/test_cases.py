@@ -9,7 +9,6 @@ from rig import Rig
 CHOSEN = [
     ("handshake", "millrace", "aioquic"),
     ("transfer", "millrace", "nginx"),
-    ("chacha20", "millrace", "ngtcp2"),
     ("multiplexing", "ngtcp2", "millrace"),
     ("retry", "aioquic", "millrace"),
     ("resumption", "millrace", "ngtcp2"),
