@@ -409,6 +409,28 @@ static void the_preferred_connection_id_is_number_one(void)
     peer_end(p);
 }
 
+/* A server that takes all connection IDs back with its answer: there is none left to go with. */
+static void a_path_without_a_connection_id_is_not_taken(void)
+{
+    struct peer *p = peer_at(C, PEER_DONE);
+    struct mr_reader r;
+    uint8_t frames[3 + 1 + 8 + 16 + 9] = {MR_FRAME_NEW_CONNECTION_ID, 20, 20, 8};
+
+    CU_ASSERT_EQUAL(migrate(p, 2, 5001), 0);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(peer_find(p, MR_FRAME_PATH_CHALLENGE, 0, &r));
+    memset(frames + 4, 0xee, 24);
+    frames[28] = MR_FRAME_PATH_RESPONSE;
+    memcpy(frames + 29, r.at, 8);
+    peer_send(p, MR_PACKET_ONE_RTT, frames, sizeof(frames));
+    CU_ASSERT_TRUE(mr_conn_is_alive(peer_conn(p)));
+    CU_ASSERT_EQUAL(info_of(p).local.port, 5000);
+    CU_ASSERT_PTR_NOT_NULL(peer_event(p, MR_EVENT_PATH_FAILED));
+    CU_ASSERT_TRUE(peer_counters(p)->limit_path_cids > 0);
+    CU_ASSERT_EQUAL(peer_counters(p)->migrations_done, 0);
+    peer_expect_close(p, "no connection ID", PEER_NO_CLOSE, 0);
+    peer_end(p);
+}
+
 static CU_TestInfo tests[] = {
     {"a client probes before it goes", a_client_probes_before_it_goes},
     {"a path that does not answer is not taken", a_path_that_does_not_answer_is_not_taken},
@@ -425,6 +447,7 @@ static CU_TestInfo tests[] = {
      a_server_waits_until_the_preferred_path_is_validated},
     {"a server goes to no other address of its own", a_server_goes_to_no_other_address_of_its_own},
     {"the preferred connection ID is number one", the_preferred_connection_id_is_number_one},
+    {"a path without a connection ID is not taken", a_path_without_a_connection_id_is_not_taken},
     CU_TEST_INFO_NULL,
 };
 
