@@ -254,7 +254,39 @@ static void a_client_is_told_of_congestion(void)
     peer_end(p);
 }
 
+/* What was learned of a path says nothing of the next one. */
+static void another_address_begins_anew(void)
+{
+    struct peer *p = resume(&usual);
+
+    run_to_jump(p);
+    struct mr_conn *server = peer_conn(p);
+    struct mr_conn_extra *extra = mr_conn_extra(peer_endpoint(p), server);
+    struct mr_conn *client = mr_conn_at(p->side[C].ep, 0);
+    struct mr_addr local = client->path.addr.local;
+    CU_ASSERT_PTR_NOT_NULL_FATAL(extra);
+    server->tell_window = 1 << 20;
+    local.ip[15]++;
+    CU_ASSERT_EQUAL_FATAL(mr_conn_migrate(p->side[C].ep,
+                                          mr_handle_of(client->index, client->generation, false),
+                                          &local, p->now),
+                          0);
+    for (int i = 0; i < 200 && peer_counters(p)->migrations == 0; i++) {
+        extra->uses |= MR_EXTRA_RESUME; /* it is in the midst of it still */
+        extra->resume = (struct mr_resume){.phase = MR_RESUME_UNVALIDATED, .begin_ns = MR_NEVER};
+        server->path.cc.is_jumping = true;
+        tick(p, i);
+    }
+    CU_ASSERT_EQUAL(peer_counters(p)->migrations, 1);
+    CU_ASSERT_EQUAL(extra->uses & MR_EXTRA_RESUME, 0);
+    CU_ASSERT_FALSE(extra->kept.cc.is_jumping);
+    CU_ASSERT_FALSE(server->path.cc.is_jumping);
+    CU_ASSERT_EQUAL(server->tell_window, MR_RESUME_WINDOW_MIN);
+    peer_end(p);
+}
+
 static CU_TestInfo tests[] = {
+    {"another address begins anew", another_address_begins_anew},
     {"3.3: a server jumps to half of what the token says",
      a_server_jumps_to_half_of_what_the_token_says},
     {"what does not fit is not used", what_does_not_fit_is_not_used},
