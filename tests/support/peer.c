@@ -352,9 +352,11 @@ void peer_settle(struct peer *p, struct peer_side *side)
 /* The partner's TLS has not spoken yet: what it will say of its limits can be changed. */
 static void edit_params(struct peer *p, const struct peer_side *side)
 {
-    if (p->edit_params == NULL || side->role == p->role)
+    if (p->edit_params == NULL || side->role == p->role || side->ep->conns.fresh == 0)
         return;
     struct mr_handshake *hs = mr_conn_handshake(side->ep, mr_conn_at(side->ep, 0));
+    if (hs == NULL) /* it has refused what came */
+        return;
     p->edit_params(hs->tls.params, hs->params_size);
     p->edit_params = NULL;
 }

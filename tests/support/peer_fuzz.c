@@ -243,7 +243,7 @@ static void deliver(struct peer_fuzz *f, enum mr_role to)
 
         if (how >= 240 && how < 248) /* lost */
             continue;
-        if (how >= 128 && how < 240)
+        if (how < f->tap_rate)
             change_datagram(f, &raws[i]);
         peer_receive(p, &p->side[to], &raws[i]);
         if (how >= 248) /* twice */
@@ -345,7 +345,7 @@ static bool build(struct peer_fuzz *f, struct peer_raw *raw)
     out.frames = frames;
     out.size = mr_writer_size(&w);
     out.pn = choose_pn(f, space);
-    out.bits = how < 8 ? (uint8_t)(1 << how) : 0;
+    out.bits = how < 8 && peer_fuzz_take(f) >= f->tame ? (uint8_t)(1 << how) : 0;
     if (how >= 200 && f->cid_count > 0)
         out.dcid = &f->cids[how % MR_MIN(f->cid_count, (uint32_t)PEER_FUZZ_CIDS)];
     if (out.type == MR_PACKET_INITIAL && how % 16 == 9) {
@@ -472,8 +472,11 @@ static void run_together(struct peer_fuzz *f, unsigned rounds)
     for (int i = 0; i < 2; i++)
         peer_drain_side(p, &p->side[i]);
     p->hello = p->wire_count[MR_SERVER] > 0 && rounds == 0 ? p->wire[MR_SERVER][0] : p->hello;
-    if (p->side[!p->role].ep->conns.fresh > 0 && p->side[p->role].ep->conns.fresh > 0)
+    if (p->side[!p->role].ep->conns.fresh > 0 && p->side[p->role].ep->conns.fresh > 0) {
+        uint64_t next = mr_conn_at(p->side[!p->role].ep, 0)->issued_next_sequence;
+        f->cid_sequence = next > 0 ? next - 1 : 0;
         peer_take_over(p);
+    }
     p->is_alone = true;
     deliver(f, p->role); /* the last of it */
     peer_drain(p);
@@ -508,8 +511,13 @@ void peer_fuzz_run(enum mr_role under_test, const uint8_t *data, size_t size)
     prepare();
     f = (struct peer_fuzz){.input = {data, size}};
     struct peer_options options = choose_options(&f, under_test);
+    static const uint8_t tap_rates[] = {0, 0, 30, 120};
+    static const uint8_t tamenesses[] = {255, 250, 230, 120};
     uint8_t how = peer_fuzz_take(&f);
+    uint8_t more = peer_fuzz_take(&f);
 
+    f.tap_rate = tap_rates[more % 4];
+    f.tame = tamenesses[more / 4 % 4];
     f.p = peer_new(&options);
     f.is_reader = how % 2 == 0;
     if (how % 8 == 5)

@@ -41,6 +41,7 @@ struct peer_fuzz {
     struct peer_key early_tap;
     uint64_t tap_pn[MR_SPACES];
     uint64_t offset[PEER_FUZZ_STREAMS]; /* where our data goes on */
+    uint32_t ended;                     /* a bit for each of them: it has a final size */
     uint64_t crypto_offset;
     uint64_t stream; /* of the frame that is being written, and its final size */
     uint64_t final_size;
@@ -49,7 +50,9 @@ struct peer_fuzz {
     uint8_t challenge[MR_PATH_DATA]; /* the last one that came */
     struct mr_cid cids[PEER_FUZZ_CIDS];
     uint32_t cid_count;
-    bool is_reader; /* the application reads whenever something has come */
+    uint8_t tap_rate; /* of 256 datagrams, changed while the partner speaks */
+    uint8_t tame;     /* of 256 values, as they should be */
+    bool is_reader;   /* the application reads whenever something has come */
 };
 
 /* Run an input against an endpoint in role `under_test`. */

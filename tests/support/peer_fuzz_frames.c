@@ -45,17 +45,18 @@ uint64_t peer_fuzz_near(struct peer_fuzz *f, uint64_t bound)
     uint8_t how = peer_fuzz_take(f);
     uint64_t by = how % 8;
 
-    if (how < 140)
+    if (how < f->tame)
         return MR_MIN(bound, MR_VARINT_MAX);
-    if (how < 170)
+    how = peer_fuzz_take(f);
+    if (how < 60)
         return MR_MIN(bound + 1 + by, MR_VARINT_MAX);
-    if (how < 200)
+    if (how < 120)
         return bound > by ? MR_MIN(bound, MR_VARINT_MAX) - 1 - by : 0;
-    if (how < 220)
+    if (how < 170)
         return peer_fuzz_take(f);
-    if (how < 236)
+    if (how < 200)
         return (uint64_t)peer_fuzz_take(f) << 8 | peer_fuzz_take(f);
-    if (how < 252)
+    if (how < 246)
         return edges[how % MR_COUNT_OF(edges)];
     return peer_fuzz_take_word(f) & MR_VARINT_MAX;
 }
@@ -70,6 +71,12 @@ static void put_bytes(struct peer_fuzz *f, struct mr_writer *w, size_t size)
     mr_write_bytes(w, filler, MR_MIN(size, sizeof(filler)));
 }
 
+/* Shall it be something that is not right? */
+static bool is_wild(struct peer_fuzz *f)
+{
+    return peer_fuzz_take(f) >= f->tame;
+}
+
 static size_t take_size(struct peer_fuzz *f)
 {
     uint8_t how = peer_fuzz_take(f);
@@ -81,8 +88,7 @@ static size_t take_size(struct peer_fuzz *f)
 static void put_counted(struct peer_fuzz *f, struct mr_writer *w, size_t size)
 {
     size = MR_MIN(size, mr_writer_room(w) > 3 ? mr_writer_room(w) - 3 : 0);
-    uint8_t how = peer_fuzz_take(f);
-    mr_write_varint(w, how < 245 ? size : peer_fuzz_near(f, size));
+    mr_write_varint(w, peer_fuzz_near(f, size));
     put_bytes(f, w, size);
 }
 
@@ -91,19 +97,19 @@ static uint64_t *offset_of(struct peer_fuzz *f, uint64_t stream)
     return &f->offset[stream % PEER_FUZZ_STREAMS];
 }
 
-static void put_stream_id(struct peer_fuzz *f, struct mr_writer *w)
+static void put_stream_id(struct peer_fuzz *f, struct mr_writer *w, bool may_be_uni)
 {
     uint8_t how = peer_fuzz_take(f);
     uint8_t ours = f->p->role == MR_SERVER ? 0 : 1; /* the initiator's bit of streams of ours */
 
     if (how < 128)
         f->stream = (uint64_t)(how % 2) << 2 | ours; /* bidirectional, ours */
-    else if (how < 180)
-        f->stream = (uint64_t)(how % 4) << 2 | 2 | ours;
-    else if (how < 230)
+    else if (how < 150)
+        f->stream = (uint64_t)(how % 3) << 2 | (may_be_uni ? 2 : 0) | ours;
+    else if (how < 200 - f->tame / 4)
         f->stream = how % PEER_FUZZ_STREAMS;
     else
-        f->stream = peer_fuzz_near(f, 32);
+        f->stream = peer_fuzz_near(f, ours);
     mr_write_varint(w, f->stream);
 }
 
@@ -111,7 +117,8 @@ static void put_final_size(struct peer_fuzz *f, struct mr_writer *w)
 {
     uint64_t next = *offset_of(f, f->stream);
 
-    f->final_size = peer_fuzz_near(f, next + peer_fuzz_take(f) % 4 * UINT64_C(10));
+    f->final_size = peer_fuzz_near(f, next);
+    f->ended |= UINT32_C(1) << f->stream % PEER_FUZZ_STREAMS;
     mr_write_varint(w, f->final_size);
 }
 
@@ -124,7 +131,7 @@ static void put_new_cid(struct peer_fuzz *f, struct mr_writer *w)
 
     f->cid_sequence = MR_MAX(f->cid_sequence, MR_MIN(sequence, 1000));
     mr_write_varint(w, sequence);
-    mr_write_varint(w, peer_fuzz_near(f, how % 4 == 0 ? sequence : 0));
+    mr_write_varint(w, peer_fuzz_near(f, how % 4 < 3 ? sequence : 0));
     mr_write_u8(w, size);
     memset(cid, peer_fuzz_take(f) < 230 ? (int)(sequence & 0xff) : peer_fuzz_take(f), sizeof(cid));
     mr_write_bytes(w, cid, size);
@@ -136,17 +143,24 @@ static void put_ack(struct peer_fuzz *f, struct mr_writer *w, enum mr_space spac
     uint64_t next = f->p->expected_pn[space];
     uint64_t largest = peer_fuzz_near(f, next == 0 ? 0 : next - 1);
     uint8_t count = peer_fuzz_take(f);
-    uint64_t first = peer_fuzz_take(f);
+    uint64_t first = peer_fuzz_take(f) % 4 == 0 ? peer_fuzz_take(f) % 16 : 0;
+    uint64_t left; /* packets below the range before */
 
+    first = peer_fuzz_near(f, MR_MIN(first, largest));
+    left = largest - MR_MIN(first, largest);
     count = count < 128 ? 0 : count < 250 ? count % 8 : 100;
+    count = (uint8_t)peer_fuzz_near(f, MR_MIN(count, left / 8));
     mr_write_varint(w, largest);
     mr_write_varint(w, peer_fuzz_near(f, 0));
     mr_write_varint(w, count);
-    mr_write_varint(w, first < 200 ? MR_MIN(first, largest) : peer_fuzz_near(f, largest));
+    mr_write_varint(w, first);
     for (uint8_t i = 0; i < count; i++) {
         uint8_t how = peer_fuzz_take(f);
-        mr_write_varint(w, how < 250 ? how % 4 : peer_fuzz_near(f, largest));
-        mr_write_varint(w, how < 250 ? how / 4 % 4 : peer_fuzz_near(f, largest));
+        uint64_t gap = MR_MIN(how % 4u, left > 1 ? left - 2 : 0);
+        uint64_t range = MR_MIN(how / 4u % 4u, left - MR_MIN(left, gap + 2));
+        mr_write_varint(w, peer_fuzz_near(f, gap));
+        mr_write_varint(w, peer_fuzz_near(f, range));
+        left -= MR_MIN(left, gap + 2 + range);
     }
     for (int i = 0; has_ecn && i < 3; i++)
         mr_write_varint(w, peer_fuzz_near(f, i == 0 ? next : 0));
@@ -156,21 +170,31 @@ static void put_stream(struct peer_fuzz *f, struct mr_writer *w)
 {
     uint8_t bits = peer_fuzz_take(f);
     size_t size = take_size(f);
-    uint64_t offset;
-    bool has_offset = bits >= 64; /* 0 and FIN are the input's choice as well */
+    uint8_t *type = mr_write_later(w, 1);
 
-    bits = (uint8_t)((bits % 32 == 0 ? MR_STREAM_FIN : 0) | (bits % 8 == 7 ? 0 : MR_STREAM_LEN));
-    mr_write_u8(w, MR_FRAME_STREAM | bits | (has_offset ? MR_STREAM_OFF : 0));
-    put_stream_id(f, w);
-    offset = has_offset ? peer_fuzz_near(f, *offset_of(f, f->stream)) : 0;
-    if (has_offset)
+    put_stream_id(f, w, true);
+    uint32_t ended = UINT32_C(1) << f->stream % PEER_FUZZ_STREAMS;
+    uint64_t next = *offset_of(f, f->stream);
+    bool is_over = (f->ended & ended) != 0 && !is_wild(f);
+    uint64_t offset = bits < 16 ? 0 : peer_fuzz_near(f, next); /* 0: again from the beginning */
+    if (is_over)
+        size = MR_MIN(size, (size_t)(next - MR_MIN(next, offset)));
+    if (offset > 0)
         mr_write_varint(w, offset);
-    if ((bits & MR_STREAM_LEN) != 0)
+    if (type == NULL)
+        return;
+    *type = (uint8_t)(MR_FRAME_STREAM | (offset > 0 ? MR_STREAM_OFF : 0) |
+                      (bits % 8 == 7 ? 0 : MR_STREAM_LEN));
+    if (bits % 16 == 15 && !is_over && offset == next) {
+        *type |= MR_STREAM_FIN;
+        f->ended |= ended;
+    }
+    if ((*type & MR_STREAM_LEN) != 0)
         put_counted(f, w, size);
     else
         put_bytes(f, w, size);
-    if (offset == *offset_of(f, f->stream))
-        *offset_of(f, f->stream) += size;
+    if (offset + size > next && offset <= next)
+        *offset_of(f, f->stream) = offset + size;
 }
 
 static void put_field(struct peer_fuzz *f, struct mr_writer *w, char field)
@@ -179,7 +203,10 @@ static void put_field(struct peer_fuzz *f, struct mr_writer *w, char field)
 
     switch (field) {
     case 's':
-        put_stream_id(f, w);
+        put_stream_id(f, w, false);
+        break;
+    case 'S':
+        put_stream_id(f, w, true);
         break;
     case 'z':
         put_final_size(f, w);
@@ -226,7 +253,7 @@ static void put_field(struct peer_fuzz *f, struct mr_writer *w, char field)
         mr_write_be(w, peer_fuzz_take(f), 2);
         break;
     case 'u': /* microseconds of a delay */
-        mr_write_varint(w, peer_fuzz_near(f, UINT64_C(1) << peer_fuzz_take(f) % 25));
+        mr_write_varint(w, peer_fuzz_near(f, UINT64_C(1000) << peer_fuzz_take(f) % 14));
         break;
     default:
         mr_write_varint(w, peer_fuzz_near(f, peer_fuzz_take(f) % 4));
@@ -248,7 +275,7 @@ static const struct kind kinds[] = {
     {MR_FRAME_ACK_ECN, NULL, 14},
     {MR_FRAME_PADDING, "", 1},
     {MR_FRAME_PING, "", 6},
-    {MR_FRAME_RESET_STREAM, "svz", 8},
+    {MR_FRAME_RESET_STREAM, "Svz", 8},
     {MR_FRAME_STOP_SENDING, "sv", 8},
     {MR_FRAME_CRYPTO, "od", 8},
     {MR_FRAME_NEW_TOKEN, "d", 2},
@@ -257,7 +284,7 @@ static const struct kind kinds[] = {
     {MR_FRAME_MAX_STREAMS_BIDI, "m", 4},
     {MR_FRAME_MAX_STREAMS_UNI, "m", 3},
     {MR_FRAME_DATA_BLOCKED, "l", 2},
-    {MR_FRAME_STREAM_DATA_BLOCKED, "sl", 2},
+    {MR_FRAME_STREAM_DATA_BLOCKED, "Sl", 2},
     {MR_FRAME_STREAMS_BLOCKED_BIDI, "m", 2},
     {MR_FRAME_STREAMS_BLOCKED_UNI, "m", 1},
     {MR_FRAME_NEW_CONNECTION_ID, "n", 14},
@@ -272,7 +299,7 @@ static const struct kind kinds[] = {
     {MR_FRAME_DATAGRAM_LEN, "d", 6},
     {MR_FRAME_IMMEDIATE_ACK, "", 6},
     {MR_FRAME_ACK_FREQUENCY, "xvuv", 8},
-    {MR_FRAME_RESET_STREAM_AT, "svzr", 12},
+    {MR_FRAME_RESET_STREAM_AT, "Svzr", 12},
     {MR_FRAME_OBSERVED_ADDRESS_4, "x4", 5},
     {MR_FRAME_OBSERVED_ADDRESS_6, "x6", 4},
 };
@@ -291,6 +318,38 @@ static void put_kind(struct peer_fuzz *f, struct mr_writer *w, enum mr_space spa
     }
     for (const char *field = kind->fields; *field != '\0'; field++)
         put_field(f, w, *field);
+}
+
+/* May the partner send it, as things are? */
+static bool is_expected(const struct peer_fuzz *f, enum mr_space space, uint64_t type)
+{
+    const struct peer *p = f->p;
+    uint32_t ours = p->options.extensions;
+
+    switch (type) {
+    case MR_FRAME_CRYPTO:
+        return space != MR_SPACE_APP;
+    case MR_FRAME_ACK:
+    case MR_FRAME_ACK_ECN:
+        return p->expected_pn[space] > 0;
+    case MR_FRAME_NEW_TOKEN:
+    case MR_FRAME_HANDSHAKE_DONE:
+        return p->role == MR_CLIENT;
+    case MR_FRAME_DATAGRAM:
+    case MR_FRAME_DATAGRAM_LEN:
+        return p->options.datagram_max > 0;
+    case MR_FRAME_IMMEDIATE_ACK:
+    case MR_FRAME_ACK_FREQUENCY:
+        return (ours & MR_EXTENSION_ACK_FREQUENCY) != 0;
+    case MR_FRAME_RESET_STREAM_AT:
+        return (ours & MR_EXTENSION_RESET_STREAM_AT) != 0;
+    case MR_FRAME_OBSERVED_ADDRESS_4:
+    case MR_FRAME_OBSERVED_ADDRESS_6:
+        return (ours & MR_EXTENSION_OBSERVED) != 0 &&
+               (p->options.partner_extensions & MR_EXTENSION_OBSERVES) != 0;
+    default:
+        return true;
+    }
 }
 
 /* What belongs into a packet of the handshake, mostly. */
@@ -317,13 +376,15 @@ static void put_frame(struct peer_fuzz *f, struct mr_writer *w, enum mr_space sp
     uint8_t choice = peer_fuzz_take(f);
     size_t i = 0;
 
-    if (space != MR_SPACE_APP && choice < 230) {
+    if (space != MR_SPACE_APP && choice < f->tame) {
         put_handshake_frame(f, w, space);
         return;
     }
     while (i < MR_COUNT_OF(kinds) && choice >= kinds[i].weight)
         choice = (uint8_t)(choice - kinds[i++].weight);
-    if (i < MR_COUNT_OF(kinds))
+    if ((i == MR_COUNT_OF(kinds) || !is_expected(f, space, kinds[i].type)) && !is_wild(f))
+        mr_write_u8(w, MR_FRAME_PING);
+    else if (i < MR_COUNT_OF(kinds))
         put_kind(f, w, space, &kinds[i]);
     else
         put_raw(f, w);
@@ -342,7 +403,7 @@ void peer_fuzz_write_frames(struct peer_fuzz *f, enum mr_space space, struct mr_
             break;
     }
     size_t size = mr_writer_size(w);
-    if (how % 32 == 31 && size > 0) /* one byte of it is another */
+    if (size > 0 && is_wild(f)) /* one byte of it is another */
         w->start[peer_fuzz_take_word(f) % size] = peer_fuzz_take(f);
 }
 
