@@ -97,8 +97,14 @@ int mr_conn_migrate(struct mr_endpoint *ep, mr_handle handle, const struct mr_ad
 
 void mr_migrate_finish(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
 {
-    const struct mr_side_path *side = mr_side(ep, conn, MR_SIDE_CANDIDATE);
+    struct mr_side_path *side = mr_side(ep, conn, MR_SIDE_CANDIDATE);
 
+    if (!mr_side_has_cid(ep, conn, side)) { /* the peer took it back, and gave no other */
+        mr_count(&ep->counters.limit_path_cids);
+        mr_conn_event(ep, conn, MR_EVENT_PATH_FAILED);
+        mr_side_close(ep, conn, MR_SIDE_CANDIDATE);
+        return;
+    }
     if (memcmp(&side->addr.remote, &conn->path.addr.remote, sizeof(side->addr.remote)) != 0)
         conn->is_on_preferred = true;
     go(ep, conn, now);
@@ -141,6 +147,10 @@ void mr_preferred_finish(struct mr_rx *rx)
 {
     struct mr_conn *conn = rx->conn;
 
+    if (!mr_side_has_cid(rx->ep, conn, mr_side(rx->ep, conn, MR_SIDE_CANDIDATE))) {
+        mr_count(&rx->ep->counters.limit_path_cids);
+        return; /* with a later packet */
+    }
     conn->is_on_preferred = true;
     memcpy(&conn->peer_chose, rx->dcid, sizeof(conn->peer_chose));
     mr_count(&rx->ep->counters.migrations);
