@@ -453,6 +453,24 @@ static void step(struct peer_fuzz *f)
 
 /* ------------------------------------------------------------------ a run */
 
+/* Go on where the partner ends. */
+static void take_over(struct peer_fuzz *f)
+{
+    struct mr_endpoint *ep = peer_endpoint(f->p);
+    uint64_t next = mr_conn_at(f->p->side[!f->p->role].ep, 0)->issued_next_sequence;
+    const struct mr_stream *stream;
+
+    f->cid_sequence = next > 0 ? next - 1 : 0;
+    for (uint32_t i = peer_conn(f->p)->stream_head; i != MR_NONE; i = stream->conn_next) {
+        stream = mr_stream_at(ep, i);
+        if (stream->id < PEER_FUZZ_STREAMS)
+            f->offset[stream->id] = stream->flow_recv.received;
+        if (stream->id < PEER_FUZZ_STREAMS && stream->recv_state != MR_RECV_RECV)
+            f->ended |= UINT32_C(1) << stream->id;
+    }
+    peer_take_over(f->p);
+}
+
 /* With the partner, until it falls silent. */
 static void run_together(struct peer_fuzz *f, unsigned rounds)
 {
@@ -472,11 +490,8 @@ static void run_together(struct peer_fuzz *f, unsigned rounds)
     for (int i = 0; i < 2; i++)
         peer_drain_side(p, &p->side[i]);
     p->hello = p->wire_count[MR_SERVER] > 0 && rounds == 0 ? p->wire[MR_SERVER][0] : p->hello;
-    if (p->side[!p->role].ep->conns.fresh > 0 && p->side[p->role].ep->conns.fresh > 0) {
-        uint64_t next = mr_conn_at(p->side[!p->role].ep, 0)->issued_next_sequence;
-        f->cid_sequence = next > 0 ? next - 1 : 0;
-        peer_take_over(p);
-    }
+    if (p->side[!p->role].ep->conns.fresh > 0 && p->side[p->role].ep->conns.fresh > 0)
+        take_over(f);
     p->is_alone = true;
     deliver(f, p->role); /* the last of it */
     peer_drain(p);
@@ -511,8 +526,8 @@ void peer_fuzz_run(enum mr_role under_test, const uint8_t *data, size_t size)
     prepare();
     f = (struct peer_fuzz){.input = {data, size}};
     struct peer_options options = choose_options(&f, under_test);
-    static const uint8_t tap_rates[] = {0, 0, 30, 120};
-    static const uint8_t tamenesses[] = {255, 250, 230, 120};
+    static const uint8_t tap_rates[] = {0, 0, 10, 80};
+    static const uint8_t tamenesses[] = {255, 255, 253, 235};
     uint8_t how = peer_fuzz_take(&f);
     uint8_t more = peer_fuzz_take(&f);
 

@@ -131,7 +131,7 @@ static void put_new_cid(struct peer_fuzz *f, struct mr_writer *w)
 
     f->cid_sequence = MR_MAX(f->cid_sequence, MR_MIN(sequence, 1000));
     mr_write_varint(w, sequence);
-    mr_write_varint(w, peer_fuzz_near(f, how % 4 < 3 ? sequence : 0));
+    mr_write_varint(w, peer_fuzz_near(f, how % 16 < 15 ? sequence : 0));
     mr_write_u8(w, size);
     memset(cid, peer_fuzz_take(f) < 230 ? (int)(sequence & 0xff) : peer_fuzz_take(f), sizeof(cid));
     mr_write_bytes(w, cid, size);
@@ -230,6 +230,12 @@ static void put_field(struct peer_fuzz *f, struct mr_writer *w, char field)
         mr_write_varint(w, peer_fuzz_near(f, f->crypto_offset));
         f->crypto_offset += peer_fuzz_take(f) % 64;
         break;
+    case 'e': /* the same of all frames about a stream */
+        mr_write_varint(w, peer_fuzz_near(f, 7));
+        break;
+    case 'q':
+        mr_write_varint(w, peer_fuzz_near(f, UINT64_C(1) + peer_fuzz_take(f) % 4));
+        break;
     case 'n':
         put_new_cid(f, w);
         break;
@@ -248,8 +254,10 @@ static void put_field(struct peer_fuzz *f, struct mr_writer *w, char field)
         mr_write_be(w, peer_fuzz_take(f), 2);
         break;
     case '6':
-        mr_write_bytes(w, mapped, peer_fuzz_take(f) % 4 == 0 ? 16 : 0);
-        put_bytes(f, w, 16);
+        if (peer_fuzz_take(f) % 4 == 0)
+            mr_write_bytes(w, mapped, 16);
+        else
+            put_bytes(f, w, 16);
         mr_write_be(w, peer_fuzz_take(f), 2);
         break;
     case 'u': /* microseconds of a delay */
@@ -275,8 +283,8 @@ static const struct kind kinds[] = {
     {MR_FRAME_ACK_ECN, NULL, 14},
     {MR_FRAME_PADDING, "", 1},
     {MR_FRAME_PING, "", 6},
-    {MR_FRAME_RESET_STREAM, "Svz", 8},
-    {MR_FRAME_STOP_SENDING, "sv", 8},
+    {MR_FRAME_RESET_STREAM, "Sez", 8},
+    {MR_FRAME_STOP_SENDING, "se", 8},
     {MR_FRAME_CRYPTO, "od", 8},
     {MR_FRAME_NEW_TOKEN, "d", 2},
     {MR_FRAME_MAX_DATA, "l", 5},
@@ -288,7 +296,7 @@ static const struct kind kinds[] = {
     {MR_FRAME_STREAMS_BLOCKED_BIDI, "m", 2},
     {MR_FRAME_STREAMS_BLOCKED_UNI, "m", 1},
     {MR_FRAME_NEW_CONNECTION_ID, "n", 14},
-    {MR_FRAME_RETIRE_CONNECTION_ID, "v", 8},
+    {MR_FRAME_RETIRE_CONNECTION_ID, "q", 8},
     {MR_FRAME_PATH_CHALLENGE, "8", 8},
     {MR_FRAME_PATH_RESPONSE, "a", 9},
     {MR_FRAME_PATH_RESPONSE, "8", 1},
@@ -299,7 +307,7 @@ static const struct kind kinds[] = {
     {MR_FRAME_DATAGRAM_LEN, "d", 6},
     {MR_FRAME_IMMEDIATE_ACK, "", 6},
     {MR_FRAME_ACK_FREQUENCY, "xvuv", 8},
-    {MR_FRAME_RESET_STREAM_AT, "Svzr", 12},
+    {MR_FRAME_RESET_STREAM_AT, "Sezr", 12},
     {MR_FRAME_OBSERVED_ADDRESS_4, "x4", 5},
     {MR_FRAME_OBSERVED_ADDRESS_6, "x6", 4},
 };
