@@ -15,7 +15,8 @@
  *   3. once it is told to close, all its connections are over in time;
  *   4. at the end every buffer has come back.
  *
- * Everything is virtual or seeded: an input does the same in every run.
+ * Everything is virtual or seeded: an input does the same in every run, unless it changes bytes of
+ * a ticket, which has the time of day in it.
  *
  * Owner: the fuzz target.  Threads: one.
  */
