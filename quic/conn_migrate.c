@@ -26,11 +26,11 @@ static void linger(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
  * no other for it; the connection stays where it is. */
 static bool go(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
 {
-    struct mr_side_path candidate = *mr_side(ep, conn, MR_SIDE_CANDIDATE);
+    struct mr_side_path *side = mr_side(ep, conn, MR_SIDE_CANDIDATE);
+    bool has_cid = mr_side_has_cid(ep, conn, side);
+    struct mr_side_path candidate = *side;
 
-    if (candidate.cid == MR_NONE)
-        candidate.cid = mr_cid_unused(ep, conn);
-    if (candidate.cid == MR_NONE) {
+    if (!has_cid) {
         mr_count(&ep->counters.limit_path_cids);
         mr_side_close(ep, conn, MR_SIDE_CANDIDATE);
         if (candidate.is_ours)
