@@ -32,9 +32,10 @@ static bool go(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
 
     if (!has_cid) {
         mr_count(&ep->counters.limit_path_cids);
-        mr_side_close(ep, conn, MR_SIDE_CANDIDATE);
-        if (candidate.is_ours)
+        if (candidate.is_ours) { /* a server goes with a later packet */
+            mr_side_close(ep, conn, MR_SIDE_CANDIDATE);
             mr_conn_event(ep, conn, MR_EVENT_PATH_FAILED);
+        }
         return false;
     }
     mr_conn_extra_use(ep, conn, MR_EXTRA_PATH_KEPT);
