@@ -104,7 +104,7 @@ static void they_do_not_age_unless_asked(void)
  * retired by the peer."  "Endpoints SHOULD NOT issue updates of the Retire Prior To field before
  * receiving RETIRE_CONNECTION_ID frames that retire all connection IDs indicated by the previous
  * Retire Prior To value." */
-static void a_peer_that_retires_none_is_asked_once(void)
+static void a_peer_that_does_not_retire_all_is_asked_once(void)
 {
     struct peer *p = pair(MR_SERVER, AGE, PEER_DONE);
 
@@ -119,6 +119,12 @@ static void a_peer_that_retires_none_is_asked_once(void)
     CU_ASSERT_EQUAL(held(p), 2 * MR_CIDS_ISSUED_MAX);
     CU_ASSERT_EQUAL(peer_counters(p)->cids_renewed, 1);
     CU_ASSERT_EQUAL(peer_conn(p)->issued_next_sequence, 2 * MR_CIDS_ISSUED_MAX);
+    /* all but the one that it uses: there is room for others, but not all are retired */
+    PEER_SEND(p, "\x19\1\x19\2\x19\3\x19\4\x19\5\x19\6\x19\7");
+    peer_advance(p, AGE);
+    PEER_SEND(p, "\1");
+    CU_ASSERT_EQUAL(held(p), MR_CIDS_ISSUED_MAX + 1);
+    CU_ASSERT_EQUAL(peer_counters(p)->cids_renewed, 1);
     peer_expect_close(p, "none retired", PEER_NO_CLOSE, 0);
     peer_end(p);
 }
@@ -175,7 +181,8 @@ static void a_full_table_puts_renewal_off(void)
 static CU_TestInfo tests[] = {
     {"peers go over when connection IDs are old", peers_go_over_when_connection_ids_are_old},
     {"they do not age unless asked", they_do_not_age_unless_asked},
-    {"a peer that retires none is asked once", a_peer_that_retires_none_is_asked_once},
+    {"a peer that does not retire all is asked once",
+     a_peer_that_does_not_retire_all_is_asked_once},
     {"a full table puts renewal off", a_full_table_puts_renewal_off},
     {"what is sent says Retire Prior To", what_is_sent_says_retire_prior_to},
     CU_TEST_INFO_NULL,

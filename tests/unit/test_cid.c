@@ -86,20 +86,23 @@ static void katran_bytes_are_as_drawn(void)
         uint64_t nonce;
         uint8_t expected[MR_LOCAL_CID_SIZE];
     } rows[] = {
-        /* 01 0001001000110100 11000101 1 and 37 ones */
+        /* 01 0001001000110100 11000101 1 and 37 zeros */
         {{.kind = MR_CID_KATRAN_1, .node = 0x1234, .shard = 0xc5, .generation = 1},
-         UINT64_MAX,
-         {0x44, 0x8d, 0x31, 0x7f, 0xff, 0xff, 0xff, 0xff}},
-        /* the same with a process and a nonce of zeros: 01 0001001000110100 11000101 0 */
-        {{.kind = MR_CID_KATRAN_1, .node = 0x1234, .shard = 0xc5},
          0,
-         {0x44, 0x8d, 0x31, 0x40, 0, 0, 0, 0}},
+         {0x44, 0x8d, 0x31, 0x60, 0, 0, 0, 0}},
+        /* the other way round: 01 0001001000110100 11000101 0 and 37 ones */
+        {{.kind = MR_CID_KATRAN_1, .node = 0x1234, .shard = 0xc5},
+         UINT64_MAX,
+         {0x44, 0x8d, 0x31, 0x5f, 0xff, 0xff, 0xff, 0xff}},
         /* 01 1111111111111111 00000000 0 */
         {{.kind = MR_CID_KATRAN_1, .node = 0xffff}, 0, {0x7f, 0xff, 0xc0, 0, 0, 0, 0, 0}},
-        /* 10 111111, three bytes, one byte, 1 and 23 ones */
+        /* 10 000000, three bytes, one byte, 1 and 23 zeros */
         {{.kind = MR_CID_KATRAN_2, .node = 0x123456, .shard = 0xc5, .generation = 1},
+         0,
+         {0x80, 0x12, 0x34, 0x56, 0xc5, 0x80, 0x00, 0x00}},
+        {{.kind = MR_CID_KATRAN_2, .node = 0x123456, .shard = 0xc5},
          UINT64_MAX,
-         {0xbf, 0x12, 0x34, 0x56, 0xc5, 0xff, 0xff, 0xff}},
+         {0xbf, 0x12, 0x34, 0x56, 0xc5, 0x7f, 0xff, 0xff}},
         {{.kind = MR_CID_KATRAN_2, .node = 0x123456, .shard = 0xc5},
          UINT64_C(0x0100000000000203),
          {0x81, 0x12, 0x34, 0x56, 0xc5, 0x00, 0x02, 0x03}},
