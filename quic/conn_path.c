@@ -230,9 +230,10 @@ void mr_path_switch(struct mr_endpoint *ep, struct mr_conn *conn, const struct m
     bool is_known = !is_same && has_memory && mr_path_is_same_network(to, &was.addr);
 
     keep(conn, extra);
-    if (is_known)
+    if (is_known) {
         conn->path = was_like;
-    else if (!is_same)
+        conn->path.rtt.max_ack_delay_ns = left.rtt.max_ack_delay_ns; /* the peer's, on any path */
+    } else if (!is_same)
         start_anew(ep, conn, extra, now);
     if (has_memory && left.is_validated && !is_known) /* overwritten by keep() */
         mr_path_end_control(ep, &was_like);
