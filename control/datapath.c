@@ -282,6 +282,7 @@ static bool make_group(struct mr_datapath *dp, uint32_t index, struct mr_fault *
         .has_retry = config->retry == 1,
         .congestion = (enum mr_cc_kind)config->congestion,
         .has_ecn = config->ecn == 0,
+        .has_resume = config->congestion_resume != 0,
         .idle_timeout_ns = config->limits.idle_timeout_ns,
         .stream_window_max = config->limits.stream_window_bytes,
         .conn_window_max = config->limits.conn_window_bytes,

@@ -33,6 +33,7 @@ static void fill_endpoint(const struct mr_shard_setup *setup, const struct mr_li
     e->tokens = setup->tokens;
     e->cc = setup->congestion;
     e->has_ecn = setup->has_ecn;
+    e->has_resume = setup->has_resume;
     memcpy(e->preferred, setup->preferred, sizeof(e->preferred));
     e->payload_max = payload_max(setup);
     e->retry_above = setup->has_retry ? 0 : MR_MAX(limits->handshakes_max / RETRY_SHARE, 1u);

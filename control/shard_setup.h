@@ -28,6 +28,7 @@ struct mr_shard_setup {
     bool has_retry;       /* every address is validated with Retry */
     enum mr_cc_kind congestion;
     bool has_ecn;              /* packets are marked, on paths that bear it */
+    bool has_resume;           /* connections begin with what the last one had (RFC 9959) */
     uint64_t key_update_after; /* packets, as in quic/endpoint.h */
     uint64_t idle_timeout_ns;
     uint64_t stream_window_max; /* bytes that a stream may hold unread */

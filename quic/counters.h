@@ -145,6 +145,9 @@
     X(bytes_lost,                 "bytes of packets declared lost")                                                   \
     X(ptos,                       "probe timeouts that fired")                                                        \
     X(congestion_events,          "reductions of a congestion window")                                                \
+    X(resumes_begun,              "connections that jumped to half of the window of an earlier one")                  \
+    X(resumes_validated,          "of them those whose jump arrived without congestion")                              \
+    X(resumes_retreated,          "of them those that met congestion, and went back")                                 \
     X(persistent_congestions,     "persistent congestions")                                                           \
     X(ecn_ce_received,            "packets received with ECN CE")                                                     \
     X(ecn_validated,              "paths on which ECN validation succeeded")                                          \

@@ -301,6 +301,7 @@ static void init_links(struct mr_conn *conn)
     conn->armed_ns = MR_NEVER;
     conn->pacing_until_ns = MR_NEVER;
     conn->path_due_ns = MR_NEVER;
+    conn->tell_window = MR_NEVER;
     conn->key_state.other_until_ns = MR_NEVER;
 }
 

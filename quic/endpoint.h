@@ -91,6 +91,8 @@ struct mr_endpoint_config {
     uint8_t versions;            /* of QUIC that a server accepts, enum mr_version_set; 0: all */
     uint32_t extensions;         /* of enum mr_extension: offered, and used if the peer does */
     bool has_new_token;          /* a server gives clients tokens for their next connection */
+    bool has_resume;             /* these say what the path carries, and connections with one begin
+                                    with it (RFC 9959) */
     bool has_keylog;             /* keep key log lines for mr_endpoint_take_keylog() */
 };
 

@@ -82,6 +82,7 @@ static struct mr_endpoint_config make_config(const struct peer_options *o, struc
         .extensions = side->role == o->under_test ? o->extensions : o->partner_extensions,
         .wall_offset_s = 1700000000,
         .has_new_token = o->has_new_token,
+        .has_resume = o->has_resume,
         .versions = side->role == MR_SERVER ? o->server_versions : 0,
     };
 }

@@ -50,7 +50,8 @@ struct peer_options {
     const uint8_t *ticket;         /* of the client */
     size_t ticket_size;
     struct mr_addr preferred; /* of the server; port 0: none */
-    bool has_new_token;       /* the server gives NEW_TOKEN */
+    bool has_new_token;       /* the server gives NEW_TOKEN, */
+    bool has_resume;          /* which say what the path carries */
     bool is_early;            /* it wants 0-RTT */
     uint32_t extensions;      /* of enum mr_extension, of the endpoint under test */
     uint32_t partner_extensions;
