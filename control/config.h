@@ -144,9 +144,11 @@ struct mr_config_qlog {
 
 /* What connection IDs say to load balancers. */
 struct mr_config_routing {
+    uint8_t format; /* enum mr_cid_kind */
     uint32_t node;
     uint32_t config;               /* config rotation bits */
     char key_file[MR_CONFIG_PATH]; /* "": they are in plain text */
+    uint64_t renew_after_ns;       /* 0: never */
 };
 
 struct mr_config_tls {

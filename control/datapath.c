@@ -290,9 +290,11 @@ static bool make_group(struct mr_datapath *dp, uint32_t index, struct mr_fault *
         .streams_uni_max = config->limits.streams,
         .extensions = extensions(&config->transport),
         .work = dp->work,
-        .node = (uint16_t)config->routing.node,
+        .cid_kind = (enum mr_cid_kind)config->routing.format,
+        .node = config->routing.node,
         .cid_config = (uint8_t)config->routing.config,
         .cid_key = config->routing.key_file[0] != '\0' ? dp->cid_key : NULL,
+        .cid_renew_ns = config->routing.renew_after_ns,
         .keylog_fd = dp->keylog.fd,
         .tokens = &dp->secrets,
     };

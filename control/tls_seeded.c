@@ -1,6 +1,5 @@
 #include "control/tls_seeded.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include <openssl/core_names.h>
@@ -45,10 +44,15 @@ void *mr_tls_seeded_open(uint64_t seed)
     if (library == NULL)
         return NULL;
     if (RAND_set_DRBG_type(library, "TEST-RAND", NULL, NULL, NULL) == 1 &&
-        start(RAND_get0_public(library), seed) && start(RAND_get0_private(library), ~seed))
+        mr_tls_seeded_restart(library, seed))
         return library;
     OSSL_LIB_CTX_free(library);
     return NULL;
+}
+
+bool mr_tls_seeded_restart(void *library, uint64_t seed)
+{
+    return start(RAND_get0_public(library), seed) && start(RAND_get0_private(library), ~seed);
 }
 
 void mr_tls_seeded_close(void *library)

@@ -15,10 +15,15 @@
 #ifndef MR_CONTROL_TLS_SEEDED_H
 #define MR_CONTROL_TLS_SEEDED_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Open a library that `seed` determines.  NULL when OpenSSL lacks its test generator or memory. */
 void *mr_tls_seeded_open(uint64_t seed);
+
+/* Begin the sequence of `seed` again, for what is made from now on: runs of one process repeat each
+ * other, with contexts that stay.  False: OpenSSL refuses. */
+bool mr_tls_seeded_restart(void *library, uint64_t seed);
 
 /* No context made with it may be left. */
 void mr_tls_seeded_close(void *library);

@@ -118,6 +118,7 @@ struct mr_conn {
     bool observes;      /* the peer is told its address */
     bool takes_reset_stream_at; /* the peer does */
     bool clears_quic_bit;       /* of half of its packets: RFC 9287 */
+    uint64_t cids_due_ns;       /* ours are too old then; MR_NEVER: they do not age */
     struct mr_peer_cid peer_cids[MR_CIDS_PEER_MAX];
     uint32_t peer_cid_current;
     uint32_t retire_count;

@@ -233,9 +233,10 @@ void mr_path_switch(struct mr_endpoint *ep, struct mr_conn *conn, const struct m
     if (!is_same)
         mr_conn_resume_leave_path(ep, conn);
     keep(conn, extra);
-    if (is_known)
+    if (is_known) {
         conn->path = was_like;
-    else if (!is_same)
+        conn->path.rtt.max_ack_delay_ns = left.rtt.max_ack_delay_ns; /* the peer's, on any path */
+    } else if (!is_same)
         start_anew(ep, conn, extra, now);
     if (has_memory && left.is_validated && !is_known) /* overwritten by keep() */
         mr_path_end_control(ep, &was_like);

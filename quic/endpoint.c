@@ -374,6 +374,7 @@ struct mr_conn *mr_conn_new(struct mr_endpoint *ep, enum mr_role role,
     conn->role = (uint8_t)role;
     conn->state = MR_CONN_HANDSHAKE;
     conn->cid_config = ep->config.cid.config;
+    conn->cids_due_ns = mr_cid_due(ep, now);
     conn->handshake = hs;
     conn->last_received_ns = conn->idle_base_ns = now;
     init_limits(ep, conn);

@@ -182,7 +182,7 @@ static void count_token(struct mr_endpoint *ep, enum mr_token_verdict verdict)
 static bool is_retry_token(const struct mr_endpoint *ep, const struct mr_packet_header *header)
 {
     return mr_token_kind(header->token, header->token_size) == MR_TOKEN_RETRY ||
-           (header->token[0] == MR_TOKEN_RETRY &&
+           (mr_token_kind_of_byte(header->token[0]) == MR_TOKEN_RETRY &&
             mr_endpoint_cid_owner(ep, header->dcid.bytes, header->dcid.size) != MR_CID_FOREIGN);
 }
 

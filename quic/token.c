@@ -297,13 +297,23 @@ static size_t size_of_kind(enum mr_token_kind kind)
     return kind == MR_TOKEN_RETRY ? MR_TOKEN_RETRY_SIZE : MR_TOKEN_NEW_SIZE;
 }
 
+enum mr_token_kind mr_token_kind_of_byte(uint8_t first)
+{
+    switch (first & ~NUMBER_MASK) {
+    case MR_TOKEN_RETRY:
+        return MR_TOKEN_RETRY;
+    case MR_TOKEN_NEW:
+        return MR_TOKEN_NEW;
+    default:
+        return MR_TOKEN_UNKNOWN;
+    }
+}
+
 enum mr_token_kind mr_token_kind(const uint8_t *token, size_t size)
 {
-    if (size == MR_TOKEN_RETRY_SIZE && (token[0] & ~NUMBER_MASK) == MR_TOKEN_RETRY)
-        return MR_TOKEN_RETRY;
-    if (size == MR_TOKEN_NEW_SIZE && (token[0] & ~NUMBER_MASK) == MR_TOKEN_NEW)
-        return MR_TOKEN_NEW;
-    return MR_TOKEN_UNKNOWN;
+    enum mr_token_kind kind = size == 0 ? MR_TOKEN_UNKNOWN : mr_token_kind_of_byte(token[0]);
+
+    return kind != MR_TOKEN_UNKNOWN && size == size_of_kind(kind) ? kind : MR_TOKEN_UNKNOWN;
 }
 
 /* Check kind and size, decrypt to `plain` (room for the kind's), and verify the tag. */

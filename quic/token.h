@@ -131,6 +131,9 @@ bool mr_reset_token_equal(const uint8_t *a, const uint8_t *b);
 
 /* ---------------------------------------------------------------- address tokens */
 
+/* The kind that a token's first byte claims, whatever its size and its key's number. */
+enum mr_token_kind mr_token_kind_of_byte(uint8_t first);
+
 /* The kind that a token claims to be: its first byte, if the size is that kind's.  Nothing is
  * verified. */
 enum mr_token_kind mr_token_kind(const uint8_t *token, size_t size);

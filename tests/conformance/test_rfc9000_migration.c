@@ -120,6 +120,43 @@ static void a_client_probes_before_it_goes(void)
     peer_end(p);
 }
 
+/* The peer takes back all connection IDs, and gives `count` new ones. */
+static void replace_cids(struct peer *p, uint32_t count)
+{
+    uint64_t first = mr_conn_at(p->side[!p->role].ep, 0)->issued_next_sequence;
+    uint8_t frames[128];
+    struct mr_writer w = mr_writer(frames, sizeof(frames));
+
+    for (uint64_t i = 0; i < count; i++)
+        mr_frame_write_new_connection_id(
+            &w, &(struct mr_frame_new_connection_id){
+                    .sequence = first + i,
+                    .retire_prior_to = first,
+                    .cid = {.size = PEER_CID_SIZE, .bytes = {0xee, (uint8_t)i}},
+                    .reset_token = {0xee, (uint8_t)i}});
+    peer_send(p, MR_PACKET_ONE_RTT, frames, mr_writer_size(&w));
+}
+
+/* Section 9.5: "An endpoint MUST NOT reuse a connection ID when sending from more than one local
+ * address", and the one that the path was probed with may be retired before the answer comes. */
+static void a_path_whose_connection_id_was_retired_gets_another_or_is_not_taken(void)
+{
+    for (uint32_t count = 1; count <= 2; count++) {
+        struct peer *p = peer_at(C, PEER_DONE);
+
+        CU_ASSERT_EQUAL(migrate(p, 2, 5001), 0);
+        replace_cids(p, count);
+        CU_ASSERT_TRUE(answer_challenge(p, 0));
+        CU_ASSERT_EQUAL(info_of(p).local.port, count == 1 ? 5000 : 5001);
+        CU_ASSERT_PTR_NOT_NULL(
+            peer_event(p, count == 1 ? MR_EVENT_PATH_FAILED : MR_EVENT_PATH_CHANGED));
+        CU_ASSERT_EQUAL(mr_cid_current(peer_conn(p))->cid.bytes[1], count - 1);
+        CU_ASSERT_EQUAL(peer_counters(p)->limit_path_cids, count == 1);
+        peer_expect_close(p, "retired", PEER_NO_CLOSE, 0);
+        peer_end(p);
+    }
+}
+
 /* Section 9.1: "Failure to validate a path does not cause the connection to end unless there are no
  * valid alternative paths available." */
 static void a_path_that_does_not_answer_is_not_taken(void)
@@ -380,6 +417,28 @@ static void a_server_waits_until_the_preferred_path_is_validated(void)
     peer_end(p);
 }
 
+/* The same, where the client has taken back the connection ID of the new path: no answer of the
+ * server's goes there until there is another one. */
+static void a_server_waits_for_a_connection_id_for_the_preferred_path(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    static uint8_t ping[1100] = {MR_FRAME_PING};
+
+    peer_endpoint(p)->config.preferred[1] = address(1, 4433);
+    p->path.local.port = 4433;
+    peer_send(p, MR_PACKET_ONE_RTT, ping, sizeof(ping));
+    replace_cids(p, 1);
+    CU_ASSERT_TRUE(answer_challenge(p, 0));
+    CU_ASSERT_EQUAL(info_of(p).local.port, 443);
+    CU_ASSERT_EQUAL(peer_counters(p)->limit_path_cids, 1);
+    replace_cids(p, 2);
+    PEER_SEND(p, "\x01");
+    CU_ASSERT_EQUAL(info_of(p).local.port, 4433);
+    CU_ASSERT_EQUAL(mr_cid_current(peer_conn(p))->cid.bytes[1], 1);
+    peer_expect_close(p, "no connection ID", PEER_NO_CLOSE, 0);
+    peer_end(p);
+}
+
 /* An address of the server's that is not the preferred one is no way to move it. */
 static void a_server_goes_to_no_other_address_of_its_own(void)
 {
@@ -433,6 +492,8 @@ static void a_path_without_a_connection_id_is_not_taken(void)
 
 static CU_TestInfo tests[] = {
     {"a client probes before it goes", a_client_probes_before_it_goes},
+    {"a path whose connection ID was retired gets another or is not taken",
+     a_path_whose_connection_id_was_retired_gets_another_or_is_not_taken},
     {"a path that does not answer is not taken", a_path_that_does_not_answer_is_not_taken},
     {"a migration that is not allowed is refused", a_migration_that_is_not_allowed_is_refused},
     {"the old address answers for a while", the_old_address_answers_for_a_while},
@@ -445,6 +506,8 @@ static CU_TestInfo tests[] = {
      a_preferred_address_that_is_nobodys_is_ignored},
     {"a server waits until the preferred path is validated",
      a_server_waits_until_the_preferred_path_is_validated},
+    {"a server waits for a connection ID for the preferred path",
+     a_server_waits_for_a_connection_id_for_the_preferred_path},
     {"a server goes to no other address of its own", a_server_goes_to_no_other_address_of_its_own},
     {"the preferred connection ID is number one", the_preferred_connection_id_is_number_one},
     {"a path without a connection ID is not taken", a_path_without_a_connection_id_is_not_taken},

@@ -26,7 +26,7 @@ static const struct mr_certificate *certificate(void)
     return &made;
 }
 
-static void make_tls(struct peer_side *side)
+static void make_tls(struct peer_side *side, const struct mr_tls_context *borrowed)
 {
     static const uint8_t alpn[] = "\004peer";
     static const uint8_t ticket_keys[MR_TICKET_KEYS_SIZE] = {4, 5, 6};
@@ -41,6 +41,10 @@ static void make_tls(struct peer_side *side)
                                           .ciphers = "TLS_AES_128_GCM_SHA256",
                                           .has_early_data = true};
     struct mr_fault fault;
+    if (borrowed != NULL) {
+        side->tls = borrowed[side->role];
+        return;
+    }
     int answer = side->role == MR_SERVER ? mr_tls_context_server(&side->tls, &server, &fault)
                                          : mr_tls_context_client(&side->tls, &client, &fault);
 
@@ -52,16 +56,20 @@ static struct mr_endpoint_config make_config(const struct peer_options *o, struc
 {
     static const uint8_t static_key[32] = {7, 7, 7};
     uint32_t retry = o->retry_above == 0 ? 1000 : o->retry_above;
+    bool is_under_test = side->role == o->under_test;
 
     return (struct mr_endpoint_config){
-        .cid = {.node = 1, .shard = (uint16_t)side->role},
-        .cid_key = side->role == o->under_test ? o->cid_key : NULL,
+        .cid = {.kind = (uint8_t)(is_under_test ? o->cid_kind : MR_CID_QUIC_LB),
+                .node = 1,
+                .shard = (uint16_t)side->role},
+        .cid_key = is_under_test ? o->cid_key : NULL,
+        .cid_renew_ns = is_under_test ? o->cid_renew_ns : 0,
         .aead = side->aead,
         .server = side->role == MR_SERVER ? &side->tls : NULL,
         .client = side->role == MR_CLIENT ? &side->tls : NULL,
         .static_key = static_key,
         .seed = {1, side->role, 3, 4},
-        .cc = MR_CC_NEWRENO,
+        .cc = o->cc == 0 ? MR_CC_NEWRENO : o->cc,
         .has_ecn = o->has_ecn,
         .payload_max = 1452,
         .retry_above = retry == PEER_ALWAYS_RETRY ? 0 : retry,
@@ -117,7 +125,7 @@ static void make_side(struct peer *p, enum mr_role role)
 
     side->role = role;
     side->aead = mr_aead_open(MR_AEAD_OPENSSL);
-    make_tls(side);
+    make_tls(side, p->options.tls);
     side->buffers = calloc(PEER_BUFFERS, sizeof(*side->buffers));
     if (side->buffers == NULL)
         die("no memory");
@@ -172,11 +180,12 @@ static void free_key(struct peer *p, struct peer_key *key)
     mr_hp_key_clear(p->aead, &key->hp);
 }
 
-static bool free_side(struct peer_side *side)
+static bool free_side(struct peer_side *side, bool has_borrowed_tls)
 {
     mr_endpoint_fini(side->ep);
     peer_take_released(side);
-    mr_tls_context_free(&side->tls);
+    if (!has_borrowed_tls)
+        mr_tls_context_free(&side->tls);
     mr_aead_close(side->aead);
     free(side->memory);
     free(side->buffers);
@@ -193,7 +202,7 @@ bool peer_free(struct peer *p)
     }
     free_key(p, &p->early);
     for (int i = 0; i < 2; i++)
-        is_clean &= free_side(&p->side[i]);
+        is_clean &= free_side(&p->side[i], p->options.tls != NULL);
     mr_aead_close(p->aead);
     free(p);
     return is_clean;
@@ -225,8 +234,8 @@ const struct mr_counters *peer_counters(struct peer *p)
 
 /* ------------------------------------------------------------------ keys */
 
-static void set_key(struct peer *p, struct peer_key *key, const struct mr_secret *secret,
-                    bool is_seal)
+void peer_set_key(struct peer *p, struct peer_key *key, const struct mr_secret *secret,
+                  bool is_seal)
 {
     free_key(p, key);
     key->secret = *secret;
@@ -243,8 +252,8 @@ void peer_set_initial_keys(struct peer *p, const struct mr_cid *dcid)
     struct mr_initial_secrets secrets;
 
     mr_keys_initial(p->version, dcid, &secrets);
-    set_key(p, &p->seal[MR_SPACE_INITIAL], &secrets.of[!p->role], true);
-    set_key(p, &p->open[MR_SPACE_INITIAL], &secrets.of[p->role], false);
+    peer_set_key(p, &p->seal[MR_SPACE_INITIAL], &secrets.of[!p->role], true);
+    peer_set_key(p, &p->open[MR_SPACE_INITIAL], &secrets.of[p->role], false);
 }
 
 static void update_key(struct peer *p, struct peer_key *key, bool is_seal)
@@ -276,7 +285,7 @@ static void keep_secrets(struct peer *p, const struct peer_side *side, const str
         if (s->level == MR_LEVEL_EARLY)
             key = &p->early;
         if (!key->is_set)
-            set_key(p, key, &s->secret, is_ours);
+            peer_set_key(p, key, &s->secret, is_ours);
     }
 }
 
@@ -348,9 +357,11 @@ void peer_settle(struct peer *p, struct peer_side *side)
 /* The partner's TLS has not spoken yet: what it will say of its limits can be changed. */
 static void edit_params(struct peer *p, const struct peer_side *side)
 {
-    if (p->edit_params == NULL || side->role == p->role)
+    if (p->edit_params == NULL || side->role == p->role || side->ep->conns.fresh == 0)
         return;
     struct mr_handshake *hs = mr_conn_handshake(side->ep, mr_conn_at(side->ep, 0));
+    if (hs == NULL) /* it has refused what came */
+        return;
     p->edit_params(hs->tls.params, hs->params_size);
     p->edit_params = NULL;
 }
@@ -441,6 +452,7 @@ void peer_connect(struct peer *p)
     options.ticket = p->options.ticket;
     options.ticket_size = p->options.ticket_size;
     options.is_early = p->options.is_early;
+    options.is_insecure = p->options.is_insecure;
     if (mr_conn_connect(p->side[MR_CLIENT].ep, &options, &client, p->now, &handle) != 0)
         die("no connection");
     if (p->role == MR_CLIENT)
@@ -463,8 +475,7 @@ void peer_round_trip(struct peer *p)
     }
 }
 
-/* The partner's place: its packet numbers and connection IDs. */
-static void take_over(struct peer *p)
+void peer_take_over(struct peer *p)
 {
     struct mr_endpoint *partner = p->side[!p->role].ep;
     struct mr_conn *conn = mr_conn_at(partner, 0);
@@ -506,7 +517,7 @@ void peer_run(struct peer *p, enum peer_stage stage)
         die("the handshake does not complete");
     if (stage == PEER_BOTH)
         return;
-    take_over(p);
+    peer_take_over(p);
     peer_drain(p);
     if (stage == PEER_DONE)
         peer_clear(p);

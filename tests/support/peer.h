@@ -56,6 +56,11 @@ struct peer_options {
     uint32_t extensions;      /* of enum mr_extension, of the endpoint under test */
     uint32_t partner_extensions;
     const uint8_t *cid_key; /* of connection IDs of the endpoint under test; NULL: plain text */
+    enum mr_cc_kind cc;     /* of both; 0: NewReno */
+    const struct mr_tls_context *tls; /* [2], by role, borrowed; NULL: made for this pair */
+    bool is_insecure;                 /* the client takes any certificate */
+    uint64_t cid_renew_ns;            /* of these: their age; 0: any */
+    enum mr_cid_kind cid_kind;
     /* change the partner's transport parameters in place before they are sent; NULL: leave them */
     void (*edit_params)(uint8_t *params, size_t size);
 };

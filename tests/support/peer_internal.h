@@ -4,6 +4,13 @@
 
 #include "tests/support/peer.h"
 
+/* The test speaks in the partner's place from now on: its packet numbers and connection IDs. */
+void peer_take_over(struct peer *p);
+
+/* Set a key from its secret, for p->version. */
+void peer_set_key(struct peer *p, struct peer_key *key, const struct mr_secret *secret,
+                  bool is_seal);
+
 /* Jobs, events, released buffers, invariants of one side. */
 void peer_settle(struct peer *p, struct peer_side *side);
 void peer_take_released(struct peer_side *side);

@@ -174,9 +174,9 @@ static void startup_ends_where_the_rate_stops_growing(void)
     CU_ASSERT_TRUE(l->bbr.is_full);
     CU_ASSERT_TRUE(l->bbr.max_bw[0] > 0.95 * 0.00625 && l->bbr.max_bw[0] < 1.1 * 0.00625);
     CU_ASSERT_TRUE(run_to(l, MR_BBR_CRUISE, 12 * RTT)); /* DOWN may pass within one ACK */
-    CU_ASSERT_TRUE(l->cc.in_flight <= 1.1 * 0.00625 * RTT + 5 * SIZE);
+    CU_ASSERT_TRUE((double)l->cc.in_flight <= 1.1 * 0.00625 * RTT + 5 * SIZE);
     run_for(l, 10 * RTT); /* at the rate of the path no queue grows again */
-    CU_ASSERT_TRUE(l->cc.in_flight <= 1.1 * 0.00625 * RTT + 5 * SIZE);
+    CU_ASSERT_TRUE((double)l->cc.in_flight <= 1.1 * 0.00625 * RTT + 5 * SIZE);
 }
 
 /* Section "ProbeBW": the cycle, and that it finds a rate that has grown. */
@@ -220,7 +220,7 @@ static void the_round_trip_is_probed_every_five_seconds(void)
     CU_ASSERT_TRUE(l->now > START + 5 * MR_SECOND);
     uint64_t entered = l->now;
     uint64_t window = mr_cc_window(&l->cc);
-    CU_ASSERT_TRUE(window <= 0.55 * 0.00625 * 1.1 * RTT);
+    CU_ASSERT_TRUE((double)window <= 0.55 * 0.00625 * 1.1 * RTT);
     while (l->bbr.state == MR_BBR_PROBE_RTT && l->now < entered + MR_SECOND)
         step(l);
     CU_ASSERT_EQUAL(l->bbr.state, MR_BBR_CRUISE);
@@ -237,7 +237,7 @@ static void a_shallow_queue_bounds_what_is_in_flight(void)
 
     l->queue_ns = RTT / 10;
     run_for(l, 4 * MR_SECOND);
-    CU_ASSERT_TRUE(l->bbr.inflight_longterm < 1.5 * 0.00625 * RTT + 10 * SIZE);
+    CU_ASSERT_TRUE((double)l->bbr.inflight_longterm < 1.5 * 0.00625 * RTT + 10 * SIZE);
     uint64_t lost = l->lost;
     uint64_t before = l->delivered;
     run_for(l, 4 * MR_SECOND);
@@ -253,7 +253,7 @@ static void marks_count_like_losses(void)
 
     l->mark_ns = RTT / 4;
     run_for(l, 2 * MR_SECOND);
-    CU_ASSERT_TRUE(l->bbr.inflight_longterm < 2 * 0.00625 * RTT);
+    CU_ASSERT_TRUE((double)l->bbr.inflight_longterm < 2 * 0.00625 * RTT);
     CU_ASSERT_EQUAL(l->lost, 0);
     double shortterm = l->bbr.bw_shortterm;
     CU_ASSERT_TRUE(run_to(l, MR_BBR_CRUISE, 4 * MR_SECOND));

@@ -1,0 +1,544 @@
+/* tests/support/peer_fuzz.c - see peer_fuzz.h: the world, the tap, and the steps. */
+#include "tests/support/peer_fuzz.h"
+
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "control/tls_seeded.h"
+#include "tests/sim/sim_trace.h"
+#include "tests/support/peer_fuzz_app.h"
+#include "tests/support/peer_internal.h"
+
+#define ROUNDS_MAX  12
+#define STEPS_MAX   40
+#define BURST_MAX   6 /* packets that arrive together */
+#define TRACED_SIZE 600
+#define TLS_SEED    11
+#define WALL        INT64_C(1700000000) /* s */
+#define END_NS      (900 * MR_SECOND)   /* in which a connection that is told to close is over */
+
+/* ------------------------------------------------------------------ TLS that repeats itself */
+
+struct world {
+    void *library;
+    struct mr_tls_context tls[2];
+    struct mr_certificate certificate;
+    size_t ticket_size;
+    uint8_t ticket[MR_TLS_TICKET_MAX];
+};
+
+static struct world world;
+
+static void make_contexts(void)
+{
+    static const uint8_t ticket_keys[MR_TICKET_KEYS_SIZE] = {4, 5, 6};
+    struct mr_certificate_options options = {.now_seconds = WALL, .library = world.library};
+    struct mr_tls_server_config server = {.certificate = &world.certificate,
+                                          .allows_expired = true,
+                                          .library = world.library,
+                                          .alpn = (const uint8_t *)"\004peer",
+                                          .alpn_size = 5,
+                                          .ciphers = "TLS_AES_128_GCM_SHA256",
+                                          .ticket_keys = ticket_keys,
+                                          .tickets = 1,
+                                          .has_early_data = true};
+    struct mr_tls_client_config client = {.is_insecure = true,
+                                          .library = world.library,
+                                          .ciphers = "TLS_AES_128_GCM_SHA256",
+                                          .has_early_data = true};
+    struct mr_fault fault;
+
+    MR_ASSERT(mr_certificate_make(&world.certificate, &options, &fault) == 0);
+    MR_ASSERT(mr_tls_context_server(&world.tls[MR_SERVER], &server, &fault) == 0);
+    MR_ASSERT(mr_tls_context_client(&world.tls[MR_CLIENT], &client, &fault) == 0);
+}
+
+/* A first connection, for its ticket. */
+static void get_ticket(void)
+{
+    struct peer_options options = {.under_test = MR_CLIENT, .tls = world.tls, .is_insecure = true};
+    struct peer *p = peer_new(&options);
+    int64_t size = 0;
+
+    peer_connect(p);
+    for (int i = 0; i < 10 && size == 0; i++) {
+        peer_round_trip(p);
+        const struct mr_conn *conn = peer_conn(p);
+        size = mr_conn_ticket(peer_endpoint(p), mr_handle_of(conn->index, conn->generation, false),
+                              world.ticket, sizeof(world.ticket));
+    }
+    MR_ASSERT(size > 0);
+    world.ticket_size = (size_t)size;
+    MR_ASSERT(peer_free(p));
+}
+
+static void prepare(void)
+{
+    if (world.library == NULL) {
+        world.library = mr_tls_seeded_open(TLS_SEED);
+        MR_ASSERT(world.library != NULL);
+        make_contexts();
+        get_ticket();
+    }
+    MR_ASSERT(mr_tls_seeded_restart(world.library, TLS_SEED));
+}
+
+/* ------------------------------------------------------------------ set-up */
+
+static uint8_t params_at;
+static uint8_t params_value;
+
+/* A transport parameter that the partner says, and means. */
+static void change_params(uint8_t *params, size_t size)
+{
+    if (size > 0)
+        params[params_at % size] = params_value;
+}
+
+static struct peer_options choose_options(struct peer_fuzz *f, enum mr_role under_test)
+{
+    static const uint64_t windows[] = {0, 0, 3000, 65536};
+    uint8_t how = peer_fuzz_take(f);
+    uint8_t more = peer_fuzz_take(f);
+    struct peer_options o = {.under_test = under_test,
+                             .tls = world.tls,
+                             .is_insecure = true,
+                             .has_ecn = how % 2 == 0,
+                             .datagram_max = how % 8 < 6 ? 1200 : 0,
+                             .partner_datagram_max = how % 16 < 12 ? 65535 : 0,
+                             .has_new_token = how / 2 % 4 == 0,
+                             .stream_window = windows[how / 64],
+                             .cc = (enum mr_cc_kind)(more % MR_CC_KINDS),
+                             .extensions = peer_fuzz_take(f) & MR_EXTENSIONS_ALL,
+                             .partner_extensions = peer_fuzz_take(f) & MR_EXTENSIONS_ALL};
+
+    if (more >= 200) {
+        o.versions[0] = (uint8_t)(1 + more % 2);
+        o.versions[1] = (uint8_t)(2 - more % 2);
+        o.server_versions = (uint8_t)(more / 2 % 4);
+    } else if (more >= 150) {
+        o.ticket = world.ticket;
+        o.ticket_size = world.ticket_size;
+        o.is_early = true;
+    } else if (more >= 130) {
+        o.preferred =
+            (struct mr_addr){.ip = {[10] = 0xff, [11] = 0xff, 198, 18, 0, 9}, .port = 444};
+    } else if (more >= 120) {
+        o.retry_above = PEER_ALWAYS_RETRY;
+    } else if (more >= 110) {
+        o.connections = 1;
+        o.idle_timeout_ns = 2 * MR_SECOND;
+    } else if (more >= 90) {
+        params_at = peer_fuzz_take(f);
+        params_value = peer_fuzz_take(f);
+        o.edit_params = change_params;
+    }
+    return o;
+}
+
+/* ------------------------------------------------------------------ the tap */
+
+/* The partner's key of a packet, to open it with; NULL: not known. */
+static struct peer_key *tap_key(struct peer_fuzz *f, enum mr_packet_type type)
+{
+    bool is_early = type == MR_PACKET_ZERO_RTT;
+    enum mr_space space = mr_packet_space(type);
+    struct peer_key *seal = is_early ? &f->p->early : &f->p->seal[space];
+    struct peer_key *tap = is_early ? &f->early_tap : &f->tap[space];
+
+    if (!seal->is_set || (is_early && f->p->role == MR_CLIENT))
+        return NULL;
+    if (!tap->is_set)
+        peer_set_key(f->p, tap, &seal->secret, false);
+    return tap;
+}
+
+/* Change a packet's frames and seal it again: its size now; 0: it could not be opened. */
+static size_t change_packet(struct peer_fuzz *f, const struct mr_packet_header *header,
+                            uint8_t *packet, size_t room)
+{
+    struct peer_key *tap = tap_key(f, header->type);
+    enum mr_space space = mr_packet_space(header->type);
+    struct mr_open_job job = {.packet = packet,
+                              .expected_pn = f->tap_pn[space],
+                              .path_id = MR_PATH_0,
+                              .pn_offset = header->pn_offset,
+                              .size = header->size};
+
+    if (tap == NULL)
+        return 0;
+    job.key = &tap->aead;
+    job.hp = &tap->hp;
+    mr_unmask_burst(f->p->aead, &job, 1);
+    if (job.is_unmasked)
+        mr_open_burst(f->p->aead, &job, 1);
+    if (!job.is_unmasked || !job.is_open)
+        return 0;
+    f->tap_pn[space] = MR_MAX(f->tap_pn[space], job.pn + 1);
+    size_t size = peer_fuzz_change_frames(f, space, packet + job.header_size,
+                                          (size_t)job.size - job.header_size - MR_AEAD_TAG,
+                                          room - job.header_size - MR_AEAD_TAG);
+    uint8_t pn_size = (uint8_t)(job.header_size - header->pn_offset);
+    if (header->type != MR_PACKET_ONE_RTT) /* as we write it: two bytes of Length */
+        mr_packet_set_length(packet + header->pn_offset - 2, pn_size + size + MR_AEAD_TAG);
+    const struct peer_key *key =
+        header->type == MR_PACKET_ZERO_RTT ? &f->p->early : &f->p->seal[space];
+    struct mr_seal_job seal = {.key = &key->aead,
+                               .hp = &key->hp,
+                               .packet = packet,
+                               .pn = job.pn,
+                               .path_id = MR_PATH_0,
+                               .header_size = job.header_size,
+                               .payload_size = (uint16_t)size,
+                               .pn_size = pn_size};
+    if (size < 4) /* too small to be protected */
+        return 0;
+    mr_seal_burst(f->p->aead, &seal, 1);
+    return job.header_size + size + MR_AEAD_TAG;
+}
+
+/* Change the frames of some of a datagram's packets. */
+static void change_datagram(struct peer_fuzz *f, struct peer_raw *raw)
+{
+    static uint8_t out[PEER_DATAGRAM];
+    uint8_t packet[PEER_DATAGRAM];
+    struct mr_packet_header header;
+    size_t written = 0;
+
+    for (size_t at = 0; at < raw->size; at += header.size) {
+        enum mr_packet_verdict verdict =
+            mr_packet_parse(raw->bytes + at, raw->size - at, MR_LOCAL_CID_SIZE, &header);
+        bool is_protected = header.type <= MR_PACKET_HANDSHAKE || header.type == MR_PACKET_ONE_RTT;
+        size_t room = sizeof(out) - written;
+        size_t size = 0;
+
+        if (verdict != MR_PACKET_OK || header.size == 0)
+            header.size = (uint16_t)(raw->size - at);
+        else if (is_protected && peer_fuzz_take(f) < 96 && room >= header.size) {
+            memcpy(packet, raw->bytes + at, header.size);
+            size = change_packet(f, &header, packet, room);
+        }
+        if (size == 0 && room >= header.size) {
+            size = header.size;
+            memcpy(packet, raw->bytes + at, size);
+        }
+        memcpy(out + written, packet, size);
+        written += size;
+    }
+    memcpy(raw->bytes, out, written);
+    raw->size = (uint32_t)written;
+}
+
+/* What was sent arrives at `to`; what arrives at the endpoint under test goes through the tap. */
+static void deliver(struct peer_fuzz *f, enum mr_role to)
+{
+    struct peer *p = f->p;
+    static struct peer_raw raws[MR_COUNT_OF(p->wire[0])];
+    uint32_t count = p->wire_count[to];
+
+    p->wire_count[to] = 0;
+    memcpy(raws, p->wire[to], count * sizeof(raws[0]));
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t how = to == p->role ? peer_fuzz_take(f) : 0;
+
+        if (how >= 240 && how < 248) /* lost */
+            continue;
+        if (how < f->tap_rate)
+            change_datagram(f, &raws[i]);
+        peer_receive(p, &p->side[to], &raws[i]);
+        if (how >= 248) /* twice */
+            peer_receive(p, &p->side[to], &raws[i]);
+    }
+}
+
+static void go_round(struct peer_fuzz *f)
+{
+    struct peer *p = f->p;
+
+    for (int i = 0; i < 2; i++)
+        peer_drain_side(p, &p->side[i]);
+    p->now += PEER_LATENCY;
+    for (int i = 0; i < 2; i++) {
+        deliver(f, (enum mr_role)i);
+        mr_endpoint_expire(p->side[i].ep, p->now);
+        peer_settle(p, &p->side[i]);
+    }
+}
+
+/* ------------------------------------------------------------------ in the partner's place */
+
+static void learn_cid(struct peer_fuzz *f, const struct mr_frame_new_connection_id *frame)
+{
+    f->cids[f->cid_count++ % PEER_FUZZ_CIDS] = frame->cid;
+}
+
+/* What the endpoint said, as far as frames of ours may depend on it. */
+static void learn(struct peer_fuzz *f)
+{
+    struct mr_frame_new_connection_id cid;
+    struct mr_reader r;
+    const uint8_t *challenge;
+
+    for (uint32_t i = 0; peer_find(f->p, MR_FRAME_NEW_CONNECTION_ID, i, &r) != NULL; i++) {
+        if (mr_frame_decode_new_connection_id(&r, MR_FRAME_NEW_CONNECTION_ID, &cid))
+            learn_cid(f, &cid);
+    }
+    for (uint32_t i = 0; peer_find(f->p, MR_FRAME_PATH_CHALLENGE, i, &r) != NULL; i++) {
+        challenge = mr_read_bytes(&r, MR_PATH_DATA);
+        if (challenge != NULL)
+            memcpy(f->challenge, challenge, MR_PATH_DATA);
+    }
+    peer_clear(f->p);
+    if (f->tracer != NULL)
+        sim_trace_read(f->tracer);
+}
+
+/* Which packet: 1-RTT where there are keys, mostly.  False: there are none. */
+static bool choose_type(struct peer_fuzz *f, enum mr_packet_type *type_out)
+{
+    static const enum mr_packet_type types[] = {MR_PACKET_INITIAL, MR_PACKET_HANDSHAKE,
+                                                MR_PACKET_ZERO_RTT, MR_PACKET_ONE_RTT};
+    uint8_t how = peer_fuzz_take(f);
+    enum mr_packet_type type = how < 200 ? MR_PACKET_ONE_RTT : types[how % 4];
+
+    for (int i = 0; i < 4; i++, type = types[(how + i) % 4]) {
+        bool is_set = type == MR_PACKET_ZERO_RTT ? f->p->early.is_set && f->p->role == MR_SERVER
+                                                 : f->p->seal[mr_packet_space(type)].is_set;
+        if (is_set) {
+            *type_out = type;
+            return true;
+        }
+    }
+    return false;
+}
+
+static uint64_t choose_pn(struct peer_fuzz *f, enum mr_space space)
+{
+    uint8_t how = peer_fuzz_take(f);
+    uint64_t next = f->p->next_pn[space];
+
+    if (how < 200)
+        return PEER_NEXT_PN;
+    if (how < 220) /* a copy of an earlier one, or late */
+        return next > how % 8u ? next - 1 - how % 8 : 0;
+    if (how < 250) /* a gap */
+        f->p->next_pn[space] += how % 16;
+    else
+        return peer_fuzz_near(f, next) & INT32_MAX;
+    return PEER_NEXT_PN;
+}
+
+/* One packet of the input. */
+static bool build(struct peer_fuzz *f, struct peer_raw *raw)
+{
+    static uint8_t frames[PEER_DATAGRAM];
+    static const uint8_t token[40] = {1, 2, 3};
+    struct peer_out out = {0};
+
+    if (!choose_type(f, &out.type))
+        return false;
+    enum mr_space space = mr_packet_space(out.type);
+    struct mr_writer w = mr_writer(frames, 1300);
+    peer_fuzz_write_frames(f, space, &w);
+    mr_frame_write_padding(&w, mr_writer_size(&w) < 4 ? 4 : 0);
+    uint8_t how = peer_fuzz_take(f);
+    out.frames = frames;
+    out.size = mr_writer_size(&w);
+    out.pn = choose_pn(f, space);
+    out.bits = how < 8 && peer_fuzz_take(f) >= f->tame ? (uint8_t)(1 << how) : 0;
+    if (how >= 200 && f->cid_count > 0)
+        out.dcid = &f->cids[how % MR_MIN(f->cid_count, (uint32_t)PEER_FUZZ_CIDS)];
+    if (out.type == MR_PACKET_INITIAL && how % 16 == 9) {
+        out.token = token;
+        out.token_size = how / 8;
+    }
+    *raw = (struct peer_raw){.path = f->p->path, .ecn = MR_ECN_ECT0};
+    raw->size = (uint32_t)peer_build(f->p, &out, raw->bytes, sizeof(raw->bytes));
+    if (out.type == MR_PACKET_INITIAL && f->p->role == MR_SERVER)
+        raw->size = MR_MAX(raw->size, (uint32_t)MR_INITIAL_MIN);
+    return true;
+}
+
+/* Packets that arrive together. */
+static void send_burst(struct peer_fuzz *f)
+{
+    static struct peer_raw raws[BURST_MAX];
+    uint8_t how = peer_fuzz_take(f);
+    uint32_t wanted = how < 160 ? 1 : how % BURST_MAX + 1;
+    uint32_t count = 0;
+
+    while (count < wanted && build(f, &raws[count]))
+        count++;
+    if (count > 0)
+        peer_deliver_burst(f->p, raws, count);
+}
+
+/* A datagram that is none of the others. */
+static void send_odd(struct peer_fuzz *f)
+{
+    struct peer *p = f->p;
+    struct peer_raw raw = {.path = p->path};
+    uint8_t how = peer_fuzz_take(f);
+
+    if (how < 60 && p->hello.size > 0 && p->role == MR_SERVER) {
+        raw = p->hello;
+        raw.path.remote.port = (uint16_t)(raw.path.remote.port + how % 4);
+        if (how % 8 == 7)
+            change_datagram(f, &raw);
+    } else if (how < 120 && build(f, &raw)) {
+        raw.bytes[peer_fuzz_take_word(f) % raw.size] ^= (uint8_t)(1 << how % 8);
+    } else if (how < 160 && build(f, &raw)) {
+        struct peer_raw more; /* two in one */
+        if (build(f, &more) && raw.size + more.size <= sizeof(raw.bytes)) {
+            memcpy(raw.bytes + raw.size, more.bytes, more.size);
+            raw.size += more.size;
+        }
+    } else {
+        raw.size = 1 + how % 64u;
+        for (uint32_t i = 0; i < MR_MIN(raw.size, 24U); i++)
+            raw.bytes[i] = peer_fuzz_take(f);
+    }
+    peer_deliver_burst(p, &raw, 1);
+}
+
+/* Where we are, and where we send to. */
+static void change_address(struct peer_fuzz *f, uint8_t how)
+{
+    struct mr_path_addr *path = &f->p->path;
+
+    if (how < 80)
+        path->remote.port = (uint16_t)(5000 + how % 4);
+    else if (how < 130)
+        path->remote.ip[15] = (uint8_t)(1 + how % 4);
+    else if (how < 180)
+        path->local.port = (uint16_t)(f->p->role == MR_SERVER ? 443 + how % 2 : 5000 + how % 4);
+    else if (how < 220)
+        path->local.ip[15] = (uint8_t)(how % 10);
+    else
+        f->p->ecn = how % 4;
+}
+
+static void pass_time(struct peer_fuzz *f)
+{
+    static const uint64_t times[] = {MR_US,         MR_MS,          5 * MR_MS,      26 * MR_MS,
+                                     100 * MR_MS,   333 * MR_MS,    MR_SECOND,      MR_MS,
+                                     3 * MR_SECOND, 15 * MR_SECOND, 61 * MR_SECOND, 30 * MR_MS};
+
+    peer_advance(f->p, times[peer_fuzz_take(f) % MR_COUNT_OF(times)]);
+}
+
+static void step(struct peer_fuzz *f)
+{
+    uint8_t op = peer_fuzz_take(f);
+
+    if (op < 150)
+        send_burst(f);
+    else if (op < 205)
+        peer_fuzz_app(f, f->p->role);
+    else if (op < 225)
+        pass_time(f);
+    else if (op < 235)
+        send_odd(f);
+    else if (op < 245)
+        change_address(f, peer_fuzz_take(f));
+    else if (op < 248)
+        f->p->holds_jobs = !f->p->holds_jobs;
+    else if (f->p->seal[MR_SPACE_APP].is_set && f->p->open[MR_SPACE_APP].is_set)
+        peer_update_keys(f->p);
+    if (f->is_reader)
+        peer_fuzz_read_all(f);
+    peer_settle(f->p, &f->p->side[f->p->role]);
+    learn(f);
+}
+
+/* ------------------------------------------------------------------ a run */
+
+/* Go on where the partner ends. */
+static void take_over(struct peer_fuzz *f)
+{
+    struct mr_endpoint *ep = peer_endpoint(f->p);
+    uint64_t next = mr_conn_at(f->p->side[!f->p->role].ep, 0)->issued_next_sequence;
+    const struct mr_stream *stream;
+
+    f->cid_sequence = next > 0 ? next - 1 : 0;
+    for (uint32_t i = peer_conn(f->p)->stream_head; i != MR_NONE; i = stream->conn_next) {
+        stream = mr_stream_at(ep, i);
+        if (stream->id < PEER_FUZZ_STREAMS)
+            f->offset[stream->id] = stream->flow_recv.received;
+        if (stream->id < PEER_FUZZ_STREAMS && stream->recv_state != MR_RECV_RECV)
+            f->ended |= UINT32_C(1) << stream->id;
+    }
+    peer_take_over(f->p);
+}
+
+/* With the partner, until it falls silent. */
+static void run_together(struct peer_fuzz *f, unsigned rounds)
+{
+    struct peer *p = f->p;
+
+    peer_connect(p);
+    for (unsigned i = 0; i < rounds; i++) {
+        uint8_t how = peer_fuzz_take(f);
+
+        for (int k = 0; k < how / 64; k++)
+            peer_fuzz_app(f, (enum mr_role)(peer_fuzz_take(f) % 2));
+        go_round(f);
+        if (i == 0 && p->wire_count[MR_SERVER] > 0)
+            p->hello = p->wire[MR_SERVER][0];
+        learn(f);
+    }
+    for (int i = 0; i < 2; i++)
+        peer_drain_side(p, &p->side[i]);
+    p->hello = p->wire_count[MR_SERVER] > 0 && rounds == 0 ? p->wire[MR_SERVER][0] : p->hello;
+    if (p->side[!p->role].ep->conns.fresh > 0 && p->side[p->role].ep->conns.fresh > 0)
+        take_over(f);
+    p->is_alone = true;
+    deliver(f, p->role); /* the last of it */
+    peer_drain(p);
+    learn(f);
+}
+
+/* Everything ends, whatever happened. */
+static void finish(struct peer_fuzz *f)
+{
+    struct mr_endpoint *ep = peer_endpoint(f->p);
+
+    f->p->holds_jobs = false;
+    peer_settle(f->p, &f->p->side[f->p->role]);
+    mr_endpoint_close_all(ep, 7, f->p->now);
+    peer_drain(f->p);
+    peer_advance(f->p, END_NS);
+    MR_ASSERT(mr_endpoint_conn_count(ep) == 0);
+    for (int i = 0; i < MR_SPACES; i++) {
+        mr_aead_key_clear(f->p->aead, &f->tap[i].aead);
+        mr_hp_key_clear(f->p->aead, &f->tap[i].hp);
+    }
+    mr_aead_key_clear(f->p->aead, &f->early_tap.aead);
+    mr_hp_key_clear(f->p->aead, &f->early_tap.hp);
+    MR_ASSERT(peer_free(f->p));
+    sim_trace_free(f->tracer);
+}
+
+void peer_fuzz_run(enum mr_role under_test, const uint8_t *data, size_t size)
+{
+    static struct peer_fuzz f;
+
+    prepare();
+    f = (struct peer_fuzz){.input = {data, size}};
+    struct peer_options options = choose_options(&f, under_test);
+    static const uint8_t tap_rates[] = {0, 0, 10, 80};
+    static const uint8_t tamenesses[] = {255, 255, 253, 235};
+    uint8_t how = peer_fuzz_take(&f);
+    uint8_t more = peer_fuzz_take(&f);
+
+    f.tap_rate = tap_rates[more % 4];
+    f.tame = tamenesses[more / 4 % 4];
+    f.p = peer_new(&options);
+    f.is_reader = how % 2 == 0;
+    if (how % 8 == 5)
+        f.tracer = sim_trace_new(peer_endpoint(f.p), f.p->now);
+    run_together(&f, how / 8 % (ROUNDS_MAX + 1));
+    for (int i = 0; i < STEPS_MAX && f.input.size > 0; i++)
+        step(&f);
+    finish(&f);
+}
