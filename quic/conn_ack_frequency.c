@@ -115,7 +115,7 @@ static uint32_t wanted_after(const struct mr_conn *conn)
     const struct mr_cc *cc = &conn->path.cc;
     uint64_t packets = mr_cc_window(cc) / conn->path.mtu;
 
-    if (mr_cc_in_slow_start(cc))
+    if (mr_cc_in_slow_start(cc) || mr_cc_kind_of(cc) == MR_CC_PRAGUE)
         return MR_ACK_AFTER;
     return (uint32_t)MR_MIN(MR_MAX(packets / ASK_SHARE, (uint64_t)MR_ACK_AFTER),
                             (uint64_t)MR_ACK_ASK_MAX);

@@ -7,6 +7,8 @@
  *
  * The rule by which we ask.  Once per round trip, with an ACK, the wish is looked at:
  *     in slow start    an ACK after 2 packets, as without the extension: the window grows by them;
+ *     with Prague      the same: a rare ACK lets out many packets at once, which a queue of a
+ *                      millisecond marks;
  *     beyond it        after an eighth of the window, 2 to MR_ACK_ASK_MAX packets, so that eight
  *                      come in a round trip at least;
  *     at the latest    a quarter of the smoothed round trip after a packet, not longer than the

@@ -240,6 +240,7 @@ uint32_t mr_cid_unused(const struct mr_endpoint *ep, const struct mr_conn *conn)
 
 void mr_cid_switch(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t slot)
 {
+    MR_ASSERT(slot < MR_CIDS_PEER_MAX);
     if (slot != conn->peer_cid_current)
         mr_spin_restart(ep, conn);
     conn->peer_cid_current = slot;

@@ -22,11 +22,21 @@ static void linger(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
     mr_path_update_due(ep, conn);
 }
 
-/* To the candidate, which is validated. */
-static void go(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
+/* To the candidate, which is validated.  False: the peer has taken its connection ID back and left
+ * no other for it; the connection stays where it is. */
+static bool go(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
 {
     struct mr_side_path candidate = *mr_side(ep, conn, MR_SIDE_CANDIDATE);
 
+    if (candidate.cid == MR_NONE)
+        candidate.cid = mr_cid_unused(ep, conn);
+    if (candidate.cid == MR_NONE) {
+        mr_count(&ep->counters.limit_path_cids);
+        mr_side_close(ep, conn, MR_SIDE_CANDIDATE);
+        if (candidate.is_ours)
+            mr_conn_event(ep, conn, MR_EVENT_PATH_FAILED);
+        return false;
+    }
     mr_conn_extra_use(ep, conn, MR_EXTRA_PATH_KEPT);
     mr_path_switch(ep, conn, &candidate.addr, candidate.cid, now);
     mr_side_close(ep, conn, MR_SIDE_CANDIDATE);
@@ -36,6 +46,7 @@ static void go(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
     mr_conn_event(ep, conn, MR_EVENT_PATH_CHANGED);
     if (candidate.check.is_small)
         mr_path_check_in_use(ep, conn, now);
+    return true;
 }
 
 /* ------------------------------------------------------------------ a client */
@@ -97,17 +108,13 @@ int mr_conn_migrate(struct mr_endpoint *ep, mr_handle handle, const struct mr_ad
 
 void mr_migrate_finish(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
 {
-    struct mr_side_path *side = mr_side(ep, conn, MR_SIDE_CANDIDATE);
+    const struct mr_side_path *side = mr_side(ep, conn, MR_SIDE_CANDIDATE);
+    bool is_elsewhere =
+        memcmp(&side->addr.remote, &conn->path.addr.remote, sizeof(side->addr.remote)) != 0;
 
-    if (!mr_side_has_cid(ep, conn, side)) { /* the peer took it back, and gave no other */
-        mr_count(&ep->counters.limit_path_cids);
-        mr_conn_event(ep, conn, MR_EVENT_PATH_FAILED);
-        mr_side_close(ep, conn, MR_SIDE_CANDIDATE);
+    if (!go(ep, conn, now))
         return;
-    }
-    if (memcmp(&side->addr.remote, &conn->path.addr.remote, sizeof(side->addr.remote)) != 0)
-        conn->is_on_preferred = true;
-    go(ep, conn, now);
+    conn->is_on_preferred |= is_elsewhere;
     mr_count(&ep->counters.migrations_done);
     /* The server follows a non-probing packet: one must come, whether or not there is data. */
     mr_conn_want(ep, conn, &conn->app, MR_WANT_PING);
@@ -147,14 +154,11 @@ void mr_preferred_finish(struct mr_rx *rx)
 {
     struct mr_conn *conn = rx->conn;
 
-    if (!mr_side_has_cid(rx->ep, conn, mr_side(rx->ep, conn, MR_SIDE_CANDIDATE))) {
-        mr_count(&rx->ep->counters.limit_path_cids);
-        return; /* with a later packet */
-    }
+    if (!go(rx->ep, conn, rx->now))
+        return;
     conn->is_on_preferred = true;
     memcpy(&conn->peer_chose, rx->dcid, sizeof(conn->peer_chose));
     mr_count(&rx->ep->counters.migrations);
-    go(rx->ep, conn, rx->now);
 }
 
 void mr_preferred_on_packet(struct mr_rx *rx, struct mr_side_path *side)

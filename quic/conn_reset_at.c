@@ -125,6 +125,10 @@ bool mr_produce_reset_at(struct mr_build *b, struct mr_stream *stream)
                                              .final_size = stream->send.next_offset,
                                              .reliable_size = stream->reliable_out};
 
+    if (!mr_send_state_allows(stream->send_state, MR_SEND_ON_FIN)) {
+        stream->wants_reset_at = false; /* the peer has all of it meanwhile */
+        return true;
+    }
     if (!mr_build_can_record(b) || !mr_frame_write_reset_stream_at(&b->w, &frame)) {
         b->is_full = true;
         return false;

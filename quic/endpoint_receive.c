@@ -344,6 +344,7 @@ struct walk {
     struct mr_datagram *datagram;
     uint64_t now;
     uint32_t at;
+    bool is_pending; /* the datagram waits, from `at` on */
     struct mr_packet_header header;
 };
 
@@ -375,6 +376,7 @@ static bool pend(struct walk *w)
         mr_trace_buffered(w->ep, w->conn, drop_of(w, MR_TRACE_NO_KEY));
     mr_buf_hold(w->datagram->buf);
     hs->pending[hs->pending_count++] = (struct mr_pending){.datagram = *w->datagram, .at = w->at};
+    w->is_pending = true;
     return true;
 }
 
@@ -615,6 +617,8 @@ void mr_conn_walk(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_datagr
         }
         is_first = false;
         receive_packet(&w);
+        if (w.is_pending) /* what follows, too: opening a packet twice would spoil it */
+            return;
         w.at += w.header.size;
     }
 }

@@ -459,16 +459,22 @@ static void nobody_is_asked_without_the_extension(void)
     }
 }
 
-/* In slow start the window grows with each ACK: nothing is asked. */
-static void slow_start_keeps_its_acknowledgments(void)
+/* In slow start the window grows with each ACK, and Prague's queue is short: nothing is asked. */
+static void slow_start_and_prague_keep_their_acknowledgments(void)
 {
-    struct peer *p = sender(ON, ON, 1000);
+    for (int i = 0; i < 2; i++) {
+        struct peer *p = sender(ON, ON, 1000);
+        struct mr_cc *cc = &peer_conn(p)->path.cc;
 
-    peer_conn(p)->path.cc.ssthresh = MR_CC_UNLIMITED;
-    for (int k = 0; k < 4; k++)
-        exchange(p);
-    CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_ACK_FREQUENCY), 0);
-    peer_end(p);
+        if (i == 0)
+            cc->ssthresh = MR_CC_UNLIMITED;
+        else
+            mr_cc_attach(cc, MR_CC_PRAGUE);
+        for (int k = 0; k < 4; k++)
+            exchange(p);
+        CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_ACK_FREQUENCY), 0);
+        peer_end(p);
+    }
 }
 
 /* "A sending endpoint MUST send monotonically increasing values in the Sequence Number field".
@@ -584,7 +590,8 @@ static CU_TestInfo tests[] = {
     {"cut frames end the connection", cut_frames_end_the_connection},
     {"a large window asks for fewer", a_large_window_asks_for_fewer},
     {"nobody is asked without the extension", nobody_is_asked_without_the_extension},
-    {"slow start keeps its acknowledgments", slow_start_keeps_its_acknowledgments},
+    {"slow start and Prague keep their acknowledgments",
+     slow_start_and_prague_keep_their_acknowledgments},
     {"it is asked again when the window has changed",
      it_is_asked_again_when_the_window_has_changed},
     {"the probe timeout uses the greater delay", the_probe_timeout_uses_the_greater_delay},

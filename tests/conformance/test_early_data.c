@@ -390,6 +390,38 @@ static void packets_wait_for_the_keys_within_a_bound(void)
     peer_end(p);
 }
 
+/* A datagram that waits is opened once: doing it twice in place would spoil what was read. */
+static void coalesced_packets_wait_together(void)
+{
+    struct peer *p = connect_early(S, (struct peer_options){0});
+    uint8_t bytes[400];
+    uint8_t got[8];
+    size_t size;
+    bool fin;
+
+    p->holds_jobs = true;
+    peer_round_trip(p); /* the ClientHello is at the server, whose TLS is slow */
+    p->is_alone = true;
+    p->dcid.size = 8;
+    memcpy(p->dcid.bytes, &peer_conn(p)->issued.key[0], 8);
+    memcpy(p->scid.bytes, &conn_of(p, C)->issued.key[0], 8);
+    struct peer_out out = {.type = MR_PACKET_ZERO_RTT, .pn = PEER_NEXT_PN};
+    out.frames = "\x0a\0\4abcd"; /* STREAM 0, 4 bytes from 0 on */
+    out.size = 7;
+    size = peer_build(p, &out, bytes, sizeof(bytes));
+    out.frames = "\x0f\0\4\4efgh"; /* 4 bytes from 4 on, FIN */
+    out.size = 8;
+    size += peer_build(p, &out, bytes + size, sizeof(bytes) - size);
+    peer_deliver(p, bytes, size);
+    CU_ASSERT_EQUAL(mr_conn_handshake(ep_of(p, S), peer_conn(p))->pending_count, 1);
+    p->holds_jobs = false;
+    peer_settle(p, &p->side[S]);
+    CU_ASSERT_EQUAL_FATAL(received(p, got, sizeof(got), &fin), 8);
+    CU_ASSERT_EQUAL(memcmp(got, "abcdefgh", 8), 0);
+    CU_ASSERT_TRUE(fin);
+    peer_end(p);
+}
+
 /* Nothing is kept for a connection that has not begun. */
 static void early_packets_without_an_initial_are_dropped(void)
 {
@@ -609,6 +641,7 @@ static CU_TestInfo tests[] = {
     {"lower limits that accept are a violation", lower_limits_that_accept_are_a_violation},
     {"copies of a first flight are acted on once", copies_of_a_first_flight_are_acted_on_once},
     {"packets wait for the keys within a bound", packets_wait_for_the_keys_within_a_bound},
+    {"coalesced packets wait together", coalesced_packets_wait_together},
     {"early packets without an Initial are dropped", early_packets_without_an_initial_are_dropped},
     {"frames that no early packet may hold", frames_that_no_early_packet_may_hold},
     {"early data survives Retry", early_data_survives_retry},

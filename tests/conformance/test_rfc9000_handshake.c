@@ -369,12 +369,12 @@ static void a_connection_may_end_while_its_job_is_out(void)
         else if (how == 2)
             peer_send(p, MR_PACKET_INITIAL, "\x1f", 1);
         if (how != 0) /* closed and freed; or never answered */
-            peer_advance(p, 15 * MR_SECOND);
+            peer_advance(p, MR_HANDSHAKE_TIMEOUT + 5 * MR_SECOND);
         CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(p)), how == 0 ? 1 : 0);
         mr_tls_job_run(job);
         mr_endpoint_complete_job(peer_endpoint(p), job, p->now);
         mr_endpoint_check(peer_endpoint(p));
-        peer_advance(p, 15 * MR_SECOND);
+        peer_advance(p, MR_HANDSHAKE_TIMEOUT + 5 * MR_SECOND);
         CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(p)), 0);
         CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_CRYPTO), 0);
         peer_end(p);

@@ -417,8 +417,8 @@ static void a_server_waits_until_the_preferred_path_is_validated(void)
     peer_end(p);
 }
 
-/* The same, where the client has taken back the connection ID of the new path: no answer of the
- * server's goes there until there is another one. */
+/* The same, where the client has taken back the connection ID of the new path: the server does not
+ * go there until there is another one. */
 static void a_server_waits_for_a_connection_id_for_the_preferred_path(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
@@ -432,9 +432,9 @@ static void a_server_waits_for_a_connection_id_for_the_preferred_path(void)
     CU_ASSERT_EQUAL(info_of(p).local.port, 443);
     CU_ASSERT_EQUAL(peer_counters(p)->limit_path_cids, 1);
     replace_cids(p, 2);
-    PEER_SEND(p, "\x01");
+    peer_send(p, MR_PACKET_ONE_RTT, ping, sizeof(ping));
+    CU_ASSERT_TRUE(answer_challenge(p, 1));
     CU_ASSERT_EQUAL(info_of(p).local.port, 4433);
-    CU_ASSERT_EQUAL(mr_cid_current(peer_conn(p))->cid.bytes[1], 1);
     peer_expect_close(p, "no connection ID", PEER_NO_CLOSE, 0);
     peer_end(p);
 }
@@ -468,6 +468,28 @@ static void the_preferred_connection_id_is_number_one(void)
     peer_end(p);
 }
 
+/* A server that takes all connection IDs back with its answer: there is none left to go with. */
+static void a_path_without_a_connection_id_is_not_taken(void)
+{
+    struct peer *p = peer_at(C, PEER_DONE);
+    struct mr_reader r;
+    uint8_t frames[3 + 1 + 8 + 16 + 9] = {MR_FRAME_NEW_CONNECTION_ID, 20, 20, 8};
+
+    CU_ASSERT_EQUAL(migrate(p, 2, 5001), 0);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(peer_find(p, MR_FRAME_PATH_CHALLENGE, 0, &r));
+    memset(frames + 4, 0xee, 24);
+    frames[28] = MR_FRAME_PATH_RESPONSE;
+    memcpy(frames + 29, r.at, 8);
+    peer_send(p, MR_PACKET_ONE_RTT, frames, sizeof(frames));
+    CU_ASSERT_TRUE(mr_conn_is_alive(peer_conn(p)));
+    CU_ASSERT_EQUAL(info_of(p).local.port, 5000);
+    CU_ASSERT_PTR_NOT_NULL(peer_event(p, MR_EVENT_PATH_FAILED));
+    CU_ASSERT_TRUE(peer_counters(p)->limit_path_cids > 0);
+    CU_ASSERT_EQUAL(peer_counters(p)->migrations_done, 0);
+    peer_expect_close(p, "no connection ID", PEER_NO_CLOSE, 0);
+    peer_end(p);
+}
+
 static CU_TestInfo tests[] = {
     {"a client probes before it goes", a_client_probes_before_it_goes},
     {"a path whose connection ID was retired gets another or is not taken",
@@ -488,6 +510,7 @@ static CU_TestInfo tests[] = {
      a_server_waits_for_a_connection_id_for_the_preferred_path},
     {"a server goes to no other address of its own", a_server_goes_to_no_other_address_of_its_own},
     {"the preferred connection ID is number one", the_preferred_connection_id_is_number_one},
+    {"a path without a connection ID is not taken", a_path_without_a_connection_id_is_not_taken},
     CU_TEST_INFO_NULL,
 };
 

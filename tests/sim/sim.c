@@ -10,6 +10,7 @@
 #include "quic/conn.h"
 #include "tests/sim/sim_app.h"
 #include "tests/sim/sim_network.h"
+#include "tests/sim/sim_ticket.h"
 #include "tests/sim/sim_trace.h"
 
 #define TRACED_EVERY 3         /* seeds: both sides are traced */
@@ -166,6 +167,10 @@ struct sim_config sim_config_random(uint64_t seed)
     config.migrate_every_ns =
         mr_random_below(&random, 4) == 0 ? 4 * round_trip + draw(&random, MR_MS, MR_SECOND) : 0;
     config.has_preferred = mr_random_below(&random, 4) == 0;
+    static const uint8_t versions[][2] = {{0, 0}, {1, 2}, {2, 1}, {2, 0}};
+    memcpy(config.versions, versions[mr_random_below(&random, 4)], sizeof(config.versions));
+    if (mr_random_below(&random, 3) == 0)
+        config.early = (enum sim_early)mr_random_below(&random, SIM_EARLY_KINDS);
     return config;
 }
 
@@ -221,15 +226,20 @@ static const char *cipher_name(enum mr_cipher cipher)
 static void make_tls(struct world *w, struct side *side)
 {
     static const uint8_t alpn[] = "\003sim";
+    static const uint8_t ticket_keys[MR_TICKET_KEYS_SIZE] = {7, 8, 9};
     struct mr_tls_server_config server = {.certificate = &w->certificate,
                                           .allows_expired = true,
                                           .library = w->library,
                                           .alpn = alpn,
                                           .alpn_size = 4,
                                           .ciphers = cipher_name(w->config->cipher),
-                                          .tickets = 0};
-    struct mr_tls_client_config client = {
-        .is_insecure = true, .library = w->library, .ciphers = cipher_name(w->config->cipher)};
+                                          .ticket_keys = ticket_keys,
+                                          .tickets = w->config->early != SIM_EARLY_NONE,
+                                          .has_early_data = true};
+    struct mr_tls_client_config client = {.is_insecure = true,
+                                          .library = w->library,
+                                          .ciphers = cipher_name(w->config->cipher),
+                                          .has_early_data = true};
     struct mr_fault fault;
     int answer = side->role == MR_SERVER ? mr_tls_context_server(&side->tls, &server, &fault)
                                          : mr_tls_context_client(&side->tls, &client, &fault);
@@ -296,6 +306,7 @@ static void make_side(struct world *w, enum mr_role role)
         .streams_uni_max = 3,
         .datagram_max = UINT16_MAX,
         .extensions = w->config->extensions[role],
+        .has_new_token = true,
         .wall_offset_s = WALL_SECONDS,
     };
     if (role == MR_SERVER && w->config->has_preferred)
@@ -321,9 +332,18 @@ static void connect_client(struct world *w)
     struct mr_addr server = address(1, 443);
     struct mr_addr client = address(2, w->client_port);
     struct side *side = &w->side[MR_CLIENT];
+    static uint8_t ticket[SIM_TICKET_MAX];
 
     memcpy(options.remote.ip, server.ip, 16);
     options.remote.port = server.port;
+    memcpy(options.versions, w->config->versions, sizeof(options.versions));
+    if (w->config->early != SIM_EARLY_NONE) {
+        options.ticket_size =
+            sim_ticket_get(side->ep, w->side[MR_SERVER].ep, &options, &client, ticket, &w->now);
+        options.ticket = ticket;
+        options.is_early = true;
+        w->side[MR_SERVER].tls.has_early_data = w->config->early == SIM_EARLY_ACCEPTED;
+    }
     if (mr_conn_connect(side->ep, &options, &client, w->now, &side->app.conn) != 0)
         abort();
 }

@@ -51,6 +51,14 @@ struct sim_link {
     uint32_t mtu; /* UDP payload */
 };
 
+/* 0-RTT in the client's connection, with the ticket of a first one. */
+enum sim_early {
+    SIM_EARLY_NONE,
+    SIM_EARLY_ACCEPTED,
+    SIM_EARLY_REFUSED, /* the server takes none any more */
+    SIM_EARLY_KINDS
+};
+
 struct sim_config {
     uint64_t seed;
     struct sim_link link[2]; /* [0] client to server, [1] back */
@@ -80,7 +88,9 @@ struct sim_config {
     uint64_t pause_at_ns;  /* after the start both sides do not run for pause_ns */
     uint64_t pause_ns;     /* 0: never */
     uint64_t job_max_ns;   /* longest TLS job; 0: done at once */
-    bool wants_reset;      /* the client resets and stops some streams on the way */
+    enum sim_early early;
+    uint8_t versions[2]; /* of QUIC, that the client wants: struct mr_connect_options */
+    bool wants_reset;    /* the client resets and stops some streams on the way */
 };
 
 struct sim_result {

@@ -204,7 +204,7 @@ static void check_reliable(struct sim_app *app, const struct sim_app_stream *s, 
 static void on_event(struct sim_app *app, const struct mr_event *event)
 {
     if (event->stream == MR_HANDLE_NONE) {
-        if ((event->kinds & MR_EVENT_CONNECTED) != 0) {
+        if ((event->kinds & (MR_EVENT_CONNECTED | MR_EVENT_EARLY)) != 0) {
             app->is_connected = true;
             app->conn = event->conn;
         }

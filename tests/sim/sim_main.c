@@ -86,14 +86,14 @@ static bool is_right(const struct sim_config *config, const struct sim_result *r
     return is_gone || (r->is_complete && r->client_error == 42);
 }
 
-/* The same seed gives the same datagrams, to the byte. */
+/* The same seed gives the same datagrams, to the byte; but a ticket's age is the real clock's. */
 static bool is_same_again(const struct sim_config *config, const struct sim_result *first)
 {
     struct sim_result again;
 
     sim_run(config, &again);
-    if (again.digest == first->digest && again.datagrams == first->datagrams &&
-        again.duration_ns == first->duration_ns)
+    bool is_same = config->early != SIM_EARLY_NONE || again.digest == first->digest;
+    if (is_same && again.datagrams == first->datagrams && again.duration_ns == first->duration_ns)
         return true;
     printf("#   a second run differs: %" PRIu64 " and %" PRIu64 " datagrams, digests %" PRIx64
            " and %" PRIx64 "\n",
