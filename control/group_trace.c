@@ -29,7 +29,6 @@ bool mr_group_trace_begin(struct mr_group *group, struct mr_qlog *qlog, uint32_t
 /* What a command asks for. */
 struct wish {
     struct mr_shard_order order;
-    struct mr_trace_rule rule;
     const char *conn; /* of one connection; NULL: of all shards */
 };
 
@@ -58,8 +57,8 @@ static int read_all(const struct mr_command_arguments *arguments, struct mr_qlog
                     struct wish *wish, struct mr_fault *fault)
 {
     (void)qlog;
-    wish->order.trace.rule = &wish->rule;
-    return read_what(arguments, 1, &wish->rule.what, fault);
+    wish->order.trace.has_rule = true;
+    return read_what(arguments, 1, &wish->order.trace.rule.what, fault);
 }
 
 static int read_next(const struct mr_command_arguments *arguments, struct mr_qlog *qlog,
@@ -73,11 +72,11 @@ static int read_next(const struct mr_command_arguments *arguments, struct mr_qlo
     if (count == 0 || count > UINT32_MAX)
         return mr_fault_set(fault, EINVAL, "%s connections: name a number from 1 on",
                             arguments->word[1]);
-    wish->order.trace.rule = &wish->rule;
-    wish->rule.next = mr_qlog_next(qlog);
-    result = read_what(arguments, 2, &wish->rule.what, fault);
+    wish->order.trace.has_rule = true;
+    wish->order.trace.rule.next = mr_qlog_next(qlog);
+    result = read_what(arguments, 2, &wish->order.trace.rule.what, fault);
     if (result == 0) /* relaxed: the order that follows is what shards wait for */
-        atomic_store_explicit(wish->rule.next, (uint32_t)count, memory_order_relaxed);
+        atomic_store_explicit(wish->order.trace.rule.next, (uint32_t)count, memory_order_relaxed);
     return result;
 }
 
@@ -91,11 +90,11 @@ static int read_peer(const struct mr_command_arguments *arguments, struct mr_qlo
         return mr_fault_set(fault, EINVAL,
                             "%.60s: not an address, like 198.18.0.1, or 198.18.0.0/24",
                             arguments->word[1]);
-    wish->order.trace.rule = &wish->rule;
-    wish->rule.has_peer = true;
-    wish->rule.peer_bits = prefix.bits;
-    memcpy(wish->rule.peer_ip, prefix.ip.bytes, sizeof(wish->rule.peer_ip));
-    return read_what(arguments, 2, &wish->rule.what, fault);
+    wish->order.trace.has_rule = true;
+    wish->order.trace.rule.has_peer = true;
+    wish->order.trace.rule.peer_bits = prefix.bits;
+    memcpy(wish->order.trace.rule.peer_ip, prefix.ip.bytes, sizeof(wish->order.trace.rule.peer_ip));
+    return read_what(arguments, 2, &wish->order.trace.rule.what, fault);
 }
 
 static int read_conn(const struct mr_command_arguments *arguments, struct mr_qlog *qlog,

@@ -57,8 +57,8 @@ static int trace(struct mr_shard *s, const struct mr_shard_trace *trace)
 {
     if (trace->stops)
         mr_endpoint_trace_stop(s->ep, s->now);
-    else if (trace->rule != NULL)
-        mr_endpoint_trace_new(s->ep, trace->rule);
+    else if (trace->has_rule)
+        mr_endpoint_trace_new(s->ep, &trace->rule);
     else
         return mr_conn_trace(s->ep, trace->conn, trace->what, s->now);
     return 0;

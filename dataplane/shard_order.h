@@ -52,10 +52,11 @@ enum mr_shard_order_kind {
 
 /* What is to be traced (quic/trace.h). */
 struct mr_shard_trace {
-    bool stops;                       /* none any more; or */
-    const struct mr_trace_rule *rule; /* those new ones; or, with NULL, */
-    mr_handle conn;                   /* this one: */
-    uint32_t what;                    /* enum mr_trace_what; 0: no more of it */
+    bool stops;    /* none any more; or */
+    bool has_rule; /* those new ones; or, without, */
+    struct mr_trace_rule rule;
+    mr_handle conn; /* this one: */
+    uint32_t what;  /* enum mr_trace_what; 0: no more of it */
 };
 
 struct mr_shard_order {

@@ -39,7 +39,7 @@ static bool go_on(struct mr_mtu_search *search, uint32_t mtu, uint64_t now)
 bool mr_mtu_search_begin(struct mr_mtu_search *search, uint32_t mtu, uint32_t ceiling, uint64_t now)
 {
     search->high = (uint16_t)(MR_MIN(ceiling, (uint32_t)UINT16_MAX - 1) + 1);
-    search->has_failed = false;
+    search->has_failed = search->is_in_flight = false; /* a probe that is, was another search's */
     search->large_losses = 0;
     /* A ceiling just above what passes is worth its one probe. */
     search->tries = 0;

@@ -58,6 +58,9 @@ static void the_largest_is_tried_first(void)
     mr_mtu_search_init(&none);
     CU_ASSERT_FALSE(mr_mtu_search_begin(&none, BASE, BASE, NOW));
     CU_ASSERT_FALSE(mr_mtu_search_begin(&none, BASE, 100, NOW)); /* never below the base */
+    none.is_in_flight = true; /* a probe on a path that is left: nobody will hear of it */
+    CU_ASSERT_TRUE(mr_mtu_search_begin(&none, BASE, 1452, NOW));
+    CU_ASSERT_FALSE(none.is_in_flight);
 }
 
 /* RFC 8899, Section 5.1.2: "The default value of MAX_PROBES is 3." */
