@@ -48,6 +48,8 @@ static void begin_request(struct mr_h3 *h3, struct mr_h3_stream *stream, struct 
     mr_message_begin(message, MR_MESSAGE_REQUEST, &(struct mr_message_limits){0});
     message->method = is_get ? MR_METHOD_GET : MR_METHOD_OTHER;
     stream->phase = MR_H3_PHASE_TRAILERS;
+    stream->is_early = stream->conn->is_early;
+    mr_h3_count_add(&h3->counters->requests_early, stream->is_early);
     if (is_get)
         user->on_field(user->context, stream, MR_FIELD_PATH, (struct mr_text){":path", 5}, path);
     user->on_head(user->context, stream, message, MR_MESSAGE_OK);

@@ -26,15 +26,16 @@ static void linger(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
  * no other for it; the connection stays where it is. */
 static bool go(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
 {
-    struct mr_side_path candidate = *mr_side(ep, conn, MR_SIDE_CANDIDATE);
+    struct mr_side_path *side = mr_side(ep, conn, MR_SIDE_CANDIDATE);
+    bool has_cid = mr_side_has_cid(ep, conn, side);
+    struct mr_side_path candidate = *side;
 
-    if (candidate.cid == MR_NONE)
-        candidate.cid = mr_cid_unused(ep, conn);
-    if (candidate.cid == MR_NONE) {
+    if (!has_cid) {
         mr_count(&ep->counters.limit_path_cids);
-        mr_side_close(ep, conn, MR_SIDE_CANDIDATE);
-        if (candidate.is_ours)
+        if (candidate.is_ours) { /* a server goes with a later packet */
+            mr_side_close(ep, conn, MR_SIDE_CANDIDATE);
             mr_conn_event(ep, conn, MR_EVENT_PATH_FAILED);
+        }
         return false;
     }
     mr_conn_extra_use(ep, conn, MR_EXTRA_PATH_KEPT);

@@ -39,7 +39,7 @@
 #define MR_ACK_AFTER_MAX         512         /* that a peer can ask for; more count as this */
 #define MR_ACK_ASK_MAX           64          /* that we ask for */
 #define MR_MEMORY_RETRY_NS       (5 * MR_MS) /* until a connection that found no chunk asks again */
-#define MR_HANDSHAKE_TIMEOUT     (20 * MR_SECOND)
+#define MR_HANDSHAKE_TIMEOUT     (15 * MR_SECOND)
 #define MR_CLIENT_TICKET_WAIT                                                                      \
     (2 * MR_SECOND) /* a client's TLS state is kept for the first ticket so long */
 #define MR_STREAM_ORDINAL_MAX (UINT64_C(1) << 38) /* streams of one type in a connection's life */

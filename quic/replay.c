@@ -37,12 +37,14 @@ static uint64_t epoch_of(const struct mr_replay *replay, uint64_t now_ns)
     return (now_ns / replay->window_ns) % EPOCH_MASK + 1;
 }
 
-/* An entry counts in the epoch that it was made in, and in the next. */
+/* An entry counts in the epoch that it was made in, and in the next; and before, to a thread that
+ * read the clock a moment earlier. */
 static bool is_fresh(uint64_t slot, uint64_t epoch)
 {
     uint64_t made = slot & EPOCH_MASK;
 
-    return made != 0 && (made == epoch || made % EPOCH_MASK + 1 == epoch);
+    return made != 0 &&
+           (made == epoch || made % EPOCH_MASK + 1 == epoch || epoch % EPOCH_MASK + 1 == made);
 }
 
 /* Two threads may remember one ClientHello at a time, in different slots: the lower one is first.

@@ -28,7 +28,7 @@ SENDING_RATIO = 1.35   # the shard's time per packet, application attached to in
 RECEIVING_RATIO = 1.6  # the same: a copy into memory that the other core has
 TURNS = "3"           # seconds: a dozen windows, for a median
 CONNECTING = 2.5      # seconds until connections are being made, and before 3,000 are
-PAUSE = 10.5          # seconds; MR_HANDSHAKE_TIMEOUT is 10
+PAUSE = 15.5          # seconds; MR_HANDSHAKE_TIMEOUT is 15
 LONG_WIRE_GBPS = 0.3  # over 20 ms: a window that does not grow gives 0.005
 
 SHARES = {"server_cpu_share", "client_cpu_share"}

@@ -194,7 +194,7 @@ struct sim_config sim_config_starved(uint64_t seed)
     config.stall_max_ns = MR_SECOND;
     if (seed % 3 == 0) { /* while the handshake runs, for longer than it may take */
         config.pause_at_ns = seed % 5 * 100 * MR_MS;
-        config.pause_ns = 11 * MR_SECOND;
+        config.pause_ns = MR_HANDSHAKE_TIMEOUT + MR_SECOND;
     }
     config.job_max_ns = seed % 4 < 2 ? 0 : 100 * MR_MS;
     return config;

@@ -201,7 +201,7 @@ static bool run_bottleneck(const struct bottleneck *b, uint64_t seed)
     double good = (double)b->rate_bps * (1 - b->loss) * 1411 / 1480; /* of IP packets */
 
     for (int i = 0; i < 2; i++) {
-        double seconds = 30e-9 * (double)b->rtt_ns + (i == 0 ? 0 : 30);
+        double seconds = 30e-9 * (double)b->rtt_ns + (i == 0 ? 0 : 12);
 
         config[i] = sim_config_default(seed);
         config[i].cc = b->cc;
