@@ -91,6 +91,11 @@ bool mr_side_uses_cid(const struct mr_endpoint *ep, const struct mr_conn *conn, 
 void mr_side_lost_cid(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t slot);
 /* Take a CID from a side path, which is given up; MR_NONE. */
 uint32_t mr_side_take_cid(struct mr_endpoint *ep, struct mr_conn *conn);
+/* It has a connection ID: one that was retired may have given way to another.  False: there is
+ * none.
+ */
+bool mr_side_has_cid(const struct mr_endpoint *ep, const struct mr_conn *conn,
+                     struct mr_side_path *side);
 /* Begin to probe `addr` with the CID in `slot`; NULL: no extra is free (counted). */
 struct mr_side_path *mr_side_open(struct mr_endpoint *ep, struct mr_conn *conn,
                                   const struct mr_path_addr *addr, uint32_t slot, uint64_t now);

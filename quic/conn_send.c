@@ -664,12 +664,21 @@ static bool build_datagram(struct mr_endpoint *ep, struct mr_conn *conn, struct 
     return build_ordinary(&d);
 }
 
+/* A limit of the peer's was met while a packet was built, behind the producers that say so; and
+ * nothing else was in it. */
+static inline bool owes_blocked(const struct mr_conn *conn)
+{
+    return conn->limited_by == MR_LIMITED_FLOW &&
+           (conn->app.wants & (MR_WANT_STREAM_CONTROL | MR_WANT_DATA_BLOCKED)) != 0;
+}
+
 uint32_t mr_conn_send(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_outgoing *out,
                       uint32_t count, uint64_t now)
 {
     uint32_t limit = MR_MIN(count, (uint32_t)MR_QUANTUM_PACKETS);
     uint32_t built = 0;
     uint32_t more;
+    bool again = false;
 
     conn->was_cwnd_limited = false;
     conn->limited_by = MR_LIMITED_APPLICATION;
@@ -678,7 +687,8 @@ uint32_t mr_conn_send(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_ou
         if (more == 0 && built < limit)
             more = build_datagram(ep, conn, &out[built], now);
         built += more;
-    } while (more > 0);
+        again = more == 0 && !again && built < limit && owes_blocked(conn);
+    } while (more > 0 || again);
 
     if (conn->clears_quic_bit)
         mr_quic_bit_grease(ep, out, built);

@@ -76,8 +76,8 @@ uint32_t mr_side_take_cid(struct mr_endpoint *ep, struct mr_conn *conn)
     return MR_NONE;
 }
 
-/* One whose CID was retired may get another. */
-static bool has_cid(const struct mr_endpoint *ep, struct mr_conn *conn, struct mr_side_path *side)
+bool mr_side_has_cid(const struct mr_endpoint *ep, const struct mr_conn *conn,
+                     struct mr_side_path *side)
 {
     if (side->cid == MR_NONE)
         side->cid = mr_cid_unused(ep, conn);
@@ -156,7 +156,7 @@ bool mr_side_on_challenge(struct mr_rx *rx)
 {
     struct mr_side_path *side = mr_side_find(rx->ep, rx->conn, &rx->datagram->path);
 
-    return side == NULL ? begin_candidate(rx) : has_cid(rx->ep, rx->conn, side);
+    return side == NULL ? begin_candidate(rx) : mr_side_has_cid(rx->ep, rx->conn, side);
 }
 
 void mr_side_on_packet(struct mr_rx *rx)
