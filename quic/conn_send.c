@@ -672,13 +672,28 @@ static inline bool owes_blocked(const struct mr_conn *conn)
            (conn->app.wants & (MR_WANT_STREAM_CONTROL | MR_WANT_DATA_BLOCKED)) != 0;
 }
 
+/* At most `count` datagrams that do. */
+MR_COLD static uint32_t tell_blocked(struct mr_endpoint *ep, struct mr_conn *conn,
+                                     struct mr_outgoing *out, uint32_t count, uint64_t now)
+{
+    struct datagram d;
+    uint32_t built = 0;
+
+    while (built < count && owes_blocked(conn)) {
+        begin(&d, ep, conn, &out[built], now);
+        if (!build_ordinary(&d))
+            break;
+        built++;
+    }
+    return built;
+}
+
 uint32_t mr_conn_send(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_outgoing *out,
                       uint32_t count, uint64_t now)
 {
     uint32_t limit = MR_MIN(count, (uint32_t)MR_QUANTUM_PACKETS);
     uint32_t built = 0;
     uint32_t more;
-    bool again = false;
 
     conn->was_cwnd_limited = false;
     conn->limited_by = MR_LIMITED_APPLICATION;
@@ -687,8 +702,9 @@ uint32_t mr_conn_send(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_ou
         if (more == 0 && built < limit)
             more = build_datagram(ep, conn, &out[built], now);
         built += more;
-        again = more == 0 && !again && built < limit && owes_blocked(conn);
-    } while (more > 0 || again);
+    } while (more > 0);
+    if (built < limit && owes_blocked(conn))
+        built += tell_blocked(ep, conn, &out[built], limit - built, now);
 
     if (conn->clears_quic_bit)
         mr_quic_bit_grease(ep, out, built);
