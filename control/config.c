@@ -139,6 +139,11 @@ static const char *const congestions[] = {"cubic", "newreno", "prague", "bbr",
 static const char *const ecns[] = {"auto", "off", NULL};
 static const char *const cryptos[] = {"auto", "openssl", "ipsec-mb", NULL};
 static const char *const discoveries[] = {"off", "observe", "ask", "both", NULL};
+static const char *const cid_kinds[] = {[MR_CID_QUIC_LB] = "quic-lb",
+                                        [MR_CID_KATRAN_1] = "katran-v1",
+                                        [MR_CID_KATRAN_2] = "katran-v2",
+                                        [MR_CID_KATRAN_3] = "katran-v3",
+                                        NULL};
 static const char *const switches[] = {"off", "on", NULL};
 static const char *const retries[] = {"auto", "always", NULL};
 static const char *const balances[] = {
@@ -283,6 +288,9 @@ const struct mr_setting mr_config_settings[] = {
      .choices = congestions, HERE(congestion)},
     {"ecn", "ecn", "WHEN", "mark packets for ECN: auto (on paths that bear it) or off",
      MR_SETTING_CHOICE, .choices = ecns, HERE(ecn)},
+    {"congestion_resume", "congestion-resume", "ON",
+     "begin with what a client's last connection had, once its round trip is confirmed",
+     MR_SETTING_CHOICE, .choices = switches, HERE(congestion_resume)},
     {"balance", "balance", "HOW",
      "move connections: load, away from busy shards; rss, to where their datagrams arrive",
      MR_SETTING_CHOICE, .choices = balances, HERE(balance.kind)},
@@ -361,13 +369,21 @@ const struct mr_setting mr_config_settings[] = {
      "tell peers the addresses we see them at (observe), ask for ours (ask), or both",
      MR_SETTING_CHOICE, .choices = discoveries, HERE(transport.address_discovery)},
 
-    {"routing.node", "node", "N", "number of this process among those behind a load balancer",
-     MR_SETTING_NUMBER, .max = MR_CID_NODES - 1, HERE(routing.node)},
+    {"routing.format", "cid-format", "NAME",
+     "the load balancer's: QUIC-LB, or one of three versions of Katran's", MR_SETTING_CHOICE,
+     .choices = cid_kinds, HERE(routing.format)},
+    {"routing.node", "node", "N",
+     "number of this process among those behind a load balancer; QUIC-LB: up to 4095, Katran: a "
+     "host ID from 1 on",
+     MR_SETTING_NUMBER, .max = UINT32_MAX, HERE(routing.node)},
     {"routing.config", "cid-config", "N", "the load balancer's number of this configuration",
      MR_SETTING_NUMBER, .max = MR_CID_CONFIGS - 1, HERE(routing.config)},
     {"routing.key_file", "cid-key-file", "FILE",
      "key that encrypts connection IDs, 32 hexadecimal digits; without it: plain text",
      MR_SETTING_PATH, HERE(routing.key_file)},
+    {"routing.renew_after", "cid-renew-after", "TIME",
+     "peers are asked to go over to new connection IDs after it; 0: never", MR_SETTING_TIME,
+     .max = DAY, HERE(routing.renew_after_ns)},
 
     {"rings.submissions", "ring-submissions", "N", "entries of a submission queue, a power of two",
      MR_SETTING_NUMBER, .min = MR_RING_ENTRIES_MIN, .max = MR_RING_ENTRIES_MAX,

@@ -144,9 +144,11 @@ struct mr_config_qlog {
 
 /* What connection IDs say to load balancers. */
 struct mr_config_routing {
+    uint8_t format; /* enum mr_cid_kind */
     uint32_t node;
     uint32_t config;               /* config rotation bits */
     char key_file[MR_CONFIG_PATH]; /* "": they are in plain text */
+    uint64_t renew_after_ns;       /* 0: never */
 };
 
 struct mr_config_tls {
@@ -177,6 +179,7 @@ struct mr_config {
     uint8_t retry;              /* 0: auto, 1: always */
     uint8_t congestion;         /* enum mr_cc_kind */
     uint8_t ecn;                /* 0: packets are marked, on paths that bear it; 1: off */
+    uint8_t congestion_resume;  /* 0: off; 1: connections begin with what the last one had */
     bool has_pci;
     bool has_telemetry;
     bool is_verbose;

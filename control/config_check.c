@@ -9,9 +9,11 @@
 #include "base/compiler.h"
 #include "control/config.h"
 #include "dataplane/app_host.h"
+#include "quic/cid.h"
 
 #define CONNECTS_SHARE      4 /* one ring opens a quarter of a shard's connections at most, */
 #define USER_CONNECTS_SHARE 2 /* all rings of one user half of them */
+#define CID_AGE_MIN         UINT64_C(1000000000)
 #define CONN_OBJECTS        4 /* of applications, for each connection allowed: itself, streams */
 
 /* ------------------------------------------------------------------ whose fault it is */
@@ -586,9 +588,52 @@ static bool check_balance(const struct mr_config *config, struct mr_fault *fault
     return mr_config_blame(config, "balance", fault);
 }
 
+/* ------------------------------------------------------------------ connection IDs */
+
+_Static_assert(MR_ATTACH_RINGS_MAX <= MR_CID_WORKERS, "each format has room for all shards");
+
+/* What only QUIC-LB has: the setting that asks for it, NULL: none. */
+static const char *asks_for_quic_lb(const struct mr_config *config)
+{
+    if (config->routing.key_file[0] != '\0')
+        return "routing.key_file";
+    return config->routing.config != 0 ? "routing.config" : NULL;
+}
+
+static bool check_katran(const struct mr_config *config, struct mr_fault *fault)
+{
+    const char *extra = asks_for_quic_lb(config);
+    struct spelled format = spell(config, "routing.format");
+
+    if (extra == NULL)
+        return true;
+    mr_fault_set(fault, EINVAL, "%s has none; leave it out, or choose %s quic-lb", format.value,
+                 format.name);
+    return mr_config_blame(config, extra, fault);
+}
+
+static bool check_routing(const struct mr_config *config, struct mr_fault *fault)
+{
+    const struct mr_config_routing *routing = &config->routing;
+    struct spelled format = spell(config, "routing.format");
+    uint32_t min = mr_cid_node_min(routing->format);
+    uint32_t max = mr_cid_node_max(routing->format);
+
+    if (routing->node < min || routing->node > max) {
+        mr_fault_set(fault, EINVAL, "%u does not fit %s %s; give %u to %u", routing->node,
+                     format.name, format.value, min, max);
+        return mr_config_blame(config, "routing.node", fault);
+    }
+    if (routing->renew_after_ns != 0 && routing->renew_after_ns < CID_AGE_MIN) {
+        mr_fault_set(fault, EINVAL, "less than a second is too often; give 1s or more, or 0");
+        return mr_config_blame(config, "routing.renew_after", fault);
+    }
+    return routing->format == MR_CID_QUIC_LB || check_katran(config, fault);
+}
+
 bool mr_config_check(const struct mr_config *config, struct mr_fault *fault)
 {
     return check_ports(config, fault) && check_tls(config, fault) && check_inline(config, fault) &&
            check_listeners(config, fault) && check_sizes(config, fault) &&
-           check_balance(config, fault);
+           check_balance(config, fault) && check_routing(config, fault);
 }

@@ -33,6 +33,7 @@ static void fill_endpoint(const struct mr_shard_setup *setup, const struct mr_li
     e->tokens = setup->tokens;
     e->cc = setup->congestion;
     e->has_ecn = setup->has_ecn;
+    e->has_resume = setup->has_resume;
     memcpy(e->preferred, setup->preferred, sizeof(e->preferred));
     e->payload_max = payload_max(setup);
     e->retry_above = setup->has_retry ? 0 : MR_MAX(limits->handshakes_max / RETRY_SHARE, 1u);
@@ -45,9 +46,12 @@ static void fill_endpoint(const struct mr_shard_setup *setup, const struct mr_li
     e->datagram_max = UINT16_MAX;
     e->extensions = setup->extensions;
     e->wall_offset_s = (uint64_t)time(NULL) - mr_clock_now(&clock) / MR_SECOND;
-    e->cid.node = setup->node;
-    e->cid.config = setup->cid_config;
+    e->cid = (struct mr_cid_format){.kind = (uint8_t)setup->cid_kind,
+                                    .node = setup->node,
+                                    .config = setup->cid_config,
+                                    .is_encrypted = setup->cid_key != NULL};
     e->cid_key = setup->cid_key;
+    e->cid_renew_ns = setup->cid_renew_ns;
     e->has_new_token = true;
     e->has_keylog = setup->keylog_fd >= 0;
     (void)getrandom(e->seed, sizeof(e->seed), 0);

@@ -28,6 +28,7 @@ struct mr_shard_setup {
     bool has_retry;       /* every address is validated with Retry */
     enum mr_cc_kind congestion;
     bool has_ecn;              /* packets are marked, on paths that bear it */
+    bool has_resume;           /* connections begin with what the last one had (RFC 9959) */
     uint64_t key_update_after; /* packets, as in quic/endpoint.h */
     uint64_t idle_timeout_ns;
     uint64_t stream_window_max; /* bytes that a stream may hold unread */
@@ -35,9 +36,11 @@ struct mr_shard_setup {
     uint32_t streams_bidi_max; /* that a peer may have open */
     uint32_t streams_uni_max;
     uint32_t extensions; /* of enum mr_extension */
-    uint16_t node;       /* written into connection IDs */
+    enum mr_cid_kind cid_kind;
+    uint32_t node; /* written into connection IDs */
     uint8_t cid_config;
     const uint8_t *cid_key; /* NULL: they are in plain text; borrowed as tokens is */
+    uint64_t cid_renew_ns;  /* 0: they do not age */
     const struct mr_net_self *self;
     struct mr_ip gateway4; /* unspecified: none */
     struct mr_ip gateway6;

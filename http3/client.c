@@ -34,7 +34,7 @@ static void lose_requests(struct mr_h3_client *client, struct mr_h3_conn *conn, 
 
     while (peer->waiting != NULL) {
         struct mr_h3_request *request = peer->waiting;
-        peer->waiting = request->next;
+        peer->waiting = request->next_waiting;
         mr_h3_request_end(client, request, MR_H3_CONN_LOST, code, reason);
     }
     peer->waiting_tail = &peer->waiting;
@@ -73,7 +73,7 @@ static void on_goaway(void *context, struct mr_h3_conn *conn, uint64_t id)
     }
     while (peer->waiting != NULL) {
         struct mr_h3_request *request = peer->waiting;
-        peer->waiting = request->next;
+        peer->waiting = request->next_waiting;
         mr_h3_request_end(client, request, MR_H3_REJECTED, 0, "the server drains the connection");
     }
     peer->waiting_tail = &peer->waiting;

@@ -105,18 +105,18 @@ static void wait_for_stream(struct mr_h3_client *client, struct mr_h3_request *r
     struct mr_h3_peer *peer = mr_h3_peer_of(client, request->conn);
 
     request->state = MR_H3_STATE_WAITING;
-    request->next = NULL;
+    request->next_waiting = NULL;
     *peer->waiting_tail = request;
-    peer->waiting_tail = &request->next;
+    peer->waiting_tail = &request->next_waiting;
 }
 
 static void leave_waiting(struct mr_h3_client *client, struct mr_h3_request *request)
 {
     struct mr_h3_peer *peer = mr_h3_peer_of(client, request->conn);
 
-    for (struct mr_h3_request **at = &peer->waiting; *at != NULL; at = &(*at)->next) {
+    for (struct mr_h3_request **at = &peer->waiting; *at != NULL; at = &(*at)->next_waiting) {
         if (*at == request) {
-            *at = request->next;
+            *at = request->next_waiting;
             if (*at == NULL)
                 peer->waiting_tail = at;
             return;
@@ -237,7 +237,7 @@ void mr_h3_client_open_waiting(struct mr_h3_client *client, struct mr_h3_conn *c
 
     while (peer->waiting != NULL) {
         struct mr_h3_request *request = peer->waiting;
-        struct mr_h3_request *next = request->next;
+        struct mr_h3_request *next = request->next_waiting;
         if (!may_open(conn, request) || !open_request(client, request))
             return;
         peer->waiting = next;

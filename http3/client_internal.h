@@ -34,8 +34,9 @@ struct mr_h3_request {
     bool is_resumed;
     bool is_early; /* was sent in 0-RTT */
     struct mr_h3_conn *conn;
-    struct mr_h3_stream *stream; /* NULL: none (any more) */
-    struct mr_h3_request *next;  /* of the connection's waiting list, or of the list to look at */
+    struct mr_h3_stream *stream;        /* NULL: none (any more) */
+    struct mr_h3_request *next;         /* of the list to look at */
+    struct mr_h3_request *next_waiting; /* of the connection's list */
     uint64_t user;
     struct mr_h3_request_options options;
     struct mr_http3_tunnel *tunnel;  /* NULL: it is none */

@@ -130,6 +130,13 @@ void mr_cc_on_persistent_congestion(struct mr_cc *cc)
     cc->ops->on_persistent_congestion(cc);
 }
 
+void mr_cc_forget(struct mr_cc *cc, uint64_t bytes)
+{
+    mr_cc_set_window(cc, MR_MIN(cc->window, bytes));
+    cc->ssthresh = cc->window;
+    cc->ops->on_persistent_congestion(cc);
+}
+
 void mr_cc_check(const struct mr_cc *cc)
 {
     MR_ASSERT(cc->window >= mr_cc_minimum(cc));

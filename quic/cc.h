@@ -155,6 +155,7 @@ struct mr_cc {
     uint32_t datagram_size;     /* max_datagram_size, bytes */
     bool has_begun;             /* something was acknowledged or lost */
     bool has_recovery;          /* a recovery period was begun and not cancelled */
+    bool is_jumping;            /* the window is tried out (quic/resume.h), over one round trip */
     union {
         struct mr_cc_cubic cubic;
         struct mr_cc_newreno newreno;
@@ -252,6 +253,8 @@ static inline uint64_t mr_cc_pacing_window(const struct mr_cc *cc, uint64_t smoo
     *is_slow_start_out = false;
     if (cc->ops->pacing_window != NULL)
         return cc->ops->pacing_window(cc, smoothed_ns);
+    if (cc->is_jumping)
+        return cc->window * 4 / 5; /* at MR_PACER_GAIN: one window per round trip */
     *is_slow_start_out = cc->window < cc->ssthresh;
     return cc->window;
 }
@@ -280,6 +283,12 @@ extern const struct mr_cc_ops mr_cc_bbr_ops;
 extern const struct mr_cc_ops mr_cc_cubic_ops;
 extern const struct mr_cc_ops mr_cc_newreno_ops;
 extern const struct mr_cc_ops mr_cc_prague_ops;
+
+/*
+ * Congestion came at a window that was tried out, not grown: fall to `bytes` or below, with no
+ * memory of a larger window to return to.  After mr_cc_on_congestion() or mr_cc_on_ecn().
+ */
+void mr_cc_forget(struct mr_cc *cc, uint64_t bytes);
 
 /* Set the window to `bytes`, within the minimum and window_max.  For the algorithms. */
 void mr_cc_set_window(struct mr_cc *cc, uint64_t bytes);

@@ -14,13 +14,14 @@
 /* ------------------------------------------------------------------ connections */
 
 /* RFC 9000, Section 8.1.3: "The client MUST include the token in all Initial packets it sends,
- * unless a Retry replaces the token with a newer one." */
-static void take_token(struct mr_handshake *hs, const struct mr_connect_options *options)
+ * unless a Retry replaces the token with a newer one."  Not to another server than it is of, nor in
+ * another version (RFC 9369, Section 5). */
+static void take_token(const struct mr_conn *conn, struct mr_handshake *hs,
+                       const struct mr_connect_options *options)
 {
     const uint8_t *token;
-    size_t size = options->ticket == NULL
-                      ? 0
-                      : mr_tls_ticket_token(options->ticket, options->ticket_size, &token);
+    size_t size = mr_tls_ticket_token(options->ticket, options->ticket_size, options->server_name,
+                                      conn->version, &token);
 
     if (size == 0 || size > sizeof(hs->token))
         return;
@@ -54,8 +55,8 @@ int mr_conn_connect(struct mr_endpoint *ep, const struct mr_connect_options *opt
     struct mr_handshake *hs = mr_conn_handshake(ep, conn);
     hs->original_dcid = peer->cid;
     conn->user_data = options->user_data;
-    take_token(hs, options);
     bool is_offered = mr_conn_offer_versions(conn, hs, options);
+    take_token(conn, hs, options);
     mr_trace_clock(ep, now);
     if (ep->tracer != NULL)
         mr_trace_new(ep, conn);

@@ -7,6 +7,8 @@
  */
 #include "quic/conn_bits.h"
 
+#define RENEWAL_PUT_OFF_NS MR_SECOND
+
 /* ------------------------------------------------------------------ ours */
 
 /* A slot for one more; MR_NONE: the peer holds as many as it may, beside those that it must retire.
@@ -71,12 +73,25 @@ bool mr_cid_has_retired_all(const struct mr_conn *conn)
     return true;
 }
 
-MR_COLD void mr_cid_renew(struct mr_endpoint *ep, struct mr_conn *conn)
+/* What a renewal takes is not what other connections, and those to come, need. */
+static bool can_spare_cids(const struct mr_endpoint *ep)
+{
+    uint32_t others = mr_pool_free_count(&ep->conns) + ep->handshakes_in_flight;
+
+    return ep->cids.core.count + MR_CIDS_ISSUED_MAX * (others + 1) <= ep->cids.core.capacity;
+}
+
+MR_COLD void mr_cid_renew(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
 {
     uint64_t before = conn->issued_prior_to;
 
     if (conn->state != MR_CONN_OPEN || !conn->is_confirmed || !mr_cid_has_retired_all(conn))
         return; /* with a later packet */
+    if (conn->cid_config == ep->config.cid.config && !can_spare_cids(ep)) {
+        mr_count(&ep->counters.limit_cid_renewals);
+        conn->cids_due_ns = now + RENEWAL_PUT_OFF_NS;
+        return;
+    }
     conn->issued_prior_to = conn->issued_next_sequence;
     mr_cid_issue_all(ep, conn);
     if (conn->issued_next_sequence == conn->issued_prior_to) { /* none is free */
@@ -84,6 +99,7 @@ MR_COLD void mr_cid_renew(struct mr_endpoint *ep, struct mr_conn *conn)
         return;
     }
     conn->cid_config = ep->config.cid.config;
+    conn->cids_due_ns = mr_cid_due(ep, now);
     mr_count(&ep->counters.cids_renewed);
 }
 

@@ -77,14 +77,18 @@ static uint64_t stream_limit(const struct mr_conn *conn, const struct mr_stream 
     return (stream->id & 2) != 0 ? conn->stream_window_uni : conn->stream_window_bidi_remote;
 }
 
-void mr_conn_early_params(struct mr_endpoint *ep, struct mr_conn *conn,
-                          const struct mr_transport_params *params)
+bool mr_conn_early_params(struct mr_endpoint *ep, struct mr_conn *conn,
+                          const struct mr_transport_params *params, uint64_t now)
 {
     struct mr_handshake *hs = mr_conn_handshake(ep, conn);
     struct mr_params_error error;
 
-    if (!hs->early.is_set)
-        return;
+    if (conn->early == MR_EARLY_REJECTED) { /* dropped before: mr_conn_early_drop() */
+        hs->remembered = *params;
+        return mr_conn_early_rewind(ep, conn, now);
+    }
+    if (!hs->early.is_set || conn->role == MR_SERVER)
+        return true;
     hs->is_reduced =
         mr_transport_params_compare_early(params, &hs->remembered, &error) != MR_PARAMS_OK;
     hs->remembered = *params;
@@ -93,6 +97,7 @@ void mr_conn_early_params(struct mr_endpoint *ep, struct mr_conn *conn,
 
         mr_flow_send_raise(&stream->flow_send, stream_limit(conn, stream));
     }
+    return true;
 }
 
 /* Frames of streams' data are forgotten; others are owed again. */
@@ -129,10 +134,12 @@ static void rewind_streams(struct mr_endpoint *ep, struct mr_conn *conn)
     for (uint32_t i = conn->stream_head; i != MR_NONE; i = mr_stream_at(ep, i)->conn_next) {
         struct mr_stream *stream = mr_stream_at(ep, i);
 
-        if (stream->send.is_closed) { /* reset: its final size counts */
-            conn->flow_send.used += stream->send.next_offset;
+        if (stream->wants_reset || stream->send_state >= MR_SEND_RESET_SENT) {
+            conn->flow_send.used += stream->send.next_offset; /* its final size counts */
             continue;
         }
+        if (stream->has_reliable_out) /* owed again when its bytes were sent again */
+            stream->is_reset_at_due = stream->is_reset_at_acked = stream->wants_reset_at = false;
         mr_send_queue_rewind(&stream->send, &ep->send_pools);
         mr_flow_send_init(&stream->flow_send, stream_limit(conn, stream));
         mr_stream_schedule(ep, conn, stream);
@@ -189,6 +196,11 @@ bool mr_conn_early_settle(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_
      * any limits or alter any values that might be violated by the client with its 0-RTT data." */
     return mr_conn_fail(ep, conn, MR_PROTOCOL_VIOLATION, MR_FRAME_CRYPTO,
                         "0-RTT was accepted with lower limits than remembered", now);
+}
+
+bool mr_conn_early_drop(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
+{
+    return mr_conn_early_settle(ep, conn, MR_EARLY_REJECTED, now);
 }
 
 /* ------------------------------------------------------------------ the server */

@@ -31,9 +31,10 @@ bool mr_conn_early_remember(struct mr_handshake *hs, const struct mr_connect_opt
 bool mr_conn_early_install(struct mr_endpoint *ep, struct mr_conn *conn,
                            const struct mr_secret *secret, bool is_write);
 
-/* Client: the server's limits are known, which replace the remembered ones. */
-void mr_conn_early_params(struct mr_endpoint *ep, struct mr_conn *conn,
-                          const struct mr_transport_params *params);
+/* Client: the server's limits are known, which replace the remembered ones.  False: the connection
+ * failed. */
+bool mr_conn_early_params(struct mr_endpoint *ep, struct mr_conn *conn,
+                          const struct mr_transport_params *params, uint64_t now);
 
 /* Client: the handshake is complete; was 0-RTT accepted?  False: the connection failed. */
 bool mr_conn_early_settle(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_tls_early early,
@@ -41,6 +42,9 @@ bool mr_conn_early_settle(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_
 
 /* Server: its flight is out, and 0-RTT is accepted: tell the application. */
 void mr_conn_early_accept(struct mr_endpoint *ep, struct mr_conn *conn);
+
+/* Client: there will be no 0-RTT after all.  False: the connection failed. */
+bool mr_conn_early_drop(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
 
 /* Nothing that was sent counts as sent any more: the streams begin again.  False: the connection
  * failed. */

@@ -21,6 +21,7 @@
  *          conn_bits.c         the spin bit, the QUIC bit
  *          conn_version.c      versions 1 and 2
  *          conn_cid.c  conn_path.c  conn_mtu.c  conn_stream.c  conn_datagram.c  conn_extra.c
+ *          conn_resume.c       what an earlier connection knew of the path
  *          conn_control.c      which congestion control
  *          conn_api.c
  *          conn_close.c        how it ends
@@ -92,6 +93,7 @@ struct mr_conn {
     struct mr_streams_recv streams_recv[2]; /* [is_uni] */
     struct mr_streams_send streams_send[2];
     uint64_t path_due_ns;   /* when a validation goes on or fails; MR_NEVER */
+    uint64_t tell_window;   /* that the path must have carried for its client to be told */
     uint64_t path_fresh_ns; /* when a path last began with the initial window; 0: the first did */
     uint64_t peer_chose;    /* the connection ID of ours that the peer sent to on this path */
     uint8_t path_numbers;   /* given out, modulo MR_PATH_ELSEWHERE */
@@ -116,6 +118,7 @@ struct mr_conn {
     bool observes;      /* the peer is told its address */
     bool takes_reset_stream_at; /* the peer does */
     bool clears_quic_bit;       /* of half of its packets: RFC 9287 */
+    uint64_t cids_due_ns;       /* ours are too old then; MR_NEVER: they do not age */
     struct mr_peer_cid peer_cids[MR_CIDS_PEER_MAX];
     uint32_t peer_cid_current;
     uint32_t retire_count;

@@ -10,6 +10,10 @@
  */
 #include "quic/conn.h"
 
+/* Packets of the other phase that may cost the derivation of a key while the previous one is kept:
+ * more are dropped, and the peer's next update waits until it is gone, as RFC 9001, Section 6.5
+ * asks of it. */
+#define NEXT_TRIES_MAX 16
 #define UPDATE_FIRST                                                                               \
     (UINT64_C(1) << 21) /* DESIGN.md, section 5: a random point between 2^21 and 2^22 packets */
 
@@ -180,6 +184,7 @@ static void advance(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t first
     s->update_at_count = draw_update_point(ep);
     s->phase_first_pn = mr_sent_next(&conn->app.sent);
     s->is_confirmed = false;
+    s->next_failed = 0;
     s->updates++;
     if (mr_conn_is_traced(conn))
         mr_trace_key_update(ep, conn, first_opened_pn != MR_NEVER);
@@ -289,10 +294,13 @@ static bool try_prepared(struct mr_endpoint *ep, struct mr_conn *conn, struct mr
  * has opened a packet, so that forged packets do not cost it. */
 MR_COLD static bool try_next(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_open_job *job)
 {
-    struct mr_secret secret = conn->key_state.open_secret;
-    struct mr_key_material material = conn->key_state.open;
-    struct mr_aead_key key;
+    struct mr_key_state *s = &conn->key_state;
 
+    if (s->next_failed == NEXT_TRIES_MAX)
+        return false;
+    struct mr_secret secret = s->open_secret;
+    struct mr_key_material material = s->open;
+    struct mr_aead_key key;
     memset(&key, 0, sizeof(key));
     mr_keys_update(conn->version, &secret, &material);
     job->key = &key;
@@ -303,6 +311,8 @@ MR_COLD static bool try_next(struct mr_endpoint *ep, struct mr_conn *conn, struc
     mr_key_material_wipe(&material);
     if (job->is_open)
         prepare_next(ep, conn);
+    else
+        s->next_failed++;
     return job->is_open;
 }
 
@@ -317,10 +327,15 @@ bool mr_keys_open_other_phase(struct mr_endpoint *ep, struct mr_conn *conn, stru
         return try_other(ep, conn, job);
     if (!conn->is_confirmed) /* RFC 9001, Section 6.1: not before the handshake is confirmed */
         return false;
-    bool is_open =
-        s->other_kind == MR_OTHER_PREVIOUS ? try_next(ep, conn, job) : try_prepared(ep, conn, job);
+    bool is_soon = s->other_kind == MR_OTHER_PREVIOUS;
+    bool is_open = is_soon ? try_next(ep, conn, job) : try_prepared(ep, conn, job);
     if (!is_open)
         return false;
+    if (is_soon && mr_sent_next(&conn->app.sent) == s->phase_first_pn) { /* Section 6.2 */
+        job->is_open = false;
+        return mr_conn_fail(ep, conn, MR_KEY_UPDATE_ERROR, 0,
+                            "keys updated twice without awaiting confirmation", now);
+    }
     advance(ep, conn, job->pn, now);
     mr_count(&ep->counters.key_updates_received);
     return true;

@@ -378,7 +378,8 @@ static void take_from_forwarding(struct mr_endpoint *ep, uint64_t key)
 
 /* The old connection IDs lead here until the peer has retired them.  It is told again of those that
  * it may not have heard of, or it never would.  New ones take their place. */
-static bool renew_cids(struct mr_endpoint *ep, struct mr_conn *conn, const struct mr_conn *copy)
+static bool renew_cids(struct mr_endpoint *ep, struct mr_conn *conn, const struct mr_conn *copy,
+                       uint64_t now)
 {
     for (uint32_t i = 0; i < MR_CIDS_SLOTS; i++) {
         uint64_t key = copy->issued.key[i];
@@ -394,6 +395,7 @@ static bool renew_cids(struct mr_endpoint *ep, struct mr_conn *conn, const struc
     conn->issued_announced = copy->issued_known;
     conn->issued_prior_to = conn->issued_next_sequence;
     conn->cid_config = ep->config.cid.config;
+    conn->cids_due_ns = mr_cid_due(ep, now);
     mr_cid_issue_all(ep, conn);
     return conn->issued_next_sequence > conn->issued_prior_to;
 }
@@ -557,7 +559,7 @@ int mr_conn_import(struct mr_endpoint *ep, const struct mr_conn_record *record, 
     clamp_times(conn, now);
     conn_owe_again(conn);
     if (!read_kept(ep, conn, &r, now) || !read_streams(ep, conn, &r, record->stream_count) ||
-        !renew_cids(ep, conn, copy)) {
+        !renew_cids(ep, conn, copy, now)) {
         drop(ep, conn);
         return -ENOMEM;
     }

@@ -9,6 +9,7 @@
 #include "quic/conn_ack_frequency.h"
 #include "quic/conn_observed.h"
 #include "quic/conn_reset_at.h"
+#include "quic/conn_resume.h"
 
 #define RUN_MAX (UINT32_C(1) << 30) /* bytes that a run of acknowledged frames may have */
 
@@ -371,6 +372,12 @@ static void count_loss_space(struct mr_conn *conn, enum mr_space which,
     conn->loss.space[which].ack_eliciting_count = space->sent.ack_eliciting_count;
 }
 
+static void on_congestion(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
+{
+    mr_count(&ep->counters.congestion_events);
+    mr_conn_resume_on_congestion(ep, conn, now);
+}
+
 static void settle_losses(struct mr_endpoint *ep, struct mr_conn *conn,
                           const struct loss_sums *sums, bool is_persistent, uint64_t now)
 {
@@ -391,7 +398,7 @@ static void settle_losses(struct mr_endpoint *ep, struct mr_conn *conn,
                                            .ranges = sums->ranges},
                       now);
         if (mr_cc_on_congestion(cc, sums->newest_sent_ns, now))
-            mr_count(&ep->counters.congestion_events);
+            on_congestion(ep, conn, now);
     }
     if (is_persistent) {
         mr_cc_on_persistent_congestion(cc);
@@ -584,7 +591,7 @@ static void take_ecn(struct mr_rx *rx, const struct mr_frame_ack *frame, struct 
     struct mr_cc_ecn ecn = {
         .packets = arrived.packets, .ce = arrived.ce, .sent_ns = sums->cc.newest_sent_ns};
     if (mr_cc_on_ecn(&conn->path.cc, &ecn, rx->now))
-        mr_count(&counters->congestion_events);
+        on_congestion(rx->ep, conn, rx->now);
 }
 
 static void settle_acked(struct mr_rx *rx, const struct mr_frame_ack *frame, struct ack_sums *sums)
@@ -603,6 +610,8 @@ static void settle_acked(struct mr_rx *rx, const struct mr_frame_ack *frame, str
         sums->cc.smoothed_ns = conn->path.rtt.smoothed_ns;
         sums->cc.is_app_limited = is_limited;
         mr_cc_on_acked(&conn->path.cc, &sums->cc, rx->now);
+        if (mr_conn_resume_is_due(conn))
+            mr_conn_resume_on_acked(rx->ep, conn, &sums->cc, rx->now);
     }
     mr_mtu_refresh(rx->ep, conn, rx->now);
     mr_pacer_refresh(conn, rx->now);

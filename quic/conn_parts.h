@@ -166,7 +166,8 @@ struct mr_key_state {
     uint8_t phase;      /* 0 or 1: what we seal with, and expect */
     bool can_seal;
     bool can_open;
-    bool is_confirmed; /* a packet of the current phase was acknowledged */
+    bool is_confirmed;   /* a packet of the current phase was acknowledged */
+    uint8_t next_failed; /* packets that the next key did not open, while PREVIOUS is kept */
 };
 struct mr_close {
     uint64_t error;

@@ -13,9 +13,20 @@ bool mr_cid_issue(struct mr_endpoint *ep, struct mr_conn *conn);
 void mr_cid_issue_all(struct mr_endpoint *ep, struct mr_conn *conn);
 /* The peer has retired all that it must. */
 bool mr_cid_has_retired_all(const struct mr_conn *conn);
+/* When those that are issued now are too old. */
+static inline uint64_t mr_cid_due(const struct mr_endpoint *ep, uint64_t now)
+{
+    return ep->config.cid_renew_ns == 0 ? MR_NEVER : now + ep->config.cid_renew_ns;
+}
+/* They are, or of an earlier configuration. */
+static inline bool mr_cid_is_due(const struct mr_endpoint *ep, const struct mr_conn *conn,
+                                 uint64_t now)
+{
+    return ((conn->cid_config != ep->config.cid.config) | (now >= conn->cids_due_ns)) != 0;
+}
 /* Ask the peer to go over to new connection IDs of ours, and to retire all others; nothing happens
  * while it has not yet done so since the last time. */
-void mr_cid_renew(struct mr_endpoint *ep, struct mr_conn *conn);
+void mr_cid_renew(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
 void mr_cid_forget_all(struct mr_endpoint *ep, struct mr_conn *conn);
 static inline struct mr_peer_cid *mr_cid_current(struct mr_conn *conn)
 {

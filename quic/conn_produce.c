@@ -7,6 +7,7 @@
  */
 #include "quic/conn_build.h"
 #include "quic/conn_reset_at.h"
+#include "quic/conn_resume.h"
 
 #define FRAME_LEAST 16 /* bytes of room below which a STREAM frame is not begun */
 
@@ -463,8 +464,9 @@ void mr_produce_new_token(struct mr_build *b)
     struct mr_endpoint *ep = b->ep;
     uint8_t token[MR_TOKEN_NEW_SIZE];
     struct mr_frame_new_token frame = {.token = token, .size = sizeof(token)};
+    struct mr_saved_path saved = mr_conn_saved_path(ep, b->conn);
 
-    mr_token_write_new(&ep->tokens, b->conn->version, &b->conn->path.addr.remote,
+    mr_token_write_new(&ep->tokens, b->conn->version, &b->conn->path.addr.remote, &saved,
                        mr_endpoint_secret_random(ep), token, mr_endpoint_wall_s(ep, b->now));
     if (!WRITE_RECORDED(b, mr_frame_write_new_token(&b->w, &frame), MR_SENT_NEW_TOKEN, 0, 0))
         return;

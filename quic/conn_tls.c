@@ -424,7 +424,8 @@ static bool take_params(struct mr_endpoint *ep, struct mr_conn *conn, const stru
     apply_params(ep, conn, &params);
     if (params.has_preferred_address)
         keep_preferred(hs, &params.preferred_address);
-    mr_conn_early_params(ep, conn, &params);
+    if (!mr_conn_early_params(ep, conn, &params, now))
+        return false;
     mr_cid_track_token(ep, conn);
     if (job->params_size <= MR_TLS_REMEMBER_MAX) {
         hs->remember_size = (uint16_t)job->params_size;

@@ -8,7 +8,7 @@
  *
  * What either side wanted is authenticated by version_information in the handshake.
  */
-#include "quic/conn.h"
+#include "quic/conn_early.h"
 
 static const uint32_t by_number[] = {0, MR_VERSION_1, MR_VERSION_2};
 
@@ -169,7 +169,8 @@ static uint32_t listed_version(const struct mr_handshake *hs, const struct mr_pa
 }
 
 /* Once more from the start: everything but the options is new (RFC 9368, Section 2.1). */
-static bool begin_again(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t version)
+static bool begin_again(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t version,
+                        uint64_t now)
 {
     struct mr_handshake *hs = mr_conn_handshake(ep, conn);
 
@@ -178,6 +179,9 @@ static bool begin_again(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t v
     if (mr_conn_is_traced(conn))
         mr_trace_version(ep, conn, before);
     hs->has_version_negotiation = true;
+    hs->token_size = 0; /* it is of the version before */
+    if (!mr_conn_early_drop(ep, conn, now))
+        return false;
     return mr_conn_tls_again(ep, conn) && mr_conn_set_initial_keys(ep, conn, &hs->original_dcid);
 }
 
@@ -200,6 +204,6 @@ void mr_conn_on_version_negotiation(struct mr_endpoint *ep, struct mr_conn *conn
     if (version == 0)
         mr_conn_die(ep, conn, MR_INTERNAL_ERROR, true,
                     "the server speaks no version of QUIC that we do");
-    else if (!begin_again(ep, conn, version))
+    else if (!begin_again(ep, conn, version, now))
         mr_conn_fail(ep, conn, MR_INTERNAL_ERROR, 0, "no memory to begin again", now);
 }

@@ -78,6 +78,7 @@
     X(limit_path_windows,         "new paths begun with a small window: another began just before")                   \
     X(limit_path_challenges,      "PATH_CHALLENGE frames not answered: too many wait")                                \
     X(limit_cids,                 "connections closed: too many connection IDs issued to us or retired")              \
+    X(limit_cid_renewals,         "renewals of old connection IDs put off: the table has none to spare")              \
     X(limit_crypto_buffer,        "connections closed: CRYPTO data beyond the buffer limit")                          \
     X(limit_ack_ranges,           "received-packet ranges forgotten early")                                           \
     X(limit_events,               "event collections that ended with a full array")                                   \
@@ -144,6 +145,9 @@
     X(bytes_lost,                 "bytes of packets declared lost")                                                   \
     X(ptos,                       "probe timeouts that fired")                                                        \
     X(congestion_events,          "reductions of a congestion window")                                                \
+    X(resumes_begun,              "connections that jumped to half of the window of an earlier one")                  \
+    X(resumes_validated,          "of them those whose jump arrived without congestion")                              \
+    X(resumes_retreated,          "of them those that met congestion, and went back")                                 \
     X(persistent_congestions,     "persistent congestions")                                                           \
     X(ecn_ce_received,            "packets received with ECN CE")                                                     \
     X(ecn_validated,              "paths on which ECN validation succeeded")                                          \

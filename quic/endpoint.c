@@ -301,6 +301,7 @@ static void init_links(struct mr_conn *conn)
     conn->armed_ns = MR_NEVER;
     conn->pacing_until_ns = MR_NEVER;
     conn->path_due_ns = MR_NEVER;
+    conn->tell_window = MR_NEVER;
     conn->key_state.other_until_ns = MR_NEVER;
 }
 
@@ -373,6 +374,7 @@ struct mr_conn *mr_conn_new(struct mr_endpoint *ep, enum mr_role role,
     conn->role = (uint8_t)role;
     conn->state = MR_CONN_HANDSHAKE;
     conn->cid_config = ep->config.cid.config;
+    conn->cids_due_ns = mr_cid_due(ep, now);
     conn->handshake = hs;
     conn->last_received_ns = conn->idle_base_ns = now;
     init_limits(ep, conn);

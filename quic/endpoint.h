@@ -59,7 +59,7 @@ struct mr_outgoing {
 };
 
 struct mr_endpoint_config {
-    struct mr_cid_format cid; /* node, shard, generation: written into every CID we issue */
+    struct mr_cid_format cid; /* kind, node, shard, generation: written into every CID we issue */
     const uint8_t *cid_key;   /* MR_CID_KEY bytes, read once: encrypts them; NULL: plain text */
     struct mr_aead *aead;     /* borrowed */
     const struct mr_tls_context *server;   /* borrowed; NULL: accepts nothing */
@@ -67,8 +67,10 @@ struct mr_endpoint_config {
     const uint8_t *static_key;             /* 32 bytes, process-wide: reset and Retry tokens */
     const struct mr_token_secrets *tokens; /* of reset and address tokens; looked at in init only;
                                               NULL: all is of static_key */
-    uint32_t shards;  /* that there are: connection IDs of others belong to nobody; 0: any */
-    uint64_t seed[4]; /* randomness of CIDs, packet number skips, grease; never keys */
+    uint32_t shards;       /* that there are: connection IDs of others belong to nobody; 0: any */
+    uint64_t cid_renew_ns; /* peers go over to new connection IDs of ours after it; 0: they keep
+                              them */
+    uint64_t seed[4];      /* randomness of CIDs, packet number skips, grease; never keys */
     enum mr_cc_kind cc;
     bool has_ecn; /* packets are marked ECT, as long as a path bears it (RFC 9000, Section 13.4) */
     uint32_t payload_max; /* largest UDP payload to send, 1200..65527 */
@@ -89,6 +91,8 @@ struct mr_endpoint_config {
     uint8_t versions;            /* of QUIC that a server accepts, enum mr_version_set; 0: all */
     uint32_t extensions;         /* of enum mr_extension: offered, and used if the peer does */
     bool has_new_token;          /* a server gives clients tokens for their next connection */
+    bool has_resume;             /* these say what the path carries, and connections with one begin
+                                    with it (RFC 9959) */
     bool has_keylog;             /* keep key log lines for mr_endpoint_take_keylog() */
 };
 
@@ -174,7 +178,8 @@ bool mr_endpoint_too_big(struct mr_endpoint *ep, const struct mr_path_addr *path
  * Issue connection IDs of config rotation `config` from now on, encrypted with `key` (NULL: in
  * plain text).  Those issued before, of this and of other configurations, lead here as before; each
  * connection asks its peer to go over to new ones when it hears from it next, and the earlier ones
- * are retired.  False: no memory for the key, nothing has changed.
+ * are retired.  Of an endpoint whose connection IDs are QUIC-LB's.  False: no memory for the key,
+ * nothing has changed.
  */
 bool mr_endpoint_set_cid_config(struct mr_endpoint *ep, uint8_t config, const uint8_t *key);
 

@@ -10,6 +10,7 @@
  * The client's side of Retry is here too.
  */
 #include "quic/conn_bits.h"
+#include "quic/conn_resume.h"
 #include "quic/path_policy.h"
 
 #define DCID_MIN          8  /* bytes of a client's first DCID, RFC 9000, Section 7.2 */
@@ -159,6 +160,7 @@ struct admission {
     bool is_validated; /* its address is */
     bool has_retry;
     struct mr_retry_claims claims;
+    struct mr_saved_path saved; /* what is known of its path */
 };
 
 static void count_token(struct mr_endpoint *ep, enum mr_token_verdict verdict)
@@ -180,7 +182,7 @@ static void count_token(struct mr_endpoint *ep, enum mr_token_verdict verdict)
 static bool is_retry_token(const struct mr_endpoint *ep, const struct mr_packet_header *header)
 {
     return mr_token_kind(header->token, header->token_size) == MR_TOKEN_RETRY ||
-           (header->token[0] == MR_TOKEN_RETRY &&
+           (mr_token_kind_of_byte(header->token[0]) == MR_TOKEN_RETRY &&
             mr_endpoint_cid_owner(ep, header->dcid.bytes, header->dcid.size) != MR_CID_FOREIGN);
 }
 
@@ -195,7 +197,7 @@ static bool read_token(struct mr_endpoint *ep, const struct mr_datagram *d,
     if (!is_retry_token(ep, header)) {
         enum mr_token_verdict verdict =
             mr_token_validate_new(&ep->tokens, header->version, header->token, header->token_size,
-                                  &d->path.remote, wall_s);
+                                  &d->path.remote, &out->saved, wall_s);
         count_token(ep, verdict);
         out->is_validated = verdict == MR_TOKEN_VALID;
         return true;
@@ -250,6 +252,7 @@ static struct mr_conn *make_conn(struct mr_endpoint *ep, const struct mr_datagra
     conn->version = hs->original_version = header->version;
     conn->path.is_validated = admission->is_validated;
     conn->path.bytes_received = d->size;
+    mr_conn_resume_begin(ep, conn, &admission->saved);
     remember_first_dcid(ep, conn, header);
     if (ep->tracer != NULL)
         mr_trace_new(ep, conn);

@@ -1,12 +1,13 @@
 /*
- * quic/endpoint_cid.c - connection IDs as the endpoint's configurations of QUIC-LB have them: in
- * plain text or encrypted, the one in use for new ones, and those before it, which are still known.
+ * quic/endpoint_cid.c - connection IDs as the endpoint's format has them.  Of QUIC-LB there are
+ * configurations: in plain text or encrypted, the one in use for new ones, and those before it,
+ * which are still known.
  */
 #include "quic/conn.h"
 
 struct mr_cid mr_endpoint_new_cid(struct mr_endpoint *ep)
 {
-    struct mr_cid cid = mr_cid_encode(&ep->config.cid, (uint32_t)mr_endpoint_secret_random(ep));
+    struct mr_cid cid = mr_cid_encode(&ep->config.cid, mr_endpoint_secret_random(ep));
     const struct mr_cid_cipher *cipher = &ep->cid_ciphers[ep->config.cid.config];
 
     if (mr_cid_cipher_is_open(cipher))
@@ -19,8 +20,8 @@ uint32_t mr_endpoint_cid_owner(const struct mr_endpoint *ep, const uint8_t *cid,
     uint8_t plain[MR_LOCAL_CID_SIZE];
     struct mr_cid_format mine = ep->config.cid;
 
-    if (size != MR_LOCAL_CID_SIZE)
-        return MR_CID_FOREIGN;
+    if (size != MR_LOCAL_CID_SIZE || mine.kind != MR_CID_QUIC_LB)
+        return mr_cid_owner(cid, size, &mine);
     mine.config = cid[0] >> 5;
     mine.is_encrypted = false;
     if ((ep->cid_configs & 1u << mine.config) == 0)
@@ -36,6 +37,7 @@ bool mr_endpoint_set_cid_config(struct mr_endpoint *ep, uint8_t config, const ui
     struct mr_cid_cipher cipher = {.encrypt = NULL};
 
     MR_ASSERT(config < MR_CID_CONFIGS);
+    MR_ASSERT(ep->config.cid.kind == MR_CID_QUIC_LB || (config == 0 && key == NULL));
     if (key != NULL && !mr_cid_cipher_open(&cipher, key))
         return false;
     mr_cid_cipher_close(&ep->cid_ciphers[config]);

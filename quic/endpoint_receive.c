@@ -288,8 +288,8 @@ void mr_endpoint_settle(struct mr_endpoint *ep, uint64_t now)
         conn->is_touched = false;
         if (!mr_conn_is_alive(conn))
             continue;
-        if (conn->cid_config != ep->config.cid.config)
-            mr_cid_renew(ep, conn);
+        if (mr_cid_is_due(ep, conn, now))
+            mr_cid_renew(ep, conn, now);
         mr_conn_decide_ack(ep, conn, now);
         mr_conn_timer_update(ep, conn);
     }

@@ -13,6 +13,7 @@
 #include "quic/mtu.h"
 #include "quic/pacer.h"
 #include "quic/path_check.h"
+#include "quic/resume.h"
 #include "quic/rtt.h"
 
 /* Connection IDs of ours. */
@@ -85,10 +86,12 @@ enum mr_extra_use {
     MR_EXTRA_PATH_KEPT = 1 << 2,
     MR_EXTRA_PATH_CANDIDATE = 1 << 3,
     MR_EXTRA_OBSERVED = 1 << 8,
+    MR_EXTRA_RESUME = 1 << 9,
 };
 
-#define MR_EXTRA_PATHS   (MR_EXTRA_PATH_CHECK | MR_EXTRA_PATH_KEPT | MR_EXTRA_PATH_CANDIDATE)
-#define MR_EXTRA_TRAVELS (MR_EXTRA_PATHS | MR_EXTRA_OBSERVED) /* to another shard */
+#define MR_EXTRA_PATHS (MR_EXTRA_PATH_CHECK | MR_EXTRA_PATH_KEPT | MR_EXTRA_PATH_CANDIDATE)
+#define MR_EXTRA_TRAVELS                                                                           \
+    (MR_EXTRA_PATHS | MR_EXTRA_OBSERVED | MR_EXTRA_RESUME) /* to another shard */
 
 /* What the peer has told of our address. */
 struct mr_observed {
@@ -102,6 +105,7 @@ struct mr_conn_extra {
     uint32_t uses; /* of enum mr_extra_use */
     uint32_t path_response_count;
     struct mr_observed observed;
+    struct mr_resume resume;
     struct mr_path_response path_responses[MR_PATH_RESPONSES_MAX];
     struct mr_path_check check; /* of the path in use, after the peer's address changed */
     struct mr_side_path side[MR_SIDES];

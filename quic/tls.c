@@ -144,11 +144,18 @@ bool mr_tls_ticket_params(const uint8_t *ticket, size_t size, const uint8_t **pa
     return true;
 }
 
-size_t mr_tls_ticket_token(const uint8_t *ticket, size_t size, const uint8_t **token_out)
+static bool is_of_name(const struct mr_tls_ticket *ticket, const char *name)
+{
+    return ticket->name_size == strlen(name) && memcmp(ticket->name, name, ticket->name_size) == 0;
+}
+
+size_t mr_tls_ticket_token(const uint8_t *ticket, size_t size, const char *name, uint32_t version,
+                           const uint8_t **token_out)
 {
     struct mr_tls_ticket read;
 
-    if (!mr_tls_ticket_read(&read, ticket, size))
+    if (ticket == NULL || !mr_tls_ticket_read(&read, ticket, size) || read.version != version ||
+        name == NULL || !is_of_name(&read, name))
         return 0;
     *token_out = read.token;
     return read.token_size;

@@ -232,8 +232,10 @@ void mr_tls_job_wipe(struct mr_tls_job *job);
 bool mr_tls_ticket_params(const uint8_t *ticket, size_t size, const uint8_t **params_out,
                           size_t *params_size_out);
 
-/* The token in a ticket, borrowed; its size, 0: none. */
-size_t mr_tls_ticket_token(const uint8_t *ticket, size_t size, const uint8_t **token_out);
+/* The token in a ticket of `name` and QUIC's `version`, borrowed; its size, 0: none, or `ticket` is
+ * NULL, or of others. */
+size_t mr_tls_ticket_token(const uint8_t *ticket, size_t size, const char *name, uint32_t version,
+                           const uint8_t **token_out);
 
 /* Copy a ticket to `dst` with `token` in it.  Bytes written; 0: `room` is too small. */
 size_t mr_tls_ticket_with_token(const uint8_t *ticket, size_t size, const uint8_t *token,

@@ -263,7 +263,8 @@ int mr_tls_on_client_hello(SSL *ssl, int *alert, void *argument)
     const unsigned char *session_id;
 
     (void)argument;
-    tls->original_version = tls->version;
+    if (tls->original_version == 0) /* a second ClientHello is of the same first flight */
+        tls->original_version = tls->version;
     if (SSL_client_hello_get0_session_id(ssl, &session_id) != 0) /* RFC 9001, Section 8.4 */
         mr_tls_fail(tls, MR_PROTOCOL_VIOLATION,
                     "the ClientHello asks for TLS 1.2's compatibility mode");

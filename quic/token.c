@@ -13,8 +13,9 @@ enum {
     NUMBER_SHIFT = 2, /* of a key's number in the first byte */
     NUMBER_MASK = 3 << NUMBER_SHIFT,
     CID_FIELD = 1 + MR_CID_MAX,
-    NEW_PLAIN = 8 + 8 + 16,                     /* issue time, nonce, IP address */
-    RETRY_PLAIN = NEW_PLAIN + 2 + 2 * CID_FIELD /* port, two connection IDs */
+    COMMON_PLAIN = 8 + 8 + 16,                     /* issue time, nonce, IP address */
+    NEW_PLAIN = COMMON_PLAIN + 4 + 4,              /* window, round trip */
+    RETRY_PLAIN = COMMON_PLAIN + 2 + 2 * CID_FIELD /* port, two connection IDs */
 };
 
 _Static_assert(MR_TOKEN_NEW_SIZE == 1 + TAG + NEW_PLAIN, "a NEW_TOKEN token's size");
@@ -263,12 +264,15 @@ static void write_cid_field(struct mr_writer *w, const struct mr_cid *cid)
 }
 
 void mr_token_write_new(struct mr_token_keys *keys, uint32_t version, const struct mr_addr *client,
-                        uint64_t nonce, uint8_t *out, uint64_t now_s)
+                        const struct mr_saved_path *saved, uint64_t nonce, uint8_t *out,
+                        uint64_t now_s)
 {
     uint8_t plain[NEW_PLAIN];
     struct mr_writer w = mr_writer(plain, sizeof(plain));
 
     write_common(&w, client, nonce, now_s);
+    mr_write_be(&w, saved != NULL ? saved->window : 0, 4);
+    mr_write_be(&w, saved != NULL ? saved->rtt_us : 0, 4);
     token_seal(keys, MR_TOKEN_NEW, version, &w, out);
 }
 
@@ -293,13 +297,23 @@ static size_t size_of_kind(enum mr_token_kind kind)
     return kind == MR_TOKEN_RETRY ? MR_TOKEN_RETRY_SIZE : MR_TOKEN_NEW_SIZE;
 }
 
+enum mr_token_kind mr_token_kind_of_byte(uint8_t first)
+{
+    switch (first & ~NUMBER_MASK) {
+    case MR_TOKEN_RETRY:
+        return MR_TOKEN_RETRY;
+    case MR_TOKEN_NEW:
+        return MR_TOKEN_NEW;
+    default:
+        return MR_TOKEN_UNKNOWN;
+    }
+}
+
 enum mr_token_kind mr_token_kind(const uint8_t *token, size_t size)
 {
-    if (size == MR_TOKEN_RETRY_SIZE && (token[0] & ~NUMBER_MASK) == MR_TOKEN_RETRY)
-        return MR_TOKEN_RETRY;
-    if (size == MR_TOKEN_NEW_SIZE && (token[0] & ~NUMBER_MASK) == MR_TOKEN_NEW)
-        return MR_TOKEN_NEW;
-    return MR_TOKEN_UNKNOWN;
+    enum mr_token_kind kind = size == 0 ? MR_TOKEN_UNKNOWN : mr_token_kind_of_byte(token[0]);
+
+    return kind != MR_TOKEN_UNKNOWN && size == size_of_kind(kind) ? kind : MR_TOKEN_UNKNOWN;
 }
 
 /* Check kind and size, decrypt to `plain` (room for the kind's), and verify the tag. */
@@ -343,7 +357,8 @@ static enum mr_token_verdict check_common(struct mr_reader *r, const struct mr_a
 
 enum mr_token_verdict mr_token_validate_new(struct mr_token_keys *keys, uint32_t version,
                                             const uint8_t *token, size_t size,
-                                            const struct mr_addr *client, uint64_t now_s)
+                                            const struct mr_addr *client,
+                                            struct mr_saved_path *saved_out, uint64_t now_s)
 {
     uint8_t plain[NEW_PLAIN];
     enum mr_token_verdict verdict = token_open(keys, MR_TOKEN_NEW, version, token, size, plain);
@@ -353,7 +368,18 @@ enum mr_token_verdict mr_token_validate_new(struct mr_token_keys *keys, uint32_t
 
     struct mr_reader r = mr_reader(plain, sizeof(plain));
 
-    return check_common(&r, client, MR_TOKEN_NEW_LIFETIME_S, now_s);
+    verdict = check_common(&r, client, MR_TOKEN_NEW_LIFETIME_S, now_s);
+    if (verdict != MR_TOKEN_VALID || saved_out == NULL)
+        return verdict;
+
+    uint64_t issued_s = mr_load_u64(plain);
+
+    *saved_out = (struct mr_saved_path){0};
+    if (now_s > issued_s && now_s - issued_s > MR_RESUME_LIFETIME_S)
+        return MR_TOKEN_VALID;
+    saved_out->window = mr_load_u32(mr_read_bytes(&r, 4));
+    saved_out->rtt_us = mr_load_u32(mr_read_bytes(&r, 4));
+    return MR_TOKEN_VALID;
 }
 
 static bool read_cid_field(struct mr_reader *r, struct mr_cid *out)

@@ -9,9 +9,9 @@
  *
  *     reset token   = HMAC-SHA256(reset key, connection ID), first 16 bytes
  *
- *     address token = | kind (1) | tag (16) | encrypted: issue time, nonce, address, connection IDs
- * | tag = HMAC-SHA256(MAC key, kind, QUIC version, plaintext), first 16 bytes; AES-256-CTR with the
- * tag as its IV
+ *     address token = | kind (1) | tag (16) | encrypted: issue time, nonce, address,
+ *                      connection IDs or what is known of the path | tag = HMAC-SHA256(MAC key,
+ * kind, QUIC version, plaintext), first 16 bytes; AES-256-CTR with the tag as its IV
  *
  * The address token is a synthetic-IV construction: authenticated, and a nonce that repeats costs
  * nothing but that the token repeats.  AES-GCM with random nonces would allow 2^32 tokens per key,
@@ -22,7 +22,7 @@
  * by its number, which is in a token's first byte; one writes.  Reset tokens keep their key, since
  * a peer remembers them for as long as a connection ID.
  *
- *     first byte  | version (4) = 2 | key number (2) | kind (2) |
+ *     first byte  | version (4) = 3 | key number (2) | kind (2) |
  *
  * Owner: each shard initialises its own struct from the same static key.  Threads: the owner's
  * only. Allocation: OpenSSL's, in init; none per token.
@@ -35,12 +35,13 @@
 #include <stdint.h>
 
 #include "quic/packet.h"
+#include "quic/resume.h"
 #include "quic/types.h"
 
 #define MR_STATIC_KEY             32 /* bytes */
 
 #define MR_TOKEN_RETRY_SIZE       93 /* bytes of a Retry token: 1 + 16 + 76 */
-#define MR_TOKEN_NEW_SIZE         49 /* bytes of a NEW_TOKEN token: 1 + 16 + 32 */
+#define MR_TOKEN_NEW_SIZE         57 /* bytes of a NEW_TOKEN token: 1 + 16 + 40 */
 #define MR_TOKEN_SIZE_MAX         MR_TOKEN_RETRY_SIZE
 #define MR_TOKEN_RETRY_LIFETIME_S 15 /* seconds: used at once, RFC 9000, Section 8.1.3 */
 #define MR_TOKEN_NEW_LIFETIME_S   (UINT64_C(86400)) /* seconds */
@@ -50,8 +51,8 @@
 
 enum mr_token_kind { /* its value is the token's first byte, but for the number of the key */
     MR_TOKEN_UNKNOWN = 0,
-    MR_TOKEN_RETRY = 0x21, /* sent in a Retry packet: bound to address, port and connection ID */
-    MR_TOKEN_NEW = 0x22    /* sent in a NEW_TOKEN frame: bound to the address */
+    MR_TOKEN_RETRY = 0x31, /* sent in a Retry packet: bound to address, port and connection ID */
+    MR_TOKEN_NEW = 0x32    /* sent in a NEW_TOKEN frame: bound to the address */
 };
 
 enum mr_token_verdict {
@@ -130,6 +131,9 @@ bool mr_reset_token_equal(const uint8_t *a, const uint8_t *b);
 
 /* ---------------------------------------------------------------- address tokens */
 
+/* The kind that a token's first byte claims, whatever its size and its key's number. */
+enum mr_token_kind mr_token_kind_of_byte(uint8_t first);
+
 /* The kind that a token claims to be: its first byte, if the size is that kind's.  Nothing is
  * verified. */
 enum mr_token_kind mr_token_kind(const uint8_t *token, size_t size);
@@ -138,12 +142,14 @@ enum mr_token_kind mr_token_kind(const uint8_t *token, size_t size);
  * Make a token: MR_TOKEN_RETRY_SIZE or MR_TOKEN_NEW_SIZE bytes at `out`.
  * `nonce` is random and makes NEW_TOKEN tokens unique; `now_s` is wall-clock time in seconds.
  * `version`: QUIC's, of the connection; a token is not valid in another (RFC 9369, Section 5).
+ * `saved`: what is known of the path; NULL: nothing.
  */
 void mr_token_write_retry(struct mr_token_keys *keys, uint32_t version,
                           const struct mr_addr *client, const struct mr_retry_claims *claims,
                           uint64_t nonce, uint8_t *out, uint64_t now_s);
 void mr_token_write_new(struct mr_token_keys *keys, uint32_t version, const struct mr_addr *client,
-                        uint64_t nonce, uint8_t *out, uint64_t now_s);
+                        const struct mr_saved_path *saved, uint64_t nonce, uint8_t *out,
+                        uint64_t now_s);
 
 /*
  * Validate a Retry token in an Initial from `client` with Destination Connection ID `dcid`.
@@ -156,10 +162,12 @@ enum mr_token_verdict mr_token_validate_retry(struct mr_token_keys *keys, uint32
                                               struct mr_retry_claims *claims_out, uint64_t now_s);
 
 /* Validate a NEW_TOKEN token.  Anything else than VALID: the address is not validated, nothing more
- * (RFC 9000, Section 8.1.3). */
+ * (RFC 9000, Section 8.1.3).  `*saved_out`, unless it is NULL: what a valid one says of the path,
+ * all zero if that is older than MR_RESUME_LIFETIME_S. */
 enum mr_token_verdict mr_token_validate_new(struct mr_token_keys *keys, uint32_t version,
                                             const uint8_t *token, size_t size,
-                                            const struct mr_addr *client, uint64_t now_s);
+                                            const struct mr_addr *client,
+                                            struct mr_saved_path *saved_out, uint64_t now_s);
 
 /* ---------------------------------------------------------------- Retry integrity */
 

@@ -413,6 +413,9 @@ enum mr_params_verdict mr_transport_params_authenticate(const struct mr_transpor
     if (!declares(params->has_original_dcid, &params->original_dcid, trail->original_dcid))
         return fail(MR_PARAMS_CID_MISMATCH, MR_PARAM_ORIGINAL_DCID,
                     "original_destination_connection_id is not the packets'", error_out);
+    if (params->has_preferred_address && trail->peer_scid->size == 0)
+        return fail(MR_PARAMS_INVALID, MR_PARAM_PREFERRED_ADDRESS,
+                    "preferred_address of a server without connection IDs", error_out);
     if (!declares(params->has_retry_scid, &params->retry_scid, trail->retry_scid))
         return fail(MR_PARAMS_CID_MISMATCH, MR_PARAM_RETRY_SCID,
                     "retry_source_connection_id is not the Retry's", error_out);

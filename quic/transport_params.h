@@ -153,7 +153,8 @@ enum mr_params_verdict mr_transport_params_decode(const uint8_t *src, size_t siz
 
 /*
  * Check the connection IDs that `params`, sent by the side of role `sender`, declare against those
- * of the packets. OK or CID_MISMATCH.  RFC 9000, Section 7.3.
+ * of the packets. OK or CID_MISMATCH; INVALID if a preferred address
+ * comes from a server without connection IDs.  RFC 9000, Sections 7.3 and 18.2.
  */
 enum mr_params_verdict mr_transport_params_authenticate(const struct mr_transport_params *params,
                                                         enum mr_role sender,

@@ -32,7 +32,7 @@ static void a_token_tells_how_it_was_provided(void)
     uint8_t fresh[MR_TOKEN_NEW_SIZE];
 
     mr_token_write_retry(&keys, MR_VERSION_1, &client, &claims, 1, retry, NOW);
-    mr_token_write_new(&keys, MR_VERSION_1, &client, 1, fresh, NOW);
+    mr_token_write_new(&keys, MR_VERSION_1, &client, NULL, 1, fresh, NOW);
     CU_ASSERT_EQUAL(mr_token_kind(retry, sizeof(retry)), MR_TOKEN_RETRY);
     CU_ASSERT_EQUAL(mr_token_kind(fresh, sizeof(fresh)), MR_TOKEN_NEW);
     fresh[0] = MR_TOKEN_RETRY; /* a client cannot turn one into the other */
@@ -46,7 +46,7 @@ static void a_new_token_shows_nothing_of_the_client(void)
 {
     uint8_t token[MR_TOKEN_NEW_SIZE];
 
-    mr_token_write_new(&keys, MR_VERSION_1, &client, 1, token, NOW);
+    mr_token_write_new(&keys, MR_VERSION_1, &client, NULL, 1, token, NOW);
     for (size_t at = 0; at + 4 <= sizeof(token); at++) {
         CU_ASSERT_NOT_EQUAL(memcmp(token + at, client.ip, 4), 0);
         CU_ASSERT_NOT_EQUAL(memcmp(token + at, client.ip + 12, 4), 0);
@@ -60,7 +60,7 @@ static void new_tokens_are_unique(void)
     static uint8_t tokens[200][MR_TOKEN_NEW_SIZE];
 
     for (size_t i = 0; i < MR_COUNT_OF(tokens); i++) {
-        mr_token_write_new(&keys, MR_VERSION_1, &client, i, tokens[i], NOW);
+        mr_token_write_new(&keys, MR_VERSION_1, &client, NULL, i, tokens[i], NOW);
         for (size_t j = 0; j < i; j++)
             CU_ASSERT_NOT_EQUAL(memcmp(tokens[i] + 1, tokens[j] + 1, 16), 0);
     }
@@ -75,16 +75,16 @@ static void tokens_expire_retry_tokens_soon(void)
     struct mr_retry_claims got;
 
     mr_token_write_retry(&keys, MR_VERSION_1, &client, &claims, 1, retry, NOW);
-    mr_token_write_new(&keys, MR_VERSION_1, &client, 1, fresh, NOW);
+    mr_token_write_new(&keys, MR_VERSION_1, &client, NULL, 1, fresh, NOW);
     CU_ASSERT_EQUAL(mr_token_validate_retry(&keys, MR_VERSION_1, retry, sizeof(retry), &client,
                                             mr_cid_view(&claims.retry_scid), &got, NOW + 60),
                     MR_TOKEN_EXPIRED);
     CU_ASSERT_EQUAL(
-        mr_token_validate_new(&keys, MR_VERSION_1, fresh, sizeof(fresh), &client, NOW + 60),
+        mr_token_validate_new(&keys, MR_VERSION_1, fresh, sizeof(fresh), &client, NULL, NOW + 60),
         MR_TOKEN_VALID);
-    CU_ASSERT_EQUAL(
-        mr_token_validate_new(&keys, MR_VERSION_1, fresh, sizeof(fresh), &client, NOW + 30 * 86400),
-        MR_TOKEN_EXPIRED);
+    CU_ASSERT_EQUAL(mr_token_validate_new(&keys, MR_VERSION_1, fresh, sizeof(fresh), &client, NULL,
+                                          NOW + 30 * 86400),
+                    MR_TOKEN_EXPIRED);
 }
 
 /* 8.1.4: "the token MUST be covered by integrity protection against modification or falsification
@@ -101,9 +101,9 @@ static void a_made_up_token_is_not_valid(void)
                                                 mr_cid_view(&claims.retry_scid), &got, NOW),
                         MR_TOKEN_MALFORMED);
         token[0] = MR_TOKEN_NEW;
-        CU_ASSERT_EQUAL(
-            mr_token_validate_new(&keys, MR_VERSION_1, token, MR_TOKEN_NEW_SIZE, &client, NOW),
-            MR_TOKEN_MALFORMED);
+        CU_ASSERT_EQUAL(mr_token_validate_new(&keys, MR_VERSION_1, token, MR_TOKEN_NEW_SIZE,
+                                              &client, NULL, NOW),
+                        MR_TOKEN_MALFORMED);
     }
 }
 
@@ -120,12 +120,12 @@ static void tokens_are_bound_to_the_address(void)
     struct mr_retry_claims got;
 
     mr_token_write_retry(&keys, MR_VERSION_1, &client, &claims, 1, retry, NOW);
-    mr_token_write_new(&keys, MR_VERSION_1, &client, 1, fresh, NOW);
+    mr_token_write_new(&keys, MR_VERSION_1, &client, NULL, 1, fresh, NOW);
     for (size_t i = 0; i < 16; i++) {
         struct mr_addr other = client;
         other.ip[i] ^= 0x80;
         CU_ASSERT_EQUAL(
-            mr_token_validate_new(&keys, MR_VERSION_1, fresh, sizeof(fresh), &other, NOW),
+            mr_token_validate_new(&keys, MR_VERSION_1, fresh, sizeof(fresh), &other, NULL, NOW),
             MR_TOKEN_WRONG_ADDRESS);
     }
     for (unsigned bit = 0; bit < 16; bit++) {

@@ -229,7 +229,7 @@ static void the_quic_lb_connection_id(void)
     CU_ASSERT_EQUAL(mr_hex("07c4605e4504cc4f", expected, sizeof(expected)), MR_LOCAL_CID_SIZE);
     CU_ASSERT_EQUAL(memcmp(cid.bytes, expected, MR_LOCAL_CID_SIZE), 0);
     CU_ASSERT_EQUAL(mr_cid_owner(expected, MR_LOCAL_CID_SIZE, &mine), 0x017);
-    CU_ASSERT_EQUAL(mr_cid_generation(expected), 2);
+    CU_ASSERT_EQUAL(mr_cid_generation(expected, &mine), 2);
 }
 
 static CU_TestInfo tests[] = {

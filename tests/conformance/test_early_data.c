@@ -590,7 +590,13 @@ static void a_token_validates_the_next_connection(void)
 
     CU_ASSERT_PTR_NOT_NULL_FATAL(ticket);
     get_ticket(ticket, &options);
-    CU_ASSERT_EQUAL(mr_tls_ticket_token(ticket->bytes, ticket->size, &token), MR_TOKEN_NEW_SIZE);
+    CU_ASSERT_EQUAL(
+        mr_tls_ticket_token(ticket->bytes, ticket->size, "localhost", MR_VERSION_1, &token),
+        MR_TOKEN_NEW_SIZE);
+    CU_ASSERT_EQUAL(
+        mr_tls_ticket_token(ticket->bytes, ticket->size, "localhost", MR_VERSION_2, &token), 0);
+    CU_ASSERT_EQUAL(
+        mr_tls_ticket_token(ticket->bytes, ticket->size, "otherhost", MR_VERSION_1, &token), 0);
     options.ticket = ticket->bytes;
     options.ticket_size = ticket->size;
     struct peer *p = peer_new(&options);

@@ -1,7 +1,7 @@
 /*
- * tests/conformance/test_load_balancers.c - draft-ietf-quic-load-balancers: connection IDs that a
- * load balancer can route, in plain text and encrypted, and configurations that follow each other
- * while connections live.
+ * tests/conformance/test_load_balancers.c - connection IDs that a load balancer can route:
+ * draft-ietf-quic-load-balancers, in plain text and encrypted, and configurations that follow each
+ * other while connections live; and Katran's three versions.
  */
 #include "tests/support/peer_cases.h"
 
@@ -211,6 +211,106 @@ static void retries_have_connection_ids_of_the_configuration(void)
     peer_end(p);
 }
 
+/* ------------------------------------------------------------------ Katran */
+
+/* What Katran reads: the host ID; -1: not of that version. */
+static int64_t host_id(const uint8_t *cid, enum mr_cid_kind kind)
+{
+    if (cid[0] >> 6 != (int)kind)
+        return -1;
+    if (kind == MR_CID_KATRAN_1)
+        return (cid[0] & 0x3f) << 10 | cid[1] << 2 | cid[2] >> 6;
+    if (kind == MR_CID_KATRAN_2)
+        return (int64_t)cid[1] << 16 | cid[2] << 8 | cid[3];
+    return (int64_t)cid[1] << 24 | cid[2] << 16 | cid[3] << 8 | cid[4];
+}
+
+/* What mvfst's servers read: the worker ID. */
+static uint32_t worker_id(const uint8_t *cid, enum mr_cid_kind kind)
+{
+    if (kind == MR_CID_KATRAN_1)
+        return (cid[2] & 0x3fu) << 2 | cid[3] >> 6;
+    return cid[kind == MR_CID_KATRAN_2 ? 4 : 5];
+}
+
+/* Those that the connection has issued and that lead to host 1, worker `role`. */
+static uint32_t count_katran(struct peer *p, enum mr_cid_kind kind)
+{
+    const struct mr_issued_cids *issued = &peer_conn(p)->issued;
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < MR_CIDS_SLOTS; i++) {
+        const uint8_t *cid = (const uint8_t *)&issued->key[i];
+
+        count += issued->key[i] != 0 && host_id(cid, kind) == 1 &&
+                 worker_id(cid, kind) == (uint32_t)p->role;
+    }
+    return count;
+}
+
+/* From the first flight to a stream's end: all that the other side sends to after its Initial leads
+ * a Katran to us. */
+static void run_katran(enum mr_cid_kind kind, enum mr_role role, uint32_t retry_above)
+{
+    struct peer_options options = {
+        .under_test = role, .cid_kind = kind, .retry_above = retry_above};
+    struct peer *p = peer_new(&options);
+
+    peer_run(p, PEER_BOTH);
+    struct mr_endpoint *partner = p->side[!role].ep;
+    struct mr_conn *theirs = mr_conn_at(partner, 0);
+    uint64_t before = peer_conn(p)->last_received_ns;
+
+    CU_ASSERT_EQUAL(peer_conn(p)->state, MR_CONN_OPEN);
+    CU_ASSERT_EQUAL(count_katran(p, kind), MR_CIDS_ISSUED_MAX);
+    CU_ASSERT_EQUAL(theirs->peer_cids[0].sequence, 0);
+    for (uint32_t i = 0; i < MR_CIDS_PEER_MAX; i++)
+        CU_ASSERT_EQUAL(host_id(theirs->peer_cids[i].cid.bytes, kind), 1);
+    theirs->app.wants |= MR_WANT_PING;
+    mr_conn_wake(partner, theirs);
+    peer_round_trip(p);
+    peer_round_trip(p);
+    CU_ASSERT_TRUE(peer_conn(p)->last_received_ns > before);
+    CU_ASSERT_EQUAL(peer_counters(p)->retries_sent, retry_above == PEER_ALWAYS_RETRY);
+    CU_ASSERT_EQUAL(peer_counters(p)->redirects_out, 0);
+    peer_expect_close(p, "katran", PEER_NO_CLOSE, 0);
+    peer_end(p);
+}
+
+static void katran_leads_whole_connections_here(void)
+{
+    for (int kind = MR_CID_KATRAN_1; kind <= MR_CID_KATRAN_3; kind++) {
+        run_katran((enum mr_cid_kind)kind, MR_SERVER, 0);
+        run_katran((enum mr_cid_kind)kind, MR_CLIENT, 0);
+        run_katran((enum mr_cid_kind)kind, MR_SERVER, PEER_ALWAYS_RETRY);
+    }
+}
+
+static void katran_datagrams_go_to_the_worker_that_issued(void)
+{
+    for (int kind = MR_CID_KATRAN_1; kind <= MR_CID_KATRAN_3; kind++) {
+        struct peer_options options = {.under_test = S, .cid_kind = (enum mr_cid_kind)kind};
+        struct peer *p = peer_new(&options);
+        struct mr_cid_format other = {.kind = (uint8_t)kind, .node = 1};
+
+        peer_run(p, PEER_DONE);
+        for (uint16_t shard = 0; shard < MR_CID_WORKERS; shard++) {
+            other.shard = shard;
+            other.generation = shard & 1; /* of a process before this one, too */
+            struct mr_cid cid = mr_cid_encode(&other, UINT64_C(0x9e3779b97f4a7c15) * shard);
+
+            CU_ASSERT_EQUAL(redirect_of(p, &cid), shard == 1 ? MR_STAY : shard);
+        }
+        other = (struct mr_cid_format){.kind = (uint8_t)kind, .node = 2, .shard = 3};
+        struct mr_cid cid = mr_cid_encode(&other, 1); /* another host's */
+        CU_ASSERT_EQUAL(redirect_of(p, &cid), MR_STAY);
+        cid = of_shard(3, 0, NULL); /* of QUIC-LB */
+        CU_ASSERT_EQUAL(redirect_of(p, &cid), MR_STAY);
+        CU_ASSERT_EQUAL(peer_counters(p)->redirects_out, 255);
+        peer_end(p);
+    }
+}
+
 static CU_TestInfo tests[] = {
     {"connection IDs are as the draft has them", connection_ids_are_as_the_draft_has_them},
     {"encrypted ones do not show their node", encrypted_ones_do_not_show_their_node},
@@ -221,6 +321,9 @@ static CU_TestInfo tests[] = {
      configurations_may_change_faster_than_a_peer_follows},
     {"retries have connection IDs of the configuration",
      retries_have_connection_ids_of_the_configuration},
+    {"Katran leads whole connections here", katran_leads_whole_connections_here},
+    {"Katran: datagrams go to the worker that issued",
+     katran_datagrams_go_to_the_worker_that_issued},
     CU_TEST_INFO_NULL,
 };
 

@@ -236,6 +236,32 @@ static void garbage_leaves_no_state(void)
     peer_end(p);
 }
 
+/* The same behind a client's Initial: its connection is all that there is (lsquic CVE-2025-54939).
+ */
+static void strangers_behind_an_initial_leave_nothing(void)
+{
+    static const uint8_t stranger[125] = {0xe0, 0, 0, 0, 1, 8, 's', 't', 'r', 'a', 'n',  'g', 'e',
+                                          'r',  8, 1, 2, 3, 4, 5,   6,   7,   8,   0x40, 100};
+    struct hello hello;
+    struct peer *p = server_with_hello(&hello);
+    uint8_t bytes[PEER_DATAGRAM];
+
+    CU_ASSERT_TRUE_FATAL(hello.size + sizeof(stranger) <= sizeof(bytes));
+    for (uint64_t i = 1; i <= 50; i++) {
+        memcpy(bytes, hello.bytes, hello.size);
+        memcpy(bytes + hello.size, stranger, sizeof(stranger));
+        peer_deliver(p, bytes, hello.size + sizeof(stranger));
+        CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(p)), 1);
+        CU_ASSERT_EQUAL(peer_counters(p)->dropped_other_cid, i);
+        CU_ASSERT_EQUAL(p->side[S].buffers_out, 0);
+    }
+    peer_advance(p, MR_HANDSHAKE_TIMEOUT + 5 * MR_SECOND);
+    CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(p)), 0);
+    CU_ASSERT_EQUAL(peer_endpoint(p)->handshakes.used, 0);
+    CU_ASSERT_EQUAL(peer_endpoint(p)->chunks.used, 0);
+    peer_end(p);
+}
+
 static void empty_and_tiny_datagrams_are_dropped(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
@@ -503,6 +529,7 @@ static CU_TestInfo tests[] = {
     {"small Initials are dropped", small_initials_are_dropped},
     {"short first connection IDs are dropped", short_first_connection_ids_are_dropped},
     {"garbage leaves no state", garbage_leaves_no_state},
+    {"strangers behind an Initial leave nothing", strangers_behind_an_initial_leave_nothing},
     {"empty and tiny datagrams are dropped", empty_and_tiny_datagrams_are_dropped},
     {"a server sends at most three times what came", a_server_sends_at_most_three_times_what_came},
     {"a connection too many is refused", a_connection_too_many_is_refused},

@@ -345,6 +345,12 @@ static void floods_of_cheap_frames_are_cheap(void)
         {"RESET_STREAM", PEER_BYTES("\x04\x00\x3f\x00")},
         {"empty STREAM", PEER_BYTES("\x0a\x00\x00")},
         {"ACK", PEER_BYTES("\x02\x00\x00\x00\x00")},
+        {"PADDING", PEER_BYTES("\x00")},
+        {"MAX_STREAM_DATA", PEER_BYTES("\x11\x00\x3f")},
+        {"MAX_STREAMS", PEER_BYTES("\x12\x0c")},
+        {"STREAM_DATA_BLOCKED", PEER_BYTES("\x15\x00\x3f")},
+        {"RETIRE_CONNECTION_ID", PEER_BYTES("\x19\x01")},
+        {"PATH_RESPONSE", PEER_BYTES("\x1b\1\2\3\4\5\6\7\10")},
     };
 
     for (size_t i = 0; i < MR_COUNT_OF(floods); i++) {

@@ -67,6 +67,55 @@ static void probes_ask_for_an_ack_and_have_their_size(void)
     peer_end(p);
 }
 
+/* In place of its max_idle_timeout the partner says max_udp_payload_size: 1300. */
+static void take_1300_bytes_only(uint8_t *params, size_t size)
+{
+    struct mr_reader r = mr_reader(params, size);
+
+    while (mr_reader_left(&r) > 0) {
+        uint8_t *at = params + (r.at - params);
+        uint64_t id = mr_read_varint(&r);
+        uint64_t value_size = mr_read_varint(&r);
+
+        mr_read_bytes(&r, value_size);
+        if (id != MR_PARAM_MAX_IDLE_TIMEOUT)
+            continue;
+        CU_ASSERT_EQUAL_FATAL(value_size, 4);
+        memcpy(at, "\x03\x04\x80\x00\x05\x14", 6);
+        return;
+    }
+    CU_FAIL_FATAL("no max_idle_timeout");
+}
+
+/* Section 18.2: "The maximum UDP payload size parameter is an integer value that limits the size of
+ * UDP payloads that the endpoint is willing to receive." */
+static void no_datagram_is_larger_than_the_peer_takes(void)
+{
+    static const uint8_t data[60000];
+    struct mr_view view = {.data = data, .size = sizeof(data)};
+    struct peer *p =
+        peer_new(&(struct peer_options){.under_test = S, .edit_params = take_1300_bytes_only});
+    uint32_t largest = 0;
+
+    peer_run(p, PEER_DONE);
+    CU_ASSERT_PTR_NULL(p->edit_params);
+    peer_conn(p)->skip_pn = UINT64_MAX;
+    PEER_SEND(p, "\x08\x00hello");
+    const struct peer_event *event = peer_event(p, MR_EVENT_STREAM_OPENED);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(event);
+    CU_ASSERT_EQUAL(mr_stream_send(peer_endpoint(p), event->event.stream, &view, 1, 0), 0);
+    for (int i = 0; i < 30; i++) {
+        peer_advance(p, 50 * MR_MS);
+        for (uint32_t k = 0; k < p->inbox_count; k++)
+            largest = MR_MAX(largest, p->inbox[k].datagram_size);
+        peer_clear(p);
+        peer_ack(p, 0, p->expected_pn[MR_SPACE_APP] - 1);
+    }
+    CU_ASSERT_EQUAL(largest, 1300);
+    peer_expect_close(p, "1300 bytes", PEER_NO_CLOSE, 0);
+    peer_end(p);
+}
+
 /* Section 14.4: "Loss of a QUIC packet that is carried in a PMTU probe is therefore not a reliable
  * indication of congestion and SHOULD NOT trigger a congestion control reaction". */
 static void a_lost_probe_is_no_congestion(void)
@@ -221,6 +270,7 @@ static void a_search_begins_again_with_traffic_after_ten_minutes(void)
 
 static CU_TestInfo tests[] = {
     {"probes ask for an ACK and have their size", probes_ask_for_an_ack_and_have_their_size},
+    {"no datagram is larger than the peer takes", no_datagram_is_larger_than_the_peer_takes},
     {"a lost probe is no congestion", a_lost_probe_is_no_congestion},
     {"a true message lowers the MTU", a_true_message_lowers_the_mtu},
     {"false messages change nothing", false_messages_change_nothing},

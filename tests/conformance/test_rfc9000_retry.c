@@ -16,29 +16,49 @@ struct retried {
     uint16_t token_size;
 };
 
-static struct retried get_retry(void)
+/* Keep what the Retry in the inbox says, and speak as it wants. */
+static void take_retry(struct retried *x)
 {
-    struct peer_options options = {.under_test = S, .retry_above = PEER_ALWAYS_RETRY};
-    struct retried x = {.p = peer_new(&options)};
     struct mr_packet_header header;
+
+    CU_ASSERT_EQUAL_FATAL(x->p->inbox_count, 1);
+    const struct peer_packet *packet = &x->p->inbox[0];
+    CU_ASSERT_EQUAL_FATAL(packet->type, MR_PACKET_RETRY);
+    CU_ASSERT_EQUAL(mr_packet_parse(packet->bytes, packet->size, 8, &header), MR_PACKET_OK);
+    CU_ASSERT_TRUE(mr_cid_view_equal(header.dcid, &x->p->scid));
+    CU_ASSERT_FALSE(mr_cid_view_equal(header.scid, &x->p->dcid));
+    CU_ASSERT_TRUE(mr_retry_tag_verify(&peer_endpoint(x->p)->tokens, mr_cid_view(&x->p->dcid),
+                                       packet->bytes, packet->size));
+    mr_cid_copy(&x->scid, header.scid);
+    x->token_size = header.token_size;
+    memcpy(x->token, header.token, header.token_size);
+    peer_set_initial_keys(x->p, &x->scid);
+    peer_clear(x->p);
+}
+
+static struct retried get_retry_of(const struct peer_options *options)
+{
+    struct retried x = {.p = peer_new(options)};
 
     peer_run(x.p, PEER_NOTHING);
     peer_send(x.p, MR_PACKET_INITIAL, "\1", 1);
-    CU_ASSERT_EQUAL_FATAL(x.p->inbox_count, 1);
-    const struct peer_packet *packet = &x.p->inbox[0];
-    CU_ASSERT_EQUAL_FATAL(packet->type, MR_PACKET_RETRY);
-    CU_ASSERT_EQUAL(mr_packet_parse(packet->bytes, packet->size, 8, &header), MR_PACKET_OK);
-    CU_ASSERT_TRUE(mr_cid_view_equal(header.dcid, &x.p->scid));
-    CU_ASSERT_FALSE(mr_cid_view_equal(header.scid, &x.p->dcid));
-    CU_ASSERT_TRUE(mr_retry_tag_verify(&peer_endpoint(x.p)->tokens, mr_cid_view(&x.p->dcid),
-                                       packet->bytes, packet->size));
-    mr_cid_copy(&x.scid, header.scid);
-    x.token_size = header.token_size;
-    memcpy(x.token, header.token, header.token_size);
+    take_retry(&x);
     CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(x.p)), 0);
-    peer_set_initial_keys(x.p, &x.scid);
-    peer_clear(x.p);
     return x;
+}
+
+static struct retried get_retry(void)
+{
+    return get_retry_of(&(struct peer_options){.under_test = S, .retry_above = PEER_ALWAYS_RETRY});
+}
+
+/* Another client's first Initial, from the same address. */
+static void send_other_initial(struct peer *p, uint8_t number)
+{
+    p->dcid.bytes[0] = number;
+    peer_clear(p);
+    peer_set_initial_keys(p, &p->dcid);
+    peer_send(p, MR_PACKET_INITIAL, "\1", 1);
 }
 
 static void send_token(struct retried *x)
@@ -153,6 +173,51 @@ static void a_handshake_with_retry_completes(void)
     CU_ASSERT_EQUAL(peer_counters(p)->tokens_valid, 1);
     CU_ASSERT_TRUE(peer_conn(p)->is_confirmed);
     peer_end(p);
+}
+
+/* Section 8.1.2: while few handshakes are under way nobody is asked for its address; when
+ * there are more, everybody is, and whoever has it is served. */
+static void handshakes_under_way_turn_retry_on(void)
+{
+    struct retried x = {.p = peer_new(&(struct peer_options){.under_test = S, .retry_above = 2})};
+
+    peer_run(x.p, PEER_NOTHING);
+    for (uint8_t i = 0; i < 5; i++) {
+        send_other_initial(x.p, i);
+        CU_ASSERT_TRUE_FATAL(x.p->inbox_count > 0);
+        CU_ASSERT_EQUAL(x.p->inbox[0].type == MR_PACKET_RETRY, i >= 2);
+    }
+    CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(x.p)), 2);
+    CU_ASSERT_EQUAL(peer_counters(x.p)->retries_needed, 3);
+    take_retry(&x);
+    send_token(&x);
+    CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(x.p)), 3);
+    CU_ASSERT_EQUAL(peer_counters(x.p)->tokens_valid, 1);
+    peer_end(x.p);
+}
+
+/* quinn CVE-2024-45311: an Initial that comes again after its Retry and its refusal. */
+static void a_token_at_a_full_server_is_refused_as_often_as_it_comes(void)
+{
+    struct retried first = get_retry_of(&(struct peer_options){
+        .under_test = S, .retry_above = PEER_ALWAYS_RETRY, .connections = 1});
+    struct retried second = first;
+
+    send_other_initial(second.p, 0x77);
+    take_retry(&second);
+    peer_set_initial_keys(first.p, &first.scid);
+    send_token(&first);
+    CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(first.p)), 1);
+    peer_set_initial_keys(second.p, &second.scid);
+    for (uint64_t i = 1; i <= 3; i++) {
+        peer_clear(second.p);
+        send_token(&second);
+        CU_ASSERT_EQUAL(peer_close_error(second.p, NULL), MR_CONNECTION_REFUSED);
+        CU_ASSERT_EQUAL(peer_counters(second.p)->limit_connections, i);
+    }
+    CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(first.p)), 1);
+    CU_ASSERT_TRUE(mr_conn_is_alive(peer_conn(first.p)));
+    peer_end(first.p);
 }
 
 /* ------------------------------------------------------------------ the client's side */
@@ -274,6 +339,9 @@ static CU_TestInfo tests[] = {
     {"a cut or grown token is refused", a_cut_or_grown_token_is_refused},
     {"a token of no kind is ignored", a_token_of_no_kind_is_ignored},
     {"a handshake with Retry completes", a_handshake_with_retry_completes},
+    {"handshakes under way turn Retry on", handshakes_under_way_turn_retry_on},
+    {"a token at a full server is refused as often as it comes",
+     a_token_at_a_full_server_is_refused_as_often_as_it_comes},
     {"a client follows Retry", a_client_follows_retry},
     {"a client ignores what is no Retry", a_client_ignores_what_is_no_retry},
     CU_TEST_INFO_NULL,

@@ -2,6 +2,7 @@
  * tests/conformance/test_rfc9000_streams.c - RFC 9000, Sections 2 to 4, 19: streams, their limits,
  * and flow control, as a hostile peer tries them.
  */
+#include <errno.h>
 #include <stdio.h>
 
 #include "tests/support/peer_cases.h"
@@ -368,6 +369,69 @@ static void a_stream_that_nobody_reads_leaves_memory_to_others(void)
     peer_end(p);
 }
 
+/* Section 21.7: "QUIC deployments SHOULD provide mitigations for stream fragmentation attacks."
+ * Bytes with gaps between them: what one stream has waiting is bounded, beyond that packets are not
+ * acknowledged; others go on. */
+static void fragments_without_an_end_are_bounded(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    const struct mr_counters *counters = peer_counters(p);
+    uint8_t frames[8 * 100];
+
+    for (uint32_t packet = 0; packet < 20; packet++) {
+        for (uint32_t i = 0; i < 100; i++) {
+            uint32_t at = 2 * (100 * packet + i) + 1;
+            uint8_t frame[8] = {0x0e, 0x00, 0x80, 0, (uint8_t)(at >> 8), (uint8_t)at, 1, 'x'};
+
+            memcpy(frames + sizeof(frame) * i, frame, sizeof(frame));
+        }
+        peer_send(p, MR_PACKET_ONE_RTT, frames, sizeof(frames));
+        p->inbox_count = 0;
+    }
+    CU_ASSERT_TRUE(counters->limit_compact + counters->limit_ranges > 0);
+    CU_ASSERT_EQUAL(counters->stream_bytes_received, 2 * MR_RECV_RUNS_MAX);
+    CU_ASSERT_TRUE(peer_endpoint(p)->ranges.used <= 2 * MR_RECV_RUNS_MAX + 8);
+    CU_ASSERT_EQUAL(p->side[S].buffers_out, 0);
+    PEER_SEND(p, "\x0a\x04\x01x");
+    CU_ASSERT_EQUAL(counters->stream_bytes_received, 2 * MR_RECV_RUNS_MAX + 1);
+    peer_expect_close(p, "fragments", PEER_NO_CLOSE, 0);
+    peer_end(p);
+}
+
+/* Section 21.6: "gradually opening flow control windows in order to control the sender rate": what
+ * waits for a peer that takes nothing is bounded, on each stream and in all. */
+static void what_a_peer_does_not_take_is_bounded(void)
+{
+    static uint8_t data[1 << 20];
+    struct peer *p = peer_at(S, PEER_DONE);
+    struct mr_endpoint *ep = peer_endpoint(p);
+    struct mr_view view = {.data = data, .size = sizeof(data)};
+    mr_handle streams[2];
+    uint64_t bytes = 0;
+    int answer;
+
+    for (int i = 0; i < 2; i++)
+        CU_ASSERT_EQUAL_FATAL(mr_stream_open(ep, p->conn, MR_OPEN_UNI, 0, &streams[i]), 0);
+    while ((answer = mr_stream_send(ep, streams[0], &view, 1, 0)) == 0 &&
+           bytes < 2 * MR_QUEUED_MAX_BYTES)
+        bytes += view.size;
+    CU_ASSERT_EQUAL(answer, -EAGAIN);
+    CU_ASSERT_EQUAL(bytes, MR_QUEUED_MAX_BYTES);
+    view.size = 1;
+    for (uint32_t i = 0; i < 1000 && answer != -ENOMEM; i++) { /* never next to the last one */
+        view.data = data + 3 * i;
+        answer = mr_stream_send(ep, streams[1], &view, 1, 0);
+    }
+    CU_ASSERT_EQUAL(answer, -ENOMEM);
+    CU_ASSERT_EQUAL(ep->segments.used, ep->limits.segments_max);
+    CU_ASSERT_TRUE(peer_counters(p)->limit_segments > 0);
+    peer_expect_close(p, "full", PEER_NO_CLOSE, 0);
+    CU_ASSERT_EQUAL(mr_conn_close(ep, p->conn, 0, "", p->now), 0);
+    peer_advance(p, 10 * MR_SECOND);
+    CU_ASSERT_EQUAL(ep->segments.used, 0);
+    peer_end(p);
+}
+
 /* Streams that we open: as many as the peer allows, and no data beyond its limits. */
 static void our_streams_obey_the_peers_limits(void)
 {
@@ -437,6 +501,8 @@ static CU_TestInfo tests[] = {
     {"a stream that nobody reads leaves memory to others",
      a_stream_that_nobody_reads_leaves_memory_to_others},
     {"a limit that is met is told at once", a_limit_that_is_met_is_told_at_once},
+    {"fragments without an end are bounded", fragments_without_an_end_are_bounded},
+    {"what a peer does not take is bounded", what_a_peer_does_not_take_is_bounded},
     {"our streams obey the peer's limits", our_streams_obey_the_peers_limits},
     CU_TEST_INFO_NULL,
 };

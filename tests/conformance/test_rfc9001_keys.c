@@ -47,6 +47,27 @@ static void a_peers_key_update_is_followed(void)
     }
 }
 
+/* Section 6.2: "If an endpoint detects a second update before it has sent any packets with updated
+ * keys containing an acknowledgment for the packet that initiated the key update, it indicates that
+ * its peer has updated keys twice without awaiting confirmation.  An endpoint MAY treat such
+ * consecutive key updates as a connection error of type KEY_UPDATE_ERROR."  Each would cost the
+ * derivation of keys. */
+static void updates_in_a_row_end_the_connection(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+
+    peer_update_keys(p);
+    PEER_SEND(p, "\0\0\0\0"); /* PADDING is not answered */
+    CU_ASSERT_TRUE(mr_conn_is_alive(peer_conn(p)));
+    CU_ASSERT_EQUAL(peer_counters(p)->key_updates_received, 1);
+    peer_update_keys(p);
+    PEER_SEND(p, "\0\0\0\0");
+    CU_ASSERT_FALSE(mr_conn_is_alive(peer_conn(p)));
+    CU_ASSERT_EQUAL(peer_conn(p)->close.error, MR_KEY_UPDATE_ERROR);
+    CU_ASSERT_EQUAL(peer_counters(p)->key_updates_received, 1);
+    peer_end(p);
+}
+
 /* Section 6.1: "An endpoint SHOULD retain old keys for some time after unprotecting a packet sent
  * using the new keys." */
 static void overtaken_packets_of_the_old_phase_are_opened(void)
@@ -145,6 +166,34 @@ static void forged_packets_do_not_cost_the_old_keys(void)
     peer_end(p);
 }
 
+/* Section 6.5: "Endpoints SHOULD wait three times the PTO before initiating a key update after
+ * receiving an acknowledgment that confirms that the previous key update was received."  Until then
+ * forged packets of the other phase cost a key each, but only so many; the update comes later. */
+static void forged_packets_cost_few_keys(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    uint8_t bytes[60];
+
+    peer_update_keys(p);
+    CU_ASSERT_TRUE(is_answered(p));
+    ack_last(p);
+    for (int i = 0; i < 200; i++) {
+        for (size_t at = 0; at < sizeof(bytes); at++)
+            bytes[at] = (uint8_t)((size_t)i * 37 + at * 11);
+        bytes[0] = (uint8_t)(0x40 | (i & 0x3f));
+        memcpy(bytes + 1, p->dcid.bytes, PEER_CID_SIZE);
+        peer_deliver(p, bytes, sizeof(bytes));
+    }
+    CU_ASSERT_EQUAL(peer_counters(p)->dropped_undecryptable, 200);
+    peer_update_keys(p);
+    PEER_SEND(p, "\x01");
+    CU_ASSERT_EQUAL(peer_counters(p)->key_updates_received, 1);
+    peer_advance(p, 2 * MR_SECOND); /* the previous keys are dropped */
+    CU_ASSERT_TRUE(is_answered(p));
+    CU_ASSERT_EQUAL(peer_counters(p)->key_updates_received, 2);
+    peer_end(p);
+}
+
 /* Section 6.6: "If the total number of received packets that fail authentication within the
  * connection, across all keys, exceeds the integrity limit for the selected AEAD, the endpoint MUST
  * immediately close the connection with a connection error of type AEAD_LIMIT_REACHED". */
@@ -202,6 +251,7 @@ static void no_packet_is_sealed_beyond_the_confidentiality_limit(void)
 
 static CU_TestInfo tests[] = {
     {"a peer's key update is followed", a_peers_key_update_is_followed},
+    {"updates in a row end the connection", updates_in_a_row_end_the_connection},
     {"overtaken packets of the old phase are opened",
      overtaken_packets_of_the_old_phase_are_opened},
     {"we update only when the phase is acknowledged",
@@ -210,6 +260,7 @@ static CU_TestInfo tests[] = {
      nobody_updates_before_the_handshake_is_confirmed},
     {"forged key phases change nothing", forged_key_phases_change_nothing},
     {"forged packets do not cost the old keys", forged_packets_do_not_cost_the_old_keys},
+    {"forged packets cost few keys", forged_packets_cost_few_keys},
     {"the integrity limit ends the connection", the_integrity_limit_ends_the_connection},
     {"keys are updated before the confidentiality limit",
      keys_are_updated_before_the_confidentiality_limit},

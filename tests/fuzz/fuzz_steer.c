@@ -1,8 +1,8 @@
 /*
  * tests/fuzz/fuzz_steer.c - property test of dataplane/steer.h.
  *
- * The first byte chooses how many shards there are; the rest is a frame, at the very end of its
- * memory.  Properties:
+ * The first byte chooses how many shards there are and the kind of connection IDs; the rest is a
+ * frame, at the very end of its memory.  Properties:
  *   1. nothing outside the frame is read;
  *   2. the shard is one that is there, and the same each time;
  *   3. where a frame's UDP payload carries a connection ID of ours, as dataplane/net_parse.h and
@@ -17,7 +17,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const struct mr_cid_format format = {.node = 1};
+static struct mr_cid_format format = {.node = 1};
 
 /* Property 3: of a frame that the network layer takes. */
 static void check_owner(uint32_t shards, uint32_t shard, uint8_t *bytes, uint32_t size)
@@ -44,8 +44,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0)
         return 0;
     uint32_t shards = 1 + data[0] % 64;
-    if (steer.shard_count != shards)
+    if (steer.shard_count != shards || format.kind != data[0] / 64) {
+        format.kind = data[0] / 64;
         mr_steer_init(&steer, &format, shards, key);
+    }
     uint8_t *frame = malloc(size - 1 + (size == 1)); /* to its last byte */
     MR_ASSERT(frame != NULL);
     memcpy(frame, data + 1, size - 1);

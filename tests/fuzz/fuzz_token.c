@@ -9,7 +9,8 @@
  *      back its claims; outside of it EXPIRED;
  *   4. a token with any changed byte is MALFORMED or WRONG_KIND, whatever else may be wrong with
  * it;
- *   5. a damaged Retry packet does not verify.
+ *   5. what a NEW_TOKEN token says of the path comes back for an hour, then nothing;
+ *   6. a damaged Retry packet does not verify.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +51,7 @@ static void check_foreign(const uint8_t *data, size_t size)
     for (int round = 0; round < 2; round++) {
         MR_ASSERT(mr_token_validate_retry(&keys, MR_VERSION_1, exact + 1, size, &nobody,
                                           (struct mr_cid_view){0}, &claims, 0) != MR_TOKEN_VALID);
-        MR_ASSERT(mr_token_validate_new(&keys, MR_VERSION_1, exact + 1, size, &nobody, 0) !=
+        MR_ASSERT(mr_token_validate_new(&keys, MR_VERSION_1, exact + 1, size, &nobody, NULL, 0) !=
                   MR_TOKEN_VALID);
         if (size > 0) /* the second round gets beyond the check of the kind */
             exact[1] = size == MR_TOKEN_NEW_SIZE ? MR_TOKEN_NEW : MR_TOKEN_RETRY;
@@ -69,6 +70,25 @@ static enum mr_token_verdict by_time(uint64_t issued_s, uint64_t now_s, uint64_t
 static bool is_refused(enum mr_token_verdict verdict)
 {
     return verdict == MR_TOKEN_MALFORMED || verdict == MR_TOKEN_WRONG_KIND;
+}
+
+/* A NEW_TOKEN token, made at `fresh`: what it says of the path is good for an hour. */
+static void check_saved(const struct mr_addr *client, uint64_t issued_s, uint64_t later_s,
+                        uint8_t *fresh)
+{
+    struct mr_saved_path saved = {.window = (uint32_t)(issued_s ^ issued_s >> 32),
+                                  .rtt_us = (uint32_t)(later_s * 77)};
+    struct mr_saved_path got = {1, 1};
+
+    mr_token_write_new(&keys, MR_VERSION_1, client, &saved, later_s, fresh, issued_s);
+    enum mr_token_verdict verdict =
+        mr_token_validate_new(&keys, MR_VERSION_1, fresh, MR_TOKEN_NEW_SIZE, client, &got, later_s);
+    MR_ASSERT(verdict == by_time(issued_s, later_s, MR_TOKEN_NEW_LIFETIME_S));
+    if (verdict != MR_TOKEN_VALID)
+        return;
+    bool is_good = by_time(issued_s, later_s, MR_RESUME_LIFETIME_S) == MR_TOKEN_VALID;
+    MR_ASSERT(got.window == (is_good ? saved.window : 0));
+    MR_ASSERT(got.rtt_us == (is_good ? saved.rtt_us : 0));
 }
 
 static void check_ours(struct mr_reader *input)
@@ -100,9 +120,7 @@ static void check_ours(struct mr_reader *input)
         MR_ASSERT(mr_cid_equal(&got.retry_scid, &claims.retry_scid));
     }
 
-    mr_token_write_new(&keys, MR_VERSION_1, &client, later_s, fresh, issued_s);
-    MR_ASSERT(mr_token_validate_new(&keys, MR_VERSION_1, fresh, sizeof(fresh), &client, later_s) ==
-              by_time(issued_s, later_s, MR_TOKEN_NEW_LIFETIME_S));
+    check_saved(&client, issued_s, later_s, fresh);
 
     if (damage == 0)
         return;
@@ -111,7 +129,7 @@ static void check_ours(struct mr_reader *input)
     MR_ASSERT(is_refused(mr_token_validate_retry(&keys, MR_VERSION_1, retry, sizeof(retry), &client,
                                                  dcid, &got, now_s)));
     MR_ASSERT(is_refused(
-        mr_token_validate_new(&keys, MR_VERSION_1, fresh, sizeof(fresh), &client, later_s)));
+        mr_token_validate_new(&keys, MR_VERSION_1, fresh, sizeof(fresh), &client, NULL, later_s)));
 }
 
 static void check_retry_packet(struct mr_reader *input)

@@ -12,6 +12,7 @@
 #include "tests/sim/sim_network.h"
 #include "tests/sim/sim_ticket.h"
 #include "tests/sim/sim_trace.h"
+#include "tests/support/saved_ticket.h"
 
 #define TRACED_EVERY 3         /* seeds: both sides are traced */
 #define START        MR_SECOND /* of virtual time */
@@ -52,7 +53,9 @@ struct world {
     struct side side[2];
     struct mr_random random;
     uint64_t now;
-    uint32_t nat; /* number of the NAT's mapping */
+    uint64_t begun_ns; /* when the client connected */
+    uint64_t done_ns;  /* when its streams were over */
+    uint32_t nat;      /* number of the NAT's mapping */
     uint64_t next_rebind_ns;
     uint16_t client_port; /* that the client went to last */
     uint64_t next_migration_ns;
@@ -234,7 +237,8 @@ static void make_tls(struct world *w, struct side *side)
                                           .alpn_size = 4,
                                           .ciphers = cipher_name(w->config->cipher),
                                           .ticket_keys = ticket_keys,
-                                          .tickets = w->config->early != SIM_EARLY_NONE,
+                                          .tickets = w->config->early != SIM_EARLY_NONE ||
+                                                     w->config->saved.window > 0,
                                           .has_early_data = true};
     struct mr_tls_client_config client = {.is_insecure = true,
                                           .library = w->library,
@@ -307,6 +311,7 @@ static void make_side(struct world *w, enum mr_role role)
         .datagram_max = UINT16_MAX,
         .extensions = w->config->extensions[role],
         .has_new_token = true,
+        .has_resume = w->config->saved.window > 0,
         .wall_offset_s = WALL_SECONDS,
     };
     if (role == MR_SERVER && w->config->has_preferred)
@@ -344,6 +349,16 @@ static void connect_client(struct world *w)
         options.is_early = true;
         w->side[MR_SERVER].tls.has_early_data = w->config->early == SIM_EARLY_ACCEPTED;
     }
+    if (w->config->saved.window > 0) {
+        static uint8_t plain[SIM_TICKET_MAX];
+        size_t size =
+            sim_ticket_get(side->ep, w->side[MR_SERVER].ep, &options, &client, plain, &w->now);
+
+        options.ticket_size = saved_ticket(w->side[MR_SERVER].ep, &client, &w->config->saved, 0,
+                                           plain, size, ticket, sizeof(ticket), w->now);
+        options.ticket = ticket;
+    }
+    w->begun_ns = w->now;
     if (mr_conn_connect(side->ep, &options, &client, w->now, &side->app.conn) != 0)
         abort();
 }
@@ -644,6 +659,7 @@ static void fill_result(struct world *w, struct sim_result *r)
         .bytes_down = client->received,
         .bytes_up = server->received,
         .bad_bytes = client->bad_bytes + server->bad_bytes,
+        .transfer_ns = w->done_ns - w->begun_ns,
         .duration_ns = w->now,
         .datagrams = w->net.datagrams,
         .digest = w->net.digest,
@@ -681,6 +697,8 @@ void sim_run(const struct sim_config *config, struct sim_result *result)
     connect_client(w);
     settle(w, &w->side[MR_CLIENT]);
     while (!is_over(w) && w->now < config->time_limit_ns && step(w)) {
+        if (w->side[MR_CLIENT].app.done < config->streams)
+            w->done_ns = w->now;
     }
     for (int i = 0; i < 2; i++) {
         complete_jobs(w, &w->side[i], MR_NEVER);

@@ -89,8 +89,10 @@ struct sim_config {
     uint64_t pause_ns;     /* 0: never */
     uint64_t job_max_ns;   /* longest TLS job; 0: done at once */
     enum sim_early early;
-    uint8_t versions[2]; /* of QUIC, that the client wants: struct mr_connect_options */
-    bool wants_reset;    /* the client resets and stops some streams on the way */
+    struct mr_saved_path saved; /* without 0-RTT: what the client's token says of the path; window
+                                   0: it has none */
+    uint8_t versions[2];        /* of QUIC, that the client wants: struct mr_connect_options */
+    bool wants_reset;           /* the client resets and stops some streams on the way */
 };
 
 struct sim_result {
@@ -104,6 +106,7 @@ struct sim_result {
     uint64_t bytes_down;
     uint64_t bytes_up;
     uint64_t bad_bytes;   /* that differ from what was sent; a datagram that is not right is one */
+    uint64_t transfer_ns; /* from the client's first packet to the end of its last stream */
     uint64_t duration_ns; /* virtual */
     uint64_t datagrams;
     uint64_t digest; /* of every datagram sent, for comparing runs */

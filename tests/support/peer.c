@@ -56,10 +56,14 @@ static struct mr_endpoint_config make_config(const struct peer_options *o, struc
 {
     static const uint8_t static_key[32] = {7, 7, 7};
     uint32_t retry = o->retry_above == 0 ? 1000 : o->retry_above;
+    bool is_under_test = side->role == o->under_test;
 
     return (struct mr_endpoint_config){
-        .cid = {.node = 1, .shard = (uint16_t)side->role},
-        .cid_key = side->role == o->under_test ? o->cid_key : NULL,
+        .cid = {.kind = (uint8_t)(is_under_test ? o->cid_kind : MR_CID_QUIC_LB),
+                .node = 1,
+                .shard = (uint16_t)side->role},
+        .cid_key = is_under_test ? o->cid_key : NULL,
+        .cid_renew_ns = is_under_test ? o->cid_renew_ns : 0,
         .aead = side->aead,
         .server = side->role == MR_SERVER ? &side->tls : NULL,
         .client = side->role == MR_CLIENT ? &side->tls : NULL,
@@ -78,6 +82,7 @@ static struct mr_endpoint_config make_config(const struct peer_options *o, struc
         .extensions = side->role == o->under_test ? o->extensions : o->partner_extensions,
         .wall_offset_s = 1700000000,
         .has_new_token = o->has_new_token,
+        .has_resume = o->has_resume,
         .versions = side->role == MR_SERVER ? o->server_versions : 0,
     };
 }

@@ -50,7 +50,8 @@ struct peer_options {
     const uint8_t *ticket;         /* of the client */
     size_t ticket_size;
     struct mr_addr preferred; /* of the server; port 0: none */
-    bool has_new_token;       /* the server gives NEW_TOKEN */
+    bool has_new_token;       /* the server gives NEW_TOKEN, */
+    bool has_resume;          /* which say what the path carries */
     bool is_early;            /* it wants 0-RTT */
     uint32_t extensions;      /* of enum mr_extension, of the endpoint under test */
     uint32_t partner_extensions;
@@ -58,6 +59,8 @@ struct peer_options {
     uint8_t cc;             /* of both: 1 + enum mr_cc_kind; 0: NewReno */
     const struct mr_tls_context *tls; /* [2], by role, borrowed; NULL: made for this pair */
     bool is_insecure;                 /* the client takes any certificate */
+    uint64_t cid_renew_ns;            /* of these: their age; 0: any */
+    enum mr_cid_kind cid_kind;
     /* change the partner's transport parameters in place before they are sent; NULL: leave them */
     void (*edit_params)(uint8_t *params, size_t size);
 };

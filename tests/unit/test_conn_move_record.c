@@ -123,9 +123,30 @@ static void paths_go_along(void)
     }
 }
 
+/* A window that is being tried out is so in the new shard, too. */
+static void a_resumption_goes_along(void)
+{
+    struct move_config config = plain(10, MR_SERVER);
+    struct move_world *w = busy_world(&config);
+    struct mr_conn_extra *extra = mr_conn_extra_use(owner(w), owned(w), MR_EXTRA_RESUME);
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(extra);
+    extra->resume = (struct mr_resume){.phase = MR_RESUME_VALIDATING, .end_ns = w->now};
+    CU_ASSERT_EQUAL(move_world_export(w, 1), 0);
+    CU_ASSERT_EQUAL(move_world_import(w), 0);
+    move_world_tell(w);
+    move_world_arrive(w);
+    transfer(w);
+    CU_ASSERT_EQUAL(owner(w)->counters.resumes_validated, 1);
+    extra = mr_conn_extra(owner(w), owned(w)); /* it may be used otherwise */
+    CU_ASSERT_TRUE(extra == NULL || (extra->uses & MR_EXTRA_RESUME) == 0);
+    finish(w);
+}
+
 static CU_TestInfo tests[] = {
     {"a wiped record has no keys", a_wiped_record_has_no_keys},
     {"paths that are being probed go along, or stay", paths_go_along},
+    {"a resumption goes along", a_resumption_goes_along},
     CU_TEST_INFO_NULL,
 };
 

@@ -63,7 +63,7 @@ static void a_copy_is_seen_for_a_window(void)
         CU_ASSERT_EQUAL(check(i, starts[i]), MR_REPLAY_SEEN);
         CU_ASSERT_EQUAL(check(i, starts[i] + W / 2), MR_REPLAY_SEEN);
         CU_ASSERT_EQUAL(check(i, starts[i] + W - 1), MR_REPLAY_SEEN);
-        CU_ASSERT_EQUAL(check(i, starts[i] - W), MR_REPLAY_SEEN); /* a clock read earlier */
+        CU_ASSERT_EQUAL(check(i, starts[i] - W), MR_REPLAY_SEEN);      /* a clock read earlier */
         CU_ASSERT_EQUAL(check(i, starts[i] + 2 * W), MR_REPLAY_FIRST); /* too old for TLS by then */
     }
 }

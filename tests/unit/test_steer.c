@@ -13,7 +13,7 @@ enum {
     SHORT = 0x40
 };
 
-static const struct mr_cid_format format = {.node = 9};
+static struct mr_cid_format format = {.node = 9};
 static struct mr_steer steer;
 
 static void start(uint32_t shards)
@@ -67,6 +67,20 @@ static void a_connection_id_of_ours_names_the_shard(void)
 
             CU_ASSERT_EQUAL(shard_of(&f), shard);
         }
+}
+
+static void so_does_one_of_katrans(void)
+{
+    for (format.kind = MR_CID_KATRAN_1; format.kind <= MR_CID_KATRAN_3; format.kind++) {
+        start(SHARDS);
+        for (uint16_t shard = 0; shard < SHARDS; shard++) {
+            struct mr_cid cid = cid_of(shard);
+            struct test_frame f = packet(true, 0, SHORT, cid.bytes, cid.size);
+
+            CU_ASSERT_EQUAL(shard_of(&f), shard);
+        }
+    }
+    format.kind = MR_CID_QUIC_LB;
 }
 
 static void others_go_by_addresses_and_ports(void)
@@ -142,6 +156,7 @@ static void a_frame_that_is_cut_off_goes_somewhere(void)
 
 static CU_TestInfo tests[] = {
     {"Q14 a connection ID of ours names the shard", a_connection_id_of_ours_names_the_shard},
+    {"so does one of Katran's", so_does_one_of_katrans},
     {"others go by addresses and ports", others_go_by_addresses_and_ports},
     {"a shard that is not there gets nothing", a_shard_that_is_not_there_gets_nothing},
     {"what is no datagram is shard 0's", what_is_no_datagram_is_shard_0s},

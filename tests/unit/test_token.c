@@ -56,15 +56,17 @@ static void a_token_means_the_same_to_every_holder_of_the_static_key(void)
     uint8_t other_key[MR_STATIC_KEY] = {1, 2, 4};
     struct mr_token_keys other;
 
-    mr_token_write_new(&keys, MR_VERSION_1, &client, 99, token, NOW);
+    mr_token_write_new(&keys, MR_VERSION_1, &client, NULL, 99, token, NOW);
     CU_ASSERT_TRUE_FATAL(mr_token_keys_init(&other, static_key));
-    CU_ASSERT_EQUAL(mr_token_validate_new(&other, MR_VERSION_1, token, sizeof(token), &client, NOW),
-                    MR_TOKEN_VALID);
+    CU_ASSERT_EQUAL(
+        mr_token_validate_new(&other, MR_VERSION_1, token, sizeof(token), &client, NULL, NOW),
+        MR_TOKEN_VALID);
     mr_token_keys_wipe(&other);
 
     CU_ASSERT_TRUE_FATAL(mr_token_keys_init(&other, other_key));
-    CU_ASSERT_EQUAL(mr_token_validate_new(&other, MR_VERSION_1, token, sizeof(token), &client, NOW),
-                    MR_TOKEN_MALFORMED);
+    CU_ASSERT_EQUAL(
+        mr_token_validate_new(&other, MR_VERSION_1, token, sizeof(token), &client, NULL, NOW),
+        MR_TOKEN_MALFORMED);
     mr_token_keys_wipe(&other);
 }
 
@@ -74,7 +76,7 @@ static void every_flipped_bit_is_noticed(void)
     uint8_t fresh[MR_TOKEN_NEW_SIZE];
 
     mr_token_write_retry(&keys, MR_VERSION_1, &client, &claims, 99, retry, NOW);
-    mr_token_write_new(&keys, MR_VERSION_1, &client, 99, fresh, NOW);
+    mr_token_write_new(&keys, MR_VERSION_1, &client, NULL, 99, fresh, NOW);
     for (size_t bit = 0; bit < 8 * sizeof(retry); bit++) {
         retry[bit / 8] ^= (uint8_t)(1 << bit % 8);
         CU_ASSERT_EQUAL(validate_retry(retry, sizeof(retry), NOW), MR_TOKEN_MALFORMED);
@@ -83,7 +85,7 @@ static void every_flipped_bit_is_noticed(void)
     for (size_t bit = 0; bit < 8 * sizeof(fresh); bit++) {
         fresh[bit / 8] ^= (uint8_t)(1 << bit % 8);
         CU_ASSERT_EQUAL(
-            mr_token_validate_new(&keys, MR_VERSION_1, fresh, sizeof(fresh), &client, NOW),
+            mr_token_validate_new(&keys, MR_VERSION_1, fresh, sizeof(fresh), &client, NULL, NOW),
             MR_TOKEN_MALFORMED);
         fresh[bit / 8] ^= (uint8_t)(1 << bit % 8);
     }
@@ -110,11 +112,12 @@ static void kinds_are_not_confused(void)
     uint8_t fresh[MR_TOKEN_NEW_SIZE];
 
     mr_token_write_retry(&keys, MR_VERSION_1, &client, &claims, 99, retry, NOW);
-    mr_token_write_new(&keys, MR_VERSION_1, &client, 99, fresh, NOW);
+    mr_token_write_new(&keys, MR_VERSION_1, &client, NULL, 99, fresh, NOW);
     CU_ASSERT_EQUAL(mr_token_kind(fresh, sizeof(fresh)), MR_TOKEN_NEW);
     CU_ASSERT_EQUAL(validate_retry(fresh, sizeof(fresh), NOW), MR_TOKEN_WRONG_KIND);
-    CU_ASSERT_EQUAL(mr_token_validate_new(&keys, MR_VERSION_1, retry, sizeof(retry), &client, NOW),
-                    MR_TOKEN_WRONG_KIND);
+    CU_ASSERT_EQUAL(
+        mr_token_validate_new(&keys, MR_VERSION_1, retry, sizeof(retry), &client, NULL, NOW),
+        MR_TOKEN_WRONG_KIND);
 }
 
 static void tokens_expire(void)
@@ -123,19 +126,19 @@ static void tokens_expire(void)
     uint8_t fresh[MR_TOKEN_NEW_SIZE];
 
     mr_token_write_retry(&keys, MR_VERSION_1, &client, &claims, 99, retry, NOW);
-    mr_token_write_new(&keys, MR_VERSION_1, &client, 99, fresh, NOW);
+    mr_token_write_new(&keys, MR_VERSION_1, &client, NULL, 99, fresh, NOW);
     CU_ASSERT_EQUAL(validate_retry(retry, sizeof(retry), NOW + MR_TOKEN_RETRY_LIFETIME_S),
                     MR_TOKEN_VALID);
     CU_ASSERT_EQUAL(validate_retry(retry, sizeof(retry), NOW + MR_TOKEN_RETRY_LIFETIME_S + 1),
                     MR_TOKEN_EXPIRED);
-    CU_ASSERT_EQUAL(mr_token_validate_new(&keys, MR_VERSION_1, fresh, sizeof(fresh), &client,
+    CU_ASSERT_EQUAL(mr_token_validate_new(&keys, MR_VERSION_1, fresh, sizeof(fresh), &client, NULL,
                                           NOW + MR_TOKEN_NEW_LIFETIME_S),
                     MR_TOKEN_VALID);
-    CU_ASSERT_EQUAL(mr_token_validate_new(&keys, MR_VERSION_1, fresh, sizeof(fresh), &client,
+    CU_ASSERT_EQUAL(mr_token_validate_new(&keys, MR_VERSION_1, fresh, sizeof(fresh), &client, NULL,
                                           NOW + MR_TOKEN_NEW_LIFETIME_S + 1),
                     MR_TOKEN_EXPIRED);
     CU_ASSERT_EQUAL(
-        mr_token_validate_new(&keys, MR_VERSION_1, fresh, sizeof(fresh), &client, UINT64_MAX),
+        mr_token_validate_new(&keys, MR_VERSION_1, fresh, sizeof(fresh), &client, NULL, UINT64_MAX),
         MR_TOKEN_EXPIRED);
 }
 
@@ -143,15 +146,16 @@ static void tokens_from_the_future_are_refused(void)
 {
     uint8_t token[MR_TOKEN_NEW_SIZE];
 
-    mr_token_write_new(&keys, MR_VERSION_1, &client, 99, token, NOW);
-    CU_ASSERT_EQUAL(mr_token_validate_new(&keys, MR_VERSION_1, token, sizeof(token), &client,
+    mr_token_write_new(&keys, MR_VERSION_1, &client, NULL, 99, token, NOW);
+    CU_ASSERT_EQUAL(mr_token_validate_new(&keys, MR_VERSION_1, token, sizeof(token), &client, NULL,
                                           NOW - MR_TOKEN_SKEW_S),
                     MR_TOKEN_VALID);
-    CU_ASSERT_EQUAL(mr_token_validate_new(&keys, MR_VERSION_1, token, sizeof(token), &client,
+    CU_ASSERT_EQUAL(mr_token_validate_new(&keys, MR_VERSION_1, token, sizeof(token), &client, NULL,
                                           NOW - MR_TOKEN_SKEW_S - 1),
                     MR_TOKEN_EXPIRED);
-    CU_ASSERT_EQUAL(mr_token_validate_new(&keys, MR_VERSION_1, token, sizeof(token), &client, 0),
-                    MR_TOKEN_EXPIRED);
+    CU_ASSERT_EQUAL(
+        mr_token_validate_new(&keys, MR_VERSION_1, token, sizeof(token), &client, NULL, 0),
+        MR_TOKEN_EXPIRED);
 }
 
 static void another_address_is_refused(void)
@@ -162,11 +166,11 @@ static void another_address_is_refused(void)
     struct mr_addr elsewhere = client;
 
     mr_token_write_retry(&keys, MR_VERSION_1, &client, &claims, 99, retry, NOW);
-    mr_token_write_new(&keys, MR_VERSION_1, &client, 99, fresh, NOW);
+    mr_token_write_new(&keys, MR_VERSION_1, &client, NULL, 99, fresh, NOW);
 
     elsewhere.port++; /* only a Retry token minds */
     CU_ASSERT_EQUAL(
-        mr_token_validate_new(&keys, MR_VERSION_1, fresh, sizeof(fresh), &elsewhere, NOW),
+        mr_token_validate_new(&keys, MR_VERSION_1, fresh, sizeof(fresh), &elsewhere, NULL, NOW),
         MR_TOKEN_VALID);
     CU_ASSERT_EQUAL(mr_token_validate_retry(&keys, MR_VERSION_1, retry, sizeof(retry), &elsewhere,
                                             mr_cid_view(&claims.retry_scid), &got, NOW),
@@ -175,7 +179,7 @@ static void another_address_is_refused(void)
     elsewhere = client;
     elsewhere.ip[15]++;
     CU_ASSERT_EQUAL(
-        mr_token_validate_new(&keys, MR_VERSION_1, fresh, sizeof(fresh), &elsewhere, NOW),
+        mr_token_validate_new(&keys, MR_VERSION_1, fresh, sizeof(fresh), &elsewhere, NULL, NOW),
         MR_TOKEN_WRONG_ADDRESS);
     CU_ASSERT_EQUAL(mr_token_validate_retry(&keys, MR_VERSION_1, retry, sizeof(retry), &elsewhere,
                                             mr_cid_view(&claims.retry_scid), &got, NOW),
@@ -242,12 +246,12 @@ static void a_token_of_another_version_is_not_valid(void)
     struct mr_retry_claims got;
     uint8_t token[MR_TOKEN_SIZE_MAX];
 
-    mr_token_write_new(&keys, MR_VERSION_2, &client, 99, token, NOW);
+    mr_token_write_new(&keys, MR_VERSION_2, &client, NULL, 99, token, NOW);
     CU_ASSERT_EQUAL(
-        mr_token_validate_new(&keys, MR_VERSION_2, token, MR_TOKEN_NEW_SIZE, &client, NOW),
+        mr_token_validate_new(&keys, MR_VERSION_2, token, MR_TOKEN_NEW_SIZE, &client, NULL, NOW),
         MR_TOKEN_VALID);
     CU_ASSERT_EQUAL(
-        mr_token_validate_new(&keys, MR_VERSION_1, token, MR_TOKEN_NEW_SIZE, &client, NOW),
+        mr_token_validate_new(&keys, MR_VERSION_1, token, MR_TOKEN_NEW_SIZE, &client, NULL, NOW),
         MR_TOKEN_MALFORMED);
     mr_token_write_retry(&keys, MR_VERSION_1, &client, &claims, 99, token, NOW);
     CU_ASSERT_EQUAL(mr_token_validate_retry(&keys, MR_VERSION_2, token, MR_TOKEN_RETRY_SIZE,
@@ -270,24 +274,26 @@ static void reset_tokens_are_compared_to_their_last_byte(void)
 
 /*
  * The bytes as another program computes them from the description in token.h (HMAC-SHA256 of
- * Python, AES-256-CTR of the openssl command): tokens outlive the process that made them, so their
- * format is a promise.
+ * Python, AES-256-CTR of its cryptography package): tokens outlive the process that made them, so
+ * their format is a promise.
  */
 static void tokens_are_made_as_described(void)
 {
     uint8_t expected[MR_TOKEN_SIZE_MAX];
     uint8_t token[MR_TOKEN_SIZE_MAX];
 
-    CU_ASSERT_EQUAL(mr_hex("220c91bdf410c5107da2434158fb5149d691d749d8660ce60d03196666be59c90765b4"
-                           "0859b2d13d1cb37242cc448b3346",
+    CU_ASSERT_EQUAL(mr_hex("3235ce5848bb17d98403e1a45308e83c40069a49afe0ebf6e690b3f08ce4773c6616a9"
+                           "7bbe68cb35bb1c0870bedbe2f3fbda7a4ac89d487d6f",
                            expected, sizeof(expected)),
                     MR_TOKEN_NEW_SIZE);
-    mr_token_write_new(&keys, MR_VERSION_1, &client, 99, token, NOW);
+    mr_token_write_new(&keys, MR_VERSION_1, &client,
+                       &(struct mr_saved_path){.window = 0x12345, .rtt_us = 250000}, 99, token,
+                       NOW);
     CU_ASSERT_EQUAL(memcmp(token, expected, MR_TOKEN_NEW_SIZE), 0);
 
-    CU_ASSERT_EQUAL(mr_hex("21e8e4ca778185be2177e2dc2cb8efe516fbd14f54048e7e6466f9a36c67b6c6b723e9"
-                           "fce38d5ec0284da61710322416ba381f957ae360d010f6ebb3c9b751327a85cd5ea6bf"
-                           "21ffe63669016fd418d21b7579085bcd76222da57b0237",
+    CU_ASSERT_EQUAL(mr_hex("319a14cfd378384ec7d4873a0c6edee2e5d5f087164d49cdd422ad54cd38e361743884"
+                           "d0736731b70faf5b776317c1db881457f5925771d1f43735a2abcd5a769b874e1a42d0"
+                           "21b915d343545ddd7b387a66068ff8e0d93055c361c360",
                            expected, sizeof(expected)),
                     MR_TOKEN_RETRY_SIZE);
     mr_token_write_retry(&keys, MR_VERSION_1, &client, &claims, 99, token, NOW);
@@ -313,7 +319,7 @@ static const uint8_t next_static_key[MR_STATIC_KEY] = {9, 9, 9};
 
 static enum mr_token_verdict validate_new(const uint8_t *token)
 {
-    return mr_token_validate_new(&keys, MR_VERSION_1, token, MR_TOKEN_NEW_SIZE, &client, NOW);
+    return mr_token_validate_new(&keys, MR_VERSION_1, token, MR_TOKEN_NEW_SIZE, &client, NULL, NOW);
 }
 
 static void tokens_of_earlier_keys_are_understood_while_these_are_kept(void)
@@ -322,14 +328,14 @@ static void tokens_of_earlier_keys_are_understood_while_these_are_kept(void)
     uint8_t fresh[MR_TOKEN_NEW_SIZE];
     struct mr_token_key key;
 
-    mr_token_write_new(&keys, MR_VERSION_1, &client, 1, old, NOW);
+    mr_token_write_new(&keys, MR_VERSION_1, &client, NULL, 1, old, NOW);
     CU_ASSERT_TRUE_FATAL(mr_token_key_make(&key, next_static_key));
     mr_token_keys_swap(&keys, 1, &key);
     CU_ASSERT_PTR_NULL(key.mac);
-    mr_token_write_new(&keys, MR_VERSION_1, &client, 1, fresh, NOW);
+    mr_token_write_new(&keys, MR_VERSION_1, &client, NULL, 1, fresh, NOW);
     CU_ASSERT_EQUAL(memcmp(old, fresh, sizeof(old)), 0); /* understood, not written with */
     mr_token_keys_write_with(&keys, 1);
-    mr_token_write_new(&keys, MR_VERSION_1, &client, 1, fresh, NOW);
+    mr_token_write_new(&keys, MR_VERSION_1, &client, NULL, 1, fresh, NOW);
     CU_ASSERT_NOT_EQUAL(memcmp(old + 1, fresh + 1, sizeof(old) - 1), 0);
     CU_ASSERT_EQUAL(mr_token_kind(fresh, sizeof(fresh)), MR_TOKEN_NEW);
     CU_ASSERT_EQUAL(validate_new(old), MR_TOKEN_VALID);
@@ -351,11 +357,11 @@ static void a_key_has_one_number(void)
     mr_token_keys_swap(&keys, 3, &key);
     mr_token_keys_write_with(&keys, 3);
     mr_token_write_retry(&keys, MR_VERSION_1, &client, &claims, 99, token, NOW);
-    CU_ASSERT_EQUAL(token[0], 0x2d);
+    CU_ASSERT_EQUAL(token[0], 0x3d);
     CU_ASSERT_EQUAL(validate_retry(token, sizeof(token), NOW), MR_TOKEN_VALID);
-    token[0] = 0x21; /* the number is authenticated */
+    token[0] = 0x31; /* the number is authenticated */
     CU_ASSERT_EQUAL(validate_retry(token, sizeof(token), NOW), MR_TOKEN_MALFORMED);
-    token[0] = 0x19; /* no key has this number */
+    token[0] = 0x39; /* no key has this number */
     CU_ASSERT_EQUAL(validate_retry(token, sizeof(token), NOW), MR_TOKEN_MALFORMED);
 }
 
@@ -374,7 +380,27 @@ static void reset_tokens_do_not_change_with_the_keys(void)
     CU_ASSERT_EQUAL(memcmp(before, after, sizeof(before)), 0);
 }
 
+static void a_new_token_says_for_an_hour_what_the_path_carried(void)
+{
+    const struct mr_saved_path path = {.window = 0xfedcba98, .rtt_us = 0x12345678};
+    uint8_t token[MR_TOKEN_NEW_SIZE];
+
+    mr_token_write_new(&keys, MR_VERSION_1, &client, &path, 1, token, NOW);
+    for (uint64_t age_s = MR_RESUME_LIFETIME_S; age_s < MR_RESUME_LIFETIME_S + 2; age_s++) {
+        bool is_fresh = age_s == MR_RESUME_LIFETIME_S;
+        struct mr_saved_path got = {1, 1};
+
+        CU_ASSERT_EQUAL(mr_token_validate_new(&keys, MR_VERSION_1, token, sizeof(token), &client,
+                                              &got, NOW + age_s),
+                        MR_TOKEN_VALID);
+        CU_ASSERT_EQUAL(got.window, is_fresh ? path.window : 0);
+        CU_ASSERT_EQUAL(got.rtt_us, is_fresh ? path.rtt_us : 0);
+    }
+}
+
 static CU_TestInfo tests[] = {
+    {"a NEW_TOKEN says for an hour what the path carried",
+     a_new_token_says_for_an_hour_what_the_path_carried},
     {"tokens of earlier keys are understood while these are kept",
      tokens_of_earlier_keys_are_understood_while_these_are_kept},
     {"a key has one number", a_key_has_one_number},

@@ -120,7 +120,7 @@ static void tokens_of_every_secret_in_the_file_are_understood(void)
     CU_ASSERT_EQUAL(mr_token_file_open(&file, path, &secrets, &fault), 0);
     for (int i = 0; i < 6; i++) {
         CU_ASSERT_TRUE_FATAL(mr_token_keys_load(&keys[i], &secrets));
-        mr_token_write_new(&keys[i], MR_VERSION_1, &client, 5, tokens[i], 1000);
+        mr_token_write_new(&keys[i], MR_VERSION_1, &client, NULL, 5, tokens[i], 1000);
         set_age(200);
         if (i < 5)
             CU_ASSERT_EQUAL(mr_token_file_look(&file, &secrets, time(NULL) - 100, &fault), 1);
@@ -128,8 +128,8 @@ static void tokens_of_every_secret_in_the_file_are_understood(void)
     struct mr_token_keys last;
     CU_ASSERT_TRUE_FATAL(mr_token_keys_load(&last, &secrets));
     for (int i = 0; i < 6; i++) {
-        enum mr_token_verdict verdict =
-            mr_token_validate_new(&last, MR_VERSION_1, tokens[i], MR_TOKEN_NEW_SIZE, &client, 1001);
+        enum mr_token_verdict verdict = mr_token_validate_new(
+            &last, MR_VERSION_1, tokens[i], MR_TOKEN_NEW_SIZE, &client, NULL, 1001);
 
         CU_ASSERT_EQUAL(verdict, i < 2 ? MR_TOKEN_MALFORMED : MR_TOKEN_VALID); /* four are kept */
     }
