@@ -664,6 +664,30 @@ static bool build_datagram(struct mr_endpoint *ep, struct mr_conn *conn, struct 
     return build_ordinary(&d);
 }
 
+/* A limit of the peer's was met while a packet was built, behind the producers that say so; and
+ * nothing else was in it. */
+static inline bool owes_blocked(const struct mr_conn *conn)
+{
+    return conn->limited_by == MR_LIMITED_FLOW &&
+           (conn->app.wants & (MR_WANT_STREAM_CONTROL | MR_WANT_DATA_BLOCKED)) != 0;
+}
+
+/* At most `count` datagrams that do. */
+MR_COLD static uint32_t tell_blocked(struct mr_endpoint *ep, struct mr_conn *conn,
+                                     struct mr_outgoing *out, uint32_t count, uint64_t now)
+{
+    struct datagram d;
+    uint32_t built = 0;
+
+    while (built < count && owes_blocked(conn)) {
+        begin(&d, ep, conn, &out[built], now);
+        if (!build_ordinary(&d))
+            break;
+        built++;
+    }
+    return built;
+}
+
 uint32_t mr_conn_send(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_outgoing *out,
                       uint32_t count, uint64_t now)
 {
@@ -679,6 +703,8 @@ uint32_t mr_conn_send(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_ou
             more = build_datagram(ep, conn, &out[built], now);
         built += more;
     } while (more > 0);
+    if (built < limit && owes_blocked(conn))
+        built += tell_blocked(ep, conn, &out[built], limit - built, now);
 
     if (conn->clears_quic_bit)
         mr_quic_bit_grease(ep, out, built);

@@ -453,6 +453,37 @@ static void our_streams_obey_the_peers_limits(void)
     peer_end(p);
 }
 
+/* Section 4.1: "A sender SHOULD send a STREAM_DATA_BLOCKED or DATA_BLOCKED frame to indicate to the
+ * receiver that it has data to write but is blocked by flow control limits." - also when there is
+ * nothing else to send. */
+static void a_limit_that_is_met_is_told_at_once(void)
+{
+    static const uint8_t bytes[3000];
+    static const uint64_t frames[] = {MR_FRAME_STREAM_DATA_BLOCKED, MR_FRAME_DATA_BLOCKED};
+
+    for (int is_conn = 0; is_conn < 2; is_conn++) {
+        struct peer_options options = {.under_test = C, .stream_window = is_conn ? 0 : 3000};
+        struct peer *p = peer_new(&options);
+        struct mr_view view = {bytes, sizeof(bytes)};
+        mr_handle stream;
+
+        peer_run(p, PEER_DONE);
+        if (is_conn)
+            peer_conn(p)->flow_send.limit = peer_conn(p)->flow_send.used + sizeof(bytes);
+        CU_ASSERT_EQUAL(mr_stream_open(peer_endpoint(p), p->conn, MR_OPEN_BIDI, 0, &stream), 0);
+        CU_ASSERT_EQUAL(mr_stream_send(peer_endpoint(p), stream, &view, 1, 0), 0);
+        peer_drain(p);
+        peer_advance(p, 20 * MR_MS);
+        peer_ack(p, 0, p->expected_pn[MR_SPACE_APP] - 1);
+        CU_ASSERT_EQUAL(peer_count(p, frames[is_conn]), 0);
+        CU_ASSERT_EQUAL(mr_stream_send(peer_endpoint(p), stream, &view, 1, 0), 0);
+        peer_drain(p);
+        CU_ASSERT_EQUAL(peer_count(p, frames[is_conn]), 1);
+        mr_endpoint_check(peer_endpoint(p));
+        peer_end(p);
+    }
+}
+
 static CU_TestInfo tests[] = {
     {"frames for the wrong direction are refused", frames_for_the_wrong_direction_are_refused},
     {"streams beyond the limit are refused", streams_beyond_the_limit_are_refused},
@@ -469,6 +500,7 @@ static CU_TestInfo tests[] = {
      a_stream_that_nobody_reads_leaves_credit_to_others},
     {"a stream that nobody reads leaves memory to others",
      a_stream_that_nobody_reads_leaves_memory_to_others},
+    {"a limit that is met is told at once", a_limit_that_is_met_is_told_at_once},
     {"fragments without an end are bounded", fragments_without_an_end_are_bounded},
     {"what a peer does not take is bounded", what_a_peer_does_not_take_is_bounded},
     {"our streams obey the peer's limits", our_streams_obey_the_peers_limits},

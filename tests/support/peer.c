@@ -69,7 +69,7 @@ static struct mr_endpoint_config make_config(const struct peer_options *o, struc
         .client = side->role == MR_CLIENT ? &side->tls : NULL,
         .static_key = static_key,
         .seed = {1, side->role, 3, 4},
-        .cc = o->cc == 0 ? MR_CC_NEWRENO : o->cc,
+        .cc = o->cc == 0 ? MR_CC_NEWRENO : (enum mr_cc_kind)(o->cc - 1),
         .has_ecn = o->has_ecn,
         .payload_max = 1452,
         .retry_above = retry == PEER_ALWAYS_RETRY ? 0 : retry,

@@ -56,7 +56,7 @@ struct peer_options {
     uint32_t extensions;      /* of enum mr_extension, of the endpoint under test */
     uint32_t partner_extensions;
     const uint8_t *cid_key; /* of connection IDs of the endpoint under test; NULL: plain text */
-    enum mr_cc_kind cc;     /* of both; 0: NewReno */
+    uint8_t cc;             /* of both: 1 + enum mr_cc_kind; 0: NewReno */
     const struct mr_tls_context *tls; /* [2], by role, borrowed; NULL: made for this pair */
     bool is_insecure;                 /* the client takes any certificate */
     uint64_t cid_renew_ns;            /* of these: their age; 0: any */

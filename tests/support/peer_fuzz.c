@@ -108,7 +108,7 @@ static struct peer_options choose_options(struct peer_fuzz *f, enum mr_role unde
                              .partner_datagram_max = how % 16 < 12 ? 65535 : 0,
                              .has_new_token = how / 2 % 4 == 0,
                              .stream_window = windows[how / 64],
-                             .cc = (enum mr_cc_kind)(more % MR_CC_KINDS),
+                             .cc = (uint8_t)(1 + more % MR_CC_KINDS),
                              .extensions = peer_fuzz_take(f) & MR_EXTENSIONS_ALL,
                              .partner_extensions = peer_fuzz_take(f) & MR_EXTENSIONS_ALL};
 
@@ -414,6 +414,8 @@ static void change_address(struct peer_fuzz *f, uint8_t how)
         path->local.port = (uint16_t)(f->p->role == MR_SERVER ? 443 + how % 2 : 5000 + how % 4);
     else if (how < 220)
         path->local.ip[15] = (uint8_t)(how % 10);
+    else if (how < 235 && f->p->options.preferred.port != 0)
+        *(f->p->role == MR_SERVER ? &path->local : &path->remote) = f->p->options.preferred;
     else
         f->p->ecn = how % 4;
 }

@@ -123,6 +123,21 @@ static void send_hint(struct peer_fuzz *f, struct mr_endpoint *ep)
         (void)mr_endpoint_too_big(ep, &f->p->path, 1100 + how * 2u, quoted, how % 65u);
 }
 
+/* What the control thread does to a shard. */
+static void control(struct peer_fuzz *f, struct mr_endpoint *ep)
+{
+    static const uint8_t key[MR_CID_KEY] = {1, 2, 3};
+    uint8_t ticket[MR_TLS_TICKET_MAX];
+    uint8_t how = peer_fuzz_take(f);
+
+    if (how < 128)
+        (void)mr_endpoint_set_cid_config(ep, how % MR_CID_CONFIGS, how % 2 == 0 ? NULL : key);
+    else if (how < 200)
+        mr_endpoint_paused(ep, (uint64_t)how * MR_MS);
+    else
+        (void)mr_conn_ticket(ep, first_conn(ep), ticket, sizeof(ticket));
+}
+
 static void close_or_ask(struct peer_fuzz *f, struct mr_endpoint *ep, enum mr_role role)
 {
     mr_handle conn = choose_conn(f, ep);
@@ -133,7 +148,9 @@ static void close_or_ask(struct peer_fuzz *f, struct mr_endpoint *ep, enum mr_ro
         (void)mr_conn_close(ep, conn, peer_fuzz_near(f, CODE_NEAR), "enough", f->p->now);
     else if (how < 120 && role == f->p->role && f->p->is_alone)
         (void)mr_conn_update_keys(ep, conn, f->p->now);
-    else if (how < 190)
+    else if (how < 160)
+        control(f, ep);
+    else if (how < 200)
         (void)mr_conn_info(ep, conn, &info);
     else if (how < 250)
         read_datagrams(ep, conn);
