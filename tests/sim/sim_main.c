@@ -346,18 +346,18 @@ static int run_distances(void)
     int failed = 0;
 
     printf("1..%d\n", DISTANCE_SEEDS + 2);
-    for (int i = 0; i < 2; i++) {
-        bool ok = run_resume(i == 0 ? MR_CC_CUBIC : MR_CC_NEWRENO);
-
-        printf("%sok %d - a resumed megabyte takes 1.5 round trips less, %s\n", ok ? "" : "not ",
-               DISTANCE_SEEDS + 1 + i, i == 0 ? "CUBIC" : "NewReno");
-        failed += !ok;
-    }
     for (int i = 1; i <= DISTANCE_SEEDS; i++) {
         bool ok = run_distance((uint64_t)i);
 
         printf("%sok %d - CUBIC gets 0.8 to 1.3 of theory over 20 ms and 0.1 %% loss, seed %d\n",
                ok ? "" : "not ", i, i);
+        failed += !ok;
+    }
+    for (int i = 0; i < 2; i++) {
+        bool ok = run_resume(i == 0 ? MR_CC_CUBIC : MR_CC_NEWRENO);
+
+        printf("%sok %d - a resumed megabyte takes 1.5 round trips less, %s\n", ok ? "" : "not ",
+               DISTANCE_SEEDS + 1 + i, i == 0 ? "CUBIC" : "NewReno");
         failed += !ok;
     }
     return failed > 0;
