@@ -387,6 +387,22 @@ static void references_to_nothing_on_the_encoder_stream_are_errors_of_it(void)
     expect_encoder_close(MR_QPACK_ENCODER_STREAM_ERROR);
 }
 
+/* "If an implementation encounters a value larger than it is able to decode, this MUST be treated
+ * as a stream error of type QPACK_DECOMPRESSION_FAILED if on a request stream or a connection error
+ * of the appropriate type if on the encoder or decoder stream." (Section 7.4) */
+static void values_too_large_to_decode_are_errors_of_their_stream(void)
+{
+    h3_begin_bytes();
+    put_capacity();
+    raw_put(&h3_bytes, "\x5f\xe2\x01", 3); /* a name of 257 bytes */
+    expect_encoder_close(MR_QPACK_ENCODER_STREAM_ERROR);
+    h3_begin_bytes();
+    put_capacity();
+    raw_put(&h3_bytes, "\x5f\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 12);
+    expect_encoder_close(MR_QPACK_ENCODER_STREAM_ERROR);
+    expect_section_close(0, "\x00\x00", "\x27\xfa\x01", 3, MR_QPACK_DECOMPRESSION_FAILED); /* 257 */
+}
+
 /* Memory: a literal is announced far larger than the table; it is not waited for. */
 static void a_huge_literal_on_the_encoder_stream_ends_the_connection(void)
 {
@@ -525,6 +541,8 @@ CU_TestInfo rfc9204_tests[] = {
      an_entry_larger_than_the_table_is_an_encoder_stream_error},
     {"references to nothing on the encoder stream are errors of it",
      references_to_nothing_on_the_encoder_stream_are_errors_of_it},
+    {"values too large to decode are errors of their stream",
+     values_too_large_to_decode_are_errors_of_their_stream},
     {"a huge literal on the encoder stream ends the connection",
      a_huge_literal_on_the_encoder_stream_ends_the_connection},
     {"references that expand without limit are answered with 431",
