@@ -59,7 +59,8 @@ struct mr_aead_ops {
                     const uint8_t *secret_key, const uint8_t *iv, bool is_seal);
     void (*key_clear)(struct mr_aead *aead, struct mr_aead_key *key);
     void (*seal)(struct mr_aead *aead, const struct mr_seal_job *jobs, uint32_t count);
-    void (*open)(struct mr_aead *aead, struct mr_open_job *jobs, uint32_t count);
+    void (*open)(struct mr_aead *aead, struct mr_open_job *jobs,
+                 uint32_t count); /* sets is_open of all */
     void (*close)(struct mr_aead *aead);
 };
 
