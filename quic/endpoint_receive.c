@@ -171,18 +171,16 @@ static void count_amplification(struct mr_conn *conn, const struct mr_datagram *
         conn->path.bytes_received += d->size;
 }
 
-/* A reset token at the end of a datagram that could not be opened (RFC 9000, Section 10.3.1). */
-bool mr_endpoint_take_reset(struct mr_endpoint *ep, const struct mr_datagram *d)
+bool mr_endpoint_take_reset(struct mr_endpoint *ep, const struct mr_datagram *d, uint64_t now)
 {
     const uint8_t *token = mr_packet_reset_token(d->data, d->size);
     uint32_t index =
         token == NULL ? MR_NONE : mr_table_find(&ep->reset_tokens, token, MR_RESET_TOKEN);
 
-    if (index == MR_NONE)
+    if (index == MR_NONE || memcmp(&mr_conn_at(ep, index)->path.addr.remote, &d->path.remote,
+                                   sizeof(d->path.remote)) != 0)
         return false;
-    mr_count(&ep->counters.stateless_resets_received);
-    mr_conn_die(ep, mr_conn_at(ep, index), MR_NO_ERROR, true,
-                "stateless reset: the peer has lost the connection");
+    mr_conn_on_reset(ep, mr_conn_at(ep, index), now);
     return true;
 }
 
@@ -209,7 +207,7 @@ MR_COLD static void receive_failed(struct mr_endpoint *ep, struct mr_conn *conn,
                                    const struct mr_datagram *d, const struct mr_open_job *job,
                                    uint64_t now)
 {
-    if (mr_endpoint_take_reset(ep, d))
+    if (mr_endpoint_take_reset(ep, d, now))
         return;
     if (job->header_size == 0)
         mr_count(&ep->counters.dropped_small_unsampled);
@@ -265,6 +263,8 @@ MR_COLD static void receive_walk(struct mr_endpoint *ep, struct mr_slot *slot, u
     }
     enum mr_packet_verdict verdict = mr_packet_parse(d->data, d->size, MR_LOCAL_CID_SIZE, &header);
     if (verdict == MR_PACKET_SHORT || verdict == MR_PACKET_MALFORMED) {
+        if (mr_endpoint_take_reset(ep, d, now))
+            return;
         mr_count(verdict == MR_PACKET_SHORT ? &ep->counters.dropped_short
                                             : &ep->counters.dropped_malformed);
         return;
@@ -345,6 +345,7 @@ struct walk {
     uint64_t now;
     uint32_t at;
     bool is_pending; /* the datagram waits, from `at` on */
+    bool has_read;   /* a packet of it could be read */
     struct mr_packet_header header;
 };
 
@@ -459,8 +460,7 @@ static bool open_alone(struct walk *w, struct mr_open_job *job)
     if (job->is_open)
         return true;
     if (w->header.type == MR_PACKET_ONE_RTT) {
-        if (!mr_endpoint_take_reset(w->ep, w->datagram))
-            mr_keys_count_failed(w->ep, conn, w->now);
+        mr_keys_count_failed(w->ep, conn, w->now);
     } else {
         mr_count(&w->ep->counters.dropped_undecryptable);
         if (mr_conn_is_traced(conn))
@@ -522,7 +522,10 @@ static void receive_long_or_short(struct walk *w)
     job.expected_pn = space->received.count == 0 ? 0 : space->received.range[0].hi + 1;
     bool is_negotiated =
         w->header.version != 0 && w->header.version != conn->version && conn->role == MR_CLIENT;
-    if (!(is_negotiated ? open_negotiated(w, &job) : open_alone(w, &job)) || !check_scid(w))
+    if (!(is_negotiated ? open_negotiated(w, &job) : open_alone(w, &job)))
+        return;
+    w->has_read = true;
+    if (!check_scid(w))
         return;
 
     struct mr_rx rx = {.ep = w->ep,
@@ -588,17 +591,16 @@ static void receive_packet(struct walk *w)
     receive_long_or_short(w);
 }
 
-void mr_conn_walk(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_datagram *datagram,
-                  uint32_t at, uint64_t now)
+static void walk_packets(struct walk *w)
 {
-    struct walk w = {.ep = ep, .conn = conn, .datagram = datagram, .now = now, .at = at};
+    struct mr_endpoint *ep = w->ep;
+    const struct mr_datagram *datagram = w->datagram;
     struct mr_cid first = {.size = 0};
     bool is_first = true;
 
-    mr_conn_touch(ep, conn);
-    while (w.at < datagram->size) {
+    while (w->at < datagram->size) {
         enum mr_packet_verdict verdict = mr_packet_parse(
-            datagram->data + w.at, datagram->size - w.at, MR_LOCAL_CID_SIZE, &w.header);
+            datagram->data + w->at, datagram->size - w->at, MR_LOCAL_CID_SIZE, &w->header);
 
         if (verdict == MR_PACKET_NO_FIXED_BIT && mr_takes_clear_quic_bit(ep))
             verdict = MR_PACKET_OK;
@@ -610,15 +612,26 @@ void mr_conn_walk(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_datagr
             return;
         }
         if (is_first)
-            mr_cid_copy(&first, w.header.dcid);
-        else if (!mr_cid_view_equal(w.header.dcid, &first)) { /* RFC 9000, Section 12.2 */
+            mr_cid_copy(&first, w->header.dcid);
+        else if (!mr_cid_view_equal(w->header.dcid, &first)) { /* RFC 9000, Section 12.2 */
             mr_count(&ep->counters.dropped_other_cid);
             return;
         }
         is_first = false;
-        receive_packet(&w);
-        if (w.is_pending) /* what follows, too: opening a packet twice would spoil it */
+        receive_packet(w);
+        if (w->is_pending) /* what follows, too: opening a packet twice would spoil it */
             return;
-        w.at += w.header.size;
+        w->at += w->header.size;
     }
+}
+
+void mr_conn_walk(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_datagram *datagram,
+                  uint32_t at, uint64_t now)
+{
+    struct walk w = {.ep = ep, .conn = conn, .datagram = datagram, .now = now, .at = at};
+
+    mr_conn_touch(ep, conn);
+    walk_packets(&w);
+    if (!w.has_read && !w.is_pending)
+        mr_endpoint_take_reset(ep, datagram, now);
 }
