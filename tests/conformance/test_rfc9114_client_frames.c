@@ -158,7 +158,8 @@ static void connection_specific_fields_of_responses_are_malformed(void)
 
 /* "Recipients of unknown stream types MUST either abort reading of the stream or discard incoming
  * data without further processing."  "The recipient MUST NOT consider unknown stream types to be a
- * connection error of any kind." */
+ * connection error of any kind."  "Implementations MUST discard data or abort reading on
+ * unidirectional streams that have unknown or unsupported types." (Section 9) */
 static void unknown_stream_types_are_stopped_and_nothing_else(void)
 {
     struct raw_client_test *test = raw_client_test_new(false);
