@@ -170,7 +170,8 @@ static void a_control_stream_without_settings_is_missing_settings(void)
 }
 
 /* "receipt of a second stream claiming to be a control stream MUST be treated as a connection error
- * of type H3_STREAM_CREATION_ERROR" */
+ * of type H3_STREAM_CREATION_ERROR"  "Receipt of a second instance of either stream type MUST be
+ * treated as a connection error of type H3_STREAM_CREATION_ERROR." (RFC 9204, Section 4.2) */
 static void a_second_stream_of_a_type_is_a_stream_creation_error(void)
 {
     for (uint64_t type = 0; type < 4; type++) {

@@ -138,7 +138,9 @@ static void check_own_streams(const struct raw_peer *peer, bool is_client)
  * NOT send PRIORITY_UPDATE frames of either type." (RFC 9218, Section 7.2)  "However, stream types
  * that could modify the state or semantics of existing protocol components, including QPACK or
  * other extensions, MUST NOT be sent until the peer is known to support them." (Section 6.2)  "Each
- * frame's payload MUST contain exactly the fields identified in its description." (Section 7.1) */
+ * frame's payload MUST contain exactly the fields identified in its description." (Section 7.1)
+ * "Each endpoint MUST initiate, at most, one encoder stream and, at most, one decoder stream." (RFC
+ * 9204, Section 4.2) */
 static void the_servers_own_streams_are_in_order_to_the_end(void)
 {
     struct raw_server_test *test = h3_new_server();
