@@ -265,7 +265,9 @@ static void young_register(struct peer *p)
 }
 
 /* RFC 9001, Section 4.6.2: "When 0-RTT is rejected, all connection characteristics that the client
- * assumed might be incorrect." What was sent is sent again, once the handshake is complete. */
+ * assumed might be incorrect." What was sent is sent again, once the handshake is complete.  "If
+ * the server rejects early data at the TLS layer, a client MUST start sending again as though the
+ * connection were new." (RFC 8470, Section 4) */
 static void refused_data_is_sent_again(void)
 {
     static void (*const ways[])(struct peer *) = {without_early_data, with_other_limits,
@@ -576,7 +578,9 @@ static void early_data_survives_retry(void)
 }
 
 /* RFC 9369, Section 4.1: "Servers can accept 0-RTT and then process 0-RTT packets from the original
- * version." */
+ * version."  "The client MUST NOT send 0-RTT packets using the negotiated version, even after
+ * processing a packet of that version from the server." (RFC 9369, Compatible Negotiation
+ * Requirements) */
 static void early_data_is_of_the_original_version(void)
 {
     struct peer *p = connect_with_ticket_of(S, (struct peer_options){.versions = {2, 1}},
@@ -658,7 +662,9 @@ static void without_a_fit_ticket_nothing_is_early(void)
 
 /* RFC 9000, Section 8.1.3: "In a future connection, the client includes this token in Initial
  * packets to provide address validation.  The client MUST include the token in all Initial packets
- * it sends". */
+ * it sends".  "Clients MUST NOT use a session ticket or token from a QUIC version 1 connection to
+ * initiate a QUIC version 2 connection, and vice versa." (RFC 9369, TLS Resumption and NEW_TOKEN
+ * Tokens) */
 static void a_token_validates_the_next_connection(void)
 {
     struct peer_options options = {

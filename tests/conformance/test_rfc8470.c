@@ -38,7 +38,12 @@ static void set_early(struct raw_server_test *test, bool is_early)
 /* Section 5.2: "A 425 (Too Early) status code indicates that the server is unwilling to risk
  * processing a request that might be replayed."  "A server SHOULD NOT emit the 425 status code
  * unless" it came in early data or has the field.  "The anti-replay mitigations in [HTTP-REPLAY]
- * MUST be applied when using HTTP/3 with 0-RTT." (RFC 9114, Section 10.9) */
+ * MUST be applied when using HTTP/3 with 0-RTT." (RFC 9114, Section 10.9)  "Absent such explicit
+ * information, origin servers MUST either reject early data or implement the techniques described
+ * in this document for ensuring that requests are not processed prior to TLS handshake completion."
+ * (Section 3)  "Once a server has decided to accept early data, it MUST process all requests in
+ * early data, even if the server rejects the request by sending a 425 (Too Early) response."
+ * (Section 3) */
 static void what_is_not_safe_is_refused_while_it_is_early(void)
 {
     struct raw_server_test *test = h3_new_server();
@@ -158,7 +163,10 @@ static void end(struct world *w)
 
 /* Section 4: "clients MAY send requests with safe HTTP methods ... in early data when it is
  * available"  "A client MUST comply with stored settings -- or default values if no values are
- * stored -- when attempting 0-RTT." (RFC 9114, Section 7.2.4.2) */
+ * stored -- when attempting 0-RTT." (RFC 9114, Section 7.2.4.2)  "Absent other information, clients
+ * MAY send requests with safe HTTP methods ([RFC7231], Section 4.2.1) in early data when it is
+ * available and MUST NOT send unsafe methods (or methods whose safety is not known) in early data."
+ * (Section 4) */
 static void a_get_goes_in_early_data_and_is_answered(void)
 {
     struct world w;
