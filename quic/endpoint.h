@@ -90,6 +90,8 @@ struct mr_endpoint_config {
     uint64_t wall_offset_s;      /* wall-clock seconds at now == 0, for tokens */
     uint8_t versions;            /* of QUIC that a server accepts, enum mr_version_set; 0: all */
     uint32_t extensions;         /* of enum mr_extension: offered, and used if the peer does */
+    uint32_t paths_max;          /* of a connection at a time, up to MR_PATHS_MAX, with
+                                    MR_EXTENSION_MULTIPATH; 0 and 1: it is not offered */
     uint64_t remembered; /* by clients for 0-RTT, of the application (millrace/transport.h) */
     bool has_new_token;  /* a server gives clients tokens for their next connection */
     bool has_resume;     /* these say what the path carries, and connections with one begin
