@@ -34,7 +34,7 @@ bool mr_on_padding(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
 
 bool mr_conn_wants_copy(struct mr_endpoint *ep, const struct mr_datagram *d, uint64_t size)
 {
-    if (size * 4 < d->size)
+    if (mr_conn_copies_small(d, size))
         return true;
     if (ep->recv_pools.pinned_count < ep->limits.pinned_max)
         return false;

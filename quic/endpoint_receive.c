@@ -49,17 +49,6 @@ void mr_endpoint_forward(struct mr_endpoint *ep, const struct mr_conn *conn, str
     mr_count(&ep->counters.datagrams_forwarded);
 }
 
-/* A 1-RTT packet that is opened with the burst like the one of the slot before. */
-static void add_same_job(struct mr_endpoint *ep, struct mr_slot *slot)
-{
-    struct mr_open_job *job = &ep->open_jobs[ep->open_count];
-
-    *job = ep->open_jobs[ep->open_count - 1];
-    job->packet = slot->datagram->data;
-    job->size = (uint16_t)slot->datagram->size;
-    slot->job = ep->open_count++;
-}
-
 /* A 1-RTT packet of a connection with keys: it is opened with the burst.  False: packet by packet.
  */
 static bool add_open_job(struct mr_endpoint *ep, struct mr_slot *slot, struct mr_conn *conn)
@@ -85,53 +74,82 @@ static bool add_open_job(struct mr_endpoint *ep, struct mr_slot *slot, struct mr
     return true;
 }
 
-/* A packet with a short header of connection `index`.  False: packet by packet. */
-static bool add_short(struct mr_endpoint *ep, struct mr_slot *slot, uint32_t index)
+/* A 1-RTT packet that is opened like the last one. */
+MR_INLINE void add_same_job(struct mr_endpoint *ep, struct mr_slot *slot)
 {
-    if ((slot->datagram->data[0] & MR_PACKET_FIXED_BIT) == 0 && !mr_takes_clear_quic_bit(ep))
-        return false;
-    if (slot > ep->slots && slot[-1].kind == MR_SLOT_FAST && slot[-1].conn == index) {
-        add_same_job(ep, slot);
-        return true;
-    }
-    return add_open_job(ep, slot, mr_conn_at(ep, index));
+    const struct mr_open_job *last = &ep->open_jobs[ep->open_count - 1];
+    struct mr_open_job *job = &ep->open_jobs[ep->open_count];
+
+    job->key = last->key;
+    job->hp = last->hp;
+    job->expected_pn = last->expected_pn;
+    job->path_id = last->path_id;
+    job->pn_offset = last->pn_offset;
+    job->packet = slot->datagram->data;
+    job->size = (uint16_t)slot->datagram->size;
+    slot->job = ep->open_count++;
 }
 
-/* What to do with datagram `d`; `index`: its connection if it has a short header. */
-static void classify(struct mr_endpoint *ep, struct mr_datagram *d, uint32_t index)
+/* What to do with the datagram of `slot`, whose connection is known if it has a short header. */
+static enum mr_slot_kind classify(struct mr_endpoint *ep, struct mr_slot *slot)
 {
-    struct mr_slot *slot = &ep->slots[ep->slot_count++];
+    struct mr_datagram *d = slot->datagram;
 
-    *slot = (struct mr_slot){.datagram = d, .conn = index, .kind = MR_SLOT_WALK};
-    d->redirect = MR_STAY;
     if (!is_short(d) || d->size > UINT16_MAX)
-        return;
-    if (index != MR_NONE) {
-        if (add_short(ep, slot, index))
+        return MR_SLOT_WALK;
+    if (slot->conn == MR_NONE)
+        return mr_endpoint_is_foreign(ep, d, d->data + 1, MR_LOCAL_CID_SIZE) ? MR_SLOT_DONE
+                                                                             : MR_SLOT_WALK;
+    if ((d->data[0] & MR_PACKET_FIXED_BIT) == 0 && !mr_takes_clear_quic_bit(ep))
+        return MR_SLOT_WALK;
+    return add_open_job(ep, slot, mr_conn_at(ep, slot->conn)) ? MR_SLOT_FAST : MR_SLOT_WALK;
+}
+
+/* What to do with each datagram; `found`: its connection if it has a short header.  Those that come
+ * one after the other for one connection are mostly alike. */
+static void classify_burst(struct mr_endpoint *ep, struct mr_datagram *datagrams,
+                           const uint32_t *found, uint32_t count)
+{
+    uint8_t needs = mr_takes_clear_quic_bit(ep) ? 0 : MR_PACKET_FIXED_BIT;
+    uint8_t looked_at = needs | MR_PACKET_FORM_LONG;
+    struct mr_slot *slot = ep->slots;
+    bool is_last_fast = false;
+
+    for (uint32_t i = 0; i < count; i++, slot++) {
+        struct mr_datagram *d = &datagrams[i];
+
+        d->redirect = MR_STAY;
+        slot->datagram = d;
+        slot->conn = found[i];
+        if (is_last_fast && found[i] == found[i - 1] && d->size > MR_LOCAL_CID_SIZE &&
+            d->size <= UINT16_MAX && (d->data[0] & looked_at) == needs) {
+            add_same_job(ep, slot);
             slot->kind = MR_SLOT_FAST;
-        return;
+            continue;
+        }
+        slot->kind = (uint8_t)classify(ep, slot);
+        is_last_fast = slot->kind == MR_SLOT_FAST;
     }
-    if (mr_endpoint_is_foreign(ep, d, d->data + 1, MR_LOCAL_CID_SIZE))
-        slot->kind = MR_SLOT_DONE;
+    ep->slot_count = count;
 }
 
 void mr_endpoint_receive_lookup(struct mr_endpoint *ep, struct mr_datagram *datagrams,
                                 uint32_t count)
 {
-    uint64_t keys[MR_BURST] = {0};
+    uint64_t keys[MR_BURST];
     uint32_t found[MR_BURST];
     uint64_t bytes = 0;
 
     MR_ASSERT(count <= MR_BURST);
+    keys[0] = 0; /* gcc cannot see that no more are read than are written */
     ep->burst++;
-    ep->slot_count = ep->open_count = ep->touched_count = 0;
+    ep->open_count = ep->touched_count = 0;
     for (uint32_t i = 0; i < count; i++) {
         keys[i] = is_short(&datagrams[i]) ? short_key(&datagrams[i]) : 0;
         bytes += datagrams[i].size;
     }
     mr_table8_find_burst(&ep->cids, keys, count, found);
-    for (uint32_t i = 0; i < count; i++)
-        classify(ep, &datagrams[i], found[i]);
+    classify_burst(ep, datagrams, found, count);
     mr_unmask_burst(ep->aead, ep->open_jobs, ep->open_count);
     mr_count_add(&ep->counters.datagrams_received, count);
     mr_count_add(&ep->counters.bytes_received, bytes);
@@ -143,17 +161,22 @@ void mr_endpoint_receive_lookup(struct mr_endpoint *ep, struct mr_datagram *data
  * key. */
 static void sort_out_phases(struct mr_endpoint *ep)
 {
-    for (uint32_t i = 0; i < ep->slot_count; i++) {
-        struct mr_slot *slot = &ep->slots[i];
+    struct mr_open_job *job = ep->open_jobs; /* of the next packet that has one */
+    uint32_t conn = MR_NONE;
+    uint8_t phase = 0;
 
+    for (struct mr_slot *slot = ep->slots; slot < &ep->slots[ep->slot_count]; slot++) {
         if (slot->kind != MR_SLOT_FAST)
             continue;
-        struct mr_open_job *job = &ep->open_jobs[slot->job];
-        uint8_t phase = (job->packet[0] & MR_PACKET_KEY_PHASE) != 0;
-        if (job->is_unmasked && phase != mr_conn_at(ep, slot->conn)->key_state.phase)
+        if (slot->conn != conn) {
+            conn = slot->conn;
+            phase = mr_conn_at(ep, conn)->key_state.phase != 0 ? MR_PACKET_KEY_PHASE : 0;
+        }
+        if (job->is_unmasked && (job->packet[0] & MR_PACKET_KEY_PHASE) != phase) {
             slot->kind = MR_SLOT_FLIPPED;
-        if (slot->kind == MR_SLOT_FLIPPED)
             job->is_unmasked = false; /* the burst leaves it alone */
+        }
+        job++;
     }
 }
 
