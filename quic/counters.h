@@ -79,6 +79,7 @@
     X(limit_path_challenges,      "PATH_CHALLENGE frames not answered: too many wait")                                \
     X(limit_cids,                 "connections closed: too many connection IDs issued to us or retired")              \
     X(limit_cid_renewals,         "renewals of old connection IDs put off: the table has none to spare")              \
+    X(limit_cid_nonces,           "connection IDs that no load balancer can route: MR_CID_NONCES of the configuration are used") \
     X(limit_crypto_buffer,        "connections closed: CRYPTO data beyond the buffer limit")                          \
     X(limit_ack_ranges,           "received-packet ranges forgotten early")                                           \
     X(limit_events,               "event collections that ended with a full array")                                   \
