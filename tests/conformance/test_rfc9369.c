@@ -294,7 +294,8 @@ static void a_client_reacts_once(void)
 }
 
 /* "If the client would have selected a different version, the client MUST close the connection with
- * a version negotiation error." */
+ * a version negotiation error."  RFC 8999, Section 7: "An endpoint MUST authenticate the semantic
+ * content of a Version Negotiation packet if it attempts a different QUIC version as a result." */
 static void a_forged_negotiation_is_found_out(void)
 {
     struct peer *p = first_flight(1, 2, 0);
