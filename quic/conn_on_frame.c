@@ -84,12 +84,13 @@ static void recv_state_on(struct mr_rx *rx, struct mr_stream *stream, enum mr_re
     stream->recv_state = next;
 }
 
-/* Nobody reads a stopped stream: its bytes count as consumed, and it is over when its size is
- * known. */
+/* Nobody reads a stopped stream, nor one that was reset: its bytes count as consumed, but for those
+ * that are shown still, and it is over when its size is known. */
 MR_COLD static void discard_data(struct mr_rx *rx, struct mr_stream *stream)
 {
     mr_stream_consumed(rx->ep, rx->conn, stream,
-                       stream->flow_recv.received - stream->flow_recv.consumed);
+                       stream->flow_recv.received - stream->flow_recv.consumed -
+                           mr_recv_queue_readable_bytes(&stream->recv));
     if (stream->recv.final_size == MR_RECV_SIZE_UNKNOWN)
         return;
     recv_state_on(rx, stream, MR_RECV_ON_ALL_DATA);
