@@ -466,6 +466,9 @@ static bool read_streams(struct mr_endpoint *ep, struct mr_conn *conn, struct mr
             !mr_stream_record_read_recv(r, &stream->recv, &ep->recv_pools, &ep->released,
                                         &from->recv))
             return false;
+        if (stream->recv.is_discarding) /* what was shown of it is gone */
+            mr_stream_consumed(ep, conn, stream,
+                               stream->flow_recv.received - stream->flow_recv.consumed);
         owe_again(ep, conn, stream);
     }
     return true;

@@ -85,10 +85,14 @@ static void recv_state_on(struct mr_endpoint *ep, struct mr_conn *conn, struct m
     stream->recv_state = next;
 }
 
+/* Nobody reads a stopped stream, nor one that was reset: its bytes count as consumed, but for those
+ * that are shown still, and it is over when its size is known. */
 MR_COLD void mr_stream_discarded(struct mr_endpoint *ep, struct mr_conn *conn,
                                  struct mr_stream *stream)
 {
-    mr_stream_consumed(ep, conn, stream, stream->flow_recv.received - stream->flow_recv.consumed);
+    mr_stream_consumed(ep, conn, stream,
+                       stream->flow_recv.received - stream->flow_recv.consumed -
+                           mr_recv_queue_readable_bytes(&stream->recv));
     if (stream->recv.final_size == MR_RECV_SIZE_UNKNOWN)
         return;
     recv_state_on(ep, conn, stream, MR_RECV_ON_ALL_DATA);
