@@ -7,6 +7,7 @@
  *                                                   a network that loses nothing
  *     sim --bottleneck                              what controllers make of a link's rate; TAP
  *     sim --mtu                                     paths whose MTU is odd, or changes; TAP
+ *     sim --feature NAME|all [--network NAME] ...   a feature in bad networks, N seeds each; TAP
  *     sim --distance                                CUBIC over 20 ms and 0.1 % loss, against
  * theory; TAP
  */
@@ -17,6 +18,7 @@
 #include <string.h>
 
 #include "tests/sim/sim.h"
+#include "tests/sim/sim_feature.h"
 
 #define DISTANCE_LOSS   0.001
 #define DISTANCE_RTT_NS (20 * MR_MS)
@@ -36,7 +38,7 @@ static void print_config(const struct sim_config *c)
            ", cc %d, ecn %d, cipher %d, backend %d, retry_above %u%s, rebind %" PRIu64
            " ms%s, migrate %" PRIu64 " ms%s, update %" PRIu64 " ms\n",
            c->streams, c->down_bytes, c->up_bytes, c->datagrams, (int)c->cc, c->has_ecn,
-           (int)c->cipher, (int)c->backend, c->retry_above, c->wants_reset ? ", resets" : "",
+           (int)c->cipher, (int)c->backend, c->retry_above, c->aborts != 0 ? ", resets" : "",
            c->rebind_every_ns / MR_MS, c->rebinds_address ? " of addresses, too" : "",
            c->migrate_every_ns / MR_MS, c->has_preferred ? ", preferred address" : "",
            c->update_keys_every_ns / MR_MS);
@@ -57,7 +59,7 @@ static void print_result(const struct sim_result *r)
            r->is_complete, r->is_client_closed, r->client_error, r->client_reason,
            r->is_server_closed, r->server_error, r->server_reason);
     printf("#   down %" PRIu64 " up %" PRIu64 " bad %" PRIu64 ", %.3f s, %" PRIu64
-           " datagrams, leaks %" PRIu64 ", key updates %u, rebindings %" PRIu64
+           " datagrams, leaks %" PRIu64 ", key updates %" PRIu64 ", rebindings %" PRIu64
            ", migrations %" PRIu64 ", the client's own %" PRIu64 "\n",
            r->bytes_down, r->bytes_up, r->bad_bytes, (double)r->duration_ns / 1e9, r->datagrams,
            r->leaks, r->key_updates, r->rebindings, r->migrations, r->migrations_done);
@@ -375,12 +377,23 @@ static int run_distances(void)
     return failed > 0;
 }
 
+static int run_features(const struct sim_feature_options *options)
+{
+    int failed = sim_features_run(options);
+
+    if (failed < 0)
+        fprintf(stderr, "sim: no feature or network of that name\n");
+    return failed < 0 ? 2 : failed > 0;
+}
+
 int main(int argc, char **argv)
 {
     uint64_t seeds = 100;
     uint64_t from = 1;
     bool is_verbose = false;
     bool is_starved = false;
+    const char *feature = NULL;
+    const char *network = NULL;
 
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--distance") == 0)
@@ -393,6 +406,10 @@ int main(int argc, char **argv)
             is_verbose = true;
         else if (strcmp(argv[i], "--starved") == 0)
             is_starved = true;
+        else if (i + 1 < argc && strcmp(argv[i], "--feature") == 0)
+            feature = argv[++i];
+        else if (i + 1 < argc && strcmp(argv[i], "--network") == 0)
+            network = argv[++i];
         else if (i + 1 < argc && strcmp(argv[i], "--seeds") == 0)
             seeds = strtoull(argv[++i], NULL, 0);
         else if (i + 1 < argc && strcmp(argv[i], "--from") == 0)
@@ -402,11 +419,15 @@ int main(int argc, char **argv)
             seeds = 1;
         } else {
             fprintf(stderr,
-                    "usage: %s [--starved] [--seeds N] [--from SEED] [--seed SEED] [--verbose]\n",
+                    "usage: %s [--starved | --feature NAME [--network NAME]] [--seeds N] [--from "
+                    "SEED] [--seed SEED] [--verbose]\n",
                     argv[0]);
             return 2;
         }
     }
+    if (feature != NULL)
+        return run_features(
+            &(struct sim_feature_options){feature, network, from, seeds, is_verbose});
     int failed = 0;
     printf("1..%" PRIu64 "\n", seeds);
     for (uint64_t i = 0; i < seeds; i++) {
