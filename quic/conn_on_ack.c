@@ -13,7 +13,10 @@
 #include "quic/conn_undo.h"
 #include "quic/sent_late.h"
 
-#define RUN_MAX (UINT32_C(1) << 30) /* bytes that a run of acknowledged frames may have */
+#define RUN_MAX           (UINT32_C(1) << 30) /* bytes that a run of acknowledged frames may have */
+#define REQUEUE_MAX       32                  /* packets that a probe timeout looks at */
+#define HURRIES_MAX       3                   /* flights of a server repeated before their PTO */
+#define HURRY_CROSSING_NS (100 * MR_MS)       /* a flight may be under way, round trip unknown */
 
 /* What an ACK frame, or a timer, did. */
 struct ack_sums {
@@ -479,29 +482,70 @@ void mr_conn_resend_all(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_sp
     mr_sent_release(&space->sent, MR_NEVER);
 }
 
+/* What the oldest packets in flight carry is to be sent again, about so many bytes.  Copies that
+ * earlier probes made follow their originals.  False: it is nothing. */
+static bool requeue_oldest(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
+                           uint64_t bytes)
+{
+    struct mr_pn_space *space = mr_conn_space(ep, conn, which);
+    const struct mr_sent_packet *packet;
+    uint64_t pn = 0;
+    uint64_t sum = 0;
+    bool has_data = false;
+
+    for (uint32_t i = 0; i < REQUEUE_MAX && sum < bytes; i++) {
+        packet = mr_sent_find(&space->sent, pn, &pn);
+        if (packet == NULL)
+            break;
+        if ((packet->flags & MR_SENT_MTU_PROBE) == 0) {
+            has_data |= mr_conn_requeue(ep, conn, which, packet);
+            sum += packet->size;
+        }
+        pn++;
+    }
+    return has_data;
+}
+
+/* The same of `packets` packets' bytes; as many may go beyond the congestion window.  What was
+ * acknowledged is so once more: the peer may wait for that to find its own losses. */
+static bool repeat_oldest(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
+                          uint32_t packets)
+{
+    struct mr_pn_space *space = mr_conn_space(ep, conn, which);
+
+    space->probes = (uint16_t)packets;
+    space->wants |= space->received.count > 0 ? MR_WANT_ACK : 0;
+    return requeue_oldest(ep, conn, which, (uint64_t)packets * conn->path.mtu);
+}
+
+/* RFC 9002, Section 6.2.4: what is in flight in the other spaces goes along, as the peer may have
+ * the keys of one of them only. */
+MR_COLD static void repeat_elsewhere(struct mr_endpoint *ep, struct mr_conn *conn,
+                                     enum mr_space which, uint32_t packets)
+{
+    for (int other = 0; other < MR_SPACES; other++) {
+        struct mr_pn_space *space = mr_conn_space(ep, conn, (enum mr_space)other);
+
+        if (other != (int)which && space != NULL && space->sent.ack_eliciting_count > 0 &&
+            !repeat_oldest(ep, conn, (enum mr_space)other, packets))
+            space->probes = 0;
+    }
+}
+
 void mr_conn_on_pto(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
                     uint32_t probes, uint64_t now)
 {
     struct mr_pn_space *space = mr_conn_space(ep, conn, which);
-    uint64_t pn = 0;
-    bool has_data = false;
 
     if (space == NULL)
         return;
     mr_count(&ep->counters.ptos);
     if (mr_conn_is_traced(conn))
         mr_trace_pto(ep, conn, which);
-    for (uint32_t i = 0; i < probes; i++) {
-        const struct mr_sent_packet *packet = mr_sent_find(&space->sent, pn, &pn);
-
-        if (packet == NULL)
-            break;
-        has_data |=
-            (packet->flags & MR_SENT_MTU_PROBE) == 0 && mr_conn_requeue(ep, conn, which, packet);
-        pn++;
-    }
-    space->probes = (uint16_t)probes;
+    bool has_data = repeat_oldest(ep, conn, which, probes);
     mr_conn_want(ep, conn, space, has_data ? 0 : MR_WANT_PING);
+    if (!conn->is_confirmed)
+        repeat_elsewhere(ep, conn, which, probes);
     if (which == MR_SPACE_APP && conn->ack_request.review_ns != MR_NEVER)
         space->wants |= MR_WANT_IMMEDIATE_ACK;
     mr_ecn_on_pto(&conn->path.ecn, conn->loss.pto_count);
@@ -509,17 +553,30 @@ void mr_conn_on_pto(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space 
         mr_mtu_on_black_hole(ep, conn, now);
 }
 
+MR_COLD void mr_conn_hurry(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
+{
+    struct mr_handshake *hs = mr_conn_handshake(ep, conn);
+    const struct mr_rtt *rtt = &conn->path.rtt;
+    const struct mr_loss_space *initial = &conn->loss.space[MR_SPACE_INITIAL];
+    uint64_t crossing = mr_rtt_has_sample(rtt) ? rtt->smoothed_ns : HURRY_CROSSING_NS;
+
+    if (conn->role != MR_SERVER || hs == NULL || hs->hurries == HURRIES_MAX ||
+        initial->ack_eliciting_count == 0 || now < initial->last_ack_eliciting_ns + crossing)
+        return;
+    hs->hurries++;
+    mr_count(&ep->counters.flights_repeated);
+    if (repeat_oldest(ep, conn, MR_SPACE_INITIAL, 1))
+        repeat_elsewhere(ep, conn, MR_SPACE_INITIAL, 1);
+    mr_conn_wake(ep, conn);
+}
+
 /* RFC 9002, Section 6.2.4: one of two may be lost. */
 MR_COLD void mr_conn_probe_again(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which)
 {
     struct mr_pn_space *space = mr_conn_space(ep, conn, which);
-    uint64_t pn = 0;
 
-    if (which == MR_SPACE_APP || space->probes == 0 || (space->wants & MR_WANT_CRYPTO) != 0)
-        return;
-    const struct mr_sent_packet *packet = mr_sent_find(&space->sent, pn, &pn);
-    if (packet != NULL)
-        mr_conn_requeue(ep, conn, which, packet);
+    if (space->probes > 0 && (space->wants & (MR_WANT_CRYPTO | MR_WANT_STREAM)) == 0)
+        requeue_oldest(ep, conn, which, conn->path.mtu);
 }
 
 /* ------------------------------------------------------------------ the ACK frame */

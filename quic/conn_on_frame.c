@@ -16,9 +16,10 @@ MR_COLD static bool malformed(struct mr_rx *rx, uint64_t type)
 
 bool mr_on_ping(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
 {
-    (void)rx;
     (void)r;
     (void)type;
+    if (rx->space_id == MR_SPACE_INITIAL)
+        mr_conn_hurry(rx->ep, rx->conn, rx->now);
     return true;
 }
 
@@ -336,7 +337,8 @@ bool mr_on_crypto(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
         rx->is_refused = true;
         return true;
     case MR_CRYPTO_DUPLICATE:
-        /* The peer repeats its flight: it has not seen ours (RFC 9002, Section 6.2.3). */
+        if (rx->space_id == MR_SPACE_INITIAL)
+            mr_conn_hurry(ep, rx->conn, rx->now);
         return true;
     case MR_CRYPTO_OK:
         mr_conn_tls_want(ep, rx->conn);

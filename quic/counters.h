@@ -146,6 +146,7 @@
     X(packets_lost_spurious,      "packets declared lost and acknowledged later")                                     \
     X(bytes_lost,                 "bytes of packets declared lost")                                                   \
     X(ptos,                       "probe timeouts that fired")                                                        \
+    X(flights_repeated,           "flights of a server sent again before their probe timeout: the client asks once more") \
     X(congestion_events,          "reductions of a congestion window")                                                \
     X(resumes_begun,              "connections that jumped to half of the window of an earlier one")                  \
     X(resumes_validated,          "of them those whose jump arrived without congestion")                              \
