@@ -10,6 +10,7 @@
 #include "quic/conn.h"
 #include "tests/sim/sim_app.h"
 #include "tests/sim/sim_network.h"
+#include "tests/sim/sim_paths.h"
 #include "tests/sim/sim_ticket.h"
 #include "tests/sim/sim_trace.h"
 #include "tests/support/saved_ticket.h"
@@ -61,6 +62,10 @@ struct world {
     uint64_t next_migration_ns;
     uint64_t next_update_ns;
     uint32_t mtu[2];
+    struct sim_paths paths;
+    uint64_t received; /* by the client's application, */
+    uint64_t received_ns;
+    uint64_t stalled_ns;
     bool was_paused;
     void *library; /* TLS whose randomness the seed determines */
     struct mr_certificate certificate;
@@ -265,7 +270,9 @@ static struct mr_limits small_limits(void)
                               .compact_max = 1024,
                               .datagram_chunks_max = 64,
                               .datagram_queue_max = 16,
-                              .extras_max = 4,
+                              .extras_max = 16,
+                              .multipaths_max = 4,
+                              .path_records_max = 12,
                               .models_max = 4,
                               .names_max = 4,
                               .pinned_max = BUFFERS / 2,
@@ -274,13 +281,7 @@ static struct mr_limits small_limits(void)
 
 static struct mr_addr address(uint8_t last, uint16_t port)
 {
-    struct mr_addr addr = {.port = port};
-
-    addr.ip[10] = addr.ip[11] = 0xff;
-    addr.ip[12] = 198;
-    addr.ip[13] = 18;
-    addr.ip[15] = last;
-    return addr;
+    return sim_address(last, port);
 }
 
 static void make_side(struct world *w, enum mr_role role)
@@ -310,6 +311,7 @@ static void make_side(struct world *w, enum mr_role role)
         .streams_uni_max = 3,
         .datagram_max = UINT16_MAX,
         .extensions = w->config->extensions[role],
+        .paths_max = w->config->paths_max,
         .has_new_token = true,
         .has_resume = w->config->saved.window > 0,
         .wall_offset_s = WALL_SECONDS,
@@ -404,6 +406,8 @@ static bool receiver_path(const struct world *w, uint8_t direction, const struct
     struct mr_addr *client = direction == 0 ? &path_out->remote : &path_out->local;
 
     *path_out = (struct mr_path_addr){.local = sent->remote, .remote = sent->local};
+    if (sim_paths_number(client) > 0) /* no NAT there */
+        return true;
     uint32_t number = (uint32_t)client->port - (direction == 0 ? FIRST_PORT : outside.port);
     if (direction == 0) {
         outside.port = (uint16_t)(outside.port + number);
@@ -471,13 +475,16 @@ static void send_all(struct world *w, struct side *side)
         count = mr_endpoint_send(side->ep, out, MR_BURST, w->now);
         for (uint32_t i = 0; i < count; i++) {
             struct mr_path_addr path;
+            struct sim_way way = {.direction = direction};
 
             if (!receiver_path(w, direction, &out[i].path, &path))
                 continue;
-            sim_network_send(&w->net, direction, &out[i], &path, w->now);
-            if (w->config->tells_too_big && out[i].size > w->net.link[direction].mtu)
-                (void)mr_endpoint_too_big(side->ep, &out[i].path, w->net.link[direction].mtu,
-                                          out[i].data, out[i].size);
+            way.path = sim_paths_number(direction == 0 ? &path.remote : &path.local);
+            const struct sim_link *link = &w->net.link[way.path][direction];
+            sim_network_send(&w->net, way, &out[i], &path, w->now);
+            if (w->config->tells_too_big && out[i].size > link->mtu)
+                (void)mr_endpoint_too_big(side->ep, &out[i].path, link->mtu, out[i].data,
+                                          out[i].size);
         }
     } while (count > 0);
 }
@@ -564,9 +571,11 @@ static void disturb(struct world *w)
 {
     pause_both(w);
     if (w->config->mtu_change_ns > 0 && w->now >= START + w->config->mtu_change_ns)
-        w->net.link[0].mtu = w->net.link[1].mtu = w->config->mtu_change;
+        w->net.link[0][0].mtu = w->net.link[0][1].mtu = w->config->mtu_change;
     for (int i = 0; i < 2; i++)
         stall(w, &w->side[i]);
+    if (w->config->paths_max > 1)
+        sim_paths_step(&w->paths, &w->net, w->side[0].app.conn, w->side[1].app.conn, w->now);
     if (w->config->rebind_every_ns > 0 && w->now >= w->next_rebind_ns) {
         w->nat++;
         w->next_rebind_ns = w->now + w->config->rebind_every_ns;
@@ -608,6 +617,8 @@ static bool step(struct world *w)
     uint64_t own[2] = {next_of(&w->side[0]), next_of(&w->side[1])};
     uint64_t next = sim_network_next(&w->net);
 
+    if (w->config->paths_max > 1 && sim_paths_next(&w->paths) < next)
+        next = sim_paths_next(&w->paths);
     next = next < own[0] ? next : own[0];
     next = next < own[1] ? next : own[1];
     if (next == MR_NEVER)
@@ -619,7 +630,10 @@ static bool step(struct world *w)
     for (int i = 0; i < 2; i++) {
         if (next_of(&w->side[i]) <= w->now)
             expire(w, &w->side[i]);
+        else if (w->paths.has_acted)
+            settle(w, &w->side[i]);
     }
+    w->paths.has_acted = false;
     return true;
 }
 
@@ -665,18 +679,36 @@ static void fill_result(struct world *w, struct sim_result *r)
         .digest = w->net.digest,
         .mtu = {w->mtu[0], w->mtu[1]},
     };
+    r->stalled_ns = w->stalled_ns;
+    for (uint32_t i = 0; i < SIM_PATHS_MAX; i++)
+        r->path_bytes[i] = w->net.bytes[i][1];
     memcpy(r->client_reason, client->reason, sizeof(r->client_reason));
     memcpy(r->server_reason, server->reason, sizeof(r->server_reason));
     for (int i = 0; i < 2; i++) {
         r->counters[i] = *mr_endpoint_counters(w->side[i].ep);
         r->leaks += BUFFERS - w->side[i].free_count + w->side[i].ep->models.used +
-                    w->side[i].ep->extras.used;
+                    w->side[i].ep->extras.used + w->side[i].ep->path_records.used;
     }
     r->key_updates =
         (uint32_t)(r->counters[0].key_updates_started + r->counters[1].key_updates_started);
     r->rebindings = r->counters[MR_SERVER].rebindings;
     r->migrations = r->counters[MR_SERVER].migrations;
     r->migrations_done = r->counters[MR_CLIENT].migrations_done;
+}
+
+/* How long the client's application waits. */
+static void note_progress(struct world *w)
+{
+    const struct sim_app *client = &w->side[MR_CLIENT].app;
+
+    if (client->done >= w->config->streams)
+        return;
+    w->done_ns = w->now;
+    if (w->received > 0)
+        w->stalled_ns = MR_MAX(w->stalled_ns, w->now - w->received_ns);
+    if (client->received != w->received)
+        w->received_ns = w->now;
+    w->received = client->received;
 }
 
 void sim_run(const struct sim_config *config, struct sim_result *result)
@@ -694,11 +726,12 @@ void sim_run(const struct sim_config *config, struct sim_result *result)
     make_certificate(w);
     make_side(w, MR_CLIENT);
     make_side(w, MR_SERVER);
+    sim_paths_init(&w->paths, config, &w->net, w->side[0].ep, w->side[1].ep, START);
     connect_client(w);
+    w->received_ns = w->now;
     settle(w, &w->side[MR_CLIENT]);
     while (!is_over(w) && w->now < config->time_limit_ns && step(w)) {
-        if (w->side[MR_CLIENT].app.done < config->streams)
-            w->done_ns = w->now;
+        note_progress(w);
     }
     for (int i = 0; i < 2; i++) {
         complete_jobs(w, &w->side[i], MR_NEVER);

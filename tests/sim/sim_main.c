@@ -5,6 +5,10 @@
  *     sim --seed SEED [--verbose]                   one, to replay a failure
  *     sim --starved ...                             the same with sides that do not always run, and
  *                                                   a network that loses nothing
+ *     sim --multipath ...                           the same with several paths, which fail and are
+ *                                                   abandoned
+ *     sim --paths                                   what two paths are worth, and how soon one that
+ *                                                   fails is left; TAP
  *     sim --bottleneck                              what controllers make of a link's rate; TAP
  *     sim --mtu                                     paths whose MTU is odd, or changes; TAP
  *     sim --distance                                CUBIC over 20 ms and 0.1 % loss, against
@@ -17,6 +21,7 @@
 #include <string.h>
 
 #include "tests/sim/sim.h"
+#include "tests/sim/sim_paths.h"
 
 #define DISTANCE_LOSS   0.001
 #define DISTANCE_RTT_NS (20 * MR_MS)
@@ -103,9 +108,9 @@ static bool is_same_again(const struct sim_config *config, const struct sim_resu
     return false;
 }
 
-static bool run_seed(uint64_t seed, bool is_starved, bool is_verbose)
+static bool run_seed(uint64_t seed, struct sim_config (*make)(uint64_t seed), bool is_verbose)
 {
-    struct sim_config config = is_starved ? sim_config_starved(seed) : sim_config_random(seed);
+    struct sim_config config = make(seed);
     struct sim_result result;
 
     if (is_verbose)
@@ -363,25 +368,142 @@ static int run_distances(void)
     return failed > 0;
 }
 
+/* What two paths are worth. */
+struct path_case {
+    const char *name;
+    uint64_t rate_bps; /* of each */
+    uint64_t delay_ns[2];
+    uint64_t fail_ns; /* of the first path, on the way */
+    bool is_backup;   /* the second */
+    double least;     /* goodput by that of the first path alone; 0: any */
+    double most;
+    uint64_t stalled_max_ns; /* without a byte for the application; 0: any */
+    uint64_t second_max;     /* bytes by the second path; 0: any */
+};
+
+static const struct path_case path_cases[] = {
+    {"two paths of 50 Mbit/s carry 1.7 times one",
+     50000000,
+     {10 * MR_MS, 10 * MR_MS},
+     0,
+     false,
+     1.7,
+     2.05,
+     0,
+     0},
+    {"the same over 10 and 30 ms", 50000000, {5 * MR_MS, 15 * MR_MS}, 0, false, 1.7, 2.05, 0, 0},
+    {"a backup carries nothing while the first path answers",
+     50000000,
+     {10 * MR_MS, 10 * MR_MS},
+     0,
+     true,
+     0.95,
+     1.05,
+     0,
+     200000},
+    {"a path that fails is left within 500 ms",
+     50000000,
+     {10 * MR_MS, 10 * MR_MS},
+     MR_SECOND,
+     false,
+     0,
+     0,
+     500 * MR_MS,
+     0},
+    {"a backup takes over within 500 ms",
+     50000000,
+     {10 * MR_MS, 10 * MR_MS},
+     MR_SECOND,
+     true,
+     0,
+     0,
+     500 * MR_MS,
+     0},
+};
+
+static struct sim_config path_config(const struct path_case *c, bool has_second)
+{
+    struct sim_config config = sim_config_default(1);
+
+    config.down_bytes = 40000000;
+    for (int i = 0; i < 2; i++) {
+        struct sim_link *first = &config.link[i];
+
+        first->delay_ns = c->delay_ns[0];
+        first->rate_bps = c->rate_bps;
+        first->queue_ns = 20 * MR_MS;
+        config.paths[1].link[i] = *first;
+        config.paths[1].link[i].delay_ns = c->delay_ns[1];
+    }
+    if (!has_second)
+        return config;
+    config.paths_max = 2;
+    config.paths[1].open_ns = 50 * MR_MS;
+    config.paths[1].backup_ns = c->is_backup ? 51 * MR_MS : 0;
+    config.paths[0].fail_ns = c->fail_ns;
+    return config;
+}
+
+static bool run_path_case(const struct path_case *c)
+{
+    struct sim_result r[2];
+
+    for (int i = 0; i < 2; i++) {
+        struct sim_config config = path_config(c, i == 1);
+
+        sim_run(&config, &r[i]);
+    }
+    double ratio = (double)r[0].transfer_ns / (double)r[1].transfer_ns;
+    printf("# %.2f s alone, %.2f s with both: %.2f times; %" PRIu64 " and %" PRIu64
+           " bytes down; longest wait %.1f ms\n",
+           (double)r[0].transfer_ns * 1e-9, (double)r[1].transfer_ns * 1e-9, ratio,
+           r[1].path_bytes[0], r[1].path_bytes[1], (double)r[1].stalled_ns * 1e-6);
+    return r[0].is_complete && r[1].is_complete && r[1].bad_bytes == 0 && r[1].leaks == 0 &&
+           (c->least == 0 || (ratio >= c->least && ratio <= c->most)) &&
+           (c->stalled_max_ns == 0 || r[1].stalled_ns <= c->stalled_max_ns) &&
+           (c->second_max == 0 || r[1].path_bytes[1] <= c->second_max);
+}
+
+static int run_path_cases(void)
+{
+    int failed = 0;
+
+    printf("1..%zu\n", MR_COUNT_OF(path_cases));
+    for (size_t i = 0; i < MR_COUNT_OF(path_cases); i++) {
+        bool ok = run_path_case(&path_cases[i]);
+
+        printf("%sok %zu - %s\n", ok ? "" : "not ", i + 1, path_cases[i].name);
+        failed += !ok;
+    }
+    return failed > 0;
+}
+
 int main(int argc, char **argv)
 {
     uint64_t seeds = 100;
     uint64_t from = 1;
     bool is_verbose = false;
-    bool is_starved = false;
+    struct sim_config (*make)(uint64_t seed) = sim_config_random;
+    const char *kind = "";
 
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--distance") == 0)
             return run_distances();
+        if (strcmp(argv[i], "--paths") == 0)
+            return run_path_cases();
         if (strcmp(argv[i], "--mtu") == 0)
             return run_mtus();
         if (strcmp(argv[i], "--bottleneck") == 0)
             return run_bottlenecks();
         if (strcmp(argv[i], "--verbose") == 0)
             is_verbose = true;
-        else if (strcmp(argv[i], "--starved") == 0)
-            is_starved = true;
-        else if (i + 1 < argc && strcmp(argv[i], "--seeds") == 0)
+        else if (strcmp(argv[i], "--starved") == 0) {
+            make = sim_config_starved;
+            kind = " --starved";
+        } else if (strcmp(argv[i], "--multipath") == 0) {
+            make = sim_config_multipath;
+            kind = " --multipath";
+        } else if (i + 1 < argc && strcmp(argv[i], "--seeds") == 0)
             seeds = strtoull(argv[++i], NULL, 0);
         else if (i + 1 < argc && strcmp(argv[i], "--from") == 0)
             from = strtoull(argv[++i], NULL, 0);
@@ -390,7 +512,8 @@ int main(int argc, char **argv)
             seeds = 1;
         } else {
             fprintf(stderr,
-                    "usage: %s [--starved] [--seeds N] [--from SEED] [--seed SEED] [--verbose]\n",
+                    "usage: %s [--starved | --multipath] [--seeds N] [--from SEED] [--seed SEED] "
+                    "[--verbose]\n",
                     argv[0]);
             return 2;
         }
@@ -398,9 +521,9 @@ int main(int argc, char **argv)
     int failed = 0;
     printf("1..%" PRIu64 "\n", seeds);
     for (uint64_t i = 0; i < seeds; i++) {
-        bool ok = run_seed(from + i, is_starved, is_verbose);
+        bool ok = run_seed(from + i, make, is_verbose);
         printf("%sok %" PRIu64 " - seed %" PRIu64 " (replay: sim%s --seed %" PRIu64 " --verbose)\n",
-               ok ? "" : "not ", i + 1, from + i, is_starved ? " --starved" : "", from + i);
+               ok ? "" : "not ", i + 1, from + i, kind, from + i);
         failed += !ok;
     }
     return failed > 0;
