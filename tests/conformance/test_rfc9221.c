@@ -312,7 +312,8 @@ static void the_event_comes_on_the_edge(void)
 }
 
 /* Section 5: "Like STREAM frames, DATAGRAM frames contain application data and MUST be protected
- * with either 0-RTT or 1-RTT keys." */
+ * with either 0-RTT or 1-RTT keys."  "All application data transmitted with the DATAGRAM frame,
+ * like the STREAM frame, MUST be protected either by 0-RTT or 1-RTT keys." (Section 6) */
 static void frames_in_other_packets_are_refused(void)
 {
     static const struct {
@@ -334,7 +335,8 @@ static void frames_in_other_packets_are_refused(void)
     }
 }
 
-/* Ours wait for 1-RTT keys, too. */
+/* Ours wait for 1-RTT keys, too.  "All application data transmitted with the DATAGRAM frame, like
+ * the STREAM frame, MUST be protected either by 0-RTT or 1-RTT keys." (Section 6) */
 static void datagrams_go_into_1rtt_packets_only(void)
 {
     struct peer *p = pair(C, 0, UINT16_MAX, PEER_FLIGHT);

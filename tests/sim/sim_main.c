@@ -11,6 +11,7 @@
  *                                                   fails is left; TAP
  *     sim --bottleneck                              what controllers make of a link's rate; TAP
  *     sim --mtu                                     paths whose MTU is odd, or changes; TAP
+ *     sim --feature NAME|all [--network NAME] ...   a feature in bad networks, N seeds each; TAP
  *     sim --distance                                CUBIC over 20 ms and 0.1 % loss, against
  * theory; TAP
  */
@@ -21,6 +22,7 @@
 #include <string.h>
 
 #include "tests/sim/sim.h"
+#include "tests/sim/sim_feature.h"
 #include "tests/sim/sim_paths.h"
 
 #define DISTANCE_LOSS   0.001
@@ -40,7 +42,7 @@ static void print_config(const struct sim_config *c)
            ", cc %d, ecn %d, cipher %d, backend %d, retry_above %u%s, rebind %" PRIu64
            " ms%s, migrate %" PRIu64 " ms%s, update %" PRIu64 " ms\n",
            c->streams, c->down_bytes, c->up_bytes, c->datagrams, (int)c->cc, c->has_ecn,
-           (int)c->cipher, (int)c->backend, c->retry_above, c->wants_reset ? ", resets" : "",
+           (int)c->cipher, (int)c->backend, c->retry_above, c->aborts != 0 ? ", resets" : "",
            c->rebind_every_ns / MR_MS, c->rebinds_address ? " of addresses, too" : "",
            c->migrate_every_ns / MR_MS, c->has_preferred ? ", preferred address" : "",
            c->update_keys_every_ns / MR_MS);
@@ -61,7 +63,7 @@ static void print_result(const struct sim_result *r)
            r->is_complete, r->is_client_closed, r->client_error, r->client_reason,
            r->is_server_closed, r->server_error, r->server_reason);
     printf("#   down %" PRIu64 " up %" PRIu64 " bad %" PRIu64 ", %.3f s, %" PRIu64
-           " datagrams, leaks %" PRIu64 ", key updates %u, rebindings %" PRIu64
+           " datagrams, leaks %" PRIu64 ", key updates %" PRIu64 ", rebindings %" PRIu64
            ", migrations %" PRIu64 ", the client's own %" PRIu64 "\n",
            r->bytes_down, r->bytes_up, r->bad_bytes, (double)r->duration_ns / 1e9, r->datagrams,
            r->leaks, r->key_updates, r->rebindings, r->migrations, r->migrations_done);
@@ -368,114 +370,13 @@ static int run_distances(void)
     return failed > 0;
 }
 
-/* What two paths are worth. */
-struct path_case {
-    const char *name;
-    uint64_t rate_bps; /* of each */
-    uint64_t delay_ns[2];
-    uint64_t fail_ns; /* of the first path, on the way */
-    bool is_backup;   /* the second */
-    double least;     /* goodput by that of the first path alone; 0: any */
-    double most;
-    uint64_t stalled_max_ns; /* without a byte for the application; 0: any */
-    uint64_t second_max;     /* bytes by the second path; 0: any */
-};
-
-static const struct path_case path_cases[] = {
-    {"two paths of 50 Mbit/s carry 1.7 times one",
-     50000000,
-     {10 * MR_MS, 10 * MR_MS},
-     0,
-     false,
-     1.7,
-     2.05,
-     0,
-     0},
-    {"the same over 10 and 30 ms", 50000000, {5 * MR_MS, 15 * MR_MS}, 0, false, 1.7, 2.05, 0, 0},
-    {"a backup carries nothing while the first path answers",
-     50000000,
-     {10 * MR_MS, 10 * MR_MS},
-     0,
-     true,
-     0.95,
-     1.05,
-     0,
-     200000},
-    {"a path that fails is left within 500 ms",
-     50000000,
-     {10 * MR_MS, 10 * MR_MS},
-     MR_SECOND,
-     false,
-     0,
-     0,
-     500 * MR_MS,
-     0},
-    {"a backup takes over within 500 ms",
-     50000000,
-     {10 * MR_MS, 10 * MR_MS},
-     MR_SECOND,
-     true,
-     0,
-     0,
-     500 * MR_MS,
-     0},
-};
-
-static struct sim_config path_config(const struct path_case *c, bool has_second)
+static int run_features(const struct sim_feature_options *options)
 {
-    struct sim_config config = sim_config_default(1);
+    int failed = sim_features_run(options);
 
-    config.down_bytes = 40000000;
-    for (int i = 0; i < 2; i++) {
-        struct sim_link *first = &config.link[i];
-
-        first->delay_ns = c->delay_ns[0];
-        first->rate_bps = c->rate_bps;
-        first->queue_ns = 20 * MR_MS;
-        config.paths[1].link[i] = *first;
-        config.paths[1].link[i].delay_ns = c->delay_ns[1];
-    }
-    if (!has_second)
-        return config;
-    config.paths_max = 2;
-    config.paths[1].open_ns = 50 * MR_MS;
-    config.paths[1].backup_ns = c->is_backup ? 51 * MR_MS : 0;
-    config.paths[0].fail_ns = c->fail_ns;
-    return config;
-}
-
-static bool run_path_case(const struct path_case *c)
-{
-    struct sim_result r[2];
-
-    for (int i = 0; i < 2; i++) {
-        struct sim_config config = path_config(c, i == 1);
-
-        sim_run(&config, &r[i]);
-    }
-    double ratio = (double)r[0].transfer_ns / (double)r[1].transfer_ns;
-    printf("# %.2f s alone, %.2f s with both: %.2f times; %" PRIu64 " and %" PRIu64
-           " bytes down; longest wait %.1f ms\n",
-           (double)r[0].transfer_ns * 1e-9, (double)r[1].transfer_ns * 1e-9, ratio,
-           r[1].path_bytes[0], r[1].path_bytes[1], (double)r[1].stalled_ns * 1e-6);
-    return r[0].is_complete && r[1].is_complete && r[1].bad_bytes == 0 && r[1].leaks == 0 &&
-           (c->least == 0 || (ratio >= c->least && ratio <= c->most)) &&
-           (c->stalled_max_ns == 0 || r[1].stalled_ns <= c->stalled_max_ns) &&
-           (c->second_max == 0 || r[1].path_bytes[1] <= c->second_max);
-}
-
-static int run_path_cases(void)
-{
-    int failed = 0;
-
-    printf("1..%zu\n", MR_COUNT_OF(path_cases));
-    for (size_t i = 0; i < MR_COUNT_OF(path_cases); i++) {
-        bool ok = run_path_case(&path_cases[i]);
-
-        printf("%sok %zu - %s\n", ok ? "" : "not ", i + 1, path_cases[i].name);
-        failed += !ok;
-    }
-    return failed > 0;
+    if (failed < 0)
+        fprintf(stderr, "sim: no feature or network of that name\n");
+    return failed < 0 ? 2 : failed > 0;
 }
 
 int main(int argc, char **argv)
@@ -485,12 +386,14 @@ int main(int argc, char **argv)
     bool is_verbose = false;
     struct sim_config (*make)(uint64_t seed) = sim_config_random;
     const char *kind = "";
+    const char *feature = NULL;
+    const char *network = NULL;
 
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--distance") == 0)
             return run_distances();
         if (strcmp(argv[i], "--paths") == 0)
-            return run_path_cases();
+            return sim_paths_measure();
         if (strcmp(argv[i], "--mtu") == 0)
             return run_mtus();
         if (strcmp(argv[i], "--bottleneck") == 0)
@@ -503,7 +406,11 @@ int main(int argc, char **argv)
         } else if (strcmp(argv[i], "--multipath") == 0) {
             make = sim_config_multipath;
             kind = " --multipath";
-        } else if (i + 1 < argc && strcmp(argv[i], "--seeds") == 0)
+        } else if (i + 1 < argc && strcmp(argv[i], "--feature") == 0)
+            feature = argv[++i];
+        else if (i + 1 < argc && strcmp(argv[i], "--network") == 0)
+            network = argv[++i];
+        else if (i + 1 < argc && strcmp(argv[i], "--seeds") == 0)
             seeds = strtoull(argv[++i], NULL, 0);
         else if (i + 1 < argc && strcmp(argv[i], "--from") == 0)
             from = strtoull(argv[++i], NULL, 0);
@@ -512,12 +419,16 @@ int main(int argc, char **argv)
             seeds = 1;
         } else {
             fprintf(stderr,
-                    "usage: %s [--starved | --multipath] [--seeds N] [--from SEED] [--seed SEED] "
-                    "[--verbose]\n",
+                    "usage: %s [--starved | --multipath | --feature NAME [--network NAME]] "
+                    "[--seeds N] [--from "
+                    "SEED] [--seed SEED] [--verbose]\n",
                     argv[0]);
             return 2;
         }
     }
+    if (feature != NULL)
+        return run_features(
+            &(struct sim_feature_options){feature, network, from, seeds, is_verbose});
     int failed = 0;
     printf("1..%" PRIu64 "\n", seeds);
     for (uint64_t i = 0; i < seeds; i++) {

@@ -28,6 +28,9 @@ struct sim_network {
     uint64_t bytes[SIM_PATHS_MAX][2]; /* sent */
     struct mr_random random;
     uint64_t busy_until_ns[SIM_PATHS_MAX][2];
+    uint64_t last_arrival_ns[SIM_PATHS_MAX][2]; /* the latest so far */
+    bool spin;                                  /* of the client's last packet */
+    struct sim_sightings seen;
     uint64_t order;
     uint64_t digest;
     uint64_t datagrams;

@@ -45,4 +45,8 @@ void sim_paths_step(struct sim_paths *paths, struct sim_network *net, mr_handle 
 /* The random world of `seed`, with several paths. */
 struct sim_config sim_config_multipath(uint64_t seed);
 
+/* Goodput of two paths against one, and how soon a path that fails is left; TAP.  How many failed.
+ */
+int sim_paths_measure(void);
+
 #endif /* MR_TESTS_SIM_PATHS_H */

@@ -349,7 +349,9 @@ static void add_young_register(struct sides *sides, struct plan *plan)
     sides->server.clock = early_clock;
 }
 
-/* RFC 9000, Section 7.4.1; RFC 8446, Section 8. */
+/* RFC 9000, Section 7.4.1; RFC 8446, Section 8.  "A server MUST NOT act on early data before the
+ * handshake completes if it and any other server instance could make a different decision about how
+ * to handle the same data." (RFC 8470, Section 6.2) */
 static void a_server_takes_early_data_only_as_it_may(void)
 {
     struct sides sides;
