@@ -31,6 +31,17 @@ uint64_t mr_path_room(const struct mr_conn *conn)
                                                        : 0;
 }
 
+void mr_path_heard(struct mr_endpoint *ep, struct mr_conn *conn, const struct mr_datagram *d)
+{
+    if (!mr_path_addr_equal(&d->path, &conn->path.addr))
+        return;
+    conn->path.bytes_received += d->size;
+    if (!conn->loss.is_amplification_limited)
+        return;
+    conn->loss.is_amplification_limited = false; /* RFC 9002, Section 6.2.2.1: timers run again */
+    mr_conn_wake(ep, conn);
+}
+
 /* ------------------------------------------------------------------ validation */
 
 void mr_path_update_due(struct mr_endpoint *ep, struct mr_conn *conn)

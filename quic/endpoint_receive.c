@@ -203,12 +203,6 @@ void mr_endpoint_receive_open(struct mr_endpoint *ep)
 
 /* ------------------------------------------------------------------ frames */
 
-static void count_amplification(struct mr_conn *conn, const struct mr_datagram *d)
-{
-    if (!conn->path.is_validated && mr_path_addr_equal(&d->path, &conn->path.addr))
-        conn->path.bytes_received += d->size;
-}
-
 bool mr_endpoint_take_reset(struct mr_endpoint *ep, const struct mr_datagram *d, uint64_t now)
 {
     const uint8_t *token = mr_packet_reset_token(d->data, d->size);
@@ -275,7 +269,8 @@ MR_COLD void mr_receive_one(struct mr_endpoint *ep, struct mr_slot *slot, uint64
     struct mr_open_job *job = &ep->open_jobs[slot->job];
     bool is_flipped = slot->kind >= MR_SLOT_FLIPPED;
 
-    count_amplification(conn, slot->datagram);
+    if (!conn->path.is_validated)
+        mr_path_heard(ep, conn, slot->datagram);
     if (is_flipped)
         open_flipped(ep, conn, job, now);
     if (!job->is_open) {
@@ -301,7 +296,8 @@ static void receive_fast(struct mr_endpoint *ep, struct mr_slot *slot, uint64_t 
             mr_multipath_receive(ep, slot, now);
         return;
     }
-    count_amplification(conn, slot->datagram);
+    if (!conn->path.is_validated)
+        mr_path_heard(ep, conn, slot->datagram);
     if (!job->is_open) {
         receive_failed(ep, conn, slot->datagram, job, now);
         return;
@@ -322,7 +318,8 @@ MR_COLD static void receive_walk(struct mr_endpoint *ep, struct mr_slot *slot, u
             mr_endpoint_forward(ep, conn, d);
             return;
         }
-        count_amplification(conn, d);
+        if (!conn->path.is_validated)
+            mr_path_heard(ep, conn, d);
         mr_conn_walk(ep, conn, d, 0, now);
         return;
     }
