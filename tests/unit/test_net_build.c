@@ -51,6 +51,9 @@ static void check_equal(struct mr_net_header *header, const struct test_frame *f
     CU_ASSERT_EQUAL(payload[size], 0xee);
 }
 
+/* RFC 9000, Section 14: "UDP datagrams MUST NOT be fragmented at the IP layer."
+ * RFC 9000, Section 14: "In IPv4 [IPv4], the Don't Fragment (DF) bit MUST be set if possible, to
+ * prevent fragmentation on the path." */
 static void headers_are_those_built_by_hand(void)
 {
     static const uint32_t sizes[] = {0, 1, 2, 33, 1200, 1451, 1452};

@@ -54,6 +54,7 @@ static void an_unknown_issuer_is_refused_unless_insecure(void)
 
 /* ------------------------------------------------------------------ refusals */
 
+/* RFC 9000, Section 7: "Endpoints MUST explicitly negotiate an application protocol." */
 static void no_common_protocol_is_answered_with_its_alert(void)
 {
     static const uint8_t other[] = {5, 'o', 't', 'h', 'e', 'r'};
@@ -110,6 +111,7 @@ static void a_client_hello_without_transport_parameters_is_refused(void)
     end_hello(&sides);
 }
 
+/* RFC 9000, Section 7: "Endpoints MUST explicitly negotiate an application protocol." */
 static void a_client_hello_without_alpn_is_refused(void)
 {
     static const uint8_t find[] = {0x00, 16, 0x00, 5, 0x00, 3, 2, 'h', '3'};
