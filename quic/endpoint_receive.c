@@ -9,6 +9,7 @@
  *     settle:  one ACK decision, one timer update per connection and burst
  */
 #include "quic/conn_bits.h"
+#include "quic/conn_multipath.h"
 
 /* ------------------------------------------------------------------ lookup */
 
@@ -49,17 +50,6 @@ void mr_endpoint_forward(struct mr_endpoint *ep, const struct mr_conn *conn, str
     mr_count(&ep->counters.datagrams_forwarded);
 }
 
-/* A 1-RTT packet that is opened with the burst like the one of the slot before. */
-static void add_same_job(struct mr_endpoint *ep, struct mr_slot *slot)
-{
-    struct mr_open_job *job = &ep->open_jobs[ep->open_count];
-
-    *job = ep->open_jobs[ep->open_count - 1];
-    job->packet = slot->datagram->data;
-    job->size = (uint16_t)slot->datagram->size;
-    slot->job = ep->open_count++;
-}
-
 /* A 1-RTT packet of a connection with keys: it is opened with the burst.  False: packet by packet.
  */
 static bool add_open_job(struct mr_endpoint *ep, struct mr_slot *slot, struct mr_conn *conn)
@@ -85,53 +75,96 @@ static bool add_open_job(struct mr_endpoint *ep, struct mr_slot *slot, struct mr
     return true;
 }
 
-/* A packet with a short header of connection `index`.  False: packet by packet. */
-static bool add_short(struct mr_endpoint *ep, struct mr_slot *slot, uint32_t index)
+/* A 1-RTT packet that is opened like the last one. */
+MR_INLINE void add_same_job(struct mr_endpoint *ep, struct mr_slot *slot)
 {
-    if ((slot->datagram->data[0] & MR_PACKET_FIXED_BIT) == 0 && !mr_takes_clear_quic_bit(ep))
-        return false;
-    if (slot > ep->slots && slot[-1].kind == MR_SLOT_FAST && slot[-1].conn == index) {
-        add_same_job(ep, slot);
-        return true;
-    }
-    return add_open_job(ep, slot, mr_conn_at(ep, index));
+    const struct mr_open_job *last = &ep->open_jobs[ep->open_count - 1];
+    struct mr_open_job *job = &ep->open_jobs[ep->open_count];
+
+    job->key = last->key;
+    job->hp = last->hp;
+    job->expected_pn = last->expected_pn;
+    job->path_id = last->path_id;
+    job->pn_offset = last->pn_offset;
+    job->packet = slot->datagram->data;
+    job->size = (uint16_t)slot->datagram->size;
+    slot->job = ep->open_count++;
 }
 
-/* What to do with datagram `d`; `index`: its connection if it has a short header. */
-static void classify(struct mr_endpoint *ep, struct mr_datagram *d, uint32_t index)
+/* No connection's, or of a further path of one. */
+MR_COLD static enum mr_slot_kind classify_rare(struct mr_endpoint *ep, struct mr_slot *slot)
 {
-    struct mr_slot *slot = &ep->slots[ep->slot_count++];
+    struct mr_datagram *d = slot->datagram;
 
-    *slot = (struct mr_slot){.datagram = d, .conn = index, .kind = MR_SLOT_WALK};
-    d->redirect = MR_STAY;
+    if (slot->conn == MR_NONE)
+        return mr_endpoint_is_foreign(ep, d, d->data + 1, MR_LOCAL_CID_SIZE) ? MR_SLOT_DONE
+                                                                             : MR_SLOT_WALK;
+    bool is_clear = (d->data[0] & MR_PACKET_FIXED_BIT) == 0 && !mr_takes_clear_quic_bit(ep);
+    if (mr_multipath_classify(ep, slot, slot->conn & ~MR_CID_OF_PATH) && !is_clear)
+        return MR_SLOT_PATH;
+    mr_count(is_clear ? &ep->counters.dropped_no_fixed_bit : &ep->counters.dropped_no_key);
+    return MR_SLOT_DONE;
+}
+
+/* What to do with the datagram of `slot`, whose connection is known if it has a short header. */
+static enum mr_slot_kind classify(struct mr_endpoint *ep, struct mr_slot *slot)
+{
+    struct mr_datagram *d = slot->datagram;
+
     if (!is_short(d) || d->size > UINT16_MAX)
-        return;
-    if (index != MR_NONE) {
-        if (add_short(ep, slot, index))
+        return MR_SLOT_WALK;
+    if (slot->conn >= MR_CID_OF_PATH)
+        return classify_rare(ep, slot);
+    if ((d->data[0] & MR_PACKET_FIXED_BIT) == 0 && !mr_takes_clear_quic_bit(ep))
+        return MR_SLOT_WALK;
+    return add_open_job(ep, slot, mr_conn_at(ep, slot->conn)) ? MR_SLOT_FAST : MR_SLOT_WALK;
+}
+
+/* What to do with each datagram; `found`: its connection if it has a short header.  Those that come
+ * one after the other for one connection are mostly alike. */
+static void classify_burst(struct mr_endpoint *ep, struct mr_datagram *datagrams,
+                           const uint32_t *found, uint32_t count)
+{
+    uint8_t needs = mr_takes_clear_quic_bit(ep) ? 0 : MR_PACKET_FIXED_BIT;
+    uint8_t looked_at = needs | MR_PACKET_FORM_LONG;
+    struct mr_slot *slot = ep->slots;
+    bool is_last_fast = false;
+
+    for (uint32_t i = 0; i < count; i++, slot++) {
+        struct mr_datagram *d = &datagrams[i];
+
+        d->redirect = MR_STAY;
+        slot->datagram = d;
+        slot->conn = found[i];
+        if (is_last_fast && found[i] == found[i - 1] && d->size > MR_LOCAL_CID_SIZE &&
+            d->size <= UINT16_MAX && (d->data[0] & looked_at) == needs) {
+            add_same_job(ep, slot);
             slot->kind = MR_SLOT_FAST;
-        return;
+            continue;
+        }
+        slot->kind = (uint8_t)classify(ep, slot);
+        is_last_fast = slot->kind == MR_SLOT_FAST;
     }
-    if (mr_endpoint_is_foreign(ep, d, d->data + 1, MR_LOCAL_CID_SIZE))
-        slot->kind = MR_SLOT_DONE;
+    ep->slot_count = count;
 }
 
 void mr_endpoint_receive_lookup(struct mr_endpoint *ep, struct mr_datagram *datagrams,
                                 uint32_t count)
 {
-    uint64_t keys[MR_BURST] = {0};
+    uint64_t keys[MR_BURST];
     uint32_t found[MR_BURST];
     uint64_t bytes = 0;
 
     MR_ASSERT(count <= MR_BURST);
+    keys[0] = 0; /* gcc cannot see that no more are read than are written */
     ep->burst++;
-    ep->slot_count = ep->open_count = ep->touched_count = 0;
+    ep->open_count = ep->touched_count = 0;
     for (uint32_t i = 0; i < count; i++) {
         keys[i] = is_short(&datagrams[i]) ? short_key(&datagrams[i]) : 0;
         bytes += datagrams[i].size;
     }
     mr_table8_find_burst(&ep->cids, keys, count, found);
-    for (uint32_t i = 0; i < count; i++)
-        classify(ep, &datagrams[i], found[i]);
+    classify_burst(ep, datagrams, found, count);
     mr_unmask_burst(ep->aead, ep->open_jobs, ep->open_count);
     mr_count_add(&ep->counters.datagrams_received, count);
     mr_count_add(&ep->counters.bytes_received, bytes);
@@ -143,17 +176,22 @@ void mr_endpoint_receive_lookup(struct mr_endpoint *ep, struct mr_datagram *data
  * key. */
 static void sort_out_phases(struct mr_endpoint *ep)
 {
-    for (uint32_t i = 0; i < ep->slot_count; i++) {
-        struct mr_slot *slot = &ep->slots[i];
+    struct mr_open_job *job = ep->open_jobs; /* of the next packet that has one */
+    uint32_t conn = MR_NONE;
+    uint8_t phase = 0;
 
-        if (slot->kind != MR_SLOT_FAST)
+    for (struct mr_slot *slot = ep->slots; slot < &ep->slots[ep->slot_count]; slot++) {
+        if (slot->kind < MR_SLOT_FAST)
             continue;
-        struct mr_open_job *job = &ep->open_jobs[slot->job];
-        uint8_t phase = (job->packet[0] & MR_PACKET_KEY_PHASE) != 0;
-        if (job->is_unmasked && phase != mr_conn_at(ep, slot->conn)->key_state.phase)
-            slot->kind = MR_SLOT_FLIPPED;
-        if (slot->kind == MR_SLOT_FLIPPED)
+        if (slot->conn != conn) {
+            conn = slot->conn;
+            phase = mr_conn_at(ep, conn)->key_state.phase != 0 ? MR_PACKET_KEY_PHASE : 0;
+        }
+        if (job->is_unmasked && (job->packet[0] & MR_PACKET_KEY_PHASE) != phase) {
+            slot->kind = (uint8_t)(slot->kind + MR_SLOT_FLIPS);
             job->is_unmasked = false; /* the burst leaves it alone */
+        }
+        job++;
     }
 }
 
@@ -210,29 +248,61 @@ MR_COLD static void receive_failed(struct mr_endpoint *ep, struct mr_conn *conn,
     mr_conn_touch(ep, conn);
 }
 
+/* One that came with the other key phase. */
+MR_COLD static void open_flipped(struct mr_endpoint *ep, struct mr_conn *conn,
+                                 struct mr_open_job *job, uint64_t now)
+{
+    job->is_unmasked = true;
+    uint8_t phase = (job->packet[0] & MR_PACKET_KEY_PHASE) != 0;
+    if (phase != conn->key_state.phase) {
+        mr_keys_open_other_phase(ep, conn, job, now);
+        return;
+    }
+    /* an earlier packet of the burst turned the phase */
+    job->key = &mr_keys_use(ep, conn)->open[phase];
+    mr_open_burst(ep->aead, job, 1);
+}
+
+MR_COLD void mr_receive_one(struct mr_endpoint *ep, struct mr_slot *slot, uint64_t now)
+{
+    struct mr_conn *conn = mr_conn_at(ep, slot->conn);
+    struct mr_open_job *job = &ep->open_jobs[slot->job];
+    bool is_flipped = slot->kind >= MR_SLOT_FLIPPED;
+
+    if (!conn->path.is_validated)
+        mr_path_heard(ep, conn, slot->datagram);
+    if (is_flipped)
+        open_flipped(ep, conn, job, now);
+    if (!job->is_open) {
+        receive_failed(ep, conn, slot->datagram, job, now);
+        return;
+    }
+    if (conn->multipath != MR_NONE && !mr_multipath_on_packet(ep, conn, slot->datagram, now))
+        return;
+    if (!is_flipped)
+        mr_keys_note_opened(ep, conn, job->pn, now);
+    receive_opened(ep, conn, slot->datagram, job, now);
+}
+
 static void receive_fast(struct mr_endpoint *ep, struct mr_slot *slot, uint64_t now)
 {
     struct mr_conn *conn = mr_conn_at(ep, slot->conn);
     struct mr_open_job *job = &ep->open_jobs[slot->job];
 
+    if (slot->kind != MR_SLOT_FAST) {
+        if (slot->kind == MR_SLOT_FLIPPED)
+            mr_receive_one(ep, slot, now);
+        else
+            mr_multipath_receive(ep, slot, now);
+        return;
+    }
     if (!conn->path.is_validated)
         mr_path_heard(ep, conn, slot->datagram);
-    if (slot->kind == MR_SLOT_FLIPPED) {
-        job->is_unmasked = true;
-        uint8_t phase = (job->packet[0] & MR_PACKET_KEY_PHASE) != 0;
-        if (phase == conn->key_state.phase) { /* an earlier packet of the burst turned the phase */
-            job->key = &mr_keys_use(ep, conn)->open[phase];
-            mr_open_burst(ep->aead, job, 1);
-        } else {
-            mr_keys_open_other_phase(ep, conn, job, now);
-        }
-    }
     if (!job->is_open) {
         receive_failed(ep, conn, slot->datagram, job, now);
         return;
     }
-    if (slot->kind == MR_SLOT_FAST)
-        mr_keys_note_opened(conn, job->pn, now);
+    mr_keys_note_opened(ep, conn, job->pn, now);
     receive_opened(ep, conn, slot->datagram, job, now);
 }
 
@@ -451,7 +521,7 @@ static bool open_alone(struct walk *w, struct mr_open_job *job)
     } else {
         mr_open_burst(w->ep->aead, job, 1);
         if (job->is_open && w->header.type == MR_PACKET_ONE_RTT)
-            mr_keys_note_opened(conn, job->pn, w->now);
+            mr_keys_note_opened(w->ep, conn, job->pn, w->now);
     }
     if (job->is_open)
         return true;
