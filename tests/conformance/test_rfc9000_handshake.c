@@ -45,7 +45,9 @@ static void edit_params(uint8_t *params, size_t size)
 }
 
 /* Section 7.4: "An endpoint MUST treat receipt of a transport parameter with an invalid value as a
- * connection error of type TRANSPORT_PARAMETER_ERROR." */
+ * connection error of type TRANSPORT_PARAMETER_ERROR."
+ * Section 7.3: "Endpoints MUST validate that received transport parameters match received
+ * connection ID values." */
 static void bad_transport_parameters_end_the_handshake(void)
 {
     static const struct {
@@ -178,7 +180,9 @@ static void tls_messages_of_a_client_after_the_handshake_are_refused(void)
     peer_run_cases(cases, MR_COUNT_OF(cases));
 }
 
-/* quiche CVE-2024-1765: CRYPTO data without end after the handshake is not kept. */
+/* quiche CVE-2024-1765: CRYPTO data without end after the handshake is not kept.
+ * Section 7.5: "Packets containing discarded CRYPTO frames MUST be acknowledged because the packet
+ * has been received and processed by the transport even though the CRYPTO frame was discarded." */
 static void crypto_data_after_the_handshake_is_not_kept(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
@@ -322,7 +326,9 @@ static void keys_are_discarded_in_time(void)
 }
 
 /* RFC 9001, Section 4.1.2: a server sends HANDSHAKE_DONE as soon as the handshake is complete; it
- * is repeated until it is acknowledged. */
+ * is repeated until it is acknowledged.
+ * Section 13.3: "The HANDSHAKE_DONE frame MUST be retransmitted until it is acknowledged."
+ * Section 19.20: "Servers MUST NOT send a HANDSHAKE_DONE frame before completing the handshake." */
 static void handshake_done_is_sent_until_acknowledged(void)
 {
     struct peer *p = peer_at(S, PEER_FLIGHT);

@@ -79,6 +79,7 @@ struct peer_packet {
     uint8_t ecn;
     struct mr_path_addr path;
     struct mr_cid dcid;
+    uint16_t token_size; /* of an Initial */
     size_t size;
     uint8_t bytes[PEER_DATAGRAM];
 };
