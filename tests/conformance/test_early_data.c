@@ -166,7 +166,9 @@ static void a_client_sends_with_its_first_flight(void)
     peer_end(p);
 }
 
-/* The application is told that what comes may be a copy, and when it is not. */
+/* The application is told that what comes may be a copy, and when it is not.  "In order to allow
+ * applications to implement this kind of processing, TLS implementations MUST provide a way for the
+ * application to determine if the handshake has completed." (RFC 8446, Section E.5) */
 static void a_server_tells_what_came_early(void)
 {
     struct peer *p = connect_early(S, (struct peer_options){0});
@@ -425,7 +427,8 @@ static void a_ticket_depends_on_all_that_is_remembered(void)
 
 /* ------------------------------------------------------------------ copies */
 
-/* RFC 9001, Section 9.2: the same first flight, from many ports: it is acted on once. */
+/* RFC 9001, Section 9.2: the same first flight, from many ports: it is acted on once.  "The server
+ * MUST ensure that any instance of it (be it a machine, a thread, or ..." (RFC 8446, Section 8) */
 static void copies_of_a_first_flight_are_acted_on_once(void)
 {
     struct peer *p = connect_early(S, (struct peer_options){.connections = 30});
