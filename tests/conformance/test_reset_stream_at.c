@@ -155,6 +155,55 @@ static void a_reliable_size_of_zero_is_a_reset(void)
     peer_end(p);
 }
 
+/* What the application was shown stays, as it is, until it gives it back; what it was not shown is
+ * dropped at once (transport.h, `receive`).  Only then does its window open. */
+static void what_was_shown_outlives_the_reset(void)
+{
+    for (int i = 0; i < 4; i++) {
+        struct peer *p = pair(S, ON, 0, PEER_DONE);
+        const struct mr_flow_recv *window = &peer_conn(p)->flow_recv;
+        struct mr_view views[2];
+        bool fin;
+
+        send_data(p, 0, 500, false);
+        mr_handle stream = opened(p);
+        CU_ASSERT_EQUAL(mr_stream_receive(peer_endpoint(p), stream, views, 2, &fin), 1);
+        send_data(p, 500, 500, false);
+        send_data(p, 2000, 500, false);
+        if (i == 1)
+            send_reset_at(p, 5, 2500, 0);
+        else
+            send_reset(p, 5, 2500);
+        CU_ASSERT_PTR_NOT_NULL(reset_event(p));
+        CU_ASSERT_EQUAL(p->side[S].buffers_out, 1);
+        CU_ASSERT_EQUAL(read_all(p, stream, 0, false), -ECONNRESET);
+        send_data(p, 1000, 500, false); /* late */
+        CU_ASSERT_EQUAL(memcmp(views[0].data, bytes, 500), 0);
+        CU_ASSERT_EQUAL(window->consumed, 2000);
+        CU_ASSERT_EQUAL(mr_stream_release(peer_endpoint(p), stream, 501), -EINVAL);
+        if (i < 2) {
+            CU_ASSERT_EQUAL(mr_stream_release(peer_endpoint(p), stream, 200), 0);
+            CU_ASSERT_EQUAL(window->consumed, 2200);
+            CU_ASSERT_EQUAL(memcmp(views[0].data + 200, bytes + 200, 300), 0);
+            CU_ASSERT_EQUAL(mr_stream_release(peer_endpoint(p), stream, 300), 0);
+        } else if (i == 2) {
+            CU_ASSERT_EQUAL(mr_stream_stop(peer_endpoint(p), stream, 1), 0);
+        } else { /* or its CLOSED takes it */
+            CU_ASSERT_EQUAL(mr_stream_reset(peer_endpoint(p), stream, 1), 0);
+            peer_advance(p, MR_MS);
+            CU_ASSERT_EQUAL(memcmp(views[0].data, bytes, 500), 0);
+            peer_ack(p, 0, p->expected_pn[MR_SPACE_APP] - 1);
+            peer_advance(p, MR_MS);
+            CU_ASSERT_PTR_NOT_NULL(peer_event(p, MR_EVENT_CLOSED));
+        }
+        peer_advance(p, MR_MS);
+        CU_ASSERT_EQUAL(window->consumed, 2500);
+        CU_ASSERT_EQUAL(p->side[S].buffers_out, 0);
+        peer_expect_close(p, "reset", PEER_NO_CLOSE, 0);
+        peer_end(p);
+    }
+}
+
 /* What was released already is enough. */
 static void bytes_that_were_read_before_are_not_waited_for(void)
 {
@@ -654,6 +703,7 @@ static CU_TestInfo tests[] = {
     {"the reset comes behind the reliable bytes", the_reset_comes_behind_the_reliable_bytes},
     {"no more than the reliable bytes are shown", no_more_than_the_reliable_bytes_are_shown},
     {"a reliable size of zero is a reset", a_reliable_size_of_zero_is_a_reset},
+    {"what was shown outlives the reset", what_was_shown_outlives_the_reset},
     {"bytes that were read before are not waited for",
      bytes_that_were_read_before_are_not_waited_for},
     {"the reliable size only falls", the_reliable_size_only_falls},

@@ -591,7 +591,9 @@ static void disturb(struct world *w)
     for (int i = 0; i < 2; i++)
         stall(w, &w->side[i]);
     if (w->config->rebind_every_ns > 0 && w->now >= w->next_rebind_ns) {
-        if (!w->config->rebinds_late || is_confirmed(w)) {
+        bool is_last = w->config->rebinds_max > 0 && w->nat >= w->config->rebinds_max;
+
+        if (!is_last && (!w->config->rebinds_late || is_confirmed(w))) {
             w->nat++;
             w->net.seen.rebound++;
         }
