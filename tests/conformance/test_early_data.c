@@ -468,7 +468,17 @@ static void packets_wait_for_the_keys_within_a_bound(void)
     peer_round_trip(p);
     const struct mr_handshake *hs = mr_conn_handshake(ep_of(p, S), peer_conn(p));
     CU_ASSERT_PTR_NOT_NULL_FATAL(hs);
-    CU_ASSERT_TRUE(hs->pending_count > 0 && hs->pending_count <= MR_PENDING_DATAGRAMS_MAX);
+    CU_ASSERT_EQUAL(hs->pending_count, MR_PENDING_DATAGRAMS_MAX);
+    p->is_alone = true;
+    const struct mr_cid dcid = p->dcid;
+    p->dcid.size = 8;
+    memcpy(p->dcid.bytes, &peer_conn(p)->issued.key[0], 8);
+    for (int i = 0; i < 5; i++)
+        peer_send(p, MR_PACKET_ZERO_RTT, "\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1", 20);
+    CU_ASSERT_EQUAL(hs->pending_count, MR_PENDING_DATAGRAMS_MAX);
+    CU_ASSERT_EQUAL(peer_counters(p)->dropped_pending_full, 5);
+    p->dcid = dcid;
+    p->is_alone = false;
     CU_ASSERT_EQUAL(peer_conn(p)->stream_head, MR_NONE);
     p->holds_jobs = false;
     for (int i = 0; i < 8; i++)
