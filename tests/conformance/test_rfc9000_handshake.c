@@ -119,8 +119,13 @@ static void crypto_data_beyond_the_buffer_ends_the_connection(void)
 /* Thousands of fragments of one byte, none in order: bounded memory, no error below the limit. */
 static void crypto_fragments_cost_bounded_memory(void)
 {
-    struct peer *p = peer_at(S, PEER_FLIGHT);
+    struct peer *p = peer_at(S, PEER_HELLO);
     uint8_t frames[1000];
+
+    peer_send(p, MR_PACKET_INITIAL, "\x06\x80\x10\x00\x00\x01x", 7); /* beyond the buffer */
+    CU_ASSERT_EQUAL(peer_counters(p)->limit_crypto_buffer, 1);
+    peer_end(p);
+    p = peer_at(S, PEER_FLIGHT);
 
     for (uint32_t offset = 4000; offset > 2000; offset -= 200) {
         size_t size = 0;
@@ -134,6 +139,8 @@ static void crypto_fragments_cost_bounded_memory(void)
         }
         peer_send(p, MR_PACKET_HANDSHAKE, frames, size);
     }
+    CU_ASSERT_EQUAL(p->side[S].buffers_out, 0);
+    CU_ASSERT_TRUE(peer_endpoint(p)->chunks.used <= 64); /* of 1 KiB: of all 1,000 as of one */
     peer_expect_close(p, "fragments", PEER_NO_CLOSE, 0);
     peer_end(p);
 }
@@ -201,6 +208,7 @@ static void crypto_data_after_the_handshake_is_not_kept(void)
         peer_send(p, MR_PACKET_ONE_RTT, frame, 7 + 1024);
         CU_ASSERT_TRUE(peer_count(p, MR_FRAME_ACK) > 0);
     }
+    CU_ASSERT_EQUAL(peer_counters(p)->crypto_after_handshake, 299);
     CU_ASSERT_EQUAL(p->side[S].buffers_out, 0);
     CU_ASSERT_EQUAL(peer_endpoint(p)->chunks.used <= 32, true);
     peer_end(p);
