@@ -118,6 +118,8 @@ void mr_trace_arrive(struct mr_endpoint *ep, struct mr_conn *conn,
     conn->trace = mr_tracer_begin(ep->tracer, (uint32_t)ticket->what, ticket->number);
     if (conn->trace == MR_NONE) {
         mr_count(&ep->counters.limit_traces);
+        if (!mr_tracer_refuse(ep->tracer, ticket))
+            mr_count(&ep->counters.trace_records_lost);
         return;
     }
     traced_of(ep, conn)->moves = ticket->moves;

@@ -439,6 +439,14 @@ static uint64_t field_of(const struct sim_result *r, size_t offset)
     return value;
 }
 
+/* Nothing protects Version Negotiation (RFC 9000, Section 12.1): an altered one may end it all.
+ */
+static bool is_misled(const struct sim_config *config, const struct sim_result *r)
+{
+    return config->server_versions != 0 && r->seen.corrupted > 0 && r->bytes_down == 0 &&
+           strstr(r->client_reason, "speaks no version") != NULL;
+}
+
 /* Who meets a server that forgot it is told so; everybody else gets everything. */
 static bool is_right(const struct sim_config *config, const struct sim_result *r)
 {
@@ -446,6 +454,8 @@ static bool is_right(const struct sim_config *config, const struct sim_result *r
         return false;
     if (config->restart_bytes > 0)
         return strstr(r->client_reason, "stateless reset") != NULL;
+    if (is_misled(config, r))
+        return true;
     return r->is_complete && r->is_server_closed && r->client_error == CLOSED_CODE;
 }
 
