@@ -163,6 +163,7 @@ static void prefer(struct sim_config *config, struct mr_random *random)
 {
     (void)random;
     config->has_preferred = true;
+    config->down_bytes *= 4;
 }
 
 static void rebind_address(struct sim_config *config, struct mr_random *random)
