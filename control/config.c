@@ -346,7 +346,7 @@ const struct mr_setting mr_config_settings[] = {
     {"limits.connects", "connects", "N", "that one ring opens; 0: a quarter of its shard's",
      MR_SETTING_NUMBER, .max = 10000000, HERE(limits.connects)},
     {"limits.streams", "streams", "N", "that a peer may have open, of each kind", MR_SETTING_NUMBER,
-     .min = 1, .max = 65536, HERE(limits.streams)},
+     .min = 3 /* RFC 9114, Section 6.2 */, .max = 65536, HERE(limits.streams)},
     {"limits.stream_window", "stream-window", "SIZE", "unread data of a stream", MR_SETTING_SIZE,
      .min = 4 * KIB, .max = WINDOW_MAX, HERE(limits.stream_window_bytes)},
     {"limits.connection_window", "connection-window", "SIZE", "unread data of a connection",

@@ -282,6 +282,8 @@ static void unmask_some(struct mr_open_job *jobs, uint32_t count)
         jobs[i].is_unmasked = has_sample(&jobs[i]);
         if (jobs[i].is_unmasked)
             masks_add(&masks, i, jobs[i].hp, jobs[i].packet + jobs[i].pn_offset + SAMPLE_OFFSET);
+        else
+            jobs[i].header_size = 0;
     }
     masks_finish(&masks);
     for (uint32_t i = 0; i < count; i++)

@@ -37,7 +37,13 @@ static void set_early(struct raw_server_test *test, bool is_early)
 
 /* Section 5.2: "A 425 (Too Early) status code indicates that the server is unwilling to risk
  * processing a request that might be replayed."  "A server SHOULD NOT emit the 425 status code
- * unless" it came in early data or has the field. */
+ * unless" it came in early data or has the field.  "The anti-replay mitigations in [HTTP-REPLAY]
+ * MUST be applied when using HTTP/3 with 0-RTT." (RFC 9114, Section 10.9)  "Absent such explicit
+ * information, origin servers MUST either reject early data or implement the techniques described
+ * in this document for ensuring that requests are not processed prior to TLS handshake completion."
+ * (Section 3)  "Once a server has decided to accept early data, it MUST process all requests in
+ * early data, even if the server rejects the request by sending a 425 (Too Early) response."
+ * (Section 3) */
 static void what_is_not_safe_is_refused_while_it_is_early(void)
 {
     struct raw_server_test *test = h3_new_server();
@@ -156,7 +162,11 @@ static void end(struct world *w)
 }
 
 /* Section 4: "clients MAY send requests with safe HTTP methods ... in early data when it is
- * available" */
+ * available"  "A client MUST comply with stored settings -- or default values if no values are
+ * stored -- when attempting 0-RTT." (RFC 9114, Section 7.2.4.2)  "Absent other information, clients
+ * MAY send requests with safe HTTP methods ([RFC7231], Section 4.2.1) in early data when it is
+ * available and MUST NOT send unsafe methods (or methods whose safety is not known) in early data."
+ * (Section 4) */
 static void a_get_goes_in_early_data_and_is_answered(void)
 {
     struct world w;
@@ -208,7 +218,9 @@ static void what_is_too_early_is_asked_again_after_the_handshake(void)
  * Section 3.2.3: "If the remembered value is non-zero, the server MUST send the same non-zero value
  * in its SETTINGS frame."  RFC 9297, Section 2.1.1: "When servers decide to accept 0-RTT data, they
  * MUST send a SETTINGS_H3_DATAGRAM setting greater than or equal to the value they sent to the
- * client in the connection where they sent them the NewSessionTicket message." */
+ * client in the connection where they sent them the NewSessionTicket message."  "If 0-RTT data is
+ * accepted by the server, its SETTINGS frame MUST NOT reduce any limits or alter any values that
+ * might be violated by the client with its 0-RTT data." (RFC 9114, Section 7.2.4.2) */
 static void other_settings_than_the_tickets_take_no_early_data(void)
 {
     static const struct mr_h3_limits limits[] = {

@@ -11,7 +11,9 @@
 #include "tests/support/h3_cases.h"
 #include "tests/unit/harness.h"
 
-/* "After sending a request, a client MUST close the stream for sending." */
+/* "After sending a request, a client MUST close the stream for sending."  "Unless using the CONNECT
+ * method (see Section 4.4), clients MUST NOT make stream closure dependent on receiving a response
+ * to their request." (Section 4.1) */
 static void the_client_ends_its_request(void)
 {
     struct raw_client_test *test = raw_client_test_new(false);
@@ -43,7 +45,13 @@ static void interim_responses_precede_the_final_one(void)
 }
 
 /* "This pseudo-header field MUST be included in all responses; otherwise, the response is
- * malformed" */
+ * malformed"  "A request or response containing uppercase characters in field names MUST be treated
+ * as malformed." (Section 4.2)  "Pseudo-header fields defined for requests MUST NOT appear in
+ * responses; pseudo-header fields defined for responses MUST NOT appear in requests." (Section 4.3)
+ * "Endpoints MUST treat a request or response that contains undefined or invalid pseudo-header
+ * fields as malformed." (Section 4.3)  "Any request or response that contains a pseudo-header field
+ * that appears in a header section after a regular header field MUST be treated as malformed."
+ * (Section 4.3) */
 static void malformed_responses_are_message_errors_of_their_stream(void)
 {
     static const struct {
@@ -203,7 +211,8 @@ static void a_goaway_with_an_impossible_stream_is_an_id_error(void)
 }
 
 /* "Endpoints MUST NOT initiate new requests ... on the connection after receipt of a GOAWAY frame
- * from the peer." */
+ * from the peer."  "Endpoints MUST NOT initiate new requests or promise new pushes on the
+ * connection after receipt of a GOAWAY frame from the peer." (Section 5.2) */
 static void the_client_makes_no_request_after_goaway(void)
 {
     struct raw_client_test *test = raw_client_test_new(false);

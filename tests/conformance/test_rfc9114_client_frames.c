@@ -158,7 +158,8 @@ static void connection_specific_fields_of_responses_are_malformed(void)
 
 /* "Recipients of unknown stream types MUST either abort reading of the stream or discard incoming
  * data without further processing."  "The recipient MUST NOT consider unknown stream types to be a
- * connection error of any kind." */
+ * connection error of any kind."  "Implementations MUST discard data or abort reading on
+ * unidirectional streams that have unknown or unsupported types." (Section 9) */
 static void unknown_stream_types_are_stopped_and_nothing_else(void)
 {
     struct raw_client_test *test = raw_client_test_new(false);
@@ -183,7 +184,8 @@ static void unknown_stream_types_are_stopped_and_nothing_else(void)
 
 /* "Only one control stream per peer is permitted; receipt of a second stream claiming to be a
  * control stream MUST be treated as a connection error of type H3_STREAM_CREATION_ERROR."  So it is
- * with QPACK's (RFC 9204, Section 4.2). */
+ * with QPACK's (RFC 9204, Section 4.2).  "Receipt of a second instance of either stream type MUST
+ * be treated as a connection error of type H3_STREAM_CREATION_ERROR." (RFC 9204, Section 4.2) */
 static void a_second_stream_of_a_type_is_a_stream_creation_error(void)
 {
     static const uint64_t types[] = {MR_H3_STREAM_CONTROL, MR_H3_STREAM_QPACK_ENCODER,

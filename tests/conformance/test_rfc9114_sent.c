@@ -57,7 +57,14 @@ static const struct {
 };
 
 /* "This pseudo-header field MUST be included in all responses" (:status) and, of Section 4.1,
- * "After sending a final response, the server MUST close the stream for sending." */
+ * "After sending a final response, the server MUST close the stream for sending."  "Transfer
+ * codings (see Section 7 of [HTTP/1.1]) are not defined for HTTP/3; the Transfer-Encoding header
+ * field MUST NOT be used." (Section 4.1)  "Characters in field names MUST be converted to lowercase
+ * prior to their encoding." (Section 4.2)  "Endpoints MUST NOT generate pseudo-header fields other
+ * than those defined in this document." (Section 4.3)  "All pseudo-header fields MUST appear in the
+ * header section before regular header fields." (Section 4.3)  "An endpoint MUST NOT generate an
+ * HTTP/3 field section containing connection-specific fields; any message containing
+ * connection-specific fields MUST be treated as malformed." (Section 4.2) */
 static void every_answer_is_well_formed_and_ends(void)
 {
     for (size_t i = 0; i < MR_COUNT_OF(answers); i++) {
@@ -128,7 +135,12 @@ static void check_own_streams(const struct raw_peer *peer, bool is_client)
  * receiver MUST NOT request that the sender close the control stream."  "A server MUST NOT send a
  * MAX_PUSH_ID frame." "The sender MUST NOT close either of these streams, and the receiver MUST NOT
  * request that the sender close either of these streams." (RFC 9204, Section 4.2)  "Servers MUST
- * NOT send PRIORITY_UPDATE frames of either type." (RFC 9218, Section 7.2) */
+ * NOT send PRIORITY_UPDATE frames of either type." (RFC 9218, Section 7.2)  "However, stream types
+ * that could modify the state or semantics of existing protocol components, including QPACK or
+ * other extensions, MUST NOT be sent until the peer is known to support them." (Section 6.2)  "Each
+ * frame's payload MUST contain exactly the fields identified in its description." (Section 7.1)
+ * "Each endpoint MUST initiate, at most, one encoder stream and, at most, one decoder stream." (RFC
+ * 9204, Section 4.2) */
 static void the_servers_own_streams_are_in_order_to_the_end(void)
 {
     struct raw_server_test *test = h3_new_server();
@@ -207,7 +219,11 @@ static const struct raw_stream *ask(struct raw_client_test *test,
  * pseudo-header fields, unless the request is a CONNECT request"  "the request MUST contain either
  * an :authority pseudo-header field or a Host header field"  "A client MUST send only a single
  * request on a given stream."  "After sending a request, a client MUST close the stream for
- * sending." */
+ * sending."  "Characters in field names MUST be converted to lowercase prior to their encoding."
+ * (Section 4.2)  "Endpoints MUST NOT generate pseudo-header fields other than those defined in this
+ * document." (Section 4.3)  "All pseudo-header fields MUST appear in the header section before
+ * regular header fields." (Section 4.3)  "A client MUST NOT send a PUSH_PROMISE frame."
+ * (Section 7.2.5) */
 static void every_request_is_well_formed_and_alone(void)
 {
     static const struct mr_priority urgent = {.urgency = 0, .is_incremental = true};
@@ -264,7 +280,8 @@ static void what_would_be_malformed_is_not_sent(void)
 /* "Each side MUST initiate a single control stream at the beginning of the connection and send its
  * SETTINGS frame as the first frame on this stream."  "Endpoints MUST NOT require any data to be
  * received from the peer prior to sending the SETTINGS frame": the server of this test says
- * nothing. */
+ * nothing.  "After the QUIC connection is established, a SETTINGS frame MUST be sent by each
+ * endpoint as the initial frame of their respective HTTP control stream." (Section 3.2) */
 static void the_clients_own_streams_are_in_order_to_the_end(void)
 {
     struct raw_client_test *test = raw_client_test_new(false);
@@ -287,7 +304,8 @@ static void the_clients_own_streams_are_in_order_to_the_end(void)
 }
 
 /* "An HTTP implementation MUST NOT send frames or requests that would be invalid based on its
- * current understanding of the peer's settings." (Section 7.2.4.2) */
+ * current understanding of the peer's settings." (Section 7.2.4.2)  "Once a server has provided new
+ * settings, clients MUST comply with those values." (Section 7.2.4.2) */
 static void a_request_larger_than_the_peer_takes_is_not_sent(void)
 {
     const struct mr_h3_request_options options = {.authority = "localhost", .path = "/"};

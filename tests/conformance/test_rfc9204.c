@@ -324,7 +324,8 @@ static void an_impossible_insert_count_is_decompression_failed(void)
 }
 
 /* "An endpoint MUST treat a field block with a Sign bit of 1 as invalid if the value of Required
- * Insert Count is less than or equal to the value of Delta Base." (Section 4.5.1.2) */
+ * Insert Count is less than or equal to the value of Delta Base." (Section 4.5.1.2)  "The value of
+ * Base MUST NOT be negative." (Section 4.5.1.2) */
 static void a_negative_base_is_decompression_failed(void)
 {
     expect_section_close(1, "\x02\x81", "\x80", 1, MR_QPACK_DECOMPRESSION_FAILED);

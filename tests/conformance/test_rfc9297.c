@@ -29,6 +29,7 @@ static uint32_t on_request(void *context, struct mr_http3_tunnel *tunnel,
     (void)context;
     app.requests++;
     app.tunnel = tunnel;
+    CU_ASSERT_EQUAL(mr_http3_tunnel_send(tunnel, "x", 1), -ENOTCONN); /* not yet one */
     return strcmp(request->protocol, "test") == 0 ? app.verdict : 501;
 }
 
@@ -137,7 +138,8 @@ static void expect_malformed(struct raw_server_test *test)
 
 /* RFC 9220, Section 3: "SETTINGS_ENABLE_CONNECT_PROTOCOL"; RFC 9297, Section 2.1.1:
  * "SETTINGS_H3_DATAGRAM (0x33) setting with a value of 1".  A server without tunnels offers
- * neither. */
+ * neither.  "The value of the SETTINGS_H3_DATAGRAM setting MUST be either 0 or 1." (Section 2.1.1)
+ */
 static void settings_say_what_is_taken(void)
 {
     for (int has = 0; has < 2; has++) {
@@ -354,7 +356,9 @@ static void a_capsule_that_is_too_long_is_discarded(void)
 
 /* Section 3.3: "If the receive side of a stream carrying Capsules is terminated cleanly ... and the
  * last Capsule on the stream was truncated, this MUST be treated as if it were a malformed or
- * incomplete message." */
+ * incomplete message."  "When a receiver encounters an error processing the Capsule Protocol, the
+ * receiver MUST treat it as if it had received a malformed or incomplete HTTP message."
+ * (Section 3.3) */
 static void a_truncated_capsule_is_malformed(void)
 {
     static const struct {
@@ -561,6 +565,9 @@ static void without_the_setting_no_datagram_frame_is_sent(void)
     raw_server_test_free(test);
 }
 
+/* Section 2: "HTTP Datagrams MUST only be sent with an association to an HTTP request that
+ * explicitly supports them."  Section 2.1: "HTTP/3 Datagrams MUST NOT be sent unless the
+ * corresponding stream's send side is open." */
 static void with_the_setting_it_is(void)
 {
     struct mr_h3_server_config config = mr_h3_server_config_default(4);
@@ -584,6 +591,10 @@ static void with_the_setting_it_is(void)
     CU_ASSERT_EQUAL(t->ops->receive_datagram(t, test->raw.conn, bytes, sizeof(bytes)), 4);
     CU_ASSERT_EQUAL(bytes[0], test->raw.streams[stream].id / 4);
     CU_ASSERT_EQUAL(memcmp(bytes + 1, "abc", 3), 0);
+    mr_http3_tunnel_end(app.tunnel);
+    CU_ASSERT_EQUAL(mr_h3_send_datagram(&test->server->h3, test->server->h3.all->tunnels,
+                                        (const uint8_t *)"abc", 3),
+                    -EPIPE);
     raw_server_test_free(test);
 }
 

@@ -73,6 +73,9 @@ static uint64_t decode(uint64_t stream_id, const uint8_t *data, size_t size, str
     return code;
 }
 
+/* "An encoder MUST emit field representations in the order they appear in the input field section."
+ * (RFC 9204, Section 2.1)  "The decoder MUST emit field lines in the order their representations
+ * appear in the encoded field section." (RFC 9204, Section 2.2) */
 static void what_is_encoded_decodes_to_the_same_fields_in_order(void)
 {
     struct seen seen = {0};
