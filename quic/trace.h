@@ -76,6 +76,7 @@ enum mr_trace_kind {
     MR_TRACE_KEYLOG,      /* whole lines of text */
     MR_TRACE_VERSION,     /* struct mr_trace_change */
     MR_TRACE_ARRIVAL,     /* struct mr_trace_ticket: it came from another tracer */
+    MR_TRACE_ECN,         /* struct mr_trace_change of enum mr_ecn_state */
     MR_TRACE_KINDS
 };
 
@@ -245,6 +246,7 @@ struct mr_traced {
     uint64_t moves;                  /* it came here with so many */
     uint64_t recovery_ns;            /* when the last recovery period told began */
     uint8_t congestion;              /* enum mr_trace_congestion, told last */
+    uint8_t ecn;                     /* enum mr_ecn_state, told last */
     uint8_t what;                    /* enum mr_trace_what; 0: free */
 };
 
