@@ -202,7 +202,8 @@ bool mr_keys_open_other_phase(struct mr_endpoint *ep, struct mr_conn *conn, stru
 struct mr_conn_keys *mr_keys_for_seal(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
 
 /* Packet `pn` was opened with the current keys. */
-void mr_keys_note_opened(struct mr_conn *conn, uint64_t pn, uint64_t now);
+void mr_keys_note_opened(const struct mr_endpoint *ep, struct mr_conn *conn, uint64_t pn,
+                         uint64_t now);
 
 /* A packet failed to open with the current keys; newest acknowledged packet. */
 void mr_keys_count_failed(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);

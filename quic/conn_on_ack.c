@@ -7,6 +7,7 @@
  * RFC 9002, Appendix A.7; the steps are in its order.
  */
 #include "quic/conn_ack_frequency.h"
+#include "quic/conn_multipath.h"
 #include "quic/conn_observed.h"
 #include "quic/conn_reset_at.h"
 #include "quic/conn_resume.h"
@@ -156,6 +157,8 @@ MR_INLINE void on_frame_acked(struct mr_endpoint *ep, struct mr_conn *conn, enum
         mr_ack_request_on_acked(conn, frame->offset);
         return;
     default:
+        if (frame->kind >= MR_SENT_PATH_ACK)
+            mr_multipath_on_frame_acked(ep, conn, frame);
         return;
     }
 }
@@ -288,6 +291,8 @@ bool mr_conn_requeue_frame(struct mr_endpoint *ep, struct mr_conn *conn, enum mr
     default:
         break;
     }
+    if (frame->kind >= MR_SENT_PATH_ACK)
+        return mr_multipath_on_frame_lost(ep, conn, frame);
     uint32_t wants = lost_wants(conn, frame);
     if (wants != 0)
         mr_conn_want(ep, conn, &conn->app, wants);
@@ -551,6 +556,8 @@ void mr_conn_on_pto(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space 
     mr_ecn_on_pto(&conn->path.ecn, conn->loss.pto_count);
     if (conn->loss.pto_count >= MR_MTU_HOLE_PTOS)
         mr_mtu_on_black_hole(ep, conn, now);
+    if (conn->multipath != MR_NONE)
+        mr_multipath_on_pto(ep, conn, now);
 }
 
 MR_COLD void mr_conn_hurry(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
@@ -728,19 +735,15 @@ static void settle_acked(struct mr_rx *rx, const struct mr_frame_ack *frame, str
     mr_conn_wake(rx->ep, conn);
 }
 
-bool mr_on_ack(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+bool mr_ack_take(struct mr_rx *rx, struct mr_frame_ack *frame, uint64_t type)
 {
-    struct mr_frame_ack frame;
     struct mr_ack_range range;
     struct ack_sums sums = {0};
 
-    if (!mr_frame_decode_ack(r, type, &frame))
-        return mr_conn_fail(rx->ep, rx->conn, MR_FRAME_ENCODING_ERROR, type, "malformed ACK",
-                            rx->now);
     mr_count(&rx->ep->counters.acks_received);
     uint64_t largest = rx->space->sent.largest_acked;
-    sums.is_largest_new = largest == MR_SENT_NO_PN || frame.largest > largest;
-    while (mr_frame_ack_next(&frame, &range)) {
+    sums.is_largest_new = largest == MR_SENT_NO_PN || frame->largest > largest;
+    while (mr_frame_ack_next(frame, &range)) {
         if (!ack_range(rx, &range, &sums)) {
             mr_count(&rx->ep->counters.acks_of_unsent);
             return mr_conn_fail(rx->ep, rx->conn, MR_PROTOCOL_VIOLATION, type,
@@ -749,8 +752,23 @@ bool mr_on_ack(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
     }
     end_run(rx->ep, rx->conn, &sums);
     if (rx->space_id == MR_SPACE_APP) /* of any packet: those without frames to record count, too */
-        mr_keys_on_acked(rx->conn, frame.largest);
+        mr_keys_on_acked(rx->conn, frame->largest);
     if (sums.is_any)
-        settle_acked(rx, &frame, &sums);
+        settle_acked(rx, frame, &sums);
     return true;
+}
+
+bool mr_on_ack(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+{
+    struct mr_frame_ack frame;
+
+    if (!mr_frame_decode_ack(r, type, &frame))
+        return mr_conn_fail(rx->ep, rx->conn, MR_FRAME_ENCODING_ERROR, type, "malformed ACK",
+                            rx->now);
+    if (rx->conn->multipath == MR_NONE)
+        return mr_ack_take(rx, &frame, type);
+    uint32_t before = mr_multipath_zero(rx->ep, rx->conn); /* of path 0, whichever brought it */
+    bool is_ok = mr_ack_take(rx, &frame, type);
+    mr_multipath_back(rx->ep, rx->conn, before);
+    return is_ok;
 }

@@ -10,6 +10,7 @@
  * The client's side of Retry is here too.
  */
 #include "quic/conn_bits.h"
+#include "quic/conn_multipath.h"
 #include "quic/conn_resume.h"
 #include "quic/path_policy.h"
 
@@ -344,6 +345,8 @@ static struct mr_conn *find_long(struct mr_endpoint *ep, const struct mr_packet_
         uint64_t key;
         memcpy(&key, header->dcid.bytes, sizeof(key));
         index = mr_table8_find(&ep->cids, key);
+        if (index >= MR_CID_OF_PATH) /* of 1-RTT packets only */
+            index = MR_NONE;
     }
     if (index == MR_NONE && header->dcid.size <= MR_CID_MAX)
         index = mr_table_find(&ep->initial_cids, header->dcid.bytes, header->dcid.size);
@@ -386,8 +389,8 @@ void mr_endpoint_receive_unknown(struct mr_endpoint *ep, struct mr_datagram *d,
         return;
     }
     if (conn != NULL) {
-        if (!conn->path.is_validated && mr_path_addr_equal(&d->path, &conn->path.addr))
-            conn->path.bytes_received += d->size;
+        if (!conn->path.is_validated)
+            mr_path_heard(ep, conn, d);
         mr_conn_walk(ep, conn, d, 0, now);
         return;
     }

@@ -67,10 +67,13 @@ enum mr_event_kind {
     MR_EVENT_MOVED_IN =
         1 << 16, /* connection: came from shard `error`, where its handle was `result`; the first
                     event of it and its streams here, `moved_streams` tells their handles */
-    MR_EVENT_PATH_CHANGED = 1 << 17, /* connection: an address of conn_info is another one now, and
-                                        validated */
-    MR_EVENT_PATH_FAILED = 1 << 18,  /* connection: what `migrate` began is over, and came to
-                                        nothing: it goes on by the  path it has */
+    MR_EVENT_PATH_CHANGED = 1 << 17,  /* connection: an address of conn_info is another one now, and
+                                         validated */
+    MR_EVENT_PATH_FAILED = 1 << 18,   /* connection: what `migrate` began is over, and came to
+                                         nothing: it goes on by the  path it has */
+    MR_EVENT_PATHS_CHANGED = 1 << 19, /* connection with several paths: one was validated or is
+                                         over, or the peer would rather have it used, or not:
+                                         paths() says */
     MR_EVENT_EARLY = 1 << 20,     /* connection, client: 0-RTT may be sent: streams may be opened.
                                      Server, with CONNECTED: the handshake is not complete, what comes
                                      before CONFIRMED may be a copy of what a client sent before */

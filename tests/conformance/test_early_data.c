@@ -162,6 +162,9 @@ static void a_client_sends_with_its_first_flight(void)
     CU_ASSERT_EQUAL(peer_counters(p)->early_data_accepted, 1);
     CU_ASSERT_TRUE(info_is_early(p, C));
     CU_ASSERT_EQUAL(count_packets(p, MR_PACKET_ZERO_RTT), 1); /* nothing was sent twice */
+    open_and_send(p, text, sizeof(text));
+    peer_round_trip(p);
+    CU_ASSERT_EQUAL(count_packets(p, MR_PACKET_ZERO_RTT), 1);
     expect_text(p);
     peer_end(p);
 }

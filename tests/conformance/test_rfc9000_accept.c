@@ -303,6 +303,44 @@ static void a_server_sends_at_most_three_times_what_came(void)
     peer_end(p);
 }
 
+/* Whatever is in a datagram of the client's: it raises the limit, read or not. */
+static void all_bytes_of_the_client_count(void)
+{
+    static const struct {
+        const char *name;
+        uint8_t head[6];
+        uint8_t tail[4]; /* behind the connection ID */
+    } cases[] = {
+        {"Handshake without keys", {0xe0, 0, 0, 0, 1, 8}, {0, 0x44, 0x9f}},
+        {"Initial that does not open", {0xc0, 0, 0, 0, 1, 8}, {0, 0, 0x44, 0x9e}},
+        {"0-RTT", {0xd0, 0, 0, 0, 1, 8}, {0, 0x44, 0x9f}},
+        {"Retry", {0xf0, 0, 0, 0, 1, 8}, {0}},
+        {"another version", {0xc0, 0x2a, 0x2a, 0x2a, 0x2a, 8}, {0}},
+        {"no fixed bit", {0x80, 0, 0, 0, 1, 8}, {0, 0, 0x44, 0x9e}},
+    };
+
+    for (size_t i = 0; i < MR_COUNT_OF(cases); i++) {
+        struct peer *p = peer_at(S, PEER_HELLO);
+        uint8_t bytes[MR_INITIAL_MIN];
+
+        peer_advance(p, 2 * MR_SECOND);
+        CU_ASSERT_TRUE(p->bytes > 2 * p->hello.size && p->bytes <= 3 * p->hello.size);
+        uint64_t before = p->bytes;
+        memset(bytes, 0x5e, sizeof(bytes));
+        memcpy(bytes, cases[i].head, sizeof(cases[i].head));
+        memcpy(bytes + 6, p->dcid.bytes, PEER_CID_SIZE);
+        memcpy(bytes + 14, cases[i].tail, sizeof(cases[i].tail));
+        peer_deliver(p, bytes, sizeof(bytes));
+        CU_ASSERT_TRUE(mr_conn_is_alive(peer_conn(p)));
+        peer_advance(p, 4 * MR_SECOND); /* a probe timeout wants to send */
+        if (p->bytes == before)
+            fprintf(stderr, "# %s\n", cases[i].name);
+        CU_ASSERT_TRUE(p->bytes > before);
+        CU_ASSERT_TRUE(p->bytes <= 3 * (p->hello.size + sizeof(bytes)));
+        peer_end(p);
+    }
+}
+
 /* Section 8.1: "the server MUST NOT" answer for another address: bytes from elsewhere do not
  * raise the limit. */
 static void bytes_of_another_address_do_not_count(void)
@@ -536,6 +574,7 @@ static CU_TestInfo tests[] = {
     {"a connection too many is refused", a_connection_too_many_is_refused},
     {"a handshake too many is dropped", a_handshake_too_many_is_dropped},
     {"bytes of another address do not count", bytes_of_another_address_do_not_count},
+    {"all bytes of the client count", all_bytes_of_the_client_count},
     {"datagrams with Initials are padded", datagrams_with_initials_are_padded},
     {"coalesced packets with another DCID are dropped",
      coalesced_packets_with_another_dcid_are_dropped},

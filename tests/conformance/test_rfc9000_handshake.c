@@ -192,7 +192,10 @@ static void crypto_data_after_the_handshake_is_not_kept(void)
         frame[4] = (uint8_t)offset;
         frame[5] = 0x44;
         frame[6] = 0x00;
+        peer_clear(p);
         peer_send(p, MR_PACKET_ONE_RTT, frame, 7 + 1024);
+        peer_send(p, MR_PACKET_ONE_RTT, frame, 7 + 1024);
+        CU_ASSERT_TRUE(peer_count(p, MR_FRAME_ACK) > 0);
     }
     CU_ASSERT_EQUAL(p->side[S].buffers_out, 0);
     CU_ASSERT_EQUAL(peer_endpoint(p)->chunks.used <= 32, true);
@@ -324,6 +327,7 @@ static void handshake_done_is_sent_until_acknowledged(void)
 {
     struct peer *p = peer_at(S, PEER_FLIGHT);
 
+    CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_HANDSHAKE_DONE), 0);
     peer_deliver_flight(p);
     CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_HANDSHAKE_DONE), 1);
     peer_advance(p, 3 * MR_SECOND);

@@ -170,12 +170,14 @@ static void probes_carry_the_data(void)
 static void two_datagrams_repeat_a_hello(void)
 {
     struct peer *p = peer_at(C, PEER_HELLO);
+    struct mr_cid first = mr_conn_handshake(peer_endpoint(p), peer_conn(p))->original_dcid;
     uint32_t hellos = 0;
 
     peer_clear(p);
     peer_advance(p, 1200 * MR_MS); /* one PTO: the server has answered nothing */
     for (uint32_t i = 0; i < p->inbox_count; i++) {
         CU_ASSERT_EQUAL(p->inbox[i].type, MR_PACKET_INITIAL);
+        CU_ASSERT_TRUE(mr_cid_equal(&p->inbox[i].dcid, &first));
         CU_ASSERT_TRUE(p->inbox[i].datagram_size >= 1200);
         hellos += p->inbox[i].is_open && p->inbox[i].bytes[0] == 0x06;
     }
@@ -301,6 +303,18 @@ static void a_client_breaks_the_amplification_deadlock(void)
     peer_clear(p);
     peer_advance(p, 5 * MR_SECOND);
     CU_ASSERT_TRUE(p->inbox_count >= 1);
+    for (uint32_t i = 0; i < p->inbox_count; i++) {
+        CU_ASSERT_EQUAL(p->inbox[i].type, MR_PACKET_INITIAL);
+        CU_ASSERT_TRUE(p->inbox[i].datagram_size >= MR_INITIAL_MIN);
+    }
+    peer_end(p);
+    p = peer_at(C, PEER_FLIGHT); /* it has Handshake keys; its Finished is lost */
+    peer_clear(p);
+    peer_advance(p, 5 * MR_SECOND);
+    CU_ASSERT_TRUE(p->inbox_count >= 1);
+    for (uint32_t i = 0; i < p->inbox_count; i++)
+        CU_ASSERT_NOT_EQUAL(p->inbox[i].type, MR_PACKET_INITIAL);
+    CU_ASSERT_EQUAL(p->inbox[0].type, MR_PACKET_HANDSHAKE);
     peer_end(p);
 }
 
