@@ -490,7 +490,8 @@ MR_COLD static bool open_negotiated(struct walk *w, struct mr_open_job *job)
     struct mr_conn *conn = w->conn;
     const struct mr_handshake *hs = mr_conn_handshake(w->ep, conn);
     struct mr_level_key key = {.is_set = false};
-    bool is_open = mr_conn_set_answer_key(w->ep, w->header.version, &hs->initial_dcid, &key);
+    bool is_open =
+        mr_conn_set_initial_open_key(w->ep, w->header.version, &hs->initial_dcid, MR_SERVER, &key);
 
     job->key = &key.aead;
     job->hp = &key.hp;

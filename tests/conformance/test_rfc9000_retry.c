@@ -103,6 +103,27 @@ static void expect_refused(struct retried *x, const char *name, bool is_malforme
     peer_end(x->p);
 }
 
+/* Section 8.1.2: "If a server receives a client Initial that contains an invalid Retry token but is
+ * otherwise valid": one that was altered on the way is not, and ends nothing. */
+static void an_altered_initial_is_dropped_whatever_its_token(void)
+{
+    struct retried x = get_retry();
+    struct mr_cid other = x.scid;
+
+    other.bytes[0] ^= 1;
+    peer_set_initial_keys(x.p, &other);
+    x.token[40] ^= 1;
+    send_token(&x);
+    CU_ASSERT_EQUAL(peer_close_error(x.p, NULL), PEER_NO_CLOSE);
+    CU_ASSERT_EQUAL(peer_counters(x.p)->refusals_needed, 0);
+    CU_ASSERT_EQUAL(peer_counters(x.p)->dropped_undecryptable, 1);
+    x.token[40] ^= 1;
+    peer_set_initial_keys(x.p, &x.scid);
+    send_token(&x); /* the client's own */
+    CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(x.p)), 1);
+    peer_end(x.p);
+}
+
 static void a_token_of_another_address_is_refused(void)
 {
     struct retried x = get_retry();
@@ -405,6 +426,8 @@ static void a_client_ignores_what_is_no_retry(void)
 
 static CU_TestInfo tests[] = {
     {"a token comes back and is accepted", a_token_comes_back_and_is_accepted},
+    {"8.1.2 an altered Initial is dropped whatever its token",
+     an_altered_initial_is_dropped_whatever_its_token},
     {"a token of another address is refused", a_token_of_another_address_is_refused},
     {"a late or altered token is refused", a_late_or_altered_token_is_refused},
     {"a cut or grown token is refused", a_cut_or_grown_token_is_refused},
