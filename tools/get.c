@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "control/eal.h"
+#include "dataplane/client_ports.h"
 #include "http3/frame.h"
 #include "tools/get_internal.h"
 #include "tools/tools.h"
@@ -30,7 +31,6 @@
 #define LIVE_NS        (200 * MR_MS)
 #define POLL_NS        (10 * MR_MS)
 #define PORT_FIRST     49152u /* ephemeral ports, RFC 6335, Section 6 */
-#define PORT_COUNT     16384u
 
 static double now_s(void)
 {
@@ -283,7 +283,8 @@ static bool open_host(struct mr_get *get, struct mr_fault *fault)
     };
 
     (void)getrandom(&random, sizeof(random), 0);
-    config.local_port = (uint16_t)(PORT_FIRST + random % PORT_COUNT);
+    uint32_t ports = mr_client_ports_first_max(get->host.options.shards) - PORT_FIRST + 1;
+    config.local_port = (uint16_t)(PORT_FIRST + random % ports);
     return mr_host_open(&get->host, &config, fault);
 }
 
