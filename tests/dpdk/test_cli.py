@@ -903,6 +903,8 @@ def ctl_asks_a_running_edge(folder):
         expect_error("ctl", ["--control", control, "detach"], "usage: detach N", status=USAGE)
         expect_error("ctl", ["--control", control, "detach", "7"], "no attachment 7")
         expect_error("ctl", ["--control", control, "move", "0.1", "0"], "there is no connection 0.1")
+        expect_error("ctl", ["--control", control, "renew", "0.1"], "there is no connection 0.1")
+        expect_error("ctl", ["--control", control, "renew", "every"], "every is no connection's name", status=USAGE)
         edge_error(folder, ["--port", "memif:role=server,socket=@millrace-test-second", *ADDRESS, "--control", control],
                    "another program serves at", str(control), "--control")
         tap.expect_equal(oct(control.stat().st_mode & 0o777), "0o660")
