@@ -439,6 +439,12 @@ static enum mr_parse_result parse(struct mr_get *get, int argc, char **argv, str
          .kind = MR_OPTION_FLAG,
          .to = &get->is_early,
          .help = "ask in 0-RTT, if that session allows it: others can copy that and send it again"},
+        {.name = "priority",
+         .kind = MR_OPTION_TEXT,
+         .to = &get->priorities,
+         .argument = "LIST",
+         .help = "u=0 to u=7, first to last, and i: in turns with others; one for each URL, "
+                 "separated by semicolons (u=3)"},
         {.name = "quic-version",
          .kind = MR_OPTION_U32,
          .to = &get->quic_version,
@@ -479,7 +485,7 @@ static enum mr_parse_result parse(struct mr_get *get, int argc, char **argv, str
     mr_host_option_rows(&get->host_options, shared);
     enum mr_parse_result result = mr_options_parse(&line, argc, argv, fault);
     if (result == MR_PARSE_OK &&
-        (!mr_get_take_urls(get, &line, fault) ||
+        (!mr_get_take_urls(get, &line, fault) || !mr_get_take_priorities(get, fault) ||
          !mr_host_plan(&get->host, &get->host_options, fault) || !name_outputs(get, fault)))
         return MR_PARSE_ERROR;
     return result;
