@@ -367,7 +367,6 @@ int mr_stream_stop(struct mr_endpoint *ep, mr_handle handle, uint64_t code)
 
     struct mr_conn *conn = mr_conn_at(ep, stream->conn);
     mr_recv_queue_discard(&stream->recv, &ep->recv_pools, &ep->released);
-    mr_stream_consumed(ep, conn, stream, stream->flow_recv.received - stream->flow_recv.consumed);
     if (mr_recv_state_wants_stop(stream->recv_state) && mr_conn_is_alive(conn)) {
         stream->stop_code = code;
         stream->wants_stop = true;
@@ -375,7 +374,7 @@ int mr_stream_stop(struct mr_endpoint *ep, mr_handle handle, uint64_t code)
     }
     if (stream->has_reliable_in)
         mr_stream_reset_if_read(ep, conn, stream);
-    finish_reading(ep, stream);
+    mr_stream_discarded(ep, conn, stream);
     return 0;
 }
 

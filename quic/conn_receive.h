@@ -40,6 +40,12 @@ uint32_t mr_conn_receive_run(struct mr_endpoint *ep, const struct mr_slot *slots
  * section 3)? */
 bool mr_conn_wants_copy(struct mr_endpoint *ep, const struct mr_datagram *d, uint64_t size);
 
+/* The same, but for what the limit says: are they few beside what the buffer holds? */
+static inline bool mr_conn_copies_small(const struct mr_datagram *d, uint64_t size)
+{
+    return size * 4 < d->size;
+}
+
 /* `growth` more bytes of the stream arrived: flow control and counters. */
 void mr_stream_count_received(struct mr_endpoint *ep, struct mr_conn *conn,
                               struct mr_stream *stream, uint64_t growth);
@@ -82,8 +88,11 @@ void mr_conn_detect_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_s
 void mr_conn_on_pto(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
                     uint32_t probes, uint64_t now);
 
-/* The first of two probes of a handshake's space went out: the second repeats its data, if there is
- * nothing else to send. */
+/* A client still sends Initials that want an answer: if our flight should have arrived meanwhile,
+ * it is sent again, a few times (RFC 9002, Section 6.2.3). */
+void mr_conn_hurry(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
+
+/* The first of two probes went out: the second repeats its data, if there is none else to send. */
 void mr_conn_probe_again(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which);
 
 /* Everything in flight in `which` is sent again: Retry. */

@@ -15,7 +15,6 @@
  */
 #define RESERVE_SHARE 8u
 
-_Static_assert(sizeof(struct mr_recv_piece) <= MR_RECV_NODE_SIZE, "pieces are nodes");
 _Static_assert(sizeof(struct mr_recv_run) <= MR_RECV_NODE_SIZE, "runs are nodes");
 
 /* What a frame would fill: the parts of its bytes that have not arrived. */
@@ -40,7 +39,7 @@ static void remove_run(struct mr_recv_queue *q, struct mr_recv_pools *pools, uin
 
 static struct mr_recv_piece *piece_at(const struct mr_recv_pools *pools, uint32_t index)
 {
-    return mr_pool_at(pools->nodes, index);
+    return mr_recv_piece_at(pools, index);
 }
 
 static struct mr_recv_run *run_at(const struct mr_recv_pools *pools, uint32_t index)
@@ -125,14 +124,10 @@ enum mr_recv_verdict mr_recv_queue_insert(struct mr_recv_queue *q, struct mr_rec
     if (end > q->ready_to && frame->size > 0 && !q->is_discarding) {
         /* The datapath's case: the next bytes in order, by reference. */
         if (frame->offset == q->ready_to && q->run_head == MR_NONE && !frame->is_copy &&
-            mr_pool_free_count(pools->nodes) > 0) {
-            struct mr_recv_run chain = refer(q, pools, frame, frame->offset, end);
-            append_chain(pools, &q->ready_head, &q->ready_tail, chain.head, chain.tail);
-            q->ready_to = end;
+            mr_recv_queue_append(q, pools, frame->data, frame->buf, frame->size))
             verdict = MR_RECV_OK;
-        } else {
+        else
             verdict = store(q, pools, released, frame);
-        }
     }
     if (verdict == MR_RECV_NO_ROOM)
         return verdict;

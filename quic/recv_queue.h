@@ -25,7 +25,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/assert.h"
 #include "base/buf.h"
+#include "base/compiler.h"
 #include "base/pool.h"
 #include "millrace/transport.h"
 #include "quic/compact.h"
@@ -42,6 +44,8 @@ struct mr_recv_piece {
     uint32_t size;
     uint32_t next; /* higher offsets */
 };
+
+_Static_assert(sizeof(struct mr_recv_piece) == MR_RECV_NODE_SIZE, "a piece is a node");
 
 /* A node: pieces without a gap that wait above one. */
 struct mr_recv_run {
@@ -117,6 +121,15 @@ enum mr_recv_verdict mr_recv_queue_insert(struct mr_recv_queue *q, struct mr_rec
                                           const struct mr_recv_frame *frame);
 
 /*
+ * Append the next bytes in order, by reference: `size` > 0 from q->ready_to on, which lie at `data`
+ * in `buf`.  For a queue in which nothing waits above a gap, that is not discarding, and where they
+ * do not pass the final size.  The piece made holds one reference on `buf`.  False: no node is
+ * free, nothing has changed.
+ */
+static inline bool mr_recv_queue_append(struct mr_recv_queue *q, struct mr_recv_pools *pools,
+                                        const uint8_t *data, struct mr_buf *buf, uint32_t size);
+
+/*
  * Note the final size that RESET_STREAM states (RFC 9000, Section 4.5).
  * MR_RECV_OK, MR_RECV_DUPLICATE when it was known, or MR_RECV_FINAL_SIZE_ERROR.  Raises `highest`
  * to it.
@@ -167,6 +180,39 @@ static inline bool mr_recv_queue_is_complete(const struct mr_recv_queue *q)
 static inline bool mr_recv_queue_is_consumed(const struct mr_recv_queue *q)
 {
     return q->released_to == q->final_size;
+}
+
+/* ---- implementation of the inline functions ---- */
+
+static inline struct mr_recv_piece *mr_recv_piece_at(const struct mr_recv_pools *pools,
+                                                     uint32_t index)
+{
+    MR_DASSERT(pools->nodes->stride == sizeof(struct mr_recv_piece));
+    MR_DASSERT(index < pools->nodes->fresh);
+    return (struct mr_recv_piece *)(void *)pools->nodes->objects + index;
+}
+
+static inline bool mr_recv_queue_append(struct mr_recv_queue *q, struct mr_recv_pools *pools,
+                                        const uint8_t *data, struct mr_buf *buf, uint32_t size)
+{
+    uint32_t index = mr_pool_get(pools->nodes);
+
+    MR_DASSERT(q->run_head == MR_NONE && !q->is_discarding);
+    if (index == MR_NONE)
+        return false;
+    *mr_recv_piece_at(pools, index) = (struct mr_recv_piece){
+        .data = data, .offset = q->ready_to, .buf = buf, .size = size, .next = MR_NONE};
+    if (q->ready_head == MR_NONE)
+        q->ready_head = index;
+    else
+        mr_recv_piece_at(pools, q->ready_tail)->next = index;
+    q->ready_tail = index;
+    q->ready_to += size;
+    q->highest = MR_MAX(q->highest, q->ready_to);
+    q->pinned_count++;
+    pools->pinned_count++;
+    mr_buf_hold(buf);
+    return true;
 }
 
 /* Panic unless every invariant above holds.  For tests, fuzzers and MR_DEBUG. */

@@ -388,6 +388,9 @@ struct mr_application {
     /* The connection is about to move to another shard; false: it stays.  NULL: connections of this
      * application never move. */
     bool (*on_move)(void *context, mr_handle conn, uint32_t shard);
+    /* A server: what clients remember of it for 0-RTT, as one word, the same for as long as that
+     * is. A ticket that was made under another word gives no 0-RTT (RFC 9001, Section 4.6.1). */
+    uint64_t remembered;
 };
 
 #ifdef __cplusplus

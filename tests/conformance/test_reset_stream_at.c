@@ -123,7 +123,9 @@ static void the_reset_comes_behind_the_reliable_bytes(void)
     peer_end(p);
 }
 
-/* Data beyond the Reliable Size is not shown, whether or not it came; the reset may come first. */
+/* Data beyond the Reliable Size is not shown, whether or not it came; the reset may come first. "It
+ * MUST NOT expect the sender to deliver any data beyond that byte offset."
+ * (draft-ietf-quic-reliable-stream-reset: Multiple RESET_STREAM_AT / RESET_STREAM frames) */
 static void no_more_than_the_reliable_bytes_are_shown(void)
 {
     struct peer *p = pair(S, ON, 0, PEER_DONE);
@@ -343,7 +345,9 @@ static void broken_frames_end_the_connection(void)
 }
 
 /* RFC 9000, Section 19.4: a stream that the peer may only receive on; Section 12.4: a frame of an
- * extension that was not offered. */
+ * extension that was not offered.  "RESET_STREAM_AT frames are ack-eliciting, and MUST only be sent
+ * in the application data packet number space." (draft-ietf-quic-reliable-stream-reset:
+ * RESET_STREAM_AT Frame) */
 static void frames_that_must_not_come_end_the_connection(void)
 {
     static const char ours[] = "\x24\3\1\2\1"; /* a unidirectional stream of a server */
@@ -558,7 +562,10 @@ static void only_the_reliable_bytes_are_sent_again(void)
     peer_end(p);
 }
 
-/* "RESET_STREAM_AT frames are ack-eliciting [...] When lost, they MUST be retransmitted". */
+/* "RESET_STREAM_AT frames are ack-eliciting [...] When lost, they MUST be retransmitted".  "When
+ * lost, they MUST be retransmitted, unless the stream state has transitioned to "Data Recvd" or
+ * "Reset Recvd" due to transmission and acknowledgement of other frames (see {{multiple-frames}})."
+ * (draft-ietf-quic-reliable-stream-reset: RESET_STREAM_AT Frame) */
 static void a_lost_frame_is_sent_again(void)
 {
     struct peer *p = pair(S, ON, ON, PEER_DONE);
@@ -585,7 +592,10 @@ static void a_lost_frame_is_sent_again(void)
 /* "When reducing the Reliable Size, the sender MUST retransmit the RESET_STREAM_AT frame carrying
  * the smallest Reliable Size as well as stream data up to that size, until all acknowledgements for
  * the stream data and the RESET_STREAM_AT frame are received."  "the initiator MUST NOT increase
- * the Reliable Size", nor "change the Application Error Code or the Final Size". */
+ * the Reliable Size", nor "change the Application Error Code or the Final Size".  "When sending
+ * another RESET_STREAM_AT, RESET_STREAM or STREAM frame carrying a FIN bit for the same stream, the
+ * initiator MUST NOT change the Application Error Code or the Final Size."
+ * (draft-ietf-quic-reliable-stream-reset: Multiple RESET_STREAM_AT / RESET_STREAM frames) */
 static void the_smallest_reliable_size_counts(void)
 {
     struct peer *p = pair(S, ON, ON, PEER_DONE);
