@@ -66,6 +66,18 @@ static void end_check(struct mr_endpoint *ep, struct mr_conn *conn)
     mr_path_update_due(ep, conn);
 }
 
+MR_COLD void mr_path_credit(struct mr_endpoint *ep, struct mr_conn *conn,
+                            const struct mr_datagram *d)
+{
+    if (conn->path.is_validated || !mr_path_addr_equal(&d->path, &conn->path.addr))
+        return;
+    conn->path.bytes_received += d->size;
+    if (!conn->loss.is_amplification_limited)
+        return;
+    conn->loss.is_amplification_limited = false; /* until it is found out otherwise */
+    mr_conn_wake(ep, conn);
+}
+
 void mr_path_validated(struct mr_endpoint *ep, struct mr_conn *conn)
 {
     conn->path.is_validated = true;

@@ -52,6 +52,11 @@ bool mr_cid_on_retire_lost(struct mr_conn *conn, uint64_t sequence);
 
 /* ---- the path in use, conn_path.c ---- */
 
+/* A datagram came by the path in use, which is not validated: three times as much may be sent
+ * there.  What waited for that goes out, and the PTO timer runs again (RFC 9002, Section 6.2.2.1).
+ */
+void mr_path_credit(struct mr_endpoint *ep, struct mr_conn *conn, const struct mr_datagram *d);
+
 /* Congestion control, round trip, pacer and MTU as at the beginning. */
 void mr_path_start(struct mr_endpoint *ep, struct mr_path *path, uint64_t now);
 /* Only ports differ, if anything. */

@@ -357,8 +357,7 @@ void mr_endpoint_receive_unknown(struct mr_endpoint *ep, struct mr_datagram *d,
         return;
     }
     if (conn != NULL) {
-        if (!conn->path.is_validated && mr_path_addr_equal(&d->path, &conn->path.addr))
-            conn->path.bytes_received += d->size;
+        mr_path_credit(ep, conn, d);
         mr_conn_walk(ep, conn, d, 0, now);
         return;
     }

@@ -165,12 +165,6 @@ void mr_endpoint_receive_open(struct mr_endpoint *ep)
 
 /* ------------------------------------------------------------------ frames */
 
-static void count_amplification(struct mr_conn *conn, const struct mr_datagram *d)
-{
-    if (!conn->path.is_validated && mr_path_addr_equal(&d->path, &conn->path.addr))
-        conn->path.bytes_received += d->size;
-}
-
 /* A reset token at the end of a datagram that could not be opened (RFC 9000, Section 10.3.1). */
 bool mr_endpoint_take_reset(struct mr_endpoint *ep, const struct mr_datagram *d)
 {
@@ -223,7 +217,8 @@ static void receive_fast(struct mr_endpoint *ep, struct mr_slot *slot, uint64_t 
     struct mr_conn *conn = mr_conn_at(ep, slot->conn);
     struct mr_open_job *job = &ep->open_jobs[slot->job];
 
-    count_amplification(conn, slot->datagram);
+    if (!conn->path.is_validated)
+        mr_path_credit(ep, conn, slot->datagram);
     if (slot->kind == MR_SLOT_FLIPPED) {
         job->is_unmasked = true;
         uint8_t phase = (job->packet[0] & MR_PACKET_KEY_PHASE) != 0;
@@ -255,7 +250,7 @@ MR_COLD static void receive_walk(struct mr_endpoint *ep, struct mr_slot *slot, u
             mr_endpoint_forward(ep, conn, d);
             return;
         }
-        count_amplification(conn, d);
+        mr_path_credit(ep, conn, d);
         mr_conn_walk(ep, conn, d, 0, now);
         return;
     }
