@@ -263,12 +263,6 @@ static struct place search8(const struct mr_table8 *table, uint64_t key)
     return at;
 }
 
-/* Bursts come in trains: the key before is often the same. */
-static bool is_repeated(const uint64_t *keys, uint32_t begin, uint32_t i)
-{
-    return i > begin && keys[i] == keys[i - 1];
-}
-
 void mr_table8_find_burst(const struct mr_table8 *table, const uint64_t *keys, uint32_t n,
                           uint32_t *values_out)
 {
@@ -276,17 +270,21 @@ void mr_table8_find_burst(const struct mr_table8 *table, const uint64_t *keys, u
 
     for (uint32_t begin = 0; begin < n; begin += BURST_MAX) {
         uint32_t end = MR_MIN(n, begin + BURST_MAX);
+        uint64_t previous = ~keys[begin]; /* bursts come in trains: it is often the same */
+        uint32_t value = MR_NONE;
 
-        for (uint32_t i = begin; i < end; i++) {
-            if (is_repeated(keys, begin, i))
+        for (uint32_t i = begin; i < end; previous = keys[i++]) {
+            if (keys[i] == previous)
                 continue;
             home[i - begin] = mr_table8_home(table, keys[i]);
             mr_table8_prefetch(table, home[i - begin]);
         }
-        for (uint32_t i = begin; i < end; i++)
-            values_out[i] = is_repeated(keys, begin, i)
-                                ? values_out[i - 1]
-                                : mr_table8_find_from(table, keys[i], home[i - begin]);
+        previous = ~keys[begin];
+        for (uint32_t i = begin; i < end; previous = keys[i++]) {
+            if (keys[i] != previous)
+                value = mr_table8_find_from(table, keys[i], home[i - begin]);
+            values_out[i] = value;
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 #include "quic/aead_backend.h"
 #include "quic/hp_aesni.h"
+#include "quic/packet_number.h"
 
 /* From the packet number on: as if it had four bytes (RFC 9001, Section 5.4.2). */
 #define SAMPLE_OFFSET 4
@@ -166,6 +167,8 @@ MR_INLINE void masks_add(struct masks *masks, uint32_t at, const struct mr_hp_ke
                                                                 .sample = sample,
                                                                 .mask = masks->mask[at],
                                                                 .rounds = state->rounds};
+    else if (state->kind == MR_HP_NONE)
+        memset(masks->mask[at], 0, sizeof(masks->mask[at]));
     else
         mr_evp_mask(state, sample, masks->mask[at]);
 }
@@ -182,19 +185,31 @@ MR_INLINE uint8_t protected_bits(uint8_t first_byte)
     return (first_byte & 0x80) != 0 ? 0x0f : 0x1f;
 }
 
-/* The bytes of a packet number of 1..4 bytes, in a word that begins with them. */
-MR_INLINE uint32_t pn_bytes(size_t pn_size)
+/* Which of the four bytes at a packet number of 1..4 bytes are its own. */
+static const uint8_t pn_bytes[MR_PN_SIZE_MAX + 1][4] = {
+    {0}, {0xff}, {0xff, 0xff}, {0xff, 0xff, 0xff}, {0xff, 0xff, 0xff, 0xff}};
+
+MR_INLINE uint32_t load_word(const uint8_t *from)
 {
-    return UINT32_MAX << (32 - 8 * pn_size);
+    uint32_t word;
+
+    memcpy(&word, from, sizeof(word));
+    return word;
 }
 
-/* Four bytes are there to be read and written: the sample begins behind them. */
-MR_INLINE void apply_mask(uint8_t *packet, size_t pn_offset, size_t pn_size, const uint8_t *mask)
+/* XOR the packet number with its mask, and return the four bytes there, in network order.  They are
+ * there to be read and written: the sample begins behind them. */
+MR_INLINE uint32_t mask_pn(uint8_t *pn, size_t pn_size, const uint8_t *mask)
 {
-    uint8_t *pn = packet + pn_offset;
+    uint32_t word = load_word(pn) ^ (load_word(mask + 1) & load_word(pn_bytes[pn_size]));
 
+    memcpy(pn, &word, sizeof(word));
+    return word;
+}
+
+MR_INLINE void mask_first_byte(uint8_t *packet, const uint8_t *mask)
+{
     packet[0] = (uint8_t)(packet[0] ^ (mask[0] & protected_bits(packet[0])));
-    mr_store_be32(pn, mr_load_be32(pn) ^ (mr_load_be32(mask + 1) & pn_bytes(pn_size)));
 }
 
 static void protect_headers(const struct mr_seal_job *jobs, uint32_t count)
@@ -208,9 +223,13 @@ static void protect_headers(const struct mr_seal_job *jobs, uint32_t count)
         masks_add(&masks, i, jobs[i].hp, jobs[i].packet + pn_offset + SAMPLE_OFFSET);
     }
     masks_finish(&masks);
-    for (uint32_t i = 0; i < count; i++)
-        apply_mask(jobs[i].packet, (size_t)jobs[i].header_size - jobs[i].pn_size, jobs[i].pn_size,
-                   masks.mask[i]);
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t *packet = jobs[i].packet;
+        size_t pn_size = jobs[i].pn_size;
+
+        mask_first_byte(packet, masks.mask[i]);
+        mask_pn(packet + jobs[i].header_size - pn_size, pn_size, masks.mask[i]);
+    }
 }
 
 static void check_seal_jobs(const struct mr_seal_job *jobs, uint32_t count)
@@ -236,32 +255,15 @@ void mr_seal_burst(struct mr_aead *aead, struct mr_seal_job *jobs, uint32_t coun
     }
 }
 
-/* The full number of which `truncated` are the low `bits`, nearest to `expected` (RFC 9000,
- * Appendix A.3). */
-MR_INLINE uint64_t recover_pn(uint64_t expected, uint64_t truncated, uint32_t bits)
-{
-    uint64_t window = UINT64_C(1) << bits;
-    uint64_t half = window / 2;
-    uint64_t candidate = (expected & ~(window - 1)) | truncated;
-
-    if (candidate + half <= expected && candidate < (UINT64_C(1) << 62) - window)
-        return candidate + window;
-    if (candidate > expected + half && candidate >= window)
-        return candidate - window;
-    return candidate;
-}
-
 MR_INLINE void unmask_one(struct mr_open_job *job, const uint8_t *mask)
 {
     uint8_t *packet = job->packet;
-    uint8_t *pn = packet + job->pn_offset;
 
-    packet[0] = (uint8_t)(packet[0] ^ (mask[0] & protected_bits(packet[0])));
+    mask_first_byte(packet, mask);
     uint32_t pn_size = (packet[0] & 0x03u) + 1;
-    uint32_t word = mr_load_be32(pn) ^ (mr_load_be32(mask + 1) & pn_bytes(pn_size));
+    uint32_t word = mask_pn(packet + job->pn_offset, pn_size, mask);
 
-    mr_store_be32(pn, word);
-    job->pn = recover_pn(job->expected_pn, word >> (32 - 8 * pn_size), 8 * pn_size);
+    job->pn = mr_pn_decode(job->expected_pn, mr_load_be32(&word) >> (32 - 8 * pn_size), pn_size);
     job->header_size = (uint16_t)(job->pn_offset + pn_size);
 }
 
@@ -280,6 +282,8 @@ static void unmask_some(struct mr_open_job *jobs, uint32_t count)
         jobs[i].is_unmasked = has_sample(&jobs[i]);
         if (jobs[i].is_unmasked)
             masks_add(&masks, i, jobs[i].hp, jobs[i].packet + jobs[i].pn_offset + SAMPLE_OFFSET);
+        else
+            jobs[i].header_size = 0;
     }
     masks_finish(&masks);
     for (uint32_t i = 0; i < count; i++)
@@ -301,7 +305,5 @@ void mr_unmask_burst(struct mr_aead *aead, struct mr_open_job *jobs, uint32_t co
 
 void mr_open_burst(struct mr_aead *aead, struct mr_open_job *jobs, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++)
-        jobs[i].is_open = false;
     aead->ops->open(aead, jobs, count);
 }

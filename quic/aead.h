@@ -95,7 +95,7 @@ struct mr_open_job {
     uint32_t path_id;              /* in */
     uint16_t pn_offset;            /* in */
     uint16_t size;                 /* in: whole packet, header to tag */
-    uint16_t header_size;          /* out of unmask: with packet number */
+    uint16_t header_size;          /* out of unmask: with packet number; 0: not unmasked */
     bool is_unmasked;              /* out of unmask: false when too short to be sampled */
     bool is_open; /* out of open: the tag was right; plaintext at packet + header_size, size -
                      header_size - 16 bytes */

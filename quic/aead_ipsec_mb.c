@@ -159,9 +159,11 @@ MR_INLINE void open_one(const struct mr_aead *aead, struct mr_open_job *job)
 
 static void ipsec_mb_open(struct mr_aead *aead, struct mr_open_job *jobs, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
+        jobs[i].is_open = false;
         if (jobs[i].is_unmasked)
             open_one(aead, &jobs[i]);
+    }
 }
 
 /* ------------------------------------------------------------------ table */

@@ -39,8 +39,8 @@ static void null_open(struct mr_aead *aead, struct mr_open_job *jobs, uint32_t c
 {
     (void)aead;
     for (uint32_t i = 0; i < count; i++)
-        if (jobs[i].is_unmasked)
-            jobs[i].is_open = mr_tag_equal(jobs[i].packet + jobs[i].size - MR_AEAD_TAG, zero_tag);
+        jobs[i].is_open = jobs[i].is_unmasked &&
+                          mr_tag_equal(jobs[i].packet + jobs[i].size - MR_AEAD_TAG, zero_tag);
 }
 
 static void null_close(struct mr_aead *aead)

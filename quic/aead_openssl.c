@@ -167,9 +167,11 @@ void mr_evp_open_one(struct mr_open_job *job)
 static void openssl_open(struct mr_aead *aead, struct mr_open_job *jobs, uint32_t count)
 {
     (void)aead;
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
+        jobs[i].is_open = false;
         if (jobs[i].is_unmasked)
             mr_evp_open_one(&jobs[i]);
+    }
 }
 
 /* ------------------------------------------------------------------ header protection */

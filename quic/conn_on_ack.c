@@ -10,6 +10,8 @@
 #include "quic/conn_observed.h"
 #include "quic/conn_reset_at.h"
 #include "quic/conn_resume.h"
+#include "quic/conn_undo.h"
+#include "quic/sent_late.h"
 
 #define RUN_MAX           (UINT32_C(1) << 30) /* bytes that a run of acknowledged frames may have */
 #define REQUEUE_MAX       32                  /* packets that a probe timeout looks at */
@@ -122,8 +124,8 @@ static void crypto_acked(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_s
                             (struct mr_send_span){.offset = frame->offset, .size = frame->length});
 }
 
-static void on_frame_acked(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
-                           const struct mr_sent_frame *frame, struct ack_sums *sums)
+MR_INLINE void on_frame_acked(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
+                              const struct mr_sent_frame *frame, struct ack_sums *sums)
 {
     switch ((enum mr_sent_kind)frame->kind) {
     case MR_SENT_STREAM:
@@ -317,6 +319,8 @@ struct loss_sums {
     uint64_t now;
     uint64_t next_pn; /* of a packet that would continue the last range */
     uint32_t ranges;  /* of packets other than MTU probes */
+    uint32_t count;   /* of these packets */
+    uint64_t first_pn;
 };
 
 /* DATAGRAM frames are not sent again (RFC 9221, Section 5.2). */
@@ -361,6 +365,8 @@ static void one_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space
     if (packet->size > MR_INITIAL_MIN)
         mr_mtu_on_large_lost(ep, conn, pn, sums->now);
     sums->congestion_bytes += packet->size;
+    if (sums->count++ == 0)
+        sums->first_pn = pn;
     sums->ranges += sums->ranges == 0 || pn != sums->next_pn;
     sums->next_pn = pn + 1;
     sums->newest_sent_ns = MR_MAX(sums->newest_sent_ns, packet->time_ns);
@@ -379,9 +385,11 @@ static void on_congestion(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t
 {
     mr_count(&ep->counters.congestion_events);
     mr_conn_resume_on_congestion(ep, conn, now);
+    if (conn->extra != MR_NONE && (mr_conn_extra(ep, conn)->uses & MR_EXTRA_RESUME) != 0)
+        mr_conn_undo_drop(ep, conn); /* the window was tried out, not grown */
 }
 
-static void settle_losses(struct mr_endpoint *ep, struct mr_conn *conn,
+static void settle_losses(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
                           const struct loss_sums *sums, bool is_persistent, uint64_t now)
 {
     struct mr_cc *cc = &conn->path.cc;
@@ -395,6 +403,11 @@ static void settle_losses(struct mr_endpoint *ep, struct mr_conn *conn,
     if (sums->marked > 0 && mr_ecn_on_lost(&conn->path.ecn, sums->marked))
         mr_count(&ep->counters.ecn_failures);
     if (sums->congestion_bytes > 0) {
+        mr_conn_undo_on_lost(ep, conn,
+                             &(struct mr_undo_losses){.space = which,
+                                                      .count = sums->count,
+                                                      .first_pn = sums->first_pn,
+                                                      .newest_sent_ns = sums->newest_sent_ns});
         mr_cc_on_loss(cc,
                       &(struct mr_cc_loss){.bytes = sums->congestion_bytes,
                                            .newest_sent_ns = sums->newest_sent_ns,
@@ -411,6 +424,14 @@ static void settle_losses(struct mr_endpoint *ep, struct mr_conn *conn,
     if (mr_conn_is_traced(conn))
         mr_trace_metrics(ep, conn, 0);
     mr_conn_wake(ep, conn);
+}
+
+/* Lost packets are remembered for three PTO: later ACKs of them show that they were not. */
+MR_COLD static uint64_t forget_before(const struct mr_rtt *rtt, enum mr_space which, uint64_t now)
+{
+    uint64_t keep = 3 * mr_rtt_pto(rtt, which);
+
+    return now > keep ? now - keep : 0;
 }
 
 void mr_conn_detect_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
@@ -437,9 +458,10 @@ void mr_conn_detect_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_s
     }
     conn->loss.space[which].loss_time_ns = loss.loss_time_ns;
     count_loss_space(conn, which, space);
-    settle_losses(ep, conn, &sums, loss.is_persistent, now);
-    uint64_t keep = 3 * mr_rtt_pto(rtt, which);
-    mr_sent_release(&space->sent, now > keep ? now - keep : 0);
+    settle_losses(ep, conn, which, &sums, loss.is_persistent, now);
+    mr_sent_release(&space->sent, space->sent.lost_count > 0 ? forget_before(rtt, which, now) : 0);
+    if (space->undo != MR_NONE)
+        mr_conn_undo_on_released(ep, conn);
 }
 
 void mr_conn_resend_all(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which)
@@ -577,6 +599,27 @@ MR_INLINE void count_acked(struct mr_rx *rx, const struct mr_sent_packet *p, uin
         sums->large_pn = pn;
 }
 
+/* Packets of one range that were declared lost, and were not. */
+MR_COLD static void late_range(struct mr_rx *rx, const struct mr_ack_range *range,
+                               struct ack_sums *sums)
+{
+    struct mr_sent *sent = &rx->space->sent;
+    struct mr_sent_late late;
+    struct mr_sent_frames at;
+    uint64_t pn;
+
+    mr_sent_late_begin(&late, sent, (struct mr_sent_range){.lo = range->lo, .hi = range->hi});
+    for (struct mr_sent_packet *p; (p = mr_sent_late_next(&late, &pn)) != NULL;) {
+        mr_count(&rx->ep->counters.packets_lost_spurious);
+        for (const struct mr_sent_frame *f = mr_sent_frame_first(&at, sent, p); f != NULL;
+             f = mr_sent_frame_next(&at))
+            on_frame_acked(rx->ep, rx->conn, rx->space_id, f, sums);
+        if (rx->space_id == MR_SPACE_APP && p->path == rx->conn->path.number &&
+            (p->flags & MR_SENT_MTU_PROBE) == 0)
+            mr_conn_undo_on_late(rx->ep, rx->conn, pn);
+    }
+}
+
 /* Packets of one range.  False: a packet that was never sent is acknowledged. */
 static bool ack_range(struct mr_rx *rx, const struct mr_ack_range *range, struct ack_sums *sums)
 {
@@ -585,6 +628,8 @@ static bool ack_range(struct mr_rx *rx, const struct mr_ack_range *range, struct
     struct mr_sent_frames at;
     uint64_t pn;
 
+    if (rx->space->sent.lost_count > 0)
+        late_range(rx, range, sums);
     mr_sent_ack_begin(&ack, &rx->space->sent,
                       (struct mr_sent_range){.lo = range->lo, .hi = range->hi});
     for (struct mr_sent_packet *p; (p = mr_sent_ack_next(&ack, &pn)) != NULL;) {
@@ -645,6 +690,8 @@ static void take_ecn(struct mr_rx *rx, const struct mr_frame_ack *frame, struct 
     if (arrived.packets == 0)
         return;
     mr_count_add(&counters->ecn_ce_reported, arrived.ce);
+    if (arrived.ce > 0)
+        mr_conn_undo_drop(rx->ep, conn);
     struct mr_cc_ecn ecn = {
         .packets = arrived.packets, .ce = arrived.ce, .sent_ns = sums->cc.newest_sent_ns};
     if (mr_cc_on_ecn(&conn->path.cc, &ecn, rx->now))

@@ -40,6 +40,12 @@ uint32_t mr_conn_receive_run(struct mr_endpoint *ep, const struct mr_slot *slots
  * section 3)? */
 bool mr_conn_wants_copy(struct mr_endpoint *ep, const struct mr_datagram *d, uint64_t size);
 
+/* The same, but for what the limit says: are they few beside what the buffer holds? */
+static inline bool mr_conn_copies_small(const struct mr_datagram *d, uint64_t size)
+{
+    return size * 4 < d->size;
+}
+
 /* `growth` more bytes of the stream arrived: flow control and counters. */
 void mr_stream_count_received(struct mr_endpoint *ep, struct mr_conn *conn,
                               struct mr_stream *stream, uint64_t growth);

@@ -11,7 +11,8 @@
  */
 #include "quic/conn_bits.h"
 
-#define FRAME_TYPE (MR_FRAME_STREAM | MR_STREAM_OFF | MR_STREAM_LEN)
+#define FRAME_TYPE       (MR_FRAME_STREAM | MR_STREAM_OFF | MR_STREAM_LEN)
+#define FRAME_HEADER_MAX (1 + 3 * MR_VARINT_SIZE_MAX) /* type, stream ID, offset, length */
 
 struct run {
     struct mr_endpoint *ep;
@@ -32,6 +33,7 @@ static bool begin(struct run *r, struct mr_endpoint *ep, struct mr_conn *conn, u
 
     struct mr_stream *stream = mr_stream_at(ep, conn->last_stream);
     if (stream->is_gone || stream->recv.is_discarding ||
+        stream->recv.final_size != MR_RECV_SIZE_UNKNOWN ||
         stream->recv.ready_to != stream->recv.highest) /* something waits for a gap to close */
         return false;
 
@@ -48,22 +50,22 @@ static bool begin(struct run *r, struct mr_endpoint *ep, struct mr_conn *conn, u
 /* The STREAM frame that fills the payload of a packet; false: it is not like that. */
 MR_INLINE bool read_frame(const struct mr_open_job *job, struct mr_frame_stream *frame)
 {
-    struct mr_reader r = mr_reader(job->packet + job->header_size,
-                                   (size_t)job->size - job->header_size - MR_AEAD_TAG);
+    const uint8_t *at = job->packet + job->header_size;
+    uint32_t left = (uint32_t)job->size - job->header_size - MR_AEAD_TAG;
+    const uint8_t *end = at + left;
 
-    if (mr_reader_left(&r) == 0 || mr_read_u8(&r) != FRAME_TYPE)
+    if (left < FRAME_HEADER_MAX || *at++ != FRAME_TYPE) /* so all of these bytes are readable */
         return false;
-    frame->stream_id = mr_read_varint(&r);
-    frame->offset = mr_read_varint(&r);
-    frame->size = mr_read_varint(&r);
-    frame->data = r.at;
-    return !r.failed && frame->size == mr_reader_left(&r);
+    frame->stream_id = mr_varint_take(&at);
+    frame->offset = mr_varint_take(&at);
+    frame->size = mr_varint_take(&at);
+    frame->data = at;
+    return frame->size == (uint64_t)(end - at);
 }
 
 /* Is it the run's next packet?  Then its frame goes to the stream. */
-static bool take(struct run *r, const struct mr_slot *slot)
+MR_INLINE bool take(struct run *r, const struct mr_slot *slot, const struct mr_open_job *job)
 {
-    const struct mr_open_job *job = &r->ep->open_jobs[slot->job];
     const struct mr_datagram *d = slot->datagram;
     struct mr_recv_queue *queue = &r->stream->recv;
     struct mr_frame_stream frame;
@@ -73,13 +75,12 @@ static bool take(struct run *r, const struct mr_slot *slot)
         !read_frame(job, &frame))
         return false;
     if (frame.stream_id != r->stream->id || frame.offset != queue->ready_to ||
-        frame.size > r->room || mr_conn_wants_copy(r->ep, d, frame.size))
+        frame.size > r->room || mr_conn_copies_small(d, frame.size) ||
+        r->ep->recv_pools.pinned_count >= r->ep->limits.pinned_max)
         return false;
 
-    struct mr_recv_frame piece = {
-        .offset = frame.offset, .data = frame.data, .buf = d->buf, .size = (uint32_t)frame.size};
     d->buf->references = 0; /* the queue's is the only one */
-    if (mr_recv_queue_insert(queue, &r->ep->recv_pools, &r->ep->released, &piece) != MR_RECV_OK)
+    if (!mr_recv_queue_append(queue, &r->ep->recv_pools, frame.data, d->buf, (uint32_t)frame.size))
         return false;
     r->next_pn++;
     r->room -= frame.size;
@@ -116,13 +117,15 @@ uint32_t mr_conn_receive_run(struct mr_endpoint *ep, const struct mr_slot *slots
                              uint64_t now)
 {
     struct run r;
+    const struct mr_open_job *job = &ep->open_jobs[slots[0].job];
     uint32_t n = 0;
 
     if (!begin(&r, ep, mr_conn_at(ep, slots[0].conn), slots[0].datagram->ecn))
         return 0;
-    while (n < count && slots[n].kind == MR_SLOT_FAST && slots[n].conn == slots[0].conn &&
-           take(&r, &slots[n]))
-        n++;
+    /* Slots of one kind that follow each other have jobs that do. */
+    for (const struct mr_slot *slot = slots; n < count; n++, slot++, job++)
+        if (slot->kind != MR_SLOT_FAST || slot->conn != slots->conn || !take(&r, slot, job))
+            break;
     if (n > 0)
         finish(&r, &slots[n - 1], n, now);
     return n;

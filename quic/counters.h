@@ -68,6 +68,7 @@
     X(limit_datagrams_sent,       "datagrams refused to their sender: datagram_queue_max")                            \
     X(limit_datagrams_received,   "datagrams dropped on arrival, their application is slow: datagram_queue_max")      \
     X(limit_extras,               "path challenges not answered, new paths not taken, addresses not kept: extras_max") \
+    X(limit_undos,                "losses that will not be taken back: no block of chunks_max was left")              \
     X(limit_models,               "connections under CUBIC instead of BBR: models_max")                               \
     X(limit_names,                "server names not kept: names_max")                                                 \
     X(limit_pinned,               "received pieces copied to compact buffers: pinned_max")                            \
@@ -79,6 +80,7 @@
     X(limit_path_challenges,      "PATH_CHALLENGE frames not answered: too many wait")                                \
     X(limit_cids,                 "connections closed: too many connection IDs issued to us or retired")              \
     X(limit_cid_renewals,         "renewals of old connection IDs put off: the table has none to spare")              \
+    X(limit_cid_nonces,           "connection IDs that no load balancer can route: MR_CID_NONCES of the configuration are used") \
     X(limit_crypto_buffer,        "connections closed: CRYPTO data beyond the buffer limit")                          \
     X(limit_ack_ranges,           "received-packet ranges forgotten early")                                           \
     X(limit_events,               "event collections that ended with a full array")                                   \
@@ -149,6 +151,7 @@
     X(resumes_begun,              "connections that jumped to half of the window of an earlier one")                  \
     X(resumes_validated,          "of them those whose jump arrived without congestion")                              \
     X(resumes_retreated,          "of them those that met congestion, and went back")                                 \
+    X(congestion_undone,          "congestion events taken back: all of their losses were acknowledged later")         \
     X(persistent_congestions,     "persistent congestions")                                                           \
     X(ecn_ce_received,            "packets received with ECN CE")                                                     \
     X(ecn_validated,              "paths on which ECN validation succeeded")                                          \

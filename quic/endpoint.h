@@ -90,10 +90,13 @@ struct mr_endpoint_config {
     uint64_t wall_offset_s;      /* wall-clock seconds at now == 0, for tokens */
     uint8_t versions;            /* of QUIC that a server accepts, enum mr_version_set; 0: all */
     uint32_t extensions;         /* of enum mr_extension: offered, and used if the peer does */
-    bool has_new_token;          /* a server gives clients tokens for their next connection */
-    bool has_resume;             /* these say what the path carries, and connections with one begin
-                                    with it (RFC 9959) */
-    bool has_keylog;             /* keep key log lines for mr_endpoint_take_keylog() */
+    uint32_t paths_max;          /* of a connection at a time, up to MR_PATHS_MAX, with
+                                    MR_EXTENSION_MULTIPATH; 0 and 1: it is not offered */
+    uint64_t remembered; /* by clients for 0-RTT, of the application (millrace/transport.h) */
+    bool has_new_token;  /* a server gives clients tokens for their next connection */
+    bool has_resume;     /* these say what the path carries, and connections with one begin
+                            with it (RFC 9959) */
+    bool has_keylog;     /* keep key log lines for mr_endpoint_take_keylog() */
 };
 
 /* Memory: one block, laid out from the limits. */

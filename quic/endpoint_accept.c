@@ -344,7 +344,7 @@ void mr_endpoint_receive_unknown(struct mr_endpoint *ep, struct mr_datagram *d,
                                  enum mr_packet_verdict verdict, uint64_t now)
 {
     if (header->type == MR_PACKET_ONE_RTT) {
-        if (!mr_endpoint_take_reset(ep, d)) {
+        if (!mr_endpoint_take_reset(ep, d, now)) {
             mr_count(&ep->counters.dropped_unknown_cid);
             if (!is_reflection(ep, d) && !may_be_elsewhere(ep, d, header, now))
                 mr_endpoint_stateless_reset(ep, d, now);
@@ -361,7 +361,7 @@ void mr_endpoint_receive_unknown(struct mr_endpoint *ep, struct mr_datagram *d,
         mr_conn_walk(ep, conn, d, 0, now);
         return;
     }
-    if (is_reflection(ep, d))
+    if (mr_endpoint_take_reset(ep, d, now) || is_reflection(ep, d))
         return;
     if (verdict == MR_PACKET_UNSUPPORTED_VERSION ||
         (ep->config.server != NULL && !mr_endpoint_accepts(ep, header->version))) {

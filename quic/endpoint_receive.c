@@ -49,17 +49,6 @@ void mr_endpoint_forward(struct mr_endpoint *ep, const struct mr_conn *conn, str
     mr_count(&ep->counters.datagrams_forwarded);
 }
 
-/* A 1-RTT packet that is opened with the burst like the one of the slot before. */
-static void add_same_job(struct mr_endpoint *ep, struct mr_slot *slot)
-{
-    struct mr_open_job *job = &ep->open_jobs[ep->open_count];
-
-    *job = ep->open_jobs[ep->open_count - 1];
-    job->packet = slot->datagram->data;
-    job->size = (uint16_t)slot->datagram->size;
-    slot->job = ep->open_count++;
-}
-
 /* A 1-RTT packet of a connection with keys: it is opened with the burst.  False: packet by packet.
  */
 static bool add_open_job(struct mr_endpoint *ep, struct mr_slot *slot, struct mr_conn *conn)
@@ -85,53 +74,82 @@ static bool add_open_job(struct mr_endpoint *ep, struct mr_slot *slot, struct mr
     return true;
 }
 
-/* A packet with a short header of connection `index`.  False: packet by packet. */
-static bool add_short(struct mr_endpoint *ep, struct mr_slot *slot, uint32_t index)
+/* A 1-RTT packet that is opened like the last one. */
+MR_INLINE void add_same_job(struct mr_endpoint *ep, struct mr_slot *slot)
 {
-    if ((slot->datagram->data[0] & MR_PACKET_FIXED_BIT) == 0 && !mr_takes_clear_quic_bit(ep))
-        return false;
-    if (slot > ep->slots && slot[-1].kind == MR_SLOT_FAST && slot[-1].conn == index) {
-        add_same_job(ep, slot);
-        return true;
-    }
-    return add_open_job(ep, slot, mr_conn_at(ep, index));
+    const struct mr_open_job *last = &ep->open_jobs[ep->open_count - 1];
+    struct mr_open_job *job = &ep->open_jobs[ep->open_count];
+
+    job->key = last->key;
+    job->hp = last->hp;
+    job->expected_pn = last->expected_pn;
+    job->path_id = last->path_id;
+    job->pn_offset = last->pn_offset;
+    job->packet = slot->datagram->data;
+    job->size = (uint16_t)slot->datagram->size;
+    slot->job = ep->open_count++;
 }
 
-/* What to do with datagram `d`; `index`: its connection if it has a short header. */
-static void classify(struct mr_endpoint *ep, struct mr_datagram *d, uint32_t index)
+/* What to do with the datagram of `slot`, whose connection is known if it has a short header. */
+static enum mr_slot_kind classify(struct mr_endpoint *ep, struct mr_slot *slot)
 {
-    struct mr_slot *slot = &ep->slots[ep->slot_count++];
+    struct mr_datagram *d = slot->datagram;
 
-    *slot = (struct mr_slot){.datagram = d, .conn = index, .kind = MR_SLOT_WALK};
-    d->redirect = MR_STAY;
     if (!is_short(d) || d->size > UINT16_MAX)
-        return;
-    if (index != MR_NONE) {
-        if (add_short(ep, slot, index))
+        return MR_SLOT_WALK;
+    if (slot->conn == MR_NONE)
+        return mr_endpoint_is_foreign(ep, d, d->data + 1, MR_LOCAL_CID_SIZE) ? MR_SLOT_DONE
+                                                                             : MR_SLOT_WALK;
+    if ((d->data[0] & MR_PACKET_FIXED_BIT) == 0 && !mr_takes_clear_quic_bit(ep))
+        return MR_SLOT_WALK;
+    return add_open_job(ep, slot, mr_conn_at(ep, slot->conn)) ? MR_SLOT_FAST : MR_SLOT_WALK;
+}
+
+/* What to do with each datagram; `found`: its connection if it has a short header.  Those that come
+ * one after the other for one connection are mostly alike. */
+static void classify_burst(struct mr_endpoint *ep, struct mr_datagram *datagrams,
+                           const uint32_t *found, uint32_t count)
+{
+    uint8_t needs = mr_takes_clear_quic_bit(ep) ? 0 : MR_PACKET_FIXED_BIT;
+    uint8_t looked_at = needs | MR_PACKET_FORM_LONG;
+    struct mr_slot *slot = ep->slots;
+    bool is_last_fast = false;
+
+    for (uint32_t i = 0; i < count; i++, slot++) {
+        struct mr_datagram *d = &datagrams[i];
+
+        d->redirect = MR_STAY;
+        slot->datagram = d;
+        slot->conn = found[i];
+        if (is_last_fast && found[i] == found[i - 1] && d->size > MR_LOCAL_CID_SIZE &&
+            d->size <= UINT16_MAX && (d->data[0] & looked_at) == needs) {
+            add_same_job(ep, slot);
             slot->kind = MR_SLOT_FAST;
-        return;
+            continue;
+        }
+        slot->kind = (uint8_t)classify(ep, slot);
+        is_last_fast = slot->kind == MR_SLOT_FAST;
     }
-    if (mr_endpoint_is_foreign(ep, d, d->data + 1, MR_LOCAL_CID_SIZE))
-        slot->kind = MR_SLOT_DONE;
+    ep->slot_count = count;
 }
 
 void mr_endpoint_receive_lookup(struct mr_endpoint *ep, struct mr_datagram *datagrams,
                                 uint32_t count)
 {
-    uint64_t keys[MR_BURST] = {0};
+    uint64_t keys[MR_BURST];
     uint32_t found[MR_BURST];
     uint64_t bytes = 0;
 
     MR_ASSERT(count <= MR_BURST);
+    keys[0] = 0; /* gcc cannot see that no more are read than are written */
     ep->burst++;
-    ep->slot_count = ep->open_count = ep->touched_count = 0;
+    ep->open_count = ep->touched_count = 0;
     for (uint32_t i = 0; i < count; i++) {
         keys[i] = is_short(&datagrams[i]) ? short_key(&datagrams[i]) : 0;
         bytes += datagrams[i].size;
     }
     mr_table8_find_burst(&ep->cids, keys, count, found);
-    for (uint32_t i = 0; i < count; i++)
-        classify(ep, &datagrams[i], found[i]);
+    classify_burst(ep, datagrams, found, count);
     mr_unmask_burst(ep->aead, ep->open_jobs, ep->open_count);
     mr_count_add(&ep->counters.datagrams_received, count);
     mr_count_add(&ep->counters.bytes_received, bytes);
@@ -143,17 +161,22 @@ void mr_endpoint_receive_lookup(struct mr_endpoint *ep, struct mr_datagram *data
  * key. */
 static void sort_out_phases(struct mr_endpoint *ep)
 {
-    for (uint32_t i = 0; i < ep->slot_count; i++) {
-        struct mr_slot *slot = &ep->slots[i];
+    struct mr_open_job *job = ep->open_jobs; /* of the next packet that has one */
+    uint32_t conn = MR_NONE;
+    uint8_t phase = 0;
 
+    for (struct mr_slot *slot = ep->slots; slot < &ep->slots[ep->slot_count]; slot++) {
         if (slot->kind != MR_SLOT_FAST)
             continue;
-        struct mr_open_job *job = &ep->open_jobs[slot->job];
-        uint8_t phase = (job->packet[0] & MR_PACKET_KEY_PHASE) != 0;
-        if (job->is_unmasked && phase != mr_conn_at(ep, slot->conn)->key_state.phase)
+        if (slot->conn != conn) {
+            conn = slot->conn;
+            phase = mr_conn_at(ep, conn)->key_state.phase != 0 ? MR_PACKET_KEY_PHASE : 0;
+        }
+        if (job->is_unmasked && (job->packet[0] & MR_PACKET_KEY_PHASE) != phase) {
             slot->kind = MR_SLOT_FLIPPED;
-        if (slot->kind == MR_SLOT_FLIPPED)
             job->is_unmasked = false; /* the burst leaves it alone */
+        }
+        job++;
     }
 }
 
@@ -165,18 +188,16 @@ void mr_endpoint_receive_open(struct mr_endpoint *ep)
 
 /* ------------------------------------------------------------------ frames */
 
-/* A reset token at the end of a datagram that could not be opened (RFC 9000, Section 10.3.1). */
-bool mr_endpoint_take_reset(struct mr_endpoint *ep, const struct mr_datagram *d)
+bool mr_endpoint_take_reset(struct mr_endpoint *ep, const struct mr_datagram *d, uint64_t now)
 {
     const uint8_t *token = mr_packet_reset_token(d->data, d->size);
     uint32_t index =
         token == NULL ? MR_NONE : mr_table_find(&ep->reset_tokens, token, MR_RESET_TOKEN);
 
-    if (index == MR_NONE)
+    if (index == MR_NONE || memcmp(&mr_conn_at(ep, index)->path.addr.remote, &d->path.remote,
+                                   sizeof(d->path.remote)) != 0)
         return false;
-    mr_count(&ep->counters.stateless_resets_received);
-    mr_conn_die(ep, mr_conn_at(ep, index), MR_NO_ERROR, true,
-                "stateless reset: the peer has lost the connection");
+    mr_conn_on_reset(ep, mr_conn_at(ep, index), now);
     return true;
 }
 
@@ -203,7 +224,7 @@ MR_COLD static void receive_failed(struct mr_endpoint *ep, struct mr_conn *conn,
                                    const struct mr_datagram *d, const struct mr_open_job *job,
                                    uint64_t now)
 {
-    if (mr_endpoint_take_reset(ep, d))
+    if (mr_endpoint_take_reset(ep, d, now))
         return;
     if (job->header_size == 0)
         mr_count(&ep->counters.dropped_small_unsampled);
@@ -260,6 +281,8 @@ MR_COLD static void receive_walk(struct mr_endpoint *ep, struct mr_slot *slot, u
     }
     enum mr_packet_verdict verdict = mr_packet_parse(d->data, d->size, MR_LOCAL_CID_SIZE, &header);
     if (verdict == MR_PACKET_SHORT || verdict == MR_PACKET_MALFORMED) {
+        if (mr_endpoint_take_reset(ep, d, now))
+            return;
         mr_count(verdict == MR_PACKET_SHORT ? &ep->counters.dropped_short
                                             : &ep->counters.dropped_malformed);
         return;
@@ -340,6 +363,7 @@ struct walk {
     uint64_t now;
     uint32_t at;
     bool is_pending; /* the datagram waits, from `at` on */
+    bool has_read;   /* a packet of it could be read */
     struct mr_packet_header header;
 };
 
@@ -454,8 +478,7 @@ static bool open_alone(struct walk *w, struct mr_open_job *job)
     if (job->is_open)
         return true;
     if (w->header.type == MR_PACKET_ONE_RTT) {
-        if (!mr_endpoint_take_reset(w->ep, w->datagram))
-            mr_keys_count_failed(w->ep, conn, w->now);
+        mr_keys_count_failed(w->ep, conn, w->now);
     } else {
         mr_count(&w->ep->counters.dropped_undecryptable);
         if (mr_conn_is_traced(conn))
@@ -517,7 +540,10 @@ static void receive_long_or_short(struct walk *w)
     job.expected_pn = space->received.count == 0 ? 0 : space->received.range[0].hi + 1;
     bool is_negotiated =
         w->header.version != 0 && w->header.version != conn->version && conn->role == MR_CLIENT;
-    if (!(is_negotiated ? open_negotiated(w, &job) : open_alone(w, &job)) || !check_scid(w))
+    if (!(is_negotiated ? open_negotiated(w, &job) : open_alone(w, &job)))
+        return;
+    w->has_read = true;
+    if (!check_scid(w))
         return;
 
     struct mr_rx rx = {.ep = w->ep,
@@ -583,17 +609,16 @@ static void receive_packet(struct walk *w)
     receive_long_or_short(w);
 }
 
-void mr_conn_walk(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_datagram *datagram,
-                  uint32_t at, uint64_t now)
+static void walk_packets(struct walk *w)
 {
-    struct walk w = {.ep = ep, .conn = conn, .datagram = datagram, .now = now, .at = at};
+    struct mr_endpoint *ep = w->ep;
+    const struct mr_datagram *datagram = w->datagram;
     struct mr_cid first = {.size = 0};
     bool is_first = true;
 
-    mr_conn_touch(ep, conn);
-    while (w.at < datagram->size) {
+    while (w->at < datagram->size) {
         enum mr_packet_verdict verdict = mr_packet_parse(
-            datagram->data + w.at, datagram->size - w.at, MR_LOCAL_CID_SIZE, &w.header);
+            datagram->data + w->at, datagram->size - w->at, MR_LOCAL_CID_SIZE, &w->header);
 
         if (verdict == MR_PACKET_NO_FIXED_BIT && mr_takes_clear_quic_bit(ep))
             verdict = MR_PACKET_OK;
@@ -605,15 +630,26 @@ void mr_conn_walk(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_datagr
             return;
         }
         if (is_first)
-            mr_cid_copy(&first, w.header.dcid);
-        else if (!mr_cid_view_equal(w.header.dcid, &first)) { /* RFC 9000, Section 12.2 */
+            mr_cid_copy(&first, w->header.dcid);
+        else if (!mr_cid_view_equal(w->header.dcid, &first)) { /* RFC 9000, Section 12.2 */
             mr_count(&ep->counters.dropped_other_cid);
             return;
         }
         is_first = false;
-        receive_packet(&w);
-        if (w.is_pending) /* what follows, too: opening a packet twice would spoil it */
+        receive_packet(w);
+        if (w->is_pending) /* what follows, too: opening a packet twice would spoil it */
             return;
-        w.at += w.header.size;
+        w->at += w->header.size;
     }
+}
+
+void mr_conn_walk(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_datagram *datagram,
+                  uint32_t at, uint64_t now)
+{
+    struct walk w = {.ep = ep, .conn = conn, .datagram = datagram, .now = now, .at = at};
+
+    mr_conn_touch(ep, conn);
+    walk_packets(&w);
+    if (!w.has_read && !w.is_pending)
+        mr_endpoint_take_reset(ep, datagram, now);
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/assert.h"
+#include "base/compiler.h"
 
 #define MR_PN_MAX      ((UINT64_C(1) << 62) - 1)
 #define MR_PN_SIZE_MAX 4          /* bytes */
@@ -34,15 +35,9 @@ static inline uint8_t mr_pn_size(uint64_t pn, uint64_t largest_acked)
     return 4;
 }
 
-/*
- * The packet number nearest to `expected` (largest received in the space + 1; 0: none yet) whose
- * low `size` bytes (1..4) are `truncated`.  RFC 9000, Appendix A.3.
- */
-static inline uint64_t mr_pn_decode(uint64_t expected, uint32_t truncated, uint8_t size)
+/* As mr_pn_decode(), next to an end of the numbers, where the nearest one may not exist. */
+MR_COLD static uint64_t mr_pn_decode_at_end(uint64_t expected, uint64_t truncated, uint64_t window)
 {
-    MR_DASSERT(size >= 1 && size <= MR_PN_SIZE_MAX);
-
-    uint64_t window = UINT64_C(1) << (8 * size);
     uint64_t half = window / 2;
     uint64_t candidate = (expected & ~(window - 1)) | truncated;
 
@@ -51,6 +46,22 @@ static inline uint64_t mr_pn_decode(uint64_t expected, uint32_t truncated, uint8
     if (candidate > expected + half && candidate >= window)
         return candidate - window;
     return candidate;
+}
+
+/*
+ * The packet number nearest to `expected` (largest received in the space + 1; 0: none yet) whose
+ * low `size` bytes (1..4) are `truncated`.  RFC 9000, Appendix A.3: of the numbers that end so, the
+ * one in (expected - half, expected + half].
+ */
+static inline uint64_t mr_pn_decode(uint64_t expected, uint32_t truncated, uint32_t size)
+{
+    MR_DASSERT(size >= 1 && size <= MR_PN_SIZE_MAX);
+
+    uint64_t mask = UINT32_MAX >> (32 - 8 * size);
+    uint64_t least = expected - mask / 2;
+    uint64_t pn = least + ((truncated - least) & mask);
+
+    return pn <= MR_PN_MAX ? pn : mr_pn_decode_at_end(expected, truncated, mask + 1);
 }
 
 #endif /* MR_QUIC_PACKET_NUMBER_H */

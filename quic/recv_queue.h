@@ -25,7 +25,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/assert.h"
 #include "base/buf.h"
+#include "base/compiler.h"
 #include "base/pool.h"
 #include "millrace/transport.h"
 #include "quic/compact.h"
@@ -42,6 +44,8 @@ struct mr_recv_piece {
     uint32_t size;
     uint32_t next; /* higher offsets */
 };
+
+_Static_assert(sizeof(struct mr_recv_piece) == MR_RECV_NODE_SIZE, "a piece is a node");
 
 /* A node: pieces without a gap that wait above one. */
 struct mr_recv_run {
@@ -62,6 +66,7 @@ struct mr_recv_pools {
 
 struct mr_recv_queue {
     uint64_t released_to; /* the application consumed every byte below */
+    uint64_t shown_to;    /* the application was shown no byte above */
     uint64_t ready_to;    /* every byte below has arrived */
     uint64_t highest;     /* end of the highest byte received: what flow control counts */
     uint64_t final_size;  /* or MR_RECV_SIZE_UNKNOWN */
@@ -72,7 +77,7 @@ struct mr_recv_queue {
     uint32_t run_count;
     uint32_t pinned_count; /* references to packet buffers; a buffer with two pieces counts twice */
     uint32_t block;        /* compact block with room, one reference is ours; MR_NONE: none */
-    bool is_discarding;    /* reset or stopped: only sizes are checked */
+    bool is_discarding;    /* reset or stopped: of what arrives only sizes are checked */
 };
 
 /* A STREAM frame's data. */
@@ -116,6 +121,15 @@ enum mr_recv_verdict mr_recv_queue_insert(struct mr_recv_queue *q, struct mr_rec
                                           const struct mr_recv_frame *frame);
 
 /*
+ * Append the next bytes in order, by reference: `size` > 0 from q->ready_to on, which lie at `data`
+ * in `buf`.  For a queue in which nothing waits above a gap, that is not discarding, and where they
+ * do not pass the final size.  The piece made holds one reference on `buf`.  False: no node is
+ * free, nothing has changed.
+ */
+static inline bool mr_recv_queue_append(struct mr_recv_queue *q, struct mr_recv_pools *pools,
+                                        const uint8_t *data, struct mr_buf *buf, uint32_t size);
+
+/*
  * Note the final size that RESET_STREAM states (RFC 9000, Section 4.5).
  * MR_RECV_OK, MR_RECV_DUPLICATE when it was known, or MR_RECV_FINAL_SIZE_ERROR.  Raises `highest`
  * to it.
@@ -127,7 +141,7 @@ enum mr_recv_verdict mr_recv_queue_set_final_size(struct mr_recv_queue *q, uint6
  * many. *fin_out: the stream ends after the views shown.  The views are valid until released or
  * dropped.
  */
-size_t mr_recv_queue_peek(const struct mr_recv_queue *q, const struct mr_recv_pools *pools,
+size_t mr_recv_queue_peek(struct mr_recv_queue *q, const struct mr_recv_pools *pools,
                           struct mr_view *views_out, size_t room, bool *fin_out);
 
 /*
@@ -138,8 +152,15 @@ bool mr_recv_queue_release(struct mr_recv_queue *q, struct mr_recv_pools *pools,
                            struct mr_buf_list *released, uint64_t size);
 
 /*
- * Drop all data and whatever arrives later: RESET_STREAM received, STOP_SENDING sent, or the stream
- * is gone. All nodes and references are given back; released_to == ready_to afterwards.
+ * Drop what was not shown, and whatever arrives later: RESET_STREAM received.  What was shown stays
+ * until it is released: ready_to is its end afterwards.  Returns how many bytes that are.
+ */
+uint64_t mr_recv_queue_abandon(struct mr_recv_queue *q, struct mr_recv_pools *pools,
+                               struct mr_buf_list *released);
+
+/*
+ * Drop all data and whatever arrives later: STOP_SENDING sent, or the stream is gone. All nodes and
+ * references are given back; released_to == ready_to afterwards.
  */
 void mr_recv_queue_discard(struct mr_recv_queue *q, struct mr_recv_pools *pools,
                            struct mr_buf_list *released);
@@ -159,6 +180,39 @@ static inline bool mr_recv_queue_is_complete(const struct mr_recv_queue *q)
 static inline bool mr_recv_queue_is_consumed(const struct mr_recv_queue *q)
 {
     return q->released_to == q->final_size;
+}
+
+/* ---- implementation of the inline functions ---- */
+
+static inline struct mr_recv_piece *mr_recv_piece_at(const struct mr_recv_pools *pools,
+                                                     uint32_t index)
+{
+    MR_DASSERT(pools->nodes->stride == sizeof(struct mr_recv_piece));
+    MR_DASSERT(index < pools->nodes->fresh);
+    return (struct mr_recv_piece *)(void *)pools->nodes->objects + index;
+}
+
+static inline bool mr_recv_queue_append(struct mr_recv_queue *q, struct mr_recv_pools *pools,
+                                        const uint8_t *data, struct mr_buf *buf, uint32_t size)
+{
+    uint32_t index = mr_pool_get(pools->nodes);
+
+    MR_DASSERT(q->run_head == MR_NONE && !q->is_discarding);
+    if (index == MR_NONE)
+        return false;
+    *mr_recv_piece_at(pools, index) = (struct mr_recv_piece){
+        .data = data, .offset = q->ready_to, .buf = buf, .size = size, .next = MR_NONE};
+    if (q->ready_head == MR_NONE)
+        q->ready_head = index;
+    else
+        mr_recv_piece_at(pools, q->ready_tail)->next = index;
+    q->ready_tail = index;
+    q->ready_to += size;
+    q->highest = MR_MAX(q->highest, q->ready_to);
+    q->pinned_count++;
+    pools->pinned_count++;
+    mr_buf_hold(buf);
+    return true;
 }
 
 /* Panic unless every invariant above holds.  For tests, fuzzers and MR_DEBUG. */

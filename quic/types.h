@@ -52,7 +52,12 @@ _Static_assert(sizeof(struct mr_path_addr) == 40, "no padding: paths are compare
 
 static inline bool mr_path_addr_equal(const struct mr_path_addr *a, const struct mr_path_addr *b)
 {
-    return memcmp(a, b, sizeof(*a)) == 0;
+    uint64_t x[5];
+    uint64_t y[5];
+
+    memcpy(x, a, sizeof(x));
+    memcpy(y, b, sizeof(y));
+    return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4])) == 0;
 }
 
 static inline bool mr_addr_is_ipv4(const struct mr_addr *addr)

@@ -129,6 +129,9 @@ static void enqueue(struct sim_network *net, uint8_t direction, const struct mr_
     if (!pass_ecn(&net->link[direction], &ecn) || at == MR_NEVER || net->count == SIM_IN_FLIGHT_MAX)
         return;
 
+    net->seen.reordered += at < net->last_arrival_ns[direction];
+    if (at > net->last_arrival_ns[direction])
+        net->last_arrival_ns[direction] = at;
     struct sim_packet *packet = malloc(sizeof(*packet));
     packet->arrival_ns = at;
     packet->order = net->order++;
@@ -137,10 +140,24 @@ static void enqueue(struct sim_network *net, uint8_t direction, const struct mr_
     packet->ecn = ecn;
     packet->path = *path;
     memcpy(packet->bytes, out->data, out->size);
-    if (chance(net, net->link[direction].corrupt))
+    if (chance(net, net->link[direction].corrupt)) {
         packet->bytes[mr_random_below(&net->random, out->size)] ^=
             (uint8_t)(1 + mr_random_below(&net->random, 255));
+        net->seen.corrupted++;
+    }
     push(net, packet);
+}
+
+/* What the first byte shows (RFC 9000, Sections 17.2 and 17.3.1). */
+static void look(struct sim_network *net, uint8_t direction, uint8_t first)
+{
+    bool spin = (first & 0x20) != 0;
+
+    net->seen.greased += (first & 0x40) == 0;
+    if (direction != 0 || (first & 0x80) != 0)
+        return;
+    net->seen.spins += spin != net->spin;
+    net->spin = spin;
 }
 
 void sim_network_send(struct sim_network *net, uint8_t direction, const struct mr_outgoing *out,
@@ -150,8 +167,11 @@ void sim_network_send(struct sim_network *net, uint8_t direction, const struct m
 
     add_to_digest(net, out);
     net->datagrams++;
-    if (out->size > link->mtu || chance(net, link->loss))
+    look(net, direction, out->data[0]);
+    if (out->size > link->mtu || chance(net, link->loss)) {
+        net->seen.lost++;
         return;
+    }
     enqueue(net, direction, out, path, now);
     if (chance(net, link->duplicate))
         enqueue(net, direction, out, path, now);

@@ -26,6 +26,9 @@ struct sim_network {
     struct sim_link link[2];
     struct mr_random random;
     uint64_t busy_until_ns[2];
+    uint64_t last_arrival_ns[2]; /* the latest so far */
+    bool spin;                   /* of the client's last packet */
+    struct sim_sightings seen;
     uint64_t order;
     uint64_t digest;
     uint64_t datagrams;

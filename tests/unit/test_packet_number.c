@@ -26,6 +26,42 @@ static void the_size_grows_at_half_of_what_it_can_tell_apart(void)
     }
 }
 
+/* The steps of RFC 9000, Appendix A.3, DecodePacketNumber(largest_pn, truncated_pn, pn_nbits). */
+static uint64_t decode_as_written(uint64_t expected, uint64_t truncated, uint8_t size)
+{
+    int64_t window = INT64_C(1) << 8 * size;
+    int64_t half = window / 2;
+    int64_t next = (int64_t)expected;
+    int64_t candidate = (next & ~(window - 1)) | (int64_t)truncated;
+
+    if (candidate <= next - half && candidate < (INT64_C(1) << 62) - window)
+        return (uint64_t)(candidate + window);
+    if (candidate > next + half && candidate >= window)
+        return (uint64_t)(candidate - window);
+    return (uint64_t)candidate;
+}
+
+static void every_number_is_decoded_as_the_rfc_writes_it(void)
+{
+    static const uint64_t near[] = {
+        0, 128, 256, 512, 32768, 65536, 1000000, MR_PN_MAX - 127, MR_PN_MAX - 32767, MR_PN_MAX};
+
+    for (size_t i = 0; i < MR_COUNT_OF(near); i++)
+        for (int64_t step = -300; step <= 300; step++) {
+            uint64_t expected = near[i] + (uint64_t)step;
+            if (expected > MR_PN_MAX)
+                continue;
+            for (uint32_t truncated = 0; truncated < 256; truncated++) {
+                CU_ASSERT_EQUAL(mr_pn_decode(expected, truncated, 1),
+                                decode_as_written(expected, truncated, 1));
+                CU_ASSERT_EQUAL(mr_pn_decode(expected, truncated << 8, 2),
+                                decode_as_written(expected, truncated << 8, 2));
+                CU_ASSERT_EQUAL(mr_pn_decode(expected, truncated << 24, 4),
+                                decode_as_written(expected, truncated << 24, 4));
+            }
+        }
+}
+
 /* Numbers that arrive up to half a window before or after the expected one are recovered. */
 static void every_number_near_the_expected_one_is_recovered(void)
 {
@@ -82,6 +118,7 @@ static CU_TestInfo tests[] = {
      the_size_grows_at_half_of_what_it_can_tell_apart},
     {"every number near the expected one is recovered",
      every_number_near_the_expected_one_is_recovered},
+    {"every number is decoded as the RFC writes it", every_number_is_decoded_as_the_rfc_writes_it},
     {"of two equally near numbers the larger is taken",
      of_two_equally_near_numbers_the_larger_is_taken},
     {"a decoded number is never out of range", a_decoded_number_is_never_out_of_range},
