@@ -319,7 +319,7 @@ static bool install_secret(struct mr_endpoint *ep, struct mr_conn *conn,
         mr_trace_key(ep, conn, (enum mr_level)secret->level, secret->is_write);
     switch (secret->level) {
     case MR_LEVEL_HANDSHAKE:
-        conn->loss.has_handshake_keys = true;
+        mr_loss_on_handshake_keys(&conn->loss);
         return mr_conn_set_level_key(ep, conn->version,
                                      secret->is_write ? &hs->seal[MR_SPACE_HANDSHAKE]
                                                       : &hs->open[MR_SPACE_HANDSHAKE],
