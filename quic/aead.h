@@ -70,19 +70,20 @@ struct mr_seal_copy {
     uint32_t at; /* offset in the packet */
 };
 
-/* One packet to protect.  All but the copies' bytes are written at `packet` already. */
+/* One packet to protect.  All but the copies' bytes are written at `packet` already.  What packets
+ * of a burst have in common comes first. */
 struct mr_seal_job {
     const struct mr_aead_key *key;
     const struct mr_hp_key *hp;
-    uint8_t
-        *packet; /* first byte of the header; pn unprotected, length in the first byte's low bits */
-    const struct mr_seal_copy *copies;
-    uint64_t pn;
     uint32_t path_id;
     uint16_t header_size;  /* with packet number */
     uint16_t payload_size; /* frames, copies included; the tag is written after them */
     uint16_t pn_size;      /* 1..4 */
     uint16_t copy_count;
+    uint8_t
+        *packet; /* first byte of the header; pn unprotected, length in the first byte's low bits */
+    const struct mr_seal_copy *copies;
+    uint64_t pn;
 };
 
 /* One packet to open, in place. */
