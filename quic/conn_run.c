@@ -12,6 +12,7 @@
  * long as the last packet needs.  Whatever is not plain bulk data is left to the general way.
  */
 #include "quic/conn_build.h"
+#include "quic/sent_run.h"
 
 #define HALF 32 /* bytes that the headers of most runs fit into */
 

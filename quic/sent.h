@@ -49,7 +49,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 #include "base/assert.h"
 #include "base/compiler.h"
@@ -145,14 +144,6 @@ static inline void mr_sent_add_frame(struct mr_sent *sent, struct mr_sent_packet
 /* The packet was built and will be sent: it is OUTSTANDING from now on. */
 static inline void mr_sent_commit(struct mr_sent *sent, struct mr_sent_packet *packet,
                                   const struct mr_sent_info *info);
-
-/*
- * Record the next packets at once: each has `info` and the one frame of `*frame`, whose offset
- * rises by its length from one to the next.  Returns how many of `count` (> 0) the chunk had room
- * for, at least one; `*frame` is the next packet's then.  Needs a reserve; `info` is in flight.
- */
-static inline uint32_t mr_sent_commit_run(struct mr_sent *sent, const struct mr_sent_info *info,
-                                          struct mr_sent_frame *frame, uint32_t count);
 
 /* The packet will not be sent; its number is used by the next one. */
 void mr_sent_abort(struct mr_sent *sent, struct mr_sent_packet *packet);
@@ -352,36 +343,6 @@ static inline void mr_sent_commit(struct mr_sent *sent, struct mr_sent_packet *p
     sent->in_flight_count += (info->flags & MR_SENT_IN_FLIGHT) != 0;
     sent->ack_eliciting_count += (info->flags & MR_SENT_ACK_ELICITING) != 0;
     mr_sent_advance(sent);
-}
-
-static inline uint32_t mr_sent_commit_run(struct mr_sent *sent, const struct mr_sent_info *info,
-                                          struct mr_sent_frame *frame, uint32_t count)
-{
-    MR_ASSERT(sent->tail != NULL);
-    MR_DASSERT((info->flags & MR_SENT_IN_FLIGHT) != 0 && (info->flags & MR_SENT_STATE) == 0);
-    uint32_t first = (uint32_t)(sent->next % MR_SENT_CHUNK_RECORDS);
-    uint32_t done = MR_MIN(count, MR_SENT_CHUNK_RECORDS - first);
-    struct mr_sent_packet *packet = &sent->tail[first];
-    struct mr_sent_packet like = {.time_ns = info->time_ns,
-                                  .first = *frame,
-                                  .size = info->size,
-                                  .flags = (uint8_t)(info->flags | MR_SENT_OUTSTANDING),
-                                  .path = info->path,
-                                  .more = MR_NONE};
-
-    uint64_t words[4]; /* of a record, in registers: gcc would store it by member */
-    memcpy(words, &like, sizeof(words));
-    for (const struct mr_sent_packet *end = packet + done; packet < end; packet++) {
-        memcpy(packet, words, sizeof(words));
-        words[1] += like.first.length;
-    }
-    frame->offset = words[1];
-    sent->in_flight_count += done;
-    sent->ack_eliciting_count += (info->flags & MR_SENT_ACK_ELICITING) != 0 ? done : 0;
-    sent->next += done;
-    if (sent->next % MR_SENT_CHUNK_RECORDS == 0)
-        sent->tail = NULL;
-    return done;
 }
 
 static inline void mr_sent_ack_begin(struct mr_sent_ack *ack, struct mr_sent *sent,
