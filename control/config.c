@@ -12,6 +12,7 @@
 #include "millrace/ring_layout.h"
 #include "millrace/transport.h"
 #include "quic/cid.h"
+#include "quic/extensions.h"
 
 #define MTU_DEFAULT   1500
 #define MTU_MAX       9000
@@ -345,7 +346,7 @@ const struct mr_setting mr_config_settings[] = {
     {"limits.connects", "connects", "N", "that one ring opens; 0: a quarter of its shard's",
      MR_SETTING_NUMBER, .max = 10000000, HERE(limits.connects)},
     {"limits.streams", "streams", "N", "that a peer may have open, of each kind", MR_SETTING_NUMBER,
-     .min = 1, .max = 65536, HERE(limits.streams)},
+     .min = 3 /* RFC 9114, Section 6.2 */, .max = 65536, HERE(limits.streams)},
     {"limits.stream_window", "stream-window", "SIZE", "unread data of a stream", MR_SETTING_SIZE,
      .min = 4 * KIB, .max = WINDOW_MAX, HERE(limits.stream_window_bytes)},
     {"limits.connection_window", "connection-window", "SIZE", "unread data of a connection",
@@ -368,6 +369,9 @@ const struct mr_setting mr_config_settings[] = {
     {"transport.address_discovery", "address-discovery", "HOW",
      "tell peers the addresses we see them at (observe), ask for ours (ask), or both",
      MR_SETTING_CHOICE, .choices = discoveries, HERE(transport.address_discovery)},
+    {"transport.paths", "paths", "N",
+     "that a connection may have at a time (draft-ietf-quic-multipath); 1: not offered",
+     MR_SETTING_NUMBER, .min = 1, .max = MR_PATHS_MAX, HERE(transport.paths)},
 
     {"routing.format", "cid-format", "NAME",
      "the load balancer's: QUIC-LB, or one of three versions of Katran's", MR_SETTING_CHOICE,
@@ -478,7 +482,7 @@ void mr_config_init(struct mr_config *config)
         .idle_timeout_ns = 30 * SECOND,
     };
     config->transport = (struct mr_config_transport){
-        .spin_bit = 1, .quic_bit = 1, .ack_frequency = 1, .reset_stream_at = 1};
+        .spin_bit = 1, .quic_bit = 1, .ack_frequency = 1, .reset_stream_at = 1, .paths = 1};
     config->routing.node = 1;
     config->rings = (struct mr_config_rings){
         .submit_count = 1024,

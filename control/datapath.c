@@ -260,6 +260,7 @@ static uint32_t extensions(const struct mr_config_transport *transport)
            (transport->quic_bit != 0 ? MR_EXTENSION_QUIC_BIT : 0u) |
            (transport->ack_frequency != 0 ? MR_EXTENSION_ACK_FREQUENCY : 0u) |
            (transport->reset_stream_at != 0 ? MR_EXTENSION_RESET_STREAM_AT : 0u) |
+           (transport->paths > 1 ? MR_EXTENSION_MULTIPATH : 0u) |
            ((transport->address_discovery & 1) != 0 ? MR_EXTENSION_OBSERVES : 0u) |
            ((transport->address_discovery & 2) != 0 ? MR_EXTENSION_OBSERVED : 0u);
 }
@@ -289,6 +290,7 @@ static bool make_group(struct mr_datapath *dp, uint32_t index, struct mr_fault *
         .streams_bidi_max = config->limits.streams,
         .streams_uni_max = config->limits.streams,
         .extensions = extensions(&config->transport),
+        .paths_max = config->transport.paths,
         .work = dp->work,
         .cid_kind = (enum mr_cid_kind)config->routing.format,
         .node = config->routing.node,

@@ -185,6 +185,8 @@ static struct json_object *header_of(const struct mr_trace_packet *p)
         mr_qlog_put_number(header, "key_phase", p->phase);
     mr_qlog_put_number(header, "packet_number_length", p->number_size);
     mr_qlog_put_number(header, "packet_number", p->number);
+    if (p->path > 0) /* draft-ietf-quic-multipath-qlog */
+        mr_qlog_put_number(header, "path_id", p->path);
     if (p->token_size > 0) {
         struct json_object *token = json_object_new_object();
         struct json_object *raw = json_object_new_object();
@@ -272,6 +274,8 @@ static void on_packet_lost(struct made *m)
     struct json_object *header = json_object_new_object();
     mr_qlog_put(header, "packet_type", NAME(space_types, loss.space));
     mr_qlog_put_number(header, "packet_number", loss.number);
+    if (loss.path > 0)
+        mr_qlog_put_number(header, "path_id", loss.path);
     json_object_object_add(data, "header", header);
     if (loss.is_mtu_probe)
         mr_qlog_put_bool(data, "is_mtu_probe_packet", true);

@@ -6,6 +6,7 @@
 #include "base/compiler.h"
 #include "control/qlog_event.h"
 #include "quic/frame_extension.h"
+#include "quic/frame_multipath.h"
 #include "quic/trace_frames.h"
 #include "quic/transport_params.h"
 
@@ -167,12 +168,18 @@ static void put_ack(struct json_object *object, const struct mr_trace_frame *fra
     struct mr_frame_ack ack;
     struct mr_ack_range range;
     uint64_t type = mr_read_varint(&r);
+    bool is_path = type == MR_FRAME_PATH_ACK || type == MR_FRAME_PATH_ACK_ECN;
+    uint64_t path = 0;
 
-    mr_qlog_put(object, "frame_type", "ack");
-    if (!mr_frame_decode_ack(&r, type, &ack)) { /* ranges below zero: an error of the peer's */
+    mr_qlog_put(object, "frame_type", is_path ? "path_ack" : "ack");
+    if (!(is_path ? mr_frame_decode_path_ack(&r, type, &path, &ack)
+                  : mr_frame_decode_ack(&r, type,
+                                        &ack))) { /* ranges below zero: an error of the peer's */
         json_object_put(ranges);
         return;
     }
+    if (is_path)
+        mr_qlog_put_number(object, "path_id", path);
     uint64_t delay_us = MR_MIN(ack.delay, (uint64_t)1 << 40) << MR_MIN(exponent, 20u);
     mr_qlog_put_ms(object, "ack_delay", delay_us * MR_US);
     while (mr_frame_ack_next(&ack, &range)) {
@@ -218,6 +225,32 @@ static void put_stream_error(struct json_object *object, const struct mr_trace_f
         mr_qlog_put_number(object, "final_size", frame->field[2]);
     if (is_reset_at)
         mr_qlog_put_number(object, "reliable_size", frame->field[3]);
+}
+
+/* Of draft-ietf-quic-multipath, by draft-ietf-quic-multipath-qlog: from MR_FRAME_PATH_ABANDON on.
+ */
+static const struct simple path_frames[] = {
+    {.name = "path_abandon", .key = {"path_id", "error_code"}},
+    {.name = "path_status_backup", .key = {"path_id", "path_status_sequence_number"}},
+    {.name = "path_status_available", .key = {"path_id", "path_status_sequence_number"}},
+    {.name = "path_new_connection_id", .key = {"path_id", "sequence_number", "retire_prior_to"}},
+    {.name = "path_retire_connection_id", .key = {"path_id", "sequence_number"}},
+    {.name = "max_path_id", .key = {"maximum_path_id"}},
+    {.name = "paths_blocked", .key = {"maximum_path_id"}},
+    {.name = "path_cids_blocked", .key = {"path_id", "next_sequence_number"}},
+};
+
+static void put_path_frame(struct json_object *object, const struct mr_trace_frame *frame)
+{
+    const struct simple *simple = &path_frames[frame->type - MR_FRAME_PATH_ABANDON];
+
+    mr_qlog_put(object, "frame_type", simple->name);
+    for (size_t i = 0; i < MR_COUNT_OF(simple->key) && simple->key[i] != NULL; i++)
+        mr_qlog_put_number(object, simple->key[i], frame->field[i]);
+    if (frame->type != MR_FRAME_PATH_NEW_CONNECTION_ID)
+        return;
+    mr_qlog_put_number(object, "connection_id_length", frame->size);
+    mr_qlog_put_hex(object, "connection_id", frame->bytes, (size_t)frame->size);
 }
 
 /* Also those that we know and the draft does not: ACK_FREQUENCY, IMMEDIATE_ACK, OBSERVED_ADDRESS.
@@ -286,6 +319,8 @@ static struct json_object *frame_object(const struct mr_trace_frame *frame, uint
         break;
     case MR_FRAME_ACK:
     case MR_FRAME_ACK_ECN:
+    case MR_FRAME_PATH_ACK:
+    case MR_FRAME_PATH_ACK_ECN:
         put_ack(object, frame, exponent);
         break;
     case MR_FRAME_RESET_STREAM:
@@ -300,6 +335,8 @@ static struct json_object *frame_object(const struct mr_trace_frame *frame, uint
     default:
         if (frame->type < MR_COUNT_OF(simple_frames) && simple_frames[frame->type].name != NULL)
             put_simple(object, frame);
+        else if (frame->type - MR_FRAME_PATH_ABANDON < MR_COUNT_OF(path_frames))
+            put_path_frame(object, frame);
         else
             put_unknown(object, frame);
     }
@@ -352,6 +389,7 @@ static const struct parameter {
     {MR_PARAM_INITIAL_SCID, PARAMETER_CID, "initial_source_connection_id"},
     {MR_PARAM_RETRY_SCID, PARAMETER_CID, "retry_source_connection_id"},
     {MR_PARAM_MAX_DATAGRAM_FRAME_SIZE, PARAMETER_NUMBER, "max_datagram_frame_size"},
+    {MR_PARAM_INITIAL_MAX_PATH_ID, PARAMETER_NUMBER, "initial_max_path_id"},
     {MR_PARAM_RESET_STREAM_AT, PARAMETER_FLAG, "reset_stream_at"},
     {MR_PARAM_GREASE_QUIC_BIT, PARAMETER_FLAG, "grease_quic_bit"},
 };

@@ -45,6 +45,7 @@ static void fill_endpoint(const struct mr_shard_setup *setup, const struct mr_li
     e->streams_uni_max = setup->streams_uni_max;
     e->datagram_max = UINT16_MAX;
     e->extensions = setup->extensions;
+    e->paths_max = setup->paths_max;
     e->wall_offset_s = (uint64_t)time(NULL) - mr_clock_now(&clock) / MR_SECOND;
     e->cid = (struct mr_cid_format){.kind = (uint8_t)setup->cid_kind,
                                     .node = setup->node,
@@ -70,6 +71,8 @@ struct mr_shard_config mr_shard_setup(const struct mr_shard_setup *setup)
         .keylog_fd = setup->keylog_fd,
     };
 
+    if ((setup->extensions & MR_EXTENSION_MULTIPATH) != 0)
+        mr_limits_add_paths(&shard.limits, setup->paths_max);
     if (setup->congestion == MR_CC_BBR)
         shard.limits.models_max = MR_MIN(setup->connections, MODELS_MAX);
     shard.limits.pinned_max = setup->rx_mbufs / PINNED_SHARE; /* the port keeps the rest */

@@ -36,6 +36,7 @@ struct mr_shard_setup {
     uint32_t streams_bidi_max; /* that a peer may have open */
     uint32_t streams_uni_max;
     uint32_t extensions; /* of enum mr_extension */
+    uint32_t paths_max;  /* of a connection, with MR_EXTENSION_MULTIPATH */
     enum mr_cid_kind cid_kind;
     uint32_t node; /* written into connection IDs */
     uint8_t cid_config;

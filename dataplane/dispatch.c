@@ -328,9 +328,11 @@ struct mr_dispatcher *mr_dispatcher_new(const struct mr_dispatch_config *config,
                                              .on_poll = on_poll,
                                              .on_stop = on_stop};
     mr_dispatch_init_hooks(d);
-    for (uint32_t i = 0; i < config->member_count; i++)
+    for (uint32_t i = 0; i < config->member_count; i++) {
         d->members[i] = (struct mr_dispatch_member){
             .transport = {&mr_dispatch_ops}, .dispatcher = d, .application = config->members[i]};
+        d->application.remembered = 31 * d->application.remembered + config->members[i]->remembered;
+    }
     if (!make_memory(d, hash_key)) {
         mr_dispatcher_free(d);
         return NULL;

@@ -193,6 +193,14 @@ static int dispatch_migrate(struct mr_transport *t, mr_handle conn, const struct
     return shards(t)->ops->migrate(shards(t), conn, local);
 }
 
+static int dispatch_set_priority(struct mr_transport *t, mr_handle stream,
+                                 struct mr_priority priority)
+{
+    if (shards(t)->ops->set_priority == NULL)
+        return 0; /* an order of its own */
+    return shards(t)->ops->set_priority(shards(t), stream, priority);
+}
+
 const struct mr_transport_ops mr_dispatch_ops = {
     .connect = dispatch_connect,
     .close = dispatch_close,
@@ -215,4 +223,5 @@ const struct mr_transport_ops mr_dispatch_ops = {
     .migrate = dispatch_migrate,
     .moved_streams = dispatch_moved_streams,
     .reset_at = dispatch_reset_at,
+    .set_priority = dispatch_set_priority,
 };

@@ -56,6 +56,7 @@ static bool init_parts(struct mr_shard *s, uint8_t *mem, struct mr_fault *fault)
         return false;
     }
     config->endpoint.cid.shard = (uint16_t)config->index;
+    config->endpoint.remembered = config->application->remembered;
     s->ep = mr_endpoint_init(mem, &config->limits, &config->endpoint, mr_clock_now(&s->clock));
     if (s->ep == NULL) {
         mr_fault_set(fault, ENOMEM, "endpoint: OpenSSL is out of memory");

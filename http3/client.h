@@ -179,7 +179,8 @@ struct mr_h3_request_options {
 
 /*
  * Make a request on `conn`.  0; -EAGAIN: requests_max; -EMSGSIZE: over 1 KiB when encoded; -EPIPE:
- * the connection closes or drains; -EINVAL: the urgency, or a tunnel without has_tunnels; -ESTALE.
+ * the connection closes or drains; -EINVAL: the urgency, a tunnel without has_tunnels, or what would
+ * be no well-formed request (a path without "/", user information, a control character); -ESTALE.
  */
 int mr_h3_client_request_make(struct mr_h3_client *client, mr_h3_client_conn conn,
                               const struct mr_h3_request_options *options, uint64_t user,

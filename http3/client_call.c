@@ -302,15 +302,38 @@ int mr_h3_client_migrate(struct mr_h3_client *client, mr_h3_client_conn word)
     return t->ops->migrate == NULL ? -EOPNOTSUPP : t->ops->migrate(t, conn->handle, &another_port);
 }
 
-/* True if the request can be encoded. */
-static bool is_encodable(struct mr_h3_client *client, const struct mr_h3_request *request)
+/* Are the fields those of a well-formed request?  RFC 9114, Section 4: no other may be sent. */
+static enum mr_message_verdict judge(const struct mr_field_line *lines, size_t count)
+{
+    const struct mr_message_limits limits = {.section_bytes = UINT32_MAX,
+                                             .fields = MR_H3_REQUEST_LINES,
+                                             .name_bytes = UINT32_MAX,
+                                             .value_bytes = MR_H3_HEAD_MAX,
+                                             .allows_protocol = true};
+    struct mr_message message;
+    enum mr_h3_field field;
+    enum mr_message_verdict verdict = MR_MESSAGE_OK;
+
+    mr_message_begin(&message, MR_MESSAGE_REQUEST, &limits);
+    for (size_t i = 0; i < count && verdict == MR_MESSAGE_OK; i++)
+        verdict = mr_message_add(&message, (struct mr_text){lines[i].name, strlen(lines[i].name)},
+                                 lines[i].value, &field);
+    return verdict == MR_MESSAGE_OK ? mr_message_end(&message) : verdict;
+}
+
+/* 0 if the request can be sent; -EINVAL, -EMSGSIZE. */
+static int check_request(struct mr_h3_client *client, const struct mr_h3_request *request)
 {
     struct mr_field_line lines[MR_H3_REQUEST_LINES];
     size_t count = request_lines(request, lines);
-    size_t size;
-    const uint8_t *section = mr_qpack_encode(&client->h3.encoder, lines, count, &size);
+    size_t size = 0;
+    enum mr_message_verdict verdict = judge(lines, count);
 
-    return section != NULL && size <= MR_H3_HEAD_MAX - 2 * MR_H3_FRAME_HEADER_MAX;
+    if (verdict != MR_MESSAGE_OK)
+        return verdict == MR_MESSAGE_TOO_LARGE ? -EMSGSIZE : -EINVAL;
+    const uint8_t *section = mr_qpack_encode(&client->h3.encoder, lines, count, &size);
+    bool fits = section != NULL && size <= MR_H3_HEAD_MAX - 2 * MR_H3_FRAME_HEADER_MAX;
+    return fits ? 0 : -EMSGSIZE;
 }
 
 int mr_h3_client_request_make(struct mr_h3_client *client, mr_h3_client_conn word,
@@ -338,12 +361,13 @@ int mr_h3_client_request_make(struct mr_h3_client *client, mr_h3_client_conn wor
     if (options->priority != NULL)
         (void)mr_priority_format(*options->priority, request->priority);
     bool has_tunnel = options->tunnel == NULL || mr_h3_tunnel_prepare(client, request);
-    if (!has_tunnel || !is_encodable(client, request)) {
+    int result = has_tunnel ? check_request(client, request) : -EAGAIN;
+    if (result != 0) {
         if (request->tunnel != NULL)
             mr_pool_put(&client->tunnels, mr_pool_index(&client->tunnels, request->tunnel));
         request->serial = 0;
         mr_pool_put(&client->requests, index);
-        return has_tunnel ? -EMSGSIZE : -EAGAIN;
+        return result;
     }
     *request_out = mr_h3_request_word(client, request);
     struct mr_h3_peer *peer = mr_h3_peer_of(client, conn);

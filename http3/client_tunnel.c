@@ -71,7 +71,8 @@ bool mr_h3_tunnel_may_be_asked_for(struct mr_h3_client *client, struct mr_h3_req
 static bool is_acceptance_malformed(const struct mr_message *message)
 {
     return message->status == 204 || message->status == 205 || message->status == 206 ||
-           message->content_length != MR_LENGTH_UNKNOWN;
+           mr_message_has(message, MR_FIELD_CONTENT_LENGTH) ||
+           mr_message_has(message, MR_FIELD_CONTENT_TYPE);
 }
 
 void mr_h3_tunnel_on_head(struct mr_h3_client *client, struct mr_h3_request *request,

@@ -24,13 +24,16 @@
     X(connection_errors,      "connections closed by us with an error code")                        \
     X(goaways_sent,           "GOAWAY frames sent")                                                 \
     X(goaways_received,       "GOAWAY frames received")                                             \
+    X(streams_refused,        "unidirectional streams stopped: too many of their connection")       \
     /* requests */                                                                                  \
     X(requests,               "requests whose header section was accepted")                         \
     X(requests_early,         "requests that may be copies: in 0-RTT, or with Early-Data (RFC 8470)") \
     X(requests_retried,       "requests sent again after 425 (Too Early)")                          \
     X(requests_refused,       "requests refused: a pool, the heap or a limit is used up, or drain") \
     X(requests_malformed,     "messages refused: malformed (RFC 9114, Section 4.1.2)")              \
-    X(requests_too_large,     "requests answered with 431: field section over a limit")             \
+    X(requests_too_large,     "requests answered with 431: field section, or what is kept of it, over a limit") \
+    X(paths_too_large,        "requests answered with 414: the path over a limit")                  \
+    X(bodies_too_large,       "requests answered with 413: content over a limit")                   \
     X(requests_cancelled,     "requests the peer gave up")                                          \
     X(requests_timed_out,     "requests ended by a timeout of ours")                                \
     X(requests_done,          "requests or responses that ended well")                              \

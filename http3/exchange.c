@@ -176,9 +176,19 @@ static void begin_sending(struct mr_h3_server *server, struct mr_exchange *x)
     send_more(server, x);
 }
 
+/* Limits of ours that a request was over; of its field section the layer below counts. */
+static void count_excess(struct mr_h3_server *server, uint16_t status)
+{
+    if (status == 413)
+        mr_h3_count(&server->counters.bodies_too_large);
+    else if (status == 414)
+        mr_h3_count(&server->counters.paths_too_large);
+}
+
 /* Answer with a status and its text. */
 static void answer(struct mr_h3_server *server, struct mr_exchange *x, uint16_t status)
 {
+    count_excess(server, status);
     x->status = status;
     x->static_text = mr_response_text(status);
     x->source = x->static_text[0] == '\0' ? MR_CONTENT_NONE : MR_CONTENT_TEXT;
@@ -560,6 +570,7 @@ static void on_head(void *context, struct mr_h3_stream *stream, const struct mr_
 
     x->is_head = verdict == MR_MESSAGE_OK && message->method == MR_METHOD_HEAD;
     if (verdict != MR_MESSAGE_OK || x->is_text_full) {
+        mr_h3_count_add(&server->counters.requests_too_large, verdict == MR_MESSAGE_OK);
         answer_early(server, x, 431);
         return;
     }

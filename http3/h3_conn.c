@@ -515,8 +515,10 @@ static struct mr_h3_stream *accept_stream(struct mr_h3 *h3, const struct mr_even
         stream = mr_h3_stream_add(h3, conn, MR_H3_KIND_UNTYPED);
     }
     if (stream == NULL) {
-        if (is_uni)
+        if (is_uni) {
+            mr_h3_count(&h3->counters->streams_refused);
             refuse_stream(h3, event->stream, MR_H3_STREAM_CREATION_ERROR);
+        }
         return NULL;
     }
     conn->peer_uni_count += is_uni;

@@ -282,6 +282,10 @@ struct mr_h3 {
 /* Bytes for mr_h3_init(). */
 size_t mr_h3_footprint(const struct mr_h3_limits *limits);
 
+/* A server: a word for its SETTINGS, which clients may keep for 0-RTT (RFC 9114, Section 7.2.4.2).
+ */
+uint64_t mr_h3_remembered(const struct mr_h3_limits *limits);
+
 /* Lay everything out in `mem`, which stays borrowed.  `counters` is borrowed. */
 void mr_h3_init(struct mr_h3 *h3, void *mem, const struct mr_h3_limits *limits, bool is_server,
                 const struct mr_h3_user *user, struct mr_h3_counters *counters,

@@ -7,7 +7,7 @@
 #include "http3/h3_internal.h"
 
 enum {
-    NAME_MAX_BYTES = 256, /* of a field's name; more: too large */
+    MR_FIELD_NAME_MAX = 256, /* bytes of a field's name; longer ones QPACK does not decode */
 };
 
 static enum mr_h3_place place_of(const struct mr_h3 *h3, const struct mr_h3_stream *stream)
@@ -82,7 +82,7 @@ static void begin_message(struct mr_h3 *h3, const struct mr_h3_stream *stream)
     struct mr_message_limits limits = {
         .section_bytes = h3->limits.field_section_max,
         .fields = h3->limits.fields_max,
-        .name_bytes = NAME_MAX_BYTES,
+        .name_bytes = MR_FIELD_NAME_MAX,
         .value_bytes = h3->limits.field_section_max,
         .allows_protocol = h3->limits.has_tunnels,
     };

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/compiler.h"
+#include "base/siphash.h"
 #include "http3/h3_internal.h"
 
 enum {
@@ -215,21 +216,36 @@ static int open_own(struct mr_h3 *h3, struct mr_h3_conn *conn, enum mr_h3_stream
     return 0;
 }
 
+/* Our SETTINGS frame. */
+static size_t put_settings(uint8_t *dst, const struct mr_h3_limits *limits, bool is_server)
+{
+    const struct mr_h3_settings settings = {
+        .field_section_max = limits->field_section_max,
+        .qpack_capacity = limits->qpack_capacity,
+        .qpack_blocked_max = limits->qpack_blocked_max,
+        .has_connect_protocol = limits->has_tunnels && is_server,
+        .has_datagrams = limits->has_tunnels,
+    };
+
+    return mr_h3_settings_put(dst, &settings);
+}
+
+uint64_t mr_h3_remembered(const struct mr_h3_limits *limits)
+{
+    static const struct mr_siphash_key key = {.k0 = 0x68332d736574, .k1 = 1};
+    uint8_t data[MR_H3_SETTINGS_MAX];
+
+    return mr_siphash24(&key, data, put_settings(data, limits, true));
+}
+
 static int send_settings(struct mr_h3 *h3, struct mr_h3_conn *conn)
 {
-    struct mr_h3_settings settings = {
-        .field_section_max = h3->limits.field_section_max,
-        .qpack_capacity = h3->limits.qpack_capacity,
-        .qpack_blocked_max = h3->limits.qpack_blocked_max,
-        .has_connect_protocol = h3->limits.has_tunnels && h3->is_server,
-        .has_datagrams = h3->limits.has_tunnels,
-    };
     uint8_t data[1 + MR_H3_SETTINGS_MAX];
 
     if (conn->has_sent_settings)
         return 0;
     data[0] = MR_H3_STREAM_CONTROL;
-    size_t size = 1 + mr_h3_settings_put(data + 1, &settings);
+    size_t size = 1 + put_settings(data + 1, &h3->limits, h3->is_server);
     int result = mr_h3_send_copy(h3, conn->our_control, data, size, false);
     conn->has_sent_settings = result == 0;
     return result;

@@ -44,6 +44,21 @@ static struct mr_h3_stream *find(const struct mr_h3_conn *conn, uint64_t id)
     return stream != NULL && stream->is_reading && !stream->is_fin_received ? stream : NULL;
 }
 
+/* A request that is no tunnel, and can still bring something; a server knows that when its head has
+ * come. */
+static struct mr_h3_stream *find_other(const struct mr_h3 *h3, const struct mr_h3_conn *conn,
+                                       uint64_t id)
+{
+    struct mr_h3_stream *stream = conn->streams;
+
+    while (stream != NULL && (stream->kind != MR_H3_KIND_REQUEST || stream->id != id))
+        stream = stream->next;
+    return stream != NULL && !stream->is_tunnel && stream->is_reading && !stream->is_fin_received &&
+                   (!h3->is_server || stream->phase != MR_H3_PHASE_HEAD)
+               ? stream
+               : NULL;
+}
+
 static void take_datagram(struct mr_h3 *h3, struct mr_h3_conn *conn, size_t size)
 {
     uint64_t quarter;
@@ -54,11 +69,14 @@ static void take_datagram(struct mr_h3 *h3, struct mr_h3_conn *conn, size_t size
         return; /* RFC 9297, Section 2.1 */
     }
     struct mr_h3_stream *stream = find(conn, 4 * quarter);
-    if (stream == NULL) { /* not open yet, or over */
-        mr_h3_count(&h3->counters->datagrams_dropped);
+    if (stream != NULL) {
+        h3->user.on_datagram(h3->user.context, stream, h3->datagram + at, size - at);
         return;
     }
-    h3->user.on_datagram(h3->user.context, stream, h3->datagram + at, size - at);
+    mr_h3_count(&h3->counters->datagrams_dropped);
+    stream = find_other(h3, conn, 4 * quarter);
+    if (stream != NULL) /* Section 2: datagrams mean nothing there */
+        mr_h3_stream_fail(h3, stream, MR_H3_DATAGRAM_ERROR);
 }
 
 void mr_h3_on_datagrams(struct mr_h3 *h3, struct mr_h3_conn *conn)

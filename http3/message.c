@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/compiler.h"
+#include "http3/structured.h"
 
 enum {
     FIELD_OVERHEAD = 32, /* RFC 9114, Section 4.2.2 */
@@ -212,12 +213,12 @@ static enum mr_message_verdict take_value(struct mr_message *m, enum mr_h3_field
     case MR_FIELD_PROTOCOL:
         return verdict_if(is_token(value.data, value.size, true));
     case MR_FIELD_CAPSULE_PROTOCOL:
-        m->has_capsules = value.size >= 2 && memcmp(value.data, "?1", 2) == 0 &&
-                          (value.size == 2 || value.data[2] == ';' || value.data[2] == ' ') &&
-                          !m->has_capsules;
+        m->has_capsules = !m->has_capsule_field && mr_sf_is_true(value);
+        m->has_capsule_field = true;
         return MR_MESSAGE_OK;
-    case MR_FIELD_TE:
-        return verdict_if(value.size == 8 && strncasecmp(value.data, "trailers", 8) == 0);
+    case MR_FIELD_TE: /* RFC 9114, Section 4.2: in the header section of a request */
+        return verdict_if(m->kind == MR_MESSAGE_REQUEST && value.size == 8 &&
+                          strncasecmp(value.data, "trailers", 8) == 0);
     default:
         return MR_MESSAGE_OK;
     }
@@ -257,6 +258,7 @@ void mr_message_begin(struct mr_message *message, enum mr_message_kind kind,
     message->is_http = false;
     message->path_is_asterisk = false;
     message->has_capsules = false;
+    message->has_capsule_field = false;
     message->method = MR_METHOD_OTHER;
     message->status = 0;
     message->authority_size = 0;
@@ -299,29 +301,26 @@ enum mr_message_verdict mr_message_add(struct mr_message *message, struct mr_tex
     return take_value(message, field, value);
 }
 
-static bool has(const struct mr_message *m, enum mr_h3_field field)
-{
-    return (m->seen & BIT(field)) != 0;
-}
-
 static bool request_is_complete(const struct mr_message *m)
 {
-    if (!has(m, MR_FIELD_METHOD))
+    if (!mr_message_has(m, MR_FIELD_METHOD))
         return false;
-    if (has(m, MR_FIELD_PROTOCOL)) /* RFC 8441, Section 4; RFC 9297, Section 3.2 */
-        return m->method == MR_METHOD_CONNECT && has(m, MR_FIELD_AUTHORITY) &&
-               has(m, MR_FIELD_SCHEME) && has(m, MR_FIELD_PATH) && !m->path_is_asterisk &&
-               !(m->has_capsules &&
-                 (has(m, MR_FIELD_CONTENT_LENGTH) || has(m, MR_FIELD_CONTENT_TYPE)));
+    if (mr_message_has(m, MR_FIELD_PROTOCOL)) /* RFC 8441, Section 4; RFC 9297, Section 3.2 */
+        return m->method == MR_METHOD_CONNECT && mr_message_has(m, MR_FIELD_AUTHORITY) &&
+               mr_message_has(m, MR_FIELD_SCHEME) && mr_message_has(m, MR_FIELD_PATH) &&
+               !m->path_is_asterisk &&
+               !(m->has_capsules && (mr_message_has(m, MR_FIELD_CONTENT_LENGTH) ||
+                                     mr_message_has(m, MR_FIELD_CONTENT_TYPE)));
     if (m->method == MR_METHOD_CONNECT) /* RFC 9114, Section 4.4 */
-        return has(m, MR_FIELD_AUTHORITY) && !has(m, MR_FIELD_SCHEME) && !has(m, MR_FIELD_PATH);
-    if (!has(m, MR_FIELD_SCHEME) || !has(m, MR_FIELD_PATH))
+        return mr_message_has(m, MR_FIELD_AUTHORITY) && !mr_message_has(m, MR_FIELD_SCHEME) &&
+               !mr_message_has(m, MR_FIELD_PATH);
+    if (!mr_message_has(m, MR_FIELD_SCHEME) || !mr_message_has(m, MR_FIELD_PATH))
         return false;
     if (m->path_is_asterisk && m->method != MR_METHOD_OPTIONS)
         return false;
-    if (m->is_http && !has(m, MR_FIELD_AUTHORITY) && !has(m, MR_FIELD_HOST))
+    if (m->is_http && !mr_message_has(m, MR_FIELD_AUTHORITY) && !mr_message_has(m, MR_FIELD_HOST))
         return false;
-    return !has(m, MR_FIELD_AUTHORITY) || !has(m, MR_FIELD_HOST) ||
+    return !mr_message_has(m, MR_FIELD_AUTHORITY) || !mr_message_has(m, MR_FIELD_HOST) ||
            (m->authority_size == m->host_size &&
             strncasecmp(m->authority, m->host, m->host_size) == 0);
 }
@@ -332,7 +331,7 @@ enum mr_message_verdict mr_message_end(const struct mr_message *message)
     case MR_MESSAGE_REQUEST:
         return verdict_if(request_is_complete(message));
     case MR_MESSAGE_RESPONSE:
-        return verdict_if(has(message, MR_FIELD_STATUS));
+        return verdict_if(mr_message_has(message, MR_FIELD_STATUS));
     default:
         return MR_MESSAGE_OK;
     }

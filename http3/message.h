@@ -96,7 +96,9 @@ struct mr_message {
     bool has_regular; /* a field that is no pseudo-header came: no more of those */
     bool is_http;     /* request: :scheme is http or https */
     bool path_is_asterisk;
-    bool has_capsules;     /* Capsule-Protocol is true: RFC 9297, Section 3.4 */
+    bool has_capsules; /* Capsule-Protocol is true: RFC 9297, Section 3.4 */
+    bool
+        has_capsule_field; /* private: one came; of several together a List is made, which is not */
     enum mr_method method; /* request */
     uint16_t status;       /* response */
     uint16_t authority_size;
@@ -113,18 +115,23 @@ void mr_message_begin(struct mr_message *message, enum mr_message_kind kind,
 enum mr_message_verdict mr_message_add(struct mr_message *message, struct mr_text name,
                                        struct mr_text value, enum mr_h3_field *field_out);
 
+/* True if such a field was added. */
+static inline bool mr_message_has(const struct mr_message *message, enum mr_h3_field field)
+{
+    return (message->seen & UINT32_C(1) << field) != 0;
+}
+
 /* True if the head that was added asks for a tunnel: an extended CONNECT. */
 static inline bool mr_message_is_tunnel(const struct mr_message *message)
 {
-    return message->method == MR_METHOD_CONNECT &&
-           (message->seen & UINT32_C(1) << MR_FIELD_PROTOCOL) != 0;
+    return message->method == MR_METHOD_CONNECT && mr_message_has(message, MR_FIELD_PROTOCOL);
 }
 
 /* True if a hop before this one got the request in 0-RTT: any Early-Data field (RFC 8470, Section
  * 5.1). */
 static inline bool mr_message_was_early(const struct mr_message *message)
 {
-    return (message->seen & UINT32_C(1) << MR_FIELD_EARLY_DATA) != 0;
+    return mr_message_has(message, MR_FIELD_EARLY_DATA);
 }
 
 /* All fields were added: is anything missing? */

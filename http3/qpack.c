@@ -113,8 +113,9 @@ void mr_qpack_decoder_fini(struct mr_qpack_decoder *decoder)
     decoder->decoder = NULL;
 }
 
-/* The connection's error code for one of nghttp3's. */
-static uint64_t error_code(nghttp3_ssize result)
+/* The connection's error code for one of nghttp3's.  RFC 9204, Section 7.4: what is too large to be
+ * decoded is `too_large`. */
+static uint64_t error_code(nghttp3_ssize result, uint64_t too_large)
 {
     switch (result) {
     case NGHTTP3_ERR_QPACK_DECOMPRESSION_FAILED:
@@ -122,6 +123,7 @@ static uint64_t error_code(nghttp3_ssize result)
     case NGHTTP3_ERR_QPACK_ENCODER_STREAM_ERROR:
         return MR_QPACK_ENCODER_STREAM_ERROR;
     case NGHTTP3_ERR_QPACK_HEADER_TOO_LARGE:
+        return too_large;
     case NGHTTP3_ERR_QPACK_FATAL: /* too much feedback waits */
     case NGHTTP3_ERR_NOMEM:
         return MR_H3_EXCESSIVE_LOAD;
@@ -134,7 +136,7 @@ uint64_t mr_qpack_decoder_read(struct mr_qpack_decoder *decoder, const uint8_t *
 {
     nghttp3_ssize used = nghttp3_qpack_decoder_read_encoder(decoder->decoder, data, size);
 
-    return used < 0 ? error_code(used) : 0;
+    return used < 0 ? error_code(used, MR_QPACK_ENCODER_STREAM_ERROR) : 0;
 }
 
 static struct mr_text text_of(const nghttp3_rcbuf *buf)
@@ -158,7 +160,7 @@ static uint64_t decode_fields(struct mr_qpack_decoder *decoder, nghttp3_qpack_st
         nghttp3_ssize used =
             nghttp3_qpack_decoder_read_request(decoder->decoder, state, &nv, &flags, data, size, 1);
         if (used < 0)
-            return error_code(used);
+            return error_code(used, MR_QPACK_DECOMPRESSION_FAILED);
         if ((flags & NGHTTP3_QPACK_DECODE_FLAG_BLOCKED) != 0) {
             *needs_out = nghttp3_qpack_stream_context_get_ricnt(state);
             return decoder->blocked_max > 0 ? 0 : MR_QPACK_DECOMPRESSION_FAILED;
@@ -208,7 +210,7 @@ uint64_t mr_qpack_decoder_cancel(struct mr_qpack_decoder *decoder, uint64_t stre
         return 0;
 
     int result = nghttp3_qpack_decoder_cancel_stream(decoder->decoder, (int64_t)stream_id);
-    return result < 0 ? error_code(result) : 0;
+    return result < 0 ? error_code(result, MR_H3_INTERNAL_ERROR) : 0;
 }
 
 size_t mr_qpack_decoder_feedback_size(const struct mr_qpack_decoder *decoder)

@@ -417,6 +417,7 @@ int mr_h3_server_new(const struct mr_h3_server_config *config, struct mr_h3_serv
         .on_start = on_start,
         .on_events = on_events,
         .on_stop = on_stop,
+        .remembered = mr_h3_remembered(&server->limits),
     };
     *server_out = server;
     return 0;

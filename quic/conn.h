@@ -202,7 +202,8 @@ bool mr_keys_open_other_phase(struct mr_endpoint *ep, struct mr_conn *conn, stru
 struct mr_conn_keys *mr_keys_for_seal(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
 
 /* Packet `pn` was opened with the current keys. */
-void mr_keys_note_opened(struct mr_conn *conn, uint64_t pn, uint64_t now);
+void mr_keys_note_opened(const struct mr_endpoint *ep, struct mr_conn *conn, uint64_t pn,
+                         uint64_t now);
 
 /* A packet failed to open with the current keys; newest acknowledged packet. */
 void mr_keys_count_failed(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
@@ -220,9 +221,11 @@ bool mr_conn_fail(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t error, 
 /* Closed by our application. */
 void mr_conn_fail_app(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t code,
                       const char *reason, uint64_t now);
-/* Over at once and silently: idle timeout, stateless reset, version negotiation. */
+/* Over at once and silently: idle timeout, version negotiation. */
 void mr_conn_die(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t error, bool is_remote,
                  const char *reason);
+/* A stateless reset: silence, and draining (RFC 9000, Section 10.3.1). */
+void mr_conn_on_reset(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
 /* The peer closed. */
 void mr_conn_drain(struct mr_endpoint *ep, struct mr_conn *conn,
                    const struct mr_frame_connection_close *frame, uint64_t now);
@@ -251,8 +254,10 @@ void mr_endpoint_receive_unknown(struct mr_endpoint *ep, struct mr_datagram *dat
                                  enum mr_packet_verdict verdict, uint64_t now);
 void mr_endpoint_stateless_reset(struct mr_endpoint *ep, const struct mr_datagram *datagram,
                                  uint64_t now);
-/* True if the datagram is a stateless reset of a connection of ours, which is over then. */
-bool mr_endpoint_take_reset(struct mr_endpoint *ep, const struct mr_datagram *datagram);
+/* True if a datagram of which nothing could be read is a stateless reset of a connection of ours,
+ * which is over then: it comes from where the connection sends, and ends in its token. */
+bool mr_endpoint_take_reset(struct mr_endpoint *ep, const struct mr_datagram *datagram,
+                            uint64_t now);
 /* True if another shard issued the connection ID: noted in the datagram. */
 bool mr_endpoint_is_foreign(struct mr_endpoint *ep, struct mr_datagram *datagram,
                             const uint8_t *dcid, size_t size);

@@ -296,7 +296,7 @@ MR_COLD static size_t cut_views(const struct mr_stream *stream, struct mr_view *
 int64_t mr_stream_receive(struct mr_endpoint *ep, mr_handle handle, struct mr_view *views_out,
                           size_t room, bool *fin_out)
 {
-    const struct mr_stream *stream = mr_stream_of_handle(ep, handle);
+    struct mr_stream *stream = mr_stream_of_handle(ep, handle);
 
     *fin_out = false;
     if (stream == NULL)
@@ -361,12 +361,12 @@ int mr_stream_stop(struct mr_endpoint *ep, mr_handle handle, uint64_t code)
         return -ESTALE;
     if (code > MR_ERROR_CODE_MAX)
         return -EINVAL;
-    if (!stream->has_recv || stream->is_gone || stream->recv.is_discarding)
+    if (!stream->has_recv || stream->is_gone ||
+        (stream->recv.is_discarding && mr_recv_queue_readable_bytes(&stream->recv) == 0))
         return 0;
 
     struct mr_conn *conn = mr_conn_at(ep, stream->conn);
     mr_recv_queue_discard(&stream->recv, &ep->recv_pools, &ep->released);
-    mr_stream_consumed(ep, conn, stream, stream->flow_recv.received - stream->flow_recv.consumed);
     if (mr_recv_state_wants_stop(stream->recv_state) && mr_conn_is_alive(conn)) {
         stream->stop_code = code;
         stream->wants_stop = true;
@@ -374,7 +374,7 @@ int mr_stream_stop(struct mr_endpoint *ep, mr_handle handle, uint64_t code)
     }
     if (stream->has_reliable_in)
         mr_stream_reset_if_read(ep, conn, stream);
-    finish_reading(ep, stream);
+    mr_stream_discarded(ep, conn, stream);
     return 0;
 }
 

@@ -3,12 +3,13 @@
  *
  *     HANDSHAKE, OPEN --mr_conn_fail()--> CLOSING  --3 PTO--> DEAD --told--> free
  *                     --mr_conn_drain()-> DRAINING --3 PTO--> DEAD
+ *                     --mr_conn_on_reset()-> the same
  *                     --mr_conn_die()---> DRAINING --at once-> DEAD
  *
  * RFC 9000, Section 10.  The application is told at once; the object stays until
  * the closing period is over and every event is collected.
  */
-#include "quic/conn.h"
+#include "quic/conn_multipath.h"
 
 static void set_reason(struct mr_close *close, const char *reason, size_t size)
 {
@@ -65,7 +66,7 @@ static void begin_closing(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t
 {
     conn->close.is_set = true;
     conn->close.resend_after = 1;
-    conn->close_until_ns = now + 3 * mr_rtt_pto(&conn->path.rtt, MR_SPACE_APP);
+    conn->close_until_ns = now + 3 * mr_multipath_pto(ep, conn);
     if (mr_conn_is_traced(conn)) {
         mr_trace_closed(ep, conn,
                         conn->close.is_app ? MR_TRACE_CLOSE_APPLICATION : MR_TRACE_CLOSE_ERROR);
@@ -107,12 +108,10 @@ MR_COLD static enum mr_trace_close why_dead(const struct mr_close *close)
     return close->is_remote ? MR_TRACE_CLOSE_VERSION : MR_TRACE_CLOSE_ERROR;
 }
 
-void mr_conn_die(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t error, bool is_remote,
-                 const char *reason)
+/* The end without a word to the peer. */
+static void end_silently(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t error,
+                         bool is_remote, const char *reason)
 {
-    if (!mr_conn_is_alive(conn))
-        return;
-
     conn->close.error = error;
     conn->close.is_remote = is_remote;
     conn->close.is_set = true;
@@ -121,9 +120,29 @@ void mr_conn_die(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t error, b
         mr_trace_closed(ep, conn, why_dead(&conn->close));
     quiesce(ep, conn, MR_CONN_DRAINING);
     mr_conn_unready(ep, conn);
+}
+
+void mr_conn_die(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t error, bool is_remote,
+                 const char *reason)
+{
+    if (!mr_conn_is_alive(conn))
+        return;
+
+    end_silently(ep, conn, error, is_remote, reason);
     conn->close_until_ns = 0; /* nothing to wait for: freed with the next expiry */
     conn->armed_ns = 0;
     mr_wheel_set(&ep->wheel, conn->index, 0);
+}
+
+void mr_conn_on_reset(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
+{
+    if (!mr_conn_is_alive(conn))
+        return;
+
+    mr_count(&ep->counters.stateless_resets_received);
+    conn->close_until_ns = now + 3 * mr_rtt_pto(&conn->path.rtt, MR_SPACE_APP);
+    end_silently(ep, conn, MR_NO_ERROR, true, "stateless reset: the peer has lost the connection");
+    mr_conn_timer_update(ep, conn);
 }
 
 void mr_conn_drain(struct mr_endpoint *ep, struct mr_conn *conn,
@@ -143,7 +162,7 @@ void mr_conn_drain(struct mr_endpoint *ep, struct mr_conn *conn,
                         frame->is_app ? MR_TRACE_CLOSE_APPLICATION : MR_TRACE_CLOSE_ERROR);
         mr_trace_state(ep, conn, MR_TRACE_GONE, MR_TRACE_DRAINING);
     }
-    conn->close_until_ns = now + 3 * mr_rtt_pto(&conn->path.rtt, MR_SPACE_APP);
+    conn->close_until_ns = now + 3 * mr_multipath_pto(ep, conn);
     quiesce(ep, conn, MR_CONN_DRAINING);
     mr_conn_unready(ep, conn);
     mr_conn_timer_update(ep, conn);

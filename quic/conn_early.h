@@ -21,7 +21,7 @@
                 MR_WANT_STREAMS_BLOCKED_UNI | MR_WANT_STREAM_CONTROL | MR_WANT_STREAM |            \
                 MR_WANT_PING | MR_WANT_DATAGRAM))
 
-/* Server: what the limits that a client remembers from a ticket depend on, in one number. */
+/* Server: what all that a client remembers from a ticket depends on, in one number. */
 uint64_t mr_early_tag(const struct mr_endpoint *ep);
 
 /* Client: remember the limits in the ticket, if it has some.  True: 0-RTT may be offered. */

@@ -7,12 +7,18 @@
  * RFC 9002, Appendix A.7; the steps are in its order.
  */
 #include "quic/conn_ack_frequency.h"
+#include "quic/conn_multipath.h"
 #include "quic/conn_observed.h"
 #include "quic/conn_reset_at.h"
 #include "quic/conn_resume.h"
+#include "quic/conn_undo.h"
+#include "quic/sent_late.h"
 #include "quic/sent_run.h"
 
-#define RUN_MAX (UINT32_C(1) << 30) /* bytes that a run of acknowledged frames may have */
+#define RUN_MAX           (UINT32_C(1) << 30) /* bytes that a run of acknowledged frames may have */
+#define REQUEUE_MAX       32                  /* packets that a probe timeout looks at */
+#define HURRIES_MAX       3                   /* flights of a server repeated before their PTO */
+#define HURRY_CROSSING_NS (100 * MR_MS)       /* a flight may be under way, round trip unknown */
 
 /* What an ACK frame, or a timer, did. */
 struct ack_sums {
@@ -121,8 +127,8 @@ static void crypto_acked(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_s
                             (struct mr_send_span){.offset = frame->offset, .size = frame->length});
 }
 
-static void on_frame_acked(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
-                           const struct mr_sent_frame *frame, struct ack_sums *sums)
+MR_INLINE void on_frame_acked(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
+                              const struct mr_sent_frame *frame, struct ack_sums *sums)
 {
     switch ((enum mr_sent_kind)frame->kind) {
     case MR_SENT_STREAM:
@@ -153,6 +159,8 @@ static void on_frame_acked(struct mr_endpoint *ep, struct mr_conn *conn, enum mr
         mr_ack_request_on_acked(conn, frame->offset);
         return;
     default:
+        if (frame->kind >= MR_SENT_PATH_ACK)
+            mr_multipath_on_frame_acked(ep, conn, frame);
         return;
     }
 }
@@ -285,6 +293,8 @@ bool mr_conn_requeue_frame(struct mr_endpoint *ep, struct mr_conn *conn, enum mr
     default:
         break;
     }
+    if (frame->kind >= MR_SENT_PATH_ACK)
+        return mr_multipath_on_frame_lost(ep, conn, frame);
     uint32_t wants = lost_wants(conn, frame);
     if (wants != 0)
         mr_conn_want(ep, conn, &conn->app, wants);
@@ -316,6 +326,8 @@ struct loss_sums {
     uint64_t now;
     uint64_t next_pn; /* of a packet that would continue the last range */
     uint32_t ranges;  /* of packets other than MTU probes */
+    uint32_t count;   /* of these packets */
+    uint64_t first_pn;
 };
 
 /* DATAGRAM frames are not sent again (RFC 9221, Section 5.2). */
@@ -331,11 +343,16 @@ static void count_lost_datagrams(struct mr_endpoint *ep, const struct mr_sent *s
     }
 }
 
-/* The packet carried the ECN mark of the path in use. */
-MR_INLINE bool is_marked(const struct mr_conn *conn, const struct mr_sent_packet *packet,
-                         uint64_t pn)
+/* How many of `count` packets like `packet`, the last with number `last_pn`, carried the ECN mark
+ * of the path in use. */
+MR_INLINE uint64_t count_marked(const struct mr_conn *conn, const struct mr_sent_packet *packet,
+                                uint64_t last_pn, uint32_t count)
 {
-    return (packet->flags & MR_SENT_ECT) != 0 && pn >= conn->path.ecn.first_pn;
+    uint64_t first_pn = conn->path.ecn.first_pn;
+
+    if ((packet->flags & MR_SENT_ECT) == 0 || last_pn < first_pn)
+        return 0;
+    return MR_MIN((uint64_t)count, last_pn - first_pn + 1);
 }
 
 static void one_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
@@ -352,7 +369,7 @@ static void one_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space
         return;
     }
     sums->bytes += packet->size;
-    sums->marked += is_marked(conn, packet, pn);
+    sums->marked += count_marked(conn, packet, pn, 1);
     if ((packet->flags & MR_SENT_MTU_PROBE) != 0) {
         mr_mtu_on_lost(ep, conn, packet->size, sums->now);
         return;
@@ -360,6 +377,8 @@ static void one_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space
     if (packet->size > MR_INITIAL_MIN)
         mr_mtu_on_large_lost(ep, conn, pn, sums->now);
     sums->congestion_bytes += packet->size;
+    if (sums->count++ == 0)
+        sums->first_pn = pn;
     sums->ranges += sums->ranges == 0 || pn != sums->next_pn;
     sums->next_pn = pn + 1;
     sums->newest_sent_ns = MR_MAX(sums->newest_sent_ns, packet->time_ns);
@@ -378,9 +397,11 @@ static void on_congestion(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t
 {
     mr_count(&ep->counters.congestion_events);
     mr_conn_resume_on_congestion(ep, conn, now);
+    if (conn->extra != MR_NONE && (mr_conn_extra(ep, conn)->uses & MR_EXTRA_RESUME) != 0)
+        mr_conn_undo_drop(ep, conn); /* the window was tried out, not grown */
 }
 
-static void settle_losses(struct mr_endpoint *ep, struct mr_conn *conn,
+static void settle_losses(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
                           const struct loss_sums *sums, bool is_persistent, uint64_t now)
 {
     struct mr_cc *cc = &conn->path.cc;
@@ -394,6 +415,11 @@ static void settle_losses(struct mr_endpoint *ep, struct mr_conn *conn,
     if (sums->marked > 0 && mr_ecn_on_lost(&conn->path.ecn, sums->marked))
         mr_count(&ep->counters.ecn_failures);
     if (sums->congestion_bytes > 0) {
+        mr_conn_undo_on_lost(ep, conn,
+                             &(struct mr_undo_losses){.space = which,
+                                                      .count = sums->count,
+                                                      .first_pn = sums->first_pn,
+                                                      .newest_sent_ns = sums->newest_sent_ns});
         mr_cc_on_loss(cc,
                       &(struct mr_cc_loss){.bytes = sums->congestion_bytes,
                                            .newest_sent_ns = sums->newest_sent_ns,
@@ -410,6 +436,14 @@ static void settle_losses(struct mr_endpoint *ep, struct mr_conn *conn,
     if (mr_conn_is_traced(conn))
         mr_trace_metrics(ep, conn, 0);
     mr_conn_wake(ep, conn);
+}
+
+/* Lost packets are remembered for three PTO: later ACKs of them show that they were not. */
+MR_COLD static uint64_t forget_before(const struct mr_rtt *rtt, enum mr_space which, uint64_t now)
+{
+    uint64_t keep = 3 * mr_rtt_pto(rtt, which);
+
+    return now > keep ? now - keep : 0;
 }
 
 void mr_conn_detect_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
@@ -436,9 +470,10 @@ void mr_conn_detect_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_s
     }
     conn->loss.space[which].loss_time_ns = loss.loss_time_ns;
     count_loss_space(conn, which, space);
-    settle_losses(ep, conn, &sums, loss.is_persistent, now);
-    uint64_t keep = 3 * mr_rtt_pto(rtt, which);
-    mr_sent_release(&space->sent, now > keep ? now - keep : 0);
+    settle_losses(ep, conn, which, &sums, loss.is_persistent, now);
+    mr_sent_release(&space->sent, space->sent.lost_count > 0 ? forget_before(rtt, which, now) : 0);
+    if (space->undo != MR_NONE)
+        mr_conn_undo_on_released(ep, conn);
 }
 
 void mr_conn_resend_all(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which)
@@ -459,62 +494,106 @@ void mr_conn_resend_all(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_sp
     mr_sent_release(&space->sent, MR_NEVER);
 }
 
+/* What the oldest packets in flight carry is to be sent again, about so many bytes.  Copies that
+ * earlier probes made follow their originals.  False: it is nothing. */
+static bool requeue_oldest(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
+                           uint64_t bytes)
+{
+    struct mr_pn_space *space = mr_conn_space(ep, conn, which);
+    const struct mr_sent_packet *packet;
+    uint64_t pn = 0;
+    uint64_t sum = 0;
+    bool has_data = false;
+
+    for (uint32_t i = 0; i < REQUEUE_MAX && sum < bytes; i++) {
+        packet = mr_sent_find(&space->sent, pn, &pn);
+        if (packet == NULL)
+            break;
+        if ((packet->flags & MR_SENT_MTU_PROBE) == 0) {
+            has_data |= mr_conn_requeue(ep, conn, which, packet);
+            sum += packet->size;
+        }
+        pn++;
+    }
+    return has_data;
+}
+
+/* The same of `packets` packets' bytes; as many may go beyond the congestion window.  What was
+ * acknowledged is so once more: the peer may wait for that to find its own losses. */
+static bool repeat_oldest(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
+                          uint32_t packets)
+{
+    struct mr_pn_space *space = mr_conn_space(ep, conn, which);
+
+    space->probes = (uint16_t)packets;
+    space->wants |= space->received.count > 0 ? MR_WANT_ACK : 0;
+    return requeue_oldest(ep, conn, which, (uint64_t)packets * conn->path.mtu);
+}
+
+/* RFC 9002, Section 6.2.4: what is in flight in the other spaces goes along, as the peer may have
+ * the keys of one of them only. */
+MR_COLD static void repeat_elsewhere(struct mr_endpoint *ep, struct mr_conn *conn,
+                                     enum mr_space which, uint32_t packets)
+{
+    for (int other = 0; other < MR_SPACES; other++) {
+        struct mr_pn_space *space = mr_conn_space(ep, conn, (enum mr_space)other);
+
+        if (other != (int)which && space != NULL && space->sent.ack_eliciting_count > 0 &&
+            !repeat_oldest(ep, conn, (enum mr_space)other, packets))
+            space->probes = 0;
+    }
+}
+
 void mr_conn_on_pto(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
                     uint32_t probes, uint64_t now)
 {
     struct mr_pn_space *space = mr_conn_space(ep, conn, which);
-    uint64_t pn = 0;
-    bool has_data = false;
 
     if (space == NULL)
         return;
     mr_count(&ep->counters.ptos);
     if (mr_conn_is_traced(conn))
         mr_trace_pto(ep, conn, which);
-    for (uint32_t i = 0; i < probes; i++) {
-        const struct mr_sent_packet *packet = mr_sent_find(&space->sent, pn, &pn);
-
-        if (packet == NULL)
-            break;
-        has_data |=
-            (packet->flags & MR_SENT_MTU_PROBE) == 0 && mr_conn_requeue(ep, conn, which, packet);
-        pn++;
-    }
-    space->probes = (uint16_t)probes;
+    bool has_data = repeat_oldest(ep, conn, which, probes);
     mr_conn_want(ep, conn, space, has_data ? 0 : MR_WANT_PING);
+    if (!conn->is_confirmed)
+        repeat_elsewhere(ep, conn, which, probes);
     if (which == MR_SPACE_APP && conn->ack_request.review_ns != MR_NEVER)
         space->wants |= MR_WANT_IMMEDIATE_ACK;
     mr_ecn_on_pto(&conn->path.ecn, conn->loss.pto_count);
     if (conn->loss.pto_count >= MR_MTU_HOLE_PTOS)
         mr_mtu_on_black_hole(ep, conn, now);
+    if (conn->multipath != MR_NONE)
+        mr_multipath_on_pto(ep, conn, now);
+}
+
+MR_COLD void mr_conn_hurry(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
+{
+    struct mr_handshake *hs = mr_conn_handshake(ep, conn);
+    const struct mr_rtt *rtt = &conn->path.rtt;
+    const struct mr_loss_space *initial = &conn->loss.space[MR_SPACE_INITIAL];
+    uint64_t crossing = mr_rtt_has_sample(rtt) ? rtt->smoothed_ns : HURRY_CROSSING_NS;
+
+    if (conn->role != MR_SERVER || hs == NULL || hs->hurries == HURRIES_MAX ||
+        initial->ack_eliciting_count == 0 || now < initial->last_ack_eliciting_ns + crossing)
+        return;
+    hs->hurries++;
+    mr_count(&ep->counters.flights_repeated);
+    if (repeat_oldest(ep, conn, MR_SPACE_INITIAL, 1))
+        repeat_elsewhere(ep, conn, MR_SPACE_INITIAL, 1);
+    mr_conn_wake(ep, conn);
 }
 
 /* RFC 9002, Section 6.2.4: one of two may be lost. */
 MR_COLD void mr_conn_probe_again(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which)
 {
     struct mr_pn_space *space = mr_conn_space(ep, conn, which);
-    uint64_t pn = 0;
 
-    if (which == MR_SPACE_APP || space->probes == 0 || (space->wants & MR_WANT_CRYPTO) != 0)
-        return;
-    const struct mr_sent_packet *packet = mr_sent_find(&space->sent, pn, &pn);
-    if (packet != NULL)
-        mr_conn_requeue(ep, conn, which, packet);
+    if (space->probes > 0 && (space->wants & (MR_WANT_CRYPTO | MR_WANT_STREAM)) == 0)
+        requeue_oldest(ep, conn, which, conn->path.mtu);
 }
 
 /* ------------------------------------------------------------------ the ACK frame */
-
-/* How many of `count` packets like `packet`, the last with number `last_pn`, carried the ECN mark
- * of the path in use. */
-MR_INLINE uint64_t count_marked(const struct mr_conn *conn, const struct mr_sent_packet *packet,
-                                uint64_t last_pn, uint32_t count)
-{
-    uint64_t first_pn = conn->path.ecn.first_pn;
-
-    if ((packet->flags & MR_SENT_ECT) == 0 || last_pn < first_pn)
-        return 0;
-    return MR_MIN((uint64_t)count, last_pn - first_pn + 1);
-}
 
 /* `count` packets like `p`, the last with number `pn`, of the path in use: what they say of it. */
 MR_INLINE void count_acked(struct mr_rx *rx, const struct mr_sent_packet *p, uint64_t pn,
@@ -557,12 +636,22 @@ MR_INLINE void acked_here(struct mr_rx *rx, struct mr_sent_ack *ack, const struc
         frames_acked(rx, p, sums);
 }
 
-/* A packet of another path. */
-MR_COLD static void acked_elsewhere(struct mr_rx *rx, const struct mr_sent_packet *p,
-                                    struct ack_sums *sums)
+/* Packets of one range that were declared lost, and were not. */
+MR_COLD static void late_range(struct mr_rx *rx, const struct mr_ack_range *range,
+                               struct ack_sums *sums)
 {
-    mr_path_gone_elsewhere(rx->ep, rx->conn, p);
-    frames_acked(rx, p, sums);
+    struct mr_sent *sent = &rx->space->sent;
+    struct mr_sent_late late;
+    uint64_t pn;
+
+    mr_sent_late_begin(&late, sent, (struct mr_sent_range){.lo = range->lo, .hi = range->hi});
+    for (struct mr_sent_packet *p; (p = mr_sent_late_next(&late, &pn)) != NULL;) {
+        mr_count(&rx->ep->counters.packets_lost_spurious);
+        frames_acked(rx, p, sums);
+        if (rx->space_id == MR_SPACE_APP && p->path == rx->conn->path.number &&
+            (p->flags & MR_SENT_MTU_PROBE) == 0)
+            mr_conn_undo_on_late(rx->ep, rx->conn, pn);
+    }
 }
 
 /* Packets of one range.  False: a packet that was never sent is acknowledged. */
@@ -571,14 +660,18 @@ static bool ack_range(struct mr_rx *rx, const struct mr_ack_range *range, struct
     struct mr_sent_ack ack;
     uint64_t pn;
 
+    if (rx->space->sent.lost_count > 0)
+        late_range(rx, range, sums);
     mr_sent_ack_begin(&ack, &rx->space->sent,
                       (struct mr_sent_range){.lo = range->lo, .hi = range->hi});
     for (struct mr_sent_packet *p; (p = mr_sent_ack_next(&ack, &pn)) != NULL;) {
         sums->is_any = true;
-        if (p->path == rx->conn->path.number)
+        if (p->path == rx->conn->path.number) {
             acked_here(rx, &ack, p, pn, sums);
-        else
-            acked_elsewhere(rx, p, sums);
+        } else {
+            mr_path_gone_elsewhere(rx->ep, rx->conn, p);
+            frames_acked(rx, p, sums);
+        }
     }
     return !ack.is_violation;
 }
@@ -628,6 +721,8 @@ static void take_ecn(struct mr_rx *rx, const struct mr_frame_ack *frame, struct 
     if (arrived.packets == 0)
         return;
     mr_count_add(&counters->ecn_ce_reported, arrived.ce);
+    if (arrived.ce > 0)
+        mr_conn_undo_drop(rx->ep, conn);
     struct mr_cc_ecn ecn = {
         .packets = arrived.packets, .ce = arrived.ce, .sent_ns = sums->cc.newest_sent_ns};
     if (mr_cc_on_ecn(&conn->path.cc, &ecn, rx->now))
@@ -664,19 +759,15 @@ static void settle_acked(struct mr_rx *rx, const struct mr_frame_ack *frame, str
     mr_conn_wake(rx->ep, conn);
 }
 
-bool mr_on_ack(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+bool mr_ack_take(struct mr_rx *rx, struct mr_frame_ack *frame, uint64_t type)
 {
-    struct mr_frame_ack frame;
     struct mr_ack_range range;
     struct ack_sums sums = {0};
 
-    if (!mr_frame_decode_ack(r, type, &frame))
-        return mr_conn_fail(rx->ep, rx->conn, MR_FRAME_ENCODING_ERROR, type, "malformed ACK",
-                            rx->now);
     mr_count(&rx->ep->counters.acks_received);
     uint64_t largest = rx->space->sent.largest_acked;
-    sums.is_largest_new = largest == MR_SENT_NO_PN || frame.largest > largest;
-    while (mr_frame_ack_next(&frame, &range)) {
+    sums.is_largest_new = largest == MR_SENT_NO_PN || frame->largest > largest;
+    while (mr_frame_ack_next(frame, &range)) {
         if (!ack_range(rx, &range, &sums)) {
             mr_count(&rx->ep->counters.acks_of_unsent);
             return mr_conn_fail(rx->ep, rx->conn, MR_PROTOCOL_VIOLATION, type,
@@ -685,8 +776,23 @@ bool mr_on_ack(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
     }
     end_run(rx->ep, rx->conn, &sums);
     if (rx->space_id == MR_SPACE_APP) /* of any packet: those without frames to record count, too */
-        mr_keys_on_acked(rx->conn, frame.largest);
+        mr_keys_on_acked(rx->conn, frame->largest);
     if (sums.is_any)
-        settle_acked(rx, &frame, &sums);
+        settle_acked(rx, frame, &sums);
     return true;
+}
+
+bool mr_on_ack(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+{
+    struct mr_frame_ack frame;
+
+    if (!mr_frame_decode_ack(r, type, &frame))
+        return mr_conn_fail(rx->ep, rx->conn, MR_FRAME_ENCODING_ERROR, type, "malformed ACK",
+                            rx->now);
+    if (rx->conn->multipath == MR_NONE)
+        return mr_ack_take(rx, &frame, type);
+    uint32_t before = mr_multipath_zero(rx->ep, rx->conn); /* of path 0, whichever brought it */
+    bool is_ok = mr_ack_take(rx, &frame, type);
+    mr_multipath_back(rx->ep, rx->conn, before);
+    return is_ok;
 }

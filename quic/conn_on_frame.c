@@ -16,9 +16,10 @@ MR_COLD static bool malformed(struct mr_rx *rx, uint64_t type)
 
 bool mr_on_ping(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
 {
-    (void)rx;
     (void)r;
     (void)type;
+    if (rx->space_id == MR_SPACE_INITIAL)
+        mr_conn_hurry(rx->ep, rx->conn, rx->now);
     return true;
 }
 
@@ -74,27 +75,30 @@ void mr_stream_count_received(struct mr_endpoint *ep, struct mr_conn *conn,
     conn->bytes_received_total += growth;
 }
 
-static void recv_state_on(struct mr_rx *rx, struct mr_stream *stream, enum mr_recv_event event)
+static void recv_state_on(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stream *stream,
+                          enum mr_recv_event event)
 {
     if (!mr_recv_state_allows(stream->recv_state, event))
         return;
     uint8_t next = (uint8_t)mr_recv_state_next(stream->recv_state, event);
-    if (mr_conn_is_traced(rx->conn))
-        mr_trace_stream(rx->ep, rx->conn, stream, false, next);
+    if (mr_conn_is_traced(conn))
+        mr_trace_stream(ep, conn, stream, false, next);
     stream->recv_state = next;
 }
 
-/* Nobody reads a stopped stream: its bytes count as consumed, and it is over when its size is
- * known. */
-MR_COLD static void discard_data(struct mr_rx *rx, struct mr_stream *stream)
+/* Nobody reads a stopped stream, nor one that was reset: its bytes count as consumed, but for those
+ * that are shown still, and it is over when its size is known. */
+MR_COLD void mr_stream_discarded(struct mr_endpoint *ep, struct mr_conn *conn,
+                                 struct mr_stream *stream)
 {
-    mr_stream_consumed(rx->ep, rx->conn, stream,
-                       stream->flow_recv.received - stream->flow_recv.consumed);
+    mr_stream_consumed(ep, conn, stream,
+                       stream->flow_recv.received - stream->flow_recv.consumed -
+                           mr_recv_queue_readable_bytes(&stream->recv));
     if (stream->recv.final_size == MR_RECV_SIZE_UNKNOWN)
         return;
-    recv_state_on(rx, stream, MR_RECV_ON_ALL_DATA);
-    recv_state_on(rx, stream, MR_RECV_ON_DATA_READ);
-    mr_stream_maybe_done(rx->ep, stream);
+    recv_state_on(ep, conn, stream, MR_RECV_ON_ALL_DATA);
+    recv_state_on(ep, conn, stream, MR_RECV_ON_DATA_READ);
+    mr_stream_maybe_done(ep, stream);
 }
 
 /* The queue took the data: states, and news for the application. */
@@ -102,14 +106,14 @@ static void accept_data(struct mr_rx *rx, struct mr_stream *stream,
                         const struct mr_frame_stream *frame, uint64_t ready_before)
 {
     if (frame->fin)
-        recv_state_on(rx, stream, MR_RECV_ON_FIN);
+        recv_state_on(rx->ep, rx->conn, stream, MR_RECV_ON_FIN);
     if (stream->recv.is_discarding) {
-        discard_data(rx, stream);
+        mr_stream_discarded(rx->ep, rx->conn, stream);
         return;
     }
     bool is_complete = mr_recv_queue_is_complete(&stream->recv) && !stream->has_reliable_in;
     if (is_complete)
-        recv_state_on(rx, stream, MR_RECV_ON_ALL_DATA);
+        recv_state_on(rx->ep, rx->conn, stream, MR_RECV_ON_ALL_DATA);
     if (stream->recv.ready_to != ready_before || is_complete)
         mr_stream_event(rx->ep, stream, MR_EVENT_READABLE);
 }
@@ -333,7 +337,8 @@ bool mr_on_crypto(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
         rx->is_refused = true;
         return true;
     case MR_CRYPTO_DUPLICATE:
-        /* The peer repeats its flight: it has not seen ours (RFC 9002, Section 6.2.3). */
+        if (rx->space_id == MR_SPACE_INITIAL)
+            mr_conn_hurry(ep, rx->conn, rx->now);
         return true;
     case MR_CRYPTO_OK:
         mr_conn_tls_want(ep, rx->conn);

@@ -10,8 +10,10 @@
  * nothing by going to and fro.
  */
 #include "quic/conn_bits.h"
+#include "quic/conn_multipath.h"
 #include "quic/conn_observed.h"
 #include "quic/conn_resume.h"
+#include "quic/conn_undo.h"
 #include "quic/path_policy.h"
 
 /* A path that begins sooner than so after another did gets no larger window than was there. */
@@ -35,10 +37,10 @@ void mr_path_update_due(struct mr_endpoint *ep, struct mr_conn *conn)
 {
     const struct mr_conn_extra *extra = mr_conn_extra(ep, conn);
 
-    conn->path_due_ns = MR_NEVER;
+    conn->path_due_ns = conn->multipath == MR_NONE ? MR_NEVER : mr_multipath_due(ep, conn);
     if (extra == NULL)
         return;
-    conn->path_due_ns = mr_path_check_due(&extra->check);
+    conn->path_due_ns = MR_MIN(conn->path_due_ns, mr_path_check_due(&extra->check));
     for (int i = 0; i < MR_SIDES; i++)
         conn->path_due_ns = MR_MIN(conn->path_due_ns, mr_path_check_due(&extra->side[i].check));
 }
@@ -94,7 +96,8 @@ static void on_answer(struct mr_rx *rx, bool is_small)
     mr_path_validated(rx->ep, conn);
     if (is_news) {
         mr_count(&rx->ep->counters.paths_validated);
-        mr_conn_event(rx->ep, conn, MR_EVENT_PATH_CHANGED);
+        if (!mr_multipath_on_validated(rx->ep, conn, rx->now))
+            mr_conn_event(rx->ep, conn, MR_EVENT_PATH_CHANGED);
     }
     if (is_small) /* the address is proved, not that 1,200 bytes pass: once more */
         mr_path_check_in_use(rx->ep, conn, rx->now);
@@ -230,8 +233,10 @@ void mr_path_switch(struct mr_endpoint *ep, struct mr_conn *conn, const struct m
     bool has_memory = mr_side_has_control(ep, conn); /* and not only a copy of what goes on */
     bool is_known = !is_same && has_memory && mr_path_is_same_network(to, &was.addr);
 
-    if (!is_same)
+    if (!is_same) {
         mr_conn_resume_leave_path(ep, conn);
+        mr_conn_undo_drop(ep, conn);
+    }
     keep(conn, extra);
     if (is_known) {
         conn->path = was_like;
@@ -286,6 +291,8 @@ static void on_failure(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t no
         return;
     }
     if (mr_side(ep, conn, MR_SIDE_KEPT) == NULL) {
+        if (mr_multipath_on_failed(ep, conn, now))
+            return;
         mr_conn_die(ep, conn, MR_NO_VIABLE_PATH, false,
                     "the peer's new address could not be validated");
         return;
@@ -313,6 +320,8 @@ void mr_path_expire(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
     if (!mr_conn_is_alive(conn))
         return;
     mr_side_expire(ep, conn, now);
+    if (conn->multipath != MR_NONE)
+        mr_multipath_expire(ep, conn, now);
     mr_path_update_due(ep, conn);
 }
 

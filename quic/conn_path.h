@@ -28,6 +28,14 @@ static inline bool mr_cid_is_due(const struct mr_endpoint *ep, const struct mr_c
  * while it has not yet done so since the last time. */
 void mr_cid_renew(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
 void mr_cid_forget_all(struct mr_endpoint *ep, struct mr_conn *conn);
+void mr_cid_forget_hand(struct mr_endpoint *ep, struct mr_conn *conn); /* of the path in hand */
+/* The NEW_CONNECTION_ID of the one in `slot`.  False: it is sent, or there is none. */
+bool mr_cid_next_new(struct mr_endpoint *ep, const struct mr_conn *conn, uint32_t slot,
+                     struct mr_frame_new_connection_id *out);
+/* What the two frames say of the path in hand.  False: the connection failed. */
+bool mr_cid_take_new(struct mr_rx *rx, const struct mr_frame_new_connection_id *frame,
+                     uint64_t type);
+bool mr_cid_take_retired(struct mr_rx *rx, uint64_t sequence, uint64_t type);
 static inline struct mr_peer_cid *mr_cid_current(struct mr_conn *conn)
 {
     return &conn->peer_cids[conn->peer_cid_current];
@@ -110,6 +118,11 @@ bool mr_side_has_cid(const struct mr_endpoint *ep, const struct mr_conn *conn,
 /* Begin to probe `addr` with the CID in `slot`; NULL: no extra is free (counted). */
 struct mr_side_path *mr_side_open(struct mr_endpoint *ep, struct mr_conn *conn,
                                   const struct mr_path_addr *addr, uint32_t slot, uint64_t now);
+/* The same, of the path that the packet came by. */
+struct mr_side_path *mr_side_open_to(struct mr_rx *rx);
+/* The newest packet shows that only a NAT has changed the address of the candidate: it is probed
+ * there, with its connection ID (RFC 9000, Section 9.5).  NULL: it shows no such thing. */
+struct mr_side_path *mr_side_rebound(struct mr_rx *rx);
 /* A challenge came by another path than the one in use: may it be answered there?  One that nobody
  * knew becomes the candidate. */
 bool mr_side_on_challenge(struct mr_rx *rx);

@@ -31,6 +31,9 @@ void mr_stream_control(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_s
 /* `bytes` of the stream were consumed or discarded: flow control. */
 void mr_stream_consumed(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stream *stream,
                         uint64_t bytes);
+/* Nobody reads a stopped stream: the bytes that came count as consumed, and it is over when its
+ * size is known. */
+void mr_stream_discarded(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stream *stream);
 void mr_conn_consumed(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t bytes);
 uint64_t mr_stream_flow_limit(const struct mr_conn *conn, const struct mr_stream *stream);
 /* The stream a sent record names, NULL if it is gone. */

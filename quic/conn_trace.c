@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-#include "quic/conn.h"
+#include "quic/conn_multipath.h"
 #include "quic/trace_frames.h"
 
 #define BYTES(value) ((struct mr_trace_bytes){.at = &(value), .size = sizeof(value)})
@@ -180,6 +180,14 @@ int mr_conn_trace(struct mr_endpoint *ep, mr_handle handle, uint32_t what, uint6
 
 /* ------------------------------------------------------------------ packets */
 
+/* ID of the path in hand. */
+static uint32_t path_of(const struct mr_endpoint *ep, const struct mr_conn *conn)
+{
+    const struct mr_multipath *mp = mr_multipath(ep, conn);
+
+    return mp == NULL ? 0 : mr_multipath_hand_id(ep, mp);
+}
+
 /* The record of a packet, its frames packed behind it. */
 static void write_packet(struct mr_endpoint *ep, const struct mr_conn *conn,
                          enum mr_trace_kind kind, struct mr_trace_packet *packet,
@@ -191,6 +199,7 @@ static void write_packet(struct mr_endpoint *ep, const struct mr_conn *conn,
     if (!has_events(ep, conn))
         return;
     packet->frame_size = (uint32_t)size;
+    packet->path = path_of(ep, conn);
     more.size = mr_trace_frames_pack(frames, sizeof(frames), payload, size, &packet->is_cut);
     write_more(ep, conn, kind, BYTES(*packet), more);
 }
@@ -270,6 +279,7 @@ void mr_trace_packet_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_
 {
     uint64_t acked = mr_conn_space(ep, conn, space)->sent.largest_acked;
     struct mr_trace_loss loss = {.number = pn,
+                                 .path = path_of(ep, conn),
                                  .space = (uint8_t)space,
                                  .is_mtu_probe = (packet->flags & MR_SENT_MTU_PROBE) != 0,
                                  .is_reordered = acked != MR_SENT_NO_PN &&

@@ -121,12 +121,15 @@ bool mr_conn_change_version(struct mr_endpoint *ep, struct mr_conn *conn, uint32
 }
 
 /* A client that reacted to Version Negotiation would have taken the same version, had it known
- * what the server says now (RFC 9368, Section 4). */
+ * what the server says now: its available versions, of which there is one at least, and the one it
+ * chose (RFC 9368, Section 4). */
 static bool is_as_chosen(const struct mr_handshake *hs, const struct mr_transport_params *params)
 {
     uint32_t offered[MR_COUNT_OF(hs->offered)];
     size_t count = offered_versions(hs, offered);
 
+    if (!mr_version_lists_any(params))
+        return false;
     for (size_t i = 0; i < count; i++) {
         if (mr_version_is_available(params, offered[i]) || offered[i] == mr_version_chosen(params))
             return offered[i] == hs->original_version;
@@ -138,7 +141,9 @@ const char *mr_conn_check_versions(const struct mr_conn *conn, const struct mr_h
                                    const struct mr_transport_params *params)
 {
     if (!params->has_version_information) {
-        if (hs->has_version_negotiation || conn->version != hs->original_version)
+        bool is_version_1_only = conn->version == MR_VERSION_1; /* RFC 9368, Section 8 */
+        if ((hs->has_version_negotiation && !is_version_1_only) ||
+            conn->version != hs->original_version)
             return "version_information is missing after the version was negotiated";
         return NULL;
     }

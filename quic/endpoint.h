@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "millrace/path.h"
 #include "millrace/transport.h"
 #include "quic/aead.h"
 #include "quic/cc.h"
@@ -90,10 +91,13 @@ struct mr_endpoint_config {
     uint64_t wall_offset_s;      /* wall-clock seconds at now == 0, for tokens */
     uint8_t versions;            /* of QUIC that a server accepts, enum mr_version_set; 0: all */
     uint32_t extensions;         /* of enum mr_extension: offered, and used if the peer does */
-    bool has_new_token;          /* a server gives clients tokens for their next connection */
-    bool has_resume;             /* these say what the path carries, and connections with one begin
-                                    with it (RFC 9959) */
-    bool has_keylog;             /* keep key log lines for mr_endpoint_take_keylog() */
+    uint32_t paths_max;          /* of a connection at a time, up to MR_PATHS_MAX, with
+                                    MR_EXTENSION_MULTIPATH; 0 and 1: it is not offered */
+    uint64_t remembered; /* by clients for 0-RTT, of the application (millrace/transport.h) */
+    bool has_new_token;  /* a server gives clients tokens for their next connection */
+    bool has_resume;     /* these say what the path carries, and connections with one begin
+                            with it (RFC 9959) */
+    bool has_keylog;     /* keep key log lines for mr_endpoint_take_keylog() */
 };
 
 /* Memory: one block, laid out from the limits. */
@@ -234,6 +238,14 @@ int64_t mr_conn_ticket(const struct mr_endpoint *ep, mr_handle conn, uint8_t *ds
 /* Go to another local address; as `migrate`, but for the choice of a port. */
 int mr_conn_migrate(struct mr_endpoint *ep, mr_handle conn, const struct mr_addr *local,
                     uint64_t now);
+/* Several paths (quic/conn_multipath_open.c); with `addr->remote` of port 0: the server's.  The
+ * path ID; or as `path_open` of millrace/transport.h. */
+int64_t mr_conn_path_open(struct mr_endpoint *ep, mr_handle conn, const struct mr_path_addr *addr,
+                          uint64_t now);
+int mr_conn_path_abandon(struct mr_endpoint *ep, mr_handle conn, uint32_t path, uint64_t now);
+int mr_conn_path_set_backup(struct mr_endpoint *ep, mr_handle conn, uint32_t path, bool is_backup);
+int64_t mr_conn_paths(const struct mr_endpoint *ep, mr_handle conn, struct mr_path_info *out,
+                      size_t room);
 int mr_conn_can_migrate(const struct mr_endpoint *ep, mr_handle conn);
 int mr_conn_update_keys(struct mr_endpoint *ep, mr_handle conn, uint64_t now);
 int mr_object_set_user_data(struct mr_endpoint *ep, mr_handle object, uint64_t user_data);

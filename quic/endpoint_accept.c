@@ -10,6 +10,7 @@
  * The client's side of Retry is here too.
  */
 #include "quic/conn_bits.h"
+#include "quic/conn_multipath.h"
 #include "quic/conn_resume.h"
 #include "quic/path_policy.h"
 
@@ -315,6 +316,8 @@ static struct mr_conn *find_long(struct mr_endpoint *ep, const struct mr_packet_
         uint64_t key;
         memcpy(&key, header->dcid.bytes, sizeof(key));
         index = mr_table8_find(&ep->cids, key);
+        if (index >= MR_CID_OF_PATH) /* of 1-RTT packets only */
+            index = MR_NONE;
     }
     if (index == MR_NONE && header->dcid.size <= MR_CID_MAX)
         index = mr_table_find(&ep->initial_cids, header->dcid.bytes, header->dcid.size);
@@ -344,7 +347,7 @@ void mr_endpoint_receive_unknown(struct mr_endpoint *ep, struct mr_datagram *d,
                                  enum mr_packet_verdict verdict, uint64_t now)
 {
     if (header->type == MR_PACKET_ONE_RTT) {
-        if (!mr_endpoint_take_reset(ep, d)) {
+        if (!mr_endpoint_take_reset(ep, d, now)) {
             mr_count(&ep->counters.dropped_unknown_cid);
             if (!is_reflection(ep, d) && !may_be_elsewhere(ep, d, header, now))
                 mr_endpoint_stateless_reset(ep, d, now);
@@ -362,7 +365,7 @@ void mr_endpoint_receive_unknown(struct mr_endpoint *ep, struct mr_datagram *d,
         mr_conn_walk(ep, conn, d, 0, now);
         return;
     }
-    if (is_reflection(ep, d))
+    if (mr_endpoint_take_reset(ep, d, now) || is_reflection(ep, d))
         return;
     if (verdict == MR_PACKET_UNSUPPORTED_VERSION ||
         (ep->config.server != NULL && !mr_endpoint_accepts(ep, header->version))) {

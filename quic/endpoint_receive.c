@@ -9,6 +9,7 @@
  *     settle:  one ACK decision, one timer update per connection and burst
  */
 #include "quic/conn_bits.h"
+#include "quic/conn_multipath.h"
 
 /* ------------------------------------------------------------------ lookup */
 
@@ -86,6 +87,21 @@ MR_INLINE void add_same_job(struct mr_endpoint *ep, struct mr_slot *slot)
     slot->job = ep->open_count++;
 }
 
+/* No connection's, or of a further path of one. */
+MR_COLD static enum mr_slot_kind classify_rare(struct mr_endpoint *ep, struct mr_slot *slot)
+{
+    struct mr_datagram *d = slot->datagram;
+
+    if (slot->conn == MR_NONE)
+        return mr_endpoint_is_foreign(ep, d, d->data + 1, MR_LOCAL_CID_SIZE) ? MR_SLOT_DONE
+                                                                             : MR_SLOT_WALK;
+    bool is_clear = (d->data[0] & MR_PACKET_FIXED_BIT) == 0 && !mr_takes_clear_quic_bit(ep);
+    if (mr_multipath_classify(ep, slot, slot->conn & ~MR_CID_OF_PATH) && !is_clear)
+        return MR_SLOT_PATH;
+    mr_count(is_clear ? &ep->counters.dropped_no_fixed_bit : &ep->counters.dropped_no_key);
+    return MR_SLOT_DONE;
+}
+
 /* What to do with the datagram of `slot`, whose connection is known if it has a short header. */
 static enum mr_slot_kind classify(struct mr_endpoint *ep, struct mr_slot *slot)
 {
@@ -93,9 +109,8 @@ static enum mr_slot_kind classify(struct mr_endpoint *ep, struct mr_slot *slot)
 
     if (!is_short(d) || d->size > UINT16_MAX)
         return MR_SLOT_WALK;
-    if (slot->conn == MR_NONE)
-        return mr_endpoint_is_foreign(ep, d, d->data + 1, MR_LOCAL_CID_SIZE) ? MR_SLOT_DONE
-                                                                             : MR_SLOT_WALK;
+    if (slot->conn >= MR_CID_OF_PATH)
+        return classify_rare(ep, slot);
     if ((d->data[0] & MR_PACKET_FIXED_BIT) == 0 && !mr_takes_clear_quic_bit(ep))
         return MR_SLOT_WALK;
     return add_open_job(ep, slot, mr_conn_at(ep, slot->conn)) ? MR_SLOT_FAST : MR_SLOT_WALK;
@@ -162,14 +177,14 @@ static void sort_out_phases(struct mr_endpoint *ep)
     uint8_t phase = 0;
 
     for (struct mr_slot *slot = ep->slots, *end = slot + ep->slot_count; slot < end; slot++) {
-        if (slot->kind != MR_SLOT_FAST)
+        if (slot->kind < MR_SLOT_FAST)
             continue;
         if (slot->conn != conn) {
             conn = slot->conn;
             phase = mr_conn_at(ep, conn)->key_state.phase != 0 ? MR_PACKET_KEY_PHASE : 0;
         }
         if (job->is_unmasked && (job->packet[0] & MR_PACKET_KEY_PHASE) != phase) {
-            slot->kind = MR_SLOT_FLIPPED;
+            slot->kind = (uint8_t)(slot->kind + MR_SLOT_FLIPS);
             job->is_unmasked = false; /* the burst leaves it alone */
         }
         job++;
@@ -190,18 +205,16 @@ static void count_amplification(struct mr_conn *conn, const struct mr_datagram *
         conn->path.bytes_received += d->size;
 }
 
-/* A reset token at the end of a datagram that could not be opened (RFC 9000, Section 10.3.1). */
-bool mr_endpoint_take_reset(struct mr_endpoint *ep, const struct mr_datagram *d)
+bool mr_endpoint_take_reset(struct mr_endpoint *ep, const struct mr_datagram *d, uint64_t now)
 {
     const uint8_t *token = mr_packet_reset_token(d->data, d->size);
     uint32_t index =
         token == NULL ? MR_NONE : mr_table_find(&ep->reset_tokens, token, MR_RESET_TOKEN);
 
-    if (index == MR_NONE)
+    if (index == MR_NONE || memcmp(&mr_conn_at(ep, index)->path.addr.remote, &d->path.remote,
+                                   sizeof(d->path.remote)) != 0)
         return false;
-    mr_count(&ep->counters.stateless_resets_received);
-    mr_conn_die(ep, mr_conn_at(ep, index), MR_NO_ERROR, true,
-                "stateless reset: the peer has lost the connection");
+    mr_conn_on_reset(ep, mr_conn_at(ep, index), now);
     return true;
 }
 
@@ -228,7 +241,7 @@ MR_COLD static void receive_failed(struct mr_endpoint *ep, struct mr_conn *conn,
                                    const struct mr_datagram *d, const struct mr_open_job *job,
                                    uint64_t now)
 {
-    if (mr_endpoint_take_reset(ep, d))
+    if (mr_endpoint_take_reset(ep, d, now))
         return;
     if (job->header_size == 0)
         mr_count(&ep->counters.dropped_small_unsampled);
@@ -237,28 +250,59 @@ MR_COLD static void receive_failed(struct mr_endpoint *ep, struct mr_conn *conn,
     mr_conn_touch(ep, conn);
 }
 
+/* One that came with the other key phase. */
+MR_COLD static void open_flipped(struct mr_endpoint *ep, struct mr_conn *conn,
+                                 struct mr_open_job *job, uint64_t now)
+{
+    job->is_unmasked = true;
+    uint8_t phase = (job->packet[0] & MR_PACKET_KEY_PHASE) != 0;
+    if (phase != conn->key_state.phase) {
+        mr_keys_open_other_phase(ep, conn, job, now);
+        return;
+    }
+    /* an earlier packet of the burst turned the phase */
+    job->key = &mr_keys_use(ep, conn)->open[phase];
+    mr_open_burst(ep->aead, job, 1);
+}
+
+MR_COLD void mr_receive_one(struct mr_endpoint *ep, struct mr_slot *slot, uint64_t now)
+{
+    struct mr_conn *conn = mr_conn_at(ep, slot->conn);
+    struct mr_open_job *job = &ep->open_jobs[slot->job];
+    bool is_flipped = slot->kind >= MR_SLOT_FLIPPED;
+
+    count_amplification(conn, slot->datagram);
+    if (is_flipped)
+        open_flipped(ep, conn, job, now);
+    if (!job->is_open) {
+        receive_failed(ep, conn, slot->datagram, job, now);
+        return;
+    }
+    if (conn->multipath != MR_NONE && !mr_multipath_on_packet(ep, conn, slot->datagram, now))
+        return;
+    if (!is_flipped)
+        mr_keys_note_opened(ep, conn, job->pn, now);
+    receive_opened(ep, conn, slot->datagram, job, now);
+}
+
 static void receive_fast(struct mr_endpoint *ep, struct mr_slot *slot, uint64_t now)
 {
     struct mr_conn *conn = mr_conn_at(ep, slot->conn);
     struct mr_open_job *job = &ep->open_jobs[slot->job];
 
-    count_amplification(conn, slot->datagram);
-    if (slot->kind == MR_SLOT_FLIPPED) {
-        job->is_unmasked = true;
-        uint8_t phase = (job->packet[0] & MR_PACKET_KEY_PHASE) != 0;
-        if (phase == conn->key_state.phase) { /* an earlier packet of the burst turned the phase */
-            job->key = &mr_keys_use(ep, conn)->open[phase];
-            mr_open_burst(ep->aead, job, 1);
-        } else {
-            mr_keys_open_other_phase(ep, conn, job, now);
-        }
+    if (slot->kind != MR_SLOT_FAST) {
+        if (slot->kind == MR_SLOT_FLIPPED)
+            mr_receive_one(ep, slot, now);
+        else
+            mr_multipath_receive(ep, slot, now);
+        return;
     }
+    count_amplification(conn, slot->datagram);
     if (!job->is_open) {
         receive_failed(ep, conn, slot->datagram, job, now);
         return;
     }
-    if (slot->kind == MR_SLOT_FAST)
-        mr_keys_note_opened(conn, job->pn, now);
+    mr_keys_note_opened(ep, conn, job->pn, now);
     receive_opened(ep, conn, slot->datagram, job, now);
 }
 
@@ -284,6 +328,8 @@ MR_COLD static void receive_walk(struct mr_endpoint *ep, struct mr_slot *slot, u
     }
     enum mr_packet_verdict verdict = mr_packet_parse(d->data, d->size, MR_LOCAL_CID_SIZE, &header);
     if (verdict == MR_PACKET_SHORT || verdict == MR_PACKET_MALFORMED) {
+        if (mr_endpoint_take_reset(ep, d, now))
+            return;
         mr_count(verdict == MR_PACKET_SHORT ? &ep->counters.dropped_short
                                             : &ep->counters.dropped_malformed);
         return;
@@ -364,6 +410,7 @@ struct walk {
     uint64_t now;
     uint32_t at;
     bool is_pending; /* the datagram waits, from `at` on */
+    bool has_read;   /* a packet of it could be read */
     struct mr_packet_header header;
 };
 
@@ -473,13 +520,12 @@ static bool open_alone(struct walk *w, struct mr_open_job *job)
     } else {
         mr_open_burst(w->ep->aead, job, 1);
         if (job->is_open && w->header.type == MR_PACKET_ONE_RTT)
-            mr_keys_note_opened(conn, job->pn, w->now);
+            mr_keys_note_opened(w->ep, conn, job->pn, w->now);
     }
     if (job->is_open)
         return true;
     if (w->header.type == MR_PACKET_ONE_RTT) {
-        if (!mr_endpoint_take_reset(w->ep, w->datagram))
-            mr_keys_count_failed(w->ep, conn, w->now);
+        mr_keys_count_failed(w->ep, conn, w->now);
     } else {
         mr_count(&w->ep->counters.dropped_undecryptable);
         if (mr_conn_is_traced(conn))
@@ -541,7 +587,10 @@ static void receive_long_or_short(struct walk *w)
     job.expected_pn = space->received.count == 0 ? 0 : space->received.range[0].hi + 1;
     bool is_negotiated =
         w->header.version != 0 && w->header.version != conn->version && conn->role == MR_CLIENT;
-    if (!(is_negotiated ? open_negotiated(w, &job) : open_alone(w, &job)) || !check_scid(w))
+    if (!(is_negotiated ? open_negotiated(w, &job) : open_alone(w, &job)))
+        return;
+    w->has_read = true;
+    if (!check_scid(w))
         return;
 
     struct mr_rx rx = {.ep = w->ep,
@@ -607,17 +656,16 @@ static void receive_packet(struct walk *w)
     receive_long_or_short(w);
 }
 
-void mr_conn_walk(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_datagram *datagram,
-                  uint32_t at, uint64_t now)
+static void walk_packets(struct walk *w)
 {
-    struct walk w = {.ep = ep, .conn = conn, .datagram = datagram, .now = now, .at = at};
+    struct mr_endpoint *ep = w->ep;
+    const struct mr_datagram *datagram = w->datagram;
     struct mr_cid first = {.size = 0};
     bool is_first = true;
 
-    mr_conn_touch(ep, conn);
-    while (w.at < datagram->size) {
+    while (w->at < datagram->size) {
         enum mr_packet_verdict verdict = mr_packet_parse(
-            datagram->data + w.at, datagram->size - w.at, MR_LOCAL_CID_SIZE, &w.header);
+            datagram->data + w->at, datagram->size - w->at, MR_LOCAL_CID_SIZE, &w->header);
 
         if (verdict == MR_PACKET_NO_FIXED_BIT && mr_takes_clear_quic_bit(ep))
             verdict = MR_PACKET_OK;
@@ -629,15 +677,26 @@ void mr_conn_walk(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_datagr
             return;
         }
         if (is_first)
-            mr_cid_copy(&first, w.header.dcid);
-        else if (!mr_cid_view_equal(w.header.dcid, &first)) { /* RFC 9000, Section 12.2 */
+            mr_cid_copy(&first, w->header.dcid);
+        else if (!mr_cid_view_equal(w->header.dcid, &first)) { /* RFC 9000, Section 12.2 */
             mr_count(&ep->counters.dropped_other_cid);
             return;
         }
         is_first = false;
-        receive_packet(&w);
-        if (w.is_pending) /* what follows, too: opening a packet twice would spoil it */
+        receive_packet(w);
+        if (w->is_pending) /* what follows, too: opening a packet twice would spoil it */
             return;
-        w.at += w.header.size;
+        w->at += w->header.size;
     }
+}
+
+void mr_conn_walk(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_datagram *datagram,
+                  uint32_t at, uint64_t now)
+{
+    struct walk w = {.ep = ep, .conn = conn, .datagram = datagram, .now = now, .at = at};
+
+    mr_conn_touch(ep, conn);
+    walk_packets(&w);
+    if (!w.has_read && !w.is_pending)
+        mr_endpoint_take_reset(ep, datagram, now);
 }

@@ -16,15 +16,20 @@ enum mr_extension {
                                               it needs acknowledgments */
     MR_EXTENSION_RESET_STREAM_AT = 1 << 3, /* draft-ietf-quic-reliable-stream-reset: a stream's
                                               reset may leave bytes that are delivered */
-    MR_EXTENSION_OBSERVES = 1 << 4, /* draft-ietf-quic-address-discovery: peers that want to know
-                                       are told which address they have */
-    MR_EXTENSION_OBSERVED = 1 << 5, /* the same: we want to know ours */
+    MR_EXTENSION_OBSERVES = 1 << 4,  /* draft-ietf-quic-address-discovery: peers that want to know
+                                        are told which address they have */
+    MR_EXTENSION_OBSERVED = 1 << 5,  /* the same: we want to know ours */
+    MR_EXTENSION_MULTIPATH = 1 << 6, /* draft-ietf-quic-multipath: several paths at a time */
 };
+
+/* Paths of a connection at a time, by MR_EXTENSION_MULTIPATH. */
+#define MR_PATHS_MAX 8
 
 /* What a program uses that is not told otherwise. */
 #define MR_EXTENSIONS_DEFAULT                                                                      \
     (MR_EXTENSION_SPIN_BIT | MR_EXTENSION_QUIC_BIT | MR_EXTENSION_ACK_FREQUENCY |                  \
      MR_EXTENSION_RESET_STREAM_AT)
-#define MR_EXTENSIONS_ALL (MR_EXTENSIONS_DEFAULT | MR_EXTENSION_OBSERVES | MR_EXTENSION_OBSERVED)
+#define MR_EXTENSIONS_ALL                                                                          \
+    (MR_EXTENSIONS_DEFAULT | MR_EXTENSION_OBSERVES | MR_EXTENSION_OBSERVED | MR_EXTENSION_MULTIPATH)
 
 #endif /* MR_QUIC_EXTENSIONS_H */

@@ -70,13 +70,13 @@ static size_t ecn_size(const struct mr_ecn_counts *ecn)
     return mr_varint_size(ecn->ect0) + mr_varint_size(ecn->ect1) + mr_varint_size(ecn->ce);
 }
 
-uint32_t mr_frame_write_ack(struct mr_writer *w, const struct mr_ack_range *ranges, uint32_t count,
-                            uint64_t delay, const struct mr_ecn_counts *ecn)
+uint32_t mr_frame_write_ack_fields(struct mr_writer *w, const struct mr_ack_range *ranges,
+                                   uint32_t count, uint64_t delay, const struct mr_ecn_counts *ecn)
 {
     MR_DASSERT(count >= 1);
 
     uint64_t first = ranges[0].hi - ranges[0].lo;
-    size_t fixed = 1 + mr_varint_size(ranges[0].hi) + mr_varint_size(delay) +
+    size_t fixed = mr_varint_size(ranges[0].hi) + mr_varint_size(delay) +
                    mr_varint_size(count - 1) + mr_varint_size(first) + ecn_size(ecn);
 
     if (w->failed || fixed > mr_writer_room(w))
@@ -84,7 +84,6 @@ uint32_t mr_frame_write_ack(struct mr_writer *w, const struct mr_ack_range *rang
 
     uint32_t more = ranges_that_fit(ranges, count, mr_writer_room(w) - fixed);
 
-    mr_write_u8(w, ecn == NULL ? MR_FRAME_ACK : MR_FRAME_ACK_ECN);
     mr_write_varint(w, ranges[0].hi);
     mr_write_varint(w, delay);
     mr_write_varint(w, more);
@@ -100,6 +99,18 @@ uint32_t mr_frame_write_ack(struct mr_writer *w, const struct mr_ack_range *rang
     }
     MR_DASSERT(!w->failed);
     return 1 + more;
+}
+
+uint32_t mr_frame_write_ack(struct mr_writer *w, const struct mr_ack_range *ranges, uint32_t count,
+                            uint64_t delay, const struct mr_ecn_counts *ecn)
+{
+    struct mr_writer before = *w;
+
+    mr_write_u8(w, ecn == NULL ? MR_FRAME_ACK : MR_FRAME_ACK_ECN);
+    uint32_t written = mr_frame_write_ack_fields(w, ranges, count, delay, ecn);
+    if (written == 0)
+        *w = before;
+    return written;
 }
 
 /* ---------------------------------------------------------------- reading */

@@ -228,6 +228,10 @@ static inline bool mr_frame_ack_next(struct mr_frame_ack *ack, struct mr_ack_ran
 uint32_t mr_frame_write_ack(struct mr_writer *w, const struct mr_ack_range *ranges, uint32_t count,
                             uint64_t delay, const struct mr_ecn_counts *ecn);
 
+/* The same without the type.  0: not one range fits; nothing was written. */
+uint32_t mr_frame_write_ack_fields(struct mr_writer *w, const struct mr_ack_range *ranges,
+                                   uint32_t count, uint64_t delay, const struct mr_ecn_counts *ecn);
+
 /* ---------------------------------------------------------------- STREAM */
 
 static inline bool mr_frame_decode_stream(struct mr_reader *r, uint64_t type,

@@ -18,8 +18,23 @@ struct mr_limits mr_limits_for(uint32_t connections)
         .datagram_queue_max = 128,
         .names_max = MR_MIN(connections, 4096u),
         .extras_max = MR_MAX(64u, MR_MIN(connections, 4096u)),
+        .multipaths_max = 0, /* nor are there several paths unless somebody wants them */
+        .path_records_max = 0,
         .models_max = 0, /* who configures BBR says how many */
         .pinned_max = 8192,
         .active_keys_max = MR_MIN(connections, 4096u),
     };
+}
+
+#define MULTIPATHS_MAX   1024 /* connections; a record of a path takes 4 KiB */
+#define PATH_RECORDS_MAX 2048
+
+void mr_limits_add_paths(struct mr_limits *limits, uint32_t paths)
+{
+    if (paths < 2)
+        return;
+    limits->multipaths_max = MR_MIN(limits->connections_max, (uint32_t)MULTIPATHS_MAX);
+    limits->path_records_max =
+        MR_MIN(limits->multipaths_max * (paths - 1), (uint32_t)PATH_RECORDS_MAX);
+    limits->extras_max += limits->path_records_max;
 }

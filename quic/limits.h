@@ -28,8 +28,11 @@ struct mr_limits {
                                     be read; more: sending says -ENOMEM, arriving ones are dropped */
     uint32_t datagram_queue_max; /* of them in one direction of a connection; more: sending says
                                     -EAGAIN, arriving ones are dropped */
-    uint32_t names_max;  /* different server names that connections asked for; more: conn_info shows
-                            none */
+    uint32_t names_max; /* different server names that connections asked for; more: conn_info shows
+                           none */
+    uint32_t multipaths_max;   /* connections that offer multipath; more: it is not offered */
+    uint32_t path_records_max; /* further paths of connections; more: no connection ID is given for
+                                  another path, and none that comes is kept */
     uint32_t extras_max; /* connections that answer path challenges at a time; more: a challenge is
                             not answered */
     uint32_t models_max; /* connections under BBR; more: they are under CUBIC */
@@ -42,5 +45,8 @@ struct mr_limits {
 /* Limits for `connections` connections, with room for all of them to be active at a moderate rate.
  */
 struct mr_limits mr_limits_for(uint32_t connections);
+
+/* Room for connections that have up to `paths` paths at a time, the first of which needs none. */
+void mr_limits_add_paths(struct mr_limits *limits, uint32_t paths);
 
 #endif /* MR_QUIC_LIMITS_H */

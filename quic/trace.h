@@ -128,6 +128,7 @@ struct mr_trace_packet {
     bool is_cut; /* not all frames are there */
     uint32_t phase;
     uint32_t ack_delay_exponent; /* of ACK frames in it */
+    uint32_t path;               /* ID of its path */
     struct mr_cid dcid;          /* long headers; else empty */
     struct mr_cid scid;
 };
@@ -151,6 +152,7 @@ struct mr_trace_drop {
 
 struct mr_trace_loss {
     uint64_t number;
+    uint32_t path; /* ID */
     uint8_t space; /* enum mr_space */
     bool is_mtu_probe;
     bool is_reordered; /* by packet threshold; else by time */

@@ -3,6 +3,7 @@
 
 #include "base/compiler.h"
 #include "quic/frame_extension.h"
+#include "quic/frame_multipath.h"
 #include "quic/wire.h"
 
 /* The fields of a frame, from its first byte on. */
@@ -42,9 +43,23 @@ static const struct layout layouts[] = {
     [MR_FRAME_DATAGRAM]             = {1, MR_TAIL_SIZE,   true},
     [MR_FRAME_IMMEDIATE_ACK]        = {0, MR_TAIL_NONE,   true},
     [MR_FRAME_RESET_STREAM_AT]      = {4, MR_TAIL_NONE,   true},
+    [MR_FRAME_PATH_ACK]             = {5, MR_TAIL_RANGES, true},
+    [MR_FRAME_PATH_ACK_ECN]         = {5, MR_TAIL_RANGES, true},
     [MR_FRAME_ACK_FREQUENCY]        = {4, MR_TAIL_NONE,   true},
 };
 /* clang-format on */
+
+/* Those of draft-ietf-quic-multipath beyond the table, from MR_FRAME_PATH_ABANDON on. */
+static const struct layout path_layouts[] = {
+    {2, MR_TAIL_NONE, true}, /* PATH_ABANDON */
+    {2, MR_TAIL_NONE, true}, /* PATH_STATUS_BACKUP */
+    {2, MR_TAIL_NONE, true}, /* PATH_STATUS_AVAILABLE */
+    {3, MR_TAIL_CID, true},  /* PATH_NEW_CONNECTION_ID */
+    {2, MR_TAIL_NONE, true}, /* PATH_RETIRE_CONNECTION_ID */
+    {1, MR_TAIL_NONE, true}, /* MAX_PATH_ID */
+    {1, MR_TAIL_NONE, true}, /* PATHS_BLOCKED */
+    {2, MR_TAIL_NONE, true}, /* PATH_CIDS_BLOCKED */
+};
 
 /* Types that differ in their layout on the wire only are one when packed. */
 static uint64_t packed_type(uint64_t type)
@@ -61,6 +76,8 @@ static const struct layout *layout_of(uint64_t type)
 
     if (type == MR_FRAME_OBSERVED_ADDRESS_4 || type == MR_FRAME_OBSERVED_ADDRESS_6)
         return &observed;
+    if (type - MR_FRAME_PATH_ABANDON < MR_COUNT_OF(path_layouts))
+        return &path_layouts[type - MR_FRAME_PATH_ABANDON];
     return type < MR_COUNT_OF(layouts) && layouts[type].is_known ? &layouts[type] : &unknown;
 }
 
@@ -69,11 +86,11 @@ static const struct layout *layout_of(uint64_t type)
 /* Step over what an ACK has behind its first fields. */
 static void skip_ranges(struct mr_reader *r, const struct mr_trace_frame *frame)
 {
-    for (uint64_t i = 0; i < frame->field[2] && !r->failed; i++) {
+    for (uint64_t i = 0; i < frame->field[frame->field_count - 2] && !r->failed; i++) {
         (void)mr_read_varint(r);
         (void)mr_read_varint(r);
     }
-    if (frame->type == MR_FRAME_ACK_ECN) {
+    if (frame->type == MR_FRAME_ACK_ECN || frame->type == MR_FRAME_PATH_ACK_ECN) {
         for (int i = 0; i < 3; i++)
             (void)mr_read_varint(r);
     }

@@ -31,13 +31,13 @@ enum mr_trace_tail {
     MR_TAIL_PATH,       /* MR_PATH_DATA bytes */
     MR_TAIL_ADDRESS,    /* of OBSERVED_ADDRESS: an IP address and a port */
     MR_TAIL_TEXT,       /* the last field is the size of bytes that follow */
-    MR_TAIL_RANGES      /* of ACK: the fields that its counts ask for */
+    MR_TAIL_RANGES      /* of ACK and PATH_ACK: the fields that its counts ask for */
 };
 
 /* A packed frame. */
 struct mr_trace_frame {
     uint64_t type;     /* of STREAM: with the bits that it came with, but for Offset and Length */
-    uint64_t field[4]; /* varints, in the order of the RFC's figure */
+    uint64_t field[5]; /* varints, in the order of the RFC's figure */
     uint32_t field_count;
     uint8_t tail;         /* enum mr_trace_tail */
     uint64_t size;        /* SIZE, COUNT, UNREADABLE: so many; TEXT, CID, PATH: bytes at `bytes` */

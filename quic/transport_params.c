@@ -57,6 +57,7 @@ static const struct param table[] = {
     {MR_PARAM_RETRY_SCID,                  CID,         true,  true,  FREE, AT(retry_scid),           AT(has_retry_scid),            0,     0,    0,         "retry_source_connection_id over 20 bytes"},
     {MR_PARAM_VERSION_INFORMATION,         VERSIONS,    false, true,  FREE, AT(version_information),  AT(has_version_information),   0,     0,    0,         "version_information of a wrong size, with version 0, or without the chosen one"},
     {MR_PARAM_MAX_DATAGRAM_FRAME_SIZE,     INTEGER,     false, false, AT_LEAST,  AT(max_datagram_frame_size), 0,                          0,     0,    UNBOUNDED, "max_datagram_frame_size is not one integer"},
+    {MR_PARAM_INITIAL_MAX_PATH_ID,         INTEGER,     false, true,  FREE, AT(initial_max_path_id),  0,                             MR_PARAM_NO_PATHS, 0, UINT32_MAX, "initial_max_path_id is not one integer, or over 2^32 - 1"},
     {MR_PARAM_RESET_STREAM_AT,             FLAG,        false, false, AT_LEAST, AT(reset_stream_at),   0,                             0,     0,    0,         "reset_stream_at is not empty"},
     {MR_PARAM_ADDRESS_DISCOVERY,           INTEGER,     false, false, SAME,  AT(address_discovery),    0,                             MR_ADDRESS_NEITHER, 0, MR_ADDRESS_BOTH, "address_discovery is not 0, 1 or 2"},
     {MR_PARAM_GREASE_QUIC_BIT,             FLAG,        false, false, FREE, AT(grease_quic_bit),      0,                             0,     0,    0,         "grease_quic_bit is not empty"},

@@ -39,6 +39,7 @@ enum mr_param_id {
     MR_PARAM_VERSION_INFORMATION = 0x11,     /* RFC 9368 */
     MR_PARAM_RESET_STREAM_AT = 0x1d,         /* draft-ietf-quic-reliable-stream-reset */
     MR_PARAM_MAX_DATAGRAM_FRAME_SIZE = 0x20, /* RFC 9221 */
+    MR_PARAM_INITIAL_MAX_PATH_ID = 0x3e,     /* draft-ietf-quic-multipath */
     MR_PARAM_GREASE_QUIC_BIT = 0x2ab2        /* RFC 9287 */
 };
 
@@ -47,6 +48,7 @@ enum mr_param_id {
 #define MR_PARAM_ADDRESS_DISCOVERY UINT64_C(0x9f81a176) /* draft-ietf-quic-address-discovery */
 
 #define MR_PARAM_NO_ACK_DELAY      MR_VARINT_MAX
+#define MR_PARAM_NO_PATHS          MR_VARINT_MAX
 #define MR_VERSION_INFORMATION_MAX 64  /* bytes kept: the chosen version and 15 available ones */
 #define MR_TRANSPORT_PARAMS_MAX    512 /* bytes, more than mr_transport_params_write() ever writes */
 
@@ -82,6 +84,7 @@ struct mr_transport_params {
     uint64_t max_datagram_frame_size; /* 0: no DATAGRAM frames */
     uint64_t min_ack_delay_us;        /* MR_PARAM_NO_ACK_DELAY: no ACK_FREQUENCY frames */
     uint64_t address_discovery;       /* enum mr_address_discovery */
+    uint64_t initial_max_path_id;     /* < 2^32; MR_PARAM_NO_PATHS: one path, by RFC 9000 */
     bool disable_active_migration;
     bool reset_stream_at; /* takes RESET_STREAM_AT frames */
     bool grease_quic_bit;

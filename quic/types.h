@@ -115,6 +115,11 @@ enum mr_transport_error {
     MR_KEY_UPDATE_ERROR = 0x0e,
     MR_AEAD_LIMIT_REACHED = 0x0f,
     MR_NO_VIABLE_PATH = 0x10,
+    /* of PATH_ABANDON: draft-ietf-quic-multipath, Section 4.2.1 */
+    MR_APPLICATION_ABANDON_PATH = 0x3e,
+    MR_PATH_RESOURCE_LIMIT_REACHED = 0x3e75,
+    MR_PATH_UNSTABLE_OR_POOR = 0x3e76,
+    MR_NO_CID_AVAILABLE_FOR_PATH = 0x3e77,
     MR_VERSION_NEGOTIATION_ERROR = 0x11, /* RFC 9368, Section 8.2 */
     MR_CRYPTO_ERROR = 0x0100             /* + TLS alert */
 };

@@ -67,6 +67,12 @@ void mr_version_write_information(struct mr_transport_params *params, uint32_t c
 uint32_t mr_version_chosen(const struct mr_transport_params *params);
 
 /* True if `version` is among the available ones in `params`, which has a version_information. */
+/* Does version_information list any available version at all? */
+static inline bool mr_version_lists_any(const struct mr_transport_params *params)
+{
+    return params->version_information_size > 4;
+}
+
 bool mr_version_is_available(const struct mr_transport_params *params, uint32_t version);
 
 #endif /* MR_QUIC_VERSION_H */

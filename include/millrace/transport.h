@@ -67,10 +67,13 @@ enum mr_event_kind {
     MR_EVENT_MOVED_IN =
         1 << 16, /* connection: came from shard `error`, where its handle was `result`; the first
                     event of it and its streams here, `moved_streams` tells their handles */
-    MR_EVENT_PATH_CHANGED = 1 << 17, /* connection: an address of conn_info is another one now, and
-                                        validated */
-    MR_EVENT_PATH_FAILED = 1 << 18,  /* connection: what `migrate` began is over, and came to
-                                        nothing: it goes on by the  path it has */
+    MR_EVENT_PATH_CHANGED = 1 << 17,  /* connection: an address of conn_info is another one now, and
+                                         validated */
+    MR_EVENT_PATH_FAILED = 1 << 18,   /* connection: what `migrate` began is over, and came to
+                                         nothing: it goes on by the  path it has */
+    MR_EVENT_PATHS_CHANGED = 1 << 19, /* connection with several paths: one was validated or is
+                                         over, or the peer would rather have it used, or not:
+                                         paths() says */
     MR_EVENT_EARLY = 1 << 20,     /* connection, client: 0-RTT may be sent: streams may be opened.
                                      Server, with CONNECTED: the handshake is not complete, what comes
                                      before CONFIRMED may be a copy of what a client sent before */
@@ -248,21 +251,24 @@ struct mr_transport_ops {
      * Show what has arrived in order and was not released yet, without consuming it: at most `room`
      * views from the first unreleased byte on.  *fin_out: the stream ends after the views shown.
      * Count of views; -ECONNRESET: the peer reset the stream; -ESTALE.  The views stay valid until
-     * they are released, or the stream's MR_EVENT_CLOSED.
+     * they are released, or the stream's MR_EVENT_CLOSED, whatever the peer does: its reset
+     * (RESET_STREAM, RESET_STREAM_AT) drops what was not shown.  stop(), and a move of the
+     * connection, end them.
      */
     int64_t (*receive)(struct mr_transport *t, mr_handle stream, struct mr_view *views_out,
                        size_t room, bool *fin_out);
 
     /* Consume the first `size` bytes shown by receive(): their buffers go back, the flow-control
-     * window opens. 0; -EINVAL: more than shown; -ESTALE. */
+     * window opens; also after MR_EVENT_RESET, when they hold the connection's window still.  0;
+     * -EINVAL: more than shown; -ESTALE. */
     int (*release)(struct mr_transport *t, mr_handle stream, size_t size);
 
     /* Abandon sending (RESET_STREAM).  Queued buffers are the caller's again with the stream's
      * CLOSED. 0; -ESTALE; -EPIPE: nothing to reset; -EINVAL: the code. */
     int (*reset)(struct mr_transport *t, mr_handle stream, uint64_t code);
 
-    /* Ask the peer to stop sending (STOP_SENDING), and drop what arrives. 0; -ESTALE;
-     * -EINVAL: the code. */
+    /* Ask the peer to stop sending (STOP_SENDING), and drop what arrives, what has arrived, and
+     * what was shown. 0; -ESTALE; -EINVAL: the code. */
     int (*stop)(struct mr_transport *t, mr_handle stream, uint64_t code);
 
     /*
@@ -385,6 +391,9 @@ struct mr_application {
     /* The connection is about to move to another shard; false: it stays.  NULL: connections of this
      * application never move. */
     bool (*on_move)(void *context, mr_handle conn, uint32_t shard);
+    /* A server: what clients remember of it for 0-RTT, as one word, the same for as long as that
+     * is. A ticket that was made under another word gives no 0-RTT (RFC 9001, Section 4.6.1). */
+    uint64_t remembered;
 };
 
 #ifdef __cplusplus

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "quic/conn_early.h"
 #include "tests/support/peer_cases.h"
 #include "tests/support/peer_internal.h"
 
@@ -264,7 +265,9 @@ static void young_register(struct peer *p)
 }
 
 /* RFC 9001, Section 4.6.2: "When 0-RTT is rejected, all connection characteristics that the client
- * assumed might be incorrect." What was sent is sent again, once the handshake is complete. */
+ * assumed might be incorrect." What was sent is sent again, once the handshake is complete.  "If
+ * the server rejects early data at the TLS layer, a client MUST start sending again as though the
+ * connection were new." (RFC 8470, Section 4) */
 static void refused_data_is_sent_again(void)
 {
     static void (*const ways[])(struct peer *) = {without_early_data, with_other_limits,
@@ -320,20 +323,103 @@ static void fewer_streams_after_a_refusal_end_the_connection(void)
     peer_end(p);
 }
 
+/* What the client remembers is more than what the server of this connection says; false: there is
+ * no such parameter any more. */
+static bool remember_more(struct mr_transport_params *remembered, int which)
+{
+    uint64_t *const limits[] = {&remembered->initial_max_data,
+                                &remembered->initial_max_stream_data_bidi_local,
+                                &remembered->initial_max_stream_data_bidi_remote,
+                                &remembered->initial_max_stream_data_uni,
+                                &remembered->initial_max_streams_bidi,
+                                &remembered->initial_max_streams_uni,
+                                &remembered->active_connection_id_limit,
+                                &remembered->max_datagram_frame_size};
+    int count = (int)MR_COUNT_OF(limits);
+
+    if (which < count)
+        *limits[which] += 1;
+    else if (which == count)
+        remembered->reset_stream_at = true;
+    else if (which == count + 1)
+        remembered->address_discovery ^= 1;
+    return which < count + 2;
+}
+
 /* RFC 9000, Section 7.4.1: "If 0-RTT data is accepted by the server, the server MUST NOT reduce any
- * limits". */
+ * limits or alter any values that might be violated by the client with its 0-RTT data."  RFC 9221,
+ * Section 3: "If a client stores the value of the max_datagram_frame_size transport parameter with
+ * their 0-RTT state, they MUST validate that the new value of the max_datagram_frame_size transport
+ * parameter sent by the server in the handshake is greater than or equal to the stored value; if
+ * not, the client MUST terminate the connection with error PROTOCOL_VIOLATION."  "When the server
+ * accepts 0-RTT data, the server MUST NOT disable this extension on the resumed connection."
+ * (draft-ietf-quic-reliable-stream-reset: Transport Parameter) */
 static void lower_limits_that_accept_are_a_violation(void)
 {
-    struct peer *p = connect_early(C, (struct peer_options){0});
+    for (int which = 0;; which++) {
+        struct peer *p = connect_early(C, (struct peer_options){0});
+        struct mr_handshake *hs = mr_conn_handshake(ep_of(p, C), conn_of(p, C));
+        bool is_more = remember_more(&hs->remembered, which);
+        open_and_send(p, text, sizeof(text));
+        for (int i = 0; i < 3; i++)
+            peer_round_trip(p);
+        CU_ASSERT_EQUAL(peer_conn(p)->close.error, is_more ? MR_PROTOCOL_VIOLATION : 0);
+        peer_end(p);
+        if (!is_more)
+            break;
+    }
+}
 
-    /* the tag is computed when the handshake begins, the parameters say less */
-    p->edit_params = NULL;
-    struct mr_handshake *hs = mr_conn_handshake(ep_of(p, C), conn_of(p, C));
-    hs->remembered.initial_max_streams_bidi += 5;
-    open_and_send(p, text, sizeof(text));
-    for (int i = 0; i < 3; i++)
-        peer_round_trip(p);
-    CU_ASSERT_EQUAL(peer_conn(p)->close.error, MR_PROTOCOL_VIOLATION);
+/* A server's tickets say what their 0-RTT depends on, so that it never accepts with less.  RFC
+ * 9221, Section 3: "When servers decide to accept 0-RTT data, they MUST send a
+ * max_datagram_frame_size transport parameter greater than or equal to the value they sent to the
+ * client in the connection where they sent them the NewSessionTicket message."  "If 0-RTT data is
+ * accepted by the server, the server MUST NOT disable this extension or change the value on the
+ * resumed connection." (draft-ietf-quic-address-discovery: Negotiating Extension Use)  "When the
+ * server accepts 0-RTT data, the server MUST NOT disable this extension on the resumed connection."
+ * (draft-ietf-quic-reliable-stream-reset: Transport Parameter) */
+static void a_ticket_depends_on_all_that_is_remembered(void)
+{
+    struct peer *p = peer_new(&(struct peer_options){.under_test = S});
+    struct mr_endpoint *ep = ep_of(p, S);
+    struct mr_endpoint_config *config = &ep->config;
+    const struct mr_endpoint_config before = *config;
+    const uint64_t tag = mr_early_tag(ep);
+
+    for (int i = 0; i < 9; i++) {
+        *config = before;
+        switch (i) {
+        case 0:
+            config->conn_window_max = 65536;
+            break;
+        case 1:
+            config->stream_window_max = 65536;
+            break;
+        case 2:
+            config->streams_bidi_max++;
+            break;
+        case 3:
+            config->streams_uni_max++;
+            break;
+        case 4:
+            config->datagram_max++;
+            break;
+        case 5:
+            config->extensions ^= MR_EXTENSION_RESET_STREAM_AT;
+            break;
+        case 6:
+            config->extensions ^= MR_EXTENSION_OBSERVES;
+            break;
+        case 7:
+            config->extensions ^= MR_EXTENSION_OBSERVED;
+            break;
+        default:
+            config->remembered++;
+        }
+        CU_ASSERT_NOT_EQUAL(mr_early_tag(ep), tag);
+    }
+    *config = before;
+    CU_ASSERT_EQUAL(mr_early_tag(ep), tag);
     peer_end(p);
 }
 
@@ -498,7 +584,9 @@ static void early_data_survives_retry(void)
 }
 
 /* RFC 9369, Section 4.1: "Servers can accept 0-RTT and then process 0-RTT packets from the original
- * version." */
+ * version."  "The client MUST NOT send 0-RTT packets using the negotiated version, even after
+ * processing a packet of that version from the server." (RFC 9369, Compatible Negotiation
+ * Requirements) */
 static void early_data_is_of_the_original_version(void)
 {
     struct peer *p = connect_with_ticket_of(S, (struct peer_options){.versions = {2, 1}},
@@ -580,7 +668,9 @@ static void without_a_fit_ticket_nothing_is_early(void)
 
 /* RFC 9000, Section 8.1.3: "In a future connection, the client includes this token in Initial
  * packets to provide address validation.  The client MUST include the token in all Initial packets
- * it sends". */
+ * it sends".  "Clients MUST NOT use a session ticket or token from a QUIC version 1 connection to
+ * initiate a QUIC version 2 connection, and vice versa." (RFC 9369, TLS Resumption and NEW_TOKEN
+ * Tokens) */
 static void a_token_validates_the_next_connection(void)
 {
     struct peer_options options = {
@@ -645,6 +735,7 @@ static CU_TestInfo tests[] = {
     {"fewer streams after a refusal end the connection",
      fewer_streams_after_a_refusal_end_the_connection},
     {"lower limits that accept are a violation", lower_limits_that_accept_are_a_violation},
+    {"a ticket depends on all that is remembered", a_ticket_depends_on_all_that_is_remembered},
     {"copies of a first flight are acted on once", copies_of_a_first_flight_are_acted_on_once},
     {"packets wait for the keys within a bound", packets_wait_for_the_keys_within_a_bound},
     {"coalesced packets wait together", coalesced_packets_wait_together},

@@ -257,7 +257,8 @@ static void the_bit_is_random_for_peers_that_take_it(void)
 }
 
 /* "A server MUST set the QUIC Bit to 0 only after processing transport parameters from a client."
- * A client knows nothing of the server before, either. */
+ * A client knows nothing of the server before, either.  "However, a client MUST NOT set the QUIC
+ * Bit to 0 unless the Initial packets it sends ..." (RFC 9287, Section 3.1) */
 static void the_bit_is_set_before_the_parameters_are_known(void)
 {
     struct peer *p = pair(C, MR_EXTENSIONS_ALL, MR_EXTENSIONS_ALL, PEER_HELLO);
@@ -315,6 +316,9 @@ static void fill_the_value(uint8_t *params, size_t size)
     }
 }
 
+/* "The transport parameter is sent with an empty value; an endpoint that understands this transport
+ * parameter MUST treat receipt of a non-empty value of the transport parameter as a connection
+ * error of type TRANSPORT_PARAMETER_ERROR." (RFC 9287, Section 3) */
 static void a_value_is_an_error(void)
 {
     struct peer_options options = {

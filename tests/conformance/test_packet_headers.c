@@ -95,7 +95,8 @@ static void a_connection_id_beyond_the_datagram_is_no_connection_id(void)
 
 /* Section 17.2.1: "Upon receipt by a client, it will be identified as a Version Negotiation packet
  * based on the Version field having a value of 0." "Clients MUST ignore the value of this field
- * [Unused]." */
+ * [Unused]."  RFC 8999, Section 6: "The remaining 7 bits, labeled "Unused", can be set to any value
+ * when sending and MUST be ignored on receipt." */
 static void version_0_is_a_version_negotiation_whatever_the_first_byte(void)
 {
     struct mr_packet_header h;

@@ -37,7 +37,13 @@ static void set_early(struct raw_server_test *test, bool is_early)
 
 /* Section 5.2: "A 425 (Too Early) status code indicates that the server is unwilling to risk
  * processing a request that might be replayed."  "A server SHOULD NOT emit the 425 status code
- * unless" it came in early data or has the field. */
+ * unless" it came in early data or has the field.  "The anti-replay mitigations in [HTTP-REPLAY]
+ * MUST be applied when using HTTP/3 with 0-RTT." (RFC 9114, Section 10.9)  "Absent such explicit
+ * information, origin servers MUST either reject early data or implement the techniques described
+ * in this document for ensuring that requests are not processed prior to TLS handshake completion."
+ * (Section 3)  "Once a server has decided to accept early data, it MUST process all requests in
+ * early data, even if the server rejects the request by sending a 425 (Too Early) response."
+ * (Section 3) */
 static void what_is_not_safe_is_refused_while_it_is_early(void)
 {
     struct raw_server_test *test = h3_new_server();
@@ -67,6 +73,15 @@ static void the_field_says_that_another_hop_got_it_early(void)
     CU_ASSERT_EQUAL(ask(test, "POST", "0"), 425);
     CU_ASSERT_EQUAL(ask(test, "POST", "nonsense"), 425);
     CU_ASSERT_EQUAL(ask(test, "GET", "1"), 200);
+    h3_begin_bytes(); /* several of them */
+    raw_put_field(&h3_section, ":method", "POST");
+    raw_put_field(&h3_section, ":scheme", "https");
+    raw_put_field(&h3_section, ":authority", "localhost");
+    raw_put_field(&h3_section, ":path", "/a.txt");
+    raw_put_field(&h3_section, "early-data", "0");
+    raw_put_field(&h3_section, "early-data", "1");
+    raw_put_headers(&h3_bytes, &h3_section);
+    h3_expect_status(425);
     raw_server_test_free(test);
 }
 
@@ -147,7 +162,11 @@ static void end(struct world *w)
 }
 
 /* Section 4: "clients MAY send requests with safe HTTP methods ... in early data when it is
- * available" */
+ * available"  "A client MUST comply with stored settings -- or default values if no values are
+ * stored -- when attempting 0-RTT." (RFC 9114, Section 7.2.4.2)  "Absent other information, clients
+ * MAY send requests with safe HTTP methods ([RFC7231], Section 4.2.1) in early data when it is
+ * available and MUST NOT send unsafe methods (or methods whose safety is not known) in early data."
+ * (Section 4) */
 static void a_get_goes_in_early_data_and_is_answered(void)
 {
     struct world w;
@@ -194,12 +213,54 @@ static void what_is_too_early_is_asked_again_after_the_handshake(void)
     end(&w);
 }
 
+/* RFC 9114, Section 7.2.4.2: "If the server cannot determine that the settings remembered by a
+ * client are compatible with its current settings, it MUST NOT accept 0-RTT data."  RFC 9204,
+ * Section 3.2.3: "If the remembered value is non-zero, the server MUST send the same non-zero value
+ * in its SETTINGS frame."  RFC 9297, Section 2.1.1: "When servers decide to accept 0-RTT data, they
+ * MUST send a SETTINGS_H3_DATAGRAM setting greater than or equal to the value they sent to the
+ * client in the connection where they sent them the NewSessionTicket message."  "If 0-RTT data is
+ * accepted by the server, its SETTINGS frame MUST NOT reduce any limits or alter any values that
+ * might be violated by the client with its 0-RTT data." (RFC 9114, Section 7.2.4.2) */
+static void other_settings_than_the_tickets_take_no_early_data(void)
+{
+    static const struct mr_h3_limits limits[] = {
+        {.field_section_max = 16384, .qpack_capacity = 4096},
+        {.field_section_max = 16383, .qpack_capacity = 4096},
+        {.field_section_max = 16384, .qpack_capacity = 4095},
+        {.field_section_max = 16384, .qpack_capacity = 4096, .qpack_blocked_max = 1},
+        {.field_section_max = 16384, .qpack_capacity = 4096, .has_tunnels = true},
+    };
+    struct world w;
+
+    for (size_t i = 0; i < MR_COUNT_OF(limits); i++) {
+        for (size_t j = 0; j < MR_COUNT_OF(limits); j++)
+            CU_ASSERT_EQUAL(mr_h3_remembered(&limits[i]) == mr_h3_remembered(&limits[j]), i == j);
+    }
+    begin(&w, false);
+    const struct mr_application *server = mr_h3_server_application(w.pair->server);
+    CU_ASSERT_NOT_EQUAL(server->remembered, 0);
+    get_ticket(&w);
+    for (int other = 1; other >= 0; other--) { /* other settings, and those of the ticket again */
+        engine_world_remember(w.engine, server->remembered + (uint64_t)other);
+        connect_them(&w);
+        struct h3_fetch *page = fetch(&w);
+        engine_world_run(w.engine, MR_SECOND);
+        CU_ASSERT_EQUAL(page->result.status, 200);
+        CU_ASSERT_EQUAL(h3_pair_counter(w.pair, requests_early), 1 - (uint64_t)other);
+        CU_ASSERT_EQUAL(mr_h3_client_close(w.pair->client, w.pair->conn), 0);
+        engine_world_run(w.engine, MR_SECOND);
+    }
+    end(&w);
+}
+
 static CU_TestInfo tests[] = {
     {"what is not safe is refused while it is early",
      what_is_not_safe_is_refused_while_it_is_early},
     {"the field says that another hop got it early", the_field_says_that_another_hop_got_it_early},
     {"a server may refuse all of it", a_server_may_refuse_all_of_it},
     {"a GET goes in early data and is answered", a_get_goes_in_early_data_and_is_answered},
+    {"other settings than the ticket's take no early data",
+     other_settings_than_the_tickets_take_no_early_data},
     {"what is too early is asked again after the handshake",
      what_is_too_early_is_asked_again_after_the_handshake},
     CU_TEST_INFO_NULL,

@@ -86,7 +86,8 @@ static void an_unknown_version_is_answered_with_ours(void)
 
 /* Section 5.2.2: "Servers MUST drop smaller packets that specify unsupported versions."
  * Section 6.1: "An endpoint MUST NOT send a Version Negotiation packet in response to receiving a
- * Version Negotiation packet." */
+ * Version Negotiation packet."  "Clients MUST NOT send Version Negotiation packets and servers MUST
+ * ignore all received Version Negotiation packets." (RFC 9368, Incompatible Version Negotiation) */
 static void version_negotiation_is_not_answered_to_anything_else(void)
 {
     struct peer *p = peer_at(S, PEER_NOTHING);

@@ -352,6 +352,88 @@ static void a_stateless_reset_with_a_random_cid_ends_the_connection(void)
     peer_end(p);
 }
 
+/* Section 10.3: "However, endpoints MUST treat any packet ending in a valid stateless reset token
+ * as a Stateless Reset, as other QUIC versions might allow the use of a long header."
+ * Section 10.3.1: "the comparison MUST be performed when the first packet in an incoming datagram
+ * either cannot be associated with a connection or cannot be decrypted."  And: "comparing the last
+ * 16 bytes of the datagram with all stateless reset tokens associated with the remote address on
+ * which the datagram was received". */
+static void any_datagram_that_cannot_be_read_may_be_a_reset(void)
+{
+    static const struct {
+        const char *name;
+        enum peer_stage stage;
+        size_t size;
+        uint8_t head[6];
+        uint8_t head_size;
+        uint8_t tail[4]; /* behind the connection ID */
+        bool is_to_us;
+    } cases[] = {
+        {"a short header", PEER_DONE, 60, {0x41}, 1, "<<<", true},
+        {"the least that there is", PEER_DONE, 21, {0x41}, 1, "<<<", false},
+        {"an unknown connection ID", PEER_DONE, 60, {0x41}, 1, "<<<", false},
+        {"no fixed bit", PEER_DONE, 60, {0x01}, 1, "<<<", true},
+        {"no fixed bit, unknown", PEER_DONE, 60, {0x01}, 1, "<<<", false},
+        {"Handshake, keys gone", PEER_DONE, 60, {0xe1, 0, 0, 0, 1, 8}, 6, {0, 44}, true},
+        {"Handshake, with keys", PEER_FLIGHT, 60, {0xe1, 0, 0, 0, 1, 8}, 6, {0, 44}, true},
+        {"Handshake, unknown", PEER_DONE, 60, {0xe1, 0, 0, 0, 1, 8}, 6, {0, 44}, false},
+        {"no length of one", PEER_FLIGHT, 60, {0xe1, 0, 0, 0, 1, 8}, 6, {0, 45}, true},
+        {"Initial", PEER_FLIGHT, 1200, {0xc1, 0, 0, 0, 1, 8}, 6, {0, 0, 0x44, 0x9e}, true},
+        {"Initial, unknown", PEER_DONE, 1200, {0xc1, 0, 0, 0, 1, 8}, 6, {0, 0, 0x44, 0x9e}, false},
+        {"0-RTT", PEER_FLIGHT, 60, {0xd1, 0, 0, 0, 1, 8}, 6, {0, 44}, true},
+        {"Retry", PEER_DONE, 60, {0xf1, 0, 0, 0, 1, 8}, 6, {0}, true},
+        {"Version Negotiation", PEER_DONE, 59, {0x81, 0, 0, 0, 0, 8}, 6, {0}, true},
+        {"another version", PEER_DONE, 60, {0xc1, 0x2a, 0x2a, 0x2a, 0x2a, 8}, 6, {0}, true},
+        {"another one, unknown", PEER_DONE, 60, {0xc1, 0x2a, 0x2a, 0x2a, 0x2a, 8}, 6, {0}, false},
+        {"too long a connection ID", PEER_DONE, 60, {0xc1, 0, 0, 0, 1, 255}, 6, {0}, false},
+    };
+
+    for (size_t i = 0; i < MR_COUNT_OF(cases) * 2; i++) {
+        bool is_elsewhere = i % 2 != 0;
+        struct peer *p = peer_at(C, cases[i / 2].stage);
+        size_t size = cases[i / 2].size;
+        uint8_t bytes[1200];
+
+        memset(bytes, 0x3c, sizeof(bytes));
+        memcpy(bytes, cases[i / 2].head, cases[i / 2].head_size);
+        if (cases[i / 2].is_to_us)
+            memcpy(bytes + cases[i / 2].head_size, p->dcid.bytes, PEER_CID_SIZE);
+        memcpy(bytes + cases[i / 2].head_size + PEER_CID_SIZE, cases[i / 2].tail, 4);
+        server_token(p, bytes + size - MR_RESET_TOKEN);
+        p->path.remote.port ^= is_elsewhere;
+        peer_clear(p);
+        peer_deliver(p, bytes, size);
+        if (mr_conn_is_alive(peer_conn(p)) != is_elsewhere)
+            fprintf(stderr, "# %s, %s\n", cases[i / 2].name, is_elsewhere ? "elsewhere" : "peer");
+        CU_ASSERT_EQUAL(mr_conn_is_alive(peer_conn(p)), is_elsewhere);
+        CU_ASSERT_TRUE(is_elsewhere || p->inbox_count == 0);
+        peer_end(p);
+    }
+}
+
+/* Section 10.3.1: "the endpoint MUST enter the draining period and not send any further packets on
+ * this connection."  The connection is remembered, so that late packets start nothing. */
+static void a_reset_connection_drains(void)
+{
+    struct peer *p = peer_at(C, PEER_DONE);
+    uint8_t bytes[60] = {0x41};
+
+    server_token(p, bytes + 44);
+    peer_deliver(p, bytes, sizeof(bytes));
+    peer_clear(p);
+    peer_advance(p, 2 * MR_MS);
+    CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(p)), 1);
+    peer_deliver(p, bytes, sizeof(bytes));
+    for (int i = 0; i < 20; i++)
+        PEER_SEND(p, "\x01");
+    CU_ASSERT_EQUAL(p->inbox_count, 0);
+    CU_ASSERT_EQUAL(peer_counters(p)->stateless_resets_received, 1);
+    CU_ASSERT_EQUAL(peer_counters(p)->stateless_resets_sent, 0);
+    peer_advance(p, 10 * MR_SECOND);
+    CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(p)), 0);
+    peer_end(p);
+}
+
 /* Section 10.3.1: "An endpoint MUST NOT check for any stateless reset tokens associated with
  * connection IDs it has not used or for connection IDs that have been retired." */
 static void tokens_of_unused_and_retired_cids_do_not_count(void)
@@ -394,6 +476,9 @@ static CU_TestInfo tests[] = {
     {"a stateless reset ends the connection", a_stateless_reset_ends_the_connection},
     {"a stateless reset with a random CID ends the connection",
      a_stateless_reset_with_a_random_cid_ends_the_connection},
+    {"any datagram that cannot be read may be a reset",
+     any_datagram_that_cannot_be_read_may_be_a_reset},
+    {"a reset connection drains", a_reset_connection_drains},
     {"tokens of unused and retired CIDs do not count",
      tokens_of_unused_and_retired_cids_do_not_count},
     CU_TEST_INFO_NULL,

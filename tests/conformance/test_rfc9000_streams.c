@@ -252,6 +252,28 @@ static void frames_for_a_closed_stream_are_ignored(void)
     peer_end(p);
 }
 
+/* Section 3.5: "STREAM frames received after sending a STOP_SENDING frame are still counted toward
+ * connection and stream flow control, even though these frames can be discarded upon receipt."  So
+ * nothing is waited for when the size was known before: what fills the gap tells nothing new. */
+static void a_stopped_stream_whose_size_is_known_is_over(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+
+    PEER_SEND(p, "\x0f\x00\x02\x02xy"); /* the end; not the beginning */
+    mr_handle stream = opened_stream(p);
+    CU_ASSERT_EQUAL(mr_stream_stop(peer_endpoint(p), stream, 7), 0);
+    CU_ASSERT_EQUAL(mr_stream_send(peer_endpoint(p), stream, NULL, 0, MR_SEND_FIN), 0);
+    peer_drain(p);
+    CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_STOP_SENDING), 1);
+    PEER_SEND(p, "\x0e\x00\x00\x02vw");
+    CU_ASSERT_PTR_NULL(peer_event(p, MR_EVENT_CLOSED)); /* our part is not acknowledged */
+    peer_ack(p, p->expected_pn[MR_SPACE_APP] - 1, p->expected_pn[MR_SPACE_APP] - 1);
+    CU_ASSERT_PTR_NOT_NULL(peer_event(p, MR_EVENT_CLOSED));
+    CU_ASSERT_EQUAL(peer_conn(p)->flow_recv.consumed, 4);
+    peer_expect_close(p, "stopped", PEER_NO_CLOSE, 0);
+    peer_end(p);
+}
+
 /* Section 4.6: limits count streams of the connection's whole life; a closed one makes room. */
 static void a_closed_stream_makes_room_for_another(void)
 {
@@ -494,6 +516,8 @@ static CU_TestInfo tests[] = {
     {"STOP_SENDING is answered with RESET_STREAM", stop_sending_is_answered_with_reset_stream},
     {"frames for a closed stream are ignored", frames_for_a_closed_stream_are_ignored},
     {"a closed stream makes room for another", a_closed_stream_makes_room_for_another},
+    {"3.5 a stopped stream whose size is known is over",
+     a_stopped_stream_whose_size_is_known_is_over},
     {"credit follows consumption", credit_follows_consumption},
     {"a reset stream gives its credit back", a_reset_stream_gives_its_credit_back},
     {"a stream that nobody reads leaves credit to others",

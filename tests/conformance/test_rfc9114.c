@@ -13,7 +13,8 @@
 
 /* ---- Section 4.1: message framing ---- */
 
-/* "In particular, a DATA frame before any HEADERS frame ... is considered invalid." */
+/* "In particular, a DATA frame before any HEADERS frame ... is considered invalid."  "DATA frames
+ * MUST be associated with an HTTP request or response." (Section 7.2.1) */
 static void data_before_headers_is_frame_unexpected(void)
 {
     h3_begin_bytes();
@@ -191,7 +192,20 @@ static const struct {
 };
 
 /* "Malformed requests or responses that are detected MUST be treated as a stream error of type
- * H3_MESSAGE_ERROR." */
+ * H3_MESSAGE_ERROR."  "Transfer codings (see Section 7 of [HTTP/1.1]) are not defined for HTTP/3;
+ * the Transfer-Encoding header field MUST NOT be used." (Section 4.1)  "A request or response
+ * containing uppercase characters in field names MUST be treated as malformed." (Section 4.2)  "The
+ * only exception to this is the TE header field, which MAY be present in an HTTP/3 request header;
+ * when it is, it MUST NOT contain any value other than "trailers"." (Section 4.2)  "Pseudo-header
+ * fields defined for requests MUST NOT appear in responses; pseudo-header fields defined for
+ * responses MUST NOT appear in requests." (Section 4.3)  "Endpoints MUST treat a request or
+ * response that contains undefined or invalid pseudo-header fields as malformed." (Section 4.3)
+ * "Any request or response that contains a pseudo-header field that appears in a header section
+ * after a regular header field MUST be treated as malformed." (Section 4.3)  "A CONNECT request
+ * MUST be constructed as follows:" (Section 4.4)  "Requests or responses containing invalid field
+ * names MUST be treated as malformed." (Section 10.3)  "An endpoint MUST NOT generate an HTTP/3
+ * field section containing connection-specific fields; any message containing connection-specific
+ * fields MUST be treated as malformed." (Section 4.2) */
 static void malformed_requests_are_message_errors_of_their_stream(void)
 {
     for (size_t i = 0; i < MR_COUNT_OF(malformed); i++) {

@@ -11,46 +11,9 @@
 #include "tests/support/h3_cases.h"
 #include "tests/unit/harness.h"
 
-static void run_client(struct raw_client_test *test)
-{
-    CU_ASSERT_TRUE(loop_run(test->loop, H3_STEPS));
-}
-
-/* The raw server's control stream with SETTINGS and what follows in `bytes`. */
-static int send_client_uni(struct raw_client_test *test)
-{
-    int stream = raw_open(&test->raw, true);
-
-    CU_ASSERT_TRUE_FATAL(stream >= 0);
-    raw_send(&test->raw, stream, &h3_bytes, false);
-    run_client(test);
-    return stream;
-}
-
-static void answer_client(struct raw_client_test *test, bool is_last)
-{
-    struct raw_stream *request = raw_client_test_request(test);
-
-    raw_send(&test->raw, (int)(request - test->raw.streams), &h3_bytes, is_last);
-    run_client(test);
-}
-
-static void check_client_closed(const struct raw_client_test *test, uint64_t code)
-{
-    CU_ASSERT_TRUE(test->raw.is_closed);
-    CU_ASSERT_EQUAL(test->raw.close_code, code);
-    CU_ASSERT_TRUE(test->is_closed);
-    CU_ASSERT_TRUE(test->is_done);
-    CU_ASSERT_EQUAL(test->result.outcome, MR_H3_CONN_LOST);
-}
-
-static void put_response(const char *status)
-{
-    h3_begin_bytes();
-    raw_put_field(&h3_section, ":status", status);
-}
-
-/* "After sending a request, a client MUST close the stream for sending." */
+/* "After sending a request, a client MUST close the stream for sending."  "Unless using the CONNECT
+ * method (see Section 4.4), clients MUST NOT make stream closure dependent on receiving a response
+ * to their request." (Section 4.1) */
 static void the_client_ends_its_request(void)
 {
     struct raw_client_test *test = raw_client_test_new(false);
@@ -65,7 +28,7 @@ static void interim_responses_precede_the_final_one(void)
 {
     struct raw_client_test *test = raw_client_test_new(false);
 
-    put_response("103");
+    h3_put_response("103");
     raw_put_field(&h3_section, "link", "</a.css>");
     raw_put_headers(&h3_bytes, &h3_section);
     raw_put_headers(&h3_bytes, &h3_section);
@@ -73,7 +36,7 @@ static void interim_responses_precede_the_final_one(void)
     raw_put_field(&h3_section, ":status", "200");
     raw_put_headers(&h3_bytes, &h3_section);
     raw_put_frame(&h3_bytes, MR_H3_FRAME_DATA, "abc", 3);
-    answer_client(test, true);
+    h3_client_answer(test, true);
     CU_ASSERT_EQUAL(test->headers, 1);
     CU_ASSERT_EQUAL(test->result.outcome, MR_H3_DONE);
     CU_ASSERT_EQUAL(test->result.status, 200);
@@ -82,7 +45,13 @@ static void interim_responses_precede_the_final_one(void)
 }
 
 /* "This pseudo-header field MUST be included in all responses; otherwise, the response is
- * malformed" */
+ * malformed"  "A request or response containing uppercase characters in field names MUST be treated
+ * as malformed." (Section 4.2)  "Pseudo-header fields defined for requests MUST NOT appear in
+ * responses; pseudo-header fields defined for responses MUST NOT appear in requests." (Section 4.3)
+ * "Endpoints MUST treat a request or response that contains undefined or invalid pseudo-header
+ * fields as malformed." (Section 4.3)  "Any request or response that contains a pseudo-header field
+ * that appears in a header section after a regular header field MUST be treated as malformed."
+ * (Section 4.3) */
 static void malformed_responses_are_message_errors_of_their_stream(void)
 {
     static const struct {
@@ -109,7 +78,7 @@ static void malformed_responses_are_message_errors_of_their_stream(void)
         for (size_t f = 0; f < MR_COUNT_OF(cases[i].fields) && cases[i].fields[f] != NULL; f += 2)
             raw_put_field(&h3_section, cases[i].fields[f], cases[i].fields[f + 1]);
         raw_put_headers(&h3_bytes, &h3_section);
-        answer_client(test, true);
+        h3_client_answer(test, true);
         CU_ASSERT_EQUAL(test->result.outcome, MR_H3_MALFORMED);
         CU_ASSERT_EQUAL(test->result.code, MR_H3_MESSAGE_ERROR);
         CU_ASSERT_FALSE(test->is_closed);
@@ -123,11 +92,11 @@ static void a_response_without_an_end_of_its_content_is_malformed(void)
 {
     struct raw_client_test *test = raw_client_test_new(false);
 
-    put_response("200");
+    h3_put_response("200");
     raw_put_field(&h3_section, "content-length", "5");
     raw_put_headers(&h3_bytes, &h3_section);
     raw_put_frame(&h3_bytes, MR_H3_FRAME_DATA, "abc", 3);
-    answer_client(test, true);
+    h3_client_answer(test, true);
     CU_ASSERT_EQUAL(test->result.outcome, MR_H3_MALFORMED);
     CU_ASSERT_EQUAL(test->result.body_bytes, 3);
     raw_client_test_free(test);
@@ -137,11 +106,11 @@ static void more_content_than_announced_is_not_shown(void)
 {
     struct raw_client_test *test = raw_client_test_new(false);
 
-    put_response("200");
+    h3_put_response("200");
     raw_put_field(&h3_section, "content-length", "2");
     raw_put_headers(&h3_bytes, &h3_section);
     raw_put_frame(&h3_bytes, MR_H3_FRAME_DATA, "abc", 3);
-    answer_client(test, true);
+    h3_client_answer(test, true);
     CU_ASSERT_EQUAL(test->result.outcome, MR_H3_MALFORMED);
     CU_ASSERT_EQUAL(test->result.body_bytes, 0);
     raw_client_test_free(test);
@@ -153,19 +122,19 @@ static void responses_without_content_may_name_a_length(void)
 {
     for (int i = 0; i < 2; i++) {
         struct raw_client_test *test = raw_client_test_new(i == 0);
-        put_response(i == 0 ? "200" : "304");
+        h3_put_response(i == 0 ? "200" : "304");
         raw_put_field(&h3_section, "content-length", "5");
         raw_put_headers(&h3_bytes, &h3_section);
-        answer_client(test, true);
+        h3_client_answer(test, true);
         CU_ASSERT_EQUAL(test->result.outcome, MR_H3_DONE);
         CU_ASSERT_EQUAL(test->response.content_length, 5);
         raw_client_test_free(test);
     }
     struct raw_client_test *test = raw_client_test_new(true);
-    put_response("200");
+    h3_put_response("200");
     raw_put_headers(&h3_bytes, &h3_section);
     raw_put_frame(&h3_bytes, MR_H3_FRAME_DATA, "abc", 3);
-    answer_client(test, true);
+    h3_client_answer(test, true);
     CU_ASSERT_EQUAL(test->result.outcome, MR_H3_MALFORMED);
     raw_client_test_free(test);
 }
@@ -180,8 +149,8 @@ static void a_bidirectional_stream_of_the_server_is_a_stream_creation_error(void
     h3_begin_bytes();
     raw_put_frame(&h3_bytes, 0x21, NULL, 0);
     raw_send(&test->raw, stream, &h3_bytes, false);
-    run_client(test);
-    check_client_closed(test, MR_H3_STREAM_CREATION_ERROR);
+    h3_client_run(test);
+    h3_client_check_closed(test, MR_H3_STREAM_CREATION_ERROR);
     raw_client_test_free(test);
 }
 
@@ -194,8 +163,8 @@ static void a_push_stream_to_the_client_is_an_id_error(void)
     h3_begin_bytes();
     raw_put_varint(&h3_bytes, MR_H3_STREAM_PUSH);
     raw_put_varint(&h3_bytes, 0);
-    send_client_uni(test);
-    check_client_closed(test, MR_H3_ID_ERROR);
+    h3_client_uni(test);
+    h3_client_check_closed(test, MR_H3_ID_ERROR);
     raw_client_test_free(test);
 }
 
@@ -207,8 +176,8 @@ static void a_push_promise_to_the_client_is_an_id_error(void)
 
     h3_begin_bytes();
     raw_put_frame(&h3_bytes, MR_H3_FRAME_PUSH_PROMISE, "\0\0\0", 3);
-    answer_client(test, false);
-    check_client_closed(test, MR_H3_ID_ERROR);
+    h3_client_answer(test, false);
+    h3_client_check_closed(test, MR_H3_ID_ERROR);
     raw_client_test_free(test);
 }
 
@@ -221,8 +190,8 @@ static void a_push_limit_to_the_client_is_frame_unexpected(void)
     h3_begin_bytes();
     raw_put_control(&h3_bytes);
     raw_put_id_frame(&h3_bytes, MR_H3_FRAME_MAX_PUSH_ID, 1);
-    send_client_uni(test);
-    check_client_closed(test, MR_H3_FRAME_UNEXPECTED);
+    h3_client_uni(test);
+    h3_client_check_closed(test, MR_H3_FRAME_UNEXPECTED);
     raw_client_test_free(test);
 }
 
@@ -235,14 +204,15 @@ static void a_goaway_with_an_impossible_stream_is_an_id_error(void)
         h3_begin_bytes();
         raw_put_control(&h3_bytes);
         raw_put_id_frame(&h3_bytes, MR_H3_FRAME_GOAWAY, id);
-        send_client_uni(test);
-        check_client_closed(test, MR_H3_ID_ERROR);
+        h3_client_uni(test);
+        h3_client_check_closed(test, MR_H3_ID_ERROR);
         raw_client_test_free(test);
     }
 }
 
 /* "Endpoints MUST NOT initiate new requests ... on the connection after receipt of a GOAWAY frame
- * from the peer." */
+ * from the peer."  "Endpoints MUST NOT initiate new requests or promise new pushes on the
+ * connection after receipt of a GOAWAY frame from the peer." (Section 5.2) */
 static void the_client_makes_no_request_after_goaway(void)
 {
     struct raw_client_test *test = raw_client_test_new(false);
@@ -252,7 +222,7 @@ static void the_client_makes_no_request_after_goaway(void)
     h3_begin_bytes();
     raw_put_control(&h3_bytes);
     raw_put_id_frame(&h3_bytes, MR_H3_FRAME_GOAWAY, 4);
-    send_client_uni(test);
+    h3_client_uni(test);
     CU_ASSERT_EQUAL(test->goaways, 1);
     CU_ASSERT_FALSE(test->is_done); /* its ID is below GOAWAY's */
     CU_ASSERT_EQUAL(mr_h3_client_request_make(test->client, test->conn, &options, 0, &request),
@@ -272,7 +242,7 @@ static void the_client_closes_when_nothing_of_it_is_left_after_goaway(void)
     h3_begin_bytes();
     raw_put_control(&h3_bytes);
     raw_put_id_frame(&h3_bytes, MR_H3_FRAME_GOAWAY, 0);
-    send_client_uni(test);
+    h3_client_uni(test);
     CU_ASSERT_EQUAL(test->goaways, 1);
     CU_ASSERT_EQUAL(test->result.outcome, MR_H3_REJECTED); /* its ID is not below GOAWAY's */
     CU_ASSERT_TRUE(test->is_closed);
@@ -293,7 +263,7 @@ static void a_rejected_request_is_reported_as_such(void)
         struct raw_client_test *test = raw_client_test_new(false);
         const struct raw_stream *request = raw_client_test_request(test);
         raw_reset(&test->raw, (int)(request - test->raw.streams), cases[i].code);
-        run_client(test);
+        h3_client_run(test);
         CU_ASSERT_EQUAL(test->result.outcome, cases[i].outcome);
         CU_ASSERT_EQUAL(test->result.code, cases[i].code);
         raw_client_test_free(test);

@@ -97,7 +97,8 @@ static uint32_t count_uni(const struct raw_server_test *test)
     return count;
 }
 
-/* "The recipient MUST NOT consider unknown stream types to be a connection error of any kind." */
+/* "The recipient MUST NOT consider unknown stream types to be a connection error of any kind."
+ * "Endpoints MUST NOT consider these streams to have any meaning upon receipt." (Section 6.2.3) */
 static void unknown_stream_types_are_stopped_and_nothing_else(void)
 {
     struct raw_server_test *test = h3_new_server();
@@ -131,7 +132,10 @@ static void streams_that_end_before_their_type_are_tolerated(void)
 }
 
 /* "Each side MUST initiate a single control stream at the beginning of the connection and send its
- * SETTINGS frame as the first frame on this stream." */
+ * SETTINGS frame as the first frame on this stream."  "After the QUIC connection is established, a
+ * SETTINGS frame MUST be sent by each endpoint as the initial frame of their respective HTTP
+ * control stream." (Section 3.2)  "The server MUST include all settings that differ from their
+ * default values." (Section 7.2.4.2) */
 static void the_server_sends_settings_first_without_waiting(void)
 {
     struct raw_server_test *test = raw_server_test_new(NULL, NULL);
@@ -166,7 +170,8 @@ static void a_control_stream_without_settings_is_missing_settings(void)
 }
 
 /* "receipt of a second stream claiming to be a control stream MUST be treated as a connection error
- * of type H3_STREAM_CREATION_ERROR" */
+ * of type H3_STREAM_CREATION_ERROR"  "Receipt of a second instance of either stream type MUST be
+ * treated as a connection error of type H3_STREAM_CREATION_ERROR." (RFC 9204, Section 4.2) */
 static void a_second_stream_of_a_type_is_a_stream_creation_error(void)
 {
     for (uint64_t type = 0; type < 4; type++) {
@@ -238,7 +243,9 @@ static void a_push_stream_to_the_server_is_a_stream_creation_error(void)
 
 /* "A frame payload that contains additional bytes after the identified fields or a frame payload
  * that terminates before the end of the identified fields MUST be treated as a connection error of
- * type H3_FRAME_ERROR." */
+ * type H3_FRAME_ERROR."  "In particular, redundant length encodings MUST be verified to be
+ * self-consistent; see Section 10.8." (Section 7.1)  "An implementation MUST ensure that the length
+ * of a frame exactly matches the length of the fields it contains." (Section 10.8) */
 static void payloads_of_a_wrong_length_are_frame_errors(void)
 {
     static const uint64_t types[] = {MR_H3_FRAME_GOAWAY, MR_H3_FRAME_MAX_PUSH_ID};
@@ -298,7 +305,8 @@ static void request_frames_on_the_control_stream_are_frame_unexpected(void)
 
 /* "If an endpoint receives a SETTINGS frame on a different stream, the endpoint MUST respond with a
  * connection error of type H3_FRAME_UNEXPECTED." and so for CANCEL_PUSH, PUSH_PROMISE, GOAWAY and
- * MAX_PUSH_ID */
+ * MAX_PUSH_ID  "A server MUST treat the receipt of a PUSH_PROMISE frame as a connection error of
+ * type H3_FRAME_UNEXPECTED." (Section 7.2.5) */
 static void control_frames_on_a_request_stream_are_frame_unexpected(void)
 {
     static const uint64_t types[] = {MR_H3_FRAME_SETTINGS,
@@ -377,7 +385,9 @@ static void forbidden_settings_are_settings_errors(void)
     }
 }
 
-/* "An implementation MUST ignore any parameter with an identifier it does not understand." */
+/* "An implementation MUST ignore any parameter with an identifier it does not understand."
+ * "Endpoints MUST NOT consider such settings to have any meaning upon receipt." (Section 7.2.4.1)
+ */
 static void unknown_settings_are_ignored(void)
 {
     struct raw_server_test *test = raw_server_test_new(NULL, NULL);

@@ -204,13 +204,107 @@ static void a_section_that_would_block_is_decompression_failed(void)
 /* "If the decoder encounters a reference in a field line representation to a dynamic table entry
  * that has already been evicted or that has an absolute index greater than or equal to the declared
  * Required Insert Count (Section 4.5.1), it MUST treat this as a connection error of type
- * QPACK_DECOMPRESSION_FAILED." (Section 2.2.3) */
+ * QPACK_DECOMPRESSION_FAILED." (Section 2.2.3)  "If it encounters a Required Insert Count smaller
+ * than expected, it MUST treat this as a connection error of type QPACK_DECOMPRESSION_FAILED"
+ * (Section 2.2.1) */
 static void references_to_what_is_not_there_are_decompression_failed(void)
 {
     expect_section_close(1, "\x02\x00", "\x81", 1, MR_QPACK_DECOMPRESSION_FAILED); /* below 0 */
     expect_section_close(2, "\x02\x00", "\x10", 1,
                          MR_QPACK_DECOMPRESSION_FAILED); /* not below the count */
     expect_section_close(0, "\x00\x00", "\x80", 1, MR_QPACK_DECOMPRESSION_FAILED); /* no count */
+}
+
+/* A table whose first entry is evicted: three entries of 2,038 bytes, of which two fit. */
+static struct raw_server_test *new_with_evicted(void)
+{
+    struct raw_server_test *test = raw_server_test_new(NULL, NULL);
+
+    h3_begin_bytes();
+    put_capacity();
+    for (int entry = 0; entry < 3; entry++) {
+        put_text(&h3_bytes, "\x46"
+                            "x-name"
+                            "\x7f\xd1\x0e"); /* a value of 2,000 bytes */
+        for (int i = 0; i < 2000; i++)
+            put_text(&h3_bytes, "v");
+    }
+    return test;
+}
+
+/* "If the decoder encounters a reference in a field line representation to a dynamic table entry
+ * that has already been evicted or that has an absolute index greater than or equal to the declared
+ * Required Insert Count (Section 4.5.1), it MUST treat this as a connection error of type
+ * QPACK_DECOMPRESSION_FAILED."  "If the decoder encounters a reference in an encoder instruction to
+ * a dynamic table entry that has already been evicted, it MUST treat this as a connection error of
+ * type QPACK_ENCODER_STREAM_ERROR." (Section 2.2.3) */
+static void references_to_what_is_evicted_are_errors(void)
+{
+    for (int age = 1; age < 3; age++) { /* of the entry: the oldest that is left, the first */
+        struct raw_server_test *test = new_with_evicted();
+        char line[] = {(char)(0x80 | age)};
+        send_encoder(test);
+        h3_section.size = 0;
+        raw_put(&h3_section, "\x04\x00", 2); /* Required Insert Count and Base: 3 */
+        put_text(&h3_section, GET_ROOT "\x50\x01"
+                                       "h");
+        raw_put(&h3_section, line, 1);
+        raw_put_headers(&h3_bytes, &h3_section);
+        int stream = h3_send_new(test, false, true);
+        CU_ASSERT_EQUAL(raw_status(&test->raw.streams[stream]), age == 1 ? 404 : 0);
+        if (age == 2)
+            h3_check_closed(test, MR_QPACK_DECOMPRESSION_FAILED);
+        raw_server_test_free(test);
+    }
+    struct raw_server_test *test = new_with_evicted();
+    raw_put(&h3_bytes, "\x02", 1); /* Duplicate */
+    send_encoder(test);
+    h3_check_closed(test, MR_QPACK_ENCODER_STREAM_ERROR);
+    raw_server_test_free(test);
+}
+
+/* "The dynamic table can contain duplicate entries (i.e., entries with the same name and same
+ * value). Therefore, duplicate entries MUST NOT be treated as an error by the decoder."
+ * (Section 3.2) */
+static void duplicate_entries_are_no_error(void)
+{
+    struct raw_server_test *test = raw_server_test_new(NULL, NULL);
+
+    h3_begin_bytes();
+    put_capacity();
+    put_insert("value");
+    put_insert("value");
+    raw_put(&h3_bytes, "\x00", 1); /* Duplicate */
+    send_encoder(test);
+    h3_section.size = 0;
+    raw_put(&h3_section, "\x04\x00", 2);
+    put_text(&h3_section, GET_ROOT "\x50\x01"
+                                   "h"
+                                   "\x80\x81\x82");
+    raw_put_headers(&h3_bytes, &h3_section);
+    int stream = h3_send_new(test, false, true);
+    CU_ASSERT_EQUAL(raw_status(&test->raw.streams[stream]), 404);
+    CU_ASSERT_FALSE(test->raw.is_closed);
+    raw_server_test_free(test);
+}
+
+/* "QPACK implementations MUST be able to decode integers up to and including 62 bits long."
+ * (Section 4.1.1): the cancellation of a stream of the largest ID there is. */
+static void integers_of_62_bits_are_decoded(void)
+{
+    struct raw_server_test *test = h3_new_server();
+
+    raw_put_varint(&h3_bytes, MR_H3_STREAM_QPACK_DECODER);
+    raw_put(&h3_bytes, "\x7f\xc0\xff\xff\xff\xff\xff\xff\xff\x3f", 10); /* 63 + 2^62 - 64 */
+    put_text(&h3_bytes, "\x41");
+    int stream = h3_send_new(test, true, false);
+    h3_check_serves(test);
+    h3_begin_bytes(); /* it is where it should be in the stream: an increment of 0 is an error */
+    raw_put(&h3_bytes, "\x00", 1);
+    raw_send(&test->raw, stream, &h3_bytes, false);
+    loop_run(test->loop, H3_STEPS);
+    h3_check_closed(test, MR_QPACK_DECODER_STREAM_ERROR);
+    raw_server_test_free(test);
 }
 
 /* "When the decoder encounters an invalid static table index in a field line representation, it
@@ -230,7 +324,8 @@ static void an_impossible_insert_count_is_decompression_failed(void)
 }
 
 /* "An endpoint MUST treat a field block with a Sign bit of 1 as invalid if the value of Required
- * Insert Count is less than or equal to the value of Delta Base." (Section 4.5.1.2) */
+ * Insert Count is less than or equal to the value of Delta Base." (Section 4.5.1.2)  "The value of
+ * Base MUST NOT be negative." (Section 4.5.1.2) */
 static void a_negative_base_is_decompression_failed(void)
 {
     expect_section_close(1, "\x02\x81", "\x80", 1, MR_QPACK_DECOMPRESSION_FAILED);
@@ -291,6 +386,22 @@ static void references_to_nothing_on_the_encoder_stream_are_errors_of_it(void)
     put_capacity();
     raw_put(&h3_bytes, "\x00", 1); /* duplicate of an empty table's newest entry */
     expect_encoder_close(MR_QPACK_ENCODER_STREAM_ERROR);
+}
+
+/* "If an implementation encounters a value larger than it is able to decode, this MUST be treated
+ * as a stream error of type QPACK_DECOMPRESSION_FAILED if on a request stream or a connection error
+ * of the appropriate type if on the encoder or decoder stream." (Section 7.4) */
+static void values_too_large_to_decode_are_errors_of_their_stream(void)
+{
+    h3_begin_bytes();
+    put_capacity();
+    raw_put(&h3_bytes, "\x5f\xe2\x01", 3); /* a name of 257 bytes */
+    expect_encoder_close(MR_QPACK_ENCODER_STREAM_ERROR);
+    h3_begin_bytes();
+    put_capacity();
+    raw_put(&h3_bytes, "\x5f\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 12);
+    expect_encoder_close(MR_QPACK_ENCODER_STREAM_ERROR);
+    expect_section_close(0, "\x00\x00", "\x27\xfa\x01", 3, MR_QPACK_DECOMPRESSION_FAILED); /* 257 */
 }
 
 /* Memory: a literal is announced far larger than the table; it is not waited for. */
@@ -415,6 +526,9 @@ CU_TestInfo rfc9204_tests[] = {
      a_section_that_would_block_is_decompression_failed},
     {"references to what is not there are decompression failed",
      references_to_what_is_not_there_are_decompression_failed},
+    {"references to what is evicted are errors", references_to_what_is_evicted_are_errors},
+    {"duplicate entries are no error", duplicate_entries_are_no_error},
+    {"integers of 62 bits are decoded", integers_of_62_bits_are_decoded},
     {"an invalid static index is decompression failed",
      an_invalid_static_index_is_decompression_failed},
     {"an impossible insert count is decompression failed",
@@ -428,6 +542,8 @@ CU_TestInfo rfc9204_tests[] = {
      an_entry_larger_than_the_table_is_an_encoder_stream_error},
     {"references to nothing on the encoder stream are errors of it",
      references_to_nothing_on_the_encoder_stream_are_errors_of_it},
+    {"values too large to decode are errors of their stream",
+     values_too_large_to_decode_are_errors_of_their_stream},
     {"a huge literal on the encoder stream ends the connection",
      a_huge_literal_on_the_encoder_stream_ends_the_connection},
     {"references that expand without limit are answered with 431",

@@ -366,7 +366,16 @@ static void the_promise_is_in_settings(void)
 
 /* Client and server refer to their tables, whatever the transport refuses and however the streams
  * are mixed, and every page is right.  Section 2.1.1.1: an encoder must not evict what is referred
- * to; Section 2.1.2: nor block more streams than the peer allows. */
+ * to; Section 2.1.2: nor block more streams than the peer allows.  "... and the entries that would
+ * be evicted are not evictable, the encoder MUST NOT insert that entry into the dynamic table
+ * (including duplicates of existing entries)." (Section 2.1.1)  "An encoder MUST limit the number
+ * of streams that could become blocked to the value of SETTINGS_QPACK_BLOCKED_STREAMS at all
+ * times." (Section 2.1.2)  "The encoder MUST NOT cause a dynamic table entry to be evicted unless
+ * that entry is evictable; see Section 2.1.1." (Section 3.2.2)  "The encoder MUST NOT set a dynamic
+ * table capacity that exceeds this maximum, but it can choose to use a lower dynamic table
+ * capacity; see Section 4.3.1." (Section 3.2.3)  "The new capacity MUST be lower than or equal to
+ * the limit described in Section 3.2.3." (Section 4.3.1)  "This MUST NOT cause the eviction of
+ * entries that are not evictable; see Section 2.1.1." (Section 4.3.1) */
 static void tables_are_used_both_ways(void)
 {
     for (uint64_t seed = 1; seed <= 24; seed++) {

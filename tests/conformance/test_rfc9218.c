@@ -267,7 +267,10 @@ static void a_client_takes_none(void)
 }
 
 /* Section 5: "The Priority HTTP header field ... can appear in requests"; Section 6: "The
- * PRIORITY_UPDATE frame (Section 7) can be used for such reprioritization." */
+ * PRIORITY_UPDATE frame (Section 7) can be used for such reprioritization."  "The PRIORITY_UPDATE
+ * frame MUST be sent on the client control stream (see Section 6.2.1 of [HTTP/3])." (Section 7.2)
+ * "The request-stream variant of PRIORITY_UPDATE (type=0xF0700) MUST reference a request stream."
+ * (Section 7.2) */
 static void the_client_sends_both(void)
 {
     struct h3_pair *pair = h3_pair_new();

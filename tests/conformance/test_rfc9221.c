@@ -312,7 +312,8 @@ static void the_event_comes_on_the_edge(void)
 }
 
 /* Section 5: "Like STREAM frames, DATAGRAM frames contain application data and MUST be protected
- * with either 0-RTT or 1-RTT keys." */
+ * with either 0-RTT or 1-RTT keys."  "All application data transmitted with the DATAGRAM frame,
+ * like the STREAM frame, MUST be protected either by 0-RTT or 1-RTT keys." (Section 6) */
 static void frames_in_other_packets_are_refused(void)
 {
     static const struct {
@@ -334,7 +335,8 @@ static void frames_in_other_packets_are_refused(void)
     }
 }
 
-/* Ours wait for 1-RTT keys, too. */
+/* Ours wait for 1-RTT keys, too.  "All application data transmitted with the DATAGRAM frame, like
+ * the STREAM frame, MUST be protected either by 0-RTT or 1-RTT keys." (Section 6) */
 static void datagrams_go_into_1rtt_packets_only(void)
 {
     struct peer *p = pair(C, 0, UINT16_MAX, PEER_FLIGHT);
@@ -550,7 +552,9 @@ static void streams_and_datagrams_take_turns(void)
 }
 
 /* Section 5: "DATAGRAM frames cannot be fragmented".  What was queued for a larger MTU than the
- * path has now is dropped, and does not hold up what comes after it. */
+ * path has now is dropped, and does not hold up what comes after it.  "A PL MUST adjust the MPS
+ * indicated by DPLPMTUD to account for any additional overhead introduced by the PL." (RFC 8899,
+ * Section 5) */
 static void a_datagram_that_no_longer_fits_is_dropped(void)
 {
     struct peer *p = pair(S, 0, UINT16_MAX, PEER_DONE);

@@ -29,6 +29,7 @@ static uint32_t on_request(void *context, struct mr_http3_tunnel *tunnel,
     (void)context;
     app.requests++;
     app.tunnel = tunnel;
+    CU_ASSERT_EQUAL(mr_http3_tunnel_send(tunnel, "x", 1), -ENOTCONN); /* not yet one */
     return strcmp(request->protocol, "test") == 0 ? app.verdict : 501;
 }
 
@@ -137,7 +138,8 @@ static void expect_malformed(struct raw_server_test *test)
 
 /* RFC 9220, Section 3: "SETTINGS_ENABLE_CONNECT_PROTOCOL"; RFC 9297, Section 2.1.1:
  * "SETTINGS_H3_DATAGRAM (0x33) setting with a value of 1".  A server without tunnels offers
- * neither. */
+ * neither.  "The value of the SETTINGS_H3_DATAGRAM setting MUST be either 0 or 1." (Section 2.1.1)
+ */
 static void settings_say_what_is_taken(void)
 {
     for (int has = 0; has < 2; has++) {
@@ -218,6 +220,57 @@ static void capsules_and_content_exclude_each_other(void)
         expect_malformed(test);
     }
     raw_server_test_free(test);
+}
+
+/* RFC 9297, Section 3.4: "Its value MUST be a Boolean; any other value type MUST be handled as if
+ * the field were not present by recipients (for example, if this field is included multiple times,
+ * its type will become a List and the field will be ignored)."  "Receivers MUST ignore unknown
+ * parameters." */
+static void capsule_protocol_is_true_or_not_there(void)
+{
+    static const struct {
+        const char *value;
+        int times;
+        bool is_true;
+    } cases[] = {
+        {"?1", 1, true},      {"?1;a=1", 1, true}, {"?1; a;b=\"x\"", 1, true},
+        {"?1", 2, false},     {"?1", 3, false},    {"?0", 1, false},
+        {"1", 1, false},      {"true", 1, false},  {"\"?1\"", 1, false},
+        {"?1x", 1, false},    {"?1 x", 1, false},  {"?1;", 1, false},
+        {"?1, ?1", 1, false},
+    };
+
+    for (size_t i = 0; i < MR_COUNT_OF(cases); i++) {
+        struct raw_server_test *test = new_server();
+        put_connect("");
+        for (int n = 0; n < cases[i].times; n++)
+            raw_put_field(&h3_section, "capsule-protocol", cases[i].value);
+        raw_put_field(&h3_section, "content-type", "a/b"); /* forbidden beside a true one */
+        raw_put_headers(&h3_bytes, &h3_section);
+        int stream = h3_send_new(test, false, false);
+        CU_ASSERT_EQUAL(test->raw.streams[stream].reset_code == MR_H3_MESSAGE_ERROR,
+                        cases[i].is_true);
+        CU_ASSERT_EQUAL(app.requests, !cases[i].is_true);
+        raw_server_test_free(test);
+    }
+}
+
+/* RFC 9297, Section 3.4: "The Capsule-Protocol header field MUST NOT be used on HTTP responses with
+ * a status code that is both different from 101 (Switching Protocols) and outside the 2xx
+ * (Successful) range." */
+static void only_an_acceptance_says_capsule_protocol(void)
+{
+    static const uint32_t verdicts[] = {200, 403, 503};
+
+    for (size_t i = 0; i < MR_COUNT_OF(verdicts); i++) {
+        struct raw_server_test *test = new_server();
+        app.verdict = verdicts[i];
+        const struct raw_stream *stream = &test->raw.streams[open_tunnel(test)];
+        CU_ASSERT_EQUAL(raw_status(stream), verdicts[i]);
+        CU_ASSERT_EQUAL(strstr(raw_fields(stream), "\ncapsule-protocol: ?1\n") != NULL,
+                        verdicts[i] == 200);
+        raw_server_test_free(test);
+    }
 }
 
 /* RFC 9220, Section 3: "the server SHOULD respond to the request with a 501 (Not Implemented)
@@ -303,7 +356,9 @@ static void a_capsule_that_is_too_long_is_discarded(void)
 
 /* Section 3.3: "If the receive side of a stream carrying Capsules is terminated cleanly ... and the
  * last Capsule on the stream was truncated, this MUST be treated as if it were a malformed or
- * incomplete message." */
+ * incomplete message."  "When a receiver encounters an error processing the Capsule Protocol, the
+ * receiver MUST treat it as if it had received a malformed or incomplete HTTP message."
+ * (Section 3.3) */
 static void a_truncated_capsule_is_malformed(void)
 {
     static const struct {
@@ -451,13 +506,37 @@ static void datagrams_of_no_tunnel_are_dropped(void)
     send_datagram(test, bytes, 2);
     CU_ASSERT_EQUAL(app.datagrams, 1);
     CU_ASSERT_EQUAL(mr_h3_server_counters(test->server)->datagrams_dropped, 2);
-    h3_begin_bytes(); /* a request that is no tunnel has none */
-    raw_put_get(&h3_section, "/a.txt");
-    raw_put_headers(&h3_bytes, &h3_section);
+    h3_begin_bytes(); /* a request whose head has not come: what it is for is not known */
+    raw_put_varint(&h3_bytes, MR_H3_FRAME_HEADERS);
     stream = h3_send_new(test, false, false);
     bytes[0] = (uint8_t)(test->raw.streams[stream].id / 4);
     send_datagram(test, bytes, 2);
     CU_ASSERT_EQUAL(mr_h3_server_counters(test->server)->datagrams_dropped, 3);
+    CU_ASSERT_EQUAL(test->raw.streams[stream].reset_code, RAW_NONE);
+    h3_check_serves(test); /* the stream of a whole request is closed, too */
+    bytes[0]++;
+    send_datagram(test, bytes, 2);
+    CU_ASSERT_EQUAL(mr_h3_server_counters(test->server)->datagrams_dropped, 4);
+    h3_check_serves(test);
+    raw_server_test_free(test);
+}
+
+/* Section 2: "If an HTTP Datagram is received and it is associated with a request that has no known
+ * semantics for HTTP Datagrams, the receiver MUST terminate the request.  If HTTP/3 is in use, the
+ * request stream MUST be aborted with H3_DATAGRAM_ERROR (0x33)." */
+static void a_datagram_of_a_request_without_them_ends_the_request(void)
+{
+    struct raw_server_test *test = new_server();
+    uint8_t bytes[2] = {0, 'x'};
+
+    raw_put_get(&h3_section, "/a.txt");
+    raw_put_headers(&h3_bytes, &h3_section);
+    int stream = h3_send_new(test, false, false);
+    bytes[0] = (uint8_t)(test->raw.streams[stream].id / 4);
+    send_datagram(test, bytes, 2);
+    CU_ASSERT_EQUAL(test->raw.streams[stream].reset_code, MR_H3_DATAGRAM_ERROR);
+    CU_ASSERT_EQUAL(test->raw.streams[stream].stop_code, MR_H3_DATAGRAM_ERROR);
+    CU_ASSERT_EQUAL(app.datagrams, 0);
     h3_check_serves(test);
     raw_server_test_free(test);
 }
@@ -486,6 +565,9 @@ static void without_the_setting_no_datagram_frame_is_sent(void)
     raw_server_test_free(test);
 }
 
+/* Section 2: "HTTP Datagrams MUST only be sent with an association to an HTTP request that
+ * explicitly supports them."  Section 2.1: "HTTP/3 Datagrams MUST NOT be sent unless the
+ * corresponding stream's send side is open." */
 static void with_the_setting_it_is(void)
 {
     struct mr_h3_server_config config = mr_h3_server_config_default(4);
@@ -509,6 +591,10 @@ static void with_the_setting_it_is(void)
     CU_ASSERT_EQUAL(t->ops->receive_datagram(t, test->raw.conn, bytes, sizeof(bytes)), 4);
     CU_ASSERT_EQUAL(bytes[0], test->raw.streams[stream].id / 4);
     CU_ASSERT_EQUAL(memcmp(bytes + 1, "abc", 3), 0);
+    mr_http3_tunnel_end(app.tunnel);
+    CU_ASSERT_EQUAL(mr_h3_send_datagram(&test->server->h3, test->server->h3.all->tunnels,
+                                        (const uint8_t *)"abc", 3),
+                    -EPIPE);
     raw_server_test_free(test);
 }
 
@@ -611,7 +697,9 @@ static void a_client_waits_for_the_setting(void)
 }
 
 /* RFC 9297, Section 3.2: "HTTP status codes 204 (No Content), 205 (Reset Content), and 206 (Partial
- * Content) MUST NOT be sent on responses that use the Capsule Protocol", nor Content-Length. */
+ * Content) MUST NOT be sent on responses that use the Capsule Protocol", nor Content-Length and the
+ * others.  "A receiver that observes a violation of these requirements MUST treat the HTTP message
+ * as malformed." */
 static void an_answer_with_content_opens_nothing(void)
 {
     static const struct {
@@ -623,6 +711,8 @@ static void an_answer_with_content_opens_nothing(void)
         {"205", NULL, NULL, -EBADMSG, MR_H3_MESSAGE_ERROR},
         {"206", NULL, NULL, -EBADMSG, MR_H3_MESSAGE_ERROR},
         {"200", "content-length", "3", -EBADMSG, MR_H3_MESSAGE_ERROR},
+        {"200", "content-type", "a/b", -EBADMSG, MR_H3_MESSAGE_ERROR},
+        {"200", "transfer-encoding", "chunked", -EBADMSG, MR_H3_MESSAGE_ERROR},
         {"404", NULL, NULL, -ECONNREFUSED, MR_H3_REQUEST_CANCELLED},
         {"302", "location", "/x", -ECONNREFUSED, MR_H3_REQUEST_CANCELLED},
     };
@@ -672,6 +762,8 @@ static CU_TestInfo tests[] = {
     {"an extended CONNECT is whole", an_extended_connect_is_whole},
     {"a server without tunnels knows no protocol", a_server_without_tunnels_knows_no_protocol},
     {"capsules and content exclude each other", capsules_and_content_exclude_each_other},
+    {"capsule protocol is true or not there", capsule_protocol_is_true_or_not_there},
+    {"only an acceptance says capsule protocol", only_an_acceptance_says_capsule_protocol},
     {"an unknown protocol is not implemented", an_unknown_protocol_is_not_implemented},
     {"capsules bring datagrams, and others are skipped",
      capsules_bring_datagrams_and_others_are_skipped},
@@ -683,6 +775,8 @@ static CU_TestInfo tests[] = {
     {"datagrams find their tunnel", datagrams_find_their_tunnel},
     {"a datagram without a stream is an error", a_datagram_without_a_stream_is_an_error},
     {"datagrams of no tunnel are dropped", datagrams_of_no_tunnel_are_dropped},
+    {"a datagram of a request without them ends the request",
+     a_datagram_of_a_request_without_them_ends_the_request},
     {"without the setting no DATAGRAM frame is sent",
      without_the_setting_no_datagram_frame_is_sent},
     {"with the setting it is", with_the_setting_it_is},

@@ -38,7 +38,13 @@ static uint32_t versions_sent(const struct peer *p, enum mr_packet_type type)
 }
 
 /* RFC 9369, Section 3: every long header has the version; keys, key updates too, have its labels.
- */
+ * "Any version of QUIC that supports this mechanism MUST provide a mechanism to exchange Version
+ * Information in both directions during the handshake, such that this data is authenticated." (RFC
+ * 9368, Version Information)  "Note that the version in the Chosen Version field MUST be included
+ * in this list to allow the client to communicate the Chosen Version's preference." (RFC 9368,
+ * Version Information)  "Except for a few differences, QUIC version 2 endpoints MUST implement the
+ * QUIC version 1 specification as described in {{QUIC}}, {{QUIC-TLS}}, and
+ * {{!QUIC-RECOVERY=RFC9002}}." (Differences with QUIC Version 1) */
 static void a_connection_of_version_2(void)
 {
     for (int role = 0; role < 2; role++) {
@@ -61,7 +67,10 @@ static void a_connection_of_version_2(void)
 }
 
 /* RFC 9369, Section 4.1: "The server MUST send all CRYPTO frames using the negotiated version."
- * "Both endpoints MUST send Handshake and 1-RTT packets using the negotiated version." */
+ * "Both endpoints MUST send Handshake and 1-RTT packets using the negotiated version."  "In order
+ * to perform compatible version negotiation, the server MUST select one of these versions that it
+ * (1) supports and (2) knows the client's Chosen Version is compatible with." (RFC 9368, Compatible
+ * Version Negotiation) */
 static void the_server_goes_on_in_version_2(void)
 {
     for (int role = 0; role < 2; role++) {
@@ -163,6 +172,10 @@ static void a_forged_version_changes_nothing(void)
     peer_end(p);
 }
 
+/* "The client MUST NOT use a different version in the subsequent Initial packet that contains the
+ * Retry token." (Compatible Negotiation Requirements)  "After switching to a negotiated version
+ * after a Retry, the server MUST include the relevant transport parameters to validate that the
+ * server sent the Retry ..." (Compatible Negotiation Requirements) */
 static void retry_of_version_2(void)
 {
     struct peer_options options = {
@@ -211,7 +224,11 @@ static void a_server_lists_what_it_accepts(void)
 }
 
 /* "Otherwise, it SHALL select a mutually supported version and send a new first flight with that
- * version". */
+ * version".  "Upon receiving the Version Negotiation packet, the client SHALL search for a version
+ * it supports in the list provided by the server." (RFC 9368, Incompatible Version Negotiation)
+ * "... connection that is created in response to the received Version Negotiation packet MUST
+ * restart its application-layer protocol negotiation process without taking into account the
+ * Original Version." (RFC 9368, Application-Layer Protocol Considerations) */
 static void a_client_begins_again_in_a_listed_version(void)
 {
     for (int role = 0; role < 2; role++) {
@@ -294,7 +311,8 @@ static void a_client_reacts_once(void)
 }
 
 /* "If the client would have selected a different version, the client MUST close the connection with
- * a version negotiation error." */
+ * a version negotiation error."  RFC 8999, Section 7: "An endpoint MUST authenticate the semantic
+ * content of a Version Negotiation packet if it attempts a different QUIC version as a result." */
 static void a_forged_negotiation_is_found_out(void)
 {
     struct peer *p = first_flight(1, 2, 0);
@@ -345,7 +363,15 @@ static void zero_version(uint8_t *params, size_t size)
 /* RFC 9368, Section 4: "the server MUST validate that the client's Chosen Version matches the
  * version in use for the connection. If the two differ, the server MUST close the connection with a
  * version negotiation error." "clients MUST validate that the server's Chosen Version is equal to
- * the Negotiated Version". */
+ * the Negotiated Version".  "... or if its length is not divisible by four), then the endpoint MUST
+ * close the connection; if the connection was using QUIC version 1, that connection ..." (RFC 9368,
+ * Version Downgrade Prevention)  "If an endpoint receives a Chosen Version equal to zero, or any
+ * Available Version equal to zero, it MUST treat it as a parsing failure." (RFC 9368, Version
+ * Downgrade Prevention)  "... and the client's Chosen Version is not set to 0x00000001, the server
+ * MUST close the connection with a version negotiation error." (RFC 9368, Version Downgrade
+ * Prevention)  "Any QUIC endpoint that supports QUIC version 2 MUST send, process, and validate the
+ * version_information transport parameter specified in {{QUIC-VN}} to prevent version downgrade
+ * attacks." (Version Negotiation Considerations) */
 static void what_the_peer_says_of_versions_is_checked(void)
 {
     static const struct {
@@ -377,6 +403,9 @@ static void what_the_peer_says_of_versions_is_checked(void)
     }
 }
 
+/* RFC 9368, Section 4: "If a client receives Version Information where the server's Chosen Version
+ * was not sent by the client as part of its Available Versions, the client MUST close the
+ * connection with a version negotiation error." */
 static void what_the_server_says_of_versions_is_checked(void)
 {
     static const struct {
@@ -387,6 +416,7 @@ static void what_the_server_says_of_versions_is_checked(void)
     } rows[] = {
         {"another choice", {1, 0}, MR_VERSION_2, MR_VERSION_NEGOTIATION_ERROR},
         {"a choice that was offered", {1, 2}, MR_VERSION_2, MR_VERSION_NEGOTIATION_ERROR},
+        {"a choice that nobody knows", {1, 2}, 0x1a2a3a4a, MR_VERSION_NEGOTIATION_ERROR},
         {"the original after a change", {2, 1}, MR_VERSION_1, MR_VERSION_NEGOTIATION_ERROR},
         {"none after a change", {2, 1}, 0, MR_VERSION_NEGOTIATION_ERROR},
         {"none", {1, 0}, 0, 0},
@@ -402,6 +432,63 @@ static void what_the_server_says_of_versions_is_checked(void)
         mr_store_be(params.version_information, rows[i].chosen, 4);
         params.version_information_size = 4;
         CU_ASSERT_EQUAL(mr_conn_check_versions(&conn, &hs, &params) != NULL, rows[i].error != 0);
+    }
+}
+
+/* RFC 9368, Section 4, of a client that has reacted to Version Negotiation: "If a client has
+ * reacted to a Version Negotiation packet and the server's Version Information was missing, the
+ * client MUST close the connection with a version negotiation error."  "Clients MUST NOT complete
+ * the handshake if they are reacting to a Version Negotiation packet and the Version Information is
+ * missing, but MAY do so otherwise."  "If the client received and acted on a Version Negotiation
+ * packet, the client MUST validate the server's Available Versions field."  "In particular, if the
+ * client reacted to a Version Negotiation packet and the server's Available Versions field is
+ * empty, the client MUST close the connection with a version negotiation error."  Section 8: "...
+ * if a client is starting a QUIC version 1 connection in response to a received Version Negotiation
+ * packet and the version_information transport parameter is missing from the server's transport
+ * parameters, then the client SHALL proceed as if the server's transport parameters contained a
+ * version_information transport parameter with a Chosen Version set to 0x00000001 and an Available
+ * Version list containing exactly one version set to 0x00000001."  "Note that implementations that
+ * wish to use version negotiation to negotiate versions other than QUIC version 1 MUST implement
+ * the version negotiation mechanism defined in this document." (RFC 9368, Special Handling for QUIC
+ * Version 1) */
+static void a_negotiated_version_is_checked_against_what_is_available(void)
+{
+    static const struct {
+        const char *name;
+        uint8_t versions[2], now; /* offered, most wanted first; in use */
+        uint8_t available[2];     /* that the server says beside what it chose */
+        bool says_nothing;        /* no version_information */
+        bool is_fine;
+    } rows[] = {
+        {"the one there is", {1, 2}, 2, {2, 0}, false, true},
+        {"a better one", {1, 2}, 2, {2, 1}, false, false},
+        {"the better one", {2, 1}, 2, {1, 2}, false, true},
+        {"only another", {2, 1}, 1, {2, 0}, false, false},
+        {"not yet everywhere", {2, 1}, 2, {1, 0}, false, true},
+        {"empty", {1, 2}, 2, {0, 0}, false, false},
+        {"empty, of version 1", {2, 1}, 1, {0, 0}, false, false},
+        {"nothing, of version 2", {1, 2}, 2, {0, 0}, true, false},
+        {"nothing, of version 1", {2, 1}, 1, {0, 0}, true, true},
+    };
+    static const uint32_t by_number[] = {0, MR_VERSION_1, MR_VERSION_2};
+
+    for (size_t i = 0; i < MR_COUNT_OF(rows); i++) {
+        uint32_t version = by_number[rows[i].now];
+        struct mr_transport_params params = {.has_version_information = !rows[i].says_nothing};
+        struct mr_handshake hs = {.offered = {rows[i].versions[0], rows[i].versions[1]},
+                                  .has_version_negotiation = true,
+                                  .original_version = version};
+        struct mr_conn conn = {.role = C, .version = version};
+        uint8_t *at = params.version_information;
+
+        mr_store_be(at, version, 4);
+        for (size_t k = 0; k < 2 && rows[i].available[k] != 0; k++)
+            mr_store_be(at += 4, by_number[rows[i].available[k]], 4);
+        params.version_information_size = (uint8_t)(at + 4 - params.version_information);
+        bool is_fine = mr_conn_check_versions(&conn, &hs, &params) == NULL;
+        CU_ASSERT_EQUAL(is_fine, rows[i].is_fine);
+        if (is_fine != rows[i].is_fine)
+            fprintf(stderr, "# %s\n", rows[i].name);
     }
 }
 
@@ -421,6 +508,8 @@ static CU_TestInfo tests[] = {
     {"a forged negotiation is found out", a_forged_negotiation_is_found_out},
     {"what the peer says of versions is checked", what_the_peer_says_of_versions_is_checked},
     {"what the server says of versions is checked", what_the_server_says_of_versions_is_checked},
+    {"a negotiated version is checked against what is available",
+     a_negotiated_version_is_checked_against_what_is_available},
     CU_TEST_INFO_NULL,
 };
 

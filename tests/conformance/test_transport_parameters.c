@@ -138,7 +138,9 @@ static void a_value_is_exactly_as_long_as_its_length(void)
         CU_ASSERT_EQUAL(decode(rows[i].hex, MR_SERVER), rows[i].verdict);
 }
 
-/* Section 7.4.2: "An endpoint MUST ignore transport parameters that it does not support." */
+/* Section 7.4.2: "An endpoint MUST ignore transport parameters that it does not support."  "For
+ * example, QUIC implementations MUST discard transport parameters that they do not understand
+ * {{Section 7.4.2 of QUIC-TRANSPORT}}." (draft-ietf-quic-qlog-quic-events: parameters_set) */
 static void unknown_parameters_are_ignored(void)
 {
     CU_ASSERT_EQUAL(decode("1b03aabbcc"
@@ -267,8 +269,13 @@ static void a_preferred_address_has_a_connection_id(void)
 /*
  * RFC 9368, Section 4: "Both endpoints MUST parse their peer's Version Information during the
  * handshake." A length that is not divisible by four, a version 0 and a client's Chosen Version
- * that is not among its Available Versions are parsing failures.
- */
+ * that is not among its Available Versions are parsing failures.  "... or if its length is not
+ * divisible by four), then the endpoint MUST close the connection; if the connection was using QUIC
+ * version 1, that connection ..." (RFC 9368, Version Downgrade Prevention)  "If an endpoint
+ * receives a Chosen Version equal to zero, or any Available Version equal to zero, it MUST treat it
+ * as a parsing failure." (RFC 9368, Version Downgrade Prevention)  "If a server receives Version
+ * Information where the Chosen Version is not included in Available Versions, it MUST treat it as a
+ * parsing failure." (RFC 9368, Version Downgrade Prevention) */
 static void version_information_parses(void)
 {
     CU_ASSERT_EQUAL(decode("110800000001"

@@ -19,6 +19,7 @@
 #include "base/compiler.h"
 #include "quic/frame.h"
 #include "quic/frame_extension.h"
+#include "quic/frame_multipath.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -48,6 +49,15 @@ struct any {
         struct mr_frame_ack_frequency ack_frequency;
         struct mr_frame_reset_stream_at reset_at;
         struct mr_frame_observed_address observed;
+        struct mr_frame_path_value path_value;
+        struct {
+            uint64_t path;
+            struct mr_frame_ack ack;
+        } path_ack;
+        struct {
+            uint64_t path;
+            struct mr_frame_new_connection_id cid;
+        } path_cid;
     } u;
 };
 
@@ -68,6 +78,20 @@ static bool decode(struct mr_reader *r, struct any *f)
     case MR_FRAME_OBSERVED_ADDRESS_4:
     case MR_FRAME_OBSERVED_ADDRESS_6:
         return mr_frame_decode_observed_address(r, f->type, &f->u.observed);
+    case MR_FRAME_PATH_ACK:
+    case MR_FRAME_PATH_ACK_ECN:
+        return mr_frame_decode_path_ack(r, f->type, &f->u.path_ack.path, &f->u.path_ack.ack);
+    case MR_FRAME_PATH_NEW_CONNECTION_ID:
+        return mr_frame_decode_path_new_connection_id(r, f->type, &f->u.path_cid.path,
+                                                      &f->u.path_cid.cid);
+    case MR_FRAME_PATH_ABANDON:
+    case MR_FRAME_PATH_STATUS_BACKUP:
+    case MR_FRAME_PATH_STATUS_AVAILABLE:
+    case MR_FRAME_PATH_RETIRE_CONNECTION_ID:
+    case MR_FRAME_MAX_PATH_ID:
+    case MR_FRAME_PATHS_BLOCKED:
+    case MR_FRAME_PATH_CIDS_BLOCKED:
+        return mr_frame_decode_path_value(r, f->type, &f->u.path_value);
     case MR_FRAME_ACK:
     case MR_FRAME_ACK_ECN:
         return mr_frame_decode_ack(r, f->type, &f->u.ack);
@@ -111,7 +135,8 @@ static bool decode(struct mr_reader *r, struct any *f)
     }
 }
 
-static bool encode_ack(struct mr_writer *w, struct mr_frame_ack ack)
+/* With `path` a PATH_ACK. */
+static bool encode_ack(struct mr_writer *w, struct mr_frame_ack ack, const uint64_t *path)
 {
     static struct mr_ack_range ranges[RANGES];
     uint32_t count = 0;
@@ -127,8 +152,12 @@ static bool encode_ack(struct mr_writer *w, struct mr_frame_ack ack)
     MR_ASSERT(count == ack.range_count + 1);
 
     struct mr_writer before = *w;
+    const struct mr_ecn_counts *ecn = ack.has_ecn ? &ack.ecn : NULL;
+    uint32_t written = path == NULL
+                           ? mr_frame_write_ack(w, ranges, count, ack.delay, ecn)
+                           : mr_frame_write_path_ack(w, *path, ranges, count, ack.delay, ecn);
 
-    if (mr_frame_write_ack(w, ranges, count, ack.delay, ack.has_ecn ? &ack.ecn : NULL) == count)
+    if (written == count)
         return true;
     *w = before; /* fewer ranges are not this frame */
     return false;
@@ -169,6 +198,16 @@ static bool encode_datagram(struct mr_writer *w, const struct mr_frame_datagram 
     return mr_write_whole(w, before);
 }
 
+/* Those of draft-ietf-quic-multipath. */
+static bool encode_path(struct mr_writer *w, const struct any *f)
+{
+    if (f->type == MR_FRAME_PATH_ACK || f->type == MR_FRAME_PATH_ACK_ECN)
+        return encode_ack(w, f->u.path_ack.ack, &f->u.path_ack.path);
+    if (f->type == MR_FRAME_PATH_NEW_CONNECTION_ID)
+        return mr_frame_write_path_new_connection_id(w, f->u.path_cid.path, &f->u.path_cid.cid);
+    return mr_frame_write_path_value(w, (enum mr_frame_multipath_type)f->type, &f->u.path_value);
+}
+
 static bool encode(struct mr_writer *w, const struct any *f)
 {
     switch (f->type) {
@@ -188,7 +227,7 @@ static bool encode(struct mr_writer *w, const struct any *f)
         return mr_frame_write_observed_address(w, &f->u.observed);
     case MR_FRAME_ACK:
     case MR_FRAME_ACK_ECN:
-        return encode_ack(w, f->u.ack);
+        return encode_ack(w, f->u.ack, NULL);
     case MR_FRAME_RESET_STREAM:
         return mr_frame_write_reset_stream(w, &f->u.reset);
     case MR_FRAME_STOP_SENDING:
@@ -225,7 +264,8 @@ static bool encode(struct mr_writer *w, const struct any *f)
     case MR_FRAME_DATAGRAM_LEN:
         return encode_datagram(w, &f->u.datagram);
     default:
-        return encode_stream(w, &f->u.stream);
+        return mr_frame_type_is_stream(f->type) ? encode_stream(w, &f->u.stream)
+                                                : encode_path(w, f);
     }
 }
 
@@ -339,7 +379,8 @@ static uint64_t take_offset(struct mr_reader *input, size_t size)
 }
 
 /* Ranges from small steps downwards, as packets are really lost; sometimes down to 0. */
-static void write_likely_ack(struct mr_reader *input, struct mr_writer *w, bool has_ecn)
+static void write_likely_ack(struct mr_reader *input, struct mr_writer *w, bool has_ecn,
+                             bool is_path)
 {
     struct mr_ack_range ranges[64];
     uint64_t top = take_value(input);
@@ -362,7 +403,10 @@ static void write_likely_ack(struct mr_reader *input, struct mr_writer *w, bool 
             break;
         top -= MR_MIN(gap, top);
     }
-    mr_frame_write_ack(w, ranges, count, wanted, has_ecn ? &ecn : NULL);
+    if (is_path)
+        mr_frame_write_path_ack(w, top & 7, ranges, count, wanted, has_ecn ? &ecn : NULL);
+    else
+        mr_frame_write_ack(w, ranges, count, wanted, has_ecn ? &ecn : NULL);
 }
 
 /* Frames of integers, or of eight bytes. */
@@ -397,6 +441,11 @@ static void write_likely_bytes(struct mr_reader *input, struct mr_writer *w, str
         f->u.cid.sequence = take_value(input);
         f->u.cid.retire_prior_to = f->u.cid.sequence >> (size & 31);
         f->u.cid.cid.size = (uint8_t)(1 + size % MR_CID_MAX);
+    } else if (f->type == MR_FRAME_PATH_NEW_CONNECTION_ID) {
+        f->u.path_cid.path = take_value(input);
+        f->u.path_cid.cid.sequence = take_value(input);
+        f->u.path_cid.cid.retire_prior_to = f->u.path_cid.cid.sequence >> (size & 31);
+        f->u.path_cid.cid.cid.size = (uint8_t)(1 + size % MR_CID_MAX);
     } else if (f->type == MR_FRAME_CRYPTO) {
         f->u.crypto = (struct mr_frame_crypto){
             .offset = take_offset(input, size), .size = size, .data = data};
@@ -419,20 +468,36 @@ static void write_likely(struct mr_reader *input, struct mr_writer *w)
 {
     static const uint8_t no_data[1];
     static const uint64_t far_types[] = {
-        MR_FRAME_DATAGRAM,        MR_FRAME_DATAGRAM_LEN,       MR_FRAME_IMMEDIATE_ACK,
-        MR_FRAME_ACK_FREQUENCY,   MR_FRAME_OBSERVED_ADDRESS_4, MR_FRAME_OBSERVED_ADDRESS_6,
+        MR_FRAME_DATAGRAM,
+        MR_FRAME_DATAGRAM_LEN,
+        MR_FRAME_IMMEDIATE_ACK,
+        MR_FRAME_ACK_FREQUENCY,
+        MR_FRAME_OBSERVED_ADDRESS_4,
+        MR_FRAME_OBSERVED_ADDRESS_6,
         MR_FRAME_RESET_STREAM_AT,
+        MR_FRAME_PATH_ACK,
+        MR_FRAME_PATH_ACK_ECN,
+        MR_FRAME_PATH_ABANDON,
+        MR_FRAME_PATH_STATUS_BACKUP,
+        MR_FRAME_PATH_STATUS_AVAILABLE,
+        MR_FRAME_MAX_PATH_ID,
+        MR_FRAME_PATHS_BLOCKED,
+        MR_FRAME_PATH_CIDS_BLOCKED,
+        MR_FRAME_PATH_NEW_CONNECTION_ID,
+        MR_FRAME_PATH_RETIRE_CONNECTION_ID,
     };
     struct any f = {.type = mr_read_u8(input) % (0x1f + MR_COUNT_OF(far_types))};
 
     if (f.type >= 0x1f)
         f.type = far_types[f.type - 0x1f];
     if (f.type == MR_FRAME_ACK || f.type == MR_FRAME_ACK_ECN) {
-        write_likely_ack(input, w, f.type == MR_FRAME_ACK_ECN);
+        write_likely_ack(input, w, f.type == MR_FRAME_ACK_ECN, false);
+    } else if (f.type == MR_FRAME_PATH_ACK || f.type == MR_FRAME_PATH_ACK_ECN) {
+        write_likely_ack(input, w, f.type == MR_FRAME_PATH_ACK_ECN, true);
     } else if (mr_frame_type_is_stream(f.type) || f.type == MR_FRAME_CRYPTO ||
                f.type == MR_FRAME_NEW_TOKEN || f.type == MR_FRAME_NEW_CONNECTION_ID ||
-               f.type == MR_FRAME_CONNECTION_CLOSE || f.type == MR_FRAME_CONNECTION_CLOSE_APP ||
-               f.type - MR_FRAME_DATAGRAM <= 1) {
+               f.type == MR_FRAME_PATH_NEW_CONNECTION_ID || f.type == MR_FRAME_CONNECTION_CLOSE ||
+               f.type == MR_FRAME_CONNECTION_CLOSE_APP || f.type - MR_FRAME_DATAGRAM <= 1) {
         size_t wanted = mr_read_u8(input);
         size_t size = MR_MIN(wanted, mr_reader_left(input));
         const uint8_t *data = mr_read_bytes(input, size);

@@ -5,11 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/early_data.h"
 #include "control/tls_context.h"
 #include "control/tls_seeded.h"
 #include "quic/conn.h"
 #include "tests/sim/sim_app.h"
 #include "tests/sim/sim_network.h"
+#include "tests/sim/sim_paths.h"
 #include "tests/sim/sim_ticket.h"
 #include "tests/sim/sim_trace.h"
 #include "tests/support/saved_ticket.h"
@@ -23,8 +25,14 @@ enum {
     WALL_SECONDS = 1700000000,
     FIRST_PORT = 5000, /* of the client's PORTS */
     PORTS = 16,
-    NATS = 1000, /* mappings until one comes again */
+    PREFERRED = 9, /* last byte of the server's other address */
+    NATS = 1000,   /* mappings until one comes again */
+    FLIGHT = 4,    /* datagrams of the client's first flight that are kept */
+    REPLAYS = 5,   /* times that they are sent again */
+    SERVER_SHARD = MR_SERVER
 };
+
+static const uint8_t cid_keys[2][MR_CID_KEY] = {{0x11, 1}, {0x22, 2}};
 
 struct side {
     enum mr_role role;
@@ -60,148 +68,30 @@ struct world {
     uint16_t client_port; /* that the client went to last */
     uint64_t next_migration_ns;
     uint64_t next_update_ns;
+    uint64_t next_beat_ns; /* MR_NEVER: none */
     uint32_t mtu[2];
+    struct sim_paths paths;
+    uint64_t received; /* by the client's application, */
+    uint64_t received_ns;
+    uint64_t stalled_ns;
     bool was_paused;
+    bool was_restarted;
+    bool was_replayed;
+    bool has_other_cids;
+    struct mr_counters first[2]; /* of what was before the client connected */
+    struct mr_replay *replay;    /* NULL: the server remembers no first flights */
+    struct {
+        uint32_t size;
+        uint8_t bytes[SIM_DATAGRAM_MAX];
+    } flight[FLIGHT]; /* the client's first datagrams */
+    uint32_t flight_count;
+    uint64_t routed;
+    uint32_t version;
+    bool is_preferred;
+    enum mr_cc_kind cc;
     void *library; /* TLS whose randomness the seed determines */
     struct mr_certificate certificate;
 };
-
-/* ------------------------------------------------------------------ configurations */
-
-static struct sim_link mild_link(void)
-{
-    return (struct sim_link){.delay_ns = 10 * MR_MS, .mtu = 1472};
-}
-
-struct sim_config sim_config_default(uint64_t seed)
-{
-    return (struct sim_config){
-        .seed = seed,
-        .link = {mild_link(), mild_link()},
-        .streams = 1,
-        .extensions = {MR_EXTENSIONS_ALL, MR_EXTENSIONS_ALL},
-        .down_bytes = 100000,
-        .cc = MR_CC_CUBIC,
-        .cipher = MR_CIPHER_AES_128_GCM,
-        .backend = MR_AEAD_OPENSSL,
-        .retry_above = 1000,
-        .payload_max = 1452,
-        .time_limit_ns = 600 * MR_SECOND,
-        .idle_timeout_ns = 60 * MR_SECOND,
-    };
-}
-
-/* A number in [lo, hi], small ones as likely as large ones. */
-static uint64_t draw(struct mr_random *random, uint64_t lo, uint64_t hi)
-{
-    double span = (double)mr_random_below(random, 1 << 20) / (1 << 20);
-    double value = (double)lo;
-
-    for (double left = span * 40; left > 0 && value < (double)hi; left -= 1)
-        value *=
-            left >= 1
-                ? __builtin_exp2(__builtin_log2((double)hi / (double)lo) / 40)
-                : 1 + left * (__builtin_exp2(__builtin_log2((double)hi / (double)lo) / 40) - 1);
-    return (uint64_t)value;
-}
-
-static double draw_probability(struct mr_random *random, double max)
-{
-    return mr_random_below(random, 2) == 0 ? 0 : max * (double)mr_random_below(random, 1000) / 1000;
-}
-
-struct sim_config sim_config_random(uint64_t seed)
-{
-    static const uint32_t mtus[] = {1200, 1252, 1280, 1392, 1452, 1472, 4000, 9000};
-    struct sim_config config = sim_config_default(seed);
-    struct mr_random random;
-
-    mr_random_init_number(&random, seed);
-    double loss = mr_random_below(&random, 4) == 0 ? draw_probability(&random, 0.3)
-                                                   : draw_probability(&random, 0.05);
-    for (int i = 0; i < 2; i++) {
-        struct sim_link *link = &config.link[i];
-
-        link->loss = loss;
-        link->duplicate = draw_probability(&random, 0.1);
-        link->corrupt = draw_probability(&random, 0.05);
-        link->reorder = draw_probability(&random, 0.3);
-        link->delay_ns = draw(&random, MR_MS / 2, MR_SECOND / 2);
-        link->jitter_ns = draw(&random, MR_US, 2 * link->delay_ns);
-        link->rate_bps = mr_random_below(&random, 2) == 0 ? 0 : draw(&random, 1000000, 1000000000);
-        link->queue_ns = draw(&random, 10 * MR_MS, 500 * MR_MS);
-        link->mark_ns = mr_random_below(&random, 2) == 0 ? 0 : draw(&random, MR_MS, 20 * MR_MS);
-        link->ecn = mr_random_below(&random, 4) != 0
-                        ? SIM_ECN_PASSED
-                        : (enum sim_ecn)mr_random_below(&random, SIM_ECN_KINDS);
-        link->mtu = mtus[mr_random_below(&random, 8)];
-    }
-    config.streams = 1 + (uint32_t)mr_random_below(&random, 20);
-    config.down_bytes = draw(&random, 1, mr_random_below(&random, 4) == 0 ? 3000000 : 100000);
-    config.up_bytes = mr_random_below(&random, 2) == 0
-                          ? 0
-                          : draw(&random, 1, mr_random_below(&random, 4) == 0 ? 1000000 : 30000);
-    config.has_ecn = mr_random_below(&random, 8) != 0;
-    config.cc = (enum mr_cc_kind)mr_random_below(&random, MR_CC_KINDS);
-    config.cipher = (enum mr_cipher)mr_random_below(&random, MR_CIPHERS);
-    config.backend = mr_random_below(&random, 2) == 0 ? MR_AEAD_OPENSSL : MR_AEAD_AUTO;
-    config.payload_max = mr_random_below(&random, 4) == 0 ? 8952 : 1452;
-    config.mtu_change_ns =
-        mr_random_below(&random, 3) == 0 ? draw(&random, 10 * MR_MS, 2 * MR_SECOND) : 0;
-    config.mtu_change = mtus[mr_random_below(&random, 8)];
-    config.tells_too_big = mr_random_below(&random, 2) == 0;
-    config.retry_above = mr_random_below(&random, 3) == 0 ? 0 : 1000;
-    config.wants_reset = mr_random_below(&random, 4) == 0;
-    /* A NAT that forgets faster than the path answers lets nothing through. */
-    uint64_t round_trip = config.link[0].delay_ns + config.link[1].delay_ns +
-                          config.link[0].jitter_ns + config.link[1].jitter_ns +
-                          config.link[0].queue_ns + config.link[1].queue_ns;
-    config.rebind_every_ns =
-        mr_random_below(&random, 4) == 0 ? 4 * round_trip + draw(&random, MR_MS, MR_SECOND) : 0;
-    config.update_keys_every_ns =
-        mr_random_below(&random, 3) == 0 ? draw(&random, 10 * MR_MS, MR_SECOND) : 0;
-    config.time_limit_ns = 3600 * MR_SECOND;
-    config.datagrams =
-        mr_random_below(&random, 3) == 0 ? 0 : (uint32_t)draw(&random, 1, SIM_DATAGRAMS_MAX);
-    for (int i = 0; i < 2; i++) /* all with each other in half of the worlds */
-        config.extensions[i] &=
-            mr_random_below(&random, 3) == 0 ? (uint32_t)mr_random_u64(&random) : UINT32_MAX;
-    config.rebinds_address = mr_random_below(&random, 2) == 0;
-    config.migrate_every_ns =
-        mr_random_below(&random, 4) == 0 ? 4 * round_trip + draw(&random, MR_MS, MR_SECOND) : 0;
-    config.has_preferred = mr_random_below(&random, 4) == 0;
-    static const uint8_t versions[][2] = {{0, 0}, {1, 2}, {2, 1}, {2, 0}};
-    memcpy(config.versions, versions[mr_random_below(&random, 4)], sizeof(config.versions));
-    if (mr_random_below(&random, 3) == 0)
-        config.early = (enum sim_early)mr_random_below(&random, SIM_EARLY_KINDS);
-    return config;
-}
-
-struct sim_config sim_config_starved(uint64_t seed)
-{
-    struct sim_config config = sim_config_random(seed);
-
-    for (int i = 0; i < 2; i++) {
-        struct sim_link *link = &config.link[i];
-
-        link->loss = link->duplicate = link->corrupt = 0;
-        link->rate_bps = 0;
-        link->delay_ns = 10 * MR_US;
-        if (seed % 2 == 0)
-            link->reorder = 0;
-        link->jitter_ns = MR_MS;
-        link->mtu = 1472;
-    }
-    config.rebind_every_ns = config.migrate_every_ns = 0;
-    config.has_preferred = false;
-    config.stall_max_ns = MR_SECOND;
-    if (seed % 3 == 0) { /* while the handshake runs, for longer than it may take */
-        config.pause_at_ns = seed % 5 * 100 * MR_MS;
-        config.pause_ns = MR_HANDSHAKE_TIMEOUT + MR_SECOND;
-    }
-    config.job_max_ns = seed % 4 < 2 ? 0 : 100 * MR_MS;
-    return config;
-}
 
 /* ------------------------------------------------------------------ set-up */
 
@@ -226,6 +116,23 @@ static const char *cipher_name(enum mr_cipher cipher)
     return names[cipher];
 }
 
+static bool wants_ticket(const struct sim_config *config)
+{
+    return config->early != SIM_EARLY_NONE || config->saved.window > 0 || config->has_ticket;
+}
+
+/* The server's memory of first flights. */
+static void make_register(struct world *w)
+{
+    struct mr_fault fault;
+
+    w->replay = mr_early_data_make(1, &fault);
+    if (w->replay == NULL) {
+        fprintf(stderr, "%s\n", fault.text);
+        abort();
+    }
+}
+
 static void make_tls(struct world *w, struct side *side)
 {
     static const uint8_t alpn[] = "\003sim";
@@ -237,8 +144,8 @@ static void make_tls(struct world *w, struct side *side)
                                           .alpn_size = 4,
                                           .ciphers = cipher_name(w->config->cipher),
                                           .ticket_keys = ticket_keys,
-                                          .tickets = w->config->early != SIM_EARLY_NONE ||
-                                                     w->config->saved.window > 0,
+                                          .tickets = wants_ticket(w->config),
+                                          .replay = w->replay,
                                           .has_early_data = true};
     struct mr_tls_client_config client = {.is_insecure = true,
                                           .library = w->library,
@@ -265,62 +172,79 @@ static struct mr_limits small_limits(void)
                               .compact_max = 1024,
                               .datagram_chunks_max = 64,
                               .datagram_queue_max = 16,
-                              .extras_max = 4,
+                              .extras_max = 16,
+                              .multipaths_max = 4,
+                              .path_records_max = 12,
                               .models_max = 4,
                               .names_max = 4,
                               .pinned_max = BUFFERS / 2,
                               .active_keys_max = 8};
 }
 
-static struct mr_addr address(uint8_t last, uint16_t port)
+static struct mr_endpoint_config endpoint_config(const struct world *w, enum mr_role role)
 {
-    struct mr_addr addr = {.port = port};
+    static const uint8_t static_key[32] = {1, 2, 3};
+    const struct sim_config *config = w->config;
+    const struct side *side = &w->side[role];
+    struct mr_random seed;
+    struct mr_endpoint_config made = {
+        .cid = {.node = 1, .shard = (uint16_t)role},
+        .aead = side->aead,
+        .server = role == MR_SERVER ? &side->tls : NULL,
+        .client = role == MR_CLIENT ? &side->tls : NULL,
+        .static_key = static_key,
+        .cc = config->cc,
+        .has_ecn = config->has_ecn,
+        .payload_max = config->payload_max,
+        .retry_above = config->retry_above,
+        .idle_timeout_ns = config->idle_timeout_ns,
+        .stream_window_max = 16 << 20,
+        .conn_window_max = 32 << 20,
+        .streams_bidi_max = 8,
+        .streams_uni_max = 3,
+        .datagram_max = UINT16_MAX,
+        .extensions = config->extensions[role],
+        .paths_max = config->paths_max,
+        .has_new_token = true,
+        .has_resume = config->saved.window > 0,
+        .cid_renew_ns = config->cid_renew_ns,
+        .wall_offset_s = WALL_SECONDS,
+    };
+    /* whole words of randomness: the first numbers of a poor state are poor */
+    mr_random_init_number(&seed, 4 * config->seed + 2 * role + w->was_restarted);
+    for (size_t i = 0; i < MR_COUNT_OF(made.seed); i++)
+        made.seed[i] = mr_random_u64(&seed);
+    if (role == MR_CLIENT)
+        return made;
+    made.versions = config->server_versions;
+    made.cid.is_encrypted = config->is_cid_encrypted;
+    made.cid_key = config->is_cid_encrypted ? cid_keys[0] : NULL;
+    if (config->has_preferred)
+        made.preferred[1] = sim_address(PREFERRED, 4433);
+    return made;
+}
 
-    addr.ip[10] = addr.ip[11] = 0xff;
-    addr.ip[12] = 198;
-    addr.ip[13] = 18;
-    addr.ip[15] = last;
-    return addr;
+static void make_endpoint(struct world *w, struct side *side)
+{
+    struct mr_limits limits = small_limits();
+    struct mr_endpoint_config config = endpoint_config(w, side->role);
+
+    side->ep = mr_endpoint_init(side->memory, &limits, &config, w->now);
+    if (side->ep == NULL)
+        abort();
 }
 
 static void make_side(struct world *w, enum mr_role role)
 {
-    static const uint8_t static_key[32] = {1, 2, 3};
     struct side *side = &w->side[role];
     struct mr_limits limits = small_limits();
 
     side->role = role;
     side->aead = mr_aead_open(w->config->backend);
     make_tls(w, side);
-    struct mr_endpoint_config config = {
-        .cid = {.node = 1, .shard = (uint16_t)role},
-        .aead = side->aead,
-        .server = role == MR_SERVER ? &side->tls : NULL,
-        .client = role == MR_CLIENT ? &side->tls : NULL,
-        .static_key = static_key,
-        .seed = {w->config->seed, role, 3, 4},
-        .cc = w->config->cc,
-        .has_ecn = w->config->has_ecn,
-        .payload_max = w->config->payload_max,
-        .retry_above = w->config->retry_above,
-        .idle_timeout_ns = w->config->idle_timeout_ns,
-        .stream_window_max = 16 << 20,
-        .conn_window_max = 32 << 20,
-        .streams_bidi_max = 8,
-        .streams_uni_max = 3,
-        .datagram_max = UINT16_MAX,
-        .extensions = w->config->extensions[role],
-        .has_new_token = true,
-        .has_resume = w->config->saved.window > 0,
-        .wall_offset_s = WALL_SECONDS,
-    };
-    if (role == MR_SERVER && w->config->has_preferred)
-        config.preferred[1] = address(9, 4433);
     side->memory = malloc(mr_endpoint_footprint(&limits));
-    side->ep = mr_endpoint_init(side->memory, &limits, &config, w->now);
-    if (side->ep == NULL)
-        abort();
-    if (w->config->seed % TRACED_EVERY == 0)
+    make_endpoint(w, side);
+    if (w->config->seed % TRACED_EVERY == 0 && w->config->restart_bytes == 0)
         side->tracer = sim_trace_new(side->ep, w->now);
     side->buffers = calloc(BUFFERS, sizeof(*side->buffers));
     for (uint32_t i = 0; i < BUFFERS; i++)
@@ -334,8 +258,8 @@ static void connect_client(struct world *w)
                                          .alpn = (const uint8_t *)"\003sim",
                                          .alpn_size = 4,
                                          .is_insecure = true};
-    struct mr_addr server = address(1, 443);
-    struct mr_addr client = address(2, w->client_port);
+    struct mr_addr server = sim_address(1, 443);
+    struct mr_addr client = sim_address(2, w->client_port);
     struct side *side = &w->side[MR_CLIENT];
     static uint8_t ticket[SIM_TICKET_MAX];
 
@@ -348,6 +272,10 @@ static void connect_client(struct world *w)
         options.ticket = ticket;
         options.is_early = true;
         w->side[MR_SERVER].tls.has_early_data = w->config->early == SIM_EARLY_ACCEPTED;
+    } else if (w->config->has_ticket) {
+        options.ticket_size =
+            sim_ticket_get(side->ep, w->side[MR_SERVER].ep, &options, &client, ticket, &w->now);
+        options.ticket = ticket;
     }
     if (w->config->saved.window > 0) {
         static uint8_t plain[SIM_TICKET_MAX];
@@ -358,7 +286,12 @@ static void connect_client(struct world *w)
                                            plain, size, ticket, sizeof(ticket), w->now);
         options.ticket = ticket;
     }
+    for (int i = 0; i < 2; i++)
+        w->first[i] = *mr_endpoint_counters(w->side[i].ep);
     w->begun_ns = w->now;
+    w->next_rebind_ns = w->now + w->config->rebind_every_ns;
+    w->next_migration_ns = w->now + w->config->migrate_every_ns;
+    w->next_beat_ns = w->config->beat_every_ns > 0 ? w->now : MR_NEVER;
     if (mr_conn_connect(side->ep, &options, &client, w->now, &side->app.conn) != 0)
         abort();
 }
@@ -391,8 +324,8 @@ static struct mr_addr nat_address(const struct world *w)
 {
     uint8_t last = w->config->rebinds_address ? (uint8_t)(2 + w->nat / 2 % 40) : 2;
 
-    return address(last == 2 ? 2 : (uint8_t)(100 + last),
-                   (uint16_t)(FIRST_PORT + w->nat % NATS * PORTS));
+    return sim_address(last == 2 ? 2 : (uint8_t)(100 + last),
+                       (uint16_t)(FIRST_PORT + w->nat % NATS * PORTS));
 }
 
 /* The path as the receiver sees it.  False: the NAT has forgotten the address that an answer goes
@@ -404,6 +337,8 @@ static bool receiver_path(const struct world *w, uint8_t direction, const struct
     struct mr_addr *client = direction == 0 ? &path_out->remote : &path_out->local;
 
     *path_out = (struct mr_path_addr){.local = sent->remote, .remote = sent->local};
+    if (sim_paths_number(client) > 0) /* no NAT there */
+        return true;
     uint32_t number = (uint32_t)client->port - (direction == 0 ? FIRST_PORT : outside.port);
     if (direction == 0) {
         outside.port = (uint16_t)(outside.port + number);
@@ -412,7 +347,7 @@ static bool receiver_path(const struct world *w, uint8_t direction, const struct
     }
     if (memcmp(client->ip, outside.ip, sizeof(outside.ip)) != 0 || number >= PORTS)
         return false;
-    *client = address(2, (uint16_t)(FIRST_PORT + number));
+    *client = sim_address(2, (uint16_t)(FIRST_PORT + number));
     return true;
 }
 
@@ -458,6 +393,29 @@ static void run_jobs(struct world *w, struct side *side)
     }
 }
 
+/* Somebody on the way keeps a copy. */
+static void keep_flight(struct world *w, uint8_t direction, const struct mr_outgoing *out)
+{
+    if (!w->config->is_replayed || direction != 0 || w->flight_count == FLIGHT)
+        return;
+    w->flight[w->flight_count].size = out->size;
+    memcpy(w->flight[w->flight_count++].bytes, out->data, out->size);
+}
+
+/* And sends it once more when the connection is over. */
+static void replay_flight(struct world *w)
+{
+    struct mr_path_addr path = {.local = sim_address(1, 443), .remote = sim_address(77, 7777)};
+
+    w->was_replayed = true;
+    for (uint32_t i = 0; i < REPLAYS * w->flight_count; i++) {
+        const struct mr_outgoing out = {.data = w->flight[i % w->flight_count].bytes,
+                                        .size = w->flight[i % w->flight_count].size};
+
+        sim_network_send(&w->net, (struct sim_way){0}, &out, &path, w->now);
+    }
+}
+
 static void send_all(struct world *w, struct side *side)
 {
     static uint8_t bytes[MR_BURST][SIM_DATAGRAM_MAX];
@@ -471,15 +429,30 @@ static void send_all(struct world *w, struct side *side)
         count = mr_endpoint_send(side->ep, out, MR_BURST, w->now);
         for (uint32_t i = 0; i < count; i++) {
             struct mr_path_addr path;
+            struct sim_way way = {.direction = direction};
 
             if (!receiver_path(w, direction, &out[i].path, &path))
                 continue;
-            sim_network_send(&w->net, direction, &out[i], &path, w->now);
-            if (w->config->tells_too_big && out[i].size > w->net.link[direction].mtu)
-                (void)mr_endpoint_too_big(side->ep, &out[i].path, w->net.link[direction].mtu,
-                                          out[i].data, out[i].size);
+            keep_flight(w, direction, &out[i]);
+            way.path = sim_paths_number(direction == 0 ? &path.remote : &path.local);
+            const struct sim_link *link = &w->net.link[way.path][direction];
+            sim_network_send(&w->net, way, &out[i], &path, w->now);
+            if (w->config->tells_too_big && out[i].size > link->mtu)
+                (void)mr_endpoint_too_big(side->ep, &out[i].path, link->mtu, out[i].data,
+                                          out[i].size);
         }
     } while (count > 0);
+}
+
+static void note_conn(struct world *w, enum mr_role role, const struct mr_conn *conn)
+{
+    w->mtu[role] = conn->path.mtu;
+    if (role == MR_SERVER) {
+        w->cc = mr_cc_kind_of(&conn->path.cc);
+        return;
+    }
+    w->version = conn->version;
+    w->is_preferred |= conn->path.addr.remote.ip[15] == PREFERRED;
 }
 
 static void settle(struct world *w, struct side *side)
@@ -493,7 +466,7 @@ static void settle(struct world *w, struct side *side)
     if (side->tracer != NULL)
         sim_trace_read(side->tracer);
     if (mr_endpoint_conn_count(side->ep) > 0)
-        w->mtu[side->role] = mr_conn_at(side->ep, 0)->path.mtu;
+        note_conn(w, side->role, mr_conn_at(side->ep, 0));
     mr_endpoint_check(side->ep);
 }
 
@@ -513,6 +486,9 @@ static void deliver(struct world *w)
         struct sim_packet *packet = sim_network_take(&w->net);
         struct sim_buffer *buffer = side->free_buffers[--side->free_count];
 
+        if (direction == 0 && (packet->bytes[0] & 0x80) == 0)
+            w->routed += mr_endpoint_cid_owner(side->ep, packet->bytes + 1, MR_LOCAL_CID_SIZE) ==
+                         SERVER_SHARD;
         buffer->is_out = true;
         memcpy(buffer->bytes, packet->bytes, packet->size);
         datagrams[count++] = (struct mr_datagram){.data = buffer->bytes,
@@ -545,7 +521,7 @@ static void stall(struct world *w, struct side *side)
 
     if (max == 0 || w->now < side->next_stall_ns)
         return;
-    side->asleep_until_ns = w->now + draw(&w->random, max / 1000, max);
+    side->asleep_until_ns = w->now + sim_draw(&w->random, max / 1000, max);
     side->next_stall_ns = side->asleep_until_ns + mr_random_below(&w->random, max / 4);
 }
 
@@ -560,20 +536,76 @@ static void pause_both(struct world *w)
         mr_endpoint_paused(w->side[i].ep, w->config->pause_ns);
 }
 
+/* The server's process is another one, which knows nothing. */
+static void restart(struct world *w)
+{
+    struct side *server = &w->side[MR_SERVER];
+
+    w->was_restarted = true;
+    complete_jobs(w, server, MR_NEVER);
+    mr_endpoint_fini(server->ep);
+    take_released(server);
+    make_endpoint(w, server);
+    server->app.is_closed = true;
+    server->app.ep = server->ep;
+    w->first[MR_SERVER] = (struct mr_counters){0};
+}
+
+static void disturb_server(struct world *w)
+{
+    const struct sim_config *config = w->config;
+
+    if (config->restart_bytes > 0 && !w->was_restarted &&
+        w->side[MR_CLIENT].app.received >= config->restart_bytes)
+        restart(w);
+    if (config->cid_config_ns > 0 && !w->has_other_cids && w->now >= START + config->cid_config_ns)
+        w->has_other_cids = mr_endpoint_set_cid_config(w->side[MR_SERVER].ep, 1, cid_keys[1]);
+}
+
+static bool is_confirmed(const struct world *w)
+{
+    for (int i = 0; i < 2; i++) {
+        const struct side *side = &w->side[i];
+
+        if (mr_endpoint_conn_count(side->ep) == 0 || !mr_conn_at(side->ep, 0)->is_confirmed)
+            return false;
+    }
+    return true;
+}
+
+/* The client shows its address: nobody reaches it behind a NAT that has forgotten it. */
+static void beat(struct world *w)
+{
+    const struct side *client = &w->side[MR_CLIENT];
+
+    (void)mr_conn_send_datagram(client->ep, client->app.conn, NULL, 0);
+    w->next_beat_ns = client->app.is_closed ? MR_NEVER : w->now + w->config->beat_every_ns;
+}
+
 static void disturb(struct world *w)
 {
+    if (w->now >= w->next_beat_ns)
+        beat(w);
     pause_both(w);
+    disturb_server(w);
     if (w->config->mtu_change_ns > 0 && w->now >= START + w->config->mtu_change_ns)
-        w->net.link[0].mtu = w->net.link[1].mtu = w->config->mtu_change;
+        w->net.link[0][0].mtu = w->net.link[0][1].mtu = w->config->mtu_change;
     for (int i = 0; i < 2; i++)
         stall(w, &w->side[i]);
+    if (w->config->paths_max > 1)
+        sim_paths_step(&w->paths, &w->net, w->side[0].app.conn, w->side[1].app.conn, w->now);
     if (w->config->rebind_every_ns > 0 && w->now >= w->next_rebind_ns) {
-        w->nat++;
+        bool is_last = w->config->rebinds_max > 0 && w->nat >= w->config->rebinds_max;
+
+        if (!is_last && (!w->config->rebinds_late || is_confirmed(w))) {
+            w->nat++;
+            w->net.seen.rebound++;
+        }
         w->next_rebind_ns = w->now + w->config->rebind_every_ns;
     }
     if (w->config->migrate_every_ns > 0 && w->now >= w->next_migration_ns) {
         uint16_t number = (uint16_t)((w->client_port - FIRST_PORT + 1) % PORTS);
-        struct mr_addr local = address(2, (uint16_t)(FIRST_PORT + number));
+        struct mr_addr local = sim_address(2, (uint16_t)(FIRST_PORT + number));
 
         if (mr_conn_migrate(w->side[0].ep, w->side[0].app.conn, &local, w->now) == 0)
             w->client_port = local.port;
@@ -588,6 +620,8 @@ static void disturb(struct world *w)
 
 static bool is_over(const struct world *w)
 {
+    if (w->was_replayed && sim_network_next(&w->net) != MR_NEVER)
+        return false;
     return w->side[0].app.is_closed && (w->side[1].app.is_closed || !w->side[1].app.is_connected) &&
            mr_endpoint_conn_count(w->side[0].ep) == 0 && mr_endpoint_conn_count(w->side[1].ep) == 0;
 }
@@ -608,8 +642,11 @@ static bool step(struct world *w)
     uint64_t own[2] = {next_of(&w->side[0]), next_of(&w->side[1])};
     uint64_t next = sim_network_next(&w->net);
 
+    if (w->config->paths_max > 1 && sim_paths_next(&w->paths) < next)
+        next = sim_paths_next(&w->paths);
     next = next < own[0] ? next : own[0];
     next = next < own[1] ? next : own[1];
+    next = next < w->next_beat_ns ? next : w->next_beat_ns;
     if (next == MR_NEVER)
         return false;
     w->now = next > w->now ? next : w->now;
@@ -617,9 +654,12 @@ static bool step(struct world *w)
     if (sim_network_next(&w->net) <= w->now)
         deliver(w);
     for (int i = 0; i < 2; i++) {
-        if (next_of(&w->side[i]) <= w->now)
+        if (next_of(&w->side[i]) <= w->now || mr_endpoint_wants_send(w->side[i].ep))
             expire(w, &w->side[i]);
+        else if (w->paths.has_acted)
+            settle(w, &w->side[i]);
     }
+    w->paths.has_acted = false;
     return true;
 }
 
@@ -645,6 +685,13 @@ static bool is_complete(const struct world *w)
     return true;
 }
 
+static void counters_since(const struct mr_counters *first, const struct mr_counters *last,
+                           struct mr_counters *out)
+{
+    for (size_t i = 0; i < MR_COUNTERS; i++)
+        ((uint64_t *)(void *)out)[i] = mr_counter_value(last, i) - mr_counter_value(first, i);
+}
+
 static void fill_result(struct world *w, struct sim_result *r)
 {
     const struct sim_app *client = &w->side[MR_CLIENT].app;
@@ -664,19 +711,46 @@ static void fill_result(struct world *w, struct sim_result *r)
         .datagrams = w->net.datagrams,
         .digest = w->net.digest,
         .mtu = {w->mtu[0], w->mtu[1]},
+        .seen = w->net.seen,
+        .reliable_resets = (uint64_t)client->reliable_resets + server->reliable_resets,
+        .stops = server->stops,
+        .pairs = client->pairs,
+        .pairs_in_order = client->pairs_in_order,
+        .version = w->version,
+        .preferred = w->is_preferred,
+        .cc = w->cc,
     };
+    r->stalled_ns = w->stalled_ns;
+    for (uint32_t i = 0; i < SIM_PATHS_MAX; i++)
+        r->path_bytes[i] = w->net.bytes[i][1];
+    r->seen.routed = w->routed;
+    r->replays_refused = w->replay != NULL ? w->replay->count[MR_REPLAY_SEEN] : 0;
     memcpy(r->client_reason, client->reason, sizeof(r->client_reason));
     memcpy(r->server_reason, server->reason, sizeof(r->server_reason));
     for (int i = 0; i < 2; i++) {
-        r->counters[i] = *mr_endpoint_counters(w->side[i].ep);
+        counters_since(&w->first[i], mr_endpoint_counters(w->side[i].ep), &r->counters[i]);
         r->leaks += BUFFERS - w->side[i].free_count + w->side[i].ep->models.used +
-                    w->side[i].ep->extras.used;
+                    w->side[i].ep->extras.used + w->side[i].ep->path_records.used;
     }
-    r->key_updates =
-        (uint32_t)(r->counters[0].key_updates_started + r->counters[1].key_updates_started);
+    r->key_updates = r->counters[0].key_updates_started + r->counters[1].key_updates_started;
     r->rebindings = r->counters[MR_SERVER].rebindings;
     r->migrations = r->counters[MR_SERVER].migrations;
     r->migrations_done = r->counters[MR_CLIENT].migrations_done;
+}
+
+/* How long the client's application waits. */
+static void note_progress(struct world *w)
+{
+    const struct sim_app *client = &w->side[MR_CLIENT].app;
+
+    if (client->done >= w->config->streams)
+        return;
+    w->done_ns = w->now;
+    if (w->received > 0)
+        w->stalled_ns = MR_MAX(w->stalled_ns, w->now - w->received_ns);
+    if (client->received != w->received)
+        w->received_ns = w->now;
+    w->received = client->received;
 }
 
 void sim_run(const struct sim_config *config, struct sim_result *result)
@@ -686,19 +760,22 @@ void sim_run(const struct sim_config *config, struct sim_result *result)
     w->config = config;
     w->now = START;
     w->client_port = FIRST_PORT;
-    w->next_rebind_ns = config->rebind_every_ns + START;
-    w->next_migration_ns = config->migrate_every_ns + START;
     mr_random_init_number(&w->random, config->seed + 7);
     sim_network_init(&w->net, config->link, config->seed + 1);
     w->library = mr_tls_seeded_open(config->seed + 2);
     make_certificate(w);
+    if (config->is_replayed)
+        make_register(w);
     make_side(w, MR_CLIENT);
     make_side(w, MR_SERVER);
+    sim_paths_init(&w->paths, config, &w->net, w->side[0].ep, w->side[1].ep, START);
     connect_client(w);
+    w->received_ns = w->now;
     settle(w, &w->side[MR_CLIENT]);
     while (!is_over(w) && w->now < config->time_limit_ns && step(w)) {
-        if (w->side[MR_CLIENT].app.done < config->streams)
-            w->done_ns = w->now;
+        note_progress(w);
+        if (is_over(w) && config->is_replayed && !w->was_replayed)
+            replay_flight(w);
     }
     for (int i = 0; i < 2; i++) {
         complete_jobs(w, &w->side[i], MR_NEVER);
@@ -715,5 +792,6 @@ void sim_run(const struct sim_config *config, struct sim_result *result)
     }
     mr_tls_seeded_close(w->library);
     sim_network_fini(&w->net);
+    mr_early_data_free(w->replay);
     free(w);
 }

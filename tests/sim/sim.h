@@ -51,12 +51,32 @@ struct sim_link {
     uint32_t mtu; /* UDP payload */
 };
 
+#define SIM_PATHS_MAX 4 /* of the client: each from an address of its own */
+
+/* A further path of the client's (draft-ietf-quic-multipath).  Times after the start; 0: never. */
+struct sim_path {
+    struct sim_link link[2];
+    uint64_t open_ns;
+    uint64_t abandon_ns; /* by the client, or */
+    bool is_server;      /* by the server */
+    uint64_t fail_ns;    /* nothing passes any more, */
+    uint64_t heal_ns;    /* until then */
+    uint64_t backup_ns;  /* the client would rather not have it used */
+};
+
 /* 0-RTT in the client's connection, with the ticket of a first one. */
 enum sim_early {
     SIM_EARLY_NONE,
     SIM_EARLY_ACCEPTED,
     SIM_EARLY_REFUSED, /* the server takes none any more */
     SIM_EARLY_KINDS
+};
+
+/* How the applications give streams up: bits. */
+enum sim_abort {
+    SIM_RESET = 1,   /* the client sends no more */
+    SIM_STOP = 2,    /* the client wants no more */
+    SIM_RESET_AT = 4 /* either sends no more but what was guaranteed */
 };
 
 struct sim_config {
@@ -77,8 +97,12 @@ struct sim_config {
     uint64_t idle_timeout_ns;
     uint64_t mtu_change_ns; /* after the start the links' MTU becomes mtu_change; 0: never */
     uint32_t mtu_change;
-    bool tells_too_big;            /* who sends what the MTU does not let through is told */
-    uint64_t rebind_every_ns;      /* the client's NAT changes its port; 0: never */
+    bool tells_too_big;       /* who sends what the MTU does not let through is told */
+    uint64_t rebind_every_ns; /* the client's NAT changes its port; 0: never */
+    uint64_t beat_every_ns;   /* the client sends an empty datagram; 0: never */
+    uint32_t rebinds_max;     /* so often at most; 0: any number */
+    bool rebinds_late; /* not before both sides have confirmed the handshake, which RFC 9000 wants
+                          to stay where it is (Section 9) */
     bool rebinds_address;          /* and its address, every other time */
     uint64_t migrate_every_ns;     /* the client goes to another port of its own; 0: never */
     bool has_preferred;            /* the server asks for another address */
@@ -92,7 +116,29 @@ struct sim_config {
     struct mr_saved_path saved; /* without 0-RTT: what the client's token says of the path; window
                                    0: it has none */
     uint8_t versions[2];        /* of QUIC, that the client wants: struct mr_connect_options */
-    bool wants_reset;           /* the client resets and stops some streams on the way */
+    uint32_t paths_max;         /* of a connection, of each side; 0: one */
+    struct sim_path paths[SIM_PATHS_MAX]; /* [0]: the first, of which only times count */
+    uint8_t server_versions;              /* that the server accepts, enum mr_version_set; 0: all */
+    uint8_t aborts;                       /* of enum sim_abort: some streams, on the way */
+    bool has_ticket;  /* the client has a ticket, and a token, of a first connection */
+    bool is_replayed; /* with early: somebody sends the client's first flight again when all is over
+                       */
+    bool has_priorities;    /* the server's streams have: the later opened, the more urgent */
+    bool is_cid_encrypted;  /* the server's connection IDs are QUIC-LB's under a key */
+    uint64_t cid_renew_ns;  /* peers go over to new connection IDs after it; 0: never */
+    uint64_t cid_config_ns; /* after the start the server has another such key; 0: never */
+    uint64_t restart_bytes; /* when the client has so many, the server forgets all; 0: never */
+};
+
+/* What the network did, and what anybody on it can see. */
+struct sim_sightings {
+    uint64_t lost;
+    uint64_t reordered; /* came before one that was sent earlier */
+    uint64_t corrupted;
+    uint64_t rebound; /* times that the NAT changed its mapping */
+    uint64_t spins;   /* turns of the spin bit in what the client sends */
+    uint64_t greased; /* packets without the QUIC bit */
+    uint64_t routed;  /* packets of the client's whose connection ID named the server's shard */
 };
 
 struct sim_result {
@@ -110,13 +156,24 @@ struct sim_result {
     uint64_t duration_ns; /* virtual */
     uint64_t datagrams;
     uint64_t digest; /* of every datagram sent, for comparing runs */
-    uint32_t key_updates;
-    uint64_t rebindings;            /* the server followed, the port */
-    uint64_t migrations;            /* and the address, or to its preferred one */
-    uint64_t migrations_done;       /* by the client */
-    uint32_t mtu[2];                /* of the client's path and the server's, at last */
+    uint64_t key_updates;
+    uint64_t rebindings;                /* the server followed, the port */
+    uint64_t migrations;                /* and the address, or to its preferred one */
+    uint64_t migrations_done;           /* by the client */
+    uint32_t mtu[2];                    /* of the client's path and the server's, at last */
+    uint64_t path_bytes[SIM_PATHS_MAX]; /* down, as the network had them */
+    uint64_t stalled_ns;            /* longest time without a byte for the client's application */
     uint64_t leaks;                 /* buffers, nodes or segments not given back */
-    struct mr_counters counters[2]; /* client, server */
+    struct mr_counters counters[2]; /* client, server; without a first connection's */
+    struct sim_sightings seen;
+    uint64_t replays_refused; /* of 0-RTT, by the server's register */
+    uint64_t reliable_resets;
+    uint64_t stops;          /* streams that the client wanted no more of, at the server */
+    uint32_t pairs;          /* of streams, that ended at the client one after the other */
+    uint32_t pairs_in_order; /* of them those whose first was the more urgent */
+    uint32_t version;        /* of QUIC, at last */
+    uint64_t preferred;      /* the client's packets go to the preferred address */
+    enum mr_cc_kind cc;      /* of the server's path, at last */
 };
 
 /* A mild network and one stream of 100 KB, to start from. */
@@ -128,6 +185,9 @@ struct sim_config sim_config_random(uint64_t seed);
 /* A network that loses nothing, and sides that are kept from running at random: every connection
  * must be made and every byte arrive. */
 struct sim_config sim_config_starved(uint64_t seed);
+
+/* A number in [lo, hi], small ones as likely as large ones. */
+uint64_t sim_draw(struct mr_random *random, uint64_t lo, uint64_t hi);
 
 /* Run until all is done and both sides have closed, or the time limit.  Aborts on broken
  * invariants. */

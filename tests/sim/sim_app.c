@@ -40,6 +40,7 @@ void sim_app_init(struct sim_app *app, enum mr_role role, struct mr_endpoint *ep
     app->role = role;
     app->ep = ep;
     app->config = config;
+    app->ended_id = UINT64_MAX;
     mr_random_init_number(&app->random, config->seed ^ 0x5eed ^ role);
 }
 
@@ -131,6 +132,8 @@ static bool is_right_datagram(struct sim_app *app, const uint8_t *data, size_t s
 {
     uint64_t number = size < HEADER ? UINT64_MAX : mr_load_be64(data);
 
+    if (size == 0)
+        return app->config->beat_every_ns > 0;
     if (number >= app->config->datagrams || app->has_datagram[number])
         return false;
     app->has_datagram[number] = true;
@@ -165,6 +168,16 @@ static void check_bytes(struct sim_app *app, struct sim_app_stream *s, const uin
         s->to_send = mr_load_be64(s->header);
 }
 
+/* The stream has ended; the more urgent ones have the larger IDs. */
+static void note_end(struct sim_app *app, const struct sim_app_stream *s)
+{
+    if (app->ended_id != UINT64_MAX) {
+        app->pairs++;
+        app->pairs_in_order += s->id < app->ended_id;
+    }
+    app->ended_id = s->id;
+}
+
 static void receive_stream(struct sim_app *app, struct sim_app_stream *s)
 {
     struct mr_view views[4];
@@ -178,6 +191,8 @@ static void receive_stream(struct sim_app *app, struct sim_app_stream *s)
             check_bytes(app, s, views[i].data, views[i].size);
             size += views[i].size;
         }
+        if (fin && !s->has_fin)
+            note_end(app, s);
         s->has_fin |= fin;
         if (mr_stream_release(app->ep, s->handle, size) != 0 || count == 0)
             break;
@@ -201,10 +216,20 @@ static void check_reliable(struct sim_app *app, const struct sim_app_stream *s, 
         app->bad_bytes += code < RELIABLE_CODE || s->received < code - RELIABLE_CODE;
 }
 
+static void give_priority(struct sim_app *app, const struct sim_app_stream *s)
+{
+    uint64_t urgency = MR_URGENCIES - 1 - s->id / 4 % MR_URGENCIES;
+
+    if (app->config->has_priorities)
+        mr_stream_set_priority(app->ep, s->handle,
+                               (struct mr_priority){.urgency = (uint8_t)urgency});
+}
+
 static void on_event(struct sim_app *app, const struct mr_event *event)
 {
     if (event->stream == MR_HANDLE_NONE) {
         if ((event->kinds & (MR_EVENT_CONNECTED | MR_EVENT_EARLY)) != 0) {
+            app->bad_bytes += app->is_closed; /* a copy of the first flight was taken for one */
             app->is_connected = true;
             app->conn = event->conn;
         }
@@ -221,6 +246,7 @@ static void on_event(struct sim_app *app, const struct mr_event *event)
         s->handle = event->stream;
         s->id = mr_stream_id(app->ep, event->stream);
         s->to_send = UINT64_MAX; /* until the header is there */
+        give_priority(app, s);
     }
     if (s == NULL)
         return;
@@ -228,6 +254,7 @@ static void on_event(struct sim_app *app, const struct mr_event *event)
         receive_stream(app, s);
     if ((event->kinds & (MR_EVENT_RESET | MR_EVENT_STOPPED)) != 0)
         s->was_aborted = true;
+    app->stops += (event->kinds & MR_EVENT_STOPPED) != 0;
     if ((event->kinds & MR_EVENT_RESET) != 0 && event->result == 1)
         check_reliable(app, s, event->error);
     if ((event->kinds & MR_EVENT_RESET) != 0 && !s->is_fin_queued)
@@ -241,23 +268,30 @@ static void on_event(struct sim_app *app, const struct mr_event *event)
 /* Now and then a stream is given up. */
 static void abort_some(struct sim_app *app)
 {
-    if (!app->config->wants_reset || app->role != MR_CLIENT || app->opened == 0 ||
+    uint8_t how = app->config->aborts & (SIM_RESET | SIM_STOP);
+
+    if (how == 0 || app->role != MR_CLIENT || app->opened == 0 ||
         mr_random_below(&app->random, 40) != 0)
         return;
     struct sim_app_stream *s = &app->streams[mr_random_below(&app->random, app->opened)];
     if (s->is_closed)
         return;
     s->was_aborted = true;
-    s->is_fin_queued = true;
-    s->is_stopped = true;
-    mr_stream_reset(app->ep, s->handle, 7);
-    mr_stream_stop(app->ep, s->handle, 8);
+    if ((how & SIM_RESET) != 0) {
+        s->is_fin_queued = true;
+        mr_stream_reset(app->ep, s->handle, 7);
+    }
+    if ((how & SIM_STOP) != 0) {
+        s->is_stopped = true;
+        mr_stream_stop(app->ep, s->handle, 8);
+    }
 }
 
 /* Or but for its first bytes, perhaps in two steps. */
 static void abort_some_at(struct sim_app *app)
 {
-    if (!app->config->wants_reset || app->opened == 0 || mr_random_below(&app->random, 40) != 0)
+    if ((app->config->aborts & SIM_RESET_AT) == 0 || app->opened == 0 ||
+        mr_random_below(&app->random, 40) != 0)
         return;
     struct sim_app_stream *s = &app->streams[mr_random_below(&app->random, app->opened)];
     uint64_t guarantee = mr_random_below(&app->random, s->queued + 1);

@@ -40,6 +40,10 @@ struct sim_app {
     uint64_t received;
     uint64_t bad_bytes;
     uint32_t reliable_resets; /* of the peer's */
+    uint32_t stops;           /* of the peer's */
+    uint32_t pairs;           /* struct sim_result has them */
+    uint32_t pairs_in_order;
+    uint64_t ended_id; /* of the stream that ended last; UINT64_MAX: none */
     uint32_t opened;
     uint32_t done; /* streams over, both ways */
     uint32_t datagrams_sent;

@@ -392,6 +392,11 @@ void engine_world_hold(struct engine_world *w, unsigned side, bool is_held)
     w->side[side].is_held = is_held;
 }
 
+void engine_world_remember(struct engine_world *w, uint64_t remembered)
+{
+    w->side[ENGINE_SERVER].ep->config.remembered = remembered;
+}
+
 struct mr_endpoint *engine_world_endpoint(struct engine_world *w, unsigned side)
 {
     return w->side[side].ep;
@@ -478,6 +483,7 @@ static void make_side(struct engine_world *w, const struct engine_options *o, un
         .streams_uni_max = 5,
         .datagram_max = o->datagram_max[index],
         .wall_offset_s = 1700000000,
+        .remembered = side->application->remembered,
     };
     side->memory = malloc(mr_endpoint_footprint(&limits));
     side->ep = mr_endpoint_init(side->memory, &limits, &config, w->now);
@@ -496,10 +502,10 @@ struct engine_world *engine_world_new(const struct engine_options *options,
     w->now = MR_SECOND;
     w->wire_tail = &w->wire;
     w->loss_every = options->loss_every;
-    make_side(w, options, ENGINE_CLIENT);
-    make_side(w, options, ENGINE_SERVER);
     w->side[ENGINE_CLIENT].application = client;
     w->side[ENGINE_SERVER].application = server;
+    make_side(w, options, ENGINE_CLIENT);
+    make_side(w, options, ENGINE_SERVER);
     for (int s = 0; s < 2; s++)
         w->side[s].application->on_start(w->side[s].application->context, &w->side[s].transport);
     return w;

@@ -40,6 +40,9 @@ struct mr_address engine_world_server(void);
 /* Datagrams from `side` are held back (true), or go on. */
 void engine_world_hold(struct engine_world *w, unsigned side, bool is_held);
 
+/* From now on the server's application has this for clients to remember (millrace/transport.h). */
+void engine_world_remember(struct engine_world *w, uint64_t remembered);
+
 struct mr_endpoint *engine_world_endpoint(struct engine_world *w, unsigned side);
 struct mr_transport *engine_world_transport(struct engine_world *w, unsigned side);
 

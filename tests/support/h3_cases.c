@@ -118,3 +118,62 @@ void h3_expect_status(unsigned status)
     h3_check_serves(test);
     raw_server_test_free(test);
 }
+
+/* ---- a client ---- */
+
+void h3_client_run(struct raw_client_test *test)
+{
+    CU_ASSERT_TRUE(loop_run(test->loop, H3_STEPS));
+}
+
+/* The raw server's control stream with SETTINGS and what follows in `bytes`. */
+int h3_client_uni(struct raw_client_test *test)
+{
+    int stream = raw_open(&test->raw, true);
+
+    CU_ASSERT_TRUE_FATAL(stream >= 0);
+    raw_send(&test->raw, stream, &h3_bytes, false);
+    h3_client_run(test);
+    return stream;
+}
+
+void h3_client_answer(struct raw_client_test *test, bool is_last)
+{
+    struct raw_stream *request = raw_client_test_request(test);
+
+    raw_send(&test->raw, (int)(request - test->raw.streams), &h3_bytes, is_last);
+    h3_client_run(test);
+}
+
+void h3_client_check_closed(const struct raw_client_test *test, uint64_t code)
+{
+    CU_ASSERT_TRUE(test->raw.is_closed);
+    CU_ASSERT_EQUAL(test->raw.close_code, code);
+    CU_ASSERT_TRUE(test->is_closed);
+    CU_ASSERT_TRUE(test->is_done);
+    CU_ASSERT_EQUAL(test->result.outcome, MR_H3_CONN_LOST);
+}
+
+void h3_put_response(const char *status)
+{
+    h3_begin_bytes();
+    raw_put_field(&h3_section, ":status", status);
+}
+
+void h3_client_expect_uni_close(uint64_t code)
+{
+    struct raw_client_test *test = raw_client_test_new(false);
+
+    h3_client_uni(test);
+    h3_client_check_closed(test, code);
+    raw_client_test_free(test);
+}
+
+void h3_client_expect_close(bool is_last, uint64_t code)
+{
+    struct raw_client_test *test = raw_client_test_new(false);
+
+    h3_client_answer(test, is_last);
+    h3_client_check_closed(test, code);
+    raw_client_test_free(test);
+}

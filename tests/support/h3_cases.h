@@ -47,4 +47,25 @@ void h3_expect_section_reset(uint64_t code);
 /* Send h3_bytes as a request: it must be answered with `status`, and the connection live on. */
 void h3_expect_status(unsigned status);
 
+/* ---- the same for a client ---- */
+
+void h3_client_run(struct raw_client_test *test);
+
+/* Begin h3_bytes with a head of this :status in h3_section; put_headers is the caller's. */
+void h3_put_response(const char *status);
+
+/* Send h3_bytes as a fresh unidirectional stream of the raw server, which stays open; its index. */
+int h3_client_uni(struct raw_client_test *test);
+
+/* Send h3_bytes as the answer to the client's request. */
+void h3_client_answer(struct raw_client_test *test, bool is_last);
+
+/* The client has closed with `code`, and its user knows. */
+void h3_client_check_closed(const struct raw_client_test *test, uint64_t code);
+
+/* Send h3_bytes to a fresh client, as a unidirectional stream or as the answer to its request: it
+ * must close with `code`. */
+void h3_client_expect_uni_close(uint64_t code);
+void h3_client_expect_close(bool is_last, uint64_t code);
+
 #endif /* MR_TESTS_SUPPORT_H3_CASES_H */

@@ -275,29 +275,46 @@ const uint8_t *raw_find_frame(const struct raw_stream *stream, size_t at, uint64
     return NULL;
 }
 
-unsigned raw_status(const struct raw_stream *stream)
+const char *raw_fields(const struct raw_stream *stream)
 {
-    size_t size;
+    static char text[RAW_IN_MAX];
+    size_t size = 0;
+    size_t used = 0;
     const uint8_t *section = raw_find_frame(stream, 0, MR_H3_FRAME_HEADERS, &size);
     nghttp3_qpack_decoder *decoder;
     nghttp3_qpack_stream_context *context;
     nghttp3_qpack_nv nv;
-    uint8_t flags;
-    unsigned status = 0;
+    uint8_t flags = 0;
 
-    if (section == NULL)
-        return 0;
+    text[0] = '\0';
     MR_ASSERT(nghttp3_qpack_decoder_new(&decoder, 0, 0, nghttp3_mem_default()) == 0);
     MR_ASSERT(nghttp3_qpack_stream_context_new(&context, 0, nghttp3_mem_default()) == 0);
-    nghttp3_ssize used =
-        nghttp3_qpack_decoder_read_request(decoder, context, &nv, &flags, section, size, 1);
-    if (used > 0 && (flags & NGHTTP3_QPACK_DECODE_FLAG_EMIT) != 0) {
-        status = (unsigned)atoi((const char *)nghttp3_rcbuf_get_buf(nv.value).base);
+    while (size > 0 && (flags & NGHTTP3_QPACK_DECODE_FLAG_FINAL) == 0) {
+        nghttp3_ssize read =
+            nghttp3_qpack_decoder_read_request(decoder, context, &nv, &flags, section, size, 1);
+        if (read < 0)
+            break; /* it refers to a dynamic table: that of another decoder */
+        section += read;
+        size -= (size_t)read;
+        if ((flags & NGHTTP3_QPACK_DECODE_FLAG_EMIT) == 0)
+            continue;
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s: %s\n",
+                                 (const char *)nghttp3_rcbuf_get_buf(nv.name).base,
+                                 (const char *)nghttp3_rcbuf_get_buf(nv.value).base);
+        MR_ASSERT(used < sizeof(text));
         nghttp3_rcbuf_decref(nv.name);
         nghttp3_rcbuf_decref(nv.value);
     }
     nghttp3_qpack_stream_context_del(context);
     nghttp3_qpack_decoder_del(decoder);
+    return text;
+}
+
+unsigned raw_status(const struct raw_stream *stream)
+{
+    unsigned status = 0;
+
+    (void)sscanf(raw_fields(stream), ":status: %u", &status);
     return status;
 }
 

@@ -167,7 +167,7 @@ static void duplicates_are_refused(void)
 {
     refuses("shards: 1\ncores: 1\nshards: 2\n",
             "dir/f.yaml:3: shards is there twice, first on line 1; remove one");
-    refuses("limits:\n  streams: 1\n  streams: 1\n",
+    refuses("limits:\n  streams: 3\n  streams: 3\n",
             "dir/f.yaml:3: streams is there twice, first on line 2; remove one");
     refuses("listeners:\n  - name: a\n    name: b\n",
             "dir/f.yaml:3: name is there twice, first on line 2; remove one");
@@ -227,6 +227,15 @@ static void types_are_checked(void)
     refuses("keylog: \"\"", "dir/f.yaml:1: keylog: is empty; give a value, or leave it out");
     refuses("keylog: \"a\\nb\"", "dir/f.yaml:1: keylog: holds a control character; leave it out");
     refuses("keylog: \"a\\0b\"", "dir/f.yaml:1: keylog: holds a control character; leave it out");
+}
+
+/* RFC 9114, Section 6.2: "Therefore, the transport parameters sent by both clients and servers MUST
+ * allow the peer to create at least three unidirectional streams." */
+static void http3_has_its_unidirectional_streams(void)
+{
+    refuses("limits: {streams: 2}",
+            "dir/f.yaml:1: limits.streams: 2 is out of range; give 3 to 65536");
+    CU_ASSERT_EQUAL(parse("limits: {streams: 3}"), 0);
 }
 
 static void ranges_are_checked(void)
@@ -329,8 +338,8 @@ static void broken_yaml_names_its_line(void)
 /* An alias is another name for a node; one within itself must not make us run in circles. */
 static void aliases_are_harmless(void)
 {
-    CU_ASSERT_EQUAL(parse("shards: &n 2\nlimits: {streams: *n}\n"), 0);
-    CU_ASSERT_EQUAL(config.limits.streams, 2);
+    CU_ASSERT_EQUAL(parse("shards: &n 3\nlimits: {streams: *n}\n"), 0);
+    CU_ASSERT_EQUAL(config.limits.streams, 3);
     refuses("control: &c\n  control: *c\n",
             "dir/f.yaml:2: unknown key \"control.control\"; millrace(1) lists all");
     CU_ASSERT(parse("ports: &p [*p]") < 0);
@@ -759,6 +768,7 @@ static CU_TestInfo tests[] = {
     {"what takes long to read is refused at once", what_takes_long_to_read_is_refused_at_once},
     {"types are checked", types_are_checked},
     {"ranges are checked", ranges_are_checked},
+    {"HTTP/3 has its unidirectional streams", http3_has_its_unidirectional_streams},
     {"texts are checked", texts_are_checked},
     {"too many items are refused", too_many_items_are_refused},
     {"items must be complete", items_must_be_complete},

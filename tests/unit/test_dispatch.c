@@ -433,6 +433,22 @@ static void timers_and_work_come_back_with_their_own_words(void)
     stop();
 }
 
+static void a_member_has_every_operation_of_the_shard(void)
+{
+    enum {
+        OPERATIONS = sizeof(struct mr_transport_ops) / sizeof(void (*)(void))
+    };
+    void (*of_shard[OPERATIONS])(void);
+    void (*of_member[OPERATIONS])(void);
+
+    start(NULL, false);
+    memcpy(of_shard, w.client.transport->ops, sizeof(of_shard));
+    memcpy(of_member, w.member[0].transport->ops, sizeof(of_member));
+    for (size_t i = 0; i < OPERATIONS; i++)
+        CU_ASSERT(of_member[i] != NULL || of_shard[i] == NULL);
+    stop();
+}
+
 static void everybody_is_told_to_go_away(void)
 {
     start(NULL, false);
@@ -542,6 +558,7 @@ static CU_TestInfo tests[] = {
      a_member_opens_no_more_than_there_is_room_for},
     {"timers and work come back with their own words",
      timers_and_work_come_back_with_their_own_words},
+    {"a member has every operation of the shard", a_member_has_every_operation_of_the_shard},
     {"everybody is told to go away", everybody_is_told_to_go_away},
     {"a listener's limit counts inline connections, too",
      a_listener_s_limit_counts_inline_connections_too},

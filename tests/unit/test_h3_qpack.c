@@ -73,6 +73,9 @@ static uint64_t decode(uint64_t stream_id, const uint8_t *data, size_t size, str
     return code;
 }
 
+/* "An encoder MUST emit field representations in the order they appear in the input field section."
+ * (RFC 9204, Section 2.1)  "The decoder MUST emit field lines in the order their representations
+ * appear in the encoded field section." (RFC 9204, Section 2.2) */
 static void what_is_encoded_decodes_to_the_same_fields_in_order(void)
 {
     struct seen seen = {0};
@@ -148,6 +151,21 @@ static void a_share_gives_no_more_than_its_limit(void)
 }
 
 /* nghttp3 must live with every allocation that fails, and give everything back. */
+/* Cancellations, of a peer that takes nothing of our decoder stream. */
+static void feedback_that_nobody_takes_is_bounded(void)
+{
+    uint64_t code = 0;
+    uint64_t id = 0;
+
+    begin();
+    for (; code == 0 && id < 400000; id += 4)
+        code = mr_qpack_decoder_cancel(&decoder, id);
+    CU_ASSERT_EQUAL(code, MR_H3_EXCESSIVE_LOAD);
+    CU_ASSERT(mr_qpack_decoder_feedback_size(&decoder) <= MR_QPACK_FEEDBACK_MAX + 8);
+    CU_ASSERT(share.used < 3 * MR_QPACK_FEEDBACK_MAX);
+    end();
+}
+
 static void every_allocation_may_fail(void)
 {
     static const uint8_t inserts[] = "\x3f\xe1\x1f"
@@ -353,6 +371,7 @@ CU_TestInfo h3_qpack_tests[] = {
     {"fields that do not fit are refused and the encoder goes on",
      fields_that_do_not_fit_are_refused_and_the_encoder_goes_on},
     {"a share gives no more than its limit", a_share_gives_no_more_than_its_limit},
+    {"feedback that nobody takes is bounded", feedback_that_nobody_takes_is_bounded},
     {"every allocation may fail", every_allocation_may_fail},
     {"heads come over whatever the capacities", heads_come_over_whatever_the_capacities},
     {"instructions that wait keep the table out of use",

@@ -5,6 +5,13 @@
 
 /* ------------------------------------------------------------------ certificates */
 
+/* "Upon receiving a server certificate in the TLS handshake, the client MUST verify that the
+ * certificate is an acceptable match for the URI's origin server using the process described in
+ * Section 4.3.4 of [HTTP]." (RFC 9114, Section 3.1)  "HTTP/3 clients MUST support a mechanism to
+ * indicate the target host to the server during the TLS handshake." (RFC 9114, Section 3.2)  "If
+ * the server is identified by a domain name ([DNS-TERMS]), clients MUST send the Server Name
+ * Indication (SNI; [RFC6066]) TLS extension unless an alternative mechanism to indicate the target
+ * host is used." (RFC 9114, Section 3.2) */
 static void names_of_the_certificate_are_accepted(void)
 {
     static const char *const names[] = {"www.example.com", "192.0.2.7", "127.0.0.1", "::1",
@@ -17,6 +24,11 @@ static void names_of_the_certificate_are_accepted(void)
     CU_ASSERT_STRING_EQUAL(server.server_name, "a.wild.example");
 }
 
+/* "Upon receiving a server certificate in the TLS handshake, the client MUST verify that the
+ * certificate is an acceptable match for the URI's origin server using the process described in
+ * Section 4.3.4 of [HTTP]." (RFC 9114, Section 3.1)  "If the certificate cannot be verified with
+ * respect to the URI's origin server, the client MUST NOT consider the server authoritative for
+ * that origin." (RFC 9114, Section 3.1) */
 static void other_names_are_refused_in_clear_words(void)
 {
     static const char *const names[] = {"other.example", "192.0.2.8", "wild.example",
@@ -44,6 +56,8 @@ static void certificates_out_of_date_are_refused_in_clear_words(void)
     check_failure(&client, 0x100 + 42, "certificate verify failed: it is not valid before 20");
 }
 
+/* "If the certificate cannot be verified with respect to the URI's origin server, the client MUST
+ * NOT consider the server authoritative for that origin." (RFC 9114, Section 3.1) */
 static void an_unknown_issuer_is_refused_unless_insecure(void)
 {
     shake_alone(&(struct plan){.is_untrusted = true});
@@ -54,6 +68,8 @@ static void an_unknown_issuer_is_refused_unless_insecure(void)
 
 /* ------------------------------------------------------------------ refusals */
 
+/* "In the event that the server supports no protocols that the client advertises, then the server
+ * SHALL respond with a fatal "no_application_protocol" alert." (RFC 7301, Section 3.2) */
 static void no_common_protocol_is_answered_with_its_alert(void)
 {
     static const uint8_t other[] = {5, 'o', 't', 'h', 'e', 'r'};
