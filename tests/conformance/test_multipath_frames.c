@@ -143,6 +143,14 @@ static void values_are_checked(void)
          PEER_BYTES(PATH_NEW_CID "\x01\x02\x00\x08" EIGHT SIXTEEN PATH_NEW_CID
                                  "\x02\x02\x00\x08" EIGHT SIXTEEN),
          MR_PROTOCOL_VIOLATION, 0x3e78},
+    };
+
+    run(cases, MR_COUNT_OF(cases), S);
+}
+
+static void frames_that_are_cut_off_are_refused(void)
+{
+    static const struct frames_case cases[] = {
         {"cut off: PATH_ACK", PEER_BYTES("\x3e\x01\x00\x00\x00"), MR_FRAME_ENCODING_ERROR, 0x3e},
         {"cut off: PATH_ABANDON", PEER_BYTES(PATH_ABANDON "\x01"), MR_FRAME_ENCODING_ERROR, 0x3e75},
         {"cut off: PATH_STATUS", PEER_BYTES(PATH_STATUS_BACKUP "\x01"), MR_FRAME_ENCODING_ERROR,
@@ -312,6 +320,7 @@ static void the_parameter_is_forgotten(void)
 static CU_TestInfo tests[] = {
     {"path IDs beyond the limit end the connection", path_ids_beyond_the_limit_end_the_connection},
     {"values are checked", values_are_checked},
+    {"frames that are cut off are refused", frames_that_are_cut_off_are_refused},
     {"other packets do not carry them", other_packets_do_not_carry_them},
     {"nothing is used that one side does not offer", nothing_is_used_that_one_side_does_not_offer},
     {"PATH_ACKs take the place of ACKs", path_acks_take_the_place_of_acks},
