@@ -15,7 +15,6 @@
  *     so that small windows are not judged by chance;
  *   - a round that is not lossy does not lower the short-term bounds: of random loss they would
  * fall by the same share in each of up to 63 rounds;
- *   - spurious losses undo nothing: late acknowledgements are only counted (quic/sent.h);
  *   - the send quantum is the pacer's (quic/pacer.h).
  *
  * Owner: a connection's struct mr_cc refers to it.  Threads: the shard's.
@@ -36,7 +35,8 @@ enum mr_bbr_state {
     MR_BBR_CRUISE,
     MR_BBR_REFILL,
     MR_BBR_UP,
-    MR_BBR_PROBE_RTT
+    MR_BBR_PROBE_RTT,
+    MR_BBR_STATES /* none of them */
 };
 
 /* What the acknowledgements of the moment tell of bandwidth probing. */
@@ -50,8 +50,9 @@ enum mr_bbr_acks {
 
 /* Rates are bytes per ns, infinite ones and volumes are HUGE_VAL and UINT64_MAX. */
 struct mr_bbr {
-    uint8_t state; /* enum mr_bbr_state */
-    uint8_t acks;  /* enum mr_bbr_acks */
+    uint8_t state;      /* enum mr_bbr_state */
+    uint8_t acks;       /* enum mr_bbr_acks */
+    uint8_t undo_state; /* that losses ended: STARTUP, UP, or MR_BBR_STATES */
     bool is_round_start;
     bool is_loss_round_start;
     bool is_loss_in_round;
@@ -67,6 +68,7 @@ struct mr_bbr {
     bool is_probe_rtt_round_done;
     bool is_cwnd_limited; /* in this round or the last */
     bool was_cwnd_limited;
+    bool is_recovering; /* what is acknowledged was sent before the recovery period */
     uint32_t full_count;
     uint32_t loss_ranges; /* in the round */
     uint32_t probe_up_rounds;
@@ -88,6 +90,9 @@ struct mr_bbr {
     uint64_t inflight_latest;
     uint64_t inflight_shortterm;
     uint64_t inflight_longterm;
+    double undo_bw_shortterm; /* these three: as the recovery period began */
+    uint64_t undo_inflight_shortterm;
+    uint64_t undo_inflight_longterm;
     uint64_t probe_up_acked;
     uint64_t probe_up_per_inc;
     uint64_t cycle_ns; /* when the cycle began */

@@ -122,6 +122,30 @@ bool mr_cc_on_congestion(struct mr_cc *cc, uint64_t sent_ns, uint64_t now)
     return true;
 }
 
+bool mr_cc_is_news(const struct mr_cc *cc, uint64_t sent_ns)
+{
+    return !in_recovery(cc, sent_ns);
+}
+
+void mr_cc_save(const struct mr_cc *cc, struct mr_cc_saved *saved)
+{
+    saved->window = cc->window;
+    saved->ssthresh = cc->ssthresh;
+    if (cc->ops->on_save != NULL)
+        cc->ops->on_save(cc, saved);
+}
+
+void mr_cc_undo(struct mr_cc *cc, const struct mr_cc_saved *saved)
+{
+    cc->has_recovery = false;
+    if (cc->ops->on_undo != NULL)
+        cc->ops->on_undo(cc, saved);
+    if (cc->window >= saved->window)
+        return;
+    mr_cc_set_window(cc, saved->window);
+    cc->ssthresh = MR_MAX(saved->ssthresh, mr_cc_minimum(cc));
+}
+
 void mr_cc_on_persistent_congestion(struct mr_cc *cc)
 {
     cc->has_begun = true;

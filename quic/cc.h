@@ -49,6 +49,21 @@ enum mr_cc_kind {
 struct mr_cc;
 struct mr_bbr;
 
+/* What losses take, to be given back if there were none.  BBR keeps its part in its model. */
+struct mr_cc_saved {
+    uint64_t window;
+    uint64_t ssthresh;
+    union {
+        uint64_t epoch_ns; /* this and the rest: CUBIC's */
+        uint64_t acked;    /* NewReno's */
+    };
+    double max;
+    double estimate;
+    double prior;
+    float k_s;
+    uint32_t lost; /* the owner's (quic/conn_undo.h) */
+};
+
 /* What one ACK frame newly acknowledged on this path. */
 struct mr_cc_ack {
     uint64_t bytes;          /* sum of the sizes of in-flight packets newly acknowledged */
@@ -100,6 +115,11 @@ struct mr_cc_ops {
 
     /* * Packets were lost, and are not in flight any more; on_congestion() may follow. */
     void (*on_lost)(struct mr_cc *cc, const struct mr_cc_loss *loss, uint64_t now);
+
+    /* * What else the algorithm saves of itself, and gives back while the window is still as it is:
+     * what the losses left, or larger than the saved one. */
+    void (*on_save)(const struct mr_cc *cc, struct mr_cc_saved *saved);
+    void (*on_undo)(struct mr_cc *cc, const struct mr_cc_saved *saved);
 
     /* * Instead of on_congestion() for CE.  True: the window was reduced. */
     bool (*on_ecn)(struct mr_cc *cc, const struct mr_cc_ecn *ecn, uint64_t now);
@@ -222,6 +242,18 @@ void mr_cc_on_discarded(struct mr_cc *cc, uint64_t bytes);
  * at once, whatever the window.
  */
 bool mr_cc_on_congestion(struct mr_cc *cc, uint64_t sent_ns, uint64_t now);
+
+/* True if the loss of a packet sent at `sent_ns` would begin a recovery period. */
+bool mr_cc_is_news(const struct mr_cc *cc, uint64_t sent_ns);
+
+/* Remember what the losses that are about to be told may take: before mr_cc_on_loss(). */
+void mr_cc_save(const struct mr_cc *cc, struct mr_cc_saved *saved);
+
+/*
+ * The losses since mr_cc_save() were none, and no congestion was seen otherwise: the recovery
+ * period is over, and what it took is given back, unless the window has grown beyond that already.
+ */
+void mr_cc_undo(struct mr_cc *cc, const struct mr_cc_saved *saved);
 
 /* ECN counts are right and have risen.  True: the window was reduced. */
 static inline bool mr_cc_on_ecn(struct mr_cc *cc, const struct mr_cc_ecn *ecn, uint64_t now)

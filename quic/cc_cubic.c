@@ -144,6 +144,31 @@ static void on_congestion(struct mr_cc *cc)
     cc->ssthresh = cc->window;
 }
 
+/* RFC 9438, Section 4.9.2. */
+static void on_save(const struct mr_cc *cc, struct mr_cc_saved *saved)
+{
+    const struct mr_cc_cubic *cubic = &cc->cubic;
+
+    saved->prior = cubic->prior;
+    saved->max = cubic->max;
+    saved->k_s = cubic->k_s;
+    saved->epoch_ns = cubic->epoch_ns;
+    saved->estimate = cubic->estimate;
+}
+
+static void on_undo(struct mr_cc *cc, const struct mr_cc_saved *saved)
+{
+    struct mr_cc_cubic *cubic = &cc->cubic;
+
+    if (cc->window >= saved->window)
+        return;
+    cubic->prior = saved->prior;
+    cubic->max = saved->max;
+    cubic->k_s = saved->k_s;
+    cubic->epoch_ns = saved->epoch_ns;
+    cubic->estimate = saved->estimate;
+}
+
 static void on_persistent_congestion(struct mr_cc *cc)
 {
     cc->cubic.max = 0;
@@ -159,4 +184,6 @@ const struct mr_cc_ops mr_cc_cubic_ops = {
     .on_app_limited = stop_clock,
     .on_congestion = on_congestion,
     .on_persistent_congestion = on_persistent_congestion,
+    .on_save = on_save,
+    .on_undo = on_undo,
 };

@@ -45,6 +45,17 @@ static void on_congestion(struct mr_cc *cc)
     cc->newreno.acked = 0;
 }
 
+static void on_save(const struct mr_cc *cc, struct mr_cc_saved *saved)
+{
+    saved->acked = cc->newreno.acked;
+}
+
+static void on_undo(struct mr_cc *cc, const struct mr_cc_saved *saved)
+{
+    if (cc->window < saved->window)
+        cc->newreno.acked = saved->acked;
+}
+
 static void on_persistent_congestion(struct mr_cc *cc)
 {
     cc->newreno.acked = 0;
@@ -58,4 +69,6 @@ const struct mr_cc_ops mr_cc_newreno_ops = {
     .on_app_limited = ignore_time,
     .on_congestion = on_congestion,
     .on_persistent_congestion = on_persistent_congestion,
+    .on_save = on_save,
+    .on_undo = on_undo,
 };

@@ -22,6 +22,7 @@
  *          conn_version.c      versions 1 and 2
  *          conn_cid.c  conn_path.c  conn_mtu.c  conn_stream.c  conn_datagram.c  conn_extra.c
  *          conn_resume.c       what an earlier connection knew of the path
+ *          conn_undo.c         losses that were none
  *          conn_control.c      which congestion control
  *          conn_api.c
  *          conn_close.c        how it ends

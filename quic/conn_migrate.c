@@ -174,14 +174,13 @@ void mr_preferred_on_packet(struct mr_rx *rx, struct mr_side_path *side)
         mr_count(&ep->counters.paths_refused);
         return;
     }
-    if (side == NULL && mr_side(ep, conn, MR_SIDE_CANDIDATE) != NULL) {
-        mr_count(&ep->counters.limit_path_candidates);
-        return;
-    }
     if (side == NULL) {
-        uint32_t slot = mr_path_choose_cid(rx);
-
-        side = slot == MR_NONE ? NULL : mr_side_open(ep, conn, from, slot, rx->now);
+        side = mr_side_rebound(rx);
+        if (side == NULL && mr_side(ep, conn, MR_SIDE_CANDIDATE) != NULL) {
+            mr_count(&ep->counters.limit_path_candidates);
+            return;
+        }
+        side = side == NULL ? mr_side_open_to(rx) : side;
         if (side == NULL)
             return;
         side->bytes_received = rx->datagram->size;

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "quic/conn_multipath.h"
+#include "quic/conn_undo.h"
 #include "quic/datagram_record.h"
 #include "quic/stream_record.h"
 
@@ -38,9 +39,10 @@ static void detach(struct mr_conn *copy)
     struct mr_sent sent = {.next = copy->app.sent.next,
                            .largest_acked = copy->app.sent.largest_acked,
                            .skipped = copy->app.sent.skipped,
-                           .spurious_count = copy->app.sent.spurious_count};
+                           .packet_threshold = copy->app.sent.packet_threshold};
 
     copy->app.sent = sent;
+    copy->app.undo = MR_NONE;
     copy->path.cc.ops = NULL;
     copy->is_ready = copy->is_touched = copy->is_dirty = copy->is_token_tracked = false;
     copy->keys = copy->name = copy->extra = copy->trace = MR_NONE;
@@ -258,6 +260,7 @@ int mr_conn_moved(struct mr_endpoint *ep, mr_handle handle, uint64_t now)
     while (conn->stream_head != MR_NONE)
         mr_stream_free(ep, mr_stream_at(ep, conn->stream_head));
     mr_sent_discard(&conn->app.sent);
+    mr_conn_undo_drop(ep, conn);
     mr_path_end_control(ep, &conn->path);
     conn->path.cc.in_flight = 0;
     mr_datagram_queue_clear(&conn->datagrams_out, &ep->datagram_chunks);
@@ -344,7 +347,7 @@ static void restart_sending(struct mr_endpoint *ep, struct mr_conn *conn,
     sent->base = sent->scan = sent->next = before.next;
     sent->largest_acked = before.largest_acked;
     sent->skipped = before.skipped;
-    sent->spurious_count = before.spurious_count;
+    sent->packet_threshold = before.packet_threshold;
     conn->loss.space[MR_SPACE_APP].ack_eliciting_count = 0;
     conn->loss.space[MR_SPACE_APP].loss_time_ns = MR_NEVER;
     restart_control(ep, path, (enum mr_cc_kind)record->cc_kind, now);
@@ -467,6 +470,9 @@ static bool read_streams(struct mr_endpoint *ep, struct mr_conn *conn, struct mr
             !mr_stream_record_read_recv(r, &stream->recv, &ep->recv_pools, &ep->released,
                                         &from->recv))
             return false;
+        if (stream->recv.is_discarding) /* what was shown of it is gone */
+            mr_stream_consumed(ep, conn, stream,
+                               stream->flow_recv.received - stream->flow_recv.consumed);
         owe_again(ep, conn, stream);
     }
     return true;

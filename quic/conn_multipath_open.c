@@ -14,6 +14,7 @@
 #include "quic/conn_bits.h"
 #include "quic/conn_multipath.h"
 #include "quic/conn_observed.h"
+#include "quic/conn_undo.h"
 #include "quic/path_policy.h"
 
 #define ANSWER_WAIT_NS (30 * MR_SECOND) /* for a peer that never says PATH_ABANDON itself */
@@ -252,6 +253,7 @@ static void lose_all(struct mr_endpoint *ep, struct mr_conn *conn)
     struct mr_sent_loss loss;
     uint64_t pn;
 
+    mr_conn_undo_drop(ep, conn);
     mr_sent_loss_begin_all(&loss, &conn->app.sent);
     for (struct mr_sent_packet *p; (p = mr_sent_loss_next(&loss, &pn)) != NULL;)
         mr_conn_requeue(ep, conn, MR_SPACE_APP, p);

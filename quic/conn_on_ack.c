@@ -11,8 +11,13 @@
 #include "quic/conn_observed.h"
 #include "quic/conn_reset_at.h"
 #include "quic/conn_resume.h"
+#include "quic/conn_undo.h"
+#include "quic/sent_late.h"
 
-#define RUN_MAX (UINT32_C(1) << 30) /* bytes that a run of acknowledged frames may have */
+#define RUN_MAX           (UINT32_C(1) << 30) /* bytes that a run of acknowledged frames may have */
+#define REQUEUE_MAX       32                  /* packets that a probe timeout looks at */
+#define HURRIES_MAX       3                   /* flights of a server repeated before their PTO */
+#define HURRY_CROSSING_NS (100 * MR_MS)       /* a flight may be under way, round trip unknown */
 
 /* What an ACK frame, or a timer, did. */
 struct ack_sums {
@@ -120,8 +125,8 @@ static void crypto_acked(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_s
                             (struct mr_send_span){.offset = frame->offset, .size = frame->length});
 }
 
-static void on_frame_acked(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
-                           const struct mr_sent_frame *frame, struct ack_sums *sums)
+MR_INLINE void on_frame_acked(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
+                              const struct mr_sent_frame *frame, struct ack_sums *sums)
 {
     switch ((enum mr_sent_kind)frame->kind) {
     case MR_SENT_STREAM:
@@ -319,6 +324,8 @@ struct loss_sums {
     uint64_t now;
     uint64_t next_pn; /* of a packet that would continue the last range */
     uint32_t ranges;  /* of packets other than MTU probes */
+    uint32_t count;   /* of these packets */
+    uint64_t first_pn;
 };
 
 /* DATAGRAM frames are not sent again (RFC 9221, Section 5.2). */
@@ -363,6 +370,8 @@ static void one_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space
     if (packet->size > MR_INITIAL_MIN)
         mr_mtu_on_large_lost(ep, conn, pn, sums->now);
     sums->congestion_bytes += packet->size;
+    if (sums->count++ == 0)
+        sums->first_pn = pn;
     sums->ranges += sums->ranges == 0 || pn != sums->next_pn;
     sums->next_pn = pn + 1;
     sums->newest_sent_ns = MR_MAX(sums->newest_sent_ns, packet->time_ns);
@@ -381,9 +390,11 @@ static void on_congestion(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t
 {
     mr_count(&ep->counters.congestion_events);
     mr_conn_resume_on_congestion(ep, conn, now);
+    if (conn->extra != MR_NONE && (mr_conn_extra(ep, conn)->uses & MR_EXTRA_RESUME) != 0)
+        mr_conn_undo_drop(ep, conn); /* the window was tried out, not grown */
 }
 
-static void settle_losses(struct mr_endpoint *ep, struct mr_conn *conn,
+static void settle_losses(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
                           const struct loss_sums *sums, bool is_persistent, uint64_t now)
 {
     struct mr_cc *cc = &conn->path.cc;
@@ -397,6 +408,11 @@ static void settle_losses(struct mr_endpoint *ep, struct mr_conn *conn,
     if (sums->marked > 0 && mr_ecn_on_lost(&conn->path.ecn, sums->marked))
         mr_count(&ep->counters.ecn_failures);
     if (sums->congestion_bytes > 0) {
+        mr_conn_undo_on_lost(ep, conn,
+                             &(struct mr_undo_losses){.space = which,
+                                                      .count = sums->count,
+                                                      .first_pn = sums->first_pn,
+                                                      .newest_sent_ns = sums->newest_sent_ns});
         mr_cc_on_loss(cc,
                       &(struct mr_cc_loss){.bytes = sums->congestion_bytes,
                                            .newest_sent_ns = sums->newest_sent_ns,
@@ -413,6 +429,14 @@ static void settle_losses(struct mr_endpoint *ep, struct mr_conn *conn,
     if (mr_conn_is_traced(conn))
         mr_trace_metrics(ep, conn, 0);
     mr_conn_wake(ep, conn);
+}
+
+/* Lost packets are remembered for three PTO: later ACKs of them show that they were not. */
+MR_COLD static uint64_t forget_before(const struct mr_rtt *rtt, enum mr_space which, uint64_t now)
+{
+    uint64_t keep = 3 * mr_rtt_pto(rtt, which);
+
+    return now > keep ? now - keep : 0;
 }
 
 void mr_conn_detect_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
@@ -439,9 +463,10 @@ void mr_conn_detect_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_s
     }
     conn->loss.space[which].loss_time_ns = loss.loss_time_ns;
     count_loss_space(conn, which, space);
-    settle_losses(ep, conn, &sums, loss.is_persistent, now);
-    uint64_t keep = 3 * mr_rtt_pto(rtt, which);
-    mr_sent_release(&space->sent, now > keep ? now - keep : 0);
+    settle_losses(ep, conn, which, &sums, loss.is_persistent, now);
+    mr_sent_release(&space->sent, space->sent.lost_count > 0 ? forget_before(rtt, which, now) : 0);
+    if (space->undo != MR_NONE)
+        mr_conn_undo_on_released(ep, conn);
 }
 
 void mr_conn_resend_all(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which)
@@ -462,29 +487,70 @@ void mr_conn_resend_all(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_sp
     mr_sent_release(&space->sent, MR_NEVER);
 }
 
+/* What the oldest packets in flight carry is to be sent again, about so many bytes.  Copies that
+ * earlier probes made follow their originals.  False: it is nothing. */
+static bool requeue_oldest(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
+                           uint64_t bytes)
+{
+    struct mr_pn_space *space = mr_conn_space(ep, conn, which);
+    const struct mr_sent_packet *packet;
+    uint64_t pn = 0;
+    uint64_t sum = 0;
+    bool has_data = false;
+
+    for (uint32_t i = 0; i < REQUEUE_MAX && sum < bytes; i++) {
+        packet = mr_sent_find(&space->sent, pn, &pn);
+        if (packet == NULL)
+            break;
+        if ((packet->flags & MR_SENT_MTU_PROBE) == 0) {
+            has_data |= mr_conn_requeue(ep, conn, which, packet);
+            sum += packet->size;
+        }
+        pn++;
+    }
+    return has_data;
+}
+
+/* The same of `packets` packets' bytes; as many may go beyond the congestion window.  What was
+ * acknowledged is so once more: the peer may wait for that to find its own losses. */
+static bool repeat_oldest(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
+                          uint32_t packets)
+{
+    struct mr_pn_space *space = mr_conn_space(ep, conn, which);
+
+    space->probes = (uint16_t)packets;
+    space->wants |= space->received.count > 0 ? MR_WANT_ACK : 0;
+    return requeue_oldest(ep, conn, which, (uint64_t)packets * conn->path.mtu);
+}
+
+/* RFC 9002, Section 6.2.4: what is in flight in the other spaces goes along, as the peer may have
+ * the keys of one of them only. */
+MR_COLD static void repeat_elsewhere(struct mr_endpoint *ep, struct mr_conn *conn,
+                                     enum mr_space which, uint32_t packets)
+{
+    for (int other = 0; other < MR_SPACES; other++) {
+        struct mr_pn_space *space = mr_conn_space(ep, conn, (enum mr_space)other);
+
+        if (other != (int)which && space != NULL && space->sent.ack_eliciting_count > 0 &&
+            !repeat_oldest(ep, conn, (enum mr_space)other, packets))
+            space->probes = 0;
+    }
+}
+
 void mr_conn_on_pto(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
                     uint32_t probes, uint64_t now)
 {
     struct mr_pn_space *space = mr_conn_space(ep, conn, which);
-    uint64_t pn = 0;
-    bool has_data = false;
 
     if (space == NULL)
         return;
     mr_count(&ep->counters.ptos);
     if (mr_conn_is_traced(conn))
         mr_trace_pto(ep, conn, which);
-    for (uint32_t i = 0; i < probes; i++) {
-        const struct mr_sent_packet *packet = mr_sent_find(&space->sent, pn, &pn);
-
-        if (packet == NULL)
-            break;
-        has_data |=
-            (packet->flags & MR_SENT_MTU_PROBE) == 0 && mr_conn_requeue(ep, conn, which, packet);
-        pn++;
-    }
-    space->probes = (uint16_t)probes;
+    bool has_data = repeat_oldest(ep, conn, which, probes);
     mr_conn_want(ep, conn, space, has_data ? 0 : MR_WANT_PING);
+    if (!conn->is_confirmed)
+        repeat_elsewhere(ep, conn, which, probes);
     if (which == MR_SPACE_APP && conn->ack_request.review_ns != MR_NEVER)
         space->wants |= MR_WANT_IMMEDIATE_ACK;
     mr_ecn_on_pto(&conn->path.ecn, conn->loss.pto_count);
@@ -494,17 +560,30 @@ void mr_conn_on_pto(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space 
         mr_multipath_on_pto(ep, conn, now);
 }
 
+MR_COLD void mr_conn_hurry(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
+{
+    struct mr_handshake *hs = mr_conn_handshake(ep, conn);
+    const struct mr_rtt *rtt = &conn->path.rtt;
+    const struct mr_loss_space *initial = &conn->loss.space[MR_SPACE_INITIAL];
+    uint64_t crossing = mr_rtt_has_sample(rtt) ? rtt->smoothed_ns : HURRY_CROSSING_NS;
+
+    if (conn->role != MR_SERVER || hs == NULL || hs->hurries == HURRIES_MAX ||
+        initial->ack_eliciting_count == 0 || now < initial->last_ack_eliciting_ns + crossing)
+        return;
+    hs->hurries++;
+    mr_count(&ep->counters.flights_repeated);
+    if (repeat_oldest(ep, conn, MR_SPACE_INITIAL, 1))
+        repeat_elsewhere(ep, conn, MR_SPACE_INITIAL, 1);
+    mr_conn_wake(ep, conn);
+}
+
 /* RFC 9002, Section 6.2.4: one of two may be lost. */
 MR_COLD void mr_conn_probe_again(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which)
 {
     struct mr_pn_space *space = mr_conn_space(ep, conn, which);
-    uint64_t pn = 0;
 
-    if (which == MR_SPACE_APP || space->probes == 0 || (space->wants & MR_WANT_CRYPTO) != 0)
-        return;
-    const struct mr_sent_packet *packet = mr_sent_find(&space->sent, pn, &pn);
-    if (packet != NULL)
-        mr_conn_requeue(ep, conn, which, packet);
+    if (space->probes > 0 && (space->wants & (MR_WANT_CRYPTO | MR_WANT_STREAM)) == 0)
+        requeue_oldest(ep, conn, which, conn->path.mtu);
 }
 
 /* ------------------------------------------------------------------ the ACK frame */
@@ -527,6 +606,27 @@ MR_INLINE void count_acked(struct mr_rx *rx, const struct mr_sent_packet *p, uin
         sums->large_pn = pn;
 }
 
+/* Packets of one range that were declared lost, and were not. */
+MR_COLD static void late_range(struct mr_rx *rx, const struct mr_ack_range *range,
+                               struct ack_sums *sums)
+{
+    struct mr_sent *sent = &rx->space->sent;
+    struct mr_sent_late late;
+    struct mr_sent_frames at;
+    uint64_t pn;
+
+    mr_sent_late_begin(&late, sent, (struct mr_sent_range){.lo = range->lo, .hi = range->hi});
+    for (struct mr_sent_packet *p; (p = mr_sent_late_next(&late, &pn)) != NULL;) {
+        mr_count(&rx->ep->counters.packets_lost_spurious);
+        for (const struct mr_sent_frame *f = mr_sent_frame_first(&at, sent, p); f != NULL;
+             f = mr_sent_frame_next(&at))
+            on_frame_acked(rx->ep, rx->conn, rx->space_id, f, sums);
+        if (rx->space_id == MR_SPACE_APP && p->path == rx->conn->path.number &&
+            (p->flags & MR_SENT_MTU_PROBE) == 0)
+            mr_conn_undo_on_late(rx->ep, rx->conn, pn);
+    }
+}
+
 /* Packets of one range.  False: a packet that was never sent is acknowledged. */
 static bool ack_range(struct mr_rx *rx, const struct mr_ack_range *range, struct ack_sums *sums)
 {
@@ -535,6 +635,8 @@ static bool ack_range(struct mr_rx *rx, const struct mr_ack_range *range, struct
     struct mr_sent_frames at;
     uint64_t pn;
 
+    if (rx->space->sent.lost_count > 0)
+        late_range(rx, range, sums);
     mr_sent_ack_begin(&ack, &rx->space->sent,
                       (struct mr_sent_range){.lo = range->lo, .hi = range->hi});
     for (struct mr_sent_packet *p; (p = mr_sent_ack_next(&ack, &pn)) != NULL;) {
@@ -595,6 +697,8 @@ static void take_ecn(struct mr_rx *rx, const struct mr_frame_ack *frame, struct 
     if (arrived.packets == 0)
         return;
     mr_count_add(&counters->ecn_ce_reported, arrived.ce);
+    if (arrived.ce > 0)
+        mr_conn_undo_drop(rx->ep, conn);
     struct mr_cc_ecn ecn = {
         .packets = arrived.packets, .ce = arrived.ce, .sent_ns = sums->cc.newest_sent_ns};
     if (mr_cc_on_ecn(&conn->path.cc, &ecn, rx->now))

@@ -105,7 +105,8 @@ struct mr_pn_space {
     uint16_t probes;        /* packets that may go beyond the congestion window (PTO) */
     bool is_discarded;      /* keys dropped, or never had */
     bool has_ecn;
-    bool was_ce; /* the packet received last was marked CE */
+    bool was_ce;   /* the packet received last was marked CE */
+    uint32_t undo; /* block of a struct mr_undo (quic/conn_undo.h); MR_NONE */
 };
 
 /* How the peer wants our ACKs of 1-RTT packets (quic/conn_ack_frequency.h). */

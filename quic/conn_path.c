@@ -13,6 +13,7 @@
 #include "quic/conn_multipath.h"
 #include "quic/conn_observed.h"
 #include "quic/conn_resume.h"
+#include "quic/conn_undo.h"
 #include "quic/path_policy.h"
 
 /* A path that begins sooner than so after another did gets no larger window than was there. */
@@ -232,8 +233,10 @@ void mr_path_switch(struct mr_endpoint *ep, struct mr_conn *conn, const struct m
     bool has_memory = mr_side_has_control(ep, conn); /* and not only a copy of what goes on */
     bool is_known = !is_same && has_memory && mr_path_is_same_network(to, &was.addr);
 
-    if (!is_same)
+    if (!is_same) {
         mr_conn_resume_leave_path(ep, conn);
+        mr_conn_undo_drop(ep, conn);
+    }
     keep(conn, extra);
     if (is_known) {
         conn->path = was_like;

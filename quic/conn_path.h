@@ -118,6 +118,11 @@ bool mr_side_has_cid(const struct mr_endpoint *ep, const struct mr_conn *conn,
 /* Begin to probe `addr` with the CID in `slot`; NULL: no extra is free (counted). */
 struct mr_side_path *mr_side_open(struct mr_endpoint *ep, struct mr_conn *conn,
                                   const struct mr_path_addr *addr, uint32_t slot, uint64_t now);
+/* The same, of the path that the packet came by. */
+struct mr_side_path *mr_side_open_to(struct mr_rx *rx);
+/* The newest packet shows that only a NAT has changed the address of the candidate: it is probed
+ * there, with its connection ID (RFC 9000, Section 9.5).  NULL: it shows no such thing. */
+struct mr_side_path *mr_side_rebound(struct mr_rx *rx);
 /* A challenge came by another path than the one in use: may it be answered there?  One that nobody
  * knew becomes the candidate. */
 bool mr_side_on_challenge(struct mr_rx *rx);

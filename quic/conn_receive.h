@@ -91,8 +91,11 @@ void mr_conn_detect_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_s
 void mr_conn_on_pto(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
                     uint32_t probes, uint64_t now);
 
-/* The first of two probes of a handshake's space went out: the second repeats its data, if there is
- * nothing else to send. */
+/* A client still sends Initials that want an answer: if our flight should have arrived meanwhile,
+ * it is sent again, a few times (RFC 9002, Section 6.2.3). */
+void mr_conn_hurry(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
+
+/* The first of two probes went out: the second repeats its data, if there is none else to send. */
 void mr_conn_probe_again(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which);
 
 /* Everything in flight in `which` is sent again: Retry. */

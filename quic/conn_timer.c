@@ -123,7 +123,7 @@ static void expire_loss(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t n
         mr_conn_on_pto(ep, conn, timer.space, 2, now);
         return;
     case MR_LOSS_UNBLOCK:
-        mr_loss_on_pto(&conn->loss, now);
+        mr_loss_on_unblock(&conn->loss, now);
         mr_conn_on_pto(ep, conn, timer.space, 1, now);
         return;
     case MR_LOSS_IDLE:

@@ -70,6 +70,7 @@
     X(limit_extras,               "path challenges not answered, new paths not taken, addresses not kept: extras_max") \
     X(limit_multipaths,           "connections that do not offer multipath: multipaths_max")                          \
     X(limit_path_records,         "further paths without connection IDs: path_records_max")                           \
+    X(limit_undos,                "losses that will not be taken back: no block of chunks_max was left")              \
     X(limit_models,               "connections under CUBIC instead of BBR: models_max")                               \
     X(limit_names,                "server names not kept: names_max")                                                 \
     X(limit_pinned,               "received pieces copied to compact buffers: pinned_max")                            \
@@ -81,6 +82,7 @@
     X(limit_path_challenges,      "PATH_CHALLENGE frames not answered: too many wait")                                \
     X(limit_cids,                 "connections closed: too many connection IDs issued to us or retired")              \
     X(limit_cid_renewals,         "renewals of old connection IDs put off: the table has none to spare")              \
+    X(limit_cid_nonces,           "connection IDs that no load balancer can route: MR_CID_NONCES of the configuration are used") \
     X(limit_crypto_buffer,        "connections closed: CRYPTO data beyond the buffer limit")                          \
     X(limit_ack_ranges,           "received-packet ranges forgotten early")                                           \
     X(limit_events,               "event collections that ended with a full array")                                   \
@@ -153,10 +155,12 @@
     X(packets_lost_spurious,      "packets declared lost and acknowledged later")                                     \
     X(bytes_lost,                 "bytes of packets declared lost")                                                   \
     X(ptos,                       "probe timeouts that fired")                                                        \
+    X(flights_repeated,           "flights of a server sent again before their probe timeout: the client asks once more") \
     X(congestion_events,          "reductions of a congestion window")                                                \
     X(resumes_begun,              "connections that jumped to half of the window of an earlier one")                  \
     X(resumes_validated,          "of them those whose jump arrived without congestion")                              \
     X(resumes_retreated,          "of them those that met congestion, and went back")                                 \
+    X(congestion_undone,          "congestion events taken back: all of their losses were acknowledged later")         \
     X(persistent_congestions,     "persistent congestions")                                                           \
     X(ecn_ce_received,            "packets received with ECN CE")                                                     \
     X(ecn_validated,              "paths on which ECN validation succeeded")                                          \

@@ -13,6 +13,7 @@
 #include "quic/conn_ack_frequency.h"
 #include "quic/conn_bits.h"
 #include "quic/conn_multipath.h"
+#include "quic/conn_undo.h"
 
 /* ------------------------------------------------------------------ memory */
 
@@ -268,6 +269,7 @@ void mr_space_init(struct mr_endpoint *ep, struct mr_pn_space *space)
     space->wants = 0;
     space->unacked_count = 0;
     space->probes = 0;
+    space->undo = MR_NONE;
     space->is_discarded = false;
 }
 
@@ -529,6 +531,7 @@ void mr_conn_free(struct mr_endpoint *ep, struct mr_conn *conn)
     mr_conn_end_handshake(ep, conn);
     mr_multipath_drop(ep, conn);
     mr_sent_discard(&conn->app.sent);
+    mr_conn_undo_drop(ep, conn);
     mr_datagram_queue_clear(&conn->datagrams_out, &ep->datagram_chunks);
     mr_datagram_queue_clear(&conn->datagrams_in, &ep->datagram_chunks);
     mr_name_drop(&ep->names, conn->name);

@@ -81,6 +81,8 @@ struct mr_endpoint {
     struct mr_token_keys tokens;
     struct mr_cid_cipher cid_ciphers[MR_CID_CONFIGS]; /* by config; not open: plain text */
     uint8_t cid_configs; /* bit i: connection IDs of config i may be ours */
+    uint32_t cid_epoch;  /* how often the configuration of new ones has changed */
+    uint64_t cid_nonces; /* used of it */
     struct mr_pool conns;
     struct mr_pool handshakes;
     struct mr_pool streams;

@@ -55,6 +55,7 @@ struct mr_handshake {
     bool has_peer_scid; /* the peer's first long header was seen */
     bool is_tls_done;
     bool is_handshake_sent; /* client: a Handshake packet went out */
+    uint8_t hurries;        /* server: how often its flight was repeated before its PTO */
     bool has_initial_key;   /* in the endpoint's table of first DCIDs */
     uint8_t initial_key_size;
     uint8_t initial_key[MR_CID_MAX];

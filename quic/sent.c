@@ -2,7 +2,7 @@
  * quic/sent.c - see sent.h.
  *
  * Order in this file: life cycle, chunks and slots, sending, frames,
- * acknowledgments, forgetting, losses, invariants.
+ * forgetting, losses, invariants.
  */
 #include "quic/sent.h"
 
@@ -28,6 +28,7 @@ void mr_sent_init(struct mr_sent *sent, struct mr_pool *chunks, struct mr_pool *
         .largest_acked = MR_SENT_NO_PN,
         .skipped = MR_SENT_NO_PN,
         .lost_run_ns = MR_NEVER,
+        .packet_threshold = MR_SENT_PACKET_THRESHOLD,
         .root = MR_NONE,
     };
 }
@@ -268,60 +269,6 @@ static void put_blocks(struct mr_sent *sent, const struct mr_sent_packet *packet
     }
 }
 
-/* ---- acknowledgments ---- */
-
-/*
- * The bits of a slot for the packet numbers of `range` that lie in the chunk of `pn`; range.lo <=
- * pn <= range.hi.
- */
-static uint32_t bits_in_chunk(struct mr_sent_range range, uint64_t pn)
-{
-    uint64_t first = chunk_number(pn) * MR_SENT_CHUNK_RECORDS;
-    uint64_t last = first + MR_SENT_CHUNK_RECORDS - 1;
-    uint32_t bits = UINT32_MAX;
-
-    if (range.lo > first)
-        bits &= UINT32_MAX << (range.lo - first);
-    if (range.hi < last)
-        bits &= UINT32_MAX >> (last - range.hi);
-    return bits;
-}
-
-/* The lost packets whose bits are given were not lost. */
-static void correct_lost(struct mr_sent *sent, struct mr_sent_slot *slot, uint32_t bits)
-{
-    struct mr_sent_packet *records = mr_pool_at(sent->chunks, slot->chunk);
-
-    slot->lost &= ~bits;
-    for (; bits != 0; bits &= bits - 1) {
-        struct mr_sent_packet *packet = &records[__builtin_ctz(bits)];
-
-        packet->flags ^= MR_SENT_LOST ^ MR_SENT_ACKED;
-        sent->lost_count--;
-        sent->spurious_count++;
-        sent->lost_run_ns = MR_NEVER;
-    }
-}
-
-void mr_sent_count_spurious(struct mr_sent *sent, struct mr_sent_range range)
-{
-    if (sent->scan == 0)
-        return;
-
-    struct mr_sent_range known = {.lo = MR_MAX(range.lo, sent->base),
-                                  .hi = MR_MIN(range.hi, sent->scan - 1)};
-    uint64_t pn = known.lo;
-
-    while (pn <= known.hi && sent->lost_count > 0) {
-        struct mr_sent_slot *slot = slot_of(sent, pn);
-        uint32_t bits = slot->lost & bits_in_chunk(known, pn);
-
-        if (bits != 0)
-            correct_lost(sent, slot, bits);
-        pn = (chunk_number(pn) + 1) * MR_SENT_CHUNK_RECORDS;
-    }
-}
-
 /* ---- forgetting ---- */
 
 /* True if a record below `scan` need not be kept for itself. */
@@ -393,7 +340,7 @@ static bool passes_threshold(const struct mr_sent_loss *loss, const struct mr_se
         return true;
     if (sent->skipped > pn && sent->skipped < loss->end) /* false for MR_SENT_NO_PN */
         distance--; /* a number left out is no packet sent later */
-    return distance >= MR_SENT_PACKET_THRESHOLD ||
+    return distance >= sent->packet_threshold ||
            packet->time_ns + loss->params.delay_ns <= loss->params.now;
 }
 
@@ -544,4 +491,6 @@ void mr_sent_check(const struct mr_sent *sent)
     MR_ASSERT(sent->in_flight_count == in_flight_count);
     MR_ASSERT(sent->ack_eliciting_count == ack_eliciting_count);
     MR_ASSERT(sent->lost_count == lost_count);
+    MR_ASSERT(sent->packet_threshold >= MR_SENT_PACKET_THRESHOLD);
+    MR_ASSERT(sent->packet_threshold <= MR_SENT_THRESHOLD_MAX);
 }

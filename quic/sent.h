@@ -27,7 +27,8 @@
  *     while (mr_sent_can_add(sent, packet)) mr_sent_add_frame(sent, packet, &frame);
  *     mr_sent_commit(sent, packet, &info);                   or mr_sent_abort(sent, packet)
  * An ACK frame:
- *     for each range:  mr_sent_ack_begin(&ack, sent, range);
+ *     for each range:  if (sent->lost_count > 0) see quic/sent_late.h
+ *                      mr_sent_ack_begin(&ack, sent, range);
  *                      while ((packet = mr_sent_ack_next(&ack, &pn)) != NULL) ...
  *                      ack.is_violation -> PROTOCOL_VIOLATION
  *     mr_sent_loss_begin(&loss, sent, &params);
@@ -59,6 +60,7 @@
 
 #define MR_SENT_WINDOW_MAX       131072 /* packet numbers from the oldest record to the next packet */
 #define MR_SENT_PACKET_THRESHOLD 3      /* kPacketThreshold, RFC 9002, Section 6.1.1 */
+#define MR_SENT_THRESHOLD_MAX    256    /* what reordering may raise it to */
 #define MR_SENT_NO_PN            UINT64_MAX /* no packet number */
 
 #define MR_SENT_CHUNK_RECORDS    32
@@ -85,7 +87,7 @@ struct mr_sent {
     uint32_t in_flight_count;     /* outstanding packets that are in flight */
     uint32_t ack_eliciting_count; /* outstanding packets that are ack-eliciting */
     uint32_t lost_count;          /* LOST records remembered */
-    uint32_t spurious_count;      /* packets declared lost and acknowledged later, in all */
+    uint32_t packet_threshold;    /* packets later that tell a loss: quic/sent_late.h */
     uint32_t root;                /* chunk of the leaves' indices; MR_NONE: direct */
     struct mr_sent_slot direct[MR_SENT_DIRECT_SLOTS];
 };
@@ -160,7 +162,7 @@ struct mr_sent_ack {
     bool is_violation; /* a number that was never sent: error (RFC 9000, Section 13.1) */
 };
 
-/* Begin: once per range of the frame, in any order.  Counts late ACKs of lost packets. */
+/* Begin: once per range of the frame, in any order. */
 static inline void mr_sent_ack_begin(struct mr_sent_ack *ack, struct mr_sent *sent,
                                      struct mr_sent_range range);
 
@@ -259,7 +261,6 @@ bool mr_sent_reserve_chunk(struct mr_sent *sent);
 bool mr_sent_reserve_frame(struct mr_sent *sent, const struct mr_sent_packet *packet);
 struct mr_sent_frame *mr_sent_more_frame(struct mr_sent *sent, struct mr_sent_packet *packet);
 MR_COLD void mr_sent_commit_unrecorded(struct mr_sent *sent, struct mr_sent_packet *packet);
-MR_COLD void mr_sent_count_spurious(struct mr_sent *sent, struct mr_sent_range range);
 struct mr_sent_slot *mr_sent_slot_in_leaf(const struct mr_sent *sent, uint64_t pn);
 
 /* The slot of the chunk that holds `pn`, base <= pn < next. */
@@ -350,8 +351,6 @@ static inline void mr_sent_ack_begin(struct mr_sent_ack *ack, struct mr_sent *se
     if (ack->is_violation)
         return; /* pn == end == 0: nothing to walk */
 
-    if (sent->lost_count > 0)
-        mr_sent_count_spurious(sent, range);
     if (sent->largest_acked == MR_SENT_NO_PN || range.hi > sent->largest_acked)
         sent->largest_acked = range.hi;
     ack->pn = MR_MAX(range.lo, sent->scan);

@@ -31,6 +31,7 @@ struct mr_get {
     uint32_t quic_version; /* wanted: 1 or 2 */
     double migrate_after_s;
     bool has_migration;
+    const char *paths; /* further addresses of ours, separated by commas; NULL: none */
 
     uint32_t count; /* of URLs */
     struct mr_url *urls;

@@ -142,8 +142,9 @@ static void a_loss_reduces_at_once(void)
 
 /*
  * Section 4.6: "Implementations that use cwnd MUST use other measures to prevent cwnd from growing
- * when the volume of bytes in flight is smaller than cwnd."
- */
+ * when the volume of bytes in flight is smaller than cwnd."  "A QUIC sender that uses *cwnd* to
+ * calculate new values for *cwnd* and *ssthresh* after detecting a congestion event is REQUIRED to
+ * apply similar mechanisms {{?RFC9002}}." (RFC 9438, Multiplicative Decrease) */
 static void an_unused_window_does_not_grow(void)
 {
     struct mr_cc cc = after_a_loss();
@@ -165,6 +166,56 @@ static void slow_start_below_the_threshold(void)
     CU_ASSERT_EQUAL(mr_cc_window(&cc), 8 * SIZE);
 }
 
+/*
+ * Section 4.9.2: "Once the previously declared packet loss is confirmed to be spurious, CUBIC MAY
+ * restore the original values of the above-mentioned variables as follows if the current cwnd is
+ * lower than cwnd_prior.  Restoring the original values ensures that CUBIC's performance is similar
+ * to what it would be without spurious losses."
+ */
+static void spurious_losses_are_undone(void)
+{
+    struct mr_cc cc = after_a_loss();
+    struct mr_cc_saved saved = {0};
+
+    for (int i = 1; i <= 40; i++)
+        acknowledge(&cc, 100 * SIZE, 0.1 * i, false);
+    struct mr_cc without = cc;
+    mr_cc_save(&cc, &saved);
+    CU_ASSERT(mr_cc_on_congestion(&cc, 6 * MR_SECOND, 6 * MR_SECOND));
+    acknowledge(&cc, SIZE, 5.1, false); /* a new epoch */
+    CU_ASSERT_NOT_EQUAL(cc.cubic.epoch_ns, without.cubic.epoch_ns);
+    mr_cc_undo(&cc, &saved);
+    CU_ASSERT_EQUAL(cc.window, without.window);
+    CU_ASSERT_EQUAL(cc.ssthresh, without.ssthresh);
+    CU_ASSERT_EQUAL(cc.cubic.prior, without.cubic.prior);
+    CU_ASSERT_EQUAL(cc.cubic.max, without.cubic.max);
+    CU_ASSERT_EQUAL(cc.cubic.k_s, without.cubic.k_s);
+    CU_ASSERT_EQUAL(cc.cubic.epoch_ns, without.cubic.epoch_ns);
+    CU_ASSERT_EQUAL(cc.cubic.estimate, without.cubic.estimate);
+    for (int i = 60; i <= 120; i++) {
+        acknowledge(&cc, 100 * SIZE, 0.1 * i, false);
+        acknowledge(&without, 100 * SIZE, 0.1 * i, false);
+    }
+    CU_ASSERT_DOUBLE_EQUAL(segments(&cc), segments(&without), 0.01);
+}
+
+/* The same: not "if the current cwnd is lower than cwnd_prior". */
+static void a_window_beyond_is_not_undone(void)
+{
+    struct mr_cc cc = after_a_loss();
+    struct mr_cc_saved saved = {0};
+
+    mr_cc_save(&cc, &saved);
+    mr_cc_on_congestion(&cc, 6 * MR_SECOND, 6 * MR_SECOND);
+    mr_cc_set_window(&cc, saved.window);
+    struct mr_cc before = cc;
+    mr_cc_undo(&cc, &saved);
+    CU_ASSERT_EQUAL(cc.window, before.window);
+    CU_ASSERT_EQUAL(cc.ssthresh, before.ssthresh);
+    CU_ASSERT_EQUAL(cc.cubic.max, before.cubic.max);
+    CU_ASSERT_EQUAL(cc.cubic.epoch_ns, before.cubic.epoch_ns);
+}
+
 static CU_TestInfo tests[] = {
     {"4.4, 4.5: the window grows towards the target", the_window_grows_towards_the_target},
     {"4.2: the target is bounded", the_target_is_bounded},
@@ -173,6 +224,8 @@ static CU_TestInfo tests[] = {
     {"4.6: a loss reduces at once", a_loss_reduces_at_once},
     {"4.6: an unused window does not grow", an_unused_window_does_not_grow},
     {"4.10: slow start below the threshold", slow_start_below_the_threshold},
+    {"4.9.2: spurious losses are undone", spurious_losses_are_undone},
+    {"4.9.2: a window beyond is not undone", a_window_beyond_is_not_undone},
     CU_TEST_INFO_NULL,
 };
 

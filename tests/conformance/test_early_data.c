@@ -351,7 +351,9 @@ static bool remember_more(struct mr_transport_params *remembered, int which)
  * Section 3: "If a client stores the value of the max_datagram_frame_size transport parameter with
  * their 0-RTT state, they MUST validate that the new value of the max_datagram_frame_size transport
  * parameter sent by the server in the handshake is greater than or equal to the stored value; if
- * not, the client MUST terminate the connection with error PROTOCOL_VIOLATION." */
+ * not, the client MUST terminate the connection with error PROTOCOL_VIOLATION."  "When the server
+ * accepts 0-RTT data, the server MUST NOT disable this extension on the resumed connection."
+ * (draft-ietf-quic-reliable-stream-reset: Transport Parameter) */
 static void lower_limits_that_accept_are_a_violation(void)
 {
     for (int which = 0;; which++) {
@@ -371,7 +373,11 @@ static void lower_limits_that_accept_are_a_violation(void)
 /* A server's tickets say what their 0-RTT depends on, so that it never accepts with less.  RFC
  * 9221, Section 3: "When servers decide to accept 0-RTT data, they MUST send a
  * max_datagram_frame_size transport parameter greater than or equal to the value they sent to the
- * client in the connection where they sent them the NewSessionTicket message." */
+ * client in the connection where they sent them the NewSessionTicket message."  "If 0-RTT data is
+ * accepted by the server, the server MUST NOT disable this extension or change the value on the
+ * resumed connection." (draft-ietf-quic-address-discovery: Negotiating Extension Use)  "When the
+ * server accepts 0-RTT data, the server MUST NOT disable this extension on the resumed connection."
+ * (draft-ietf-quic-reliable-stream-reset: Transport Parameter) */
 static void a_ticket_depends_on_all_that_is_remembered(void)
 {
     struct peer *p = peer_new(&(struct peer_options){.under_test = S});

@@ -136,6 +136,8 @@ static void acknowledgements_of_unsent_packets_end_the_connection(void)
 
 /* ------------------------------------------------------------------ probes */
 
+#define PEER_SEND_INITIAL(p, frames) peer_send(p, MR_PACKET_INITIAL, frames, sizeof(frames) - 1)
+
 /* RFC 9002, Section 6.2.4: "When a PTO timer expires, a sender MUST send at least one ack-eliciting
  * packet in the packet number space as a probe." */
 static void probes_carry_the_data(void)
@@ -180,6 +182,111 @@ static void two_datagrams_repeat_a_hello(void)
     CU_ASSERT_EQUAL(peer_counters(p)->ptos, 1);
     CU_ASSERT_EQUAL(p->inbox_count, 2);
     CU_ASSERT_EQUAL(hellos, 2);
+    peer_end(p);
+}
+
+static uint32_t count_crypto(const struct peer *p, enum mr_packet_type type)
+{
+    const struct peer_packet *packet;
+    struct mr_reader r;
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; (packet = peer_find(p, MR_FRAME_CRYPTO, i, &r)) != NULL; i++)
+        count += packet->type == type;
+    return count;
+}
+
+/* RFC 9002, Section 6.2.4: "the sender SHOULD send ack-eliciting packets from other packet number
+ * spaces with in-flight data, coalescing packets if possible." */
+static void a_probe_takes_the_other_space_along(void)
+{
+    struct peer *p = peer_at(S, PEER_HELLO);
+
+    peer_clear(p);
+    peer_advance(p, 1200 * MR_MS); /* one PTO */
+    CU_ASSERT_EQUAL(peer_counters(p)->ptos, 1);
+    CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_ACK), 1); /* the first one may be lost, too */
+    CU_ASSERT_TRUE_FATAL(p->inbox_count >= 2);
+    CU_ASSERT_EQUAL(p->inbox[0].type, MR_PACKET_INITIAL);
+    CU_ASSERT_EQUAL(p->inbox[1].type, MR_PACKET_HANDSHAKE);
+    CU_ASSERT_EQUAL(p->inbox[0].datagram, p->inbox[1].datagram);
+    CU_ASSERT_TRUE(count_crypto(p, MR_PACKET_INITIAL) >= 1);
+    CU_ASSERT_TRUE(count_crypto(p, MR_PACKET_HANDSHAKE) >= 1);
+    peer_end(p);
+}
+
+/* Section 6.2.4: "the sender SHOULD send ... previously sent data": all of it that fits, not what
+ * is oldest again and again. */
+static void a_probe_carries_all_that_is_in_flight_if_it_fits(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    const struct peer_event *event;
+    struct mr_view view = {.data = (const uint8_t *)"unacknowledged", .size = 14};
+
+    for (uint32_t i = 0; i < 3; i++) {
+        static const char *const opens[] = {"\x08\x00hello", "\x08\x04hello", "\x08\x08hello"};
+
+        p->event_count = 0;
+        peer_send(p, MR_PACKET_ONE_RTT, opens[i], 7);
+        event = peer_event(p, MR_EVENT_STREAM_OPENED);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(event);
+        CU_ASSERT_EQUAL(mr_stream_send(peer_endpoint(p), event->event.stream, &view, 1, 0), 0);
+        peer_drain(p);
+    }
+    peer_clear(p);
+    uint64_t first = peer_counters(p)->ptos;
+    while (peer_counters(p)->ptos == first)
+        peer_advance(p, MR_MS);
+    CU_ASSERT_TRUE(peer_count(p, MR_FRAME_STREAM) + peer_count(p, MR_FRAME_STREAM | 2) +
+                       peer_count(p, MR_FRAME_STREAM | 4) + peer_count(p, MR_FRAME_STREAM | 6) >=
+                   3);
+    peer_end(p);
+}
+
+/* Section 6.2.3: "When a server receives an Initial packet containing duplicate CRYPTO data, it can
+ * assume the client did not receive all of the server's CRYPTO data sent in Initial packets ... an
+ * endpoint MAY, for a limited number of times per connection, send a packet containing
+ * unacknowledged CRYPTO data earlier than the PTO expiry". */
+static void a_server_repeats_its_flight_when_asked_again(void)
+{
+    struct peer *p = peer_at(S, PEER_HELLO);
+
+    peer_clear(p);
+    PEER_SEND_INITIAL(p, "\x01"); /* it may have crossed our flight */
+    CU_ASSERT_EQUAL(count_crypto(p, MR_PACKET_INITIAL), 0);
+    for (uint64_t i = 1; i <= 6; i++) {
+        peer_advance(p, 110 * MR_MS);
+        peer_clear(p);
+        PEER_SEND_INITIAL(p, "\x01");
+        CU_ASSERT_EQUAL(count_crypto(p, MR_PACKET_INITIAL), i <= 3);
+        CU_ASSERT_EQUAL(count_crypto(p, MR_PACKET_HANDSHAKE) > 0, i <= 3);
+    }
+    CU_ASSERT_EQUAL(peer_counters(p)->flights_repeated, 3);
+    CU_ASSERT_EQUAL(peer_counters(p)->ptos, 0);
+    peer_end(p);
+}
+
+/* A server that has a part of a ClientHello has nothing to repeat.  It still sends something, so
+ * that its client, whose next attempt may be far away, has reason to speak; within what Section 8.1
+ * of RFC 9000 allows, ever more rarely. */
+static void a_server_asks_for_the_rest_of_a_client_hello(void)
+{
+    struct peer *p = peer_at(S, PEER_NOTHING);
+    uint32_t bytes = 0;
+
+    peer_set_initial_keys(p, &p->dcid);
+    PEER_SEND_INITIAL(p, "\x06\x08\x04rest");
+    peer_clear(p);
+    p->bytes = 0;
+    peer_advance(p, 1100 * MR_MS);
+    CU_ASSERT_EQUAL_FATAL(p->inbox_count, 1);
+    CU_ASSERT_EQUAL(p->inbox[0].type, MR_PACKET_INITIAL);
+    CU_ASSERT_EQUAL(p->inbox[0].datagram_size, 1200); /* Section 14.1 of RFC 9000 */
+    peer_advance(p, 13 * MR_SECOND);
+    CU_ASSERT_TRUE(p->inbox_count >= 2);
+    for (uint32_t i = 0; i < p->inbox_count; i++)
+        bytes += p->inbox[i].datagram_size;
+    CU_ASSERT_TRUE(bytes <= 3 * 1200);
     peer_end(p);
 }
 
@@ -571,6 +678,11 @@ static CU_TestInfo tests[] = {
      acknowledgements_of_unsent_packets_end_the_connection},
     {"probes carry the data", probes_carry_the_data},
     {"two datagrams repeat a hello", two_datagrams_repeat_a_hello},
+    {"a probe takes the other space along", a_probe_takes_the_other_space_along},
+    {"a probe carries all that is in flight if it fits",
+     a_probe_carries_all_that_is_in_flight_if_it_fits},
+    {"a server repeats its flight when asked again", a_server_repeats_its_flight_when_asked_again},
+    {"a server asks for the rest of a ClientHello", a_server_asks_for_the_rest_of_a_client_hello},
     {"a client breaks the amplification deadlock", a_client_breaks_the_amplification_deadlock},
     {"an idle connection ends silently", an_idle_connection_ends_silently},
     {"a closing endpoint repeats itself ever more rarely",

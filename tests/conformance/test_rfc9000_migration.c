@@ -288,7 +288,7 @@ static void both_sides_go_to_the_preferred_address(void)
         CU_ASSERT_EQUAL(info_of(p).is_client, role == MR_CLIENT);
         CU_ASSERT_EQUAL(role == MR_CLIENT ? info_of(p).remote.port : info_of(p).local.port, 4433);
         p->now += 10 * MR_SECOND;
-        for (int i = 0; i < 20; i++)
+        for (int i = 0; i < 3; i++)
             peer_round_trip(p);
         CU_ASSERT_EQUAL(p->side[MR_CLIENT].ep->extras.used, 0);
         CU_ASSERT_EQUAL(p->side[MR_SERVER].ep->extras.used, 0);
@@ -417,8 +417,40 @@ static void a_server_waits_until_the_preferred_path_is_validated(void)
     peer_end(p);
 }
 
-/* The same, where the client has taken back the connection ID of the new path: no answer of the
- * server's goes there until there is another one. */
+/* Section 9.5: "an endpoint might receive packets from a new source address with the same
+ * Destination Connection ID field value, in which case it MAY continue to use the current
+ * connection ID with the new remote address while still sending from the same local address."  Or
+ * a NAT that changes while the preferred path is validated would cost a connection ID each time. */
+static void a_nat_may_change_while_the_preferred_path_is_validated(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    static uint8_t ping[1100] = {MR_FRAME_PING};
+    struct mr_reader r;
+    struct mr_cid first = {0};
+
+    peer_endpoint(p)->config.preferred[1] = address(1, 4433);
+    p->path.local.port = 4433;
+    for (uint16_t i = 0; i < 3; i++) {
+        peer_clear(p);
+        p->path.remote.port = (uint16_t)(6000 + i);
+        peer_send(p, MR_PACKET_ONE_RTT, ping, sizeof(ping));
+        const struct peer_packet *packet = peer_find(p, MR_FRAME_PATH_CHALLENGE, 0, &r);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(packet);
+        CU_ASSERT_EQUAL(packet->path.remote.port, p->path.remote.port);
+        if (i == 0)
+            first = packet->dcid;
+        CU_ASSERT_TRUE(mr_cid_equal(&packet->dcid, &first));
+    }
+    CU_ASSERT_TRUE(answer_challenge(p, 0));
+    CU_ASSERT_EQUAL(info_of(p).local.port, 4433);
+    CU_ASSERT_EQUAL(info_of(p).remote.port, 6002);
+    CU_ASSERT_EQUAL(peer_counters(p)->limit_path_candidates, 0);
+    peer_expect_close(p, "a NAT", PEER_NO_CLOSE, 0);
+    peer_end(p);
+}
+
+/* A server waits, where the client has taken back the connection ID of the new path: no answer of
+ * the server's goes there until there is another one. */
 static void a_server_waits_for_a_connection_id_for_the_preferred_path(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
@@ -506,6 +538,8 @@ static CU_TestInfo tests[] = {
      a_preferred_address_that_is_nobodys_is_ignored},
     {"a server waits until the preferred path is validated",
      a_server_waits_until_the_preferred_path_is_validated},
+    {"9.5 a NAT may change while the preferred path is validated",
+     a_nat_may_change_while_the_preferred_path_is_validated},
     {"a server waits for a connection ID for the preferred path",
      a_server_waits_for_a_connection_id_for_the_preferred_path},
     {"a server goes to no other address of its own", a_server_goes_to_no_other_address_of_its_own},

@@ -552,7 +552,9 @@ static void streams_and_datagrams_take_turns(void)
 }
 
 /* Section 5: "DATAGRAM frames cannot be fragmented".  What was queued for a larger MTU than the
- * path has now is dropped, and does not hold up what comes after it. */
+ * path has now is dropped, and does not hold up what comes after it.  "A PL MUST adjust the MPS
+ * indicated by DPLPMTUD to account for any additional overhead introduced by the PL." (RFC 8899,
+ * Section 5) */
 static void a_datagram_that_no_longer_fits_is_dropped(void)
 {
     struct peer *p = pair(S, 0, UINT16_MAX, PEER_DONE);

@@ -138,7 +138,9 @@ static void a_value_is_exactly_as_long_as_its_length(void)
         CU_ASSERT_EQUAL(decode(rows[i].hex, MR_SERVER), rows[i].verdict);
 }
 
-/* Section 7.4.2: "An endpoint MUST ignore transport parameters that it does not support." */
+/* Section 7.4.2: "An endpoint MUST ignore transport parameters that it does not support."  "For
+ * example, QUIC implementations MUST discard transport parameters that they do not understand
+ * {{Section 7.4.2 of QUIC-TRANSPORT}}." (draft-ietf-quic-qlog-quic-events: parameters_set) */
 static void unknown_parameters_are_ignored(void)
 {
     CU_ASSERT_EQUAL(decode("1b03aabbcc"

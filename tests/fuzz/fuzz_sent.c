@@ -11,7 +11,8 @@
  *   3. the losses are those of RFC 9002, Section 6.1, applied to every packet, so each packet in
  *      flight leaves once: acknowledged, lost or discarded; so is the next loss time;
  *   4. a packet that leaves has the frames it was sent with, each once;
- *   5. packets in flight, ack-eliciting packets and spurious losses are counted right;
+ *   5. packets in flight and ack-eliciting packets are counted right; late ACKs of lost packets
+ * that are remembered yield these, in order, and raise the packet threshold as the header says;
  *   6. persistent congestion is two losses, further apart than the limit, later than the first
  *      RTT sample, without an acknowledged packet between them;
  *   7. reserve fails only if the window is full or a chunk is missing; nothing is held when
@@ -22,7 +23,7 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "quic/sent.h"
+#include "quic/sent_late.h"
 
 enum {
     NUMBERS = 1 << 15,
@@ -61,7 +62,7 @@ struct model {
     uint64_t largest_acked;
     uint64_t skipped;
     uint64_t run_begin; /* losses below count no more for persistent congestion */
-    uint32_t spurious_count;
+    uint64_t threshold;
     uint32_t held; /* chunks that others have taken */
     uint32_t hold[CHUNKS];
 };
@@ -100,7 +101,6 @@ static void check_counts(const struct model *m)
     }
     MR_ASSERT(m->sent.in_flight_count == in_flight);
     MR_ASSERT(m->sent.ack_eliciting_count == eliciting);
-    MR_ASSERT(m->sent.spurious_count == m->spurious_count);
 }
 
 /* The frame number `i` of packet `pn`: every frame differs from every other. */
@@ -256,15 +256,28 @@ static bool is_violation(const struct model *m, struct mr_sent_range range)
 }
 
 /* Property 5: packets declared lost, still remembered, and acknowledged after all. */
-static void expect_spurious(struct model *m, struct mr_sent_range range)
+static void acknowledge_late(struct model *m, struct mr_sent_range range)
 {
-    for (uint64_t pn = MR_MAX(range.lo, m->sent.base); pn <= range.hi && pn < m->sent.scan; pn++) {
+    struct mr_sent_late late;
+    struct mr_sent_packet *record;
+    uint64_t found;
+
+    mr_sent_late_begin(&late, &m->sent, range);
+    for (uint64_t pn = MR_MAX(range.lo, m->sent.base);
+         range.hi < m->sent.next && pn <= range.hi && pn < m->sent.scan; pn++) {
         if (packets[pn].state != LOST)
             continue;
+        record = mr_sent_late_next(&late, &found);
+        MR_ASSERT(record != NULL && found == pn);
+        check_record(m, record, pn);
+        MR_ASSERT(mr_sent_state(record) == MR_SENT_ACKED);
         packets[pn].state = ACKED;
-        m->spurious_count++;
         m->run_begin = m->sent.scan; /* no run of losses survives */
+        uint64_t distance = m->largest_acked > pn ? m->largest_acked - pn : 0;
+        m->threshold = MR_MAX(m->threshold, MR_MIN(distance + 1, (uint64_t)MR_SENT_THRESHOLD_MAX));
     }
+    MR_ASSERT(mr_sent_late_next(&late, &found) == NULL);
+    MR_ASSERT(m->sent.packet_threshold == m->threshold);
 }
 
 static uint64_t next_outstanding(struct mr_sent_range range, uint64_t pn)
@@ -282,8 +295,9 @@ static bool acknowledge(struct model *m, struct mr_sent_range range)
     struct mr_sent_ack ack;
     uint64_t pn;
 
+    if (m->sent.lost_count > 0)
+        acknowledge_late(m, range);
     if (range.hi < m->sent.next) {
-        expect_spurious(m, range);
         if (m->largest_acked == MR_SENT_NO_PN || range.hi > m->largest_acked)
             m->largest_acked = range.hi;
     }
@@ -333,9 +347,9 @@ static bool is_lost(const struct model *m, uint64_t pn, uint64_t delay_ns)
         return false;
 
     uint64_t later = 0;
-    for (uint64_t i = pn + 1; i <= m->largest_acked && later < MR_SENT_PACKET_THRESHOLD; i++)
+    for (uint64_t i = pn + 1; i <= m->largest_acked && later < m->threshold; i++)
         later += i != m->skipped;
-    return later == MR_SENT_PACKET_THRESHOLD || packets[pn].time_ns + delay_ns <= m->now;
+    return later == m->threshold || packets[pn].time_ns + delay_ns <= m->now;
 }
 
 static bool counts_for_persistence(const struct model *m, uint64_t pn)
@@ -428,6 +442,13 @@ static void detect_losses(struct model *m, uint64_t delay_ns)
         MR_ASSERT(!is_lost(m, expected, delay_ns));
     MR_ASSERT(loss.is_persistent == is_persistent);
     MR_ASSERT(loss.loss_time_ns == expect_loss_time(m, delay_ns));
+}
+
+static void relax(struct model *m)
+{
+    mr_sent_relax_threshold(&m->sent);
+    m->threshold -= (m->threshold - MR_SENT_PACKET_THRESHOLD + 7) / 8;
+    MR_ASSERT(m->sent.packet_threshold == m->threshold);
 }
 
 static void lose_all(struct model *m)
@@ -535,6 +556,8 @@ static void take_step(struct model *m, const uint8_t *step)
             discard(m);
     } else if (step[0] < 222) {
         detect_losses(m, 1 + step[1] * 8u);
+        if (step[2] % 8 == 0)
+            relax(m);
     } else if (step[0] < 244) {
         release(m, m->now - MR_MIN(m->now, step[1] * 32u));
     } else if (step[0] < 252) {
@@ -554,7 +577,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct model m;
 
-    m = (struct model){.largest_acked = MR_SENT_NO_PN, .skipped = MR_SENT_NO_PN};
+    m = (struct model){.largest_acked = MR_SENT_NO_PN,
+                       .skipped = MR_SENT_NO_PN,
+                       .threshold = MR_SENT_PACKET_THRESHOLD};
     mr_chunks_init(&m.chunks, chunk_mem, CHUNKS);
     mr_sent_blocks_init(&m.blocks, block_mem, BLOCKS);
     mr_sent_init(&m.sent, &m.chunks, &m.blocks);

@@ -391,10 +391,14 @@ def retry_facts(client):
 
 
 def hello_facts(client):
-    hellos, suites = 0, []
+    """`client_hellos`: as the public runner counts, the ClientHello and each packet that repeats a part of it."""
+    hellos, suites, ends = 0, [], {}
     for packet in of(client, "INITIAL", True):
-        starts = [value for frame, value in packet["frames"] if frame == 0x06 and value[0] == 0 and value[1][:1] == b"\x01"]
-        hellos += bool(starts)
+        pieces = [value for frame, value in packet["frames"] if frame == 0x06 and value[1]]
+        end = ends.get(packet["connection"], 0)
+        repeats = any(offset < end for offset, _ in pieces)
+        hellos += repeats or any(offset == 0 for offset, _ in pieces)
+        ends[packet["connection"]] = max([end] + [offset + len(data) for offset, data in pieces])
     for connection in client.connections:
         for kind, body in connection.messages("initial", True):
             if kind == CLIENT_HELLO:
@@ -434,24 +438,38 @@ def amplification_facts(server):
     return {"amplification": round(worst, 2), "crypto_end": max(offsets, default=0)}
 
 
-def path_facts(server):
+def negotiation_facts(client):
+    """Version Negotiation packets, and whether they answer the client's first Initial."""
+    first = next((p for p in client.packets if p["is_up"]), None)
+    answers = [p for p in client.packets if p["type"] == "VERSION_NEGOTIATION" and not p["is_up"]]
+    return {"negotiations": len(answers),
+            "negotiation_answers": any(p["scid"] == first["dcid"] and p["dcid"] == first["scid"] for p in answers)}
+
+
+def goodput_facts(client):
+    """Between the server's first and last 1-RTT packet, as the client sees them."""
+    times = [p["when"] for p in of(client, "ONE_RTT", False)]
+    return {"one_rtt_seconds": max(times) - min(times) if times else 0}
+
+
+def path_facts(client, server):
     """The client's addresses as the server sees them, and what validates each new one."""
+    responses = {value.hex() for p in of(client, "ONE_RTT", True) for frame, value in p["frames"] if frame == PATH_RESPONSE}
     paths, order = {}, []
     for packet in server.packets:
         key = (packet["client"], packet["server"])
         if key not in paths:
-            paths[key] = {"client": list(key[0]), "server": list(key[1]), "first_down": None, "challenged": False,
-                          "answered": False, "dcids": set()}
+            paths[key] = {"client": list(key[0]), "server": list(key[1]), "first_down": None,
+                          "challenges": [], "answered": False, "dcids": set()}
             order.append(key)
         path = paths[key]
         if not packet["is_up"]:
             if path["first_down"] is None and packet["type"] == "ONE_RTT":
-                path["first_down"] = has_frame(packet, PATH_CHALLENGE)
-            path["challenged"] |= has_frame(packet, PATH_CHALLENGE)
-        else:
-            path["answered"] |= has_frame(packet, PATH_RESPONSE)
-            if packet["type"] == "ONE_RTT":
-                path["dcids"].add(packet["dcid"].hex())
+                path["challenges"] = [value.hex() for frame, value in packet["frames"] if frame == PATH_CHALLENGE]
+                path["first_down"] = bool(path["challenges"])
+                path["answered"] = all(challenge in responses for challenge in path["challenges"])
+        elif packet["type"] == "ONE_RTT":
+            path["dcids"].add(packet["dcid"].hex())
     return {"paths": [{**paths[key], "dcids": sorted(paths[key]["dcids"])} for key in order]}
 
 
@@ -483,10 +501,10 @@ def main(prefix, *keylogs):
     client = Trace(f"{prefix}.client.pcap", secrets)
     server = Trace(f"{prefix}.server.pcap", secrets)
     print(json.dumps({
-        **retry_facts(client), **hello_facts(client), **amplification_facts(server), **path_facts(server),
+        **retry_facts(client), **hello_facts(client), **amplification_facts(server), **path_facts(client, server),
+        **negotiation_facts(client), **goodput_facts(client),
         "connections": connection_facts(client),
         "handshakes": len({p["scid"] for p in of(server, "INITIAL", False)}),
-        "negotiations": len(of(client, "VERSION_NEGOTIATION", False)),
         "ip_versions": sorted({d.version for d in server.datagrams}),
         "up": direction_facts(client, True), "down": direction_facts(server, False),
     }))

@@ -595,7 +595,9 @@ static void disturb(struct world *w)
     if (w->config->paths_max > 1)
         sim_paths_step(&w->paths, &w->net, w->side[0].app.conn, w->side[1].app.conn, w->now);
     if (w->config->rebind_every_ns > 0 && w->now >= w->next_rebind_ns) {
-        if (!w->config->rebinds_late || is_confirmed(w)) {
+        bool is_last = w->config->rebinds_max > 0 && w->nat >= w->config->rebinds_max;
+
+        if (!is_last && (!w->config->rebinds_late || is_confirmed(w))) {
             w->nat++;
             w->net.seen.rebound++;
         }

@@ -46,6 +46,8 @@ static void the_initial_window_is_ten_datagrams_within_limits(void)
     }
 }
 
+/* "An update to the PLPMTU (or MPS) MUST NOT increase the congestion window measured in bytes
+ * [RFC4821]." (RFC 8899, Section 3) */
 static void a_new_datagram_size_changes_the_initial_window_only(void)
 {
     struct mr_cc cc = begin(MR_CC_CUBIC);
@@ -59,6 +61,9 @@ static void a_new_datagram_size_changes_the_initial_window_only(void)
     CU_ASSERT_EQUAL(mr_cc_window(&cc), 18000); /* the minimum of two */
 }
 
+/* "C.SMSS MUST include transport protocol payload data." (draft-ietf-ccwg-bbr: Transport Connection
+ * State)  "This MUST NOT include pure ACK packets." (draft-ietf-ccwg-bbr: Transport Connection
+ * State) */
 static void bytes_in_flight_follow_the_packets(void)
 {
     struct mr_cc cc = begin(MR_CC_NEWRENO);
@@ -190,6 +195,35 @@ static void an_unused_window_does_not_grow(void)
     }
 }
 
+static void losses_that_were_none_take_nothing(void)
+{
+    for (int kind = 0; kind < MR_CC_SELF_CONTAINED; kind++) {
+        struct mr_cc cc = begin((enum mr_cc_kind)kind);
+        struct mr_cc_saved saved = {0};
+
+        exchange(&cc, 12000, MR_SECOND);
+        struct mr_cc before = cc;
+        mr_cc_save(&cc, &saved);
+        CU_ASSERT(mr_cc_is_news(&cc, MR_SECOND));
+        CU_ASSERT(mr_cc_on_congestion(&cc, MR_SECOND, MR_SECOND));
+        CU_ASSERT_FALSE(mr_cc_is_news(&cc, MR_SECOND));
+        mr_cc_on_persistent_congestion(&cc);
+        mr_cc_undo(&cc, &saved);
+        CU_ASSERT_EQUAL(mr_cc_window(&cc), mr_cc_window(&before));
+        CU_ASSERT_EQUAL(mr_cc_ssthresh(&cc), MR_CC_UNLIMITED);
+        CU_ASSERT(mr_cc_is_news(&cc, 1)); /* the recovery period is over */
+        mr_cc_check(&cc);
+
+        mr_cc_save(&cc, &saved); /* a window that has grown meanwhile stays */
+        mr_cc_on_congestion(&cc, 2 * MR_SECOND, 2 * MR_SECOND);
+        mr_cc_set_window(&cc, 2 * saved.window);
+        struct mr_cc grown = cc;
+        mr_cc_undo(&cc, &saved);
+        CU_ASSERT_EQUAL(mr_cc_window(&cc), mr_cc_window(&grown));
+        CU_ASSERT_EQUAL(mr_cc_ssthresh(&cc), mr_cc_ssthresh(&grown));
+    }
+}
+
 static CU_TestInfo tests[] = {
     {"the initial window is ten datagrams within limits",
      the_initial_window_is_ten_datagrams_within_limits},
@@ -205,6 +239,7 @@ static CU_TestInfo tests[] = {
     {"persistent congestion begins slow start up to the threshold",
      persistent_congestion_begins_slow_start_up_to_the_threshold},
     {"an unused window does not grow", an_unused_window_does_not_grow},
+    {"losses that were none take nothing", losses_that_were_none_take_nothing},
     CU_TEST_INFO_NULL,
 };
 

@@ -1,6 +1,8 @@
 /* Tests of quic/bbr.h: the example cases of draft-ietf-ccwg-bbr, over a link made of arithmetic. */
 #include "quic/bbr.h"
 
+#include <math.h>
+
 #include "base/compiler.h"
 #include "quic/pacer.h"
 #include "tests/unit/harness.h"
@@ -165,7 +167,10 @@ static void run_for(struct link *l, uint64_t ns)
         step(l);
 }
 
-/* Appendix "Exiting STARTUP on Bandwidth Plateau", "Exiting DRAIN Based on Inflight". */
+/* Appendix "Exiting STARTUP on Bandwidth Plateau", "Exiting DRAIN Based on Inflight".  "The state
+ * machine and associated pseudocode defined in this section through {{updating-control-parameters}}
+ * define the BBRv3 algorithm and MUST be included in any BBRv3 implementation."
+ * (draft-ietf-ccwg-bbr: State Machine) */
 static void startup_ends_where_the_rate_stops_growing(void)
 {
     struct link *l = open_link(0.00625); /* 50 Mbit/s */
@@ -211,7 +216,8 @@ static void a_rate_that_falls_is_followed(void)
 }
 
 /* Appendix "Entering and Exiting PROBE_RTT": after 5 s without a lower RTT, for 200 ms, with half
- * of the window. */
+ * of the window.  "To allow coordination with other BBR flows, each BBR flow MUST use the standard
+ * BBR.ProbeRTTInterval of 5 secs." (draft-ietf-ccwg-bbr: ProbeRTT Design Rationale) */
 static void the_round_trip_is_probed_every_five_seconds(void)
 {
     struct link *l = open_link(0.00625);
@@ -292,6 +298,85 @@ static void persistent_congestion_is_recovered_from(void)
     CU_ASSERT_TRUE(mr_cc_window(&l->cc) > (uint64_t)(0.00625 * RTT));
 }
 
+/* `count` packets in seven places are declared lost that were sent just now. */
+static void lose(struct link *l, uint64_t count, struct mr_cc_saved *saved)
+{
+    mr_cc_on_sent(&l->cc, count * SIZE, l->now);
+    l->now++;
+    mr_cc_on_lost(&l->cc, count * SIZE);
+    mr_cc_save(&l->cc, saved);
+    mr_cc_on_loss(&l->cc, &(struct mr_cc_loss){count * SIZE, l->now - 1, 7}, l->now);
+    CU_ASSERT_TRUE(mr_cc_on_congestion(&l->cc, l->now - 1, l->now));
+}
+
+/*
+ * Section "Handling a Spurious Loss Recovery": "if the connection transitioned out of Startup or
+ * ProbeBW_UP due to the loss recovery episode, and the connection is not currently in ProbeRTT, BBR
+ * returns to the state it was in before the loss recovery episode".
+ */
+static void spurious_losses_lead_back_to_startup(void)
+{
+    struct link *l = open_link(0.00625);
+    struct mr_cc_saved saved = {0};
+
+    while (l->cc.in_flight < UINT64_C(50) * SIZE)
+        step(l);
+    CU_ASSERT_EQUAL(l->bbr.state, MR_BBR_STARTUP);
+    uint64_t window = mr_cc_window(&l->cc);
+    lose(l, 50, &saved);
+    while (l->bbr.state == MR_BBR_STARTUP && l->now < 2 * MR_SECOND)
+        step(l);
+    CU_ASSERT_TRUE(l->bbr.is_full);
+    CU_ASSERT_TRUE(l->bbr.inflight_longterm < UINT64_MAX);
+    mr_cc_undo(&l->cc, &saved);
+    CU_ASSERT_EQUAL(l->bbr.state, MR_BBR_STARTUP);
+    CU_ASSERT_FALSE(l->bbr.is_full);
+    CU_ASSERT_EQUAL(l->bbr.inflight_longterm, UINT64_MAX);
+    CU_ASSERT_TRUE(mr_cc_window(&l->cc) >= window);
+    CU_ASSERT_TRUE(run_to(l, MR_BBR_CRUISE, 2 * MR_SECOND));
+    CU_ASSERT_TRUE(l->bbr.bw > 0.95 * 0.00625);
+}
+
+/* The same: "returning to ProbeBW by starting a refill phase to restart the bandwidth probe". */
+static void spurious_losses_lead_back_to_a_probe(void)
+{
+    struct link *l = open_link(0.00625);
+    struct mr_cc_saved saved = {0};
+
+    CU_ASSERT_TRUE(run_to(l, MR_BBR_UP, 8 * MR_SECOND));
+    uint64_t longterm = l->bbr.inflight_longterm;
+    lose(l, 50, &saved);
+    CU_ASSERT_EQUAL(l->bbr.state, MR_BBR_DOWN);
+    CU_ASSERT_TRUE(l->bbr.inflight_longterm < longterm);
+    run_for(l, RTT);
+    mr_cc_undo(&l->cc, &saved);
+    CU_ASSERT_EQUAL(l->bbr.state, MR_BBR_REFILL);
+    CU_ASSERT_EQUAL(l->bbr.inflight_longterm, longterm);
+    CU_ASSERT_TRUE(run_to(l, MR_BBR_UP, 5 * RTT));
+    lose(l, 50, &saved); /* the state of the episode before is not returned to */
+    mr_cc_save(&l->cc, &saved);
+    mr_cc_undo(&l->cc, &saved);
+    CU_ASSERT_EQUAL(l->bbr.state, MR_BBR_DOWN);
+}
+
+/* The same: "restores the short-term and long-term model parameters to be at least the values saved
+ * before the loss episode", in any state. */
+static void spurious_losses_give_the_bounds_back(void)
+{
+    struct link *l = open_link(0.00625);
+    struct mr_cc_saved saved = {0};
+
+    CU_ASSERT_TRUE(run_to(l, MR_BBR_CRUISE, 2 * MR_SECOND));
+    lose(l, 50, &saved);
+    run_for(l, 2 * RTT);
+    CU_ASSERT_TRUE(l->bbr.bw_shortterm < 1);
+    mr_cc_undo(&l->cc, &saved);
+    CU_ASSERT_TRUE(isinf(l->bbr.bw_shortterm));
+    CU_ASSERT_EQUAL(l->bbr.inflight_shortterm, UINT64_MAX);
+    CU_ASSERT_FALSE(l->bbr.is_loss_in_round);
+    CU_ASSERT_EQUAL(l->bbr.state, MR_BBR_CRUISE);
+}
+
 static CU_TestInfo tests[] = {
     {"startup ends where the rate stops growing", startup_ends_where_the_rate_stops_growing},
     {"a rate that grows is found", a_rate_that_grows_is_found},
@@ -302,6 +387,9 @@ static CU_TestInfo tests[] = {
     {"an application that sends little shows no limit",
      an_application_that_sends_little_shows_no_limit},
     {"persistent congestion is recovered from", persistent_congestion_is_recovered_from},
+    {"spurious losses lead back to Startup", spurious_losses_lead_back_to_startup},
+    {"spurious losses lead back to a probe", spurious_losses_lead_back_to_a_probe},
+    {"spurious losses give the bounds back", spurious_losses_give_the_bounds_back},
     CU_TEST_INFO_NULL,
 };
 

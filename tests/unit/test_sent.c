@@ -1,5 +1,5 @@
 /* Tests of quic/sent.h. */
-#include "quic/sent.h"
+#include "quic/sent_late.h"
 
 #include <stdlib.h>
 
@@ -60,6 +60,25 @@ static uint32_t send_many(struct rig *rig, uint32_t count)
     while (sent < count && send_at(rig, DATA, 1000))
         sent++;
     return sent;
+}
+
+/* Packets of lo..hi that were declared lost, and are acknowledged now. */
+static uint32_t acknowledge_late(struct rig *rig, uint64_t lo, uint64_t hi)
+{
+    struct mr_sent_late late;
+    uint32_t count = 0;
+    uint64_t last = 0;
+    uint64_t pn;
+
+    mr_sent_late_begin(&late, &rig->sent, (struct mr_sent_range){lo, hi});
+    for (const struct mr_sent_packet *p; (p = mr_sent_late_next(&late, &pn)) != NULL; count++) {
+        CU_ASSERT_EQUAL(p->first.offset, pn);
+        CU_ASSERT_EQUAL(mr_sent_state(p), MR_SENT_ACKED);
+        CU_ASSERT(pn >= lo && pn <= hi && (count == 0 || pn > last));
+        last = pn;
+    }
+    mr_sent_check(&rig->sent);
+    return count;
 }
 
 /* Acknowledge lo..hi; returns how many packets that was news of. */
@@ -365,15 +384,52 @@ static void a_late_acknowledgment_of_a_loss_is_counted_while_it_is_remembered(vo
     CU_ASSERT_EQUAL(acknowledge(&rig, 80, 80), 1);
     CU_ASSERT_EQUAL(detect(&rig, 1100, 1000, &loss), 78);
     mr_sent_release(&rig.sent, 1020); /* forgets those sent before */
+    CU_ASSERT_EQUAL(acknowledge_late(&rig, 10, 29), 10);
     CU_ASSERT_EQUAL(acknowledge(&rig, 10, 29), 0);
-    CU_ASSERT_EQUAL(rig.sent.spurious_count, 10);
-    CU_ASSERT_EQUAL(acknowledge(&rig, 10, 70), 0);
-    CU_ASSERT_EQUAL(rig.sent.spurious_count, 51);
-    CU_ASSERT_EQUAL(rig.sent.lost_count, 7);
+    CU_ASSERT_EQUAL(acknowledge_late(&rig, 0, 19), 0);
+    CU_ASSERT_EQUAL(acknowledge_late(&rig, 10, 70), 41);
+    CU_ASSERT_EQUAL(acknowledge_late(&rig, 77, 90), 1);
+    CU_ASSERT_EQUAL(acknowledge_late(&rig, 77, 1000), 0);
+    CU_ASSERT_EQUAL(rig.sent.lost_count, 6);
     CU_ASSERT_EQUAL(rig.sent.in_flight_count, 21);
     mr_sent_release(&rig.sent, MR_NEVER);
     CU_ASSERT_EQUAL(rig.sent.lost_count, 0);
     CU_ASSERT_EQUAL(rig.sent.base, 78);
+    rig_close(&rig);
+}
+
+/* RFC 9002, Section 6.1.1: "Algorithms that increase the reordering threshold after spuriously
+ * detecting losses, such as RACK [RFC8985], have proven to be useful in TCP". */
+static void reordering_raises_the_packet_threshold_and_losses_lower_it(void)
+{
+    struct rig rig;
+    struct mr_sent_loss loss;
+    rig_open(&rig, 64);
+
+    send_many(&rig, 40);
+    CU_ASSERT_EQUAL(acknowledge(&rig, 3, 9), 7);
+    CU_ASSERT_EQUAL(detect(&rig, 1000, 1000, &loss), 3);
+    CU_ASSERT_EQUAL(acknowledge_late(&rig, 1, 1), 1); /* 8 numbers behind */
+    CU_ASSERT_EQUAL(rig.sent.packet_threshold, 9);
+    CU_ASSERT_EQUAL(acknowledge_late(&rig, 2, 2), 1); /* fewer: it stays */
+    CU_ASSERT_EQUAL(rig.sent.packet_threshold, 9);
+    CU_ASSERT_EQUAL(acknowledge(&rig, 18, 18), 1);
+    CU_ASSERT_EQUAL(detect(&rig, 1000, 1000, &loss), 0); /* 10 is 8 before */
+    CU_ASSERT_EQUAL(acknowledge(&rig, 19, 19), 1);
+    CU_ASSERT_EQUAL(detect(&rig, 1000, 1000, &loss), 1);
+    for (uint32_t expected = 8; expected > MR_SENT_PACKET_THRESHOLD; expected--) {
+        mr_sent_relax_threshold(&rig.sent);
+        CU_ASSERT_EQUAL(rig.sent.packet_threshold, expected);
+    }
+    mr_sent_relax_threshold(&rig.sent);
+    CU_ASSERT_EQUAL(rig.sent.packet_threshold, MR_SENT_PACKET_THRESHOLD);
+
+    send_many(&rig, 500);
+    CU_ASSERT_EQUAL(acknowledge(&rig, 539, 539), 1);
+    CU_ASSERT_EQUAL(detect(&rig, 1000, 1000, &loss), 524); /* not 537 and 538 */
+    ;
+    CU_ASSERT_EQUAL(acknowledge_late(&rig, 40, 40), 1);
+    CU_ASSERT_EQUAL(rig.sent.packet_threshold, MR_SENT_THRESHOLD_MAX);
     rig_close(&rig);
 }
 
@@ -534,6 +590,8 @@ static CU_TestInfo tests[] = {
      a_skipped_number_does_not_count_as_a_later_packet},
     {"a late acknowledgment of a loss is counted while it is remembered",
      a_late_acknowledgment_of_a_loss_is_counted_while_it_is_remembered},
+    {"reordering raises the packet threshold, and losses lower it",
+     reordering_raises_the_packet_threshold_and_losses_lower_it},
     {"discarding a space returns the bytes in flight",
      discarding_a_space_returns_the_bytes_in_flight},
     {"all outstanding packets can be declared lost", all_outstanding_packets_can_be_declared_lost},

@@ -45,6 +45,14 @@ static void a_client_without_ticket_is_not_done(void)
     CU_ASSERT_EQUAL(client.ticket_size, 0);
 }
 
+/* "The "extension_data" field of the ("application_layer_protocol_negotiation(16)") extension SHALL
+ * contain a "ProtocolNameList" value." (RFC 7301, Section 3.1)  "... same as described above for
+ * the client "extension_data", except that the "ProtocolNameList" MUST contain exactly one
+ * "ProtocolName"." (RFC 7301, Section 3.1)  "The protocol identified in the
+ * "application_layer_protocol_negotiation" extension type in the ServerHello SHALL be definitive
+ * for the connection, until renegotiated." (RFC 7301, Section 3.2)  "The server SHALL NOT respond
+ * with a selected protocol and subsequently use a different protocol for application data
+ * exchange." (RFC 7301, Section 3.2) */
 static void the_server_chooses_the_protocol_it_likes_best(void)
 {
     static const uint8_t both[] = {2, 'h', '3', 1, 'x', 4, 'p', 'e', 'r', 'f'};
@@ -525,6 +533,8 @@ static void one_seed_gives_one_handshake_to_the_byte(void)
 
 /* ------------------------------------------------------------------ life cycle */
 
+/* "Empty strings MUST NOT be included and byte strings MUST NOT be truncated." (RFC 7301,
+ * Section 3.1) */
 static void bad_options_do_not_start(void)
 {
     const struct plan plan = {.tickets = 0};
@@ -544,6 +554,11 @@ static void bad_options_do_not_start(void)
     CU_ASSERT_FALSE(mr_tls_start_client(&tls, &sides.client, &options));
     options.alpn_size = 2; /* a name longer than the list */
     CU_ASSERT_FALSE(mr_tls_start_client(&tls, &sides.client, &options));
+    static const uint8_t with_empty[] = {2, 'h', '3', 0};
+    options.alpn = with_empty;
+    options.alpn_size = sizeof(with_empty);
+    CU_ASSERT_FALSE(mr_tls_start_client(&tls, &sides.client, &options));
+    options.alpn = h3;
     options.alpn_size = sizeof(h3);
     memset(long_name, 'a', sizeof(long_name) - 1);
     options.server_name = long_name;

@@ -68,6 +68,8 @@ static void an_unknown_issuer_is_refused_unless_insecure(void)
 
 /* ------------------------------------------------------------------ refusals */
 
+/* "In the event that the server supports no protocols that the client advertises, then the server
+ * SHALL respond with a fatal "no_application_protocol" alert." (RFC 7301, Section 3.2) */
 static void no_common_protocol_is_answered_with_its_alert(void)
 {
     static const uint8_t other[] = {5, 'o', 't', 'h', 'e', 'r'};
