@@ -207,6 +207,9 @@ void peer_deliver_burst(struct peer *p, const struct peer_raw *raws, uint32_t co
 /* Let the partner's last flight arrive: the server's at PEER_HELLO, the client's at PEER_FLIGHT. */
 void peer_deliver_flight(struct peer *p);
 
+/* The ID of the path that a connection ID of `ep` is of; 0: none of its further paths. */
+uint32_t peer_path_of(const struct mr_endpoint *ep, const struct mr_packet_header *header);
+
 /* One packet in one datagram; Initials of a client in 1,200 bytes. */
 void peer_send_packet(struct peer *p, const struct peer_out *out);
 void peer_send(struct peer *p, enum mr_packet_type type, const void *frames, size_t size);

@@ -7,26 +7,29 @@
 
 /* ------------------------------------------------------------------ receiving */
 
-/* The ID of the path that one of the partner's connection IDs is of. */
-static uint32_t path_of(const struct peer *p, const struct mr_packet_header *header)
+uint32_t peer_path_of(const struct mr_endpoint *ep, const struct mr_packet_header *header)
 {
-    const struct mr_endpoint *partner = p->side[p->role == MR_CLIENT ? MR_SERVER : MR_CLIENT].ep;
     uint64_t key;
 
     if (header->type != MR_PACKET_ONE_RTT || header->dcid.size != sizeof(key))
         return 0;
     memcpy(&key, header->dcid.bytes, sizeof(key));
-    uint32_t owner = mr_table8_find(&partner->cids, key);
+    uint32_t owner = mr_table8_find(&ep->cids, key);
     return owner == MR_NONE || owner < MR_CID_OF_PATH
                ? 0
-               : mr_path_record_at(partner, owner & ~MR_CID_OF_PATH)->id;
+               : mr_path_record_at(ep, owner & ~MR_CID_OF_PATH)->id;
+}
+
+static uint32_t partners_path_of(const struct peer *p, const struct mr_packet_header *header)
+{
+    return peer_path_of(p->side[p->role == MR_CLIENT ? MR_SERVER : MR_CLIENT].ep, header);
 }
 
 /* Remove protection in place; false: not with the keys we have. */
 static bool open_packet(struct peer *p, const struct mr_packet_header *header, uint8_t *bytes,
                         struct mr_open_job *job)
 {
-    uint32_t path = path_of(p, header);
+    uint32_t path = partners_path_of(p, header);
     enum mr_space space = mr_packet_space(header->type);
     const struct peer_key *key = header->type == MR_PACKET_ZERO_RTT ? &p->early : &p->open[space];
 
@@ -75,7 +78,7 @@ static void keep_packet(struct peer *p, const struct mr_packet_header *header,
                                    .path = out->path,
                                    .size = out->size - at};
     mr_cid_copy(&packet->dcid, header->dcid);
-    packet->path_id = path_of(p, header);
+    packet->path_id = partners_path_of(p, header);
     memcpy(packet->bytes, out->data + at, packet->size);
     memcpy(copy, packet->bytes, packet->size);
     packet->is_open = is_protected(header) && open_packet(p, header, copy, &job);
