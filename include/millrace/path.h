@@ -2,7 +2,8 @@
  * millrace/path.h - the paths of a connection that has several at a time
  * (draft-ietf-quic-multipath): what each is doing.
  *
- * Owner: the caller of what fills it.
+ * Owner: the transport, for paths; the caller, for what is filled.
+ * Threads: the transport's.
  */
 #ifndef MILLRACE_PATH_H
 #define MILLRACE_PATH_H
@@ -59,6 +60,7 @@ struct mr_path_call {
     size_t room;
 };
 
+/* Do it; -EOPNOTSUPP also where the transport cannot. */
 static inline int64_t mr_path_do(struct mr_transport *t, mr_handle conn,
                                  const struct mr_path_call *call)
 {

@@ -1,5 +1,7 @@
 /*
  * millrace/priority.h - which streams of a connection send first.
+ *
+ * Owner: whoever fills it.  Threads: any.
  */
 #ifndef MILLRACE_PRIORITY_H
 #define MILLRACE_PRIORITY_H
