@@ -96,8 +96,10 @@ MR_COLD static enum mr_slot_kind classify_rare(struct mr_endpoint *ep, struct mr
         return mr_endpoint_is_foreign(ep, d, d->data + 1, MR_LOCAL_CID_SIZE) ? MR_SLOT_DONE
                                                                              : MR_SLOT_WALK;
     bool is_clear = (d->data[0] & MR_PACKET_FIXED_BIT) == 0 && !mr_takes_clear_quic_bit(ep);
-    if (mr_multipath_classify(ep, slot, slot->conn & ~MR_CID_OF_PATH) && !is_clear)
+    if (!is_clear && mr_multipath_classify(ep, slot, slot->conn & ~MR_CID_OF_PATH))
         return MR_SLOT_PATH;
+    d->buf->references = 1;
+    mr_buf_drop(d->buf, &ep->released);
     mr_count(is_clear ? &ep->counters.dropped_no_fixed_bit : &ep->counters.dropped_no_key);
     return MR_SLOT_DONE;
 }
