@@ -219,6 +219,7 @@ static void a_server_answers_at_once(void)
     CU_ASSERT_EQUAL(mr_stream_send(ep_of(p, S), event->event.stream, &view, 1, MR_SEND_FIN), 0);
     peer_drain(p);
     CU_ASSERT_TRUE(count_packets(p, MR_PACKET_ONE_RTT) > 0);
+    CU_ASSERT_EQUAL(count_packets(p, MR_PACKET_ZERO_RTT), 0);
     CU_ASSERT_TRUE(p->bytes <= 3 * 1200 + 1200);
     struct mr_frame_ack ack;
     struct mr_reader r;
@@ -746,6 +747,40 @@ static void a_token_validates_the_next_connection(void)
     free(ticket);
 }
 
+/* A ticket that allows 0-RTT, and an application that does not ask for it. */
+static void nothing_is_early_unless_asked_for(void)
+{
+    struct peer_options options = {.under_test = C};
+    static struct ticket ticket;
+
+    get_ticket(&ticket, &options);
+    options.ticket = ticket.bytes;
+    options.ticket_size = ticket.size;
+    struct peer *p = peer_new(&options);
+    peer_connect(p);
+    CU_ASSERT_PTR_NULL(peer_event(p, MR_EVENT_EARLY));
+    for (int i = 0; i < 4; i++)
+        peer_round_trip(p);
+    CU_ASSERT_TRUE(conn_of(p, C)->is_resumed);
+    CU_ASSERT_EQUAL(count_packets(p, MR_PACKET_ZERO_RTT), 0);
+    peer_end(p);
+}
+
+/* No later than three probe timeouts after the first 1-RTT packet. */
+static void the_keys_of_early_data_go_with_the_handshake(void)
+{
+    struct peer *p = connect_early(S, (struct peer_options){0});
+
+    open_and_send(p, text, sizeof(text));
+    for (int i = 0; i < 4; i++)
+        peer_round_trip(p);
+    CU_ASSERT_TRUE(peer_conn(p)->is_confirmed);
+    peer_advance(p, 3 * mr_rtt_pto(&peer_conn(p)->path.rtt, MR_SPACE_APP));
+    const struct mr_handshake *hs = mr_conn_handshake(ep_of(p, S), peer_conn(p));
+    CU_ASSERT_TRUE(hs == NULL || !hs->early.is_set);
+    peer_end(p);
+}
+
 /* With the ticket goes a token of NEW_TOKEN, or none.
  * RFC 9000, Section 8.1.3: "The client MUST NOT use the token provided in a Retry for future
  * connections." */
@@ -800,6 +835,8 @@ static CU_TestInfo tests[] = {
     {"a lost flight is sent again", a_lost_flight_is_sent_again},
     {"without a fit ticket nothing is early", without_a_fit_ticket_nothing_is_early},
     {"a token validates the next connection", a_token_validates_the_next_connection},
+    {"nothing is early unless asked for", nothing_is_early_unless_asked_for},
+    {"the keys of early data go with the handshake", the_keys_of_early_data_go_with_the_handshake},
     {"a token of Retry is not kept", a_token_of_retry_is_not_kept},
     {"a client keeps tokens within a bound", a_client_keeps_tokens_within_a_bound},
     CU_TEST_INFO_NULL,

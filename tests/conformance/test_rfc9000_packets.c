@@ -48,6 +48,37 @@ static void packet_numbers_only_rise(void)
     }
 }
 
+/* A server that has keys of every level: what was lost goes where it was. */
+static void lost_crypto_data_is_repeated_at_its_level(void)
+{
+    struct peer *p = peer_at(S, PEER_HELLO);
+    uint32_t levels = 0;
+    struct mr_reader r;
+
+    peer_clear(p);
+    for (int i = 0; i < 3; i++) { /* what cannot be read makes room for what is sent */
+        uint8_t bytes[MR_INITIAL_MIN] = {0xe0, 0, 0, 0, 1, 8};
+
+        memcpy(bytes + 6, p->dcid.bytes, PEER_CID_SIZE);
+        peer_deliver(p, bytes, sizeof(bytes));
+        peer_advance(p, MR_SECOND);
+    }
+    for (uint32_t i = 0; peer_find(p, MR_FRAME_CRYPTO, i, &r) != NULL; i++) {
+        const struct peer_packet *packet = peer_find(p, MR_FRAME_CRYPTO, i, &r);
+
+        (void)mr_read_varint(&r);
+        uint64_t size = mr_read_varint(&r);
+        if (size > 0 && packet->type == MR_PACKET_INITIAL) {
+            CU_ASSERT_EQUAL(r.at[0], 2); /* the ServerHello from its start */
+            levels |= 1;
+        }
+        levels |= packet->type == MR_PACKET_HANDSHAKE ? 2 : 0;
+        CU_ASSERT_NOT_EQUAL(packet->type, MR_PACKET_ONE_RTT);
+    }
+    CU_ASSERT_EQUAL(levels, 3);
+    peer_end(p);
+}
+
 /* ------------------------------------------------------------------ coalescing */
 
 /* Section 12.2: "Senders MUST NOT coalesce QUIC packets with different connection IDs into a single
@@ -281,6 +312,7 @@ static void a_close_before_validation_keeps_to_three_times(void)
 
 static CU_TestInfo tests[] = {
     {"packet numbers only rise", packet_numbers_only_rise},
+    {"lost CRYPTO data is repeated at its level", lost_crypto_data_is_repeated_at_its_level},
     {"packets of a datagram have one connection ID", packets_of_a_datagram_have_one_connection_id},
     {"coalesced packets are acknowledged one by one",
      coalesced_packets_are_acknowledged_one_by_one},
