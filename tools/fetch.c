@@ -360,6 +360,32 @@ static void migrate(struct mr_fetcher *f)
     f->migrate_at_ns = 0;
 }
 
+/* Open the paths that were asked for, as soon as the server lets us. */
+static void open_paths(struct mr_fetcher *f)
+{
+    while (f->paths_opened < f->path_count) {
+        struct mr_path_call call = {.kind = MR_PATH_CALL_OPEN, .local = f->paths[f->paths_opened]};
+        int64_t answer = mr_h3_client_path(f->client, f->conn, &call);
+
+        if (answer == -EBUSY || answer == -EAGAIN)
+            return;
+        if (answer < 0)
+            f->path_error = (int)-answer;
+        f->paths_opened++;
+    }
+}
+
+/* What they carried, while the connection is there. */
+static void note_paths(struct mr_fetcher *f)
+{
+    struct mr_path_call call = {
+        .kind = MR_PATH_CALL_LIST, .out = f->path_info, .room = MR_COUNT_OF(f->path_info)};
+    int64_t count = mr_h3_client_path(f->client, f->conn, &call);
+
+    if (count > 0)
+        f->path_info_count = (uint32_t)count;
+}
+
 /* An attempt that the peer never answered may be repeated while there is time. */
 static bool may_try_again(const struct mr_fetcher *f, const struct mr_h3_closed *closed)
 {
@@ -417,6 +443,10 @@ static void look_around(struct mr_fetcher *f, uint64_t now)
         end_all(f, MR_FETCHER_STALLED);
     else if (!is_connected && f->conn == 0)
         connect_now(f);
+    if (f->path_count > 0 && is_connected && f->conn != 0) {
+        open_paths(f);
+        note_paths(f);
+    }
     if (f->migrate_at_ns != 0 && now >= f->migrate_at_ns && f->conn != 0)
         migrate(f);
 }

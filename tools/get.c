@@ -239,6 +239,35 @@ static bool open_outputs(struct mr_get *get, struct mr_fault *fault)
     return true;
 }
 
+/* The addresses of --path: ours, of the server's family. */
+static bool take_paths(struct mr_get *get, struct mr_fault *fault)
+{
+    struct mr_fetcher *f = &get->fetcher;
+    char text[MR_IP_TEXT];
+    struct mr_ip ip;
+
+    for (const char *at = get->paths; at != NULL && *at != '\0';) {
+        size_t size = strcspn(at, ",");
+
+        snprintf(text, sizeof(text), "%.*s", (int)size, at);
+        at += size + (at[size] == ',');
+        if (!mr_ip_parse(text, &ip) || !mr_net_self_has(&get->host.self, &ip) ||
+            mr_ip_is_v4(&ip) != mr_ip_is_v4(&get->server)) {
+            mr_fault_set(fault, EINVAL,
+                         "--path %s: not one of the addresses that --addr gives this command, of "
+                         "the server's family",
+                         text);
+            return false;
+        }
+        if (f->path_count == MR_FETCH_PATHS) {
+            mr_fault_set(fault, E2BIG, "--path: more than %d addresses", MR_FETCH_PATHS);
+            return false;
+        }
+        memcpy(f->paths[f->path_count++].ip, ip.bytes, sizeof(ip.bytes));
+    }
+    return true;
+}
+
 static bool make_fetcher(struct mr_get *get, struct mr_fault *fault)
 {
     struct mr_fetcher *f = &get->fetcher;
@@ -260,6 +289,8 @@ static bool make_fetcher(struct mr_get *get, struct mr_fault *fault)
     f->is_head = get->is_head;
     f->is_hq = get->alpn == MR_GET_HQ;
     f->migrate_after_ns = get->has_migration ? (uint64_t)(get->migrate_after_s * 1e9) : UINT64_MAX;
+    if (!take_paths(get, fault))
+        return false;
     f->fetch_count = get->count;
     f->fetches = get->fetches;
     return mr_get_read_ticket(get, fault) && mr_fetcher_make(f, fault);
@@ -280,6 +311,7 @@ static bool open_host(struct mr_get *get, struct mr_fault *fault)
         .idle_timeout_ns = (uint64_t)(get->timeout_s * 1e9) + 30 * MR_SECOND,
         .stream_window_max = STREAM_WINDOW,
         .conn_window_max = CONN_WINDOW,
+        .paths_max = get->fetcher.path_count > 0 ? get->fetcher.path_count + 1 : 0,
     };
 
     (void)getrandom(&random, sizeof(random), 0);
@@ -467,6 +499,11 @@ static enum mr_parse_result parse(struct mr_get *get, int argc, char **argv, str
          .min = 0,
          .max = 86400,
          .given = &get->has_migration},
+        {.name = "path",
+         .kind = MR_OPTION_TEXT,
+         .to = &get->paths,
+         .argument = "IP[,IP...]",
+         .help = "use paths from these addresses of --addr as well, at the same time (none)"},
         {.name = "json",
          .kind = MR_OPTION_FLAG,
          .to = &get->is_json,

@@ -32,6 +32,7 @@ struct mr_get {
     const char *priorities; /* of the URLs, in order, the last for those behind; NULL: usual */
     double migrate_after_s;
     bool has_migration;
+    const char *paths; /* further addresses of ours, separated by commas; NULL: none */
 
     uint32_t count; /* of URLs */
     struct mr_url *urls;

@@ -12,7 +12,10 @@ static const char challenge[] = "\x1a\1\2\3\4\5\6\7\10";
 /* Section 8.2.2: "On receiving a PATH_CHALLENGE frame, an endpoint MUST respond by echoing the data
  * contained in the PATH_CHALLENGE frame in a PATH_RESPONSE frame."  "An endpoint MUST expand
  * datagrams that contain a PATH_RESPONSE frame to at least the smallest allowed maximum datagram
- * size of 1200 bytes." */
+ * size of 1200 bytes."
+ * Section 8.2.2: "An endpoint MUST NOT delay transmission of a packet containing a PATH_RESPONSE
+ * frame unless constrained by congestion control." Section 19.17: "The recipient of this frame MUST
+ * generate a PATH_RESPONSE frame (Section 19.18) containing the same Data value." */
 static void a_challenge_is_answered_and_padded(void)
 {
     for (int role = 0; role < 2; role++) {
@@ -37,7 +40,11 @@ static void a_challenge_is_answered_and_padded(void)
 }
 
 /* Section 8.2.2: "A PATH_RESPONSE frame MUST be sent on the network path where the PATH_CHALLENGE
- * frame was received." */
+ * frame was received."
+ * Section 8.2.1: "Unlike other cases where datagrams are expanded, endpoints MUST NOT discard
+ * datagrams that appear to be too small when they contain PATH_CHALLENGE or PATH_RESPONSE."
+ * Section 8.2.2: "However, an endpoint MUST NOT expand the datagram containing the PATH_RESPONSE if
+ * the resulting data exceeds the anti-amplification limit." */
 static void a_challenge_is_answered_where_it_came_from(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
@@ -112,7 +119,12 @@ static bool answer_challenge(struct peer *p, uint32_t nth)
 
 /* Section 9.3: "Receiving a packet from a new peer address containing a non-probing frame indicates
  * that the peer has migrated to that address."  nginx CVE-2026-40460: the application sees the old
- * address until the new one is validated. */
+ * address until the new one is validated.
+ * Section 9: "An endpoint MUST perform path validation (Section 8.2) if it detects any change to a
+ * peer's address, unless it has previously validated that address." Section 9.3: "If the recipient
+ * permits the migration, it MUST send subsequent packets to the new peer address and MUST initiate
+ * path validation (Section 8.2) to verify the peer's ownership of the address if validation is not
+ * already underway." */
 static void a_rebinding_is_validated(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
@@ -207,7 +219,11 @@ static void an_address_that_does_not_answer_gets_no_token(void)
 }
 
 /* Section 8.2.1: "To ensure that the path MTU is large enough, the endpoint MUST perform a second
- * path validation by sending a PATH_CHALLENGE frame in a datagram of at least 1200 bytes." */
+ * path validation by sending a PATH_CHALLENGE frame in a datagram of at least 1200 bytes."
+ * Section 8.2.1: "An endpoint MUST expand datagrams that contain a PATH_CHALLENGE frame to at least
+ * the smallest allowed maximum datagram size of 1200 bytes" Section 8.2.3: "However, the endpoint
+ * MUST initiate another path validation with an expanded datagram to verify that the path supports
+ * the required MTU." */
 static void a_path_validated_with_small_datagrams_is_validated_again(void)
 {
     for (int is_answered = 0; is_answered < 2; is_answered++) {
@@ -236,9 +252,31 @@ static void a_path_validated_with_small_datagrams_is_validated_again(void)
     }
 }
 
+/* The response comes by the old path.
+ * Section 8.2.2: "This requirement MUST NOT be enforced by the endpoint that initiates path
+ * validation, as that would enable an attack on migration." */
+static void a_response_counts_by_whatever_path_it_comes(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    uint8_t frame[9] = {0x1b};
+    struct mr_reader r;
+
+    p->path.remote.port = 6000;
+    PEER_SEND(p, "\x08\x00hello");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(challenge_here(p, 0, &r));
+    memcpy(frame + 1, r.at, 8);
+    p->path.remote.port = 5000;
+    peer_send(p, MR_PACKET_ONE_RTT, frame, sizeof(frame));
+    CU_ASSERT_EQUAL(peer_conn(p)->path.addr.remote.port, 6000);
+    CU_ASSERT_TRUE(peer_conn(p)->path.is_validated);
+    peer_end(p);
+}
+
 /* Section 9.3.2: "To protect the connection from failing due to such a spurious migration, an
  * endpoint MUST revert to using the last validated peer address when validation of a new peer
- * address fails." */
+ * address fails."
+ * Section 9.3: "An endpoint MAY send data to an unvalidated peer address, but it MUST protect
+ * against potential attacks as described in Sections 9.3.1 and 9.3.2." */
 static void a_migration_that_is_not_validated_is_taken_back(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
@@ -280,6 +318,11 @@ static void send_much_to_an_unvalidated_address(uint8_t host, uint16_t port)
     peer_end(p);
 }
 
+/* Section 8: "Therefore, after receiving packets from an address that is not yet validated, an
+ * endpoint MUST limit the amount of data it sends to the unvalidated address to three times the
+ * amount of data received from that address." Section 9.3: "An endpoint MAY send data to an
+ * unvalidated peer address, but it MUST protect against potential attacks as described in
+ * Sections 9.3.1 and 9.3.2." */
 static void an_unvalidated_address_gets_three_times_what_came(void)
 {
     send_much_to_an_unvalidated_address(2, 6000);
@@ -516,7 +559,11 @@ static void a_probed_path_is_validated_before_the_client_comes(void)
 }
 
 /* Section 9.4: "Packets sent on the old path MUST NOT contribute to congestion control or RTT
- * estimation for the new path." */
+ * estimation for the new path."
+ * Section 9.4: "On confirming a peer's ownership of its new address, an endpoint MUST immediately
+ * reset the congestion controller and round-trip time estimator for the new path to initial values
+ * (see Appendices A.3 and B.3 of [QUIC-RECOVERY]) unless the only change in the peer's address is
+ * its port number." */
 static void packets_of_the_old_path_say_nothing_about_the_new_one(void)
 {
     static const uint8_t data[4000];
@@ -729,6 +776,7 @@ static CU_TestInfo tests[] = {
     {"a rebinding is validated", a_rebinding_is_validated},
     {"a path validated with small datagrams is validated again",
      a_path_validated_with_small_datagrams_is_validated_again},
+    {"a response counts by whatever path it comes", a_response_counts_by_whatever_path_it_comes},
     {"a migration that is not validated is taken back",
      a_migration_that_is_not_validated_is_taken_back},
     {"an unvalidated address gets three times what came",

@@ -177,7 +177,9 @@ static void a_renewal_that_cannot_be_is_refused(void)
     peer_end(p);
 }
 
-/* The frames themselves: eight new ones, each of which asks to retire the eight before. */
+/* The frames themselves: eight new ones, each of which asks to retire the eight before.
+ * Section 19.15: "The value in the Retire Prior To field MUST be less than or equal to the value in
+ * the Sequence Number field." */
 static void what_is_sent_says_retire_prior_to(void)
 {
     struct peer *p = pair(MR_SERVER, AGE, PEER_DONE);

@@ -789,6 +789,8 @@ def qlog_files_say_what_both_sides_did(folder):
         local = dict(own[0] if own[0]["initiator"] == "local" else own[1], initiator="")
         remote = dict(others[0] if others[0]["initiator"] == "remote" else others[1], initiator="")
         tap.expect_equal(local, remote)
+    for path in server_path, client_path:
+        qlog_check.qvis(path)
     expect_wrong(server_path, lambda text: text.replace('"packet_number":', '"packet_nr":', 1), "packet_nr")
     expect_wrong(server_path, lambda text: text.replace('"frame_type":"crypto"', '"frame_type":"krypto"', 1), "krypto")
     expect_wrong(server_path, lambda text: text.replace("\n\x1e", "\n", 1), "record")
