@@ -7,11 +7,13 @@
  * RFC 9002, Appendix A.7; the steps are in its order.
  */
 #include "quic/conn_ack_frequency.h"
+#include "quic/conn_multipath.h"
 #include "quic/conn_observed.h"
 #include "quic/conn_reset_at.h"
 #include "quic/conn_resume.h"
 #include "quic/conn_undo.h"
 #include "quic/sent_late.h"
+#include "quic/sent_run.h"
 
 #define RUN_MAX           (UINT32_C(1) << 30) /* bytes that a run of acknowledged frames may have */
 #define REQUEUE_MAX       32                  /* packets that a probe timeout looks at */
@@ -74,23 +76,24 @@ static void end_run(struct mr_endpoint *ep, struct mr_conn *conn, struct ack_sum
     sums->run_size = 0;
 }
 
-/* The frames of a bulk transfer follow each other: their stream is told once for all. */
+/* The frames of a bulk transfer follow each other: their stream is told once for all.  `size`:
+ * bytes from the frame's offset on, of frames like it. */
 static void add_to_run(struct mr_endpoint *ep, struct mr_conn *conn, struct ack_sums *sums,
-                       const struct mr_sent_frame *frame)
+                       const struct mr_sent_frame *frame, uint32_t size)
 {
     bool follows = sums->run_size > 0 && sums->run_size < RUN_MAX &&
                    frame->object == sums->run.object &&
                    frame->offset == sums->run.offset + sums->run_size;
 
     if (follows) {
-        sums->run_size += frame->length;
+        sums->run_size += size;
         sums->run.flags |= frame->flags;
         return;
     }
     end_run(ep, conn, sums);
     sums->run = *frame;
-    sums->run_size = frame->length;
-    if (frame->length == 0) /* FIN alone */
+    sums->run_size = size;
+    if (size == 0) /* FIN alone */
         stream_acked(ep, conn, frame, 0);
 }
 
@@ -129,7 +132,7 @@ MR_INLINE void on_frame_acked(struct mr_endpoint *ep, struct mr_conn *conn, enum
 {
     switch ((enum mr_sent_kind)frame->kind) {
     case MR_SENT_STREAM:
-        add_to_run(ep, conn, sums, frame);
+        add_to_run(ep, conn, sums, frame, frame->length);
         return;
     case MR_SENT_ACK:
         mr_ack_ranges_forget(&mr_conn_space(ep, conn, which)->received, frame->offset);
@@ -156,6 +159,8 @@ MR_INLINE void on_frame_acked(struct mr_endpoint *ep, struct mr_conn *conn, enum
         mr_ack_request_on_acked(conn, frame->offset);
         return;
     default:
+        if (frame->kind >= MR_SENT_PATH_ACK)
+            mr_multipath_on_frame_acked(ep, conn, frame);
         return;
     }
 }
@@ -288,6 +293,8 @@ bool mr_conn_requeue_frame(struct mr_endpoint *ep, struct mr_conn *conn, enum mr
     default:
         break;
     }
+    if (frame->kind >= MR_SENT_PATH_ACK)
+        return mr_multipath_on_frame_lost(ep, conn, frame);
     uint32_t wants = lost_wants(conn, frame);
     if (wants != 0)
         mr_conn_want(ep, conn, &conn->app, wants);
@@ -336,11 +343,16 @@ static void count_lost_datagrams(struct mr_endpoint *ep, const struct mr_sent *s
     }
 }
 
-/* The packet carried the ECN mark of the path in use. */
-MR_INLINE bool is_marked(const struct mr_conn *conn, const struct mr_sent_packet *packet,
-                         uint64_t pn)
+/* How many of `count` packets like `packet`, the last with number `last_pn`, carried the ECN mark
+ * of the path in use. */
+MR_INLINE uint64_t count_marked(const struct mr_conn *conn, const struct mr_sent_packet *packet,
+                                uint64_t last_pn, uint32_t count)
 {
-    return (packet->flags & MR_SENT_ECT) != 0 && pn >= conn->path.ecn.first_pn;
+    uint64_t first_pn = conn->path.ecn.first_pn;
+
+    if ((packet->flags & MR_SENT_ECT) == 0 || last_pn < first_pn)
+        return 0;
+    return MR_MIN((uint64_t)count, last_pn - first_pn + 1);
 }
 
 static void one_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
@@ -357,7 +369,7 @@ static void one_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space
         return;
     }
     sums->bytes += packet->size;
-    sums->marked += is_marked(conn, packet, pn);
+    sums->marked += count_marked(conn, packet, pn, 1);
     if ((packet->flags & MR_SENT_MTU_PROBE) != 0) {
         mr_mtu_on_lost(ep, conn, packet->size, sums->now);
         return;
@@ -551,6 +563,8 @@ void mr_conn_on_pto(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space 
     mr_ecn_on_pto(&conn->path.ecn, conn->loss.pto_count);
     if (conn->loss.pto_count >= MR_MTU_HOLE_PTOS)
         mr_mtu_on_black_hole(ep, conn, now);
+    if (conn->multipath != MR_NONE)
+        mr_multipath_on_pto(ep, conn, now);
 }
 
 MR_COLD void mr_conn_hurry(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
@@ -581,22 +595,45 @@ MR_COLD void mr_conn_probe_again(struct mr_endpoint *ep, struct mr_conn *conn, e
 
 /* ------------------------------------------------------------------ the ACK frame */
 
-/* A packet of the path in use: what it says of the path. */
+/* `count` packets like `p`, the last with number `pn`, of the path in use: what they say of it. */
 MR_INLINE void count_acked(struct mr_rx *rx, const struct mr_sent_packet *p, uint64_t pn,
-                           struct ack_sums *sums)
+                           uint32_t count, struct ack_sums *sums)
 {
     if (sums->cc.newest_sent_ns == 0 || pn > sums->newest_pn) {
         sums->newest_pn = pn;
         sums->cc.newest_sent_ns = p->time_ns;
     }
-    sums->marked += is_marked(rx->conn, p, pn);
+    sums->marked += count_marked(rx->conn, p, pn, count);
     sums->is_ack_eliciting |= (p->flags & MR_SENT_ACK_ELICITING) != 0;
     if ((p->flags & MR_SENT_IN_FLIGHT) != 0)
-        sums->cc.bytes += p->size;
+        sums->cc.bytes += (uint64_t)count * p->size;
     if ((p->flags & MR_SENT_MTU_PROBE) != 0)
         mr_mtu_on_acked(rx->ep, rx->conn, p->size, rx->now);
     if (p->size > MR_INITIAL_MIN && pn > sums->large_pn)
         sums->large_pn = pn;
+}
+
+static void frames_acked(struct mr_rx *rx, const struct mr_sent_packet *p, struct ack_sums *sums)
+{
+    struct mr_sent_frames at;
+
+    for (const struct mr_sent_frame *f = mr_sent_frame_first(&at, &rx->space->sent, p); f != NULL;
+         f = mr_sent_frame_next(&at))
+        on_frame_acked(rx->ep, rx->conn, rx->space_id, f, sums);
+}
+
+/* Packet `pn` of the path in use, and those behind it that are like it. */
+MR_INLINE void acked_here(struct mr_rx *rx, struct mr_sent_ack *ack, const struct mr_sent_packet *p,
+                          uint64_t pn, struct ack_sums *sums)
+{
+    const struct mr_sent_packet *last;
+    uint32_t more = mr_sent_ack_like(ack, p, &last);
+
+    count_acked(rx, last, pn + more, more + 1, sums);
+    if (more > 0)
+        add_to_run(rx->ep, rx->conn, sums, &p->first, (more + 1) * p->first.length);
+    else
+        frames_acked(rx, p, sums);
 }
 
 /* Packets of one range that were declared lost, and were not. */
@@ -605,15 +642,12 @@ MR_COLD static void late_range(struct mr_rx *rx, const struct mr_ack_range *rang
 {
     struct mr_sent *sent = &rx->space->sent;
     struct mr_sent_late late;
-    struct mr_sent_frames at;
     uint64_t pn;
 
     mr_sent_late_begin(&late, sent, (struct mr_sent_range){.lo = range->lo, .hi = range->hi});
     for (struct mr_sent_packet *p; (p = mr_sent_late_next(&late, &pn)) != NULL;) {
         mr_count(&rx->ep->counters.packets_lost_spurious);
-        for (const struct mr_sent_frame *f = mr_sent_frame_first(&at, sent, p); f != NULL;
-             f = mr_sent_frame_next(&at))
-            on_frame_acked(rx->ep, rx->conn, rx->space_id, f, sums);
+        frames_acked(rx, p, sums);
         if (rx->space_id == MR_SPACE_APP && p->path == rx->conn->path.number &&
             (p->flags & MR_SENT_MTU_PROBE) == 0)
             mr_conn_undo_on_late(rx->ep, rx->conn, pn);
@@ -623,9 +657,7 @@ MR_COLD static void late_range(struct mr_rx *rx, const struct mr_ack_range *rang
 /* Packets of one range.  False: a packet that was never sent is acknowledged. */
 static bool ack_range(struct mr_rx *rx, const struct mr_ack_range *range, struct ack_sums *sums)
 {
-    struct mr_endpoint *ep = rx->ep;
     struct mr_sent_ack ack;
-    struct mr_sent_frames at;
     uint64_t pn;
 
     if (rx->space->sent.lost_count > 0)
@@ -634,13 +666,12 @@ static bool ack_range(struct mr_rx *rx, const struct mr_ack_range *range, struct
                       (struct mr_sent_range){.lo = range->lo, .hi = range->hi});
     for (struct mr_sent_packet *p; (p = mr_sent_ack_next(&ack, &pn)) != NULL;) {
         sums->is_any = true;
-        if (p->path != rx->conn->path.number)
-            mr_path_gone_elsewhere(ep, rx->conn, p);
-        else
-            count_acked(rx, p, pn, sums);
-        for (const struct mr_sent_frame *f = mr_sent_frame_first(&at, &rx->space->sent, p);
-             f != NULL; f = mr_sent_frame_next(&at))
-            on_frame_acked(ep, rx->conn, rx->space_id, f, sums);
+        if (p->path == rx->conn->path.number) {
+            acked_here(rx, &ack, p, pn, sums);
+        } else {
+            mr_path_gone_elsewhere(rx->ep, rx->conn, p);
+            frames_acked(rx, p, sums);
+        }
     }
     return !ack.is_violation;
 }
@@ -740,19 +771,15 @@ static void settle_acked(struct mr_rx *rx, const struct mr_frame_ack *frame, str
     mr_conn_wake(rx->ep, conn);
 }
 
-bool mr_on_ack(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+bool mr_ack_take(struct mr_rx *rx, struct mr_frame_ack *frame, uint64_t type)
 {
-    struct mr_frame_ack frame;
     struct mr_ack_range range;
     struct ack_sums sums = {0};
 
-    if (!mr_frame_decode_ack(r, type, &frame))
-        return mr_conn_fail(rx->ep, rx->conn, MR_FRAME_ENCODING_ERROR, type, "malformed ACK",
-                            rx->now);
     mr_count(&rx->ep->counters.acks_received);
     uint64_t largest = rx->space->sent.largest_acked;
-    sums.is_largest_new = largest == MR_SENT_NO_PN || frame.largest > largest;
-    while (mr_frame_ack_next(&frame, &range)) {
+    sums.is_largest_new = largest == MR_SENT_NO_PN || frame->largest > largest;
+    while (mr_frame_ack_next(frame, &range)) {
         if (!ack_range(rx, &range, &sums)) {
             mr_count(&rx->ep->counters.acks_of_unsent);
             return mr_conn_fail(rx->ep, rx->conn, MR_PROTOCOL_VIOLATION, type,
@@ -761,8 +788,23 @@ bool mr_on_ack(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
     }
     end_run(rx->ep, rx->conn, &sums);
     if (rx->space_id == MR_SPACE_APP) /* of any packet: those without frames to record count, too */
-        mr_keys_on_acked(rx->conn, frame.largest);
+        mr_keys_on_acked(rx->conn, frame->largest);
     if (sums.is_any)
-        settle_acked(rx, &frame, &sums);
+        settle_acked(rx, frame, &sums);
     return true;
+}
+
+bool mr_on_ack(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+{
+    struct mr_frame_ack frame;
+
+    if (!mr_frame_decode_ack(r, type, &frame))
+        return mr_conn_fail(rx->ep, rx->conn, MR_FRAME_ENCODING_ERROR, type, "malformed ACK",
+                            rx->now);
+    if (rx->conn->multipath == MR_NONE)
+        return mr_ack_take(rx, &frame, type);
+    uint32_t before = mr_multipath_zero(rx->ep, rx->conn); /* of path 0, whichever brought it */
+    bool is_ok = mr_ack_take(rx, &frame, type);
+    mr_multipath_back(rx->ep, rx->conn, before);
+    return is_ok;
 }

@@ -80,6 +80,9 @@ bool mr_conn_requeue_frame(struct mr_endpoint *ep, struct mr_conn *conn, enum mr
 bool mr_conn_requeue(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
                      const struct mr_sent_packet *packet);
 
+/* An ACK of the path in hand.  False: the connection failed. */
+bool mr_ack_take(struct mr_rx *rx, struct mr_frame_ack *frame, uint64_t type);
+
 /* The loss time of `which` has come. */
 void mr_conn_detect_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
                          uint64_t now);

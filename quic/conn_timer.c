@@ -6,7 +6,9 @@
  * connection's entry in the wheel, and acts when it fires.  A deadline that moves
  * later leaves the entry alone: it fires once for nothing.
  */
-#include "quic/conn.h"
+#include "quic/conn_timer.h"
+
+#include "quic/conn_multipath.h"
 
 /* RFC 9000, Section 10.1: at least three times the probe timeout. */
 static uint64_t idle_deadline(const struct mr_conn *conn)
@@ -162,6 +164,17 @@ static void expire_closing(struct mr_endpoint *ep, struct mr_conn *conn, uint64_
         mr_conn_free(ep, conn);
 }
 
+void mr_conn_expire_path(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
+{
+    expire_loss(ep, conn, now);
+    if (conn->pacing_until_ns <= now) {
+        conn->pacing_until_ns = MR_NEVER;
+        mr_conn_wake(ep, conn);
+    }
+    mr_conn_decide_ack(ep, conn, now);
+    mr_path_expire(ep, conn, now);
+}
+
 void mr_conn_expire(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
 {
     if (conn->state == MR_CONN_DEAD)
@@ -172,13 +185,7 @@ void mr_conn_expire(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
     }
     if (expire_life(ep, conn, now))
         return;
-    expire_loss(ep, conn, now);
-    if (conn->pacing_until_ns <= now) {
-        conn->pacing_until_ns = MR_NEVER;
-        mr_conn_wake(ep, conn);
-    }
-    mr_conn_decide_ack(ep, conn, now);
     mr_keys_expire(ep, conn, now);
-    mr_path_expire(ep, conn, now);
+    mr_conn_expire_path(ep, conn, now);
     mr_conn_timer_update(ep, conn);
 }

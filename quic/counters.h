@@ -69,6 +69,8 @@
     X(limit_datagrams_received,   "datagrams dropped on arrival, their application is slow: datagram_queue_max")      \
     X(limit_extras,               "path challenges not answered, new paths not taken, addresses not kept: extras_max") \
     X(limit_undos,                "losses that will not be taken back: no block of chunks_max was left")              \
+    X(limit_multipaths,           "connections that do not offer multipath: multipaths_max")                          \
+    X(limit_path_records,         "further paths without connection IDs: path_records_max")                           \
     X(limit_models,               "connections under CUBIC instead of BBR: models_max")                               \
     X(limit_names,                "server names not kept: names_max")                                                 \
     X(limit_pinned,               "received pieces copied to compact buffers: pinned_max")                            \
@@ -134,6 +136,13 @@
     X(paths_validated,            "paths validated")                                                                  \
     X(paths_failed,               "path validations that failed")                                                     \
     X(paths_refused,              "addresses not taken as a path: a reflector's port, or no single host's")           \
+    X(multipath_agreed,           "connections that may have several paths, and stay in their shard")                \
+    X(multipath_opened,           "further paths opened, by us or a peer")                                            \
+    X(paths_silent,               "times that a path did not answer, and its data was sent by others")                \
+    X(paths_abandoned,            "paths abandoned: our PATH_ABANDON frames, answers included")                       \
+    X(paths_abandoned_received,   "PATH_ABANDON frames received for paths that were there")                           \
+    X(paths_forgotten,            "abandoned paths whose state was freed")                                            \
+    X(paths_blocked_received,     "PATHS_BLOCKED and PATH_CIDS_BLOCKED frames received")                              \
     X(migrations_begun,           "changes of our address begun by us")                                               \
     X(migrations_done,            "of them those that were validated")                                                \
     X(migrations,                 "changes of a peer's address followed")                                             \
