@@ -355,6 +355,28 @@ static void handshake_done_is_sent_until_acknowledged(void)
     peer_end(p);
 }
 
+/* RFC 9001, Section 4.1.2: "a client MAY consider the handshake to be confirmed when it receives an
+ * acknowledgment for a 1-RTT packet." */
+static void an_acknowledged_1_rtt_packet_confirms_a_clients_handshake(void)
+{
+    struct peer *p = peer_at(C, PEER_FLIGHT);
+    struct mr_view view = {.data = (const uint8_t *)"hello", .size = 5};
+    mr_handle stream;
+
+    CU_ASSERT_EQUAL_FATAL(mr_stream_open(peer_endpoint(p), p->conn, MR_OPEN_BIDI, 0, &stream), 0);
+    CU_ASSERT_EQUAL(mr_stream_send(peer_endpoint(p), stream, &view, 1, 0), 0);
+    peer_drain(p);
+    CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_STREAM), 1);
+    CU_ASSERT_FALSE(peer_conn(p)->is_confirmed);
+    CU_ASSERT_PTR_NOT_NULL(mr_conn_space(peer_endpoint(p), peer_conn(p), MR_SPACE_HANDSHAKE));
+    peer_ack(p, 0, 0);
+    CU_ASSERT_TRUE(peer_conn(p)->is_confirmed);
+    CU_ASSERT_PTR_NULL(mr_conn_space(peer_endpoint(p), peer_conn(p), MR_SPACE_HANDSHAKE));
+    PEER_SEND(p, "\x1e"); /* HANDSHAKE_DONE at last */
+    peer_expect_close(p, "HANDSHAKE_DONE", PEER_NO_CLOSE, 0);
+    peer_end(p);
+}
+
 /* A server whose TLS job is out, and a client that can send Initials to it. */
 static struct peer *server_with_job_out(struct mr_tls_job **job_out)
 {
@@ -414,6 +436,8 @@ static CU_TestInfo tests[] = {
     {"frames behind the Finished are processed", frames_behind_the_finished_are_processed},
     {"a connection may end while its job is out", a_connection_may_end_while_its_job_is_out},
     {"keys are discarded in time", keys_are_discarded_in_time},
+    {"an acknowledged 1-RTT packet confirms a client's handshake",
+     an_acknowledged_1_rtt_packet_confirms_a_clients_handshake},
     {"HANDSHAKE_DONE is sent until acknowledged", handshake_done_is_sent_until_acknowledged},
     CU_TEST_INFO_NULL,
 };
