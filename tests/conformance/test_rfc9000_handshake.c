@@ -217,7 +217,8 @@ static void crypto_data_after_the_handshake_is_not_kept(void)
 /* ------------------------------------------------------------------ order */
 
 /* RFC 9001, Section 5.7, and quic-go CVE-2025-59530: a HANDSHAKE_DONE that comes before the keys.
- */
+ * RFC 9001, Section 5.7: "Even if it has 1-RTT secrets, a client MUST NOT process incoming 1-RTT
+ * protected packets before the TLS handshake is complete." */
 static void an_early_handshake_done_waits(void)
 {
     struct peer *p = peer_at(C, PEER_HELLO);
@@ -234,7 +235,9 @@ static void an_early_handshake_done_waits(void)
 }
 
 /* RFC 9001, Section 5.7: "Endpoints in either role MUST NOT decrypt 1-RTT packets from their peer
- * prior to completing the handshake." */
+ * prior to completing the handshake."
+ * RFC 9001, Section 5.7: "A server MUST NOT process incoming 1-RTT protected packets before the TLS
+ * handshake is complete." */
 static void one_rtt_packets_before_the_finished_are_not_processed(void)
 {
     struct peer *p = peer_at(S, PEER_FLIGHT);
@@ -310,7 +313,8 @@ static void frames_behind_the_finished_are_processed(void)
 
 /* RFC 9001, Section 4.9.1: "a server MUST discard Initial keys when it first successfully processes
  * a Handshake packet"; Section 4.9.2: "An endpoint MUST discard its Handshake keys when the TLS
- * handshake is confirmed". */
+ * handshake is confirmed".
+ * RFC 9001, Section 4.9.1: "Endpoints MUST NOT send Initial packets after this point." */
 static void keys_are_discarded_in_time(void)
 {
     struct peer *p = peer_at(S, PEER_FLIGHT);
@@ -336,7 +340,9 @@ static void keys_are_discarded_in_time(void)
 /* RFC 9001, Section 4.1.2: a server sends HANDSHAKE_DONE as soon as the handshake is complete; it
  * is repeated until it is acknowledged.
  * Section 13.3: "The HANDSHAKE_DONE frame MUST be retransmitted until it is acknowledged."
- * Section 19.20: "Servers MUST NOT send a HANDSHAKE_DONE frame before completing the handshake." */
+ * Section 19.20: "Servers MUST NOT send a HANDSHAKE_DONE frame before completing the handshake."
+ * RFC 9001, Section 4.1.2: "The server MUST send a HANDSHAKE_DONE frame as soon as the handshake is
+ * complete." */
 static void handshake_done_is_sent_until_acknowledged(void)
 {
     struct peer *p = peer_at(S, PEER_FLIGHT);

@@ -333,6 +333,8 @@ static void a_moving_window_crosses_every_leaf_of_the_directory(void)
     rig_close(&rig);
 }
 
+/* RFC 9002, Section 7.4: "Endpoints MUST NOT ignore the loss of packets that were sent after the
+ * earliest acknowledged packet in a given packet number space." */
 static void losses_come_by_number_and_by_time(void)
 {
     struct rig rig;
@@ -532,6 +534,8 @@ static const struct {
     {{{100, DATA, false}, {300, 0, false}, {601, DATA, false}, {700, DATA, true}}, true},
 };
 
+/* RFC 9002, Section 7.6.2: "These two packets MUST be ack-eliciting, since a receiver is required
+ * to acknowledge only ack-eliciting packets within its maximum acknowledgment delay." */
 static void persistent_congestion_needs_two_losses_far_apart(void)
 {
     for (size_t i = 0; i < MR_COUNT_OF(persistence); i++) {
