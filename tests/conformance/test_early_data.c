@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "quic/conn_early.h"
 #include "tests/support/peer_cases.h"
 #include "tests/support/peer_internal.h"
 #include "tests/support/peer_ticket.h"
@@ -364,59 +363,6 @@ static void lower_limits_that_accept_are_a_violation(void)
     }
 }
 
-/* A server's tickets say what their 0-RTT depends on, so that it never accepts with less.  RFC
- * 9221, Section 3: "When servers decide to accept 0-RTT data, they MUST send a
- * max_datagram_frame_size transport parameter greater than or equal to the value they sent to the
- * client in the connection where they sent them the NewSessionTicket message."  "If 0-RTT data is
- * accepted by the server, the server MUST NOT disable this extension or change the value on the
- * resumed connection." (draft-ietf-quic-address-discovery: Negotiating Extension Use)  "When the
- * server accepts 0-RTT data, the server MUST NOT disable this extension on the resumed connection."
- * (draft-ietf-quic-reliable-stream-reset: Transport Parameter) */
-static void a_ticket_depends_on_all_that_is_remembered(void)
-{
-    struct peer *p = peer_new(&(struct peer_options){.under_test = S});
-    struct mr_endpoint *ep = ep_of(p, S);
-    struct mr_endpoint_config *config = &ep->config;
-    const struct mr_endpoint_config before = *config;
-    const uint64_t tag = mr_early_tag(ep);
-
-    for (int i = 0; i < 9; i++) {
-        *config = before;
-        switch (i) {
-        case 0:
-            config->conn_window_max = 65536;
-            break;
-        case 1:
-            config->stream_window_max = 65536;
-            break;
-        case 2:
-            config->streams_bidi_max++;
-            break;
-        case 3:
-            config->streams_uni_max++;
-            break;
-        case 4:
-            config->datagram_max++;
-            break;
-        case 5:
-            config->extensions ^= MR_EXTENSION_RESET_STREAM_AT;
-            break;
-        case 6:
-            config->extensions ^= MR_EXTENSION_OBSERVES;
-            break;
-        case 7:
-            config->extensions ^= MR_EXTENSION_OBSERVED;
-            break;
-        default:
-            config->remembered++;
-        }
-        CU_ASSERT_NOT_EQUAL(mr_early_tag(ep), tag);
-    }
-    *config = before;
-    CU_ASSERT_EQUAL(mr_early_tag(ep), tag);
-    peer_end(p);
-}
-
 /* ------------------------------------------------------------------ copies */
 
 /* RFC 9001, Section 9.2: the same first flight, from many ports: it is acted on once.
@@ -724,7 +670,6 @@ static CU_TestInfo tests[] = {
     {"fewer streams after a refusal end the connection",
      fewer_streams_after_a_refusal_end_the_connection},
     {"lower limits that accept are a violation", lower_limits_that_accept_are_a_violation},
-    {"a ticket depends on all that is remembered", a_ticket_depends_on_all_that_is_remembered},
     {"copies of a first flight are acted on once", copies_of_a_first_flight_are_acted_on_once},
     {"packets wait for the keys within a bound", packets_wait_for_the_keys_within_a_bound},
     {"coalesced packets wait together", coalesced_packets_wait_together},

@@ -2,6 +2,7 @@
  * tests/conformance/test_rfc9000_handshake.c - RFC 9000, Sections 7, 7.4, 7.5, 18; RFC 9001,
  * Sections 4, 6: transport parameters, CRYPTO data, and the order of the handshake.
  */
+#include "quic/conn_early.h"
 #include "tests/support/peer_cases.h"
 
 #define C MR_CLIENT
@@ -208,7 +209,7 @@ static void crypto_data_after_the_handshake_is_not_kept(void)
         peer_send(p, MR_PACKET_ONE_RTT, frame, 7 + 1024);
         CU_ASSERT_TRUE(peer_count(p, MR_FRAME_ACK) > 0);
     }
-    CU_ASSERT_EQUAL(peer_counters(p)->crypto_after_handshake, 299);
+    CU_ASSERT_EQUAL(peer_counters(p)->crypto_after_handshake, 2 * 299);
     CU_ASSERT_EQUAL(p->side[S].buffers_out, 0);
     CU_ASSERT_EQUAL(peer_endpoint(p)->chunks.used <= 32, true);
     peer_end(p);
@@ -427,6 +428,59 @@ static void a_connection_may_end_while_its_job_is_out(void)
     }
 }
 
+/* A server's tickets say what their 0-RTT depends on, so that it never accepts with less.  RFC
+ * 9221, Section 3: "When servers decide to accept 0-RTT data, they MUST send a
+ * max_datagram_frame_size transport parameter greater than or equal to the value they sent to the
+ * client in the connection where they sent them the NewSessionTicket message."  "If 0-RTT data is
+ * accepted by the server, the server MUST NOT disable this extension or change the value on the
+ * resumed connection." (draft-ietf-quic-address-discovery: Negotiating Extension Use)  "When the
+ * server accepts 0-RTT data, the server MUST NOT disable this extension on the resumed connection."
+ * (draft-ietf-quic-reliable-stream-reset: Transport Parameter) */
+static void a_ticket_depends_on_all_that_is_remembered(void)
+{
+    struct peer *p = peer_new(&(struct peer_options){.under_test = S});
+    struct mr_endpoint *ep = peer_endpoint(p);
+    struct mr_endpoint_config *config = &ep->config;
+    const struct mr_endpoint_config before = *config;
+    const uint64_t tag = mr_early_tag(ep);
+
+    for (int i = 0; i < 9; i++) {
+        *config = before;
+        switch (i) {
+        case 0:
+            config->conn_window_max = 65536;
+            break;
+        case 1:
+            config->stream_window_max = 65536;
+            break;
+        case 2:
+            config->streams_bidi_max++;
+            break;
+        case 3:
+            config->streams_uni_max++;
+            break;
+        case 4:
+            config->datagram_max++;
+            break;
+        case 5:
+            config->extensions ^= MR_EXTENSION_RESET_STREAM_AT;
+            break;
+        case 6:
+            config->extensions ^= MR_EXTENSION_OBSERVES;
+            break;
+        case 7:
+            config->extensions ^= MR_EXTENSION_OBSERVED;
+            break;
+        default:
+            config->remembered++;
+        }
+        CU_ASSERT_NOT_EQUAL(mr_early_tag(ep), tag);
+    }
+    *config = before;
+    CU_ASSERT_EQUAL(mr_early_tag(ep), tag);
+    peer_end(p);
+}
+
 static CU_TestInfo tests[] = {
     {"bad transport parameters end the handshake", bad_transport_parameters_end_the_handshake},
     {"CRYPTO data beyond the buffer ends the connection",
@@ -445,6 +499,7 @@ static CU_TestInfo tests[] = {
     {"an acknowledged 1-RTT packet confirms a client's handshake",
      an_acknowledged_1_rtt_packet_confirms_a_clients_handshake},
     {"HANDSHAKE_DONE is sent until acknowledged", handshake_done_is_sent_until_acknowledged},
+    {"a ticket depends on all that is remembered", a_ticket_depends_on_all_that_is_remembered},
     CU_TEST_INFO_NULL,
 };
 
