@@ -11,6 +11,7 @@
 
 /* ------------------------------------------------------------------ streams */
 
+/* Section 2.1: "A QUIC endpoint MUST NOT reuse a stream ID within a connection." */
 static void stream_ids_are_never_used_twice(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
@@ -57,7 +58,10 @@ static uint32_t stream_frames(const struct peer *p)
     return count;
 }
 
-/* Nothing is acknowledged: the reset is repeated, the data is not. */
+/* Nothing is acknowledged: the reset is repeated, the data is not.
+ * Section 3.3: "A sender MUST NOT send a STREAM or STREAM_DATA_BLOCKED frame for a stream in the
+ * "Reset Sent" state or any terminal state -- that is, after sending a RESET_STREAM frame."
+ * Section 13.3: "The content of a RESET_STREAM frame MUST NOT change when it is sent again." */
 static void a_reset_stream_only_repeats_its_reset(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
@@ -83,7 +87,9 @@ static void a_reset_stream_only_repeats_its_reset(void)
     peer_end(p);
 }
 
-/* All is acknowledged, the FIN or the reset: whatever the peer says, the stream is silent. */
+/* All is acknowledged, the FIN or the reset: whatever the peer says, the stream is silent.
+ * Section 3.3: "A sender MUST NOT send any of these frames from a terminal state ("Data Recvd" or
+ * "Reset Recvd")." */
 static void a_stream_in_a_terminal_state_says_nothing(void)
 {
     for (int is_reset = 0; is_reset < 2; is_reset++) {
@@ -105,7 +111,9 @@ static void a_stream_in_a_terminal_state_says_nothing(void)
     }
 }
 
-/* The client has ended its direction: ours keeps to the limit, and goes on with a higher one. */
+/* The client has ended its direction: ours keeps to the limit, and goes on with a higher one.
+ * Section 4.4: "Both endpoints MUST maintain flow control state for the stream in the unterminated
+ * direction until that direction enters a terminal state." */
 static void each_direction_keeps_its_own_credit(void)
 {
     static const uint8_t data[5000];
@@ -153,7 +161,14 @@ static uint32_t common_bytes(const uint8_t *a, const uint8_t *b, size_t size)
 }
 
 /* Two IDs of one connection have no more in common than those of two connections: what tells the
- * server, 4 bytes of 8, and chance. */
+ * server, 4 bytes of 8, and chance.
+ * Section 5.1: "Connection IDs MUST NOT contain any information that can be used by an external
+ * observer (that is, one that does not cooperate with the issuer) to correlate them with other
+ * connection IDs for the same connection." Section 5.1: "As a trivial example, this means the same
+ * connection ID MUST NOT be issued more than once on the same connection." Section 10.3.2: "An
+ * endpoint that uses this design MUST either use the same connection ID length for all connections
+ * or encode the length of the connection ID such that it can be recovered without state."
+ * Section 10.3.2: "The same stateless reset token MUST NOT be used for multiple connection IDs." */
 static void connection_ids_have_only_the_server_in_common(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
@@ -175,6 +190,9 @@ static void connection_ids_have_only_the_server_in_common(void)
     peer_end(p);
 }
 
+/* Section 5.1.1: "When an endpoint issues a connection ID, it MUST accept packets that carry this
+ * connection ID for the duration of the connection or until its peer invalidates the connection ID
+ * via a RETIRE_CONNECTION_ID frame (Section 19.16)." */
 static void a_connection_id_is_accepted_until_it_is_retired(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
@@ -214,6 +232,7 @@ static void take_two_connection_ids(uint8_t *params, size_t size)
     }
 }
 
+/* Section 5.1.1: "An endpoint MUST NOT provide more connection IDs than the peer's limit." */
 static void no_more_connection_ids_than_the_peer_takes(void)
 {
     for (int is_few = 0; is_few < 2; is_few++) {
@@ -233,7 +252,9 @@ static void no_more_connection_ids_than_the_peer_takes(void)
 
 /* ------------------------------------------------------------------ strangers */
 
-/* Whatever comes with the connection's own ID: no stateless reset, nothing at all. */
+/* Whatever comes with the connection's own ID: no stateless reset, nothing at all.
+ * Section 11: "A stateless reset MUST NOT be used by an endpoint that has the state necessary to
+ * send a frame on the connection." */
 static void a_living_connection_is_never_reset_by_us(void)
 {
     for (int role = 0; role < 2; role++) {

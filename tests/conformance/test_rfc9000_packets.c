@@ -27,6 +27,11 @@ static void expect_rising_numbers(const struct peer *p)
     }
 }
 
+/* Section 12.3: "Subsequent packets sent in the same packet number space MUST increase the packet
+ * number by at least one." Section 12.3: "A QUIC endpoint MUST NOT reuse a packet number within the
+ * same packet number space in one connection." Section 17.2.3: "New packet numbers MUST be used for
+ * any new packets that are sent; as described in Section 17.2.5.3, reusing packet numbers could
+ * compromise packet protection." */
 static void packet_numbers_only_rise(void)
 {
     static const enum peer_stage stages[] = {PEER_HELLO, PEER_FLIGHT, PEER_DONE};
@@ -43,8 +48,41 @@ static void packet_numbers_only_rise(void)
     }
 }
 
+/* A server that has keys of every level: what was lost goes where it was. */
+static void lost_crypto_data_is_repeated_at_its_level(void)
+{
+    struct peer *p = peer_at(S, PEER_HELLO);
+    uint32_t levels = 0;
+    struct mr_reader r;
+
+    peer_clear(p);
+    for (int i = 0; i < 3; i++) { /* what cannot be read makes room for what is sent */
+        uint8_t bytes[MR_INITIAL_MIN] = {0xe0, 0, 0, 0, 1, 8};
+
+        memcpy(bytes + 6, p->dcid.bytes, PEER_CID_SIZE);
+        peer_deliver(p, bytes, sizeof(bytes));
+        peer_advance(p, MR_SECOND);
+    }
+    for (uint32_t i = 0; peer_find(p, MR_FRAME_CRYPTO, i, &r) != NULL; i++) {
+        const struct peer_packet *packet = peer_find(p, MR_FRAME_CRYPTO, i, &r);
+
+        (void)mr_read_varint(&r);
+        uint64_t size = mr_read_varint(&r);
+        if (size > 0 && packet->type == MR_PACKET_INITIAL) {
+            CU_ASSERT_EQUAL(r.at[0], 2); /* the ServerHello from its start */
+            levels |= 1;
+        }
+        levels |= packet->type == MR_PACKET_HANDSHAKE ? 2 : 0;
+        CU_ASSERT_NOT_EQUAL(packet->type, MR_PACKET_ONE_RTT);
+    }
+    CU_ASSERT_EQUAL(levels, 3);
+    peer_end(p);
+}
+
 /* ------------------------------------------------------------------ coalescing */
 
+/* Section 12.2: "Senders MUST NOT coalesce QUIC packets with different connection IDs into a single
+ * UDP datagram." */
 static void packets_of_a_datagram_have_one_connection_id(void)
 {
     struct peer *p = peer_at(S, PEER_HELLO);
@@ -71,6 +109,11 @@ static uint32_t acks_in(const struct peer *p, enum mr_packet_type type)
     return count;
 }
 
+/* Section 12.2: "The receiver of coalesced QUIC packets MUST individually process each QUIC packet
+ * and separately acknowledge them, as if they were received as the payload of different UDP
+ * datagrams." Section 12.2: "For example, if decryption fails (because the keys are not available
+ * or for any other reason), the receiver MAY either discard or buffer the packet for later
+ * processing and MUST attempt to process the remaining packets." */
 static void coalesced_packets_are_acknowledged_one_by_one(void)
 {
     struct peer *p = peer_at(S, PEER_FLIGHT);
@@ -94,6 +137,11 @@ static void coalesced_packets_are_acknowledged_one_by_one(void)
 
 /* ------------------------------------------------------------------ acknowledgements */
 
+/* Section 13.2.6: "ACK frames MUST only be carried in a packet that has the same packet number
+ * space as the packet being acknowledged." Section 13.2.6: "For instance, packets that are
+ * protected with 1-RTT keys MUST be acknowledged in packets that are also protected with 1-RTT
+ * keys." Section 17.2.3: "An acknowledgment for a 1-RTT packet MUST be carried in a 1-RTT packet."
+ */
 static void acknowledgements_stay_in_their_space(void)
 {
     static const struct {
@@ -118,7 +166,9 @@ static void acknowledgements_stay_in_their_space(void)
     }
 }
 
-/* A packet whose tag is wrong, between two that are right. */
+/* A packet whose tag is wrong, between two that are right.
+ * Section 13.1: "A packet MUST NOT be acknowledged until packet protection has been successfully
+ * removed and all frames contained in the packet have been processed." */
 static void what_did_not_open_is_not_acknowledged(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
@@ -142,7 +192,10 @@ static void what_did_not_open_is_not_acknowledged(void)
     peer_end(p);
 }
 
-/* The peer acknowledges nothing: we ask for it now and then, not with each ACK. */
+/* The peer acknowledges nothing: we ask for it now and then, not with each ACK.
+ * Section 13.2.1: "In that case, an endpoint MUST NOT send an ack-eliciting frame in all packets
+ * that would otherwise be non-ack-eliciting, to avoid an infinite feedback loop of
+ * acknowledgments." */
 static void few_acknowledgements_ask_for_one(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
@@ -162,6 +215,7 @@ static void few_acknowledgements_ask_for_one(void)
 
 /* ------------------------------------------------------------------ who says what */
 
+/* Section 19.7: "Clients MUST NOT send NEW_TOKEN frames." */
 static void a_client_sends_nothing_of_a_servers(void)
 {
     static const enum peer_stage stages[] = {PEER_HELLO, PEER_FLIGHT, PEER_DONE};
@@ -180,7 +234,9 @@ static void a_client_sends_nothing_of_a_servers(void)
 
 /* ------------------------------------------------------------------ the end */
 
-/* An idle timeout of a millisecond: three probe timeouts it is, at the least. */
+/* An idle timeout of a millisecond: three probe timeouts it is, at the least.
+ * Section 10.1: "To avoid excessively small idle timeout periods, endpoints MUST increase the idle
+ * timeout period to be at least three times the current Probe Timeout (PTO)." */
 static void an_idle_timeout_is_at_least_three_probe_timeouts(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
@@ -195,7 +251,14 @@ static void an_idle_timeout_is_at_least_three_probe_timeouts(void)
     peer_end(p);
 }
 
-/* The keys are kept: what does not open is not answered, nor is another address. */
+/* The keys are kept: what does not open is not answered, nor is another address.
+ * Section 10.2.1: "To avoid being used for an amplification attack, such endpoints MUST limit the
+ * cumulative size of packets it sends to three times the cumulative size of the packets that are
+ * received and attributed to the connection." Section 10.2.1: "An endpoint in the closing state
+ * MUST either discard packets received from an unvalidated address or limit the cumulative size of
+ * packets it sends to an unvalidated address to three times the size of packets it receives from
+ * that address." Section 10.2.3: "After the handshake is confirmed (see Section 4.1.2 of
+ * [QUIC-TLS]), an endpoint MUST send any CONNECTION_CLOSE frames in a 1-RTT packet." */
 static void a_closing_connection_answers_its_peer_only(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
@@ -222,7 +285,10 @@ static void a_closing_connection_answers_its_peer_only(void)
     peer_end(p);
 }
 
-/* A server that ends a handshake: the address is not known to be the client's. */
+/* A server that ends a handshake: the address is not known to be the client's.
+ * Section 10.2.1: "To avoid being used for an amplification attack, such endpoints MUST limit the
+ * cumulative size of packets it sends to three times the cumulative size of the packets that are
+ * received and attributed to the connection." */
 static void a_close_before_validation_keeps_to_three_times(void)
 {
     struct peer *p = peer_at(S, PEER_HELLO);
@@ -246,6 +312,7 @@ static void a_close_before_validation_keeps_to_three_times(void)
 
 static CU_TestInfo tests[] = {
     {"packet numbers only rise", packet_numbers_only_rise},
+    {"lost CRYPTO data is repeated at its level", lost_crypto_data_is_repeated_at_its_level},
     {"packets of a datagram have one connection ID", packets_of_a_datagram_have_one_connection_id},
     {"coalesced packets are acknowledged one by one",
      coalesced_packets_are_acknowledged_one_by_one},
