@@ -167,12 +167,17 @@ int mr_rt_release(struct mr_ring_transport *t, struct mr_rt_object *object, size
 {
     struct mr_rt_stream *s = &object->stream;
 
-    if (s->is_reset || s->is_stopped)
-        return 0; /* what was shown goes back with the stream */
+    if (s->is_stopped)
+        return 0; /* what was shown went back with it */
     if (size > s->shown_to - s->released_to)
         return -EINVAL;
     s->released_to += size;
+    bool is_last = s->is_reset && s->released_to == s->shown_to;
+    if (is_last)
+        size = SIZE_MAX; /* by reference, what was not shown goes back behind it */
     free_pieces(t, object, &size);
+    if (is_last)
+        return 0;
     s->head_used += (uint32_t)size;
     if (s->is_reset_due && s->released_to == s->received_to) {
         s->is_reset = true;
@@ -188,6 +193,9 @@ void mr_rt_receive_over(struct mr_ring_transport *t, struct mr_rt_object *object
     struct mr_rt_queue all = s->pieces;
     uint64_t at = s->released_to - s->head_used;
 
+    if (s->is_reset && s->shown_to > s->released_to &&
+        mr_ring_is_by_reference(mr_rt_ring_of(t, object)->ring))
+        return; /* bytes go back in order: when those that are shown do */
     s->pieces.head = MR_NONE;
     while (all.head != MR_NONE) {
         uint32_t index = all.head;

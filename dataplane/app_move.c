@@ -264,7 +264,7 @@ static bool is_ready(const struct mr_app_host *host, const struct mr_app_object 
         const struct mr_app_object *stream = mr_app_object_at(host, i);
 
         if (host->rings[conn->ring].is_by_reference && stream->told_to != stream->released_to &&
-            !stream->is_stopped && (stream->lasting & MR_EVENT_RESET) == 0)
+            !stream->is_stopped)
             return false;
         size += sizeof(struct packed_stream) +
                 sizeof(struct packed_send) * ((size_t)count_sends(host, &stream->sends) +

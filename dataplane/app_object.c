@@ -166,6 +166,21 @@ void mr_app_object_mark(struct mr_app_host *host, struct mr_app_object *object, 
 
 /* ------------------------------------------------------------------ another ring's */
 
+/* How an object begins for who inherits it.  What came of a connection may be a copy still: that
+ * its handshake is complete is news only to who was told of EARLY. */
+static uint32_t first_news(struct mr_app_host *host, struct mr_app_object *object)
+{
+    struct mr_conn_info info;
+
+    if (object->is_stream)
+        return MR_EVENT_STREAM_OPENED;
+    bool is_early = host->transport->ops->conn_info(host->transport, object->handle, &info) == 0 &&
+                    info.is_early && !info.is_client;
+    if (!is_early && (object->kinds & MR_EVENT_EARLY) == 0)
+        object->kinds &= ~(uint32_t)MR_EVENT_CONFIRMED;
+    return MR_EVENT_CONNECTED | (is_early ? (uint32_t)MR_EVENT_EARLY : 0);
+}
+
 /* To its new application it is new. */
 static void renew(struct mr_app_host *host, struct mr_app_object *object, struct mr_app_ring *heir)
 {
@@ -177,6 +192,9 @@ static void renew(struct mr_app_host *host, struct mr_app_object *object, struct
     heir->objects++;
     object->ring = heir->index;
     object->user_data = 0;
+    if ((object->lasting & MR_EVENT_RESET) != 0) /* nobody is shown it again */
+        (void)host->transport->ops->release(host->transport, object->handle,
+                                            (size_t)(object->told_to - object->released_to));
     object->told_to = object->released_to;
     object->held = 0;
     object->reason = 0; /* it lies in the old one's */
@@ -187,9 +205,7 @@ static void renew(struct mr_app_host *host, struct mr_app_object *object, struct
     object->is_accept_due = false;
     object->stays = 0;
     object->kinds &= ~(uint32_t)MR_EVENT_MOVED_IN;
-    mr_app_object_mark(host, object,
-                       object->lasting |
-                           (object->is_stream ? MR_EVENT_STREAM_OPENED : MR_EVENT_CONNECTED));
+    mr_app_object_mark(host, object, object->lasting | first_news(host, object));
     if (wants_retry)
         mr_app_list_push(host, object, MR_APP_RETRY);
 }

@@ -353,7 +353,7 @@ static bool has_end_behind(struct mr_app_host *host, const struct mr_app_object 
 
 int mr_app_release_bytes(struct mr_app_host *host, struct mr_app_object *object, uint32_t size)
 {
-    if (object->is_stopped || (object->lasting & MR_EVENT_RESET) != 0)
+    if (object->is_stopped)
         return 0; /* the transport took all of it back */
     if (size > object->told_to - object->released_to)
         return -EINVAL;

@@ -19,7 +19,8 @@
  *     2          10         bits 8-31       bits 32-39      bit 40       29 bits
  *     3          11         bits 8-39       bits 40-47      bit 48       21 bits
  *
- * The nonce is random (the caller's), so that CIDs of one connection are not linkable by it.
+ * The nonce is the caller's: of QUIC-LB no two are the same while a configuration is in use, and
+ * nobody can tell which of them follow each other; Katran's are random.
  *
  * Pure functions, no state.  Threads: any.
  */
@@ -37,8 +38,9 @@
 #define MR_CID_SHARDS      1024 /* 10 bits */
 #define MR_CID_GENERATIONS 4    /* 2 bits: which process after a restart */
 #define MR_CID_CONFIGS     7    /* config rotation 0..6; 7 is QUIC-LB's "unroutable" */
-#define MR_CID_WORKERS     256  /* Katran: shards, 8 bits */
-#define MR_CID_PROCESSES   2    /* Katran: generations, 1 bit */
+#define MR_CID_NONCES      (UINT64_C(1) << 32) /* of a configuration, for a shard and generation */
+#define MR_CID_WORKERS     256                 /* Katran: shards, 8 bits */
+#define MR_CID_PROCESSES   2                   /* Katran: generations, 1 bit */
 #define MR_CID_FOREIGN     UINT32_MAX
 
 enum mr_cid_kind {

@@ -202,7 +202,8 @@ bool mr_keys_open_other_phase(struct mr_endpoint *ep, struct mr_conn *conn, stru
 struct mr_conn_keys *mr_keys_for_seal(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
 
 /* Packet `pn` was opened with the current keys. */
-void mr_keys_note_opened(struct mr_conn *conn, uint64_t pn, uint64_t now);
+void mr_keys_note_opened(const struct mr_endpoint *ep, struct mr_conn *conn, uint64_t pn,
+                         uint64_t now);
 
 /* A packet failed to open with the current keys; newest acknowledged packet. */
 void mr_keys_count_failed(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
@@ -267,9 +268,11 @@ void mr_endpoint_untouch(struct mr_endpoint *ep, struct mr_conn *conn);
 /* A server's key to seal an Initial that answers `dcid`, without a connection. */
 bool mr_conn_set_refusal_key(struct mr_endpoint *ep, uint32_t version, const struct mr_cid *dcid,
                              struct mr_level_key *out);
-/* A client's key to open a server's Initial of `version`. */
-bool mr_conn_set_answer_key(struct mr_endpoint *ep, uint32_t version, const struct mr_cid *dcid,
-                            struct mr_level_key *out);
+/* The key to open an Initial of `version` that `sender` has sent, where the client's first went to
+ * `dcid`. */
+bool mr_conn_set_initial_open_key(struct mr_endpoint *ep, uint32_t version,
+                                  const struct mr_cid *dcid, enum mr_role sender,
+                                  struct mr_level_key *out);
 void mr_conn_on_retry(struct mr_endpoint *ep, struct mr_conn *conn, const uint8_t *packet,
                       const struct mr_packet_header *header, uint64_t now);
 /* ------------------------------------------------------------------ versions */

@@ -296,7 +296,7 @@ MR_COLD static size_t cut_views(const struct mr_stream *stream, struct mr_view *
 int64_t mr_stream_receive(struct mr_endpoint *ep, mr_handle handle, struct mr_view *views_out,
                           size_t room, bool *fin_out)
 {
-    const struct mr_stream *stream = mr_stream_of_handle(ep, handle);
+    struct mr_stream *stream = mr_stream_of_handle(ep, handle);
 
     *fin_out = false;
     if (stream == NULL)
@@ -361,7 +361,8 @@ int mr_stream_stop(struct mr_endpoint *ep, mr_handle handle, uint64_t code)
         return -ESTALE;
     if (code > MR_ERROR_CODE_MAX)
         return -EINVAL;
-    if (!stream->has_recv || stream->is_gone || stream->recv.is_discarding)
+    if (!stream->has_recv || stream->is_gone ||
+        (stream->recv.is_discarding && mr_recv_queue_readable_bytes(&stream->recv) == 0))
         return 0;
 
     struct mr_conn *conn = mr_conn_at(ep, stream->conn);

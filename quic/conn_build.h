@@ -37,6 +37,10 @@ struct mr_build {
 uint32_t mr_conn_send_run(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_outgoing *out,
                           uint32_t count, uint64_t now);
 
+/* At most `limit` datagrams by the path in hand. */
+uint32_t mr_conn_send_by_path(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_outgoing *out,
+                              uint32_t limit, uint64_t now);
+
 /* Bytes that number `pn` of the space takes (RFC 9000, Section 17.1). */
 static inline uint8_t mr_space_pn_size(const struct mr_pn_space *space, uint64_t pn)
 {
@@ -85,6 +89,7 @@ void mr_stream_sent(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stre
 void mr_stream_rotate(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stream *stream);
 
 /* The producers of conn_send.c's table: write what fits, clear their bit when nothing is left. */
+void mr_produce_first(struct mr_build *b); /* CLOSE, MULTIPATH */
 void mr_produce_ack(struct mr_build *b);
 void mr_produce_crypto(struct mr_build *b);
 void mr_produce_path_response(struct mr_build *b);

@@ -5,7 +5,10 @@
  * allow, and one more whenever one is retired.  Reset tokens of ours are computed,
  * not stored (quic/token.h).
  */
+#include <errno.h>
+
 #include "quic/conn_bits.h"
+#include "quic/conn_multipath.h"
 
 #define RENEWAL_PUT_OFF_NS MR_SECOND
 
@@ -30,6 +33,7 @@ static uint32_t free_slot(const struct mr_conn *conn)
 bool mr_cid_issue(struct mr_endpoint *ep, struct mr_conn *conn)
 {
     uint32_t slot = free_slot(conn);
+    uint32_t owner = mr_multipath_cid_owner(ep, conn);
 
     if (slot == MR_NONE || conn->issued_next_sequence > UINT32_MAX)
         return false;
@@ -38,15 +42,16 @@ bool mr_cid_issue(struct mr_endpoint *ep, struct mr_conn *conn)
         uint64_t key;
 
         memcpy(&key, cid.bytes, sizeof(key));
-        if (mr_table8_insert(&ep->cids, key, conn->index) != MR_TABLE_ADDED)
+        if (mr_table8_insert(&ep->cids, key, owner) != MR_TABLE_ADDED)
             continue;
         conn->issued.key[slot] = key;
         conn->issued.sequence[slot] = (uint32_t)conn->issued_next_sequence;
         uint16_t bit = (uint16_t)(1u << slot);
         conn->issued_announced &= (uint16_t)~bit;
         conn->issued_known &= (uint16_t)~bit;
-        if (conn->issued_next_sequence == 0) { /* the handshake tells */
+        if (conn->issued_next_sequence == 0)
             conn->peer_chose = key;
+        if (conn->issued_next_sequence == 0 && owner == conn->index) { /* the handshake tells */
             conn->issued_announced |= bit;
             conn->issued_known |= bit;
         }
@@ -81,35 +86,76 @@ static bool can_spare_cids(const struct mr_endpoint *ep)
     return ep->cids.core.count + MR_CIDS_ISSUED_MAX * (others + 1) <= ep->cids.core.capacity;
 }
 
-MR_COLD void mr_cid_renew(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
+/* Ask the peer to go over to new ones.  0; -EBUSY: it cannot be asked now; -ENOSPC: others need
+ * them (counted); -ENOMEM: none is free. */
+static int renew(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
 {
     uint64_t before = conn->issued_prior_to;
 
     if (conn->state != MR_CONN_OPEN || !conn->is_confirmed || !mr_cid_has_retired_all(conn))
-        return; /* with a later packet */
+        return -EBUSY;
     if (conn->cid_config == ep->config.cid.config && !can_spare_cids(ep)) {
         mr_count(&ep->counters.limit_cid_renewals);
-        conn->cids_due_ns = now + RENEWAL_PUT_OFF_NS;
-        return;
+        return -ENOSPC;
     }
     conn->issued_prior_to = conn->issued_next_sequence;
     mr_cid_issue_all(ep, conn);
-    if (conn->issued_next_sequence == conn->issued_prior_to) { /* none is free */
+    if (conn->issued_next_sequence == conn->issued_prior_to) {
         conn->issued_prior_to = before;
-        return;
+        return -ENOMEM;
     }
     conn->cid_config = ep->config.cid.config;
     conn->cids_due_ns = mr_cid_due(ep, now);
     mr_count(&ep->counters.cids_renewed);
+    return 0;
 }
 
-void mr_cid_forget_all(struct mr_endpoint *ep, struct mr_conn *conn)
+MR_COLD void mr_cid_renew(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
+{
+    if (renew(ep, conn, now) == -ENOSPC) /* otherwise with a later packet */
+        conn->cids_due_ns = now + RENEWAL_PUT_OFF_NS;
+}
+
+int mr_conn_renew_cids(struct mr_endpoint *ep, mr_handle handle, uint64_t now)
+{
+    struct mr_conn *conn = mr_conn_of_handle(ep, handle);
+
+    if (conn == NULL)
+        return -ESTALE;
+    mr_trace_clock(ep, now);
+    int answer = renew(ep, conn, now);
+    return answer == -ENOSPC ? -ENOMEM : answer;
+}
+
+void mr_cid_forget_hand(struct mr_endpoint *ep, struct mr_conn *conn)
 {
     for (uint32_t i = 0; i < MR_CIDS_SLOTS; i++) {
         if (conn->issued.key[i] != 0)
             mr_table8_remove(&ep->cids, conn->issued.key[i]);
         conn->issued.key[i] = 0;
     }
+}
+
+void mr_cid_forget_all(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    mr_cid_forget_hand(ep, conn);
+    mr_multipath_forget_cids(ep, conn);
+}
+
+bool mr_cid_next_new(struct mr_endpoint *ep, const struct mr_conn *conn, uint32_t slot,
+                     struct mr_frame_new_connection_id *out)
+{
+    uint64_t sequence = conn->issued.sequence[slot];
+    bool is_old = sequence < conn->issued_prior_to; /* told, so that it is retired */
+
+    if (conn->issued.key[slot] == 0 || (conn->issued_announced & 1u << slot) != 0)
+        return false;
+    *out = (struct mr_frame_new_connection_id){
+        .sequence = sequence, .retire_prior_to = is_old ? 0 : conn->issued_prior_to};
+    out->cid.size = MR_LOCAL_CID_SIZE;
+    memcpy(out->cid.bytes, &conn->issued.key[slot], MR_LOCAL_CID_SIZE);
+    mr_reset_token(&ep->tokens, mr_cid_view(&out->cid), out->reset_token);
+    return true;
 }
 
 void mr_cid_on_announce_acked(struct mr_conn *conn, uint64_t sequence)
@@ -137,22 +183,18 @@ static bool is_used_by(const struct mr_rx *rx, uint64_t key)
     return rx->datagram->size > MR_LOCAL_CID_SIZE && memcmp(rx->dcid, &key, MR_LOCAL_CID_SIZE) == 0;
 }
 
-bool mr_on_retire_connection_id(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+bool mr_cid_take_retired(struct mr_rx *rx, uint64_t sequence, uint64_t type)
 {
     struct mr_conn *conn = rx->conn;
-    struct mr_frame_retire_connection_id frame;
 
-    if (!mr_frame_decode_retire_connection_id(r, type, &frame))
-        return mr_conn_fail(rx->ep, conn, MR_FRAME_ENCODING_ERROR, type,
-                            "malformed RETIRE_CONNECTION_ID", rx->now);
-    if (frame.sequence >= conn->issued_next_sequence)
+    if (sequence >= conn->issued_next_sequence)
         return mr_conn_fail(rx->ep, conn, MR_PROTOCOL_VIOLATION, type,
                             "retires a connection ID that was not issued", rx->now);
 
     for (uint32_t i = 0; i < MR_CIDS_SLOTS; i++) {
         uint64_t key = conn->issued.key[i];
 
-        if (key == 0 || conn->issued.sequence[i] != frame.sequence)
+        if (key == 0 || conn->issued.sequence[i] != sequence)
             continue;
         if (is_used_by(rx, key))
             return mr_conn_fail(rx->ep, conn, MR_PROTOCOL_VIOLATION, type,
@@ -164,6 +206,19 @@ bool mr_on_retire_connection_id(struct mr_rx *rx, struct mr_reader *r, uint64_t 
         return true;
     }
     return true; /* retired before */
+}
+
+bool mr_on_retire_connection_id(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+{
+    struct mr_frame_retire_connection_id frame;
+
+    if (!mr_frame_decode_retire_connection_id(r, type, &frame))
+        return mr_conn_fail(rx->ep, rx->conn, MR_FRAME_ENCODING_ERROR, type,
+                            "malformed RETIRE_CONNECTION_ID", rx->now);
+    uint32_t before = mr_multipath_zero(rx->ep, rx->conn);
+    bool is_ok = mr_cid_take_retired(rx, frame.sequence, type);
+    mr_multipath_back(rx->ep, rx->conn, before);
+    return is_ok;
 }
 
 /* ------------------------------------------------------------------ the peer's */
@@ -359,37 +414,45 @@ static bool note_sequence(struct mr_conn *conn, uint64_t sequence)
     return is_new;
 }
 
-bool mr_on_new_connection_id(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+bool mr_cid_take_new(struct mr_rx *rx, const struct mr_frame_new_connection_id *frame,
+                     uint64_t type)
 {
     struct mr_conn *conn = rx->conn;
-    struct mr_frame_new_connection_id frame;
-
-    if (!mr_frame_decode_new_connection_id(r, type, &frame))
-        return mr_conn_fail(rx->ep, conn, MR_FRAME_ENCODING_ERROR, type,
-                            "malformed NEW_CONNECTION_ID", rx->now);
-    if (mr_cid_current(conn)->cid.size == 0)
-        return mr_conn_fail(rx->ep, conn, MR_PROTOCOL_VIOLATION, type,
-                            "NEW_CONNECTION_ID from a peer without connection IDs", rx->now);
-
     uint64_t before = mr_cid_current(conn)->sequence;
-    const struct mr_peer_cid *known = find_peer_cid(conn, frame.sequence);
-    if (known != NULL && !mr_cid_equal(&known->cid, &frame.cid))
+    const struct mr_peer_cid *known = find_peer_cid(conn, frame->sequence);
+    if (known != NULL && !mr_cid_equal(&known->cid, &frame->cid))
         return mr_conn_fail(rx->ep, conn, MR_PROTOCOL_VIOLATION, type,
                             "a sequence number with two connection IDs", rx->now);
-    if (!retire_prior_to(rx, frame.retire_prior_to, type))
+    if (!retire_prior_to(rx, frame->retire_prior_to, type))
         return false;
     if (known != NULL)
         return choose_current(rx, before, type);
 
-    if (!note_sequence(conn, frame.sequence))
+    if (!note_sequence(conn, frame->sequence))
         return choose_current(rx, before, type); /* it came before, and was retired */
-    if (frame.sequence >= conn->peer_retire_prior_to) {
-        if (!keep(rx, &frame, type))
+    if (frame->sequence >= conn->peer_retire_prior_to) {
+        if (!keep(rx, frame, type))
             return false;
-    } else if (!retire(rx->ep, conn, frame.sequence)) {
+    } else if (!retire(rx->ep, conn, frame->sequence)) {
         mr_count(&rx->ep->counters.limit_cids);
         return mr_conn_fail(rx->ep, conn, MR_CONNECTION_ID_LIMIT_ERROR, type,
                             "too many connection IDs to retire", rx->now);
     }
     return choose_current(rx, before, type);
+}
+
+bool mr_on_new_connection_id(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+{
+    struct mr_frame_new_connection_id frame;
+
+    if (!mr_frame_decode_new_connection_id(r, type, &frame))
+        return mr_conn_fail(rx->ep, rx->conn, MR_FRAME_ENCODING_ERROR, type,
+                            "malformed NEW_CONNECTION_ID", rx->now);
+    if (mr_cid_current(rx->conn)->cid.size == 0)
+        return mr_conn_fail(rx->ep, rx->conn, MR_PROTOCOL_VIOLATION, type,
+                            "NEW_CONNECTION_ID from a peer without connection IDs", rx->now);
+    uint32_t before = mr_multipath_zero(rx->ep, rx->conn);
+    bool is_ok = mr_cid_take_new(rx, &frame, type);
+    mr_multipath_back(rx->ep, rx->conn, before);
+    return is_ok;
 }

@@ -9,7 +9,7 @@
  * RFC 9000, Section 10.  The application is told at once; the object stays until
  * the closing period is over and every event is collected.
  */
-#include "quic/conn.h"
+#include "quic/conn_multipath.h"
 
 static void set_reason(struct mr_close *close, const char *reason, size_t size)
 {
@@ -66,7 +66,7 @@ static void begin_closing(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t
 {
     conn->close.is_set = true;
     conn->close.resend_after = 1;
-    conn->close_until_ns = now + 3 * mr_rtt_pto(&conn->path.rtt, MR_SPACE_APP);
+    conn->close_until_ns = now + 3 * mr_multipath_pto(ep, conn);
     if (mr_conn_is_traced(conn)) {
         mr_trace_closed(ep, conn,
                         conn->close.is_app ? MR_TRACE_CLOSE_APPLICATION : MR_TRACE_CLOSE_ERROR);
@@ -162,7 +162,7 @@ void mr_conn_drain(struct mr_endpoint *ep, struct mr_conn *conn,
                         frame->is_app ? MR_TRACE_CLOSE_APPLICATION : MR_TRACE_CLOSE_ERROR);
         mr_trace_state(ep, conn, MR_TRACE_GONE, MR_TRACE_DRAINING);
     }
-    conn->close_until_ns = now + 3 * mr_rtt_pto(&conn->path.rtt, MR_SPACE_APP);
+    conn->close_until_ns = now + 3 * mr_multipath_pto(ep, conn);
     quiesce(ep, conn, MR_CONN_DRAINING);
     mr_conn_unready(ep, conn);
     mr_conn_timer_update(ep, conn);

@@ -27,6 +27,7 @@
  *          conn_api.c
  *          conn_close.c        how it ends
  *          conn_move.c         how it goes to another shard
+ *          conn_multipath*.c   several paths at a time
  *
  * Memory (bytes; see docs/quic.md): a connection is one pool object; what only a handshake needs
  * is a struct mr_handshake, given back when it is over; expanded 1-RTT keys are a struct
@@ -101,7 +102,8 @@ struct mr_conn {
     uint8_t side_packets;   /* sent beside the path in use, neither acknowledged nor lost */
     bool is_on_preferred;   /* the server's preferred address is in use */
     struct mr_mtu_search mtu_search;
-    uint32_t extra; /* pool index, MR_NONE: it uses none */
+    uint32_t extra;     /* pool index, MR_NONE: it uses none */
+    uint32_t multipath; /* the same, of its several paths */
     struct mr_issued_cids issued;
     uint64_t issued_next_sequence;
     uint64_t issued_prior_to;  /* the peer must retire those below: Retire Prior To */

@@ -8,7 +8,7 @@
  * packets that were overtaken) or the next one, derived in advance so that a
  * forged key phase bit costs no derivation.
  */
-#include "quic/conn.h"
+#include "quic/conn_multipath.h"
 
 /* Packets of the other phase that may cost the derivation of a key while the previous one is kept:
  * more are dropped, and the peer's next update waits until it is gone, as RFC 9001, Section 6.5
@@ -174,15 +174,15 @@ static void advance(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t first
     s->open = s->other;
     s->other = previous;
     s->other_kind = MR_OTHER_PREVIOUS;
-    s->other_until_ns = first_opened_pn == MR_NEVER
-                            ? MR_NEVER
-                            : now + 3 * mr_rtt_pto(&conn->path.rtt, MR_SPACE_APP);
+    s->other_until_ns =
+        first_opened_pn == MR_NEVER ? MR_NEVER : now + 3 * mr_multipath_pto(ep, conn);
     s->opened_first_pn = first_opened_pn;
     mr_keys_update(conn->version, &s->seal_secret, &s->seal);
     s->phase ^= 1;
     s->sealed_count = 0;
     s->update_at_count = draw_update_point(ep);
     s->phase_first_pn = mr_sent_next(&conn->app.sent);
+    mr_multipath_on_key_update(ep, conn);
     s->is_confirmed = false;
     s->next_failed = 0;
     s->updates++;
@@ -244,15 +244,16 @@ void mr_keys_on_acked(struct mr_conn *conn, uint64_t largest_acked)
         conn->key_state.is_confirmed = true;
 }
 
-void mr_keys_note_opened(struct mr_conn *conn, uint64_t pn, uint64_t now)
+void mr_keys_note_opened(const struct mr_endpoint *ep, struct mr_conn *conn, uint64_t pn,
+                         uint64_t now)
 {
     struct mr_key_state *s = &conn->key_state;
 
     if (s->opened_first_pn != MR_NEVER)
         return;
     s->opened_first_pn = pn;
-    if (s->other_kind == MR_OTHER_PREVIOUS)
-        s->other_until_ns = now + 3 * mr_rtt_pto(&conn->path.rtt, MR_SPACE_APP);
+    if (s->other_kind == MR_OTHER_PREVIOUS && s->other_until_ns == MR_NEVER)
+        s->other_until_ns = now + 3 * mr_multipath_pto(ep, conn);
 }
 
 void mr_keys_count_failed(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
@@ -331,7 +332,7 @@ bool mr_keys_open_other_phase(struct mr_endpoint *ep, struct mr_conn *conn, stru
     bool is_open = is_soon ? try_next(ep, conn, job) : try_prepared(ep, conn, job);
     if (!is_open)
         return false;
-    if (is_soon && mr_sent_next(&conn->app.sent) == s->phase_first_pn) { /* Section 6.2 */
+    if (is_soon && s->sealed_count == 0) { /* Section 6.2 */
         job->is_open = false;
         return mr_conn_fail(ep, conn, MR_KEY_UPDATE_ERROR, 0,
                             "keys updated twice without awaiting confirmation", now);

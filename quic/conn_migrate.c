@@ -45,6 +45,7 @@ static bool go(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
     linger(ep, conn, now);
     mr_count(&ep->counters.paths_validated);
     mr_conn_event(ep, conn, MR_EVENT_PATH_CHANGED);
+    mr_path_give_token(ep, conn);
     if (candidate.check.is_small)
         mr_path_check_in_use(ep, conn, now);
     return true;
@@ -174,14 +175,13 @@ void mr_preferred_on_packet(struct mr_rx *rx, struct mr_side_path *side)
         mr_count(&ep->counters.paths_refused);
         return;
     }
-    if (side == NULL && mr_side(ep, conn, MR_SIDE_CANDIDATE) != NULL) {
-        mr_count(&ep->counters.limit_path_candidates);
-        return;
-    }
     if (side == NULL) {
-        uint32_t slot = mr_path_choose_cid(rx);
-
-        side = slot == MR_NONE ? NULL : mr_side_open(ep, conn, from, slot, rx->now);
+        side = mr_side_rebound(rx);
+        if (side == NULL && mr_side(ep, conn, MR_SIDE_CANDIDATE) != NULL) {
+            mr_count(&ep->counters.limit_path_candidates);
+            return;
+        }
+        side = side == NULL ? mr_side_open_to(rx) : side;
         if (side == NULL)
             return;
         side->bytes_received = rx->datagram->size;

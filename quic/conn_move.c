@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "quic/conn_multipath.h"
 #include "quic/conn_undo.h"
 #include "quic/datagram_record.h"
 #include "quic/stream_record.h"
@@ -145,7 +146,8 @@ void mr_conn_record_wipe(struct mr_conn_record *record)
 static bool can_move(const struct mr_conn *conn, uint64_t now)
 {
     return conn->state == MR_CONN_OPEN && conn->is_confirmed && conn->handshake == MR_NONE &&
-           !conn->is_touched && !conn->is_held && now >= conn->move_again_ns &&
+           conn->multipath == MR_NONE && !conn->is_touched && !conn->is_held &&
+           now >= conn->move_again_ns &&
            mr_cid_has_retired_all(conn); /* it need not hold more of them than for one move */
 }
 
@@ -368,7 +370,7 @@ static void take_from_forwarding(struct mr_endpoint *ep, uint64_t key)
 {
     uint32_t index = mr_table8_find(&ep->cids, key);
 
-    if (index == MR_NONE || mr_conn_at(ep, index)->state != MR_CONN_MOVED)
+    if (index >= MR_CID_OF_PATH || mr_conn_at(ep, index)->state != MR_CONN_MOVED)
         return;
     struct mr_conn *forwarding = mr_conn_at(ep, index);
     for (uint32_t i = 0; i < MR_CIDS_SLOTS; i++) {
@@ -468,6 +470,9 @@ static bool read_streams(struct mr_endpoint *ep, struct mr_conn *conn, struct mr
             !mr_stream_record_read_recv(r, &stream->recv, &ep->recv_pools, &ep->released,
                                         &from->recv))
             return false;
+        if (stream->recv.is_discarding) /* what was shown of it is gone */
+            mr_stream_consumed(ep, conn, stream,
+                               stream->flow_recv.received - stream->flow_recv.consumed);
         owe_again(ep, conn, stream);
     }
     return true;

@@ -59,6 +59,17 @@ uint32_t mr_multipath_hand(struct mr_endpoint *ep, struct mr_conn *conn, uint32_
 /* Path 0, as it must be whenever the connection is left; and its deadline is that of all. */
 void mr_multipath_rest(struct mr_endpoint *ep, struct mr_conn *conn);
 
+/* The same, of a connection that may have no other; and that one back. */
+static inline uint32_t mr_multipath_zero(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    return conn->multipath == MR_NONE ? MR_PATH_ZERO : mr_multipath_hand(ep, conn, MR_PATH_ZERO);
+}
+static inline void mr_multipath_back(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t record)
+{
+    if (record != MR_PATH_ZERO)
+        mr_multipath_hand(ep, conn, record);
+}
+
 /* The connection IDs alone of `record` change places with those in hand; once more: back. */
 void mr_multipath_exchange_cids(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t record);
 
@@ -84,6 +95,9 @@ uint32_t mr_multipath_live_count(const struct mr_endpoint *ep, struct mr_multipa
 /* Whose the connection IDs in hand are, for the endpoint's table. */
 uint32_t mr_multipath_cid_owner(const struct mr_endpoint *ep, const struct mr_conn *conn);
 
+/* Sequence number of the connection ID that the peer gives next for the path of `record`. */
+uint64_t mr_multipath_peer_cid_next(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t record);
+
 /* Connection IDs for all path IDs that both sides allow. */
 void mr_multipath_provide(struct mr_endpoint *ep, struct mr_conn *conn);
 void mr_multipath_forget_cids(struct mr_endpoint *ep, struct mr_conn *conn);
@@ -92,8 +106,18 @@ void mr_multipath_produce_retired_cids(struct mr_build *b);
 
 /* ------------------------------------------------------------------ receiving */
 
+/* The path of a frame that names one; MR_PATH_GONE: ignore it.  False: the connection failed. */
+bool mr_multipath_read_path(struct mr_rx *rx, uint64_t path, uint64_t type, uint32_t *record_out);
+
+/* A packet with a short header for a connection ID of `record`.  False: it is not opened. */
+bool mr_multipath_classify(struct mr_endpoint *ep, struct mr_slot *slot, uint32_t record);
+
 /* A packet of the path of `slot` was opened with the burst, or could not be. */
 void mr_multipath_receive(struct mr_endpoint *ep, struct mr_slot *slot, uint64_t now);
+
+/* quic/endpoint_receive.c: a packet of the path in hand that was opened with its burst, or alone.
+ */
+void mr_receive_one(struct mr_endpoint *ep, struct mr_slot *slot, uint64_t now);
 
 /* A packet of the path in hand is about to be handled: a client has opened it.  False: drop it. */
 bool mr_multipath_on_packet(struct mr_endpoint *ep, struct mr_conn *conn,

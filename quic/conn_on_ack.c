@@ -7,13 +7,18 @@
  * RFC 9002, Appendix A.7; the steps are in its order.
  */
 #include "quic/conn_ack_frequency.h"
+#include "quic/conn_multipath.h"
 #include "quic/conn_observed.h"
 #include "quic/conn_reset_at.h"
 #include "quic/conn_resume.h"
 #include "quic/conn_undo.h"
 #include "quic/sent_late.h"
+#include "quic/sent_run.h"
 
-#define RUN_MAX (UINT32_C(1) << 30) /* bytes that a run of acknowledged frames may have */
+#define RUN_MAX           (UINT32_C(1) << 30) /* bytes that a run of acknowledged frames may have */
+#define REQUEUE_MAX       32                  /* packets that a probe timeout looks at */
+#define HURRIES_MAX       3                   /* flights of a server repeated before their PTO */
+#define HURRY_CROSSING_NS (100 * MR_MS)       /* a flight may be under way, round trip unknown */
 
 /* What an ACK frame, or a timer, did. */
 struct ack_sums {
@@ -71,23 +76,24 @@ static void end_run(struct mr_endpoint *ep, struct mr_conn *conn, struct ack_sum
     sums->run_size = 0;
 }
 
-/* The frames of a bulk transfer follow each other: their stream is told once for all. */
+/* The frames of a bulk transfer follow each other: their stream is told once for all.  `size`:
+ * bytes from the frame's offset on, of frames like it. */
 static void add_to_run(struct mr_endpoint *ep, struct mr_conn *conn, struct ack_sums *sums,
-                       const struct mr_sent_frame *frame)
+                       const struct mr_sent_frame *frame, uint32_t size)
 {
     bool follows = sums->run_size > 0 && sums->run_size < RUN_MAX &&
                    frame->object == sums->run.object &&
                    frame->offset == sums->run.offset + sums->run_size;
 
     if (follows) {
-        sums->run_size += frame->length;
+        sums->run_size += size;
         sums->run.flags |= frame->flags;
         return;
     }
     end_run(ep, conn, sums);
     sums->run = *frame;
-    sums->run_size = frame->length;
-    if (frame->length == 0) /* FIN alone */
+    sums->run_size = size;
+    if (size == 0) /* FIN alone */
         stream_acked(ep, conn, frame, 0);
 }
 
@@ -126,7 +132,7 @@ MR_INLINE void on_frame_acked(struct mr_endpoint *ep, struct mr_conn *conn, enum
 {
     switch ((enum mr_sent_kind)frame->kind) {
     case MR_SENT_STREAM:
-        add_to_run(ep, conn, sums, frame);
+        add_to_run(ep, conn, sums, frame, frame->length);
         return;
     case MR_SENT_ACK:
         mr_ack_ranges_forget(&mr_conn_space(ep, conn, which)->received, frame->offset);
@@ -153,6 +159,8 @@ MR_INLINE void on_frame_acked(struct mr_endpoint *ep, struct mr_conn *conn, enum
         mr_ack_request_on_acked(conn, frame->offset);
         return;
     default:
+        if (frame->kind >= MR_SENT_PATH_ACK)
+            mr_multipath_on_frame_acked(ep, conn, frame);
         return;
     }
 }
@@ -285,6 +293,8 @@ bool mr_conn_requeue_frame(struct mr_endpoint *ep, struct mr_conn *conn, enum mr
     default:
         break;
     }
+    if (frame->kind >= MR_SENT_PATH_ACK)
+        return mr_multipath_on_frame_lost(ep, conn, frame);
     uint32_t wants = lost_wants(conn, frame);
     if (wants != 0)
         mr_conn_want(ep, conn, &conn->app, wants);
@@ -333,11 +343,16 @@ static void count_lost_datagrams(struct mr_endpoint *ep, const struct mr_sent *s
     }
 }
 
-/* The packet carried the ECN mark of the path in use. */
-MR_INLINE bool is_marked(const struct mr_conn *conn, const struct mr_sent_packet *packet,
-                         uint64_t pn)
+/* How many of `count` packets like `packet`, the last with number `last_pn`, carried the ECN mark
+ * of the path in use. */
+MR_INLINE uint64_t count_marked(const struct mr_conn *conn, const struct mr_sent_packet *packet,
+                                uint64_t last_pn, uint32_t count)
 {
-    return (packet->flags & MR_SENT_ECT) != 0 && pn >= conn->path.ecn.first_pn;
+    uint64_t first_pn = conn->path.ecn.first_pn;
+
+    if ((packet->flags & MR_SENT_ECT) == 0 || last_pn < first_pn)
+        return 0;
+    return MR_MIN((uint64_t)count, last_pn - first_pn + 1);
 }
 
 static void one_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
@@ -354,7 +369,7 @@ static void one_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space
         return;
     }
     sums->bytes += packet->size;
-    sums->marked += is_marked(conn, packet, pn);
+    sums->marked += count_marked(conn, packet, pn, 1);
     if ((packet->flags & MR_SENT_MTU_PROBE) != 0) {
         mr_mtu_on_lost(ep, conn, packet->size, sums->now);
         return;
@@ -479,67 +494,146 @@ void mr_conn_resend_all(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_sp
     mr_sent_release(&space->sent, MR_NEVER);
 }
 
+/* What the oldest packets in flight carry is to be sent again, about so many bytes.  Copies that
+ * earlier probes made follow their originals.  False: it is nothing. */
+static bool requeue_oldest(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
+                           uint64_t bytes)
+{
+    struct mr_pn_space *space = mr_conn_space(ep, conn, which);
+    const struct mr_sent_packet *packet;
+    uint64_t pn = 0;
+    uint64_t sum = 0;
+    bool has_data = false;
+
+    for (uint32_t i = 0; i < REQUEUE_MAX && sum < bytes; i++) {
+        packet = mr_sent_find(&space->sent, pn, &pn);
+        if (packet == NULL)
+            break;
+        if ((packet->flags & MR_SENT_MTU_PROBE) == 0) {
+            has_data |= mr_conn_requeue(ep, conn, which, packet);
+            sum += packet->size;
+        }
+        pn++;
+    }
+    return has_data;
+}
+
+/* The same of `packets` packets' bytes; as many may go beyond the congestion window.  What was
+ * acknowledged is so once more: the peer may wait for that to find its own losses. */
+static bool repeat_oldest(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
+                          uint32_t packets)
+{
+    struct mr_pn_space *space = mr_conn_space(ep, conn, which);
+
+    space->probes = (uint16_t)packets;
+    space->wants |= space->received.count > 0 ? MR_WANT_ACK : 0;
+    return requeue_oldest(ep, conn, which, (uint64_t)packets * conn->path.mtu);
+}
+
+/* RFC 9002, Section 6.2.4: what is in flight in the other spaces goes along, as the peer may have
+ * the keys of one of them only. */
+MR_COLD static void repeat_elsewhere(struct mr_endpoint *ep, struct mr_conn *conn,
+                                     enum mr_space which, uint32_t packets)
+{
+    for (int other = 0; other < MR_SPACES; other++) {
+        struct mr_pn_space *space = mr_conn_space(ep, conn, (enum mr_space)other);
+
+        if (other != (int)which && space != NULL && space->sent.ack_eliciting_count > 0 &&
+            !repeat_oldest(ep, conn, (enum mr_space)other, packets))
+            space->probes = 0;
+    }
+}
+
 void mr_conn_on_pto(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
                     uint32_t probes, uint64_t now)
 {
     struct mr_pn_space *space = mr_conn_space(ep, conn, which);
-    uint64_t pn = 0;
-    bool has_data = false;
 
     if (space == NULL)
         return;
     mr_count(&ep->counters.ptos);
     if (mr_conn_is_traced(conn))
         mr_trace_pto(ep, conn, which);
-    for (uint32_t i = 0; i < probes; i++) {
-        const struct mr_sent_packet *packet = mr_sent_find(&space->sent, pn, &pn);
-
-        if (packet == NULL)
-            break;
-        has_data |=
-            (packet->flags & MR_SENT_MTU_PROBE) == 0 && mr_conn_requeue(ep, conn, which, packet);
-        pn++;
-    }
-    space->probes = (uint16_t)probes;
+    bool has_data = repeat_oldest(ep, conn, which, probes);
     mr_conn_want(ep, conn, space, has_data ? 0 : MR_WANT_PING);
+    if (!conn->is_confirmed)
+        repeat_elsewhere(ep, conn, which, probes);
     if (which == MR_SPACE_APP && conn->ack_request.review_ns != MR_NEVER)
         space->wants |= MR_WANT_IMMEDIATE_ACK;
     mr_ecn_on_pto(&conn->path.ecn, conn->loss.pto_count);
     if (conn->loss.pto_count >= MR_MTU_HOLE_PTOS)
         mr_mtu_on_black_hole(ep, conn, now);
+    if (conn->multipath != MR_NONE)
+        mr_multipath_on_pto(ep, conn, now);
+}
+
+MR_COLD void mr_conn_hurry(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
+{
+    struct mr_handshake *hs = mr_conn_handshake(ep, conn);
+    const struct mr_rtt *rtt = &conn->path.rtt;
+    const struct mr_loss_space *initial = &conn->loss.space[MR_SPACE_INITIAL];
+    uint64_t crossing = mr_rtt_has_sample(rtt) ? rtt->smoothed_ns : HURRY_CROSSING_NS;
+
+    if (conn->role != MR_SERVER || hs == NULL || hs->hurries == HURRIES_MAX ||
+        initial->ack_eliciting_count == 0 || now < initial->last_ack_eliciting_ns + crossing)
+        return;
+    hs->hurries++;
+    mr_count(&ep->counters.flights_repeated);
+    if (repeat_oldest(ep, conn, MR_SPACE_INITIAL, 1))
+        repeat_elsewhere(ep, conn, MR_SPACE_INITIAL, 1);
+    mr_conn_wake(ep, conn);
 }
 
 /* RFC 9002, Section 6.2.4: one of two may be lost. */
 MR_COLD void mr_conn_probe_again(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which)
 {
     struct mr_pn_space *space = mr_conn_space(ep, conn, which);
-    uint64_t pn = 0;
 
-    if (which == MR_SPACE_APP || space->probes == 0 || (space->wants & MR_WANT_CRYPTO) != 0)
-        return;
-    const struct mr_sent_packet *packet = mr_sent_find(&space->sent, pn, &pn);
-    if (packet != NULL)
-        mr_conn_requeue(ep, conn, which, packet);
+    if (space->probes > 0 && (space->wants & (MR_WANT_CRYPTO | MR_WANT_STREAM)) == 0)
+        requeue_oldest(ep, conn, which, conn->path.mtu);
 }
 
 /* ------------------------------------------------------------------ the ACK frame */
 
-/* A packet of the path in use: what it says of the path. */
+/* `count` packets like `p`, the last with number `pn`, of the path in use: what they say of it. */
 MR_INLINE void count_acked(struct mr_rx *rx, const struct mr_sent_packet *p, uint64_t pn,
-                           struct ack_sums *sums)
+                           uint32_t count, struct ack_sums *sums)
 {
     if (sums->cc.newest_sent_ns == 0 || pn > sums->newest_pn) {
         sums->newest_pn = pn;
         sums->cc.newest_sent_ns = p->time_ns;
     }
-    sums->marked += is_marked(rx->conn, p, pn);
+    sums->marked += count_marked(rx->conn, p, pn, count);
     sums->is_ack_eliciting |= (p->flags & MR_SENT_ACK_ELICITING) != 0;
     if ((p->flags & MR_SENT_IN_FLIGHT) != 0)
-        sums->cc.bytes += p->size;
+        sums->cc.bytes += (uint64_t)count * p->size;
     if ((p->flags & MR_SENT_MTU_PROBE) != 0)
         mr_mtu_on_acked(rx->ep, rx->conn, p->size, rx->now);
     if (p->size > MR_INITIAL_MIN && pn > sums->large_pn)
         sums->large_pn = pn;
+}
+
+static void frames_acked(struct mr_rx *rx, const struct mr_sent_packet *p, struct ack_sums *sums)
+{
+    struct mr_sent_frames at;
+
+    for (const struct mr_sent_frame *f = mr_sent_frame_first(&at, &rx->space->sent, p); f != NULL;
+         f = mr_sent_frame_next(&at))
+        on_frame_acked(rx->ep, rx->conn, rx->space_id, f, sums);
+}
+
+/* Packet `pn` of the path in use, and those behind it that are like it. */
+MR_INLINE void acked_here(struct mr_rx *rx, struct mr_sent_ack *ack, const struct mr_sent_packet *p,
+                          uint64_t pn, struct ack_sums *sums)
+{
+    const struct mr_sent_packet *last;
+    uint32_t more = mr_sent_ack_like(ack, p, &last);
+
+    count_acked(rx, last, pn + more, more + 1, sums);
+    if (more > 0)
+        add_to_run(rx->ep, rx->conn, sums, &p->first, (more + 1) * p->first.length);
+    else
+        frames_acked(rx, p, sums);
 }
 
 /* Packets of one range that were declared lost, and were not. */
@@ -548,15 +642,12 @@ MR_COLD static void late_range(struct mr_rx *rx, const struct mr_ack_range *rang
 {
     struct mr_sent *sent = &rx->space->sent;
     struct mr_sent_late late;
-    struct mr_sent_frames at;
     uint64_t pn;
 
     mr_sent_late_begin(&late, sent, (struct mr_sent_range){.lo = range->lo, .hi = range->hi});
     for (struct mr_sent_packet *p; (p = mr_sent_late_next(&late, &pn)) != NULL;) {
         mr_count(&rx->ep->counters.packets_lost_spurious);
-        for (const struct mr_sent_frame *f = mr_sent_frame_first(&at, sent, p); f != NULL;
-             f = mr_sent_frame_next(&at))
-            on_frame_acked(rx->ep, rx->conn, rx->space_id, f, sums);
+        frames_acked(rx, p, sums);
         if (rx->space_id == MR_SPACE_APP && p->path == rx->conn->path.number &&
             (p->flags & MR_SENT_MTU_PROBE) == 0)
             mr_conn_undo_on_late(rx->ep, rx->conn, pn);
@@ -566,9 +657,7 @@ MR_COLD static void late_range(struct mr_rx *rx, const struct mr_ack_range *rang
 /* Packets of one range.  False: a packet that was never sent is acknowledged. */
 static bool ack_range(struct mr_rx *rx, const struct mr_ack_range *range, struct ack_sums *sums)
 {
-    struct mr_endpoint *ep = rx->ep;
     struct mr_sent_ack ack;
-    struct mr_sent_frames at;
     uint64_t pn;
 
     if (rx->space->sent.lost_count > 0)
@@ -577,13 +666,12 @@ static bool ack_range(struct mr_rx *rx, const struct mr_ack_range *range, struct
                       (struct mr_sent_range){.lo = range->lo, .hi = range->hi});
     for (struct mr_sent_packet *p; (p = mr_sent_ack_next(&ack, &pn)) != NULL;) {
         sums->is_any = true;
-        if (p->path != rx->conn->path.number)
-            mr_path_gone_elsewhere(ep, rx->conn, p);
-        else
-            count_acked(rx, p, pn, sums);
-        for (const struct mr_sent_frame *f = mr_sent_frame_first(&at, &rx->space->sent, p);
-             f != NULL; f = mr_sent_frame_next(&at))
-            on_frame_acked(ep, rx->conn, rx->space_id, f, sums);
+        if (p->path == rx->conn->path.number) {
+            acked_here(rx, &ack, p, pn, sums);
+        } else {
+            mr_path_gone_elsewhere(rx->ep, rx->conn, p);
+            frames_acked(rx, p, sums);
+        }
     }
     return !ack.is_violation;
 }
@@ -641,6 +729,18 @@ static void take_ecn(struct mr_rx *rx, const struct mr_frame_ack *frame, struct 
         on_congestion(rx->ep, conn, rx->now);
 }
 
+/* RFC 9001, Section 4.1.2: a client's handshake is confirmed, too, when a 1-RTT packet of its is
+ * acknowledged; HANDSHAKE_DONE may be long in coming. */
+MR_COLD static void on_ack_in_handshake(struct mr_rx *rx)
+{
+    struct mr_conn *conn = rx->conn;
+
+    if (rx->space_id == MR_SPACE_APP && conn->role == MR_CLIENT && conn->state == MR_CONN_OPEN &&
+        conn->key_state.is_confirmed)
+        mr_conn_confirm(rx->ep, conn, rx->now);
+    mr_conn_maybe_end_handshake(rx->ep, conn, rx->now);
+}
+
 static void settle_acked(struct mr_rx *rx, const struct mr_frame_ack *frame, struct ack_sums *sums)
 {
     struct mr_conn *conn = rx->conn;
@@ -667,23 +767,19 @@ static void settle_acked(struct mr_rx *rx, const struct mr_frame_ack *frame, str
     if (conn->ack_request.review_ns <= rx->now)
         mr_ack_request_review(rx->ep, conn, rx->now);
     if (conn->handshake != MR_NONE)
-        mr_conn_maybe_end_handshake(rx->ep, conn, rx->now);
+        on_ack_in_handshake(rx);
     mr_conn_wake(rx->ep, conn);
 }
 
-bool mr_on_ack(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+bool mr_ack_take(struct mr_rx *rx, struct mr_frame_ack *frame, uint64_t type)
 {
-    struct mr_frame_ack frame;
     struct mr_ack_range range;
     struct ack_sums sums = {0};
 
-    if (!mr_frame_decode_ack(r, type, &frame))
-        return mr_conn_fail(rx->ep, rx->conn, MR_FRAME_ENCODING_ERROR, type, "malformed ACK",
-                            rx->now);
     mr_count(&rx->ep->counters.acks_received);
     uint64_t largest = rx->space->sent.largest_acked;
-    sums.is_largest_new = largest == MR_SENT_NO_PN || frame.largest > largest;
-    while (mr_frame_ack_next(&frame, &range)) {
+    sums.is_largest_new = largest == MR_SENT_NO_PN || frame->largest > largest;
+    while (mr_frame_ack_next(frame, &range)) {
         if (!ack_range(rx, &range, &sums)) {
             mr_count(&rx->ep->counters.acks_of_unsent);
             return mr_conn_fail(rx->ep, rx->conn, MR_PROTOCOL_VIOLATION, type,
@@ -692,8 +788,23 @@ bool mr_on_ack(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
     }
     end_run(rx->ep, rx->conn, &sums);
     if (rx->space_id == MR_SPACE_APP) /* of any packet: those without frames to record count, too */
-        mr_keys_on_acked(rx->conn, frame.largest);
+        mr_keys_on_acked(rx->conn, frame->largest);
     if (sums.is_any)
-        settle_acked(rx, &frame, &sums);
+        settle_acked(rx, frame, &sums);
     return true;
+}
+
+bool mr_on_ack(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+{
+    struct mr_frame_ack frame;
+
+    if (!mr_frame_decode_ack(r, type, &frame))
+        return mr_conn_fail(rx->ep, rx->conn, MR_FRAME_ENCODING_ERROR, type, "malformed ACK",
+                            rx->now);
+    if (rx->conn->multipath == MR_NONE)
+        return mr_ack_take(rx, &frame, type);
+    uint32_t before = mr_multipath_zero(rx->ep, rx->conn); /* of path 0, whichever brought it */
+    bool is_ok = mr_ack_take(rx, &frame, type);
+    mr_multipath_back(rx->ep, rx->conn, before);
+    return is_ok;
 }

@@ -16,9 +16,10 @@ MR_COLD static bool malformed(struct mr_rx *rx, uint64_t type)
 
 bool mr_on_ping(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
 {
-    (void)rx;
     (void)r;
     (void)type;
+    if (rx->space_id == MR_SPACE_INITIAL)
+        mr_conn_hurry(rx->ep, rx->conn, rx->now);
     return true;
 }
 
@@ -85,10 +86,14 @@ static void recv_state_on(struct mr_endpoint *ep, struct mr_conn *conn, struct m
     stream->recv_state = next;
 }
 
+/* Nobody reads a stopped stream, nor one that was reset: its bytes count as consumed, but for those
+ * that are shown still, and it is over when its size is known. */
 MR_COLD void mr_stream_discarded(struct mr_endpoint *ep, struct mr_conn *conn,
                                  struct mr_stream *stream)
 {
-    mr_stream_consumed(ep, conn, stream, stream->flow_recv.received - stream->flow_recv.consumed);
+    mr_stream_consumed(ep, conn, stream,
+                       stream->flow_recv.received - stream->flow_recv.consumed -
+                           mr_recv_queue_readable_bytes(&stream->recv));
     if (stream->recv.final_size == MR_RECV_SIZE_UNKNOWN)
         return;
     recv_state_on(ep, conn, stream, MR_RECV_ON_ALL_DATA);
@@ -352,7 +357,8 @@ bool mr_on_crypto(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
         rx->is_refused = true;
         return true;
     case MR_CRYPTO_DUPLICATE:
-        /* The peer repeats its flight: it has not seen ours (RFC 9002, Section 6.2.3). */
+        if (rx->space_id == MR_SPACE_INITIAL)
+            mr_conn_hurry(ep, rx->conn, rx->now);
         return true;
     case MR_CRYPTO_OK:
         mr_conn_tls_want(ep, rx->conn);

@@ -71,10 +71,12 @@ enum mr_want {
     MR_WANT_NEW_TOKEN = 1 << 22,
     MR_WANT_PATH_PROBE = 1 << 21, /* PATH_CHALLENGE beside the path in use */
     MR_WANT_OBSERVED_ADDRESS = 1 << 23,
+    MR_WANT_MULTIPATH = 1 << 24, /* frames of draft-ietf-quic-multipath, PATH_ACK above all */
 };
 
 /* What may go out although the congestion window is full. */
-#define MR_WANTS_UNCONGESTED (MR_WANT_ACK | MR_WANT_CLOSE | MR_WANT_PATH_CHALLENGE)
+#define MR_WANTS_UNCONGESTED                                                                       \
+    (MR_WANT_ACK | MR_WANT_CLOSE | MR_WANT_PATH_CHALLENGE | MR_WANT_MULTIPATH)
 
 /* What goes out in datagrams of its own, by other rules. */
 #define MR_WANTS_APART (MR_WANT_PATH_RESPONSE | MR_WANT_PATH_PROBE | MR_WANT_MTU_PROBE)

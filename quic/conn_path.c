@@ -10,6 +10,7 @@
  * nothing by going to and fro.
  */
 #include "quic/conn_bits.h"
+#include "quic/conn_multipath.h"
 #include "quic/conn_observed.h"
 #include "quic/conn_resume.h"
 #include "quic/conn_undo.h"
@@ -30,16 +31,27 @@ uint64_t mr_path_room(const struct mr_conn *conn)
                                                        : 0;
 }
 
+void mr_path_heard(struct mr_endpoint *ep, struct mr_conn *conn, const struct mr_datagram *d)
+{
+    if (!mr_path_addr_equal(&d->path, &conn->path.addr))
+        return;
+    conn->path.bytes_received += d->size;
+    if (!conn->loss.is_amplification_limited)
+        return;
+    conn->loss.is_amplification_limited = false; /* RFC 9002, Section 6.2.2.1: timers run again */
+    mr_conn_wake(ep, conn);
+}
+
 /* ------------------------------------------------------------------ validation */
 
 void mr_path_update_due(struct mr_endpoint *ep, struct mr_conn *conn)
 {
     const struct mr_conn_extra *extra = mr_conn_extra(ep, conn);
 
-    conn->path_due_ns = MR_NEVER;
+    conn->path_due_ns = conn->multipath == MR_NONE ? MR_NEVER : mr_multipath_due(ep, conn);
     if (extra == NULL)
         return;
-    conn->path_due_ns = mr_path_check_due(&extra->check);
+    conn->path_due_ns = MR_MIN(conn->path_due_ns, mr_path_check_due(&extra->check));
     for (int i = 0; i < MR_SIDES; i++)
         conn->path_due_ns = MR_MIN(conn->path_due_ns, mr_path_check_due(&extra->side[i].check));
 }
@@ -77,6 +89,16 @@ void mr_path_validated(struct mr_endpoint *ep, struct mr_conn *conn)
     mr_conn_wake(ep, conn);
 }
 
+void mr_path_give_token(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    const struct mr_side_path *kept = mr_side(ep, conn, MR_SIDE_KEPT);
+    bool is_known = kept != NULL && memcmp(kept->addr.remote.ip, conn->path.addr.remote.ip,
+                                           sizeof(kept->addr.remote.ip)) == 0;
+
+    if (conn->role == MR_SERVER && ep->config.has_new_token && !is_known)
+        mr_conn_want(ep, conn, &conn->app, MR_WANT_NEW_TOKEN);
+}
+
 /* The kept path has served: it was heard of, or given up, and the one in use is validated. */
 static void settle_kept(struct mr_endpoint *ep, struct mr_conn *conn)
 {
@@ -95,7 +117,9 @@ static void on_answer(struct mr_rx *rx, bool is_small)
     mr_path_validated(rx->ep, conn);
     if (is_news) {
         mr_count(&rx->ep->counters.paths_validated);
-        mr_conn_event(rx->ep, conn, MR_EVENT_PATH_CHANGED);
+        if (!mr_multipath_on_validated(rx->ep, conn, rx->now))
+            mr_conn_event(rx->ep, conn, MR_EVENT_PATH_CHANGED);
+        mr_path_give_token(rx->ep, conn);
     }
     if (is_small) /* the address is proved, not that 1,200 bytes pass: once more */
         mr_path_check_in_use(rx->ep, conn, rx->now);
@@ -289,6 +313,8 @@ static void on_failure(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t no
         return;
     }
     if (mr_side(ep, conn, MR_SIDE_KEPT) == NULL) {
+        if (mr_multipath_on_failed(ep, conn, now))
+            return;
         mr_conn_die(ep, conn, MR_NO_VIABLE_PATH, false,
                     "the peer's new address could not be validated");
         return;
@@ -316,6 +342,8 @@ void mr_path_expire(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
     if (!mr_conn_is_alive(conn))
         return;
     mr_side_expire(ep, conn, now);
+    if (conn->multipath != MR_NONE)
+        mr_multipath_expire(ep, conn, now);
     mr_path_update_due(ep, conn);
 }
 

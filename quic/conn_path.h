@@ -28,6 +28,14 @@ static inline bool mr_cid_is_due(const struct mr_endpoint *ep, const struct mr_c
  * while it has not yet done so since the last time. */
 void mr_cid_renew(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
 void mr_cid_forget_all(struct mr_endpoint *ep, struct mr_conn *conn);
+void mr_cid_forget_hand(struct mr_endpoint *ep, struct mr_conn *conn); /* of the path in hand */
+/* The NEW_CONNECTION_ID of the one in `slot`.  False: it is sent, or there is none. */
+bool mr_cid_next_new(struct mr_endpoint *ep, const struct mr_conn *conn, uint32_t slot,
+                     struct mr_frame_new_connection_id *out);
+/* What the two frames say of the path in hand.  False: the connection failed. */
+bool mr_cid_take_new(struct mr_rx *rx, const struct mr_frame_new_connection_id *frame,
+                     uint64_t type);
+bool mr_cid_take_retired(struct mr_rx *rx, uint64_t sequence, uint64_t type);
 static inline struct mr_peer_cid *mr_cid_current(struct mr_conn *conn)
 {
     return &conn->peer_cids[conn->peer_cid_current];
@@ -71,6 +79,15 @@ bool mr_path_admits(const struct mr_rx *rx);
 /* The same packet was handled; RFC 9000, Section 9.3. */
 void mr_path_on_packet(struct mr_rx *rx);
 void mr_path_validated(struct mr_endpoint *ep, struct mr_conn *conn);
+
+/* A datagram came, whatever it holds, and the path in use is not validated: three times its bytes
+ * may be sent there.  For a connection that is touched. */
+MR_COLD void mr_path_heard(struct mr_endpoint *ep, struct mr_conn *conn,
+                           const struct mr_datagram *datagram);
+/* The path in use was validated after a migration: a server gives its client a token for the IP
+ * address, if it is another one than before (RFC 9000, Section 8.1.3).  So there are no more of
+ * them than addresses from which a challenge was answered. */
+void mr_path_give_token(struct mr_endpoint *ep, struct mr_conn *conn);
 /* Validate the path in use. */
 void mr_path_check_in_use(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
 /* Go on by the path `to` with the CID in `slot`; the extra holds MR_EXTRA_PATH_KEPT.  The path that
@@ -110,6 +127,11 @@ bool mr_side_has_cid(const struct mr_endpoint *ep, const struct mr_conn *conn,
 /* Begin to probe `addr` with the CID in `slot`; NULL: no extra is free (counted). */
 struct mr_side_path *mr_side_open(struct mr_endpoint *ep, struct mr_conn *conn,
                                   const struct mr_path_addr *addr, uint32_t slot, uint64_t now);
+/* The same, of the path that the packet came by. */
+struct mr_side_path *mr_side_open_to(struct mr_rx *rx);
+/* The newest packet shows that only a NAT has changed the address of the candidate: it is probed
+ * there, with its connection ID (RFC 9000, Section 9.5).  NULL: it shows no such thing. */
+struct mr_side_path *mr_side_rebound(struct mr_rx *rx);
 /* A challenge came by another path than the one in use: may it be answered there?  One that nobody
  * knew becomes the candidate. */
 bool mr_side_on_challenge(struct mr_rx *rx);

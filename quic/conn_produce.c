@@ -6,6 +6,7 @@
  * is not sent), and clears its bit of space->wants when it has nothing left.
  */
 #include "quic/conn_build.h"
+#include "quic/conn_multipath.h"
 #include "quic/conn_reset_at.h"
 #include "quic/conn_resume.h"
 
@@ -46,6 +47,15 @@ void mr_produce_ack(struct mr_build *b)
     space->ack_deadline_ns = MR_NEVER;
     mr_count(&b->ep->counters.acks_sent);
     clear_want(b, MR_WANT_ACK);
+}
+
+/* What several paths add goes before all else, but for the end. */
+void mr_produce_first(struct mr_build *b)
+{
+    if ((b->space->wants & MR_WANT_CLOSE) != 0)
+        mr_produce_close(b);
+    else
+        mr_multipath_produce(b);
 }
 
 /* ------------------------------------------------------------------ CRYPTO */
@@ -364,19 +374,17 @@ void mr_produce_new_cid(struct mr_build *b)
 {
     struct mr_conn *conn = b->conn;
 
+    if (mr_multipath_agreed(b->ep, conn) != NULL) {
+        mr_multipath_produce_new_cids(b);
+        return;
+    }
     for (uint32_t i = 0; i < MR_CIDS_SLOTS; i++) {
-        uint64_t sequence = conn->issued.sequence[i];
-        bool is_old = sequence < conn->issued_prior_to; /* told, so that it is retired */
-        struct mr_frame_new_connection_id frame = {
-            .sequence = sequence, .retire_prior_to = is_old ? 0 : conn->issued_prior_to};
+        struct mr_frame_new_connection_id frame;
 
-        if (conn->issued.key[i] == 0 || (conn->issued_announced & 1u << i) != 0)
+        if (!mr_cid_next_new(b->ep, conn, i, &frame))
             continue;
-        frame.cid.size = MR_LOCAL_CID_SIZE;
-        memcpy(frame.cid.bytes, &conn->issued.key[i], MR_LOCAL_CID_SIZE);
-        mr_reset_token(&b->ep->tokens, mr_cid_view(&frame.cid), frame.reset_token);
         if (!WRITE_RECORDED(b, mr_frame_write_new_connection_id(&b->w, &frame), MR_SENT_NEW_CID,
-                            sequence, 0))
+                            frame.sequence, 0))
             return;
         conn->issued_announced |= (uint16_t)(1u << i);
     }
@@ -387,6 +395,10 @@ void mr_produce_retire_cid(struct mr_build *b)
 {
     struct mr_conn *conn = b->conn;
 
+    if (mr_multipath_agreed(b->ep, conn) != NULL) {
+        mr_multipath_produce_retired_cids(b);
+        return;
+    }
     for (uint32_t i = 0; i < conn->retire_count; i++) {
         uint64_t sequence = conn->retire[i];
 
@@ -458,7 +470,8 @@ void mr_produce_handshake_done(struct mr_build *b)
         clear_want(b, MR_WANT_HANDSHAKE_DONE);
 }
 
-/* RFC 9000, Section 8.1.3: each is another one, by its nonce. */
+/* RFC 9000, Section 8.1.3: each is another one, by its nonce.  None says that an address was
+ * validated that was not: the one that is gets its own (mr_path_give_token). */
 void mr_produce_new_token(struct mr_build *b)
 {
     struct mr_endpoint *ep = b->ep;
@@ -466,6 +479,10 @@ void mr_produce_new_token(struct mr_build *b)
     struct mr_frame_new_token frame = {.token = token, .size = sizeof(token)};
     struct mr_saved_path saved = mr_conn_saved_path(ep, b->conn);
 
+    if (!b->conn->path.is_validated) {
+        clear_want(b, MR_WANT_NEW_TOKEN);
+        return;
+    }
     mr_token_write_new(&ep->tokens, b->conn->version, &b->conn->path.addr.remote, &saved,
                        mr_endpoint_secret_random(ep), token, mr_endpoint_wall_s(ep, b->now));
     if (!WRITE_RECORDED(b, mr_frame_write_new_token(&b->w, &frame), MR_SENT_NEW_TOKEN, 0, 0))

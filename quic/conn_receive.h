@@ -80,6 +80,9 @@ bool mr_conn_requeue_frame(struct mr_endpoint *ep, struct mr_conn *conn, enum mr
 bool mr_conn_requeue(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
                      const struct mr_sent_packet *packet);
 
+/* An ACK of the path in hand.  False: the connection failed. */
+bool mr_ack_take(struct mr_rx *rx, struct mr_frame_ack *frame, uint64_t type);
+
 /* The loss time of `which` has come. */
 void mr_conn_detect_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
                          uint64_t now);
@@ -88,8 +91,11 @@ void mr_conn_detect_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_s
 void mr_conn_on_pto(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
                     uint32_t probes, uint64_t now);
 
-/* The first of two probes of a handshake's space went out: the second repeats its data, if there is
- * nothing else to send. */
+/* A client still sends Initials that want an answer: if our flight should have arrived meanwhile,
+ * it is sent again, a few times (RFC 9002, Section 6.2.3). */
+void mr_conn_hurry(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
+
+/* The first of two probes went out: the second repeats its data, if there is none else to send. */
 void mr_conn_probe_again(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which);
 
 /* Everything in flight in `which` is sent again: Retry. */

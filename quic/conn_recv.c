@@ -8,6 +8,7 @@
  */
 #include "quic/conn_ack_frequency.h"
 #include "quic/conn_bits.h"
+#include "quic/conn_multipath.h"
 #include "quic/conn_observed.h"
 #include "quic/conn_reset_at.h"
 #include "quic/frame_extension.h"
@@ -63,6 +64,8 @@ static const struct frame_rule frame_rules[] = {
     [MR_FRAME_HANDSHAKE_DONE]        = { mr_on_handshake_done,                    A, true,     false },
     [MR_FRAME_IMMEDIATE_ACK]         = { mr_on_immediate_ack,                     A, true,     false, MR_EXTENSION_ACK_FREQUENCY },
     [MR_FRAME_RESET_STREAM_AT]       = { mr_on_reset_stream_at,               Z | A, true,     false, MR_EXTENSION_RESET_STREAM_AT },
+    [MR_FRAME_PATH_ACK]              = { mr_on_path_ack,                          A, false,    false, MR_EXTENSION_MULTIPATH },
+    [MR_FRAME_PATH_ACK_ECN]          = { mr_on_path_ack,                          A, false,    false, MR_EXTENSION_MULTIPATH },
     [MR_FRAME_DATAGRAM]              = { mr_on_datagram,                      Z | A, true,     false },
     [MR_FRAME_DATAGRAM_LEN]          = { mr_on_datagram,                      Z | A, true,     false },
 };
@@ -75,6 +78,14 @@ static const struct far_rule {
     { MR_FRAME_OBSERVED_ADDRESS_4,     { mr_on_observed_address,              Z | A, true,     true,  0 } },
     { MR_FRAME_OBSERVED_ADDRESS_6,     { mr_on_observed_address,              Z | A, true,     true,  0 } },
     { MR_FRAME_ACK_FREQUENCY,          { mr_on_ack_frequency,                     A, true,     false, MR_EXTENSION_ACK_FREQUENCY } },
+    { MR_FRAME_PATH_ABANDON,           { mr_on_path_abandon,                      A, true,     false, MR_EXTENSION_MULTIPATH } },
+    { MR_FRAME_PATH_STATUS_BACKUP,     { mr_on_path_status,                       A, true,     false, MR_EXTENSION_MULTIPATH } },
+    { MR_FRAME_PATH_STATUS_AVAILABLE,  { mr_on_path_status,                       A, true,     false, MR_EXTENSION_MULTIPATH } },
+    { MR_FRAME_PATH_NEW_CONNECTION_ID, { mr_on_path_new_connection_id,            A, true,     true,  MR_EXTENSION_MULTIPATH } },
+    { MR_FRAME_PATH_RETIRE_CONNECTION_ID, { mr_on_path_retire_connection_id,      A, true,     false, MR_EXTENSION_MULTIPATH } },
+    { MR_FRAME_MAX_PATH_ID,            { mr_on_max_path_id,                       A, true,     false, MR_EXTENSION_MULTIPATH } },
+    { MR_FRAME_PATHS_BLOCKED,          { mr_on_paths_blocked,                     A, true,     false, MR_EXTENSION_MULTIPATH } },
+    { MR_FRAME_PATH_CIDS_BLOCKED,      { mr_on_path_cids_blocked,                 A, true,     false, MR_EXTENSION_MULTIPATH } },
 };
 /* clang-format on */
 

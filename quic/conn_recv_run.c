@@ -95,7 +95,7 @@ static void finish(const struct run *r, const struct mr_slot *last, uint32_t pac
     struct mr_pn_space *space = &conn->app;
 
     mr_conn_touch(r->ep, conn);
-    mr_keys_note_opened(conn, r->next_pn - packets, now);
+    mr_keys_note_opened(r->ep, conn, r->next_pn - packets, now);
     mr_ack_ranges_add_next(&space->received, packets);
     space->largest_at_ns = now;
     mr_spin_follow(conn, r->ep->open_jobs[last->job].packet[0]);

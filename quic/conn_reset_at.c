@@ -40,8 +40,9 @@ void mr_stream_take_reset(struct mr_endpoint *ep, struct mr_conn *conn, struct m
     if (mr_conn_is_traced(conn))
         mr_trace_stream(ep, conn, stream, false, next);
     stream->recv_state = next;
-    mr_recv_queue_discard(&stream->recv, &ep->recv_pools, &ep->released);
-    mr_stream_consumed(ep, conn, stream, stream->flow_recv.received - stream->flow_recv.consumed);
+    uint64_t kept = mr_recv_queue_abandon(&stream->recv, &ep->recv_pools, &ep->released);
+    mr_stream_consumed(ep, conn, stream,
+                       stream->flow_recv.received - stream->flow_recv.consumed - kept);
     stream->peer_code = stream->reset_in_code;
     mr_stream_event(ep, stream, MR_EVENT_RESET);
 }

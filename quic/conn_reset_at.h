@@ -24,7 +24,7 @@ bool mr_on_reset_stream_at(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
 bool mr_stream_note_reset(struct mr_rx *rx, struct mr_stream *stream, uint64_t final_size,
                           uint64_t error, uint64_t type);
 
-/* The peer's reset counts now: what is left is dropped, the application is told. */
+/* The peer's reset counts now: what was not shown is dropped, the application is told. */
 void mr_stream_take_reset(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stream *stream);
 
 /* With has_reliable_in: some was released, or the bound fell. */

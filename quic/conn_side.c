@@ -131,6 +131,33 @@ void mr_side_close(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_side wh
 
 /* ------------------------------------------------------------------ from the peer */
 
+struct mr_side_path *mr_side_open_to(struct mr_rx *rx)
+{
+    uint32_t slot = mr_path_choose_cid(rx);
+    struct mr_side_path *side =
+        slot == MR_NONE ? NULL : mr_side_open(rx->ep, rx->conn, &rx->datagram->path, slot, rx->now);
+
+    if (side != NULL)
+        memcpy(&side->peer_chose, rx->dcid, sizeof(side->peer_chose));
+    return side;
+}
+
+struct mr_side_path *mr_side_rebound(struct mr_rx *rx)
+{
+    struct mr_side_path *side = mr_side(rx->ep, rx->conn, MR_SIDE_CANDIDATE);
+    const struct mr_path_addr *from = &rx->datagram->path;
+
+    if (side == NULL || memcmp(&side->peer_chose, rx->dcid, sizeof(side->peer_chose)) != 0 ||
+        memcmp(&side->addr.local, &from->local, sizeof(from->local)) != 0 ||
+        rx->pn < rx->conn->app.received.range[0].hi)
+        return NULL;
+    side->addr = *from;
+    side->bytes_received = side->bytes_sent = 0;
+    side->is_validated = side->is_trusted = false;
+    mr_side_probe(rx->ep, rx->conn, side, rx->now);
+    return side;
+}
+
 /* A path that nobody knew becomes the candidate: a server validates what its client probes, too
  * (RFC 9000, Section 9.6.3).  False: not answered. */
 static bool begin_candidate(struct mr_rx *rx)
@@ -148,8 +175,7 @@ static bool begin_candidate(struct mr_rx *rx)
         mr_count(&ep->counters.limit_path_candidates);
         return false;
     }
-    uint32_t slot = mr_path_choose_cid(rx);
-    return slot != MR_NONE && mr_side_open(ep, conn, &rx->datagram->path, slot, rx->now) != NULL;
+    return mr_side_open_to(rx) != NULL;
 }
 
 bool mr_side_on_challenge(struct mr_rx *rx)

@@ -6,7 +6,10 @@
  * connection's entry in the wheel, and acts when it fires.  A deadline that moves
  * later leaves the entry alone: it fires once for nothing.
  */
-#include "quic/conn.h"
+#include "quic/conn_timer.h"
+
+#include "quic/conn_early.h"
+#include "quic/conn_multipath.h"
 
 /* RFC 9000, Section 10.1: at least three times the probe timeout. */
 static uint64_t idle_deadline(const struct mr_conn *conn)
@@ -25,7 +28,7 @@ static uint64_t handshake_deadline(const struct mr_endpoint *ep, const struct mr
     if (hs == NULL)
         return MR_NEVER;
     if (conn->is_confirmed)
-        return hs->ticket_wait_until_ns;
+        return MR_MIN(hs->ticket_wait_until_ns, hs->early_until_ns);
     return hs->started_ns + MR_HANDSHAKE_TIMEOUT + (ep->paused_ns - hs->paused_before_ns);
 }
 
@@ -121,7 +124,7 @@ static void expire_loss(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t n
         mr_conn_on_pto(ep, conn, timer.space, 2, now);
         return;
     case MR_LOSS_UNBLOCK:
-        mr_loss_on_pto(&conn->loss, now);
+        mr_loss_on_unblock(&conn->loss, now);
         mr_conn_on_pto(ep, conn, timer.space, 1, now);
         return;
     case MR_LOSS_IDLE:
@@ -140,6 +143,7 @@ static bool expire_life(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t n
     if (handshake_deadline(ep, conn) > now)
         return false;
     if (conn->is_confirmed) {
+        mr_conn_early_expire(ep, conn, now);
         mr_conn_maybe_end_handshake(ep, conn, now);
         return false;
     }
@@ -162,6 +166,17 @@ static void expire_closing(struct mr_endpoint *ep, struct mr_conn *conn, uint64_
         mr_conn_free(ep, conn);
 }
 
+void mr_conn_expire_path(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
+{
+    expire_loss(ep, conn, now);
+    if (conn->pacing_until_ns <= now) {
+        conn->pacing_until_ns = MR_NEVER;
+        mr_conn_wake(ep, conn);
+    }
+    mr_conn_decide_ack(ep, conn, now);
+    mr_path_expire(ep, conn, now);
+}
+
 void mr_conn_expire(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
 {
     if (conn->state == MR_CONN_DEAD)
@@ -172,13 +187,7 @@ void mr_conn_expire(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
     }
     if (expire_life(ep, conn, now))
         return;
-    expire_loss(ep, conn, now);
-    if (conn->pacing_until_ns <= now) {
-        conn->pacing_until_ns = MR_NEVER;
-        mr_conn_wake(ep, conn);
-    }
-    mr_conn_decide_ack(ep, conn, now);
     mr_keys_expire(ep, conn, now);
-    mr_path_expire(ep, conn, now);
+    mr_conn_expire_path(ep, conn, now);
     mr_conn_timer_update(ep, conn);
 }

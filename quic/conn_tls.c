@@ -10,6 +10,7 @@
  */
 #include "quic/conn_ack_frequency.h"
 #include "quic/conn_early.h"
+#include "quic/conn_multipath.h"
 #include "quic/conn_observed.h"
 
 /* ------------------------------------------------------------------ keys of the handshake levels
@@ -56,13 +57,14 @@ bool mr_conn_set_refusal_key(struct mr_endpoint *ep, uint32_t version, const str
     return mr_conn_set_level_key(ep, version, out, &secrets.of[MR_SERVER], true);
 }
 
-bool mr_conn_set_answer_key(struct mr_endpoint *ep, uint32_t version, const struct mr_cid *dcid,
-                            struct mr_level_key *out)
+bool mr_conn_set_initial_open_key(struct mr_endpoint *ep, uint32_t version,
+                                  const struct mr_cid *dcid, enum mr_role sender,
+                                  struct mr_level_key *out)
 {
     struct mr_initial_secrets secrets;
 
     mr_keys_initial(version, dcid, &secrets);
-    return mr_conn_set_level_key(ep, version, out, &secrets.of[MR_SERVER], false);
+    return mr_conn_set_level_key(ep, version, out, &secrets.of[sender], false);
 }
 
 /* ------------------------------------------------------------------ our transport parameters */
@@ -114,6 +116,7 @@ static void fill_params(struct mr_endpoint *ep, struct mr_conn *conn,
     params->reset_stream_at = (config->extensions & MR_EXTENSION_RESET_STREAM_AT) != 0;
     if ((config->extensions & MR_EXTENSION_ACK_FREQUENCY) != 0)
         params->min_ack_delay_us = MR_ACK_DELAY_MIN_US;
+    params->initial_max_path_id = mr_multipath_offer(ep, conn);
     params->grease_quic_bit = (config->extensions & MR_EXTENSION_QUIC_BIT) != 0;
     params->has_initial_scid = true;
     params->initial_scid.size = MR_LOCAL_CID_SIZE;
@@ -316,7 +319,7 @@ static bool install_secret(struct mr_endpoint *ep, struct mr_conn *conn,
         mr_trace_key(ep, conn, (enum mr_level)secret->level, secret->is_write);
     switch (secret->level) {
     case MR_LEVEL_HANDSHAKE:
-        conn->loss.has_handshake_keys = true;
+        mr_loss_on_handshake_keys(&conn->loss);
         return mr_conn_set_level_key(ep, conn->version,
                                      secret->is_write ? &hs->seal[MR_SPACE_HANDSHAKE]
                                                       : &hs->open[MR_SPACE_HANDSHAKE],
@@ -422,6 +425,8 @@ static bool take_params(struct mr_endpoint *ep, struct mr_conn *conn, const stru
     if (fault != NULL)
         return mr_conn_fail(ep, conn, MR_VERSION_NEGOTIATION_ERROR, MR_FRAME_CRYPTO, fault, now);
     apply_params(ep, conn, &params);
+    if (!mr_multipath_take_offer(ep, conn, params.initial_max_path_id, now))
+        return false;
     if (params.has_preferred_address)
         keep_preferred(hs, &params.preferred_address);
     if (!mr_conn_early_params(ep, conn, &params, now))
@@ -650,7 +655,10 @@ void mr_conn_confirm(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
     mr_conn_discard_space(ep, conn, MR_SPACE_HANDSHAKE, now);
     if (hs != NULL && conn->role == MR_CLIENT)
         mr_conn_wait_for_ticket(ep, conn, hs, now + MR_CLIENT_TICKET_WAIT);
+    if (hs != NULL && conn->role == MR_SERVER && hs->early.is_set) /* RFC 9001, Section 4.9.3 */
+        hs->early_until_ns = now + 3 * mr_multipath_pto(ep, conn);
     mr_cid_issue_all(ep, conn);
+    mr_multipath_begin(ep, conn);
     mr_mtu_begin(ep, conn, now);
     if (conn->role == MR_CLIENT)
         mr_migrate_to_preferred(ep, conn, now);

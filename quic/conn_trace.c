@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-#include "quic/conn.h"
+#include "quic/conn_multipath.h"
 #include "quic/trace_frames.h"
 
 #define BYTES(value) ((struct mr_trace_bytes){.at = &(value), .size = sizeof(value)})
@@ -118,6 +118,8 @@ void mr_trace_arrive(struct mr_endpoint *ep, struct mr_conn *conn,
     conn->trace = mr_tracer_begin(ep->tracer, (uint32_t)ticket->what, ticket->number);
     if (conn->trace == MR_NONE) {
         mr_count(&ep->counters.limit_traces);
+        if (!mr_tracer_refuse(ep->tracer, ticket))
+            mr_count(&ep->counters.trace_records_lost);
         return;
     }
     traced_of(ep, conn)->moves = ticket->moves;
@@ -180,6 +182,14 @@ int mr_conn_trace(struct mr_endpoint *ep, mr_handle handle, uint32_t what, uint6
 
 /* ------------------------------------------------------------------ packets */
 
+/* ID of the path in hand. */
+static uint32_t path_of(const struct mr_endpoint *ep, const struct mr_conn *conn)
+{
+    const struct mr_multipath *mp = mr_multipath(ep, conn);
+
+    return mp == NULL ? 0 : mr_multipath_hand_id(ep, mp);
+}
+
 /* The record of a packet, its frames packed behind it. */
 static void write_packet(struct mr_endpoint *ep, const struct mr_conn *conn,
                          enum mr_trace_kind kind, struct mr_trace_packet *packet,
@@ -191,6 +201,7 @@ static void write_packet(struct mr_endpoint *ep, const struct mr_conn *conn,
     if (!has_events(ep, conn))
         return;
     packet->frame_size = (uint32_t)size;
+    packet->path = path_of(ep, conn);
     more.size = mr_trace_frames_pack(frames, sizeof(frames), payload, size, &packet->is_cut);
     write_more(ep, conn, kind, BYTES(*packet), more);
 }
@@ -270,6 +281,7 @@ void mr_trace_packet_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_
 {
     uint64_t acked = mr_conn_space(ep, conn, space)->sent.largest_acked;
     struct mr_trace_loss loss = {.number = pn,
+                                 .path = path_of(ep, conn),
                                  .space = (uint8_t)space,
                                  .is_mtu_probe = (packet->flags & MR_SENT_MTU_PROBE) != 0,
                                  .is_reordered = acked != MR_SENT_NO_PN &&
@@ -322,6 +334,17 @@ static enum mr_trace_congestion congestion_of(struct mr_traced *traced, const st
     return mr_cc_in_slow_start(cc) ? MR_TRACE_SLOW_START : MR_TRACE_AVOIDANCE;
 }
 
+static void tell_ecn(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    struct mr_traced *traced = traced_of(ep, conn);
+    struct mr_trace_change change = {.before = traced->ecn, .after = conn->path.ecn.state};
+
+    if (change.after == change.before)
+        return;
+    traced->ecn = (uint8_t)change.after;
+    write(ep, conn, MR_TRACE_ECN, BYTES(change));
+}
+
 void mr_trace_metrics(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t acked_sent_ns)
 {
     struct mr_traced *traced = traced_of(ep, conn);
@@ -333,6 +356,7 @@ void mr_trace_metrics(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t ack
         traced->congestion = (uint8_t)change.after;
         write(ep, conn, MR_TRACE_CONGESTION, BYTES(change));
     }
+    tell_ecn(ep, conn);
     if (memcmp(&now, &traced->metrics, sizeof(now)) == 0)
         return;
     write_more(ep, conn, MR_TRACE_METRICS, BYTES(traced->metrics), BYTES(now));

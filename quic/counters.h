@@ -69,6 +69,8 @@
     X(limit_datagrams_received,   "datagrams dropped on arrival, their application is slow: datagram_queue_max")      \
     X(limit_extras,               "path challenges not answered, new paths not taken, addresses not kept: extras_max") \
     X(limit_undos,                "losses that will not be taken back: no block of chunks_max was left")              \
+    X(limit_multipaths,           "connections that do not offer multipath: multipaths_max")                          \
+    X(limit_path_records,         "further paths without connection IDs: path_records_max")                           \
     X(limit_models,               "connections under CUBIC instead of BBR: models_max")                               \
     X(limit_names,                "server names not kept: names_max")                                                 \
     X(limit_pinned,               "received pieces copied to compact buffers: pinned_max")                            \
@@ -80,6 +82,7 @@
     X(limit_path_challenges,      "PATH_CHALLENGE frames not answered: too many wait")                                \
     X(limit_cids,                 "connections closed: too many connection IDs issued to us or retired")              \
     X(limit_cid_renewals,         "renewals of old connection IDs put off: the table has none to spare")              \
+    X(limit_cid_nonces,           "connection IDs that no load balancer can route: MR_CID_NONCES of the configuration are used") \
     X(limit_crypto_buffer,        "connections closed: CRYPTO data beyond the buffer limit")                          \
     X(limit_ack_ranges,           "received-packet ranges forgotten early")                                           \
     X(limit_events,               "event collections that ended with a full array")                                   \
@@ -133,6 +136,13 @@
     X(paths_validated,            "paths validated")                                                                  \
     X(paths_failed,               "path validations that failed")                                                     \
     X(paths_refused,              "addresses not taken as a path: a reflector's port, or no single host's")           \
+    X(multipath_agreed,           "connections that may have several paths, and stay in their shard")                \
+    X(multipath_opened,           "further paths opened, by us or a peer")                                            \
+    X(paths_silent,               "times that a path did not answer, and its data was sent by others")                \
+    X(paths_abandoned,            "paths abandoned: our PATH_ABANDON frames, answers included")                       \
+    X(paths_abandoned_received,   "PATH_ABANDON frames received for paths that were there")                           \
+    X(paths_forgotten,            "abandoned paths whose state was freed")                                            \
+    X(paths_blocked_received,     "PATHS_BLOCKED and PATH_CIDS_BLOCKED frames received")                              \
     X(migrations_begun,           "changes of our address begun by us")                                               \
     X(migrations_done,            "of them those that were validated")                                                \
     X(migrations,                 "changes of a peer's address followed")                                             \
@@ -145,6 +155,7 @@
     X(packets_lost_spurious,      "packets declared lost and acknowledged later")                                     \
     X(bytes_lost,                 "bytes of packets declared lost")                                                   \
     X(ptos,                       "probe timeouts that fired")                                                        \
+    X(flights_repeated,           "flights of a server sent again before their probe timeout: the client asks once more") \
     X(congestion_events,          "reductions of a congestion window")                                                \
     X(resumes_begun,              "connections that jumped to half of the window of an earlier one")                  \
     X(resumes_validated,          "of them those whose jump arrived without congestion")                              \

@@ -12,6 +12,7 @@
 #include "quic/chunk.h"
 #include "quic/conn_ack_frequency.h"
 #include "quic/conn_bits.h"
+#include "quic/conn_multipath.h"
 #include "quic/conn_undo.h"
 
 /* ------------------------------------------------------------------ memory */
@@ -50,6 +51,8 @@ static const struct pool_row {
     ROW(keys,         active_keys_max, sizeof(struct mr_conn_keys),    MR_CACHE_LINE),
     ROW(datagram_chunks, datagram_chunks_max, MR_CHUNK_SIZE,           MR_CACHE_LINE),
     ROW(extras,       extras_max,      sizeof(struct mr_conn_extra),   MR_CACHE_LINE),
+    ROW(multipaths,   multipaths_max,  sizeof(struct mr_multipath),    MR_CACHE_LINE),
+    ROW(path_records, path_records_max, sizeof(struct mr_path_record), MR_CACHE_LINE),
     ROW(models,       models_max,      sizeof(struct mr_bbr),          MR_CACHE_LINE),
     ROW(names.pool,   names_max,       sizeof(struct mr_name),         16),
 #undef ROW
@@ -78,7 +81,14 @@ static void lay_out_pools(struct arena *arena, struct mr_endpoint *ep,
 
 static uint32_t cid_capacity(const struct mr_limits *limits)
 {
-    return limits->connections_max * MR_CIDS_ISSUED_MAX + 64;
+    return limits->connections_max * MR_CIDS_ISSUED_MAX +
+           limits->path_records_max * 2 * MR_PATH_CIDS + 64;
+}
+
+/* One of the peer's for each path. */
+static uint32_t token_capacity(const struct mr_limits *limits)
+{
+    return limits->connections_max + limits->path_records_max;
 }
 
 static uint32_t name_capacity(const struct mr_limits *limits)
@@ -101,7 +111,7 @@ static struct tables lay_out_tables(struct arena *arena, const struct mr_limits 
 
     t.cids = take(arena, mr_table8_footprint(cid_capacity(limits)));
     t.initial_cids = take(arena, mr_table_footprint(limits->handshakes_max + 1));
-    t.reset_tokens = take(arena, mr_table_footprint(limits->connections_max));
+    t.reset_tokens = take(arena, mr_table_footprint(token_capacity(limits)));
     t.stream_ids = take(arena, mr_table8_footprint(limits->streams_max));
     t.names = take(arena, mr_table8_footprint(name_capacity(limits)));
     t.wheel_nodes = take(arena, sizeof(struct mr_wheel_node) * limits->connections_max);
@@ -135,7 +145,7 @@ static void init_tables(struct mr_endpoint *ep, const struct tables *t, uint64_t
     key = table_key(ep);
     mr_table_init(&ep->initial_cids, t->initial_cids, ep->limits.handshakes_max + 1, &key);
     key = table_key(ep);
-    mr_table_init(&ep->reset_tokens, t->reset_tokens, ep->limits.connections_max, &key);
+    mr_table_init(&ep->reset_tokens, t->reset_tokens, token_capacity(&ep->limits), &key);
     key = table_key(ep);
     mr_table8_init(&ep->stream_ids, t->stream_ids, ep->limits.streams_max, &key);
     key = table_key(ep);
@@ -268,7 +278,7 @@ static void init_handshake(struct mr_endpoint *ep, struct mr_handshake *hs, uint
     memset(hs, 0, sizeof(*hs));
     hs->started_ns = now;
     hs->paused_before_ns = ep->paused_ns;
-    hs->ticket_wait_until_ns = MR_NEVER;
+    hs->ticket_wait_until_ns = hs->early_until_ns = MR_NEVER;
     for (int i = 0; i < 2; i++)
         mr_space_init(ep, &hs->space[i]);
     for (int i = 0; i < 3; i++)
@@ -297,7 +307,7 @@ static void init_links(struct mr_conn *conn)
     conn->last_stream = MR_NONE;
     conn->stream_head = MR_NONE;
     conn->name = MR_NONE;
-    conn->extra = MR_NONE;
+    conn->extra = conn->multipath = MR_NONE;
     mr_datagram_queue_init(&conn->datagrams_out);
     mr_datagram_queue_init(&conn->datagrams_in);
     conn->armed_ns = MR_NEVER;
@@ -519,6 +529,7 @@ void mr_conn_free(struct mr_endpoint *ep, struct mr_conn *conn)
     while (conn->stream_head != MR_NONE)
         mr_stream_free(ep, mr_stream_at(ep, conn->stream_head));
     mr_conn_end_handshake(ep, conn);
+    mr_multipath_drop(ep, conn);
     mr_sent_discard(&conn->app.sent);
     mr_conn_undo_drop(ep, conn);
     mr_datagram_queue_clear(&conn->datagrams_out, &ep->datagram_chunks);
@@ -700,6 +711,7 @@ static void check_conn(const struct mr_endpoint *ep, const struct mr_conn *conn)
     MR_ASSERT(!conn->is_touched);
     mr_ack_ranges_check(&conn->app.received);
     mr_conn_timer_check(ep, conn);
+    mr_multipath_check(ep, conn);
     for (uint32_t i = conn->stream_head; i != MR_NONE; i = mr_stream_at(ep, i)->conn_next) {
         const struct mr_stream *stream = mr_stream_at(ep, i);
 
@@ -777,6 +789,8 @@ void mr_endpoint_check(const struct mr_endpoint *ep)
     MR_ASSERT(ep->frame_blocks.used == 0);
     MR_ASSERT(ep->keys.used == 0);
     MR_ASSERT(ep->extras.used == 0);
+    MR_ASSERT(ep->multipaths.used == 0);
+    MR_ASSERT(ep->path_records.used == 0);
     MR_ASSERT(ep->models.used == 0);
     MR_ASSERT(ep->datagram_chunks.used == 0);
     MR_ASSERT(ep->names.pool.used == 0 && ep->names.table.core.count == 0);

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "millrace/path.h"
 #include "millrace/transport.h"
 #include "quic/aead.h"
 #include "quic/cc.h"
@@ -237,8 +238,21 @@ int64_t mr_conn_ticket(const struct mr_endpoint *ep, mr_handle conn, uint8_t *ds
 /* Go to another local address; as `migrate`, but for the choice of a port. */
 int mr_conn_migrate(struct mr_endpoint *ep, mr_handle conn, const struct mr_addr *local,
                     uint64_t now);
+/* Several paths (quic/conn_multipath_open.c); with `addr->remote` of port 0: the server's.  The
+ * path ID; or as `path_open` of millrace/transport.h. */
+int64_t mr_conn_path_open(struct mr_endpoint *ep, mr_handle conn, const struct mr_path_addr *addr,
+                          uint64_t now);
+int mr_conn_path_abandon(struct mr_endpoint *ep, mr_handle conn, uint32_t path, uint64_t now);
+int mr_conn_path_set_backup(struct mr_endpoint *ep, mr_handle conn, uint32_t path, bool is_backup);
+int64_t mr_conn_paths(const struct mr_endpoint *ep, mr_handle conn, struct mr_path_info *out,
+                      size_t room);
 int mr_conn_can_migrate(const struct mr_endpoint *ep, mr_handle conn);
 int mr_conn_update_keys(struct mr_endpoint *ep, mr_handle conn, uint64_t now);
+/* Ask the peer to go over to new connection IDs of ours (RFC 9000, Section 5.1.2), as
+ * `cid_renew_ns` does, whether or not those it has are of any age.  0: it is asked with the next
+ * packet; -EBUSY: the handshake is not confirmed, or it has not retired all of the last time;
+ * -ENOMEM: the table has none to spare (limit_cid_renewals); -ESTALE. */
+int mr_conn_renew_cids(struct mr_endpoint *ep, mr_handle conn, uint64_t now);
 int mr_object_set_user_data(struct mr_endpoint *ep, mr_handle object, uint64_t user_data);
 int mr_conn_send_datagram(struct mr_endpoint *ep, mr_handle conn, const struct mr_view *views,
                           size_t count);

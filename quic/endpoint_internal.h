@@ -28,17 +28,21 @@
 
 /* What became of one datagram of a receive burst. */
 enum mr_slot_kind {
-    MR_SLOT_DONE,    /* dropped, redirected */
-    MR_SLOT_FAST,    /* a 1-RTT packet, opened with the burst */
-    MR_SLOT_FLIPPED, /* a 1-RTT packet of the other key phase: opened alone */
-    MR_SLOT_WALK,    /* everything else: one packet after the other */
+    MR_SLOT_DONE,         /* dropped, redirected */
+    MR_SLOT_WALK,         /* everything that is not below: one packet after the other */
+    MR_SLOT_FAST,         /* a 1-RTT packet, opened with the burst */
+    MR_SLOT_PATH,         /* the same, of another path than path 0 */
+    MR_SLOT_FLIPPED,      /* FAST of the other key phase: opened alone */
+    MR_SLOT_PATH_FLIPPED, /* PATH */
 };
+#define MR_SLOT_FLIPS (MR_SLOT_FLIPPED - MR_SLOT_FAST)
 
 struct mr_slot {
     struct mr_datagram *datagram;
     uint32_t conn;
     uint32_t job; /* FAST: of open_jobs */
     uint8_t kind;
+    uint32_t path; /* PATH: its record */
 };
 
 struct mr_reply {
@@ -77,6 +81,8 @@ struct mr_endpoint {
     struct mr_token_keys tokens;
     struct mr_cid_cipher cid_ciphers[MR_CID_CONFIGS]; /* by config; not open: plain text */
     uint8_t cid_configs; /* bit i: connection IDs of config i may be ours */
+    uint32_t cid_epoch;  /* how often the configuration of new ones has changed */
+    uint64_t cid_nonces; /* used of it */
     struct mr_pool conns;
     struct mr_pool handshakes;
     struct mr_pool streams;
@@ -87,6 +93,8 @@ struct mr_endpoint {
     struct mr_pool blocks;       /* compact: copied small pieces */
     struct mr_pool keys;
     struct mr_pool extras;
+    struct mr_pool multipaths;
+    struct mr_pool path_records;
     struct mr_pool models; /* struct mr_bbr */
     struct mr_pool datagram_chunks;
     struct mr_names names;

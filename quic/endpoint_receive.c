@@ -9,6 +9,7 @@
  *     settle:  one ACK decision, one timer update per connection and burst
  */
 #include "quic/conn_bits.h"
+#include "quic/conn_multipath.h"
 
 /* ------------------------------------------------------------------ lookup */
 
@@ -80,14 +81,27 @@ MR_INLINE void add_same_job(struct mr_endpoint *ep, struct mr_slot *slot)
     const struct mr_open_job *last = &ep->open_jobs[ep->open_count - 1];
     struct mr_open_job *job = &ep->open_jobs[ep->open_count];
 
-    job->key = last->key;
-    job->hp = last->hp;
-    job->expected_pn = last->expected_pn;
-    job->path_id = last->path_id;
-    job->pn_offset = last->pn_offset;
+    memcpy(job, last, offsetof(struct mr_open_job, packet));
     job->packet = slot->datagram->data;
     job->size = (uint16_t)slot->datagram->size;
     slot->job = ep->open_count++;
+}
+
+/* No connection's, or of a further path of one. */
+MR_COLD static enum mr_slot_kind classify_rare(struct mr_endpoint *ep, struct mr_slot *slot)
+{
+    struct mr_datagram *d = slot->datagram;
+
+    if (slot->conn == MR_NONE)
+        return mr_endpoint_is_foreign(ep, d, d->data + 1, MR_LOCAL_CID_SIZE) ? MR_SLOT_DONE
+                                                                             : MR_SLOT_WALK;
+    bool is_clear = (d->data[0] & MR_PACKET_FIXED_BIT) == 0 && !mr_takes_clear_quic_bit(ep);
+    if (!is_clear && mr_multipath_classify(ep, slot, slot->conn & ~MR_CID_OF_PATH))
+        return MR_SLOT_PATH;
+    d->buf->references = 1;
+    mr_buf_drop(d->buf, &ep->released);
+    mr_count(is_clear ? &ep->counters.dropped_no_fixed_bit : &ep->counters.dropped_no_key);
+    return MR_SLOT_DONE;
 }
 
 /* What to do with the datagram of `slot`, whose connection is known if it has a short header. */
@@ -97,9 +111,8 @@ static enum mr_slot_kind classify(struct mr_endpoint *ep, struct mr_slot *slot)
 
     if (!is_short(d) || d->size > UINT16_MAX)
         return MR_SLOT_WALK;
-    if (slot->conn == MR_NONE)
-        return mr_endpoint_is_foreign(ep, d, d->data + 1, MR_LOCAL_CID_SIZE) ? MR_SLOT_DONE
-                                                                             : MR_SLOT_WALK;
+    if (slot->conn >= MR_CID_OF_PATH)
+        return classify_rare(ep, slot);
     if ((d->data[0] & MR_PACKET_FIXED_BIT) == 0 && !mr_takes_clear_quic_bit(ep))
         return MR_SLOT_WALK;
     return add_open_job(ep, slot, mr_conn_at(ep, slot->conn)) ? MR_SLOT_FAST : MR_SLOT_WALK;
@@ -165,15 +178,15 @@ static void sort_out_phases(struct mr_endpoint *ep)
     uint32_t conn = MR_NONE;
     uint8_t phase = 0;
 
-    for (struct mr_slot *slot = ep->slots; slot < &ep->slots[ep->slot_count]; slot++) {
-        if (slot->kind != MR_SLOT_FAST)
+    for (struct mr_slot *slot = ep->slots, *end = slot + ep->slot_count; slot < end; slot++) {
+        if (slot->kind < MR_SLOT_FAST)
             continue;
         if (slot->conn != conn) {
             conn = slot->conn;
             phase = mr_conn_at(ep, conn)->key_state.phase != 0 ? MR_PACKET_KEY_PHASE : 0;
         }
         if (job->is_unmasked && (job->packet[0] & MR_PACKET_KEY_PHASE) != phase) {
-            slot->kind = MR_SLOT_FLIPPED;
+            slot->kind = (uint8_t)(slot->kind + MR_SLOT_FLIPS);
             job->is_unmasked = false; /* the burst leaves it alone */
         }
         job++;
@@ -187,12 +200,6 @@ void mr_endpoint_receive_open(struct mr_endpoint *ep)
 }
 
 /* ------------------------------------------------------------------ frames */
-
-static void count_amplification(struct mr_conn *conn, const struct mr_datagram *d)
-{
-    if (!conn->path.is_validated && mr_path_addr_equal(&d->path, &conn->path.addr))
-        conn->path.bytes_received += d->size;
-}
 
 bool mr_endpoint_take_reset(struct mr_endpoint *ep, const struct mr_datagram *d, uint64_t now)
 {
@@ -239,28 +246,61 @@ MR_COLD static void receive_failed(struct mr_endpoint *ep, struct mr_conn *conn,
     mr_conn_touch(ep, conn);
 }
 
+/* One that came with the other key phase. */
+MR_COLD static void open_flipped(struct mr_endpoint *ep, struct mr_conn *conn,
+                                 struct mr_open_job *job, uint64_t now)
+{
+    job->is_unmasked = true;
+    uint8_t phase = (job->packet[0] & MR_PACKET_KEY_PHASE) != 0;
+    if (phase != conn->key_state.phase) {
+        mr_keys_open_other_phase(ep, conn, job, now);
+        return;
+    }
+    /* an earlier packet of the burst turned the phase */
+    job->key = &mr_keys_use(ep, conn)->open[phase];
+    mr_open_burst(ep->aead, job, 1);
+}
+
+MR_COLD void mr_receive_one(struct mr_endpoint *ep, struct mr_slot *slot, uint64_t now)
+{
+    struct mr_conn *conn = mr_conn_at(ep, slot->conn);
+    struct mr_open_job *job = &ep->open_jobs[slot->job];
+    bool is_flipped = slot->kind >= MR_SLOT_FLIPPED;
+
+    if (!conn->path.is_validated)
+        mr_path_heard(ep, conn, slot->datagram);
+    if (is_flipped)
+        open_flipped(ep, conn, job, now);
+    if (!job->is_open) {
+        receive_failed(ep, conn, slot->datagram, job, now);
+        return;
+    }
+    if (conn->multipath != MR_NONE && !mr_multipath_on_packet(ep, conn, slot->datagram, now))
+        return;
+    if (!is_flipped)
+        mr_keys_note_opened(ep, conn, job->pn, now);
+    receive_opened(ep, conn, slot->datagram, job, now);
+}
+
 static void receive_fast(struct mr_endpoint *ep, struct mr_slot *slot, uint64_t now)
 {
     struct mr_conn *conn = mr_conn_at(ep, slot->conn);
     struct mr_open_job *job = &ep->open_jobs[slot->job];
 
-    count_amplification(conn, slot->datagram);
-    if (slot->kind == MR_SLOT_FLIPPED) {
-        job->is_unmasked = true;
-        uint8_t phase = (job->packet[0] & MR_PACKET_KEY_PHASE) != 0;
-        if (phase == conn->key_state.phase) { /* an earlier packet of the burst turned the phase */
-            job->key = &mr_keys_use(ep, conn)->open[phase];
-            mr_open_burst(ep->aead, job, 1);
-        } else {
-            mr_keys_open_other_phase(ep, conn, job, now);
-        }
+    if (slot->kind != MR_SLOT_FAST) {
+        if (slot->kind == MR_SLOT_FLIPPED)
+            mr_receive_one(ep, slot, now);
+        else
+            mr_multipath_receive(ep, slot, now);
+        return;
     }
+    if (!conn->path.is_validated)
+        mr_path_heard(ep, conn, slot->datagram);
     if (!job->is_open) {
         receive_failed(ep, conn, slot->datagram, job, now);
         return;
     }
-    if (slot->kind == MR_SLOT_FAST)
-        mr_keys_note_opened(conn, job->pn, now);
+    mr_keys_note_opened(ep, conn, job->pn, now);
     receive_opened(ep, conn, slot->datagram, job, now);
 }
 
@@ -276,7 +316,8 @@ MR_COLD static void receive_walk(struct mr_endpoint *ep, struct mr_slot *slot, u
             mr_endpoint_forward(ep, conn, d);
             return;
         }
-        count_amplification(conn, d);
+        if (!conn->path.is_validated)
+            mr_path_heard(ep, conn, d);
         mr_conn_walk(ep, conn, d, 0, now);
         return;
     }
@@ -447,7 +488,8 @@ MR_COLD static bool open_negotiated(struct walk *w, struct mr_open_job *job)
     struct mr_conn *conn = w->conn;
     const struct mr_handshake *hs = mr_conn_handshake(w->ep, conn);
     struct mr_level_key key = {.is_set = false};
-    bool is_open = mr_conn_set_answer_key(w->ep, w->header.version, &hs->initial_dcid, &key);
+    bool is_open =
+        mr_conn_set_initial_open_key(w->ep, w->header.version, &hs->initial_dcid, MR_SERVER, &key);
 
     job->key = &key.aead;
     job->hp = &key.hp;
@@ -478,7 +520,7 @@ static bool open_alone(struct walk *w, struct mr_open_job *job)
     } else {
         mr_open_burst(w->ep->aead, job, 1);
         if (job->is_open && w->header.type == MR_PACKET_ONE_RTT)
-            mr_keys_note_opened(conn, job->pn, w->now);
+            mr_keys_note_opened(w->ep, conn, job->pn, w->now);
     }
     if (job->is_open)
         return true;

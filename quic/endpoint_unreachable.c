@@ -4,7 +4,7 @@
  * Anybody can say so: it ends an attempt only if it quotes what only who saw our packets knows, and
  * only while nobody else has answered (RFC 9000, Sections 14.2.1 and 21.2).
  */
-#include "quic/conn.h"
+#include "quic/conn_multipath.h"
 
 /* The connection IDs of a long header that may be cut behind them (RFC 8999, Section 5.1). */
 static bool read_cids(const uint8_t *bytes, size_t size, struct mr_cid_view *dcid_out,
@@ -29,7 +29,7 @@ static struct mr_conn *find(struct mr_endpoint *ep, struct mr_cid_view scid)
         return NULL;
     memcpy(&key, scid.bytes, sizeof(key));
     uint32_t index = mr_table8_find(&ep->cids, key);
-    return index == MR_NONE ? NULL : mr_conn_at(ep, index);
+    return index >= MR_CID_OF_PATH ? NULL : mr_conn_at(ep, index);
 }
 
 bool mr_endpoint_unreachable(struct mr_endpoint *ep, const struct mr_path_addr *path,

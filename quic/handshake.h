@@ -55,6 +55,7 @@ struct mr_handshake {
     bool has_peer_scid; /* the peer's first long header was seen */
     bool is_tls_done;
     bool is_handshake_sent; /* client: a Handshake packet went out */
+    uint8_t hurries;        /* server: how often its flight was repeated before its PTO */
     bool has_initial_key;   /* in the endpoint's table of first DCIDs */
     uint8_t initial_key_size;
     uint8_t initial_key[MR_CID_MAX];
@@ -65,6 +66,7 @@ struct mr_handshake {
     uint32_t pending_count;
     struct mr_pending pending[MR_PENDING_DATAGRAMS_MAX];
     uint64_t ticket_wait_until_ns;
+    uint64_t early_until_ns;   /* server, confirmed: the keys of 0-RTT go then */
     uint32_t ticket_wait_prev; /* connections whose clients only wait for tickets, oldest first */
     uint32_t ticket_wait_next;
     bool waits_for_ticket; /* is among them */

@@ -7,8 +7,12 @@
  *     any space has a loss time       -> MR_LOSS_TIME    detect losses in that space
  *     server may not send any more    -> MR_LOSS_IDLE    until the client is heard of again
  *     ack-eliciting packets in flight -> MR_LOSS_PTO     send probes in that space
- *     client not known to be valid    -> MR_LOSS_UNBLOCK send a probe, so that the server may go on
+ *     the handshake may be stuck      -> MR_LOSS_UNBLOCK send a probe, so that the peer goes on
  *     otherwise                       -> MR_LOSS_IDLE
+ *
+ * Stuck may be a client that does not know that the server has validated its address, and a server
+ * whose handshake is not confirmed: what it needs next was lost, and its client's next attempt may
+ * be far away.  A server's probes get rarer whatever is acknowledged meanwhile.
  *
  * Owner: one per connection.  Threads: the connection's shard.
  */
@@ -29,8 +33,10 @@ struct mr_loss_space {
 
 struct mr_loss {
     struct mr_loss_space space[MR_SPACES];
-    uint64_t restart_ns;      /* when the last ACK, PTO or discard restarted the PTO timer */
-    uint32_t pto_count;       /* PTOs in a row, over all spaces */
+    uint64_t restart_ns; /* when the last ACK, PTO or discard restarted the PTO timer */
+    uint16_t pto_count;  /* PTOs in a row, over all spaces */
+    uint8_t idle_probes; /* server: probes of the handshake with nothing in flight */
+    bool is_server;
     bool handshake_confirmed; /* RFC 9001, Section 4.1.2 */
     bool has_validated;       /* the peer must have validated our address; always at a server */
     bool has_handshake_keys;
@@ -41,7 +47,7 @@ enum mr_loss_action {
     MR_LOSS_IDLE,    /* no timer */
     MR_LOSS_TIME,    /* look for lost packets in `space` */
     MR_LOSS_PTO,     /* mr_loss_on_pto(), then send one or two ack-eliciting packets in `space` */
-    MR_LOSS_UNBLOCK, /* mr_loss_on_pto(), then send one, Initials padded to 1200 bytes */
+    MR_LOSS_UNBLOCK, /* mr_loss_on_unblock(), then send one, Initials padded to 1200 bytes */
 };
 
 struct mr_loss_timer {
@@ -65,6 +71,12 @@ void mr_loss_on_acked(struct mr_loss *loss, enum mr_space space, uint64_t now);
 
 /* A probe timeout has expired: the next one is twice as long. */
 void mr_loss_on_pto(struct mr_loss *loss, uint64_t now);
+
+/* MR_LOSS_UNBLOCK is due: the next probe takes twice as long. */
+void mr_loss_on_unblock(struct mr_loss *loss, uint64_t now);
+
+/* The handshake has got on: there is something to send. */
+void mr_loss_on_handshake_keys(struct mr_loss *loss);
 
 /*
  * The keys of `space` are discarded: forget its times, end the backoff (RFC 9002, Section 6.2.2 and

@@ -65,7 +65,8 @@ struct mr_side_path {
     struct mr_path_check check;
     uint64_t bytes_received; /* unless is_trusted: 3 x this may be sent */
     uint64_t bytes_sent;
-    uint32_t cid; /* of peer_cids, to send with; MR_NONE: there is none, nothing is sent */
+    uint64_t peer_chose; /* the connection ID of ours that the peer sent to when it was opened */
+    uint32_t cid;        /* of peer_cids, to send with; MR_NONE: there is none, nothing is sent */
     bool is_used;
     bool is_trusted;   /* validated, or chosen by us */
     bool is_validated; /* a response came */

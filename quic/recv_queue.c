@@ -416,7 +416,7 @@ static void attach(struct mr_recv_queue *q, struct mr_recv_pools *pools, struct 
 
 /* ----------------------------------------------------------------- reading */
 
-size_t mr_recv_queue_peek(const struct mr_recv_queue *q, const struct mr_recv_pools *pools,
+size_t mr_recv_queue_peek(struct mr_recv_queue *q, const struct mr_recv_pools *pools,
                           struct mr_view *views_out, size_t room, bool *fin_out)
 {
     uint64_t end = q->released_to;
@@ -428,13 +428,14 @@ size_t mr_recv_queue_peek(const struct mr_recv_queue *q, const struct mr_recv_po
         views_out[count++] = (struct mr_view){.data = piece->data, .size = piece->size};
         end += piece->size;
     }
+    q->shown_to = MR_MAX(q->shown_to, end);
     *fin_out = end == q->final_size;
     return count;
 }
 
 /* Give one piece back; returns the next. */
-static uint32_t drop_piece(struct mr_recv_queue *q, struct mr_recv_pools *pools,
-                           struct mr_buf_list *released, uint32_t index)
+MR_INLINE uint32_t drop_piece(struct mr_recv_queue *q, struct mr_recv_pools *pools,
+                              struct mr_buf_list *released, uint32_t index)
 {
     const struct mr_recv_piece *piece = piece_at(pools, index);
     uint32_t next = piece->next;
@@ -485,17 +486,51 @@ bool mr_recv_queue_release(struct mr_recv_queue *q, struct mr_recv_pools *pools,
 
 /* ---------------------------------------------------------------- dropping */
 
+static void drop_chain(struct mr_recv_queue *q, struct mr_recv_pools *pools,
+                       struct mr_buf_list *released, uint32_t head)
+{
+    while (head != MR_NONE)
+        head = drop_piece(q, pools, released, head);
+}
+
+static void drop_runs(struct mr_recv_queue *q, struct mr_recv_pools *pools,
+                      struct mr_buf_list *released)
+{
+    while (q->run_head != MR_NONE) {
+        drop_chain(q, pools, released, run_at(pools, q->run_head)->head);
+        remove_run(q, pools, q->run_head);
+    }
+}
+
+uint64_t mr_recv_queue_abandon(struct mr_recv_queue *q, struct mr_recv_pools *pools,
+                               struct mr_buf_list *released)
+{
+    uint32_t last = q->ready_head;
+
+    if (q->shown_to <= q->released_to || last == MR_NONE) {
+        mr_recv_queue_discard(q, pools, released);
+        return 0;
+    }
+    while (piece_at(pools, last)->offset + piece_at(pools, last)->size < q->shown_to)
+        last = piece_at(pools, last)->next;
+    struct mr_recv_piece *piece = piece_at(pools, last);
+    drop_chain(q, pools, released, piece->next);
+    piece->next = MR_NONE;
+    piece->size = (uint32_t)(q->shown_to - piece->offset);
+    q->ready_tail = last;
+    q->ready_to = q->shown_to;
+    drop_runs(q, pools, released);
+    drop_idle_block(q, pools, released);
+    q->is_discarding = true;
+    return q->ready_to - q->released_to;
+}
+
 void mr_recv_queue_discard(struct mr_recv_queue *q, struct mr_recv_pools *pools,
                            struct mr_buf_list *released)
 {
-    while (q->ready_head != MR_NONE)
-        q->ready_head = drop_piece(q, pools, released, q->ready_head);
-    q->ready_tail = MR_NONE;
-    while (q->run_head != MR_NONE) {
-        for (uint32_t i = run_at(pools, q->run_head)->head; i != MR_NONE;)
-            i = drop_piece(q, pools, released, i);
-        remove_run(q, pools, q->run_head);
-    }
+    drop_chain(q, pools, released, q->ready_head);
+    q->ready_head = q->ready_tail = MR_NONE;
+    drop_runs(q, pools, released);
     drop_idle_block(q, pools, released);
     q->released_to = q->ready_to;
     q->is_discarding = true;
@@ -550,5 +585,7 @@ void mr_recv_queue_check(const struct mr_recv_queue *q, const struct mr_recv_poo
     if (q->block != MR_NONE) /* ours, and at least one piece's */
         MR_ASSERT(block_at(pools, q->block)->buf.references > 1);
     if (q->is_discarding)
-        MR_ASSERT(q->ready_head == MR_NONE && q->run_head == MR_NONE && q->block == MR_NONE);
+        MR_ASSERT(q->run_head == MR_NONE && (q->ready_head != MR_NONE || q->block == MR_NONE));
+    if (q->is_discarding && q->ready_head != MR_NONE)
+        MR_ASSERT(q->ready_to == q->shown_to);
 }

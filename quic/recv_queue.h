@@ -69,6 +69,7 @@ struct mr_recv_pools {
 
 struct mr_recv_queue {
     uint64_t released_to; /* the application consumed every byte below */
+    uint64_t shown_to;    /* the application was shown no byte above */
     uint64_t ready_to;    /* every byte below has arrived */
     uint64_t highest;     /* end of the highest byte received: what flow control counts */
     uint64_t final_size;  /* or MR_RECV_SIZE_UNKNOWN */
@@ -79,7 +80,7 @@ struct mr_recv_queue {
     uint32_t run_count;
     uint32_t pinned_count; /* references to packet buffers; a buffer with two pieces counts twice */
     uint32_t block;        /* compact block with room, one reference is ours; MR_NONE: none */
-    bool is_discarding;    /* reset or stopped: only sizes are checked */
+    bool is_discarding;    /* reset or stopped: of what arrives only sizes are checked */
 };
 
 /* A STREAM frame's data. */
@@ -143,7 +144,7 @@ enum mr_recv_verdict mr_recv_queue_set_final_size(struct mr_recv_queue *q, uint6
  * many. *fin_out: the stream ends after the views shown.  The views are valid until released or
  * dropped.
  */
-size_t mr_recv_queue_peek(const struct mr_recv_queue *q, const struct mr_recv_pools *pools,
+size_t mr_recv_queue_peek(struct mr_recv_queue *q, const struct mr_recv_pools *pools,
                           struct mr_view *views_out, size_t room, bool *fin_out);
 
 /*
@@ -154,8 +155,15 @@ bool mr_recv_queue_release(struct mr_recv_queue *q, struct mr_recv_pools *pools,
                            struct mr_buf_list *released, uint64_t size);
 
 /*
- * Drop all data and whatever arrives later: RESET_STREAM received, STOP_SENDING sent, or the stream
- * is gone. All nodes and references are given back; released_to == ready_to afterwards.
+ * Drop what was not shown, and whatever arrives later: RESET_STREAM received.  What was shown stays
+ * until it is released: ready_to is its end afterwards.  Returns how many bytes that are.
+ */
+uint64_t mr_recv_queue_abandon(struct mr_recv_queue *q, struct mr_recv_pools *pools,
+                               struct mr_buf_list *released);
+
+/*
+ * Drop all data and whatever arrives later: STOP_SENDING sent, or the stream is gone. All nodes and
+ * references are given back; released_to == ready_to afterwards.
  */
 void mr_recv_queue_discard(struct mr_recv_queue *q, struct mr_recv_pools *pools,
                            struct mr_buf_list *released);

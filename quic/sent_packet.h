@@ -47,6 +47,15 @@ enum mr_sent_kind {
     MR_SENT_RESET_STREAM_AT,  /* object: stream key; offset: Reliable Size */
     MR_SENT_OBSERVED_ADDRESS, /* offset: sequence number */
     MR_SENT_ACK_FREQUENCY,    /* offset: sequence number */
+    /* of draft-ietf-quic-multipath; object: path ID */
+    MR_SENT_PATH_ACK, /* of another path than the packet's; offset: the largest number in it */
+    MR_SENT_PATH_ABANDON,
+    MR_SENT_PATH_STATUS,     /* offset: sequence number */
+    MR_SENT_PATH_NEW_CID,    /* offset: sequence number */
+    MR_SENT_PATH_RETIRE_CID, /* offset: sequence number */
+    MR_SENT_MAX_PATH_ID,     /* offset: the limit sent */
+    MR_SENT_PATHS_BLOCKED,   /* offset: the limit it names; not repeated */
+    MR_SENT_PATH_CIDS_BLOCKED,
     MR_SENT_KINDS
 };
 

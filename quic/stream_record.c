@@ -179,8 +179,10 @@ static void write_extent(struct mr_record_writer *w, const struct mr_recv_pools 
 void mr_stream_record_write_recv(struct mr_record_writer *w, const struct mr_recv_queue *q,
                                  const struct mr_recv_pools *pools)
 {
-    put_count(w, q->run_count + (q->ready_head != MR_NONE));
-    if (q->ready_head != MR_NONE)
+    bool has_ready = q->ready_head != MR_NONE && !q->is_discarding; /* it is not shown again */
+
+    put_count(w, q->run_count + has_ready);
+    if (has_ready)
         write_extent(w, pools, (struct extent){q->released_to, q->ready_to}, q->ready_head);
     for (uint32_t i = q->run_head; i != MR_NONE;) {
         const struct mr_recv_run *run = mr_pool_at(pools->nodes, i);
@@ -211,7 +213,7 @@ bool mr_stream_record_read_recv(struct mr_record_reader *r, struct mr_recv_queue
     uint64_t extents = take_count(r);
 
     mr_recv_queue_init(q);
-    q->released_to = q->ready_to = saved->released_to;
+    q->released_to = q->ready_to = saved->is_discarding ? saved->ready_to : saved->released_to;
     q->highest = saved->highest;
     q->final_size = saved->final_size;
     q->is_discarding = saved->is_discarding;

@@ -57,7 +57,7 @@ static inline bool mr_path_addr_equal(const struct mr_path_addr *a, const struct
 
     memcpy(x, a, sizeof(x));
     memcpy(y, b, sizeof(y));
-    return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4])) == 0;
+    return x[0] == y[0] && x[1] == y[1] && x[2] == y[2] && x[3] == y[3] && x[4] == y[4];
 }
 
 static inline bool mr_addr_is_ipv4(const struct mr_addr *addr)
@@ -115,6 +115,11 @@ enum mr_transport_error {
     MR_KEY_UPDATE_ERROR = 0x0e,
     MR_AEAD_LIMIT_REACHED = 0x0f,
     MR_NO_VIABLE_PATH = 0x10,
+    /* of PATH_ABANDON: draft-ietf-quic-multipath, Section 4.2.1 */
+    MR_APPLICATION_ABANDON_PATH = 0x3e,
+    MR_PATH_RESOURCE_LIMIT_REACHED = 0x3e75,
+    MR_PATH_UNSTABLE_OR_POOR = 0x3e76,
+    MR_NO_CID_AVAILABLE_FOR_PATH = 0x3e77,
     MR_VERSION_NEGOTIATION_ERROR = 0x11, /* RFC 9368, Section 8.2 */
     MR_CRYPTO_ERROR = 0x0100             /* + TLS alert */
 };

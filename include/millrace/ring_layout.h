@@ -202,9 +202,10 @@ enum mr_ring_flags {
     MR_RING_MOVES = 2,       /* the application answers MR_EVENT_MOVED: see Moves */
     MR_RING_BY_REFERENCE = 1 /* both sides are in one process and trust each other: addresses are
                                 pointers, stream data is not copied, slots are for datagrams only.
-                                Bytes shown stay until they are released, or until the stream is
-                                reset, stopped or closed: whoever reads them afterwards, before it
-                                is told, reads other bytes, but never a fault */
+                                Bytes shown stay until they are released, the application stops the
+                                stream, or stream or connection is closed: whoever reads them
+                                afterwards, before it is told of CLOSED, reads other bytes, but
+                                never a fault.  The peer's reset takes nothing that was shown */
 };
 
 /* One direction's indexes, each side's in a cache line of its own. */

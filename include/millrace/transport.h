@@ -26,6 +26,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "millrace/priority.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -67,10 +69,13 @@ enum mr_event_kind {
     MR_EVENT_MOVED_IN =
         1 << 16, /* connection: came from shard `error`, where its handle was `result`; the first
                     event of it and its streams here, `moved_streams` tells their handles */
-    MR_EVENT_PATH_CHANGED = 1 << 17, /* connection: an address of conn_info is another one now, and
-                                        validated */
-    MR_EVENT_PATH_FAILED = 1 << 18,  /* connection: what `migrate` began is over, and came to
-                                        nothing: it goes on by the  path it has */
+    MR_EVENT_PATH_CHANGED = 1 << 17,  /* connection: an address of conn_info is another one now, and
+                                         validated */
+    MR_EVENT_PATH_FAILED = 1 << 18,   /* connection: what `migrate` began is over, and came to
+                                         nothing: it goes on by the  path it has */
+    MR_EVENT_PATHS_CHANGED = 1 << 19, /* connection with several paths: one was validated or is
+                                         over, or the peer would rather have it used, or not:
+                                         paths() says */
     MR_EVENT_EARLY = 1 << 20,     /* connection, client: 0-RTT may be sent: streams may be opened.
                                      Server, with CONNECTED: the handshake is not complete, what comes
                                      before CONFIRMED may be a copy of what a client sent before */
@@ -120,22 +125,6 @@ enum mr_send_flags {
 enum mr_open_flags {
     MR_OPEN_BIDI = 0,
     MR_OPEN_UNI = 1,
-};
-
-/*
- * Which streams of a connection send first (RFC 9218, Section 4).  Those of the lowest urgency that
- * has something to send are served alone: incremental ones take turns, the others go one after the
- * other, in the order of their IDs; where there are both, every other turn is of either kind.
- * Nothing of it goes over the wire.
- */
-struct mr_priority {
-    uint8_t urgency; /* < MR_URGENCIES, 0: first */
-    bool is_incremental;
-};
-
-enum {
-    MR_URGENCIES = 8,
-    MR_URGENCY_DEFAULT = 3 /* of a stream that was given no priority, which is incremental */
 };
 
 struct mr_address {
@@ -207,6 +196,8 @@ struct mr_moved_stream {
 /* An error code is a variable-length integer (RFC 9000, Sections 16 and 20.2). */
 #define MR_ERROR_CODE_MAX ((UINT64_C(1) << 62) - 1)
 
+struct mr_path_call;
+
 struct mr_transport_ops {
     /* Begin a connection.  0; -EAGAIN: no connection or handshake is free; -EINVAL: options;
      * -ENOTCONN: over rings, the datapath is gone. */
@@ -248,21 +239,24 @@ struct mr_transport_ops {
      * Show what has arrived in order and was not released yet, without consuming it: at most `room`
      * views from the first unreleased byte on.  *fin_out: the stream ends after the views shown.
      * Count of views; -ECONNRESET: the peer reset the stream; -ESTALE.  The views stay valid until
-     * they are released, or the stream's MR_EVENT_CLOSED.
+     * they are released, or the stream's MR_EVENT_CLOSED, whatever the peer does: its reset
+     * (RESET_STREAM, RESET_STREAM_AT) drops what was not shown.  stop(), and a move of the
+     * connection, end them.
      */
     int64_t (*receive)(struct mr_transport *t, mr_handle stream, struct mr_view *views_out,
                        size_t room, bool *fin_out);
 
     /* Consume the first `size` bytes shown by receive(): their buffers go back, the flow-control
-     * window opens. 0; -EINVAL: more than shown; -ESTALE. */
+     * window opens; also after MR_EVENT_RESET, when they hold the connection's window still.  0;
+     * -EINVAL: more than shown; -ESTALE. */
     int (*release)(struct mr_transport *t, mr_handle stream, size_t size);
 
     /* Abandon sending (RESET_STREAM).  Queued buffers are the caller's again with the stream's
      * CLOSED. 0; -ESTALE; -EPIPE: nothing to reset; -EINVAL: the code. */
     int (*reset)(struct mr_transport *t, mr_handle stream, uint64_t code);
 
-    /* Ask the peer to stop sending (STOP_SENDING), and drop what arrives. 0; -ESTALE;
-     * -EINVAL: the code. */
+    /* Ask the peer to stop sending (STOP_SENDING), and drop what arrives, what has arrived, and
+     * what was shown. 0; -ESTALE; -EINVAL: the code. */
     int (*stop)(struct mr_transport *t, mr_handle stream, uint64_t code);
 
     /*
@@ -336,6 +330,9 @@ struct mr_transport_ops {
      * peer does not take it.  NULL in a transport that cannot.
      */
     int (*reset_at)(struct mr_transport *t, mr_handle stream, uint64_t code, uint64_t reliable);
+
+    /* Several paths of a connection, as millrace/path.h says.  NULL in a transport that cannot. */
+    int64_t (*path)(struct mr_transport *t, mr_handle conn, const struct mr_path_call *call);
 };
 
 /* The first member of every implementation. */
@@ -377,16 +374,13 @@ struct mr_application {
     /* Once, on the application's thread, before any event. */
     void (*on_start)(void *context, struct mr_transport *transport);
     void (*on_events)(void *context, const struct mr_event *events, size_t count);
-    /* Each iteration of the loop, for an application that has other sources of work; NULL: not
-     * wanted.  Returns how much was done, 0 when there was nothing. */
+    /* Each iteration of the loop, for other sources of work: how much was done.  NULL: unwanted. */
     uint32_t (*on_poll)(void *context);
     /* Once, after the last event. */
     void (*on_stop)(void *context);
-    /* The connection is about to move to another shard; false: it stays.  NULL: connections of this
-     * application never move. */
+    /* The connection is about to move to another shard; false: it stays.  NULL: all stay. */
     bool (*on_move)(void *context, mr_handle conn, uint32_t shard);
-    /* A server: what clients remember of it for 0-RTT, as one word, the same for as long as that
-     * is. A ticket that was made under another word gives no 0-RTT (RFC 9001, Section 4.6.1). */
+    /* A server: a word for what clients keep of it for 0-RTT; a ticket of another one has none. */
     uint64_t remembered;
 };
 

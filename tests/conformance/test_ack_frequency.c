@@ -444,7 +444,9 @@ static void a_large_window_asks_for_fewer(void)
     }
 }
 
-/* Nobody is asked who did not say that it takes the frames, or when we are told not to. */
+/* Nobody is asked who did not say that it takes the frames, or when we are told not to.
+ * RFC 9000, Section 19.21: "An extension to QUIC that wishes to use a new type of frame MUST first
+ * ensure that a peer is able to understand the frame." */
 static void nobody_is_asked_without_the_extension(void)
 {
     for (int i = 0; i < 3; i++) {
@@ -505,7 +507,10 @@ static void it_is_asked_again_when_the_window_has_changed(void)
 
 /* "Until the packet carrying the ACK_FREQUENCY frame is acknowledged, the endpoint MUST use the
  * greater of the current max_ack_delay and the value that is in flight when computing the PTO
- * period." */
+ * period."  "When using max_ack_delay for PTO computations, endpoints MUST use the maximum of the
+ * current value and all those in flight." (Computation of Probe Timeout Period)  "Therefore, if
+ * Reordering Threshold is set to 0, the PTO MUST be larger than the peer's max_ack_delay."
+ * (Computation of Probe Timeout Period) */
 static void the_probe_timeout_uses_the_greater_delay(void)
 {
     struct peer *p = sender(ON, ON, 400);
@@ -526,6 +531,7 @@ static void the_probe_timeout_uses_the_greater_delay(void)
     exchange(p);
     CU_ASSERT_TRUE_FATAL(find_request(p, 0, &frame));
     CU_ASSERT_EQUAL(rtt->max_ack_delay_ns, frame.max_delay_us * MR_US);
+    CU_ASSERT_TRUE(mr_rtt_pto(rtt, MR_SPACE_APP) > rtt->max_ack_delay_ns);
     peer_end(p);
 }
 

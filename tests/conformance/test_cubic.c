@@ -142,8 +142,9 @@ static void a_loss_reduces_at_once(void)
 
 /*
  * Section 4.6: "Implementations that use cwnd MUST use other measures to prevent cwnd from growing
- * when the volume of bytes in flight is smaller than cwnd."
- */
+ * when the volume of bytes in flight is smaller than cwnd."  "A QUIC sender that uses *cwnd* to
+ * calculate new values for *cwnd* and *ssthresh* after detecting a congestion event is REQUIRED to
+ * apply similar mechanisms {{?RFC9002}}." (RFC 9438, Multiplicative Decrease) */
 static void an_unused_window_does_not_grow(void)
 {
     struct mr_cc cc = after_a_loss();

@@ -3,6 +3,8 @@
  * draft-ietf-quic-load-balancers, in plain text and encrypted, and configurations that follow each
  * other while connections live; and Katran's three versions.
  */
+#include <stdlib.h>
+
 #include "tests/support/peer_cases.h"
 
 #define S MR_SERVER
@@ -84,7 +86,10 @@ static struct mr_cid of_shard(uint16_t shard, uint8_t config, const uint8_t *key
 }
 
 /* "The first octet": config rotation bits, and the length that follows; then the server ID and the
- * nonce, encrypted as one. */
+ * nonce, encrypted as one.  "The first three bits of any connection ID MUST encode an identifier
+ * for the configuration that the connection ID uses." (Config Rotation)  "In particular, all
+ * servers using a configuration MUST consistently add the same length to each connection ID, to
+ * preserve the linkability objectives of QUIC-LB." (Server Actions) */
 static void connection_ids_are_as_the_draft_has_them(void)
 {
     for (int i = 0; i < 2; i++) {
@@ -147,7 +152,11 @@ static uint64_t newest_prior_to(struct peer *p)
 }
 
 /* "Config Rotation": new connection IDs come from the new configuration, those of the old one are
- * known until their peers have gone over. */
+ * known until their peers have gone over.  "Servers MUST NOT generate new connection IDs using an
+ * old configuration after receiving a new one from the configuration agent." (Config Rotation)
+ * "Servers MUST use that QUIC version's methods to update the client with CIDs (e.g.,
+ * NEW_CONNECTION_ID frames) using the new configuration and retire CIDs using the old
+ * configuration." (Config Rotation) */
 static void a_new_configuration_follows_while_connections_live(void)
 {
     struct peer_options options = {.under_test = S, .cid_key = key_1};
@@ -195,6 +204,86 @@ static void configurations_may_change_faster_than_a_peer_follows(void)
     CU_ASSERT_EQUAL(held, 2 * MR_CIDS_ISSUED_MAX);
     CU_ASSERT_EQUAL(peer_counters(p)->cids_renewed, 1);
     peer_expect_close(p, "fast", PEER_NO_CLOSE, 0);
+    peer_end(p);
+}
+
+static struct mr_cid new_cid(struct mr_endpoint *ep, const struct mr_cid_cipher *cipher)
+{
+    struct mr_cid cid = mr_endpoint_new_cid(ep);
+
+    if (cipher != NULL)
+        mr_cid_decrypt(cipher, cid.bytes + 1, cid.size - 1u);
+    return cid;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a;
+    uint32_t y = *(const uint32_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* "Whether or not it implements the counter method, the server MUST NOT reuse a nonce until it
+ * switches to a configuration with new keys." (Connection ID Entropy)  100,000 random ones would
+ * have one twice.  "If there is no key in the configuration, the server MUST fill the Nonce field
+ * with bytes that have no observable relationship to the field in previously issued connection
+ * IDs."  "These bytes MUST NOT provide observers with any information that could link two
+ * connection IDs to the same connection, client, or server." (Server Actions) */
+static void no_nonce_comes_twice(void)
+{
+    enum {
+        COUNT = 200000
+    };
+    static uint32_t nonce[2][COUNT];
+    struct mr_cid_cipher cipher;
+
+    CU_ASSERT_TRUE_FATAL(mr_cid_cipher_open(&cipher, key_1));
+    for (int keyed = 0; keyed < 2; keyed++) {
+        struct peer *p = pair(keyed == 0 ? NULL : key_1, PEER_NOTHING);
+        struct mr_endpoint *ep = peer_endpoint(p);
+        uint32_t near = 0;
+        uint32_t ups = 0;
+        for (int i = 0; i < COUNT; i++) {
+            struct mr_cid cid = new_cid(ep, keyed == 0 ? NULL : &cipher);
+            nonce[keyed][i] = mr_load_u32(cid.bytes + 4);
+            near += i > 0 && nonce[keyed][i] - nonce[keyed][i - 1] < 1 << 16;
+            ups += i > 0 && nonce[keyed][i] > nonce[keyed][i - 1];
+        }
+        CU_ASSERT(near < 30); /* three may be expected */
+        CU_ASSERT(ups > COUNT / 2 - COUNT / 50 && ups < COUNT / 2 + COUNT / 50);
+        qsort(nonce[keyed], COUNT, sizeof(uint32_t), by_value);
+        for (int i = 1; i < COUNT; i++)
+            CU_ASSERT_FATAL(nonce[keyed][i] != nonce[keyed][i - 1]);
+        peer_end(p);
+    }
+    mr_cid_cipher_close(&cipher);
+}
+
+/* "A server that has exhausted its nonces MUST either switch to a different configuration, or if
+ * none exists, use the 4-tuple routing config rotation codepoint." (Connection ID Entropy)  "These
+ * connection IDs MUST self-encode their length" (Configuration Failover) */
+static void without_nonces_connection_ids_are_unroutable(void)
+{
+    struct peer_options options = {.under_test = S, .cid_key = key_1};
+    struct peer *p = peer_new(&options);
+    struct mr_endpoint *ep = peer_endpoint(p);
+
+    ep->cid_nonces = MR_CID_NONCES - 1;
+    CU_ASSERT_EQUAL(mr_endpoint_new_cid(ep).bytes[0], 0 << 5 | 7);
+    for (int i = 0; i < 100; i++) {
+        struct mr_cid cid = mr_endpoint_new_cid(ep);
+        CU_ASSERT_EQUAL(cid.bytes[0], 7 << 5 | 7);
+        CU_ASSERT_EQUAL(cid.size, 8);
+    }
+    CU_ASSERT_EQUAL(peer_counters(p)->limit_cid_nonces, 100);
+    peer_run(p, PEER_DONE); /* connections go on all the same */
+    struct mr_cid own = mr_endpoint_new_cid(ep);
+    CU_ASSERT_EQUAL(redirect_of(p, &own), MR_STAY);
+    CU_ASSERT_EQUAL((uint8_t)peer_conn(p)->issued.key[0], 7 << 5 | 7);
+    peer_expect_close(p, "unroutable", PEER_NO_CLOSE, 0);
+    CU_ASSERT_TRUE(mr_endpoint_set_cid_config(ep, 1, key_2));
+    CU_ASSERT_EQUAL(mr_endpoint_new_cid(ep).bytes[0], 1 << 5 | 7);
     peer_end(p);
 }
 
@@ -319,6 +408,8 @@ static CU_TestInfo tests[] = {
      a_new_configuration_follows_while_connections_live},
     {"configurations may change faster than a peer follows",
      configurations_may_change_faster_than_a_peer_follows},
+    {"no nonce comes twice", no_nonce_comes_twice},
+    {"without nonces connection IDs are unroutable", without_nonces_connection_ids_are_unroutable},
     {"retries have connection IDs of the configuration",
      retries_have_connection_ids_of_the_configuration},
     {"Katran leads whole connections here", katran_leads_whole_connections_here},

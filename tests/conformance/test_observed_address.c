@@ -99,7 +99,9 @@ static void the_frame_is_as_the_draft_draws_it(void)
 /* "the sender SHOULD send an OBSERVED_ADDRESS frame when it detects a change in the remote address
  * on an existing path."  "The sequence number MUST be monotonically increasing for OBSERVED_ADDRESS
  * frames in the same connection."  "endpoints SHOULD bundle the OBSERVED_ADDRESS frame with probing
- * packets." */
+ * packets."  "An endpoint that negotiated (see {{negotiate-extension}}) this extension and offered
+ * to provide address observations to the peer MUST send an OBSERVED_ADDRESS frame on every new
+ * path." (draft-ietf-quic-address-discovery: Address Discovery) */
 static void a_new_address_is_told_with_its_challenge(void)
 {
     struct peer *p = pair(S, GIVES, TAKES, PEER_DONE);

@@ -123,7 +123,9 @@ static void the_reset_comes_behind_the_reliable_bytes(void)
     peer_end(p);
 }
 
-/* Data beyond the Reliable Size is not shown, whether or not it came; the reset may come first. */
+/* Data beyond the Reliable Size is not shown, whether or not it came; the reset may come first. "It
+ * MUST NOT expect the sender to deliver any data beyond that byte offset."
+ * (draft-ietf-quic-reliable-stream-reset: Multiple RESET_STREAM_AT / RESET_STREAM frames) */
 static void no_more_than_the_reliable_bytes_are_shown(void)
 {
     struct peer *p = pair(S, ON, 0, PEER_DONE);
@@ -151,6 +153,55 @@ static void a_reliable_size_of_zero_is_a_reset(void)
     CU_ASSERT_PTR_NOT_NULL(reset_event(p));
     CU_ASSERT_EQUAL(read_all(p, stream, 0, true), -ECONNRESET);
     peer_end(p);
+}
+
+/* What the application was shown stays, as it is, until it gives it back; what it was not shown is
+ * dropped at once (transport.h, `receive`).  Only then does its window open. */
+static void what_was_shown_outlives_the_reset(void)
+{
+    for (int i = 0; i < 4; i++) {
+        struct peer *p = pair(S, ON, 0, PEER_DONE);
+        const struct mr_flow_recv *window = &peer_conn(p)->flow_recv;
+        struct mr_view views[2];
+        bool fin;
+
+        send_data(p, 0, 500, false);
+        mr_handle stream = opened(p);
+        CU_ASSERT_EQUAL(mr_stream_receive(peer_endpoint(p), stream, views, 2, &fin), 1);
+        send_data(p, 500, 500, false);
+        send_data(p, 2000, 500, false);
+        if (i == 1)
+            send_reset_at(p, 5, 2500, 0);
+        else
+            send_reset(p, 5, 2500);
+        CU_ASSERT_PTR_NOT_NULL(reset_event(p));
+        CU_ASSERT_EQUAL(p->side[S].buffers_out, 1);
+        CU_ASSERT_EQUAL(read_all(p, stream, 0, false), -ECONNRESET);
+        send_data(p, 1000, 500, false); /* late */
+        CU_ASSERT_EQUAL(memcmp(views[0].data, bytes, 500), 0);
+        CU_ASSERT_EQUAL(window->consumed, 2000);
+        CU_ASSERT_EQUAL(mr_stream_release(peer_endpoint(p), stream, 501), -EINVAL);
+        if (i < 2) {
+            CU_ASSERT_EQUAL(mr_stream_release(peer_endpoint(p), stream, 200), 0);
+            CU_ASSERT_EQUAL(window->consumed, 2200);
+            CU_ASSERT_EQUAL(memcmp(views[0].data + 200, bytes + 200, 300), 0);
+            CU_ASSERT_EQUAL(mr_stream_release(peer_endpoint(p), stream, 300), 0);
+        } else if (i == 2) {
+            CU_ASSERT_EQUAL(mr_stream_stop(peer_endpoint(p), stream, 1), 0);
+        } else { /* or its CLOSED takes it */
+            CU_ASSERT_EQUAL(mr_stream_reset(peer_endpoint(p), stream, 1), 0);
+            peer_advance(p, MR_MS);
+            CU_ASSERT_EQUAL(memcmp(views[0].data, bytes, 500), 0);
+            peer_ack(p, 0, p->expected_pn[MR_SPACE_APP] - 1);
+            peer_advance(p, MR_MS);
+            CU_ASSERT_PTR_NOT_NULL(peer_event(p, MR_EVENT_CLOSED));
+        }
+        peer_advance(p, MR_MS);
+        CU_ASSERT_EQUAL(window->consumed, 2500);
+        CU_ASSERT_EQUAL(p->side[S].buffers_out, 0);
+        peer_expect_close(p, "reset", PEER_NO_CLOSE, 0);
+        peer_end(p);
+    }
 }
 
 /* What was released already is enough. */
@@ -294,7 +345,9 @@ static void broken_frames_end_the_connection(void)
 }
 
 /* RFC 9000, Section 19.4: a stream that the peer may only receive on; Section 12.4: a frame of an
- * extension that was not offered. */
+ * extension that was not offered.  "RESET_STREAM_AT frames are ack-eliciting, and MUST only be sent
+ * in the application data packet number space." (draft-ietf-quic-reliable-stream-reset:
+ * RESET_STREAM_AT Frame) */
 static void frames_that_must_not_come_end_the_connection(void)
 {
     static const char ours[] = "\x24\3\1\2\1"; /* a unidirectional stream of a server */
@@ -509,7 +562,10 @@ static void only_the_reliable_bytes_are_sent_again(void)
     peer_end(p);
 }
 
-/* "RESET_STREAM_AT frames are ack-eliciting [...] When lost, they MUST be retransmitted". */
+/* "RESET_STREAM_AT frames are ack-eliciting [...] When lost, they MUST be retransmitted".  "When
+ * lost, they MUST be retransmitted, unless the stream state has transitioned to "Data Recvd" or
+ * "Reset Recvd" due to transmission and acknowledgement of other frames (see {{multiple-frames}})."
+ * (draft-ietf-quic-reliable-stream-reset: RESET_STREAM_AT Frame) */
 static void a_lost_frame_is_sent_again(void)
 {
     struct peer *p = pair(S, ON, ON, PEER_DONE);
@@ -536,7 +592,10 @@ static void a_lost_frame_is_sent_again(void)
 /* "When reducing the Reliable Size, the sender MUST retransmit the RESET_STREAM_AT frame carrying
  * the smallest Reliable Size as well as stream data up to that size, until all acknowledgements for
  * the stream data and the RESET_STREAM_AT frame are received."  "the initiator MUST NOT increase
- * the Reliable Size", nor "change the Application Error Code or the Final Size". */
+ * the Reliable Size", nor "change the Application Error Code or the Final Size".  "When sending
+ * another RESET_STREAM_AT, RESET_STREAM or STREAM frame carrying a FIN bit for the same stream, the
+ * initiator MUST NOT change the Application Error Code or the Final Size."
+ * (draft-ietf-quic-reliable-stream-reset: Multiple RESET_STREAM_AT / RESET_STREAM frames) */
 static void the_smallest_reliable_size_counts(void)
 {
     struct peer *p = pair(S, ON, ON, PEER_DONE);
@@ -644,6 +703,7 @@ static CU_TestInfo tests[] = {
     {"the reset comes behind the reliable bytes", the_reset_comes_behind_the_reliable_bytes},
     {"no more than the reliable bytes are shown", no_more_than_the_reliable_bytes_are_shown},
     {"a reliable size of zero is a reset", a_reliable_size_of_zero_is_a_reset},
+    {"what was shown outlives the reset", what_was_shown_outlives_the_reset},
     {"bytes that were read before are not waited for",
      bytes_that_were_read_before_are_not_waited_for},
     {"the reliable size only falls", the_reliable_size_only_falls},

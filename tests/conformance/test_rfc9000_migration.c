@@ -186,7 +186,9 @@ static void a_path_that_does_not_answer_is_not_taken(void)
  * confirmed", "If the peer sent the disable_active_migration transport parameter, an endpoint also
  * MUST NOT send packets [...] from a different local address".  "Clients are responsible for
  * initiating all migrations."  Section 9.5: "An endpoint that exhausts available connection IDs
- * cannot probe new paths or initiate migration". */
+ * cannot probe new paths or initiate migration".
+ * Section 18.2: "An endpoint that receives this transport parameter MUST NOT use a new local
+ * address when sending to the address that the peer used during the handshake." */
 static void a_migration_that_is_not_allowed_is_refused(void)
 {
     struct peer *p = peer_at(C, PEER_FLIGHT);
@@ -288,7 +290,7 @@ static void both_sides_go_to_the_preferred_address(void)
         CU_ASSERT_EQUAL(info_of(p).is_client, role == MR_CLIENT);
         CU_ASSERT_EQUAL(role == MR_CLIENT ? info_of(p).remote.port : info_of(p).local.port, 4433);
         p->now += 10 * MR_SECOND;
-        for (int i = 0; i < 20; i++)
+        for (int i = 0; i < 3; i++)
             peer_round_trip(p);
         CU_ASSERT_EQUAL(p->side[MR_CLIENT].ep->extras.used, 0);
         CU_ASSERT_EQUAL(p->side[MR_SERVER].ep->extras.used, 0);
@@ -310,7 +312,9 @@ static struct peer *client_before_confirmation(struct mr_addr preferred)
 
 /* Section 9.6.1: "If path validation fails, the client MUST continue sending all future packets to
  * the server's original IP address."  9.6.2: "A client that migrates to a preferred address MUST
- * validate the address it chooses before migrating". */
+ * validate the address it chooses before migrating".
+ * Section 21.5.3: "A client MUST NOT send non-probing frames to a preferred address prior to
+ * validating that address." */
 static void a_preferred_address_that_does_not_answer_is_not_used(void)
 {
     struct peer *p = client_before_confirmation(address(9, 4433));
@@ -333,7 +337,13 @@ static void a_preferred_address_that_does_not_answer_is_not_used(void)
 }
 
 /* When it answers, the connection ID is that of the parameter, or another unused one, and the old
- * address is heard for a while, then is unknown (Section 9.6). */
+ * address is heard for a while, then is unknown (Section 9.6).
+ * Section 9.4: "On confirming a peer's ownership of its new address, an endpoint MUST immediately
+ * reset the congestion controller and round-trip time estimator for the new path to initial values
+ * (see Appendices A.3 and B.3 of [QUIC-RECOVERY]) unless the only change in the peer's address is
+ * its port number." Section 9.6.3: "If path validation of the server's preferred address succeeds,
+ * the client MUST abandon validation of the original address and migrate to using the server's
+ * preferred address." */
 static void a_preferred_address_that_answers_is_used(void)
 {
     struct peer *p = client_before_confirmation(address(9, 4433));
@@ -378,7 +388,10 @@ static void a_preferred_address_that_is_nobodys_is_ignored(void)
  * receives a non-probing packet from the client at its preferred address and until the server has
  * validated the new path."  "The server MUST probe on the path toward the client from its preferred
  * address."  "The server SHOULD drop newer packets for this connection that are received on the old
- * IP address." */
+ * IP address."
+ * Section 9.6.3: "If packets received at the server's preferred address have a different source
+ * address than observed from the client during the handshake, the server MUST protect against
+ * potential attacks as described in Sections 9.3.1 and 9.3.2." */
 static void a_server_waits_until_the_preferred_path_is_validated(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
@@ -417,8 +430,40 @@ static void a_server_waits_until_the_preferred_path_is_validated(void)
     peer_end(p);
 }
 
-/* The same, where the client has taken back the connection ID of the new path: no answer of the
- * server's goes there until there is another one. */
+/* Section 9.5: "an endpoint might receive packets from a new source address with the same
+ * Destination Connection ID field value, in which case it MAY continue to use the current
+ * connection ID with the new remote address while still sending from the same local address."  Or
+ * a NAT that changes while the preferred path is validated would cost a connection ID each time. */
+static void a_nat_may_change_while_the_preferred_path_is_validated(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    static uint8_t ping[1100] = {MR_FRAME_PING};
+    struct mr_reader r;
+    struct mr_cid first = {0};
+
+    peer_endpoint(p)->config.preferred[1] = address(1, 4433);
+    p->path.local.port = 4433;
+    for (uint16_t i = 0; i < 3; i++) {
+        peer_clear(p);
+        p->path.remote.port = (uint16_t)(6000 + i);
+        peer_send(p, MR_PACKET_ONE_RTT, ping, sizeof(ping));
+        const struct peer_packet *packet = peer_find(p, MR_FRAME_PATH_CHALLENGE, 0, &r);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(packet);
+        CU_ASSERT_EQUAL(packet->path.remote.port, p->path.remote.port);
+        if (i == 0)
+            first = packet->dcid;
+        CU_ASSERT_TRUE(mr_cid_equal(&packet->dcid, &first));
+    }
+    CU_ASSERT_TRUE(answer_challenge(p, 0));
+    CU_ASSERT_EQUAL(info_of(p).local.port, 4433);
+    CU_ASSERT_EQUAL(info_of(p).remote.port, 6002);
+    CU_ASSERT_EQUAL(peer_counters(p)->limit_path_candidates, 0);
+    peer_expect_close(p, "a NAT", PEER_NO_CLOSE, 0);
+    peer_end(p);
+}
+
+/* A server waits, where the client has taken back the connection ID of the new path: no answer of
+ * the server's goes there until there is another one. */
 static void a_server_waits_for_a_connection_id_for_the_preferred_path(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
@@ -506,6 +551,8 @@ static CU_TestInfo tests[] = {
      a_preferred_address_that_is_nobodys_is_ignored},
     {"a server waits until the preferred path is validated",
      a_server_waits_until_the_preferred_path_is_validated},
+    {"9.5 a NAT may change while the preferred path is validated",
+     a_nat_may_change_while_the_preferred_path_is_validated},
     {"a server waits for a connection ID for the preferred path",
      a_server_waits_for_a_connection_id_for_the_preferred_path},
     {"a server goes to no other address of its own", a_server_goes_to_no_other_address_of_its_own},

@@ -47,7 +47,14 @@ static bool tell(struct peer *p, const struct mr_path_addr *path, uint32_t size,
     return answer;
 }
 
-/* Section 14.4: "PMTU probes are ack-eliciting packets." */
+/* Section 14.4: "PMTU probes are ack-eliciting packets."  "Probe packets: The network interface
+ * below the PL is REQUIRED to provide a way to transmit a probe packet that is larger than the
+ * PLPMTU." (RFC 8899, Section 3)  "Reception feedback: The destination PL endpoint is REQUIRED to
+ * provide a feedback method that indicates to the DPLPMTUD sender when a probe packet has been
+ * received by the destination PL endpoint." (RFC 8899, Section 3)  "A receiver is REQUIRED to be
+ * able to distinguish an in-band data block from any added padding." (RFC 8899, Section 4.1) "Probe
+ * messages sent by a PL MUST contain enough information to uniquely identify the probe within the
+ * Maximum Segment Lifetime ..." (RFC 8899, Section 4.1) */
 static void probes_ask_for_an_ack_and_have_their_size(void)
 {
     struct peer *p = wide_peer();
@@ -64,6 +71,41 @@ static void probes_ask_for_an_ack_and_have_their_size(void)
     peer_ack(p, probe->pn, probe->pn);
     CU_ASSERT_EQUAL(conn->path.mtu, 1452);
     CU_ASSERT_EQUAL(peer_counters(p)->mtu_raised, raised + 1);
+    peer_end(p);
+}
+
+/* RFC 8899, Section 3: "A PL MUST NOT send a datagram (other than a probe packet) with a size at
+ * the PL that is larger than the current PLPMTU."  Section 8: "To avoid excessive load, the
+ * interval between individual probe packets MUST be at least one RTT": there is one at a time, and
+ * the next when it is acknowledged or lost. */
+static void all_but_one_probe_have_the_size_that_is_known(void)
+{
+    static const uint8_t data[100000];
+    struct mr_view view = {.data = data, .size = sizeof(data)};
+    struct peer *p = wide_peer();
+    struct mr_conn *conn = peer_conn(p);
+    mr_handle stream;
+
+    conn->path.mtu = 1200;
+    mr_mtu_begin(peer_endpoint(p), conn, p->now);
+    CU_ASSERT_EQUAL(mr_stream_open(peer_endpoint(p), p->conn, MR_OPEN_UNI, 0, &stream), 0);
+    CU_ASSERT_EQUAL(mr_stream_send(peer_endpoint(p), stream, &view, 1, 0), 0);
+    for (int round = 0; round < 3; round++) {
+        uint32_t large = 0;
+        uint64_t last = 0;
+        peer_drain(p);
+        CU_ASSERT_TRUE(round > 0 || p->inbox_count > 3);
+        for (uint32_t i = 0; i < p->inbox_count; i++) {
+            large += p->inbox[i].datagram_size > 1200;
+            last = p->inbox[i].datagram_size > 1200 ? last : p->inbox[i].pn;
+        }
+        CU_ASSERT_TRUE(large == 1 || (round > 0 && large == 0));
+        CU_ASSERT_EQUAL(conn->path.mtu, 1200);
+        peer_clear(p);
+        p->now += MR_MS;
+        peer_ack(p, last, last); /* the probe counts as lost, and is made again */
+    }
+    peer_expect_close(p, "beside a probe", PEER_NO_CLOSE, 0);
     peer_end(p);
 }
 
@@ -143,7 +185,11 @@ static void a_lost_probe_is_no_congestion(void)
 }
 
 /* Section 14.2.1: "This validation SHOULD use the quoted packet [...] to associate the message with
- * a corresponding transport connection" and what was said is probed for at once. */
+ * a corresponding transport connection" and what was said is probed for at once.  "PTB messages
+ * that have been validated MAY be utilized by the DPLPMTUD algorithm but MUST NOT be used directly
+ * to set the PLPMTU." (RFC 8899, Section 4.6.2)  "A validated PTB message MAY be used as input to
+ * the DPLPMTUD algorithm but MUST NOT be used directly to set the PLPMTU." (RFC 8899,
+ * Section 6.1.6) */
 static void a_true_message_lowers_the_mtu(void)
 {
     struct peer *p = wide_peer();
@@ -167,7 +213,15 @@ static void a_true_message_lowers_the_mtu(void)
 /* Section 14.2.1, false messages: "ICMP message validation MUST include matching IP addresses and
  * UDP ports [RFC8085] and, when possible, connection IDs"; "An endpoint MUST ignore an ICMP message
  * that claims the PMTU has decreased below QUIC's smallest allowed maximum datagram size"; "An
- * endpoint MUST NOT increase the PMTU based on ICMP messages". */
+ * endpoint MUST NOT increase the PMTU based on ICMP messages".  "Any received PTB message MUST be
+ * validated before it is used to update the PLPMTU discovery information [RFC8201]." (RFC 8899,
+ * Section 3)  "A PL that supports PTB messages MUST validate these messages before they are further
+ * processed." (RFC 8899, Section 4.6.1)  "The PL MUST check the protocol information in the quoted
+ * packet carried in an ICMP PTB message payload to validate the message originated from the sending
+ * node." (RFC 8899, Section 4.6.1)  "A PTB message that does not complete the validation MUST NOT
+ * be further utilized by the DPLPMTUD method, as discussed in the Security Considerations section
+ * (Section 8)." (RFC 8899, Section 4.6.1)  "A node supporting DPLPMTUD MUST therefore appropriately
+ * validate the payload of PTB messages to ensure these are received ..." (RFC 8899, Section 8) */
 static void false_messages_change_nothing(void)
 {
     enum lie {
@@ -199,6 +253,7 @@ static void false_messages_change_nothing(void)
         CU_ASSERT_EQUAL(peer_conn(p)->path.mtu, 1452);
         CU_ASSERT_EQUAL(peer_conn(p)->mtu_search.target, 0);
         CU_ASSERT_EQUAL(peer_counters(p)->too_big_taken, 0);
+        CU_ASSERT_EQUAL(peer_counters(p)->too_big_ignored, lie >= TINY);
         CU_ASSERT_EQUAL(p->inbox_count, 0);
         peer_end(p);
     }
@@ -225,7 +280,8 @@ static void a_flood_of_messages_is_bounded(void)
 }
 
 /* RFC 8899, Section 4.3: a path that lets large packets through no more is found out by timeouts,
- * and what is sent then has the base's size. */
+ * and what is sent then has the base's size.  "A DPLPMTUD method MUST NOT rely solely on this
+ * method." (RFC 8899, Section 4.3) */
 static void timeouts_in_a_row_are_a_black_hole(void)
 {
     static uint8_t data[20000];
@@ -270,6 +326,8 @@ static void a_search_begins_again_with_traffic_after_ten_minutes(void)
 
 static CU_TestInfo tests[] = {
     {"probes ask for an ACK and have their size", probes_ask_for_an_ack_and_have_their_size},
+    {"all but one probe have the size that is known",
+     all_but_one_probe_have_the_size_that_is_known},
     {"no datagram is larger than the peer takes", no_datagram_is_larger_than_the_peer_takes},
     {"a lost probe is no congestion", a_lost_probe_is_no_congestion},
     {"a true message lowers the MTU", a_true_message_lowers_the_mtu},

@@ -44,7 +44,7 @@ static uint8_t value[STREAM_MAX];
 static bool has[STREAM_MAX + 1];
 static struct mr_recv_queue queue;
 static struct mr_buf_list released;
-static uint64_t model_ready, model_highest, model_final;
+static uint64_t model_ready, model_shown, model_highest, model_final;
 static uint8_t copy_number; /* makes every copy of a byte differ */
 static struct hoard nodes_hoard, blocks_hoard;
 
@@ -190,6 +190,7 @@ static void read_some(uint32_t most)
             MR_ASSERT(has[at] && views[i].data[j] == value[at]);
     MR_ASSERT(count == VIEWS || at == queue.ready_to);
     MR_ASSERT(has_fin == (at == model_final));
+    model_shown = MR_MAX(model_shown, at);
 
     uint64_t readable = mr_recv_queue_readable_bytes(&queue);
     MR_ASSERT(mr_recv_queue_release(&queue, &recv_pools, &released, most) == (most <= readable));
@@ -220,9 +221,22 @@ static void hoard_some(struct input *in)
         hoard_all_but(&blocks_hoard, &blocks_pool, (what >> 6) % 2);
 }
 
+/* Of what is ready only what was shown stays. */
+static void abandon(void)
+{
+    uint64_t kept = MR_MAX(model_shown, queue.released_to) - queue.released_to;
+
+    if (queue.is_discarding)
+        return;
+    MR_ASSERT(mr_recv_queue_abandon(&queue, &recv_pools, &released) == kept);
+    if (kept > 0)
+        model_ready = model_shown;
+}
+
 static void step(struct input *in)
 {
     uint8_t op = input_u8(in);
+    uint8_t end = op == 255 ? input_u8(in) & 15 : 1;
 
     if (op < 170)
         receive(in, op);
@@ -232,7 +246,9 @@ static void step(struct input *in)
         hoard_some(in);
     else if (op == 254)
         set_final_size(model_highest + (input_u8(in) & 1));
-    else if ((input_u8(in) & 15) == 0)
+    else if (end == 2)
+        abandon();
+    else if (end == 0)
         mr_recv_queue_discard(&queue, &recv_pools, &released);
 }
 
@@ -255,6 +271,7 @@ static void start(void)
     mr_recv_queue_init(&queue);
     mr_buf_list_init(&released);
     model_ready = 0;
+    model_shown = 0;
     model_highest = 0;
     model_final = MR_RECV_SIZE_UNKNOWN;
     copy_number = 0;

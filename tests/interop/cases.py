@@ -11,6 +11,7 @@ CHACHA20 = 0x1303
 SIGNALLING = 0xff  # TLS_EMPTY_RENEGOTIATION_INFO_SCSV: no cipher suite
 TRANSFER_LIMIT_S = 60
 MANY_LIMIT_S = 300
+CROSS_LIMIT_S = 180
 ZERO_RTT_NAME = 250  # characters
 
 
@@ -29,7 +30,10 @@ class Case:
     is_v6: bool = False
     chain: str = "server"            # the server's certificate
     title: str = ""                  # one line for people
-    roles: tuple = ("client", "server")
+    has_cross_traffic: bool = False  # a TCP flow (CUBIC) from the server's side beside it
+    is_measured: bool = False        # the goodput is a result, and it is run
+    repeat: int = 1                  # times
+    ends_any_way: bool = False       # neither the client's exit code nor files matter
 
 
 def handshakes(count):
@@ -125,15 +129,15 @@ def version_2(facts):
 
 
 def paths_validated(facts):
-    paths = facts["paths"]
+    """As the public runner asks: the server's first packet on each new path has a PATH_CHALLENGE, and each is answered."""
+    paths = [path for path in facts["paths"] if path["first_down"] is not None]  # others: nothing was sent there in time
     wrong = [] if len(paths) > 1 else ["only one path"]
     for number, path in enumerate(paths[1:], 2):
-        if path["first_down"] is None:
-            continue  # the server sent nothing there before the next
         if not path["first_down"]:
             wrong.append(f"path {number}: the server's first packet has no PATH_CHALLENGE")
-    answered = [p for p in paths[1:] if p["challenged"] and p["answered"]]
-    return wrong + ([] if answered or len(paths) < 2 else ["no PATH_CHALLENGE was answered"])
+        elif not path["answered"]:
+            wrong.append(f"path {number}: the PATH_CHALLENGE was not answered")
+    return wrong
 
 
 def several_addresses(facts):
@@ -141,12 +145,23 @@ def several_addresses(facts):
 
 
 def migrated(facts):
-    paths = facts["paths"]
+    paths = [path for path in facts["paths"] if path["dcids"] or path["first_down"] is not None]
     servers = {p["server"][0] + str(p["server"][1]) for p in paths if p["dcids"]}
     wrong = [] if len(servers) > 1 else ["the client stays with the server's first address"]
     if len(paths) > 1 and set(paths[0]["dcids"]) & set(paths[-1]["dcids"]):
         wrong.append("the new path has a connection ID of the old one")
     return wrong
+
+
+def negotiated(facts):
+    """Nothing else is asked for: many clients give up then."""
+    return [] if facts["negotiation_answers"] else \
+        [f"{facts['negotiations']} Version Negotiation packets, none with the client's connection IDs"]
+
+
+def goodput(facts, size):
+    """kbit/s"""
+    return 8 * size / 1000 / facts["one_rtt_seconds"] if facts["one_rtt_seconds"] else 0
 
 
 BAD = ["--burst", "3"]
@@ -190,9 +205,13 @@ CASES = [
          title="a NAT gives the client another port each 5 s"),
     Case("rebind-addr", [10 * MIB], plain(1, paths_validated, several_addresses), link=["--rebind", "address", *REBIND],
          title="a NAT gives the client another address each 5 s"),
-    Case("connectionmigration", [2 * MIB], plain(1, migrated), server="connectionmigration",
+    Case("connectionmigration", [2 * MIB], plain(1, migrated, paths_validated), server="connectionmigration",
          title="the client moves to the server's preferred address"),
-    Case("goodput", [10 * MIB], plain(1), title="10 MB as fast as the link allows"),
+    Case("versionnegotiation", [KIB], negotiated, client="versionnegotiation", server="versionnegotiation", ends_any_way=True,
+         title="the client begins with a version that the server does not have"),
+    Case("goodput", [10 * MIB], plain(1), is_measured=True, repeat=5, title="10 MB as fast as the link allows"),
+    Case("crosstraffic", [25 * MIB], plain(1), is_measured=True, repeat=5, has_cross_traffic=True, link=["--cross"],
+         seconds=CROSS_LIMIT_S, title="25 MB beside a TCP flow (CUBIC) that takes what it can get of the same link"),
 ]
 
 BY_NAME = {case.name: case for case in CASES}

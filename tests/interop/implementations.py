@@ -14,6 +14,10 @@ PORT = 443
 NAME = "millrace.test"
 CHACHA20_SUITE = "TLS_CHACHA20_POLY1305_SHA256"
 KEY_UPDATE_PACKETS = 20
+UNKNOWN_VERSION = 0x1a2a3a4a  # RFC 9000, Section 15: it forces version negotiation
+NEGOTIATION = "versionnegotiation"
+NOT_VERSION_2_ONLY = "it cannot be told to speak version 2 only, and millrace begins with no other version than 1"
+NOT_UNKNOWN = "it cannot be told to begin with an unknown version"
 
 
 class Endpoint:
@@ -24,6 +28,7 @@ class Endpoint:
     is_peer = True      # lives in the peers' tree, on the kernel's sockets
     wants_addresses = True  # the kernel's interface has them
     needs_more = False  # only in the tree with all peers
+    may_lack_version_1 = False  # as a server that speaks version 2 only
     missing = {}        # (role, what it is asked to do) -> why it cannot be asked
 
     def speaks(self, protocol, role):
@@ -35,6 +40,10 @@ class Endpoint:
             return f"it has no {role}"
         wanted = case.client if role == "client" else case.server
         return self.missing.get((role, wanted)) or self.missing.get((role, case.name))
+
+    def lacks_with(self, _case, _server):
+        """Why it, a client, cannot be asked for the case with this server; None: it can."""
+        return None
 
     def start_server(self, run):
         raise NotImplementedError
@@ -64,9 +73,12 @@ class Millrace(Endpoint):
     is_peer = False
     wants_addresses = False
 
+    def lacks_with(self, case, server):
+        return NOT_VERSION_2_ONLY if case.server == NEGOTIATION and not server.may_lack_version_1 else None
+
     def _common(self, run, side):
         return ["--port", f"af_packet:{side.interface}", "--addr", f"{side.v4}/24", "--addr", f"{side.v6}/64",
-                "--keylog", run.folder / "millrace.keys"]
+                "--keylog", run.folder / "millrace.keys", *run.qlog_options()]
 
     def start_server(self, run):
         side = run.server_side
@@ -83,7 +95,7 @@ class Millrace(Endpoint):
         options = {"chacha20": ["--ciphers", CHACHA20_SUITE], "keyupdate": ["--key-update", KEY_UPDATE_PACKETS],
                    "resumption": ["--session", run.folder / "millrace.session"],
                    "zerortt": ["--session", run.folder / "millrace.session", "--early-data"],
-                   "v2": ["--quic-version", "2"]}.get(run.case.client, [])
+                   "v2": ["--quic-version", "2"], NEGOTIATION: ["--quic-version", "2"]}.get(run.case.client, [])
         for number, names in enumerate(batches(run)):
             urls = run.folder / f"urls-{number}"
             urls.write_text("".join(f"https://{NAME}/{name}\n" for name in names))
@@ -115,7 +127,8 @@ class Ngtcp2(Endpoint):
         options = {"chacha20": ["--ciphers=NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+CHACHA20-POLY1305"],
                    "keyupdate": ["--key-update=100ms"],
                    "resumption": [*session, "--disable-early-data"], "zerortt": session,
-                   "v2": ["-v", "0x1", f"--preferred-versions={self.V2_V1}", f"--available-versions={self.V2_V1}"]}
+                   "v2": ["-v", "0x1", f"--preferred-versions={self.V2_V1}", f"--available-versions={self.V2_V1}"],
+                   NEGOTIATION: ["-v", hex(UNKNOWN_VERSION)]}
         for number, names in enumerate(batches(run)):
             wait = ["--wait-for-ticket"] if run.case.connections == "two" and number == 0 else []
             yield ["gtlsclient", "-q", "--exit-on-all-streams-close", "--download", run.inside(run.downloads), "--sni", NAME,
@@ -130,11 +143,12 @@ class Aioquic(Endpoint):
     name = "aioquic"
     hq = ("client", "server")
     h3 = ("client", "server")
+    may_lack_version_1 = True
     missing = {("client", "ecn"): "it marks no packets", ("server", "ecn"): "it marks no packets",
                ("server", "connectionmigration"): "it offers no preferred address"}
 
     def _command(self, run, role, *words):
-        versions = "2" if run.case.client == "v2" else "1"
+        versions = {"v2": "2", NEGOTIATION: "unknown" if role == "client" else "only2"}.get(run.case.client, "1")
         return ["python3", "/srv/millrace/aioquic_endpoint.py", role, *words, "--alpn", run.protocol, "--versions", versions,
                 "--keylog", run.inside(run.folder / "aioquic.keys")]
 
@@ -157,7 +171,8 @@ class Aioquic(Endpoint):
 class Curl(Endpoint):
     name = "curl"
     h3 = ("client",)
-    missing = {("client", "resumption"): "curl keeps no sessions from one run to the next",
+    missing = {("client", NEGOTIATION): NOT_UNKNOWN,
+               ("client", "resumption"): "curl keeps no sessions from one run to the next",
                ("client", "zerortt"): "curl keeps no sessions from one run to the next",
                ("client", "keyupdate"): "curl cannot be told to update keys",
                ("client", "v2"): "its QUIC has version 1 only", ("client", "ecn"): "its QUIC marks no packets"}
@@ -181,6 +196,7 @@ class Chromium(Endpoint):
     needs_more = True
     missing = {("client", what): "a browser cannot be told to" for what in
                ("chacha20", "resumption", "zerortt", "keyupdate", "v2", "multiconnect")} | {
+                   ("client", NEGOTIATION): NOT_UNKNOWN,
                    ("client", "ecn"): "it marks no packets"}
 
     def client_commands(self, run):
@@ -271,7 +287,8 @@ class Quinn(Endpoint):
     name = "quinn"
     hq = ("client", "server")
     needs_more = True
-    missing = {("client", "v2"): "it has version 1 only", ("server", "v2"): "it has version 1 only",
+    missing = {("client", NEGOTIATION): NOT_UNKNOWN,
+               ("client", "v2"): "it has version 1 only", ("server", "v2"): "it has version 1 only",
                ("client", "connectionmigration"): "its client stays where it is, which RFC 9000, Section 9.6.2, allows",
                ("server", "connectionmigration"): "with a preferred address it gives one connection ID more than "
                                                   "active_connection_id_limit allows (RFC 9000, Section 5.1.1)"}
@@ -297,7 +314,8 @@ class Openssl(Endpoint):
     name = "openssl"
     hq = ("client", "server")
     needs_more = True
-    missing = {("client", "v2"): "it has version 1 only", ("server", "v2"): "it has version 1 only",
+    missing = {("client", NEGOTIATION): NOT_UNKNOWN,
+               ("client", "v2"): "it has version 1 only", ("server", "v2"): "it has version 1 only",
                ("client", "zerortt"): "it has no 0-RTT over QUIC", ("server", "zerortt"): "it has no 0-RTT over QUIC",
                ("client", "ecn"): "it marks no packets", ("server", "ecn"): "it marks no packets",
                ("client", "connectionmigration"): "its client stays where it is, which RFC 9000, Section 9.6.2, allows",

@@ -14,10 +14,11 @@ from aioquic.quic.crypto import CryptoContext, CryptoPair, apply_key_phase, next
 from aioquic.quic.packet import QuicPacketType, pull_quic_header
 from aioquic.tls import CipherSuite
 
-PORT = 443
+PORTS = {443, 4443}  # of servers: the second is the preferred one of interop/run_endpoint.sh
 CLIENT_HELLO, SERVER_HELLO, ENCRYPTED_EXTENSIONS, CERTIFICATE = 1, 2, 8, 11
 PARAMETERS = 0x39
 STREAMS_BIDI = 0x08
+PREFERRED_ADDRESS, PREFERRED_CID = 0x0d, 24  # where its connection ID begins, with its size
 FIXED_BIT = 0x40
 LABELS = {"CLIENT_HANDSHAKE_TRAFFIC_SECRET": ("handshake", True), "SERVER_HANDSHAKE_TRAFFIC_SECRET": ("handshake", False),
           "CLIENT_TRAFFIC_SECRET_0": ("app", True), "SERVER_TRAFFIC_SECRET_0": ("app", False),
@@ -47,7 +48,7 @@ class Datagram:
 
     def __init__(self, when, version, ecn, source, target, payload):
         self.when, self.version, self.ecn, self.payload = when, version, ecn, payload
-        self.is_up = target[1] == PORT
+        self.is_up = target[1] in PORTS
         self.client = source if self.is_up else target
         self.server = target if self.is_up else source
 
@@ -64,7 +65,7 @@ def parse_frame(when, frame):
     else:
         return None
     ports = struct.unpack_from(">HHH", frame, udp)
-    if PORT not in ports[:2]:
+    if not PORTS & set(ports[:2]):
         return None
     return Datagram(when, version, ecn, (ip, ports[0]), (target, ports[1]), frame[udp + 8:udp + ports[2]])
 
@@ -219,6 +220,7 @@ class Connection:
         self.random = None
         self.suite = None
         self.client_cids, self.server_cids = set(), {dcid}
+        self.cid_size = {True: len(dcid), False: 0}  # of packets up and down
         self.openers = {}
         self.crypto = {}         # (space, is_up) -> {offset: bytes}
         self.initial_pairs = {}
@@ -255,6 +257,11 @@ class Connection:
                     self.random = body[2:34].hex()
                 elif kind == SERVER_HELLO:
                     self.suite = suite_of_server(body)
+        elif not is_up:
+            for kind, body in messages(self.crypto[space, is_up]):
+                preferred = parameters(body).get(PREFERRED_ADDRESS) if kind == ENCRYPTED_EXTENSIONS else None
+                if preferred:
+                    self.server_cids.add(preferred[PREFERRED_CID + 1:PREFERRED_CID + 1 + preferred[PREFERRED_CID]])
 
     def messages(self, space, is_up):
         return list(messages(self.crypto.get((space, is_up), {})))
@@ -294,8 +301,7 @@ class Trace:
         connection = self.tuples.get(datagram.client)
         if connection is None:
             return None, 0
-        cids = connection.server_cids if datagram.is_up else connection.client_cids
-        return connection, len(next(iter(cids), b""))
+        return connection, connection.cid_size[datagram.is_up]
 
     def take(self, number, datagram):
         rest = datagram.payload
@@ -332,6 +338,7 @@ class Trace:
         if packet["type"] == "ONE_RTT":
             return
         (connection.client_cids if packet["is_up"] else connection.server_cids).add(packet["scid"])
+        connection.cid_size[not packet["is_up"]] = len(packet["scid"])
         if packet["is_up"]:
             connection.server_cids.add(packet["dcid"])
             if packet["type"] == "INITIAL" and len(connection.dcids) < 3:
@@ -391,10 +398,14 @@ def retry_facts(client):
 
 
 def hello_facts(client):
-    hellos, suites = 0, []
+    """`client_hellos`: as the public runner counts, the ClientHello and each packet that repeats a part of it."""
+    hellos, suites, ends = 0, [], {}
     for packet in of(client, "INITIAL", True):
-        starts = [value for frame, value in packet["frames"] if frame == 0x06 and value[0] == 0 and value[1][:1] == b"\x01"]
-        hellos += bool(starts)
+        pieces = [value for frame, value in packet["frames"] if frame == 0x06 and value[1]]
+        end = ends.get(packet["connection"], 0)
+        repeats = any(offset < end for offset, _ in pieces)
+        hellos += repeats or any(offset == 0 for offset, _ in pieces)
+        ends[packet["connection"]] = max([end] + [offset + len(data) for offset, data in pieces])
     for connection in client.connections:
         for kind, body in connection.messages("initial", True):
             if kind == CLIENT_HELLO:
@@ -434,24 +445,38 @@ def amplification_facts(server):
     return {"amplification": round(worst, 2), "crypto_end": max(offsets, default=0)}
 
 
-def path_facts(server):
+def negotiation_facts(client):
+    """Version Negotiation packets, and whether they answer the client's first Initial."""
+    first = next((p for p in client.packets if p["is_up"]), None)
+    answers = [p for p in client.packets if p["type"] == "VERSION_NEGOTIATION" and not p["is_up"]]
+    return {"negotiations": len(answers),
+            "negotiation_answers": any(p["scid"] == first["dcid"] and p["dcid"] == first["scid"] for p in answers)}
+
+
+def goodput_facts(client):
+    """Between the server's first and last 1-RTT packet, as the client sees them."""
+    times = [p["when"] for p in of(client, "ONE_RTT", False)]
+    return {"one_rtt_seconds": max(times) - min(times) if times else 0}
+
+
+def path_facts(client, server):
     """The client's addresses as the server sees them, and what validates each new one."""
+    responses = {value.hex() for p in of(client, "ONE_RTT", True) for frame, value in p["frames"] if frame == PATH_RESPONSE}
     paths, order = {}, []
     for packet in server.packets:
         key = (packet["client"], packet["server"])
         if key not in paths:
-            paths[key] = {"client": list(key[0]), "server": list(key[1]), "first_down": None, "challenged": False,
-                          "answered": False, "dcids": set()}
+            paths[key] = {"client": list(key[0]), "server": list(key[1]), "first_down": None,
+                          "challenges": [], "answered": False, "dcids": set()}
             order.append(key)
         path = paths[key]
         if not packet["is_up"]:
             if path["first_down"] is None and packet["type"] == "ONE_RTT":
-                path["first_down"] = has_frame(packet, PATH_CHALLENGE)
-            path["challenged"] |= has_frame(packet, PATH_CHALLENGE)
-        else:
-            path["answered"] |= has_frame(packet, PATH_RESPONSE)
-            if packet["type"] == "ONE_RTT":
-                path["dcids"].add(packet["dcid"].hex())
+                path["challenges"] = [value.hex() for frame, value in packet["frames"] if frame == PATH_CHALLENGE]
+                path["first_down"] = bool(path["challenges"])
+                path["answered"] = all(challenge in responses for challenge in path["challenges"])
+        elif packet["type"] == "ONE_RTT":
+            path["dcids"].add(packet["dcid"].hex())
     return {"paths": [{**paths[key], "dcids": sorted(paths[key]["dcids"])} for key in order]}
 
 
@@ -483,10 +508,10 @@ def main(prefix, *keylogs):
     client = Trace(f"{prefix}.client.pcap", secrets)
     server = Trace(f"{prefix}.server.pcap", secrets)
     print(json.dumps({
-        **retry_facts(client), **hello_facts(client), **amplification_facts(server), **path_facts(server),
+        **retry_facts(client), **hello_facts(client), **amplification_facts(server), **path_facts(client, server),
+        **negotiation_facts(client), **goodput_facts(client),
         "connections": connection_facts(client),
         "handshakes": len({p["scid"] for p in of(server, "INITIAL", False)}),
-        "negotiations": len(of(client, "VERSION_NEGOTIATION", False)),
         "ip_versions": sorted({d.version for d in server.datagrams}),
         "up": direction_facts(client, True), "down": direction_facts(server, False),
     }))

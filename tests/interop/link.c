@@ -6,6 +6,7 @@
  *
  *     link --client NETNS:IF --server NETNS:IF [--delay MS] [--rate MBIT/S] [--queue PACKETS] ...
  *
+ * With --cross, either side has a second TAP, IFx, for other traffic that shares queue and wire.
  * Makes both TAPs (whose kernel's ends are the caller's to set up), says "link: ready", passes
  * frames on until SIGTERM or for --seconds, and prints what it did as JSON.  With --pcap PREFIX,
  * PREFIX.client.pcap and PREFIX.server.pcap hold what that side has sent and got.  TAPs have no
@@ -42,6 +43,7 @@ enum {
 struct flying {
     uint64_t at_ns;
     uint16_t size;
+    bool is_cross;
     uint8_t bytes[FRAME_MAX];
 };
 
@@ -49,6 +51,7 @@ struct end {
     char netns[64];
     char interface[IFNAMSIZ];
     int fd;
+    int cross_fd; /* of the other traffic; -1: there is none */
     FILE *pcap;
     uint8_t mac[LINK_MAC]; /* of who is there, as of its last frame */
     /* towards this side */
@@ -63,6 +66,7 @@ struct link {
     struct link_model model;
     const char *pcap_prefix;
     uint64_t seconds;
+    bool has_cross;
 };
 
 static volatile sig_atomic_t has_ended;
@@ -129,22 +133,29 @@ static void enter(const char *netns)
     close(fd);
 }
 
-static void open_end(struct end *end, const char *pcap_prefix, const char *side)
+static int open_tap(const char *interface, const char *suffix)
 {
     struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI};
+    int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 
+    snprintf(request.ifr_name, sizeof(request.ifr_name), "%s%s", interface, suffix);
+    if (fd < 0 || ioctl(fd, TUNSETIFF, &request) != 0)
+        die("interface", request.ifr_name);
+    return fd;
+}
+
+static void open_end(const struct link *link, struct end *end, const char *side)
+{
     enter(end->netns);
-    snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", end->interface);
-    end->fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-    if (end->fd < 0 || ioctl(end->fd, TUNSETIFF, &request) != 0)
-        die("interface", end->interface);
-    end->pcap = open_pcap(pcap_prefix, side);
+    end->fd = open_tap(end->interface, "");
+    end->cross_fd = link->has_cross ? open_tap(end->interface, "x") : -1;
+    end->pcap = open_pcap(link->pcap_prefix, side);
     end->ring = calloc(FRAMES_MAX, sizeof(*end->ring));
     if (end->ring == NULL)
         die("memory", side);
 }
 
-static void push(struct end *end, const uint8_t *bytes, size_t size, uint64_t at_ns)
+static void push(struct end *end, const uint8_t *bytes, size_t size, bool is_cross, uint64_t at_ns)
 {
     if (end->count == FRAMES_MAX) {
         end->dropped++;
@@ -153,6 +164,7 @@ static void push(struct end *end, const uint8_t *bytes, size_t size, uint64_t at
     struct flying *frame = &end->ring[(end->first + end->count) % FRAMES_MAX];
     frame->at_ns = at_ns;
     frame->size = (uint16_t)size;
+    frame->is_cross = is_cross;
     memcpy(frame->bytes, bytes, size);
     end->count++;
 }
@@ -166,7 +178,7 @@ static bool answer_arp(struct link *link, enum link_side from, uint8_t *bytes, s
     if (from != LINK_SERVER || !link_model_owns(&link->model, link_arp_wanted(bytes, size)))
         return false;
     link_arp_answer(bytes, link->ends[LINK_CLIENT].mac);
-    push(&link->ends[LINK_SERVER], bytes, size, now);
+    push(&link->ends[LINK_SERVER], bytes, size, false, now);
     return true;
 }
 
@@ -181,7 +193,7 @@ static void take_frame(struct link *link, enum link_side from, uint8_t *bytes, s
         return;
     uint64_t at = link_model_pass(&link->model, to, bytes, size, now);
     if (at != 0)
-        push(&link->ends[to], bytes, size, at);
+        push(&link->ends[to], bytes, size, false, at);
 }
 
 static void read_end(struct link *link, enum link_side from)
@@ -196,14 +208,32 @@ static void read_end(struct link *link, enum link_side from)
     }
 }
 
+/* Frames of the other traffic. */
+static void read_cross(struct link *link, enum link_side from)
+{
+    enum link_side to = from == LINK_CLIENT ? LINK_SERVER : LINK_CLIENT;
+    uint8_t bytes[FRAME_MAX];
+
+    for (int i = 0; i < READS_AT_ONCE && link->has_cross; i++) {
+        ssize_t size = read(link->ends[from].cross_fd, bytes, sizeof(bytes));
+        if (size <= 0)
+            return;
+        uint64_t at = link_model_cross(&link->model, to, (size_t)size, clock_ns(CLOCK_MONOTONIC));
+        if (at != 0)
+            push(&link->ends[to], bytes, (size_t)size, true, at);
+    }
+}
+
 static void deliver(struct end *end, uint64_t now)
 {
     while (end->count > 0 && end->ring[end->first].at_ns <= now) {
         const struct flying *frame = &end->ring[end->first];
 
-        if (write(end->fd, frame->bytes, frame->size) != (ssize_t)frame->size)
+        int fd = frame->is_cross ? end->cross_fd : end->fd;
+
+        if (write(fd, frame->bytes, frame->size) != (ssize_t)frame->size)
             end->dropped++;
-        else
+        else if (!frame->is_cross)
             capture(end->pcap, frame->bytes, frame->size);
         end->first = (end->first + 1) % FRAMES_MAX;
         end->count--;
@@ -213,18 +243,19 @@ static void deliver(struct end *end, uint64_t now)
 /* Wait for a frame, or until one is due. */
 static void wait_for_work(struct link *link, uint64_t now, uint64_t until)
 {
-    struct pollfd fds[LINK_SIDES];
+    struct pollfd fds[2 * LINK_SIDES];
 
     for (int i = 0; i < LINK_SIDES; i++) {
         const struct end *end = &link->ends[i];
 
-        fds[i] = (struct pollfd){.fd = end->fd, .events = POLLIN};
+        fds[2 * i] = (struct pollfd){.fd = end->fd, .events = POLLIN};
+        fds[2 * i + 1] = (struct pollfd){.fd = end->cross_fd, .events = POLLIN};
         if (end->count > 0 && end->ring[end->first].at_ns < until)
             until = end->ring[end->first].at_ns;
     }
     uint64_t left = until > now ? until - now : 0;
     struct timespec span = {(time_t)(left / SECOND), (long)(left % SECOND)};
-    (void)ppoll(fds, LINK_SIDES, &span, NULL);
+    (void)ppoll(fds, 2 * LINK_SIDES, &span, NULL);
 }
 
 static void run(struct link *link)
@@ -234,8 +265,10 @@ static void run(struct link *link)
     for (uint64_t now = 0; !has_ended && now < end;) {
         now = clock_ns(CLOCK_MONOTONIC);
         wait_for_work(link, now, end < now + SECOND / 10 ? end : now + SECOND / 10);
-        for (int i = 0; i < LINK_SIDES; i++)
+        for (int i = 0; i < LINK_SIDES; i++) {
             read_end(link, (enum link_side)i);
+            read_cross(link, (enum link_side)i);
+        }
         now = clock_ns(CLOCK_MONOTONIC);
         for (int i = 0; i < LINK_SIDES; i++)
             deliver(&link->ends[i], now);
@@ -250,11 +283,12 @@ static void print_counts(const struct link *link, enum link_side side, const cha
 
     printf("\"%s\": {\"packets\": %llu, \"passed\": %llu, \"listed\": %llu, \"lost\": %llu, "
            "\"blackholed\": %llu, \"overflowed\": %llu, \"stale\": %llu, \"corrupted\": %llu, "
-           "\"dropped\": %llu}",
+           "\"crossed\": %llu, \"cross_overflowed\": %llu, \"dropped\": %llu}",
            name, (unsigned long long)c->packets, (unsigned long long)c->passed,
            (unsigned long long)c->listed, (unsigned long long)c->lost,
            (unsigned long long)c->blackholed, (unsigned long long)c->overflowed,
            (unsigned long long)c->stale, (unsigned long long)c->corrupted,
+           (unsigned long long)c->crossed, (unsigned long long)c->cross_overflowed,
            (unsigned long long)link->ends[side].dropped);
 }
 
@@ -371,6 +405,9 @@ static void take_option(struct link *link, struct link_config *c, int letter, co
     case 'C':
         take_drops(c, LINK_CLIENT, optarg);
         break;
+    case 'X':
+        link->has_cross = true;
+        break;
     case 'S':
         c->seed = (uint64_t)number(name, optarg, 1e15);
         break;
@@ -403,6 +440,7 @@ static void parse(struct link *link, int argc, char **argv)
         {"rebind-every", 1, NULL, 'e'},
         {"drop-to-server", 1, NULL, 'D'},
         {"drop-to-client", 1, NULL, 'C'},
+        {"cross", 0, NULL, 'X'},
         {"seed", 1, NULL, 'S'},
         {"pcap", 1, NULL, 'p'},
         {"seconds", 1, NULL, 't'},
@@ -440,8 +478,8 @@ int main(int argc, char **argv)
     parse(&link, argc, argv);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
-    open_end(&link.ends[LINK_CLIENT], link.pcap_prefix, "client");
-    open_end(&link.ends[LINK_SERVER], link.pcap_prefix, "server");
+    open_end(&link, &link.ends[LINK_CLIENT], "client");
+    open_end(&link, &link.ends[LINK_SERVER], "server");
     printf("link: ready\n");
     fflush(stdout);
     run(&link);

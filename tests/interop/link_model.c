@@ -186,3 +186,14 @@ uint64_t link_model_pass(struct link_model *model, enum link_side side, uint8_t 
         model->counts[side].passed++;
     return at;
 }
+
+uint64_t link_model_cross(struct link_model *model, enum link_side side, size_t size, uint64_t now)
+{
+    uint64_t at = transmit(model, &model->wire[side], size, now);
+
+    if (at == 0)
+        model->counts[side].cross_overflowed++;
+    else
+        model->counts[side].crossed++;
+    return at;
+}

@@ -64,6 +64,8 @@ struct link_counts {
     uint64_t overflowed; /* the queue was full */
     uint64_t stale;      /* for a port or address that the NAT has forgotten */
     uint64_t corrupted;
+    uint64_t crossed;          /* of other traffic: passed, */
+    uint64_t cross_overflowed; /* and dropped, as the queue was full */
 };
 
 /* One direction's wire. */
@@ -94,6 +96,10 @@ void link_model_init(struct link_model *model, const struct link_config *config)
  */
 uint64_t link_model_pass(struct link_model *model, enum link_side side, uint8_t *bytes, size_t size,
                          uint64_t now);
+
+/* A frame of other traffic, which shares queue and wire with the rest and meets no other evil. When
+ * it arrives, ns; 0: never. */
+uint64_t link_model_cross(struct link_model *model, enum link_side side, size_t size, uint64_t now);
 
 /* Is this last byte of an IPv4 address one that the NAT has made up? */
 bool link_model_owns(const struct link_model *model, int host);

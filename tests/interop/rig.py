@@ -11,19 +11,23 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import cases
 from peers import HERE, Namespace, Peer, Process, Stage, _make_leaf, _openssl, sha256_of, wait_until, write_random_file
 
 LINK = os.environ.get("MILLRACE_LINK", "build/tests/interop/link")
+KEEP = os.environ.get("MILLRACE_INTEROP_KEEP")  # a folder: captures, key logs, qlogs and logs of runs that failed go there
 START_SECONDS = 20
 JUDGE_SECONDS = 120
 BUILD_SECONDS = 900
 CHAIN = 9            # certificates of the long chain
 CHAIN_COMMENT = 600  # bytes that make each longer
 LINES_KEPT = 12      # of a log, when something failed
+CROSS_IP = ("198.18.1.1", "198.18.1.2")  # of the TCP flow beside: the client's side, the server's
 
 
 @dataclass
@@ -79,13 +83,17 @@ class Rig(Stage):
             self._programs[name] = build_endpoint(self, name)
         return self._programs[name]
 
-    def run_case(self, case, client, server, seed=1):
-        """None if it passed, else why not.  What went wrong while it was set up is a reason, too."""
+    def run_case(self, case, client, server, seed=1, measures=None):
+        """None if it passed, else why not.  What went wrong while it was set up is a reason, too.  The goodput, kbit/s, of a
+        measured case is added to `measures`."""
         self.run_count += 1
         run = Run(self, case, client, server, self.run_count, seed)
         try:
             run.execute()
+            if case.is_measured and measures is not None:
+                measures.append(cases.goodput(run.facts, sum(case.files)))
         except (Failure, AssertionError) as error:
+            run.keep()
             return str(error)
         finally:
             run.clear()
@@ -176,6 +184,13 @@ class Run:
         der = subprocess.run(["openssl", "pkey", "-pubin", "-outform", "der"], input=key.stdout, capture_output=True, check=True)
         return base64.b64encode(hashlib.sha256(der.stdout).digest()).decode()
 
+    def qlog_options(self):
+        """Of millrace, when runs are kept."""
+        if not KEEP:
+            return []
+        (self.folder / "qlog").mkdir(exist_ok=True)
+        return ["--qlog-dir", self.folder / "qlog"]
+
     def path_list(self):
         """A file with the path of a file a line."""
         path = self.folder / "paths"
@@ -200,19 +215,29 @@ class Run:
         link = self._start_link()
         server = self.server.start_server(self)
         self._wait_for_server(server)
+        if self.case.has_cross_traffic:
+            self._start_cross_traffic()
         self._fetch(server)
         if server.is_running():
             server.stop()
         self._end_link(link)
-        self._compare()
+        if not self.case.ends_any_way:
+            self._compare()
         self._judge()
+
+    def keep(self):
+        """Of a run that failed: everything but the files."""
+        if KEEP:
+            kept = Path(KEEP, f"{self.case.name}-{self.client.name}-{self.server.name}-{os.getpid()}-{self.folder.name}")
+            shutil.copytree(self.folder, kept, ignore=shutil.ignore_patterns("www", "downloads"))
+            for number, process in enumerate(self.processes):
+                shutil.copy(process.log_path, kept / f"log-{number}")
 
     def clear(self):
         for process in reversed(self.processes):
             if process.is_running():
                 process.stop(2)
-        if not os.environ.get("MILLRACE_INTEROP_KEEP"):
-            shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _make_files(self):
         for number, size in enumerate(self.case.files):
@@ -243,6 +268,18 @@ class Run:
         self._set_up(self.server_side, self.server)
         return link
 
+    def _start_cross_traffic(self):
+        """A TCP flow from the server's side to the client's, over interfaces of its own at the ends of the same link."""
+        ends = ((self.client_side, "sink", CROSS_IP[0]), (self.server_side, "source", CROSS_IP[1]))
+        for side, _, address in ends:
+            side.namespace.ip("address", "add", f"{address}/24", "dev", f"{side.interface}x")
+            side.namespace.ip("link", "set", f"{side.interface}x", "up")
+        for side, what, _ in ends:
+            process = self.start(side, sys.executable, HERE / "cross_traffic.py", what, CROSS_IP[0])
+            wait_until(lambda p=process: "ready" in p.log() or not p.is_running(), START_SECONDS, "the TCP flow")
+            if not process.is_running():
+                raise Failure(f"no TCP flow: {tail(process.log())}")
+
     def _is_listening(self, server):
         if not self.server.is_peer:
             return self.server.is_ready(server)
@@ -263,7 +300,7 @@ class Run:
             except subprocess.TimeoutExpired:
                 client.kill()
                 raise Failure(f"the client was not done after {self.case.seconds} s: {tail(client.log())}") from None
-            if client.child.returncode != 0:
+            if client.child.returncode != 0 and not self.case.ends_any_way:
                 more = "" if server.is_running() else f"; the server has ended: {tail(server.log())}"
                 raise Failure(f"the client failed ({client.child.returncode}): {tail(client.log())}{more}")
 
@@ -310,5 +347,5 @@ def protocol_of(case, client, server):
 
 def why_not(case, client, server):
     """Why this case cannot be asked of these two; None: it can."""
-    missing = client.lacks(case, "client") or server.lacks(case, "server")
+    missing = client.lacks(case, "client") or server.lacks(case, "server") or client.lacks_with(case, server)
     return missing or (None if protocol_of(case, client, server) else "no protocol in common")

@@ -11,6 +11,7 @@
 #include "quic/conn.h"
 #include "tests/sim/sim_app.h"
 #include "tests/sim/sim_network.h"
+#include "tests/sim/sim_paths.h"
 #include "tests/sim/sim_ticket.h"
 #include "tests/sim/sim_trace.h"
 #include "tests/support/saved_ticket.h"
@@ -44,7 +45,6 @@ struct side {
     struct sim_buffer *buffers;
     struct sim_buffer *free_buffers[SIM_IN_FLIGHT_MAX];
     uint32_t free_count;
-    uint32_t buffer_count;
     uint64_t asleep_until_ns; /* off its processor */
     uint64_t next_stall_ns;
     struct {
@@ -69,6 +69,10 @@ struct world {
     uint64_t next_update_ns;
     uint64_t next_beat_ns; /* MR_NEVER: none */
     uint32_t mtu[2];
+    struct sim_paths paths;
+    uint64_t received; /* by the client's application, */
+    uint64_t received_ns;
+    uint64_t stalled_ns;
     bool was_paused;
     bool was_restarted;
     bool was_replayed;
@@ -167,22 +171,13 @@ static struct mr_limits small_limits(void)
                               .compact_max = 1024,
                               .datagram_chunks_max = 64,
                               .datagram_queue_max = 16,
-                              .extras_max = 4,
+                              .extras_max = 16,
+                              .multipaths_max = 4,
+                              .path_records_max = 12,
                               .models_max = 4,
                               .names_max = 4,
                               .pinned_max = BUFFERS / 2,
                               .active_keys_max = 8};
-}
-
-static struct mr_addr address(uint8_t last, uint16_t port)
-{
-    struct mr_addr addr = {.port = port};
-
-    addr.ip[10] = addr.ip[11] = 0xff;
-    addr.ip[12] = 198;
-    addr.ip[13] = 18;
-    addr.ip[15] = last;
-    return addr;
 }
 
 static struct mr_endpoint_config endpoint_config(const struct world *w, enum mr_role role)
@@ -208,6 +203,7 @@ static struct mr_endpoint_config endpoint_config(const struct world *w, enum mr_
         .streams_uni_max = 3,
         .datagram_max = UINT16_MAX,
         .extensions = config->extensions[role],
+        .paths_max = config->paths_max,
         .has_new_token = true,
         .has_resume = config->saved.window > 0,
         .cid_renew_ns = config->cid_renew_ns,
@@ -223,7 +219,7 @@ static struct mr_endpoint_config endpoint_config(const struct world *w, enum mr_
     made.cid.is_encrypted = config->is_cid_encrypted;
     made.cid_key = config->is_cid_encrypted ? cid_keys[0] : NULL;
     if (config->has_preferred)
-        made.preferred[1] = address(PREFERRED, 4433);
+        made.preferred[1] = sim_address(PREFERRED, 4433);
     return made;
 }
 
@@ -261,8 +257,8 @@ static void connect_client(struct world *w)
                                          .alpn = (const uint8_t *)"\003sim",
                                          .alpn_size = 4,
                                          .is_insecure = true};
-    struct mr_addr server = address(1, 443);
-    struct mr_addr client = address(2, w->client_port);
+    struct mr_addr server = sim_address(1, 443);
+    struct mr_addr client = sim_address(2, w->client_port);
     struct side *side = &w->side[MR_CLIENT];
     static uint8_t ticket[SIM_TICKET_MAX];
 
@@ -327,8 +323,8 @@ static struct mr_addr nat_address(const struct world *w)
 {
     uint8_t last = w->config->rebinds_address ? (uint8_t)(2 + w->nat / 2 % 40) : 2;
 
-    return address(last == 2 ? 2 : (uint8_t)(100 + last),
-                   (uint16_t)(FIRST_PORT + w->nat % NATS * PORTS));
+    return sim_address(last == 2 ? 2 : (uint8_t)(100 + last),
+                       (uint16_t)(FIRST_PORT + w->nat % NATS * PORTS));
 }
 
 /* The path as the receiver sees it.  False: the NAT has forgotten the address that an answer goes
@@ -340,6 +336,8 @@ static bool receiver_path(const struct world *w, uint8_t direction, const struct
     struct mr_addr *client = direction == 0 ? &path_out->remote : &path_out->local;
 
     *path_out = (struct mr_path_addr){.local = sent->remote, .remote = sent->local};
+    if (sim_paths_number(client) > 0) /* no NAT there */
+        return true;
     uint32_t number = (uint32_t)client->port - (direction == 0 ? FIRST_PORT : outside.port);
     if (direction == 0) {
         outside.port = (uint16_t)(outside.port + number);
@@ -348,7 +346,7 @@ static bool receiver_path(const struct world *w, uint8_t direction, const struct
     }
     if (memcmp(client->ip, outside.ip, sizeof(outside.ip)) != 0 || number >= PORTS)
         return false;
-    *client = address(2, (uint16_t)(FIRST_PORT + number));
+    *client = sim_address(2, (uint16_t)(FIRST_PORT + number));
     return true;
 }
 
@@ -357,7 +355,7 @@ static uint64_t next_job(const struct side *side)
     uint64_t next = MR_NEVER;
 
     for (uint32_t i = 0; i < side->job_count; i++)
-        next = side->jobs[i].due_ns < next ? side->jobs[i].due_ns : next;
+        next = MR_MIN(next, side->jobs[i].due_ns);
     return next;
 }
 
@@ -406,14 +404,14 @@ static void keep_flight(struct world *w, uint8_t direction, const struct mr_outg
 /* And sends it once more when the connection is over. */
 static void replay_flight(struct world *w)
 {
-    struct mr_path_addr path = {.local = address(1, 443), .remote = address(77, 7777)};
+    struct mr_path_addr path = {.local = sim_address(1, 443), .remote = sim_address(77, 7777)};
 
     w->was_replayed = true;
     for (uint32_t i = 0; i < REPLAYS * w->flight_count; i++) {
         const struct mr_outgoing out = {.data = w->flight[i % w->flight_count].bytes,
                                         .size = w->flight[i % w->flight_count].size};
 
-        sim_network_send(&w->net, 0, &out, &path, w->now);
+        sim_network_send(&w->net, (struct sim_way){0}, &out, &path, w->now);
     }
 }
 
@@ -430,14 +428,17 @@ static void send_all(struct world *w, struct side *side)
         count = mr_endpoint_send(side->ep, out, MR_BURST, w->now);
         for (uint32_t i = 0; i < count; i++) {
             struct mr_path_addr path;
+            struct sim_way way = {.direction = direction};
 
             if (!receiver_path(w, direction, &out[i].path, &path))
                 continue;
             keep_flight(w, direction, &out[i]);
-            sim_network_send(&w->net, direction, &out[i], &path, w->now);
-            if (w->config->tells_too_big && out[i].size > w->net.link[direction].mtu)
-                (void)mr_endpoint_too_big(side->ep, &out[i].path, w->net.link[direction].mtu,
-                                          out[i].data, out[i].size);
+            way.path = sim_paths_number(direction == 0 ? &path.remote : &path.local);
+            const struct sim_link *link = &w->net.link[way.path][direction];
+            sim_network_send(&w->net, way, &out[i], &path, w->now);
+            if (w->config->tells_too_big && out[i].size > link->mtu)
+                (void)mr_endpoint_too_big(side->ep, &out[i].path, link->mtu, out[i].data,
+                                          out[i].size);
         }
     } while (count > 0);
 }
@@ -560,8 +561,13 @@ static void disturb_server(struct world *w)
         w->has_other_cids = mr_endpoint_set_cid_config(w->side[MR_SERVER].ep, 1, cid_keys[1]);
 }
 
+/* And at the server's preferred address, if it has one: a NAT that changes on the way there can
+ * leave a client whose window is full without an answer (RFC 9000, Sections 8.2.2 and 9.6.2). */
 static bool is_confirmed(const struct world *w)
 {
+    if (w->config->has_preferred && mr_endpoint_conn_count(w->side[MR_SERVER].ep) > 0 &&
+        !mr_conn_at(w->side[MR_SERVER].ep, 0)->is_on_preferred)
+        return false;
     for (int i = 0; i < 2; i++) {
         const struct side *side = &w->side[i];
 
@@ -587,11 +593,15 @@ static void disturb(struct world *w)
     pause_both(w);
     disturb_server(w);
     if (w->config->mtu_change_ns > 0 && w->now >= START + w->config->mtu_change_ns)
-        w->net.link[0].mtu = w->net.link[1].mtu = w->config->mtu_change;
+        w->net.link[0][0].mtu = w->net.link[0][1].mtu = w->config->mtu_change;
     for (int i = 0; i < 2; i++)
         stall(w, &w->side[i]);
+    if (w->config->paths_max > 1)
+        sim_paths_step(&w->paths, &w->net, w->side[0].app.conn, w->side[1].app.conn, w->now);
     if (w->config->rebind_every_ns > 0 && w->now >= w->next_rebind_ns) {
-        if (!w->config->rebinds_late || is_confirmed(w)) {
+        bool is_last = w->config->rebinds_max > 0 && w->nat >= w->config->rebinds_max;
+
+        if (!is_last && (!w->config->rebinds_late || is_confirmed(w))) {
             w->nat++;
             w->net.seen.rebound++;
         }
@@ -599,7 +609,7 @@ static void disturb(struct world *w)
     }
     if (w->config->migrate_every_ns > 0 && w->now >= w->next_migration_ns) {
         uint16_t number = (uint16_t)((w->client_port - FIRST_PORT + 1) % PORTS);
-        struct mr_addr local = address(2, (uint16_t)(FIRST_PORT + number));
+        struct mr_addr local = sim_address(2, (uint16_t)(FIRST_PORT + number));
 
         if (mr_conn_migrate(w->side[0].ep, w->side[0].app.conn, &local, w->now) == 0)
             w->client_port = local.port;
@@ -623,11 +633,7 @@ static bool is_over(const struct world *w)
 /* When a side has something of its own to do; not before it runs again. */
 static uint64_t next_of(const struct side *side)
 {
-    uint64_t deadline = mr_endpoint_deadline(side->ep);
-    uint64_t job = next_job(side);
-    uint64_t next = deadline < job ? deadline : job;
-
-    return next > side->asleep_until_ns ? next : side->asleep_until_ns;
+    return MR_MAX(MR_MIN(mr_endpoint_deadline(side->ep), next_job(side)), side->asleep_until_ns);
 }
 
 /* Advance to the next event.  False: nothing will ever happen. */
@@ -636,6 +642,8 @@ static bool step(struct world *w)
     uint64_t own[2] = {next_of(&w->side[0]), next_of(&w->side[1])};
     uint64_t next = sim_network_next(&w->net);
 
+    if (w->config->paths_max > 1 && sim_paths_next(&w->paths) < next)
+        next = sim_paths_next(&w->paths);
     next = next < own[0] ? next : own[0];
     next = next < own[1] ? next : own[1];
     next = next < w->next_beat_ns ? next : w->next_beat_ns;
@@ -648,7 +656,10 @@ static bool step(struct world *w)
     for (int i = 0; i < 2; i++) {
         if (next_of(&w->side[i]) <= w->now || mr_endpoint_wants_send(w->side[i].ep))
             expire(w, &w->side[i]);
+        else if (w->paths.has_acted)
+            settle(w, &w->side[i]);
     }
+    w->paths.has_acted = false;
     return true;
 }
 
@@ -709,6 +720,9 @@ static void fill_result(struct world *w, struct sim_result *r)
         .preferred = w->is_preferred,
         .cc = w->cc,
     };
+    r->stalled_ns = w->stalled_ns;
+    for (uint32_t i = 0; i < SIM_PATHS_MAX; i++)
+        r->path_bytes[i] = w->net.bytes[i][1];
     r->seen.routed = w->routed;
     r->replays_refused = w->replay != NULL ? w->replay->count[MR_REPLAY_SEEN] : 0;
     memcpy(r->client_reason, client->reason, sizeof(r->client_reason));
@@ -716,12 +730,27 @@ static void fill_result(struct world *w, struct sim_result *r)
     for (int i = 0; i < 2; i++) {
         counters_since(&w->first[i], mr_endpoint_counters(w->side[i].ep), &r->counters[i]);
         r->leaks += BUFFERS - w->side[i].free_count + w->side[i].ep->models.used +
-                    w->side[i].ep->extras.used;
+                    w->side[i].ep->extras.used + w->side[i].ep->path_records.used;
     }
     r->key_updates = r->counters[0].key_updates_started + r->counters[1].key_updates_started;
     r->rebindings = r->counters[MR_SERVER].rebindings;
     r->migrations = r->counters[MR_SERVER].migrations;
     r->migrations_done = r->counters[MR_CLIENT].migrations_done;
+}
+
+/* How long the client's application waits. */
+static void note_progress(struct world *w)
+{
+    const struct sim_app *client = &w->side[MR_CLIENT].app;
+
+    if (client->done >= w->config->streams)
+        return;
+    w->done_ns = w->now;
+    if (w->received > 0)
+        w->stalled_ns = MR_MAX(w->stalled_ns, w->now - w->received_ns);
+    if (client->received != w->received)
+        w->received_ns = w->now;
+    w->received = client->received;
 }
 
 void sim_run(const struct sim_config *config, struct sim_result *result)
@@ -739,11 +768,12 @@ void sim_run(const struct sim_config *config, struct sim_result *result)
         make_register(w);
     make_side(w, MR_CLIENT);
     make_side(w, MR_SERVER);
+    sim_paths_init(&w->paths, config, &w->net, w->side[0].ep, w->side[1].ep, START);
     connect_client(w);
+    w->received_ns = w->now;
     settle(w, &w->side[MR_CLIENT]);
     while (!is_over(w) && w->now < config->time_limit_ns && step(w)) {
-        if (w->side[MR_CLIENT].app.done < config->streams)
-            w->done_ns = w->now;
+        note_progress(w);
         if (is_over(w) && config->is_replayed && !w->was_replayed)
             replay_flight(w);
     }

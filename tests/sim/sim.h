@@ -51,6 +51,19 @@ struct sim_link {
     uint32_t mtu; /* UDP payload */
 };
 
+#define SIM_PATHS_MAX 4 /* of the client: each from an address of its own */
+
+/* A further path of the client's (draft-ietf-quic-multipath).  Times after the start; 0: never. */
+struct sim_path {
+    struct sim_link link[2];
+    uint64_t open_ns;
+    uint64_t abandon_ns; /* by the client, or */
+    bool is_server;      /* by the server */
+    uint64_t fail_ns;    /* nothing passes any more, */
+    uint64_t heal_ns;    /* until then */
+    uint64_t backup_ns;  /* the client would rather not have it used */
+};
+
 /* 0-RTT in the client's connection, with the ticket of a first one. */
 enum sim_early {
     SIM_EARLY_NONE,
@@ -87,8 +100,9 @@ struct sim_config {
     bool tells_too_big;       /* who sends what the MTU does not let through is told */
     uint64_t rebind_every_ns; /* the client's NAT changes its port; 0: never */
     uint64_t beat_every_ns;   /* the client sends an empty datagram; 0: never */
+    uint32_t rebinds_max;     /* so often at most; 0: any number */
     bool rebinds_late; /* not before both sides have confirmed the handshake, which RFC 9000 wants
-                          to stay where it is (Section 9) */
+                          to stay where it is (Section 9), and are where the server prefers */
     bool rebinds_address;          /* and its address, every other time */
     uint64_t migrate_every_ns;     /* the client goes to another port of its own; 0: never */
     bool has_preferred;            /* the server asks for another address */
@@ -102,9 +116,11 @@ struct sim_config {
     struct mr_saved_path saved; /* without 0-RTT: what the client's token says of the path; window
                                    0: it has none */
     uint8_t versions[2];        /* of QUIC, that the client wants: struct mr_connect_options */
-    uint8_t server_versions;    /* that the server accepts, enum mr_version_set; 0: all */
-    uint8_t aborts;             /* of enum sim_abort: some streams, on the way */
-    bool has_ticket;            /* the client has a ticket, and a token, of a first connection */
+    uint32_t paths_max;         /* of a connection, of each side; 0: one */
+    struct sim_path paths[SIM_PATHS_MAX]; /* [0]: the first, of which only times count */
+    uint8_t server_versions;              /* that the server accepts, enum mr_version_set; 0: all */
+    uint8_t aborts;                       /* of enum sim_abort: some streams, on the way */
+    bool has_ticket;  /* the client has a ticket, and a token, of a first connection */
     bool is_replayed; /* with early: somebody sends the client's first flight again when all is over
                        */
     bool has_priorities;    /* the server's streams have: the later opened, the more urgent */
@@ -141,10 +157,12 @@ struct sim_result {
     uint64_t datagrams;
     uint64_t digest; /* of every datagram sent, for comparing runs */
     uint64_t key_updates;
-    uint64_t rebindings;            /* the server followed, the port */
-    uint64_t migrations;            /* and the address, or to its preferred one */
-    uint64_t migrations_done;       /* by the client */
-    uint32_t mtu[2];                /* of the client's path and the server's, at last */
+    uint64_t rebindings;                /* the server followed, the port */
+    uint64_t migrations;                /* and the address, or to its preferred one */
+    uint64_t migrations_done;           /* by the client */
+    uint32_t mtu[2];                    /* of the client's path and the server's, at last */
+    uint64_t path_bytes[SIM_PATHS_MAX]; /* down, as the network had them */
+    uint64_t stalled_ns;            /* longest time without a byte for the client's application */
     uint64_t leaks;                 /* buffers, nodes or segments not given back */
     struct mr_counters counters[2]; /* client, server; without a first connection's */
     struct sim_sightings seen;

@@ -5,6 +5,10 @@
  *     sim --seed SEED [--verbose]                   one, to replay a failure
  *     sim --starved ...                             the same with sides that do not always run, and
  *                                                   a network that loses nothing
+ *     sim --multipath ...                           the same with several paths, which fail and are
+ *                                                   abandoned
+ *     sim --paths                                   what two paths are worth, and how soon one that
+ *                                                   fails is left; TAP
  *     sim --bottleneck                              what controllers make of a link's rate; TAP
  *     sim --mtu                                     paths whose MTU is odd, or changes; TAP
  *     sim --feature NAME|all [--network NAME] ...   a feature in bad networks, N seeds each; TAP
@@ -19,6 +23,7 @@
 
 #include "tests/sim/sim.h"
 #include "tests/sim/sim_feature.h"
+#include "tests/sim/sim_paths.h"
 
 #define DISTANCE_LOSS   0.001
 #define DISTANCE_RTT_NS (20 * MR_MS)
@@ -106,9 +111,9 @@ static bool is_same_again(const struct sim_config *config, const struct sim_resu
     return false;
 }
 
-static bool run_seed(uint64_t seed, bool is_starved, bool is_verbose)
+static bool run_seed(uint64_t seed, struct sim_config (*make)(uint64_t seed), bool is_verbose)
 {
-    struct sim_config config = is_starved ? sim_config_starved(seed) : sim_config_random(seed);
+    struct sim_config config = make(seed);
     struct sim_result result;
 
     if (is_verbose)
@@ -391,22 +396,29 @@ int main(int argc, char **argv)
     uint64_t seeds = 100;
     uint64_t from = 1;
     bool is_verbose = false;
-    bool is_starved = false;
+    struct sim_config (*make)(uint64_t seed) = sim_config_random;
+    const char *kind = "";
     const char *feature = NULL;
     const char *network = NULL;
 
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--distance") == 0)
             return run_distances();
+        if (strcmp(argv[i], "--paths") == 0)
+            return sim_paths_measure();
         if (strcmp(argv[i], "--mtu") == 0)
             return run_mtus();
         if (strcmp(argv[i], "--bottleneck") == 0)
             return run_bottlenecks();
         if (strcmp(argv[i], "--verbose") == 0)
             is_verbose = true;
-        else if (strcmp(argv[i], "--starved") == 0)
-            is_starved = true;
-        else if (i + 1 < argc && strcmp(argv[i], "--feature") == 0)
+        else if (strcmp(argv[i], "--starved") == 0) {
+            make = sim_config_starved;
+            kind = " --starved";
+        } else if (strcmp(argv[i], "--multipath") == 0) {
+            make = sim_config_multipath;
+            kind = " --multipath";
+        } else if (i + 1 < argc && strcmp(argv[i], "--feature") == 0)
             feature = argv[++i];
         else if (i + 1 < argc && strcmp(argv[i], "--network") == 0)
             network = argv[++i];
@@ -419,7 +431,8 @@ int main(int argc, char **argv)
             seeds = 1;
         } else {
             fprintf(stderr,
-                    "usage: %s [--starved | --feature NAME [--network NAME]] [--seeds N] [--from "
+                    "usage: %s [--starved | --multipath | --feature NAME [--network NAME]] "
+                    "[--seeds N] [--from "
                     "SEED] [--seed SEED] [--verbose]\n",
                     argv[0]);
             return 2;
@@ -431,9 +444,9 @@ int main(int argc, char **argv)
     int failed = 0;
     printf("1..%" PRIu64 "\n", seeds);
     for (uint64_t i = 0; i < seeds; i++) {
-        bool ok = run_seed(from + i, is_starved, is_verbose);
+        bool ok = run_seed(from + i, make, is_verbose);
         printf("%sok %" PRIu64 " - seed %" PRIu64 " (replay: sim%s --seed %" PRIu64 " --verbose)\n",
-               ok ? "" : "not ", i + 1, from + i, is_starved ? " --starved" : "", from + i);
+               ok ? "" : "not ", i + 1, from + i, kind, from + i);
         failed += !ok;
     }
     return failed > 0;

@@ -7,8 +7,8 @@
 void sim_network_init(struct sim_network *net, const struct sim_link link[2], uint64_t seed)
 {
     memset(net, 0, sizeof(*net));
-    net->link[0] = link[0];
-    net->link[1] = link[1];
+    net->link[0][0] = link[0];
+    net->link[0][1] = link[1];
     mr_random_init_number(&net->random, seed);
     net->digest = UINT64_C(14695981039346656037);
 }
@@ -100,47 +100,49 @@ static bool pass_ecn(const struct sim_link *link, uint8_t *ecn)
 }
 
 /* When it arrives; MR_NEVER: the rate's queue is full.  A long wait marks it. */
-static uint64_t arrival(struct sim_network *net, uint8_t direction, uint32_t size, uint8_t *ecn,
+static uint64_t arrival(struct sim_network *net, struct sim_way way, uint32_t size, uint8_t *ecn,
                         uint64_t now)
 {
-    const struct sim_link *link = &net->link[direction];
+    const struct sim_link *link = &net->link[way.path][way.direction];
+    uint64_t *busy_until_ns = &net->busy_until_ns[way.path][way.direction];
     uint64_t leaves = now;
 
     if (link->rate_bps > 0) {
-        uint64_t starts = net->busy_until_ns[direction] > now ? net->busy_until_ns[direction] : now;
+        uint64_t starts = *busy_until_ns > now ? *busy_until_ns : now;
 
         if (starts - now > link->queue_ns)
             return MR_NEVER;
         if (link->mark_ns > 0 && starts - now > link->mark_ns && *ecn != MR_ECN_NOT_ECT)
             *ecn = MR_ECN_CE;
         leaves = starts + (uint64_t)(size + 28) * 8 * MR_SECOND / link->rate_bps;
-        net->busy_until_ns[direction] = leaves;
+        *busy_until_ns = leaves;
     }
     uint64_t extra =
         chance(net, link->reorder) ? mr_random_below(&net->random, link->jitter_ns + 1) : 0;
     return leaves + link->delay_ns + extra;
 }
 
-static void enqueue(struct sim_network *net, uint8_t direction, const struct mr_outgoing *out,
+static void enqueue(struct sim_network *net, struct sim_way way, const struct mr_outgoing *out,
                     const struct mr_path_addr *path, uint64_t now)
 {
     uint8_t ecn = out->ecn;
-    uint64_t at = arrival(net, direction, out->size, &ecn, now);
-    if (!pass_ecn(&net->link[direction], &ecn) || at == MR_NEVER || net->count == SIM_IN_FLIGHT_MAX)
+    const struct sim_link *link = &net->link[way.path][way.direction];
+    uint64_t at = arrival(net, way, out->size, &ecn, now);
+    if (!pass_ecn(link, &ecn) || at == MR_NEVER || net->count == SIM_IN_FLIGHT_MAX)
         return;
 
-    net->seen.reordered += at < net->last_arrival_ns[direction];
-    if (at > net->last_arrival_ns[direction])
-        net->last_arrival_ns[direction] = at;
+    net->seen.reordered += at < net->last_arrival_ns[way.path][way.direction];
+    if (at > net->last_arrival_ns[way.path][way.direction])
+        net->last_arrival_ns[way.path][way.direction] = at;
     struct sim_packet *packet = malloc(sizeof(*packet));
     packet->arrival_ns = at;
     packet->order = net->order++;
     packet->size = out->size;
-    packet->direction = direction;
+    packet->direction = way.direction;
     packet->ecn = ecn;
     packet->path = *path;
     memcpy(packet->bytes, out->data, out->size);
-    if (chance(net, net->link[direction].corrupt)) {
+    if (chance(net, link->corrupt)) {
         packet->bytes[mr_random_below(&net->random, out->size)] ^=
             (uint8_t)(1 + mr_random_below(&net->random, 255));
         net->seen.corrupted++;
@@ -160,19 +162,20 @@ static void look(struct sim_network *net, uint8_t direction, uint8_t first)
     net->spin = spin;
 }
 
-void sim_network_send(struct sim_network *net, uint8_t direction, const struct mr_outgoing *out,
+void sim_network_send(struct sim_network *net, struct sim_way way, const struct mr_outgoing *out,
                       const struct mr_path_addr *path, uint64_t now)
 {
-    const struct sim_link *link = &net->link[direction];
+    const struct sim_link *link = &net->link[way.path][way.direction];
 
     add_to_digest(net, out);
     net->datagrams++;
-    look(net, direction, out->data[0]);
-    if (out->size > link->mtu || chance(net, link->loss)) {
+    net->bytes[way.path][way.direction] += out->size;
+    look(net, way.direction, out->data[0]);
+    if (net->is_down[way.path] || out->size > link->mtu || chance(net, link->loss)) {
         net->seen.lost++;
         return;
     }
-    enqueue(net, direction, out, path, now);
+    enqueue(net, way, out, path, now);
     if (chance(net, link->duplicate))
-        enqueue(net, direction, out, path, now);
+        enqueue(net, way, out, path, now);
 }

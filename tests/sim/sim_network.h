@@ -23,11 +23,13 @@ struct sim_packet {
 };
 
 struct sim_network {
-    struct sim_link link[2];
+    struct sim_link link[SIM_PATHS_MAX][2];
+    bool is_down[SIM_PATHS_MAX];
+    uint64_t bytes[SIM_PATHS_MAX][2]; /* sent */
     struct mr_random random;
-    uint64_t busy_until_ns[2];
-    uint64_t last_arrival_ns[2]; /* the latest so far */
-    bool spin;                   /* of the client's last packet */
+    uint64_t busy_until_ns[SIM_PATHS_MAX][2];
+    uint64_t last_arrival_ns[SIM_PATHS_MAX][2]; /* the latest so far */
+    bool spin;                                  /* of the client's last packet */
     struct sim_sightings seen;
     uint64_t order;
     uint64_t digest;
@@ -39,8 +41,14 @@ struct sim_network {
 void sim_network_init(struct sim_network *net, const struct sim_link link[2], uint64_t seed);
 void sim_network_fini(struct sim_network *net);
 
+/* Where a datagram goes: the number of its path, and 0 to the server or 1 to the client. */
+struct sim_way {
+    uint8_t path;
+    uint8_t direction;
+};
+
 /* Send; `path` as the receiver will see it. */
-void sim_network_send(struct sim_network *net, uint8_t direction, const struct mr_outgoing *out,
+void sim_network_send(struct sim_network *net, struct sim_way way, const struct mr_outgoing *out,
                       const struct mr_path_addr *path, uint64_t now);
 
 /* When the next datagram arrives; MR_NEVER. */

@@ -8,6 +8,8 @@
 #include "control/qlog_event.h"
 #include "quic/packet.h"
 
+#define TRACED_PATHS 16 /* path IDs whose numbers are looked at */
+
 struct mr_tracer *sim_trace_new(struct mr_endpoint *ep, uint64_t now)
 {
     const struct mr_trace_rule rule = {.what = MR_TRACE_EVENTS};
@@ -39,7 +41,8 @@ void sim_trace_read(struct mr_tracer *tracer)
     static uint64_t record[MR_TRACE_RECORD_MAX];
     struct mr_trace_head head;
     struct mr_trace_packet packet;
-    uint64_t sent[MR_PACKET_TYPES] = {0}; /* numbers from the next one on, since the last call */
+    /* Numbers from the next one on, since the last call, by path. */
+    uint64_t sent[TRACED_PATHS][MR_PACKET_TYPES] = {{0}};
     uint64_t time_ns = 0;
 
     while (mr_tracer_read(tracer, record)) {
@@ -53,9 +56,10 @@ void sim_trace_read(struct mr_tracer *tracer)
         if (head.kind != MR_TRACE_SENT || tracer->started > 1)
             continue;
         memcpy(&packet, body, sizeof(packet));
-        MR_ASSERT(packet.number + 1 > sent[packet.type]);
+        uint64_t *next = &sent[packet.path % TRACED_PATHS][packet.type];
+        MR_ASSERT(packet.number + 1 > *next || packet.path >= TRACED_PATHS);
         MR_ASSERT(packet.frame_size < packet.size);
-        sent[packet.type] = packet.number + 1;
+        *next = packet.number + 1;
     }
 }
 

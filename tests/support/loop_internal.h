@@ -103,6 +103,7 @@ struct conn {
     uint32_t live_opened[2][2];
     bool wants_streams[2];
     bool is_connected;
+    bool is_early; /* at the server: what came may be a copy */
     bool is_closed;
     bool is_application;
     uint32_t listener;

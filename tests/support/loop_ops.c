@@ -274,6 +274,7 @@ static int op_conn_info(struct mr_transport *t, mr_handle handle, struct mr_conn
     *info_out = (struct mr_conn_info){
         .is_client = side->index == 0,
         .is_resumed = conn->is_resumed,
+        .is_early = side->index == 1 && conn->is_early,
         .takes_reset_at = !side->loop->config.refuses_reset_at,
         .datagram_max = side->loop->config.datagram_max,
         .streams_bidi_limit = stream_limit(side->loop, conn, side->index, false),
@@ -488,7 +489,7 @@ static int op_release(struct mr_transport *t, mr_handle handle, size_t size)
     if (stream == NULL)
         return -ESTALE;
     struct pipe *pipe = &stream->pipe[1 - side->index];
-    if (pipe->is_reset || pipe->is_stopped)
+    if (pipe->is_stopped)
         return 0;
     MR_ASSERT(pipe->released + size <=
               pipe->shown); /* an application that gets this wrong is broken */

@@ -171,6 +171,9 @@ static void move_conns(struct loop *loop)
         conn->is_connected = true;
         conn->pending[0] |= MR_EVENT_CONNECTED;
         conn->pending[1] |= MR_EVENT_CONNECTED;
+        conn->is_early = loop->config.has_early;
+        if (conn->is_early)
+            conn->pending[1] |= MR_EVENT_EARLY;
         loop->has_moved = true;
     }
 }
@@ -546,6 +549,18 @@ void loop_free(struct loop *loop)
 struct mr_transport *loop_transport(struct loop *loop, unsigned side)
 {
     return &loop->side[side].transport;
+}
+
+void loop_confirm(struct loop *loop)
+{
+    for (uint32_t i = 0; i < loop->conn_top; i++) {
+        struct conn *conn = &loop->conn[i];
+
+        if (!conn->is_live || !conn->is_early)
+            continue;
+        conn->is_early = false;
+        conn->pending[1] |= MR_EVENT_CONFIRMED;
+    }
 }
 
 void loop_cut(struct loop *loop)

@@ -49,6 +49,7 @@ struct loop_config {
     uint32_t datagram_max;          /* bytes of the largest datagram, <= 1200; 0: none are taken */
     uint32_t datagram_queue_max;    /* that may be on their way, and that may wait to be read */
     uint32_t datagram_lost_percent; /* chance that a datagram does not arrive */
+    bool has_early;                 /* servers take 0-RTT: until loop_confirm() all may be copies */
     bool has_tickets;               /* clients get LOOP_TICKET when they are connected */
     bool is_careless; /* buffers may change before they are acknowledged: somebody is hostile */
 };
@@ -79,6 +80,9 @@ void loop_pass(struct loop *loop, uint64_t ns);
 #define LOOP_STEP_NS UINT64_C(100000)
 
 struct mr_transport *loop_transport(struct loop *loop, unsigned side);
+
+/* The handshakes of all connections are complete: MR_EVENT_CONFIRMED. */
+void loop_confirm(struct loop *loop);
 
 /* Cut every connection: CLOSED without an application's code, as after an idle timeout. */
 void loop_cut(struct loop *loop);

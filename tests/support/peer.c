@@ -7,6 +7,10 @@
 
 #include "tests/support/peer_internal.h"
 
+/* The sanitizer's interface; calls that are compiled out need no library. */
+void __asan_poison_memory_region(const volatile void *address, size_t size);
+void __asan_unpoison_memory_region(const volatile void *address, size_t size);
+
 /* ------------------------------------------------------------------ set-up */
 
 static void die(const char *what)
@@ -80,6 +84,7 @@ static struct mr_endpoint_config make_config(const struct peer_options *o, struc
         .streams_uni_max = o->streams_uni == 0 ? 3 : o->streams_uni,
         .datagram_max = side->role == o->under_test ? o->datagram_max : o->partner_datagram_max,
         .extensions = side->role == o->under_test ? o->extensions : o->partner_extensions,
+        .paths_max = o->paths_max,
         .wall_offset_s = 1700000000,
         .has_new_token = o->has_new_token,
         .has_resume = o->has_resume,
@@ -99,6 +104,8 @@ static struct mr_limits make_limits(const struct peer_options *o)
                               .datagram_chunks_max = 12,
                               .datagram_queue_max = 8,
                               .extras_max = 4,
+                              .multipaths_max = 4,
+                              .path_records_max = 16,
                               .models_max = 4,
                               .names_max = 4,
                               .pinned_max = PEER_BUFFERS / 2,
@@ -291,6 +298,17 @@ static void keep_secrets(struct peer *p, const struct peer_side *side, const str
 
 /* ------------------------------------------------------------------ running an endpoint */
 
+/* What is shown of a buffer that was given back is wrong bytes. */
+static void give_back(struct peer_side *side, struct peer_buffer *buffer)
+{
+    MR_ASSERT(buffer->is_out);
+    memset(buffer->bytes, 0xdd, sizeof(buffer->bytes));
+    if (MR_ASAN)
+        __asan_poison_memory_region(buffer->bytes, sizeof(buffer->bytes));
+    buffer->is_out = false;
+    side->buffers_out--;
+}
+
 void peer_take_released(struct peer_side *side)
 {
     struct mr_buf *buf = mr_endpoint_take_released(side->ep);
@@ -299,9 +317,7 @@ void peer_take_released(struct peer_side *side)
         struct mr_buf *next = buf->next;
         struct peer_buffer *buffer = MR_CONTAINER_OF(buf, struct peer_buffer, buf);
 
-        MR_ASSERT(buffer->is_out);
-        buffer->is_out = false;
-        side->buffers_out--;
+        give_back(side, buffer);
         buf = next;
     }
 }
@@ -371,6 +387,8 @@ static struct peer_buffer *take_buffer(struct peer_side *side)
     for (uint32_t i = 0; i < PEER_BUFFERS; i++) {
         if (side->buffers[i].is_out)
             continue;
+        if (MR_ASAN)
+            __asan_unpoison_memory_region(side->buffers[i].bytes, sizeof(side->buffers[i].bytes));
         side->buffers[i].is_out = true;
         side->buffers_out++;
         return &side->buffers[i];
@@ -400,8 +418,7 @@ static void receive_burst(struct peer *p, struct peer_side *side, const struct p
     for (uint32_t i = 0; i < count; i++) {
         if (datagrams[i].redirect == MR_STAY)
             continue;
-        buffers[i]->is_out = false;
-        side->buffers_out--;
+        give_back(side, buffers[i]);
     }
     peer_settle(p, side);
 }

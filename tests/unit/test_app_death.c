@@ -320,6 +320,62 @@ static void an_heir_is_told_of_what_was(void)
     check_what_was(MR_RING_BY_REFERENCE);
 }
 
+static bool is_of_conn(const struct mr_cqe *cqe, uint64_t unused)
+{
+    (void)unused;
+    return cqe->type == MR_CQE_EVENT && cqe->stream == 0;
+}
+
+/* That what came may be a copy is said to the heir, too, as long as it may; that the client itself
+ * sent it only to who was told so. */
+static void an_heir_is_told_what_is_early(void)
+{
+    for (int confirmed = 0; confirmed < 3; confirmed++) {
+        struct loop_config config = plain();
+
+        config.has_early = true;
+        start_with(&config, MR_DEATH_INHERIT, 0, 64);
+        if (confirmed == 1)
+            loop_confirm(w.loop);
+        app_world_step(&w, confirmed == 1 ? 2 : 0);
+        if (confirmed == 2) { /* and in the same iteration in which it dies */
+            loop_confirm(w.loop);
+            loop_step(w.loop);
+        }
+        detach(first);
+        uint32_t kinds = app_world_wait(&w, second, is_of_conn, 0).kinds;
+        CU_ASSERT_EQUAL(kinds,
+                        confirmed == 0 ? MR_EVENT_CONNECTED | MR_EVENT_EARLY : MR_EVENT_CONNECTED);
+        loop_confirm(w.loop);
+        app_world_step(&w, 5);
+        kinds = app_world_wait(&w, second, is_of_conn, 0).kinds;
+        CU_ASSERT_EQUAL(kinds, confirmed == 0 ? MR_EVENT_CONFIRMED : 0);
+        app_world_stop(&w);
+    }
+}
+
+/* That the peer's reset came behind bytes that it guaranteed, too. */
+static void an_heir_is_told_what_was_guaranteed(void)
+{
+    struct loop_config config = plain();
+
+    start_with(&config, MR_DEATH_INHERIT, 0, 64);
+    uint64_t stream = app_world_open(&w, client, conn);
+    app_side_send(client, stream, BEGIN, 100, 0, 0);
+    app_side_submit(
+        client,
+        &(struct mr_sqe){.op = MR_OP_RESET_AT, .handle = stream, .value = 43, .address = 60});
+    app_world_event(&w, first, MR_EVENT_STREAM_OPENED);
+    struct mr_cqe data = app_world_wait(&w, first, is_data, 0);
+    app_side_release(first, &data);
+    CU_ASSERT_EQUAL(app_world_event(&w, first, MR_EVENT_RESET).value, 43);
+    detach(first);
+    struct mr_cqe reset = app_world_event(&w, second, MR_EVENT_RESET);
+    CU_ASSERT_EQUAL(reset.value, 43);
+    CU_ASSERT_EQUAL(reset.flags & MR_CQE_RELIABLE, MR_CQE_RELIABLE);
+    app_world_stop(&w);
+}
+
 /* The end of a stream that the dead one's SENDs are of: they are nobody's to be told of. */
 static void an_heir_hears_nothing_of_the_deads_sends(void)
 {
@@ -499,6 +555,8 @@ static CU_TestInfo tests[] = {
      a_dead_clients_connections_are_closed_with_the_hosts_code},
     {"everything of the dead comes back", everything_of_the_dead_comes_back},
     {"an heir goes on where the dead one ended", an_heir_goes_on_where_the_dead_one_ended},
+    {"an heir is told what is early", an_heir_is_told_what_is_early},
+    {"an heir is told what was guaranteed", an_heir_is_told_what_was_guaranteed},
     {"sends of the dead keep its region", sends_of_the_dead_keep_its_region},
     {"a deaf heir keeps no region", a_deaf_heir_keeps_no_region},
     {"SENDs that wait for memory are inherited", sends_that_wait_for_memory_are_inherited},

@@ -231,6 +231,28 @@ static void releases_after_the_end_are_silent(void)
     app_world_stop(&w);
 }
 
+/* Another thread may be reading: the peer's reset takes nothing that was shown. */
+static void by_reference_a_reset_takes_nothing_that_was_shown(void)
+{
+    start_plain(8, MR_RING_BY_REFERENCE);
+    uint64_t stream = app_world_open(&w, client, conn);
+    app_side_send(client, stream, BEGIN, 50000, 0, 0);
+    struct mr_cqe cqe = app_world_wait(&w, server, is_data, 0);
+    app_side_submit(client, &(struct mr_sqe){.op = MR_OP_RESET, .handle = stream, .value = 9});
+    CU_ASSERT_EQUAL(app_world_event(&w, server, MR_EVENT_RESET).value, 9);
+    app_world_step(&w, 50);
+    const uint8_t *shown = (const uint8_t *)(uintptr_t)cqe.address;
+    struct mr_sqe release = {.op = MR_OP_RELEASE, .handle = cqe.stream, .size = cqe.size - 1};
+    CU_ASSERT_EQUAL(app_world_call(&w, server, release).result, 0);
+    for (uint32_t i = 0; i < cqe.size; i++)
+        CU_ASSERT_EQUAL_FATAL(shown[i], byte_at(i));
+    release.size = 50000;
+    CU_ASSERT_EQUAL(app_world_call(&w, server, release).result, -EINVAL);
+    release.size = 1;
+    CU_ASSERT_EQUAL(app_world_call(&w, server, release).result, 0);
+    app_world_stop(&w);
+}
+
 static void an_end_alone_is_told_by_reference(void)
 {
     start_plain(8, MR_RING_BY_REFERENCE);
@@ -537,6 +559,8 @@ static CU_TestInfo tests[] = {
     {"views are shown up to a number", views_are_shown_up_to_a_number},
     {"what waits is shown without news", what_waits_is_shown_without_news},
     {"releases after the end are silent", releases_after_the_end_are_silent},
+    {"by reference, a reset takes nothing that was shown",
+     by_reference_a_reset_takes_nothing_that_was_shown},
     {"an end alone is told by reference", an_end_alone_is_told_by_reference},
     {"an end behind what is released is told although the stream is over",
      an_end_behind_what_is_released_is_told_although_the_stream_is_over},

@@ -46,6 +46,8 @@ static void the_initial_window_is_ten_datagrams_within_limits(void)
     }
 }
 
+/* "An update to the PLPMTU (or MPS) MUST NOT increase the congestion window measured in bytes
+ * [RFC4821]." (RFC 8899, Section 3) */
 static void a_new_datagram_size_changes_the_initial_window_only(void)
 {
     struct mr_cc cc = begin(MR_CC_CUBIC);
@@ -59,6 +61,9 @@ static void a_new_datagram_size_changes_the_initial_window_only(void)
     CU_ASSERT_EQUAL(mr_cc_window(&cc), 18000); /* the minimum of two */
 }
 
+/* "C.SMSS MUST include transport protocol payload data." (draft-ietf-ccwg-bbr: Transport Connection
+ * State)  "This MUST NOT include pure ACK packets." (draft-ietf-ccwg-bbr: Transport Connection
+ * State) */
 static void bytes_in_flight_follow_the_packets(void)
 {
     struct mr_cc cc = begin(MR_CC_NEWRENO);

@@ -167,7 +167,10 @@ static void run_for(struct link *l, uint64_t ns)
         step(l);
 }
 
-/* Appendix "Exiting STARTUP on Bandwidth Plateau", "Exiting DRAIN Based on Inflight". */
+/* Appendix "Exiting STARTUP on Bandwidth Plateau", "Exiting DRAIN Based on Inflight".  "The state
+ * machine and associated pseudocode defined in this section through {{updating-control-parameters}}
+ * define the BBRv3 algorithm and MUST be included in any BBRv3 implementation."
+ * (draft-ietf-ccwg-bbr: State Machine) */
 static void startup_ends_where_the_rate_stops_growing(void)
 {
     struct link *l = open_link(0.00625); /* 50 Mbit/s */
@@ -213,7 +216,8 @@ static void a_rate_that_falls_is_followed(void)
 }
 
 /* Appendix "Entering and Exiting PROBE_RTT": after 5 s without a lower RTT, for 200 ms, with half
- * of the window. */
+ * of the window.  "To allow coordination with other BBR flows, each BBR flow MUST use the standard
+ * BBR.ProbeRTTInterval of 5 secs." (draft-ietf-ccwg-bbr: ProbeRTT Design Rationale) */
 static void the_round_trip_is_probed_every_five_seconds(void)
 {
     struct link *l = open_link(0.00625);

@@ -63,6 +63,8 @@ static void a_connection_id_of_another_size_is_foreign(void)
     CU_ASSERT_EQUAL(mr_cid_owner(bytes, MR_LOCAL_CID_SIZE, &mine), MR_CID_FOREIGN);
 }
 
+/* "A configuration MUST NOT use the reserved identifier 0b111 (see {{config-failover}} below)."
+ * (draft-ietf-quic-load-balancers: Config Rotation) */
 static void a_format_that_does_not_fit_its_bits_is_not_valid(void)
 {
     struct mr_cid_format format = {4095, 1023, 3, 6};

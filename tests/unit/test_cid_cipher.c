@@ -34,6 +34,11 @@ static void open_with(struct mr_cid_cipher *cipher, const char *hex)
     CU_ASSERT_TRUE_FATAL(mr_cid_cipher_open(cipher, key));
 }
 
+/* "When the nonce length and server ID length sum to exactly 16 octets, the server MUST use a
+ * single-pass encryption algorithm." (draft-ietf-quic-load-balancers: Special Case: Single Pass
+ * Encryption)  "When configured with both a key, and a nonce length and server ID length that sum
+ * to any number other than 16, the server MUST follow the algorith below to encrypt the connection
+ * ID." (draft-ietf-quic-load-balancers: General Case: Four-Pass Encryption) */
 static void the_vectors_of_the_draft_are_met(void)
 {
     for (size_t i = 0; i < MR_COUNT_OF(vectors); i++) {

@@ -56,7 +56,10 @@ static void run(struct rig *rig, uint64_t count)
     }
 }
 
-/* "RS.delivery_rate = RS.delivered / RS.interval", whatever the packets of a snapshot. */
+/* "RS.delivery_rate = RS.delivered / RS.interval", whatever the packets of a snapshot.  "If the
+ * following state variables are not tracked by an existing implementation, all the following
+ * parameters MUST be tracked to implement this algorithm:" (draft-ietf-ccwg-bbr: Per-connection (C)
+ * state) */
 static void a_steady_flow_has_the_rate_it_is_sent_at(void)
 {
     static const uint64_t every[] = {MR_US, 10 * MR_US, 100 * MR_US, MR_MS};

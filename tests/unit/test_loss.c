@@ -27,8 +27,49 @@ struct row {
 };
 
 static const struct row rows[] = {
-    {"nothing sent, server",
+    {"nothing in flight, server, confirmed",
+     {.space = {{0, NONE, 0}, {0, NONE, 0}, {0, NONE, 0}},
+      .is_server = true,
+      .has_validated = true,
+      .handshake_confirmed = true},
+     {NONE, MR_LOSS_IDLE, I}},
+    {"nothing in flight, client whose address is valid",
      {.space = {{0, NONE, 0}, {0, NONE, 0}, {0, NONE, 0}}, .has_validated = true},
+     {NONE, MR_LOSS_IDLE, I}},
+    {"a server that waits for more of the ClientHello probes",
+     {.space = {{0, NONE, 0}, {0, NONE, 0}, {0, NONE, 0}},
+      .is_server = true,
+      .has_validated = true,
+      .restart_ns = 40},
+     {340, MR_LOSS_UNBLOCK, I}},
+    {"a server that waits for Finished probes, and not for its 1-RTT data",
+     {.space = {{0, NONE, 0}, {50, NONE, 0}, {60, NONE, 2}},
+      .is_server = true,
+      .has_validated = true,
+      .has_handshake_keys = true,
+      .restart_ns = 40},
+     {350, MR_LOSS_UNBLOCK, H}},
+    {"a server's idle probes get rarer, whatever its PTOs",
+     {.space = {{0, NONE, 0}, {50, NONE, 0}, {0, NONE, 0}},
+      .is_server = true,
+      .has_validated = true,
+      .has_handshake_keys = true,
+      .restart_ns = 40,
+      .pto_count = 5,
+      .idle_probes = 2},
+     {1250, MR_LOSS_UNBLOCK, H}},
+    {"nor are its probes of an idle handshake repeated sooner",
+     {.space = {{10, NONE, 1}, {0, NONE, 0}, {0, NONE, 0}},
+      .is_server = true,
+      .has_validated = true,
+      .pto_count = 1,
+      .idle_probes = 2},
+     {1210, MR_LOSS_PTO, I}},
+    {"a limited server does not probe",
+     {.space = {{10, NONE, 0}, {0, NONE, 0}, {0, NONE, 0}},
+      .is_server = true,
+      .has_validated = true,
+      .is_amplification_limited = true},
      {NONE, MR_LOSS_IDLE, I}},
     {"one space in flight",
      {.space = {{10, NONE, 2}, {0, NONE, 0}, {0, NONE, 0}}, .has_validated = true},
@@ -48,9 +89,11 @@ static const struct row rows[] = {
     {"application data waits for the handshake",
      {.space = {{0, NONE, 0}, {50, NONE, 1}, {10, NONE, 3}}, .has_validated = true},
      {350, MR_LOSS_PTO, H}},
-    {"application data alone, not confirmed",
-     {.space = {{0, NONE, 0}, {0, NONE, 0}, {10, NONE, 3}}, .has_validated = true},
-     {NONE, MR_LOSS_IDLE, I}},
+    {"application data alone, not confirmed: what the handshake lost may wait behind it",
+     {.space = {{0, NONE, 0}, {50, NONE, 0}, {60, NONE, 3}},
+      .has_handshake_keys = true,
+      .has_validated = true},
+     {350, MR_LOSS_UNBLOCK, H}},
     {"application data, confirmed: the peer may delay its ACK",
      {.space = {{0, NONE, 0}, {0, NONE, 0}, {10, NONE, 3}},
       .has_validated = true,
@@ -158,6 +201,44 @@ static void the_time_to_unblock_does_not_depend_on_asking(void)
     CU_ASSERT_EQUAL(mr_loss_timer(&loss, &rtt).at_ns, 950 * MR_MS);
 }
 
+static void a_servers_idle_probes_outlive_acks_and_leave_its_ptos_alone(void)
+{
+    struct mr_rtt rtt = round_trip();
+    struct mr_loss loss;
+    mr_loss_init(&loss, MR_SERVER, 0);
+
+    for (uint64_t period = 300; period < 300 * 64; period *= 2) {
+        struct mr_loss_timer timer = mr_loss_timer(&loss, &rtt);
+
+        CU_ASSERT_EQUAL(timer.action, MR_LOSS_UNBLOCK);
+        CU_ASSERT_EQUAL(timer.at_ns, loss.restart_ns + period * MR_MS);
+        mr_loss_on_unblock(&loss, timer.at_ns);
+        mr_loss_on_acked(&loss, I, timer.at_ns + MR_MS);
+    }
+    CU_ASSERT_EQUAL(loss.pto_count, 0);
+    for (int i = 0; i < 1000; i++)
+        mr_loss_on_unblock(&loss, 1);
+    CU_ASSERT_EQUAL(mr_loss_timer(&loss, &rtt).at_ns, UINT64_C(1024) * 300 * MR_MS + 1);
+    mr_loss_on_handshake_keys(&loss);
+    CU_ASSERT_EQUAL(mr_loss_timer(&loss, &rtt).at_ns, 300 * MR_MS + 1);
+    CU_ASSERT_EQUAL(mr_loss_timer(&loss, &rtt).space, H);
+    mr_loss_on_unblock(&loss, 1);
+    mr_loss_on_discarded(&loss, I, 2);
+    CU_ASSERT_EQUAL(mr_loss_timer(&loss, &rtt).at_ns, 300 * MR_MS + 2);
+    loss.handshake_confirmed = true;
+    CU_ASSERT_EQUAL(mr_loss_timer(&loss, &rtt).action, MR_LOSS_IDLE);
+}
+
+static void a_client_that_unblocks_its_server_backs_off(void)
+{
+    struct mr_loss loss;
+    mr_loss_init(&loss, MR_CLIENT, 0);
+
+    mr_loss_on_unblock(&loss, 7);
+    CU_ASSERT_EQUAL(loss.pto_count, 1);
+    CU_ASSERT_EQUAL(loss.restart_ns, 7);
+}
+
 static void discarding_a_space_resets_its_times_and_the_backoff(void)
 {
     struct mr_rtt rtt = round_trip();
@@ -180,6 +261,9 @@ static CU_TestInfo tests[] = {
     {"a client's backoff outlives acks of initials", a_clients_backoff_outlives_acks_of_initials},
     {"the time to unblock does not depend on asking",
      the_time_to_unblock_does_not_depend_on_asking},
+    {"a server's idle probes outlive acks and leave its ptos alone",
+     a_servers_idle_probes_outlive_acks_and_leave_its_ptos_alone},
+    {"a client that unblocks its server backs off", a_client_that_unblocks_its_server_backs_off},
     {"discarding a space resets its times and the backoff",
      discarding_a_space_resets_its_times_and_the_backoff},
     CU_TEST_INFO_NULL,

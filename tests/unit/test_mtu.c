@@ -27,7 +27,8 @@ static uint32_t search(struct mr_mtu_search *s, uint32_t *mtu, uint32_t ceiling,
     return probes;
 }
 
-/* RFC 8899, Section 5.3: what is found passes, and little more would. */
+/* RFC 8899, Section 5.3: what is found passes, and little more would.  "Such methods MUST be robust
+ * to the wide variety of underlying network forwarding behaviors." (RFC 8899, Section 3) */
 static void every_path_is_found_within_its_part(void)
 {
     for (uint32_t path = BASE; path <= 9100; path += 7) {
@@ -63,7 +64,13 @@ static void the_largest_is_tried_first(void)
     CU_ASSERT_FALSE(none.is_in_flight);
 }
 
-/* RFC 8899, Section 5.1.2: "The default value of MAX_PROBES is 3." */
+/* RFC 8899, Section 5.1.2: "The default value of MAX_PROBES is 3."  "The PL is REQUIRED to be
+ * robust in the case where probe packets are lost due to other reasons (including link transmission
+ * error, congestion)." (RFC 8899, Section 3)  "Datagram reordering: A method is REQUIRED to be
+ * robust to the possibility that a flow encounters reordering or that the traffic (including probe
+ * packets) is divided over more than one network path." (RFC 8899, Section 3)  "Datagram delay and
+ * duplication: The feedback mechanism is REQUIRED to be robust to the possibility that packets
+ * could be significantly delayed or duplicated along a network path." (RFC 8899, Section 3) */
 static void a_size_is_given_up_after_three_losses(void)
 {
     struct mr_mtu_search s;
@@ -95,7 +102,9 @@ static void a_search_begins_again_after_ten_minutes(void)
     CU_ASSERT_EQUAL(mtu, 1452);
 }
 
-/* RFC 8899, Section 4.6.2, row by row: a path of 1400 while 1452 is probed for, or found. */
+/* RFC 8899, Section 4.6.2, row by row: a path of 1400 while 1452 is probed for, or found.  "A PTB
+ * message MUST NOT be used to increase the PLPMTU [RFC8201] but could trigger a probe to test for a
+ * larger PLPMTU." (RFC 8899, Section 3) */
 static void a_message_says_what_its_size_allows(void)
 {
     static const struct {

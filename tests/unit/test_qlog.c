@@ -40,7 +40,7 @@ static void start_peer(struct world *w, enum mr_role under_test, uint32_t what)
 {
     const struct mr_trace_rule rule = {.what = what};
 
-    w->peer = peer_new(&(struct peer_options){.under_test = under_test});
+    w->peer = peer_new(&(struct peer_options){.under_test = under_test, .datagram_max = 1000});
     mr_endpoint_set_tracer(peer_endpoint(w->peer), w->tracer, w->peer->now);
     mr_endpoint_trace_new(peer_endpoint(w->peer), &rule);
 }
@@ -164,6 +164,11 @@ static void close_world(struct world *w)
 
 /* ------------------------------------------------------------------ tests */
 
+/* "The length field of the Crypto frame MUST be logged in the qlog `raw.length` field."
+ * (draft-ietf-quic-qlog-quic-events: CryptoFrame)  "If the stream frame contains a length field, it
+ * MUST be logged in the qlog `raw.length` field." (draft-ietf-quic-qlog-quic-events: StreamFrame)
+ * "If the datagram frame contains a length field, it MUST be logged in the qlog `raw.length`
+ * field." (draft-ietf-quic-qlog-quic-events: DatagramFrame) */
 static void the_file_has_what_the_peer_really_sent(void)
 {
     struct world w = open_world(&(struct mr_qlog_config){0});
@@ -177,6 +182,8 @@ static void the_file_has_what_the_peer_really_sent(void)
                       "\x12\x44\xd2"                         /* MAX_STREAMS 1234 */
                       "\x1a\x01\x02\x03\x04\x05\x06\x07\x08" /* PATH_CHALLENGE */
                       "\x14\x09"                             /* DATA_BLOCKED 9 */
+                      "\x31\x02"
+                      "hi" /* DATAGRAM */
                       "\x00\x00");
     end_peer(&w);
     mr_qlog_flush(w.qlog);
@@ -186,13 +193,18 @@ static void the_file_has_what_the_peer_really_sent(void)
     struct json_object *data;
     for (uint32_t i = 0; (data = event(records, "quic:packet_received", i)) != NULL; i++) {
         struct json_object *header = member(data, "header");
+        struct json_object *first = json_object_array_get_idx(member(data, "frames"), 0);
+        if (i == 0) { /* the client's hello */
+            CU_ASSERT_STRING_EQUAL(text_of(first, "frame_type"), "crypto");
+            CU_ASSERT_TRUE(number_of(member(first, "raw"), "length") > 200);
+        }
         if (strcmp(text_of(header, "packet_type"), "1RTT") == 0 &&
             number_of(header, "packet_number") == pn)
             received = data;
     }
     CU_ASSERT_PTR_NOT_NULL_FATAL(received);
     CU_ASSERT_EQUAL(number_of(member(received, "header"), "key_phase"), 0);
-    CU_ASSERT_EQUAL(number_of(member(received, "raw"), "payload_length"), 28);
+    CU_ASSERT_EQUAL(number_of(member(received, "raw"), "payload_length"), 32);
     const char *frames =
         json_object_to_json_string_ext(member(received, "frames"), JSON_C_TO_STRING_PLAIN);
     CU_ASSERT_STRING_EQUAL(
@@ -204,7 +216,82 @@ static void the_file_has_what_the_peer_really_sent(void)
         "{\"frame_type\":\"max_streams\",\"maximum\":1234,\"stream_type\":\"bidirectional\"},"
         "{\"frame_type\":\"path_challenge\",\"data\":\"0102030405060708\"},"
         "{\"frame_type\":\"data_blocked\",\"limit\":9},"
+        "{\"frame_type\":\"datagram\",\"raw\":{\"length\":2,\"payload_length\":2}},"
         "{\"frame_type\":\"padding\",\"raw\":{\"length\":2,\"payload_length\":2}}]");
+    json_object_put(records);
+    close_world(&w);
+}
+
+static bool has_lower_case_names(struct json_object *value)
+{
+    bool is_ok = true;
+
+    if (json_object_is_type(value, json_type_array)) {
+        for (size_t i = 0; i < json_object_array_length(value); i++)
+            is_ok = is_ok && has_lower_case_names(json_object_array_get_idx(value, i));
+    } else if (json_object_is_type(value, json_type_object)) {
+        struct json_object_iter at;
+        json_object_object_foreachC(value, at)
+        {
+            for (const char *c = at.key; *c != '\0'; c++)
+                is_ok = is_ok && (*c < 'A' || *c > 'Z');
+            is_ok = is_ok && has_lower_case_names(at.val);
+        }
+    }
+    return is_ok;
+}
+
+/* draft-ietf-quic-qlog-main-schema  "It MUST have a value that is an absolute URI; see
+ * {{schema-uri}} for rules and guidance." (draft-ietf-quic-qlog-main-schema: Abstract LogFile
+ * Class)  "Concrete log file schemas MUST identify themselves using a URI {{!RFC3986}}."
+ * (draft-ietf-quic-qlog-main-schema: Concrete Log File Schema URIs)  "Each qlog event MUST contain
+ * the mandatory fields: "time" ({{time-based-fields}}), "name" ({{event-types-and-schema}}), and
+ * "data" ({{data-field}})." (draft-ietf-quic-qlog-main-schema: Abstract Event Class)  "Each event
+ * MUST include a "time" field to indicate the timestamp that it occurred."
+ * (draft-ietf-quic-qlog-main-schema: Timestamps)  "When using the "monotonic" clock type, the epoch
+ * field MUST have the value "unknown"." (draft-ietf-quic-qlog-main-schema: Timestamps)  "Note that
+ * if at least one event in a trace has a different value for a given field, this field MUST NOT be
+ * added to common_fields but instead defined on each event individually."
+ * (draft-ietf-quic-qlog-main-schema: CommonFields)  "The value of a qlog event `name` field MUST be
+ * the concatenation of namespace identifier, colon (':'), and event type identifier (for example:
+ * quic:packet_sent)." (draft-ietf-quic-qlog-main-schema: Concrete Event Types and Event Schemas)
+ * "In addition, all qlog field names MUST be lowercase when serialized to JSON."
+ * (draft-ietf-quic-qlog-main-schema: qlog to JSON mapping)  "While not specifically required by the
+ * JSON-SEQ specification, all qlog field names MUST be lowercase when serialized to JSON-SEQ."
+ * (draft-ietf-quic-qlog-main-schema: qlog to JSON Text Sequences mapping)  "Until such an RFC
+ * exists, implementations MUST NOT identify themselves using this URI."
+ * (draft-ietf-quic-qlog-quic-events: Draft Event Schema Identification)  "Implementations of draft
+ * versions of the event schema MUST append the string "-" and the corresponding draft number to the
+ * URI." (draft-ietf-quic-qlog-quic-events: Draft Event Schema Identification) */
+static void records_are_as_their_schema_says(void)
+{
+    struct world w = open_world(&(struct mr_qlog_config){0});
+
+    start_peer(&w, MR_SERVER, MR_TRACE_EVENTS);
+    peer_run(w.peer, PEER_DONE);
+    end_peer(&w);
+    mr_qlog_flush(w.qlog);
+    struct json_object *records = read_records(&w, "_server.sqlog");
+    struct json_object *top = json_object_array_get_idx(records, 0);
+    CU_ASSERT_STRING_EQUAL(text_of(top, "file_schema"), "urn:ietf:params:qlog:file:sequential");
+    struct json_object *trace = member(top, "trace");
+    struct json_object *schemas = member(trace, "event_schemas");
+    CU_ASSERT_STRING_EQUAL(json_object_get_string(json_object_array_get_idx(schemas, 0)),
+                           "urn:ietf:params:qlog:events:quic-13");
+    struct json_object *reference = member(member(trace, "common_fields"), "reference_time");
+    if (strcmp(text_of(reference, "clock_type"), "monotonic") == 0)
+        CU_ASSERT_STRING_EQUAL(text_of(reference, "epoch"), "unknown");
+    CU_ASSERT_TRUE(json_object_array_length(records) > 5);
+    for (size_t i = 1; i < json_object_array_length(records); i++) {
+        struct json_object *record = json_object_array_get_idx(records, i);
+        CU_ASSERT_PTR_NOT_NULL(member(record, "time"));
+        CU_ASSERT_PTR_NOT_NULL(member(record, "data"));
+        CU_ASSERT_TRUE(strncmp(text_of(record, "name"), "quic:", 5) == 0 ||
+                       strcmp(text_of(record, "name"), "recovery:metrics_updated") == 0 ||
+                       strncmp(text_of(record, "name"), "loglevel:", 9) == 0);
+        CU_ASSERT_TRUE(has_lower_case_names(record));
+    }
+    CU_ASSERT_TRUE(has_lower_case_names(top));
     json_object_put(records);
     close_world(&w);
 }
@@ -309,7 +396,11 @@ static void put_param(struct mr_writer *w, uint64_t id, size_t size)
     memset(value, 0xab, size);
 }
 
-/* ngtcp2, CVE-2026-40170: parameters went to qlog through a buffer of 1,024 bytes. */
+/* ngtcp2, CVE-2026-40170: parameters went to qlog through a buffer of 1,024 bytes.  "As such, this
+ * field MUST be correct for all settings included in a single event instance."
+ * (draft-ietf-quic-qlog-quic-events: parameters_set)  "If the settings from two sides are required,
+ * they MUST be logged as two separate event instances." (draft-ietf-quic-qlog-quic-events:
+ * parameters_set) */
 static void transport_parameters_of_any_size_are_shown(void)
 {
     static uint8_t params[3 * MR_TRACE_BODY_MAX];
@@ -472,7 +563,8 @@ static void a_trace_that_moves_keeps_its_file_and_its_order(void)
                     (struct mr_trace_bytes){.at = &start, .size = sizeof(start)}, nothing);
     for (uint64_t i = 0; i < 50; i++) {
         struct mr_trace_change mtu = {.before = i, .after = i + 1};
-        struct mr_trace_ticket ticket = {.number = number, .from = at->number, .moves = i + 1};
+        struct mr_trace_ticket ticket = {
+            .number = number, .from = at->number, .moves = i + 1, .what = MR_TRACE_EVENTS};
 
         at->now_ns = i * MR_MS;
         mr_tracer_write(at, place, MR_TRACE_MTU,
@@ -498,8 +590,66 @@ static void a_trace_that_moves_keeps_its_file_and_its_order(void)
     close_world(&w);
 }
 
+/* It goes to a shard that traces as many as it can: its file ends there, with what was before. */
+static void a_trace_that_a_shard_refuses_ends_its_file(void)
+{
+    struct world w = open_world(&(struct mr_qlog_config){0});
+    struct mr_fault fault = {0};
+    struct mr_tracer *full = mr_qlog_add(w.qlog, &fault);
+    struct mr_trace_start start = {
+        .name = {.size = 4, .bytes = "move"}, .what = MR_TRACE_EVENTS, .role = MR_SERVER};
+    struct mr_trace_bytes nothing = {.size = 0};
+    struct mr_qlog_stats stats;
+    uint32_t place = mr_tracer_begin(w.tracer, MR_TRACE_EVENTS, 0);
+    struct mr_trace_ticket ticket = {.number = w.tracer->traced[place].number,
+                                     .from = w.tracer->number,
+                                     .moves = 1,
+                                     .what = MR_TRACE_EVENTS};
+
+    for (int i = 0; i < MR_TRACED_MAX; i++)
+        CU_ASSERT_NOT_EQUAL(mr_tracer_begin(full, MR_TRACE_EVENTS, 0), MR_NONE);
+    CU_ASSERT_EQUAL(mr_tracer_begin(full, MR_TRACE_EVENTS, ticket.number), MR_NONE);
+    mr_tracer_write(w.tracer, place, MR_TRACE_START,
+                    (struct mr_trace_bytes){.at = &start, .size = sizeof(start)}, nothing);
+    mr_tracer_end(w.tracer, place, MR_TRACE_MOVED);
+    mr_qlog_flush(w.qlog);
+    mr_qlog_stats(w.qlog, &stats);
+    CU_ASSERT_EQUAL(stats.open, 1);
+    CU_ASSERT_TRUE(mr_tracer_refuse(full, &ticket));
+    mr_qlog_flush(w.qlog);
+    mr_qlog_stats(w.qlog, &stats);
+    CU_ASSERT_EQUAL(stats.open, 0);
+    struct json_object *records = read_records(&w, "7665_server.sqlog");
+    CU_ASSERT_PTR_NOT_NULL(event(records, "quic:connection_started", 0));
+    CU_ASSERT_PTR_NOT_NULL(event(records, "loglevel:warning", 0));
+    json_object_put(records);
+    close_world(&w);
+}
+
+/* Even where no other record has room, so often; and every trace can end all the same. */
+static void a_full_ring_has_room_for_refusals_and_ends(void)
+{
+    static struct mr_tracer tracer;
+    struct mr_trace_bytes nothing = {.size = 0};
+    const struct mr_trace_ticket ticket = {.number = 7, .what = MR_TRACE_EVENTS};
+    uint32_t place[MR_TRACED_MAX];
+
+    mr_tracer_init(&tracer, 1);
+    for (int i = 0; i < MR_TRACED_MAX; i++)
+        place[i] = mr_tracer_begin(&tracer, MR_TRACE_EVENTS, 0);
+    while (mr_tracer_write(&tracer, place[0], MR_TRACE_ALPN, nothing, nothing)) {
+    }
+    for (int i = 0; i < MR_TRACE_REFUSALS; i++)
+        CU_ASSERT_TRUE(mr_tracer_refuse(&tracer, &ticket));
+    CU_ASSERT_FALSE(mr_tracer_refuse(&tracer, &ticket));
+    for (int i = 0; i < MR_TRACED_MAX; i++)
+        mr_tracer_end(&tracer, place[i], MR_TRACE_OVER);
+    CU_ASSERT_EQUAL(tracer.count, 0);
+}
+
 static CU_TestInfo tests[] = {
     {"the file has what the peer really sent", the_file_has_what_the_peer_really_sent},
+    {"records are as their schema says", records_are_as_their_schema_says},
     {"the file is called by the first connection ID",
      the_file_is_called_by_the_first_connection_id},
     {"nothing is written when it is off", nothing_is_written_when_it_is_off},
@@ -515,6 +665,8 @@ static CU_TestInfo tests[] = {
     {"a bad folder is named", a_bad_folder_is_named},
     {"a trace that moves keeps its file and its order",
      a_trace_that_moves_keeps_its_file_and_its_order},
+    {"a trace that a shard refuses ends its file", a_trace_that_a_shard_refuses_ends_its_file},
+    {"a full ring has room for refusals and ends", a_full_ring_has_room_for_refusals_and_ends},
     CU_TEST_INFO_NULL,
 };
 

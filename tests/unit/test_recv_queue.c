@@ -326,7 +326,65 @@ static void a_discarding_queue_counts_and_keeps_nothing(void)
     CU_ASSERT(shows(0));
 }
 
+/* RESET_STREAM: what was shown stays until it is released, what was not goes at once. */
+static void what_was_shown_is_not_abandoned(void)
+{
+    struct mr_view view;
+    bool fin;
+
+    start(8, 1);
+    insert(0, 100);
+    insert(100, 100);
+    insert(300, 50);
+    CU_ASSERT_EQUAL(mr_recv_queue_peek(&queue, &recv_pools, &view, 1, &fin), 1);
+    release(30);
+    CU_ASSERT_EQUAL(mr_recv_queue_abandon(&queue, &recv_pools, &released), 70);
+    mr_recv_queue_check(&queue, &recv_pools);
+    CU_ASSERT_EQUAL(buf.references, 2);
+    CU_ASSERT_EQUAL(insert(100, 200), MR_RECV_DUPLICATE);
+    CU_ASSERT_FALSE(release(71));
+    CU_ASSERT(release(69));
+    CU_ASSERT_EQUAL(buf.references, 2);
+    CU_ASSERT(release(1));
+    CU_ASSERT_EQUAL(buf.references, 1);
+    CU_ASSERT_EQUAL(queue.pinned_count, 0);
+}
+
+/* Bytes that grew behind what was shown, in the same block, are not part of it. */
+static void what_grew_behind_it_is_abandoned(void)
+{
+    struct mr_view view;
+    bool fin;
+
+    start(8, 2);
+    insert_copy(0, 40);
+    CU_ASSERT_EQUAL(mr_recv_queue_peek(&queue, &recv_pools, &view, 1, &fin), 1);
+    insert_copy(40, 40);
+    CU_ASSERT_EQUAL(mr_recv_queue_abandon(&queue, &recv_pools, &released), 40);
+    mr_recv_queue_check(&queue, &recv_pools);
+    CU_ASSERT_EQUAL(memcmp(view.data, memory, 40), 0);
+    CU_ASSERT_FALSE(release(41));
+    CU_ASSERT(release(40));
+    CU_ASSERT_EQUAL(queue.block, MR_NONE);
+}
+
+static void without_a_view_all_is_abandoned(void)
+{
+    start(8, 1);
+    insert(0, 100);
+    shows(100);
+    release(100);
+    insert(100, 100);
+    CU_ASSERT_EQUAL(mr_recv_queue_abandon(&queue, &recv_pools, &released), 0);
+    mr_recv_queue_check(&queue, &recv_pools);
+    CU_ASSERT_EQUAL(buf.references, 1);
+    CU_ASSERT_EQUAL(queue.released_to, queue.ready_to);
+}
+
 static CU_TestInfo tests[] = {
+    {"what was shown is not abandoned", what_was_shown_is_not_abandoned},
+    {"what grew behind it is abandoned", what_grew_behind_it_is_abandoned},
+    {"without a view all is abandoned", without_a_view_all_is_abandoned},
     {"bytes in order are shown by reference", bytes_in_order_are_shown_by_reference},
     {"release drops references piece by piece", release_drops_references_piece_by_piece},
     {"early bytes wait for the gap", early_bytes_wait_for_the_gap},

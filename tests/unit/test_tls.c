@@ -45,6 +45,14 @@ static void a_client_without_ticket_is_not_done(void)
     CU_ASSERT_EQUAL(client.ticket_size, 0);
 }
 
+/* "The "extension_data" field of the ("application_layer_protocol_negotiation(16)") extension SHALL
+ * contain a "ProtocolNameList" value." (RFC 7301, Section 3.1)  "... same as described above for
+ * the client "extension_data", except that the "ProtocolNameList" MUST contain exactly one
+ * "ProtocolName"." (RFC 7301, Section 3.1)  "The protocol identified in the
+ * "application_layer_protocol_negotiation" extension type in the ServerHello SHALL be definitive
+ * for the connection, until renegotiated." (RFC 7301, Section 3.2)  "The server SHALL NOT respond
+ * with a selected protocol and subsequently use a different protocol for application data
+ * exchange." (RFC 7301, Section 3.2) */
 static void the_server_chooses_the_protocol_it_likes_best(void)
 {
     static const uint8_t both[] = {2, 'h', '3', 1, 'x', 4, 'p', 'e', 'r', 'f'};
@@ -349,9 +357,33 @@ static void add_young_register(struct sides *sides, struct plan *plan)
     sides->server.clock = early_clock;
 }
 
+static void change_protocols(struct sides *sides, struct plan *plan)
+{
+    static const uint8_t two[] = {2, 'h', '3', 4, 'p', 'e', 'r', 'f'};
+
+    (void)sides;
+    plan->alpn = two;
+    plan->alpn_size = sizeof(two);
+}
+
+/* RFC 8446, Section 4.2.10: "A TLS implementation MUST NOT automatically resend early data unless
+ * the negotiated connection selects the same ALPN protocol." */
+static void a_choice_of_protocols_sends_nothing_early(void)
+{
+    struct sides sides;
+
+    resume_changed(&sides, change_protocols);
+    CU_ASSERT(client.is_resumed);
+    CU_ASSERT_EQUAL(client.early, MR_EARLY_NONE);
+    CU_ASSERT_EQUAL(client.secrets[MR_LEVEL_EARLY][1].size, 0);
+}
+
 /* RFC 9000, Section 7.4.1; RFC 8446, Section 8.  "A server MUST NOT act on early data before the
  * handshake completes if it and any other server instance could make a different decision about how
- * to handle the same data." (RFC 8470, Section 6.2) */
+ * to handle the same data." (RFC 8470, Section 6.2)  "The server MUST derive the storage key only
+ * from validated sections of the ClientHello." (RFC 8446, Section 8.2)  "In addition, to avoid
+ * accidental misuse, TLS implementations MUST NOT enable 0-RTT (either sending or accepting) unless
+ * specifically requested by the application ..." (RFC 8446, Section E.5) */
 static void a_server_takes_early_data_only_as_it_may(void)
 {
     struct sides sides;
@@ -373,7 +405,10 @@ static void a_server_takes_early_data_only_as_it_may(void)
     CU_ASSERT_EQUAL(mr_replay_count(&replay, MR_REPLAY_TOO_SOON), 1);
 }
 
-/* A copy of a client's first flight: the second time there is no 0-RTT. */
+/* A copy of a client's first flight: the second time there is no 0-RTT.  "Servers MAY also
+ * implement data stores with false positives, such as Bloom filters, in which case they MUST
+ * respond to apparent replay by rejecting 0-RTT but MUST NOT abort the handshake." (RFC 8446,
+ * Section 8.2) */
 static void a_copied_first_flight_gives_early_data_once(void)
 {
     struct plan plan = {.tickets = 1, .has_early_client = true, .has_early_server = true};
@@ -525,6 +560,8 @@ static void one_seed_gives_one_handshake_to_the_byte(void)
 
 /* ------------------------------------------------------------------ life cycle */
 
+/* "Empty strings MUST NOT be included and byte strings MUST NOT be truncated." (RFC 7301,
+ * Section 3.1) */
 static void bad_options_do_not_start(void)
 {
     const struct plan plan = {.tickets = 0};
@@ -544,6 +581,11 @@ static void bad_options_do_not_start(void)
     CU_ASSERT_FALSE(mr_tls_start_client(&tls, &sides.client, &options));
     options.alpn_size = 2; /* a name longer than the list */
     CU_ASSERT_FALSE(mr_tls_start_client(&tls, &sides.client, &options));
+    static const uint8_t with_empty[] = {2, 'h', '3', 0};
+    options.alpn = with_empty;
+    options.alpn_size = sizeof(with_empty);
+    CU_ASSERT_FALSE(mr_tls_start_client(&tls, &sides.client, &options));
+    options.alpn = h3;
     options.alpn_size = sizeof(h3);
     memset(long_name, 'a', sizeof(long_name) - 1);
     options.server_name = long_name;
@@ -583,6 +625,7 @@ static CU_TestInfo tests[] = {
     {"early data is accepted and its secret shared", early_data_is_accepted_and_its_secret_shared},
     {"early data uses the cipher of the ticket", early_data_uses_the_cipher_of_the_ticket},
     {"a server may reject early data", a_server_may_reject_early_data},
+    {"a choice of protocols sends nothing early", a_choice_of_protocols_sends_nothing_early},
     {"a server takes early data only as it may", a_server_takes_early_data_only_as_it_may},
     {"a copied first flight gives early data once", a_copied_first_flight_gives_early_data_once},
     {"a ticket is of one version", a_ticket_is_of_one_version},

@@ -22,8 +22,11 @@ from aioquic.tls import CipherSuite
 
 WINDOW = 16 << 20  # bytes
 NAME = "millrace.test"
+UNKNOWN_VERSION = 0x1a2a3a4a  # a client begins with it
 VERSIONS = {"1": [QuicProtocolVersion.VERSION_1],
-            "2": [QuicProtocolVersion.VERSION_2, QuicProtocolVersion.VERSION_1]}
+            "2": [QuicProtocolVersion.VERSION_2, QuicProtocolVersion.VERSION_1],
+            "only2": [QuicProtocolVersion.VERSION_2],
+            "unknown": [QuicProtocolVersion.VERSION_1, UNKNOWN_VERSION]}
 
 
 def configure(arguments, is_client):
@@ -32,6 +35,8 @@ def configure(arguments, is_client):
                                       max_stream_data=WINDOW, supported_versions=VERSIONS[arguments.versions])
     if is_client and arguments.versions == "2":
         configuration.original_version = QuicProtocolVersion.VERSION_1
+    if is_client and arguments.versions == "unknown":
+        configuration.original_version = UNKNOWN_VERSION
     if arguments.keylog:
         configuration.secrets_log_file = open(arguments.keylog, "a", encoding="ascii")
     return configuration
