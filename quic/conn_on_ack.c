@@ -729,6 +729,18 @@ static void take_ecn(struct mr_rx *rx, const struct mr_frame_ack *frame, struct 
         on_congestion(rx->ep, conn, rx->now);
 }
 
+/* RFC 9001, Section 4.1.2: a client's handshake is confirmed, too, when a 1-RTT packet of its is
+ * acknowledged; HANDSHAKE_DONE may be long in coming. */
+MR_COLD static void on_ack_in_handshake(struct mr_rx *rx)
+{
+    struct mr_conn *conn = rx->conn;
+
+    if (rx->space_id == MR_SPACE_APP && conn->role == MR_CLIENT && conn->state == MR_CONN_OPEN &&
+        conn->key_state.is_confirmed)
+        mr_conn_confirm(rx->ep, conn, rx->now);
+    mr_conn_maybe_end_handshake(rx->ep, conn, rx->now);
+}
+
 static void settle_acked(struct mr_rx *rx, const struct mr_frame_ack *frame, struct ack_sums *sums)
 {
     struct mr_conn *conn = rx->conn;
@@ -755,7 +767,7 @@ static void settle_acked(struct mr_rx *rx, const struct mr_frame_ack *frame, str
     if (conn->ack_request.review_ns <= rx->now)
         mr_ack_request_review(rx->ep, conn, rx->now);
     if (conn->handshake != MR_NONE)
-        mr_conn_maybe_end_handshake(rx->ep, conn, rx->now);
+        on_ack_in_handshake(rx);
     mr_conn_wake(rx->ep, conn);
 }
 

@@ -77,6 +77,13 @@ static bool set_server_name(struct mr_tls *tls)
     return true;
 }
 
+/* RFC 8446, Section 4.2.10: what a server rejects may be sent again to the same protocol only, so
+ * that a client with a choice of them sends nothing early. */
+static bool has_one_protocol(const struct mr_tls_client_options *options)
+{
+    return options->alpn_size == options->alpn[0] + 1u;
+}
+
 /* Resume with a ticket that is ours, of this server, and no less checked than asked for now. */
 static void set_ticket(struct mr_tls *tls, const uint8_t *bytes, size_t size, bool wants_early)
 {
@@ -114,7 +121,8 @@ bool mr_tls_start_client(struct mr_tls *tls, const struct mr_tls_context *contex
         SSL_set_alpn_protos(tls->ssl, options->alpn, (unsigned)options->alpn_size) == 0;
 
     if (is_started)
-        set_ticket(tls, options->ticket, options->ticket_size, options->wants_early);
+        set_ticket(tls, options->ticket, options->ticket_size,
+                   options->wants_early && has_one_protocol(options));
     else
         mr_tls_free(tls);
     ERR_clear_error();
@@ -208,13 +216,24 @@ size_t mr_tls_job_input(struct mr_tls_job *job, enum mr_level level, const uint8
     return taken;
 }
 
-/* OpenSSL gave up: with an alert, or without one. */
+/* The error for OpenSSL's: that of its alert, or none, but where QUIC wants another. */
+static uint64_t error_of(uint64_t alert)
+{
+    const char *function = NULL;
+    unsigned long error = ERR_peek_error_all(NULL, NULL, &function, NULL, NULL);
+
+    if (ERR_GET_REASON(error) == SSL_R_INVALID_MAX_EARLY_DATA) /* RFC 9001, Section 4.6.1 */
+        return MR_PROTOCOL_VIOLATION;
+    if (function != NULL && strcmp(function, "tls_parse_stoc_alpn") == 0) /* Section 8.1 */
+        return MR_CRYPTO_ERROR + MR_ALERT_NO_APPLICATION_PROTOCOL;
+    return alert != 0 ? alert : MR_CRYPTO_ERROR + MR_ALERT_INTERNAL_ERROR;
+}
+
 static void fail_from_openssl(struct mr_tls *tls)
 {
-    uint64_t alert = tls->job->error;
     const char *reason = ERR_reason_error_string(ERR_peek_error());
 
-    mr_tls_fail(tls, alert != 0 ? alert : MR_CRYPTO_ERROR + MR_ALERT_INTERNAL_ERROR,
+    mr_tls_fail(tls, error_of(tls->job->error),
                 reason != NULL ? reason : "TLS failed without a reason");
 }
 

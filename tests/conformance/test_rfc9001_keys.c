@@ -95,6 +95,10 @@ static void we_update_only_when_the_phase_is_acknowledged(void)
     struct peer *p = peer_at(S, PEER_DONE);
 
     CU_ASSERT_EQUAL(mr_conn_update_keys(peer_endpoint(p), p->conn, p->now), 0);
+    uint64_t received = peer_counters(p)->packets_received;
+    peer_advance(p, 3 * MR_SECOND); /* the peer goes on with the old keys as long as it likes */
+    PEER_SEND(p, "\x02\x00\x00\x00\x00");
+    CU_ASSERT_EQUAL(peer_counters(p)->packets_received, received + 1);
     peer_update_keys(p);
     CU_ASSERT_NOT_EQUAL(mr_conn_update_keys(peer_endpoint(p), p->conn, p->now), 0);
     CU_ASSERT_TRUE(is_answered(p));
@@ -228,6 +232,7 @@ static void keys_are_updated_before_the_confidentiality_limit(void)
     PEER_SEND(p, "\x01");
     PEER_SEND(p, "\x01");
     CU_ASSERT_EQUAL(peer_counters(p)->key_updates_started, 1);
+    CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_CRYPTO), 0); /* TLS is not asked */
     peer_update_keys(p);
     CU_ASSERT_TRUE(is_answered(p));
     peer_end(p);
@@ -249,7 +254,30 @@ static void no_packet_is_sealed_beyond_the_confidentiality_limit(void)
     peer_end(p);
 }
 
+/* 0-RTT packets to a client, whatever is in them. */
+static void a_client_reads_no_early_packet(void)
+{
+    static const enum peer_stage stages[] = {PEER_HELLO, PEER_FLIGHT, PEER_DONE};
+
+    for (size_t i = 0; i < MR_COUNT_OF(stages); i++) {
+        struct peer *p = peer_at(C, stages[i]);
+        uint8_t bytes[60] = {0xd0, 0, 0, 0, 1, 8};
+
+        memcpy(bytes + 6, p->dcid.bytes, PEER_CID_SIZE);
+        bytes[15] = 44;
+        uint64_t received = peer_counters(p)->packets_received;
+        peer_clear(p);
+        peer_deliver(p, bytes, sizeof(bytes));
+        CU_ASSERT_EQUAL(peer_counters(p)->packets_received, received);
+        CU_ASSERT_EQUAL(peer_counters(p)->dropped_undecryptable, 0);
+        CU_ASSERT_EQUAL(p->inbox_count, 0);
+        CU_ASSERT_EQUAL(p->side[C].buffers_out, 0);
+        peer_end(p);
+    }
+}
+
 static CU_TestInfo tests[] = {
+    {"a client reads no early packet", a_client_reads_no_early_packet},
     {"a peer's key update is followed", a_peers_key_update_is_followed},
     {"updates in a row end the connection", updates_in_a_row_end_the_connection},
     {"overtaken packets of the old phase are opened",
