@@ -203,22 +203,9 @@ static int64_t inline_moved_streams(struct mr_transport *t, mr_handle conn,
 
 /* ------------------------------------------------------------------ paths */
 
-/* An open port of this shard's own behind `port`, round about; 0: there is no other.  Shards of a
- * client take every port_step-th one, so that two of them never mean the same. */
-static uint16_t next_port(const struct mr_shard *s, uint16_t port)
+static bool is_open(const void *net, uint16_t port)
 {
-    const struct mr_shard_config *config = &s->config;
-
-    for (uint32_t i = 1; i <= UINT16_MAX; i++) {
-        uint16_t next = (uint16_t)(port + i);
-        uint16_t at = (uint16_t)(next - config->first_port);
-        bool is_another_shards = at < config->port_count && config->port_step > 1 &&
-                                 at % config->port_step != config->index % config->port_step;
-
-        if (next != port && !is_another_shards && mr_net_has_port(s->net, next))
-            return next;
-    }
-    return 0;
+    return mr_net_has_port(net, port);
 }
 
 static int inline_migrate(struct mr_transport *t, mr_handle conn, const struct mr_address *local)
@@ -237,7 +224,7 @@ static int inline_migrate(struct mr_transport *t, mr_handle conn, const struct m
     if (mr_ip_is_unspecified(&ip))
         memcpy(ip.bytes, info.local.ip, sizeof(ip.bytes));
     if (addr.port == 0)
-        addr.port = next_port(s, info.local.port);
+        addr.port = mr_client_ports_next(&s->config.client_ports, info.local.port, is_open, s->net);
     if (addr.port == 0 || !mr_net_has_port(s->net, addr.port) ||
         !mr_net_self_has(mr_net_self(s->net), &ip))
         return -EADDRNOTAVAIL;

@@ -68,9 +68,9 @@
     X(limit_datagrams_sent,       "datagrams refused to their sender: datagram_queue_max")                            \
     X(limit_datagrams_received,   "datagrams dropped on arrival, their application is slow: datagram_queue_max")      \
     X(limit_extras,               "path challenges not answered, new paths not taken, addresses not kept: extras_max") \
+    X(limit_undos,                "losses that will not be taken back: no block of chunks_max was left")              \
     X(limit_multipaths,           "connections that do not offer multipath: multipaths_max")                          \
     X(limit_path_records,         "further paths without connection IDs: path_records_max")                           \
-    X(limit_undos,                "losses that will not be taken back: no block of chunks_max was left")              \
     X(limit_models,               "connections under CUBIC instead of BBR: models_max")                               \
     X(limit_names,                "server names not kept: names_max")                                                 \
     X(limit_pinned,               "received pieces copied to compact buffers: pinned_max")                            \

@@ -205,12 +205,6 @@ void mr_endpoint_receive_open(struct mr_endpoint *ep)
 
 /* ------------------------------------------------------------------ frames */
 
-static void count_amplification(struct mr_conn *conn, const struct mr_datagram *d)
-{
-    if (!conn->path.is_validated && mr_path_addr_equal(&d->path, &conn->path.addr))
-        conn->path.bytes_received += d->size;
-}
-
 bool mr_endpoint_take_reset(struct mr_endpoint *ep, const struct mr_datagram *d, uint64_t now)
 {
     const uint8_t *token = mr_packet_reset_token(d->data, d->size);
@@ -277,7 +271,8 @@ MR_COLD void mr_receive_one(struct mr_endpoint *ep, struct mr_slot *slot, uint64
     struct mr_open_job *job = &ep->open_jobs[slot->job];
     bool is_flipped = slot->kind >= MR_SLOT_FLIPPED;
 
-    count_amplification(conn, slot->datagram);
+    if (!conn->path.is_validated)
+        mr_path_heard(ep, conn, slot->datagram);
     if (is_flipped)
         open_flipped(ep, conn, job, now);
     if (!job->is_open) {
@@ -303,7 +298,8 @@ static void receive_fast(struct mr_endpoint *ep, struct mr_slot *slot, uint64_t 
             mr_multipath_receive(ep, slot, now);
         return;
     }
-    count_amplification(conn, slot->datagram);
+    if (!conn->path.is_validated)
+        mr_path_heard(ep, conn, slot->datagram);
     if (!job->is_open) {
         receive_failed(ep, conn, slot->datagram, job, now);
         return;
@@ -324,7 +320,8 @@ MR_COLD static void receive_walk(struct mr_endpoint *ep, struct mr_slot *slot, u
             mr_endpoint_forward(ep, conn, d);
             return;
         }
-        count_amplification(conn, d);
+        if (!conn->path.is_validated)
+            mr_path_heard(ep, conn, d);
         mr_conn_walk(ep, conn, d, 0, now);
         return;
     }
@@ -495,7 +492,8 @@ MR_COLD static bool open_negotiated(struct walk *w, struct mr_open_job *job)
     struct mr_conn *conn = w->conn;
     const struct mr_handshake *hs = mr_conn_handshake(w->ep, conn);
     struct mr_level_key key = {.is_set = false};
-    bool is_open = mr_conn_set_answer_key(w->ep, w->header.version, &hs->initial_dcid, &key);
+    bool is_open =
+        mr_conn_set_initial_open_key(w->ep, w->header.version, &hs->initial_dcid, MR_SERVER, &key);
 
     job->key = &key.aead;
     job->hp = &key.hp;

@@ -305,8 +305,10 @@ static void on_done(void *context, mr_h3_client_request request, uint64_t user,
 
 static bool begin_fetch(struct mr_fetcher *f, struct mr_fetch *fetch)
 {
-    struct mr_h3_request_options options = {
-        .is_head = f->is_head, .authority = fetch->authority, .path = fetch->path};
+    struct mr_h3_request_options options = {.is_head = f->is_head,
+                                            .authority = fetch->authority,
+                                            .path = fetch->path,
+                                            .priority = &fetch->priority};
     int result = mr_h3_client_request_make(f->client, f->conn, &options, index_of(f, fetch),
                                            &fetch->request);
 

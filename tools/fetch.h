@@ -45,9 +45,10 @@ enum mr_fetch_end {
 struct mr_fetch {
     /* filled by the command */
     const char *authority;
-    const char *path; /* of the URL */
-    int fd;           /* where content goes; -1: nowhere */
-    bool is_stream;   /* a pipe or the like: a write to it may block for long */
+    const char *path;            /* of the URL */
+    int fd;                      /* where content goes; -1: nowhere */
+    bool is_stream;              /* a pipe or the like: a write to it may block for long */
+    struct mr_priority priority; /* that the server is told */
     /* results */
     enum mr_fetch_end end;
     int error; /* errno */

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "control/eal.h"
+#include "dataplane/client_ports.h"
 #include "http3/frame.h"
 #include "tools/get_internal.h"
 #include "tools/tools.h"
@@ -30,7 +31,6 @@
 #define LIVE_NS        (200 * MR_MS)
 #define POLL_NS        (10 * MR_MS)
 #define PORT_FIRST     49152u /* ephemeral ports, RFC 6335, Section 6 */
-#define PORT_COUNT     16384u
 
 static double now_s(void)
 {
@@ -315,7 +315,8 @@ static bool open_host(struct mr_get *get, struct mr_fault *fault)
     };
 
     (void)getrandom(&random, sizeof(random), 0);
-    config.local_port = (uint16_t)(PORT_FIRST + random % PORT_COUNT);
+    uint32_t ports = mr_client_ports_first_max(get->host.options.shards) - PORT_FIRST + 1;
+    config.local_port = (uint16_t)(PORT_FIRST + random % ports);
     return mr_host_open(&get->host, &config, fault);
 }
 
@@ -470,6 +471,12 @@ static enum mr_parse_result parse(struct mr_get *get, int argc, char **argv, str
          .kind = MR_OPTION_FLAG,
          .to = &get->is_early,
          .help = "ask in 0-RTT, if that session allows it: others can copy that and send it again"},
+        {.name = "priority",
+         .kind = MR_OPTION_TEXT,
+         .to = &get->priorities,
+         .argument = "LIST",
+         .help = "u=0 to u=7, first to last, and i: in turns with others; one for each URL, "
+                 "separated by semicolons (u=3)"},
         {.name = "quic-version",
          .kind = MR_OPTION_U32,
          .to = &get->quic_version,
@@ -515,7 +522,7 @@ static enum mr_parse_result parse(struct mr_get *get, int argc, char **argv, str
     mr_host_option_rows(&get->host_options, shared);
     enum mr_parse_result result = mr_options_parse(&line, argc, argv, fault);
     if (result == MR_PARSE_OK &&
-        (!mr_get_take_urls(get, &line, fault) ||
+        (!mr_get_take_urls(get, &line, fault) || !mr_get_take_priorities(get, fault) ||
          !mr_host_plan(&get->host, &get->host_options, fault) || !name_outputs(get, fault)))
         return MR_PARSE_ERROR;
     return result;

@@ -374,16 +374,13 @@ struct mr_application {
     /* Once, on the application's thread, before any event. */
     void (*on_start)(void *context, struct mr_transport *transport);
     void (*on_events)(void *context, const struct mr_event *events, size_t count);
-    /* Each iteration of the loop, for an application that has other sources of work; NULL: not
-     * wanted.  Returns how much was done, 0 when there was nothing. */
+    /* Each iteration of the loop, for other sources of work: how much was done.  NULL: unwanted. */
     uint32_t (*on_poll)(void *context);
     /* Once, after the last event. */
     void (*on_stop)(void *context);
-    /* The connection is about to move to another shard; false: it stays.  NULL: connections of this
-     * application never move. */
+    /* The connection is about to move to another shard; false: it stays.  NULL: all stay. */
     bool (*on_move)(void *context, mr_handle conn, uint32_t shard);
-    /* A server: what clients remember of it for 0-RTT, as one word, the same for as long as that
-     * is. A ticket that was made under another word gives no 0-RTT (RFC 9001, Section 4.6.1). */
+    /* A server: a word for what clients keep of it for 0-RTT; a ticket of another one has none. */
     uint64_t remembered;
 };
 

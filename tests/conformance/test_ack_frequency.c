@@ -444,7 +444,9 @@ static void a_large_window_asks_for_fewer(void)
     }
 }
 
-/* Nobody is asked who did not say that it takes the frames, or when we are told not to. */
+/* Nobody is asked who did not say that it takes the frames, or when we are told not to.
+ * RFC 9000, Section 19.21: "An extension to QUIC that wishes to use a new type of frame MUST first
+ * ensure that a peer is able to understand the frame." */
 static void nobody_is_asked_without_the_extension(void)
 {
     for (int i = 0; i < 3; i++) {

@@ -140,7 +140,9 @@ static uint32_t count_packets(const struct peer *p, enum mr_packet_type type)
 /* ------------------------------------------------------------------ accepted */
 
 /* RFC 9000, Section 17.2.3: "A 0-RTT packet is used to carry 'early' data from the client to the
- * server as part of the first flight, prior to handshake completion." */
+ * server as part of the first flight, prior to handshake completion."
+ * RFC 9000, Section 17.2.3: "A client MUST NOT send 0-RTT packets once it starts processing 1-RTT
+ * packets from the server." */
 static void a_client_sends_with_its_first_flight(void)
 {
     struct peer *p = connect_early(C, (struct peer_options){0});
@@ -162,11 +164,16 @@ static void a_client_sends_with_its_first_flight(void)
     CU_ASSERT_EQUAL(peer_counters(p)->early_data_accepted, 1);
     CU_ASSERT_TRUE(info_is_early(p, C));
     CU_ASSERT_EQUAL(count_packets(p, MR_PACKET_ZERO_RTT), 1); /* nothing was sent twice */
+    open_and_send(p, text, sizeof(text));
+    peer_round_trip(p);
+    CU_ASSERT_EQUAL(count_packets(p, MR_PACKET_ZERO_RTT), 1);
     expect_text(p);
     peer_end(p);
 }
 
-/* The application is told that what comes may be a copy, and when it is not. */
+/* The application is told that what comes may be a copy, and when it is not.  "In order to allow
+ * applications to implement this kind of processing, TLS implementations MUST provide a way for the
+ * application to determine if the handshake has completed." (RFC 8446, Section E.5) */
 static void a_server_tells_what_came_early(void)
 {
     struct peer *p = connect_early(S, (struct peer_options){0});
@@ -195,7 +202,9 @@ static void a_server_tells_what_came_early(void)
 }
 
 /* RFC 9001, Section 5.7: the server may answer before the handshake is complete, within three times
- * what came. */
+ * what came.
+ * RFC 9000, Section 13.2.6: "Packets that a client sends with 0-RTT packet protection MUST be
+ * acknowledged by the server in packets protected by 1-RTT keys." */
 static void a_server_answers_at_once(void)
 {
     struct peer *p = connect_early(S, (struct peer_options){0});
@@ -211,11 +220,25 @@ static void a_server_answers_at_once(void)
     peer_drain(p);
     CU_ASSERT_TRUE(count_packets(p, MR_PACKET_ONE_RTT) > 0);
     CU_ASSERT_TRUE(p->bytes <= 3 * 1200 + 1200);
+    struct mr_frame_ack ack;
+    struct mr_reader r;
+    uint32_t count = 0;
+    for (uint32_t i = 0; peer_find(p, MR_FRAME_ACK, i, &r) != NULL; i++) {
+        const struct peer_packet *packet = peer_find(p, MR_FRAME_ACK, i, &r);
+
+        CU_ASSERT_TRUE(mr_frame_decode_ack(&r, MR_FRAME_ACK, &ack));
+        CU_ASSERT_EQUAL(ack.largest, 0); /* the Initial; the 0-RTT packet */
+        count += packet->type == MR_PACKET_ONE_RTT;
+    }
+    CU_ASSERT_TRUE(count > 0);
     CU_ASSERT_TRUE(peer_counters(p)->amplification_blocked > 0);
     peer_end(p);
 }
 
-/* What does not fit the remembered limits waits for the handshake. */
+/* What does not fit the remembered limits waits for the handshake.
+ * RFC 9000, Section 7.4.1: "A client that attempts to send 0-RTT data MUST remember all other
+ * transport parameters used by the server that it is able to process." RFC 9000, Section 7.4.1:
+ * "When sending frames in 0-RTT packets, a client MUST only use remembered transport parameters" */
 static void remembered_limits_hold(void)
 {
     struct peer *p = connect_early(C, (struct peer_options){.streams_bidi = 2});
@@ -267,7 +290,9 @@ static void young_register(struct peer *p)
 /* RFC 9001, Section 4.6.2: "When 0-RTT is rejected, all connection characteristics that the client
  * assumed might be incorrect." What was sent is sent again, once the handshake is complete.  "If
  * the server rejects early data at the TLS layer, a client MUST start sending again as though the
- * connection were new." (RFC 8470, Section 4) */
+ * connection were new." (RFC 8470, Section 4)
+ * RFC 9000, Section 7.4.1: "A server MUST reject 0-RTT data if the restored values for transport
+ * parameters cannot be supported." */
 static void refused_data_is_sent_again(void)
 {
     static void (*const ways[])(struct peer *) = {without_early_data, with_other_limits,
@@ -425,7 +450,8 @@ static void a_ticket_depends_on_all_that_is_remembered(void)
 
 /* ------------------------------------------------------------------ copies */
 
-/* RFC 9001, Section 9.2: the same first flight, from many ports: it is acted on once. */
+/* RFC 9001, Section 9.2: the same first flight, from many ports: it is acted on once.  "The server
+ * MUST ensure that any instance of it (be it a machine, a thread, or ..." (RFC 8446, Section 8) */
 static void copies_of_a_first_flight_are_acted_on_once(void)
 {
     struct peer *p = connect_early(S, (struct peer_options){.connections = 30});
@@ -465,7 +491,17 @@ static void packets_wait_for_the_keys_within_a_bound(void)
     peer_round_trip(p);
     const struct mr_handshake *hs = mr_conn_handshake(ep_of(p, S), peer_conn(p));
     CU_ASSERT_PTR_NOT_NULL_FATAL(hs);
-    CU_ASSERT_TRUE(hs->pending_count > 0 && hs->pending_count <= MR_PENDING_DATAGRAMS_MAX);
+    CU_ASSERT_EQUAL(hs->pending_count, MR_PENDING_DATAGRAMS_MAX);
+    p->is_alone = true;
+    const struct mr_cid dcid = p->dcid;
+    p->dcid.size = 8;
+    memcpy(p->dcid.bytes, &peer_conn(p)->issued.key[0], 8);
+    for (int i = 0; i < 5; i++)
+        peer_send(p, MR_PACKET_ZERO_RTT, "\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1", 20);
+    CU_ASSERT_EQUAL(hs->pending_count, MR_PENDING_DATAGRAMS_MAX);
+    CU_ASSERT_EQUAL(peer_counters(p)->dropped_pending_full, 5);
+    p->dcid = dcid;
+    p->is_alone = false;
     CU_ASSERT_EQUAL(peer_conn(p)->stream_head, MR_NONE);
     p->holds_jobs = false;
     for (int i = 0; i < 8; i++)
@@ -670,7 +706,9 @@ static void without_a_fit_ticket_nothing_is_early(void)
  * packets to provide address validation.  The client MUST include the token in all Initial packets
  * it sends".  "Clients MUST NOT use a session ticket or token from a QUIC version 1 connection to
  * initiate a QUIC version 2 connection, and vice versa." (RFC 9369, TLS Resumption and NEW_TOKEN
- * Tokens) */
+ * Tokens)
+ * RFC 9000, Section 8.1.3: "A client MUST NOT include a token that is not applicable to the server
+ * that it is connecting to" */
 static void a_token_validates_the_next_connection(void)
 {
     struct peer_options options = {
@@ -705,6 +743,22 @@ static void a_token_validates_the_next_connection(void)
     peer_round_trip(p);
     CU_ASSERT_EQUAL(peer_counters(p)->tokens_valid, 0);
     peer_end(p);
+    free(ticket);
+}
+
+/* With the ticket goes a token of NEW_TOKEN, or none.
+ * RFC 9000, Section 8.1.3: "The client MUST NOT use the token provided in a Retry for future
+ * connections." */
+static void a_token_of_retry_is_not_kept(void)
+{
+    struct peer_options options = {.retry_above = PEER_ALWAYS_RETRY, .under_test = S};
+    struct ticket *ticket = calloc(1, sizeof(*ticket));
+    const uint8_t *token;
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(ticket);
+    get_ticket(ticket, &options);
+    CU_ASSERT_EQUAL(
+        mr_tls_ticket_token(ticket->bytes, ticket->size, "localhost", MR_VERSION_1, &token), 0);
     free(ticket);
 }
 
@@ -746,6 +800,7 @@ static CU_TestInfo tests[] = {
     {"a lost flight is sent again", a_lost_flight_is_sent_again},
     {"without a fit ticket nothing is early", without_a_fit_ticket_nothing_is_early},
     {"a token validates the next connection", a_token_validates_the_next_connection},
+    {"a token of Retry is not kept", a_token_of_retry_is_not_kept},
     {"a client keeps tokens within a bound", a_client_keeps_tokens_within_a_bound},
     CU_TEST_INFO_NULL,
 };

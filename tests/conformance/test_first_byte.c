@@ -161,7 +161,10 @@ static void one_path_of_sixteen_does_not_spin(void)
 }
 
 /* "Implementations MUST allow administrators of clients and servers to disable the spin bit either
- * globally or on a per-connection basis." */
+ * globally or on a per-connection basis."
+ * RFC 9000, Section 17.4: "An endpoint that does not support this feature MUST disable it, as
+ * defined below." RFC 9000, Section 17.4: "When the spin bit is disabled, endpoints MAY set the
+ * spin bit to any value and MUST ignore any incoming value." */
 static void an_endpoint_without_the_extension_never_spins(void)
 {
     struct peer *p = pair(S, MR_EXTENSIONS_ALL & ~MR_EXTENSION_SPIN_BIT, 0, PEER_DONE);

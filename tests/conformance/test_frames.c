@@ -158,7 +158,8 @@ static void crypto_data_ends_below_2_to_the_62(void)
 }
 
 /* Section 19.7: "A client MUST treat receipt of a NEW_TOKEN frame with an empty Token field as a
- * connection error of type FRAME_ENCODING_ERROR." */
+ * connection error of type FRAME_ENCODING_ERROR."
+ * RFC 9000, Section 19.7: "The token MUST NOT be empty." */
 static void a_new_token_is_not_empty(void)
 {
     struct mr_frame_new_token frame;

@@ -376,7 +376,8 @@ static void congestion_ends_slow_start(void)
  * Section 7.3.2: "On entering a recovery period, a sender MUST set the slow start threshold to half
  * the value of the congestion window when loss is detected.  The congestion window MUST be set to
  * the reduced value of the slow start threshold before exiting the recovery period."
- */
+ * RFC 9000, Section 13.3: "Upon detecting losses, a sender MUST take appropriate congestion control
+ * action." */
 static void newreno_halves(void)
 {
     struct mr_cc cc;

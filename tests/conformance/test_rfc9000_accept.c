@@ -55,7 +55,10 @@ static size_t unknown_version(uint8_t *bytes, size_t size, uint8_t dcid_size, ui
 
 /* Section 6.1, and Section 17.2.1: "The
  * server MUST include the value from the Source Connection ID field of the packet it receives in
- * the Destination Connection ID field." */
+ * the Destination Connection ID field."
+ * Section 17.2.1: "The Version field of a Version Negotiation packet MUST be set to 0x00000000."
+ * Section 17.2.1: "A server MUST NOT send more than one Version Negotiation packet in response to a
+ * single UDP datagram." */
 static void an_unknown_version_is_answered_with_ours(void)
 {
     static const struct {
@@ -104,11 +107,36 @@ static void version_negotiation_is_not_answered_to_anything_else(void)
     memset(bytes + 1, 0, 4); /* with a connection ID of over 20 bytes */
     peer_deliver(p, bytes, sizeof(bytes));
     CU_ASSERT_EQUAL(p->inbox_count, 0);
+    CU_ASSERT_EQUAL(peer_counters(p)->dropped_unsupported_version, 3);
     peer_end(p);
     p = peer_at(C, PEER_HELLO); /* a client never does */
     peer_clear(p);
     peer_deliver(p, bytes, unknown_version(bytes, sizeof(bytes), 8, 8));
     CU_ASSERT_EQUAL(p->inbox_count, 0);
+    peer_end(p);
+}
+
+/* Answers that nobody sends do not pile up. */
+static void answers_that_wait_are_bounded(void)
+{
+    struct peer *p = peer_at(S, PEER_NOTHING);
+    struct mr_endpoint *ep = peer_endpoint(p);
+    uint8_t bytes[MR_INITIAL_MIN];
+
+    for (uint32_t i = 0; i < MR_REPLIES_MAX + 9; i++) {
+        struct mr_buf buf = {.references = 1};
+        struct mr_datagram d = {.data = bytes,
+                                .buf = &buf,
+                                .size = (uint16_t)unknown_version(bytes, sizeof(bytes), 8, 8),
+                                .path = p->path};
+        mr_endpoint_receive(ep, &d, 1, p->now);
+        (void)mr_endpoint_take_released(ep);
+    }
+    CU_ASSERT_EQUAL(ep->reply_count, MR_REPLIES_MAX);
+    CU_ASSERT_EQUAL(peer_counters(p)->replies_dropped, 9);
+    peer_drain(p);
+    CU_ASSERT_EQUAL(p->inbox_count, MR_REPLIES_MAX);
+    CU_ASSERT_EQUAL(ep->reply_count, 0);
     peer_end(p);
 }
 
@@ -131,7 +159,10 @@ static size_t version_negotiation(struct peer *p, uint8_t *bytes, uint32_t versi
 
 /* Section 6.2: "A client MUST discard any Version Negotiation packet if it has received and
  * successfully processed any other packet"; "A client MUST discard a Version Negotiation packet
- * that lists the QUIC version selected by the client." */
+ * that lists the QUIC version selected by the client."
+ * Section 6.2: "A client that supports only this version of QUIC MUST abandon the current
+ * connection attempt if it receives a Version Negotiation packet, with the following two
+ * exceptions." */
 static void a_client_believes_version_negotiation_only_when_it_may(void)
 {
     struct peer *p = peer_at(C, PEER_HELLO);
@@ -158,7 +189,9 @@ static void a_client_believes_version_negotiation_only_when_it_may(void)
 /* ------------------------------------------------------------------ first datagrams */
 
 /* Section 14.1: "A server MUST discard an Initial packet that is carried in a UDP datagram with a
- * payload that is smaller than the smallest allowed maximum datagram size of 1200 bytes." */
+ * payload that is smaller than the smallest allowed maximum datagram size of 1200 bytes."
+ * Section 14: "QUIC MUST NOT be used if the network path cannot support a maximum datagram size of
+ * at least 1200 bytes." */
 static void small_initials_are_dropped(void)
 {
     struct hello hello;
@@ -263,6 +296,9 @@ static void strangers_behind_an_initial_leave_nothing(void)
     peer_end(p);
 }
 
+/* Section 10.3: "Endpoints MUST discard packets that are too small to be valid QUIC packets."
+ * Section 14: "Therefore, an endpoint MUST NOT close a connection when it receives a datagram that
+ * does not meet size constraints; the endpoint MAY discard such datagrams." */
 static void empty_and_tiny_datagrams_are_dropped(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
@@ -275,12 +311,15 @@ static void empty_and_tiny_datagrams_are_dropped(void)
             peer_deliver(p, bytes, size);
     }
     CU_ASSERT_EQUAL(p->inbox_count, 0);
+    CU_ASSERT_EQUAL(peer_counters(p)->dropped_empty, 256);
     peer_expect_close(p, "tiny", PEER_NO_CLOSE, 0);
     peer_end(p);
 }
 
 /* Section 8.1: "Prior to validating the client address, servers MUST NOT send more than three times
- * as many bytes as the number of bytes they have received." */
+ * as many bytes as the number of bytes they have received."
+ * Section 14.1: "The server MUST also limit the number of bytes it sends before validating the
+ * address of the client." */
 static void a_server_sends_at_most_three_times_what_came(void)
 {
     struct hello hello;
@@ -303,6 +342,47 @@ static void a_server_sends_at_most_three_times_what_came(void)
     peer_end(p);
 }
 
+/* Whatever is in a datagram of the client's: it raises the limit, read or not.
+ * Section 8.1: "For the purposes of avoiding amplification prior to address validation, servers
+ * MUST count all of the payload bytes received in datagrams that are uniquely attributed to a
+ * single connection." */
+static void all_bytes_of_the_client_count(void)
+{
+    static const struct {
+        const char *name;
+        uint8_t head[6];
+        uint8_t tail[4]; /* behind the connection ID */
+    } cases[] = {
+        {"Handshake without keys", {0xe0, 0, 0, 0, 1, 8}, {0, 0x44, 0x9f}},
+        {"Initial that does not open", {0xc0, 0, 0, 0, 1, 8}, {0, 0, 0x44, 0x9e}},
+        {"0-RTT", {0xd0, 0, 0, 0, 1, 8}, {0, 0x44, 0x9f}},
+        {"Retry", {0xf0, 0, 0, 0, 1, 8}, {0}},
+        {"another version", {0xc0, 0x2a, 0x2a, 0x2a, 0x2a, 8}, {0}},
+        {"no fixed bit", {0x80, 0, 0, 0, 1, 8}, {0, 0, 0x44, 0x9e}},
+    };
+
+    for (size_t i = 0; i < MR_COUNT_OF(cases); i++) {
+        struct peer *p = peer_at(S, PEER_HELLO);
+        uint8_t bytes[MR_INITIAL_MIN];
+
+        peer_advance(p, 2 * MR_SECOND);
+        CU_ASSERT_TRUE(p->bytes > 2 * p->hello.size && p->bytes <= 3 * p->hello.size);
+        uint64_t before = p->bytes;
+        memset(bytes, 0x5e, sizeof(bytes));
+        memcpy(bytes, cases[i].head, sizeof(cases[i].head));
+        memcpy(bytes + 6, p->dcid.bytes, PEER_CID_SIZE);
+        memcpy(bytes + 14, cases[i].tail, sizeof(cases[i].tail));
+        peer_deliver(p, bytes, sizeof(bytes));
+        CU_ASSERT_TRUE(mr_conn_is_alive(peer_conn(p)));
+        peer_advance(p, 4 * MR_SECOND); /* a probe timeout wants to send */
+        if (p->bytes == before)
+            fprintf(stderr, "# %s\n", cases[i].name);
+        CU_ASSERT_TRUE(p->bytes > before);
+        CU_ASSERT_TRUE(p->bytes <= 3 * (p->hello.size + sizeof(bytes)));
+        peer_end(p);
+    }
+}
+
 /* Section 8.1: "the server MUST NOT" answer for another address: bytes from elsewhere do not
  * raise the limit. */
 static void bytes_of_another_address_do_not_count(void)
@@ -320,7 +400,12 @@ static void bytes_of_another_address_do_not_count(void)
 }
 
 /* Section 14.1: "a server MUST expand the payload of all UDP datagrams carrying ack-eliciting
- * Initial packets to at least the smallest allowed maximum datagram size of 1200 bytes." */
+ * Initial packets to at least the smallest allowed maximum datagram size of 1200 bytes."
+ * Section 8.1: "Clients MUST ensure that UDP datagrams containing Initial packets have UDP payloads
+ * of at least 1200 bytes, adding PADDING frames as necessary." Section 14.1: "A client MUST expand
+ * the payload of all UDP datagrams carrying Initial packets to at least the smallest allowed
+ * maximum datagram size of 1200 bytes by adding PADDING frames to the Initial packet or by
+ * coalescing the Initial packet." */
 static void datagrams_with_initials_are_padded(void)
 {
     for (int role = 0; role < 2; role++) {
@@ -417,7 +502,10 @@ static void coalesced_packets_with_another_dcid_are_dropped(void)
     peer_end(p);
 }
 
-/* Section 12.2: a packet that cannot be processed does not stop those behind it. */
+/* Section 12.2: a packet that cannot be processed does not stop those behind it.
+ * Section 12.2: "For example, if decryption fails (because the keys are not available or for any
+ * other reason), the receiver MAY either discard or buffer the packet for later processing and MUST
+ * attempt to process the remaining packets." */
 static void packets_behind_a_forged_one_are_processed(void)
 {
     struct peer *p = peer_at(S, PEER_FLIGHT);
@@ -457,21 +545,30 @@ static void duplicates_are_dropped(void)
 }
 
 /* Section 7.2: "if subsequent Initial packets include a different Source Connection ID, they MUST
- * be discarded." */
+ * be discarded."
+ * Section 7.2: "A server MUST set the Destination Connection ID it uses for sending packets based
+ * on the first received Initial packet." */
 static void a_changed_scid_is_dropped(void)
 {
     struct peer *p = peer_at(S, PEER_HELLO);
+    struct mr_cid first_scid = p->scid;
 
     peer_clear(p);
     p->scid.bytes[0] ^= 1;
     peer_send(p, MR_PACKET_INITIAL, "\x1f", 1);
     peer_expect_close(p, "another SCID", PEER_NO_CLOSE, 0);
     CU_ASSERT_EQUAL(peer_counters(p)->dropped_other_cid, 1);
+    peer_advance(p, 3 * MR_SECOND);
+    CU_ASSERT_TRUE(p->inbox_count > 0);
+    for (uint32_t i = 0; i < p->inbox_count; i++)
+        CU_ASSERT_TRUE(mr_cid_equal(&p->inbox[i].dcid, &first_scid));
     peer_end(p);
 }
 
 /* Section 7.2: "Once a client has received a valid Initial packet from the server, it MUST discard
- * any subsequent packet it receives on that connection with a different Source Connection ID." */
+ * any subsequent packet it receives on that connection with a different Source Connection ID."
+ * Section 7.2: "A client MUST change the Destination Connection ID it uses for sending packets in
+ * response to only the first received Initial or Retry packet." */
 static void a_client_keeps_to_the_first_scid(void)
 {
     struct peer *p = peer_at(C, PEER_HELLO);
@@ -503,7 +600,8 @@ static void a_client_takes_no_token_in_an_initial(void)
     peer_end(p);
 }
 
-/* A server believes neither Retry nor 0-RTT without keys nor Handshake packets for nobody. */
+/* A server believes neither Retry nor 0-RTT without keys nor Handshake packets for nobody.
+ * Section 5.2.2: "Servers MUST drop incoming packets under all other circumstances." */
 static void packets_for_nobody_are_dropped(void)
 {
     static const uint8_t first_bytes[] = {0xd0, 0xe0, 0xf0};
@@ -523,6 +621,7 @@ static void packets_for_nobody_are_dropped(void)
 
 static CU_TestInfo tests[] = {
     {"an unknown version is answered with ours", an_unknown_version_is_answered_with_ours},
+    {"answers that wait are bounded", answers_that_wait_are_bounded},
     {"Version Negotiation is not answered to anything else",
      version_negotiation_is_not_answered_to_anything_else},
     {"a client believes Version Negotiation only when it may",
@@ -536,6 +635,7 @@ static CU_TestInfo tests[] = {
     {"a connection too many is refused", a_connection_too_many_is_refused},
     {"a handshake too many is dropped", a_handshake_too_many_is_dropped},
     {"bytes of another address do not count", bytes_of_another_address_do_not_count},
+    {"all bytes of the client count", all_bytes_of_the_client_count},
     {"datagrams with Initials are padded", datagrams_with_initials_are_padded},
     {"coalesced packets with another DCID are dropped",
      coalesced_packets_with_another_dcid_are_dropped},

@@ -94,7 +94,9 @@ static void more_cids_than_the_limit_end_the_connection(void)
 
 /* Section 5.1.2: "Upon receipt of an increased Retire Prior To field, the peer MUST stop using the
  * corresponding connection IDs and retire them with RETIRE_CONNECTION_ID frames before adding the
- * newly provided connection ID to the set of active connection IDs." */
+ * newly provided connection ID to the set of active connection IDs."
+ * Section 19.15: "A receiver MUST ignore any Retire Prior To fields that do not increase the
+ * largest received Retire Prior To value." */
 static void retire_prior_to_is_obeyed(void)
 {
     struct peer *p = peer_at(C, PEER_DONE);
@@ -161,7 +163,10 @@ static void a_peer_without_cid_cannot_give_one(void)
 
 /* quic-go CVE-2024-22189: who never acknowledges RETIRE_CONNECTION_ID cannot make the queue grow;
  * Section 5.1.2: "An endpoint SHOULD limit the number of connection IDs it has retired locally for
- * which RETIRE_CONNECTION_ID frames have not yet been acknowledged." */
+ * which RETIRE_CONNECTION_ID frames have not yet been acknowledged."
+ * Section 5.1.2: "An endpoint MUST NOT forget a connection ID without retiring it, though it MAY
+ * choose to treat having connection IDs in need of retirement that exceed this limit as a
+ * connection error of type CONNECTION_ID_LIMIT_ERROR." */
 static void a_flood_of_retirements_is_bounded(void)
 {
     struct peer *p = peer_at(C, PEER_DONE);
@@ -174,11 +179,15 @@ static void a_flood_of_retirements_is_bounded(void)
     }
     CU_ASSERT_TRUE(i <= MR_RETIRE_QUEUE_MAX + 1);
     CU_ASSERT_EQUAL(peer_close_error(p, NULL), MR_CONNECTION_ID_LIMIT_ERROR);
+    CU_ASSERT_EQUAL(peer_counters(p)->limit_cids, 1);
     peer_end(p);
 }
 
 /* A RETIRE_CONNECTION_ID that a probe repeats is counted once, whatever is acknowledged or lost
- * later. */
+ * later.
+ * Section 5.1.2: "An endpoint MUST NOT forget a connection ID without retiring it, though it MAY
+ * choose to treat having connection IDs in need of retirement that exceed this limit as a
+ * connection error of type CONNECTION_ID_LIMIT_ERROR." */
 static void retirements_survive_probes_and_losses(void)
 {
     struct peer *p = peer_at(C, PEER_DONE);
@@ -205,7 +214,8 @@ static void retirements_survive_probes_and_losses(void)
 }
 
 /* Section 5.1.1: "An endpoint SHOULD supply a new connection ID when the peer retires a connection
- * ID." */
+ * ID."
+ * Section 5.1.1: "The sequence number on each newly issued connection ID MUST increase by 1." */
 static void a_retired_cid_of_ours_is_replaced(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
@@ -260,7 +270,9 @@ static const struct peer_packet *last_packet(const struct peer *p)
 }
 
 /* Section 10.3.3: "An endpoint MUST ensure that every Stateless Reset that it sends is smaller than
- * the packet that triggered it, unless it maintains state sufficient to prevent looping." */
+ * the packet that triggered it, unless it maintains state sufficient to prevent looping."
+ * Section 10.3: "An endpoint MUST NOT send a Stateless Reset that is three times or more larger
+ * than the packet it receives to avoid being used for amplification." */
 static void a_stateless_reset_is_shorter_than_its_trigger(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);

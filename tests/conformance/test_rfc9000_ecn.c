@@ -87,7 +87,10 @@ static void early_packets_of_all_spaces_carry_ect0(void)
 
 /* Two endpoints that mark validate each other within a handshake and some round trips; both report
  * in ACK frames of type 0x03 (Section 13.4.1: "the endpoint MUST provide feedback about ECN
- * markings it receives"). */
+ * markings it receives").
+ * Section 19.3: "QUIC implementations MUST properly handle both types, and, if they have enabled
+ * ECN for packets they send, they SHOULD use the information in the ECN section to manage their
+ * congestion state." */
 static void two_endpoints_validate_each_other(void)
 {
     struct peer *p = marking_peer(S, PEER_BOTH);
@@ -105,7 +108,9 @@ static void two_endpoints_validate_each_other(void)
     peer_end(p);
 }
 
-/* Section 13.4.2.1, from a path of which 10 packets were validated and 3 more are out. */
+/* Section 13.4.2.1, from a path of which 10 packets were validated and 3 more are out.
+ * Section 13.4.2.2: "Network routing and path elements can change mid-connection; an endpoint MUST
+ * disable ECN if validation later fails." */
 static void lies_about_counts_disable_ecn(void)
 {
     static const struct {

@@ -57,21 +57,30 @@ static void refuse_all_in(enum mr_role role, enum peer_stage stage, enum mr_pack
     }
 }
 
+/* Section 12.5: "CONNECTION_CLOSE frames signaling application errors (type 0x1d) MUST only appear
+ * in the application data packet number space." */
 static void one_rtt_frames_in_initials_are_refused_by_a_server(void)
 {
     refuse_all_in(S, INITIAL);
 }
 
+/* Section 12.5: "All other frame types MUST only be sent in the application data packet number
+ * space." Section 17.2.4: "Endpoints MUST treat receipt of Handshake packets with other frames as a
+ * connection error of type PROTOCOL_VIOLATION." */
 static void one_rtt_frames_in_handshake_packets_are_refused_by_a_server(void)
 {
     refuse_all_in(S, HANDSHAKE);
 }
 
+/* Section 12.5: "All other frame types MUST only be sent in the application data packet number
+ * space." */
 static void one_rtt_frames_in_initials_are_refused_by_a_client(void)
 {
     refuse_all_in(C, INITIAL);
 }
 
+/* Section 17.2.4: "Endpoints MUST treat receipt of Handshake packets with other frames as a
+ * connection error of type PROTOCOL_VIOLATION." */
 static void one_rtt_frames_in_handshake_packets_are_refused_by_a_client(void)
 {
     refuse_all_in(C, HANDSHAKE);
@@ -99,6 +108,10 @@ static void frames_that_may_come_anywhere_are_taken(void)
     peer_run_cases(cases, MR_COUNT_OF(cases));
 }
 
+/* Section 5.2: "An endpoint MUST generate a connection error if processing the contents of these
+ * packets prior to discovering an error, or fully revert any changes made during that processing."
+ * Section 12.4: "An endpoint MUST treat receipt of a packet containing no frames as a connection
+ * error of type PROTOCOL_VIOLATION." */
 static void frames_are_checked_before_they_act(void)
 {
     static const struct peer_case cases[] = {
@@ -133,6 +146,13 @@ static void frames_are_checked_before_they_act(void)
     peer_run_cases(cases, MR_COUNT_OF(cases));
 }
 
+/* Section 4.6: "If either is received, the connection MUST be closed immediately with a connection
+ * error of type TRANSPORT_PARAMETER_ERROR if the offending value was received in a transport
+ * parameter or of type FRAME_ENCODING_ERROR if it was received in a frame." Section 10.3: "An
+ * endpoint that wishes to communicate a fatal connection error MUST use a CONNECTION_CLOSE frame if
+ * it is able." Section 11.1: "Errors that result in the connection being unusable, such as an
+ * obvious violation of protocol semantics or corruption of state that affects an entire connection,
+ * MUST be signaled using a CONNECTION_CLOSE frame (Section 19.19)." */
 static void malformed_frames_end_the_connection(void)
 {
     static const struct peer_case cases[] = {

@@ -45,7 +45,9 @@ static void edit_params(uint8_t *params, size_t size)
 }
 
 /* Section 7.4: "An endpoint MUST treat receipt of a transport parameter with an invalid value as a
- * connection error of type TRANSPORT_PARAMETER_ERROR." */
+ * connection error of type TRANSPORT_PARAMETER_ERROR."
+ * Section 7.3: "Endpoints MUST validate that received transport parameters match received
+ * connection ID values." */
 static void bad_transport_parameters_end_the_handshake(void)
 {
     static const struct {
@@ -117,8 +119,13 @@ static void crypto_data_beyond_the_buffer_ends_the_connection(void)
 /* Thousands of fragments of one byte, none in order: bounded memory, no error below the limit. */
 static void crypto_fragments_cost_bounded_memory(void)
 {
-    struct peer *p = peer_at(S, PEER_FLIGHT);
+    struct peer *p = peer_at(S, PEER_HELLO);
     uint8_t frames[1000];
+
+    peer_send(p, MR_PACKET_INITIAL, "\x06\x80\x10\x00\x00\x01x", 7); /* beyond the buffer */
+    CU_ASSERT_EQUAL(peer_counters(p)->limit_crypto_buffer, 1);
+    peer_end(p);
+    p = peer_at(S, PEER_FLIGHT);
 
     for (uint32_t offset = 4000; offset > 2000; offset -= 200) {
         size_t size = 0;
@@ -132,6 +139,8 @@ static void crypto_fragments_cost_bounded_memory(void)
         }
         peer_send(p, MR_PACKET_HANDSHAKE, frames, size);
     }
+    CU_ASSERT_EQUAL(p->side[S].buffers_out, 0);
+    CU_ASSERT_TRUE(peer_endpoint(p)->chunks.used <= 64); /* of 1 KiB: of all 1,000 as of one */
     peer_expect_close(p, "fragments", PEER_NO_CLOSE, 0);
     peer_end(p);
 }
@@ -178,7 +187,9 @@ static void tls_messages_of_a_client_after_the_handshake_are_refused(void)
     peer_run_cases(cases, MR_COUNT_OF(cases));
 }
 
-/* quiche CVE-2024-1765: CRYPTO data without end after the handshake is not kept. */
+/* quiche CVE-2024-1765: CRYPTO data without end after the handshake is not kept.
+ * Section 7.5: "Packets containing discarded CRYPTO frames MUST be acknowledged because the packet
+ * has been received and processed by the transport even though the CRYPTO frame was discarded." */
 static void crypto_data_after_the_handshake_is_not_kept(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
@@ -192,8 +203,12 @@ static void crypto_data_after_the_handshake_is_not_kept(void)
         frame[4] = (uint8_t)offset;
         frame[5] = 0x44;
         frame[6] = 0x00;
+        peer_clear(p);
         peer_send(p, MR_PACKET_ONE_RTT, frame, 7 + 1024);
+        peer_send(p, MR_PACKET_ONE_RTT, frame, 7 + 1024);
+        CU_ASSERT_TRUE(peer_count(p, MR_FRAME_ACK) > 0);
     }
+    CU_ASSERT_EQUAL(peer_counters(p)->crypto_after_handshake, 299);
     CU_ASSERT_EQUAL(p->side[S].buffers_out, 0);
     CU_ASSERT_EQUAL(peer_endpoint(p)->chunks.used <= 32, true);
     peer_end(p);
@@ -319,11 +334,14 @@ static void keys_are_discarded_in_time(void)
 }
 
 /* RFC 9001, Section 4.1.2: a server sends HANDSHAKE_DONE as soon as the handshake is complete; it
- * is repeated until it is acknowledged. */
+ * is repeated until it is acknowledged.
+ * Section 13.3: "The HANDSHAKE_DONE frame MUST be retransmitted until it is acknowledged."
+ * Section 19.20: "Servers MUST NOT send a HANDSHAKE_DONE frame before completing the handshake." */
 static void handshake_done_is_sent_until_acknowledged(void)
 {
     struct peer *p = peer_at(S, PEER_FLIGHT);
 
+    CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_HANDSHAKE_DONE), 0);
     peer_deliver_flight(p);
     CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_HANDSHAKE_DONE), 1);
     peer_advance(p, 3 * MR_SECOND);

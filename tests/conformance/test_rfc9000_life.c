@@ -12,7 +12,10 @@
 /* ------------------------------------------------------------------ acknowledgements */
 
 /* Section 13.2.2: "A receiver SHOULD send an ACK frame after receiving at least two ack-eliciting
- * packets." */
+ * packets."
+ * Section 13.2.1: "Since packets containing only ACK frames are not congestion controlled, an
+ * endpoint MUST NOT send more than one such packet in response to receiving an ack-eliciting
+ * packet." */
 static void every_second_packet_is_acknowledged_at_once(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
@@ -26,7 +29,10 @@ static void every_second_packet_is_acknowledged_at_once(void)
 
 /* Section 13.2.1: "An endpoint MUST acknowledge all ack-eliciting Initial and Handshake packets
  * immediately and all ack-eliciting 0-RTT and 1-RTT packets within its advertised max_ack_delay".
- */
+ * Section 13.2.1: "Every packet SHOULD be acknowledged at least once, and ack-eliciting packets
+ * MUST be acknowledged at least once within the maximum delay an endpoint communicated using the
+ * max_ack_delay transport parameter." Section 13.2.5: "An endpoint MUST NOT include delays that it
+ * does not control when populating the ACK Delay field in an ACK frame." */
 static void a_single_packet_is_acknowledged_within_max_ack_delay(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
@@ -166,16 +172,20 @@ static void probes_carry_the_data(void)
 }
 
 /* Section 6.2.4: "An endpoint MAY send up to two full-sized datagrams containing ack-eliciting
- * packets to avoid an expensive consecutive PTO expiration due to a single lost datagram". */
+ * packets to avoid an expensive consecutive PTO expiration due to a single lost datagram".
+ * Section 7.2: "Until a packet is received from the server, the client MUST use the same
+ * Destination Connection ID value on all packets in this connection." */
 static void two_datagrams_repeat_a_hello(void)
 {
     struct peer *p = peer_at(C, PEER_HELLO);
+    struct mr_cid first = mr_conn_handshake(peer_endpoint(p), peer_conn(p))->original_dcid;
     uint32_t hellos = 0;
 
     peer_clear(p);
     peer_advance(p, 1200 * MR_MS); /* one PTO: the server has answered nothing */
     for (uint32_t i = 0; i < p->inbox_count; i++) {
         CU_ASSERT_EQUAL(p->inbox[i].type, MR_PACKET_INITIAL);
+        CU_ASSERT_TRUE(mr_cid_equal(&p->inbox[i].dcid, &first));
         CU_ASSERT_TRUE(p->inbox[i].datagram_size >= 1200);
         hellos += p->inbox[i].is_open && p->inbox[i].bytes[0] == 0x06;
     }
@@ -291,7 +301,11 @@ static void a_server_asks_for_the_rest_of_a_client_hello(void)
 }
 
 /* RFC 9002, Section 6.2.2.1: "the client MUST set the PTO timer if the client has not received an
- * acknowledgment for any of its Handshake packets and the handshake is not confirmed". */
+ * acknowledgment for any of its Handshake packets and the handshake is not confirmed".
+ * Section 8.1: "To prevent this deadlock, clients MUST send a packet on a Probe Timeout (PTO)."
+ * Section 8.1: "Specifically, the client MUST send an Initial packet in a UDP datagram that
+ * contains at least 1200 bytes if it does not have Handshake keys, and otherwise send a Handshake
+ * packet." */
 static void a_client_breaks_the_amplification_deadlock(void)
 {
     struct peer *p = peer_at(C, PEER_HELLO);
@@ -301,6 +315,18 @@ static void a_client_breaks_the_amplification_deadlock(void)
     peer_clear(p);
     peer_advance(p, 5 * MR_SECOND);
     CU_ASSERT_TRUE(p->inbox_count >= 1);
+    for (uint32_t i = 0; i < p->inbox_count; i++) {
+        CU_ASSERT_EQUAL(p->inbox[i].type, MR_PACKET_INITIAL);
+        CU_ASSERT_TRUE(p->inbox[i].datagram_size >= MR_INITIAL_MIN);
+    }
+    peer_end(p);
+    p = peer_at(C, PEER_FLIGHT); /* it has Handshake keys; its Finished is lost */
+    peer_clear(p);
+    peer_advance(p, 5 * MR_SECOND);
+    CU_ASSERT_TRUE(p->inbox_count >= 1);
+    for (uint32_t i = 0; i < p->inbox_count; i++)
+        CU_ASSERT_NOT_EQUAL(p->inbox[i].type, MR_PACKET_INITIAL);
+    CU_ASSERT_EQUAL(p->inbox[0].type, MR_PACKET_HANDSHAKE);
     peer_end(p);
 }
 
@@ -353,7 +379,8 @@ static void a_closing_endpoint_repeats_itself_ever_more_rarely(void)
     peer_end(p);
 }
 
-/* Section 10.2.2: "an endpoint in the draining state MUST NOT send any packets." */
+/* Section 10.2.2: "an endpoint in the draining state MUST NOT send any packets."
+ * Section 10.2.2: "An endpoint MUST NOT send further packets." */
 static void a_draining_endpoint_is_silent(void)
 {
     static const struct {
@@ -414,7 +441,11 @@ static void closing_lasts_three_probe_timeouts(void)
 /* Section 10.2.3: "an endpoint MUST send" the close "in an Initial packet" when the peer may have
  * no later keys; an application's reason stays secret until then: "A CONNECTION_CLOSE of type 0x1d
  * MUST be replaced by a CONNECTION_CLOSE of type 0x1c when sending the frame in Initial or
- * Handshake packets." */
+ * Handshake packets."
+ * Section 10.2.3: "Endpoints MUST clear the value of the Reason Phrase field and SHOULD use the
+ * APPLICATION_ERROR code when converting to a CONNECTION_CLOSE of type 0x1c."
+ * Section 12.5: "CONNECTION_CLOSE frames signaling application errors (type 0x1d) MUST only appear
+ * in the application data packet number space." */
 static void an_early_close_goes_where_the_peer_can_read_it(void)
 {
     struct peer *p = peer_at(C, PEER_HELLO);
@@ -648,7 +679,12 @@ static void a_client_hears_at_once_that_its_server_began_again(void)
     peer_end(p);
 }
 
-/* There were more shards than there are: nobody else can answer for theirs. */
+/* There were more shards than there are: nobody else can answer for theirs.
+ * Section 21.11: "To defend against this style of denial of service, endpoints that share a static
+ * key for stateless resets (see Section 10.3.2) MUST be arranged so that packets with a given
+ * connection ID always arrive at an instance that has connection state" Section 21.11: "More
+ * generally, servers MUST NOT generate a stateless reset if a connection with the corresponding
+ * connection ID could be active on any endpoint using the same static key." */
 static void a_connection_id_of_a_shard_that_is_gone_is_answered(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);

@@ -186,7 +186,9 @@ static void a_path_that_does_not_answer_is_not_taken(void)
  * confirmed", "If the peer sent the disable_active_migration transport parameter, an endpoint also
  * MUST NOT send packets [...] from a different local address".  "Clients are responsible for
  * initiating all migrations."  Section 9.5: "An endpoint that exhausts available connection IDs
- * cannot probe new paths or initiate migration". */
+ * cannot probe new paths or initiate migration".
+ * Section 18.2: "An endpoint that receives this transport parameter MUST NOT use a new local
+ * address when sending to the address that the peer used during the handshake." */
 static void a_migration_that_is_not_allowed_is_refused(void)
 {
     struct peer *p = peer_at(C, PEER_FLIGHT);
@@ -310,7 +312,9 @@ static struct peer *client_before_confirmation(struct mr_addr preferred)
 
 /* Section 9.6.1: "If path validation fails, the client MUST continue sending all future packets to
  * the server's original IP address."  9.6.2: "A client that migrates to a preferred address MUST
- * validate the address it chooses before migrating". */
+ * validate the address it chooses before migrating".
+ * Section 21.5.3: "A client MUST NOT send non-probing frames to a preferred address prior to
+ * validating that address." */
 static void a_preferred_address_that_does_not_answer_is_not_used(void)
 {
     struct peer *p = client_before_confirmation(address(9, 4433));
@@ -333,7 +337,13 @@ static void a_preferred_address_that_does_not_answer_is_not_used(void)
 }
 
 /* When it answers, the connection ID is that of the parameter, or another unused one, and the old
- * address is heard for a while, then is unknown (Section 9.6). */
+ * address is heard for a while, then is unknown (Section 9.6).
+ * Section 9.4: "On confirming a peer's ownership of its new address, an endpoint MUST immediately
+ * reset the congestion controller and round-trip time estimator for the new path to initial values
+ * (see Appendices A.3 and B.3 of [QUIC-RECOVERY]) unless the only change in the peer's address is
+ * its port number." Section 9.6.3: "If path validation of the server's preferred address succeeds,
+ * the client MUST abandon validation of the original address and migrate to using the server's
+ * preferred address." */
 static void a_preferred_address_that_answers_is_used(void)
 {
     struct peer *p = client_before_confirmation(address(9, 4433));
@@ -378,7 +388,10 @@ static void a_preferred_address_that_is_nobodys_is_ignored(void)
  * receives a non-probing packet from the client at its preferred address and until the server has
  * validated the new path."  "The server MUST probe on the path toward the client from its preferred
  * address."  "The server SHOULD drop newer packets for this connection that are received on the old
- * IP address." */
+ * IP address."
+ * Section 9.6.3: "If packets received at the server's preferred address have a different source
+ * address than observed from the client during the handshake, the server MUST protect against
+ * potential attacks as described in Sections 9.3.1 and 9.3.2." */
 static void a_server_waits_until_the_preferred_path_is_validated(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);

@@ -72,6 +72,10 @@ static void send_token(struct retried *x)
                                               .token_size = x->token_size});
 }
 
+/* Section 8.1.3: "When a server receives an Initial packet with an address validation token, it
+ * MUST attempt to validate the token, unless it has already completed address validation."
+ * Section 17.2.5.1: "This value MUST NOT be equal to the Destination Connection ID field of the
+ * packet sent by the client." */
 static void a_token_comes_back_and_is_accepted(void)
 {
     struct retried x = get_retry();
@@ -88,14 +92,36 @@ static void a_token_comes_back_and_is_accepted(void)
 
 /* Section 8.1.2: "the server SHOULD immediately close (Section 10.2) the connection with an
  * INVALID_TOKEN error." */
-static void expect_refused(struct retried *x, const char *name)
+static void expect_refused(struct retried *x, const char *name, bool is_malformed)
 {
     send_token(x);
     CU_ASSERT_EQUAL(peer_close_error(x->p, NULL), MR_INVALID_TOKEN);
     if (peer_close_error(x->p, NULL) != MR_INVALID_TOKEN)
         fprintf(stderr, "# %s\n", name);
+    CU_ASSERT_EQUAL(peer_counters(x->p)->tokens_malformed, is_malformed);
     CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(x->p)), 0);
     peer_end(x->p);
+}
+
+/* Section 8.1.2: "If a server receives a client Initial that contains an invalid Retry token but is
+ * otherwise valid": one that was altered on the way is not, and ends nothing. */
+static void an_altered_initial_is_dropped_whatever_its_token(void)
+{
+    struct retried x = get_retry();
+    struct mr_cid other = x.scid;
+
+    other.bytes[0] ^= 1;
+    peer_set_initial_keys(x.p, &other);
+    x.token[40] ^= 1;
+    send_token(&x);
+    CU_ASSERT_EQUAL(peer_close_error(x.p, NULL), PEER_NO_CLOSE);
+    CU_ASSERT_EQUAL(peer_counters(x.p)->refusals_needed, 0);
+    CU_ASSERT_EQUAL(peer_counters(x.p)->dropped_undecryptable, 1);
+    x.token[40] ^= 1;
+    peer_set_initial_keys(x.p, &x.scid);
+    send_token(&x); /* the client's own */
+    CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(x.p)), 1);
+    peer_end(x.p);
 }
 
 static void a_token_of_another_address_is_refused(void)
@@ -103,10 +129,10 @@ static void a_token_of_another_address_is_refused(void)
     struct retried x = get_retry();
 
     x.p->path.remote.ip[15] ^= 1;
-    expect_refused(&x, "address");
+    expect_refused(&x, "address", false);
     x = get_retry();
     x.p->path.remote.port++;
-    expect_refused(&x, "port");
+    expect_refused(&x, "port", false);
 }
 
 static void a_late_or_altered_token_is_refused(void)
@@ -114,14 +140,14 @@ static void a_late_or_altered_token_is_refused(void)
     struct retried x = get_retry();
 
     x.p->now += 60 * MR_SECOND;
-    expect_refused(&x, "late");
+    expect_refused(&x, "late", false);
     x = get_retry();
     x.token[40] ^= 1;
-    expect_refused(&x, "altered");
+    expect_refused(&x, "altered", true);
     x = get_retry();
     x.scid.bytes[0] ^= 1; /* not the connection ID that Retry gave */
     peer_set_initial_keys(x.p, &x.scid);
-    expect_refused(&x, "connection ID");
+    expect_refused(&x, "connection ID", false);
 }
 
 /* Section 8.1.2: "If a server receives a client Initial that contains an invalid Retry token but is
@@ -138,7 +164,7 @@ static void a_cut_or_grown_token_is_refused(void)
         struct retried x = get_retry();
 
         x.token_size = sizes[i];
-        expect_refused(&x, "cut or grown");
+        expect_refused(&x, "cut or grown", true);
     }
 }
 
@@ -173,6 +199,52 @@ static void a_handshake_with_retry_completes(void)
     CU_ASSERT_EQUAL(peer_counters(p)->tokens_valid, 1);
     CU_ASSERT_TRUE(peer_conn(p)->is_confirmed);
     peer_end(p);
+}
+
+/* Two Initials in a datagram.
+ * Section 17.2.5.1: "A server MUST NOT send more than one Retry packet in response to a single UDP
+ * datagram." */
+static void a_datagram_is_answered_with_one_retry(void)
+{
+    struct peer_options options = {.under_test = S, .retry_above = PEER_ALWAYS_RETRY};
+    struct peer *p = peer_new(&options);
+    struct peer_out initial = {
+        .type = MR_PACKET_INITIAL, .frames = "\1", .size = 1, .pn = PEER_NEXT_PN};
+    uint8_t bytes[PEER_DATAGRAM] = {0};
+
+    peer_run(p, PEER_NOTHING);
+    size_t size = peer_build(p, &initial, bytes, sizeof(bytes));
+    size += peer_build(p, &initial, bytes + size, sizeof(bytes) - size);
+    peer_deliver(p, bytes, MR_MAX(size, (size_t)MR_INITIAL_MIN));
+    CU_ASSERT_EQUAL(p->inbox_count, 1);
+    CU_ASSERT_EQUAL(peer_counters(p)->retries_sent, 1);
+    peer_end(p);
+}
+
+/* A NEW_TOKEN token of another address validates nothing; of this one it does.
+ * Section 8.1.3: "When a server receives an Initial packet with an address validation token, it
+ * MUST attempt to validate the token, unless it has already completed address validation."
+ * Section 8.1.4: "If the client IP address has changed, the server MUST adhere to the
+ * anti-amplification limit." */
+static void a_new_token_is_of_one_address(void)
+{
+    for (int is_other = 0; is_other < 2; is_other++) {
+        struct retried x = {.p = peer_new(&(struct peer_options){.under_test = S}),
+                            .scid = {.size = 8, .bytes = {9, 9, 9, 9, 9, 9, 9, 9}},
+                            .token_size = MR_TOKEN_NEW_SIZE};
+
+        peer_run(x.p, PEER_NOTHING);
+        struct mr_addr client = x.p->path.remote;
+        client.ip[15] ^= (uint8_t)is_other;
+        mr_token_write_new(&peer_endpoint(x.p)->tokens, MR_VERSION_1, &client,
+                           &(struct mr_saved_path){0}, 1, x.token,
+                           mr_endpoint_wall_s(peer_endpoint(x.p), x.p->now));
+        peer_set_initial_keys(x.p, &x.scid);
+        send_token(&x);
+        CU_ASSERT_EQUAL_FATAL(mr_endpoint_conn_count(peer_endpoint(x.p)), 1);
+        CU_ASSERT_EQUAL(mr_conn_at(peer_endpoint(x.p), 0)->path.is_validated, is_other == 0);
+        peer_end(x.p);
+    }
 }
 
 /* Section 8.1.2: while few handshakes are under way nobody is asked for its address; when
@@ -244,7 +316,15 @@ static size_t make_retry(struct peer *p, const struct mr_cid *scid, uint8_t *byt
 
 /* Section 17.2.5.2: the client sends Initials with the token to the new connection ID;
  * Section 17.2.5.3: "A client MUST NOT reset the packet number for any packet number space after
- * processing a Retry packet." */
+ * processing a Retry packet."
+ * Section 7.2: "A client MUST change the Destination Connection ID it uses for sending packets in
+ * response to only the first received Initial or Retry packet." Section 8.1.2: "This token MUST be
+ * repeated by the client in all Initial packets it sends for that connection after it receives the
+ * Retry packet." Section 17.2.5.1: "The client MUST use the value from the Source Connection ID
+ * field of the Retry packet in the Destination Connection ID field of subsequent packets that it
+ * sends." Section 17.2.5.2: "The client MUST NOT change the Source Connection ID because the server
+ * could include the connection ID as part of its token validation logic." Section 17.2.5.3: "A
+ * client MUST use the same cryptographic handshake message it included in this packet." */
 static void a_client_follows_retry(void)
 {
     struct peer *p = peer_at(C, PEER_HELLO);
@@ -252,6 +332,10 @@ static void a_client_follows_retry(void)
     struct mr_reader r;
     size_t size = make_retry(p, &retry_scid, bytes);
 
+    uint8_t hello[PEER_DATAGRAM];
+    CU_ASSERT_PTR_NOT_NULL_FATAL(peer_find(p, MR_FRAME_CRYPTO, 0, &r));
+    memcpy(hello, r.at, 200);
+    uint64_t scid = peer_conn(p)->issued.key[0];
     peer_clear(p);
     peer_set_initial_keys(p, &retry_scid);
     p->expected_pn[MR_SPACE_INITIAL] = 0;
@@ -262,7 +346,9 @@ static void a_client_follows_retry(void)
     CU_ASSERT_TRUE(mr_cid_equal(&packet->dcid, &retry_scid));
     CU_ASSERT_TRUE(packet->pn > 0);
     CU_ASSERT_TRUE(packet->datagram_size >= MR_INITIAL_MIN);
+    CU_ASSERT_EQUAL(memcmp(r.at, hello, 200), 0);
     CU_ASSERT_EQUAL(mr_read_varint(&r), 0); /* the ClientHello from its start */
+    CU_ASSERT_EQUAL(peer_conn(p)->issued.key[0], scid);
     const struct mr_handshake *hs = mr_conn_handshake(peer_endpoint(p), peer_conn(p));
     CU_ASSERT_EQUAL(hs->token_size, 7);
 
@@ -275,6 +361,12 @@ static void a_client_follows_retry(void)
     CU_ASSERT_EQUAL(peer_counters(p)->retries_received, 1);
     CU_ASSERT_EQUAL(peer_counters(p)->dropped_retry_invalid, 1);
     CU_ASSERT_TRUE(mr_cid_equal(&mr_cid_current(peer_conn(p))->cid, &retry_scid));
+    peer_advance(p, 5 * MR_SECOND);
+    CU_ASSERT_TRUE(p->inbox_count > 2);
+    for (uint32_t i = 0; i < p->inbox_count; i++) {
+        CU_ASSERT_EQUAL(p->inbox[i].token_size, 7);
+        CU_ASSERT_TRUE(mr_cid_equal(&p->inbox[i].dcid, &retry_scid));
+    }
     peer_end(p);
 }
 
@@ -334,11 +426,15 @@ static void a_client_ignores_what_is_no_retry(void)
 
 static CU_TestInfo tests[] = {
     {"a token comes back and is accepted", a_token_comes_back_and_is_accepted},
+    {"8.1.2 an altered Initial is dropped whatever its token",
+     an_altered_initial_is_dropped_whatever_its_token},
     {"a token of another address is refused", a_token_of_another_address_is_refused},
     {"a late or altered token is refused", a_late_or_altered_token_is_refused},
     {"a cut or grown token is refused", a_cut_or_grown_token_is_refused},
     {"a token of no kind is ignored", a_token_of_no_kind_is_ignored},
     {"a handshake with Retry completes", a_handshake_with_retry_completes},
+    {"a datagram is answered with one Retry", a_datagram_is_answered_with_one_retry},
+    {"a NEW_TOKEN token is of one address", a_new_token_is_of_one_address},
     {"handshakes under way turn Retry on", handshakes_under_way_turn_retry_on},
     {"a token at a full server is refused as often as it comes",
      a_token_at_a_full_server_is_refused_as_often_as_it_comes},

@@ -61,7 +61,9 @@ static void frames_for_the_wrong_direction_are_refused(void)
 }
 
 /* Section 4.6: "An endpoint that receives a frame with a stream ID exceeding the limit it has sent
- * MUST treat this as a connection error of type STREAM_LIMIT_ERROR."  Limits: 8 and 3. */
+ * MUST treat this as a connection error of type STREAM_LIMIT_ERROR."  Limits: 8 and 3.
+ * Section 19.11: "An endpoint MUST terminate a connection with an error of type STREAM_LIMIT_ERROR
+ * if a peer opens more streams than was permitted." */
 static void streams_beyond_the_limit_are_refused(void)
 {
     static const struct peer_case cases[] = {
@@ -108,7 +110,13 @@ static void lower_streams_are_created_with_a_higher_one(void)
 }
 
 /* Section 4.1: "A receiver MUST close the connection with an error of type FLOW_CONTROL_ERROR if
- * the sender violates the advertised connection or stream data limits". */
+ * the sender violates the advertised connection or stream data limits".
+ * Section 19.9: "The sum of the final sizes on all streams -- including streams in terminal states
+ * -- MUST NOT exceed the value advertised by a receiver." Section 19.9: "An endpoint MUST terminate
+ * a connection with an error of type FLOW_CONTROL_ERROR if it receives more data than the maximum
+ * data value that it has sent." Section 19.10: "An endpoint MUST terminate a connection with an
+ * error of type FLOW_CONTROL_ERROR if it receives more data than the largest maximum stream data
+ * that it has sent for the affected stream." */
 static void data_beyond_the_windows_is_refused(void)
 {
     static const struct peer_case cases[] = {
@@ -454,7 +462,9 @@ static void what_a_peer_does_not_take_is_bounded(void)
     peer_end(p);
 }
 
-/* Streams that we open: as many as the peer allows, and no data beyond its limits. */
+/* Streams that we open: as many as the peer allows, and no data beyond its limits.
+ * Section 19.11: "An endpoint MUST NOT open more streams than permitted by the current stream limit
+ * set by its peer." */
 static void our_streams_obey_the_peers_limits(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);

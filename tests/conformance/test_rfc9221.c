@@ -151,7 +151,9 @@ static void the_name_and_the_stream_limits_are_shown(void)
 /* ------------------------------------------------------------------ Section 3 */
 
 /* "An endpoint MUST NOT send DATAGRAM frames until it has received the max_datagram_frame_size
- * transport parameter with a non-zero value during the handshake" */
+ * transport parameter with a non-zero value during the handshake"
+ * RFC 9000, Section 19.21: "An extension to QUIC that wishes to use a new type of frame MUST first
+ * ensure that a peer is able to understand the frame." */
 static void nothing_is_sent_to_a_peer_that_takes_none(void)
 {
     struct peer *p = pair(C, UINT16_MAX, 0, PEER_DONE);
@@ -395,7 +397,9 @@ static void an_empty_pool_drops_and_refuses(void)
 
 /* Section 5.2: "Although DATAGRAM frames are not retransmitted upon loss detection, they are
  * ack-eliciting.  Receivers SHOULD support delaying ACK frames (within the limits specified by
- * max_ack_delay) in response to receiving packets that only contain DATAGRAM frames" */
+ * max_ack_delay) in response to receiving packets that only contain DATAGRAM frames"
+ * RFC 9000, Section 19.21: "Extension frames MUST be congestion controlled and MUST cause an ACK
+ * frame to be sent." */
 static void datagrams_are_acknowledged_late(void)
 {
     struct peer *p = pair(S, UINT16_MAX, 0, PEER_DONE);
@@ -472,7 +476,9 @@ static void datagrams_take_no_credit(void)
 }
 
 /* Section 5.4: "The sender MUST either delay sending the frame until the controller allows it or
- * drop the frame without sending it" */
+ * drop the frame without sending it"
+ * RFC 9000, Section 19.21: "Extension frames MUST be congestion controlled and MUST cause an ACK
+ * frame to be sent." */
 static void a_full_window_holds_datagrams_back(void)
 {
     struct peer *p = pair(S, 0, UINT16_MAX, PEER_DONE);

@@ -130,7 +130,9 @@ static void late_initials_of_the_original_version_are_read(void)
     peer_end(p);
 }
 
-/* Section 4.1: "An endpoint MUST drop packets using any other version." */
+/* Section 4.1: "An endpoint MUST drop packets using any other version."
+ * RFC 9000, Section 5.2.1: "If a client receives a packet that uses a different version than it
+ * initially selected, it MUST discard that packet." */
 static void packets_of_another_version_are_dropped(void)
 {
     struct peer *p = make(S, 1, 0, 0);

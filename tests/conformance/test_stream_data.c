@@ -85,7 +85,8 @@ static void a_retransmission_repeats_the_data(void)
 /*
  * RFC 9000, Section 2.2: "An endpoint MUST NOT send data on any stream without ensuring that it is
  * within the flow control limits set by its peer."
- */
+ * RFC 9000, Section 19.10: "The data sent on a stream MUST NOT exceed the largest maximum stream
+ * data value advertised by the receiver." */
 static void no_new_data_beyond_the_limit(void)
 {
     struct mr_send_queue q;
@@ -136,7 +137,8 @@ static void data_beyond_the_limit_is_recognised(void)
 /*
  * RFC 9000, Section 4.1: "A sender MUST ignore any MAX_STREAM_DATA or MAX_DATA frames that do not
  * increase flow control limits."
- */
+ * RFC 9000, Section 13.3: "A receiver MUST accept packets containing an outdated frame, such as a
+ * MAX_DATA frame carrying a smaller maximum data value than one found in an older packet." */
 static void lower_limits_are_ignored(void)
 {
     struct mr_flow_send f;

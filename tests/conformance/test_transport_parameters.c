@@ -33,7 +33,8 @@ static enum mr_params_verdict decode(const char *hex, enum mr_role sender)
  * original_destination_connection_id, preferred_address, retry_source_connection_id, or
  * stateless_reset_token.  A server MUST treat receipt of any of these transport parameters as a
  * connection error of type TRANSPORT_PARAMETER_ERROR."
- */
+ * RFC 9000, Section 18.2: "This transport parameter MUST NOT be sent by a client but MAY be sent by
+ * a server." */
 static void a_client_says_nothing_that_only_a_server_may(void)
 {
     static const struct {
@@ -55,7 +56,9 @@ static void a_client_says_nothing_that_only_a_server_may(void)
 }
 
 /* Section 7.4: "An endpoint SHOULD treat receipt of duplicate transport parameters as a connection
- * error of type TRANSPORT_PARAMETER_ERROR." */
+ * error of type TRANSPORT_PARAMETER_ERROR."
+ * RFC 9000, Section 7.4: "An endpoint MUST NOT send a parameter more than once in a given transport
+ * parameters extension." */
 static void a_parameter_comes_once(void)
 {
     static const char *const twice[] = {"010105"
@@ -80,7 +83,13 @@ static void a_parameter_comes_once(void)
 }
 
 /* Section 7.4: "An endpoint MUST treat receipt of a transport parameter with an invalid value as a
- * connection error of type TRANSPORT_PARAMETER_ERROR.", with the bounds of Section 18.2. */
+ * connection error of type TRANSPORT_PARAMETER_ERROR.", with the bounds of Section 18.2.
+ * RFC 9000, Section 4.6: "If either is received, the connection MUST be closed immediately with a
+ * connection error of type TRANSPORT_PARAMETER_ERROR if the offending value was received in a
+ * transport parameter or of type FRAME_ENCODING_ERROR if it was received in a frame." RFC 9000,
+ * Section 18.2: "The value of the active_connection_id_limit parameter MUST be at least 2." RFC
+ * 9000, Section 18.2: "An endpoint that receives a value less than 2 MUST close the connection with
+ * an error of type TRANSPORT_PARAMETER_ERROR." */
 static void values_are_in_bounds(void)
 {
     static const struct {
@@ -324,7 +333,10 @@ static void set_honest(bool with_retry)
 
 /* "The values provided by a peer for these transport parameters MUST match the values that an
  * endpoint used in the Destination and Source Connection ID fields of Initial packets that it sent
- * (and received, for servers)." */
+ * (and received, for servers)."
+ * RFC 9000, Section 7.3: "Endpoints MUST validate that received transport parameters match received
+ * connection ID values." RFC 9000, Section 7.3: "An endpoint MUST treat the following as a
+ * connection error of type TRANSPORT_PARAMETER_ERROR or PROTOCOL_VIOLATION:" */
 static void declared_connection_ids_match_those_of_the_packets(void)
 {
     set_honest(false);
@@ -364,7 +376,9 @@ static void absent_connection_ids_are_errors(void)
 
 /* "absence of the retry_source_connection_id transport parameter from the server after receiving a
  * Retry packet, presence of the retry_source_connection_id transport parameter when no Retry packet
- * was received" */
+ * was received"
+ * RFC 9000, Section 7.3: "An endpoint MUST treat the following as a connection error of type
+ * TRANSPORT_PARAMETER_ERROR or PROTOCOL_VIOLATION:" */
 static void retry_connection_id_is_there_if_and_only_if_there_was_a_retry(void)
 {
     set_honest(false);
@@ -392,7 +406,12 @@ static void an_empty_connection_id_is_declared_empty(void)
 
 /* "A client MUST NOT use remembered values for the following parameters: ack_delay_exponent,
  * max_ack_delay, initial_source_connection_id, original_destination_connection_id,
- * preferred_address, retry_source_connection_id, and stateless_reset_token." */
+ * preferred_address, retry_source_connection_id, and stateless_reset_token."
+ * RFC 9000, Section 7.4.1: "The client MUST use the server's new values in the handshake instead;
+ * if the server does not provide new values, the default values are used." RFC 9000, Section 7.4.1:
+ * "A client that attempts to send 0-RTT data MUST remember all other transport parameters used by
+ * the server that it is able to process." RFC 9000, Section 9.6.2: "A client MUST NOT use these for
+ * other connections, including connections that are resumed from the current connection." */
 static void some_parameters_are_not_remembered(void)
 {
     struct mr_transport_params expected;

@@ -562,8 +562,13 @@ static void disturb_server(struct world *w)
         w->has_other_cids = mr_endpoint_set_cid_config(w->side[MR_SERVER].ep, 1, cid_keys[1]);
 }
 
+/* And at the server's preferred address, if it has one: a NAT that changes on the way there can
+ * leave a client whose window is full without an answer (RFC 9000, Sections 8.2.2 and 9.6.2). */
 static bool is_confirmed(const struct world *w)
 {
+    if (w->config->has_preferred && mr_endpoint_conn_count(w->side[MR_SERVER].ep) > 0 &&
+        !mr_conn_at(w->side[MR_SERVER].ep, 0)->is_on_preferred)
+        return false;
     for (int i = 0; i < 2; i++) {
         const struct side *side = &w->side[i];
 

@@ -232,7 +232,8 @@ static void send_all(struct move_world *w, uint32_t i)
         for (uint32_t k = 0; k < count; k++) {
             struct mr_path_addr path = {.local = out[k].path.remote, .remote = out[k].path.local};
 
-            sim_network_send(&w->net, i == MOVE_PEER ? 1 : 0, &out[k], &path, w->now);
+            sim_network_send(&w->net, (struct sim_way){.direction = i == MOVE_PEER ? 1 : 0},
+                             &out[k], &path, w->now);
         }
     } while (count > 0);
 }

@@ -76,6 +76,7 @@ static void keep_packet(struct peer *p, const struct mr_packet_header *header,
                                    .datagram_size = out->size,
                                    .ecn = out->ecn,
                                    .path = out->path,
+                                   .token_size = header->token_size,
                                    .size = out->size - at};
     mr_cid_copy(&packet->dcid, header->dcid);
     packet->path_id = partners_path_of(p, header);

@@ -54,7 +54,10 @@ static void check_equal(struct mr_net_header *header, const struct test_frame *f
 /* "In IPv4, a probe packet MUST be sent with the Don't Fragment (DF) bit set in the IP header and
  * without network layer endpoint fragmentation." (RFC 8899, Section 3)  "A PL implementing this
  * specification MUST suspend network layer processing of outgoing packets that enforces a PMTU
- * [RFC1191][RFC8201] for ..." (RFC 8899, Section 4.5) */
+ * [RFC1191][RFC8201] for ..." (RFC 8899, Section 4.5)
+ * RFC 9000, Section 14: "UDP datagrams MUST NOT be fragmented at the IP layer."
+ * RFC 9000, Section 14: "In IPv4 [IPv4], the Don't Fragment (DF) bit MUST be set if possible, to
+ * prevent fragmentation on the path." */
 static void headers_are_those_built_by_hand(void)
 {
     static const uint32_t sizes[] = {0, 1, 2, 33, 1200, 1451, 1452};

@@ -69,7 +69,8 @@ static void an_unknown_issuer_is_refused_unless_insecure(void)
 /* ------------------------------------------------------------------ refusals */
 
 /* "In the event that the server supports no protocols that the client advertises, then the server
- * SHALL respond with a fatal "no_application_protocol" alert." (RFC 7301, Section 3.2) */
+ * SHALL respond with a fatal "no_application_protocol" alert." (RFC 7301, Section 3.2)
+ * RFC 9000, Section 7: "Endpoints MUST explicitly negotiate an application protocol." */
 static void no_common_protocol_is_answered_with_its_alert(void)
 {
     static const uint8_t other[] = {5, 'o', 't', 'h', 'e', 'r'};
@@ -126,6 +127,7 @@ static void a_client_hello_without_transport_parameters_is_refused(void)
     end_hello(&sides);
 }
 
+/* RFC 9000, Section 7: "Endpoints MUST explicitly negotiate an application protocol." */
 static void a_client_hello_without_alpn_is_refused(void)
 {
     static const uint8_t find[] = {0x00, 16, 0x00, 5, 0x00, 3, 2, 'h', '3'};
