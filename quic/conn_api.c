@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "quic/conn_multipath.h"
 #include "quic/conn_observed.h"
 #include "quic/conn_reset_at.h"
 
@@ -123,7 +124,7 @@ int mr_conn_info(const struct mr_endpoint *ep, mr_handle handle, struct mr_conn_
     if (conn == NULL)
         return -ESTALE;
 
-    const struct mr_path *path = &conn->path;
+    const struct mr_path *path = mr_multipath_shown(ep, conn);
     *out = (struct mr_conn_info){
         .rtt_ns = mr_rtt_has_sample(&path->rtt) ? path->rtt.smoothed_ns : 0,
         .cwnd_bytes = mr_cc_window(&path->cc),
