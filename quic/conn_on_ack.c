@@ -54,7 +54,7 @@ static void stream_acked(struct mr_endpoint *ep, struct mr_conn *conn,
     if (ack != MR_SEND_ACK_ADVANCED)
         return;
     mr_stream_event(ep, stream, MR_EVENT_ACKED);
-    if (was_full && mr_send_queue_queued_bytes(&stream->send) <= MR_LOW_WATER_BYTES) {
+    if (was_full && mr_send_queue_unsent_bytes(&stream->send) <= MR_LOW_WATER_BYTES) {
         stream->was_refused = false;
         mr_stream_event(ep, stream, MR_EVENT_WRITABLE);
     }
@@ -729,6 +729,18 @@ static void take_ecn(struct mr_rx *rx, const struct mr_frame_ack *frame, struct 
         on_congestion(rx->ep, conn, rx->now);
 }
 
+/* RFC 9001, Section 4.1.2: a client's handshake is confirmed, too, when a 1-RTT packet of its is
+ * acknowledged; HANDSHAKE_DONE may be long in coming. */
+MR_COLD static void on_ack_in_handshake(struct mr_rx *rx)
+{
+    struct mr_conn *conn = rx->conn;
+
+    if (rx->space_id == MR_SPACE_APP && conn->role == MR_CLIENT && conn->state == MR_CONN_OPEN &&
+        conn->key_state.is_confirmed)
+        mr_conn_confirm(rx->ep, conn, rx->now);
+    mr_conn_maybe_end_handshake(rx->ep, conn, rx->now);
+}
+
 static void settle_acked(struct mr_rx *rx, const struct mr_frame_ack *frame, struct ack_sums *sums)
 {
     struct mr_conn *conn = rx->conn;
@@ -755,7 +767,7 @@ static void settle_acked(struct mr_rx *rx, const struct mr_frame_ack *frame, str
     if (conn->ack_request.review_ns <= rx->now)
         mr_ack_request_review(rx->ep, conn, rx->now);
     if (conn->handshake != MR_NONE)
-        mr_conn_maybe_end_handshake(rx->ep, conn, rx->now);
+        on_ack_in_handshake(rx);
     mr_conn_wake(rx->ep, conn);
 }
 
