@@ -119,7 +119,8 @@ def a_preferred_address_must_be_ours():
 
 
 def main():
-    tap.run([a_client_migrates_while_a_file_arrives, a_client_migrates_before_an_io_lcore,
+    tap.run([a_client_migrates_while_a_file_arrives, a_client_migrates_before_an_io_lcore, a_client_uses_several_paths,
+             paths_are_not_opened_to_a_server_that_takes_one,
              a_client_goes_to_the_preferred_address, a_preferred_address_must_be_ours])
 
 
