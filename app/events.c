@@ -205,7 +205,10 @@ static void on_stream(struct mr_registration *r, struct object *c, const struct 
     if ((kinds & MR_EVENT_READABLE) != 0)
         mr_events_receive(r, s);
     if ((kinds & MR_EVENT_RESET) != 0 && !s->is_shut)
-        tell_code(r, s, MR_EV_PEER_SEND_ABORTED, event->error);
+        (void)mr_events_tell(r, s,
+                             &(struct mr_ev){.type = MR_EV_PEER_SEND_ABORTED,
+                                             .error = event->error,
+                                             .is_reliable = event->result == 1});
     if ((kinds & MR_EVENT_STOPPED) != 0) {
         s->is_aborted = true;
         if (!s->is_shut)
@@ -240,8 +243,11 @@ static void on_conn(struct mr_registration *r, struct object *c, const struct mr
 
     mr_events_pin(c);
     mr_events_run_due(r, c);
-    if ((kinds & MR_EVENT_CONNECTED) != 0 && c->handler != NULL && !c->is_given_up && !c->is_shut)
-        tell_info(r, c, MR_EV_CONNECTED);
+    if ((kinds & (MR_EVENT_CONNECTED | MR_EVENT_EARLY)) != 0 && c->handler != NULL &&
+        !c->is_given_up && !c->is_shut)
+        tell_info(r, c, (kinds & MR_EVENT_CONNECTED) != 0 ? MR_EV_CONNECTED : MR_EV_EARLY);
+    if ((kinds & MR_EVENT_CONFIRMED) != 0 && !c->is_shut)
+        tell_code(r, c, MR_EV_CONFIRMED, 0);
     if ((kinds & MR_EVENT_PATH_CHANGED) != 0 && !c->is_shut)
         tell_info(r, c, MR_EV_PATH_CHANGED);
     if ((kinds & MR_EVENT_PATH_FAILED) != 0 && !c->is_shut)

@@ -290,6 +290,22 @@ static int shut_down(struct mr_registration *r, mr_object object, uint32_t flags
     return 0;
 }
 
+static int reset_at(struct mr_registration *r, mr_object stream, uint64_t code, uint64_t reliable)
+{
+    struct mr_transport *t = r->transport;
+    struct object *s = find_open(r, stream, OBJECT_STREAM);
+
+    if (s == NULL)
+        return -ESTALE;
+    if (s->is_shut)
+        return -EPIPE;
+    if (t->ops->reset_at == NULL)
+        return -EOPNOTSUPP;
+    int error = t->ops->reset_at(t, s->handle, code, reliable);
+    s->is_aborted |= error == 0;
+    return error;
+}
+
 static int close_object(struct mr_registration *r, mr_object object)
 {
     struct object *o = mr_events_find(r, object);
@@ -393,6 +409,9 @@ void mr_events_execute(struct mr_registration *r, struct call *call)
         break;
     case CALL_SHUTDOWN:
         (void)shut_down(r, call->object, call->flags & ~(uint32_t)MR_EV_INLINE, call->value);
+        break;
+    case CALL_RESET_AT:
+        (void)reset_at(r, call->object, call->value, call->count);
         break;
     case CALL_CLOSE:
         (void)close_object(r, call->object);
@@ -642,6 +661,22 @@ int mr_ev_shutdown(struct mr_registration *registration, mr_object object, uint3
     if (is_direct(registration))
         return shut_down(registration, object, flags, code);
     return queue_plain(registration, CALL_SHUTDOWN, object, flags, code);
+}
+
+int mr_ev_reset_at(struct mr_registration *registration, mr_object stream, uint64_t code,
+                   uint64_t reliable)
+{
+    if (code > MR_ERROR_CODE_MAX)
+        return -EINVAL;
+    if (is_direct(registration))
+        return reset_at(registration, stream, code, reliable);
+    struct call *call = mr_events_begin_call(registration, CALL_RESET_AT);
+    if (call == NULL)
+        return -EAGAIN;
+    call->object = stream;
+    call->value = code;
+    call->count = reliable;
+    return mr_events_end_call(registration, call, 0);
 }
 
 int mr_ev_close(struct mr_registration *registration, mr_object object)

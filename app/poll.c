@@ -43,7 +43,8 @@ static uint32_t stream_ready(const struct mr_sock *sock)
 {
     const struct sock_stream *s = &sock->u.stream;
     bool is_in_over = !s->in.exists || s->in.is_fin || s->in.is_reset;
-    bool is_out_over = !s->out.exists || s->out.is_fin || (s->out.is_stopped && s->in.exists);
+    bool is_out_over =
+        !s->out.exists || s->out.is_fin || s->out.is_cut || (s->out.is_stopped && s->in.exists);
     bool is_pipe_broken = s->out.is_stopped && !s->in.exists;
     bool is_over = s->is_reset || (sock->is_over && !is_pipe_broken);
     uint32_t ready = 0;

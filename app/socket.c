@@ -347,6 +347,66 @@ int mr_sock_open(struct mr_sock *conn, uint32_t flags, struct mr_sock **stream_o
     return error;
 }
 
+/* ------------------------------------------------------------------ paths, 0-RTT */
+
+static ssize_t try_path(struct mr_sock *conn, void *argument)
+{
+    (void)argument;
+    if (conn->is_over)
+        return -ENOTCONN;
+    return conn->u.conn.path == -EINPROGRESS ? -EAGAIN : conn->u.conn.path;
+}
+
+int mr_sock_migrate(struct mr_sock *conn, const struct mr_address *local)
+{
+    if (conn->kind != KIND_CONN)
+        return -EINVAL;
+    if (conn->is_over)
+        return -ENOTCONN;
+    if (conn->u.conn.path == -EINPROGRESS)
+        return -EALREADY;
+    int error =
+        conn->options.is_nonblocking ? 0 : mr_sock_check_wait(conn->host, "mr_sock_migrate");
+    if (error < 0)
+        return error;
+    mr_sock_drive(conn->host);
+    error = mr_ev_migrate(conn->host->registration, conn->object, local);
+    if (error < 0)
+        return error == -ESTALE ? -ENOTCONN : error;
+    conn->u.conn.path = -EINPROGRESS;
+    if (conn->options.is_nonblocking)
+        return -EINPROGRESS;
+    return (int)mr_sock_until(conn,
+                              &(struct sock_attempt){.function = try_path,
+                                                     .mask = WAIT_PATH,
+                                                     .timeout_ns = conn->options.write_timeout_ns,
+                                                     .name = "mr_sock_migrate"});
+}
+
+int mr_sock_path(const struct mr_sock *conn)
+{
+    return conn->kind == KIND_CONN ? conn->u.conn.path : -EINVAL;
+}
+
+static ssize_t try_confirmed(struct mr_sock *conn, void *argument)
+{
+    (void)argument;
+    if (conn->is_over)
+        return -ENOTCONN;
+    return conn->u.conn.is_connected && !conn->u.conn.is_early ? 0 : -EAGAIN;
+}
+
+int mr_sock_confirm(struct mr_sock *conn)
+{
+    if (conn->kind != KIND_CONN)
+        return -EINVAL;
+    return (int)mr_sock_until(conn,
+                              &(struct sock_attempt){.function = try_confirmed,
+                                                     .mask = WAIT_CONFIRMED,
+                                                     .timeout_ns = conn->options.read_timeout_ns,
+                                                     .name = "mr_sock_confirm"});
+}
+
 /* ------------------------------------------------------------------ closing */
 
 /* FIN was given, and has to arrive. */
@@ -354,7 +414,7 @@ static bool is_unsent(const struct mr_sock *stream)
 {
     const struct sock_send *out = &stream->u.stream.out;
 
-    return !stream->is_over && out->exists && out->is_fin && !out->is_stopped &&
+    return !stream->is_over && out->exists && (out->is_fin || out->is_cut) && !out->is_stopped &&
            !stream->u.stream.is_reset;
 }
 
@@ -370,7 +430,7 @@ static void wind_up(struct mr_sock *stream, uint64_t code)
     mr_sock_drop_unread(stream);
     if (stream->is_over || r == NULL)
         return;
-    if (out->exists && !out->is_fin && !out->is_stopped) {
+    if (out->exists && !out->is_fin && !out->is_cut && !out->is_stopped) {
         (void)mr_ev_shutdown(r, stream->object, 0, code);
         mr_sock_drop_unsent(stream);
         stream->u.stream.is_reset = true;

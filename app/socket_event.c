@@ -53,7 +53,8 @@ static void end(struct mr_sock *sock)
     sock->is_over = true;
     sock->object = 0;
     (void)mr_ev_close(sock->host->registration, object);
-    mr_sock_changed(sock, WAIT_PROGRESS | WAIT_DATAGRAMS | WAIT_CONNECTED | POLLIN | POLLOUT);
+    mr_sock_changed(sock, WAIT_PROGRESS | WAIT_DATAGRAMS | WAIT_CONNECTED | WAIT_PATH |
+                              WAIT_CONFIRMED | POLLIN | POLLOUT);
 }
 
 static void end_stream(struct mr_sock *stream, const struct mr_ev *event)
@@ -127,9 +128,23 @@ static enum mr_ev_answer on_conn(struct mr_sock *sock, struct mr_ev *event)
     switch (event->type) {
     case MR_EV_PEER_STREAM_STARTED:
         return offer(sock, event->stream, KIND_STREAM, event->is_uni);
+    case MR_EV_EARLY:
     case MR_EV_CONNECTED:
         c->is_connected = true;
-        mr_sock_changed(sock, WAIT_CONNECTED);
+        c->is_early =
+            event->type == MR_EV_EARLY || (event->info->is_early && !event->info->is_client);
+        mr_sock_changed(sock, WAIT_CONNECTED | (c->is_early ? 0 : WAIT_CONFIRMED));
+        break;
+    case MR_EV_CONFIRMED:
+        c->is_early = false;
+        mr_sock_changed(sock, WAIT_CONFIRMED);
+        break;
+    case MR_EV_PATH_CHANGED:
+    case MR_EV_PATH_FAILED:
+        if (c->path == -EINPROGRESS) {
+            c->path = event->type == MR_EV_PATH_CHANGED ? 0 : -EHOSTUNREACH;
+            mr_sock_changed(sock, WAIT_PATH);
+        }
         break;
     case MR_EV_STREAMS_AVAILABLE:
         c->is_open_refused = false;
@@ -178,7 +193,8 @@ static void on_stream_abort(struct mr_sock *sock, const struct mr_ev *event)
 
     if (event->type == MR_EV_PEER_SEND_ABORTED) {
         s->in.is_reset = true;
-        mr_sock_drop_unread(sock); /* as TCP has it */
+        if (!event->is_reliable)         /* what was guaranteed can be read before */
+            mr_sock_return_unread(sock); /* as TCP has it */
         sock->is_failed = true;
         take_code(sock, event, -ECONNRESET);
     } else {

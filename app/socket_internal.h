@@ -41,6 +41,8 @@ enum {
 #define WAIT_PROGRESS  (UINT32_C(1) << 16) /* bytes were handed to the port or acknowledged */
 #define WAIT_DATAGRAMS (UINT32_C(1) << 17) /* there may be room for a datagram */
 #define WAIT_CONNECTED (UINT32_C(1) << 18)
+#define WAIT_PATH      (UINT32_C(1) << 19) /* a migration is over */
+#define WAIT_CONFIRMED (UINT32_C(1) << 20)
 #define WAIT_ALWAYS    ((uint32_t)(POLLERR | POLLHUP))
 
 enum sock_kind {
@@ -133,6 +135,10 @@ struct sock_send {
     bool is_whole;      /* FIN was acknowledged */
     bool is_stopped;    /* by the peer */
     bool is_writing;    /* a blocking write is under way */
+    bool is_cut;        /* reset, but for `reliable` bytes; told when these were given */
+    bool is_cut_told;
+    uint64_t reliable;
+    uint64_t code;
 };
 
 struct sock_conn {
@@ -141,7 +147,9 @@ struct sock_conn {
     struct datagram *datagrams;
     struct datagram *datagrams_tail;
     uint32_t datagram_count;
-    bool is_connected;
+    bool is_connected;        /* streams may be opened */
+    bool is_early;            /* and the handshake is not complete */
+    int path;                 /* of the last migration: 0, -EINPROGRESS, -EHOSTUNREACH */
     bool is_open_refused;     /* the peer's limit was reached */
     bool is_datagram_refused; /* no room */
     bool is_lingering;        /* closed, but for streams that have to be sent */
@@ -281,6 +289,8 @@ enum mr_ev_answer mr_sock_on_event(void *context, struct mr_ev *event);
 enum mr_ev_answer mr_sock_show(struct mr_sock *stream, const struct mr_ev *event);
 /* Nobody will read it. */
 void mr_sock_drop_unread(struct mr_sock *stream);
+/* The same of a stream that was reset: its buffers go back. */
+void mr_sock_return_unread(struct mr_sock *stream);
 /* The stream is over, and the views with it: keep what was not read. */
 void mr_sock_save_unread(struct mr_sock *stream);
 bool mr_sock_is_readable(const struct mr_sock *stream);

@@ -89,8 +89,8 @@ static size_t copy_out(struct sock_receive *in, uint8_t *dst, size_t size)
     return done;
 }
 
-/* Everything was read: more may come, the window opens. */
-static void take_up(struct mr_sock *stream)
+/* Everything was read, or is not wanted: more may come, the window opens. */
+void mr_sock_return_unread(struct mr_sock *stream)
 {
     const struct sock_receive *in = &stream->u.stream.in;
     bool is_pending = in->is_pending;
@@ -156,7 +156,7 @@ ssize_t mr_sock_read_now(struct mr_sock *stream, void *buffer, size_t size)
         return read_end(stream);
     size_t done = copy_out(in, buffer, size);
     if (in->unread == 0) {
-        take_up(stream);
+        mr_sock_return_unread(stream);
         mr_sock_changed(stream, 0);
     }
     return (ssize_t)done;

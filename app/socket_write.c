@@ -99,6 +99,10 @@ void mr_sock_flush(struct mr_sock *stream)
             out->notify_at = c->end;
         out->unsent = c->next;
     }
+    if (out->is_cut && !out->is_cut_told && out->unsent == NULL && !stream->is_over) {
+        out->is_cut_told = true; /* all that is guaranteed was given */
+        (void)mr_ev_reset_at(stream->host->registration, stream->object, out->code, out->reliable);
+    }
     if (error == -ENOMEM)
         mr_sock_stall(stream);
     if (error == -EPIPE || error == -ESTALE) {
@@ -124,7 +128,7 @@ static int write_end(const struct mr_sock *stream)
 
     if (!s->out.exists)
         return -EBADF;
-    if (s->out.is_fin || s->out.is_stopped || s->is_reset || stream->is_over)
+    if (s->out.is_fin || s->out.is_stopped || s->out.is_cut || s->is_reset || stream->is_over)
         return -EPIPE;
     return 0;
 }
@@ -268,7 +272,8 @@ static int write_until(struct mr_sock *stream, struct cursor *cursor, uint64_t d
     }
     uint64_t end = stream->u.stream.out.taken;
     while (status == 0 && !mr_sock_is_handed(stream, end)) {
-        if (stream->is_over || stream->u.stream.out.is_stopped || stream->u.stream.is_reset)
+        if (stream->is_over || stream->u.stream.out.is_stopped || stream->u.stream.is_reset ||
+            (stream->u.stream.out.is_cut && end > stream->u.stream.out.reliable))
             return -EPIPE;
         status = mr_sock_wait(stream, WAIT_PROGRESS, deadline);
         if (stream->is_closed)
@@ -352,5 +357,61 @@ int mr_sock_shutdown(struct mr_sock *stream)
     out->is_fin = true;
     mr_sock_flush(stream);
     mr_sock_changed(stream, 0);
+    return 0;
+}
+
+/* ------------------------------------------------------------------ RESET_STREAM_AT */
+
+/* Of what was not given to the registration only bytes below `reliable` stay. */
+static void cut_unsent(struct mr_sock *stream, uint64_t reliable)
+{
+    struct sock_send *out = &stream->u.stream.out;
+    struct chunk **link = &out->head;
+    struct chunk *last = NULL; /* that stays */
+
+    for (; *link != out->unsent; link = &last->next)
+        last = *link;
+    for (; *link != NULL && (*link)->end - (*link)->size < reliable; link = &last->next) {
+        last = *link;
+        last->size -= (size_t)(last->end - MR_MIN(last->end, reliable));
+        last->end = MR_MIN(last->end, reliable);
+        last->is_fin = false;
+    }
+    struct chunk *rest = *link;
+    *link = NULL;
+    out->tail = last;
+    if (out->unsent == rest)
+        out->unsent = NULL;
+    while (rest != NULL) {
+        struct chunk *next = rest->next;
+        free(rest);
+        rest = next;
+    }
+}
+
+int mr_sock_reset_at(struct mr_sock *stream, uint64_t code, uint64_t reliable)
+{
+    struct sock_send *out = &stream->u.stream.out;
+    struct mr_conn_info info;
+
+    if (stream->kind != KIND_STREAM || code > MR_ERROR_CODE_MAX)
+        return -EINVAL;
+    if (!out->exists)
+        return -EBADF;
+    if (stream->is_over || out->is_stopped || out->is_whole || stream->u.stream.is_reset)
+        return -EPIPE;
+    if (reliable > out->taken || (out->is_cut && (reliable > out->reliable || code != out->code)))
+        return -EINVAL;
+    if (stream->parent == NULL || mr_sock_info(stream->parent, &info) != 0)
+        return -ENOTCONN;
+    if (!info.takes_reset_at)
+        return -EOPNOTSUPP;
+    out->is_cut = true;
+    out->is_cut_told = false;
+    out->reliable = reliable;
+    out->code = code;
+    cut_unsent(stream, reliable);
+    mr_sock_flush(stream);
+    mr_sock_changed(stream, WAIT_PROGRESS);
     return 0;
 }

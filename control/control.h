@@ -33,11 +33,14 @@ struct mr_control_datapath {
     /* Add members that say where the shard runs. */
     void (*describe_shard)(void *context, uint32_t shard, struct json_object *object);
     /* List a shard's connections; give one to another shard.  0 with the result, which becomes the
-     * caller's; -errno with the reason in `fault`. */
+     * caller's; -errno with the reason in `fault`; so below. */
     int (*list_conns)(void *context, uint32_t shard, struct json_object **result_out,
                       struct mr_fault *fault);
     int (*move_conn)(void *context, const char *conn, uint32_t to, struct json_object **result_out,
                      struct mr_fault *fault);
+    /* Ask the peer of a connection, or with "all" of each, to go over to new connection IDs. */
+    int (*renew_cids)(void *context, const char *conn, struct json_object **result_out,
+                      struct mr_fault *fault);
     /* The command `qlog`: what is traced (control/group_trace.h). */
     int (*trace)(void *context, const struct mr_command_arguments *arguments,
                  struct json_object **result_out, struct mr_fault *fault);

@@ -213,6 +213,17 @@ static int run_move(void *context, const struct mr_command_arguments *arguments,
     return datapath->move_conn(datapath->context, arguments->word[0], shard, result_out, fault);
 }
 
+static int run_renew(void *context, const struct mr_command_arguments *arguments,
+                     struct json_object **result_out, struct mr_fault *fault)
+{
+    const struct mr_control *control = context;
+    const struct mr_control_datapath *datapath = &control->config.datapath;
+
+    if (datapath->renew_cids == NULL)
+        return say_unavailable(fault);
+    return datapath->renew_cids(datapath->context, arguments->word[0], result_out, fault);
+}
+
 static int run_conns(void *context, const struct mr_command_arguments *arguments,
                      struct json_object **result_out, struct mr_fault *fault)
 {
@@ -371,6 +382,7 @@ static const struct mr_command commands[] = {
     {"listeners", "", 0, 0, "who gets which connections", run_listeners},
     {"conns", "[SHARD]", 0, 1, "connections of each shard; of one shard, each", run_conns},
     {"move", "CONN SHARD", 2, 2, "give a connection of `conns SHARD` to another shard", run_move},
+    {"renew", "all|CONN", 1, 1, "ask peers to go over to new connection IDs", run_renew},
     {"qlog", "[all|next N|peer IP[/BITS]|conn CONN|off [CONN]] [keys|both]", 0, 3,
      "trace connections to files, from now on; alone: how it stands", run_qlog},
     {"counters", "", 0, 0, "every counter, summed over the shards", run_counters},

@@ -133,9 +133,29 @@ static bool fit_payload(struct mr_group *g, struct mr_fault *fault)
     return true;
 }
 
-/* UDP ports of each shard of a client: to one and from there to others, when its connections
- * migrate. */
-#define CLIENT_PORTS 4
+/* Shards of a client use ports of their own, so that answers come back to where they belong; an
+ * answer that does not is still passed on.  False: there are not so many. */
+static bool divide_ports(struct mr_shard_config *shard, uint32_t shards, struct mr_fault *fault)
+{
+    if (shard->endpoint.server != NULL)
+        return true;
+    if (shard->local_port > mr_client_ports_first_max(shards)) {
+        mr_fault_set(
+            fault, EINVAL,
+            "UDP port %u: %u shards of a client need %u ports from there on; choose one up "
+            "to %u",
+            shard->local_port, shards, shards * MR_CLIENT_PORTS_EACH,
+            mr_client_ports_first_max(shards));
+        return false;
+    }
+    shard->client_ports =
+        (struct mr_client_ports){.first = shard->local_port,
+                                 .count = (uint16_t)(shards * MR_CLIENT_PORTS_EACH),
+                                 .step = (uint16_t)shards,
+                                 .index = (uint16_t)shard->index};
+    shard->local_port = (uint16_t)(shard->local_port + shard->index);
+    return true;
+}
 
 static bool make_shard(struct mr_group *g, uint32_t i, struct mr_fault *fault)
 {
@@ -154,14 +174,8 @@ static bool make_shard(struct mr_group *g, uint32_t i, struct mr_fault *fault)
     shard.net.detects_duplicates = shard.net.detects_duplicates && i == 0;
     shard.endpoint.seed[3] += i;
     shard.endpoint.shards = g->config.shard_count;
-    /* Shards of a client use ports of their own, so that answers come back to where they belong; an
-     * answer that does not is still passed on. */
-    if (shard.endpoint.server == NULL) {
-        shard.first_port = shard.local_port;
-        shard.port_step = (uint16_t)g->config.shard_count;
-        shard.port_count = (uint16_t)(g->config.shard_count * CLIENT_PORTS);
-        shard.local_port = (uint16_t)(shard.local_port + i);
-    }
+    if (!divide_ports(&shard, g->config.shard_count, fault))
+        return false;
     g->shards[i] = mr_shard_make(&shard, fault);
     if (g->shards[i] == NULL)
         return false;

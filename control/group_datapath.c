@@ -191,6 +191,15 @@ static int move_conn(void *context, const char *conn, uint32_t to, struct json_o
                                    : -ENOMEM;
 }
 
+static int renew_cids(void *context, const char *conn, struct json_object **result_out,
+                      struct mr_fault *fault)
+{
+    struct mr_group_set *set = context;
+
+    return need_orders(set, fault) ? mr_group_orders_renew(set->orders, conn, result_out, fault)
+                                   : -ENOMEM;
+}
+
 static int trace(void *context, const struct mr_command_arguments *arguments,
                  struct json_object **result_out, struct mr_fault *fault)
 {
@@ -214,6 +223,7 @@ struct mr_control_datapath mr_group_set_datapath(struct mr_group_set *set, const
                                         .describe_shard = describe_shard,
                                         .list_conns = list_conns,
                                         .move_conn = move_conn,
+                                        .renew_cids = renew_cids,
                                         .trace = trace,
                                         .counters = counters,
                                         .drain = drain};

@@ -329,6 +329,68 @@ int mr_group_orders_move(struct mr_group_orders *o, const char *conn, uint32_t t
     return 0;
 }
 
+/* ------------------------------------------------------------------ connection IDs */
+
+static int renew_all(struct mr_group_orders *o, struct json_object **result_out,
+                     struct mr_fault *fault)
+{
+    uint64_t renewed = 0;
+    uint64_t total = 0;
+
+    for (uint32_t i = 0; i < mr_group_set_shard_count(o->set); i++) {
+        struct mr_shard_order order = {.kind = MR_ORDER_RENEW, .conn = MR_HANDLE_NONE};
+        struct target target;
+        int result = find_shard(o, i, &target, fault);
+
+        if (result == 0)
+            result = give(o, target.at, i, &order, fault);
+        if (result != 0)
+            return result;
+        renewed += o->order.count;
+        total += o->order.total;
+    }
+    *result_out = json_object_new_object();
+    put_number(*result_out, "connections", total);
+    put_number(*result_out, "renewed", renewed);
+    return 0;
+}
+
+static int renew_one(struct mr_group_orders *o, const char *conn, struct json_object **result_out,
+                     struct mr_fault *fault)
+{
+    struct target target;
+    int result = parse_conn(o, conn, &target, fault);
+
+    if (result != 0)
+        return result;
+    struct mr_shard_order order = {.kind = MR_ORDER_RENEW, .conn = target.conn};
+    result = give(o, target.at, target.shard, &order, fault);
+    if (result != 0)
+        return result;
+    if (o->order.answer == -ESTALE)
+        return refuse(-ESTALE, conn, 0, fault);
+    if (o->order.answer == -EBUSY)
+        return mr_fault_set(fault, EBUSY,
+                            "connection %s keeps its connection IDs: its handshake is not over, or "
+                            "its peer has not retired those of the last time; try again",
+                            conn);
+    if (o->order.answer != 0)
+        return mr_fault_set(fault, ENOMEM,
+                            "connection %s keeps its connection IDs: the shard has none to spare",
+                            conn);
+    *result_out = json_object_new_object();
+    put_text(*result_out, "conn", conn);
+    put_number(*result_out, "renewed", 1);
+    return 0;
+}
+
+int mr_group_orders_renew(struct mr_group_orders *o, const char *conn,
+                          struct json_object **result_out, struct mr_fault *fault)
+{
+    return strcmp(conn, "all") == 0 ? renew_all(o, result_out, fault)
+                                    : renew_one(o, conn, result_out, fault);
+}
+
 /* ------------------------------------------------------------------ traces */
 
 int mr_group_orders_trace_conn(struct mr_group_orders *o, const char *conn,

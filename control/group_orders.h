@@ -4,6 +4,7 @@
  *
  *     `millrace ctl conns 1`      --> LIST --> shard 1 --> JSON
  *     `millrace ctl move 1.5f 0`  --> MOVE --> shard 1 ... FIND until it is gone, or stays
+ *     `millrace ctl renew all`    --> RENEW -> each shard --> JSON
  *
  * A connection is called by its shard and its handle there, "1.100000005", until it moves.
  *
@@ -43,6 +44,12 @@ int mr_group_orders_list(struct mr_group_orders *orders, uint32_t shard,
  * millrace/transport.h. */
 int mr_group_orders_move(struct mr_group_orders *orders, const char *conn, uint32_t to,
                          struct json_object **result_out, struct mr_fault *fault);
+
+/* Ask the peer of the connection called `conn`, or with "all" each connection's, to go over to new
+ * connection IDs.  0 with *result_out; -EBUSY, -ENOMEM: as mr_conn_renew_cids(), of one connection
+ * only; others as above. */
+int mr_group_orders_renew(struct mr_group_orders *orders, const char *conn,
+                          struct json_object **result_out, struct mr_fault *fault);
 
 /* Give an order TRACE to the shard of the connection called `conn`; `order->trace.conn` gets its
  * handle.  0 with what came of it in *order; -EINVAL, -ENOENT, -ETIMEDOUT, -EBUSY. */

@@ -319,6 +319,20 @@ static void catch_up(struct mr_qlog *q, const struct mr_trace_head *head, const 
     }
 }
 
+/* It went to a shard that cannot go on with it. */
+static void end_refused(struct mr_qlog *q, struct trace_file *file, uint64_t time_ns)
+{
+    struct mr_qlog_event event = {.name = "loglevel:warning", .category = "warning"};
+
+    if (file->events != NULL) {
+        event.data = json_object_new_object();
+        mr_qlog_put(event.data, "message",
+                    "tracing ends: the connection went to a shard that traces as many as it can");
+        write_event(q, file, time_ns, &event);
+    }
+    end(q, file);
+}
+
 static void write_record(struct mr_qlog *q, struct trace_file *file,
                          const struct mr_trace_head *head, const uint8_t *body)
 {
@@ -337,6 +351,7 @@ static void write_record(struct mr_qlog *q, struct trace_file *file,
 
 static void on_record(struct mr_qlog *q, const struct mr_trace_head *head, const uint8_t *body)
 {
+    struct mr_trace_ticket ticket;
     uint64_t how = 0;
 
     if (head->kind == MR_TRACE_START)
@@ -349,6 +364,13 @@ static void on_record(struct mr_qlog *q, const struct mr_trace_head *head, const
     switch (head->kind) {
     case MR_TRACE_KEYLOG:
         keep_keys(q, file, body, head->size);
+        return;
+    case MR_TRACE_ARRIVAL:
+        if (head->size >= sizeof(ticket)) {
+            memcpy(&ticket, body, sizeof(ticket));
+            if (ticket.what == 0)
+                end_refused(q, file, head->time_ns);
+        }
         return;
     case MR_TRACE_END:
         memcpy(&how, body, sizeof(how));

@@ -7,6 +7,7 @@
 
 #include "base/compiler.h"
 #include "quic/cc.h"
+#include "quic/ecn.h"
 #include "quic/packet.h"
 #include "quic/recv_state.h"
 #include "quic/rtt.h"
@@ -311,6 +312,25 @@ static void on_metrics(struct made *m)
         mr_qlog_put_number(data, "ssthresh", now->ssthresh);
     if (now->packets_in_flight != before->packets_in_flight)
         mr_qlog_put_number(data, "packets_in_flight", now->packets_in_flight);
+    /* once more by the name that qvis draws windows and round trips of */
+    m->out[m->count++] = (struct mr_qlog_event){
+        .name = "recovery:metrics_updated", .category = "recovery", .data = json_object_get(data)};
+}
+
+static void on_ecn(struct made *m)
+{
+    static const char *const names[] = {[MR_ECN_TESTING] = "testing",
+                                        [MR_ECN_UNKNOWN] = "unknown",
+                                        [MR_ECN_CAPABLE] = "capable",
+                                        [MR_ECN_FAILED] = "failed"};
+    struct mr_trace_change change;
+
+    if (!take(m, &change, sizeof(change)) || change.after == MR_ECN_OFF)
+        return;
+    struct json_object *data = add(m, "recovery", "quic:ecn_state_updated");
+    if (change.before != MR_ECN_OFF)
+        mr_qlog_put(data, "old", NAME(names, change.before));
+    mr_qlog_put(data, "new", NAME(names, change.after));
 }
 
 static void on_congestion(struct made *m)
@@ -508,6 +528,7 @@ uint32_t mr_qlog_events(const struct mr_trace_head *head, const uint8_t *body,
         [MR_TRACE_KEY] = on_key,         [MR_TRACE_CLOSED] = on_closed,
         [MR_TRACE_PATH] = on_path,       [MR_TRACE_STREAM] = on_stream,
         [MR_TRACE_PTO] = on_pto,         [MR_TRACE_VERSION] = on_version,
+        [MR_TRACE_ECN] = on_ecn,
     };
     struct made m = {.out = out, .head = head, .body = body};
 

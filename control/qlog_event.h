@@ -2,6 +2,7 @@
  * control/qlog_event.h - a record of a trace (quic/trace.h) as events of qlog.
  *
  *     START      -> connection_started, version_information, recovery_parameters_set
+ *     METRICS    -> recovery_metrics_updated, and recovery:metrics_updated for qvis
  *     SENT       -> packet_sent with its frames
  *     LOST       -> loglevel:warning: records were dropped
  *     ...

@@ -201,6 +201,14 @@ static int dispatch_set_priority(struct mr_transport *t, mr_handle stream,
     return shards(t)->ops->set_priority(shards(t), stream, priority);
 }
 
+static int64_t dispatch_path(struct mr_transport *t, mr_handle conn,
+                             const struct mr_path_call *call)
+{
+    if (shards(t)->ops->path == NULL)
+        return -EOPNOTSUPP;
+    return shards(t)->ops->path(shards(t), conn, call);
+}
+
 const struct mr_transport_ops mr_dispatch_ops = {
     .connect = dispatch_connect,
     .close = dispatch_close,
@@ -224,4 +232,5 @@ const struct mr_transport_ops mr_dispatch_ops = {
     .moved_streams = dispatch_moved_streams,
     .reset_at = dispatch_reset_at,
     .set_priority = dispatch_set_priority,
+    .path = dispatch_path,
 };

@@ -67,8 +67,8 @@ static bool init_parts(struct mr_shard *s, uint8_t *mem, struct mr_fault *fault)
     s->net = mr_net_init(mem + align_up(mr_endpoint_footprint(&config->limits)), &config->net,
                          mr_clock_now(&s->clock));
     mr_net_open_port(s->net, config->local_port);
-    for (uint32_t i = 0; i < config->port_count; i++)
-        mr_net_open_port(s->net, (uint16_t)(config->first_port + i));
+    for (uint32_t i = 0; i < config->client_ports.count; i++)
+        mr_net_open_port(s->net, (uint16_t)(config->client_ports.first + i));
     for (uint32_t i = 0; i < config->more_port_count; i++)
         mr_net_open_port(s->net, config->more_ports[i]);
     return true;

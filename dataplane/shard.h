@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "base/fault.h"
+#include "dataplane/client_ports.h"
 #include "dataplane/net.h"
 #include "dataplane/redirects.h"
 #include "dataplane/shard_move.h"
@@ -66,11 +67,10 @@ struct mr_shard_config {
     struct mr_limits limits;
     struct mr_endpoint_config endpoint; /* `aead` NULL: the shard opens `crypto` itself */
     enum mr_aead_backend crypto;
-    uint16_t local_port; /* UDP, open for us; 0: ephemeral, for clients */
-    uint16_t first_port; /* of the group's shards, open as well: a datagram for another shard may */
-    uint16_t port_count; /* arrive here, and is passed on; 0: none */
-    uint16_t port_step;  /* of them every port_step-th is this shard's */
-    const uint16_t *more_ports; /* open as well; borrowed while the shard is made */
+    uint16_t local_port;                 /* UDP, open for us; 0: ephemeral, for clients */
+    struct mr_client_ports client_ports; /* open as well, other shards' too: a datagram for one may
+                                            arrive here, and is passed on */
+    const uint16_t *more_ports;          /* open as well; borrowed while the shard is made */
     uint32_t more_port_count;
     enum mr_polling polling;
     const struct mr_application *application; /* borrowed */

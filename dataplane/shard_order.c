@@ -64,6 +64,25 @@ static int trace(struct mr_shard *s, const struct mr_shard_trace *trace)
     return 0;
 }
 
+/* Some more connections; the peers of those whose handshake goes on, or that have others to retire,
+ * are not asked.  True: that was all. */
+static bool renew_some(struct mr_shard *s, struct mr_shard_order *order)
+{
+    if (order->conn != MR_HANDLE_NONE) {
+        order->answer = mr_conn_renew_cids(s->ep, order->conn, s->now);
+        return true;
+    }
+    for (uint32_t i = 0; i < MR_ORDER_LOOKS; i++) {
+        mr_handle conn = mr_endpoint_next_conn(s->ep, &order->hand);
+
+        if (conn == MR_HANDLE_NONE)
+            return true;
+        order->count += mr_conn_renew_cids(s->ep, conn, s->now) == 0;
+        order->total++;
+    }
+    return false;
+}
+
 static bool carry_out(struct mr_shard *s, struct mr_shard_order *order)
 {
     switch (order->kind) {
@@ -82,6 +101,8 @@ static bool carry_out(struct mr_shard *s, struct mr_shard_order *order)
     case MR_ORDER_TRACE:
         order->answer = trace(s, &order->trace);
         return true;
+    case MR_ORDER_RENEW:
+        return renew_some(s, order);
     }
     return true;
 }

@@ -1,6 +1,6 @@
 /*
  * dataplane/shard_order.h - what the control thread asks a running shard to do now: list its
- * connections, give one or some to another shard, trace them.
+ * connections, give one or some to another shard, trace them, renew connection IDs.
  *
  *     control thread   mr_shard_give_order() ............ mr_shard_order_is_done()
  *     shard                                  a few steps of it in each iteration
@@ -47,7 +47,8 @@ enum mr_shard_order_kind {
     MR_ORDER_MOVE,   /* give `conn` to shard `to` */
     MR_ORDER_FIND,   /* is `conn` here, or about to go? */
     MR_ORDER_SPREAD, /* give some of `works` to shard `to`, those in front first */
-    MR_ORDER_TRACE   /* trace connections: `trace` says which */
+    MR_ORDER_TRACE,  /* trace connections: `trace` says which */
+    MR_ORDER_RENEW   /* new connection IDs for `conn`; MR_HANDLE_NONE: for each */
 };
 
 /* What is to be traced (quic/trace.h). */
@@ -63,7 +64,7 @@ struct mr_shard_order {
     enum mr_shard_order_kind kind;
     struct mr_shard_conn *conns; /* LIST: room for so many; */
     uint32_t room;
-    uint32_t count;                   /* out: are filled in, */
+    uint32_t count;                   /* out: are filled in, or were renewed, */
     uint32_t total;                   /* out: of so many from the place `hand` on */
     uint32_t hand;                    /* 0, or where a list is to begin; then the shard's */
     const struct mr_conn_work *works; /* SPREAD: so many; */
@@ -77,7 +78,8 @@ struct mr_shard_order {
                    millrace/transport.h, -ECANCELED: its application does not let it go, -EAGAIN:
                    too many are on their way.  FIND: 0: it is here, 1: a move of it is under way,
                    -ESTALE: there is none; others: it is here, and that is why it did not go.
-                   TRACE: as mr_conn_trace(), 0 unless it is of one connection */
+                   TRACE: as mr_conn_trace(), RENEW: as mr_conn_renew_cids(), 0 unless it is of
+                   one connection */
 };
 
 /* Give the shard an order; the one before must be done. */

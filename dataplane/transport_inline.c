@@ -203,22 +203,9 @@ static int64_t inline_moved_streams(struct mr_transport *t, mr_handle conn,
 
 /* ------------------------------------------------------------------ paths */
 
-/* An open port of this shard's own behind `port`, round about; 0: there is no other.  Shards of a
- * client take every port_step-th one, so that two of them never mean the same. */
-static uint16_t next_port(const struct mr_shard *s, uint16_t port)
+static bool is_open(const void *net, uint16_t port)
 {
-    const struct mr_shard_config *config = &s->config;
-
-    for (uint32_t i = 1; i <= UINT16_MAX; i++) {
-        uint16_t next = (uint16_t)(port + i);
-        uint16_t at = (uint16_t)(next - config->first_port);
-        bool is_another_shards = at < config->port_count && config->port_step > 1 &&
-                                 at % config->port_step != config->index % config->port_step;
-
-        if (next != port && !is_another_shards && mr_net_has_port(s->net, next))
-            return next;
-    }
-    return 0;
+    return mr_net_has_port(net, port);
 }
 
 static int inline_migrate(struct mr_transport *t, mr_handle conn, const struct mr_address *local)
@@ -237,13 +224,51 @@ static int inline_migrate(struct mr_transport *t, mr_handle conn, const struct m
     if (mr_ip_is_unspecified(&ip))
         memcpy(ip.bytes, info.local.ip, sizeof(ip.bytes));
     if (addr.port == 0)
-        addr.port = next_port(s, info.local.port);
+        addr.port = mr_client_ports_next(&s->config.client_ports, info.local.port, is_open, s->net);
     if (addr.port == 0 || !mr_net_has_port(s->net, addr.port) ||
         !mr_net_self_has(mr_net_self(s->net), &ip))
         return -EADDRNOTAVAIL;
     memcpy(addr.ip, ip.bytes, sizeof(addr.ip));
     answer = mr_conn_migrate(s->ep, conn, &addr, s->now);
     return answer == -ENOMEM ? -EAGAIN : answer;
+}
+
+static int64_t path_open(struct mr_shard *s, mr_handle conn, const struct mr_address *local)
+{
+    struct mr_path_addr addr = {.local.port = local->port};
+    struct mr_conn_info info;
+    struct mr_ip ip;
+    int answer = mr_conn_info(s->ep, conn, &info);
+
+    if (answer != 0)
+        return answer;
+    memcpy(ip.bytes, local->ip, sizeof(ip.bytes));
+    if (mr_ip_is_unspecified(&ip))
+        memcpy(ip.bytes, info.local.ip, sizeof(ip.bytes));
+    if (addr.local.port == 0)
+        addr.local.port = info.local.port;
+    if (!mr_net_has_port(s->net, addr.local.port) || !mr_net_self_has(mr_net_self(s->net), &ip))
+        return -EADDRNOTAVAIL;
+    memcpy(addr.local.ip, ip.bytes, sizeof(addr.local.ip));
+    return mr_conn_path_open(s->ep, conn, &addr, s->now);
+}
+
+static int64_t inline_path(struct mr_transport *t, mr_handle conn, const struct mr_path_call *call)
+{
+    struct mr_shard *s = shard_of(t);
+
+    switch ((enum mr_path_call_kind)call->kind) {
+    case MR_PATH_CALL_OPEN:
+        return path_open(s, conn, &call->local);
+    case MR_PATH_CALL_ABANDON:
+        return mr_conn_path_abandon(s->ep, conn, call->path, s->now);
+    case MR_PATH_CALL_BACKUP:
+    case MR_PATH_CALL_AVAILABLE:
+        return mr_conn_path_set_backup(s->ep, conn, call->path, call->kind == MR_PATH_CALL_BACKUP);
+    case MR_PATH_CALL_LIST:
+        return mr_conn_paths(s->ep, conn, call->out, call->room);
+    }
+    return -EINVAL;
 }
 
 static uint64_t inline_now(const struct mr_transport *t)
@@ -274,4 +299,5 @@ const struct mr_transport_ops mr_inline_ops = {
     .moved_streams = inline_moved_streams,
     .set_priority = inline_set_priority,
     .reset_at = inline_reset_at,
+    .path = inline_path,
 };

@@ -26,6 +26,7 @@
 #include "base/fault.h"
 #include "http3/counters.h"
 #include "millrace/http3.h"
+#include "millrace/path.h"
 #include "millrace/transport.h"
 
 struct mr_h3_client;
@@ -163,6 +164,10 @@ int64_t mr_h3_client_ticket(struct mr_h3_client *client, mr_h3_client_conn conn,
  * transport cannot. */
 int mr_h3_client_migrate(struct mr_h3_client *client, mr_h3_client_conn conn);
 
+/* As mr_path_do() of millrace/path.h. */
+int64_t mr_h3_client_path(struct mr_h3_client *client, mr_h3_client_conn conn,
+                          const struct mr_path_call *call);
+
 /* A request.  The strings are not copied: they must stay until on_headers or on_done. */
 struct mr_h3_request_options {
     bool is_head;              /* HEAD, else GET */
@@ -179,8 +184,9 @@ struct mr_h3_request_options {
 
 /*
  * Make a request on `conn`.  0; -EAGAIN: requests_max; -EMSGSIZE: over 1 KiB when encoded; -EPIPE:
- * the connection closes or drains; -EINVAL: the urgency, a tunnel without has_tunnels, or what would
- * be no well-formed request (a path without "/", user information, a control character); -ESTALE.
+ * the connection closes or drains; -EINVAL: the urgency, a tunnel without has_tunnels, or what
+ * would be no well-formed request (a path without "/", user information, a control character);
+ * -ESTALE.
  */
 int mr_h3_client_request_make(struct mr_h3_client *client, mr_h3_client_conn conn,
                               const struct mr_h3_request_options *options, uint64_t user,

@@ -302,6 +302,14 @@ int mr_h3_client_migrate(struct mr_h3_client *client, mr_h3_client_conn word)
     return t->ops->migrate == NULL ? -EOPNOTSUPP : t->ops->migrate(t, conn->handle, &another_port);
 }
 
+int64_t mr_h3_client_path(struct mr_h3_client *client, mr_h3_client_conn word,
+                          const struct mr_path_call *call)
+{
+    const struct mr_h3_conn *conn = mr_h3_conn_of(&client->h3, word);
+
+    return conn == NULL ? -ESTALE : mr_path_do(client->h3.transport, conn->handle, call);
+}
+
 /* Are the fields those of a well-formed request?  RFC 9114, Section 4: no other may be sent. */
 static enum mr_message_verdict judge(const struct mr_field_line *lines, size_t count)
 {

@@ -169,9 +169,9 @@ MR_INLINE void mr_seal_prefetch_ahead(const struct mr_seal_job *jobs, uint32_t c
 /* Copy the bytes of `job` into its packet, all but those of `direct`. */
 MR_INLINE void mr_seal_copy_in(const struct mr_seal_job *job, const struct mr_seal_copy *direct)
 {
-    for (uint32_t i = 0; i < job->copy_count; i++) {
-        const struct mr_seal_copy *copy = &job->copies[i];
+    const struct mr_seal_copy *copy = job->copies;
 
+    for (uint32_t left = job->copy_count; left > 0; left--, copy++) {
         MR_ASSERT(copy->at >= job->header_size);
         MR_ASSERT((uint64_t)copy->at + copy->size <=
                   (uint64_t)job->header_size + job->payload_size);

@@ -268,9 +268,11 @@ void mr_endpoint_untouch(struct mr_endpoint *ep, struct mr_conn *conn);
 /* A server's key to seal an Initial that answers `dcid`, without a connection. */
 bool mr_conn_set_refusal_key(struct mr_endpoint *ep, uint32_t version, const struct mr_cid *dcid,
                              struct mr_level_key *out);
-/* A client's key to open a server's Initial of `version`. */
-bool mr_conn_set_answer_key(struct mr_endpoint *ep, uint32_t version, const struct mr_cid *dcid,
-                            struct mr_level_key *out);
+/* The key to open an Initial of `version` that `sender` has sent, where the client's first went to
+ * `dcid`. */
+bool mr_conn_set_initial_open_key(struct mr_endpoint *ep, uint32_t version,
+                                  const struct mr_cid *dcid, enum mr_role sender,
+                                  struct mr_level_key *out);
 void mr_conn_on_retry(struct mr_endpoint *ep, struct mr_conn *conn, const uint8_t *packet,
                       const struct mr_packet_header *header, uint64_t now);
 /* ------------------------------------------------------------------ versions */

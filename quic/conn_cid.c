@@ -5,6 +5,8 @@
  * allow, and one more whenever one is retired.  Reset tokens of ours are computed,
  * not stored (quic/token.h).
  */
+#include <errno.h>
+
 #include "quic/conn_bits.h"
 #include "quic/conn_multipath.h"
 
@@ -84,26 +86,45 @@ static bool can_spare_cids(const struct mr_endpoint *ep)
     return ep->cids.core.count + MR_CIDS_ISSUED_MAX * (others + 1) <= ep->cids.core.capacity;
 }
 
-MR_COLD void mr_cid_renew(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
+/* Ask the peer to go over to new ones.  0; -EBUSY: it cannot be asked now; -ENOSPC: others need
+ * them (counted); -ENOMEM: none is free. */
+static int renew(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
 {
     uint64_t before = conn->issued_prior_to;
 
     if (conn->state != MR_CONN_OPEN || !conn->is_confirmed || !mr_cid_has_retired_all(conn))
-        return; /* with a later packet */
+        return -EBUSY;
     if (conn->cid_config == ep->config.cid.config && !can_spare_cids(ep)) {
         mr_count(&ep->counters.limit_cid_renewals);
-        conn->cids_due_ns = now + RENEWAL_PUT_OFF_NS;
-        return;
+        return -ENOSPC;
     }
     conn->issued_prior_to = conn->issued_next_sequence;
     mr_cid_issue_all(ep, conn);
-    if (conn->issued_next_sequence == conn->issued_prior_to) { /* none is free */
+    if (conn->issued_next_sequence == conn->issued_prior_to) {
         conn->issued_prior_to = before;
-        return;
+        return -ENOMEM;
     }
     conn->cid_config = ep->config.cid.config;
     conn->cids_due_ns = mr_cid_due(ep, now);
     mr_count(&ep->counters.cids_renewed);
+    return 0;
+}
+
+MR_COLD void mr_cid_renew(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
+{
+    if (renew(ep, conn, now) == -ENOSPC) /* otherwise with a later packet */
+        conn->cids_due_ns = now + RENEWAL_PUT_OFF_NS;
+}
+
+int mr_conn_renew_cids(struct mr_endpoint *ep, mr_handle handle, uint64_t now)
+{
+    struct mr_conn *conn = mr_conn_of_handle(ep, handle);
+
+    if (conn == NULL)
+        return -ESTALE;
+    mr_trace_clock(ep, now);
+    int answer = renew(ep, conn, now);
+    return answer == -ENOSPC ? -ENOMEM : answer;
 }
 
 void mr_cid_forget_hand(struct mr_endpoint *ep, struct mr_conn *conn)

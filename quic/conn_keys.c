@@ -252,7 +252,7 @@ void mr_keys_note_opened(const struct mr_endpoint *ep, struct mr_conn *conn, uin
     if (s->opened_first_pn != MR_NEVER)
         return;
     s->opened_first_pn = pn;
-    if (s->other_kind == MR_OTHER_PREVIOUS)
+    if (s->other_kind == MR_OTHER_PREVIOUS && s->other_until_ns == MR_NEVER)
         s->other_until_ns = now + 3 * mr_multipath_pto(ep, conn);
 }
 
@@ -332,7 +332,7 @@ bool mr_keys_open_other_phase(struct mr_endpoint *ep, struct mr_conn *conn, stru
     bool is_open = is_soon ? try_next(ep, conn, job) : try_prepared(ep, conn, job);
     if (!is_open)
         return false;
-    if (is_soon && mr_sent_next(&conn->app.sent) == s->phase_first_pn) { /* Section 6.2 */
+    if (is_soon && s->sealed_count == 0) { /* Section 6.2 */
         job->is_open = false;
         return mr_conn_fail(ep, conn, MR_KEY_UPDATE_ERROR, 0,
                             "keys updated twice without awaiting confirmation", now);

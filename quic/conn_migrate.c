@@ -45,6 +45,7 @@ static bool go(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
     linger(ep, conn, now);
     mr_count(&ep->counters.paths_validated);
     mr_conn_event(ep, conn, MR_EVENT_PATH_CHANGED);
+    mr_path_give_token(ep, conn);
     if (candidate.check.is_small)
         mr_path_check_in_use(ep, conn, now);
     return true;

@@ -15,6 +15,7 @@
 
 #include "quic/conn_multipath.h"
 #include "quic/conn_timer.h"
+#include "quic/conn_undo.h"
 
 /* What belongs to a path, among the reasons to send. */
 #define WANTS_OF_PATH                                                                              \
@@ -253,6 +254,7 @@ void mr_multipath_begin(struct mr_endpoint *ep, struct mr_conn *conn)
 /* All that the record holds goes back; it is in hand. */
 static void release(struct mr_endpoint *ep, struct mr_conn *conn)
 {
+    mr_conn_undo_drop(ep, conn);
     mr_sent_discard(&conn->app.sent);
     conn->app.wants &= ~(uint32_t)WANTS_OF_PATH;
     mr_conn_extra_drop(ep, conn);

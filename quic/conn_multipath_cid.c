@@ -37,7 +37,6 @@ static void init_record(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_
     record->id = id;
     record->life.until_ns = MR_NEVER;
     mr_space_init(ep, &record->app);
-    mr_sent_init(&record->app.sent, &ep->chunks, &ep->frame_blocks);
     record->app.largest_acked = MR_PN_NONE;
     mr_loss_init(&record->loss, (enum mr_role)conn->role, 0);
     record->loss.handshake_confirmed = record->loss.has_validated = true;

@@ -14,6 +14,7 @@
 #include "quic/conn_bits.h"
 #include "quic/conn_multipath.h"
 #include "quic/conn_observed.h"
+#include "quic/conn_undo.h"
 #include "quic/path_policy.h"
 
 #define ANSWER_WAIT_NS (30 * MR_SECOND) /* for a peer that never says PATH_ABANDON itself */
@@ -199,6 +200,22 @@ bool mr_multipath_on_failed(struct mr_endpoint *ep, struct mr_conn *conn, uint64
     return true;
 }
 
+/* Is there another open path than the one in hand, without unanswered probes? */
+static bool another_answers(const struct mr_endpoint *ep, const struct mr_multipath *mp)
+{
+    const struct mr_path_life *zero = &mp->zero;
+
+    for (uint32_t i = 0; i < mp->count; i++) {
+        const struct mr_path_record *r = mr_path_record_at(ep, mp->records[i]);
+        const struct mr_path_life *life = mp->records[i] == mp->hand ? zero : &r->life;
+
+        if (life->state == MR_PATH_OPEN && r->path.is_validated &&
+            r->loss.pto_count < MR_PATH_LOST_PTOS)
+            return true; /* in the record in hand are path 0's values */
+    }
+    return false;
+}
+
 /* All that is on its way by the path in hand is sent again, by others. */
 static void repeat_all(struct mr_endpoint *ep, struct mr_conn *conn)
 {
@@ -223,7 +240,7 @@ void mr_multipath_on_pto(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t 
         mr_count(&ep->counters.paths_silent);
         repeat_all(ep, conn);
     }
-    if (conn->loss.pto_count >= MR_PATH_DEAD_PTOS)
+    if (conn->loss.pto_count >= MR_PATH_DEAD_PTOS && another_answers(ep, mp))
         mr_multipath_abandon(ep, conn, mp->hand, MR_PATH_UNSTABLE_OR_POOR, now);
 }
 
@@ -236,6 +253,7 @@ static void lose_all(struct mr_endpoint *ep, struct mr_conn *conn)
     struct mr_sent_loss loss;
     uint64_t pn;
 
+    mr_conn_undo_drop(ep, conn);
     mr_sent_loss_begin_all(&loss, &conn->app.sent);
     for (struct mr_sent_packet *p; (p = mr_sent_loss_next(&loss, &pn)) != NULL;)
         mr_conn_requeue(ep, conn, MR_SPACE_APP, p);

@@ -89,6 +89,16 @@ void mr_path_validated(struct mr_endpoint *ep, struct mr_conn *conn)
     mr_conn_wake(ep, conn);
 }
 
+void mr_path_give_token(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    const struct mr_side_path *kept = mr_side(ep, conn, MR_SIDE_KEPT);
+    bool is_known = kept != NULL && memcmp(kept->addr.remote.ip, conn->path.addr.remote.ip,
+                                           sizeof(kept->addr.remote.ip)) == 0;
+
+    if (conn->role == MR_SERVER && ep->config.has_new_token && !is_known)
+        mr_conn_want(ep, conn, &conn->app, MR_WANT_NEW_TOKEN);
+}
+
 /* The kept path has served: it was heard of, or given up, and the one in use is validated. */
 static void settle_kept(struct mr_endpoint *ep, struct mr_conn *conn)
 {
@@ -109,6 +119,7 @@ static void on_answer(struct mr_rx *rx, bool is_small)
         mr_count(&rx->ep->counters.paths_validated);
         if (!mr_multipath_on_validated(rx->ep, conn, rx->now))
             mr_conn_event(rx->ep, conn, MR_EVENT_PATH_CHANGED);
+        mr_path_give_token(rx->ep, conn);
     }
     if (is_small) /* the address is proved, not that 1,200 bytes pass: once more */
         mr_path_check_in_use(rx->ep, conn, rx->now);

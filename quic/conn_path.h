@@ -84,6 +84,10 @@ void mr_path_validated(struct mr_endpoint *ep, struct mr_conn *conn);
  * may be sent there.  For a connection that is touched. */
 MR_COLD void mr_path_heard(struct mr_endpoint *ep, struct mr_conn *conn,
                            const struct mr_datagram *datagram);
+/* The path in use was validated after a migration: a server gives its client a token for the IP
+ * address, if it is another one than before (RFC 9000, Section 8.1.3).  So there are no more of
+ * them than addresses from which a challenge was answered. */
+void mr_path_give_token(struct mr_endpoint *ep, struct mr_conn *conn);
 /* Validate the path in use. */
 void mr_path_check_in_use(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
 /* Go on by the path `to` with the CID in `slot`; the extra holds MR_EXTRA_PATH_KEPT.  The path that

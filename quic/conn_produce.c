@@ -470,7 +470,8 @@ void mr_produce_handshake_done(struct mr_build *b)
         clear_want(b, MR_WANT_HANDSHAKE_DONE);
 }
 
-/* RFC 9000, Section 8.1.3: each is another one, by its nonce. */
+/* RFC 9000, Section 8.1.3: each is another one, by its nonce.  None says that an address was
+ * validated that was not: the one that is gets its own (mr_path_give_token). */
 void mr_produce_new_token(struct mr_build *b)
 {
     struct mr_endpoint *ep = b->ep;
@@ -478,6 +479,10 @@ void mr_produce_new_token(struct mr_build *b)
     struct mr_frame_new_token frame = {.token = token, .size = sizeof(token)};
     struct mr_saved_path saved = mr_conn_saved_path(ep, b->conn);
 
+    if (!b->conn->path.is_validated) {
+        clear_want(b, MR_WANT_NEW_TOKEN);
+        return;
+    }
     mr_token_write_new(&ep->tokens, b->conn->version, &b->conn->path.addr.remote, &saved,
                        mr_endpoint_secret_random(ep), token, mr_endpoint_wall_s(ep, b->now));
     if (!WRITE_RECORDED(b, mr_frame_write_new_token(&b->w, &frame), MR_SENT_NEW_TOKEN, 0, 0))

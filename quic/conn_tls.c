@@ -57,13 +57,14 @@ bool mr_conn_set_refusal_key(struct mr_endpoint *ep, uint32_t version, const str
     return mr_conn_set_level_key(ep, version, out, &secrets.of[MR_SERVER], true);
 }
 
-bool mr_conn_set_answer_key(struct mr_endpoint *ep, uint32_t version, const struct mr_cid *dcid,
-                            struct mr_level_key *out)
+bool mr_conn_set_initial_open_key(struct mr_endpoint *ep, uint32_t version,
+                                  const struct mr_cid *dcid, enum mr_role sender,
+                                  struct mr_level_key *out)
 {
     struct mr_initial_secrets secrets;
 
     mr_keys_initial(version, dcid, &secrets);
-    return mr_conn_set_level_key(ep, version, out, &secrets.of[MR_SERVER], false);
+    return mr_conn_set_level_key(ep, version, out, &secrets.of[sender], false);
 }
 
 /* ------------------------------------------------------------------ our transport parameters */
@@ -318,7 +319,7 @@ static bool install_secret(struct mr_endpoint *ep, struct mr_conn *conn,
         mr_trace_key(ep, conn, (enum mr_level)secret->level, secret->is_write);
     switch (secret->level) {
     case MR_LEVEL_HANDSHAKE:
-        conn->loss.has_handshake_keys = true;
+        mr_loss_on_handshake_keys(&conn->loss);
         return mr_conn_set_level_key(ep, conn->version,
                                      secret->is_write ? &hs->seal[MR_SPACE_HANDSHAKE]
                                                       : &hs->open[MR_SPACE_HANDSHAKE],

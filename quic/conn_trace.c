@@ -118,6 +118,8 @@ void mr_trace_arrive(struct mr_endpoint *ep, struct mr_conn *conn,
     conn->trace = mr_tracer_begin(ep->tracer, (uint32_t)ticket->what, ticket->number);
     if (conn->trace == MR_NONE) {
         mr_count(&ep->counters.limit_traces);
+        if (!mr_tracer_refuse(ep->tracer, ticket))
+            mr_count(&ep->counters.trace_records_lost);
         return;
     }
     traced_of(ep, conn)->moves = ticket->moves;
@@ -332,6 +334,17 @@ static enum mr_trace_congestion congestion_of(struct mr_traced *traced, const st
     return mr_cc_in_slow_start(cc) ? MR_TRACE_SLOW_START : MR_TRACE_AVOIDANCE;
 }
 
+static void tell_ecn(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    struct mr_traced *traced = traced_of(ep, conn);
+    struct mr_trace_change change = {.before = traced->ecn, .after = conn->path.ecn.state};
+
+    if (change.after == change.before)
+        return;
+    traced->ecn = (uint8_t)change.after;
+    write(ep, conn, MR_TRACE_ECN, BYTES(change));
+}
+
 void mr_trace_metrics(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t acked_sent_ns)
 {
     struct mr_traced *traced = traced_of(ep, conn);
@@ -343,6 +356,7 @@ void mr_trace_metrics(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t ack
         traced->congestion = (uint8_t)change.after;
         write(ep, conn, MR_TRACE_CONGESTION, BYTES(change));
     }
+    tell_ecn(ep, conn);
     if (memcmp(&now, &traced->metrics, sizeof(now)) == 0)
         return;
     write_more(ep, conn, MR_TRACE_METRICS, BYTES(traced->metrics), BYTES(now));

@@ -136,7 +136,7 @@
     X(paths_validated,            "paths validated")                                                                  \
     X(paths_failed,               "path validations that failed")                                                     \
     X(paths_refused,              "addresses not taken as a path: a reflector's port, or no single host's")           \
-    X(multipath_agreed,           "connections that may have several paths")                                          \
+    X(multipath_agreed,           "connections that may have several paths, and stay in their shard")                \
     X(multipath_opened,           "further paths opened, by us or a peer")                                            \
     X(paths_silent,               "times that a path did not answer, and its data was sent by others")                \
     X(paths_abandoned,            "paths abandoned: our PATH_ABANDON frames, answers included")                       \

@@ -248,6 +248,11 @@ int64_t mr_conn_paths(const struct mr_endpoint *ep, mr_handle conn, struct mr_pa
                       size_t room);
 int mr_conn_can_migrate(const struct mr_endpoint *ep, mr_handle conn);
 int mr_conn_update_keys(struct mr_endpoint *ep, mr_handle conn, uint64_t now);
+/* Ask the peer to go over to new connection IDs of ours (RFC 9000, Section 5.1.2), as
+ * `cid_renew_ns` does, whether or not those it has are of any age.  0: it is asked with the next
+ * packet; -EBUSY: the handshake is not confirmed, or it has not retired all of the last time;
+ * -ENOMEM: the table has none to spare (limit_cid_renewals); -ESTALE. */
+int mr_conn_renew_cids(struct mr_endpoint *ep, mr_handle conn, uint64_t now);
 int mr_object_set_user_data(struct mr_endpoint *ep, mr_handle object, uint64_t user_data);
 int mr_conn_send_datagram(struct mr_endpoint *ep, mr_handle conn, const struct mr_view *views,
                           size_t count);

@@ -187,7 +187,33 @@ static bool is_retry_token(const struct mr_endpoint *ep, const struct mr_packet_
             mr_endpoint_cid_owner(ep, header->dcid.bytes, header->dcid.size) != MR_CID_FOREIGN);
 }
 
-/* Read the token.  False: it is a Retry token that is not right, and the client was refused. */
+/* Is the Initial as its client sent it, but for header protection?  It is opened for that. */
+MR_COLD static bool is_authentic(struct mr_endpoint *ep, const struct mr_datagram *d,
+                                 const struct mr_packet_header *header)
+{
+    struct mr_level_key key = {.is_set = false};
+    struct mr_cid dcid;
+
+    mr_cid_copy(&dcid, header->dcid);
+    struct mr_open_job job = {.key = &key.aead,
+                              .hp = &key.hp,
+                              .packet = d->data,
+                              .path_id = MR_PATH_0,
+                              .pn_offset = header->pn_offset,
+                              .size = header->size};
+    bool has_key = mr_conn_set_initial_open_key(ep, header->version, &dcid, MR_CLIENT, &key);
+
+    if (has_key)
+        mr_unmask_burst(ep->aead, &job, 1);
+    if (has_key && job.is_unmasked)
+        mr_open_burst(ep->aead, &job, 1);
+    mr_aead_key_clear(ep->aead, &key.aead);
+    mr_hp_key_clear(ep->aead, &key.hp);
+    return job.is_open;
+}
+
+/* Read the token.  False: it is a Retry token that is not right, and the client was refused, if it
+ * is the client's: RFC 9000, Section 8.1.2. */
 static bool read_token(struct mr_endpoint *ep, const struct mr_datagram *d,
                        const struct mr_packet_header *header, struct admission *out, uint64_t now)
 {
@@ -208,7 +234,10 @@ static bool read_token(struct mr_endpoint *ep, const struct mr_datagram *d,
                                 &d->path.remote, header->dcid, &out->claims, wall_s);
     count_token(ep, verdict);
     if (verdict != MR_TOKEN_VALID) {
-        refuse(ep, d, header, MR_INVALID_TOKEN); /* RFC 9000, Section 8.1.2 */
+        if (is_authentic(ep, d, header))
+            refuse(ep, d, header, MR_INVALID_TOKEN);
+        else
+            mr_count(&ep->counters.dropped_undecryptable);
         return false;
     }
     out->is_validated = out->has_retry = true;

@@ -81,11 +81,7 @@ MR_INLINE void add_same_job(struct mr_endpoint *ep, struct mr_slot *slot)
     const struct mr_open_job *last = &ep->open_jobs[ep->open_count - 1];
     struct mr_open_job *job = &ep->open_jobs[ep->open_count];
 
-    job->key = last->key;
-    job->hp = last->hp;
-    job->expected_pn = last->expected_pn;
-    job->path_id = last->path_id;
-    job->pn_offset = last->pn_offset;
+    memcpy(job, last, offsetof(struct mr_open_job, packet));
     job->packet = slot->datagram->data;
     job->size = (uint16_t)slot->datagram->size;
     slot->job = ep->open_count++;
@@ -100,8 +96,10 @@ MR_COLD static enum mr_slot_kind classify_rare(struct mr_endpoint *ep, struct mr
         return mr_endpoint_is_foreign(ep, d, d->data + 1, MR_LOCAL_CID_SIZE) ? MR_SLOT_DONE
                                                                              : MR_SLOT_WALK;
     bool is_clear = (d->data[0] & MR_PACKET_FIXED_BIT) == 0 && !mr_takes_clear_quic_bit(ep);
-    if (mr_multipath_classify(ep, slot, slot->conn & ~MR_CID_OF_PATH) && !is_clear)
+    if (!is_clear && mr_multipath_classify(ep, slot, slot->conn & ~MR_CID_OF_PATH))
         return MR_SLOT_PATH;
+    d->buf->references = 1;
+    mr_buf_drop(d->buf, &ep->released);
     mr_count(is_clear ? &ep->counters.dropped_no_fixed_bit : &ep->counters.dropped_no_key);
     return MR_SLOT_DONE;
 }
@@ -180,7 +178,7 @@ static void sort_out_phases(struct mr_endpoint *ep)
     uint32_t conn = MR_NONE;
     uint8_t phase = 0;
 
-    for (struct mr_slot *slot = ep->slots; slot < &ep->slots[ep->slot_count]; slot++) {
+    for (struct mr_slot *slot = ep->slots, *end = slot + ep->slot_count; slot < end; slot++) {
         if (slot->kind < MR_SLOT_FAST)
             continue;
         if (slot->conn != conn) {
@@ -490,7 +488,8 @@ MR_COLD static bool open_negotiated(struct walk *w, struct mr_open_job *job)
     struct mr_conn *conn = w->conn;
     const struct mr_handshake *hs = mr_conn_handshake(w->ep, conn);
     struct mr_level_key key = {.is_set = false};
-    bool is_open = mr_conn_set_answer_key(w->ep, w->header.version, &hs->initial_dcid, &key);
+    bool is_open =
+        mr_conn_set_initial_open_key(w->ep, w->header.version, &hs->initial_dcid, MR_SERVER, &key);
 
     job->key = &key.aead;
     job->hp = &key.hp;

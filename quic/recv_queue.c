@@ -427,8 +427,8 @@ size_t mr_recv_queue_peek(struct mr_recv_queue *q, const struct mr_recv_pools *p
 }
 
 /* Give one piece back; returns the next. */
-static uint32_t drop_piece(struct mr_recv_queue *q, struct mr_recv_pools *pools,
-                           struct mr_buf_list *released, uint32_t index)
+MR_INLINE uint32_t drop_piece(struct mr_recv_queue *q, struct mr_recv_pools *pools,
+                              struct mr_buf_list *released, uint32_t index)
 {
     const struct mr_recv_piece *piece = piece_at(pools, index);
     uint32_t next = piece->next;

@@ -172,8 +172,14 @@ static uint64_t chunks_end(const struct mr_sent *sent)
 /* Forget every record and hold nothing. */
 static void forget_all(struct mr_sent *sent)
 {
-    for (uint64_t pn = sent->base; pn < sent->next; pn++)
-        put_blocks(sent, mr_sent_record(sent, pn));
+    const struct mr_sent_packet *packet = NULL;
+
+    for (uint64_t pn = sent->base; pn < sent->next; pn++, packet++) {
+        if (packet == NULL || pn % MR_SENT_CHUNK_RECORDS == 0)
+            packet = mr_sent_record(sent, pn);
+        if (packet->more != MR_NONE)
+            put_blocks(sent, packet);
+    }
 
     uint64_t end = chunks_end(sent);
     put_chunks(sent, chunk_number(sent->base), end);

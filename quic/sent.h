@@ -67,6 +67,8 @@
 #define MR_SENT_DIRECT_SLOTS     8
 
 _Static_assert(MR_SENT_CHUNK_RECORDS * sizeof(struct mr_sent_packet) == MR_CHUNK_SIZE, "one chunk");
+_Static_assert(offsetof(struct mr_sent_packet, first.offset) == sizeof(uint64_t),
+               "the second word");
 
 /* Where the records of 32 packet numbers are. */
 struct mr_sent_slot {

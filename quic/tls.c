@@ -77,6 +77,13 @@ static bool set_server_name(struct mr_tls *tls)
     return true;
 }
 
+/* RFC 8446, Section 4.2.10: what a server rejects may be sent again to the same protocol only, so
+ * that a client with a choice of them sends nothing early. */
+static bool has_one_protocol(const struct mr_tls_client_options *options)
+{
+    return options->alpn_size == options->alpn[0] + 1u;
+}
+
 /* Resume with a ticket that is ours, of this server, and no less checked than asked for now. */
 static void set_ticket(struct mr_tls *tls, const uint8_t *bytes, size_t size, bool wants_early)
 {
@@ -114,7 +121,8 @@ bool mr_tls_start_client(struct mr_tls *tls, const struct mr_tls_context *contex
         SSL_set_alpn_protos(tls->ssl, options->alpn, (unsigned)options->alpn_size) == 0;
 
     if (is_started)
-        set_ticket(tls, options->ticket, options->ticket_size, options->wants_early);
+        set_ticket(tls, options->ticket, options->ticket_size,
+                   options->wants_early && has_one_protocol(options));
     else
         mr_tls_free(tls);
     ERR_clear_error();

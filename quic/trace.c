@@ -5,14 +5,18 @@
 
 #define NUMBER_SHIFT 40 /* a tracer's own count of traces is below */
 
-/* What every other record leaves free, so that each trace can end. */
-#define RESERVE ((uint32_t)MR_TRACED_MAX * MR_TRACE_END_WORDS)
+/* What every other record leaves free, so that each trace can end, and others be refused. */
+#define ENDS    ((uint32_t)MR_TRACED_MAX * MR_TRACE_END_WORDS)
+#define RESERVE (ENDS + (uint32_t)MR_TRACE_REFUSALS * MR_TRACE_ARRIVAL_WORDS)
 
 _Static_assert(RESERVE + 2 * MR_TRACE_RECORD_MAX < MR_TRACE_RING_WORDS,
                "the largest record fits an empty ring");
 _Static_assert(MR_TRACE_BODY_MAX <= UINT16_MAX, "its size is 16 bits");
 _Static_assert(sizeof(struct mr_trace_head) + sizeof(uint64_t) <= MR_TRACE_END_WORDS * 8,
                "an end has room");
+_Static_assert(sizeof(struct mr_trace_head) + sizeof(struct mr_trace_ticket) ==
+                   MR_TRACE_ARRIVAL_WORDS * 8,
+               "an arrival has room");
 
 void mr_tracer_init(struct mr_tracer *tracer, uint64_t number)
 {
@@ -127,6 +131,16 @@ void mr_tracer_end(struct mr_tracer *tracer, uint32_t place, enum mr_trace_end e
     MR_ASSERT(is_told); /* every other record left room */
     traced->what = 0;
     tracer->count--;
+}
+
+bool mr_tracer_refuse(struct mr_tracer *tracer, const struct mr_trace_ticket *ticket)
+{
+    const struct mr_traced gone = {.number = ticket->number};
+    struct mr_trace_ticket told = *ticket;
+
+    told.what = 0;
+    return push(tracer, &gone, MR_TRACE_ARRIVAL,
+                (struct mr_trace_bytes){.at = &told, .size = sizeof(told)}, nothing, ENDS);
 }
 
 /* ------------------------------------------------------------------ reading */

@@ -28,13 +28,15 @@
 #include "base/spsc.h"
 #include "quic/types.h"
 
-#define MR_TRACED_MAX       128                 /* connections of one endpoint at a time */
-#define MR_TRACE_RING_WORDS (UINT32_C(1) << 16) /* 512 KiB */
-#define MR_TRACE_BODY_MAX   8704                /* bytes; more of transport parameters is cut */
-#define MR_TRACE_FRAMES_MAX 2048                /* bytes of frames in a record; more are cut */
-#define MR_TRACE_REASON_MAX 128                 /* bytes of text */
-#define MR_TRACE_RECORD_MAX (3 + MR_TRACE_BODY_MAX / 8) /* words */
-#define MR_TRACE_END_WORDS  4                           /* of a record that ends a trace */
+#define MR_TRACED_MAX          128                 /* connections of one endpoint at a time */
+#define MR_TRACE_RING_WORDS    (UINT32_C(1) << 16) /* 512 KiB */
+#define MR_TRACE_BODY_MAX      8704                /* bytes; more of transport parameters is cut */
+#define MR_TRACE_FRAMES_MAX    2048                /* bytes of frames in a record; more are cut */
+#define MR_TRACE_REASON_MAX    128                 /* bytes of text */
+#define MR_TRACE_RECORD_MAX    (3 + MR_TRACE_BODY_MAX / 8) /* words */
+#define MR_TRACE_END_WORDS     4                           /* of a record that ends a trace */
+#define MR_TRACE_ARRIVAL_WORDS 7  /* of one that says where it comes from */
+#define MR_TRACE_REFUSALS      64 /* traces that could not go on here, told in a full ring */
 
 /* What is traced: bits. */
 enum mr_trace_what {
@@ -74,6 +76,7 @@ enum mr_trace_kind {
     MR_TRACE_KEYLOG,      /* whole lines of text */
     MR_TRACE_VERSION,     /* struct mr_trace_change */
     MR_TRACE_ARRIVAL,     /* struct mr_trace_ticket: it came from another tracer */
+    MR_TRACE_ECN,         /* struct mr_trace_change of enum mr_ecn_state */
     MR_TRACE_KINDS
 };
 
@@ -233,7 +236,7 @@ struct mr_trace_ticket {
     uint64_t number; /* of the trace */
     uint64_t from;   /* of the tracer */
     uint64_t moves;  /* so many times it has gone to another, this one included */
-    uint64_t what;   /* enum mr_trace_what; 0: none */
+    uint64_t what;   /* enum mr_trace_what; 0: none, it ends where it has come to */
 };
 
 /* A traced connection. */
@@ -245,6 +248,7 @@ struct mr_traced {
     uint64_t moves;                  /* it came here with so many */
     uint64_t recovery_ns;            /* when the last recovery period told began */
     uint8_t congestion;              /* enum mr_trace_congestion, told last */
+    uint8_t ecn;                     /* enum mr_ecn_state, told last */
     uint8_t what;                    /* enum mr_trace_what; 0: free */
 };
 
@@ -271,6 +275,10 @@ void mr_tracer_init(struct mr_tracer *tracer, uint64_t number);
 
 /* Shall a new connection of this peer be traced?  What of it; 0: no.  Counts the rule down. */
 uint32_t mr_tracer_wants(struct mr_tracer *tracer, const struct mr_addr *peer);
+
+/* The trace of a ticket cannot go on here: say so, that its file ends.  False: MR_TRACE_REFUSALS
+ * wait in a ring that is full; nobody hears of it. */
+bool mr_tracer_refuse(struct mr_tracer *tracer, const struct mr_trace_ticket *ticket);
 
 /* Begin a trace.  Its place, below MR_TRACED_MAX; MR_NONE: there is none, or no room in the ring.
  * `number`: of a trace that another tracer began; 0: a new one. */

@@ -57,7 +57,7 @@ static inline bool mr_path_addr_equal(const struct mr_path_addr *a, const struct
 
     memcpy(x, a, sizeof(x));
     memcpy(y, b, sizeof(y));
-    return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4])) == 0;
+    return x[0] == y[0] && x[1] == y[1] && x[2] == y[2] && x[3] == y[3] && x[4] == y[4];
 }
 
 static inline bool mr_addr_is_ipv4(const struct mr_addr *addr)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""docs/attacks.md against the tests: what it names is there.
+"""docs/attacks.md, and the bounds of docs/http3.md, against the tests: what they name is there.
 
     docs_attacks.py SOURCE_ROOT          prints TAP
 """
@@ -32,7 +32,7 @@ def names_in(path):
 
 
 def faults(page):
-    rows = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| attack ")]
+    rows = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith(("| attack ", "| bound "))]
     for row in rows:
         cell = row.strip("| ").split(" | ")[-1]
         names = NAMED.findall(cell)
@@ -49,9 +49,10 @@ def faults(page):
 
 
 def main():
-    found = list(faults((ROOT / "docs/attacks.md").read_text()))
+    bounds = (ROOT / "docs/http3.md").read_text().split("\n## Bounds\n")[1].split("\n## ")[0]
+    found = list(faults((ROOT / "docs/attacks.md").read_text())) + list(faults(bounds))
     print("1..1")
-    print(f"{'not ' if found else ''}ok 1 - docs/attacks.md: each row names tests, and there are such tests")
+    print(f"{'not ' if found else ''}ok 1 - attacks, and bounds of HTTP/3: each row names tests, and there are such tests")
     for fault in found:
         print("#", fault)
     return 1 if found else 0

@@ -51,6 +51,7 @@ struct edge {
     uint64_t qpack_table;   /* bytes, of a connection */
     uint32_t qpack_blocked; /* streams of a connection */
     bool has_early_data;
+    bool refuses_early;
     struct mr_replay *replay; /* first flights with 0-RTT, NULL: none is taken */
     uint64_t cache_bytes;
     int retry; /* 0 auto, 1 always */
@@ -139,6 +140,7 @@ static bool make_servers(struct edge *edge, struct mr_fault *fault)
     config.index = edge->index;
     config.has_listings = edge->has_listing;
     config.has_hq = edge->has_hq;
+    config.refuses_early = edge->refuses_early;
     config.qpack_encoder_capacity = (uint32_t)edge->qpack_table;
     config.qpack_blocked_max = edge->qpack_blocked;
     config.cache_bytes = (size_t)edge->cache_bytes / shards;
@@ -518,6 +520,11 @@ static enum mr_parse_result parse(struct edge *edge, int argc, char **argv, stru
          .kind = MR_OPTION_FLAG,
          .to = &edge->has_early_data,
          .help = "take requests in 0-RTT, which others can copy and send again"},
+        {.name = "refuse-early",
+         .kind = MR_OPTION_FLAG,
+         .to = &edge->refuses_early,
+         .help =
+             "answer 425 to requests that may be copies: clients ask again after the handshake"},
         {.name = "qpack-table",
          .kind = MR_OPTION_SIZE,
          .to = &edge->qpack_table,

@@ -305,8 +305,10 @@ static void on_done(void *context, mr_h3_client_request request, uint64_t user,
 
 static bool begin_fetch(struct mr_fetcher *f, struct mr_fetch *fetch)
 {
-    struct mr_h3_request_options options = {
-        .is_head = f->is_head, .authority = fetch->authority, .path = fetch->path};
+    struct mr_h3_request_options options = {.is_head = f->is_head,
+                                            .authority = fetch->authority,
+                                            .path = fetch->path,
+                                            .priority = &fetch->priority};
     int result = mr_h3_client_request_make(f->client, f->conn, &options, index_of(f, fetch),
                                            &fetch->request);
 
@@ -356,6 +358,32 @@ static void migrate(struct mr_fetcher *f)
         return;
     f->first_port = info.local.port;
     f->migrate_at_ns = 0;
+}
+
+/* Open the paths that were asked for, as soon as the server lets us. */
+static void open_paths(struct mr_fetcher *f)
+{
+    while (f->paths_opened < f->path_count) {
+        struct mr_path_call call = {.kind = MR_PATH_CALL_OPEN, .local = f->paths[f->paths_opened]};
+        int64_t answer = mr_h3_client_path(f->client, f->conn, &call);
+
+        if (answer == -EBUSY || answer == -EAGAIN)
+            return;
+        if (answer < 0)
+            f->path_error = (int)-answer;
+        f->paths_opened++;
+    }
+}
+
+/* What they carried, while the connection is there. */
+static void note_paths(struct mr_fetcher *f)
+{
+    struct mr_path_call call = {
+        .kind = MR_PATH_CALL_LIST, .out = f->path_info, .room = MR_COUNT_OF(f->path_info)};
+    int64_t count = mr_h3_client_path(f->client, f->conn, &call);
+
+    if (count > 0)
+        f->path_info_count = (uint32_t)count;
 }
 
 /* An attempt that the peer never answered may be repeated while there is time. */
@@ -415,6 +443,10 @@ static void look_around(struct mr_fetcher *f, uint64_t now)
         end_all(f, MR_FETCHER_STALLED);
     else if (!is_connected && f->conn == 0)
         connect_now(f);
+    if (f->path_count > 0 && is_connected && f->conn != 0) {
+        open_paths(f);
+        note_paths(f);
+    }
     if (f->migrate_at_ns != 0 && now >= f->migrate_at_ns && f->conn != 0)
         migrate(f);
 }

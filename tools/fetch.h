@@ -28,6 +28,7 @@
 #define MR_FETCH_BUFFER     262144                    /* bytes */
 #define MR_FETCH_TEXT       128                       /* bytes of a header's value that are kept */
 #define MR_FETCH_REASON     160
+#define MR_FETCH_PATHS      7    /* further paths of a connection */
 #define MR_FETCH_TICKET_MAX 4096 /* bytes of a ticket to resume the connection with */
 
 enum mr_fetch_end {
@@ -44,9 +45,10 @@ enum mr_fetch_end {
 struct mr_fetch {
     /* filled by the command */
     const char *authority;
-    const char *path; /* of the URL */
-    int fd;           /* where content goes; -1: nowhere */
-    bool is_stream;   /* a pipe or the like: a write to it may block for long */
+    const char *path;            /* of the URL */
+    int fd;                      /* where content goes; -1: nowhere */
+    bool is_stream;              /* a pipe or the like: a write to it may block for long */
+    struct mr_priority priority; /* that the server is told */
     /* results */
     enum mr_fetch_end end;
     int error; /* errno */
@@ -100,7 +102,9 @@ struct mr_fetcher {
     bool is_head;
     bool is_hq;                /* HTTP/0.9 */
     uint64_t migrate_after_ns; /* after connecting; UINT64_MAX: never */
-    uint8_t *ticket;           /* MR_FETCH_TICKET_MAX bytes for the newest one; NULL: not wanted */
+    uint32_t path_count;       /* further paths, from these addresses of ours */
+    struct mr_address paths[MR_FETCH_PATHS];
+    uint8_t *ticket; /* MR_FETCH_TICKET_MAX bytes for the newest one; NULL: not wanted */
     uint32_t fetch_count;
     struct mr_fetch *fetches;
     /* results */
@@ -111,7 +115,10 @@ struct mr_fetcher {
     char reason[MR_FETCH_REASON];
     size_t ticket_size;       /* 0: none came */
     struct mr_conn_info info; /* as the connection was near its end */
-    uint16_t first_port;      /* ours, before it migrated; 0: it has not tried */
+    uint32_t path_info_count; /* paths that there were near its end */
+    struct mr_path_info path_info[MR_FETCH_PATHS + 1];
+    int path_error;      /* why one was not opened; 0 */
+    uint16_t first_port; /* ours, before it migrated; 0: it has not tried */
     /* the lcore's */
     struct mr_h3_client *client;
     mr_h3_client_conn conn; /* 0: none */
@@ -125,6 +132,7 @@ struct mr_fetcher {
     uint64_t begun_ns;
     uint64_t progress_ns;
     uint64_t migrate_at_ns;
+    uint32_t paths_opened;    /* or refused */
     uint64_t ticket_until_ns; /* all is fetched, only a ticket is waited for; 0: not so */
     /* between the threads */
     _Atomic bool wants_cancel;

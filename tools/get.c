@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "control/eal.h"
+#include "dataplane/client_ports.h"
 #include "http3/frame.h"
 #include "tools/get_internal.h"
 #include "tools/tools.h"
@@ -30,7 +31,6 @@
 #define LIVE_NS        (200 * MR_MS)
 #define POLL_NS        (10 * MR_MS)
 #define PORT_FIRST     49152u /* ephemeral ports, RFC 6335, Section 6 */
-#define PORT_COUNT     16384u
 
 static double now_s(void)
 {
@@ -239,6 +239,35 @@ static bool open_outputs(struct mr_get *get, struct mr_fault *fault)
     return true;
 }
 
+/* The addresses of --path: ours, of the server's family. */
+static bool take_paths(struct mr_get *get, struct mr_fault *fault)
+{
+    struct mr_fetcher *f = &get->fetcher;
+    char text[MR_IP_TEXT];
+    struct mr_ip ip;
+
+    for (const char *at = get->paths; at != NULL && *at != '\0';) {
+        size_t size = strcspn(at, ",");
+
+        snprintf(text, sizeof(text), "%.*s", (int)size, at);
+        at += size + (at[size] == ',');
+        if (!mr_ip_parse(text, &ip) || !mr_net_self_has(&get->host.self, &ip) ||
+            mr_ip_is_v4(&ip) != mr_ip_is_v4(&get->server)) {
+            mr_fault_set(fault, EINVAL,
+                         "--path %s: not one of the addresses that --addr gives this command, of "
+                         "the server's family",
+                         text);
+            return false;
+        }
+        if (f->path_count == MR_FETCH_PATHS) {
+            mr_fault_set(fault, E2BIG, "--path: more than %d addresses", MR_FETCH_PATHS);
+            return false;
+        }
+        memcpy(f->paths[f->path_count++].ip, ip.bytes, sizeof(ip.bytes));
+    }
+    return true;
+}
+
 static bool make_fetcher(struct mr_get *get, struct mr_fault *fault)
 {
     struct mr_fetcher *f = &get->fetcher;
@@ -260,6 +289,8 @@ static bool make_fetcher(struct mr_get *get, struct mr_fault *fault)
     f->is_head = get->is_head;
     f->is_hq = get->alpn == MR_GET_HQ;
     f->migrate_after_ns = get->has_migration ? (uint64_t)(get->migrate_after_s * 1e9) : UINT64_MAX;
+    if (!take_paths(get, fault))
+        return false;
     f->fetch_count = get->count;
     f->fetches = get->fetches;
     return mr_get_read_ticket(get, fault) && mr_fetcher_make(f, fault);
@@ -280,10 +311,12 @@ static bool open_host(struct mr_get *get, struct mr_fault *fault)
         .idle_timeout_ns = (uint64_t)(get->timeout_s * 1e9) + 30 * MR_SECOND,
         .stream_window_max = STREAM_WINDOW,
         .conn_window_max = CONN_WINDOW,
+        .paths_max = get->fetcher.path_count > 0 ? get->fetcher.path_count + 1 : 0,
     };
 
     (void)getrandom(&random, sizeof(random), 0);
-    config.local_port = (uint16_t)(PORT_FIRST + random % PORT_COUNT);
+    uint32_t ports = mr_client_ports_first_max(get->host.options.shards) - PORT_FIRST + 1;
+    config.local_port = (uint16_t)(PORT_FIRST + random % ports);
     return mr_host_open(&get->host, &config, fault);
 }
 
@@ -438,6 +471,12 @@ static enum mr_parse_result parse(struct mr_get *get, int argc, char **argv, str
          .kind = MR_OPTION_FLAG,
          .to = &get->is_early,
          .help = "ask in 0-RTT, if that session allows it: others can copy that and send it again"},
+        {.name = "priority",
+         .kind = MR_OPTION_TEXT,
+         .to = &get->priorities,
+         .argument = "LIST",
+         .help = "u=0 to u=7, first to last, and i: in turns with others; one for each URL, "
+                 "separated by semicolons (u=3)"},
         {.name = "quic-version",
          .kind = MR_OPTION_U32,
          .to = &get->quic_version,
@@ -460,6 +499,11 @@ static enum mr_parse_result parse(struct mr_get *get, int argc, char **argv, str
          .min = 0,
          .max = 86400,
          .given = &get->has_migration},
+        {.name = "path",
+         .kind = MR_OPTION_TEXT,
+         .to = &get->paths,
+         .argument = "IP[,IP...]",
+         .help = "use paths from these addresses of --addr as well, at the same time (none)"},
         {.name = "json",
          .kind = MR_OPTION_FLAG,
          .to = &get->is_json,
@@ -478,7 +522,7 @@ static enum mr_parse_result parse(struct mr_get *get, int argc, char **argv, str
     mr_host_option_rows(&get->host_options, shared);
     enum mr_parse_result result = mr_options_parse(&line, argc, argv, fault);
     if (result == MR_PARSE_OK &&
-        (!mr_get_take_urls(get, &line, fault) ||
+        (!mr_get_take_urls(get, &line, fault) || !mr_get_take_priorities(get, fault) ||
          !mr_host_plan(&get->host, &get->host_options, fault) || !name_outputs(get, fault)))
         return MR_PARSE_ERROR;
     return result;

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "http3/priority.h"
 #include "tools/get_internal.h"
 
 enum {
@@ -106,6 +107,55 @@ void mr_get_free_urls(struct mr_get *get)
     free(get->urls);
     free(get->outputs);
     free(get->fetches);
+}
+
+/* ------------------------------------------------------------------ priorities */
+
+/* "u=N", "i" or both with a comma, up to `end`.  Unlike a server (RFC 9218, Section 4), which
+ * ignores what it does not know, this says so. */
+static bool read_priority(const char *at, const char *end, struct mr_priority *priority)
+{
+    bool goes_on = true;
+
+    *priority = mr_priority_default();
+    while (goes_on) {
+        at += strspn(at, " ");
+        if (end - at >= 3 && at[0] == 'u' && at[1] == '=' && at[2] >= '0' && at[2] <= '7') {
+            priority->urgency = (uint8_t)(at[2] - '0');
+            at += 3;
+        } else if (end - at >= 1 && at[0] == 'i') {
+            priority->is_incremental = true;
+            at++;
+        } else {
+            return false;
+        }
+        at += strspn(at, " ");
+        goes_on = at < end && *at == ',';
+        at += goes_on;
+    }
+    return at >= end;
+}
+
+bool mr_get_take_priorities(struct mr_get *get, struct mr_fault *fault)
+{
+    const char *at = get->priorities;
+    struct mr_priority priority = mr_priority_default();
+
+    for (uint32_t i = 0; i < get->count; i++) {
+        const char *end = at == NULL ? NULL : at + strcspn(at, ";");
+
+        if (at != NULL && !read_priority(at, end, &priority)) {
+            mr_fault_set(fault, EINVAL,
+                         "--priority: \"%.*s\" is no priority; u=0 to u=7, i or both, like u=1,i",
+                         (int)(end - at), at);
+            return false;
+        }
+        at = at == NULL || *end == '\0' ? NULL : end + 1;
+        get->fetches[i].priority = priority;
+    }
+    if (at != NULL)
+        mr_fault_set(fault, EINVAL, "--priority: more priorities than URLs; name one for each");
+    return at == NULL;
 }
 
 /* ------------------------------------------------------------------ the ticket */

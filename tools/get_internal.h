@@ -27,10 +27,12 @@ struct mr_get {
     const char *ticket_path; /* of a ticket that is used, and replaced; NULL: none */
     const char *ciphers;     /* OpenSSL's list; NULL: the usual ones */
     uint32_t key_update_after;
-    bool is_early;         /* 0-RTT, with the ticket */
-    uint32_t quic_version; /* wanted: 1 or 2 */
+    bool is_early;          /* 0-RTT, with the ticket */
+    uint32_t quic_version;  /* wanted: 1 or 2 */
+    const char *priorities; /* of the URLs, in order, the last for those behind; NULL: usual */
     double migrate_after_s;
     bool has_migration;
+    const char *paths; /* further addresses of ours, separated by commas; NULL: none */
 
     uint32_t count; /* of URLs */
     struct mr_url *urls;
@@ -62,6 +64,9 @@ void mr_get_show_progress(const struct mr_get *get, double at, double step, uint
 bool mr_get_take_urls(struct mr_get *get, const struct mr_command_line *line,
                       struct mr_fault *fault);
 void mr_get_free_urls(struct mr_get *get);
+
+/* Give the URLs the priorities of --priority. */
+bool mr_get_take_priorities(struct mr_get *get, struct mr_fault *fault);
 
 /* Read the ticket of --session, if there is one, for the connection to come. */
 bool mr_get_read_ticket(struct mr_get *get, struct mr_fault *fault);

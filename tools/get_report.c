@@ -325,6 +325,45 @@ static struct json_object *fetch_json(const struct mr_get *get, uint32_t index, 
     return json;
 }
 
+static const char *path_state(const struct mr_path_info *path)
+{
+    static const char *const states[] = {[MR_PATH_INFO_CHECKING] = "not validated",
+                                         [MR_PATH_INFO_OPEN] = "open",
+                                         [MR_PATH_INFO_ABANDONED] = "abandoned"};
+
+    return states[path->state];
+}
+
+static void path_address(const struct mr_path_info *path, char *text)
+{
+    struct mr_ip ip;
+
+    memcpy(ip.bytes, path->local.ip, sizeof(ip.bytes));
+    mr_ip_format(&ip, text);
+}
+
+/* What each path carried. */
+static struct json_object *paths_json(const struct mr_fetcher *f)
+{
+    struct json_object *array = json_object_new_array();
+
+    for (uint32_t i = 0; i < f->path_info_count; i++) {
+        const struct mr_path_info *path = &f->path_info[i];
+        struct json_object *json = json_object_new_object();
+        char text[MR_IP_TEXT];
+
+        path_address(path, text);
+        json_object_object_add(json, "path", json_object_new_int64(path->path));
+        add_text(json, "local", text);
+        add_text(json, "state", path_state(path));
+        json_object_object_add(json, "rtt_us", json_object_new_double((double)path->rtt_ns * 1e-3));
+        json_object_object_add(json, "bytes_sent",
+                               json_object_new_int64((int64_t)path->bytes_sent));
+        json_object_array_add(array, json);
+    }
+    return array;
+}
+
 static struct json_object *all_json(const struct mr_get *get, const char *error)
 {
     struct json_object *json = json_object_new_object();
@@ -344,6 +383,8 @@ static struct json_object *all_json(const struct mr_get *get, const char *error)
                                json_object_new_int(get->fetcher.first_port));
         json_object_object_add(json, "local_port", json_object_new_int(info->local.port));
     }
+    if (get->paths != NULL)
+        json_object_object_add(json, "paths", paths_json(&get->fetcher));
     add_text(json, "error", error);
     return json;
 }
@@ -361,6 +402,23 @@ static void show_migration(const struct mr_get *get)
     else
         fprintf(stderr, "get: migrated from UDP port %u to %u\n", f->first_port,
                 f->info.local.port);
+}
+
+/* The same for people. */
+static void show_paths(const struct mr_fetcher *f)
+{
+    if (f->path_error != 0)
+        fprintf(stderr, "get: a path was not opened: %s\n",
+                f->path_error == EOPNOTSUPP ? "the server does not take several"
+                                            : strerror(f->path_error));
+    for (uint32_t i = 0; i < f->path_info_count; i++) {
+        const struct mr_path_info *path = &f->path_info[i];
+        char text[MR_IP_TEXT];
+
+        path_address(path, text);
+        fprintf(stderr, "get: path %u from %s: %s, round trip %.3f ms\n", path->path, text,
+                path_state(path), (double)path->rtt_ns * 1e-6);
+    }
 }
 
 /* One file: name it or remove it.  Its exit status; `fault` is why, "" if that is the whole's. */
@@ -413,6 +471,8 @@ int mr_get_finish(struct mr_get *get)
         mr_tool_complain("get", &whole);
     if (get->has_migration && !get->is_json)
         show_migration(get);
+    if (get->paths != NULL && !get->is_json)
+        show_paths(&get->fetcher);
     if (get->is_json) {
         struct json_object *json = all_json(get, whole.text);
 

@@ -71,6 +71,7 @@ struct mr_host_config {
     uint64_t stream_window_max; /* bytes that a stream may hold unread */
     uint64_t conn_window_max;
     uint32_t streams_bidi_max; /* that a peer may have open */
+    uint32_t paths_max;        /* of a connection at a time; 0 and 1: multipath is not offered */
 };
 
 struct mr_host {

@@ -17,8 +17,9 @@
  * Order.  What is told of one object:
  *
  *     listener    NEW_CONNECTION* STOP_COMPLETE
- *     connection  [NEW_CONNECTION, at its listener] CONNECTED (PEER_STREAM_STARTED |
- *                 STREAMS_AVAILABLE | DATAGRAM_RECEIVED | WRITABLE | TICKET | MOVED)*
+ *     connection  [NEW_CONNECTION, at its listener] [EARLY] CONNECTED (PEER_STREAM_STARTED |
+ *                 STREAMS_AVAILABLE | DATAGRAM_RECEIVED | WRITABLE | TICKET | MOVED | CONFIRMED |
+ *                 PATH_CHANGED | PATH_FAILED)*
  *                 [SHUTDOWN_BY_PEER | SHUTDOWN_BY_TRANSPORT] SHUTDOWN_COMPLETE
  *     stream      [START_COMPLETE, of mr_ev_open()] (RECEIVE | SENT | SEND_COMPLETE | WRITABLE |
  *                 PEER_SEND_ABORTED | PEER_RECEIVE_ABORTED)*
@@ -72,7 +73,11 @@ enum mr_ev_type {
     MR_EV_STOP_COMPLETE,  /* last event of a listener; status: why, if not asked for: -ESHUTDOWN:
                              the datapath drains, finish what is open; -ENOTCONN: it is gone */
     /* connection */
-    MR_EV_CONNECTED,
+    MR_EV_EARLY,     /* client, with is_early and a ticket: streams may be opened before CONNECTED;
+                        what is sent on them may reach the server twice (RFC 9001, Section 9.2) */
+    MR_EV_CONNECTED, /* info; a server's with info->is_early: the handshake is not complete, what
+                        comes before CONFIRMED may be a copy of what a client sent before */
+    MR_EV_CONFIRMED, /* server, told with info->is_early: the client itself sent what came */
     MR_EV_PEER_STREAM_STARTED, /* stream; answer MR_EV_ACCEPT after mr_ev_set_handler(stream, ...),
                                   or MR_EV_REFUSE, `error` being the code */
     MR_EV_STREAMS_AVAILABLE,   /* streams may be opened again */
@@ -93,7 +98,7 @@ enum mr_ev_type {
     MR_EV_SENT,           /* every byte given with MR_SEND_NOTIFY was handed to the port */
     MR_EV_SEND_COMPLETE, /* of one mr_ev_send(): context, status; its buffer is the application's */
     MR_EV_WRITABLE,      /* after -EAGAIN; of a connection: of mr_ev_send_datagram() */
-    MR_EV_PEER_SEND_ABORTED,     /* the peer reset: error */
+    MR_EV_PEER_SEND_ABORTED,     /* the peer reset: error, is_reliable */
     MR_EV_PEER_RECEIVE_ABORTED,  /* the peer asked to stop: error */
     MR_EV_SEND_SHUTDOWN_COMPLETE /* everything and FIN were acknowledged; told when the stream is
                                     over, directly before SHUTDOWN_COMPLETE */
@@ -123,9 +128,11 @@ struct mr_ev {
     bool is_fin;
     bool is_uni;                     /* PEER_STREAM_STARTED */
     bool is_application;             /* SHUTDOWN_BY_PEER: the code is the application's */
+    bool is_reliable;                /* PEER_SEND_ABORTED: behind bytes that the peer guaranteed
+                                        (RESET_STREAM_AT), all of which were consumed */
     uint64_t error;                  /* a code; with MR_EV_REFUSE the answer's */
     const char *reason;              /* for people; valid during the call; never NULL */
-    const struct mr_conn_info *info; /* NEW_CONNECTION, CONNECTED, PATH_CHANGED */
+    const struct mr_conn_info *info; /* NEW_CONNECTION, EARLY, CONNECTED, PATH_CHANGED */
     void *send_context;              /* SEND_COMPLETE */
     int status;                      /* 0 or -errno; SEND_COMPLETE: -ECANCELED: not acknowledged
                                         when the stream ended */
@@ -222,6 +229,16 @@ int mr_ev_receive_enable(struct mr_registration *registration, mr_object stream,
  */
 int mr_ev_shutdown(struct mr_registration *registration, mr_object object, uint32_t flags,
                    uint64_t code);
+
+/*
+ * Abandon sending, but for the first `reliable` bytes of the stream, which the peer gets all the
+ * same, and then `code`: as `reset_at` of millrace/transport.h (RESET_STREAM_AT,
+ * draft-ietf-quic-reliable-stream-reset).  Receiving goes on; may be called again to guarantee
+ * less.  Sends beyond end with -ECANCELED when the stream does.  Its errors; -EOPNOTSUPP: also
+ * where the transport cannot.  Queued by another thread, what goes wrong is not told.
+ */
+int mr_ev_reset_at(struct mr_registration *registration, mr_object stream, uint64_t code,
+                   uint64_t reliable);
 
 /*
  * Give the object up: no event of it is told any more; what is open is shut down with code 0. Every

@@ -2,10 +2,13 @@
  * millrace/path.h - the paths of a connection that has several at a time
  * (draft-ietf-quic-multipath): what each is doing.
  *
- * Owner: the caller of what fills it.
+ * Owner: the transport, for paths; the caller, for what is filled.
+ * Threads: the transport's.
  */
 #ifndef MILLRACE_PATH_H
 #define MILLRACE_PATH_H
+
+#include <errno.h>
 
 #include "millrace/transport.h"
 
@@ -34,6 +37,35 @@ struct mr_path_info {
     uint64_t bytes_in_flight;
     uint64_t bytes_sent;
 };
+
+enum mr_path_call_kind {
+    MR_PATH_CALL_OPEN,    /* from `local`: the path's ID.  -EAGAIN: the peer allows no more, or has
+                             given no connection ID for one; later perhaps.  -EADDRNOTAVAIL: not an
+                             address and open port of ours.  -EBUSY: the handshake is not confirmed.
+                             -EINVAL: of another family.  -ENOMEM.  -EOPNOTSUPP: a server's
+                             connection, or not agreed on, or the peer forbids it */
+    MR_PATH_CALL_ABANDON, /* `path`.  0; -ENOENT: there is none; -EBUSY: it is the last */
+    MR_PATH_CALL_BACKUP,  /* tell the peer to send by others.  0; -ENOENT */
+    MR_PATH_CALL_AVAILABLE, /* tell the peer to use it.  0; -ENOENT */
+    MR_PATH_CALL_LIST,      /* to `out`, at most `room`: how many */
+};
+
+/* What to do with a connection's paths: the transport's `path`.  Each also -ESTALE.  A path that is
+ * opened is told with MR_EVENT_PATHS_CHANGED once it is validated, or given up. */
+struct mr_path_call {
+    uint8_t kind; /* enum mr_path_call_kind */
+    uint32_t path;
+    struct mr_address local; /* IP address all zero: the connection's; port 0: its port */
+    struct mr_path_info *out;
+    size_t room;
+};
+
+/* Do it; -EOPNOTSUPP also where the transport cannot. */
+static inline int64_t mr_path_do(struct mr_transport *t, mr_handle conn,
+                                 const struct mr_path_call *call)
+{
+    return t->ops->path == NULL ? -EOPNOTSUPP : t->ops->path(t, conn, call);
+}
 
 #ifdef __cplusplus
 }

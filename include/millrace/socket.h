@@ -70,7 +70,9 @@ int mr_sock_listen(struct mr_loop *loop, const char *listener, uint32_t backlog,
 
 /* Begin a connection.  Blocking: 0 when it is there; -ECONNREFUSED, -ECONNRESET: the peer closed
  * it; -ETIMEDOUT, ...: as mr_sock_error().  Non-blocking: -EINPROGRESS with *conn_out set, and
- * writable when it is there; mr_sock_error() says how it went. */
+ * writable when it is there; mr_sock_error() says how it went.  With is_early and a ticket it is
+ * there as soon as 0-RTT may be sent: what is written before mr_sock_confirm() says 0 may reach the
+ * server twice (RFC 9001, Section 9.2). */
 int mr_sock_connect(struct mr_loop *loop, const struct mr_connect_options *options,
                     bool is_nonblocking, struct mr_sock **conn_out);
 
@@ -108,6 +110,31 @@ int mr_sock_shutdown(struct mr_sock *stream);
 /* Abandon it, both ways: what is not sent or not read is dropped.  -EINVAL: `code` is above
  * MR_ERROR_CODE_MAX. */
 int mr_sock_reset(struct mr_sock *stream, uint64_t code);
+
+/*
+ * Abandon writing, but for the first `reliable` bytes that were written, which the peer gets all
+ * the same, and then `code` (RESET_STREAM_AT, draft-ietf-quic-reliable-stream-reset).  Reading goes
+ * on; may be called again to guarantee less, with the same code.  0; -EINVAL: the code, or more
+ * bytes than were written, or guaranteed before; -EPIPE: nothing to abandon; -EOPNOTSUPP: the peer
+ * does not take it.  Whose peer did so reads the guaranteed bytes, then -ECONNRESET.
+ */
+int mr_sock_reset_at(struct mr_sock *stream, uint64_t code, uint64_t reliable);
+
+/*
+ * Take a client's connection to another local address, all zero: to another port; as `migrate` of
+ * millrace/transport.h.  Blocking: 0 when the new path is in use; -EHOSTUNREACH: it did not answer,
+ * everything goes on by the old one.  Non-blocking: -EINPROGRESS, and mr_sock_path() says how it
+ * went.  Its errors; -EALREADY: one is under way.
+ */
+int mr_sock_migrate(struct mr_sock *conn, const struct mr_address *local);
+
+/* Of the last mr_sock_migrate(): 0: none, or the path is in use; -EINPROGRESS; -EHOSTUNREACH. */
+int mr_sock_path(const struct mr_sock *conn);
+
+/* Wait until the handshake is complete: of a client that began with 0-RTT; of a server, until what
+ * came cannot be a copy any more (RFC 8470, Section 3).  0, at once where there was no 0-RTT;
+ * -EAGAIN; -ENOTCONN: the connection ended before. */
+int mr_sock_confirm(struct mr_sock *conn);
 
 /* One datagram: its size, -EAGAIN, ...; -ENOBUFS: larger than `size`, and it stays.  Sending:
  * errors as transport.send_datagram. */

@@ -26,6 +26,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "millrace/priority.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -125,22 +127,6 @@ enum mr_open_flags {
     MR_OPEN_UNI = 1,
 };
 
-/*
- * Which streams of a connection send first (RFC 9218, Section 4).  Those of the lowest urgency that
- * has something to send are served alone: incremental ones take turns, the others go one after the
- * other, in the order of their IDs; where there are both, every other turn is of either kind.
- * Nothing of it goes over the wire.
- */
-struct mr_priority {
-    uint8_t urgency; /* < MR_URGENCIES, 0: first */
-    bool is_incremental;
-};
-
-enum {
-    MR_URGENCIES = 8,
-    MR_URGENCY_DEFAULT = 3 /* of a stream that was given no priority, which is incremental */
-};
-
 struct mr_address {
     uint8_t ip[16]; /* IPv4 is mapped: ::ffff:a.b.c.d */
     uint16_t port;  /* host order */
@@ -209,6 +195,8 @@ struct mr_moved_stream {
 
 /* An error code is a variable-length integer (RFC 9000, Sections 16 and 20.2). */
 #define MR_ERROR_CODE_MAX ((UINT64_C(1) << 62) - 1)
+
+struct mr_path_call;
 
 struct mr_transport_ops {
     /* Begin a connection.  0; -EAGAIN: no connection or handshake is free; -EINVAL: options;
@@ -342,6 +330,9 @@ struct mr_transport_ops {
      * peer does not take it.  NULL in a transport that cannot.
      */
     int (*reset_at)(struct mr_transport *t, mr_handle stream, uint64_t code, uint64_t reliable);
+
+    /* Several paths of a connection, as millrace/path.h says.  NULL in a transport that cannot. */
+    int64_t (*path)(struct mr_transport *t, mr_handle conn, const struct mr_path_call *call);
 };
 
 /* The first member of every implementation. */
@@ -383,16 +374,13 @@ struct mr_application {
     /* Once, on the application's thread, before any event. */
     void (*on_start)(void *context, struct mr_transport *transport);
     void (*on_events)(void *context, const struct mr_event *events, size_t count);
-    /* Each iteration of the loop, for an application that has other sources of work; NULL: not
-     * wanted.  Returns how much was done, 0 when there was nothing. */
+    /* Each iteration of the loop, for other sources of work: how much was done.  NULL: unwanted. */
     uint32_t (*on_poll)(void *context);
     /* Once, after the last event. */
     void (*on_stop)(void *context);
-    /* The connection is about to move to another shard; false: it stays.  NULL: connections of this
-     * application never move. */
+    /* The connection is about to move to another shard; false: it stays.  NULL: all stay. */
     bool (*on_move)(void *context, mr_handle conn, uint32_t shard);
-    /* A server: what clients remember of it for 0-RTT, as one word, the same for as long as that
-     * is. A ticket that was made under another word gives no 0-RTT (RFC 9001, Section 4.6.1). */
+    /* A server: a word for what clients keep of it for 0-RTT; a ticket of another one has none. */
     uint64_t remembered;
 };
 

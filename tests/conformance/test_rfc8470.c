@@ -43,7 +43,8 @@ static void set_early(struct raw_server_test *test, bool is_early)
  * in this document for ensuring that requests are not processed prior to TLS handshake completion."
  * (Section 3)  "Once a server has decided to accept early data, it MUST process all requests in
  * early data, even if the server rejects the request by sending a 425 (Too Early) response."
- * (Section 3) */
+ * (Section 3)  "The second class of attack cannot be prevented at the TLS layer and MUST be dealt
+ * with by any application." (RFC 8446, Section 8) */
 static void what_is_not_safe_is_refused_while_it_is_early(void)
 {
     struct raw_server_test *test = h3_new_server();
@@ -166,7 +167,11 @@ static void end(struct world *w)
  * stored -- when attempting 0-RTT." (RFC 9114, Section 7.2.4.2)  "Absent other information, clients
  * MAY send requests with safe HTTP methods ([RFC7231], Section 4.2.1) in early data when it is
  * available and MUST NOT send unsafe methods (or methods whose safety is not known) in early data."
- * (Section 4) */
+ * (Section 4)  "Therefore, in normal operation, clients will not know which, if any, of these
+ * mechanisms servers actually implement and hence MUST only send early data which they deem safe to
+ * be replayed." (RFC 8446, Section 8)  "Because clients do not know the exact details of server
+ * behavior, they MUST NOT send messages in early data which are not safe to have replayed and which
+ * they would not be willing to retry across multiple 1-RTT connections." (RFC 8446, Section E.5) */
 static void a_get_goes_in_early_data_and_is_answered(void)
 {
     struct world w;

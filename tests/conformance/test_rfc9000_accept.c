@@ -107,11 +107,36 @@ static void version_negotiation_is_not_answered_to_anything_else(void)
     memset(bytes + 1, 0, 4); /* with a connection ID of over 20 bytes */
     peer_deliver(p, bytes, sizeof(bytes));
     CU_ASSERT_EQUAL(p->inbox_count, 0);
+    CU_ASSERT_EQUAL(peer_counters(p)->dropped_unsupported_version, 3);
     peer_end(p);
     p = peer_at(C, PEER_HELLO); /* a client never does */
     peer_clear(p);
     peer_deliver(p, bytes, unknown_version(bytes, sizeof(bytes), 8, 8));
     CU_ASSERT_EQUAL(p->inbox_count, 0);
+    peer_end(p);
+}
+
+/* Answers that nobody sends do not pile up. */
+static void answers_that_wait_are_bounded(void)
+{
+    struct peer *p = peer_at(S, PEER_NOTHING);
+    struct mr_endpoint *ep = peer_endpoint(p);
+    uint8_t bytes[MR_INITIAL_MIN];
+
+    for (uint32_t i = 0; i < MR_REPLIES_MAX + 9; i++) {
+        struct mr_buf buf = {.references = 1};
+        struct mr_datagram d = {.data = bytes,
+                                .buf = &buf,
+                                .size = (uint16_t)unknown_version(bytes, sizeof(bytes), 8, 8),
+                                .path = p->path};
+        mr_endpoint_receive(ep, &d, 1, p->now);
+        (void)mr_endpoint_take_released(ep);
+    }
+    CU_ASSERT_EQUAL(ep->reply_count, MR_REPLIES_MAX);
+    CU_ASSERT_EQUAL(peer_counters(p)->replies_dropped, 9);
+    peer_drain(p);
+    CU_ASSERT_EQUAL(p->inbox_count, MR_REPLIES_MAX);
+    CU_ASSERT_EQUAL(ep->reply_count, 0);
     peer_end(p);
 }
 
@@ -286,6 +311,7 @@ static void empty_and_tiny_datagrams_are_dropped(void)
             peer_deliver(p, bytes, size);
     }
     CU_ASSERT_EQUAL(p->inbox_count, 0);
+    CU_ASSERT_EQUAL(peer_counters(p)->dropped_empty, 256);
     peer_expect_close(p, "tiny", PEER_NO_CLOSE, 0);
     peer_end(p);
 }
@@ -597,6 +623,7 @@ static void packets_for_nobody_are_dropped(void)
 
 static CU_TestInfo tests[] = {
     {"an unknown version is answered with ours", an_unknown_version_is_answered_with_ours},
+    {"answers that wait are bounded", answers_that_wait_are_bounded},
     {"Version Negotiation is not answered to anything else",
      version_negotiation_is_not_answered_to_anything_else},
     {"a client believes Version Negotiation only when it may",

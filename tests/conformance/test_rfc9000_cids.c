@@ -179,6 +179,7 @@ static void a_flood_of_retirements_is_bounded(void)
     }
     CU_ASSERT_TRUE(i <= MR_RETIRE_QUEUE_MAX + 1);
     CU_ASSERT_EQUAL(peer_close_error(p, NULL), MR_CONNECTION_ID_LIMIT_ERROR);
+    CU_ASSERT_EQUAL(peer_counters(p)->limit_cids, 1);
     peer_end(p);
 }
 

@@ -119,8 +119,13 @@ static void crypto_data_beyond_the_buffer_ends_the_connection(void)
 /* Thousands of fragments of one byte, none in order: bounded memory, no error below the limit. */
 static void crypto_fragments_cost_bounded_memory(void)
 {
-    struct peer *p = peer_at(S, PEER_FLIGHT);
+    struct peer *p = peer_at(S, PEER_HELLO);
     uint8_t frames[1000];
+
+    peer_send(p, MR_PACKET_INITIAL, "\x06\x80\x10\x00\x00\x01x", 7); /* beyond the buffer */
+    CU_ASSERT_EQUAL(peer_counters(p)->limit_crypto_buffer, 1);
+    peer_end(p);
+    p = peer_at(S, PEER_FLIGHT);
 
     for (uint32_t offset = 4000; offset > 2000; offset -= 200) {
         size_t size = 0;
@@ -134,6 +139,8 @@ static void crypto_fragments_cost_bounded_memory(void)
         }
         peer_send(p, MR_PACKET_HANDSHAKE, frames, size);
     }
+    CU_ASSERT_EQUAL(p->side[S].buffers_out, 0);
+    CU_ASSERT_TRUE(peer_endpoint(p)->chunks.used <= 64); /* of 1 KiB: of all 1,000 as of one */
     peer_expect_close(p, "fragments", PEER_NO_CLOSE, 0);
     peer_end(p);
 }
@@ -201,6 +208,7 @@ static void crypto_data_after_the_handshake_is_not_kept(void)
         peer_send(p, MR_PACKET_ONE_RTT, frame, 7 + 1024);
         CU_ASSERT_TRUE(peer_count(p, MR_FRAME_ACK) > 0);
     }
+    CU_ASSERT_EQUAL(peer_counters(p)->crypto_after_handshake, 299);
     CU_ASSERT_EQUAL(p->side[S].buffers_out, 0);
     CU_ASSERT_EQUAL(peer_endpoint(p)->chunks.used <= 32, true);
     peer_end(p);
@@ -353,6 +361,28 @@ static void handshake_done_is_sent_until_acknowledged(void)
     peer_end(p);
 }
 
+/* RFC 9001, Section 4.1.2: "a client MAY consider the handshake to be confirmed when it receives an
+ * acknowledgment for a 1-RTT packet." */
+static void an_acknowledged_1_rtt_packet_confirms_a_clients_handshake(void)
+{
+    struct peer *p = peer_at(C, PEER_FLIGHT);
+    struct mr_view view = {.data = (const uint8_t *)"hello", .size = 5};
+    mr_handle stream;
+
+    CU_ASSERT_EQUAL_FATAL(mr_stream_open(peer_endpoint(p), p->conn, MR_OPEN_BIDI, 0, &stream), 0);
+    CU_ASSERT_EQUAL(mr_stream_send(peer_endpoint(p), stream, &view, 1, 0), 0);
+    peer_drain(p);
+    CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_STREAM), 1);
+    CU_ASSERT_FALSE(peer_conn(p)->is_confirmed);
+    CU_ASSERT_PTR_NOT_NULL(mr_conn_space(peer_endpoint(p), peer_conn(p), MR_SPACE_HANDSHAKE));
+    peer_ack(p, 0, 0);
+    CU_ASSERT_TRUE(peer_conn(p)->is_confirmed);
+    CU_ASSERT_PTR_NULL(mr_conn_space(peer_endpoint(p), peer_conn(p), MR_SPACE_HANDSHAKE));
+    PEER_SEND(p, "\x1e"); /* HANDSHAKE_DONE at last */
+    peer_expect_close(p, "HANDSHAKE_DONE", PEER_NO_CLOSE, 0);
+    peer_end(p);
+}
+
 /* A server whose TLS job is out, and a client that can send Initials to it. */
 static struct peer *server_with_job_out(struct mr_tls_job **job_out)
 {
@@ -412,6 +442,8 @@ static CU_TestInfo tests[] = {
     {"frames behind the Finished are processed", frames_behind_the_finished_are_processed},
     {"a connection may end while its job is out", a_connection_may_end_while_its_job_is_out},
     {"keys are discarded in time", keys_are_discarded_in_time},
+    {"an acknowledged 1-RTT packet confirms a client's handshake",
+     an_acknowledged_1_rtt_packet_confirms_a_clients_handshake},
     {"HANDSHAKE_DONE is sent until acknowledged", handshake_done_is_sent_until_acknowledged},
     CU_TEST_INFO_NULL,
 };

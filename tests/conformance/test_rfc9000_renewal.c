@@ -2,6 +2,8 @@
  * tests/conformance/test_rfc9000_renewal.c - RFC 9000, Section 5.1.2: connection IDs of ours that
  * have come of age are retired, and others take their place.
  */
+#include <errno.h>
+
 #include "tests/support/peer_cases.h"
 
 #define AGE (10 * MR_SECOND)
@@ -129,6 +131,52 @@ static void a_peer_that_does_not_retire_all_is_asked_once(void)
     peer_end(p);
 }
 
+static int renew(struct peer *p)
+{
+    return mr_conn_renew_cids(peer_endpoint(p), p->conn, p->now);
+}
+
+/* Whoever runs the endpoint may want it at any time; no more often than the peer retires. */
+static void peers_go_over_when_they_are_asked_to(void)
+{
+    for (int role = 0; role < 2; role++) {
+        struct peer *p = pair((enum mr_role)role, 0, PEER_BOTH);
+
+        talk(p);
+        for (uint32_t i = 1; i <= 20; i++) {
+            CU_ASSERT_EQUAL(renew(p), 0);
+            CU_ASSERT_EQUAL(renew(p), -EBUSY);
+            peer_advance(p, MR_MS); /* it is said without any other news */
+            for (int k = 0; k < 40; k++)
+                peer_round_trip(p);
+            expect_renewed(p, i);
+        }
+        peer_expect_close(p, "renewal", PEER_NO_CLOSE, 0);
+        peer_end(p);
+    }
+}
+
+/* Before the handshake is confirmed nothing is renewed; nor when others need what there is. */
+static void a_renewal_that_cannot_be_is_refused(void)
+{
+    struct peer *p = pair(MR_CLIENT, 0, PEER_HELLO);
+
+    CU_ASSERT_EQUAL(mr_conn_renew_cids(peer_endpoint(p), mr_handle_of(0, 1, false), p->now),
+                    -EBUSY);
+    CU_ASSERT_EQUAL(mr_conn_renew_cids(peer_endpoint(p), mr_handle_of(0, 3, false), p->now),
+                    -ESTALE);
+    peer_end(p);
+    p = pair(MR_SERVER, 0, PEER_DONE);
+    struct mr_table8 *table = &peer_endpoint(p)->cids;
+    uint32_t capacity = table->core.capacity;
+    table->core.capacity = table->core.count;
+    CU_ASSERT_EQUAL(renew(p), -ENOMEM);
+    table->core.capacity = capacity;
+    CU_ASSERT_EQUAL(peer_counters(p)->limit_cid_renewals, 1);
+    CU_ASSERT_EQUAL(renew(p), 0);
+    peer_end(p);
+}
+
 /* The frames themselves: eight new ones, each of which asks to retire the eight before.
  * Section 19.15: "The value in the Retire Prior To field MUST be less than or equal to the value in
  * the Sequence Number field." */
@@ -181,6 +229,8 @@ static void a_full_table_puts_renewal_off(void)
 }
 
 static CU_TestInfo tests[] = {
+    {"5.1.2: peers go over when they are asked to", peers_go_over_when_they_are_asked_to},
+    {"a renewal that cannot be is refused", a_renewal_that_cannot_be_is_refused},
     {"peers go over when connection IDs are old", peers_go_over_when_connection_ids_are_old},
     {"they do not age unless asked", they_do_not_age_unless_asked},
     {"a peer that does not retire all is asked once",

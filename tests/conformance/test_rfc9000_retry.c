@@ -92,14 +92,36 @@ static void a_token_comes_back_and_is_accepted(void)
 
 /* Section 8.1.2: "the server SHOULD immediately close (Section 10.2) the connection with an
  * INVALID_TOKEN error." */
-static void expect_refused(struct retried *x, const char *name)
+static void expect_refused(struct retried *x, const char *name, bool is_malformed)
 {
     send_token(x);
     CU_ASSERT_EQUAL(peer_close_error(x->p, NULL), MR_INVALID_TOKEN);
     if (peer_close_error(x->p, NULL) != MR_INVALID_TOKEN)
         fprintf(stderr, "# %s\n", name);
+    CU_ASSERT_EQUAL(peer_counters(x->p)->tokens_malformed, is_malformed);
     CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(x->p)), 0);
     peer_end(x->p);
+}
+
+/* Section 8.1.2: "If a server receives a client Initial that contains an invalid Retry token but is
+ * otherwise valid": one that was altered on the way is not, and ends nothing. */
+static void an_altered_initial_is_dropped_whatever_its_token(void)
+{
+    struct retried x = get_retry();
+    struct mr_cid other = x.scid;
+
+    other.bytes[0] ^= 1;
+    peer_set_initial_keys(x.p, &other);
+    x.token[40] ^= 1;
+    send_token(&x);
+    CU_ASSERT_EQUAL(peer_close_error(x.p, NULL), PEER_NO_CLOSE);
+    CU_ASSERT_EQUAL(peer_counters(x.p)->refusals_needed, 0);
+    CU_ASSERT_EQUAL(peer_counters(x.p)->dropped_undecryptable, 1);
+    x.token[40] ^= 1;
+    peer_set_initial_keys(x.p, &x.scid);
+    send_token(&x); /* the client's own */
+    CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(x.p)), 1);
+    peer_end(x.p);
 }
 
 static void a_token_of_another_address_is_refused(void)
@@ -107,10 +129,10 @@ static void a_token_of_another_address_is_refused(void)
     struct retried x = get_retry();
 
     x.p->path.remote.ip[15] ^= 1;
-    expect_refused(&x, "address");
+    expect_refused(&x, "address", false);
     x = get_retry();
     x.p->path.remote.port++;
-    expect_refused(&x, "port");
+    expect_refused(&x, "port", false);
 }
 
 static void a_late_or_altered_token_is_refused(void)
@@ -118,14 +140,14 @@ static void a_late_or_altered_token_is_refused(void)
     struct retried x = get_retry();
 
     x.p->now += 60 * MR_SECOND;
-    expect_refused(&x, "late");
+    expect_refused(&x, "late", false);
     x = get_retry();
     x.token[40] ^= 1;
-    expect_refused(&x, "altered");
+    expect_refused(&x, "altered", true);
     x = get_retry();
     x.scid.bytes[0] ^= 1; /* not the connection ID that Retry gave */
     peer_set_initial_keys(x.p, &x.scid);
-    expect_refused(&x, "connection ID");
+    expect_refused(&x, "connection ID", false);
 }
 
 /* Section 8.1.2: "If a server receives a client Initial that contains an invalid Retry token but is
@@ -142,7 +164,7 @@ static void a_cut_or_grown_token_is_refused(void)
         struct retried x = get_retry();
 
         x.token_size = sizes[i];
-        expect_refused(&x, "cut or grown");
+        expect_refused(&x, "cut or grown", true);
     }
 }
 
@@ -404,6 +426,8 @@ static void a_client_ignores_what_is_no_retry(void)
 
 static CU_TestInfo tests[] = {
     {"a token comes back and is accepted", a_token_comes_back_and_is_accepted},
+    {"8.1.2 an altered Initial is dropped whatever its token",
+     an_altered_initial_is_dropped_whatever_its_token},
     {"a token of another address is refused", a_token_of_another_address_is_refused},
     {"a late or altered token is refused", a_late_or_altered_token_is_refused},
     {"a cut or grown token is refused", a_cut_or_grown_token_is_refused},

@@ -114,6 +114,8 @@ EVENTS = {
                                       "?rtt_variance": "float", "?pto_count": "uint16", "?congestion_window": "uint",
                                       "?bytes_in_flight": "uint", "?ssthresh": "uint", "?packets_in_flight": "uint",
                                       "?pacing_rate": "uint"},
+    "quic:ecn_state_updated": {"?old": {"testing", "unknown", "failed", "capable"},
+                               "new": {"testing", "unknown", "failed", "capable"}},
     "quic:congestion_state_updated": {"?old": "text", "new": "text", "?trigger": "text"},
     "quic:packet_lost": {"?header": HEADER, "?frames": ["frame"], "?is_mtu_probe_packet": "bool",
                          "?trigger": {"reordering_threshold", "time_threshold", "pto_expired"}},
@@ -134,6 +136,9 @@ FILE = {
     },
     "qlog_version": {"0.3"}, "qlog_format": {"JSON-SEQ"},  # for qvis
 }
+
+
+EVENTS["recovery:metrics_updated"] = EVENTS["quic:recovery_metrics_updated"]  # for qvis: an earlier draft's name
 
 
 class Wrong(Exception):
@@ -224,6 +229,42 @@ def read(path):
             raise Wrong(f"{where}: is earlier than the one before")
         before = event["time"]
     return records[0], records[1:]
+
+
+def qvis(path):
+    """What qvis's loader for .sqlog and its congestion graph take of a file; raises Wrong where they take nothing.
+
+    It splits at record separators, wants qlog_version, qlog_format and trace in the first record, takes an event's
+    `category` and the name behind the colon, and draws packets by raw.length, windows of recovery metrics_updated.
+    """
+    records = [json.loads(text) for text in path.read_text().split("\x1e") if text.strip()]
+    header, events = records[0], records[1:]
+    if path.suffix not in (".sqlog", ".qlogseq") or header.get("qlog_format") != "JSON-SEQ" or "trace" not in header:
+        raise Wrong(f"{path}: qvis does not take it for JSON-SEQ")
+    if header.get("qlog_version") not in ("draft-02", "draft-02-RC1", "qlog-03-WIP", "0.3"):
+        raise Wrong(f"{path}: qvis does not know its version")
+    found = {}
+    for event in events:
+        found.setdefault((event["category"], event["name"].split(":")[1]), []).append(event["data"])
+    sent = {}
+    for data in found.get(("transport", "packet_sent"), []):
+        if data["raw"]["length"] > 0:
+            sent[data["header"]["packet_type"], data["header"]["packet_number"]] = data
+    acked = [(data["header"]["packet_type"], one) for data in found.get(("transport", "packet_received"), [])
+             for frame in data["frames"] if frame["frame_type"] == "ack"
+             for first, *last in frame["acked_ranges"] for one in range(first, (last or [first])[0] + 1)]
+    lost = [(data["header"]["packet_type"], data["header"]["packet_number"])
+            for data in found.get(("recovery", "packet_lost"), [])]
+    for packet in acked + lost:
+        if packet not in sent:
+            raise Wrong(f"{path}: qvis does not find the packet {packet}")
+    metrics = found.get(("recovery", "metrics_updated"), [])
+    lines = {line: [data[line] for data in metrics if line in data]
+             for line in ("congestion_window", "bytes_in_flight", "min_rtt", "smoothed_rtt", "latest_rtt")}
+    for line, points in {"packets": sent, "acknowledgments": acked, **lines}.items():
+        if not points:
+            raise Wrong(f"{path}: qvis draws no {line}")
+    return lines
 
 
 def packets(events, name, packet_type="1RTT"):

@@ -351,6 +351,9 @@ def get_names_what_is_wrong_with_its_options(folder):
             ([*MEMIF, *ADDRESS, "-o", "-", "--json"], "both want standard output"),
             ([*MEMIF, *ADDRESS, "-o", "file", "--head"], "--head fetches no content", "leave out -o"),
             ([*MEMIF, *ADDRESS, "--timeout", "soon"], "--timeout soon: not a number"),
+            ([*MEMIF, *ADDRESS, "--priority", "u=8"], '"u=8" is no priority', "u=0 to u=7"),
+            ([*MEMIF, *ADDRESS, "--priority", "u=1,"], '"u=1," is no priority'),
+            ([*MEMIF, *ADDRESS, "--priority", "u=1;i"], "more priorities than URLs"),
             ([*MEMIF, *ADDRESS, "--timeout", "0"], "--timeout 0", "between")):
         expect_error("get", [URL, *options], *words, status=USAGE)
     (folder / "taken" / "file").mkdir(parents=True, exist_ok=True)
@@ -521,6 +524,37 @@ def head_and_json_tell_what_programs_want_to_know(folder):
         answer = json.loads(done.stdout)
         tap.expect_equal((answer["files"][0]["status"], answer["bytes"], answer["error"]), (200, 20, None))
         tap.expect_equal(done.stderr, "")
+
+
+def priorities_are_told_and_the_server_goes_by_them(folder):
+    """RFC 9218: of two files that are asked for together the more urgent one is there first, whichever was first."""
+    big_file(folder)
+    (folder.root / "other").write_bytes((folder.root / "big").read_bytes())
+    (folder / "ordered").mkdir(exist_ok=True)
+    with serving(folder) as edge:
+        for priorities, first in (("u=7;u=0", 1), ("u=0,i; u=7, i", 0), ("i;u=2", 1), ("u=5", 0)):
+            done = edge.get("/big", "https://198.18.0.2/other", "--insecure", "--json", "-o", folder / "ordered", "--priority",
+                            priorities)
+            tap.expect_equal(done.returncode, OK, done.stderr)
+            files = json.loads(done.stdout)["files"]
+            tap.expect(files[first]["seconds"] < files[1 - first]["seconds"], priorities, files)
+    (folder.root / "other").unlink()
+
+
+def requests_in_the_first_flight_are_refused_when_told(folder):
+    """RFC 8470: 425, after which the client asks once more, and gets the file."""
+    control = folder / "control"
+    options = ["--insecure", "--session", folder / "session", "-o", folder / "page"]
+    for extra, requests in (([], 2), (["--refuse-early"], 3)):
+        (folder / "session").unlink(missing_ok=True)
+        with serving(folder, "--early-data", "--control", control, *extra) as edge:
+            tap.expect_equal(edge.get("/", *options).returncode, OK)
+            done = edge.get("/", *options, "--early-data")
+            tap.expect_equal(done.returncode, OK, done.stderr)
+            tap.expect_equal((folder / "page").read_bytes(), (folder.root / "index.html").read_bytes())
+            counters = json.loads(ctl(control, "--json", "counters").stdout)
+            tap.expect_equal((counters["early_data_accepted"], counters["h3_requests_early"]), (1, 1), counters)
+            tap.expect_equal(counters["h3_requests"], requests)
 
 
 def an_interrupted_download_leaves_no_file(folder):
@@ -755,6 +789,8 @@ def qlog_files_say_what_both_sides_did(folder):
         local = dict(own[0] if own[0]["initiator"] == "local" else own[1], initiator="")
         remote = dict(others[0] if others[0]["initiator"] == "remote" else others[1], initiator="")
         tap.expect_equal(local, remote)
+    for path in server_path, client_path:
+        qlog_check.qvis(path)
     expect_wrong(server_path, lambda text: text.replace('"packet_number":', '"packet_nr":', 1), "packet_nr")
     expect_wrong(server_path, lambda text: text.replace('"frame_type":"crypto"', '"frame_type":"krypto"', 1), "krypto")
     expect_wrong(server_path, lambda text: text.replace("\n\x1e", "\n", 1), "record")
@@ -903,6 +939,8 @@ def ctl_asks_a_running_edge(folder):
         expect_error("ctl", ["--control", control, "detach"], "usage: detach N", status=USAGE)
         expect_error("ctl", ["--control", control, "detach", "7"], "no attachment 7")
         expect_error("ctl", ["--control", control, "move", "0.1", "0"], "there is no connection 0.1")
+        expect_error("ctl", ["--control", control, "renew", "0.1"], "there is no connection 0.1")
+        expect_error("ctl", ["--control", control, "renew", "every"], "every is no connection's name", status=USAGE)
         edge_error(folder, ["--port", "memif:role=server,socket=@millrace-test-second", *ADDRESS, "--control", control],
                    "another program serves at", str(control), "--control")
         tap.expect_equal(oct(control.stat().st_mode & 0o777), "0o660")
@@ -1028,6 +1066,8 @@ TESTS = [
     a_certificate_for_another_name_is_told_from_one_of_an_unknown_authority,
     several_files_come_at_once_and_to_standard_output_in_order,
     head_and_json_tell_what_programs_want_to_know,
+    priorities_are_told_and_the_server_goes_by_them,
+    requests_in_the_first_flight_are_refused_when_told,
     an_interrupted_download_leaves_no_file,
     a_device_is_written_to_and_not_replaced,
     a_pipe_is_written_to_when_somebody_reads_it,

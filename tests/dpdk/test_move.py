@@ -211,6 +211,27 @@ def counter(dp, name):
     return dp.ctl("counters")[name]
 
 
+def retired(dp):
+    return dp.ctl("counters").get("cids_retired", 0)
+
+
+def connection_ids_are_renewed_while_a_stream_runs(a):
+    """`renew`: of one connection, and of all; who has not retired the last ones is not asked again."""
+    with world(a) as dp:
+        stream_server(a, dp)
+        client = stream_client(a, dp, ATTACHED_PORT, 4)
+        shard, name = find(dp, "echo", "server")
+        tap.expect_equal(dp.ctl("renew", name), {"conn": name, "renewed": 1})
+        wait_until(lambda: retired(dp) == 8, 5, "the peer's retirements")
+        wait_until(lambda: dp.ctl("renew", "all") == {"connections": 2, "renewed": 2}, 5, "both ends' renewal")
+        wait_until(lambda: retired(dp) >= 24, 5, "the retirements of both ends")
+        status, out = dp.run(a.millrace, "ctl", "--control", dp.socket, "renew", f"{shard}.ffff00000000")
+        tap.expect(status != 0 and "there is no connection" in out, out)
+        tap.expect_equal(client.wait(30), 0, client.log())
+        tap.expect("done " in client.log(), client.log())
+        tap.expect(counter(dp, "cids_renewed") >= 3, dp.ctl("counters"))
+
+
 def wait_for_rest(dp, seconds=30):
     """Until no connection has moved for REST seconds."""
     deadline = time.monotonic() + seconds
@@ -403,7 +424,7 @@ def rss_is_refused_on_a_loopback(a):
 TESTS = [Q17_connections_move_under_load_and_every_byte_comes, Q17_blocking_sockets_do_not_notice,
          an_inline_application_of_callbacks_keeps_its_connections, an_application_that_knows_no_moves_keeps_its_connections,
          an_application_that_does_not_answer_in_time_keeps_its_connection, a_death_in_the_middle_of_a_move_ends_it,
-         what_cannot_move_is_said,
+         what_cannot_move_is_said, connection_ids_are_renewed_while_a_stream_runs,
          Q17_M17_a_shard_where_all_connections_are_gives_some_away_and_both_carry_load,
          Q17_an_inline_application_that_lets_them_go_is_balanced_too, Q17_nothing_moves_where_nothing_is_to_be_gained, a_balance_that_is_off_moves_nothing,
          connections_that_cannot_move_are_counted_and_stay,

@@ -20,7 +20,7 @@ import cases
 from peers import HERE, Namespace, Peer, Process, Stage, _make_leaf, _openssl, sha256_of, wait_until, write_random_file
 
 LINK = os.environ.get("MILLRACE_LINK", "build/tests/interop/link")
-KEEP = os.environ.get("MILLRACE_INTEROP_KEEP")  # a folder: each run's captures, key logs, qlogs and logs go there
+KEEP = os.environ.get("MILLRACE_INTEROP_KEEP")  # a folder: captures, key logs, qlogs and logs of runs that failed go there
 START_SECONDS = 20
 JUDGE_SECONDS = 120
 BUILD_SECONDS = 900
@@ -93,6 +93,7 @@ class Rig(Stage):
             if case.is_measured and measures is not None:
                 measures.append(cases.goodput(run.facts, sum(case.files)))
         except (Failure, AssertionError) as error:
+            run.keep()
             return str(error)
         finally:
             run.clear()
@@ -224,15 +225,18 @@ class Run:
             self._compare()
         self._judge()
 
-    def clear(self):
-        for process in reversed(self.processes):
-            if process.is_running():
-                process.stop(2)
+    def keep(self):
+        """Of a run that failed: everything but the files."""
         if KEEP:
             kept = Path(KEEP, f"{self.case.name}-{self.client.name}-{self.server.name}-{os.getpid()}-{self.folder.name}")
             shutil.copytree(self.folder, kept, ignore=shutil.ignore_patterns("www", "downloads"))
             for number, process in enumerate(self.processes):
                 shutil.copy(process.log_path, kept / f"log-{number}")
+
+    def clear(self):
+        for process in reversed(self.processes):
+            if process.is_running():
+                process.stop(2)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _make_files(self):

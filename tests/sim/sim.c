@@ -45,7 +45,6 @@ struct side {
     struct sim_buffer *buffers;
     struct sim_buffer *free_buffers[SIM_IN_FLIGHT_MAX];
     uint32_t free_count;
-    uint32_t buffer_count;
     uint64_t asleep_until_ns; /* off its processor */
     uint64_t next_stall_ns;
     struct {
@@ -356,7 +355,7 @@ static uint64_t next_job(const struct side *side)
     uint64_t next = MR_NEVER;
 
     for (uint32_t i = 0; i < side->job_count; i++)
-        next = side->jobs[i].due_ns < next ? side->jobs[i].due_ns : next;
+        next = MR_MIN(next, side->jobs[i].due_ns);
     return next;
 }
 
@@ -562,8 +561,13 @@ static void disturb_server(struct world *w)
         w->has_other_cids = mr_endpoint_set_cid_config(w->side[MR_SERVER].ep, 1, cid_keys[1]);
 }
 
+/* And at the server's preferred address, if it has one: a NAT that changes on the way there can
+ * leave a client whose window is full without an answer (RFC 9000, Sections 8.2.2 and 9.6.2). */
 static bool is_confirmed(const struct world *w)
 {
+    if (w->config->has_preferred && mr_endpoint_conn_count(w->side[MR_SERVER].ep) > 0 &&
+        !mr_conn_at(w->side[MR_SERVER].ep, 0)->is_on_preferred)
+        return false;
     for (int i = 0; i < 2; i++) {
         const struct side *side = &w->side[i];
 
@@ -629,11 +633,7 @@ static bool is_over(const struct world *w)
 /* When a side has something of its own to do; not before it runs again. */
 static uint64_t next_of(const struct side *side)
 {
-    uint64_t deadline = mr_endpoint_deadline(side->ep);
-    uint64_t job = next_job(side);
-    uint64_t next = deadline < job ? deadline : job;
-
-    return next > side->asleep_until_ns ? next : side->asleep_until_ns;
+    return MR_MAX(MR_MIN(mr_endpoint_deadline(side->ep), next_job(side)), side->asleep_until_ns);
 }
 
 /* Advance to the next event.  False: nothing will ever happen. */

@@ -102,7 +102,7 @@ struct sim_config {
     uint64_t beat_every_ns;   /* the client sends an empty datagram; 0: never */
     uint32_t rebinds_max;     /* so often at most; 0: any number */
     bool rebinds_late; /* not before both sides have confirmed the handshake, which RFC 9000 wants
-                          to stay where it is (Section 9) */
+                          to stay where it is (Section 9), and are where the server prefers */
     bool rebinds_address;          /* and its address, every other time */
     uint64_t migrate_every_ns;     /* the client goes to another port of its own; 0: never */
     bool has_preferred;            /* the server asks for another address */

@@ -163,6 +163,7 @@ static void prefer(struct sim_config *config, struct mr_random *random)
 {
     (void)random;
     config->has_preferred = true;
+    config->down_bytes *= 4;
 }
 
 static void rebind_address(struct sim_config *config, struct mr_random *random)
@@ -439,6 +440,14 @@ static uint64_t field_of(const struct sim_result *r, size_t offset)
     return value;
 }
 
+/* Nothing protects Version Negotiation (RFC 9000, Section 12.1): an altered one may end it all.
+ */
+static bool is_misled(const struct sim_config *config, const struct sim_result *r)
+{
+    return config->server_versions != 0 && r->seen.corrupted > 0 && r->bytes_down == 0 &&
+           strstr(r->client_reason, "speaks no version") != NULL;
+}
+
 /* Who meets a server that forgot it is told so; everybody else gets everything. */
 static bool is_right(const struct sim_config *config, const struct sim_result *r)
 {
@@ -446,6 +455,8 @@ static bool is_right(const struct sim_config *config, const struct sim_result *r
         return false;
     if (config->restart_bytes > 0)
         return strstr(r->client_reason, "stateless reset") != NULL;
+    if (is_misled(config, r))
+        return true;
     return r->is_complete && r->is_server_closed && r->client_error == CLOSED_CODE;
 }
 

@@ -94,6 +94,8 @@ void h3_expect_reset(uint64_t code)
     int stream = h3_send_new(test, false, true);
     CU_ASSERT_EQUAL(test->raw.streams[stream].reset_code, code);
     CU_ASSERT_EQUAL(raw_status(&test->raw.streams[stream]), 0);
+    CU_ASSERT_EQUAL(mr_h3_server_counters(test->server)->requests_malformed,
+                    code == MR_H3_MESSAGE_ERROR);
     h3_check_serves(test);
     raw_server_test_free(test);
 }

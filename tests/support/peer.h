@@ -25,6 +25,7 @@
 #define PEER_DATAGRAM   1500
 #define PEER_BUFFERS    512
 #define PEER_CID_SIZE   8
+#define PEER_PATHS      16
 
 enum peer_stage {
     PEER_NOTHING, /* nobody has said anything */
@@ -55,6 +56,7 @@ struct peer_options {
     bool is_early;            /* it wants 0-RTT */
     uint32_t extensions;      /* of enum mr_extension, of the endpoint under test */
     uint32_t partner_extensions;
+    uint32_t paths_max;     /* of a connection, with MR_EXTENSION_MULTIPATH; of both */
     const uint8_t *cid_key; /* of connection IDs of the endpoint under test; NULL: plain text */
     uint8_t cc;             /* of both: 1 + enum mr_cc_kind; 0: NewReno */
     const struct mr_tls_context *tls; /* [2], by role, borrowed; NULL: made for this pair */
@@ -80,6 +82,7 @@ struct peer_packet {
     struct mr_path_addr path;
     struct mr_cid dcid;
     uint16_t token_size; /* of an Initial */
+    uint32_t path_id;    /* that the connection ID is of */
     size_t size;
     uint8_t bytes[PEER_DATAGRAM];
 };
@@ -94,6 +97,7 @@ struct peer_out {
     const struct mr_cid *dcid; /* NULL: the usual */
     const uint8_t *token;
     uint16_t token_size;
+    uint32_t path_id; /* in the nonce; not 0: `pn` is given */
 };
 
 struct peer_key {
@@ -148,13 +152,14 @@ struct peer {
     struct peer_key early; /* 0-RTT: to seal, if the server is under test, else to open */
     uint64_t next_pn[MR_SPACES];
     uint64_t expected_pn[MR_SPACES];
-    uint8_t phase;            /* we seal with */
-    struct mr_cid dcid;       /* where we send */
-    struct mr_cid scid;       /* ours */
-    struct mr_path_addr path; /* as the endpoint under test sees us */
-    uint8_t ecn;              /* of what it receives, unless 0 */
-    struct peer_raw hello;    /* the client's first datagram */
-    uint32_t datagrams;       /* sent by the endpoint under test */
+    uint64_t expected_path_pn[PEER_PATHS]; /* of further paths */
+    uint8_t phase;                         /* we seal with */
+    struct mr_cid dcid;                    /* where we send */
+    struct mr_cid scid;                    /* ours */
+    struct mr_path_addr path;              /* as the endpoint under test sees us */
+    uint8_t ecn;                           /* of what it receives, unless 0 */
+    struct peer_raw hello;                 /* the client's first datagram */
+    uint32_t datagrams;                    /* sent by the endpoint under test */
     uint64_t bytes;
     struct peer_raw wire[2][64]; /* on the way to side [i] */
     uint32_t wire_count[2];
@@ -202,6 +207,9 @@ void peer_deliver_burst(struct peer *p, const struct peer_raw *raws, uint32_t co
 
 /* Let the partner's last flight arrive: the server's at PEER_HELLO, the client's at PEER_FLIGHT. */
 void peer_deliver_flight(struct peer *p);
+
+/* The ID of the path that a connection ID of `ep` is of; 0: none of its further paths. */
+uint32_t peer_path_of(const struct mr_endpoint *ep, const struct mr_packet_header *header);
 
 /* One packet in one datagram; Initials of a client in 1,200 bytes. */
 void peer_send_packet(struct peer *p, const struct peer_out *out);

@@ -109,6 +109,7 @@ static struct peer_options choose_options(struct peer_fuzz *f, enum mr_role unde
                              .has_new_token = how / 2 % 4 == 0,
                              .stream_window = windows[how / 64],
                              .cc = (uint8_t)(1 + more % MR_CC_KINDS),
+                             .paths_max = 4,
                              .extensions = peer_fuzz_take(f) & MR_EXTENSIONS_ALL,
                              .partner_extensions = peer_fuzz_take(f) & MR_EXTENSIONS_ALL};
 
@@ -159,9 +160,11 @@ static size_t change_packet(struct peer_fuzz *f, const struct mr_packet_header *
 {
     struct peer_key *tap = tap_key(f, header->type);
     enum mr_space space = mr_packet_space(header->type);
+    uint32_t path = peer_path_of(f->p->side[f->p->role].ep, header);
+    uint64_t *expected = path == 0 ? &f->tap_pn[space] : &f->tap_path_pn[path % PEER_PATHS];
     struct mr_open_job job = {.packet = packet,
-                              .expected_pn = f->tap_pn[space],
-                              .path_id = MR_PATH_0,
+                              .expected_pn = *expected,
+                              .path_id = path,
                               .pn_offset = header->pn_offset,
                               .size = header->size};
 
@@ -174,7 +177,7 @@ static size_t change_packet(struct peer_fuzz *f, const struct mr_packet_header *
         mr_open_burst(f->p->aead, &job, 1);
     if (!job.is_unmasked || !job.is_open)
         return 0;
-    f->tap_pn[space] = MR_MAX(f->tap_pn[space], job.pn + 1);
+    *expected = MR_MAX(*expected, job.pn + 1);
     size_t size = peer_fuzz_change_frames(f, space, packet + job.header_size,
                                           (size_t)job.size - job.header_size - MR_AEAD_TAG,
                                           room - job.header_size - MR_AEAD_TAG);
@@ -187,7 +190,7 @@ static size_t change_packet(struct peer_fuzz *f, const struct mr_packet_header *
                                .hp = &key->hp,
                                .packet = packet,
                                .pn = job.pn,
-                               .path_id = MR_PATH_0,
+                               .path_id = path,
                                .header_size = job.header_size,
                                .payload_size = (uint16_t)size,
                                .pn_size = pn_size};

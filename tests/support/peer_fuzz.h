@@ -41,6 +41,7 @@ struct peer_fuzz {
     struct peer_key tap[MR_SPACES]; /* to open what the partner seals */
     struct peer_key early_tap;
     uint64_t tap_pn[MR_SPACES];
+    uint64_t tap_path_pn[PEER_PATHS];   /* of further paths */
     uint64_t offset[PEER_FUZZ_STREAMS]; /* where our data goes on */
     uint32_t ended;                     /* a bit for each of them: it has a final size */
     uint64_t crypto_offset;

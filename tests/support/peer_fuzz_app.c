@@ -98,6 +98,24 @@ static void send_datagram(struct peer_fuzz *f, struct mr_endpoint *ep)
     (void)mr_conn_send_datagram(ep, conn, &view, 1);
 }
 
+static void change_paths(struct peer_fuzz *f, struct mr_endpoint *ep)
+{
+    uint8_t how = peer_fuzz_take(f);
+    mr_handle conn = choose_conn(f, ep);
+    struct mr_path_addr addr = {.local = f->p->path.local};
+    struct mr_path_info info[4];
+
+    addr.local.port = (uint16_t)(addr.local.port + how / 4 % 4);
+    if (how < 96)
+        (void)mr_conn_path_open(ep, conn, &addr, f->p->now);
+    else if (how < 144)
+        (void)mr_conn_path_abandon(ep, conn, how % 4u, f->p->now);
+    else if (how < 224)
+        (void)mr_conn_path_set_backup(ep, conn, how / 2 % 4u, how % 2 == 0);
+    else
+        (void)mr_conn_paths(ep, conn, info, MR_COUNT_OF(info));
+}
+
 static void go_elsewhere(struct peer_fuzz *f, struct mr_endpoint *ep)
 {
     struct mr_addr local = f->p->path.local;
@@ -105,7 +123,10 @@ static void go_elsewhere(struct peer_fuzz *f, struct mr_endpoint *ep)
 
     local.port = (uint16_t)(local.port + how % 4);
     local.ip[15] = (uint8_t)(local.ip[15] + how / 4 % 3);
-    (void)mr_conn_migrate(ep, choose_conn(f, ep), &local, f->p->now);
+    if (how >= 192)
+        change_paths(f, ep);
+    else
+        (void)mr_conn_migrate(ep, choose_conn(f, ep), &local, f->p->now);
 }
 
 /* The network says something of our packets, whether or not it is true. */

@@ -1,6 +1,7 @@
 /* tests/support/peer_fuzz_frames.c - see peer_fuzz.h: frames of the input. */
 #include <string.h>
 
+#include "quic/frame_multipath.h"
 #include "tests/support/peer_fuzz.h"
 
 #define FRAMES_MAX 8 /* in a packet */
@@ -278,8 +279,8 @@ struct kind {
 };
 
 static const struct kind kinds[] = {
-    {MR_FRAME_STREAM, NULL, 56},
-    {MR_FRAME_ACK, NULL, 34},
+    {MR_FRAME_STREAM, NULL, 42},
+    {MR_FRAME_ACK, NULL, 28},
     {MR_FRAME_ACK_ECN, NULL, 14},
     {MR_FRAME_PADDING, "", 1},
     {MR_FRAME_PING, "", 6},
@@ -310,6 +311,16 @@ static const struct kind kinds[] = {
     {MR_FRAME_RESET_STREAM_AT, "Sezr", 12},
     {MR_FRAME_OBSERVED_ADDRESS_4, "x4", 5},
     {MR_FRAME_OBSERVED_ADDRESS_6, "x6", 4},
+    {MR_FRAME_PATH_ACK, NULL, 4},
+    {MR_FRAME_PATH_ACK_ECN, NULL, 1},
+    {MR_FRAME_PATH_ABANDON, "vv", 2},
+    {MR_FRAME_PATH_STATUS_BACKUP, "vx", 2},
+    {MR_FRAME_PATH_STATUS_AVAILABLE, "vx", 2},
+    {MR_FRAME_PATH_NEW_CONNECTION_ID, "vn", 3},
+    {MR_FRAME_PATH_RETIRE_CONNECTION_ID, "vq", 2},
+    {MR_FRAME_MAX_PATH_ID, "m", 2},
+    {MR_FRAME_PATHS_BLOCKED, "v", 1},
+    {MR_FRAME_PATH_CIDS_BLOCKED, "vq", 1},
 };
 
 static void put_kind(struct peer_fuzz *f, struct mr_writer *w, enum mr_space space,
@@ -320,8 +331,10 @@ static void put_kind(struct peer_fuzz *f, struct mr_writer *w, enum mr_space spa
         return;
     }
     mr_write_varint(w, kind->type);
+    if (kind->type == MR_FRAME_PATH_ACK || kind->type == MR_FRAME_PATH_ACK_ECN)
+        put_field(f, w, 'v');
     if (kind->fields == NULL) {
-        put_ack(f, w, space, kind->type == MR_FRAME_ACK_ECN);
+        put_ack(f, w, space, kind->type == MR_FRAME_ACK_ECN || kind->type == MR_FRAME_PATH_ACK_ECN);
         return;
     }
     for (const char *field = kind->fields; *field != '\0'; field++)
@@ -340,6 +353,10 @@ static bool is_expected(const struct peer_fuzz *f, enum mr_space space, uint64_t
     case MR_FRAME_ACK:
     case MR_FRAME_ACK_ECN:
         return p->expected_pn[space] > 0;
+    case MR_FRAME_PATH_ACK:
+    case MR_FRAME_PATH_ACK_ECN:
+        return (ours & p->options.partner_extensions & MR_EXTENSION_MULTIPATH) != 0 &&
+               p->expected_pn[space] > 0;
     case MR_FRAME_NEW_TOKEN:
     case MR_FRAME_HANDSHAKE_DONE:
         return p->role == MR_CLIENT;
@@ -356,7 +373,8 @@ static bool is_expected(const struct peer_fuzz *f, enum mr_space space, uint64_t
         return (ours & MR_EXTENSION_OBSERVED) != 0 &&
                (p->options.partner_extensions & MR_EXTENSION_OBSERVES) != 0;
     default:
-        return true;
+        return type < MR_FRAME_PATH_ABANDON || type > MR_FRAME_PATH_CIDS_BLOCKED ||
+               (ours & p->options.partner_extensions & MR_EXTENSION_MULTIPATH) != 0;
     }
 }
 

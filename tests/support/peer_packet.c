@@ -2,24 +2,47 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "quic/conn_multipath.h"
 #include "tests/support/peer_internal.h"
 
 /* ------------------------------------------------------------------ receiving */
+
+uint32_t peer_path_of(const struct mr_endpoint *ep, const struct mr_packet_header *header)
+{
+    uint64_t key;
+
+    if (header->type != MR_PACKET_ONE_RTT || header->dcid.size != sizeof(key))
+        return 0;
+    memcpy(&key, header->dcid.bytes, sizeof(key));
+    uint32_t owner = mr_table8_find(&ep->cids, key);
+    return owner == MR_NONE || owner < MR_CID_OF_PATH
+               ? 0
+               : mr_path_record_at(ep, owner & ~MR_CID_OF_PATH)->id;
+}
+
+static uint32_t partners_path_of(const struct peer *p, const struct mr_packet_header *header)
+{
+    return peer_path_of(p->side[p->role == MR_CLIENT ? MR_SERVER : MR_CLIENT].ep, header);
+}
 
 /* Remove protection in place; false: not with the keys we have. */
 static bool open_packet(struct peer *p, const struct mr_packet_header *header, uint8_t *bytes,
                         struct mr_open_job *job)
 {
+    uint32_t path = partners_path_of(p, header);
     enum mr_space space = mr_packet_space(header->type);
     const struct peer_key *key = header->type == MR_PACKET_ZERO_RTT ? &p->early : &p->open[space];
+
+    uint64_t *expected =
+        path == 0 ? &p->expected_pn[space] : &p->expected_path_pn[path % PEER_PATHS];
 
     if (!key->is_set)
         return false;
     *job = (struct mr_open_job){.key = &key->aead,
                                 .hp = &key->hp,
                                 .packet = bytes,
-                                .expected_pn = p->expected_pn[space],
-                                .path_id = MR_PATH_0,
+                                .expected_pn = *expected,
+                                .path_id = path,
                                 .pn_offset = header->pn_offset,
                                 .size = header->size};
     mr_unmask_burst(p->aead, job, 1);
@@ -27,7 +50,7 @@ static bool open_packet(struct peer *p, const struct mr_packet_header *header, u
         return false;
     mr_open_burst(p->aead, job, 1);
     if (job->is_open)
-        p->expected_pn[space] = MR_MAX(p->expected_pn[space], job->pn + 1);
+        *expected = MR_MAX(*expected, job->pn + 1);
     return job->is_open;
 }
 
@@ -56,6 +79,7 @@ static void keep_packet(struct peer *p, const struct mr_packet_header *header,
                                    .token_size = header->token_size,
                                    .size = out->size - at};
     mr_cid_copy(&packet->dcid, header->dcid);
+    packet->path_id = partners_path_of(p, header);
     memcpy(packet->bytes, out->data + at, packet->size);
     memcpy(copy, packet->bytes, packet->size);
     packet->is_open = is_protected(header) && open_packet(p, header, copy, &job);
@@ -169,7 +193,7 @@ size_t peer_build(struct peer *p, const struct peer_out *out, uint8_t *dst, size
                               .hp = &key->hp,
                               .packet = dst,
                               .pn = pn,
-                              .path_id = MR_PATH_0,
+                              .path_id = out->path_id,
                               .header_size = (uint16_t)header_size,
                               .payload_size = (uint16_t)out->size,
                               .pn_size = 4};
@@ -235,6 +259,7 @@ static bool skip_frame(struct mr_reader *r, uint64_t type)
     struct mr_frame_new_token token;
     struct mr_frame_datagram datagram;
     struct mr_frame_observed_address observed;
+    uint64_t path;
 
     if (mr_frame_type_is_stream(type))
         return mr_frame_decode_stream(r, type, &stream);
@@ -251,6 +276,11 @@ static bool skip_frame(struct mr_reader *r, uint64_t type)
         return mr_frame_decode_crypto(r, type, &crypto);
     case MR_FRAME_NEW_TOKEN:
         return mr_frame_decode_new_token(r, type, &token);
+    case MR_FRAME_PATH_ACK:
+    case MR_FRAME_PATH_ACK_ECN:
+        return mr_frame_decode_path_ack(r, type, &path, &ack);
+    case MR_FRAME_PATH_NEW_CONNECTION_ID:
+        return mr_frame_decode_path_new_connection_id(r, type, &path, &cid);
     case MR_FRAME_NEW_CONNECTION_ID:
         return mr_frame_decode_new_connection_id(r, type, &cid);
     case MR_FRAME_CONNECTION_CLOSE:
@@ -273,6 +303,11 @@ static bool skip_frame(struct mr_reader *r, uint64_t type)
     case MR_FRAME_STOP_SENDING:
     case MR_FRAME_MAX_STREAM_DATA:
     case MR_FRAME_STREAM_DATA_BLOCKED:
+    case MR_FRAME_PATH_ABANDON:
+    case MR_FRAME_PATH_STATUS_BACKUP:
+    case MR_FRAME_PATH_STATUS_AVAILABLE:
+    case MR_FRAME_PATH_RETIRE_CONNECTION_ID:
+    case MR_FRAME_PATH_CIDS_BLOCKED:
         return skip_integers(r, 2);
     default:
         return skip_integers(r, 1);

@@ -18,52 +18,6 @@ static void on_another_thread(void *(*function)(void *argument), void *argument)
     pthread_join(thread, NULL);
 }
 
-/* ------------------------------------------------------------------ paths */
-
-static uint16_t ports_told[2]; /* with PATH_CHANGED, by side */
-
-static bool note_path(struct node *node, struct mr_ev *event, enum mr_ev_answer *answer_out)
-{
-    (void)answer_out;
-    if (event->type == MR_EV_PATH_CHANGED)
-        ports_told[node->side] =
-            node->side == CLIENT ? event->info->local.port : event->info->remote.port;
-    return false;
-}
-
-static void *migrate_elsewhere(void *argument)
-{
-    int *answer = argument;
-    const struct mr_address local = {.port = 0};
-
-    *answer = mr_ev_migrate(world.reg[CLIENT], world.conn.object, &local);
-    return NULL;
-}
-
-static void a_new_path_is_told_with_its_addresses(void)
-{
-    const struct mr_address local = {.port = 7000};
-    const struct mr_address deaf = {.port = LOOP_DEAF_PORT};
-    int answer = 0;
-
-    world_connect(3);
-    world.conn.react = world.server_conn.react = note_path;
-    CU_ASSERT_EQUAL(mr_ev_migrate(world.reg[CLIENT], world.conn.object, &local), 0);
-    world_run();
-    CU_ASSERT_EQUAL(ports_told[CLIENT], 7000);
-    CU_ASSERT_EQUAL(ports_told[SERVER], 7000);
-    CU_ASSERT_EQUAL(mr_ev_migrate(world.reg[CLIENT], world.conn.object, &deaf), 0);
-    world_run();
-    CU_ASSERT_EQUAL(world.conn.told[MR_EV_PATH_FAILED], 1);
-    CU_ASSERT_EQUAL(world.conn.told[MR_EV_PATH_CHANGED], 1);
-    CU_ASSERT_EQUAL(mr_ev_migrate(world.reg[CLIENT], 12345, &local), -ESTALE);
-    CU_ASSERT_EQUAL(mr_ev_migrate(world.reg[SERVER], world.server_conn.object, &local),
-                    -EOPNOTSUPP);
-    on_another_thread(migrate_elsewhere, &answer);
-    CU_ASSERT_EQUAL(answer, -EPERM);
-    world_end();
-}
-
 /* ------------------------------------------------------------------ calls in handlers */
 
 /* Opens, sends, and shuts down in CONNECTED; nothing may be told meanwhile. */
@@ -680,7 +634,6 @@ static void handlers_of_one_connection_never_meet(void)
 }
 
 static CU_TestInfo tests[] = {
-    {"a new path is told with its addresses", a_new_path_is_told_with_its_addresses},
     {"Q8 M13 calls in a handler take effect at once, and call nobody",
      calls_in_a_handler_take_effect_at_once_and_call_nobody},
     {"Q8 a handler's send precedes one that was queued before",

@@ -592,6 +592,16 @@ static void recv_datagram_now(void)
     mr_sock_recv_datagram(world.peer, &byte, 1);
 }
 
+static void confirm_now(void)
+{
+    mr_sock_confirm(world.peer);
+}
+
+static void migrate_now(void)
+{
+    mr_sock_migrate(world.conn, &(struct mr_address){.port = 7000});
+}
+
 static void poll_now(void)
 {
     struct mr_pollfd p = {.sock = theirs, .fd = -1, .events = POLLIN};
@@ -625,6 +635,7 @@ static const struct call blocking[] = {
     {"mr_sock_read_all", read_all_now},
     {"mr_sock_send_datagram", send_datagram_now},
     {"mr_sock_recv_datagram", recv_datagram_now},
+    {"mr_sock_confirm", confirm_now},
     {"mr_poll", poll_now},
     {"mr_wait_for_readiness", readiness_now},
     {"mr_pollset_wait", pollset_now},
@@ -632,10 +643,11 @@ static const struct call blocking[] = {
     {"mr_sock_write", write_now},
     {"mr_sock_writev", writev_now},
     {"mr_sock_connect", connect_now},
+    {"mr_sock_migrate", migrate_now},
 };
 
 enum {
-    NEVER_WAITING = 10
+    NEVER_WAITING = 11
 };
 
 /* Whatever is waited for is there. */

@@ -1,11 +1,12 @@
 /*
- * tests/unit/test_http3_bounds.c - what HTTP/3 does when a bound of the server's is hit: each
+ * tests/unit/test_http3_bounds.c - what HTTP/3 does when a bound of ours is hit: each
  * answers as it is said to, counts it, and the connection goes on, or ends with the code that says
  * why. docs/http3.md has the list.
  */
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/compiler.h"
 #include "http3/frame.h"
@@ -310,6 +311,48 @@ static void settings_without_end_close_the_connection(void)
     raw_server_test_free(test);
 }
 
+/* ---- the process ---- */
+
+static void without_descriptors_requests_are_answered_with_503(void)
+{
+    struct raw_server_test *test = h3_new_server();
+    struct rlimit before;
+
+    CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_NOFILE, &before), 0);
+    const struct rlimit none = {.rlim_cur = 3, .rlim_max = before.rlim_max};
+    CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &none), 0);
+    raw_put_get(&h3_section, "/a.txt");
+    raw_put_headers(&h3_bytes, &h3_section);
+    int stream = h3_send_new(test, false, true);
+    CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &before), 0);
+    CU_ASSERT_EQUAL(raw_status(&test->raw.streams[stream]), 503);
+    CU_ASSERT_EQUAL(value_of(test, COUNTER(files_refused)), 1);
+    h3_check_serves(test);
+    raw_server_test_free(test);
+}
+
+/* ---- the client ---- */
+
+static void responses_are_bounded(void)
+{
+    for (int kind = 0; kind < 2; kind++) {
+        struct raw_client_test *test = raw_client_test_new(false);
+        h3_put_response("200");
+        if (kind == 0)
+            raw_put_field_bytes(&h3_section, "x", 1, filler, 17000);
+        for (int i = 0; kind == 1 && i < 128; i++)
+            raw_put_field(&h3_section, "x", "");
+        raw_put_headers(&h3_bytes, &h3_section);
+        h3_client_answer(test, true);
+        CU_ASSERT_EQUAL(test->headers, 0);
+        CU_ASSERT_EQUAL(test->result.outcome, MR_H3_MALFORMED);
+        CU_ASSERT_EQUAL(test->result.code, MR_H3_EXCESSIVE_LOAD);
+        CU_ASSERT_EQUAL(mr_h3_client_counters(test->client)->requests_too_large, 1);
+        CU_ASSERT_FALSE(test->is_closed);
+        raw_client_test_free(test);
+    }
+}
+
 static CU_TestInfo tests[] = {
     {"a message over a bound is answered and counted",
      a_message_over_a_bound_is_answered_and_counted},
@@ -323,6 +366,9 @@ static CU_TestInfo tests[] = {
     {"heads in pieces are bounded", heads_in_pieces_are_bounded},
     {"a heap that is used up refuses requests", a_heap_that_is_used_up_refuses_requests},
     {"settings without end close the connection", settings_without_end_close_the_connection},
+    {"without descriptors requests are answered with 503",
+     without_descriptors_requests_are_answered_with_503},
+    {"responses are bounded", responses_are_bounded},
     CU_TEST_INFO_NULL,
 };
 

@@ -287,6 +287,7 @@ static void records_are_as_their_schema_says(void)
         CU_ASSERT_PTR_NOT_NULL(member(record, "time"));
         CU_ASSERT_PTR_NOT_NULL(member(record, "data"));
         CU_ASSERT_TRUE(strncmp(text_of(record, "name"), "quic:", 5) == 0 ||
+                       strcmp(text_of(record, "name"), "recovery:metrics_updated") == 0 ||
                        strncmp(text_of(record, "name"), "loglevel:", 9) == 0);
         CU_ASSERT_TRUE(has_lower_case_names(record));
     }
@@ -562,7 +563,8 @@ static void a_trace_that_moves_keeps_its_file_and_its_order(void)
                     (struct mr_trace_bytes){.at = &start, .size = sizeof(start)}, nothing);
     for (uint64_t i = 0; i < 50; i++) {
         struct mr_trace_change mtu = {.before = i, .after = i + 1};
-        struct mr_trace_ticket ticket = {.number = number, .from = at->number, .moves = i + 1};
+        struct mr_trace_ticket ticket = {
+            .number = number, .from = at->number, .moves = i + 1, .what = MR_TRACE_EVENTS};
 
         at->now_ns = i * MR_MS;
         mr_tracer_write(at, place, MR_TRACE_MTU,
@@ -588,6 +590,63 @@ static void a_trace_that_moves_keeps_its_file_and_its_order(void)
     close_world(&w);
 }
 
+/* It goes to a shard that traces as many as it can: its file ends there, with what was before. */
+static void a_trace_that_a_shard_refuses_ends_its_file(void)
+{
+    struct world w = open_world(&(struct mr_qlog_config){0});
+    struct mr_fault fault = {0};
+    struct mr_tracer *full = mr_qlog_add(w.qlog, &fault);
+    struct mr_trace_start start = {
+        .name = {.size = 4, .bytes = "move"}, .what = MR_TRACE_EVENTS, .role = MR_SERVER};
+    struct mr_trace_bytes nothing = {.size = 0};
+    struct mr_qlog_stats stats;
+    uint32_t place = mr_tracer_begin(w.tracer, MR_TRACE_EVENTS, 0);
+    struct mr_trace_ticket ticket = {.number = w.tracer->traced[place].number,
+                                     .from = w.tracer->number,
+                                     .moves = 1,
+                                     .what = MR_TRACE_EVENTS};
+
+    for (int i = 0; i < MR_TRACED_MAX; i++)
+        CU_ASSERT_NOT_EQUAL(mr_tracer_begin(full, MR_TRACE_EVENTS, 0), MR_NONE);
+    CU_ASSERT_EQUAL(mr_tracer_begin(full, MR_TRACE_EVENTS, ticket.number), MR_NONE);
+    mr_tracer_write(w.tracer, place, MR_TRACE_START,
+                    (struct mr_trace_bytes){.at = &start, .size = sizeof(start)}, nothing);
+    mr_tracer_end(w.tracer, place, MR_TRACE_MOVED);
+    mr_qlog_flush(w.qlog);
+    mr_qlog_stats(w.qlog, &stats);
+    CU_ASSERT_EQUAL(stats.open, 1);
+    CU_ASSERT_TRUE(mr_tracer_refuse(full, &ticket));
+    mr_qlog_flush(w.qlog);
+    mr_qlog_stats(w.qlog, &stats);
+    CU_ASSERT_EQUAL(stats.open, 0);
+    struct json_object *records = read_records(&w, "7665_server.sqlog");
+    CU_ASSERT_PTR_NOT_NULL(event(records, "quic:connection_started", 0));
+    CU_ASSERT_PTR_NOT_NULL(event(records, "loglevel:warning", 0));
+    json_object_put(records);
+    close_world(&w);
+}
+
+/* Even where no other record has room, so often; and every trace can end all the same. */
+static void a_full_ring_has_room_for_refusals_and_ends(void)
+{
+    static struct mr_tracer tracer;
+    struct mr_trace_bytes nothing = {.size = 0};
+    const struct mr_trace_ticket ticket = {.number = 7, .what = MR_TRACE_EVENTS};
+    uint32_t place[MR_TRACED_MAX];
+
+    mr_tracer_init(&tracer, 1);
+    for (int i = 0; i < MR_TRACED_MAX; i++)
+        place[i] = mr_tracer_begin(&tracer, MR_TRACE_EVENTS, 0);
+    while (mr_tracer_write(&tracer, place[0], MR_TRACE_ALPN, nothing, nothing)) {
+    }
+    for (int i = 0; i < MR_TRACE_REFUSALS; i++)
+        CU_ASSERT_TRUE(mr_tracer_refuse(&tracer, &ticket));
+    CU_ASSERT_FALSE(mr_tracer_refuse(&tracer, &ticket));
+    for (int i = 0; i < MR_TRACED_MAX; i++)
+        mr_tracer_end(&tracer, place[i], MR_TRACE_OVER);
+    CU_ASSERT_EQUAL(tracer.count, 0);
+}
+
 static CU_TestInfo tests[] = {
     {"the file has what the peer really sent", the_file_has_what_the_peer_really_sent},
     {"records are as their schema says", records_are_as_their_schema_says},
@@ -606,6 +665,8 @@ static CU_TestInfo tests[] = {
     {"a bad folder is named", a_bad_folder_is_named},
     {"a trace that moves keeps its file and its order",
      a_trace_that_moves_keeps_its_file_and_its_order},
+    {"a trace that a shard refuses ends its file", a_trace_that_a_shard_refuses_ends_its_file},
+    {"a full ring has room for refusals and ends", a_full_ring_has_room_for_refusals_and_ends},
     CU_TEST_INFO_NULL,
 };
 

@@ -108,6 +108,8 @@ static void *all_of_them(void *argument)
     return NULL;
 }
 
+/* "The server MUST ensure that any instance of it (be it a machine, a thread, or ..." (RFC 8446,
+ * Section 8) */
 static void each_is_first_once_whatever_thread_asks(void)
 {
     pthread_t threads[4];

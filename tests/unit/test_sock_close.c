@@ -76,6 +76,11 @@ static void reset(void)
     CU_ASSERT_EQUAL(mr_sock_reset(ours, 6), 0);
 }
 
+static void reset_at(void)
+{
+    CU_ASSERT_EQUAL(mr_sock_reset_at(ours, 6, 1 + 3), 0); /* one byte came before */
+}
+
 static void close_conn(void)
 {
     world_run();
@@ -108,6 +113,8 @@ static const struct row rows[] = {
      5, POLLOUT, 0, 0, 0},
     {"reset", reset, -ECONNRESET, -EPIPE, POLLIN | POLLOUT | POLLERR | POLLHUP, -ECONNRESET, 6,
      POLLOUT, 0, 0, 0},
+    {"reset_at", reset_at, -ECONNRESET, 1, POLLIN | POLLOUT | POLLERR, -ECONNRESET, 6, POLLOUT, 0,
+     0, 3},
     {"connection closed with 0", close_conn, -ENOTCONN, -EPIPE, POLLIN | POLLOUT | POLLHUP,
      -ENOTCONN, 0, POLLIN | POLLOUT | POLLHUP, 0, 0, 3},
     {"connection closed with a code", close_conn_with_code, -ENOTCONN, -EPIPE,

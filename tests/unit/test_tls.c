@@ -361,9 +361,33 @@ static void add_young_register(struct sides *sides, struct plan *plan)
     sides->server.clock = early_clock;
 }
 
+static void change_protocols(struct sides *sides, struct plan *plan)
+{
+    static const uint8_t two[] = {2, 'h', '3', 4, 'p', 'e', 'r', 'f'};
+
+    (void)sides;
+    plan->alpn = two;
+    plan->alpn_size = sizeof(two);
+}
+
+/* RFC 8446, Section 4.2.10: "A TLS implementation MUST NOT automatically resend early data unless
+ * the negotiated connection selects the same ALPN protocol." */
+static void a_choice_of_protocols_sends_nothing_early(void)
+{
+    struct sides sides;
+
+    resume_changed(&sides, change_protocols);
+    CU_ASSERT(client.is_resumed);
+    CU_ASSERT_EQUAL(client.early, MR_EARLY_NONE);
+    CU_ASSERT_EQUAL(client.secrets[MR_LEVEL_EARLY][1].size, 0);
+}
+
 /* RFC 9000, Section 7.4.1; RFC 8446, Section 8.  "A server MUST NOT act on early data before the
  * handshake completes if it and any other server instance could make a different decision about how
- * to handle the same data." (RFC 8470, Section 6.2) */
+ * to handle the same data." (RFC 8470, Section 6.2)  "The server MUST derive the storage key only
+ * from validated sections of the ClientHello." (RFC 8446, Section 8.2)  "In addition, to avoid
+ * accidental misuse, TLS implementations MUST NOT enable 0-RTT (either sending or accepting) unless
+ * specifically requested by the application ..." (RFC 8446, Section E.5) */
 static void a_server_takes_early_data_only_as_it_may(void)
 {
     struct sides sides;
@@ -385,7 +409,10 @@ static void a_server_takes_early_data_only_as_it_may(void)
     CU_ASSERT_EQUAL(mr_replay_count(&replay, MR_REPLAY_TOO_SOON), 1);
 }
 
-/* A copy of a client's first flight: the second time there is no 0-RTT. */
+/* A copy of a client's first flight: the second time there is no 0-RTT.  "Servers MAY also
+ * implement data stores with false positives, such as Bloom filters, in which case they MUST
+ * respond to apparent replay by rejecting 0-RTT but MUST NOT abort the handshake." (RFC 8446,
+ * Section 8.2) */
 static void a_copied_first_flight_gives_early_data_once(void)
 {
     struct plan plan = {.tickets = 1, .has_early_client = true, .has_early_server = true};
@@ -602,6 +629,7 @@ static CU_TestInfo tests[] = {
     {"early data is accepted and its secret shared", early_data_is_accepted_and_its_secret_shared},
     {"early data uses the cipher of the ticket", early_data_uses_the_cipher_of_the_ticket},
     {"a server may reject early data", a_server_may_reject_early_data},
+    {"a choice of protocols sends nothing early", a_choice_of_protocols_sends_nothing_early},
     {"a server takes early data only as it may", a_server_takes_early_data_only_as_it_may},
     {"a copied first flight gives early data once", a_copied_first_flight_gives_early_data_once},
     {"a ticket is of one version", a_ticket_is_of_one_version},
