@@ -256,6 +256,29 @@ static void a_client_sends_nothing_of_a_servers(void)
     }
 }
 
+/* The response comes by the old path.
+ * Section 8.2.2: "This requirement MUST NOT be enforced by the endpoint that initiates path
+ * validation, as that would enable an attack on migration." */
+static void a_response_counts_by_whatever_path_it_comes(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    uint8_t frame[9] = {0x1b};
+    struct mr_reader r;
+
+    p->path.remote.port = 6000;
+    PEER_SEND(p, "\x08\x00hello");
+    const struct peer_packet *packet = peer_find(p, MR_FRAME_PATH_CHALLENGE, 0, &r);
+    for (uint32_t i = 1; packet != NULL && packet->path.remote.port != 6000; i++)
+        packet = peer_find(p, MR_FRAME_PATH_CHALLENGE, i, &r); /* the old path is asked, too */
+    CU_ASSERT_PTR_NOT_NULL_FATAL(packet);
+    memcpy(frame + 1, r.at, 8);
+    p->path.remote.port = 5000;
+    peer_send(p, MR_PACKET_ONE_RTT, frame, sizeof(frame));
+    CU_ASSERT_EQUAL(peer_conn(p)->path.addr.remote.port, 6000);
+    CU_ASSERT_TRUE(peer_conn(p)->path.is_validated);
+    peer_end(p);
+}
+
 /* ------------------------------------------------------------------ the end */
 
 /* An idle timeout of a millisecond: three probe timeouts it is, at the least.
@@ -345,6 +368,7 @@ static CU_TestInfo tests[] = {
     {"few acknowledgements ask for one", few_acknowledgements_ask_for_one},
     {"an acknowledged ACK is no RTT sample", an_acknowledged_ack_is_no_rtt_sample},
     {"a client sends nothing of a server's", a_client_sends_nothing_of_a_servers},
+    {"a response counts by whatever path it comes", a_response_counts_by_whatever_path_it_comes},
     {"an idle timeout is at least three probe timeouts",
      an_idle_timeout_is_at_least_three_probe_timeouts},
     {"a closing connection answers its peer only", a_closing_connection_answers_its_peer_only},

@@ -181,26 +181,6 @@ static void a_path_validated_with_small_datagrams_is_validated_again(void)
     }
 }
 
-/* The response comes by the old path.
- * Section 8.2.2: "This requirement MUST NOT be enforced by the endpoint that initiates path
- * validation, as that would enable an attack on migration." */
-static void a_response_counts_by_whatever_path_it_comes(void)
-{
-    struct peer *p = peer_at(S, PEER_DONE);
-    uint8_t frame[9] = {0x1b};
-    struct mr_reader r;
-
-    p->path.remote.port = 6000;
-    PEER_SEND(p, "\x08\x00hello");
-    CU_ASSERT_PTR_NOT_NULL_FATAL(challenge_here(p, 0, &r));
-    memcpy(frame + 1, r.at, 8);
-    p->path.remote.port = 5000;
-    peer_send(p, MR_PACKET_ONE_RTT, frame, sizeof(frame));
-    CU_ASSERT_EQUAL(peer_conn(p)->path.addr.remote.port, 6000);
-    CU_ASSERT_TRUE(peer_conn(p)->path.is_validated);
-    peer_end(p);
-}
-
 /* Section 9.3.2: "To protect the connection from failing due to such a spurious migration, an
  * endpoint MUST revert to using the last validated peer address when validation of a new peer
  * address fails."
@@ -701,7 +681,6 @@ static CU_TestInfo tests[] = {
     {"a rebinding is validated", a_rebinding_is_validated},
     {"a path validated with small datagrams is validated again",
      a_path_validated_with_small_datagrams_is_validated_again},
-    {"a response counts by whatever path it comes", a_response_counts_by_whatever_path_it_comes},
     {"a migration that is not validated is taken back",
      a_migration_that_is_not_validated_is_taken_back},
     {"an unvalidated address gets three times what came",
