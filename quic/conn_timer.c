@@ -109,6 +109,14 @@ void mr_conn_timer_check(const struct mr_endpoint *ep, const struct mr_conn *con
         MR_ASSERT(next_chance(conn) != MR_NEVER);
 }
 
+/* CRYPTO that was lost waits for the congestion window. */
+static bool has_lost_crypto(const struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which)
+{
+    const struct mr_pn_space *space = mr_conn_space(ep, conn, which);
+
+    return space != NULL && (space->wants & MR_WANT_CRYPTO) != 0;
+}
+
 static void expire_loss(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
 {
     struct mr_loss_timer timer = mr_loss_timer(&conn->loss, &conn->path.rtt);
@@ -125,7 +133,7 @@ static void expire_loss(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t n
         return;
     case MR_LOSS_UNBLOCK:
         mr_loss_on_unblock(&conn->loss, now);
-        mr_conn_on_pto(ep, conn, timer.space, 1, now);
+        mr_conn_on_pto(ep, conn, timer.space, has_lost_crypto(ep, conn, timer.space) ? 2 : 1, now);
         return;
     case MR_LOSS_IDLE:
         return;

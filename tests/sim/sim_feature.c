@@ -319,6 +319,7 @@ static void restart(struct sim_config *config, struct mr_random *random)
 {
     config->down_bytes *= 4;
     config->restart_bytes = sim_draw(random, 100000, 700000);
+    config->beat_every_ns = 100 * MR_MS; /* who says nothing is told nothing */
 }
 
 static void rotate_cids(struct sim_config *config, struct mr_random *random)
@@ -394,7 +395,7 @@ static const struct feature features[] = {
     {"observed-address", nothing, NULL, CLIENT(observed_addresses_received), 90},
     {"ecn", mark, NULL, SERVER(ecn_ce_reported), 80},
     {"prague", prague, marks_under_prague, 0, 80},
-    {"bbr", bbr, sent_under_bbr, 0, 100},
+    {"bbr", bbr, sent_under_bbr, 0, 95},
     {"cubic", cubic, events_under_cubic, 0, 90},
     {"newreno", newreno, events_under_newreno, 0, 90},
     {"careful-resume", resume_carefully, NULL, SERVER(resumes_begun), 10},
