@@ -200,3 +200,15 @@ void mr_produce_datagram_in_turn(struct mr_build *b)
     mr_produce_datagram(b);
     conn->is_streams_turn = has_rival && conn->datagrams_out.count < before;
 }
+
+void mr_datagrams_count_lost(struct mr_endpoint *ep, const struct mr_sent *sent,
+                             const struct mr_sent_packet *packet)
+{
+    struct mr_sent_frames at;
+
+    for (const struct mr_sent_frame *f = mr_sent_frame_first(&at, sent, packet); f != NULL;
+         f = mr_sent_frame_next(&at)) {
+        if (f->kind == MR_SENT_DATAGRAM)
+            mr_count_add(&ep->counters.datagram_frames_lost, f->object);
+    }
+}

@@ -330,19 +330,6 @@ struct loss_sums {
     uint64_t first_pn;
 };
 
-/* DATAGRAM frames are not sent again (RFC 9221, Section 5.2). */
-static void count_lost_datagrams(struct mr_endpoint *ep, const struct mr_sent *sent,
-                                 const struct mr_sent_packet *packet)
-{
-    struct mr_sent_frames at;
-
-    for (const struct mr_sent_frame *f = mr_sent_frame_first(&at, sent, packet); f != NULL;
-         f = mr_sent_frame_next(&at)) {
-        if (f->kind == MR_SENT_DATAGRAM)
-            mr_count_add(&ep->counters.datagram_frames_lost, f->object);
-    }
-}
-
 /* How many of `count` packets like `packet`, the last with number `last_pn`, carried the ECN mark
  * of the path in use. */
 MR_INLINE uint64_t count_marked(const struct mr_conn *conn, const struct mr_sent_packet *packet,
@@ -364,7 +351,7 @@ static void one_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space
     if (packet->path != conn->path.number) { /* RFC 9000, Section 9.4: not this path's congestion */
         mr_path_gone_elsewhere(ep, conn, packet);
         if (which == MR_SPACE_APP)
-            count_lost_datagrams(ep, &conn->app.sent, packet);
+            mr_datagrams_count_lost(ep, &conn->app.sent, packet);
         sums->is_any |= mr_conn_requeue(ep, conn, which, packet);
         return;
     }
@@ -383,7 +370,7 @@ static void one_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space
     sums->next_pn = pn + 1;
     sums->newest_sent_ns = MR_MAX(sums->newest_sent_ns, packet->time_ns);
     if (which == MR_SPACE_APP)
-        count_lost_datagrams(ep, &conn->app.sent, packet);
+        mr_datagrams_count_lost(ep, &conn->app.sent, packet);
     mr_conn_requeue(ep, conn, which, packet);
 }
 

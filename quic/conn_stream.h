@@ -49,4 +49,7 @@ void mr_conn_end_streams(struct mr_endpoint *ep, struct mr_conn *conn);
 
 /* The largest datagram that a packet on the path in use takes, and the peer; 0: it takes none. */
 uint32_t mr_conn_datagram_max(const struct mr_conn *conn);
+/* The packet is lost: its DATAGRAM frames are not sent again (RFC 9221, Section 5.2). */
+void mr_datagrams_count_lost(struct mr_endpoint *ep, const struct mr_sent *sent,
+                             const struct mr_sent_packet *packet);
 #endif /* MR_QUIC_CONN_STREAM_H */
