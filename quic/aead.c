@@ -74,6 +74,7 @@ struct mr_aead *mr_aead_open(enum mr_aead_backend backend)
 
     if (aead == NULL)
         return NULL;
+    aead->copy_ahead = mr_copy_ahead_best();
     aead->copy_max = mr_hp_aesni_is_wide() ? COPY_MAX_WIDE : COPY_MAX;
     if (mr_evp_fetch(aead) && init_backend(aead, backend))
         return aead;

@@ -703,16 +703,18 @@ MR_INLINE uint32_t send_by_path(struct mr_endpoint *ep, struct mr_conn *conn,
                                 struct mr_outgoing *out, uint32_t limit, uint64_t now)
 {
     uint32_t built = 0;
-    uint32_t more;
 
     conn->was_cwnd_limited = false;
     conn->limited_by = MR_LIMITED_APPLICATION;
-    do {
-        more = mr_conn_send_run(ep, conn, &out[built], limit - built, now);
-        if (more == 0 && built < limit && !is_held_back(conn, now))
+    while (built < limit && !is_held_back(conn, now)) {
+        uint32_t more = mr_conn_send_run(ep, conn, &out[built], limit - built, now);
+
+        if (more == 0)
             more = build_datagram(ep, conn, &out[built], now);
+        if (more == 0)
+            break;
         built += more;
-    } while (more > 0);
+    }
     if (built < limit && owes_blocked(conn))
         built += tell_blocked(ep, conn, &out[built], limit - built, now);
     return built;

@@ -58,10 +58,16 @@ static struct mr_loss_timer earliest_pto(const struct mr_loss *loss, const struc
     return first;
 }
 
-/* The peer may need a packet before it sends what is missing here. */
+/* The peer may need a packet before it sends what is missing here.  A client's 1-RTT packets can
+ * fill the window behind a Finished that was lost: nobody acknowledges them, and no PTO is set for
+ * them.
+ */
 static bool may_be_stuck(const struct mr_loss *loss)
 {
-    return loss->is_server ? !loss->handshake_confirmed : !loss->has_validated;
+    if (loss->handshake_confirmed)
+        return false;
+    return loss->is_server || !loss->has_validated ||
+           loss->space[MR_SPACE_APP].ack_eliciting_count > 0;
 }
 
 /*

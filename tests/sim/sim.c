@@ -45,7 +45,6 @@ struct side {
     struct sim_buffer *buffers;
     struct sim_buffer *free_buffers[SIM_IN_FLIGHT_MAX];
     uint32_t free_count;
-    uint32_t buffer_count;
     uint64_t asleep_until_ns; /* off its processor */
     uint64_t next_stall_ns;
     struct {
@@ -71,9 +70,6 @@ struct world {
     uint64_t next_beat_ns; /* MR_NEVER: none */
     uint32_t mtu[2];
     struct sim_paths paths;
-    uint64_t received; /* by the client's application, */
-    uint64_t received_ns;
-    uint64_t stalled_ns;
     bool was_paused;
     bool was_restarted;
     bool was_replayed;
@@ -356,7 +352,7 @@ static uint64_t next_job(const struct side *side)
     uint64_t next = MR_NEVER;
 
     for (uint32_t i = 0; i < side->job_count; i++)
-        next = side->jobs[i].due_ns < next ? side->jobs[i].due_ns : next;
+        next = MR_MIN(next, side->jobs[i].due_ns);
     return next;
 }
 
@@ -634,11 +630,7 @@ static bool is_over(const struct world *w)
 /* When a side has something of its own to do; not before it runs again. */
 static uint64_t next_of(const struct side *side)
 {
-    uint64_t deadline = mr_endpoint_deadline(side->ep);
-    uint64_t job = next_job(side);
-    uint64_t next = deadline < job ? deadline : job;
-
-    return next > side->asleep_until_ns ? next : side->asleep_until_ns;
+    return MR_MAX(MR_MIN(mr_endpoint_deadline(side->ep), next_job(side)), side->asleep_until_ns);
 }
 
 /* Advance to the next event.  False: nothing will ever happen. */
@@ -725,7 +717,7 @@ static void fill_result(struct world *w, struct sim_result *r)
         .preferred = w->is_preferred,
         .cc = w->cc,
     };
-    r->stalled_ns = w->stalled_ns;
+    r->stalled_ns = w->paths.stalled_ns;
     for (uint32_t i = 0; i < SIM_PATHS_MAX; i++)
         r->path_bytes[i] = w->net.bytes[i][1];
     r->seen.routed = w->routed;
@@ -751,11 +743,7 @@ static void note_progress(struct world *w)
     if (client->done >= w->config->streams)
         return;
     w->done_ns = w->now;
-    if (w->received > 0)
-        w->stalled_ns = MR_MAX(w->stalled_ns, w->now - w->received_ns);
-    if (client->received != w->received)
-        w->received_ns = w->now;
-    w->received = client->received;
+    sim_paths_note(&w->paths, client->received, w->now);
 }
 
 void sim_run(const struct sim_config *config, struct sim_result *result)
@@ -775,7 +763,6 @@ void sim_run(const struct sim_config *config, struct sim_result *result)
     make_side(w, MR_SERVER);
     sim_paths_init(&w->paths, config, &w->net, w->side[0].ep, w->side[1].ep, START);
     connect_client(w);
-    w->received_ns = w->now;
     settle(w, &w->side[MR_CLIENT]);
     while (!is_over(w) && w->now < config->time_limit_ns && step(w)) {
         note_progress(w);

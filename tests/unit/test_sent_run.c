@@ -129,8 +129,10 @@ static void send_odd(struct rig *rig, uint32_t kind)
     frame.kind = kind == 4 ? MR_SENT_CRYPTO : frame.kind;
     frame.flags = kind == 5 ? MR_SENT_FIN : 0;
     info.size = (uint16_t)(info.size - (kind == 6));
-    info.path += kind == 7;
-    info.flags |= kind == 8 ? MR_SENT_MTU_PROBE : kind == 9 ? MR_SENT_ECT : 0;
+    info.path = (uint8_t)(info.path + (kind == 7));
+    info.flags = (uint8_t)(info.flags | (kind == 8   ? MR_SENT_MTU_PROBE
+                                         : kind == 9 ? MR_SENT_ECT
+                                                     : 0));
     if (kind == 10) {
         CU_ASSERT_FATAL(mr_sent_reserve(&rig->run.sent) && mr_sent_reserve(&rig->single.sent));
         mr_sent_skip(&rig->run.sent);
