@@ -34,11 +34,11 @@ static const struct producer {
     void (*write)(struct mr_build *b);
 } in_priority_order[] = {
     {MR_WANT_CLOSE | MR_WANT_MULTIPATH, I | H | A, mr_produce_first},
-    {MR_WANT_PATH_RESPONSE, A, mr_produce_path_response}, /* first: some peers answer a challenge */
-    {MR_WANT_PATH_CHALLENGE, A, mr_produce_path_challenge}, /* only on a path that is validated */
+    {MR_WANT_PATH_CHALLENGE, A, mr_produce_path_challenge}, /* there may be little room */
     {MR_WANT_PATH_PROBE, A, mr_produce_path_probe},
     {MR_WANT_ACK, I | H | A, mr_produce_ack},
     {MR_WANT_CRYPTO, I | H | A, mr_produce_crypto},
+    {MR_WANT_PATH_RESPONSE, A, mr_produce_path_response},
     {MR_WANT_OBSERVED_ADDRESS, A, mr_produce_observed_address},
     {MR_WANT_HANDSHAKE_DONE, A, mr_produce_handshake_done},
     {MR_WANT_NEW_TOKEN, A, mr_produce_new_token},

@@ -170,10 +170,10 @@ def titles(results):
     return "\n## The cases\n\n| case | what it is |\n|---|---|\n" + "\n".join(rows) + "\n"
 
 
-def write(path, results, versions):
+def write(path, results, versions, note=None):
     order = [e.name for e in implementations.ALL]
     text = HEAD.format(date=datetime.date.today().isoformat(), commit=statistics.mode(r.commit for r in results if not r.before),
                        versions="\n".join(f"| {name} | {versions[name]} |" for name in sorted(versions, key=order.index)))
     with open(path, "w", encoding="utf-8") as page:
-        page.write(text + table(results, "server") + table(results, "client") + reasons(results) + later(results) +
+        page.write(text + (f"\n{note}\n" if note else "") + table(results, "server") + table(results, "client") + reasons(results) + later(results) +
                    titles(results))
