@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "quic/conn_multipath.h"
 #include "quic/conn_observed.h"
 #include "quic/conn_reset_at.h"
 
@@ -123,7 +124,7 @@ int mr_conn_info(const struct mr_endpoint *ep, mr_handle handle, struct mr_conn_
     if (conn == NULL)
         return -ESTALE;
 
-    const struct mr_path *path = &conn->path;
+    const struct mr_path *path = mr_multipath_shown(ep, conn);
     *out = (struct mr_conn_info){
         .rtt_ns = mr_rtt_has_sample(&path->rtt) ? path->rtt.smoothed_ns : 0,
         .cwnd_bytes = mr_cc_window(&path->cc),
@@ -240,7 +241,7 @@ static int check_send(struct mr_endpoint *ep, const struct mr_stream *stream,
 {
     if (!mr_conn_is_alive(conn) || !stream->has_send || stream->is_gone)
         return -EPIPE;
-    if (mr_send_queue_queued_bytes(&stream->send) >= MR_QUEUED_MAX_BYTES)
+    if (mr_send_queue_unsent_bytes(&stream->send) >= MR_QUEUED_MAX_BYTES)
         return -EAGAIN;
     if (mr_pool_free_count(&ep->segments) == 0) {
         mr_count(&ep->counters.limit_segments);

@@ -182,6 +182,19 @@ struct mr_pn_space *mr_multipath_space(const struct mr_endpoint *ep, struct mr_c
     return &mr_path_record_at(ep, record == MR_PATH_ZERO ? mp->hand : record)->app;
 }
 
+const struct mr_path *mr_multipath_shown(const struct mr_endpoint *ep, const struct mr_conn *conn)
+{
+    const struct mr_multipath *mp = mr_multipath(ep, conn);
+
+    for (uint32_t i = 0; mp != NULL && mp->zero.state == MR_PATH_ABANDONED && i < mp->count; i++) {
+        const struct mr_path_record *record = mr_path_record_at(ep, mp->records[i]);
+
+        if (record->life.state == MR_PATH_OPEN)
+            return &record->path;
+    }
+    return &conn->path;
+}
+
 static bool is_live(const struct mr_path_life *life)
 {
     return life->state == MR_PATH_CHECKING || life->state == MR_PATH_OPEN;

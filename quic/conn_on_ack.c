@@ -54,7 +54,7 @@ static void stream_acked(struct mr_endpoint *ep, struct mr_conn *conn,
     if (ack != MR_SEND_ACK_ADVANCED)
         return;
     mr_stream_event(ep, stream, MR_EVENT_ACKED);
-    if (was_full && mr_send_queue_queued_bytes(&stream->send) <= MR_LOW_WATER_BYTES) {
+    if (was_full && mr_send_queue_unsent_bytes(&stream->send) <= MR_LOW_WATER_BYTES) {
         stream->was_refused = false;
         mr_stream_event(ep, stream, MR_EVENT_WRITABLE);
     }

@@ -40,6 +40,7 @@ struct edge {
     struct mr_host_options host_options;
     uint32_t port_number;
     struct mr_option_list preferred;
+    uint32_t paths;
     const char *root;
     const char *certificate_path;
     const char *key_path;
@@ -192,6 +193,7 @@ static bool open_host(struct edge *edge, struct mr_fault *fault)
         .helpers = MR_MIN(HELPERS_PER_SHARD * shards, (uint32_t)MR_WORK_HELPERS_MAX),
         .rx_mbufs = RX_MBUFS,
         .has_retry = edge->retry == 1,
+        .paths_max = edge->paths,
         .idle_timeout_ns = IDLE_TIMEOUT,
         .stream_window_max = STREAM_WINDOW,
         .conn_window_max = CONN_WINDOW,
@@ -463,6 +465,13 @@ static enum mr_parse_result parse(struct edge *edge, int argc, char **argv, stru
          .help = "UDP port (443)",
          .min = 1,
          .max = 65535},
+        {.name = "paths",
+         .kind = MR_OPTION_U32,
+         .to = &edge->paths,
+         .argument = "N",
+         .help = "paths that a client may use at a time; 1: multipath is not offered (1)",
+         .min = 1,
+         .max = MR_PATHS_MAX},
         {.name = "preferred",
          .kind = MR_OPTION_LIST,
          .to = &edge->preferred,

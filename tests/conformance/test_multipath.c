@@ -429,6 +429,9 @@ static void nothing_is_sent_by_an_abandoned_path(void)
     CU_ASSERT_EQUAL(info[0].state, MR_PATH_INFO_ABANDONED);
     CU_ASSERT_EQUAL(info[1].state, MR_PATH_INFO_OPEN);
     CU_ASSERT(mr_conn_is_alive(peer_conn(p)));
+    struct mr_conn_info shown;
+    CU_ASSERT_EQUAL(mr_conn_info(peer_endpoint(p), p->conn, &shown), 0);
+    CU_ASSERT_EQUAL(shown.local.port, OTHER_PORT); /* not of the path that is over */
     CU_ASSERT_EQUAL(mr_conn_path_abandon(peer_endpoint(p), p->conn, 1, p->now), -16);
     peer_end(p);
 }

@@ -145,7 +145,10 @@ static void acknowledgements_of_unsent_packets_end_the_connection(void)
 #define PEER_SEND_INITIAL(p, frames) peer_send(p, MR_PACKET_INITIAL, frames, sizeof(frames) - 1)
 
 /* RFC 9002, Section 6.2.4: "When a PTO timer expires, a sender MUST send at least one ack-eliciting
- * packet in the packet number space as a probe." */
+ * packet in the packet number space as a probe."
+ * RFC 9002, Section 6.2: "A PTO timer expiration event does not indicate packet loss and MUST NOT
+ * cause prior unacknowledged packets to be marked as lost." RFC 9002, Section 6.2.4: "All probe
+ * packets sent on a PTO MUST be ack-eliciting." */
 static void probes_carry_the_data(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
@@ -168,6 +171,8 @@ static void probes_carry_the_data(void)
     CU_ASSERT_TRUE(peer_counters(p)->ptos - first <= soon + 10);
     CU_ASSERT_TRUE(peer_counters(p)->ptos - first >= soon + 3);
     CU_ASSERT_TRUE(mr_conn_is_alive(peer_conn(p)));
+    CU_ASSERT_EQUAL(peer_conn(p)->packets_lost, 0);
+    CU_ASSERT_TRUE(peer_count(p, MR_FRAME_STREAM) + peer_count(p, MR_FRAME_PING) >= p->inbox_count);
     peer_end(p);
 }
 

@@ -28,6 +28,8 @@ static uint8_t *find(struct tls_end *from, enum mr_level level, const uint8_t *b
 
 static const uint8_t only_tls13[] = {0, 43, 0, 3, 2, 3, 4}; /* supported_versions */
 
+/* Section 4.2: "Clients MUST NOT offer TLS versions older than 1.3."
+ * Section 8.4: "A client MUST NOT request the use of the TLS 1.3 compatibility mode." */
 static void a_client_offers_tls_1_3_alone(void)
 {
     struct sides sides;
@@ -38,7 +40,9 @@ static void a_client_offers_tls_1_3_alone(void)
     end(&sides);
 }
 
-/* The client offers TLS 1.2 at best; the server answers with it. */
+/* The client offers TLS 1.2 at best; the server answers with it.
+ * Section 4.2: "An endpoint MUST terminate the connection if a version of TLS older than 1.3 is
+ * negotiated." */
 static void an_older_tls_is_refused(void)
 {
     static const uint8_t chosen[] = {0, 43, 0, 2, 3, 4};
@@ -60,6 +64,8 @@ static void an_older_tls_is_refused(void)
     end(&sides);
 }
 
+/* Section 5.3: "An endpoint MUST NOT reject a ClientHello that offers a cipher suite that it does
+ * not support, or it would be impossible to deploy a new cipher suite." */
 static void an_unknown_cipher_suite_is_passed_over(void)
 {
     static const uint8_t suites[] = {0x13, 0x02, 0x13, 0x03, 0x13, 0x01};
@@ -78,7 +84,12 @@ static void an_unknown_cipher_suite_is_passed_over(void)
 
 static const uint8_t all_early[] = {0, 42, 0, 4, 0xff, 0xff, 0xff, 0xff};
 
-/* After the handshake a server sends tickets, and nothing else. */
+/* After the handshake a server sends tickets, and nothing else.
+ * Section 4.4: "A server MUST NOT use post-handshake client authentication (as defined in
+ * Section 4.6.2 of [TLS13]) because the multiplexing offered by QUIC prevents clients from
+ * correlating the certificate request with the application-level event that triggered it (see
+ * [HTTP2-TLS13])." Section 4.6.1: "Servers MUST NOT send the early_data extension with a
+ * max_early_data_size field set to any value other than 0xffffffff." */
 static void a_server_sends_tickets_for_any_amount_of_early_data(void)
 {
     const struct plan plan = {.tickets = 2, .has_early_client = true, .has_early_server = true};
@@ -101,6 +112,8 @@ static void a_server_sends_tickets_for_any_amount_of_early_data(void)
     end(&sides);
 }
 
+/* Section 4.6.1: "A client MUST treat receipt of a NewSessionTicket that contains an early_data
+ * extension with any other value as a connection error of type PROTOCOL_VIOLATION." */
 static void a_ticket_for_some_early_data_is_a_protocol_violation(void)
 {
     const struct plan plan = {.tickets = 1, .has_early_client = true, .has_early_server = true};
@@ -116,7 +129,11 @@ static void a_ticket_for_some_early_data_is_a_protocol_violation(void)
     end(&sides);
 }
 
-/* EncryptedExtensions that name another protocol, or none: as an unknown extension. */
+/* EncryptedExtensions that name another protocol, or none: as an unknown extension.
+ * Section 8.1: "While [ALPN] only specifies that servers use this alert, QUIC clients MUST use
+ * error 0x0178 to terminate a connection when ALPN negotiation fails." Section 8.1: "Similarly, a
+ * client MUST treat the selection of an incompatible application protocol by a server as a
+ * connection error of type 0x0178." */
 static void a_client_refuses_a_protocol_that_it_did_not_offer(void)
 {
     static const uint8_t alpn[] = {0, 16, 0, 5, 0, 3, 2, 'h', '3'};
@@ -130,7 +147,11 @@ static void a_client_refuses_a_protocol_that_it_did_not_offer(void)
     end(&sides);
 }
 
-/* The server's name for the parameters is another one. */
+/* The server's name for the parameters is another one.
+ * Section 8.2: "Endpoints MUST send the quic_transport_parameters extension; endpoints that receive
+ * ClientHello or EncryptedExtensions messages without the quic_transport_parameters extension MUST
+ * close the connection with an error of type 0x016d (equivalent to a fatal TLS missing_extension
+ * alert, see Section 4.8)." */
 static void a_client_needs_transport_parameters(void)
 {
     static const uint8_t head[] = {0, 57, 0, sizeof(server_params), 's', 'e'};

@@ -92,6 +92,24 @@ def a_client_goes_to_the_preferred_address():
         tap.expect_equal(w.counters()["migrations"], 2)
 
 
+def a_client_uses_several_paths():
+    with world("--paths", "4") as w:
+        result = w.get("--addr", "198.18.0.4/24", "--addr", "198.18.0.5/24", "--path", "198.18.0.4,198.18.0.5")
+        paths = {path["local"]: path for path in result["paths"]}
+        tap.expect_equal(sorted(paths), ["198.18.0.1", "198.18.0.4", "198.18.0.5"])
+        for path in paths.values():
+            tap.expect(path["state"] == "open" and path["rtt_us"] > 0 and path["bytes_sent"] > 0, path)
+        counters = w.counters()
+        tap.expect_equal((counters["multipath_agreed"], counters["multipath_opened"]), (1, 2))
+
+
+def paths_are_not_opened_to_a_server_that_takes_one():
+    with world() as w:
+        result = w.get("--addr", "198.18.0.4/24", "--path", "198.18.0.4")
+        tap.expect_equal([path["path"] for path in result["paths"]], [0])
+        tap.expect_equal(w.counters()["multipath_agreed"], 0)
+
+
 def a_preferred_address_must_be_ours():
     for text, words in (("198.18.0.9", "not one of the addresses"), ("nonsense", "not one of the addresses")):
         got = subprocess.run([PROGRAM, "edge", "--port", "memif:role=server,socket=@millrace-migration", "--addr",
@@ -101,7 +119,8 @@ def a_preferred_address_must_be_ours():
 
 
 def main():
-    tap.run([a_client_migrates_while_a_file_arrives, a_client_migrates_before_an_io_lcore,
+    tap.run([a_client_migrates_while_a_file_arrives, a_client_migrates_before_an_io_lcore, a_client_uses_several_paths,
+             paths_are_not_opened_to_a_server_that_takes_one,
              a_client_goes_to_the_preferred_address, a_preferred_address_must_be_ours])
 
 

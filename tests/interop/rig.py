@@ -21,8 +21,9 @@ from peers import HERE, Namespace, Peer, Process, Stage, _make_leaf, _openssl, s
 
 LINK = os.environ.get("MILLRACE_LINK", "build/tests/interop/link")
 KEEP = os.environ.get("MILLRACE_INTEROP_KEEP")  # a folder: captures, key logs, qlogs and logs of runs that failed go there
-START_SECONDS = 20
+START_SECONDS = 60  # a loaded machine is slow
 JUDGE_SECONDS = 120
+NOT_SET_UP = "could not be set up: "  # the reason begins so: it says nothing of either endpoint
 BUILD_SECONDS = 900
 CHAIN = 9            # certificates of the long chain
 CHAIN_COMMENT = 600  # bytes that make each longer
@@ -94,7 +95,7 @@ class Rig(Stage):
                 measures.append(cases.goodput(run.facts, sum(case.files)))
         except (Failure, AssertionError) as error:
             run.keep()
-            return str(error)
+            return str(error) if run.is_set_up else f"{NOT_SET_UP}{error}"
         finally:
             run.clear()
         return None
@@ -169,6 +170,7 @@ class Run:
         self.protocol = protocol_of(case, client, server)
         self.names, self.digests = [], {}
         self.processes = []
+        self.is_set_up = False
         self.facts = None
         self.link_counts = None
 
@@ -217,6 +219,7 @@ class Run:
         self._wait_for_server(server)
         if self.case.has_cross_traffic:
             self._start_cross_traffic()
+        self.is_set_up = True
         self._fetch(server)
         if server.is_running():
             server.stop()

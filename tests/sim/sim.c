@@ -70,9 +70,6 @@ struct world {
     uint64_t next_beat_ns; /* MR_NEVER: none */
     uint32_t mtu[2];
     struct sim_paths paths;
-    uint64_t received; /* by the client's application, */
-    uint64_t received_ns;
-    uint64_t stalled_ns;
     bool was_paused;
     bool was_restarted;
     bool was_replayed;
@@ -720,7 +717,7 @@ static void fill_result(struct world *w, struct sim_result *r)
         .preferred = w->is_preferred,
         .cc = w->cc,
     };
-    r->stalled_ns = w->stalled_ns;
+    r->stalled_ns = w->paths.stalled_ns;
     for (uint32_t i = 0; i < SIM_PATHS_MAX; i++)
         r->path_bytes[i] = w->net.bytes[i][1];
     r->seen.routed = w->routed;
@@ -746,11 +743,7 @@ static void note_progress(struct world *w)
     if (client->done >= w->config->streams)
         return;
     w->done_ns = w->now;
-    if (w->received > 0)
-        w->stalled_ns = MR_MAX(w->stalled_ns, w->now - w->received_ns);
-    if (client->received != w->received)
-        w->received_ns = w->now;
-    w->received = client->received;
+    sim_paths_note(&w->paths, client->received, w->now);
 }
 
 void sim_run(const struct sim_config *config, struct sim_result *result)
@@ -770,7 +763,6 @@ void sim_run(const struct sim_config *config, struct sim_result *result)
     make_side(w, MR_SERVER);
     sim_paths_init(&w->paths, config, &w->net, w->side[0].ep, w->side[1].ep, START);
     connect_client(w);
-    w->received_ns = w->now;
     settle(w, &w->side[MR_CLIENT]);
     while (!is_over(w) && w->now < config->time_limit_ns && step(w)) {
         note_progress(w);

@@ -50,6 +50,15 @@ void sim_paths_init(struct sim_paths *paths, const struct sim_config *config,
     }
 }
 
+void sim_paths_note(struct sim_paths *paths, uint64_t received, uint64_t now)
+{
+    if (paths->received > 0)
+        paths->stalled_ns = MR_MAX(paths->stalled_ns, now - paths->received_ns);
+    if (received != paths->received)
+        paths->received_ns = now;
+    paths->received = received;
+}
+
 static uint64_t sooner(uint64_t next, uint64_t at)
 {
     return at != 0 && at < next ? at : next;

@@ -15,7 +15,10 @@ struct sim_paths {
     const struct sim_config *config;
     struct mr_endpoint *ep[2];
     uint64_t start_ns;
-    bool has_acted; /* an endpoint has something to send */
+    bool has_acted;    /* an endpoint has something to send */
+    uint64_t received; /* by the client's application, */
+    uint64_t received_ns;
+    uint64_t stalled_ns; /* longest time without a byte for it */
     struct {
         uint64_t open_ns; /* 0: nothing more to do */
         uint64_t abandon_ns;
@@ -41,6 +44,9 @@ uint64_t sim_paths_next(const struct sim_paths *paths);
 /* Do what is due. */
 void sim_paths_step(struct sim_paths *paths, struct sim_network *net, mr_handle client,
                     mr_handle server, uint64_t now);
+
+/* The client's application has `received` bytes. */
+void sim_paths_note(struct sim_paths *paths, uint64_t received, uint64_t now);
 
 /* The random world of `seed`, with several paths. */
 struct sim_config sim_config_multipath(uint64_t seed);

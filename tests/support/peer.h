@@ -81,8 +81,8 @@ struct peer_packet {
     uint8_t ecn;
     struct mr_path_addr path;
     struct mr_cid dcid;
-    uint16_t token_size; /* of an Initial */
     uint32_t path_id;    /* that the connection ID is of */
+    uint16_t token_size; /* of an Initial */
     size_t size;
     uint8_t bytes[PEER_DATAGRAM];
 };
