@@ -240,6 +240,20 @@ static void a_packet_that_differs_is_told_apart(void)
     }
 }
 
+/* Each says something of its own. */
+static void mtu_probes_are_no_run(void)
+{
+    struct rig rig;
+    rig_open(&rig, 1);
+
+    send_run(&rig, 5);
+    send_odd(&rig, 8);
+    send_odd(&rig, 8);
+    send_odd(&rig, 8);
+    CU_ASSERT_EQUAL(acknowledge(&rig, (struct mr_sent_range){0, 7}), 4);
+    rig_close(&rig);
+}
+
 static void a_number_left_out_is_a_violation_in_a_run_too(void)
 {
     struct rig rig;
@@ -296,6 +310,7 @@ static CU_TestInfo tests[] = {
     {"a run is recorded as its packets would be", a_run_is_recorded_as_its_packets_would_be},
     {"a run is acknowledged a chunk at a time", a_run_is_acknowledged_a_chunk_at_a_time},
     {"a packet that differs is told apart", a_packet_that_differs_is_told_apart},
+    {"MTU probes are no run", mtu_probes_are_no_run},
     {"a number left out is a violation in a run, too",
      a_number_left_out_is_a_violation_in_a_run_too},
     {"whatever is sent and acknowledged, both ways give the same",
