@@ -500,8 +500,10 @@ int mr_rt_send_datagram(struct mr_ring_transport *t, struct mr_rt_object *object
 
     if (c->info.datagram_max == 0)
         return -EOPNOTSUPP;
-    if (size > c->info.datagram_max)
+    if (size > c->info.datagram_max) {
+        mr_rt_want_info(t, object); /* the path may let more through by now */
         return -EMSGSIZE;
+    }
     if (object->is_moving || c->is_datagram_held || c->datagrams_out >= MR_RT_DATAGRAMS_OUT) {
         c->was_datagram_refused = true;
         return -EAGAIN;
@@ -534,6 +536,8 @@ void mr_rt_datagram_done(struct mr_ring_transport *t, struct mr_rt_object *objec
     c->datagrams_out--;
     t->stats.datagrams_dropped += result != 0;
     c->is_datagram_held |= result == -EAGAIN; /* until its WRITABLE */
+    if (result == -EMSGSIZE)                  /* the path has become smaller */
+        mr_rt_want_info(t, object);
     if (c->was_datagram_refused && !c->is_datagram_held &&
         c->datagrams_out <= MR_RT_DATAGRAMS_OUT / 2) {
         c->was_datagram_refused = false;

@@ -23,13 +23,16 @@ port=443
 declare -a host_options=() client_options=() server_options=()
 connections=one # of the client: one, two (the second resumes the first), each (URL its own)
 alpn=hq-interop
+preferred_port= # of the server: clients are asked to go there, to the address that they have come to
 
 choose() {
     case "$ROLE-$TESTCASE" in
     *-handshake | *-transfer | *-longrtt | *-blackhole | *-multiplexing | *-ipv6 | *-ecn | *-goodput | *-crosstraffic) ;;
     *-amplificationlimit | *-transferloss | *-transfercorruption | *-rebind-port | *-rebind-addr) ;;
     server-chacha20 | server-keyupdate | server-resumption | server-multiconnect | server-v2 | server-http3) ;;
-    server-handshakeloss | server-handshakecorruption) ;;
+    server-handshakeloss | server-handshakecorruption | server-versionnegotiation) ;;
+    server-connectionmigration) preferred_port=4443 ;;
+    client-connectionmigration) ;;
     server-retry) server_options+=(--retry always) ;;
     server-zerortt) server_options+=(--early-data) ;;
     client-retry) ;;
@@ -50,12 +53,20 @@ choose() {
     esac
 }
 
+# take_address IP/BITS
+take_address() {
+    local ip=${1%/*}
+    host_options+=(--addr "$1")
+    [[ $ip != *:* ]] || ip="[$ip]"
+    [ -z "$preferred_port" ] || server_options+=(--preferred "$ip:$preferred_port")
+}
+
 # Addresses, prefixes and routers of the interface, for millrace; the kernel keeps none.
 take_over() {
     local line address gateway
     while read -r line; do
         address=$(awk '{ for (i = 1; i < NF; i++) if ($i ~ /^inet6?$/) print $(i + 1) }' <<<"$line")
-        [[ $address == fe80:* ]] || host_options+=(--addr "$address")
+        [[ $address == fe80:* ]] || take_address "$address"
     done < <(ip -o address show dev "$interface" scope global)
     for family in -4 -6; do
         gateway=$(ip $family route show dev "$interface" | awk '{ for (i = 1; i < NF; i++) if ($i == "via") { print $(i + 1); exit } }')

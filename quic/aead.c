@@ -74,6 +74,7 @@ struct mr_aead *mr_aead_open(enum mr_aead_backend backend)
 
     if (aead == NULL)
         return NULL;
+    aead->copy_ahead = mr_copy_ahead_best();
     aead->copy_max = mr_hp_aesni_is_wide() ? COPY_MAX_WIDE : COPY_MAX;
     if (mr_evp_fetch(aead) && init_backend(aead, backend))
         return aead;
@@ -235,8 +236,7 @@ static void protect_headers(const struct mr_seal_job *jobs, uint32_t count)
 static void check_seal_jobs(const struct mr_seal_job *jobs, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        MR_ASSERT(jobs[i].pn_size >= 1);
-        MR_ASSERT(jobs[i].pn_size <= 4);
+        MR_ASSERT(jobs[i].pn_size - 1u < MR_PN_SIZE_MAX); /* 1..4 */
         MR_ASSERT(jobs[i].header_size > jobs[i].pn_size);
         MR_ASSERT(jobs[i].pn_size + jobs[i].payload_size >= SAMPLE_OFFSET); /* room for a sample */
     }

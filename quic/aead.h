@@ -70,31 +70,32 @@ struct mr_seal_copy {
     uint32_t at; /* offset in the packet */
 };
 
-/* One packet to protect.  All but the copies' bytes are written at `packet` already. */
+/* One packet to protect.  All but the copies' bytes are written at `packet` already.  What packets
+ * of a burst have in common comes first. */
 struct mr_seal_job {
     const struct mr_aead_key *key;
     const struct mr_hp_key *hp;
-    uint8_t
-        *packet; /* first byte of the header; pn unprotected, length in the first byte's low bits */
-    const struct mr_seal_copy *copies;
-    uint64_t pn;
     uint32_t path_id;
     uint16_t header_size;  /* with packet number */
     uint16_t payload_size; /* frames, copies included; the tag is written after them */
     uint16_t pn_size;      /* 1..4 */
     uint16_t copy_count;
+    uint8_t
+        *packet; /* first byte of the header; pn unprotected, length in the first byte's low bits */
+    const struct mr_seal_copy *copies;
+    uint64_t pn;
 };
 
-/* One packet to open, in place. */
+/* One packet to open, in place.  What packets of a burst have in common comes first. */
 struct mr_open_job {
     const struct mr_aead_key *key; /* in for mr_open_burst() */
     const struct mr_hp_key *hp;    /* in for mr_unmask_burst() */
-    uint8_t *packet;               /* in: first byte of the header */
     uint64_t expected_pn;          /* in: largest opened in the space + 1, RFC 9000, Appendix A.3 */
-    uint64_t pn;                   /* out of unmask, in of open */
     uint32_t path_id;              /* in */
     uint16_t pn_offset;            /* in */
     uint16_t size;                 /* in: whole packet, header to tag */
+    uint8_t *packet;               /* in: first byte of the header */
+    uint64_t pn;                   /* out of unmask, in of open */
     uint16_t header_size;          /* out of unmask: with packet number; 0: not unmasked */
     bool is_unmasked;              /* out of unmask: false when too short to be sampled */
     bool is_open; /* out of open: the tag was right; plaintext at packet + header_size, size -

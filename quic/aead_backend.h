@@ -17,6 +17,7 @@
 #include "base/assert.h"
 #include "base/compiler.h"
 #include "quic/aead.h"
+#include "quic/copy_ahead.h"
 
 /* Packets whose application data is prefetched while another is sealed. */
 #define MR_SEAL_AHEAD 2
@@ -69,6 +70,7 @@ struct mr_aead {
     void *manager;              /* of the accelerated library */
     void *evp_aead[MR_CIPHERS]; /* EVP_CIPHER, fetched once */
     void *evp_hp[MR_CIPHERS];
+    mr_copy_ahead copy_ahead;
     uint32_t copy_max; /* bytes; a larger last copy is sealed out of place */
 };
 
@@ -83,7 +85,8 @@ bool mr_evp_fetch(struct mr_aead *aead);
 void mr_evp_release(struct mr_aead *aead);
 bool mr_evp_key_set(struct mr_aead *aead, struct mr_key_head *head, const uint8_t *secret_key);
 void mr_evp_key_clear(struct mr_key_head *head);
-void mr_evp_seal_one(const struct mr_aead *aead, const struct mr_seal_job *job);
+void mr_evp_seal_one(const struct mr_aead *aead, const struct mr_seal_job *job,
+                     const struct mr_seal_job *ahead);
 void mr_evp_open_one(struct mr_open_job *job);
 bool mr_evp_hp_set(struct mr_aead *aead, struct mr_hp_state *hp, enum mr_cipher cipher,
                    const uint8_t *secret_key);
@@ -159,22 +162,45 @@ MR_INLINE void mr_seal_prefetch_first(const struct mr_seal_job *jobs, uint32_t c
         mr_seal_prefetch(&jobs[i]);
 }
 
-/* Prefetch for the packet MR_SEAL_AHEAD behind number `at`, if there is one. */
-MR_INLINE void mr_seal_prefetch_ahead(const struct mr_seal_job *jobs, uint32_t count, uint32_t at)
+/* The job MR_SEAL_AHEAD behind number `at`; NULL: there is none. */
+MR_INLINE const struct mr_seal_job *mr_seal_ahead(const struct mr_seal_job *jobs, uint32_t count,
+                                                  uint32_t at)
 {
-    if (at + MR_SEAL_AHEAD < count)
-        mr_seal_prefetch(&jobs[at + MR_SEAL_AHEAD]);
+    return at + MR_SEAL_AHEAD < count ? &jobs[at + MR_SEAL_AHEAD] : NULL;
 }
 
-/* Copy the bytes of `job` into its packet, all but those of `direct`. */
-MR_INLINE void mr_seal_copy_in(const struct mr_seal_job *job, const struct mr_seal_copy *direct)
+/* Can `copy` take the prefetches of `ahead` along, line by line?  Packets with one copy each, as
+ * long as each other but for a few lines. */
+MR_INLINE bool mr_seal_copies_alike(const struct mr_seal_job *job, const struct mr_seal_job *ahead)
 {
-    for (uint32_t i = 0; i < job->copy_count; i++) {
-        const struct mr_seal_copy *copy = &job->copies[i];
+    uint32_t size = job->copies->size;
 
-        MR_ASSERT(copy->at >= job->header_size);
-        MR_ASSERT((uint64_t)copy->at + copy->size <=
-                  (uint64_t)job->header_size + job->payload_size);
+    return job->copy_count == 1 && ahead->copy_count == 1 && size >= MR_COPY_BLOCK &&
+           size <= MR_SEAL_PREFETCH_MAX && size - ahead->copies->size < 4 * MR_CACHE_LINE;
+}
+
+MR_INLINE void mr_seal_check_copy(const struct mr_seal_job *job, const struct mr_seal_copy *copy)
+{
+    MR_ASSERT(copy->at >= job->header_size);
+    MR_ASSERT((uint64_t)copy->at + copy->size <= (uint64_t)job->header_size + job->payload_size);
+}
+
+/* Copy the bytes of `job` into its packet, all but those of `direct`, and prefetch for `ahead`,
+ * which may be NULL. */
+MR_INLINE void mr_seal_copy_in(const struct mr_aead *aead, const struct mr_seal_job *job,
+                               const struct mr_seal_copy *direct, const struct mr_seal_job *ahead)
+{
+    const struct mr_seal_copy *copy = job->copies;
+
+    if (ahead != NULL && direct == NULL && mr_seal_copies_alike(job, ahead)) {
+        mr_seal_check_copy(job, copy);
+        aead->copy_ahead(job->packet + copy->at, copy->source, copy->size, ahead->copies->source);
+        return;
+    }
+    if (ahead != NULL)
+        mr_seal_prefetch(ahead);
+    for (uint32_t left = job->copy_count; left > 0; left--, copy++) {
+        mr_seal_check_copy(job, copy);
         if (copy != direct)
             memcpy(job->packet + copy->at, copy->source, copy->size);
     }

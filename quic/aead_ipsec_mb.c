@@ -104,19 +104,20 @@ static void seal_direct(const struct calls *calls, const struct table *table,
     calls->finalize(&table->gcm, &scratch, tag, MR_AEAD_TAG);
 }
 
-MR_INLINE void seal_one(const struct mr_aead *aead, const struct mr_seal_job *job)
+MR_INLINE void seal_one(const struct mr_aead *aead, const struct mr_seal_job *job,
+                        const struct mr_seal_job *ahead)
 {
     const struct table *table = table_of(job->key);
     uint8_t nonce[MR_AEAD_IV];
 
     if (table->head.cipher == MR_CIPHER_CHACHA20_POLY1305) {
-        mr_evp_seal_one(aead, job);
+        mr_evp_seal_one(aead, job, ahead);
         return;
     }
     struct calls calls = calls_of(aead->manager, table->head.cipher);
     const struct mr_seal_copy *direct = mr_seal_direct(aead, job);
 
-    mr_seal_copy_in(job, direct);
+    mr_seal_copy_in(aead, job, direct, ahead);
     mr_nonce(nonce, table->head.iv, job->path_id, job->pn);
     if (direct == NULL)
         seal_in_place(&calls, table, job, nonce);
@@ -128,8 +129,7 @@ static void ipsec_mb_seal(struct mr_aead *aead, const struct mr_seal_job *jobs, 
 {
     mr_seal_prefetch_first(jobs, count);
     for (uint32_t i = 0; i < count; i++) {
-        mr_seal_prefetch_ahead(jobs, count, i);
-        seal_one(aead, &jobs[i]);
+        seal_one(aead, &jobs[i], mr_seal_ahead(jobs, count, i));
     }
 }
 

@@ -26,11 +26,9 @@ static void null_key_clear(struct mr_aead *aead, struct mr_aead_key *key)
 
 static void null_seal(struct mr_aead *aead, const struct mr_seal_job *jobs, uint32_t count)
 {
-    (void)aead;
     mr_seal_prefetch_first(jobs, count);
     for (uint32_t i = 0; i < count; i++) {
-        mr_seal_prefetch_ahead(jobs, count, i);
-        mr_seal_copy_in(&jobs[i], NULL);
+        mr_seal_copy_in(aead, &jobs[i], NULL, mr_seal_ahead(jobs, count, i));
         memcpy(jobs[i].packet + jobs[i].header_size + jobs[i].payload_size, zero_tag, MR_AEAD_TAG);
     }
 }

@@ -114,7 +114,8 @@ static void seal_payload(EVP_CIPHER_CTX *ctx, const struct mr_seal_job *job,
     update(ctx, at, at, (size_t)(end - at));
 }
 
-void mr_evp_seal_one(const struct mr_aead *aead, const struct mr_seal_job *job)
+void mr_evp_seal_one(const struct mr_aead *aead, const struct mr_seal_job *job,
+                     const struct mr_seal_job *ahead)
 {
     const struct mr_key_head *head = mr_key_head(job->key);
     const struct mr_seal_copy *direct = mr_seal_direct(aead, job);
@@ -123,7 +124,7 @@ void mr_evp_seal_one(const struct mr_aead *aead, const struct mr_seal_job *job)
     uint8_t nonce[MR_AEAD_IV];
     int out;
 
-    mr_seal_copy_in(job, direct);
+    mr_seal_copy_in(aead, job, direct, ahead);
     mr_nonce(nonce, head->iv, job->path_id, job->pn);
     if (EVP_EncryptInit_ex(ctx, NULL, NULL, NULL, nonce) != 1)
         mr_panic(__FILE__, __LINE__, "EVP_EncryptInit_ex");
@@ -139,8 +140,7 @@ static void openssl_seal(struct mr_aead *aead, const struct mr_seal_job *jobs, u
 {
     mr_seal_prefetch_first(jobs, count);
     for (uint32_t i = 0; i < count; i++) {
-        mr_seal_prefetch_ahead(jobs, count, i);
-        mr_evp_seal_one(aead, &jobs[i]);
+        mr_evp_seal_one(aead, &jobs[i], mr_seal_ahead(jobs, count, i));
     }
 }
 

@@ -66,10 +66,16 @@ static inline uint64_t mr_bbr_inflight(const struct mr_cc *cc, double bw, double
     return mr_bbr_quantize(cc, mr_bbr_bdp_multiple(mr_bbr_of(cc), bw, gain));
 }
 
-/* More than LossThresh of `bytes`, and more than one packet, which says nothing. */
+/*
+ * More than LossThresh of `bytes`, and by more than chance makes of it: two standard deviations of
+ * what a path would lose that loses LossThresh at random.
+ */
 static inline bool mr_bbr_is_lossy(const struct mr_cc *cc, uint64_t lost, uint64_t bytes)
 {
-    return (double)lost > MR_BBR_LOSS_THRESHOLD * (double)bytes + cc->datagram_size;
+    double limit = MR_BBR_LOSS_THRESHOLD * (double)bytes;
+    double excess = (double)lost - limit;
+
+    return excess > 0 && excess * excess > 4 * limit * cc->datagram_size;
 }
 
 static inline bool mr_bbr_is_probe_bw(const struct mr_bbr *bbr)

@@ -31,18 +31,16 @@ const uint8_t *mr_compact_append(struct mr_compact *block, const uint8_t *data, 
 
 struct mr_buf *mr_compact_reclaim(struct mr_pool *blocks, struct mr_buf *released)
 {
-    struct mr_buf_list others;
+    struct mr_buf **link = &released;
 
-    mr_buf_list_init(&others);
-    while (released != NULL) {
-        struct mr_buf *next = released->next;
-
-        MR_DASSERT(released->references == 0);
-        if ((released->flags & MR_BUF_COMPACT) != 0)
-            mr_pool_put(blocks, MR_CONTAINER_OF(released, struct mr_compact, buf)->index);
-        else
-            mr_buf_list_push(&others, released);
-        released = next;
+    for (struct mr_buf *buf = released; buf != NULL; buf = *link) {
+        MR_DASSERT(buf->references == 0);
+        if ((buf->flags & MR_BUF_COMPACT) == 0) {
+            link = &buf->next;
+            continue;
+        }
+        *link = buf->next;
+        mr_pool_put(blocks, MR_CONTAINER_OF(buf, struct mr_compact, buf)->index);
     }
-    return others.head;
+    return released;
 }

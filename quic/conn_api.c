@@ -241,7 +241,7 @@ static int check_send(struct mr_endpoint *ep, const struct mr_stream *stream,
 {
     if (!mr_conn_is_alive(conn) || !stream->has_send || stream->is_gone)
         return -EPIPE;
-    if (mr_send_queue_queued_bytes(&stream->send) >= MR_QUEUED_MAX_BYTES)
+    if (mr_send_queue_unsent_bytes(&stream->send) >= MR_QUEUED_MAX_BYTES)
         return -EAGAIN;
     if (mr_pool_free_count(&ep->segments) == 0) {
         mr_count(&ep->counters.limit_segments);

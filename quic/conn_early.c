@@ -206,6 +206,16 @@ bool mr_conn_early_drop(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t n
 
 /* ------------------------------------------------------------------ the server */
 
+void mr_conn_early_expire(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
+{
+    struct mr_handshake *hs = mr_conn_handshake(ep, conn);
+
+    if (hs == NULL || hs->early_until_ns > now)
+        return;
+    hs->early_until_ns = MR_NEVER;
+    clear_early(ep, hs);
+}
+
 void mr_conn_early_accept(struct mr_endpoint *ep, struct mr_conn *conn)
 {
     if (conn->early == MR_EARLY_ACCEPTED)

@@ -43,6 +43,9 @@ bool mr_conn_early_settle(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_
 /* Server: its flight is out, and 0-RTT is accepted: tell the application. */
 void mr_conn_early_accept(struct mr_endpoint *ep, struct mr_conn *conn);
 
+/* Server: it is time to forget the keys of 0-RTT, perhaps. */
+void mr_conn_early_expire(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
+
 /* Client: there will be no 0-RTT after all.  False: the connection failed. */
 bool mr_conn_early_drop(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
 

@@ -13,6 +13,7 @@
 #include "quic/conn_resume.h"
 #include "quic/conn_undo.h"
 #include "quic/sent_late.h"
+#include "quic/sent_run.h"
 
 #define RUN_MAX           (UINT32_C(1) << 30) /* bytes that a run of acknowledged frames may have */
 #define REQUEUE_MAX       32                  /* packets that a probe timeout looks at */
@@ -53,7 +54,7 @@ static void stream_acked(struct mr_endpoint *ep, struct mr_conn *conn,
     if (ack != MR_SEND_ACK_ADVANCED)
         return;
     mr_stream_event(ep, stream, MR_EVENT_ACKED);
-    if (was_full && mr_send_queue_queued_bytes(&stream->send) <= MR_LOW_WATER_BYTES) {
+    if (was_full && mr_send_queue_unsent_bytes(&stream->send) <= MR_LOW_WATER_BYTES) {
         stream->was_refused = false;
         mr_stream_event(ep, stream, MR_EVENT_WRITABLE);
     }
@@ -75,23 +76,24 @@ static void end_run(struct mr_endpoint *ep, struct mr_conn *conn, struct ack_sum
     sums->run_size = 0;
 }
 
-/* The frames of a bulk transfer follow each other: their stream is told once for all. */
+/* The frames of a bulk transfer follow each other: their stream is told once for all.  `size`:
+ * bytes from the frame's offset on, of frames like it. */
 static void add_to_run(struct mr_endpoint *ep, struct mr_conn *conn, struct ack_sums *sums,
-                       const struct mr_sent_frame *frame)
+                       const struct mr_sent_frame *frame, uint32_t size)
 {
     bool follows = sums->run_size > 0 && sums->run_size < RUN_MAX &&
                    frame->object == sums->run.object &&
                    frame->offset == sums->run.offset + sums->run_size;
 
     if (follows) {
-        sums->run_size += frame->length;
+        sums->run_size += size;
         sums->run.flags |= frame->flags;
         return;
     }
     end_run(ep, conn, sums);
     sums->run = *frame;
-    sums->run_size = frame->length;
-    if (frame->length == 0) /* FIN alone */
+    sums->run_size = size;
+    if (size == 0) /* FIN alone */
         stream_acked(ep, conn, frame, 0);
 }
 
@@ -130,7 +132,7 @@ MR_INLINE void on_frame_acked(struct mr_endpoint *ep, struct mr_conn *conn, enum
 {
     switch ((enum mr_sent_kind)frame->kind) {
     case MR_SENT_STREAM:
-        add_to_run(ep, conn, sums, frame);
+        add_to_run(ep, conn, sums, frame, frame->length);
         return;
     case MR_SENT_ACK:
         mr_ack_ranges_forget(&mr_conn_space(ep, conn, which)->received, frame->offset);
@@ -341,11 +343,16 @@ static void count_lost_datagrams(struct mr_endpoint *ep, const struct mr_sent *s
     }
 }
 
-/* The packet carried the ECN mark of the path in use. */
-MR_INLINE bool is_marked(const struct mr_conn *conn, const struct mr_sent_packet *packet,
-                         uint64_t pn)
+/* How many of `count` packets like `packet`, the last with number `last_pn`, carried the ECN mark
+ * of the path in use. */
+MR_INLINE uint64_t count_marked(const struct mr_conn *conn, const struct mr_sent_packet *packet,
+                                uint64_t last_pn, uint32_t count)
 {
-    return (packet->flags & MR_SENT_ECT) != 0 && pn >= conn->path.ecn.first_pn;
+    uint64_t first_pn = conn->path.ecn.first_pn;
+
+    if ((packet->flags & MR_SENT_ECT) == 0 || last_pn < first_pn)
+        return 0;
+    return MR_MIN((uint64_t)count, last_pn - first_pn + 1);
 }
 
 static void one_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
@@ -362,7 +369,7 @@ static void one_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space
         return;
     }
     sums->bytes += packet->size;
-    sums->marked += is_marked(conn, packet, pn);
+    sums->marked += count_marked(conn, packet, pn, 1);
     if ((packet->flags & MR_SENT_MTU_PROBE) != 0) {
         mr_mtu_on_lost(ep, conn, packet->size, sums->now);
         return;
@@ -588,22 +595,45 @@ MR_COLD void mr_conn_probe_again(struct mr_endpoint *ep, struct mr_conn *conn, e
 
 /* ------------------------------------------------------------------ the ACK frame */
 
-/* A packet of the path in use: what it says of the path. */
+/* `count` packets like `p`, the last with number `pn`, of the path in use: what they say of it. */
 MR_INLINE void count_acked(struct mr_rx *rx, const struct mr_sent_packet *p, uint64_t pn,
-                           struct ack_sums *sums)
+                           uint32_t count, struct ack_sums *sums)
 {
     if (sums->cc.newest_sent_ns == 0 || pn > sums->newest_pn) {
         sums->newest_pn = pn;
         sums->cc.newest_sent_ns = p->time_ns;
     }
-    sums->marked += is_marked(rx->conn, p, pn);
+    sums->marked += count_marked(rx->conn, p, pn, count);
     sums->is_ack_eliciting |= (p->flags & MR_SENT_ACK_ELICITING) != 0;
     if ((p->flags & MR_SENT_IN_FLIGHT) != 0)
-        sums->cc.bytes += p->size;
+        sums->cc.bytes += (uint64_t)count * p->size;
     if ((p->flags & MR_SENT_MTU_PROBE) != 0)
         mr_mtu_on_acked(rx->ep, rx->conn, p->size, rx->now);
     if (p->size > MR_INITIAL_MIN && pn > sums->large_pn)
         sums->large_pn = pn;
+}
+
+static void frames_acked(struct mr_rx *rx, const struct mr_sent_packet *p, struct ack_sums *sums)
+{
+    struct mr_sent_frames at;
+
+    for (const struct mr_sent_frame *f = mr_sent_frame_first(&at, &rx->space->sent, p); f != NULL;
+         f = mr_sent_frame_next(&at))
+        on_frame_acked(rx->ep, rx->conn, rx->space_id, f, sums);
+}
+
+/* Packet `pn` of the path in use, and those behind it that are like it. */
+MR_INLINE void acked_here(struct mr_rx *rx, struct mr_sent_ack *ack, const struct mr_sent_packet *p,
+                          uint64_t pn, struct ack_sums *sums)
+{
+    const struct mr_sent_packet *last;
+    uint32_t more = mr_sent_ack_like(ack, p, &last);
+
+    count_acked(rx, last, pn + more, more + 1, sums);
+    if (more > 0)
+        add_to_run(rx->ep, rx->conn, sums, &p->first, (more + 1) * p->first.length);
+    else
+        frames_acked(rx, p, sums);
 }
 
 /* Packets of one range that were declared lost, and were not. */
@@ -612,15 +642,12 @@ MR_COLD static void late_range(struct mr_rx *rx, const struct mr_ack_range *rang
 {
     struct mr_sent *sent = &rx->space->sent;
     struct mr_sent_late late;
-    struct mr_sent_frames at;
     uint64_t pn;
 
     mr_sent_late_begin(&late, sent, (struct mr_sent_range){.lo = range->lo, .hi = range->hi});
     for (struct mr_sent_packet *p; (p = mr_sent_late_next(&late, &pn)) != NULL;) {
         mr_count(&rx->ep->counters.packets_lost_spurious);
-        for (const struct mr_sent_frame *f = mr_sent_frame_first(&at, sent, p); f != NULL;
-             f = mr_sent_frame_next(&at))
-            on_frame_acked(rx->ep, rx->conn, rx->space_id, f, sums);
+        frames_acked(rx, p, sums);
         if (rx->space_id == MR_SPACE_APP && p->path == rx->conn->path.number &&
             (p->flags & MR_SENT_MTU_PROBE) == 0)
             mr_conn_undo_on_late(rx->ep, rx->conn, pn);
@@ -630,9 +657,7 @@ MR_COLD static void late_range(struct mr_rx *rx, const struct mr_ack_range *rang
 /* Packets of one range.  False: a packet that was never sent is acknowledged. */
 static bool ack_range(struct mr_rx *rx, const struct mr_ack_range *range, struct ack_sums *sums)
 {
-    struct mr_endpoint *ep = rx->ep;
     struct mr_sent_ack ack;
-    struct mr_sent_frames at;
     uint64_t pn;
 
     if (rx->space->sent.lost_count > 0)
@@ -641,13 +666,12 @@ static bool ack_range(struct mr_rx *rx, const struct mr_ack_range *range, struct
                       (struct mr_sent_range){.lo = range->lo, .hi = range->hi});
     for (struct mr_sent_packet *p; (p = mr_sent_ack_next(&ack, &pn)) != NULL;) {
         sums->is_any = true;
-        if (p->path != rx->conn->path.number)
-            mr_path_gone_elsewhere(ep, rx->conn, p);
-        else
-            count_acked(rx, p, pn, sums);
-        for (const struct mr_sent_frame *f = mr_sent_frame_first(&at, &rx->space->sent, p);
-             f != NULL; f = mr_sent_frame_next(&at))
-            on_frame_acked(ep, rx->conn, rx->space_id, f, sums);
+        if (p->path == rx->conn->path.number) {
+            acked_here(rx, &ack, p, pn, sums);
+        } else {
+            mr_path_gone_elsewhere(rx->ep, rx->conn, p);
+            frames_acked(rx, p, sums);
+        }
     }
     return !ack.is_violation;
 }
@@ -705,6 +729,18 @@ static void take_ecn(struct mr_rx *rx, const struct mr_frame_ack *frame, struct 
         on_congestion(rx->ep, conn, rx->now);
 }
 
+/* RFC 9001, Section 4.1.2: a client's handshake is confirmed, too, when a 1-RTT packet of its is
+ * acknowledged; HANDSHAKE_DONE may be long in coming. */
+MR_COLD static void on_ack_in_handshake(struct mr_rx *rx)
+{
+    struct mr_conn *conn = rx->conn;
+
+    if (rx->space_id == MR_SPACE_APP && conn->role == MR_CLIENT && conn->state == MR_CONN_OPEN &&
+        conn->key_state.is_confirmed)
+        mr_conn_confirm(rx->ep, conn, rx->now);
+    mr_conn_maybe_end_handshake(rx->ep, conn, rx->now);
+}
+
 static void settle_acked(struct mr_rx *rx, const struct mr_frame_ack *frame, struct ack_sums *sums)
 {
     struct mr_conn *conn = rx->conn;
@@ -731,7 +767,7 @@ static void settle_acked(struct mr_rx *rx, const struct mr_frame_ack *frame, str
     if (conn->ack_request.review_ns <= rx->now)
         mr_ack_request_review(rx->ep, conn, rx->now);
     if (conn->handshake != MR_NONE)
-        mr_conn_maybe_end_handshake(rx->ep, conn, rx->now);
+        on_ack_in_handshake(rx);
     mr_conn_wake(rx->ep, conn);
 }
 

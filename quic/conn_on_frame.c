@@ -101,6 +101,24 @@ MR_COLD void mr_stream_discarded(struct mr_endpoint *ep, struct mr_conn *conn,
     mr_stream_maybe_done(ep, stream);
 }
 
+/* Data came above a gap, and the application has read all below.  Full packets count alone: a byte
+ * at the end of a window is no reason for a larger one. */
+MR_COLD static void arrived_early(struct mr_endpoint *ep, struct mr_conn *conn,
+                                  struct mr_stream *stream)
+{
+    uint64_t waiting = (uint64_t)stream->recv.pinned_count * MR_INITIAL_MIN;
+
+    if (mr_recv_queue_readable_bytes(&stream->recv) > 0 || waiting < stream->flow_recv.window / 4 ||
+        !mr_recv_state_wants_credit(stream->recv_state) ||
+        !mr_flow_recv_grow_early(&stream->flow_recv))
+        return;
+    mr_flow_recv_cover(&conn->flow_recv, &stream->flow_recv);
+    stream->wants_max_data = true;
+    mr_stream_control(ep, conn, stream);
+    if (mr_flow_recv_is_due(&conn->flow_recv))
+        mr_conn_want(ep, conn, &conn->app, MR_WANT_MAX_DATA);
+}
+
 /* The queue took the data: states, and news for the application. */
 static void accept_data(struct mr_rx *rx, struct mr_stream *stream,
                         const struct mr_frame_stream *frame, uint64_t ready_before)
@@ -116,6 +134,8 @@ static void accept_data(struct mr_rx *rx, struct mr_stream *stream,
         recv_state_on(rx->ep, rx->conn, stream, MR_RECV_ON_ALL_DATA);
     if (stream->recv.ready_to != ready_before || is_complete)
         mr_stream_event(rx->ep, stream, MR_EVENT_READABLE);
+    else
+        arrived_early(rx->ep, rx->conn, stream);
 }
 
 static bool insert_data(struct mr_rx *rx, struct mr_stream *stream,

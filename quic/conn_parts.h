@@ -28,7 +28,7 @@
 #define MR_TOKEN_KEPT_MAX        256   /* bytes of a Retry token a client returns */
 #define MR_ALPN_KEPT_MAX         32
 #define MR_QUANTUM_PACKETS       8 /* of one connection per visit; DESIGN.md 12: at least 4 */
-#define MR_QUEUED_MAX_BYTES      (UINT64_C(64) << 20)  /* of a stream; more: send() says -EAGAIN */
+#define MR_QUEUED_MAX_BYTES      (UINT64_C(64) << 20)  /* of a stream, never sent; more: -EAGAIN */
 #define MR_LOW_WATER_BYTES       (UINT64_C(16) << 20)  /* WRITABLE is told below it */
 #define MR_STREAM_WINDOW_FIRST   (UINT64_C(512) << 10) /* receive windows grow from it */
 #define MR_CONN_WINDOW_FIRST     (UINT64_C(1) << 20)

@@ -12,23 +12,36 @@
  * long as the last packet needs.  Whatever is not plain bulk data is left to the general way.
  */
 #include "quic/conn_build.h"
+#include "quic/sent_run.h"
 
-/* The headers of a run, and where what differs goes. */
+#define HALF 32 /* bytes that the headers of most runs fit into */
+
+/* The header of a run's next packet, and what the others are like. */
 struct run {
-    uint8_t packet[MR_SHORT_HEADER_MAX];   /* flags, DCID, a packet number */
-    uint8_t frame[1 + MR_VARINT_SIZE_MAX]; /* type, stream ID */
-    uint32_t pn_at;                        /* in the packet */
+    uint8_t header[2 * HALF]; /* up to the data, and undefined bytes */
+    uint64_t pn_word;         /* the eight bytes there, and what a packet adds to them */
+    uint64_t pn_step;
+    uint64_t offset_word;
+    uint64_t offset_step;
+    uint32_t pn_at; /* in the packet */
     uint32_t frame_at;
     uint32_t offset_at;
-    uint32_t length_at;
     uint32_t data_at;
     uint32_t pn_size;
-    uint32_t offset_size;
     uint32_t data_size; /* of each packet */
     uint32_t size;      /* of each packet, tag included */
     uint8_t ecn;        /* mark of each */
     uint8_t flags;      /* of each record: enum mr_sent_flags */
 };
+
+/* The first and the last of something, both included. */
+struct span {
+    uint64_t first;
+    uint64_t last;
+};
+
+/* With the eight bytes that a word at the last field may write. */
+_Static_assert(MR_SHORT_HEADER_MAX + 1 + 4 * MR_VARINT_SIZE_MAX <= 2 * HALF, "a header fits");
 
 /* ------------------------------------------------------------------ may it be one */
 
@@ -62,83 +75,107 @@ static uint32_t allowed_numbers(const struct mr_conn *conn)
 
 /* ------------------------------------------------------------------ headers */
 
-/* Lay out packets that fill `room` bytes, up to number `last_pn` and offset `last_offset`. */
+/* Lay out packets that fill `room` bytes, from number `pn` and offset `offset` on, with room for
+ * number `last_pn` and offset `last_offset`. */
 static void lay_out(struct run *r, struct mr_conn *conn, const struct mr_stream *stream,
-                    uint32_t room, uint64_t last_pn, uint64_t last_offset)
+                    uint32_t room, struct span pn, struct span offset)
 {
-    struct mr_writer w = mr_writer(r->packet, sizeof(r->packet));
-    uint8_t pn_size = mr_space_pn_size(&conn->app, last_pn);
+    struct mr_writer w = mr_writer(r->header, sizeof(r->header));
 
-    mr_conn_write_short(conn, &w, &mr_cid_current(conn)->cid, last_pn, pn_size);
-    r->pn_size = pn_size;
+    r->pn_size = mr_space_pn_size(&conn->app, pn.last);
+    mr_conn_write_short(conn, &w, &mr_cid_current(conn)->cid, pn.first, (uint8_t)r->pn_size);
     r->frame_at = (uint32_t)mr_writer_size(&w);
-    r->pn_at = r->frame_at - pn_size;
+    r->pn_at = r->frame_at - r->pn_size;
 
-    r->frame[0] = MR_FRAME_STREAM | MR_STREAM_OFF | MR_STREAM_LEN;
-    r->offset_at = r->frame_at + 1 + (uint32_t)mr_varint_put(&r->frame[1], stream->id);
-    r->offset_size = (uint32_t)mr_varint_size(last_offset);
-    r->length_at = r->offset_at + r->offset_size;
+    uint8_t *frame = r->header + r->frame_at;
+    frame[0] = MR_FRAME_STREAM | MR_STREAM_OFF | MR_STREAM_LEN;
+    r->offset_at = r->frame_at + 1 + (uint32_t)mr_varint_put(&frame[1], stream->id);
+    uint32_t offset_size = (uint32_t)mr_varint_size(offset.last);
+    uint32_t length_at = r->offset_at + offset_size;
     r->size = room;
+    r->data_size =
+        (uint32_t)mr_frame_data_max(room - MR_AEAD_TAG - r->frame_at, length_at - r->frame_at);
+    r->data_at = room - MR_AEAD_TAG - r->data_size;
+    mr_varint_put_long(r->header + r->offset_at, offset.first, offset_size);
+    mr_varint_put_long(r->header + length_at, r->data_size, r->data_at - length_at);
+
+    r->pn_word = mr_load_be64(r->header + r->pn_at);
+    r->pn_step = UINT64_C(1) << (64 - 8 * r->pn_size);
+    r->offset_word = mr_load_be64(r->header + r->offset_at);
+    r->offset_step = (uint64_t)r->data_size << (64 - 8 * offset_size);
     r->ecn = conn->path.ecn.mark;
     r->flags = MR_SENT_ACK_ELICITING | MR_SENT_IN_FLIGHT;
     if (r->ecn != MR_ECN_NOT_ECT)
         r->flags |= MR_SENT_ECT;
-    r->data_size =
-        (uint32_t)mr_frame_data_max(room - MR_AEAD_TAG - r->frame_at, r->length_at - r->frame_at);
-    r->data_at = room - MR_AEAD_TAG - r->data_size;
 }
 
 /*
- * Write a header.  Each part is stored with a fixed number of bytes, and the next part overwrites
- * what is too much: a packet has room for that, since its data comes later.
+ * Write the header of the next packet: what is the same in all, then number and offset, with the
+ * bytes that follow them.  What is written too much lies where data comes later.
  */
-MR_INLINE void write_header(const struct run *r, uint8_t *packet, uint64_t pn, uint64_t offset)
+MR_INLINE void write_header(struct run *r, uint8_t *packet)
 {
-    memcpy(packet, r->packet, sizeof(r->packet));
-    mr_store_be32(packet + r->pn_at, (uint32_t)(pn << (32 - 8 * r->pn_size)));
-    memcpy(packet + r->frame_at, r->frame, sizeof(r->frame));
-    mr_varint_put_long(packet + r->offset_at, offset, r->offset_size);
-    mr_varint_put_long(packet + r->length_at, r->data_size, r->data_at - r->length_at);
+    memcpy(packet, r->header, HALF);
+    if (r->data_at > HALF)
+        memcpy(packet + HALF, r->header + HALF, HALF);
+    mr_store_be64(packet + r->pn_at, r->pn_word);
+    mr_store_be64(packet + r->offset_at, r->offset_word);
+    r->pn_word += r->pn_step; /* what is carried out of the number is not sent either */
+    r->offset_word += r->offset_step;
 }
 
 /* ------------------------------------------------------------------ packets */
 
-/* Build number `i` of the run: header, record, job. */
-MR_INLINE void build(const struct run *r, struct mr_endpoint *ep, struct mr_conn *conn,
-                     const struct mr_conn_keys *keys, const struct mr_stream *stream,
-                     const uint8_t *data, uint64_t offset, struct mr_outgoing *out, uint64_t now)
+/* Record at most `count` packets as sent.  Returns how many there was memory for. */
+static uint32_t record(const struct run *r, struct mr_conn *conn, const struct mr_stream *stream,
+                       uint64_t offset, uint32_t count, uint64_t now)
 {
     struct mr_sent *sent = &conn->app.sent;
-    struct mr_sent_packet *record = mr_sent_begin(sent);
-    struct mr_seal_copy *copy = &ep->copies[ep->copy_count++];
-    uint64_t pn = mr_sent_next(sent);
+    struct mr_sent_info info = {
+        .time_ns = now, .size = (uint16_t)r->size, .flags = r->flags, .path = conn->path.number};
+    struct mr_sent_frame frame = {.offset = offset,
+                                  .object = mr_stream_key(stream),
+                                  .length = (uint16_t)r->data_size,
+                                  .kind = MR_SENT_STREAM};
+    uint32_t done = 0;
 
-    write_header(r, out->data, pn, offset);
-    mr_sent_add_frame(sent, record,
-                      &(struct mr_sent_frame){.offset = offset,
-                                              .object = mr_stream_key(stream),
-                                              .length = (uint16_t)r->data_size,
-                                              .kind = MR_SENT_STREAM});
-    mr_sent_commit(sent, record,
-                   &(struct mr_sent_info){.time_ns = now,
-                                          .size = (uint16_t)r->size,
-                                          .flags = r->flags,
-                                          .path = conn->path.number});
-    *copy = (struct mr_seal_copy){.source = data, .size = r->data_size, .at = r->data_at};
-    ep->seal_jobs[ep->seal_count++] =
-        (struct mr_seal_job){.key = &keys->seal,
-                             .hp = &keys->seal_hp,
-                             .packet = out->data,
-                             .copies = copy,
-                             .pn = pn,
-                             .path_id = MR_PATH_0,
-                             .header_size = (uint16_t)r->frame_at,
-                             .payload_size = (uint16_t)(r->size - MR_AEAD_TAG - r->frame_at),
-                             .pn_size = (uint16_t)r->pn_size,
-                             .copy_count = 1};
-    out->path = conn->path.addr;
-    out->size = r->size;
-    out->ecn = r->ecn;
+    while (done < count && mr_sent_reserve(sent))
+        done += mr_sent_commit_run(sent, &info, &frame, count - done);
+    return done;
+}
+
+/* Build `count` packets, the first with number `pn`: headers, jobs. */
+static void build(struct run *r, struct mr_endpoint *ep, const struct mr_conn *conn,
+                  const struct mr_conn_keys *keys, const uint8_t *data, struct mr_outgoing *out,
+                  uint32_t count, uint64_t pn)
+{
+    struct mr_seal_copy *copy = &ep->copies[ep->copy_count];
+    struct mr_seal_job *job = &ep->seal_jobs[ep->seal_count];
+    struct mr_seal_job like = {.key = &keys->seal,
+                               .hp = &keys->seal_hp,
+                               .path_id = MR_PATH_0,
+                               .header_size = (uint16_t)r->frame_at,
+                               .payload_size = (uint16_t)(r->size - MR_AEAD_TAG - r->frame_at),
+                               .pn_size = (uint16_t)r->pn_size,
+                               .copy_count = 1};
+
+    const uint32_t data_size = r->data_size;
+    const uint32_t data_at = r->data_at;
+
+    ep->copy_count += count;
+    ep->seal_count += count;
+    for (; count > 0; count--, out++, job++, copy++) {
+        write_header(r, out->data);
+        *copy = (struct mr_seal_copy){.source = data, .size = data_size, .at = data_at};
+        data += data_size;
+        memcpy(job, &like, offsetof(struct mr_seal_job, packet));
+        job->packet = out->data;
+        job->copies = copy;
+        job->pn = pn++;
+        out->path = conn->path.addr;
+        out->size = r->size;
+        out->ecn = r->ecn;
+    }
 }
 
 static void count_sent(const struct run *r, struct mr_endpoint *ep, struct mr_conn *conn,
@@ -181,16 +218,14 @@ uint32_t mr_conn_send_run(struct mr_endpoint *ep, struct mr_conn *conn, struct m
     if (keys == NULL)
         return 0;
 
-    lay_out(&r, conn, stream, room, mr_sent_next(&conn->app.sent) + count - 1,
-            offset + (uint64_t)(count - 1) * room);
+    uint64_t pn = mr_sent_next(&conn->app.sent);
+    lay_out(&r, conn, stream, room, (struct span){pn, pn + count - 1},
+            (struct span){offset, offset + (uint64_t)(count - 1) * room});
     count = (uint32_t)MR_MIN((uint64_t)count, data.size / r.data_size);
-    uint32_t built = 0;
-    for (; built < count && mr_sent_reserve(&conn->app.sent); built++) {
-        uint64_t at = (uint64_t)built * r.data_size;
-
-        build(&r, ep, conn, keys, stream, data.data + at, offset + at, &out[built], now);
-    }
-    if (built > 0)
-        count_sent(&r, ep, conn, stream, built, now);
-    return built;
+    count = record(&r, conn, stream, offset, count, now);
+    if (count == 0)
+        return 0;
+    build(&r, ep, conn, keys, data.data, out, count, pn);
+    count_sent(&r, ep, conn, stream, count, now);
+    return count;
 }

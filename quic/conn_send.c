@@ -34,11 +34,11 @@ static const struct producer {
     void (*write)(struct mr_build *b);
 } in_priority_order[] = {
     {MR_WANT_CLOSE | MR_WANT_MULTIPATH, I | H | A, mr_produce_first},
-    {MR_WANT_PATH_CHALLENGE, A, mr_produce_path_challenge}, /* there may be little room */
+    {MR_WANT_PATH_RESPONSE, A, mr_produce_path_response}, /* first: some peers answer a challenge */
+    {MR_WANT_PATH_CHALLENGE, A, mr_produce_path_challenge}, /* only on a path that is validated */
     {MR_WANT_PATH_PROBE, A, mr_produce_path_probe},
     {MR_WANT_ACK, I | H | A, mr_produce_ack},
     {MR_WANT_CRYPTO, I | H | A, mr_produce_crypto},
-    {MR_WANT_PATH_RESPONSE, A, mr_produce_path_response},
     {MR_WANT_OBSERVED_ADDRESS, A, mr_produce_observed_address},
     {MR_WANT_HANDSHAKE_DONE, A, mr_produce_handshake_done},
     {MR_WANT_NEW_TOKEN, A, mr_produce_new_token},
@@ -648,6 +648,16 @@ MR_COLD static bool build_apart(struct datagram *d)
     return false;
 }
 
+/* Nothing but stream data is wanted, and window or pacer hold it back, as build_ordinary() would
+ * find. */
+static bool is_held_back(struct mr_conn *conn, uint64_t now)
+{
+    return conn->app.wants == MR_WANT_STREAM && conn->handshake == MR_NONE &&
+           conn->app.unacked_count == 0 && conn->app.probes == 0 && conn->path.is_validated &&
+           !conn->loss.is_amplification_limited &&
+           (allowed_by_congestion(conn, conn->path.mtu, now) & MR_WANT_STREAM) == 0;
+}
+
 static bool build_datagram(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_outgoing *out,
                            uint64_t now)
 {
@@ -693,16 +703,18 @@ MR_INLINE uint32_t send_by_path(struct mr_endpoint *ep, struct mr_conn *conn,
                                 struct mr_outgoing *out, uint32_t limit, uint64_t now)
 {
     uint32_t built = 0;
-    uint32_t more;
 
     conn->was_cwnd_limited = false;
     conn->limited_by = MR_LIMITED_APPLICATION;
-    do {
-        more = mr_conn_send_run(ep, conn, &out[built], limit - built, now);
-        if (more == 0 && built < limit)
+    while (built < limit && !is_held_back(conn, now)) {
+        uint32_t more = mr_conn_send_run(ep, conn, &out[built], limit - built, now);
+
+        if (more == 0)
             more = build_datagram(ep, conn, &out[built], now);
+        if (more == 0)
+            break;
         built += more;
-    } while (more > 0);
+    }
     if (built < limit && owes_blocked(conn))
         built += tell_blocked(ep, conn, &out[built], limit - built, now);
     return built;

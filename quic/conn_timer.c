@@ -8,6 +8,7 @@
  */
 #include "quic/conn_timer.h"
 
+#include "quic/conn_early.h"
 #include "quic/conn_multipath.h"
 
 /* RFC 9000, Section 10.1: at least three times the probe timeout. */
@@ -27,7 +28,7 @@ static uint64_t handshake_deadline(const struct mr_endpoint *ep, const struct mr
     if (hs == NULL)
         return MR_NEVER;
     if (conn->is_confirmed)
-        return hs->ticket_wait_until_ns;
+        return MR_MIN(hs->ticket_wait_until_ns, hs->early_until_ns);
     return hs->started_ns + MR_HANDSHAKE_TIMEOUT + (ep->paused_ns - hs->paused_before_ns);
 }
 
@@ -142,6 +143,7 @@ static bool expire_life(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t n
     if (handshake_deadline(ep, conn) > now)
         return false;
     if (conn->is_confirmed) {
+        mr_conn_early_expire(ep, conn, now);
         mr_conn_maybe_end_handshake(ep, conn, now);
         return false;
     }

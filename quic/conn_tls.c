@@ -319,7 +319,7 @@ static bool install_secret(struct mr_endpoint *ep, struct mr_conn *conn,
         mr_trace_key(ep, conn, (enum mr_level)secret->level, secret->is_write);
     switch (secret->level) {
     case MR_LEVEL_HANDSHAKE:
-        conn->loss.has_handshake_keys = true;
+        mr_loss_on_handshake_keys(&conn->loss);
         return mr_conn_set_level_key(ep, conn->version,
                                      secret->is_write ? &hs->seal[MR_SPACE_HANDSHAKE]
                                                       : &hs->open[MR_SPACE_HANDSHAKE],
@@ -655,6 +655,8 @@ void mr_conn_confirm(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
     mr_conn_discard_space(ep, conn, MR_SPACE_HANDSHAKE, now);
     if (hs != NULL && conn->role == MR_CLIENT)
         mr_conn_wait_for_ticket(ep, conn, hs, now + MR_CLIENT_TICKET_WAIT);
+    if (hs != NULL && conn->role == MR_SERVER && hs->early.is_set) /* RFC 9001, Section 4.9.3 */
+        hs->early_until_ns = now + 3 * mr_multipath_pto(ep, conn);
     mr_cid_issue_all(ep, conn);
     mr_multipath_begin(ep, conn);
     mr_mtu_begin(ep, conn, now);

@@ -278,7 +278,7 @@ static void init_handshake(struct mr_endpoint *ep, struct mr_handshake *hs, uint
     memset(hs, 0, sizeof(*hs));
     hs->started_ns = now;
     hs->paused_before_ns = ep->paused_ns;
-    hs->ticket_wait_until_ns = MR_NEVER;
+    hs->ticket_wait_until_ns = hs->early_until_ns = MR_NEVER;
     for (int i = 0; i < 2; i++)
         mr_space_init(ep, &hs->space[i]);
     for (int i = 0; i < 3; i++)

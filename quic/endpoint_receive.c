@@ -81,11 +81,7 @@ MR_INLINE void add_same_job(struct mr_endpoint *ep, struct mr_slot *slot)
     const struct mr_open_job *last = &ep->open_jobs[ep->open_count - 1];
     struct mr_open_job *job = &ep->open_jobs[ep->open_count];
 
-    job->key = last->key;
-    job->hp = last->hp;
-    job->expected_pn = last->expected_pn;
-    job->path_id = last->path_id;
-    job->pn_offset = last->pn_offset;
+    memcpy(job, last, offsetof(struct mr_open_job, packet));
     job->packet = slot->datagram->data;
     job->size = (uint16_t)slot->datagram->size;
     slot->job = ep->open_count++;
@@ -182,7 +178,7 @@ static void sort_out_phases(struct mr_endpoint *ep)
     uint32_t conn = MR_NONE;
     uint8_t phase = 0;
 
-    for (struct mr_slot *slot = ep->slots; slot < &ep->slots[ep->slot_count]; slot++) {
+    for (struct mr_slot *slot = ep->slots, *end = slot + ep->slot_count; slot < end; slot++) {
         if (slot->kind < MR_SLOT_FAST)
             continue;
         if (slot->conn != conn) {

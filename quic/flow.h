@@ -14,7 +14,9 @@
  *
  * A stream counts offsets, the connection the sum over its streams.  The receive
  * window grows by itself: when an update follows the last within two round
- * trips, the application keeps up and the window was the limit; it doubles.
+ * trips, the application keeps up and the window was the limit; it doubles.  A gap holds
+ * up what is consumed and not what arrives: a stream whose application waits for one
+ * doubles its window as soon as half of it has arrived beyond.
  *
  * Owner: a connection or stream, by value.  Threads: the shard's only.
  * Everything is O(1) and allocates nothing.
@@ -81,6 +83,16 @@ static inline bool mr_flow_recv_is_due(const struct mr_flow_recv *f)
 static inline bool mr_flow_recv_can_rise(const struct mr_flow_recv *f)
 {
     return f->limit < MR_MIN(f->consumed + f->window, MR_VARINT_MAX);
+}
+
+/* Half of the window has arrived, and nothing can be consumed for a gap: double it.  False: less
+ * has, or it is as large as may be. */
+static inline bool mr_flow_recv_grow_early(struct mr_flow_recv *f)
+{
+    if (f->limit - f->received > f->window / 2 || f->window == f->window_max)
+        return false;
+    f->window = MR_MIN(f->window * 2, f->window_max);
+    return true;
 }
 
 /* A connection's window is at least twice that of a stream of it, as far as it may grow: a stream

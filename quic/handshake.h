@@ -66,6 +66,7 @@ struct mr_handshake {
     uint32_t pending_count;
     struct mr_pending pending[MR_PENDING_DATAGRAMS_MAX];
     uint64_t ticket_wait_until_ns;
+    uint64_t early_until_ns;   /* server, confirmed: the keys of 0-RTT go then */
     uint32_t ticket_wait_prev; /* connections whose clients only wait for tickets, oldest first */
     uint32_t ticket_wait_next;
     bool waits_for_ticket; /* is among them */

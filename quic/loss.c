@@ -40,6 +40,7 @@ static uint64_t add_saturated(uint64_t time, uint64_t period)
 static struct mr_loss_timer earliest_pto(const struct mr_loss *loss, const struct mr_rtt *rtt)
 {
     struct mr_loss_timer first = {.at_ns = MR_NEVER, .action = MR_LOSS_IDLE};
+    uint32_t backoff = MR_MAX(loss->pto_count, loss->idle_probes);
 
     for (int i = 0; i < MR_SPACES; i++) {
         const struct mr_loss_space *space = &loss->space[i];
@@ -49,7 +50,7 @@ static struct mr_loss_timer earliest_pto(const struct mr_loss *loss, const struc
         if (i == MR_SPACE_APP && !loss->handshake_confirmed)
             continue;
 
-        uint64_t period = mr_rtt_backoff(mr_rtt_pto(rtt, (enum mr_space)i), loss->pto_count);
+        uint64_t period = mr_rtt_backoff(mr_rtt_pto(rtt, (enum mr_space)i), backoff);
         uint64_t at = add_saturated(space->last_ack_eliciting_ns, period);
         if (at < first.at_ns)
             first = (struct mr_loss_timer){at, MR_LOSS_PTO, (enum mr_space)i};
@@ -57,10 +58,16 @@ static struct mr_loss_timer earliest_pto(const struct mr_loss *loss, const struc
     return first;
 }
 
-/* The peer may need a packet before it sends what is missing here. */
+/* The peer may need a packet before it sends what is missing here.  A client's 1-RTT packets can
+ * fill the window behind a Finished that was lost: nobody acknowledges them, and no PTO is set for
+ * them.
+ */
 static bool may_be_stuck(const struct mr_loss *loss)
 {
-    return loss->is_server ? !loss->handshake_confirmed : !loss->has_validated;
+    if (loss->handshake_confirmed)
+        return false;
+    return loss->is_server || !loss->has_validated ||
+           loss->space[MR_SPACE_APP].ack_eliciting_count > 0;
 }
 
 /*
@@ -123,9 +130,16 @@ void mr_loss_on_unblock(struct mr_loss *loss, uint64_t now)
     loss->idle_probes = (uint8_t)MR_MIN(loss->idle_probes + 1, IDLE_PROBES_MAX);
 }
 
+void mr_loss_on_handshake_keys(struct mr_loss *loss)
+{
+    loss->has_handshake_keys = true;
+    loss->idle_probes = 0;
+}
+
 void mr_loss_on_discarded(struct mr_loss *loss, enum mr_space space, uint64_t now)
 {
     loss->space[space] = (struct mr_loss_space){.loss_time_ns = MR_NEVER};
     loss->restart_ns = now;
     loss->pto_count = 0;
+    loss->idle_probes = 0;
 }

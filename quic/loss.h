@@ -75,6 +75,9 @@ void mr_loss_on_pto(struct mr_loss *loss, uint64_t now);
 /* MR_LOSS_UNBLOCK is due: the next probe takes twice as long. */
 void mr_loss_on_unblock(struct mr_loss *loss, uint64_t now);
 
+/* The handshake has got on: there is something to send. */
+void mr_loss_on_handshake_keys(struct mr_loss *loss);
+
 /*
  * The keys of `space` are discarded: forget its times, end the backoff (RFC 9002, Section 6.2.2 and
  * Appendix A.11).

@@ -232,6 +232,13 @@ static bool pool_has(const struct mr_pool *pool, uint64_t needed, bool is_early)
     return needed + reserve <= mr_pool_free_count(pool);
 }
 
+static uint32_t runs_allowed(const struct mr_recv_queue *q)
+{
+    uint32_t by_buffers = MR_MIN(q->pinned_count / MR_RECV_RUNS_SHARE, MR_RECV_RUNS_MOST);
+
+    return MR_MAX(by_buffers, MR_RECV_RUNS_MAX);
+}
+
 /* The limits: runs of this queue, nodes and blocks of the shard.  Never says yes when filling the
  * holes would fail. */
 static bool has_room(const struct mr_recv_queue *q, const struct mr_recv_pools *pools,
@@ -241,7 +248,7 @@ static bool has_room(const struct mr_recv_queue *q, const struct mr_recv_pools *
     bool is_new_run = is_isolated(q, pools, frame, above);
     uint64_t blocks = 0;
 
-    if (is_new_run && q->run_count == MR_RECV_RUNS_MAX)
+    if (is_new_run && q->run_count >= runs_allowed(q))
         return false;
     if (frame->is_copy) {
         uint32_t room = q->block == MR_NONE ? 0 : mr_compact_room(block_at(pools, q->block));
@@ -427,8 +434,8 @@ size_t mr_recv_queue_peek(struct mr_recv_queue *q, const struct mr_recv_pools *p
 }
 
 /* Give one piece back; returns the next. */
-static uint32_t drop_piece(struct mr_recv_queue *q, struct mr_recv_pools *pools,
-                           struct mr_buf_list *released, uint32_t index)
+MR_INLINE uint32_t drop_piece(struct mr_recv_queue *q, struct mr_recv_pools *pools,
+                              struct mr_buf_list *released, uint32_t index)
 {
     const struct mr_recv_piece *piece = piece_at(pools, index);
     uint32_t next = piece->next;
@@ -571,7 +578,7 @@ void mr_recv_queue_check(const struct mr_recv_queue *q, const struct mr_recv_poo
         run_count++;
     }
     MR_ASSERT(q->run_tail == previous);
-    MR_ASSERT(run_count == q->run_count && run_count <= MR_RECV_RUNS_MAX);
+    MR_ASSERT(run_count == q->run_count && run_count <= MR_RECV_RUNS_MOST);
     MR_ASSERT(end <= q->highest);
     MR_ASSERT(q->final_size == MR_RECV_SIZE_UNKNOWN || q->highest <= q->final_size);
     MR_ASSERT(pinned == q->pinned_count && pinned <= pools->pinned_count);

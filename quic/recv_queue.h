@@ -13,7 +13,8 @@
  *
  * Owner: one per stream, embedded by value; its nodes are the shard's.
  * Threads: the shard's only.
- * Limits: MR_RECV_RUNS_MAX runs per stream, nodes and compact blocks of the
+ * Limits: MR_RECV_RUNS_MAX runs per stream, and more only where full packets lie between the gaps
+ * (random loss over a distance); nodes and compact blocks of the
  * shard; at each the frame is refused (MR_RECV_NO_ROOM) and nothing changes: its
  * packet must then not be acknowledged, so that the peer sends it again.
  * Bytes are limited by flow control (quic/flow.h), which the caller checks first.
@@ -32,7 +33,9 @@
 #include "millrace/transport.h"
 #include "quic/compact.h"
 
-#define MR_RECV_RUNS_MAX     128u       /* runs that wait for a gap to close, per stream */
+#define MR_RECV_RUNS_MAX     128u       /* runs that wait for a gap to close, per stream, */
+#define MR_RECV_RUNS_SHARE   16u        /* or so many referred buffers for each of them; */
+#define MR_RECV_RUNS_MOST    16384u     /* never more: the walk over them must end */
 #define MR_RECV_NODE_SIZE    32u        /* bytes of a node: a piece or a run */
 #define MR_RECV_SIZE_UNKNOWN UINT64_MAX /* final_size before FIN or RESET_STREAM */
 

@@ -215,13 +215,14 @@ static inline bool mr_send_queue_is_all_acked(const struct mr_send_queue *q)
     return q->is_fin_acked && q->acked_to == q->end_offset;
 }
 
-/* Bytes queued and not below the watermark: what counts against the stream's queue limit. */
+/* Bytes queued and not below the watermark. */
 static inline uint64_t mr_send_queue_queued_bytes(const struct mr_send_queue *q)
 {
     return q->end_offset - q->acked_to;
 }
 
-/* Bytes never sent. */
+/* Bytes never sent: what counts against the stream's queue limit.  What is in flight does not, or
+ * the limit would be one of the rate over a distance. */
 static inline uint64_t mr_send_queue_unsent_bytes(const struct mr_send_queue *q)
 {
     return q->end_offset - q->next_offset;

@@ -172,8 +172,14 @@ static uint64_t chunks_end(const struct mr_sent *sent)
 /* Forget every record and hold nothing. */
 static void forget_all(struct mr_sent *sent)
 {
-    for (uint64_t pn = sent->base; pn < sent->next; pn++)
-        put_blocks(sent, mr_sent_record(sent, pn));
+    const struct mr_sent_packet *packet = NULL;
+
+    for (uint64_t pn = sent->base; pn < sent->next; pn++, packet++) {
+        if (packet == NULL || pn % MR_SENT_CHUNK_RECORDS == 0)
+            packet = mr_sent_record(sent, pn);
+        if (packet->more != MR_NONE)
+            put_blocks(sent, packet);
+    }
 
     uint64_t end = chunks_end(sent);
     put_chunks(sent, chunk_number(sent->base), end);
@@ -271,12 +277,14 @@ static void put_blocks(struct mr_sent *sent, const struct mr_sent_packet *packet
 
 /* ---- forgetting ---- */
 
-/* True if a record below `scan` need not be kept for itself. */
-static bool is_done(const struct mr_sent_packet *packet, uint64_t forget_before_ns)
+/* True if a record below `scan` need not be kept for itself, or is in the way of the window. */
+static bool is_done(const struct mr_sent *sent, const struct mr_sent_packet *packet, uint64_t pn,
+                    uint64_t forget_before_ns)
 {
     if (mr_sent_state(packet) != MR_SENT_LOST)
         return true;
-    return (packet->flags & MR_SENT_IN_FLIGHT) == 0 || packet->time_ns < forget_before_ns;
+    return (packet->flags & MR_SENT_IN_FLIGHT) == 0 || packet->time_ns < forget_before_ns ||
+           sent->next - pn > MR_SENT_LOST_BEHIND_MAX;
 }
 
 void mr_sent_release(struct mr_sent *sent, uint64_t forget_before_ns)
@@ -292,7 +300,7 @@ void mr_sent_release(struct mr_sent *sent, uint64_t forget_before_ns)
     for (; pn < sent->scan; pn++, packet++) {
         if (packet == NULL || pn % MR_SENT_CHUNK_RECORDS == 0)
             packet = mr_sent_record(sent, pn);
-        if (!is_done(packet, forget_before_ns))
+        if (!is_done(sent, packet, pn, forget_before_ns))
             break;
         if (packet->more != MR_NONE)
             put_blocks(sent, packet);

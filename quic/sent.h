@@ -58,15 +58,18 @@
 #include "quic/sent_packet.h"
 #include "quic/types.h"
 
-#define MR_SENT_WINDOW_MAX       131072 /* packet numbers from the oldest record to the next packet */
-#define MR_SENT_PACKET_THRESHOLD 3      /* kPacketThreshold, RFC 9002, Section 6.1.1 */
-#define MR_SENT_THRESHOLD_MAX    256    /* what reordering may raise it to */
+#define MR_SENT_WINDOW_MAX       524288 /* packet numbers from the oldest record to the next packet */
+#define MR_SENT_LOST_BEHIND_MAX  (MR_SENT_WINDOW_MAX * 3 / 4) /* a lost packet is kept no longer */
+#define MR_SENT_PACKET_THRESHOLD 3          /* kPacketThreshold, RFC 9002, Section 6.1.1 */
+#define MR_SENT_THRESHOLD_MAX    256        /* what reordering may raise it to */
 #define MR_SENT_NO_PN            UINT64_MAX /* no packet number */
 
 #define MR_SENT_CHUNK_RECORDS    32
 #define MR_SENT_DIRECT_SLOTS     8
 
 _Static_assert(MR_SENT_CHUNK_RECORDS * sizeof(struct mr_sent_packet) == MR_CHUNK_SIZE, "one chunk");
+_Static_assert(offsetof(struct mr_sent_packet, first.offset) == sizeof(uint64_t),
+               "the second word");
 
 /* Where the records of 32 packet numbers are. */
 struct mr_sent_slot {
@@ -171,9 +174,9 @@ static inline struct mr_sent_packet *mr_sent_ack_next(struct mr_sent_ack *ack, u
 
 /*
  * Forget what need not be remembered: acknowledged packets, lost packets sent before
- * `forget_before_ns` (about three PTOs ago: later ACKs of them are not counted as spurious), up to
- * the oldest other packet; everything if nothing is in flight.  Call after an ACK frame and after
- * losses.  Cost: the packets passed, once each.
+ * `forget_before_ns` (about three PTOs ago: later ACKs of them say nothing) or too far behind, up
+ * to the oldest other packet; everything if nothing is in flight.  Call after an ACK frame and
+ * after losses.  Cost: the packets passed, once each.
  */
 void mr_sent_release(struct mr_sent *sent, uint64_t forget_before_ns);
 

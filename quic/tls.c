@@ -216,13 +216,24 @@ size_t mr_tls_job_input(struct mr_tls_job *job, enum mr_level level, const uint8
     return taken;
 }
 
-/* OpenSSL gave up: with an alert, or without one. */
+/* The error for OpenSSL's: that of its alert, or none, but where QUIC wants another. */
+static uint64_t error_of(uint64_t alert)
+{
+    const char *function = NULL;
+    unsigned long error = ERR_peek_error_all(NULL, NULL, &function, NULL, NULL);
+
+    if (ERR_GET_REASON(error) == SSL_R_INVALID_MAX_EARLY_DATA) /* RFC 9001, Section 4.6.1 */
+        return MR_PROTOCOL_VIOLATION;
+    if (function != NULL && strcmp(function, "tls_parse_stoc_alpn") == 0) /* Section 8.1 */
+        return MR_CRYPTO_ERROR + MR_ALERT_NO_APPLICATION_PROTOCOL;
+    return alert != 0 ? alert : MR_CRYPTO_ERROR + MR_ALERT_INTERNAL_ERROR;
+}
+
 static void fail_from_openssl(struct mr_tls *tls)
 {
-    uint64_t alert = tls->job->error;
     const char *reason = ERR_reason_error_string(ERR_peek_error());
 
-    mr_tls_fail(tls, alert != 0 ? alert : MR_CRYPTO_ERROR + MR_ALERT_INTERNAL_ERROR,
+    mr_tls_fail(tls, error_of(tls->job->error),
                 reason != NULL ? reason : "TLS failed without a reason");
 }
 

@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/compiler.h"
+
 #define MR_NEVER       UINT64_MAX
 #define MR_US          UINT64_C(1000) /* ns */
 #define MR_MS          UINT64_C(1000000)
@@ -50,14 +52,15 @@ struct mr_path_addr {
 
 _Static_assert(sizeof(struct mr_path_addr) == 40, "no padding: paths are compared as bytes");
 
-static inline bool mr_path_addr_equal(const struct mr_path_addr *a, const struct mr_path_addr *b)
+/* In line: asked of every packet. */
+MR_INLINE bool mr_path_addr_equal(const struct mr_path_addr *a, const struct mr_path_addr *b)
 {
     uint64_t x[5];
     uint64_t y[5];
 
     memcpy(x, a, sizeof(x));
     memcpy(y, b, sizeof(y));
-    return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4])) == 0;
+    return x[0] == y[0] && x[1] == y[1] && x[2] == y[2] && x[3] == y[3] && x[4] == y[4];
 }
 
 static inline bool mr_addr_is_ipv4(const struct mr_addr *addr)

@@ -42,6 +42,22 @@ struct failure {
     }
 };
 
+inline constexpr std::size_t datagrams_max = 128; /* that wait on a connection; more: dropped */
+
+/* Where a connection's last migration is. */
+enum class path_state {
+    none,
+    under_way,
+    changed,
+    failed
+};
+
+/* Of a submission, for who waits for it. */
+struct answer {
+    bool is_there = false;
+    std::int32_t result = 0;
+};
+
 struct conn_state {
     std::shared_ptr<core> owner;
     std::uint32_t ring = 0;
@@ -63,8 +79,13 @@ struct conn_state {
     failure fail;
     std::uint64_t limit[2] = {}; /* [is_uni]: streams that may be opened in all */
     std::uint64_t opened[2] = {};
-    bool is_probing[2] = {};   /* somebody asks whether there may be more */
-    std::uint64_t allowed = 0; /* times that MR_EVENT_STREAMS_ALLOWED came */
+    bool is_probing[2] = {};    /* somebody asks whether there may be more */
+    std::uint64_t allowed = 0;  /* times that MR_EVENT_STREAMS_ALLOWED came */
+    std::uint64_t writable = 0; /* times that MR_EVENT_WRITABLE did */
+    bool is_early = false;      /* what came may be a copy */
+    path_state path = path_state::none;
+    std::deque<std::vector<std::uint8_t>> datagrams;
+    list datagram_readers;
     list changed;
     list openers;
     list acceptors;
@@ -82,12 +103,13 @@ struct piece {
 
 /* A submission that will be answered. */
 struct pending {
-    std::shared_ptr<stream_state> stream;
-    std::shared_ptr<conn_state> conn;
+    std::shared_ptr<stream_state> stream = nullptr;
+    std::shared_ptr<conn_state> conn = nullptr;
     void *memory = nullptr;
     std::uint32_t weight = 0;
     bool is_end = false;    /* a SEND with FIN */
     std::uint32_t ring = 0; /* of the memory */
+    std::shared_ptr<answer> wanted = nullptr;
 };
 
 struct stream_state {
@@ -104,7 +126,8 @@ struct stream_state {
     bool can_send = true;
     bool can_receive = true;
     bool has_sent_end = false;
-    bool has_end = false; /* no pieces follow those that are there */
+    bool is_reset_at = false; /* abandoned, but for its first bytes */
+    bool has_end = false;     /* no pieces follow those that are there */
     failure send_fail;
     failure receive_fail;
     failure lost;               /* a SEND failed */
@@ -344,6 +367,7 @@ struct core : core_base, std::enable_shared_from_this<core> {
         wake_all(c.changed);
         wake_all(c.openers);
         wake_all(c.acceptors);
+        wake_all(c.datagram_readers);
     }
 
     void stream_over(stream_state &s, failure why)
@@ -532,7 +556,7 @@ struct core : core_base, std::enable_shared_from_this<core> {
         else if (cqe.type == MR_CQE_DATA)
             take_data(ring, cqe);
         else if (cqe.type == MR_CQE_DATAGRAM)
-            release(ring, cqe); /* not wanted */
+            take_datagram(ring, cqe);
         else if (cqe.type == MR_CQE_GONE)
             gone();
         else if ((cqe.kinds & MR_EVENT_MOVED_IN) != 0)
@@ -563,7 +587,10 @@ struct core : core_base, std::enable_shared_from_this<core> {
         }
         if (what.memory != nullptr)
             mr_ring_free(rings[what.ring]->ring, what.memory);
-        if (cqe.op == MR_OP_CONNECT)
+        if (what.wanted != nullptr) {
+            *what.wanted = {true, cqe.result};
+            wake_all(what.stream != nullptr ? what.stream->writers : what.conn->changed);
+        } else if (cqe.op == MR_OP_CONNECT)
             connect_done(what.conn, cqe);
         else if (cqe.op == MR_OP_MOVE_ACK)
             what.conn->has_left = cqe.result == 0;
@@ -701,6 +728,20 @@ struct core : core_base, std::enable_shared_from_this<core> {
         wake_all(s->readers);
     }
 
+    /* Copied, so that its slot goes back whether or not anybody reads datagrams. */
+    void take_datagram(std::uint32_t ring, const mr_cqe &cqe)
+    {
+        auto found = rings[ring]->conns.find(cqe.conn);
+
+        if (found != rings[ring]->conns.end() && found->second->datagrams.size() < datagrams_max) {
+            const std::uint8_t *data = mr_ring_data(rings[ring]->ring, &cqe);
+
+            found->second->datagrams.emplace_back(data, data + cqe.size);
+            wake_one(found->second->datagram_readers);
+        }
+        release(ring, cqe);
+    }
+
     /* Its state, new for a stream that the peer opened. */
     std::shared_ptr<stream_state> stream_of(std::uint32_t ring, const mr_cqe &cqe)
     {
@@ -739,7 +780,8 @@ struct core : core_base, std::enable_shared_from_this<core> {
         }
         if ((cqe.kinds & MR_EVENT_RESET) != 0) {
             s->receive_fail.set(ECONNRESET, cqe.value);
-            drop_pieces(*s);
+            if ((cqe.flags & MR_CQE_RELIABLE) == 0) /* what was guaranteed can be read before */
+                drop_pieces(*s);
             wake_all(s->readers);
         }
         if ((cqe.kinds & MR_EVENT_STOPPED) != 0) {
@@ -779,10 +821,12 @@ struct core : core_base, std::enable_shared_from_this<core> {
             c->limit[0] = std::max(c->limit[0], cqe.address);
             c->limit[1] = std::max<std::uint64_t>(c->limit[1], cqe.size);
             c->is_connected = true;
+            c->is_early = (cqe.kinds & (MR_EVENT_EARLY | MR_EVENT_CONFIRMED)) == MR_EVENT_EARLY;
             c->allowed++;
             wake_all(c->changed);
             wake_all(c->openers);
         }
+        take_news(*c, cqe.kinds);
         if ((cqe.kinds & MR_EVENT_CLOSED) != 0) {
             c->end_code = cqe.value;
             c->is_end_application = (cqe.flags & MR_CQE_APPLICATION) != 0;
@@ -792,6 +836,19 @@ struct core : core_base, std::enable_shared_from_this<core> {
             conn_over(*c, {ECONNABORTED, cqe.value});
             rings[ring]->conns.erase(cqe.conn);
         }
+    }
+
+    void take_news(conn_state &c, std::uint32_t kinds)
+    {
+        if ((kinds & MR_EVENT_CONFIRMED) != 0)
+            c.is_early = false;
+        if ((kinds & MR_EVENT_WRITABLE) != 0)
+            c.writable++;
+        if ((kinds & (MR_EVENT_PATH_CHANGED | MR_EVENT_PATH_FAILED)) != 0 &&
+            c.path == path_state::under_way)
+            c.path =
+                (kinds & MR_EVENT_PATH_CHANGED) != 0 ? path_state::changed : path_state::failed;
+        wake_all(c.changed);
     }
 
     /* Its state, new for an accepted connection. */

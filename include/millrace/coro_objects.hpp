@@ -225,6 +225,38 @@ inline task<void> flush(stream_ref s)
     s->lost.check("flush");
 }
 
+/* Wait for its answer: the result. */
+inline task<std::int32_t> ask_stream(stream_ref s, mr_sqe sqe)
+{
+    auto wanted = std::make_shared<answer>();
+
+    s->owner->ask(s->ring, sqe, {.stream = s, .wanted = wanted});
+    while (!wanted->is_there) {
+        s->owner->check_alive();
+        co_await waiter(s->writers);
+    }
+    co_return wanted->result;
+}
+
+inline task<void> reset_at(stream_ref s, std::uint64_t code, std::uint64_t reliable)
+{
+    mr_sqe sqe{};
+
+    while (s->is_moving || !s->refused.empty())
+        co_await waiter(s->writers);
+    if (!s->can_send)
+        throw error(EPIPE, "reset_at");
+    if (!s->is_reset_at) /* again: to guarantee less */
+        s->send_fail.check("reset_at");
+    mr_sqe_reset_at(&sqe, s->wire, code, reliable);
+    std::int32_t result = co_await ask_stream(s, sqe);
+    if (result < 0)
+        throw error(-result, "reset_at");
+    s->is_reset_at = true;
+    s->send_fail.set(EPIPE);
+    s->owner->wake_all(s->writers);
+}
+
 } // namespace detail
 
 class stream
@@ -276,6 +308,16 @@ class stream
     task<void> flush()
     {
         return detail::flush(state_);
+    }
+
+    /* Abandon sending, but for the first `reliable` bytes that were written, which the peer gets
+     * all the same, and then the code (RESET_STREAM_AT, draft-ietf-quic-reliable-stream-reset).
+     * Reading goes on; again: to guarantee less.  invalid_argument: more than was written, or
+     * another code; broken_pipe: nothing to abandon; operation_not_supported: the peer does not
+     * take it.  flush() throws broken_pipe if bytes beyond were dropped. */
+    task<void> reset_at(std::uint64_t code, std::uint64_t reliable)
+    {
+        return detail::reset_at(state_, code, reliable);
     }
 
     /* Abandon sending; drop what is and will be received. */
@@ -426,6 +468,114 @@ inline task<connection_end> wait_closed(conn_ref c)
     co_return connection_end{c->end_code, c->is_end_application, c->is_end_remote, c->end_reason};
 }
 
+/* Wait for its answer: the result. */
+inline task<std::int32_t> ask_conn(conn_ref c, mr_sqe sqe, void *memory)
+{
+    auto wanted = std::make_shared<answer>();
+
+    c->owner->ask(c->ring, sqe, {.conn = c, .memory = memory, .wanted = wanted});
+    while (!wanted->is_there) {
+        c->owner->check_alive();
+        co_await waiter(c->changed);
+    }
+    co_return wanted->result;
+}
+
+/* Until submissions about it have a ring to go to. */
+inline task<void> wait_settled(conn_ref c, const char *what)
+{
+    for (c->fail.check(what); c->is_moving; c->fail.check(what))
+        co_await waiter(c->changed);
+}
+
+/* Memory for `size` bytes, with the bytes; waits while there is none. */
+inline task<void *> copy_to_area(conn_ref c, bytes_view from, const char *what)
+{
+    pass_on_room others{*c->owner, c->ring};
+
+    for (;;) {
+        ring_state &r = *c->owner->rings[c->ring];
+        void *memory = mr_ring_alloc(r.ring, from.size());
+
+        if (memory != nullptr) {
+            std::memcpy(memory, from.data(), from.size());
+            co_return memory;
+        }
+        co_await waiter(r.room);
+        co_await wait_settled(c, what);
+    }
+}
+
+inline task<void> send_datagram(conn_ref c, bytes_view from)
+{
+    std::int32_t result = -EAGAIN;
+
+    if (from.size() > UINT16_MAX)
+        throw error(EMSGSIZE, "send_datagram");
+    while (result == -EAGAIN) {
+        co_await wait_settled(c, "send_datagram");
+        void *memory = from.empty() ? nullptr : co_await copy_to_area(c, from, "send_datagram");
+        ring_state &r = *c->owner->rings[c->ring];
+        std::uint64_t writable = c->writable;
+        mr_sqe sqe{};
+
+        mr_sqe_datagram(&sqe, c->handle, memory == nullptr ? 0 : mr_ring_offset(r.ring, memory),
+                        static_cast<std::uint32_t>(from.size()));
+        result = co_await ask_conn(c, sqe, memory);
+        while (result == -EAGAIN && c->writable == writable && c->fail.number == 0)
+            co_await waiter(c->changed);
+    }
+    if (result < 0)
+        throw error(-result, "send_datagram");
+}
+
+inline task<std::vector<std::uint8_t>> receive_datagram(conn_ref c)
+{
+    pass_on others{*c->owner, c->datagram_readers};
+
+    while (c->datagrams.empty()) {
+        c->fail.check("receive_datagram");
+        co_await waiter(c->datagram_readers);
+    }
+    std::vector<std::uint8_t> first = std::move(c->datagrams.front());
+    c->datagrams.pop_front();
+    co_return first;
+}
+
+inline task<bool> migrate(conn_ref c, std::vector<std::uint8_t> ip, std::uint16_t port)
+{
+    mr_sqe sqe{};
+
+    if (c->path == path_state::under_way)
+        throw error(EALREADY, "migrate");
+    co_await wait_settled(c, "migrate");
+    void *memory = ip.empty() ? nullptr : co_await copy_to_area(c, ip, "migrate");
+    mr_sqe_migrate(&sqe, c->handle, port);
+    if (memory != nullptr) {
+        sqe.address = mr_ring_offset(c->owner->rings[c->ring]->ring, memory);
+        sqe.size = static_cast<std::uint32_t>(ip.size());
+    }
+    c->path = path_state::under_way; /* before the answer: an event may come with it */
+    std::int32_t result = co_await ask_conn(c, sqe, memory);
+    if (result < 0) {
+        c->path = path_state::none;
+        throw error(-result, "migrate");
+    }
+    while (c->path == path_state::under_way) {
+        c->fail.check("migrate");
+        co_await waiter(c->changed);
+    }
+    co_return c->path == path_state::changed;
+}
+
+inline task<void> wait_confirmed(conn_ref c)
+{
+    while (c->is_early) {
+        c->fail.check("confirmed");
+        co_await waiter(c->changed);
+    }
+}
+
 } // namespace detail
 
 class connection
@@ -463,6 +613,41 @@ class connection
     void close(std::uint64_t code = 0)
     {
         state_->owner->close_conn(*state_, code);
+    }
+
+    /* One unreliable datagram (RFC 9221), copied; waits while too many wait.  message_size: larger
+     * than the path lets through now; operation_not_supported: the peer takes none.  One that is
+     * lost, or for which the path has become too small, is dropped, and nothing is told. */
+    task<void> send_datagram(bytes_view from)
+    {
+        return detail::send_datagram(state_, from);
+    }
+
+    /* The oldest datagram that came; 128 wait, later ones are dropped. */
+    task<std::vector<std::uint8_t>> receive_datagram()
+    {
+        return detail::receive_datagram(state_);
+    }
+
+    /* A client's: go to another local port (0: any), and to another local address if there is one
+     * (RFC 9000, Section 9.2).  False: the new path did not answer, it goes on by the old one.
+     * operation_not_supported: a server's, or the peer forbids it; others as `migrate` of
+     * millrace/transport.h. */
+    task<bool> migrate(std::uint16_t port = 0, std::vector<std::uint8_t> ip = {})
+    {
+        return detail::migrate(state_, std::move(ip), port);
+    }
+
+    /* A server's: may what came be a copy of what a client sent before (0-RTT; RFC 8470)? */
+    bool is_early() const noexcept
+    {
+        return state_->is_early;
+    }
+
+    /* Until it cannot be any more: the handshake is complete. */
+    task<void> confirmed()
+    {
+        return detail::wait_confirmed(state_);
     }
 
     /* Until the connection is over: how it ended. */
@@ -547,8 +732,8 @@ class listener
         state_->owner->listeners.erase(state_->number);
     }
 
-    /* The next connection; its handshake is complete.  ESHUTDOWN: the datapath drains, none comes any
-     * more; finish those that are there. */
+    /* The next connection; its handshake is complete.  ESHUTDOWN: the datapath drains, none comes
+     * any more; finish those that are there. */
     task<connection> accept()
     {
         return detail::accept(state_);

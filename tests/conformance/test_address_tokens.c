@@ -41,7 +41,9 @@ static void a_token_tells_how_it_was_provided(void)
 
 /* 8.1.3: "A token issued with NEW_TOKEN MUST NOT include information that would allow values to be
  * linked by an observer to the connection on which it was issued.  For example, it cannot include
- * the previous connection ID or addressing information, unless the values are encrypted." */
+ * the previous connection ID or addressing information, unless the values are encrypted."
+ * RFC 9001, Section 9.2: "These MUST NOT be used to communicate application semantics between
+ * endpoints; clients MUST treat them as opaque values." */
 static void a_new_token_shows_nothing_of_the_client(void)
 {
     uint8_t token[MR_TOKEN_NEW_SIZE];

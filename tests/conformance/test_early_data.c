@@ -6,55 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "quic/conn_early.h"
 #include "tests/support/peer_cases.h"
 #include "tests/support/peer_internal.h"
+#include "tests/support/peer_ticket.h"
 
 #define C MR_CLIENT
 #define S MR_SERVER
 
 static const uint8_t text[] = "early bird, late worm";
-
-struct ticket {
-    size_t size;
-    uint8_t bytes[MR_TLS_TICKET_MAX];
-};
-
-static struct mr_endpoint *ep_of(struct peer *p, enum mr_role role)
-{
-    return p->side[role].ep;
-}
-
-static struct mr_conn *conn_of(struct peer *p, enum mr_role role)
-{
-    return mr_conn_at(ep_of(p, role), 0);
-}
-
-static mr_handle handle_of(struct peer *p, enum mr_role role)
-{
-    const struct mr_conn *conn = conn_of(p, role);
-
-    return mr_handle_of(conn->index, conn->generation, false);
-}
-
-/* A first connection with these options, and its ticket. */
-static void get_ticket(struct ticket *ticket, const struct peer_options *options)
-{
-    struct peer_options first = *options;
-    first.under_test = C;
-    first.is_early = false;
-    struct peer *p = peer_new(&first);
-    int64_t size = 0;
-
-    peer_connect(p);
-    for (int i = 0; i < 10 && size == 0; i++) {
-        peer_round_trip(p);
-        size = mr_conn_ticket(ep_of(p, C), handle_of(p, C), ticket->bytes, sizeof(ticket->bytes));
-    }
-    CU_ASSERT_TRUE_FATAL(size > 0);
-    ticket->size = (size_t)size;
-    peer_end(p);
-}
 
 /* A client that has connected with a ticket and wants 0-RTT; its ClientHello is not sent yet. */
 static struct peer *connect_with_ticket_of(enum mr_role under_test, struct peer_options options,
@@ -142,7 +101,10 @@ static uint32_t count_packets(const struct peer *p, enum mr_packet_type type)
 /* RFC 9000, Section 17.2.3: "A 0-RTT packet is used to carry 'early' data from the client to the
  * server as part of the first flight, prior to handshake completion."
  * RFC 9000, Section 17.2.3: "A client MUST NOT send 0-RTT packets once it starts processing 1-RTT
- * packets from the server." */
+ * packets from the server."
+ * RFC 9001, Section 4.9: "Though an endpoint might retain older keys, new data MUST be sent at the
+ * highest currently available encryption level." RFC 9001, Section 5.6: "Once a client has
+ * installed 1-RTT keys, it MUST NOT send any more 0-RTT packets." */
 static void a_client_sends_with_its_first_flight(void)
 {
     struct peer *p = connect_early(C, (struct peer_options){0});
@@ -204,7 +166,9 @@ static void a_server_tells_what_came_early(void)
 /* RFC 9001, Section 5.7: the server may answer before the handshake is complete, within three times
  * what came.
  * RFC 9000, Section 13.2.6: "Packets that a client sends with 0-RTT packet protection MUST be
- * acknowledged by the server in packets protected by 1-RTT keys." */
+ * acknowledged by the server in packets protected by 1-RTT keys."
+ * RFC 9001, Section 5.6: "A server MUST NOT use 0-RTT keys to protect packets; it uses 1-RTT keys
+ * to protect acknowledgments of 0-RTT packets." */
 static void a_server_answers_at_once(void)
 {
     struct peer *p = connect_early(S, (struct peer_options){0});
@@ -219,6 +183,7 @@ static void a_server_answers_at_once(void)
     CU_ASSERT_EQUAL(mr_stream_send(ep_of(p, S), event->event.stream, &view, 1, MR_SEND_FIN), 0);
     peer_drain(p);
     CU_ASSERT_TRUE(count_packets(p, MR_PACKET_ONE_RTT) > 0);
+    CU_ASSERT_EQUAL(count_packets(p, MR_PACKET_ZERO_RTT), 0);
     CU_ASSERT_TRUE(p->bytes <= 3 * 1200 + 1200);
     struct mr_frame_ack ack;
     struct mr_reader r;
@@ -292,7 +257,10 @@ static void young_register(struct peer *p)
  * the server rejects early data at the TLS layer, a client MUST start sending again as though the
  * connection were new." (RFC 8470, Section 4)
  * RFC 9000, Section 7.4.1: "A server MUST reject 0-RTT data if the restored values for transport
- * parameters cannot be supported." */
+ * parameters cannot be supported."
+ * RFC 9001, Section 4.6.2: "When rejecting 0-RTT, a server MUST NOT process any 0-RTT packets, even
+ * if it could." RFC 9001, Section 4.6.2: "The client therefore MUST reset the state of all streams,
+ * including application state bound to those streams." */
 static void refused_data_is_sent_again(void)
 {
     static void (*const ways[])(struct peer *) = {without_early_data, with_other_limits,
@@ -395,63 +363,13 @@ static void lower_limits_that_accept_are_a_violation(void)
     }
 }
 
-/* A server's tickets say what their 0-RTT depends on, so that it never accepts with less.  RFC
- * 9221, Section 3: "When servers decide to accept 0-RTT data, they MUST send a
- * max_datagram_frame_size transport parameter greater than or equal to the value they sent to the
- * client in the connection where they sent them the NewSessionTicket message."  "If 0-RTT data is
- * accepted by the server, the server MUST NOT disable this extension or change the value on the
- * resumed connection." (draft-ietf-quic-address-discovery: Negotiating Extension Use)  "When the
- * server accepts 0-RTT data, the server MUST NOT disable this extension on the resumed connection."
- * (draft-ietf-quic-reliable-stream-reset: Transport Parameter) */
-static void a_ticket_depends_on_all_that_is_remembered(void)
-{
-    struct peer *p = peer_new(&(struct peer_options){.under_test = S});
-    struct mr_endpoint *ep = ep_of(p, S);
-    struct mr_endpoint_config *config = &ep->config;
-    const struct mr_endpoint_config before = *config;
-    const uint64_t tag = mr_early_tag(ep);
-
-    for (int i = 0; i < 9; i++) {
-        *config = before;
-        switch (i) {
-        case 0:
-            config->conn_window_max = 65536;
-            break;
-        case 1:
-            config->stream_window_max = 65536;
-            break;
-        case 2:
-            config->streams_bidi_max++;
-            break;
-        case 3:
-            config->streams_uni_max++;
-            break;
-        case 4:
-            config->datagram_max++;
-            break;
-        case 5:
-            config->extensions ^= MR_EXTENSION_RESET_STREAM_AT;
-            break;
-        case 6:
-            config->extensions ^= MR_EXTENSION_OBSERVES;
-            break;
-        case 7:
-            config->extensions ^= MR_EXTENSION_OBSERVED;
-            break;
-        default:
-            config->remembered++;
-        }
-        CU_ASSERT_NOT_EQUAL(mr_early_tag(ep), tag);
-    }
-    *config = before;
-    CU_ASSERT_EQUAL(mr_early_tag(ep), tag);
-    peer_end(p);
-}
-
 /* ------------------------------------------------------------------ copies */
 
-/* RFC 9001, Section 9.2: the same first flight, from many ports: it is acted on once.  "The server
- * MUST ensure that any instance of it (be it a machine, a thread, or ..." (RFC 8446, Section 8) */
+/* RFC 9001, Section 9.2: the same first flight, from many ports: it is acted on once.
+ * RFC 9001, Section 9.2: "Endpoints MUST implement and use the replay protections described in
+ * [TLS13], however it is recognized that these protections are imperfect."
+ * RFC 8446, Section 8: "The server MUST ensure that any instance of it (be it a machine, a thread,
+ * or" */
 static void copies_of_a_first_flight_are_acted_on_once(void)
 {
     struct peer *p = connect_early(S, (struct peer_options){.connections = 30});
@@ -564,7 +482,9 @@ static void early_packets_without_an_initial_are_dropped(void)
 }
 
 /* RFC 9000, Section 12.5: "An endpoint MUST treat receipt of a frame in a packet type that is not
- * permitted as a connection error of type PROTOCOL_VIOLATION." */
+ * permitted as a connection error of type PROTOCOL_VIOLATION."
+ * RFC 9001, Section 8.3: "A server MUST treat receipt of a CRYPTO frame in a 0-RTT packet as a
+ * connection error of type PROTOCOL_VIOLATION." */
 static void frames_that_no_early_packet_may_hold(void)
 {
     static const struct {
@@ -700,83 +620,44 @@ static void without_a_fit_ticket_nothing_is_early(void)
     peer_end(p);
 }
 
-/* ------------------------------------------------------------------ NEW_TOKEN */
+/* ------------------------------------------------------------------ keys, wishes */
 
-/* RFC 9000, Section 8.1.3: "In a future connection, the client includes this token in Initial
- * packets to provide address validation.  The client MUST include the token in all Initial packets
- * it sends".  "Clients MUST NOT use a session ticket or token from a QUIC version 1 connection to
- * initiate a QUIC version 2 connection, and vice versa." (RFC 9369, TLS Resumption and NEW_TOKEN
- * Tokens)
- * RFC 9000, Section 8.1.3: "A client MUST NOT include a token that is not applicable to the server
- * that it is connecting to" */
-static void a_token_validates_the_next_connection(void)
+/* A ticket that allows 0-RTT, and an application that does not ask for it.
+ * RFC 9001, Section 5.6: "A client therefore MUST NOT use 0-RTT for application data unless
+ * specifically requested by the application that is in use." */
+static void nothing_is_early_unless_asked_for(void)
 {
-    struct peer_options options = {
-        .has_new_token = true, .retry_above = PEER_ALWAYS_RETRY, .under_test = S};
-    struct ticket *ticket = calloc(1, sizeof(*ticket));
-    const uint8_t *token;
+    struct peer_options options = {.under_test = C};
+    static struct ticket ticket;
 
-    CU_ASSERT_PTR_NOT_NULL_FATAL(ticket);
-    get_ticket(ticket, &options);
-    CU_ASSERT_EQUAL(
-        mr_tls_ticket_token(ticket->bytes, ticket->size, "localhost", MR_VERSION_1, &token),
-        MR_TOKEN_NEW_SIZE);
-    CU_ASSERT_EQUAL(
-        mr_tls_ticket_token(ticket->bytes, ticket->size, "localhost", MR_VERSION_2, &token), 0);
-    CU_ASSERT_EQUAL(
-        mr_tls_ticket_token(ticket->bytes, ticket->size, "otherhost", MR_VERSION_1, &token), 0);
-    options.ticket = ticket->bytes;
-    options.ticket_size = ticket->size;
+    get_ticket(&ticket, &options);
+    options.ticket = ticket.bytes;
+    options.ticket_size = ticket.size;
     struct peer *p = peer_new(&options);
     peer_connect(p);
-    peer_round_trip(p);
-    CU_ASSERT_EQUAL(peer_counters(p)->retries_sent, 0); /* no round trip for Retry */
-    CU_ASSERT_EQUAL(peer_counters(p)->tokens_valid, 1);
-    CU_ASSERT_TRUE(peer_conn(p)->path.is_validated);
-    for (int i = 0; i < 3; i++)
+    CU_ASSERT_PTR_NULL(peer_event(p, MR_EVENT_EARLY));
+    for (int i = 0; i < 4; i++)
         peer_round_trip(p);
-    CU_ASSERT_EQUAL(peer_counters(p)->tokens_sent, 1);
+    CU_ASSERT_TRUE(conn_of(p, C)->is_resumed);
+    CU_ASSERT_EQUAL(count_packets(p, MR_PACKET_ZERO_RTT), 0);
     peer_end(p);
-    options.versions[0] = 2; /* a token is of one version, as the ticket */
-    p = peer_new(&options);
-    peer_connect(p);
-    peer_round_trip(p);
-    CU_ASSERT_EQUAL(peer_counters(p)->tokens_valid, 0);
-    peer_end(p);
-    free(ticket);
 }
 
-/* With the ticket goes a token of NEW_TOKEN, or none.
- * RFC 9000, Section 8.1.3: "The client MUST NOT use the token provided in a Retry for future
- * connections." */
-static void a_token_of_retry_is_not_kept(void)
+/* No later than three probe timeouts after the first 1-RTT packet.
+ * RFC 9001, Section 4.9.3: "After receiving a 1-RTT packet, servers MUST discard 0-RTT keys within
+ * a short time; the RECOMMENDED time period is three times the Probe Timeout (PTO, see
+ * [QUIC-RECOVERY])." */
+static void the_keys_of_early_data_go_with_the_handshake(void)
 {
-    struct peer_options options = {.retry_above = PEER_ALWAYS_RETRY, .under_test = S};
-    struct ticket *ticket = calloc(1, sizeof(*ticket));
-    const uint8_t *token;
+    struct peer *p = connect_early(S, (struct peer_options){0});
 
-    CU_ASSERT_PTR_NOT_NULL_FATAL(ticket);
-    get_ticket(ticket, &options);
-    CU_ASSERT_EQUAL(
-        mr_tls_ticket_token(ticket->bytes, ticket->size, "localhost", MR_VERSION_1, &token), 0);
-    free(ticket);
-}
-
-/* Section 19.7; what is too long is not kept, and counted. */
-static void a_client_keeps_tokens_within_a_bound(void)
-{
-    struct peer *p = peer_at(C, PEER_DONE);
-    uint8_t frame[3 + MR_TOKEN_KEPT_MAX + 1] = {MR_FRAME_NEW_TOKEN};
-
-    frame[1] = 0x41;
-    frame[2] = 1; /* 257 bytes */
-    peer_send(p, MR_PACKET_ONE_RTT, frame, 3 + MR_TOKEN_KEPT_MAX + 1);
-    CU_ASSERT_EQUAL(peer_counters(p)->limit_new_tokens, 1);
-    frame[2] = 0;
-    for (int i = 0; i < 1000; i++)
-        peer_send(p, MR_PACKET_ONE_RTT, frame, 3 + MR_TOKEN_KEPT_MAX);
-    CU_ASSERT_EQUAL(peer_counters(p)->tokens_received + peer_counters(p)->limit_new_tokens, 1001);
-    CU_ASSERT_TRUE(mr_conn_is_alive(peer_conn(p)));
+    open_and_send(p, text, sizeof(text));
+    for (int i = 0; i < 4; i++)
+        peer_round_trip(p);
+    CU_ASSERT_TRUE(peer_conn(p)->is_confirmed);
+    peer_advance(p, 3 * mr_rtt_pto(&peer_conn(p)->path.rtt, MR_SPACE_APP));
+    const struct mr_handshake *hs = mr_conn_handshake(ep_of(p, S), peer_conn(p));
+    CU_ASSERT_TRUE(hs == NULL || !hs->early.is_set);
     peer_end(p);
 }
 
@@ -789,7 +670,6 @@ static CU_TestInfo tests[] = {
     {"fewer streams after a refusal end the connection",
      fewer_streams_after_a_refusal_end_the_connection},
     {"lower limits that accept are a violation", lower_limits_that_accept_are_a_violation},
-    {"a ticket depends on all that is remembered", a_ticket_depends_on_all_that_is_remembered},
     {"copies of a first flight are acted on once", copies_of_a_first_flight_are_acted_on_once},
     {"packets wait for the keys within a bound", packets_wait_for_the_keys_within_a_bound},
     {"coalesced packets wait together", coalesced_packets_wait_together},
@@ -799,9 +679,8 @@ static CU_TestInfo tests[] = {
     {"early data is of the original version", early_data_is_of_the_original_version},
     {"a lost flight is sent again", a_lost_flight_is_sent_again},
     {"without a fit ticket nothing is early", without_a_fit_ticket_nothing_is_early},
-    {"a token validates the next connection", a_token_validates_the_next_connection},
-    {"a token of Retry is not kept", a_token_of_retry_is_not_kept},
-    {"a client keeps tokens within a bound", a_client_keeps_tokens_within_a_bound},
+    {"nothing is early unless asked for", nothing_is_early_unless_asked_for},
+    {"the keys of early data go with the handshake", the_keys_of_early_data_go_with_the_handshake},
     CU_TEST_INFO_NULL,
 };
 

@@ -136,6 +136,8 @@ static void check_open(struct rig *rig, const struct sample *sample)
     CU_ASSERT_EQUAL(memcmp(packet, expected, size - MR_AEAD_TAG), 0);
 }
 
+/* RFC 9001, Section 5.2: "The HKDF-Expand-Label function defined in TLS 1.3 MUST be used for
+ * Initial packets even where the TLS versions offered do not include TLS 1.3." */
 static void the_sample_initials_come_out_and_go_back_in(void)
 {
     for (size_t i = 0; i < MR_COUNT_OF(samples); i++) {

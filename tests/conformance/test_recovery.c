@@ -139,10 +139,12 @@ static void no_pto_for_application_data_before_confirmation(void)
     loss.space[MR_SPACE_APP].ack_eliciting_count = 1;
 
     loss.has_handshake_keys = true;
-    CU_ASSERT_EQUAL(mr_loss_timer(&loss, &rtt).action, MR_LOSS_UNBLOCK); /* not for that data */
-    CU_ASSERT_EQUAL(mr_loss_timer(&loss, &rtt).space, MR_SPACE_HANDSHAKE);
-    loss.is_server = false;
-    CU_ASSERT_EQUAL(mr_loss_timer(&loss, &rtt).action, MR_LOSS_IDLE);
+    for (int i = 0; i < 2; i++) { /* not for that data */
+        CU_ASSERT_EQUAL(mr_loss_timer(&loss, &rtt).action, MR_LOSS_UNBLOCK);
+        CU_ASSERT_EQUAL(mr_loss_timer(&loss, &rtt).space, MR_SPACE_HANDSHAKE);
+        loss.is_server = false;
+        loss.has_validated = true;
+    }
     loss.handshake_confirmed = true;
     CU_ASSERT_EQUAL(mr_loss_timer(&loss, &rtt).action, MR_LOSS_PTO);
 }

@@ -405,7 +405,9 @@ static void bytes_of_another_address_do_not_count(void)
  * of at least 1200 bytes, adding PADDING frames as necessary." Section 14.1: "A client MUST expand
  * the payload of all UDP datagrams carrying Initial packets to at least the smallest allowed
  * maximum datagram size of 1200 bytes by adding PADDING frames to the Initial packet or by
- * coalescing the Initial packet." */
+ * coalescing the Initial packet."
+ * RFC 9001, Section 9.3: "First, the packet containing a ClientHello MUST be padded to a minimum
+ * size." */
 static void datagrams_with_initials_are_padded(void)
 {
     for (int role = 0; role < 2; role++) {

@@ -2,6 +2,7 @@
  * tests/conformance/test_rfc9000_handshake.c - RFC 9000, Sections 7, 7.4, 7.5, 18; RFC 9001,
  * Sections 4, 6: transport parameters, CRYPTO data, and the order of the handshake.
  */
+#include "quic/conn_early.h"
 #include "tests/support/peer_cases.h"
 
 #define C MR_CLIENT
@@ -208,7 +209,7 @@ static void crypto_data_after_the_handshake_is_not_kept(void)
         peer_send(p, MR_PACKET_ONE_RTT, frame, 7 + 1024);
         CU_ASSERT_TRUE(peer_count(p, MR_FRAME_ACK) > 0);
     }
-    CU_ASSERT_EQUAL(peer_counters(p)->crypto_after_handshake, 299);
+    CU_ASSERT_EQUAL(peer_counters(p)->crypto_after_handshake, 2 * 299);
     CU_ASSERT_EQUAL(p->side[S].buffers_out, 0);
     CU_ASSERT_EQUAL(peer_endpoint(p)->chunks.used <= 32, true);
     peer_end(p);
@@ -217,7 +218,8 @@ static void crypto_data_after_the_handshake_is_not_kept(void)
 /* ------------------------------------------------------------------ order */
 
 /* RFC 9001, Section 5.7, and quic-go CVE-2025-59530: a HANDSHAKE_DONE that comes before the keys.
- */
+ * RFC 9001, Section 5.7: "Even if it has 1-RTT secrets, a client MUST NOT process incoming 1-RTT
+ * protected packets before the TLS handshake is complete." */
 static void an_early_handshake_done_waits(void)
 {
     struct peer *p = peer_at(C, PEER_HELLO);
@@ -234,7 +236,9 @@ static void an_early_handshake_done_waits(void)
 }
 
 /* RFC 9001, Section 5.7: "Endpoints in either role MUST NOT decrypt 1-RTT packets from their peer
- * prior to completing the handshake." */
+ * prior to completing the handshake."
+ * RFC 9001, Section 5.7: "A server MUST NOT process incoming 1-RTT protected packets before the TLS
+ * handshake is complete." */
 static void one_rtt_packets_before_the_finished_are_not_processed(void)
 {
     struct peer *p = peer_at(S, PEER_FLIGHT);
@@ -310,7 +314,8 @@ static void frames_behind_the_finished_are_processed(void)
 
 /* RFC 9001, Section 4.9.1: "a server MUST discard Initial keys when it first successfully processes
  * a Handshake packet"; Section 4.9.2: "An endpoint MUST discard its Handshake keys when the TLS
- * handshake is confirmed". */
+ * handshake is confirmed".
+ * RFC 9001, Section 4.9.1: "Endpoints MUST NOT send Initial packets after this point." */
 static void keys_are_discarded_in_time(void)
 {
     struct peer *p = peer_at(S, PEER_FLIGHT);
@@ -336,7 +341,9 @@ static void keys_are_discarded_in_time(void)
 /* RFC 9001, Section 4.1.2: a server sends HANDSHAKE_DONE as soon as the handshake is complete; it
  * is repeated until it is acknowledged.
  * Section 13.3: "The HANDSHAKE_DONE frame MUST be retransmitted until it is acknowledged."
- * Section 19.20: "Servers MUST NOT send a HANDSHAKE_DONE frame before completing the handshake." */
+ * Section 19.20: "Servers MUST NOT send a HANDSHAKE_DONE frame before completing the handshake."
+ * RFC 9001, Section 4.1.2: "The server MUST send a HANDSHAKE_DONE frame as soon as the handshake is
+ * complete." */
 static void handshake_done_is_sent_until_acknowledged(void)
 {
     struct peer *p = peer_at(S, PEER_FLIGHT);
@@ -352,6 +359,28 @@ static void handshake_done_is_sent_until_acknowledged(void)
     peer_clear(p);
     peer_advance(p, 10 * MR_SECOND);
     CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_HANDSHAKE_DONE), 0);
+    peer_end(p);
+}
+
+/* RFC 9001, Section 4.1.2: "a client MAY consider the handshake to be confirmed when it receives an
+ * acknowledgment for a 1-RTT packet." */
+static void an_acknowledged_1_rtt_packet_confirms_a_clients_handshake(void)
+{
+    struct peer *p = peer_at(C, PEER_FLIGHT);
+    struct mr_view view = {.data = (const uint8_t *)"hello", .size = 5};
+    mr_handle stream;
+
+    CU_ASSERT_EQUAL_FATAL(mr_stream_open(peer_endpoint(p), p->conn, MR_OPEN_BIDI, 0, &stream), 0);
+    CU_ASSERT_EQUAL(mr_stream_send(peer_endpoint(p), stream, &view, 1, 0), 0);
+    peer_drain(p);
+    CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_STREAM), 1);
+    CU_ASSERT_FALSE(peer_conn(p)->is_confirmed);
+    CU_ASSERT_PTR_NOT_NULL(mr_conn_space(peer_endpoint(p), peer_conn(p), MR_SPACE_HANDSHAKE));
+    peer_ack(p, 0, 0);
+    CU_ASSERT_TRUE(peer_conn(p)->is_confirmed);
+    CU_ASSERT_PTR_NULL(mr_conn_space(peer_endpoint(p), peer_conn(p), MR_SPACE_HANDSHAKE));
+    PEER_SEND(p, "\x1e"); /* HANDSHAKE_DONE at last */
+    peer_expect_close(p, "HANDSHAKE_DONE", PEER_NO_CLOSE, 0);
     peer_end(p);
 }
 
@@ -399,6 +428,59 @@ static void a_connection_may_end_while_its_job_is_out(void)
     }
 }
 
+/* A server's tickets say what their 0-RTT depends on, so that it never accepts with less.  RFC
+ * 9221, Section 3: "When servers decide to accept 0-RTT data, they MUST send a
+ * max_datagram_frame_size transport parameter greater than or equal to the value they sent to the
+ * client in the connection where they sent them the NewSessionTicket message."  "If 0-RTT data is
+ * accepted by the server, the server MUST NOT disable this extension or change the value on the
+ * resumed connection." (draft-ietf-quic-address-discovery: Negotiating Extension Use)  "When the
+ * server accepts 0-RTT data, the server MUST NOT disable this extension on the resumed connection."
+ * (draft-ietf-quic-reliable-stream-reset: Transport Parameter) */
+static void a_ticket_depends_on_all_that_is_remembered(void)
+{
+    struct peer *p = peer_new(&(struct peer_options){.under_test = S});
+    struct mr_endpoint *ep = peer_endpoint(p);
+    struct mr_endpoint_config *config = &ep->config;
+    const struct mr_endpoint_config before = *config;
+    const uint64_t tag = mr_early_tag(ep);
+
+    for (int i = 0; i < 9; i++) {
+        *config = before;
+        switch (i) {
+        case 0:
+            config->conn_window_max = 65536;
+            break;
+        case 1:
+            config->stream_window_max = 65536;
+            break;
+        case 2:
+            config->streams_bidi_max++;
+            break;
+        case 3:
+            config->streams_uni_max++;
+            break;
+        case 4:
+            config->datagram_max++;
+            break;
+        case 5:
+            config->extensions ^= MR_EXTENSION_RESET_STREAM_AT;
+            break;
+        case 6:
+            config->extensions ^= MR_EXTENSION_OBSERVES;
+            break;
+        case 7:
+            config->extensions ^= MR_EXTENSION_OBSERVED;
+            break;
+        default:
+            config->remembered++;
+        }
+        CU_ASSERT_NOT_EQUAL(mr_early_tag(ep), tag);
+    }
+    *config = before;
+    CU_ASSERT_EQUAL(mr_early_tag(ep), tag);
+    peer_end(p);
+}
+
 static CU_TestInfo tests[] = {
     {"bad transport parameters end the handshake", bad_transport_parameters_end_the_handshake},
     {"CRYPTO data beyond the buffer ends the connection",
@@ -414,7 +496,10 @@ static CU_TestInfo tests[] = {
     {"frames behind the Finished are processed", frames_behind_the_finished_are_processed},
     {"a connection may end while its job is out", a_connection_may_end_while_its_job_is_out},
     {"keys are discarded in time", keys_are_discarded_in_time},
+    {"an acknowledged 1-RTT packet confirms a client's handshake",
+     an_acknowledged_1_rtt_packet_confirms_a_clients_handshake},
     {"HANDSHAKE_DONE is sent until acknowledged", handshake_done_is_sent_until_acknowledged},
+    {"a ticket depends on all that is remembered", a_ticket_depends_on_all_that_is_remembered},
     CU_TEST_INFO_NULL,
 };
 

@@ -145,7 +145,10 @@ static void acknowledgements_of_unsent_packets_end_the_connection(void)
 #define PEER_SEND_INITIAL(p, frames) peer_send(p, MR_PACKET_INITIAL, frames, sizeof(frames) - 1)
 
 /* RFC 9002, Section 6.2.4: "When a PTO timer expires, a sender MUST send at least one ack-eliciting
- * packet in the packet number space as a probe." */
+ * packet in the packet number space as a probe."
+ * RFC 9002, Section 6.2: "A PTO timer expiration event does not indicate packet loss and MUST NOT
+ * cause prior unacknowledged packets to be marked as lost." RFC 9002, Section 6.2.4: "All probe
+ * packets sent on a PTO MUST be ack-eliciting." */
 static void probes_carry_the_data(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
@@ -168,6 +171,8 @@ static void probes_carry_the_data(void)
     CU_ASSERT_TRUE(peer_counters(p)->ptos - first <= soon + 10);
     CU_ASSERT_TRUE(peer_counters(p)->ptos - first >= soon + 3);
     CU_ASSERT_TRUE(mr_conn_is_alive(peer_conn(p)));
+    CU_ASSERT_EQUAL(peer_conn(p)->packets_lost, 0);
+    CU_ASSERT_TRUE(peer_count(p, MR_FRAME_STREAM) + peer_count(p, MR_FRAME_PING) >= p->inbox_count);
     peer_end(p);
 }
 
@@ -273,6 +278,34 @@ static void a_server_repeats_its_flight_when_asked_again(void)
     }
     CU_ASSERT_EQUAL(peer_counters(p)->flights_repeated, 3);
     CU_ASSERT_EQUAL(peer_counters(p)->ptos, 0);
+    peer_end(p);
+}
+
+/* Section 6.2.2.1: "When the server receives a datagram from the client, the amplification limit is
+ * increased and the server resets the PTO timer.  If the PTO timer is then set to a time in the
+ * past, it is executed immediately."  Whatever is in that datagram. */
+static void a_limited_server_goes_on_with_whatever_comes(void)
+{
+    struct peer *p = peer_at(S, PEER_HELLO);
+    static const uint8_t junk[1200] = {0xe0, 0, 0, 0, 1, PEER_CID_SIZE};
+    uint8_t datagram[1200];
+    struct mr_packet_header header;
+
+    peer_advance(p, 14 * MR_SECOND); /* the limit, and no timer */
+    CU_ASSERT_TRUE(peer_conn(p)->loss.is_amplification_limited);
+    peer_clear(p);
+    memcpy(datagram, junk, sizeof(datagram)); /* a Handshake packet that cannot be opened */
+    memcpy(datagram + 6, p->dcid.bytes, PEER_CID_SIZE);
+    datagram[6 + PEER_CID_SIZE] = 0;
+    datagram[7 + PEER_CID_SIZE] = 0x44;
+    datagram[8 + PEER_CID_SIZE] = 0x00;
+    CU_ASSERT_EQUAL_FATAL(p->dcid.size, PEER_CID_SIZE);
+    CU_ASSERT_EQUAL(mr_packet_parse(datagram, sizeof(datagram), PEER_CID_SIZE, &header),
+                    MR_PACKET_OK);
+    peer_deliver(p, datagram, sizeof(datagram));
+    peer_advance(p, 10 * MR_MS);
+    CU_ASSERT_TRUE(count_crypto(p, MR_PACKET_INITIAL) >= 1);
+    CU_ASSERT_TRUE(count_crypto(p, MR_PACKET_HANDSHAKE) >= 1);
     peer_end(p);
 }
 
@@ -718,6 +751,7 @@ static CU_TestInfo tests[] = {
     {"a probe carries all that is in flight if it fits",
      a_probe_carries_all_that_is_in_flight_if_it_fits},
     {"a server repeats its flight when asked again", a_server_repeats_its_flight_when_asked_again},
+    {"a limited server goes on with whatever comes", a_limited_server_goes_on_with_whatever_comes},
     {"a server asks for the rest of a ClientHello", a_server_asks_for_the_rest_of_a_client_hello},
     {"a client breaks the amplification deadlock", a_client_breaks_the_amplification_deadlock},
     {"an idle connection ends silently", an_idle_connection_ends_silently},

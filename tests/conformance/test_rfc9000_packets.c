@@ -48,6 +48,41 @@ static void packet_numbers_only_rise(void)
     }
 }
 
+/* A server that has keys of every level: what was lost goes where it was.
+ * RFC 9001, Section 4: "If QUIC needs to retransmit that data, it MUST use the same keys even if
+ * TLS has already updated to newer keys." RFC 9001, Section 4.9: "If packets from a lower
+ * encryption level contain CRYPTO frames, frames that retransmit that data MUST be sent at the same
+ * encryption level." */
+static void lost_crypto_data_is_repeated_at_its_level(void)
+{
+    struct peer *p = peer_at(S, PEER_HELLO);
+    uint32_t levels = 0;
+    struct mr_reader r;
+
+    peer_clear(p);
+    for (int i = 0; i < 3; i++) { /* what cannot be read makes room for what is sent */
+        uint8_t bytes[MR_INITIAL_MIN] = {0xe0, 0, 0, 0, 1, 8};
+
+        memcpy(bytes + 6, p->dcid.bytes, PEER_CID_SIZE);
+        peer_deliver(p, bytes, sizeof(bytes));
+        peer_advance(p, MR_SECOND);
+    }
+    for (uint32_t i = 0; peer_find(p, MR_FRAME_CRYPTO, i, &r) != NULL; i++) {
+        const struct peer_packet *packet = peer_find(p, MR_FRAME_CRYPTO, i, &r);
+
+        (void)mr_read_varint(&r);
+        uint64_t size = mr_read_varint(&r);
+        if (size > 0 && packet->type == MR_PACKET_INITIAL) {
+            CU_ASSERT_EQUAL(r.at[0], 2); /* the ServerHello from its start */
+            levels |= 1;
+        }
+        levels |= packet->type == MR_PACKET_HANDSHAKE ? 2 : 0;
+        CU_ASSERT_NOT_EQUAL(packet->type, MR_PACKET_ONE_RTT);
+    }
+    CU_ASSERT_EQUAL(levels, 3);
+    peer_end(p);
+}
+
 /* ------------------------------------------------------------------ coalescing */
 
 /* Section 12.2: "Senders MUST NOT coalesce QUIC packets with different connection IDs into a single
@@ -182,6 +217,26 @@ static void few_acknowledgements_ask_for_one(void)
     peer_end(p);
 }
 
+/* An ACK frame of ours is acknowledged, a second late: nobody had to answer it.
+ * RFC 9002, Section 5.1: "An RTT sample MUST NOT be generated on receiving an ACK frame that does
+ * not newly acknowledge at least one ack-eliciting packet." */
+static void an_acknowledged_ack_is_no_rtt_sample(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    struct mr_rtt before = peer_conn(p)->path.rtt;
+    struct mr_reader r;
+
+    PEER_SEND(p, "\x01");
+    PEER_SEND(p, "\x01");
+    const struct peer_packet *packet = peer_find(p, MR_FRAME_ACK, 0, &r);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(packet);
+    uint64_t pn = packet->pn;
+    peer_advance(p, MR_SECOND);
+    peer_ack(p, pn, pn);
+    CU_ASSERT_EQUAL(memcmp(&before, &peer_conn(p)->path.rtt, sizeof(before)), 0);
+    peer_end(p);
+}
+
 /* ------------------------------------------------------------------ who says what */
 
 /* Section 19.7: "Clients MUST NOT send NEW_TOKEN frames." */
@@ -281,12 +336,14 @@ static void a_close_before_validation_keeps_to_three_times(void)
 
 static CU_TestInfo tests[] = {
     {"packet numbers only rise", packet_numbers_only_rise},
+    {"lost CRYPTO data is repeated at its level", lost_crypto_data_is_repeated_at_its_level},
     {"packets of a datagram have one connection ID", packets_of_a_datagram_have_one_connection_id},
     {"coalesced packets are acknowledged one by one",
      coalesced_packets_are_acknowledged_one_by_one},
     {"acknowledgements stay in their space", acknowledgements_stay_in_their_space},
     {"what did not open is not acknowledged", what_did_not_open_is_not_acknowledged},
     {"few acknowledgements ask for one", few_acknowledgements_ask_for_one},
+    {"an acknowledged ACK is no RTT sample", an_acknowledged_ack_is_no_rtt_sample},
     {"a client sends nothing of a server's", a_client_sends_nothing_of_a_servers},
     {"an idle timeout is at least three probe timeouts",
      an_idle_timeout_is_at_least_three_probe_timeouts},

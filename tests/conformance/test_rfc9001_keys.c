@@ -27,7 +27,10 @@ static void ack_last(struct peer *p)
 }
 
 /* Section 6.2: "The endpoint MUST update its send keys to the corresponding key phase in response".
- */
+ * Section 6.2: "Sending keys MUST be updated before sending an acknowledgment for the packet that
+ * was received with updated keys." Section 6.4: "Packets with higher packet numbers MUST be
+ * protected with either the same or newer packet protection keys than packets with lower packet
+ * numbers." */
 static void a_peers_key_update_is_followed(void)
 {
     for (int role = 0; role < 2; role++) {
@@ -69,7 +72,9 @@ static void updates_in_a_row_end_the_connection(void)
 }
 
 /* Section 6.1: "An endpoint SHOULD retain old keys for some time after unprotecting a packet sent
- * using the new keys." */
+ * using the new keys."
+ * Section 6.3: "For this reason, endpoints MUST be able to retain two sets of packet protection
+ * keys for receiving packets: the current and the next." */
 static void overtaken_packets_of_the_old_phase_are_opened(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
@@ -89,12 +94,18 @@ static void overtaken_packets_of_the_old_phase_are_opened(void)
 }
 
 /* Section 6.1: "An endpoint MUST NOT initiate a subsequent key update unless it has received an
- * acknowledgment for a packet that was sent protected with keys from the current key phase." */
+ * acknowledgment for a packet that was sent protected with keys from the current key phase."
+ * Section 6.1: "An endpoint MUST retain old keys until it has successfully unprotected a packet
+ * sent using the new keys." */
 static void we_update_only_when_the_phase_is_acknowledged(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
 
     CU_ASSERT_EQUAL(mr_conn_update_keys(peer_endpoint(p), p->conn, p->now), 0);
+    uint64_t received = peer_counters(p)->packets_received;
+    peer_advance(p, 3 * MR_SECOND); /* the peer goes on with the old keys as long as it likes */
+    PEER_SEND(p, "\x02\x00\x00\x00\x00");
+    CU_ASSERT_EQUAL(peer_counters(p)->packets_received, received + 1);
     peer_update_keys(p);
     CU_ASSERT_NOT_EQUAL(mr_conn_update_keys(peer_endpoint(p), p->conn, p->now), 0);
     CU_ASSERT_TRUE(is_answered(p));
@@ -122,7 +133,12 @@ static void nobody_updates_before_the_handshake_is_confirmed(void)
     peer_end(p);
 }
 
-/* Forged packets with either key phase cost nothing but a count, and no key is lost by them. */
+/* Forged packets with either key phase cost nothing but a count, and no key is lost by them.
+ * Section 5.5: "Once an endpoint successfully receives a packet with a given packet number, it MUST
+ * discard all packets in the same packet number space with higher packet numbers if they cannot be
+ * successfully unprotected with either the same key, or -- if there is a key update -- a subsequent
+ * packet protection key." Section 5.5: "Similarly, a packet that appears to trigger a key update
+ * but cannot be unprotected successfully MUST be discarded." */
 static void forged_key_phases_change_nothing(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
@@ -196,7 +212,9 @@ static void forged_packets_cost_few_keys(void)
 
 /* Section 6.6: "If the total number of received packets that fail authentication within the
  * connection, across all keys, exceeds the integrity limit for the selected AEAD, the endpoint MUST
- * immediately close the connection with a connection error of type AEAD_LIMIT_REACHED". */
+ * immediately close the connection with a connection error of type AEAD_LIMIT_REACHED".
+ * Section 6.6: "In addition to counting packets sent, endpoints MUST count the number of received
+ * packets that fail authentication during the lifetime of a connection." */
 static void the_integrity_limit_ends_the_connection(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
@@ -217,7 +235,10 @@ static void the_integrity_limit_ends_the_connection(void)
 }
 
 /* Section 6.6: "Endpoints MUST initiate a key update before sending more protected packets than the
- * confidentiality limit for the selected AEAD permits." */
+ * confidentiality limit for the selected AEAD permits."
+ * Section 5.3: "An endpoint MUST initiate a key update (Section 6) prior to exceeding any limit set
+ * for the AEAD that is in use." Section 6: "Endpoints MUST NOT send a TLS KeyUpdate message."
+ * Section 6.6: "Endpoints MUST count the number of encrypted packets for each set of keys." */
 static void keys_are_updated_before_the_confidentiality_limit(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
@@ -228,12 +249,17 @@ static void keys_are_updated_before_the_confidentiality_limit(void)
     PEER_SEND(p, "\x01");
     PEER_SEND(p, "\x01");
     CU_ASSERT_EQUAL(peer_counters(p)->key_updates_started, 1);
+    CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_CRYPTO), 0); /* TLS is not asked */
     peer_update_keys(p);
     CU_ASSERT_TRUE(is_answered(p));
     peer_end(p);
 }
 
-/* A limit that cannot be met because the peer never acknowledges: the end. */
+/* A limit that cannot be met because the peer never acknowledges: the end.
+ * Section 6.6: "If the total number of encrypted packets with the same key exceeds the
+ * confidentiality limit for the selected AEAD, the endpoint MUST stop using those keys."
+ * Section 6.6: "If a key update is not possible or integrity limits are reached, the endpoint MUST
+ * stop using the connection and only send stateless resets in response to receiving packets." */
 static void no_packet_is_sealed_beyond_the_confidentiality_limit(void)
 {
     struct peer *p = peer_at(S, PEER_DONE);
@@ -249,7 +275,32 @@ static void no_packet_is_sealed_beyond_the_confidentiality_limit(void)
     peer_end(p);
 }
 
+/* 0-RTT packets to a client, whatever is in them.
+ * Section 5.6: "A client MUST NOT attempt to decrypt 0-RTT packets it receives and instead MUST
+ * discard them." */
+static void a_client_reads_no_early_packet(void)
+{
+    static const enum peer_stage stages[] = {PEER_HELLO, PEER_FLIGHT, PEER_DONE};
+
+    for (size_t i = 0; i < MR_COUNT_OF(stages); i++) {
+        struct peer *p = peer_at(C, stages[i]);
+        uint8_t bytes[60] = {0xd0, 0, 0, 0, 1, 8};
+
+        memcpy(bytes + 6, p->dcid.bytes, PEER_CID_SIZE);
+        bytes[15] = 44;
+        uint64_t received = peer_counters(p)->packets_received;
+        peer_clear(p);
+        peer_deliver(p, bytes, sizeof(bytes));
+        CU_ASSERT_EQUAL(peer_counters(p)->packets_received, received);
+        CU_ASSERT_EQUAL(peer_counters(p)->dropped_undecryptable, 0);
+        CU_ASSERT_EQUAL(p->inbox_count, 0);
+        CU_ASSERT_EQUAL(p->side[C].buffers_out, 0);
+        peer_end(p);
+    }
+}
+
 static CU_TestInfo tests[] = {
+    {"a client reads no early packet", a_client_reads_no_early_packet},
     {"a peer's key update is followed", a_peers_key_update_is_followed},
     {"updates in a row end the connection", updates_in_a_row_end_the_connection},
     {"overtaken packets of the old phase are opened",

@@ -478,7 +478,9 @@ static void datagrams_take_no_credit(void)
 /* Section 5.4: "The sender MUST either delay sending the frame until the controller allows it or
  * drop the frame without sending it"
  * RFC 9000, Section 19.21: "Extension frames MUST be congestion controlled and MUST cause an ACK
- * frame to be sent." */
+ * frame to be sent."
+ * RFC 9002, Section 7: "An endpoint MUST NOT send a packet if it would cause bytes_in_flight (see
+ * Appendix B.2) to be larger than the congestion window" */
 static void a_full_window_holds_datagrams_back(void)
 {
     struct peer *p = pair(S, 0, UINT16_MAX, PEER_DONE);

@@ -205,7 +205,7 @@ CASES = [
          title="a NAT gives the client another port each 5 s"),
     Case("rebind-addr", [10 * MIB], plain(1, paths_validated, several_addresses), link=["--rebind", "address", *REBIND],
          title="a NAT gives the client another address each 5 s"),
-    Case("connectionmigration", [2 * MIB], plain(1, migrated), server="connectionmigration",
+    Case("connectionmigration", [2 * MIB], plain(1, migrated, paths_validated), server="connectionmigration",
          title="the client moves to the server's preferred address"),
     Case("versionnegotiation", [KIB], negotiated, client="versionnegotiation", server="versionnegotiation", ends_any_way=True,
          title="the client begins with a version that the server does not have"),

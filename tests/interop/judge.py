@@ -14,10 +14,11 @@ from aioquic.quic.crypto import CryptoContext, CryptoPair, apply_key_phase, next
 from aioquic.quic.packet import QuicPacketType, pull_quic_header
 from aioquic.tls import CipherSuite
 
-PORT = 443
+PORTS = {443, 4443}  # of servers: the second is the preferred one of interop/run_endpoint.sh
 CLIENT_HELLO, SERVER_HELLO, ENCRYPTED_EXTENSIONS, CERTIFICATE = 1, 2, 8, 11
 PARAMETERS = 0x39
 STREAMS_BIDI = 0x08
+PREFERRED_ADDRESS, PREFERRED_CID = 0x0d, 24  # where its connection ID begins, with its size
 FIXED_BIT = 0x40
 LABELS = {"CLIENT_HANDSHAKE_TRAFFIC_SECRET": ("handshake", True), "SERVER_HANDSHAKE_TRAFFIC_SECRET": ("handshake", False),
           "CLIENT_TRAFFIC_SECRET_0": ("app", True), "SERVER_TRAFFIC_SECRET_0": ("app", False),
@@ -47,7 +48,7 @@ class Datagram:
 
     def __init__(self, when, version, ecn, source, target, payload):
         self.when, self.version, self.ecn, self.payload = when, version, ecn, payload
-        self.is_up = target[1] == PORT
+        self.is_up = target[1] in PORTS
         self.client = source if self.is_up else target
         self.server = target if self.is_up else source
 
@@ -64,7 +65,7 @@ def parse_frame(when, frame):
     else:
         return None
     ports = struct.unpack_from(">HHH", frame, udp)
-    if PORT not in ports[:2]:
+    if not PORTS & set(ports[:2]):
         return None
     return Datagram(when, version, ecn, (ip, ports[0]), (target, ports[1]), frame[udp + 8:udp + ports[2]])
 
@@ -219,6 +220,7 @@ class Connection:
         self.random = None
         self.suite = None
         self.client_cids, self.server_cids = set(), {dcid}
+        self.cid_size = {True: len(dcid), False: 0}  # of packets up and down
         self.openers = {}
         self.crypto = {}         # (space, is_up) -> {offset: bytes}
         self.initial_pairs = {}
@@ -255,6 +257,11 @@ class Connection:
                     self.random = body[2:34].hex()
                 elif kind == SERVER_HELLO:
                     self.suite = suite_of_server(body)
+        elif not is_up:
+            for kind, body in messages(self.crypto[space, is_up]):
+                preferred = parameters(body).get(PREFERRED_ADDRESS) if kind == ENCRYPTED_EXTENSIONS else None
+                if preferred:
+                    self.server_cids.add(preferred[PREFERRED_CID + 1:PREFERRED_CID + 1 + preferred[PREFERRED_CID]])
 
     def messages(self, space, is_up):
         return list(messages(self.crypto.get((space, is_up), {})))
@@ -294,8 +301,7 @@ class Trace:
         connection = self.tuples.get(datagram.client)
         if connection is None:
             return None, 0
-        cids = connection.server_cids if datagram.is_up else connection.client_cids
-        return connection, len(next(iter(cids), b""))
+        return connection, connection.cid_size[datagram.is_up]
 
     def take(self, number, datagram):
         rest = datagram.payload
@@ -332,6 +338,7 @@ class Trace:
         if packet["type"] == "ONE_RTT":
             return
         (connection.client_cids if packet["is_up"] else connection.server_cids).add(packet["scid"])
+        connection.cid_size[not packet["is_up"]] = len(packet["scid"])
         if packet["is_up"]:
             connection.server_cids.add(packet["dcid"])
             if packet["type"] == "INITIAL" and len(connection.dcids) < 3:

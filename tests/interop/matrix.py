@@ -47,7 +47,7 @@ class Result:
         """A cell of the matrix; HTTP/3 that stands in for HTTP/0.9 is marked."""
         stands_in = self.protocol == "h3" and cases.BY_NAME[self.case].protocol != "h3" and self.outcome != NONE
         word = self.speed() if self.outcome == PASS and self.measures else MARKS[self.outcome]
-        return word + (" ³" if stands_in else "") + (" ²" if self.is_at_second() else "") + (" ⁺" if self.before else "")
+        return word + (" ³" if stands_in else "") + (" ²" if self.is_at_second() else "") + (" ⁺" if self.before and self.outcome != NONE else "")
 
     def is_at_second(self):
         return self.outcome == PASS and self.tries > 1
@@ -126,12 +126,16 @@ def reasons(results):
 
 
 def later(results):
-    """Cells of other commits than the rest."""
-    rows = [f"| {r.case} | {r.client} -> {r.server} | {r.before} | {r.outcome} | {r.commit} |" for r in results if r.before]
-    if not rows:
+    """Cells of other commits than the rest: which commits, and what has changed."""
+    again = [r for r in results if r.before and r.outcome != NONE]
+    if not again:
         return ""
-    return ("\n## Run again\n\nWhat these cells were in the whole run, and what they are at a later commit.\n\n"
-            "| case | who | before | now | commit |\n|---|---|---|---|---|\n" + "\n".join(rows) + "\n")
+    counts = {commit: sum(r.commit == commit for r in again) for commit in dict.fromkeys(r.commit for r in again)}
+    named = ", ".join(f"{count} at {commit}" for commit, count in counts.items())
+    rows = [f"| {r.case} | {r.client} -> {r.server} | {r.before} | {r.outcome} | {r.commit} |" for r in again
+            if r.before != r.outcome]
+    changed = "\n\n| case | who | before | now | commit |\n|---|---|---|---|---|\n" + "\n".join(rows) if rows else " None."
+    return f"\n## Run again\n\nCells marked ⁺: {named}. Those whose outcome changed:{changed}\n"
 
 
 def append(path, result, versions):
@@ -168,7 +172,7 @@ def titles(results):
 
 def write(path, results, versions):
     order = [e.name for e in implementations.ALL]
-    text = HEAD.format(date=datetime.date.today().isoformat(), commit=statistics.mode(r.commit for r in results),
+    text = HEAD.format(date=datetime.date.today().isoformat(), commit=statistics.mode(r.commit for r in results if not r.before),
                        versions="\n".join(f"| {name} | {versions[name]} |" for name in sorted(versions, key=order.index)))
     with open(path, "w", encoding="utf-8") as page:
         page.write(text + table(results, "server") + table(results, "client") + reasons(results) + later(results) +

@@ -20,9 +20,10 @@ import cases
 from peers import HERE, Namespace, Peer, Process, Stage, _make_leaf, _openssl, sha256_of, wait_until, write_random_file
 
 LINK = os.environ.get("MILLRACE_LINK", "build/tests/interop/link")
-KEEP = os.environ.get("MILLRACE_INTEROP_KEEP")  # a folder: each run's captures, key logs, qlogs and logs go there
-START_SECONDS = 20
+KEEP = os.environ.get("MILLRACE_INTEROP_KEEP")  # a folder: captures, key logs, qlogs and logs of runs that failed go there
+START_SECONDS = 60  # a loaded machine is slow
 JUDGE_SECONDS = 120
+NOT_SET_UP = "could not be set up: "  # the reason begins so: it says nothing of either endpoint
 BUILD_SECONDS = 900
 CHAIN = 9            # certificates of the long chain
 CHAIN_COMMENT = 600  # bytes that make each longer
@@ -93,7 +94,8 @@ class Rig(Stage):
             if case.is_measured and measures is not None:
                 measures.append(cases.goodput(run.facts, sum(case.files)))
         except (Failure, AssertionError) as error:
-            return str(error)
+            run.keep()
+            return str(error) if run.is_set_up else f"{NOT_SET_UP}{error}"
         finally:
             run.clear()
         return None
@@ -168,6 +170,7 @@ class Run:
         self.protocol = protocol_of(case, client, server)
         self.names, self.digests = [], {}
         self.processes = []
+        self.is_set_up = False
         self.facts = None
         self.link_counts = None
 
@@ -216,6 +219,7 @@ class Run:
         self._wait_for_server(server)
         if self.case.has_cross_traffic:
             self._start_cross_traffic()
+        self.is_set_up = True
         self._fetch(server)
         if server.is_running():
             server.stop()
@@ -224,15 +228,18 @@ class Run:
             self._compare()
         self._judge()
 
-    def clear(self):
-        for process in reversed(self.processes):
-            if process.is_running():
-                process.stop(2)
+    def keep(self):
+        """Of a run that failed: everything but the files."""
         if KEEP:
             kept = Path(KEEP, f"{self.case.name}-{self.client.name}-{self.server.name}-{os.getpid()}-{self.folder.name}")
             shutil.copytree(self.folder, kept, ignore=shutil.ignore_patterns("www", "downloads"))
             for number, process in enumerate(self.processes):
                 shutil.copy(process.log_path, kept / f"log-{number}")
+
+    def clear(self):
+        for process in reversed(self.processes):
+            if process.is_running():
+                process.stop(2)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _make_files(self):

@@ -13,6 +13,7 @@ from rig import Rig
 
 SCRIPT = HERE.parents[1] / "interop" / "run_endpoint.sh"
 UNSUPPORTED = 127
+UNKNOWN = {("client", "versionnegotiation")}  # the runner does not ask for it any more
 
 
 class Container(implementations.Endpoint):
@@ -71,6 +72,36 @@ def chacha20_only(rig):
     expect_pass(rig, "chacha20")
 
 
+def requests_in_0_rtt(rig):
+    expect_pass(rig, "zerortt")
+
+
+def version_2(rig):
+    expect_pass(rig, "v2")
+
+
+def a_preferred_address(rig):
+    expect_pass(rig, "connectionmigration")
+
+
+def every_case_of_the_runner_is_known(rig):
+    """Both roles of each, up to the program's start: a stub takes its place, and says that it was started."""
+    side = rig.client_side
+    side.namespace.ip("tuntap", "add", "stub0", "mode", "tap")
+    stub = rig.folder / "stub"
+    stub.write_text("#!/bin/sh\necho started\n")
+    stub.chmod(0o755)
+    wanted = {(role, getattr(case, role)) for case in cases.CASES for role in ("client", "server")}
+    for role, case in sorted(wanted):
+        done = side.namespace.run(
+            "env", f"ROLE={role}", f"TESTCASE={case}", "INTERFACE=stub0", f"MILLRACE={stub}", "REQUESTS=https://a/b https://a/c",
+            f"DOWNLOADS={rig.folder}", f"CERTS={rig.folder}", SCRIPT, check=False)
+        is_known = (role, case) not in UNKNOWN
+        tap.expect_equal(done.returncode, 0 if is_known else UNSUPPORTED, f"{role}, {case}: {done.stderr}")
+        tap.expect(("started" in done.stdout) == is_known, f"{role}, {case}: {done.stdout}")
+    side.namespace.ip("tuntap", "delete", "stub0", "mode", "tap")
+
+
 def what_it_does_not_know_is_unsupported(_rig):
     for role in ("client", "server"):
         done = subprocess.run([SCRIPT], env={**os.environ, "ROLE": role, "TESTCASE": "frobnication"}, capture_output=True,
@@ -78,8 +109,8 @@ def what_it_does_not_know_is_unsupported(_rig):
         tap.expect_equal(done.returncode, UNSUPPORTED, done.stderr)
 
 
-TESTS = [a_handshake, a_retry, a_resumption, files_over_http3, files_over_ipv6, chacha20_only,
-         what_it_does_not_know_is_unsupported]
+TESTS = [a_handshake, a_retry, a_resumption, files_over_http3, files_over_ipv6, chacha20_only, requests_in_0_rtt, version_2,
+         a_preferred_address, every_case_of_the_runner_is_known, what_it_does_not_know_is_unsupported]
 
 
 def main():

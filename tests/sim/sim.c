@@ -45,7 +45,6 @@ struct side {
     struct sim_buffer *buffers;
     struct sim_buffer *free_buffers[SIM_IN_FLIGHT_MAX];
     uint32_t free_count;
-    uint32_t buffer_count;
     uint64_t asleep_until_ns; /* off its processor */
     uint64_t next_stall_ns;
     struct {
@@ -353,7 +352,7 @@ static uint64_t next_job(const struct side *side)
     uint64_t next = MR_NEVER;
 
     for (uint32_t i = 0; i < side->job_count; i++)
-        next = side->jobs[i].due_ns < next ? side->jobs[i].due_ns : next;
+        next = MR_MIN(next, side->jobs[i].due_ns);
     return next;
 }
 
@@ -631,11 +630,7 @@ static bool is_over(const struct world *w)
 /* When a side has something of its own to do; not before it runs again. */
 static uint64_t next_of(const struct side *side)
 {
-    uint64_t deadline = mr_endpoint_deadline(side->ep);
-    uint64_t job = next_job(side);
-    uint64_t next = deadline < job ? deadline : job;
-
-    return next > side->asleep_until_ns ? next : side->asleep_until_ns;
+    return MR_MAX(MR_MIN(mr_endpoint_deadline(side->ep), next_job(side)), side->asleep_until_ns);
 }
 
 /* Advance to the next event.  False: nothing will ever happen. */

@@ -73,10 +73,10 @@ static void corrupt(struct sim_config *config, struct mr_random *random)
 }
 
 static const struct network networks[] = {
-    {"loss", lose, SEEN(seen.lost), 95},
-    {"reordering", reorder, SEEN(seen.reordered), 95},
-    {"rebinding", rebind, SEEN(seen.rebound), 95},
-    {"corruption", corrupt, SEEN(seen.corrupted), 95},
+    {"loss", lose, SEEN(seen.lost), 80},
+    {"reordering", reorder, SEEN(seen.reordered), 80},
+    {"rebinding", rebind, SEEN(seen.rebound), 80},
+    {"corruption", corrupt, SEEN(seen.corrupted), 80},
 };
 
 /* ------------------------------------------------------------------ features */

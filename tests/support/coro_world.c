@@ -25,6 +25,10 @@ struct coro_world *coro_world_new(const struct coro_world_config *config)
     if (config->is_by_reference)
         c.sizes.flags |= MR_RING_BY_REFERENCE;
     set(&c.loop.bidi_max, config->bidi_max);
+    c.loop.datagram_max = config->datagram_max;
+    c.loop.datagram_queue_max = 4;
+    c.loop.datagram_lost_percent = 0;
+    c.loop.has_early = config->has_early;
     if (config->objects * 2 > c.host.objects_max)
         c.host.objects_max = config->objects * 2;
     c.moves_percent = config->moves_percent;
@@ -67,6 +71,11 @@ void coro_world_go_away(struct coro_world *world, bool is_server)
 {
     loop_go_away(ring_world_loop(rings_of(world)),
                  is_server ? RING_WORLD_SERVER : RING_WORLD_CLIENT);
+}
+
+void coro_world_confirm(struct coro_world *world)
+{
+    loop_confirm(ring_world_loop(rings_of(world)));
 }
 
 void coro_world_cut(struct coro_world *world)

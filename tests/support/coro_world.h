@@ -29,6 +29,8 @@ struct coro_world_config {
     uint64_t send_bytes;
     uint32_t bidi_max;      /* streams that the client may have open on a connection */
     uint32_t moves_percent; /* as in ring_world.h */
+    uint32_t datagram_max;  /* bytes; 0: none are taken */
+    bool has_early;         /* servers take 0-RTT, until coro_world_confirm() */
     bool is_by_reference;
     bool has_thread;
 };
@@ -45,6 +47,9 @@ void coro_world_die(struct coro_world *world, const struct mr_attachment *attach
 
 /* The server's or the client's datapath drains. */
 void coro_world_go_away(struct coro_world *world, bool is_server);
+
+/* The handshakes of all connections are complete. */
+void coro_world_confirm(struct coro_world *world);
 
 /* Cut all connections, as after an idle timeout. */
 void coro_world_cut(struct coro_world *world);

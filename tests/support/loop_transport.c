@@ -563,6 +563,11 @@ void loop_confirm(struct loop *loop)
     }
 }
 
+void loop_set_datagram_max(struct loop *loop, uint32_t bytes)
+{
+    loop->config.datagram_max = bytes;
+}
+
 void loop_cut(struct loop *loop)
 {
     for (uint32_t i = 0; i < loop->conn_top; i++) {

@@ -84,6 +84,9 @@ struct mr_transport *loop_transport(struct loop *loop, unsigned side);
 /* The handshakes of all connections are complete: MR_EVENT_CONFIRMED. */
 void loop_confirm(struct loop *loop);
 
+/* The path lets datagrams of so many bytes through from now on, <= 1200. */
+void loop_set_datagram_max(struct loop *loop, uint32_t bytes);
+
 /* Cut every connection: CLOSED without an application's code, as after an idle timeout. */
 void loop_cut(struct loop *loop);
 

@@ -74,6 +74,25 @@ static void a_connection_s_window_covers_two_of_a_stream(void)
     CU_ASSERT_EQUAL(conn.window, 3000); /* no further than its maximum */
 }
 
+static void a_gap_doubles_the_window_when_half_of_it_has_come_beyond(void)
+{
+    struct mr_flow_recv f;
+
+    mr_flow_recv_init(&f, 1000, 3000);
+    mr_flow_recv_add(&f, 499);
+    CU_ASSERT_FALSE(mr_flow_recv_grow_early(&f));
+    mr_flow_recv_add(&f, 1);
+    CU_ASSERT(mr_flow_recv_grow_early(&f));
+    CU_ASSERT_EQUAL(f.window, 2000);
+    CU_ASSERT_EQUAL(mr_flow_recv_update(&f, 0, MR_SECOND), 2000);
+    CU_ASSERT_FALSE(mr_flow_recv_grow_early(&f)); /* there is more than half again */
+    mr_flow_recv_add(&f, 500);
+    CU_ASSERT(mr_flow_recv_grow_early(&f));
+    CU_ASSERT_EQUAL(f.window, 3000);
+    mr_flow_recv_add(&f, 900);
+    CU_ASSERT_FALSE(mr_flow_recv_grow_early(&f)); /* no further than its maximum */
+}
+
 static void the_window_stays_without_an_rtt_sample(void)
 {
     struct mr_flow_recv f;
@@ -202,6 +221,8 @@ static CU_TestInfo tests[] = {
      an_update_is_due_when_half_the_window_is_consumed},
     {"the window doubles when updates come fast", the_window_doubles_when_updates_come_fast},
     {"a connection's window covers two of a stream", a_connection_s_window_covers_two_of_a_stream},
+    {"a gap doubles the window when half of it has come beyond",
+     a_gap_doubles_the_window_when_half_of_it_has_come_beyond},
     {"the window stays without an RTT sample", the_window_stays_without_an_rtt_sample},
     {"a receive limit never falls nor passes 62 bits",
      a_receive_limit_never_falls_nor_passes_62_bits},

@@ -58,6 +58,13 @@ static const struct row rows[] = {
       .pto_count = 5,
       .idle_probes = 2},
      {1250, MR_LOSS_UNBLOCK, H}},
+    {"nor are its probes of an idle handshake repeated sooner",
+     {.space = {{10, NONE, 1}, {0, NONE, 0}, {0, NONE, 0}},
+      .is_server = true,
+      .has_validated = true,
+      .pto_count = 1,
+      .idle_probes = 2},
+     {1210, MR_LOSS_PTO, I}},
     {"a limited server does not probe",
      {.space = {{10, NONE, 0}, {0, NONE, 0}, {0, NONE, 0}},
       .is_server = true,
@@ -82,9 +89,11 @@ static const struct row rows[] = {
     {"application data waits for the handshake",
      {.space = {{0, NONE, 0}, {50, NONE, 1}, {10, NONE, 3}}, .has_validated = true},
      {350, MR_LOSS_PTO, H}},
-    {"application data alone, not confirmed",
-     {.space = {{0, NONE, 0}, {0, NONE, 0}, {10, NONE, 3}}, .has_validated = true},
-     {NONE, MR_LOSS_IDLE, I}},
+    {"application data alone, not confirmed: what the handshake lost may wait behind it",
+     {.space = {{0, NONE, 0}, {50, NONE, 0}, {60, NONE, 3}},
+      .has_handshake_keys = true,
+      .has_validated = true},
+     {350, MR_LOSS_UNBLOCK, H}},
     {"application data, confirmed: the peer may delay its ACK",
      {.space = {{0, NONE, 0}, {0, NONE, 0}, {10, NONE, 3}},
       .has_validated = true,
@@ -210,6 +219,12 @@ static void a_servers_idle_probes_outlive_acks_and_leave_its_ptos_alone(void)
     for (int i = 0; i < 1000; i++)
         mr_loss_on_unblock(&loss, 1);
     CU_ASSERT_EQUAL(mr_loss_timer(&loss, &rtt).at_ns, UINT64_C(1024) * 300 * MR_MS + 1);
+    mr_loss_on_handshake_keys(&loss);
+    CU_ASSERT_EQUAL(mr_loss_timer(&loss, &rtt).at_ns, 300 * MR_MS + 1);
+    CU_ASSERT_EQUAL(mr_loss_timer(&loss, &rtt).space, H);
+    mr_loss_on_unblock(&loss, 1);
+    mr_loss_on_discarded(&loss, I, 2);
+    CU_ASSERT_EQUAL(mr_loss_timer(&loss, &rtt).at_ns, 300 * MR_MS + 2);
     loss.handshake_confirmed = true;
     CU_ASSERT_EQUAL(mr_loss_timer(&loss, &rtt).action, MR_LOSS_IDLE);
 }

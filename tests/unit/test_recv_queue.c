@@ -227,6 +227,23 @@ static void runs_are_limited(void)
     CU_ASSERT_EQUAL(insert(5000, 5), MR_RECV_OK);
 }
 
+/* Random loss over a distance: what lies between the gaps pays for them. */
+static void full_buffers_between_the_gaps_allow_more_runs(void)
+{
+    enum mr_recv_verdict verdict = MR_RECV_OK;
+
+    start(POOL_NODES_MAX, 1);
+    queue.pinned_count = 200 * MR_RECV_RUNS_SHARE; /* as if so many were referred to */
+    recv_pools.pinned_count = queue.pinned_count;
+    for (uint32_t i = 0; verdict == MR_RECV_OK && i < 400; i++) {
+        struct mr_recv_frame frame = {.offset = 1 + 2 * i, .data = memory, .buf = &buf, .size = 1};
+
+        verdict = mr_recv_queue_insert(&queue, &recv_pools, &released, &frame);
+    }
+    CU_ASSERT_EQUAL(verdict, MR_RECV_NO_ROOM);
+    CU_ASSERT_EQUAL(queue.run_count, queue.pinned_count / MR_RECV_RUNS_SHARE);
+}
+
 static void small_pieces_share_a_block_and_pin_no_buffer(void)
 {
     start(8, 2);
@@ -379,6 +396,8 @@ static CU_TestInfo tests[] = {
     {"early bytes leave the reserve to those in order",
      early_bytes_leave_the_reserve_to_those_in_order},
     {"runs are limited", runs_are_limited},
+    {"full buffers between the gaps allow more runs",
+     full_buffers_between_the_gaps_allow_more_runs},
     {"small pieces share a block and pin no buffer", small_pieces_share_a_block_and_pin_no_buffer},
     {"a large copy spans blocks", a_large_copy_spans_blocks},
     {"copies and references mix", copies_and_references_mix},

@@ -5,7 +5,7 @@
 
 #include "tests/unit/harness.h"
 
-#define CHUNKS_MAX 5000
+#define CHUNKS_MAX 17000
 #define BLOCKS_MAX 64
 #define DATA       (MR_SENT_ACK_ELICITING | MR_SENT_IN_FLIGHT)
 
@@ -300,7 +300,7 @@ static void a_directory_that_cannot_be_made_is_no_harm(void)
     }
 }
 
-static void the_window_holds_131072_packets(void)
+static void the_window_holds_524288_packets(void)
 {
     struct rig rig;
     rig_open(&rig, CHUNKS_MAX);
@@ -313,6 +313,25 @@ static void the_window_holds_131072_packets(void)
     mr_sent_release(&rig.sent, 0);
     CU_ASSERT_EQUAL(rig.chunks.used, 0);
     CU_ASSERT_EQUAL(send_many(&rig, 1), 1);
+    rig_close(&rig);
+}
+
+/* The lost are remembered no longer than they are in nobody's way. */
+static void a_lost_packet_does_not_fill_the_window(void)
+{
+    struct rig rig;
+    struct mr_sent_loss loss;
+    rig_open(&rig, CHUNKS_MAX);
+
+    send_many(&rig, MR_SENT_LOST_BEHIND_MAX);
+    CU_ASSERT_EQUAL(acknowledge(&rig, 1, 100), 100);
+    CU_ASSERT_EQUAL(detect(&rig, 1000, 1000, &loss), 1);
+    mr_sent_release(&rig.sent, 0);
+    CU_ASSERT_EQUAL(rig.sent.base, 0);
+    send_many(&rig, 1);
+    mr_sent_release(&rig.sent, 0);
+    CU_ASSERT_EQUAL(rig.sent.base, 100);
+    CU_ASSERT_EQUAL(rig.sent.lost_count, 0);
     rig_close(&rig);
 }
 
@@ -333,6 +352,8 @@ static void a_moving_window_crosses_every_leaf_of_the_directory(void)
     rig_close(&rig);
 }
 
+/* RFC 9002, Section 7.4: "Endpoints MUST NOT ignore the loss of packets that were sent after the
+ * earliest acknowledged packet in a given packet number space." */
 static void losses_come_by_number_and_by_time(void)
 {
     struct rig rig;
@@ -532,6 +553,8 @@ static const struct {
     {{{100, DATA, false}, {300, 0, false}, {601, DATA, false}, {700, DATA, true}}, true},
 };
 
+/* RFC 9002, Section 7.6.2: "These two packets MUST be ack-eliciting, since a receiver is required
+ * to acknowledge only ack-eliciting packets within its maximum acknowledgment delay." */
 static void persistent_congestion_needs_two_losses_far_apart(void)
 {
     for (size_t i = 0; i < MR_COUNT_OF(persistence); i++) {
@@ -582,7 +605,8 @@ static CU_TestInfo tests[] = {
     {"without a chunk nothing can be sent until one is back",
      without_a_chunk_nothing_can_be_sent_until_one_is_back},
     {"a directory that cannot be made is no harm", a_directory_that_cannot_be_made_is_no_harm},
-    {"the window holds 131072 packets", the_window_holds_131072_packets},
+    {"the window holds 524288 packets", the_window_holds_524288_packets},
+    {"a lost packet does not fill the window", a_lost_packet_does_not_fill_the_window},
     {"a moving window crosses every leaf of the directory",
      a_moving_window_crosses_every_leaf_of_the_directory},
     {"losses come by number and by time", losses_come_by_number_and_by_time},

@@ -9,6 +9,8 @@
 
 /* ------------------------------------------------------------------ success */
 
+/* RFC 9001, Section 5.3: "A cipher suite MUST NOT be negotiated unless a header protection scheme
+ * is defined for the cipher suite." */
 static void both_ends_agree_with_every_cipher(void)
 {
     static const char *const ciphers[MR_CIPHERS] = {
@@ -52,7 +54,9 @@ static void a_client_without_ticket_is_not_done(void)
  * "application_layer_protocol_negotiation" extension type in the ServerHello SHALL be definitive
  * for the connection, until renegotiated." (RFC 7301, Section 3.2)  "The server SHALL NOT respond
  * with a selected protocol and subsequently use a different protocol for application data
- * exchange." (RFC 7301, Section 3.2) */
+ * exchange." (RFC 7301, Section 3.2)
+ * RFC 9001, Section 8.1: "Servers MUST select an application protocol compatible with the QUIC
+ * version that the client has selected." */
 static void the_server_chooses_the_protocol_it_likes_best(void)
 {
     static const uint8_t both[] = {2, 'h', '3', 1, 'x', 4, 'p', 'e', 'r', 'f'};

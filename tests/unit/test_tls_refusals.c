@@ -28,7 +28,8 @@ static void names_of_the_certificate_are_accepted(void)
  * certificate is an acceptable match for the URI's origin server using the process described in
  * Section 4.3.4 of [HTTP]." (RFC 9114, Section 3.1)  "If the certificate cannot be verified with
  * respect to the URI's origin server, the client MUST NOT consider the server authoritative for
- * that origin." (RFC 9114, Section 3.1) */
+ * that origin." (RFC 9114, Section 3.1)
+ * RFC 9001, Section 4.4: "A client MUST authenticate the identity of the server." */
 static void other_names_are_refused_in_clear_words(void)
 {
     static const char *const names[] = {"other.example", "192.0.2.8", "wild.example",
@@ -57,7 +58,8 @@ static void certificates_out_of_date_are_refused_in_clear_words(void)
 }
 
 /* "If the certificate cannot be verified with respect to the URI's origin server, the client MUST
- * NOT consider the server authoritative for that origin." (RFC 9114, Section 3.1) */
+ * NOT consider the server authoritative for that origin." (RFC 9114, Section 3.1)
+ * RFC 9001, Section 4.4: "A client MUST authenticate the identity of the server." */
 static void an_unknown_issuer_is_refused_unless_insecure(void)
 {
     shake_alone(&(struct plan){.is_untrusted = true});
@@ -70,7 +72,13 @@ static void an_unknown_issuer_is_refused_unless_insecure(void)
 
 /* "In the event that the server supports no protocols that the client advertises, then the server
  * SHALL respond with a fatal "no_application_protocol" alert." (RFC 7301, Section 3.2)
- * RFC 9000, Section 7: "Endpoints MUST explicitly negotiate an application protocol." */
+ * RFC 9000, Section 7: "Endpoints MUST explicitly negotiate an application protocol."
+ * RFC 9001, Section 8.1: "Unless another mechanism is used for agreeing on an application protocol,
+ * endpoints MUST use ALPN for this purpose." RFC 9001, Section 8.1: "When using ALPN, endpoints
+ * MUST immediately close a connection (see Section 10.2 of [QUIC-TRANSPORT]) with a
+ * no_application_protocol TLS alert (QUIC error code 0x0178." RFC 9001, Section 8.1: "The server
+ * MUST treat the inability to select a compatible application protocol as a connection error of
+ * type 0x0178 (no_application_protocol)." */
 static void no_common_protocol_is_answered_with_its_alert(void)
 {
     static const uint8_t other[] = {5, 'o', 't', 'h', 'e', 'r'};
@@ -80,6 +88,9 @@ static void no_common_protocol_is_answered_with_its_alert(void)
     CU_ASSERT_FALSE(client.is_complete);
 }
 
+/* RFC 9001, Section 4.8: "As QUIC provides alternative mechanisms for connection termination and
+ * the TLS connection is only closed if an error is encountered, a QUIC endpoint MUST treat any
+ * alert from TLS as if it were at the "fatal" level." */
 static void no_common_group_or_cipher_is_a_handshake_failure(void)
 {
     shake_alone(&(struct plan){.client_groups = "P-256", .server_groups = "X25519"});
@@ -115,6 +126,10 @@ static void replace(struct tls_wire *wire, const uint8_t *find, const uint8_t *p
     memcpy(at, put, size);
 }
 
+/* RFC 9001, Section 8.2: "Endpoints MUST send the quic_transport_parameters extension; endpoints
+ * that receive ClientHello or EncryptedExtensions messages without the quic_transport_parameters
+ * extension MUST close the connection with an error of type 0x016d (equivalent to a fatal TLS
+ * missing_extension alert, see Section 4.8)." */
 static void a_client_hello_without_transport_parameters_is_refused(void)
 {
     static const uint8_t find[] = {0x00, 57, 0x00, sizeof(client_params), 'c', 'l'};
@@ -127,7 +142,11 @@ static void a_client_hello_without_transport_parameters_is_refused(void)
     end_hello(&sides);
 }
 
-/* RFC 9000, Section 7: "Endpoints MUST explicitly negotiate an application protocol." */
+/* RFC 9000, Section 7: "Endpoints MUST explicitly negotiate an application protocol."
+ * RFC 9001, Section 8.1: "Unless another mechanism is used for agreeing on an application protocol,
+ * endpoints MUST use ALPN for this purpose." RFC 9001, Section 8.1: "When using ALPN, endpoints
+ * MUST immediately close a connection (see Section 10.2 of [QUIC-TRANSPORT]) with a
+ * no_application_protocol TLS alert (QUIC error code 0x0178." */
 static void a_client_hello_without_alpn_is_refused(void)
 {
     static const uint8_t find[] = {0x00, 16, 0x00, 5, 0x00, 3, 2, 'h', '3'};
@@ -192,6 +211,9 @@ static void a_huge_client_hello_is_refused_by_its_header(void)
 /* ------------------------------------------------------------------ levels, RFC 9001,
  * Section 4.1.3 */
 
+/* RFC 9001, Section 4.1.3: "When TLS provides keys for a higher encryption level, if there is data
+ * from a previous encryption level that TLS has not consumed, this MUST be treated as a connection
+ * error of type PROTOCOL_VIOLATION." */
 static void bytes_behind_the_client_hello_are_a_protocol_violation(void)
 {
     static const uint8_t next[] = {1, 0};
@@ -208,6 +230,10 @@ static void bytes_behind_the_client_hello_are_a_protocol_violation(void)
     }
 }
 
+/* RFC 9001, Section 4.1.3: "If the packet is from a previously installed encryption level, it MUST
+ * NOT contain data that extends past the end of previously received data in that flow." RFC 9001,
+ * Section 4.1.3: "Implementations MUST treat any violations of this requirement as a connection
+ * error of type PROTOCOL_VIOLATION." */
 static void bytes_of_a_level_that_is_over_are_a_protocol_violation(void)
 {
     static const uint8_t more[] = {1, 0, 0, 0};
@@ -221,7 +247,10 @@ static void bytes_of_a_level_that_is_over_are_a_protocol_violation(void)
     end_hello(&sides);
 }
 
-/* Messages of the handshake level that arrive unprotected must not be taken for the real ones. */
+/* Messages of the handshake level that arrive unprotected must not be taken for the real ones.
+ * RFC 9001, Section 4.1.3: "When TLS provides keys for a higher encryption level, if there is data
+ * from a previous encryption level that TLS has not consumed, this MUST be treated as a connection
+ * error of type PROTOCOL_VIOLATION." */
 static void a_server_flight_at_one_level_is_a_protocol_violation(void)
 {
     struct sides sides;
@@ -270,6 +299,7 @@ static void a_job_takes_bytes_of_one_level_up_to_its_size(void)
 
 /* ------------------------------------------------------------------ forbidden messages */
 
+/* RFC 9001, Section 8.3: "Clients MUST NOT send the EndOfEarlyData message." */
 static void key_update_and_end_of_early_data_are_errors_at_any_time(void)
 {
     static const uint8_t key_update[] = {24, 0, 0, 1, 0};
@@ -299,6 +329,9 @@ static void talk(struct sides *sides, const struct plan *plan)
     CU_ASSERT(server.is_complete);
 }
 
+/* RFC 9001, Section 4.4: "More specifically, servers MUST NOT send post-handshake TLS
+ * CertificateRequest messages, and clients MUST treat receipt of such messages as a connection
+ * error of type PROTOCOL_VIOLATION." */
 static void after_the_handshake_only_tickets_are_taken(void)
 {
     static const struct {

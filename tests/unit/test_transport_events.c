@@ -53,6 +53,30 @@ static void datagrams_cross(void)
     rec_finish();
 }
 
+/* The largest is as the path was when it was asked about last: one that is too large is refused,
+ * or dropped and counted, and then it is known. */
+static void the_largest_datagram_follows_the_path(void)
+{
+    static const uint8_t bytes[1200];
+    struct loop *loop;
+
+    rec_prepare();
+    rec_start_connected();
+    loop = ring_world_loop(rec.world);
+    loop_set_datagram_max(loop, 800);
+    CU_ASSERT_EQUAL(send_datagram(bytes, 1000), 0);
+    rec_run(20);
+    CU_ASSERT_EQUAL(rec_times(REC_SERVER, MR_EVENT_DATAGRAM), 0);
+    CU_ASSERT_EQUAL(send_datagram(bytes, 1000), -EMSGSIZE);
+    rec_run(20);
+    loop_set_datagram_max(loop, 1200);
+    CU_ASSERT_EQUAL(send_datagram(bytes, 1000), -EMSGSIZE);
+    rec_run(20);
+    CU_ASSERT_EQUAL(send_datagram(bytes, 1000), 0);
+    rec_wait_for(REC_SERVER, MR_EVENT_DATAGRAM);
+    rec_finish();
+}
+
 static void too_many_datagrams_are_refused(void)
 {
     int sent = 0;
@@ -304,6 +328,7 @@ static CU_TestInfo tests[] = {
     {"a close without a reason says who closed", a_close_without_a_reason_says_who_closed},
     {"datagrams cross", datagrams_cross},
     {"too many datagrams are refused", too_many_datagrams_are_refused},
+    {"the largest datagram follows the path", the_largest_datagram_follows_the_path},
     {"a peer that takes no datagrams is known", a_peer_that_takes_no_datagrams_is_known},
     {"timers are kept here", timers_are_kept_here},
     {"work goes to the pool, or is done here", work_goes_to_the_pool_or_is_done_here},

@@ -22,11 +22,11 @@ from aioquic.tls import CipherSuite
 
 WINDOW = 16 << 20  # bytes
 NAME = "millrace.test"
+UNKNOWN_VERSION = 0x1a2a3a4a  # a client begins with it
 VERSIONS = {"1": [QuicProtocolVersion.VERSION_1],
             "2": [QuicProtocolVersion.VERSION_2, QuicProtocolVersion.VERSION_1],
             "only2": [QuicProtocolVersion.VERSION_2],
-            "unknown": [QuicProtocolVersion.VERSION_1]}
-UNKNOWN_VERSION = 0x1a2a3a4a
+            "unknown": [QuicProtocolVersion.VERSION_1, UNKNOWN_VERSION]}
 
 
 def configure(arguments, is_client):
