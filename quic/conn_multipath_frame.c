@@ -8,6 +8,22 @@
 
 /* ------------------------------------------------------------------ ACK */
 
+/* ACK, too: it is of path 0, whichever path brings it. */
+bool mr_on_ack(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
+{
+    struct mr_frame_ack frame;
+
+    if (!mr_frame_decode_ack(r, type, &frame))
+        return mr_conn_fail(rx->ep, rx->conn, MR_FRAME_ENCODING_ERROR, type, "malformed ACK",
+                            rx->now);
+    if (rx->conn->multipath == MR_NONE)
+        return mr_ack_take(rx, &frame, type);
+    uint32_t before = mr_multipath_zero(rx->ep, rx->conn); /* of path 0, whichever brought it */
+    bool is_ok = mr_ack_take(rx, &frame, type);
+    mr_multipath_back(rx->ep, rx->conn, before);
+    return is_ok;
+}
+
 bool mr_on_path_ack(struct mr_rx *rx, struct mr_reader *r, uint64_t type)
 {
     struct mr_frame_ack frame;
