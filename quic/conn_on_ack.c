@@ -330,18 +330,6 @@ struct loss_sums {
     uint64_t first_pn;
 };
 
-/* How many of `count` packets like `packet`, the last with number `last_pn`, carried the ECN mark
- * of the path in use. */
-MR_INLINE uint64_t count_marked(const struct mr_conn *conn, const struct mr_sent_packet *packet,
-                                uint64_t last_pn, uint32_t count)
-{
-    uint64_t first_pn = conn->path.ecn.first_pn;
-
-    if ((packet->flags & MR_SENT_ECT) == 0 || last_pn < first_pn)
-        return 0;
-    return MR_MIN((uint64_t)count, last_pn - first_pn + 1);
-}
-
 static void one_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
                      const struct mr_sent_packet *packet, uint64_t pn, struct loss_sums *sums)
 {
@@ -356,7 +344,7 @@ static void one_lost(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space
         return;
     }
     sums->bytes += packet->size;
-    sums->marked += count_marked(conn, packet, pn, 1);
+    sums->marked += mr_path_count_marked(conn, packet, pn, 1);
     if ((packet->flags & MR_SENT_MTU_PROBE) != 0) {
         mr_mtu_on_lost(ep, conn, packet->size, sums->now);
         return;
@@ -590,7 +578,7 @@ MR_INLINE void count_acked(struct mr_rx *rx, const struct mr_sent_packet *p, uin
         sums->newest_pn = pn;
         sums->cc.newest_sent_ns = p->time_ns;
     }
-    sums->marked += count_marked(rx->conn, p, pn, count);
+    sums->marked += mr_path_count_marked(rx->conn, p, pn, count);
     sums->is_ack_eliciting |= (p->flags & MR_SENT_ACK_ELICITING) != 0;
     if ((p->flags & MR_SENT_IN_FLIGHT) != 0)
         sums->cc.bytes += (uint64_t)count * p->size;

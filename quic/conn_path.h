@@ -197,4 +197,17 @@ void mr_endpoint_expire_too_big(struct mr_endpoint *ep, uint64_t now);
 void mr_path_begin_control(struct mr_endpoint *ep, struct mr_path *path, uint64_t now);
 void mr_path_end_control(struct mr_endpoint *ep, struct mr_path *path);
 void mr_pacer_refresh(struct mr_conn *conn, uint64_t now);
+/* How many of `count` packets like `packet`, the last with number `last_pn`, carried the ECN mark
+ * of the path in use. */
+static inline uint64_t mr_path_count_marked(const struct mr_conn *conn,
+                                            const struct mr_sent_packet *packet, uint64_t last_pn,
+                                            uint32_t count)
+{
+    uint64_t first_pn = conn->path.ecn.first_pn;
+
+    if ((packet->flags & MR_SENT_ECT) == 0 || last_pn < first_pn)
+        return 0;
+    return MR_MIN((uint64_t)count, last_pn - first_pn + 1);
+}
+
 #endif /* MR_QUIC_CONN_PATH_H */
