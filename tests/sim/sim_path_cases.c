@@ -46,14 +46,14 @@ static const struct path_case path_cases[] = {
      0,
      500 * MR_MS,
      0},
-    {"a backup takes over, at the latest when the first path is given up",
+    {"a backup takes over within 500 ms",
      50000000,
      {10 * MR_MS, 10 * MR_MS},
      MR_SECOND,
      true,
      0,
      0,
-     20 * MR_SECOND,
+     500 * MR_MS,
      0},
 };
 
