@@ -147,6 +147,15 @@ bool mr_multipath_on_frame_lost(struct mr_endpoint *ep, struct mr_conn *conn,
 uint32_t mr_multipath_send(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_outgoing *out,
                            uint32_t count, uint64_t now);
 
+/* The path in hand is sending, and data goes by others. */
+static inline bool mr_multipath_is_data_elsewhere(const struct mr_endpoint *ep,
+                                                  const struct mr_conn *conn)
+{
+    const struct mr_multipath *mp = mr_multipath(ep, conn);
+
+    return mp != NULL && mp->is_data_elsewhere;
+}
+
 /* MR_WANT_MULTIPATH. */
 void mr_multipath_produce(struct mr_build *b);
 

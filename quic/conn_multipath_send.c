@@ -121,9 +121,11 @@ static uint32_t send_by_hand(struct mr_endpoint *ep, struct mr_conn *conn, struc
         kept = conn->app.wants & ~(uint32_t)WANTS_OF_PATH;
         conn->app.wants &= WANTS_OF_PATH;
     }
+    mp->is_data_elsewhere = !carries_data;
     if (owes || (conn->app.wants & MR_WANT_ACK) != 0 || conn->app.unacked_count > 0)
         conn->app.wants |= MR_WANT_MULTIPATH;
     uint32_t built = mr_conn_send_by_path(ep, conn, out, count, now);
+    mp->is_data_elsewhere = false;
     conn->app.wants = (conn->app.wants & ~(uint32_t)MR_WANT_MULTIPATH) | kept;
     if ((conn->app.wants & (MR_WANT_STREAM | MR_WANT_DATAGRAM)) == 0)
         mr_cc_on_drained(&conn->path.cc);

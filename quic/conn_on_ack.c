@@ -559,12 +559,17 @@ MR_COLD void mr_conn_hurry(struct mr_endpoint *ep, struct mr_conn *conn, uint64_
     mr_conn_wake(ep, conn);
 }
 
-/* RFC 9002, Section 6.2.4: one of two may be lost. */
+/* RFC 9002, Section 6.2.4: one of two may be lost.  A path that carries no data carries none as a
+ * probe: what is lost would wait there for an answer that may never come. */
 MR_COLD void mr_conn_probe_again(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which)
 {
     struct mr_pn_space *space = mr_conn_space(ep, conn, which);
 
-    if (space->probes > 0 && (space->wants & (MR_WANT_CRYPTO | MR_WANT_STREAM)) == 0)
+    if (space->probes == 0 || (space->wants & (MR_WANT_CRYPTO | MR_WANT_STREAM)) != 0)
+        return;
+    if (mr_multipath_is_data_elsewhere(ep, conn))
+        space->wants |= MR_WANT_PING;
+    else
         requeue_oldest(ep, conn, which, conn->path.mtu);
 }
 

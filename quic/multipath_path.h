@@ -113,7 +113,8 @@ struct mr_multipath {
     bool is_agreed;           /* both sides have offered it */
     bool owes_max_path_id;
     bool owes_paths_blocked;
-    bool owes_any; /* of these, or a path does */
+    bool owes_any;          /* of these, or a path does */
+    bool is_data_elsewhere; /* the path in hand is sending, and carries no data */
 };
 
 #endif /* MR_QUIC_MULTIPATH_PATH_H */

@@ -15,6 +15,8 @@ struct path_case {
     double most;
     uint64_t stalled_max_ns; /* without a byte for the application; 0: any */
     uint64_t second_max;     /* bytes by the second path; 0: any */
+    uint64_t away_ns;        /* the second path fails, too, from then; 0: it does not */
+    uint64_t heal_ns;        /* till then */
 };
 
 static const struct path_case path_cases[] = {
@@ -26,8 +28,20 @@ static const struct path_case path_cases[] = {
      1.7,
      2.05,
      0,
+     0,
+     0,
      0},
-    {"the same over 10 and 30 ms", 50000000, {5 * MR_MS, 15 * MR_MS}, 0, false, 1.7, 2.05, 0, 0},
+    {"the same over 10 and 30 ms",
+     50000000,
+     {5 * MR_MS, 15 * MR_MS},
+     0,
+     false,
+     1.7,
+     2.05,
+     0,
+     0,
+     0,
+     0},
     {"a backup carries nothing while the first path answers",
      50000000,
      {10 * MR_MS, 10 * MR_MS},
@@ -36,7 +50,9 @@ static const struct path_case path_cases[] = {
      0.95,
      1.05,
      0,
-     200000},
+     200000,
+     0,
+     0},
     {"a path that fails is left within 500 ms",
      50000000,
      {10 * MR_MS, 10 * MR_MS},
@@ -45,16 +61,31 @@ static const struct path_case path_cases[] = {
      0,
      0,
      500 * MR_MS,
+     0,
+     0,
      0},
-    {"a backup takes over, at the latest when the first path is given up",
+    {"a backup takes over within 500 ms",
      50000000,
      {10 * MR_MS, 10 * MR_MS},
      MR_SECOND,
      true,
      0,
      0,
-     20 * MR_SECOND,
+     500 * MR_MS,
+     0,
+     0,
      0},
+    {"a backup that was silent, too, for a second takes all within another",
+     50000000,
+     {10 * MR_MS, 10 * MR_MS},
+     MR_SECOND,
+     true,
+     0,
+     0,
+     2 * MR_SECOND,
+     0,
+     1300 * MR_MS,
+     2300 * MR_MS},
 };
 
 static struct sim_config path_config(const struct path_case *c, bool has_second)
@@ -77,6 +108,8 @@ static struct sim_config path_config(const struct path_case *c, bool has_second)
     config.paths[1].open_ns = 50 * MR_MS;
     config.paths[1].backup_ns = c->is_backup ? 51 * MR_MS : 0;
     config.paths[0].fail_ns = c->fail_ns;
+    config.paths[1].fail_ns = c->away_ns;
+    config.paths[1].heal_ns = c->heal_ns;
     return config;
 }
 
