@@ -413,9 +413,10 @@ static void build_spaces(struct datagram *d)
             continue;
         if (space->probes > 0)
             d->allowed |= ~(uint32_t)MR_WANTS_APART;
-        if ((space->wants & d->allowed) != 0) {
-            if (space->unacked_count > 0)
-                space->wants |= MR_WANT_ACK;
+        uint32_t wants = space->wants & d->allowed;
+        if (wants != 0) {
+            if (space->unacked_count > 0 || (wants & MR_WANT_NEW_CID) != 0)
+                space->wants |= MR_WANT_ACK; /* of retirements, before more are asked for */
             build_packet(d, (enum mr_space)which, space);
         }
         d->allowed = before;
