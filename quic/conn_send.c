@@ -591,7 +591,7 @@ static bool build_path_response(struct datagram *d)
         drop_response(d);
         return false;
     }
-    if (mr_cc_room(&d->conn->path.cc) < d->limit)
+    if (mr_cc_room(&d->conn->path.cc) < d->limit && d->conn->app.probes == 0)
         return false; /* waits: a flood of challenges without acknowledgements is not answered */
     build_packet(d, MR_SPACE_APP, &d->conn->app);
     return finish(d);
