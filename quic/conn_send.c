@@ -413,9 +413,10 @@ static void build_spaces(struct datagram *d)
             continue;
         if (space->probes > 0)
             d->allowed |= ~(uint32_t)MR_WANTS_APART;
-        if ((space->wants & d->allowed) != 0) {
-            if (space->unacked_count > 0)
-                space->wants |= MR_WANT_ACK;
+        uint32_t wants = space->wants & d->allowed;
+        if (wants != 0) {
+            if (space->unacked_count > 0 || (wants & MR_WANT_NEW_CID) != 0)
+                space->wants |= MR_WANT_ACK; /* of retirements, before more are asked for */
             build_packet(d, (enum mr_space)which, space);
         }
         d->allowed = before;
@@ -590,7 +591,7 @@ static bool build_path_response(struct datagram *d)
         drop_response(d);
         return false;
     }
-    if (mr_cc_room(&d->conn->path.cc) < d->limit)
+    if (mr_cc_room(&d->conn->path.cc) < d->limit && d->conn->app.probes == 0)
         return false; /* waits: a flood of challenges without acknowledgements is not answered */
     build_packet(d, MR_SPACE_APP, &d->conn->app);
     return finish(d);

@@ -83,6 +83,37 @@ static void a_flood_of_challenges_is_bounded(void)
     peer_end(p);
 }
 
+/* Section 8.2.2: "An endpoint MUST NOT delay transmission of a packet containing a PATH_RESPONSE
+ * frame unless constrained by congestion control."  A peer that moved may send nothing that would
+ * open the window before it has the answer.  RFC 9002, Section 7.5: "Probe packets MUST NOT be
+ * blocked by the congestion controller": the answer is one of these. */
+static void an_answer_that_waits_for_the_window_goes_as_a_probe(void)
+{
+    for (int role = 0; role < 2; role++) {
+        struct peer *p = peer_at((enum mr_role)role, PEER_DONE);
+        const struct mr_cc *cc = &peer_conn(p)->path.cc;
+        uint8_t frames[1150] = {0};
+
+        for (int i = 0; i < 4; i++)
+            memcpy(frames + 9 * i, challenge, 9);
+        for (int i = 0; i < 100 && mr_cc_room(cc) >= MR_INITIAL_MIN; i++)
+            peer_send(p, MR_PACKET_ONE_RTT, frames, sizeof(frames));
+        peer_clear(p);
+        peer_send(p, MR_PACKET_ONE_RTT, frames, sizeof(frames));
+        CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_PATH_RESPONSE), 0);
+        uint64_t ptos = peer_counters(p)->ptos;
+        for (int i = 0; i < 2000 && peer_counters(p)->ptos == ptos; i++)
+            peer_advance(p, MR_MS);
+        CU_ASSERT_EQUAL(peer_counters(p)->ptos, ptos + 1);
+        uint32_t count = peer_count(p, MR_FRAME_PATH_RESPONSE);
+        CU_ASSERT_TRUE(count > 0 && count <= 2); /* of four that wait */
+        CU_ASSERT_EQUAL(mr_conn_extra(peer_endpoint(p), peer_conn(p))->path_response_count,
+                        4 - count);
+        peer_expect_close(p, "answered by a probe", PEER_NO_CLOSE, 0);
+        peer_end(p);
+    }
+}
+
 /* Challenge number `nth` that came by the path that the peer uses now; NULL. */
 static const struct peer_packet *challenge_here(const struct peer *p, uint32_t nth,
                                                 struct mr_reader *r)
@@ -678,6 +709,8 @@ static CU_TestInfo tests[] = {
     {"a challenge is answered and padded", a_challenge_is_answered_and_padded},
     {"a challenge is answered where it came from", a_challenge_is_answered_where_it_came_from},
     {"a flood of challenges is bounded", a_flood_of_challenges_is_bounded},
+    {"8.2.2: an answer that waits for the window goes as a probe",
+     an_answer_that_waits_for_the_window_goes_as_a_probe},
     {"a rebinding is validated", a_rebinding_is_validated},
     {"a path validated with small datagrams is validated again",
      a_path_validated_with_small_datagrams_is_validated_again},

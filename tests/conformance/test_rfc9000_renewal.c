@@ -156,6 +156,60 @@ static void peers_go_over_when_they_are_asked_to(void)
     }
 }
 
+/* Each NEW_CONNECTION_ID in the inbox comes behind an ACK of what we sent up to `pn`, in its
+ * packet. */
+static void expect_acks_before_new(struct peer *p, uint64_t pn)
+{
+    const struct peer_packet *packet;
+    struct mr_reader new_cid;
+    uint32_t count = 0;
+
+    while ((packet = peer_find(p, MR_FRAME_NEW_CONNECTION_ID, count, &new_cid)) != NULL) {
+        const struct peer_packet *of_ack;
+        struct mr_frame_ack ack;
+        struct mr_reader r;
+        bool is_told = false;
+
+        for (uint32_t i = 0; (of_ack = peer_find(p, MR_FRAME_ACK, i, &r)) != NULL; i++)
+            is_told |= of_ack == packet && r.at < new_cid.at &&
+                       mr_frame_decode_ack(&r, MR_FRAME_ACK, &ack) && ack.largest >= pn;
+        CU_ASSERT_TRUE(is_told);
+        count++;
+    }
+    CU_ASSERT_TRUE(count >= MR_CIDS_ISSUED_MAX);
+}
+
+/* "An endpoint SHOULD limit the number of connection IDs it has retired locally for which
+ * RETIRE_CONNECTION_ID frames have not yet been acknowledged."  A peer may have lost our
+ * acknowledgments of the retirements before: whatever packet asks for more brings them again. */
+static void who_is_asked_again_is_told_what_was_retired(void)
+{
+    struct peer *p = pair(MR_SERVER, 0, PEER_DONE);
+    struct mr_frame_new_connection_id frame;
+    struct mr_reader r;
+
+    CU_ASSERT_EQUAL(renew(p), 0);
+    peer_advance(p, MR_MS);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(peer_find(p, MR_FRAME_NEW_CONNECTION_ID, 0, &r));
+    CU_ASSERT_TRUE(mr_frame_decode_new_connection_id(&r, MR_FRAME_NEW_CONNECTION_ID, &frame));
+    p->dcid = frame.cid;
+    PEER_SEND(p, "\x19\0\x19\1\x19\2\x19\3\x19\4\x19\5\x19\6\x19\7");
+    peer_ack(p, 0, p->expected_pn[MR_SPACE_APP] - 1);
+    uint64_t pn = p->next_pn[MR_SPACE_APP] - 2; /* of the retirements, before our ACK */
+    peer_advance(p, MR_SECOND);                 /* theirs is out, and nothing else is owed */
+    peer_clear(p);
+
+    CU_ASSERT_EQUAL(renew(p), 0);
+    peer_advance(p, MR_MS);
+    expect_acks_before_new(p, pn);
+    peer_clear(p);
+    peer_advance(p, MR_SECOND); /* so do probes */
+    expect_acks_before_new(p, pn);
+    peer_clear(p);
+    peer_expect_close(p, "asked again", PEER_NO_CLOSE, 0);
+    peer_end(p);
+}
+
 /* Before the handshake is confirmed nothing is renewed; nor when others need what there is. */
 static void a_renewal_that_cannot_be_is_refused(void)
 {
@@ -230,6 +284,8 @@ static void a_full_table_puts_renewal_off(void)
 
 static CU_TestInfo tests[] = {
     {"5.1.2: peers go over when they are asked to", peers_go_over_when_they_are_asked_to},
+    {"5.1.2: who is asked again is told what was retired",
+     who_is_asked_again_is_told_what_was_retired},
     {"a renewal that cannot be is refused", a_renewal_that_cannot_be_is_refused},
     {"peers go over when connection IDs are old", peers_go_over_when_connection_ids_are_old},
     {"they do not age unless asked", they_do_not_age_unless_asked},
