@@ -500,6 +500,11 @@ static void on_stream(struct made *m)
     mr_qlog_put(data, "stream_side", stream.is_sending ? "sending" : "receiving");
 }
 
+static void on_http3(struct made *m)
+{
+    m->count = mr_qlog_http3(m->body, m->head->size, m->out);
+}
+
 static void on_lost(struct made *m)
 {
     uint64_t count;
@@ -528,7 +533,7 @@ uint32_t mr_qlog_events(const struct mr_trace_head *head, const uint8_t *body,
         [MR_TRACE_KEY] = on_key,         [MR_TRACE_CLOSED] = on_closed,
         [MR_TRACE_PATH] = on_path,       [MR_TRACE_STREAM] = on_stream,
         [MR_TRACE_PTO] = on_pto,         [MR_TRACE_VERSION] = on_version,
-        [MR_TRACE_ECN] = on_ecn,
+        [MR_TRACE_ECN] = on_ecn,         [MR_TRACE_HTTP3] = on_http3,
     };
     struct made m = {.out = out, .head = head, .body = body};
 

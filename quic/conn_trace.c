@@ -180,6 +180,30 @@ int mr_conn_trace(struct mr_endpoint *ep, mr_handle handle, uint32_t what, uint6
     return begin(ep, conn, what, true) ? 0 : -EAGAIN;
 }
 
+/* ------------------------------------------------------------------ HTTP/3 */
+
+bool mr_endpoint_is_tracing(const struct mr_endpoint *ep)
+{
+    return ep->tracer != NULL && ep->tracer->count > 0;
+}
+
+int mr_conn_trace_http3(struct mr_endpoint *ep, mr_handle handle,
+                        const struct mr_trace_http3 *record, struct mr_view bytes, uint64_t now)
+{
+    const struct mr_conn *conn = mr_conn_of_handle(ep, handle);
+
+    if (conn == NULL)
+        return -ESTALE;
+    if (!mr_conn_is_traced(conn) || !has_events(ep, conn))
+        return -ENOENT;
+    if (bytes.size > MR_TRACE_HTTP3_BYTES)
+        return -EINVAL;
+    mr_trace_clock(ep, now);
+    struct mr_trace_bytes body = {.at = record, .size = sizeof(*record)};
+    struct mr_trace_bytes more = {.at = bytes.data, .size = bytes.size};
+    return mr_tracer_write(ep->tracer, conn->trace, MR_TRACE_HTTP3, body, more) ? 0 : -ENOBUFS;
+}
+
 /* ------------------------------------------------------------------ packets */
 
 /* ID of the path in hand. */

@@ -77,6 +77,7 @@ enum mr_trace_kind {
     MR_TRACE_VERSION,     /* struct mr_trace_change */
     MR_TRACE_ARRIVAL,     /* struct mr_trace_ticket: it came from another tracer */
     MR_TRACE_ECN,         /* struct mr_trace_change of enum mr_ecn_state */
+    MR_TRACE_HTTP3,       /* struct mr_trace_http3 (millrace/trace.h), then its bytes */
     MR_TRACE_KINDS
 };
 

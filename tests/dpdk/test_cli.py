@@ -758,6 +758,34 @@ def expect_wrong(path, change, words):
         changed.unlink()
 
 
+def http3_events(events, name):
+    return [event["data"] for event in events if event["name"] == "http3:" + name]
+
+
+def expect_http3_events(client, server):
+    """What one side made the other has read: each stream's frames, in order; and settings are the same."""
+    for one, other in (client, server), (server, client):
+        made, read = ({stream: [data["frame"] for data in http3_events(events, name) if data["stream_id"] == stream]
+                       for stream in {data["stream_id"] for data in http3_events(events, name)}}
+                      for events, name in ((one, "frame_created"), (other, "frame_parsed")))
+        tap.expect_equal(made, read)
+        local, = (data for data in http3_events(one, "parameters_set") if data["initiator"] == "local")
+        remote, = (data for data in http3_events(other, "parameters_set") if data["initiator"] == "remote")
+        tap.expect_equal(dict(local, initiator=""), dict(remote, initiator=""))
+    kinds = [sorted((data["stream_id"], data["stream_type"]) for data in http3_events(events, "stream_type_set"))
+             for events in (client, server)]
+    tap.expect_equal(kinds[0], kinds[1])
+    tap.expect_equal({(0, "request"), (2, "control"), (3, "control")} - set(kinds[0]), set())
+    request, = (data["frame"] for data in http3_events(server, "frame_parsed") if data["stream_id"] == 0)
+    fields = {field["name"]: field.get("value") for field in request["headers"]}
+    tap.expect_equal(fields, {":method": "GET", ":scheme": "https", ":authority": "198.18.0.2", ":path": "/"})
+    tap.expect(request["field_count"] > len(fields), request)
+    answer = [data["frame"] for data in http3_events(client, "frame_parsed") if data["stream_id"] == 0]
+    tap.expect_equal([frame["frame_type"] for frame in answer], ["headers", "data"])
+    tap.expect_equal(answer[0]["headers"], [{"name": ":status", "value": "200"}])
+    tap.expect_equal([data["new"] for data in http3_events(server, "priority_updated")], ["u=3"])
+
+
 def qlog_files_say_what_both_sides_did(folder):
     logs = folder / "qlog"
     logs.mkdir()
@@ -789,8 +817,10 @@ def qlog_files_say_what_both_sides_did(folder):
         local = dict(own[0] if own[0]["initiator"] == "local" else own[1], initiator="")
         remote = dict(others[0] if others[0]["initiator"] == "remote" else others[1], initiator="")
         tap.expect_equal(local, remote)
+    expect_http3_events(client, server)
     for path in server_path, client_path:
         qlog_check.qvis(path)
+    expect_wrong(server_path, lambda text: text.replace('"frame_type":"headers"', '"frame_type":"heads"', 1), "heads")
     expect_wrong(server_path, lambda text: text.replace('"packet_number":', '"packet_nr":', 1), "packet_nr")
     expect_wrong(server_path, lambda text: text.replace('"frame_type":"crypto"', '"frame_type":"krypto"', 1), "krypto")
     expect_wrong(server_path, lambda text: text.replace("\n\x1e", "\n", 1), "record")
