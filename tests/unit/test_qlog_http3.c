@@ -63,10 +63,10 @@ static const struct row {
      "{\"stream_id\":4,\"frame\":{\"frame_type\":\"unknown\",\"frame_type_bytes\":7,"
      "\"raw\":{\"payload_length\":1}}}"},
     {{.kind = MR_TRACE_HTTP3_FRAME, .stream = 4, .type = 0x01, .fields = 9},
-     BYTES("\x07:method\x09"),
+     BYTES("\x07:method\x09\x00GE"),
      "http3:frame_parsed",
      "{\"stream_id\":4,\"frame\":{\"frame_type\":\"headers\",\"headers\":[],"
-     "\"field_count\":9,\"raw\":{\"payload_length\":9}}}"},
+     "\"field_count\":9,\"raw\":{\"payload_length\":12}}}"},
     {{.kind = MR_TRACE_HTTP3_STREAM, .stream = 2, .type = 3},
      BYTES(""),
      "http3:stream_type_set",
