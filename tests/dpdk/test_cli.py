@@ -541,6 +541,17 @@ def priorities_are_told_and_the_server_goes_by_them(folder):
     (folder.root / "other").unlink()
 
 
+def expect_restored(logs):
+    """A client's 0-RTT goes by parameters that the server has still."""
+    path, = logs.glob("*_client.sqlog")
+    _, events = qlog_check.read(path)
+    restored, = (event["data"] for event in events if event["name"] == "quic:parameters_restored")
+    remote, = (event["data"] for event in events
+               if event["name"] == "quic:parameters_set" and event["data"]["initiator"] == "remote")
+    tap.expect_equal(restored, {name: remote.get(name, 0) for name in restored})
+    tap.expect(restored["initial_max_data"] > 0, restored)
+
+
 def requests_in_the_first_flight_are_refused_when_told(folder):
     """RFC 8470: 425, after which the client asks once more, and gets the file."""
     control = folder / "control"
@@ -549,8 +560,11 @@ def requests_in_the_first_flight_are_refused_when_told(folder):
         (folder / "session").unlink(missing_ok=True)
         with serving(folder, "--early-data", "--control", control, *extra) as edge:
             tap.expect_equal(edge.get("/", *options).returncode, OK)
-            done = edge.get("/", *options, "--early-data")
+            logs = folder / f"early{requests}"
+            logs.mkdir()
+            done = edge.get("/", *options, "--early-data", "--qlog-dir", logs)
             tap.expect_equal(done.returncode, OK, done.stderr)
+            expect_restored(logs)
             tap.expect_equal((folder / "page").read_bytes(), (folder.root / "index.html").read_bytes())
             counters = json.loads(ctl(control, "--json", "counters").stdout)
             tap.expect_equal((counters["early_data_accepted"], counters["h3_requests_early"]), (1, 1), counters)

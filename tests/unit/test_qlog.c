@@ -654,6 +654,33 @@ static void a_full_ring_has_room_for_refusals_and_ends(void)
     CU_ASSERT_EQUAL(tracer.count, 0);
 }
 
+/* "The event is emitted when the spin bit changes value, it SHOULD NOT be emitted if the spin bit
+ * is set without changing its value."  (draft-ietf-quic-qlog-quic-events: spin_bit_updated) */
+static void the_spin_bit_is_told_when_it_changes(void)
+{
+    static const uint8_t bits[] = {0, MR_PACKET_SPIN, MR_PACKET_SPIN, 0, 0};
+    struct world w = open_world(&(struct mr_qlog_config){0});
+
+    start_peer(&w, MR_SERVER, MR_TRACE_EVENTS);
+    peer_run(w.peer, PEER_DONE);
+    struct mr_conn *conn = peer_conn(w.peer);
+    conn->path.is_spinning = true;
+    for (size_t i = 0; i < MR_COUNT_OF(bits); i++) {
+        conn->path.spin = bits[i];
+        conn->app.wants |= MR_WANT_PING;
+        mr_conn_wake(peer_endpoint(w.peer), conn);
+        peer_drain(w.peer);
+    }
+    end_peer(&w);
+    mr_qlog_flush(w.qlog);
+    struct json_object *records = read_records(&w, "_server.sqlog");
+    CU_ASSERT_STRING_EQUAL(text_of(event(records, "quic:spin_bit_updated", 0), "state"), "true");
+    CU_ASSERT_STRING_EQUAL(text_of(event(records, "quic:spin_bit_updated", 1), "state"), "false");
+    CU_ASSERT_PTR_NULL(event(records, "quic:spin_bit_updated", 2));
+    json_object_put(records);
+    close_world(&w);
+}
+
 /* ------------------------------------------------------------------ HTTP/3 */
 
 static void http_3_of_other_connections_is_not_told(void)
@@ -701,6 +728,7 @@ static CU_TestInfo tests[] = {
     {"a trace that moves keeps its file and its order",
      a_trace_that_moves_keeps_its_file_and_its_order},
     {"a trace that a shard refuses ends its file", a_trace_that_a_shard_refuses_ends_its_file},
+    {"the spin bit is told when it changes", the_spin_bit_is_told_when_it_changes},
     {"HTTP/3 of other connections is not told", http_3_of_other_connections_is_not_told},
     {"a full ring has room for refusals and ends", a_full_ring_has_room_for_refusals_and_ends},
     CU_TEST_INFO_NULL,
