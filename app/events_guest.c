@@ -185,6 +185,14 @@ static int guest_migrate(struct mr_transport *t, mr_handle conn, const struct mr
     return real(t)->ops->migrate(real(t), conn, local);
 }
 
+static int guest_trace(struct mr_transport *t, mr_handle conn, const struct mr_trace_http3 *record,
+                       struct mr_view bytes)
+{
+    if (real(t)->ops->trace == NULL)
+        return -ENOENT;
+    return real(t)->ops->trace(real(t), conn, record, bytes);
+}
+
 static uint64_t guest_now(const struct mr_transport *t)
 {
     return real(t)->ops->now(real(t));
@@ -211,6 +219,7 @@ static const struct mr_transport_ops guest_ops = {
     .set_priority = guest_set_priority,
     .migrate = guest_migrate,
     .reset_at = guest_reset_at,
+    .trace = guest_trace,
 };
 
 /* ------------------------------------------------------------------ its events */

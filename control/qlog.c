@@ -21,6 +21,7 @@
 #define SAME_NAMES_MAX 100 /* files of one name, numbered */
 #define NAME_SIZE      (2 * MR_CID_MAX + 32)
 #define SCHEMA         "urn:ietf:params:qlog:events:quic-13"
+#define HTTP_SCHEMA    "urn:ietf:params:qlog:events:http3-13"
 #define LOG_SCHEMA     "urn:ietf:params:qlog:events:loglevel"
 
 /* The file of a trace. */
@@ -194,6 +195,7 @@ static void write_header(struct mr_qlog *q, struct trace_file *file,
     mr_qlog_put(vantage, "type", start->role == MR_CLIENT ? "client" : "server");
     json_object_object_add(trace, "vantage_point", vantage);
     json_object_array_add(schemas, json_object_new_string(SCHEMA));
+    json_object_array_add(schemas, json_object_new_string(HTTP_SCHEMA));
     json_object_array_add(schemas, json_object_new_string(LOG_SCHEMA));
     json_object_object_add(trace, "event_schemas", schemas);
     json_object_object_add(top, "trace", trace);

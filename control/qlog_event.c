@@ -164,6 +164,24 @@ static void on_parameters(struct made *m)
     mr_qlog_parameters(data, m->body + sizeof(head), m->head->size - sizeof(head));
 }
 
+static void on_restored(struct made *m)
+{
+    struct mr_trace_restored restored;
+
+    if (!take(m, &restored, sizeof(restored)))
+        return;
+    struct json_object *data = add(m, "transport", "quic:parameters_restored");
+    mr_qlog_put_number(data, "initial_max_data", restored.max_data);
+    mr_qlog_put_number(data, "initial_max_stream_data_bidi_local",
+                       restored.max_stream_data_bidi_local);
+    mr_qlog_put_number(data, "initial_max_stream_data_bidi_remote",
+                       restored.max_stream_data_bidi_remote);
+    mr_qlog_put_number(data, "initial_max_stream_data_uni", restored.max_stream_data_uni);
+    mr_qlog_put_number(data, "initial_max_streams_bidi", restored.max_streams_bidi);
+    mr_qlog_put_number(data, "initial_max_streams_uni", restored.max_streams_uni);
+    mr_qlog_put_number(data, "max_datagram_frame_size", restored.max_datagram_frame_size);
+}
+
 static void on_alpn(struct made *m)
 {
     struct json_object *data = add(m, "transport", "quic:alpn_information");
@@ -238,6 +256,14 @@ static void on_packet(struct made *m)
         return;
     data = add(m, "info", "loglevel:info");
     mr_qlog_put(data, "message", "not all frames of the packet before are shown: it has too many");
+}
+
+static void on_spin(struct made *m)
+{
+    uint64_t bit;
+
+    if (take(m, &bit, sizeof(bit)))
+        mr_qlog_put_bool(add(m, "transport", "quic:spin_bit_updated"), "state", bit != 0);
 }
 
 static void on_drop(struct made *m)
@@ -500,6 +526,11 @@ static void on_stream(struct made *m)
     mr_qlog_put(data, "stream_side", stream.is_sending ? "sending" : "receiving");
 }
 
+static void on_http3(struct made *m)
+{
+    m->count = mr_qlog_http3(m->body, m->head->size, m->out);
+}
+
 static void on_lost(struct made *m)
 {
     uint64_t count;
@@ -518,17 +549,18 @@ uint32_t mr_qlog_events(const struct mr_trace_head *head, const uint8_t *body,
                         struct mr_qlog_event out[MR_QLOG_EVENTS_MAX])
 {
     static void (*const handlers[MR_TRACE_KINDS])(struct made *) = {
-        [MR_TRACE_LOST] = on_lost,       [MR_TRACE_START] = on_start,
-        [MR_TRACE_END] = on_end,         [MR_TRACE_PARAMETERS] = on_parameters,
-        [MR_TRACE_ALPN] = on_alpn,       [MR_TRACE_SENT] = on_packet,
-        [MR_TRACE_RECEIVED] = on_packet, [MR_TRACE_DROPPED] = on_drop,
-        [MR_TRACE_BUFFERED] = on_drop,   [MR_TRACE_PACKET_LOST] = on_packet_lost,
-        [MR_TRACE_METRICS] = on_metrics, [MR_TRACE_CONGESTION] = on_congestion,
-        [MR_TRACE_STATE] = on_state,     [MR_TRACE_MTU] = on_mtu,
-        [MR_TRACE_KEY] = on_key,         [MR_TRACE_CLOSED] = on_closed,
-        [MR_TRACE_PATH] = on_path,       [MR_TRACE_STREAM] = on_stream,
-        [MR_TRACE_PTO] = on_pto,         [MR_TRACE_VERSION] = on_version,
-        [MR_TRACE_ECN] = on_ecn,
+        [MR_TRACE_LOST] = on_lost,         [MR_TRACE_START] = on_start,
+        [MR_TRACE_END] = on_end,           [MR_TRACE_PARAMETERS] = on_parameters,
+        [MR_TRACE_ALPN] = on_alpn,         [MR_TRACE_SENT] = on_packet,
+        [MR_TRACE_RECEIVED] = on_packet,   [MR_TRACE_DROPPED] = on_drop,
+        [MR_TRACE_BUFFERED] = on_drop,     [MR_TRACE_PACKET_LOST] = on_packet_lost,
+        [MR_TRACE_METRICS] = on_metrics,   [MR_TRACE_CONGESTION] = on_congestion,
+        [MR_TRACE_STATE] = on_state,       [MR_TRACE_MTU] = on_mtu,
+        [MR_TRACE_KEY] = on_key,           [MR_TRACE_CLOSED] = on_closed,
+        [MR_TRACE_PATH] = on_path,         [MR_TRACE_STREAM] = on_stream,
+        [MR_TRACE_PTO] = on_pto,           [MR_TRACE_VERSION] = on_version,
+        [MR_TRACE_ECN] = on_ecn,           [MR_TRACE_HTTP3] = on_http3,
+        [MR_TRACE_RESTORED] = on_restored, [MR_TRACE_SPIN] = on_spin,
     };
     struct made m = {.out = out, .head = head, .body = body};
 

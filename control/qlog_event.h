@@ -4,12 +4,13 @@
  *     START      -> connection_started, version_information, recovery_parameters_set
  *     METRICS    -> recovery_metrics_updated, and recovery:metrics_updated for qvis
  *     SENT       -> packet_sent with its frames
+ *     HTTP3      -> http3:frame_created, ... (qlog_http3.c)
  *     LOST       -> loglevel:warning: records were dropped
  *     ...
  *
- * Names and fields are those of draft-ietf-quic-qlog-quic-events-13 and, for `loglevel`,
- * draft-ietf-quic-qlog-main-schema-14.  Nothing secret is in them: no tokens of stateless resets,
- * no address tokens, no keys, no data.
+ * Names and fields are those of draft-ietf-quic-qlog-quic-events-13,
+ * draft-ietf-quic-qlog-h3-events-13 and, for `loglevel`, draft-ietf-quic-qlog-main-schema-14.
+ * Nothing secret is in them: no tokens of stateless resets, no address tokens, no keys, no data.
  *
  * Pure functions: they read the record, whatever is in it, and make JSON of json-c.
  */
@@ -36,6 +37,10 @@ uint32_t mr_qlog_events(const struct mr_trace_head *head, const uint8_t *body,
 
 /* The packed frames of the `size` bytes at `frames` (quic/trace_frames.h), an array. */
 struct json_object *mr_qlog_frames(const uint8_t *frames, size_t size, uint32_t ack_delay_exponent);
+
+/* The body of a record of HTTP/3 (millrace/trace.h); how many events it gives. */
+uint32_t mr_qlog_http3(const uint8_t *body, size_t size,
+                       struct mr_qlog_event out[MR_QLOG_EVENTS_MAX]);
 
 /* Transport parameters as TLS has them; `object` gets a member each. */
 void mr_qlog_parameters(struct json_object *object, const uint8_t *bytes, size_t size);

@@ -209,6 +209,14 @@ static int64_t dispatch_path(struct mr_transport *t, mr_handle conn,
     return shards(t)->ops->path(shards(t), conn, call);
 }
 
+static int dispatch_trace(struct mr_transport *t, mr_handle conn,
+                          const struct mr_trace_http3 *record, struct mr_view bytes)
+{
+    if (shards(t)->ops->trace == NULL)
+        return -ENOENT;
+    return shards(t)->ops->trace(shards(t), conn, record, bytes);
+}
+
 const struct mr_transport_ops mr_dispatch_ops = {
     .connect = dispatch_connect,
     .close = dispatch_close,
@@ -233,4 +241,5 @@ const struct mr_transport_ops mr_dispatch_ops = {
     .reset_at = dispatch_reset_at,
     .set_priority = dispatch_set_priority,
     .path = dispatch_path,
+    .trace = dispatch_trace,
 };

@@ -271,6 +271,16 @@ static int64_t inline_path(struct mr_transport *t, mr_handle conn, const struct 
     return -EINVAL;
 }
 
+static int inline_trace(struct mr_transport *t, mr_handle conn, const struct mr_trace_http3 *record,
+                        struct mr_view bytes)
+{
+    struct mr_shard *s = shard_of(t);
+
+    if (record == NULL)
+        return mr_endpoint_is_tracing(s->ep) ? 0 : -ENOENT;
+    return mr_conn_trace_http3(s->ep, conn, record, bytes, s->now);
+}
+
 static uint64_t inline_now(const struct mr_transport *t)
 {
     return ((const struct mr_shard *)t)->now;
@@ -300,4 +310,5 @@ const struct mr_transport_ops mr_inline_ops = {
     .set_priority = inline_set_priority,
     .reset_at = inline_reset_at,
     .path = inline_path,
+    .trace = inline_trace,
 };

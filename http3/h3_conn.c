@@ -440,6 +440,8 @@ int mr_h3_open_request(struct mr_h3 *h3, struct mr_h3_conn *conn, uint64_t owner
     }
     stream->id = t->ops->stream_id(t, stream->handle);
     stream->owner = owner;
+    if (h3->is_traced)
+        mr_h3_trace_stream(h3, stream, MR_TRACE_HTTP3_REQUEST, true);
     *stream_out = stream;
     return 0;
 }
@@ -474,6 +476,8 @@ static struct mr_h3_stream *accept_request(struct mr_h3 *h3, struct mr_h3_conn *
         stream->handle = handle;
         stream->id = id;
         mr_h3_priority_begin(conn, stream);
+        if (h3->is_traced)
+            mr_h3_trace_stream(h3, stream, MR_TRACE_HTTP3_REQUEST, false);
         if (h3->user.on_request(h3->user.context, stream))
             return stream;
         mr_h3_stream_remove(h3, stream);
@@ -673,6 +677,7 @@ static void on_event(struct mr_h3 *h3, const struct mr_event *event)
 
 void mr_h3_on_events(struct mr_h3 *h3, const struct mr_event *events, size_t count)
 {
+    mr_h3_trace_look(h3);
     for (size_t i = 0; i < count; i++)
         on_event(h3, &events[i]);
     mr_h3_flush_dirty(h3);

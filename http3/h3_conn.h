@@ -39,6 +39,7 @@
 #include "base/pool.h"
 #include "http3/counters.h"
 #include "http3/frame.h"
+#include "http3/h3_trace.h"
 #include "http3/handle_map.h"
 #include "http3/heap.h"
 #include "http3/message.h"
@@ -265,6 +266,7 @@ struct mr_h3 {
     bool is_retry_armed;
     bool is_linger_armed;
     bool wants_retry;
+    bool is_traced; /* a connection of the transport is; looked at once for a burst of events */
     uint32_t serial;
     struct mr_pool conns;
     struct mr_pool streams;
@@ -275,8 +277,9 @@ struct mr_h3 {
     struct mr_heap heap;
     struct mr_heap_share own_share;
     struct mr_qpack_encoder encoder;
-    struct mr_message message; /* the section being decoded */
-    uint8_t *datagram;         /* MR_H3_DATAGRAM_ROOM bytes, with has_tunnels */
+    struct mr_message message;  /* the section being decoded */
+    struct mr_h3_traced traced; /* likewise, while is_traced */
+    uint8_t *datagram;          /* MR_H3_DATAGRAM_ROOM bytes, with has_tunnels */
 };
 
 /* Bytes for mr_h3_init(). */

@@ -1,7 +1,7 @@
 /*
  * http3/h3_internal.h - what h3_conn.c (connections, streams, events), h3_drain.c (their end in
- * order), h3_priority.c (RFC 9218), h3_tunnel.c (RFC 9220 and 9297), h3_recv.c (what comes),
- * h3_send.c (what goes) and hq.c (HTTP/0.9) share.  For these files only.
+ * order), h3_priority.c (RFC 9218), h3_tunnel.c (RFC 9220 and 9297), h3_trace.c (qlog),
+ * h3_recv.c (what comes), h3_send.c (what goes) and hq.c (HTTP/0.9) share.  For these files only.
  */
 #ifndef MR_HTTP3_H3_INTERNAL_H
 #define MR_HTTP3_H3_INTERNAL_H

@@ -60,9 +60,12 @@ static void update(struct mr_h3 *h3, struct mr_h3_conn *conn, uint64_t id,
     struct mr_h3_stream *stream = request_of_id(conn, id);
     if (stream == NULL) /* it is closed */
         return;
+    struct mr_priority before = stream->priority;
     stream->priority = priority;
     stream->is_reprioritized = true;
     mr_h3_priority_apply(h3, stream);
+    if (h3->is_traced)
+        mr_h3_trace_priority(h3, stream, &before, false);
 }
 
 void mr_h3_priority_update(struct mr_h3 *h3, struct mr_h3_conn *conn, const uint8_t *payload,
@@ -100,5 +103,9 @@ int mr_h3_prioritize(struct mr_h3 *h3, struct mr_h3_stream *stream, struct mr_pr
     size_t size = mr_h3_frame_put_header(frame, MR_H3_FRAME_PRIORITY_UPDATE, id_size + text_size);
     memcpy(frame + size, id, id_size);
     memcpy(frame + size + id_size, text, text_size);
-    return mr_h3_send_copy(h3, conn->our_control, frame, size + id_size + text_size, false);
+    size += id_size + text_size;
+    int result = mr_h3_send_copy(h3, conn->our_control, frame, size, false);
+    if (result == 0 && h3->is_traced)
+        mr_h3_trace_made(h3, conn->our_control, frame, size);
+    return result;
 }

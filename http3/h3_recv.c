@@ -32,6 +32,8 @@ static bool take_field(void *context, struct mr_text name, struct mr_text value)
     struct mr_h3 *h3 = section->h3;
     enum mr_h3_field field;
 
+    if (h3->is_traced)
+        mr_h3_trace_field(&h3->traced, name, value);
     section->verdict = mr_message_add(&h3->message, name, value, &field);
     if (section->verdict != MR_MESSAGE_OK)
         return false;
@@ -63,6 +65,8 @@ static void end_head(struct mr_h3 *h3, struct mr_h3_stream *stream, enum mr_mess
     stream->phase = MR_H3_PHASE_BODY;
     if (message->kind == MR_MESSAGE_REQUEST) {
         mr_h3_priority_apply(h3, stream);
+        if (h3->is_traced)
+            mr_h3_trace_priority(h3, stream, NULL, false);
         stream->is_early = stream->conn->is_early || mr_message_was_early(message);
         mr_h3_count_add(&h3->counters->requests_early, stream->is_early);
     }
@@ -91,6 +95,7 @@ static void begin_message(struct mr_h3 *h3, const struct mr_h3_stream *stream)
                                                                   : MR_MESSAGE_RESPONSE;
 
     mr_message_begin(&h3->message, kind, &limits);
+    h3->traced.count = h3->traced.size = 0;
 }
 
 /* The outcome of a section that QPACK could read. */
@@ -151,6 +156,8 @@ static bool take_headers(struct mr_h3 *h3, struct mr_h3_stream *stream, const ui
     if (!block(h3, stream, needs) || needs != 0)
         return needs == 0;
     mr_h3_mark_dirty(h3, conn); /* QPACK may have something to say */
+    if (h3->is_traced)
+        mr_h3_trace_section(h3, stream, size);
     end_section(h3, stream, section.verdict);
     return true;
 }
@@ -297,6 +304,8 @@ static uint64_t payload_max(const struct mr_h3 *h3, const struct mr_h3_stream *s
 static void refuse_payload(struct mr_h3 *h3, struct mr_h3_stream *stream)
 {
     stream->frame.is_refused = true;
+    if (h3->is_traced)
+        mr_h3_trace_got(h3, stream, stream->frame.left, NULL);
     switch (stream->frame.type) {
     case MR_H3_FRAME_HEADERS:
         refuse_headers(h3, stream);
@@ -318,6 +327,8 @@ static bool take_payload(struct mr_h3 *h3, struct mr_h3_stream *stream, const ui
 {
     if (stream->kind != MR_H3_KIND_CONTROL)
         return take_headers(h3, stream, payload, size);
+    if (h3->is_traced)
+        mr_h3_trace_got(h3, stream, size, payload);
     take_control(h3, stream->conn, stream->frame.type, payload, size);
     return true;
 }
@@ -343,6 +354,8 @@ static void begin_frame(struct mr_h3 *h3, struct mr_h3_stream *stream)
     struct mr_h3_conn *conn = stream->conn;
     enum mr_h3_frame_action action = mr_h3_frame_action(stream->frame.type, place_of(h3, stream));
 
+    if (h3->is_traced && action != MR_H3_FRAME_TAKE) /* those are told of when they are whole */
+        mr_h3_trace_got(h3, stream, stream->frame.left, NULL);
     if (!is_frame_in_order(h3, stream))
         return;
     switch (action) {
@@ -479,6 +492,8 @@ static void set_kind(struct mr_h3 *h3, struct mr_h3_stream *stream, uint64_t typ
     struct mr_transport *t = h3->transport;
     struct mr_h3_conn *conn = stream->conn;
 
+    if (h3->is_traced)
+        mr_h3_trace_stream(h3, stream, type, false);
     if (type == MR_H3_STREAM_PUSH) { /* RFC 9114, Sections 4.6 and 6.2.2 */
         mr_h3_conn_fail(h3, conn, h3->is_server ? MR_H3_STREAM_CREATION_ERROR : MR_H3_ID_ERROR,
                         "push stream");

@@ -53,8 +53,11 @@ static void merge_priority(struct mr_h3 *h3, struct mr_h3_stream *stream,
     for (size_t i = 0; i < count; i++) {
         if (strcmp(lines[i].name, "priority") != 0)
             continue;
+        struct mr_priority before = stream->priority;
         mr_h3_priority_field(stream, lines[i].value);
         mr_h3_priority_apply(h3, stream);
+        if (h3->is_traced)
+            mr_h3_trace_priority(h3, stream, &before, true);
     }
 }
 
@@ -115,12 +118,17 @@ int mr_h3_send_head(struct mr_h3 *h3, struct mr_h3_stream *stream,
             merge_priority(h3, stream, lines, count);
         flush_instructions(h3, conn);
         int result = mr_h3_send_copy(h3, stream, head, size, is_last);
+        if (result == 0 && h3->is_traced)
+            mr_h3_trace_head(h3, stream, lines, count, (struct mr_view){head, size});
         if (is_owed && (result == -EAGAIN || result == -ENOMEM))
             keep_head(stream, head, size);
         return result;
     }
     int result = mr_h3_send_copy(h3, stream, stream->head, stream->head_size, is_last);
     if (result == 0) {
+        if (h3->is_traced)
+            mr_h3_trace_head(h3, stream, lines, count,
+                             (struct mr_view){stream->head, stream->head_size});
         mr_heap_share_free(&conn->sections, stream->head);
         stream->head = NULL;
     }
@@ -134,6 +142,7 @@ int mr_h3_send_data(struct mr_h3 *h3, struct mr_h3_stream *stream, const uint8_t
     size_t at = 0;
 
     MR_ASSERT(size <= MR_H3_DATA_MAX);
+    frame[0] = 0; /* nothing of it is sent with the end alone */
     if (stream->conn->is_closing || stream->is_send_over)
         return -EPIPE;
     if (size > 0) {
@@ -143,6 +152,8 @@ int mr_h3_send_data(struct mr_h3 *h3, struct mr_h3_stream *stream, const uint8_t
     int result = mr_h3_send_copy(h3, stream, frame, at + size, is_last);
     if (result == 0) {
         stream->is_send_over = is_last;
+        if (h3->is_traced && size > 0)
+            mr_h3_trace_made(h3, stream, frame, at);
         mr_h3_count_add(&h3->counters->body_bytes_sent, size);
     }
     return result;
@@ -196,6 +207,9 @@ static enum flush_verdict verdict_of(struct mr_h3 *h3, struct mr_h3_conn *conn, 
 static int open_own(struct mr_h3 *h3, struct mr_h3_conn *conn, enum mr_h3_stream_kind kind,
                     struct mr_h3_stream **stream)
 {
+    static const uint8_t types[] = {[MR_H3_KIND_OUR_CONTROL] = MR_H3_STREAM_CONTROL,
+                                    [MR_H3_KIND_OUR_DECODER] = MR_H3_STREAM_QPACK_DECODER,
+                                    [MR_H3_KIND_OUR_ENCODER] = MR_H3_STREAM_QPACK_ENCODER};
     struct mr_transport *t = h3->transport;
 
     if (*stream != NULL)
@@ -212,6 +226,8 @@ static int open_own(struct mr_h3 *h3, struct mr_h3_conn *conn, enum mr_h3_stream
     opened->id = t->ops->stream_id(t, opened->handle);
     opened->priority = (struct mr_priority){.urgency = 0, .is_incremental = true};
     mr_h3_priority_apply(h3, opened);
+    if (h3->is_traced)
+        mr_h3_trace_stream(h3, opened, types[kind], true);
     *stream = opened;
     return 0;
 }
@@ -248,6 +264,8 @@ static int send_settings(struct mr_h3 *h3, struct mr_h3_conn *conn)
     size_t size = 1 + put_settings(data + 1, &h3->limits, h3->is_server);
     int result = mr_h3_send_copy(h3, conn->our_control, data, size, false);
     conn->has_sent_settings = result == 0;
+    if (result == 0 && h3->is_traced)
+        mr_h3_trace_made(h3, conn->our_control, data + 1, size - 1);
     return result;
 }
 
@@ -263,6 +281,8 @@ static int send_goaway(struct mr_h3 *h3, struct mr_h3_conn *conn)
     memcpy(data + size, id, id_size);
     int result = mr_h3_send_copy(h3, conn->our_control, data, size + id_size, false);
     if (result == 0) {
+        if (h3->is_traced)
+            mr_h3_trace_made(h3, conn->our_control, data, size + id_size);
         conn->has_sent_goaway = true;
         mr_h3_count(&h3->counters->goaways_sent);
         mr_h3_end_if_drained(h3, conn);

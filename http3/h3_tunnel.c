@@ -68,6 +68,8 @@ static void take_datagram(struct mr_h3 *h3, struct mr_h3_conn *conn, size_t size
         mr_h3_conn_fail(h3, conn, MR_H3_DATAGRAM_ERROR, "datagram without a stream");
         return; /* RFC 9297, Section 2.1 */
     }
+    if (h3->is_traced)
+        mr_h3_trace_datagram(h3, conn, 4 * quarter, size - at, false);
     struct mr_h3_stream *stream = find(conn, 4 * quarter);
     if (stream != NULL) {
         h3->user.on_datagram(h3->user.context, stream, h3->datagram + at, size - at);
@@ -117,5 +119,8 @@ int mr_h3_send_datagram(struct mr_h3 *h3, struct mr_h3_stream *stream, const uin
         t->ops->send_datagram == NULL) /* RFC 9297, Section 2.1.1 */
         return -EOPNOTSUPP;
     views[0].size = mr_h3_varint_put(quarter, stream->id / 4);
-    return t->ops->send_datagram(t, conn->handle, views, size > 0 ? 2 : 1);
+    int result = t->ops->send_datagram(t, conn->handle, views, size > 0 ? 2 : 1);
+    if (result == 0 && h3->is_traced)
+        mr_h3_trace_datagram(h3, conn, stream->id, size, true);
+    return result;
 }

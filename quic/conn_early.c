@@ -3,6 +3,8 @@
  */
 #include "quic/conn_early.h"
 
+#include "quic/conn_trace.h"
+
 /* ------------------------------------------------------------------ what is remembered */
 
 uint64_t mr_early_tag(const struct mr_endpoint *ep)
@@ -67,6 +69,8 @@ bool mr_conn_early_install(struct mr_endpoint *ep, struct mr_conn *conn,
         return false;
     if (is_write)
         apply_remembered(ep, conn, &hs->remembered);
+    if (is_write && mr_conn_is_traced(conn))
+        mr_trace_restored(ep, conn, &hs->remembered);
     return true;
 }
 

@@ -180,6 +180,30 @@ int mr_conn_trace(struct mr_endpoint *ep, mr_handle handle, uint32_t what, uint6
     return begin(ep, conn, what, true) ? 0 : -EAGAIN;
 }
 
+/* ------------------------------------------------------------------ HTTP/3 */
+
+bool mr_endpoint_is_tracing(const struct mr_endpoint *ep)
+{
+    return ep->tracer != NULL && ep->tracer->count > 0;
+}
+
+int mr_conn_trace_http3(struct mr_endpoint *ep, mr_handle handle,
+                        const struct mr_trace_http3 *record, struct mr_view bytes, uint64_t now)
+{
+    const struct mr_conn *conn = mr_conn_of_handle(ep, handle);
+
+    if (conn == NULL)
+        return -ESTALE;
+    if (!mr_conn_is_traced(conn) || !has_events(ep, conn))
+        return -ENOENT;
+    if (bytes.size > MR_TRACE_HTTP3_BYTES)
+        return -EINVAL;
+    mr_trace_clock(ep, now);
+    struct mr_trace_bytes body = {.at = record, .size = sizeof(*record)};
+    struct mr_trace_bytes more = {.at = bytes.data, .size = bytes.size};
+    return mr_tracer_write(ep->tracer, conn->trace, MR_TRACE_HTTP3, body, more) ? 0 : -ENOBUFS;
+}
+
 /* ------------------------------------------------------------------ packets */
 
 /* ID of the path in hand. */
@@ -206,6 +230,20 @@ static void write_packet(struct mr_endpoint *ep, const struct mr_conn *conn,
     write_more(ep, conn, kind, BYTES(*packet), more);
 }
 
+/* RFC 9000, Section 17.4. */
+static void tell_spin(struct mr_endpoint *ep, struct mr_conn *conn, uint8_t first_byte)
+{
+    struct mr_traced *traced = traced_of(ep, conn);
+    uint64_t bit = (first_byte & MR_PACKET_SPIN) != 0;
+    bool is_told = traced->spin != 0 && traced->spin != 1 + bit;
+
+    if (!conn->path.is_spinning)
+        return;
+    traced->spin = (uint8_t)(1 + bit);
+    if (is_told)
+        write(ep, conn, MR_TRACE_SPIN, BYTES(bit));
+}
+
 void mr_trace_sent(struct mr_endpoint *ep, struct mr_conn *conn, const struct mr_trace_built *b)
 {
     static const uint8_t types[MR_SPACES] = {MR_PACKET_INITIAL, MR_PACKET_HANDSHAKE,
@@ -223,6 +261,7 @@ void mr_trace_sent(struct mr_endpoint *ep, struct mr_conn *conn, const struct mr
     if (b->space == MR_SPACE_APP && !b->is_early) {
         packet.has_phase = true;
         packet.phase = conn->key_state.updates;
+        tell_spin(ep, conn, b->packet[0]);
     } else {
         packet.version = b->is_early && hs != NULL ? hs->original_version : conn->version;
         packet.dcid = mr_cid_current(conn)->cid;
@@ -375,6 +414,21 @@ void mr_trace_params(struct mr_endpoint *ep, struct mr_conn *conn, const uint8_t
 
     write_more(ep, conn, MR_TRACE_PARAMETERS, BYTES(head),
                (struct mr_trace_bytes){.at = bytes, .size = MR_MIN(size, room)});
+}
+
+void mr_trace_restored(struct mr_endpoint *ep, struct mr_conn *conn,
+                       const struct mr_transport_params *params)
+{
+    struct mr_trace_restored restored = {
+        .max_data = params->initial_max_data,
+        .max_stream_data_bidi_local = params->initial_max_stream_data_bidi_local,
+        .max_stream_data_bidi_remote = params->initial_max_stream_data_bidi_remote,
+        .max_stream_data_uni = params->initial_max_stream_data_uni,
+        .max_streams_bidi = params->initial_max_streams_bidi,
+        .max_streams_uni = params->initial_max_streams_uni,
+        .max_datagram_frame_size = params->max_datagram_frame_size};
+
+    write(ep, conn, MR_TRACE_RESTORED, BYTES(restored));
 }
 
 void mr_trace_alpn(struct mr_endpoint *ep, struct mr_conn *conn)

@@ -67,6 +67,10 @@ MR_COLD void mr_trace_metrics(struct mr_endpoint *ep, struct mr_conn *conn, uint
 
 MR_COLD void mr_trace_params(struct mr_endpoint *ep, struct mr_conn *conn, const uint8_t *bytes,
                              size_t size, bool is_peers);
+
+/* A client's 0-RTT goes by what it remembers. */
+MR_COLD void mr_trace_restored(struct mr_endpoint *ep, struct mr_conn *conn,
+                               const struct mr_transport_params *params);
 MR_COLD void mr_trace_alpn(struct mr_endpoint *ep, struct mr_conn *conn);
 MR_COLD void mr_trace_keylog(struct mr_endpoint *ep, struct mr_conn *conn, const char *lines,
                              size_t size);

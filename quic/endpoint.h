@@ -224,6 +224,15 @@ void mr_endpoint_trace_stop(struct mr_endpoint *ep, uint64_t now);
  * -EAGAIN: MR_TRACED_MAX are traced, or the ring is full. */
 int mr_conn_trace(struct mr_endpoint *ep, mr_handle conn, uint32_t what, uint64_t now);
 
+/* Is any connection traced? */
+bool mr_endpoint_is_tracing(const struct mr_endpoint *ep);
+
+/* A record of what HTTP/3 does on the connection, and the bytes that follow it.  0; -ESTALE;
+ * -ENOENT: its events are not traced; -EINVAL: too many bytes; -ENOBUFS: it was dropped, and is
+ * counted. */
+int mr_conn_trace_http3(struct mr_endpoint *ep, mr_handle conn, const struct mr_trace_http3 *record,
+                        struct mr_view bytes, uint64_t now);
+
 /* Key log lines (NSS format) waiting to be written: copies at most `room` bytes of whole lines,
  * returns the count. */
 size_t mr_endpoint_take_keylog(struct mr_endpoint *ep, char *dst, size_t room);

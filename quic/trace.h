@@ -77,6 +77,9 @@ enum mr_trace_kind {
     MR_TRACE_VERSION,     /* struct mr_trace_change */
     MR_TRACE_ARRIVAL,     /* struct mr_trace_ticket: it came from another tracer */
     MR_TRACE_ECN,         /* struct mr_trace_change of enum mr_ecn_state */
+    MR_TRACE_HTTP3,       /* struct mr_trace_http3 (millrace/trace.h), then its bytes */
+    MR_TRACE_RESTORED,    /* struct mr_trace_restored: for 0-RTT */
+    MR_TRACE_SPIN,        /* uint64_t: the spin bit of what is sent, another than before */
     MR_TRACE_KINDS
 };
 
@@ -115,6 +118,17 @@ struct mr_trace_parameters {
     bool is_peers;
     uint8_t sender; /* enum mr_role */
     bool is_resumed;
+};
+
+/* The server's parameters that a client goes by until it has the new ones. */
+struct mr_trace_restored {
+    uint64_t max_data;
+    uint64_t max_stream_data_bidi_local;
+    uint64_t max_stream_data_bidi_remote;
+    uint64_t max_stream_data_uni;
+    uint64_t max_streams_bidi;
+    uint64_t max_streams_uni;
+    uint64_t max_datagram_frame_size;
 };
 
 struct mr_trace_packet {
@@ -249,6 +263,7 @@ struct mr_traced {
     uint64_t recovery_ns;            /* when the last recovery period told began */
     uint8_t congestion;              /* enum mr_trace_congestion, told last */
     uint8_t ecn;                     /* enum mr_ecn_state, told last */
+    uint8_t spin;                    /* 0: nothing was sent yet; 1 and the bit */
     uint8_t what;                    /* enum mr_trace_what; 0: free */
 };
 

@@ -27,6 +27,7 @@
 #include <stdint.h>
 
 #include "millrace/priority.h"
+#include "millrace/trace.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -333,6 +334,13 @@ struct mr_transport_ops {
 
     /* Several paths of a connection, as millrace/path.h says.  NULL in a transport that cannot. */
     int64_t (*path)(struct mr_transport *t, mr_handle conn, const struct mr_path_call *call);
+
+    /* What HTTP/3 does on the connection, for its trace (millrace/trace.h).  `record` NULL: is any
+     * connection traced?  0; -ENOENT: it is not, or none is; -ENOBUFS: the record was dropped, and
+     * counted; -EINVAL: more than MR_TRACE_HTTP3_BYTES; -ESTALE.  NULL in a transport that cannot.
+     */
+    int (*trace)(struct mr_transport *t, mr_handle conn, const struct mr_trace_http3 *record,
+                 struct mr_view bytes);
 };
 
 /* The first member of every implementation. */

@@ -1,6 +1,6 @@
 """Check qlog files strictly: RFC 7464's frame, and every name and field of the drafts.
 
-    draft-ietf-quic-qlog-main-schema, draft-ietf-quic-qlog-quic-events
+    draft-ietf-quic-qlog-main-schema, draft-ietf-quic-qlog-quic-events, draft-ietf-quic-qlog-h3-events
 
 A field that the drafts do not have is as wrong as one that is missing.  Types are written as in the drafts' CDDL:
 "?name" is optional; a value is a type's name, a set of texts, a dict, or [type].
@@ -62,6 +62,24 @@ FRAMES = {
     "datagram": {"?raw": RAW},
 }
 
+FIELD = {"?name": "text", "?name_bytes": "hex", "?value": "text", "?value_bytes": "hex"}
+SETTING = {"?name": {"settings_qpack_max_table_capacity", "settings_max_field_section_size",
+                     "settings_qpack_blocked_streams", "settings_enable_connect_protocol", "settings_h3_datagram",
+                     "reserved", "unknown"}, "?name_bytes": "uint", "value": "uint"}
+HTTP3_FRAMES = {  # a frame may have members of its own: field_count is ours
+    "data": {"?raw": RAW},
+    "headers": {"headers": [FIELD], "?raw": RAW, "?field_count": "uint"},
+    "cancel_push": {"push_id": "uint", "?raw": RAW},
+    "settings": {"settings": [SETTING], "?raw": RAW},
+    "goaway": {"id": "uint", "?raw": RAW},
+    "max_push_id": {"push_id": "uint", "?raw": RAW},
+    "reserved": {"frame_type_bytes": "uint", "?raw": RAW},
+    "unknown": {"frame_type_bytes": "uint", "?raw": RAW},
+    "priority_update": {"?stream_id": "uint", "?push_id": "uint", "priority_field_value": "text", "?raw": RAW},
+}
+HTTP3_FRAME = {"stream_id": "uint", "frame": "http3_frame"}
+HTTP3_DATAGRAM = {"quarter_stream_id": "uint", "?raw": RAW}
+
 PARAMETERS = {
     "?initiator": {"local", "remote"}, "?resumption_allowed": "bool", "?early_data_enabled": "bool",
     "?tls_cipher": "text", "?original_destination_connection_id": "hex", "?initial_source_connection_id": "hex",
@@ -90,6 +108,11 @@ EVENTS = {
     "quic:version_information": {"?server_versions": ["hex"], "?client_versions": ["hex"], "?chosen_version": "hex"},
     "quic:alpn_information": {"?chosen_alpn": {"?byte_value": "hex", "?string_value": "text"}},
     "quic:parameters_set": PARAMETERS,
+    "quic:parameters_restored": {"?initial_max_data": "uint", "?initial_max_stream_data_bidi_local": "uint",
+                                 "?initial_max_stream_data_bidi_remote": "uint",
+                                 "?initial_max_stream_data_uni": "uint", "?initial_max_streams_bidi": "uint",
+                                 "?initial_max_streams_uni": "uint", "?max_datagram_frame_size": "uint"},
+    "quic:spin_bit_updated": {"state": "bool"},
     "quic:packet_sent": PACKET,
     "quic:packet_received": {**PACKET, "?trigger": {"keys_available"}},
     "quic:packet_dropped": {"?header": HEADER, "?raw": RAW,
@@ -119,6 +142,20 @@ EVENTS = {
     "quic:congestion_state_updated": {"?old": "text", "new": "text", "?trigger": "text"},
     "quic:packet_lost": {"?header": HEADER, "?frames": ["frame"], "?is_mtu_probe_packet": "bool",
                          "?trigger": {"reordering_threshold", "time_threshold", "pto_expired"}},
+    "http3:parameters_set": {"?initiator": {"local", "remote"}, "?max_field_section_size": "uint",
+                             "?max_table_capacity": "uint", "?blocked_streams_count": "uint",
+                             "?extended_connect": "uint16", "?h3_datagram": "uint16", "?waits_for_settings": "bool"},
+    "http3:stream_type_set": {"?initiator": {"local", "remote"}, "stream_id": "uint",
+                              "stream_type": {"request", "control", "push", "reserved", "unknown", "qpack_encode",
+                                              "qpack_decode"},
+                              "?stream_type_bytes": "uint", "?associated_push_id": "uint"},
+    "http3:priority_updated": {"?stream_id": "uint", "?push_id": "uint", "?old": "text", "new": "text",
+                               "?trigger": {"client_signal_received", "local", "other"},
+                               "?reason": {"client_signal_only", "client_server_merged", "local_policy", "other"}},
+    "http3:frame_created": HTTP3_FRAME,
+    "http3:frame_parsed": HTTP3_FRAME,
+    "http3:datagram_created": HTTP3_DATAGRAM,
+    "http3:datagram_parsed": HTTP3_DATAGRAM,
     "loglevel:warning": {"?code": "uint", "?message": "text"},
     "loglevel:info": {"?code": "uint", "?message": "text"},
 }
@@ -175,11 +212,11 @@ def check(value, kind, where):
     elif isinstance(kind, set):
         if value not in kind:
             raise Wrong(f"{where}: {value!r} is none of {sorted(kind)}")
-    elif kind == "frame":
-        name = value.get("frame_type")
-        if name not in FRAMES:
-            raise Wrong(f"{where}: there is no frame {name!r}")
-        check_object(value, {"frame_type": {name}, **FRAMES[name]}, f"{where}.{name}")
+    elif kind in ("frame", "http3_frame"):
+        name, frames = value.get("frame_type"), FRAMES if kind == "frame" else HTTP3_FRAMES
+        if name not in frames:
+            raise Wrong(f"{where}: there is no {kind} {name!r}")
+        check_object(value, {"frame_type": {name}, **frames[name]}, f"{where}.{name}")
     elif not PLAIN[kind](value):
         raise Wrong(f"{where}: {value!r} is no {kind}")
 

@@ -541,6 +541,17 @@ def priorities_are_told_and_the_server_goes_by_them(folder):
     (folder.root / "other").unlink()
 
 
+def expect_restored(logs):
+    """A client's 0-RTT goes by parameters that the server has still."""
+    path, = logs.glob("*_client.sqlog")
+    _, events = qlog_check.read(path)
+    restored, = (event["data"] for event in events if event["name"] == "quic:parameters_restored")
+    remote, = (event["data"] for event in events
+               if event["name"] == "quic:parameters_set" and event["data"]["initiator"] == "remote")
+    tap.expect_equal(restored, {name: remote.get(name, 0) for name in restored})
+    tap.expect(restored["initial_max_data"] > 0, restored)
+
+
 def requests_in_the_first_flight_are_refused_when_told(folder):
     """RFC 8470: 425, after which the client asks once more, and gets the file."""
     control = folder / "control"
@@ -549,8 +560,11 @@ def requests_in_the_first_flight_are_refused_when_told(folder):
         (folder / "session").unlink(missing_ok=True)
         with serving(folder, "--early-data", "--control", control, *extra) as edge:
             tap.expect_equal(edge.get("/", *options).returncode, OK)
-            done = edge.get("/", *options, "--early-data")
+            logs = folder / f"early{requests}"
+            logs.mkdir()
+            done = edge.get("/", *options, "--early-data", "--qlog-dir", logs)
             tap.expect_equal(done.returncode, OK, done.stderr)
+            expect_restored(logs)
             tap.expect_equal((folder / "page").read_bytes(), (folder.root / "index.html").read_bytes())
             counters = json.loads(ctl(control, "--json", "counters").stdout)
             tap.expect_equal((counters["early_data_accepted"], counters["h3_requests_early"]), (1, 1), counters)
@@ -758,6 +772,34 @@ def expect_wrong(path, change, words):
         changed.unlink()
 
 
+def http3_events(events, name):
+    return [event["data"] for event in events if event["name"] == "http3:" + name]
+
+
+def expect_http3_events(client, server):
+    """What one side made the other has read: each stream's frames, in order; and settings are the same."""
+    for one, other in (client, server), (server, client):
+        made, read = ({stream: [data["frame"] for data in http3_events(events, name) if data["stream_id"] == stream]
+                       for stream in {data["stream_id"] for data in http3_events(events, name)}}
+                      for events, name in ((one, "frame_created"), (other, "frame_parsed")))
+        tap.expect_equal(made, read)
+        local, = (data for data in http3_events(one, "parameters_set") if data["initiator"] == "local")
+        remote, = (data for data in http3_events(other, "parameters_set") if data["initiator"] == "remote")
+        tap.expect_equal(dict(local, initiator=""), dict(remote, initiator=""))
+    kinds = [sorted((data["stream_id"], data["stream_type"]) for data in http3_events(events, "stream_type_set"))
+             for events in (client, server)]
+    tap.expect_equal(kinds[0], kinds[1])
+    tap.expect_equal({(0, "request"), (2, "control"), (3, "control")} - set(kinds[0]), set())
+    request, = (data["frame"] for data in http3_events(server, "frame_parsed") if data["stream_id"] == 0)
+    fields = {field["name"]: field.get("value") for field in request["headers"]}
+    tap.expect_equal(fields, {":method": "GET", ":scheme": "https", ":authority": "198.18.0.2", ":path": "/"})
+    tap.expect(request["field_count"] > len(fields), request)
+    answer = [data["frame"] for data in http3_events(client, "frame_parsed") if data["stream_id"] == 0]
+    tap.expect_equal([frame["frame_type"] for frame in answer], ["headers", "data"])
+    tap.expect_equal(answer[0]["headers"], [{"name": ":status", "value": "200"}])
+    tap.expect_equal([data["new"] for data in http3_events(server, "priority_updated")], ["u=3"])
+
+
 def qlog_files_say_what_both_sides_did(folder):
     logs = folder / "qlog"
     logs.mkdir()
@@ -789,8 +831,10 @@ def qlog_files_say_what_both_sides_did(folder):
         local = dict(own[0] if own[0]["initiator"] == "local" else own[1], initiator="")
         remote = dict(others[0] if others[0]["initiator"] == "remote" else others[1], initiator="")
         tap.expect_equal(local, remote)
+    expect_http3_events(client, server)
     for path in server_path, client_path:
         qlog_check.qvis(path)
+    expect_wrong(server_path, lambda text: text.replace('"frame_type":"headers"', '"frame_type":"heads"', 1), "heads")
     expect_wrong(server_path, lambda text: text.replace('"packet_number":', '"packet_nr":', 1), "packet_nr")
     expect_wrong(server_path, lambda text: text.replace('"frame_type":"crypto"', '"frame_type":"krypto"', 1), "krypto")
     expect_wrong(server_path, lambda text: text.replace("\n\x1e", "\n", 1), "record")

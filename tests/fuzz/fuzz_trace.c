@@ -7,8 +7,8 @@
  *   2. what was packed is read back to its last byte, and ends;
  *   3. of a payload that was cut off nothing is packed but what the whole payload began with;
  *   4. any bytes can be read as packed frames: reading ends, and what is borrowed lies inside;
- *   5. any such record, and any that is too short, gives at most MR_QLOG_EVENTS_MAX events, each
- * JSON that can be parsed again.
+ *   5. any such record, those of HTTP/3 with every kind of frame among them, and any that is too
+ * short, gives at most MR_QLOG_EVENTS_MAX events, each JSON that can be parsed again.
  */
 #include <json-c/json.h>
 #include <stdlib.h>
@@ -17,6 +17,7 @@
 #include "base/assert.h"
 #include "base/compiler.h"
 #include "control/qlog_event.h"
+#include "millrace/trace.h"
 #include "quic/packet.h"
 #include "quic/trace_frames.h"
 
@@ -101,6 +102,23 @@ static void tell_behind(enum mr_trace_kind kind, const void *head, size_t head_s
     free(body);
 }
 
+/* What HTTP/3 tells of a peer: the type, the ID and the payload of a frame. */
+static void tell_http3(const uint8_t *bytes, size_t size)
+{
+    static const uint64_t types[] = {0, 1, 3, 4, 7, 13, 0xf0700, 0xf0701, 64};
+    struct mr_trace_http3 record = {.kind = MR_TRACE_HTTP3_FRAME, .size = size};
+
+    for (size_t i = 0; i < MR_COUNT_OF(types); i++) {
+        record.type = types[i];
+        tell_behind(MR_TRACE_HTTP3, &record, sizeof(record), bytes, size);
+    }
+    for (int kind = 0; kind <= MR_TRACE_HTTP3_KINDS; kind++) {
+        record.kind = (uint8_t)kind;
+        record.type = size;
+        tell_behind(MR_TRACE_HTTP3, &record, sizeof(record), bytes, size);
+    }
+}
+
 static void tell_all(const uint8_t *bytes, size_t size)
 {
     static const uint8_t zeros[16];
@@ -112,6 +130,7 @@ static void tell_all(const uint8_t *bytes, size_t size)
     tell_behind(MR_TRACE_RECEIVED, &packet, sizeof(packet), bytes, size);
     tell_behind(MR_TRACE_PARAMETERS, &parameters, sizeof(parameters), bytes, size);
     tell_behind(MR_TRACE_CLOSED, &closed, sizeof(closed), bytes, size);
+    tell_http3(bytes, size);
     tell(MR_TRACE_ALPN, bytes, size);
     for (int kind = 0; kind <= MR_TRACE_KINDS; kind++)
         tell((enum mr_trace_kind)kind, zeros, size % sizeof(zeros));

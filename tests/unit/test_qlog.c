@@ -262,7 +262,11 @@ static bool has_lower_case_names(struct json_object *value)
  * exists, implementations MUST NOT identify themselves using this URI."
  * (draft-ietf-quic-qlog-quic-events: Draft Event Schema Identification)  "Implementations of draft
  * versions of the event schema MUST append the string "-" and the corresponding draft number to the
- * URI." (draft-ietf-quic-qlog-quic-events: Draft Event Schema Identification) */
+ * URI." (draft-ietf-quic-qlog-quic-events: Draft Event Schema Identification)  "Until such
+ * an RFC exists, implementations MUST NOT identify themselves using this URI."
+ * (draft-ietf-quic-qlog-h3-events: Draft Event Schema Identification)  "Implementations of draft
+ * versions of the event schema MUST append the string "-" and the corresponding draft number to the
+ * URI." (draft-ietf-quic-qlog-h3-events: Draft Event Schema Identification) */
 static void records_are_as_their_schema_says(void)
 {
     struct world w = open_world(&(struct mr_qlog_config){0});
@@ -278,6 +282,8 @@ static void records_are_as_their_schema_says(void)
     struct json_object *schemas = member(trace, "event_schemas");
     CU_ASSERT_STRING_EQUAL(json_object_get_string(json_object_array_get_idx(schemas, 0)),
                            "urn:ietf:params:qlog:events:quic-13");
+    CU_ASSERT_STRING_EQUAL(json_object_get_string(json_object_array_get_idx(schemas, 1)),
+                           "urn:ietf:params:qlog:events:http3-13");
     struct json_object *reference = member(member(trace, "common_fields"), "reference_time");
     if (strcmp(text_of(reference, "clock_type"), "monotonic") == 0)
         CU_ASSERT_STRING_EQUAL(text_of(reference, "epoch"), "unknown");
@@ -288,6 +294,7 @@ static void records_are_as_their_schema_says(void)
         CU_ASSERT_PTR_NOT_NULL(member(record, "data"));
         CU_ASSERT_TRUE(strncmp(text_of(record, "name"), "quic:", 5) == 0 ||
                        strcmp(text_of(record, "name"), "recovery:metrics_updated") == 0 ||
+                       strncmp(text_of(record, "name"), "http3:", 6) == 0 ||
                        strncmp(text_of(record, "name"), "loglevel:", 9) == 0);
         CU_ASSERT_TRUE(has_lower_case_names(record));
     }
@@ -647,6 +654,61 @@ static void a_full_ring_has_room_for_refusals_and_ends(void)
     CU_ASSERT_EQUAL(tracer.count, 0);
 }
 
+/* "The event is emitted when the spin bit changes value, it SHOULD NOT be emitted if the spin bit
+ * is set without changing its value."  (draft-ietf-quic-qlog-quic-events: spin_bit_updated) */
+static void the_spin_bit_is_told_when_it_changes(void)
+{
+    static const uint8_t bits[] = {0, MR_PACKET_SPIN, MR_PACKET_SPIN, 0, 0};
+    struct world w = open_world(&(struct mr_qlog_config){0});
+
+    start_peer(&w, MR_SERVER, MR_TRACE_EVENTS);
+    peer_run(w.peer, PEER_DONE);
+    struct mr_conn *conn = peer_conn(w.peer);
+    conn->path.is_spinning = true;
+    for (size_t i = 0; i < MR_COUNT_OF(bits); i++) {
+        conn->path.spin = bits[i];
+        conn->app.wants |= MR_WANT_PING;
+        mr_conn_wake(peer_endpoint(w.peer), conn);
+        peer_drain(w.peer);
+    }
+    end_peer(&w);
+    mr_qlog_flush(w.qlog);
+    struct json_object *records = read_records(&w, "_server.sqlog");
+    CU_ASSERT_STRING_EQUAL(text_of(event(records, "quic:spin_bit_updated", 0), "state"), "true");
+    CU_ASSERT_STRING_EQUAL(text_of(event(records, "quic:spin_bit_updated", 1), "state"), "false");
+    CU_ASSERT_PTR_NULL(event(records, "quic:spin_bit_updated", 2));
+    json_object_put(records);
+    close_world(&w);
+}
+
+/* ------------------------------------------------------------------ HTTP/3 */
+
+static void http_3_of_other_connections_is_not_told(void)
+{
+    static const uint8_t bytes[MR_TRACE_HTTP3_BYTES + 1] = {0};
+    const struct mr_trace_http3 record = {.kind = MR_TRACE_HTTP3_FRAME, .type = 4};
+    struct world w = open_world(&(struct mr_qlog_config){0});
+    struct mr_view view = {bytes, sizeof(bytes)};
+
+    start_peer(&w, MR_SERVER, 0);
+    peer_run(w.peer, PEER_DONE);
+    struct mr_endpoint *ep = peer_endpoint(w.peer);
+    mr_handle conn = w.peer->conn;
+    CU_ASSERT_FALSE(mr_endpoint_is_tracing(ep));
+    CU_ASSERT_EQUAL(mr_conn_trace_http3(ep, conn, &record, view, w.peer->now), -ENOENT);
+    CU_ASSERT_EQUAL(mr_conn_trace(ep, conn, MR_TRACE_EVENTS, w.peer->now), 0);
+    CU_ASSERT_TRUE(mr_endpoint_is_tracing(ep));
+    CU_ASSERT_EQUAL(mr_conn_trace_http3(ep, conn, &record, view, w.peer->now), -EINVAL);
+    CU_ASSERT_EQUAL(mr_conn_trace_http3(ep, conn + 1, &record, view, w.peer->now), -ESTALE);
+    view.size--;
+    uint32_t written = 0; /* the ring fills up, or the writer is quick */
+    while (written < 2 * MR_TRACE_RING_WORDS / (MR_TRACE_HTTP3_BYTES / 8) &&
+           mr_conn_trace_http3(ep, conn, &record, view, w.peer->now) == 0)
+        written++;
+    CU_ASSERT_TRUE(written > 100);
+    close_world(&w);
+}
+
 static CU_TestInfo tests[] = {
     {"the file has what the peer really sent", the_file_has_what_the_peer_really_sent},
     {"records are as their schema says", records_are_as_their_schema_says},
@@ -666,6 +728,8 @@ static CU_TestInfo tests[] = {
     {"a trace that moves keeps its file and its order",
      a_trace_that_moves_keeps_its_file_and_its_order},
     {"a trace that a shard refuses ends its file", a_trace_that_a_shard_refuses_ends_its_file},
+    {"the spin bit is told when it changes", the_spin_bit_is_told_when_it_changes},
+    {"HTTP/3 of other connections is not told", http_3_of_other_connections_is_not_told},
     {"a full ring has room for refusals and ends", a_full_ring_has_room_for_refusals_and_ends},
     CU_TEST_INFO_NULL,
 };
