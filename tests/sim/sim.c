@@ -278,6 +278,8 @@ static void connect_client(struct world *w)
         size_t size =
             sim_ticket_get(side->ep, w->side[MR_SERVER].ep, &options, &client, plain, &w->now);
 
+        size = past_ticket(&client, &server, &w->config->saved,
+                           mr_endpoint_wall_s(side->ep, w->now), plain, size, plain, sizeof(plain));
         options.ticket_size = saved_ticket(w->side[MR_SERVER].ep, &client, &w->config->saved, 0,
                                            plain, size, ticket, sizeof(ticket), w->now);
         options.ticket = ticket;

@@ -113,8 +113,8 @@ struct sim_config {
     uint64_t pause_ns;     /* 0: never */
     uint64_t job_max_ns;   /* longest TLS job; 0: done at once */
     enum sim_early early;
-    struct mr_saved_path saved; /* without 0-RTT: what the client's token says of the path; window
-                                   0: it has none */
+    struct mr_saved_path saved; /* without 0-RTT: what the client's token says of the path, and its
+                                   ticket; window 0: it has none */
     uint8_t versions[2];        /* of QUIC, that the client wants: struct mr_connect_options */
     uint32_t paths_max;         /* of a connection, of each side; 0: one */
     struct sim_path paths[SIM_PATHS_MAX]; /* [0]: the first, of which only times count */

@@ -335,7 +335,7 @@ static int run_mtus(void)
 }
 
 /* A megabyte over 200 ms, from the request on, without and with what an earlier connection knew. */
-static bool run_resume(enum mr_cc_kind cc)
+static bool run_resume(enum mr_cc_kind cc, enum mr_role sender)
 {
     struct sim_result r[2];
 
@@ -344,7 +344,10 @@ static bool run_resume(enum mr_cc_kind cc)
 
         config.cc = cc;
         config.link[0].delay_ns = config.link[1].delay_ns = RESUME_RTT_NS / 2;
-        config.down_bytes = RESUME_BYTES;
+        if (sender == MR_SERVER)
+            config.down_bytes = RESUME_BYTES;
+        else
+            config.up_bytes = RESUME_BYTES;
         if (i == 1)
             config.saved = (struct mr_saved_path){.window = RESUME_BYTES,
                                                   .rtt_us = (uint32_t)(RESUME_RTT_NS / MR_US)};
@@ -353,18 +356,17 @@ static bool run_resume(enum mr_cc_kind cc)
     double trips[2] = {(double)r[0].transfer_ns / (double)RESUME_RTT_NS,
                        (double)r[1].transfer_ns / (double)RESUME_RTT_NS};
     printf("# %.2f round trips, resumed %.2f, %" PRIu64 " jump\n", trips[0], trips[1],
-           r[1].counters[MR_SERVER].resumes_begun);
+           r[1].counters[sender].resumes_begun);
     return r[0].is_complete && r[1].is_complete && trips[1] + 1.5 <= trips[0] &&
-           r[0].counters[MR_SERVER].resumes_begun == 0 &&
-           r[1].counters[MR_SERVER].resumes_begun == 1 &&
-           r[1].counters[MR_SERVER].resumes_validated == 1;
+           r[0].counters[sender].resumes_begun == 0 && r[1].counters[sender].resumes_begun == 1 &&
+           r[1].counters[sender].resumes_validated == 1;
 }
 
 static int run_distances(void)
 {
     int failed = 0;
 
-    printf("1..%d\n", DISTANCE_SEEDS + 2);
+    printf("1..%d\n", DISTANCE_SEEDS + 4);
     for (int i = 1; i <= DISTANCE_SEEDS; i++) {
         bool ok = run_distance((uint64_t)i);
 
@@ -372,11 +374,12 @@ static int run_distances(void)
                ok ? "" : "not ", i, i);
         failed += !ok;
     }
-    for (int i = 0; i < 2; i++) {
-        bool ok = run_resume(i == 0 ? MR_CC_CUBIC : MR_CC_NEWRENO);
+    for (int i = 0; i < 4; i++) {
+        bool ok =
+            run_resume(i % 2 == 0 ? MR_CC_CUBIC : MR_CC_NEWRENO, i < 2 ? MR_SERVER : MR_CLIENT);
 
-        printf("%sok %d - a resumed megabyte takes 1.5 round trips less, %s\n", ok ? "" : "not ",
-               DISTANCE_SEEDS + 1 + i, i == 0 ? "CUBIC" : "NewReno");
+        printf("%sok %d - a resumed megabyte %s takes 1.5 round trips less, %s\n", ok ? "" : "not ",
+               DISTANCE_SEEDS + 1 + i, i < 2 ? "down" : "up", i % 2 == 0 ? "CUBIC" : "NewReno");
         failed += !ok;
     }
     return failed > 0;
