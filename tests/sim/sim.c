@@ -69,6 +69,7 @@ struct world {
     uint64_t next_update_ns;
     uint64_t next_beat_ns; /* MR_NEVER: none */
     uint32_t mtu[2];
+    bool is_classic[2];
     struct sim_paths paths;
     bool was_paused;
     bool was_restarted;
@@ -445,6 +446,8 @@ static void send_all(struct world *w, struct side *side)
 static void note_conn(struct world *w, enum mr_role role, const struct mr_conn *conn)
 {
     w->mtu[role] = conn->path.mtu;
+    w->is_classic[role] |=
+        mr_cc_kind_of(&conn->path.cc) == MR_CC_PRAGUE && conn->path.cc.prague.is_classic;
     if (role == MR_SERVER) {
         w->cc = mr_cc_kind_of(&conn->path.cc);
         return;
@@ -710,6 +713,7 @@ static void fill_result(struct world *w, struct sim_result *r)
         .datagrams = w->net.datagrams,
         .digest = w->net.digest,
         .mtu = {w->mtu[0], w->mtu[1]},
+        .is_classic = {w->is_classic[0], w->is_classic[1]},
         .seen = w->net.seen,
         .reliable_resets = (uint64_t)client->reliable_resets + server->reliable_resets,
         .stops = server->stops,

@@ -161,6 +161,7 @@ struct sim_result {
     uint64_t migrations;                /* and the address, or to its preferred one */
     uint64_t migrations_done;           /* by the client */
     uint32_t mtu[2];                    /* of the client's path and the server's, at last */
+    bool is_classic[2];                 /* they are under Prague, and took the queue for one */
     uint64_t path_bytes[SIM_PATHS_MAX]; /* down, as the network had them */
     uint64_t stalled_ns;            /* longest time without a byte for the client's application */
     uint64_t leaks;                 /* buffers, nodes or segments not given back */

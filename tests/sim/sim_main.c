@@ -186,6 +186,7 @@ struct bottleneck {
     uint64_t mark_ns;    /* packets that wait longer get CE; 0: none */
     uint64_t losses_max; /* packets; 0: any number */
     double reorder;      /* of the packets are late by up to REORDER_NS */
+    bool is_classic;     /* so it is taken for a classic queue */
 };
 
 static const struct bottleneck bottlenecks[] = {
@@ -199,6 +200,8 @@ static const struct bottleneck bottlenecks[] = {
     {MR_CC_CUBIC, 20 * MR_MS, 50000000, 0, 0.9, 0, 0},
     {MR_CC_PRAGUE, 20 * MR_MS, 50000000, 0, 0.9, MR_MS, 10},
     {MR_CC_PRAGUE, 5 * MR_MS, 200000000, 0, 0.9, MR_MS, 10},
+    {MR_CC_PRAGUE, 20 * MR_MS, 50000000, 0, 0.8, 10 * MR_MS, 100, .is_classic = true},
+    {MR_CC_PRAGUE, 50 * MR_MS, 50000000, 0, 0.8, 15 * MR_MS, 100, .is_classic = true},
     {MR_CC_CUBIC, 20 * MR_MS, 50000000, 0, 0.8, 10 * MR_MS, 100},
     {MR_CC_BBR, 20 * MR_MS, 50000000, 0, 0.8, 10 * MR_MS, 100},
     /* Undo, or each of these would be a loss: theory has 8 Mbit/s for it. */
@@ -241,7 +244,8 @@ static bool run_bottleneck(const struct bottleneck *b, uint64_t seed)
            seed, bps * 1e-6, good * 1e-6, bps / good, (double)r[0].duration_ns * 1e-9,
            server->packets_lost, server->packets_lost_spurious, server->congestion_undone,
            server->congestion_events);
-    if ((b->reorder > 0) != (server->congestion_undone > 0))
+    if ((b->reorder > 0) != (server->congestion_undone > 0) ||
+        b->is_classic != r[1].is_classic[MR_SERVER])
         return false;
     return r[0].is_complete && r[1].is_complete && bps >= b->least * good &&
            (b->losses_max == 0 || server->packets_lost <= b->losses_max);
