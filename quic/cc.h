@@ -56,6 +56,7 @@ struct mr_cc_saved {
     union {
         uint64_t epoch_ns; /* this and the rest: CUBIC's */
         uint64_t acked;    /* NewReno's */
+        uint64_t before;   /* BBR's window before loss or ProbeRTT held it down */
     };
     double max;
     double estimate;
