@@ -115,6 +115,10 @@ static bool keep_ticket(struct mr_rt_conn *c, const uint8_t *bytes, uint32_t siz
 {
     if (size == c->ticket_size && memcmp(bytes, c->ticket, size) == 0)
         return false;
+    if (size <= MR_TICKET_HEAD_SIZE && c->ticket_size > size) { /* the rest is as it was */
+        memcpy(c->ticket, bytes, size);
+        return true;
+    }
     uint8_t *copy = malloc(size);
     if (copy == NULL)
         return false;

@@ -50,7 +50,7 @@ static int inline_conn_info(struct mr_transport *t, mr_handle conn, struct mr_co
 
 static int64_t inline_ticket(struct mr_transport *t, mr_handle conn, uint8_t *dst, size_t room)
 {
-    return mr_conn_ticket(shard_of(t)->ep, conn, dst, room);
+    return mr_conn_ticket(shard_of(t)->ep, conn, dst, room, shard_of(t)->now);
 }
 
 static int inline_open(struct mr_transport *t, mr_handle conn, uint32_t flags, uint64_t user_data,

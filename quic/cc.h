@@ -56,6 +56,7 @@ struct mr_cc_saved {
     union {
         uint64_t epoch_ns; /* this and the rest: CUBIC's */
         uint64_t acked;    /* NewReno's */
+        uint64_t before;   /* BBR's window before loss or ProbeRTT held it down */
     };
     double max;
     double estimate;
@@ -85,6 +86,7 @@ struct mr_cc_ecn {
     uint64_t packets; /* that arrived meanwhile */
     uint64_t ce;      /* of these with CE */
     uint64_t sent_ns; /* when the newest packet newly acknowledged was sent */
+    uint64_t rtt_ns;  /* the frame's RTT sample; 0 if it gave none */
 };
 
 /* An algorithm.  Called by the functions below only; those marked * may be NULL. */
@@ -158,6 +160,10 @@ struct mr_cc_prague {
     uint64_t ce;         /* of these with CE */
     uint64_t round_ns;   /* when it began */
     uint64_t reduced_ns; /* when the window was reduced for CE last */
+    uint64_t base_ns;    /* least round trip time of the path; MR_NEVER */
+    uint64_t least_ns;   /* and of this round trip; MR_NEVER */
+    uint8_t classic;     /* how often marks came late, less how often early: 0..8 */
+    bool is_classic;     /* the queue is a classic one: between 0 and 8 as before */
 };
 
 struct mr_cc_bbr {

@@ -303,8 +303,8 @@ static void on_save(const struct mr_cc *cc, struct mr_cc_saved *saved)
 {
     struct mr_bbr *bbr = mr_bbr_of(cc);
 
-    (void)saved;
     mr_bbr_save_window(cc);
+    saved->before = bbr->prior_window;
     bbr->undo_state = MR_BBR_STATES;
     bbr->undo_bw_shortterm = bbr->bw_shortterm;
     bbr->undo_inflight_shortterm = bbr->inflight_shortterm;
@@ -317,7 +317,7 @@ static void on_undo(struct mr_cc *cc, const struct mr_cc_saved *saved)
     struct mr_bbr *bbr = mr_bbr_of(cc);
     bool is_elsewhere = bbr->state != bbr->undo_state && bbr->state != MR_BBR_PROBE_RTT;
 
-    (void)saved;
+    bbr->prior_window = MR_MAX(bbr->prior_window, saved->before); /* an RTO took it: OnEnterRTO() */
     mr_bbr_restore_window(cc);
     bbr->is_loss_in_round = bbr->is_recovering = false;
     mr_bbr_reset_full_bw(bbr);

@@ -8,19 +8,31 @@
  * A queue that marks at a threshold so loses a little of its rate in each round trip, instead of a
  * third of it now and then; packets carry ECT(1).  Growth is NewReno's: one datagram per window, of
  * which round trips below 25 ms get the square of their part of 25 ms, so that rates grow alike.
- * Loss is answered like NewReno's; so is a path that bears no ECN, where nothing is marked. Whether
- * the queue behind a mark is a classic one (RFC 3168) is not found out: where such queues are
- * shared with other traffic, this gets more than its part.
+ * Loss is answered like NewReno's; so is a path that bears no ECN, where nothing is marked.
+ *
+ * A classic queue (RFC 3168) marks late and rarely, and takes each mark for a whole reduction:
+ * among its other flows the answer above gets more than its part.  It is told by how long the queue
+ * is when it marks.  A round trip with CE whose least round trip time is CLASSIC_QUEUE_NS above the
+ * least of the path's life - so much stood in the queue all the time - is a late one, any other an
+ * early one.  CLASSIC_ROUNDS late ones more than early ones, and the queue is classic until the
+ * early ones have made up for it.  CE then costs 3/10 of the window, once per round trip, and the
+ * window grows like CUBIC's in its Reno-friendly region (RFC 9438, Sections 4.3 and 4.6).  A path
+ * that became longer looks classic too: that costs rate, and nobody else's.
  */
 #include "base/compiler.h"
 #include "quic/cc.h"
 
 #define GAIN             (1.0 / 16)
 #define REFERENCE_RTT_NS (25 * MR_MS)
+#define CLASSIC_QUEUE_NS (3 * MR_MS) /* L4S queues mark from 1 ms on, CoDel from 5 ms, PIE 15 ms   \
+                                      */
+#define CLASSIC_ROUNDS 8
+#define CLASSIC_BETA   0.7
+#define CLASSIC_GROWTH (3 * (1 - CLASSIC_BETA) / (1 + CLASSIC_BETA))
 
 static void init(struct mr_cc *cc)
 {
-    cc->prague = (struct mr_cc_prague){.alpha = 1};
+    cc->prague = (struct mr_cc_prague){.alpha = 1, .base_ns = MR_NEVER, .least_ns = MR_NEVER};
 }
 
 static void ignore_time(struct mr_cc *cc, uint64_t now)
@@ -32,8 +44,9 @@ static void ignore_time(struct mr_cc *cc, uint64_t now)
 static void avoid_congestion(struct mr_cc *cc, const struct mr_cc_ack *ack)
 {
     double part = MR_MIN((double)ack->smoothed_ns / REFERENCE_RTT_NS, 1.0);
-    double more = cc->prague.fraction +
-                  part * part * cc->datagram_size * (double)ack->bytes / (double)cc->window;
+    double growth = cc->prague.is_classic ? CLASSIC_GROWTH : part * part;
+    double more =
+        cc->prague.fraction + growth * cc->datagram_size * (double)ack->bytes / (double)cc->window;
     uint64_t whole = (uint64_t)MR_MIN(more, (double)cc->datagram_size);
 
     cc->prague.fraction = MR_MIN(more - (double)whole, 1.0);
@@ -49,12 +62,29 @@ static void on_acked(struct mr_cc *cc, const struct mr_cc_ack *ack, uint64_t now
         avoid_congestion(cc, ack);
 }
 
+/* The queue showed in a round trip with CE whether it marks early or late. */
+static void judge(struct mr_cc_prague *prague)
+{
+    if (prague->least_ns == MR_NEVER)
+        return;
+    bool is_late = prague->least_ns - prague->base_ns >= CLASSIC_QUEUE_NS;
+    if (is_late && prague->classic < CLASSIC_ROUNDS)
+        prague->classic++;
+    else if (!is_late && prague->classic > 0)
+        prague->classic--;
+    if (prague->classic == 0 || prague->classic == CLASSIC_ROUNDS)
+        prague->is_classic = prague->classic > 0;
+}
+
 /* A round trip is over when a packet is acknowledged that was sent after it began. */
 static void end_round(struct mr_cc_prague *prague, uint64_t now)
 {
     double share = (double)prague->ce / (double)prague->packets;
 
     prague->alpha += GAIN * (share - prague->alpha);
+    if (prague->ce > 0)
+        judge(prague);
+    prague->least_ns = MR_NEVER;
     prague->packets = 0;
     prague->ce = 0;
     prague->round_ns = now;
@@ -64,6 +94,10 @@ static bool on_ecn(struct mr_cc *cc, const struct mr_cc_ecn *ecn, uint64_t now)
 {
     struct mr_cc_prague *prague = &cc->prague;
 
+    if (ecn->rtt_ns > 0) {
+        prague->least_ns = MR_MIN(prague->least_ns, ecn->rtt_ns);
+        prague->base_ns = MR_MIN(prague->base_ns, ecn->rtt_ns);
+    }
     prague->packets += ecn->packets;
     prague->ce += ecn->ce;
     if (ecn->sent_ns >= prague->round_ns && prague->packets > 0)
@@ -72,7 +106,8 @@ static bool on_ecn(struct mr_cc *cc, const struct mr_cc_ecn *ecn, uint64_t now)
         return false;
     prague->reduced_ns = now;
     cc->has_begun = true;
-    mr_cc_set_window(cc, (uint64_t)((double)cc->window * (1 - prague->alpha / 2)));
+    double kept = prague->is_classic ? CLASSIC_BETA : 1 - prague->alpha / 2;
+    mr_cc_set_window(cc, (uint64_t)((double)cc->window * kept));
     cc->ssthresh = cc->window;
     return true;
 }
@@ -84,9 +119,11 @@ static void on_congestion(struct mr_cc *cc)
     cc->prague.fraction = 0;
 }
 
+/* RFC 9002, Section 5.2: the path may be another one. */
 static void on_persistent_congestion(struct mr_cc *cc)
 {
     cc->prague.fraction = 0;
+    cc->prague.base_ns = cc->prague.least_ns = MR_NEVER;
 }
 
 const struct mr_cc_ops mr_cc_prague_ops = {

@@ -11,6 +11,7 @@
 #include "quic/conn_multipath.h"
 #include "quic/conn_observed.h"
 #include "quic/conn_reset_at.h"
+#include "quic/conn_resume.h"
 
 /* ------------------------------------------------------------------ connections */
 
@@ -28,6 +29,17 @@ static void take_token(const struct mr_conn *conn, struct mr_handshake *hs,
         return;
     hs->token_size = (uint16_t)size;
     memcpy(hs->token, token, size);
+}
+
+/* With what the ticket says of the path, if it is the same one. */
+static void resume(struct mr_endpoint *ep, struct mr_conn *conn,
+                   const struct mr_connect_options *options, uint64_t now)
+{
+    const uint8_t *past =
+        mr_tls_ticket_past(options->ticket, options->ticket_size, options->server_name);
+    struct mr_saved_path saved = mr_conn_past_read(ep, conn, past, now);
+
+    mr_conn_resume_begin(ep, conn, &saved);
 }
 
 int mr_conn_connect(struct mr_endpoint *ep, const struct mr_connect_options *options,
@@ -58,6 +70,7 @@ int mr_conn_connect(struct mr_endpoint *ep, const struct mr_connect_options *opt
     conn->user_data = options->user_data;
     bool is_offered = mr_conn_offer_versions(conn, hs, options);
     take_token(conn, hs, options);
+    resume(ep, conn, options, now);
     mr_trace_clock(ep, now);
     if (ep->tracer != NULL)
         mr_trace_new(ep, conn);
@@ -156,17 +169,25 @@ int mr_conn_info(const struct mr_endpoint *ep, mr_handle handle, struct mr_conn_
     return 0;
 }
 
-int64_t mr_conn_ticket(const struct mr_endpoint *ep, mr_handle handle, uint8_t *dst, size_t room)
+int64_t mr_conn_ticket(const struct mr_endpoint *ep, mr_handle handle, uint8_t *dst, size_t room,
+                       uint64_t now)
 {
     const struct mr_conn *conn = mr_conn_of_handle(ep, handle);
 
     if (conn == NULL)
         return -ESTALE;
     const struct mr_handshake *hs = mr_conn_handshake(ep, conn);
-    if (hs == NULL || hs->ticket_size == 0)
+    uint8_t past[MR_TICKET_PAST_SIZE];
+    bool has_past = mr_conn_past_write(ep, conn, now, past);
+    if (hs == NULL ? !has_past : hs->ticket_size == 0)
         return 0;
-    size_t size = mr_tls_ticket_with_token(hs->ticket, hs->ticket_size, hs->new_token,
-                                           hs->new_token_size, dst, room);
+    const struct mr_tls_ticket_with with = {
+        .past = past,
+        .token = hs == NULL ? NULL : hs->new_token,
+        .token_size = hs == NULL ? 0 : hs->new_token_size,
+    };
+    size_t size = hs == NULL ? mr_tls_ticket_write_head(past, dst, room)
+                             : mr_tls_ticket_with(hs->ticket, hs->ticket_size, &with, dst, room);
     return size == 0 ? -ENOBUFS : (int64_t)size;
 }
 

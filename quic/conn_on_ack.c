@@ -703,8 +703,10 @@ static void take_ecn(struct mr_rx *rx, const struct mr_frame_ack *frame, struct 
     mr_count_add(&counters->ecn_ce_reported, arrived.ce);
     if (arrived.ce > 0)
         mr_conn_undo_drop(rx->ep, conn);
-    struct mr_cc_ecn ecn = {
-        .packets = arrived.packets, .ce = arrived.ce, .sent_ns = sums->cc.newest_sent_ns};
+    struct mr_cc_ecn ecn = {.packets = arrived.packets,
+                            .ce = arrived.ce,
+                            .sent_ns = sums->cc.newest_sent_ns,
+                            .rtt_ns = sums->cc.rtt_ns};
     if (mr_cc_on_ecn(&conn->path.cc, &ecn, rx->now))
         on_congestion(rx->ep, conn, rx->now);
 }

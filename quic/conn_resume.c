@@ -1,12 +1,24 @@
 /*
- * quic/conn_resume.c - Careful Resume of a server's connections; see conn_resume.h.
+ * quic/conn_resume.c - Careful Resume; see conn_resume.h.
  */
 #include "quic/conn_resume.h"
 
-/* The window from which on a client is told what its path carries. */
+#include <string.h>
+
+#include "quic/wire_fields.h"
+
+#define IP_SIZE     16
+#define PAST_LOCAL  16
+#define PAST_REMOTE (PAST_LOCAL + IP_SIZE)
+
+_Static_assert(MR_TICKET_PAST_SIZE == PAST_REMOTE + IP_SIZE, "the past is all of these");
+_Static_assert(MR_TICKET_HEAD_SIZE == MR_TICKET_MAGIC_SIZE + MR_TICKET_PAST_SIZE,
+               "what applications write over");
+
+/* The window from which on a client, or its application, is told what its path carries. */
 static uint64_t first_to_tell(const struct mr_endpoint *ep, const struct mr_conn *conn)
 {
-    bool tells = ep->config.has_resume && ep->config.has_new_token && conn->role == MR_SERVER;
+    bool tells = ep->config.has_resume && (ep->config.has_new_token || conn->role == MR_CLIENT);
 
     return tells ? MR_RESUME_WINDOW_MIN : MR_NEVER;
 }
@@ -58,13 +70,21 @@ static void count_step(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_res
     }
 }
 
+static void tell_now(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    if (conn->role == MR_SERVER)
+        mr_conn_want(ep, conn, &conn->app, MR_WANT_NEW_TOKEN);
+    else
+        mr_conn_event(ep, conn, MR_EVENT_TICKET);
+}
+
 /* What the path carries has doubled since the client was told. */
 static void tell(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t carried)
 {
     if (carried < conn->tell_window || !conn->is_confirmed)
         return;
     conn->tell_window = carried >= MR_RESUME_WINDOW_MAX ? MR_NEVER : 2 * carried;
-    mr_conn_want(ep, conn, &conn->app, MR_WANT_NEW_TOKEN);
+    tell_now(ep, conn);
 }
 
 MR_COLD void mr_conn_resume_on_acked(struct mr_endpoint *ep, struct mr_conn *conn,
@@ -97,7 +117,7 @@ MR_COLD void mr_conn_resume_on_congestion(struct mr_endpoint *ep, struct mr_conn
     if (mr_cc_window(&conn->path.cc) >= told / 2)
         return;
     conn->tell_window = MR_MAX(2 * mr_cc_window(&conn->path.cc), MR_RESUME_WINDOW_MIN);
-    mr_conn_want(ep, conn, &conn->app, MR_WANT_NEW_TOKEN);
+    tell_now(ep, conn);
 }
 
 void mr_conn_resume_leave_path(struct mr_endpoint *ep, struct mr_conn *conn)
@@ -114,12 +134,45 @@ void mr_conn_resume_leave_path(struct mr_endpoint *ep, struct mr_conn *conn)
 struct mr_saved_path mr_conn_saved_path(const struct mr_endpoint *ep, const struct mr_conn *conn)
 {
     uint64_t window = MR_MIN(conn->tell_window / 2, MR_RESUME_WINDOW_MAX);
-    bool is_known = ep->config.has_resume && conn->role == MR_SERVER &&
-                    window >= MR_RESUME_WINDOW_MIN && conn->path.rtt.min_ns > 0;
+    bool is_known =
+        ep->config.has_resume && window >= MR_RESUME_WINDOW_MIN && conn->path.rtt.min_ns > 0;
 
     if (!is_known)
         return (struct mr_saved_path){0};
     return (struct mr_saved_path){.window = (uint32_t)window,
                                   .rtt_us =
                                       (uint32_t)MR_MIN(conn->path.rtt.min_ns / MR_US, UINT32_MAX)};
+}
+
+struct mr_saved_path mr_conn_past_read(const struct mr_endpoint *ep, const struct mr_conn *conn,
+                                       const uint8_t *past, uint64_t now)
+{
+    const struct mr_path_addr *addr = &conn->path.addr;
+
+    if (past == NULL)
+        return (struct mr_saved_path){0};
+    uint64_t written_s = mr_load_u64(past + 8);
+    uint64_t now_s = mr_endpoint_wall_s(ep, now);
+    bool is_fresh = now_s - written_s <= MR_RESUME_LIFETIME_S; /* nor is what is yet to come */
+    bool is_here = memcmp(past + PAST_LOCAL, addr->local.ip, IP_SIZE) == 0 &&
+                   memcmp(past + PAST_REMOTE, addr->remote.ip, IP_SIZE) == 0;
+    if (!is_fresh || !is_here)
+        return (struct mr_saved_path){0};
+    return (struct mr_saved_path){.window = mr_load_u32(past), .rtt_us = mr_load_u32(past + 4)};
+}
+
+bool mr_conn_past_write(const struct mr_endpoint *ep, const struct mr_conn *conn, uint64_t now,
+                        uint8_t past[MR_TICKET_PAST_SIZE])
+{
+    struct mr_saved_path saved = mr_conn_saved_path(ep, conn);
+
+    memset(past, 0, MR_TICKET_PAST_SIZE);
+    if (saved.window == 0)
+        return false;
+    mr_store_be(past, saved.window, 4);
+    mr_store_be(past + 4, saved.rtt_us, 4);
+    mr_store_be(past + 8, mr_endpoint_wall_s(ep, now), 8);
+    memcpy(past + PAST_LOCAL, conn->path.addr.local.ip, IP_SIZE);
+    memcpy(past + PAST_REMOTE, conn->path.addr.remote.ip, IP_SIZE);
+    return true;
 }

@@ -243,7 +243,8 @@ int mr_conn_connect(struct mr_endpoint *ep, const struct mr_connect_options *opt
 int mr_conn_close(struct mr_endpoint *ep, mr_handle conn, uint64_t code, const char *reason,
                   uint64_t now);
 int mr_conn_info(const struct mr_endpoint *ep, mr_handle conn, struct mr_conn_info *info_out);
-int64_t mr_conn_ticket(const struct mr_endpoint *ep, mr_handle conn, uint8_t *dst, size_t room);
+int64_t mr_conn_ticket(const struct mr_endpoint *ep, mr_handle conn, uint8_t *dst, size_t room,
+                       uint64_t now);
 /* Go to another local address; as `migrate`, but for the choice of a port. */
 int mr_conn_migrate(struct mr_endpoint *ep, mr_handle conn, const struct mr_addr *local,
                     uint64_t now);

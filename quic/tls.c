@@ -169,15 +169,25 @@ size_t mr_tls_ticket_token(const uint8_t *ticket, size_t size, const char *name,
     return read.token_size;
 }
 
-size_t mr_tls_ticket_with_token(const uint8_t *ticket, size_t size, const uint8_t *token,
-                                size_t token_size, uint8_t *dst, size_t room)
+const uint8_t *mr_tls_ticket_past(const uint8_t *ticket, size_t size, const char *name)
+{
+    struct mr_tls_ticket read;
+    bool is_ours = ticket != NULL && mr_tls_ticket_read(&read, ticket, size) && name != NULL &&
+                   is_of_name(&read, name);
+
+    return is_ours ? read.past : NULL;
+}
+
+size_t mr_tls_ticket_with(const uint8_t *ticket, size_t size, const struct mr_tls_ticket_with *with,
+                          uint8_t *dst, size_t room)
 {
     struct mr_tls_ticket read;
 
     if (!mr_tls_ticket_read(&read, ticket, size))
         return 0;
-    read.token = token;
-    read.token_size = token_size;
+    read.past = with->past;
+    read.token = with->token;
+    read.token_size = with->token_size;
     size_t head = mr_tls_ticket_write(&read, dst, room);
     if (head == 0)
         return 0;

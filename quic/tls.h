@@ -237,9 +237,20 @@ bool mr_tls_ticket_params(const uint8_t *ticket, size_t size, const uint8_t **pa
 size_t mr_tls_ticket_token(const uint8_t *ticket, size_t size, const char *name, uint32_t version,
                            const uint8_t **token_out);
 
-/* Copy a ticket to `dst` with `token` in it.  Bytes written; 0: `room` is too small. */
-size_t mr_tls_ticket_with_token(const uint8_t *ticket, size_t size, const uint8_t *token,
-                                size_t token_size, uint8_t *dst, size_t room);
+/* The past of the connection that a ticket of `name` came from, borrowed: MR_TICKET_PAST_SIZE bytes
+ * (tls_ticket.h).  NULL if `ticket` is NULL, or of others. */
+const uint8_t *mr_tls_ticket_past(const uint8_t *ticket, size_t size, const char *name);
+
+/* What a ticket is told that its session knows nothing of. */
+struct mr_tls_ticket_with {
+    const uint8_t *past;
+    const uint8_t *token;
+    size_t token_size;
+};
+
+/* Copy a ticket to `dst` with `with` in it.  Bytes written; 0: `room` is too small. */
+size_t mr_tls_ticket_with(const uint8_t *ticket, size_t size, const struct mr_tls_ticket_with *with,
+                          uint8_t *dst, size_t room);
 
 /* The QUIC version of the connection that a ticket came from; 0: it is not one of ours. */
 uint32_t mr_tls_ticket_version(const uint8_t *ticket, size_t size);

@@ -60,7 +60,8 @@ enum mr_event_kind {
     MR_EVENT_TIMER = 1 << 10,          /* the timer set with `timer`; `user_data` */
     MR_EVENT_WORK_DONE = 1 << 11,      /* work is done; `user_data`, `result` */
     MR_EVENT_TICKET =
-        1 << 13, /* client connection: a resumption ticket came, `ticket` copies it (within 2 s) */
+        1 << 13, /* client connection: a resumption ticket came, `ticket` copies it (within 2 s); or
+                    what the path carries has doubled (setting congestion_resume) */
     MR_EVENT_GO_AWAY = 1 << 12,  /* the datapath drains: finish what is open, accept nothing new */
     MR_EVENT_DATAGRAM = 1 << 14, /* connection: datagrams have arrived where none waited: receive
                                     them until -EAGAIN */
@@ -195,7 +196,9 @@ struct mr_moved_stream {
 };
 
 /* An error code is a variable-length integer (RFC 9000, Sections 16 and 20.2). */
-#define MR_ERROR_CODE_MAX ((UINT64_C(1) << 62) - 1)
+#define MR_TICKET_HEAD_SIZE 52 /* bytes that a ticket begins with: what the path carried */
+
+#define MR_ERROR_CODE_MAX   ((UINT64_C(1) << 62) - 1)
 
 struct mr_path_call;
 
@@ -215,7 +218,9 @@ struct mr_transport_ops {
     int (*conn_info)(struct mr_transport *t, mr_handle conn, struct mr_conn_info *info_out);
 
     /* Copy the newest resumption ticket.  Bytes written; 0: none yet; -ENOBUFS: `room` is too
-     * small; -ESTALE. */
+     * small; -ESTALE.  Inside the datapath, when the ticket is not at hand any more: exactly
+     * MR_TICKET_HEAD_SIZE bytes, with what the path carried, to be written over the first of the
+     * ticket that was copied before; attached applications are given the whole ticket. */
     int64_t (*ticket)(struct mr_transport *t, mr_handle conn, uint8_t *dst, size_t room);
 
     /* Open a stream.  0; -EAGAIN: the peer's limit is reached, STREAMS_ALLOWED follows; -ENOMEM:

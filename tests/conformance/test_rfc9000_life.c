@@ -669,10 +669,10 @@ static void a_client_that_waits_for_tickets_makes_room_for_a_handshake(void)
     uint8_t ticket[4096];
 
     peer_run(p, PEER_DONE);
-    CU_ASSERT(mr_conn_ticket(peer_endpoint(p), p->conn, ticket, sizeof(ticket)) >= 0);
+    CU_ASSERT(mr_conn_ticket(peer_endpoint(p), p->conn, ticket, sizeof(ticket), p->now) >= 0);
     for (int i = 0; i < 4; i++)
         CU_ASSERT_EQUAL(connect_one(p), 0);
-    CU_ASSERT_EQUAL(mr_conn_ticket(peer_endpoint(p), p->conn, ticket, sizeof(ticket)), 0);
+    CU_ASSERT_EQUAL(mr_conn_ticket(peer_endpoint(p), p->conn, ticket, sizeof(ticket), p->now), 0);
     CU_ASSERT_EQUAL(peer_counters(p)->limit_handshakes, 0);
     CU_ASSERT_EQUAL(connect_one(p), -EAGAIN);
     CU_ASSERT_EQUAL(peer_counters(p)->limit_handshakes, 1);

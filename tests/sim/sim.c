@@ -69,6 +69,7 @@ struct world {
     uint64_t next_update_ns;
     uint64_t next_beat_ns; /* MR_NEVER: none */
     uint32_t mtu[2];
+    bool is_classic[2];
     struct sim_paths paths;
     bool was_paused;
     bool was_restarted;
@@ -278,6 +279,8 @@ static void connect_client(struct world *w)
         size_t size =
             sim_ticket_get(side->ep, w->side[MR_SERVER].ep, &options, &client, plain, &w->now);
 
+        size = past_ticket(&client, &server, &w->config->saved,
+                           mr_endpoint_wall_s(side->ep, w->now), plain, size, plain, sizeof(plain));
         options.ticket_size = saved_ticket(w->side[MR_SERVER].ep, &client, &w->config->saved, 0,
                                            plain, size, ticket, sizeof(ticket), w->now);
         options.ticket = ticket;
@@ -443,6 +446,8 @@ static void send_all(struct world *w, struct side *side)
 static void note_conn(struct world *w, enum mr_role role, const struct mr_conn *conn)
 {
     w->mtu[role] = conn->path.mtu;
+    w->is_classic[role] |=
+        mr_cc_kind_of(&conn->path.cc) == MR_CC_PRAGUE && conn->path.cc.prague.is_classic;
     if (role == MR_SERVER) {
         w->cc = mr_cc_kind_of(&conn->path.cc);
         return;
@@ -708,6 +713,7 @@ static void fill_result(struct world *w, struct sim_result *r)
         .datagrams = w->net.datagrams,
         .digest = w->net.digest,
         .mtu = {w->mtu[0], w->mtu[1]},
+        .is_classic = {w->is_classic[0], w->is_classic[1]},
         .seen = w->net.seen,
         .reliable_resets = (uint64_t)client->reliable_resets + server->reliable_resets,
         .stops = server->stops,

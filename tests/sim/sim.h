@@ -113,8 +113,8 @@ struct sim_config {
     uint64_t pause_ns;     /* 0: never */
     uint64_t job_max_ns;   /* longest TLS job; 0: done at once */
     enum sim_early early;
-    struct mr_saved_path saved; /* without 0-RTT: what the client's token says of the path; window
-                                   0: it has none */
+    struct mr_saved_path saved; /* without 0-RTT: what the client's token says of the path, and its
+                                   ticket; window 0: it has none */
     uint8_t versions[2];        /* of QUIC, that the client wants: struct mr_connect_options */
     uint32_t paths_max;         /* of a connection, of each side; 0: one */
     struct sim_path paths[SIM_PATHS_MAX]; /* [0]: the first, of which only times count */
@@ -161,6 +161,7 @@ struct sim_result {
     uint64_t migrations;                /* and the address, or to its preferred one */
     uint64_t migrations_done;           /* by the client */
     uint32_t mtu[2];                    /* of the client's path and the server's, at last */
+    bool is_classic[2];                 /* they are under Prague, and took the queue for one */
     uint64_t path_bytes[SIM_PATHS_MAX]; /* down, as the network had them */
     uint64_t stalled_ns;            /* longest time without a byte for the client's application */
     uint64_t leaks;                 /* buffers, nodes or segments not given back */

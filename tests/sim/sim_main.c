@@ -186,6 +186,7 @@ struct bottleneck {
     uint64_t mark_ns;    /* packets that wait longer get CE; 0: none */
     uint64_t losses_max; /* packets; 0: any number */
     double reorder;      /* of the packets are late by up to REORDER_NS */
+    bool is_classic;     /* so it is taken for a classic queue */
 };
 
 static const struct bottleneck bottlenecks[] = {
@@ -199,6 +200,8 @@ static const struct bottleneck bottlenecks[] = {
     {MR_CC_CUBIC, 20 * MR_MS, 50000000, 0, 0.9, 0, 0},
     {MR_CC_PRAGUE, 20 * MR_MS, 50000000, 0, 0.9, MR_MS, 10},
     {MR_CC_PRAGUE, 5 * MR_MS, 200000000, 0, 0.9, MR_MS, 10},
+    {MR_CC_PRAGUE, 20 * MR_MS, 50000000, 0, 0.8, 10 * MR_MS, 100, .is_classic = true},
+    {MR_CC_PRAGUE, 50 * MR_MS, 50000000, 0, 0.8, 15 * MR_MS, 100, .is_classic = true},
     {MR_CC_CUBIC, 20 * MR_MS, 50000000, 0, 0.8, 10 * MR_MS, 100},
     {MR_CC_BBR, 20 * MR_MS, 50000000, 0, 0.8, 10 * MR_MS, 100},
     /* Undo, or each of these would be a loss: theory has 8 Mbit/s for it. */
@@ -241,7 +244,8 @@ static bool run_bottleneck(const struct bottleneck *b, uint64_t seed)
            seed, bps * 1e-6, good * 1e-6, bps / good, (double)r[0].duration_ns * 1e-9,
            server->packets_lost, server->packets_lost_spurious, server->congestion_undone,
            server->congestion_events);
-    if ((b->reorder > 0) != (server->congestion_undone > 0))
+    if ((b->reorder > 0) != (server->congestion_undone > 0) ||
+        b->is_classic != r[1].is_classic[MR_SERVER])
         return false;
     return r[0].is_complete && r[1].is_complete && bps >= b->least * good &&
            (b->losses_max == 0 || server->packets_lost <= b->losses_max);
@@ -335,7 +339,7 @@ static int run_mtus(void)
 }
 
 /* A megabyte over 200 ms, from the request on, without and with what an earlier connection knew. */
-static bool run_resume(enum mr_cc_kind cc)
+static bool run_resume(enum mr_cc_kind cc, enum mr_role sender)
 {
     struct sim_result r[2];
 
@@ -344,7 +348,10 @@ static bool run_resume(enum mr_cc_kind cc)
 
         config.cc = cc;
         config.link[0].delay_ns = config.link[1].delay_ns = RESUME_RTT_NS / 2;
-        config.down_bytes = RESUME_BYTES;
+        if (sender == MR_SERVER)
+            config.down_bytes = RESUME_BYTES;
+        else
+            config.up_bytes = RESUME_BYTES;
         if (i == 1)
             config.saved = (struct mr_saved_path){.window = RESUME_BYTES,
                                                   .rtt_us = (uint32_t)(RESUME_RTT_NS / MR_US)};
@@ -353,18 +360,17 @@ static bool run_resume(enum mr_cc_kind cc)
     double trips[2] = {(double)r[0].transfer_ns / (double)RESUME_RTT_NS,
                        (double)r[1].transfer_ns / (double)RESUME_RTT_NS};
     printf("# %.2f round trips, resumed %.2f, %" PRIu64 " jump\n", trips[0], trips[1],
-           r[1].counters[MR_SERVER].resumes_begun);
+           r[1].counters[sender].resumes_begun);
     return r[0].is_complete && r[1].is_complete && trips[1] + 1.5 <= trips[0] &&
-           r[0].counters[MR_SERVER].resumes_begun == 0 &&
-           r[1].counters[MR_SERVER].resumes_begun == 1 &&
-           r[1].counters[MR_SERVER].resumes_validated == 1;
+           r[0].counters[sender].resumes_begun == 0 && r[1].counters[sender].resumes_begun == 1 &&
+           r[1].counters[sender].resumes_validated == 1;
 }
 
 static int run_distances(void)
 {
     int failed = 0;
 
-    printf("1..%d\n", DISTANCE_SEEDS + 2);
+    printf("1..%d\n", DISTANCE_SEEDS + 4);
     for (int i = 1; i <= DISTANCE_SEEDS; i++) {
         bool ok = run_distance((uint64_t)i);
 
@@ -372,11 +378,12 @@ static int run_distances(void)
                ok ? "" : "not ", i, i);
         failed += !ok;
     }
-    for (int i = 0; i < 2; i++) {
-        bool ok = run_resume(i == 0 ? MR_CC_CUBIC : MR_CC_NEWRENO);
+    for (int i = 0; i < 4; i++) {
+        bool ok =
+            run_resume(i % 2 == 0 ? MR_CC_CUBIC : MR_CC_NEWRENO, i < 2 ? MR_SERVER : MR_CLIENT);
 
-        printf("%sok %d - a resumed megabyte takes 1.5 round trips less, %s\n", ok ? "" : "not ",
-               DISTANCE_SEEDS + 1 + i, i == 0 ? "CUBIC" : "NewReno");
+        printf("%sok %d - a resumed megabyte %s takes 1.5 round trips less, %s\n", ok ? "" : "not ",
+               DISTANCE_SEEDS + 1 + i, i < 2 ? "down" : "up", i % 2 == 0 ? "CUBIC" : "NewReno");
         failed += !ok;
     }
     return failed > 0;

@@ -78,7 +78,7 @@ size_t sim_ticket_get(struct mr_endpoint *client, struct mr_endpoint *server,
     MR_ASSERT(mr_conn_connect(client, options, local, *now, &conn) == 0);
     for (int i = 0; i < ROUNDS && size == 0; i++) {
         one_round(client, server, now);
-        size = mr_conn_ticket(client, conn, dst, SIM_TICKET_MAX);
+        size = mr_conn_ticket(client, conn, dst, SIM_TICKET_MAX, *now);
     }
     MR_ASSERT(size > 0);
     for (int i = 0; i < ROUNDS; i++) /* what else the first connection has to say */

@@ -117,7 +117,7 @@ static int op_conn_info(struct mr_transport *t, mr_handle conn, struct mr_conn_i
 
 static int64_t op_ticket(struct mr_transport *t, mr_handle conn, uint8_t *dst, size_t room)
 {
-    return mr_conn_ticket(of(t)->ep, conn, dst, room);
+    return mr_conn_ticket(of(t)->ep, conn, dst, room, of(t)->world->now);
 }
 
 static int op_open(struct mr_transport *t, mr_handle conn, uint32_t flags, uint64_t user_data,

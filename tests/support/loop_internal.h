@@ -166,6 +166,7 @@ struct loop_move {
 
 struct loop {
     struct loop_config config;
+    uint32_t tickets; /* that were asked for */
     struct side side[PLACES];
     uint64_t now;
     uint64_t random;

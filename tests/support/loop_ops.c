@@ -1,4 +1,5 @@
 /* tests/support/loop_ops.c - the operations of the loop's transports; see loop_transport.h. */
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -299,7 +300,11 @@ static int64_t op_ticket(struct mr_transport *t, mr_handle handle, uint8_t *dst,
     if (room < sizeof(LOOP_TICKET))
         return -ENOBUFS;
     memcpy(dst, LOOP_TICKET, sizeof(LOOP_TICKET));
-    return sizeof(LOOP_TICKET);
+    if (!side->loop->config.has_ticket_heads || side->loop->tickets++ == 0)
+        return sizeof(LOOP_TICKET);
+    for (size_t i = 0; i < MR_TICKET_HEAD_SIZE; i++)
+        dst[i] = (uint8_t)toupper(dst[i]);
+    return MR_TICKET_HEAD_SIZE;
 }
 
 static int op_send_datagram(struct mr_transport *t, mr_handle handle, const struct mr_view *views,

@@ -50,11 +50,12 @@ struct loop_config {
     uint32_t datagram_queue_max;    /* that may be on their way, and that may wait to be read */
     uint32_t datagram_lost_percent; /* chance that a datagram does not arrive */
     bool has_early;                 /* servers take 0-RTT: until loop_confirm() all may be copies */
-    bool has_tickets;               /* clients get LOOP_TICKET when they are connected */
+    bool has_tickets;               /* clients get LOOP_TICKET when they are connected, */
+    bool has_ticket_heads;          /* and what comes after the first is its head, in capitals */
     bool is_careless; /* buffers may change before they are acknowledged: somebody is hostile */
 };
 
-#define LOOP_TICKET "a ticket of the loop's"
+#define LOOP_TICKET "a ticket of the loop's, in which the path it came from is remembered: nothing"
 
 struct loop_config loop_config_default(uint64_t seed);
 

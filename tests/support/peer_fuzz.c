@@ -65,7 +65,7 @@ static void get_ticket(void)
         peer_round_trip(p);
         const struct mr_conn *conn = peer_conn(p);
         size = mr_conn_ticket(peer_endpoint(p), mr_handle_of(conn->index, conn->generation, false),
-                              world.ticket, sizeof(world.ticket));
+                              world.ticket, sizeof(world.ticket), p->now);
     }
     MR_ASSERT(size > 0);
     world.ticket_size = (size_t)size;

@@ -43,7 +43,7 @@ static inline void get_ticket(struct ticket *ticket, const struct peer_options *
     for (int i = 0; i < 10 && size == 0; i++) {
         peer_round_trip(p);
         size = mr_conn_ticket(ep_of(p, MR_CLIENT), handle_of(p, MR_CLIENT), ticket->bytes,
-                              sizeof(ticket->bytes));
+                              sizeof(ticket->bytes), p->now);
     }
     CU_ASSERT_TRUE_FATAL(size > 0);
     ticket->size = (size_t)size;

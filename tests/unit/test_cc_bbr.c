@@ -377,7 +377,37 @@ static void spurious_losses_give_the_bounds_back(void)
     CU_ASSERT_EQUAL(l->bbr.state, MR_BBR_CRUISE);
 }
 
+/*
+ * Section "Modulating cwnd in Loss Recovery": "When BBR exits loss recovery it restores C.cwnd to
+ * the "last known good" value that C.cwnd held before entering recovery"; here when persistent
+ * congestion, which is QUIC's RTO, was none - in ProbeRTT too, which has a small window itself.
+ */
+static void a_spurious_rto_gives_the_window_back(void)
+{
+    for (int is_probing = 0; is_probing < 2; is_probing++) {
+        struct link *l = open_link(0.00625);
+        struct mr_cc_saved saved = {0};
+
+        CU_ASSERT_TRUE(run_to(l, MR_BBR_CRUISE, 2 * MR_SECOND));
+        uint64_t window = mr_cc_window(&l->cc);
+        if (is_probing != 0) {
+            CU_ASSERT_TRUE(run_to(l, MR_BBR_PROBE_RTT, 12 * MR_SECOND));
+            window = l->bbr.prior_window;
+            step(l);
+            CU_ASSERT_TRUE(mr_cc_window(&l->cc) < window);
+        }
+        lose(l, 50, &saved);
+        mr_cc_on_persistent_congestion(&l->cc);
+        CU_ASSERT_EQUAL(mr_cc_window(&l->cc), 2 * SIZE);
+        mr_cc_undo(&l->cc, &saved);
+        CU_ASSERT_TRUE(mr_cc_window(&l->cc) >= window);
+        CU_ASSERT_TRUE(l->bbr.prior_window >= window);
+        mr_cc_check(&l->cc);
+    }
+}
+
 static CU_TestInfo tests[] = {
+    {"a spurious RTO gives the window back", a_spurious_rto_gives_the_window_back},
     {"startup ends where the rate stops growing", startup_ends_where_the_rate_stops_growing},
     {"a rate that grows is found", a_rate_that_grows_is_found},
     {"a rate that falls is followed", a_rate_that_falls_is_followed},

@@ -101,7 +101,7 @@ static void take(struct link *l, struct flow *f)
     f->count--;
     f->delivered += SIZE;
     f->smoothed_ns = (7 * f->smoothed_ns + l->now - sent_ns) / 8;
-    mr_cc_on_ecn(&f->cc, &(struct mr_cc_ecn){1, ce, sent_ns}, l->now);
+    mr_cc_on_ecn(&f->cc, &(struct mr_cc_ecn){1, ce, sent_ns, l->now - sent_ns}, l->now);
     mr_cc_on_acked(&f->cc,
                    &(struct mr_cc_ack){.bytes = SIZE,
                                        .newest_sent_ns = sent_ns,
@@ -176,6 +176,22 @@ static void two_of_a_kind_share_alike(void)
     l->mark_ns = MR_MS;
     double part = share(l);
     CU_ASSERT_TRUE(part > 0.25 && part < 0.75);
+    CU_ASSERT_FALSE(l->flow[0].cc.prague.is_classic || l->flow[1].cc.prague.is_classic);
+}
+
+/* Where marks come late, Prague finds out, and leaves CUBIC its part; not where they come early. */
+static void prague_leaves_cubic_its_part_of_a_classic_queue(void)
+{
+    static const uint64_t marks[] = {6 * MR_MS, 10 * MR_MS, 20 * MR_MS};
+
+    for (size_t i = 0; i < MR_COUNT_OF(marks); i++) {
+        struct link *l = open_link(MR_CC_PRAGUE, MR_CC_CUBIC, 4 * RTT);
+
+        l->mark_ns = marks[i];
+        double part = share(l);
+        CU_ASSERT_TRUE(part > 0.25 && part < 0.75);
+        CU_ASSERT_TRUE(l->flow[0].cc.prague.is_classic);
+    }
 }
 
 /* draft-ietf-ccwg-bbr, Section "Bandwidth Probing and Coexistence with Reno/CUBIC": neither
@@ -192,6 +208,8 @@ static void bbr_and_cubic_leave_each_other_a_part(void)
 
 static CU_TestInfo tests[] = {
     {"two of a kind share alike", two_of_a_kind_share_alike},
+    {"Prague leaves CUBIC its part of a classic queue",
+     prague_leaves_cubic_its_part_of_a_classic_queue},
     {"BBR and CUBIC leave each other a part", bbr_and_cubic_leave_each_other_a_part},
     CU_TEST_INFO_NULL,
 };

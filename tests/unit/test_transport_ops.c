@@ -190,7 +190,7 @@ static void connections_go_to_the_rings_in_turn(void)
 
 static void a_ticket_is_fetched_before_it_is_told(void)
 {
-    uint8_t ticket[64];
+    uint8_t ticket[128];
 
     rec_prepare();
     rec.config.loop.has_tickets = true;
@@ -213,6 +213,28 @@ static void a_ticket_is_fetched_before_it_is_told(void)
     rec_wait_for(REC_CLIENT, MR_EVENT_CONNECTED);
     CU_ASSERT_EQUAL(t->ops->conn_info(t, rec.conn, &info), 0);
     CU_ASSERT(info.is_resumed);
+    rec_finish();
+}
+
+static void the_head_of_a_ticket_goes_over_what_was_there(void)
+{
+    uint8_t ticket[128];
+
+    rec_prepare();
+    rec.config.loop.has_tickets = rec.config.loop.has_ticket_heads = true;
+    rec_start_connected();
+    struct mr_transport *t = rec.sides[REC_CLIENT].t;
+    CU_ASSERT_EQUAL(t->ops->ticket(t, rec.conn, ticket, sizeof(ticket)), 0);
+    rec_wait_for(REC_CLIENT, MR_EVENT_TICKET);
+    CU_ASSERT_EQUAL(t->ops->ticket(t, rec.conn, ticket, sizeof(ticket)), sizeof(LOOP_TICKET));
+    CU_ASSERT_EQUAL(memcmp(ticket, LOOP_TICKET, sizeof(LOOP_TICKET)), 0);
+    rec_run(10);
+    CU_ASSERT_EQUAL(rec_times(REC_CLIENT, MR_EVENT_TICKET), 2);
+    CU_ASSERT_EQUAL(t->ops->ticket(t, rec.conn, ticket, sizeof(ticket)), sizeof(LOOP_TICKET));
+    CU_ASSERT_EQUAL(memcmp(ticket, "A TICKET OF", 11), 0);
+    CU_ASSERT_EQUAL(memcmp(ticket + MR_TICKET_HEAD_SIZE, LOOP_TICKET + MR_TICKET_HEAD_SIZE,
+                           sizeof(LOOP_TICKET) - MR_TICKET_HEAD_SIZE),
+                    0);
     rec_finish();
 }
 
@@ -622,6 +644,8 @@ static CU_TestInfo tests[] = {
     {"what the datapath refuses is closed", what_the_datapath_refuses_is_closed},
     {"connections go to the rings in turn", connections_go_to_the_rings_in_turn},
     {"a ticket is fetched before it is told", a_ticket_is_fetched_before_it_is_told},
+    {"the head of a ticket goes over what was there",
+     the_head_of_a_ticket_goes_over_what_was_there},
     {"B7 open, send and end go out together", open_send_and_end_go_out_together},
     {"a priority is passed on", a_priority_is_passed_on},
     {"a migration is asked for and told", a_migration_is_asked_for_and_told},
