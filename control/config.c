@@ -372,6 +372,9 @@ const struct mr_setting mr_config_settings[] = {
     {"transport.paths", "paths", "N",
      "that a connection may have at a time (draft-ietf-quic-multipath); 1: not offered",
      MR_SETTING_NUMBER, .min = 1, .max = MR_PATHS_MAX, HERE(transport.paths)},
+    {"transport.keep_alive", "keep-alive", "TIME",
+     "silence after which a client that awaits an answer sends a PING; 0: none", MR_SETTING_TIME,
+     .max = DAY, HERE(transport.keep_alive_ns)},
 
     {"routing.format", "cid-format", "NAME",
      "the load balancer's: QUIC-LB, or one of three versions of Katran's", MR_SETTING_CHOICE,

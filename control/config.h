@@ -107,6 +107,7 @@ struct mr_config_transport {
     uint8_t reset_stream_at;
     uint8_t address_discovery; /* 0: off, 1: observe, 2: ask, 3: both */
     uint32_t paths;            /* of a connection at a time; 1: multipath is off */
+    uint64_t keep_alive_ns;    /* silence that a client breaks while it awaits an answer; 0: off */
 };
 
 enum mr_config_balance_kind {

@@ -285,6 +285,7 @@ static bool make_group(struct mr_datapath *dp, uint32_t index, struct mr_fault *
         .has_ecn = config->ecn == 0,
         .has_resume = config->congestion_resume != 0,
         .idle_timeout_ns = config->limits.idle_timeout_ns,
+        .keep_alive_ns = config->transport.keep_alive_ns,
         .stream_window_max = config->limits.stream_window_bytes,
         .conn_window_max = config->limits.conn_window_bytes,
         .streams_bidi_max = config->limits.streams,

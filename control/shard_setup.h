@@ -31,6 +31,7 @@ struct mr_shard_setup {
     bool has_resume;           /* connections begin with what the last one had (RFC 9959) */
     uint64_t key_update_after; /* packets, as in quic/endpoint.h */
     uint64_t idle_timeout_ns;
+    uint64_t keep_alive_ns;     /* of clients, as in quic/endpoint.h */
     uint64_t stream_window_max; /* bytes that a stream may hold unread */
     uint64_t conn_window_max;
     uint32_t streams_bidi_max; /* that a peer may have open */

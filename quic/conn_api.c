@@ -12,6 +12,7 @@
 #include "quic/conn_observed.h"
 #include "quic/conn_reset_at.h"
 #include "quic/conn_resume.h"
+#include "quic/conn_timer.h"
 
 /* ------------------------------------------------------------------ connections */
 
@@ -246,6 +247,8 @@ int mr_stream_open(struct mr_endpoint *ep, mr_handle handle, uint32_t flags, uin
     mr_count(&ep->counters.streams_opened);
     stream->user_data = user_data;
     *stream_out = mr_handle_of(stream->index, stream->generation, true);
+    if (ep->config.keep_alive_ns != 0)
+        mr_keep_alive_begin(ep, conn);
     return 0;
 }
 

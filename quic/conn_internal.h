@@ -18,6 +18,7 @@
  *          conn_tls.c          TLS jobs, keys of each level
  *          conn_keys.c         1-RTT keys: expansion, update
  *          conn_timer.c        one deadline
+ *          conn_keep_alive.c   a client that awaits an answer shows its address
  *          conn_bits.c         the spin bit, the QUIC bit
  *          conn_version.c      versions 1 and 2
  *          conn_cid.c  conn_path.c  conn_mtu.c  conn_stream.c  conn_datagram.c  conn_extra.c
@@ -94,7 +95,8 @@ struct mr_conn {
     uint32_t name; /* server's, as the client asked; in ep->names, MR_NONE: none */
     struct mr_streams_recv streams_recv[2]; /* [is_uni] */
     struct mr_streams_send streams_send[2];
-    uint64_t path_due_ns;   /* when a validation goes on or fails; MR_NEVER */
+    uint64_t path_due_ns;   /* when a validation goes on or fails, or quic/conn_keep_alive.c
+                               looks; MR_NEVER */
     uint64_t tell_window;   /* that the path must have carried for its client to be told */
     uint64_t path_fresh_ns; /* when a path last began with the initial window; 0: the first did */
     uint64_t peer_chose;    /* the connection ID of ours that the peer sent to on this path */

@@ -13,6 +13,7 @@
 #include "quic/conn_multipath.h"
 #include "quic/conn_observed.h"
 #include "quic/conn_resume.h"
+#include "quic/conn_timer.h"
 #include "quic/conn_undo.h"
 #include "quic/path_policy.h"
 
@@ -44,16 +45,22 @@ void mr_path_heard(struct mr_endpoint *ep, struct mr_conn *conn, const struct mr
 
 /* ------------------------------------------------------------------ validation */
 
-void mr_path_update_due(struct mr_endpoint *ep, struct mr_conn *conn)
+static uint64_t checks_due(const struct mr_endpoint *ep, const struct mr_conn *conn)
 {
     const struct mr_conn_extra *extra = mr_conn_extra(ep, conn);
+    uint64_t at = conn->multipath == MR_NONE ? MR_NEVER : mr_multipath_due(ep, conn);
 
-    conn->path_due_ns = conn->multipath == MR_NONE ? MR_NEVER : mr_multipath_due(ep, conn);
     if (extra == NULL)
-        return;
-    conn->path_due_ns = MR_MIN(conn->path_due_ns, mr_path_check_due(&extra->check));
+        return at;
+    at = MR_MIN(at, mr_path_check_due(&extra->check));
     for (int i = 0; i < MR_SIDES; i++)
-        conn->path_due_ns = MR_MIN(conn->path_due_ns, mr_path_check_due(&extra->side[i].check));
+        at = MR_MIN(at, mr_path_check_due(&extra->side[i].check));
+    return at;
+}
+
+void mr_path_update_due(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    conn->path_due_ns = MR_MIN(checks_due(ep, conn), mr_keep_alive_due(ep, conn));
 }
 
 void mr_path_check_in_use(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
@@ -344,7 +351,10 @@ void mr_path_expire(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
     mr_side_expire(ep, conn, now);
     if (conn->multipath != MR_NONE)
         mr_multipath_expire(ep, conn, now);
-    mr_path_update_due(ep, conn);
+    if (!mr_conn_is_alive(conn))
+        return;
+    uint64_t again = mr_keep_alive_expire(ep, conn, now);
+    conn->path_due_ns = MR_MIN(checks_due(ep, conn), again);
 }
 
 void mr_path_gone_elsewhere(struct mr_endpoint *ep, struct mr_conn *conn,

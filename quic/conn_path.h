@@ -98,7 +98,7 @@ void mr_path_switch(struct mr_endpoint *ep, struct mr_conn *conn, const struct m
 /* Answer no challenge that has come so far. */
 void mr_path_forget_responses(struct mr_endpoint *ep, struct mr_conn *conn);
 void mr_path_expire(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
-/* Set path_due_ns from the validations that run. */
+/* Set path_due_ns from the validations that run, and the keep-alive. */
 void mr_path_update_due(struct mr_endpoint *ep, struct mr_conn *conn);
 /* A packet that was sent by another path than the one in use is acknowledged or lost. */
 void mr_path_gone_elsewhere(struct mr_endpoint *ep, struct mr_conn *conn,

@@ -1,5 +1,6 @@
 /*
- * quic/conn_timer.h - what quic/conn_timer.c does for one path.  As in quic/conn.h.
+ * quic/conn_timer.h - what quic/conn_timer.c and conn_keep_alive.c do for one path.  As in
+ * quic/conn.h.
  */
 #ifndef MR_QUIC_CONN_TIMER_H
 #define MR_QUIC_CONN_TIMER_H
@@ -8,5 +9,18 @@
 
 /* Do what is due for the path in hand: losses, probes, pacing, ACKs, validation. */
 void mr_conn_expire_path(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
+
+#define MR_KEEP_ALIVE_MAX     32u /* PINGs without stream data in between; then no more */
+#define MR_KEEP_ALIVE_DOUBLED 10u /* the silence before each doubles so often */
+
+/* When a client's path in hand has been silent for too long; may be past, or for nothing; MR_NEVER:
+ * no answer is awaited, or config.keep_alive_ns is 0. */
+uint64_t mr_keep_alive_due(const struct mr_endpoint *ep, const struct mr_conn *conn);
+
+/* A stream was opened: set its deadline. */
+void mr_keep_alive_begin(struct mr_endpoint *ep, struct mr_conn *conn);
+
+/* Send the PING if it is due.  Returns when to look again, later than `now`; MR_NEVER. */
+uint64_t mr_keep_alive_expire(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
 
 #endif /* MR_QUIC_CONN_TIMER_H */

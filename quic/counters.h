@@ -67,7 +67,7 @@
     X(limit_datagram_chunks,      "datagrams not queued, sent or received: datagram_chunks_max")                      \
     X(limit_datagrams_sent,       "datagrams refused to their sender: datagram_queue_max")                            \
     X(limit_datagrams_received,   "datagrams dropped on arrival, their application is slow: datagram_queue_max")      \
-    X(limit_extras,               "path challenges not answered, new paths not taken, addresses not kept: extras_max") \
+    X(limit_extras,               "challenges not answered, paths not taken, addresses or counts not kept: extras_max")\
     X(limit_undos,                "losses that will not be taken back: no block of chunks_max was left")              \
     X(limit_multipaths,           "connections that do not offer multipath: multipaths_max")                          \
     X(limit_path_records,         "further paths without connection IDs: path_records_max")                           \
@@ -123,6 +123,7 @@
     X(early_data_accepted,        "connections whose 0-RTT data was accepted")                                        \
     X(early_data_rejected,        "connections whose 0-RTT data was rejected")                                        \
     X(idle_timeouts,              "connections ended by idle timeout")                                                \
+    X(keep_alive_pings,           "PINGs of clients that awaited an answer and heard nothing")                        \
     X(handshake_timeouts,         "connections ended by handshake timeout")                                           \
     X(protocol_errors,            "connections closed by us with a transport error")                                  \
     X(peer_errors,                "connections closed by the peer with a transport error")                            \

@@ -88,6 +88,7 @@ enum mr_extra_use {
     MR_EXTRA_PATH_CANDIDATE = 1 << 3,
     MR_EXTRA_OBSERVED = 1 << 8,
     MR_EXTRA_RESUME = 1 << 9,
+    MR_EXTRA_KEEP_ALIVE = 1 << 10,
 };
 
 #define MR_EXTRA_PATHS (MR_EXTRA_PATH_CHECK | MR_EXTRA_PATH_KEPT | MR_EXTRA_PATH_CANDIDATE)
@@ -100,6 +101,12 @@ struct mr_observed {
     struct mr_addr addr;    /* port 0: none of the path in use yet */
 };
 
+/* PINGs of a client that awaits an answer (quic/conn_keep_alive.c). */
+struct mr_keep_alive {
+    uint64_t bytes; /* of streams, received until the last one */
+    uint32_t count; /* since these had come */
+};
+
 /* What few connections need, and those for a while; a pool object, taken with its first use and
  * given back with its last. */
 struct mr_conn_extra {
@@ -107,6 +114,7 @@ struct mr_conn_extra {
     uint32_t path_response_count;
     struct mr_observed observed;
     struct mr_resume resume;
+    struct mr_keep_alive keep_alive;
     struct mr_path_response path_responses[MR_PATH_RESPONSES_MAX];
     struct mr_path_check check; /* of the path in use, after the peer's address changed */
     struct mr_side_path side[MR_SIDES];

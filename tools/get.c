@@ -28,6 +28,7 @@
 #define PAYLOAD_MAX    1200 /* requests are small: no packets to find the MTU with */
 #define TIMEOUT_S      10
 #define CLOSE_PATIENCE (100 * MR_MS)
+#define KEEP_ALIVE     MR_SECOND
 #define LIVE_NS        (200 * MR_MS)
 #define POLL_NS        (10 * MR_MS)
 #define PORT_FIRST     49152u /* ephemeral ports, RFC 6335, Section 6 */
@@ -309,6 +310,7 @@ static bool open_host(struct mr_get *get, struct mr_fault *fault)
         .payload_max = PAYLOAD_MAX,
         .key_update_after = get->key_update_after,
         .idle_timeout_ns = (uint64_t)(get->timeout_s * 1e9) + 30 * MR_SECOND,
+        .keep_alive_ns = KEEP_ALIVE,
         .stream_window_max = STREAM_WINDOW,
         .conn_window_max = CONN_WINDOW,
         .paths_max = get->fetcher.path_count > 0 ? get->fetcher.path_count + 1 : 0,

@@ -68,6 +68,7 @@ struct mr_host_config {
     uint32_t payload_max;                      /* UDP payload to send; 0: what the port takes */
     uint64_t key_update_after;                 /* packets; 0: the engine's own choice */
     uint64_t idle_timeout_ns;
+    uint64_t keep_alive_ns;     /* of clients, as in quic/endpoint.h; 0: none */
     uint64_t stream_window_max; /* bytes that a stream may hold unread */
     uint64_t conn_window_max;
     uint32_t streams_bidi_max; /* that a peer may have open */

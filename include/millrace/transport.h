@@ -354,6 +354,15 @@ struct mr_transport {
 };
 
 /*
+ * Answers.  A client's connection on which nothing arrives for the datapath's `transport.keep_alive`
+ * (a time, at least three probe timeouts and at most half of the idle timeout; 0, which is the
+ * default: never) sends a PING while it awaits data on a bidirectional stream that it opened: a
+ * server finds it by that after a NAT has changed its address, and an answer that takes longer than
+ * the idle timeout finds the connection alive.  Each silence is twice the one before, and 32 PINGs
+ * without data in between are the last: an application that waits for longer sends something.
+ */
+
+/*
  * Moves.  A connection may change its shard while it runs, when its application or the control
  * thread wants it and the application has `on_move`; without it connections stay.  In order:
  *

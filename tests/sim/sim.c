@@ -195,6 +195,7 @@ static struct mr_endpoint_config endpoint_config(const struct world *w, enum mr_
         .payload_max = config->payload_max,
         .retry_above = config->retry_above,
         .idle_timeout_ns = config->idle_timeout_ns,
+        .keep_alive_ns = config->keep_alive_ns,
         .stream_window_max = 16 << 20,
         .conn_window_max = 32 << 20,
         .streams_bidi_max = 8,

@@ -95,6 +95,7 @@ struct sim_config {
     uint32_t payload_max;
     uint64_t time_limit_ns; /* virtual */
     uint64_t idle_timeout_ns;
+    uint64_t keep_alive_ns; /* of the client; 0: none */
     uint64_t mtu_change_ns; /* after the start the links' MTU becomes mtu_change; 0: never */
     uint32_t mtu_change;
     bool tells_too_big;       /* who sends what the MTU does not let through is told */

@@ -63,7 +63,7 @@ static void rebind(struct sim_config *config, struct mr_random *random)
     config->rebinds_address = config->rebinds_late = true;
     config->rebinds_max = 12;
     config->rebind_every_ns = 4 * round_trip + sim_draw(random, MR_MS, 50 * MR_MS);
-    config->beat_every_ns = 2 * round_trip;
+    config->keep_alive_ns = 2 * round_trip;
     config->up_bytes *= 4;
 }
 
@@ -176,6 +176,16 @@ static void rebind_port(struct sim_config *config, struct mr_random *random)
 {
     rebind_address(config, random);
     config->rebinds_address = false;
+}
+
+/* The server alone sends, and does not know where to: a path so bad that the client's last
+ * acknowledgments, from its new address, are lost. */
+static void keep_alive(struct sim_config *config, struct mr_random *random)
+{
+    rebind_address(config, random);
+    config->up_bytes = 0;
+    for (int i = 0; i < 2; i++)
+        config->link[i].loss += between(random, 0.1, 0.2);
 }
 
 static void send_datagrams(struct sim_config *config, struct mr_random *random)
@@ -384,6 +394,7 @@ static const struct feature features[] = {
     {"preferred-address", prefer, NULL, SEEN(preferred), 50},
     {"port-rebinding", rebind_port, NULL, SERVER(rebindings), 90},
     {"address-rebinding", rebind_address, NULL, SERVER(migrations), 90},
+    {"keep-alive", keep_alive, NULL, CLIENT(keep_alive_pings), 90},
     {"datagrams", send_datagrams, datagrams_received, 0, 100},
     {"reset-stream", abort_reset, NULL, SERVER(streams_reset_received), 90},
     {"stop-sending", abort_stop, NULL, SEEN(stops), 90},

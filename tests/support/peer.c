@@ -78,6 +78,7 @@ static struct mr_endpoint_config make_config(const struct peer_options *o, struc
         .payload_max = 1452,
         .retry_above = retry == PEER_ALWAYS_RETRY ? 0 : retry,
         .idle_timeout_ns = o->idle_timeout_ns == 0 ? 60 * MR_SECOND : o->idle_timeout_ns,
+        .keep_alive_ns = is_under_test ? o->keep_alive_ns : 0,
         .stream_window_max = o->stream_window == 0 ? 16 << 20 : o->stream_window,
         .conn_window_max = 32 << 20,
         .streams_bidi_max = o->streams_bidi == 0 ? 8 : o->streams_bidi,

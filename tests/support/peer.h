@@ -39,6 +39,7 @@ struct peer_options {
     enum mr_role under_test;
     uint32_t retry_above;     /* 0: 1000; PEER_ALWAYS_RETRY */
     uint64_t idle_timeout_ns; /* 0: 60 s */
+    uint64_t keep_alive_ns;   /* of the endpoint under test; 0: none */
     uint64_t stream_window;   /* 0: 16 MiB */
     uint32_t connections;     /* at most; 0: 4 */
     uint32_t streams_bidi;    /* 0: 8 */

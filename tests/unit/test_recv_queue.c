@@ -244,6 +244,24 @@ static void full_buffers_between_the_gaps_allow_more_runs(void)
     CU_ASSERT_EQUAL(queue.run_count, queue.pinned_count / MR_RECV_RUNS_SHARE);
 }
 
+/* And no more than so many: the walk over them must end. */
+static void runs_have_a_bound_whatever_lies_between(void)
+{
+    struct mr_recv_frame frame = {.offset = 1, .data = memory, .buf = &buf, .size = 1};
+
+    start(POOL_NODES_MAX, 1);
+    queue.pinned_count = 2 * MR_RECV_RUNS_MOST * MR_RECV_RUNS_SHARE;
+    recv_pools.pinned_count = queue.pinned_count;
+    queue.run_count = MR_RECV_RUNS_MOST - 1; /* as if there were so many */
+    CU_ASSERT_EQUAL(mr_recv_queue_insert(&queue, &recv_pools, &released, &frame), MR_RECV_OK);
+    CU_ASSERT_EQUAL(queue.run_count, MR_RECV_RUNS_MOST);
+    frame.offset = 3;
+    CU_ASSERT_EQUAL(mr_recv_queue_insert(&queue, &recv_pools, &released, &frame), MR_RECV_NO_ROOM);
+    frame.offset = 2; /* grows the one that there is */
+    CU_ASSERT_EQUAL(mr_recv_queue_insert(&queue, &recv_pools, &released, &frame), MR_RECV_OK);
+    CU_ASSERT_EQUAL(queue.run_count, MR_RECV_RUNS_MOST);
+}
+
 static void small_pieces_share_a_block_and_pin_no_buffer(void)
 {
     start(8, 2);
@@ -398,6 +416,7 @@ static CU_TestInfo tests[] = {
     {"runs are limited", runs_are_limited},
     {"full buffers between the gaps allow more runs",
      full_buffers_between_the_gaps_allow_more_runs},
+    {"runs have a bound whatever lies between", runs_have_a_bound_whatever_lies_between},
     {"small pieces share a block and pin no buffer", small_pieces_share_a_block_and_pin_no_buffer},
     {"a large copy spans blocks", a_large_copy_spans_blocks},
     {"copies and references mix", copies_and_references_mix},
