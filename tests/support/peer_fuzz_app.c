@@ -156,7 +156,7 @@ static void control(struct peer_fuzz *f, struct mr_endpoint *ep)
     else if (how < 200)
         mr_endpoint_paused(ep, (uint64_t)how * MR_MS);
     else
-        (void)mr_conn_ticket(ep, first_conn(ep), ticket, sizeof(ticket), p->now);
+        (void)mr_conn_ticket(ep, first_conn(ep), ticket, sizeof(ticket), f->p->now);
 }
 
 static void close_or_ask(struct peer_fuzz *f, struct mr_endpoint *ep, enum mr_role role)
