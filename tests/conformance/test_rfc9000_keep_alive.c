@@ -84,8 +84,9 @@ static void nobody_else_sends_any(void)
         size_t size;
     } cases[] = {
         {C, 0, MR_OPEN_BIDI, NULL, 0},                            /* it is off */
-        {S, AFTER, MR_OPEN_BIDI, NULL, 0},                        /* a server */
+        {S, AFTER, MR_OPEN_BIDI, PEER_BYTES("\x08\x00hello")},    /* a server */
         {C, AFTER, MR_OPEN_UNI, NULL, 0},                         /* no answer can come */
+        {C, AFTER, MR_OPEN_UNI, PEER_BYTES("\x0a\x03\x05hello")}, /* what never ends */
         {C, AFTER, MR_OPEN_BIDI, PEER_BYTES("\x09\x00hello")},    /* it came */
         {C, AFTER, MR_OPEN_BIDI, PEER_BYTES("\x04\x00\x00\x00")}, /* a reset came */
     };
