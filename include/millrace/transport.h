@@ -26,6 +26,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "millrace/conn_info.h"
 #include "millrace/priority.h"
 #include "millrace/trace.h"
 
@@ -129,11 +130,6 @@ enum mr_open_flags {
     MR_OPEN_UNI = 1,
 };
 
-struct mr_address {
-    uint8_t ip[16]; /* IPv4 is mapped: ::ffff:a.b.c.d */
-    uint16_t port;  /* host order */
-};
-
 struct mr_connect_options {
     struct mr_address remote;
     const char *server_name; /* SNI, and the name the certificate must carry; copied */
@@ -151,43 +147,6 @@ struct mr_connect_options {
                             server may go on in another of them (RFC 9368) */
 };
 
-/* ECN on a connection's path (RFC 9000, Section 13.4.2). */
-enum mr_conn_ecn {
-    MR_CONN_ECN_OFF,     /* our packets carry no marks: the configuration says so */
-    MR_CONN_ECN_TESTING, /* the first packets carry marks */
-    MR_CONN_ECN_UNKNOWN, /* whether they passed is not known yet */
-    MR_CONN_ECN_CAPABLE, /* they pass; CE is taken as congestion */
-    MR_CONN_ECN_FAILED,  /* they are lost or altered, or the peer does not report them: no marks */
-};
-
-struct mr_conn_info {
-    struct mr_address local;
-    struct mr_address remote;
-    struct mr_address observed; /* ours, as the peer sees it and says; port 0: it has not */
-    char alpn[32];              /* "" until CONNECTED */
-    uint64_t rtt_ns;            /* smoothed; 0: none yet */
-    uint64_t cwnd_bytes;
-    uint64_t bytes_in_flight;
-    uint64_t packets_sent;
-    uint64_t packets_lost;
-    uint64_t bytes_received;
-    uint32_t key_updates;
-    uint32_t version; /* of QUIC: 1 or 2 */
-    bool is_resumed;  /* the handshake used a ticket */
-    bool is_early;    /* server: what has come may be a copy, see MR_EVENT_EARLY; client: 0-RTT was
-                         sent, and accepted once CONNECTED is told */
-    bool is_client;
-    bool takes_reset_at;         /* the peer takes what reset_at() sends */
-    uint8_t ecn;                 /* enum mr_conn_ecn */
-    uint32_t datagram_max;       /* bytes of the largest datagram that can be sent now, which the
-                                    path's MTU changes; 0: the peer takes none */
-    uint64_t streams_bidi_limit; /* streams that we may have opened in all, as the peer's limit */
-    uint64_t streams_uni_limit;  /* is now */
-    char server_name[256];       /* SNI that the client asked for; "" if none, or until CONNECTED */
-    const char *limited_by;      /* why it is not sending: "cwnd", "pacing", "flow control",
-                                    "application", "amplification", "port", "memory" */
-};
-
 /* A stream of a connection that came from another shard. */
 struct mr_moved_stream {
     mr_handle old_stream; /* its handle there */
@@ -195,10 +154,10 @@ struct mr_moved_stream {
     uint64_t user_data;
 };
 
-/* An error code is a variable-length integer (RFC 9000, Sections 16 and 20.2). */
 #define MR_TICKET_HEAD_SIZE 52 /* bytes that a ticket begins with: what the path carried */
 
-#define MR_ERROR_CODE_MAX   ((UINT64_C(1) << 62) - 1)
+/* An error code is a variable-length integer (RFC 9000, Sections 16 and 20.2). */
+#define MR_ERROR_CODE_MAX ((UINT64_C(1) << 62) - 1)
 
 struct mr_path_call;
 
@@ -354,12 +313,13 @@ struct mr_transport {
 };
 
 /*
- * Answers.  A client's connection on which nothing arrives for the datapath's `transport.keep_alive`
- * (a time, at least three probe timeouts and at most half of the idle timeout; 0, which is the
- * default: never) sends a PING while it awaits data on a bidirectional stream that it opened: a
- * server finds it by that after a NAT has changed its address, and an answer that takes longer than
- * the idle timeout finds the connection alive.  Each silence is twice the one before, and 32 PINGs
- * without data in between are the last: an application that waits for longer sends something.
+ * Answers.  A client's connection on which nothing arrives for the datapath's
+ * `transport.keep_alive` (a time, at least three probe timeouts and at most half of the idle
+ * timeout; 0, which is the default: never) sends a PING while it awaits data on a bidirectional
+ * stream that it opened: a server finds it by that after a NAT has changed its address, and an
+ * answer that takes longer than the idle timeout finds the connection alive.  Each silence is twice
+ * the one before, and 32 PINGs without data in between are the last: an application that waits for
+ * longer sends something.
  */
 
 /*
