@@ -24,8 +24,9 @@
 
 #define GAIN             (1.0 / 16)
 #define REFERENCE_RTT_NS (25 * MR_MS)
-#define CLASSIC_QUEUE_NS (3 * MR_MS) /* L4S queues mark from 1 ms on, CoDel from 5 ms, PIE 15 ms   \
-                                      */
+#define CLASSIC_QUEUE_NS                                                                           \
+    (3 * MR_MS) /* L4S queues mark from 1 ms on, CoDel from 5 ms, PIE 15 ms                        \
+                 */
 #define CLASSIC_ROUNDS 8
 #define CLASSIC_BETA   0.7
 #define CLASSIC_GROWTH (3 * (1 - CLASSIC_BETA) / (1 + CLASSIC_BETA))

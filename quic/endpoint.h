@@ -81,8 +81,8 @@ struct mr_endpoint_config {
                                   replaced at random; 0: 2^21 */
     uint64_t idle_timeout_ns;
     uint64_t keep_alive_ns;     /* clients: silence, at least 3 PTO and at most half of the idle
-                                   timeout,     after which one that awaits an answer on a stream of its own
-                                   sends a     PING; 0: none (quic/conn_keep_alive.c) */
+                                   timeout,     after which one that awaits an answer on a stream of its
+                                   own     sends a     PING; 0: none (quic/conn_keep_alive.c) */
     uint64_t stream_window_max; /* receive windows grow by themselves up to these */
     uint64_t conn_window_max;
     uint32_t streams_bidi_max; /* that the peer may have open per connection */
