@@ -72,6 +72,17 @@ static void finish(struct mr_fetcher *f)
     atomic_store_explicit(&f->is_over, true, memory_order_release); /* mr_fetcher_is_over() */
 }
 
+/* What its paths carried, while the connection is there. */
+static void note_paths(struct mr_fetcher *f)
+{
+    struct mr_path_call call = {
+        .kind = MR_PATH_CALL_LIST, .out = f->path_info, .room = MR_COUNT_OF(f->path_info)};
+    int64_t count = mr_h3_client_path(f->client, f->conn, &call);
+
+    if (count > 0)
+        f->path_info_count = (uint32_t)count;
+}
+
 /* Everything is there or given up: close the connection; on_closed() finishes. */
 static void end_all(struct mr_fetcher *f, enum mr_fetcher_end end)
 {
@@ -81,6 +92,8 @@ static void end_all(struct mr_fetcher *f, enum mr_fetcher_end end)
     if (f->conn == 0)
         return;
     mr_h3_client_conn_info(f->client, f->conn, &f->info);
+    if (f->path_count > 0)
+        note_paths(f);
     mr_h3_client_close(f->client, f->conn);
 }
 
@@ -373,17 +386,6 @@ static void open_paths(struct mr_fetcher *f)
             f->path_error = (int)-answer;
         f->paths_opened++;
     }
-}
-
-/* What they carried, while the connection is there. */
-static void note_paths(struct mr_fetcher *f)
-{
-    struct mr_path_call call = {
-        .kind = MR_PATH_CALL_LIST, .out = f->path_info, .room = MR_COUNT_OF(f->path_info)};
-    int64_t count = mr_h3_client_path(f->client, f->conn, &call);
-
-    if (count > 0)
-        f->path_info_count = (uint32_t)count;
 }
 
 /* An attempt that the peer never answered may be repeated while there is time. */
