@@ -155,7 +155,7 @@ static void a_server_is_told_what_may_be_a_copy(void)
         CU_ASSERT_EQUAL(world.server_conn.told[MR_EV_CONFIRMED], 0);
         loop_confirm(world.loop);
         world_run();
-        CU_ASSERT_EQUAL(world.server_conn.told[MR_EV_CONFIRMED], is_early);
+        CU_ASSERT_EQUAL(world.server_conn.told[MR_EV_CONFIRMED], (uint32_t)is_early);
         CU_ASSERT_EQUAL(mr_ev_conn_info(world.reg[SERVER], world.server_conn.object, &info), 0);
         CU_ASSERT_FALSE(info.is_early);
         world_end();
