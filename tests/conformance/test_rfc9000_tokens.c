@@ -71,7 +71,7 @@ static void who_migrates_gets_a_token_for_the_new_address(void)
         CU_ASSERT_TRUE(answer_challenge(p, 0));
         CU_ASSERT_TRUE(peer_conn(p)->path.is_validated);
         peer_advance(p, 10 * MR_MS);
-        CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_NEW_TOKEN), gives);
+        CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_NEW_TOKEN), (uint32_t)gives);
         if (gives != 0)
             CU_ASSERT_EQUAL(token_verdict(p, 0), MR_TOKEN_VALID);
         p->path.remote.ip[15] ^= 1;

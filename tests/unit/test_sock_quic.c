@@ -49,7 +49,7 @@ static void the_first_bytes_arrive_and_then_the_code(void)
 
             open_world(seed);
             arrived = 0;
-            CU_ASSERT_EQUAL(mr_sock_write(ours, out, sizes[i][0]), sizes[i][0]);
+            CU_ASSERT_EQUAL(mr_sock_write(ours, out, sizes[i][0]), (ssize_t)sizes[i][0]);
             if (seed % 2 == 0) /* some of it has left */
                 world_step();
             /* the byte by which the peer learned of the stream is the first */

@@ -232,7 +232,7 @@ static void the_head_of_a_ticket_goes_over_what_was_there(void)
     CU_ASSERT_EQUAL(rec_times(REC_CLIENT, MR_EVENT_TICKET), 2);
     CU_ASSERT_EQUAL(t->ops->ticket(t, rec.conn, ticket, sizeof(ticket)), sizeof(LOOP_TICKET));
     CU_ASSERT_EQUAL(memcmp(ticket, "A TICKET OF", 11), 0);
-    CU_ASSERT_EQUAL(memcmp(ticket + MR_TICKET_HEAD_SIZE, LOOP_TICKET + MR_TICKET_HEAD_SIZE,
+    CU_ASSERT_EQUAL(memcmp(ticket + MR_TICKET_HEAD_SIZE, &LOOP_TICKET[MR_TICKET_HEAD_SIZE],
                            sizeof(LOOP_TICKET) - MR_TICKET_HEAD_SIZE),
                     0);
     rec_finish();
