@@ -304,18 +304,22 @@ void mr_multipath_abandon(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t
     mr_conn_wake(ep, conn);
 }
 
+/* A path that is not abandoned. */
 static struct mr_conn *find_path(struct mr_endpoint *ep, mr_handle handle, uint32_t path,
                                  uint32_t *record_out, int *answer_out)
 {
     struct mr_conn *conn = mr_conn_of_handle(ep, handle);
-    const struct mr_multipath *mp = conn == NULL ? NULL : mr_multipath_agreed(ep, conn);
+    struct mr_multipath *mp = conn == NULL ? NULL : mr_multipath_agreed(ep, conn);
+    bool is_there = false;
 
     *record_out = MR_PATH_GONE;
     if (mp != NULL)
         *record_out = mr_multipath_find(ep, mp, path);
+    if (*record_out != MR_PATH_GONE)
+        is_there = mr_multipath_life(ep, mp, *record_out)->state != MR_PATH_ABANDONED;
     *answer_out = conn == NULL || !mr_conn_is_alive(conn) ? -ESTALE
                   : mp == NULL                            ? -EOPNOTSUPP
-                  : *record_out == MR_PATH_GONE           ? -ENOENT
+                  : !is_there                             ? -ENOENT
                                                           : 0;
     return conn;
 }
@@ -342,8 +346,6 @@ int mr_conn_path_abandon(struct mr_endpoint *ep, mr_handle handle, uint32_t path
     if (answer != 0)
         return answer;
     struct mr_multipath *mp = mr_multipath(ep, conn);
-    if (mr_multipath_life(ep, mp, record)->state == MR_PATH_ABANDONED)
-        return -ENOENT;
     if (!has_other(ep, mp, record))
         return -EBUSY;
     mr_trace_clock(ep, now);
@@ -363,8 +365,6 @@ int mr_conn_path_set_backup(struct mr_endpoint *ep, mr_handle handle, uint32_t p
         return answer;
     struct mr_multipath *mp = mr_multipath(ep, conn);
     struct mr_path_life *life = mr_multipath_life(ep, mp, record);
-    if (life->state == MR_PATH_ABANDONED)
-        return -ENOENT;
     life->status = is_backup ? MR_PATH_BACKUP : MR_PATH_AVAILABLE;
     life->owes_status = mp->owes_any = true;
     mr_conn_wake(ep, conn);

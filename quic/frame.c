@@ -346,20 +346,26 @@ bool mr_frame_write_streams_blocked(struct mr_writer *w, const struct mr_frame_l
         &frame->limit, 1);
 }
 
-bool mr_frame_write_new_connection_id(struct mr_writer *w,
-                                      const struct mr_frame_new_connection_id *frame)
+void mr_frame_write_new_connection_id_fields(struct mr_writer *w,
+                                             const struct mr_frame_new_connection_id *frame)
 {
     MR_DASSERT(frame->cid.size >= 1);
     MR_DASSERT(frame->retire_prior_to <= frame->sequence);
 
-    struct mr_writer before = *w;
-
-    mr_write_u8(w, MR_FRAME_NEW_CONNECTION_ID);
     mr_write_varint(w, frame->sequence);
     mr_write_varint(w, frame->retire_prior_to);
     mr_write_u8(w, frame->cid.size);
     mr_write_bytes(w, frame->cid.bytes, frame->cid.size);
     mr_write_bytes(w, frame->reset_token, MR_RESET_TOKEN);
+}
+
+bool mr_frame_write_new_connection_id(struct mr_writer *w,
+                                      const struct mr_frame_new_connection_id *frame)
+{
+    struct mr_writer before = *w;
+
+    mr_write_u8(w, MR_FRAME_NEW_CONNECTION_ID);
+    mr_frame_write_new_connection_id_fields(w, frame);
     return mr_write_whole(w, before);
 }
 

@@ -355,6 +355,9 @@ bool mr_frame_write_stream_data_blocked(struct mr_writer *w,
 bool mr_frame_write_streams_blocked(struct mr_writer *w, const struct mr_frame_limit *frame);
 bool mr_frame_write_new_connection_id(struct mr_writer *w,
                                       const struct mr_frame_new_connection_id *frame);
+/* What follows the type; the writer tells whether it fitted. */
+void mr_frame_write_new_connection_id_fields(struct mr_writer *w,
+                                             const struct mr_frame_new_connection_id *frame);
 bool mr_frame_write_retire_connection_id(struct mr_writer *w, uint64_t sequence);
 bool mr_frame_write_path(struct mr_writer *w, enum mr_frame_type type,
                          const uint8_t *data); /* PATH_x with MR_PATH_DATA bytes */

@@ -63,10 +63,6 @@ bool mr_frame_write_path_new_connection_id(struct mr_writer *w, uint64_t path,
 
     mr_write_varint(w, MR_FRAME_PATH_NEW_CONNECTION_ID);
     mr_write_varint(w, path);
-    mr_write_varint(w, frame->sequence);
-    mr_write_varint(w, frame->retire_prior_to);
-    mr_write_u8(w, frame->cid.size);
-    mr_write_bytes(w, frame->cid.bytes, frame->cid.size);
-    mr_write_bytes(w, frame->reset_token, MR_RESET_TOKEN);
+    mr_frame_write_new_connection_id_fields(w, frame);
     return mr_write_whole(w, before);
 }

@@ -114,38 +114,12 @@ static void an_answer_that_waits_for_the_window_goes_as_a_probe(void)
     }
 }
 
-/* Challenge number `nth` that came by the path that the peer uses now; NULL. */
-static const struct peer_packet *challenge_here(const struct peer *p, uint32_t nth,
-                                                struct mr_reader *r)
-{
-    const struct peer_packet *packet;
-
-    for (uint32_t i = 0; (packet = peer_find(p, MR_FRAME_PATH_CHALLENGE, i, r)) != NULL; i++) {
-        if (mr_path_addr_equal(&packet->path, &p->path) && nth-- == 0)
-            return packet;
-    }
-    return NULL;
-}
-
 static uint16_t port_seen_by_application(struct peer *p)
 {
     struct mr_conn_info info;
 
     CU_ASSERT_EQUAL(mr_conn_info(peer_endpoint(p), p->conn, &info), 0);
     return info.remote.port;
-}
-
-/* Answer a PATH_CHALLENGE of the inbox that came by the peer's path. */
-static bool answer_challenge(struct peer *p, uint32_t nth)
-{
-    uint8_t frame[9] = {0x1b};
-    struct mr_reader r;
-
-    if (challenge_here(p, nth, &r) == NULL)
-        return false;
-    memcpy(frame + 1, r.at, 8);
-    peer_send(p, MR_PACKET_ONE_RTT, frame, sizeof(frame));
-    return true;
 }
 
 /* Section 9.3: "Receiving a packet from a new peer address containing a non-probing frame indicates
@@ -163,14 +137,14 @@ static void a_rebinding_is_validated(void)
 
     p->path.remote.port = 6000;
     PEER_SEND(p, "\x08\x00hello");
-    const struct peer_packet *packet = challenge_here(p, 0, &r);
+    const struct peer_packet *packet = peer_challenge_here(p, 0, &r);
     CU_ASSERT_PTR_NOT_NULL_FATAL(packet);
     CU_ASSERT_EQUAL(packet->path.remote.port, 6000);
     CU_ASSERT_EQUAL(port_seen_by_application(p), 5000);
     CU_ASSERT_FALSE(peer_conn(p)->path.is_validated);
     PEER_SEND(p, "\x1b\1\2\3\4\5\6\7\10"); /* not the right one */
     CU_ASSERT_FALSE(peer_conn(p)->path.is_validated);
-    CU_ASSERT_TRUE(answer_challenge(p, 0));
+    CU_ASSERT_TRUE(peer_answer_challenge(p, 0));
     CU_ASSERT_TRUE(peer_conn(p)->path.is_validated);
     CU_ASSERT_EQUAL(port_seen_by_application(p), 6000);
     CU_ASSERT_EQUAL(peer_counters(p)->paths_validated, 1);
@@ -192,15 +166,15 @@ static void a_path_validated_with_small_datagrams_is_validated_again(void)
 
         p->path.remote.port = 6000;
         PEER_SEND(p, "\x08\x00hello");
-        const struct peer_packet *packet = challenge_here(p, 0, &r);
+        const struct peer_packet *packet = peer_challenge_here(p, 0, &r);
         CU_ASSERT_PTR_NOT_NULL_FATAL(packet);
         CU_ASSERT_TRUE(packet->datagram_size < MR_INITIAL_MIN); /* three times what came */
-        CU_ASSERT_TRUE(answer_challenge(p, 0));
-        packet = challenge_here(p, 1, &r);
+        CU_ASSERT_TRUE(peer_answer_challenge(p, 0));
+        packet = peer_challenge_here(p, 1, &r);
         CU_ASSERT_PTR_NOT_NULL_FATAL(packet);
         CU_ASSERT_TRUE(packet->datagram_size >= MR_INITIAL_MIN);
         if (is_answered != 0) {
-            answer_challenge(p, 1);
+            peer_answer_challenge(p, 1);
             CU_ASSERT_EQUAL(peer_conn(p)->app.wants & MR_WANT_PATH_CHALLENGE, 0);
         }
         peer_advance(p, 10 * MR_SECOND); /* without an answer, the address is good all the same */
@@ -254,7 +228,7 @@ static void send_much_to_an_unvalidated_address(uint8_t host, uint16_t port)
     for (uint32_t i = 0; i < p->inbox_count; i++)
         bytes += mr_path_addr_equal(&p->inbox[i].path, &p->path) ? p->inbox[i].datagram_size : 0;
     CU_ASSERT_TRUE(bytes > 0 && bytes <= 3 * 30);
-    CU_ASSERT_PTR_NOT_NULL(challenge_here(p, 0, &r));
+    CU_ASSERT_PTR_NOT_NULL(peer_challenge_here(p, 0, &r));
     peer_end(p);
 }
 
@@ -326,10 +300,10 @@ static void a_migration_changes_the_connection_id(void)
 
     p->path.remote.ip[15] = 99;
     PEER_SEND(p, "\x01");
-    const struct peer_packet *packet = challenge_here(p, 0, &r);
+    const struct peer_packet *packet = peer_challenge_here(p, 0, &r);
     CU_ASSERT_PTR_NOT_NULL_FATAL(packet);
     CU_ASSERT_NOT_EQUAL(memcmp(packet->dcid.bytes, p->scid.bytes, PEER_CID_SIZE), 0);
-    CU_ASSERT_TRUE(answer_challenge(p, 0));
+    CU_ASSERT_TRUE(peer_answer_challenge(p, 0));
     CU_ASSERT_EQUAL(peer_counters(p)->migrations, 1);
     peer_advance(p, 10 * MR_SECOND); /* the old path is asked first whether it lives */
     CU_ASSERT_TRUE(peer_count(p, MR_FRAME_RETIRE_CONNECTION_ID) >= 1);
@@ -349,7 +323,7 @@ static void many_rebindings_are_endured(void)
         peer_clear(p);
         PEER_SEND(p, "\x01");
         if (i % 4 == 0)
-            answer_challenge(p, 0);
+            peer_answer_challenge(p, 0);
         peer_advance(p, 10 * MR_MS);
     }
     peer_expect_close(p, "rebindings", PEER_NO_CLOSE, 0);
@@ -380,10 +354,10 @@ static void the_path_that_is_left_is_asked_whether_it_lives(void)
 
     p->path.remote.ip[15] = 99;
     PEER_SEND(p, "\x01");
-    CU_ASSERT_PTR_NOT_NULL(challenge_here(p, 0, &r));
+    CU_ASSERT_PTR_NOT_NULL(peer_challenge_here(p, 0, &r));
     struct mr_path_addr new = p->path;
     p->path = old;
-    const struct peer_packet *packet = challenge_here(p, 0, &r);
+    const struct peer_packet *packet = peer_challenge_here(p, 0, &r);
     CU_ASSERT_PTR_NOT_NULL_FATAL(packet);
     CU_ASSERT_TRUE(packet->datagram_size >= MR_INITIAL_MIN); /* it is validated */
     CU_ASSERT_EQUAL(memcmp(packet->dcid.bytes, p->scid.bytes, PEER_CID_SIZE), 0); /* and its own */
@@ -394,10 +368,10 @@ static void the_path_that_is_left_is_asked_whether_it_lives(void)
     PEER_SEND(p, "\x01");
     CU_ASSERT_TRUE(mr_path_addr_equal(&peer_conn(p)->path.addr, &old));
     CU_ASSERT_TRUE(peer_conn(p)->path.is_validated);
-    CU_ASSERT_PTR_NULL(challenge_here(p, 0, &r));
+    CU_ASSERT_PTR_NULL(peer_challenge_here(p, 0, &r));
     p->path = new; /* nor is the attacker's asked any more */
     peer_advance(p, 5 * MR_SECOND);
-    CU_ASSERT_PTR_NULL(challenge_here(p, 0, &r));
+    CU_ASSERT_PTR_NULL(peer_challenge_here(p, 0, &r));
     CU_ASSERT_PTR_NULL(peer_event(p, MR_EVENT_PATH_CHANGED));
     CU_ASSERT_EQUAL(peer_endpoint(p)->extras.used, 0);
     peer_expect_close(p, "back", PEER_NO_CLOSE, 0);
@@ -429,10 +403,10 @@ static void every_challenge_has_data_of_its_own(void)
     p->path.remote.port = 6000;
     peer_send(p, MR_PACKET_ONE_RTT, frames, sizeof(frames));
     peer_advance(p, 100 * MR_MS);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(challenge_here(p, 0, &r[0]));
-    CU_ASSERT_PTR_NOT_NULL_FATAL(challenge_here(p, 1, &r[1]));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(peer_challenge_here(p, 0, &r[0]));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(peer_challenge_here(p, 1, &r[1]));
     CU_ASSERT_NOT_EQUAL(memcmp(r[0].at, r[1].at, MR_PATH_DATA), 0);
-    CU_ASSERT_TRUE(answer_challenge(p, 0)); /* the answer to an earlier one is good */
+    CU_ASSERT_TRUE(peer_answer_challenge(p, 0)); /* the answer to an earlier one is good */
     CU_ASSERT_EQUAL(port_seen_by_application(p), 6000);
     const struct peer_event *event = peer_event(p, MR_EVENT_PATH_CHANGED);
     CU_ASSERT_PTR_NOT_NULL(event);
@@ -458,8 +432,8 @@ static void a_lost_challenge_is_repeated_although_little_may_be_sent(void)
     for (uint64_t i = 0; i < 6; i++)
         PEER_SEND(p, "\x01");
     peer_advance(p, 2 * MR_SECOND);
-    CU_ASSERT_PTR_NOT_NULL(challenge_here(p, 0, &r));
-    CU_ASSERT_TRUE(answer_challenge(p, 1)); /* the first was lost */
+    CU_ASSERT_PTR_NOT_NULL(peer_challenge_here(p, 0, &r));
+    CU_ASSERT_TRUE(peer_answer_challenge(p, 1)); /* the first was lost */
     CU_ASSERT_TRUE(peer_conn(p)->path.is_validated);
     peer_end(p);
 }
@@ -480,7 +454,7 @@ static void a_probed_path_is_validated_before_the_client_comes(void)
     CU_ASSERT_TRUE(packet->datagram_size >= MR_INITIAL_MIN);
     CU_ASSERT_EQUAL(packet->path.remote.ip[15], 99);
     CU_ASSERT_NOT_EQUAL(memcmp(packet->dcid.bytes, p->scid.bytes, PEER_CID_SIZE), 0);
-    CU_ASSERT_EQUAL(challenge_here(p, 0, &r), packet); /* both in one */
+    CU_ASSERT_EQUAL(peer_challenge_here(p, 0, &r), packet); /* both in one */
     CU_ASSERT_EQUAL(peer_conn(p)->path.addr.remote.ip[15], 2);
     memcpy(probe, "\x1b", 1);
     memcpy(probe + 1, r.at, 8);
@@ -490,7 +464,7 @@ static void a_probed_path_is_validated_before_the_client_comes(void)
     send_to_cid(p, 1, "\x01", 1);
     CU_ASSERT_EQUAL(peer_conn(p)->path.addr.remote.ip[15], 99);
     CU_ASSERT_TRUE(peer_conn(p)->path.is_validated);
-    CU_ASSERT_PTR_NULL(challenge_here(p, 0, &r));
+    CU_ASSERT_PTR_NULL(peer_challenge_here(p, 0, &r));
     CU_ASSERT_PTR_NOT_NULL(peer_event(p, MR_EVENT_PATH_CHANGED));
     CU_ASSERT_EQUAL(peer_counters(p)->migrations, 1);
     peer_advance(p, 10 * MR_SECOND);
@@ -522,7 +496,7 @@ static void packets_of_the_old_path_say_nothing_about_the_new_one(void)
         CU_ASSERT_TRUE(last > first);
         p->path.remote.ip[15] = 99;
         PEER_SEND(p, "\x01");
-        CU_ASSERT_TRUE(answer_challenge(p, 0));
+        CU_ASSERT_TRUE(peer_answer_challenge(p, 0));
         uint64_t window = mr_cc_window(&conn->path.cc);
         uint64_t in_flight = conn->path.cc.in_flight;
         CU_ASSERT_TRUE(window > 10000);
@@ -553,7 +527,7 @@ static void going_to_and_fro_gains_no_window(void)
         peer_clear(p);
         p->path.remote.ip[15] = i % 2 == 0 ? 99 : 2;
         PEER_SEND(p, "\x01");
-        answer_challenge(p, 0);
+        peer_answer_challenge(p, 0);
         CU_ASSERT_TRUE(conn->path.is_validated);
         if (i % 2 != 0)
             CU_ASSERT_EQUAL(mr_cc_window(&conn->path.cc), minimum);
@@ -575,7 +549,7 @@ static void a_storm_of_migrations_gains_no_window(void)
         PEER_SEND(p, "\x01");
         if (i == 0)
             mr_cc_set_window(&conn->path.cc, mr_cc_minimum(&conn->path.cc));
-        answer_challenge(p, 0);
+        peer_answer_challenge(p, 0);
         CU_ASSERT_EQUAL(mr_cc_window(&conn->path.cc), mr_cc_minimum(&conn->path.cc));
         peer_advance(p, 10 * MR_MS);
         CU_ASSERT_TRUE(peer_endpoint(p)->extras.used <= 1);

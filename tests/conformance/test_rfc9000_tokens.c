@@ -6,32 +6,6 @@
 
 #define S MR_SERVER
 
-/* Challenge number `nth` that came by the path that the peer uses now; NULL. */
-static const struct peer_packet *challenge_here(const struct peer *p, uint32_t nth,
-                                                struct mr_reader *r)
-{
-    const struct peer_packet *packet;
-
-    for (uint32_t i = 0; (packet = peer_find(p, MR_FRAME_PATH_CHALLENGE, i, r)) != NULL; i++) {
-        if (mr_path_addr_equal(&packet->path, &p->path) && nth-- == 0)
-            return packet;
-    }
-    return NULL;
-}
-
-/* Answer a PATH_CHALLENGE of the inbox that came by the peer's path. */
-static bool answer_challenge(struct peer *p, uint32_t nth)
-{
-    uint8_t frame[9] = {0x1b};
-    struct mr_reader r;
-
-    if (challenge_here(p, nth, &r) == NULL)
-        return false;
-    memcpy(frame + 1, r.at, 8);
-    peer_send(p, MR_PACKET_ONE_RTT, frame, sizeof(frame));
-    return true;
-}
-
 /* What the server thinks of its token number `nth`, if it came from where the peer is now. */
 static enum mr_token_verdict token_verdict(struct peer *p, uint32_t nth)
 {
@@ -60,7 +34,7 @@ static void who_migrates_gets_a_token_for_the_new_address(void)
         CU_ASSERT_EQUAL(peer_counters(p)->tokens_sent, (uint64_t)gives);
         p->path.remote.port = 6000; /* a NAT's doing */
         PEER_SEND(p, "\x08\x00hello");
-        CU_ASSERT_TRUE(answer_challenge(p, 0));
+        CU_ASSERT_TRUE(peer_answer_challenge(p, 0));
         peer_advance(p, 10 * MR_MS);
         CU_ASSERT_EQUAL(peer_counters(p)->tokens_sent, (uint64_t)gives);
         p->path.remote.ip[15] ^= 1;
@@ -68,7 +42,7 @@ static void who_migrates_gets_a_token_for_the_new_address(void)
         PEER_SEND(p, "\x08\x00");
         peer_advance(p, 10 * MR_MS);
         CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_NEW_TOKEN), 0);
-        CU_ASSERT_TRUE(answer_challenge(p, 0));
+        CU_ASSERT_TRUE(peer_answer_challenge(p, 0));
         CU_ASSERT_TRUE(peer_conn(p)->path.is_validated);
         peer_advance(p, 10 * MR_MS);
         CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_NEW_TOKEN), (uint32_t)gives);

@@ -38,3 +38,27 @@ void peer_run_cases(const struct peer_case *cases, size_t count)
         peer_end(p);
     }
 }
+
+const struct peer_packet *peer_challenge_here(const struct peer *p, uint32_t nth,
+                                              struct mr_reader *r)
+{
+    const struct peer_packet *packet;
+
+    for (uint32_t i = 0; (packet = peer_find(p, MR_FRAME_PATH_CHALLENGE, i, r)) != NULL; i++) {
+        if (mr_path_addr_equal(&packet->path, &p->path) && nth-- == 0)
+            return packet;
+    }
+    return NULL;
+}
+
+bool peer_answer_challenge(struct peer *p, uint32_t nth)
+{
+    uint8_t frame[9] = {0x1b};
+    struct mr_reader r;
+
+    if (peer_challenge_here(p, nth, &r) == NULL)
+        return false;
+    memcpy(frame + 1, r.at, 8);
+    peer_send(p, MR_PACKET_ONE_RTT, frame, sizeof(frame));
+    return true;
+}

@@ -33,6 +33,14 @@ void peer_expect_close(struct peer *p, const char *name, uint64_t error, uint64_
 /* Free, and fail the running test if buffers were kept. */
 void peer_end(struct peer *p);
 
+/* PATH_CHALLENGE number `nth` that came by the path that the peer uses now, `r` behind its type;
+ * NULL: none. */
+const struct peer_packet *peer_challenge_here(const struct peer *p, uint32_t nth,
+                                              struct mr_reader *r);
+
+/* Answer it; false: there is none. */
+bool peer_answer_challenge(struct peer *p, uint32_t nth);
+
 /* Send frames in a 1-RTT packet. */
 #define PEER_SEND(p, s) peer_send((p), MR_PACKET_ONE_RTT, (s), sizeof(s) - 1)
 
