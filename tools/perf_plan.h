@@ -1,0 +1,59 @@
+/*
+ * tools/perf_plan.h - what a user of `millrace perf client` asks for, and what ended a run: text
+ * in, text out.
+ *
+ *     --op "up=512,down=4000,weight=10"  --mr_perf_kind_parse()-->  struct mr_perf_kind
+ *     figures of a run  --mr_perf_judge()-->  what limited it
+ *
+ * Threads: any.
+ */
+#ifndef MR_TOOLS_PERF_PLAN_H
+#define MR_TOOLS_PERF_PLAN_H
+
+#include "base/fault.h"
+#include "tools/perf_load.h"
+
+#define MR_PERF_NAME 64  /* bytes of a kind's name */
+#define MR_PERF_WHY  256 /* bytes of a judgement */
+
+/* Words, separated by commas: up=SIZE, down=SIZE (K, M, G of 1,024; `endless`), uni, connect,
+ * resume, early, weight=N.  False with `fault` set. */
+bool mr_perf_kind_parse(const char *text, struct mr_perf_kind *kind_out, struct mr_fault *fault);
+
+/* "up 512 down 4000", "connect resume"; returns `text`. */
+const char *mr_perf_kind_name(const struct mr_perf_kind *kind, char text[MR_PERF_NAME]);
+
+enum mr_perf_limit {
+    MR_PERF_LIMIT_NOTHING,      /* of it was measured */
+    MR_PERF_LIMIT_RATE,         /* what was asked for, and it was kept */
+    MR_PERF_LIMIT_GENERATOR,    /* this side's polling cores */
+    MR_PERF_LIMIT_PORT,         /* frames were dropped or refused */
+    MR_PERF_LIMIT_CWND,         /* congestion control, with losses or without */
+    MR_PERF_LIMIT_FLOW_CONTROL, /* the peer's windows, or streams */
+    MR_PERF_LIMIT_CONCURRENCY,  /* closed loop: operations at a time, over the round trip */
+    MR_PERF_LIMIT_PEER,         /* the peer, or the path to it */
+};
+
+/* Of the measured time. */
+struct mr_perf_figures {
+    bool is_open_loop;
+    bool sends;    /* bulk data goes up */
+    bool receives; /* bulk data comes down */
+    double asked;  /* operations per second, open loop */
+    double begun;  /* likewise, that began */
+    double done;
+    double busiest;        /* part of the time in which the busiest polling core worked, 0..1 */
+    const char *stage;     /* of its time, the largest */
+    double stage_part;     /* of its busy time */
+    double port_drop_part; /* frames dropped or refused, of all */
+    double loss_part;      /* packets lost, of those sent */
+    double limited[MR_PERF_LIMITERS]; /* of the samples, 0..1 */
+};
+
+/* What limited it, with the figures that say so, for people. */
+enum mr_perf_limit mr_perf_judge(const struct mr_perf_figures *figures, char why_out[MR_PERF_WHY]);
+
+/* "generator", "port", ...: for programs. */
+const char *mr_perf_limit_name(enum mr_perf_limit limit);
+
+#endif /* MR_TOOLS_PERF_PLAN_H */
