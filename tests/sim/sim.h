@@ -175,6 +175,7 @@ struct sim_result {
     uint32_t pairs;          /* of streams, that ended at the client one after the other */
     uint32_t pairs_in_order; /* of them those whose first was the more urgent */
     uint32_t version;        /* of QUIC, at last */
+    uint64_t moves;          /* between shards: sim_move.h */
     uint64_t preferred;      /* the client's packets go to the preferred address */
     enum mr_cc_kind cc;      /* of the server's path, at last */
 };

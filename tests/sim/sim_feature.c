@@ -8,6 +8,7 @@
 
 #include "base/compiler.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/sim_move.h"
 
 #define FAILURES_SHOWN 5 /* of a feature in a network */
 #define CLOSED_CODE    42
@@ -23,6 +24,7 @@ struct feature {
     uint64_t (*count)(const struct sim_result *r); /* or, if NULL, */
     size_t field;                                  /* a uint64_t of struct sim_result */
     uint32_t least;                                /* of 100 runs in which it is not 0 */
+    void (*run)(const struct sim_config *config, struct sim_result *result); /* NULL: sim_run() */
 };
 
 struct network {
@@ -419,6 +421,13 @@ static void starve(struct sim_config *config, struct mr_random *random)
     config->job_max_ns = sim_draw(random, MR_MS, 20 * MR_MS);
 }
 
+/* Long enough for a client, which does not move before it can have had tickets. */
+static void move(struct sim_config *config, struct mr_random *random)
+{
+    config->datagrams = (uint32_t)mr_random_below(random, 64);
+    config->down_bytes *= config->seed % 2 == 0 ? 4 : 24;
+}
+
 static const struct feature features[] = {
     {"streams", nothing, NULL, SEEN(bytes_down), 100},
     {"0-rtt", early, NULL, SERVER(early_data_accepted), 90},
@@ -462,6 +471,7 @@ static const struct feature features[] = {
     {"priorities", prioritise, pairs_beyond_chance, 0, 60},
     {"key-update", update_keys, NULL, SEEN(key_updates), 90},
     {"other-ciphers", chacha, NULL, SEEN(bytes_down), 100},
+    {"moves", move, NULL, SEEN(moves), 95, sim_move_run},
     {"stalls", starve, NULL, SEEN(bytes_down), 100},
 };
 
@@ -554,7 +564,7 @@ static void run_one(const struct feature *feature, const struct network *network
     struct sim_config config = make_config(feature, network, seed);
     struct sim_result r;
 
-    sim_run(&config, &r);
+    (feature->run != NULL ? feature->run : sim_run)(&config, &r);
     uint64_t count = feature->count != NULL ? feature->count(&r) : field_of(&r, feature->field);
     bool is_ok = is_right(&config, &r);
 
