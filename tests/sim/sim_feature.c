@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "base/compiler.h"
+#include "http3/frame.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/sim_http3.h"
 #include "tests/sim/sim_move.h"
 
 #define FAILURES_SHOWN 5 /* of a feature in a network */
@@ -428,6 +430,20 @@ static void move(struct sim_config *config, struct mr_random *random)
     config->down_bytes *= config->seed % 2 == 0 ? 4 : 24;
 }
 
+/* Requests at a time, and a tunnel. */
+static void request(struct sim_config *config, struct mr_random *random)
+{
+    config->datagrams = (uint32_t)(20 + mr_random_below(random, 100));
+}
+
+/* Many small answers, which are on their way together with the entries that they refer to. */
+static void request_often(struct sim_config *config, struct mr_random *random)
+{
+    request(config, random);
+    config->streams *= 4;
+    config->down_bytes /= 8;
+}
+
 static const struct feature features[] = {
     {"streams", nothing, NULL, SEEN(bytes_down), 100},
     {"0-rtt", early, NULL, SERVER(early_data_accepted), 90},
@@ -472,6 +488,11 @@ static const struct feature features[] = {
     {"key-update", update_keys, NULL, SEEN(key_updates), 90},
     {"other-ciphers", chacha, NULL, SEEN(bytes_down), 100},
     {"moves", move, NULL, SEEN(moves), 95, sim_move_run},
+    {"http3-priorities", request, NULL, SEEN(http3.priority_updates), 95, sim_http3_run},
+    {"http3-connect", request, NULL, SEEN(http3.tunnels), 100, sim_http3_run},
+    {"http3-datagrams", request, NULL, SEEN(http3.datagrams), 95, sim_http3_run},
+    {"http3-qpack-table", request_often, NULL, SEEN(http3.inserted), 95, sim_http3_run},
+    {"http3-qpack-blocked", request_often, NULL, SEEN(http3.blocked), 20, sim_http3_run},
     {"stalls", starve, NULL, SEEN(bytes_down), 100},
 };
 
@@ -515,15 +536,18 @@ static bool is_misled(const struct sim_config *config, const struct sim_result *
 }
 
 /* Who meets a server that forgot it is told so; everybody else gets everything. */
-static bool is_right(const struct sim_config *config, const struct sim_result *r)
+static bool is_right(const struct feature *feature, const struct sim_config *config,
+                     const struct sim_result *r)
 {
+    uint64_t closed_code = feature->run == sim_http3_run ? MR_H3_NO_ERROR : CLOSED_CODE;
+
     if (r->bad_bytes > 0 || r->leaks > 0 || !r->is_client_closed)
         return false;
     if (config->restart_bytes > 0)
         return strstr(r->client_reason, "stateless reset") != NULL;
     if (is_misled(config, r))
         return true;
-    return r->is_complete && r->is_server_closed && r->client_error == CLOSED_CODE;
+    return r->is_complete && r->is_server_closed && r->client_error == closed_code;
 }
 
 static void print_run(const struct feature *feature, const struct network *network, uint64_t seed,
@@ -566,7 +590,7 @@ static void run_one(const struct feature *feature, const struct network *network
 
     (feature->run != NULL ? feature->run : sim_run)(&config, &r);
     uint64_t count = feature->count != NULL ? feature->count(&r) : field_of(&r, feature->field);
-    bool is_ok = is_right(&config, &r);
+    bool is_ok = is_right(feature, &config, &r);
 
     tally->runs++;
     tally->wrong += !is_ok;
