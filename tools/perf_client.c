@@ -196,8 +196,11 @@ static int run(struct mr_perf *perf)
     bool is_measured = mr_perf_run(perf, &fault);
     mr_host_stop(&perf->host, CLOSE_PATIENCE);
     uint32_t lost = mr_host_close(&perf->host);
-    if (is_measured)
-        return mr_perf_report(perf, lost);
+    int status = is_measured ? mr_perf_report(perf, lost) : MR_EXIT_FAILED;
+    bool is_good = is_measured &&
+                   (perf->html_path == NULL || mr_perf_html_write(perf, perf->html_path, &fault));
+    if (is_good)
+        return status;
     mr_tool_complain("perf client", &fault);
     return MR_EXIT_FAILED;
 }
@@ -312,6 +315,11 @@ static enum mr_parse_result parse(struct mr_perf *perf, int argc, char **argv,
          .kind = MR_OPTION_FLAG,
          .to = &perf->is_json,
          .help = "print the results as one JSON object, no progress"},
+        {.name = "html",
+         .kind = MR_OPTION_TEXT,
+         .to = &perf->html_path,
+         .argument = "FILE",
+         .help = "write the results there as a page with plots, too"},
         {.name = NULL},
     };
     struct mr_command_line line = {

@@ -70,6 +70,7 @@ struct mr_perf {
     uint32_t key_update_after;
     uint32_t seed;
     bool is_json;
+    const char *html_path; /* NULL: none */
 
     struct mr_perf_plan plan; /* of each shard, but for its part of the connections */
     struct mr_ip server;
@@ -96,5 +97,10 @@ void mr_perf_show_progress(const struct mr_perf *perf, const char *phase, bool i
 
 /* The results, as a table or as JSON.  The exit status. */
 int mr_perf_report(const struct mr_perf *perf, uint32_t lost_mbufs);
+
+/* ---- perf_html.c ---- */
+
+/* The results as a page of its own.  False with `fault` set: it could not be written. */
+bool mr_perf_html_write(const struct mr_perf *perf, const char *path, struct mr_fault *fault);
 
 #endif /* MR_TOOLS_PERF_INTERNAL_H */

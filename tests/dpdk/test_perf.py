@@ -139,6 +139,13 @@ def what_fails_is_told(millrace):
     with Pair(millrace, "--streams", "2") as pair:
         done = pair.run("--duration", "0.3", "--warm-up", "0", "--op", "down=100")
         tap.expect_equal(done.returncode, 0, done.stderr)
+        page = Path(pair.folder.name) / "page.html"
+        done = pair.run("--duration", "0.3", "--warm-up", "0", "--op", "down=100", "--html", page)
+        tap.expect_equal(done.returncode, 0, done.stderr)
+        html = page.read_text()
+        tap.expect(html.count("<svg") == 4 and html.count("</svg>") == 4 and "Limited by" in html and "nan" not in html, html)
+        done = pair.run("--duration", "0.3", "--warm-up", "0", "--html", "/nowhere/page.html")
+        tap.expect(done.returncode == 1 and "/nowhere/page.html" in done.stderr, done.stderr)
         for words in ("operation", "goodput", "limited by", "this side", "port"):
             tap.expect(words in done.stdout, done.stdout)
     with Pair(millrace) as pair:
