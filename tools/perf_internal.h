@@ -34,6 +34,17 @@ struct mr_perf_sample {
     bool is_measured;
 };
 
+#define MR_PERF_TRIALS_MAX 64
+
+/* A rate that was tried. */
+struct mr_perf_trial {
+    double rate;
+    double done;     /* operations per second */
+    double late;     /* part of those begun */
+    uint64_t failed; /* or not begun, or lost with their connection */
+    bool is_kept;
+};
+
 /* What a run came to. */
 struct mr_perf_result {
     double connect_s; /* until the connections were open */
@@ -48,6 +59,8 @@ struct mr_perf_result {
     struct mr_perf_figures figures;
     enum mr_perf_limit limit;
     char why[MR_PERF_WHY];
+    uint32_t trial_count;
+    struct mr_perf_trial trials[MR_PERF_TRIALS_MAX];
     uint32_t sample_count;
     struct mr_perf_sample *samples; /* MR_PERF_SAMPLES_MAX */
 };
@@ -64,6 +77,8 @@ struct mr_perf {
     uint32_t streams;
     double rate; /* operations per second; 0: closed loop */
     bool is_even;
+    bool is_search; /* of the highest rate, which is measured then; `rate` is tried first */
+    double trial_s;
     double duration_s;
     double warm_up_s;
     double timeout_s;

@@ -98,6 +98,13 @@ static void print_head(const struct mr_perf *perf)
         printf("perf: closed loop, %u operation%s at a time of each connection", perf->streams,
                perf->streams == 1 ? "" : "s");
     printf("; warm-up %g s, measured %.2f s\n\n", perf->warm_up_s, r->seconds);
+    for (uint32_t i = 0; i < r->trial_count; i++) {
+        const struct mr_perf_trial *t = &r->trials[i];
+
+        printf("tried %12.6g/s  done %12.6g/s  late %6.2f %%  failed %llu  %s\n", t->rate, t->done,
+               100 * t->late, (number)t->failed, t->is_kept ? "kept" : "not kept");
+    }
+    printf("%s", r->trial_count > 0 ? "\n" : "");
 }
 
 static void print_kinds(const struct mr_perf *perf)
@@ -208,6 +215,23 @@ static struct json_object *port_json(const struct mr_perf *perf)
     return json;
 }
 
+static struct json_object *trials_json(const struct mr_perf_result *r)
+{
+    struct json_object *list = json_object_new_array();
+
+    for (uint32_t i = 0; i < r->trial_count; i++) {
+        struct json_object *json = json_object_new_object();
+
+        mr_bench_real(json, "rate", r->trials[i].rate);
+        mr_bench_real(json, "done_per_s", r->trials[i].done);
+        mr_bench_real(json, "late_part", r->trials[i].late);
+        mr_bench_count(json, "failed", r->trials[i].failed);
+        json_object_object_add(json, "kept", json_object_new_boolean(r->trials[i].is_kept));
+        json_object_array_add(list, json);
+    }
+    return list;
+}
+
 static struct json_object *samples_json(const struct mr_perf_result *r)
 {
     struct json_object *list = json_object_new_array();
@@ -291,6 +315,7 @@ static void print_json(const struct mr_perf *perf)
     json_object_object_add(json, "port", port_json(perf));
     json_object_object_add(json, "limited_by", limit_json(r));
     json_object_object_add(json, "failures", failures_json(r));
+    json_object_object_add(json, "tried", trials_json(r));
     json_object_object_add(json, "time_line", samples_json(r));
     puts(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PRETTY));
     json_object_put(json);

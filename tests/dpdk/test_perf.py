@@ -135,6 +135,17 @@ def a_stalled_server_is_seen_by_all_that_were_due(millrace):
         tap.expect(late["p90"] > 50e3, late)
 
 
+def a_search_finds_a_rate_that_is_kept(millrace):
+    with Pair(millrace) as pair:
+        result = pair.client("--duration", "0.5", "--trial", "0.2", "--op", "down=100", "--search", "--rate", "400", "--connections",
+                             "20", "--streams", "8")
+        kept = [each["rate"] for each in result["tried"] if each["kept"]]
+        lost = [each["rate"] for each in result["tried"] if not each["kept"]]
+        tap.expect(result["tried"][0]["rate"] == 400 and kept and lost and max(kept) < min(lost), result["tried"])
+        tap.expect_equal(result["rate_asked"], max(kept))
+        tap.expect(min(lost) / max(kept) <= 1.021, kept, lost)
+
+
 def what_fails_is_told(millrace):
     with Pair(millrace, "--streams", "2") as pair:
         done = pair.run("--duration", "0.3", "--warm-up", "0", "--op", "down=100")
@@ -161,12 +172,14 @@ def mistakes_are_told_before_anything_starts(millrace):
     for words, says in (([], "no server"), (["198.18.0"], "not an address"), (["198.18.0.2"], "gives this command itself"),
                         (["10.0.0.1"], "no route"), ([SERVER, "--op", "down=x"], "none of up=SIZE"),
                         ([SERVER, "--op", "early"], "nothing would go in 0-RTT"),
-                        ([SERVER, "--shards", "2"], "each needs one"), ([SERVER, "--rate", "-1"], "--rate")):
+                        ([SERVER, "--shards", "2"], "each needs one"), ([SERVER, "--rate", "-1"], "--rate"),
+                        ([SERVER, "--search"], "an endless operation is never done")):
         done = subprocess.run([millrace, "perf", "client", *words, *base], capture_output=True, text=True, timeout=20, check=False)
         tap.expect_equal(done.returncode, 2, f"{words}: {done.stderr}")
         tap.expect(says in done.stderr and done.stderr.count("\n") == 1, words, done.stderr)
 
 
 tap.main(lambda: tap.run([bulk_data_goes_both_ways, a_closed_loop_of_every_operation, the_servers_count_is_the_clients,
-                          an_open_loop_keeps_its_rate, a_stalled_server_is_seen_by_all_that_were_due, what_fails_is_told,
+                          an_open_loop_keeps_its_rate, a_stalled_server_is_seen_by_all_that_were_due,
+                          a_search_finds_a_rate_that_is_kept, what_fails_is_told,
                           mistakes_are_told_before_anything_starts], sys.argv[1]))
