@@ -327,8 +327,8 @@ static uint64_t mtus_taken_back(const struct sim_result *r)
 
 static void restart(struct sim_config *config, struct mr_random *random)
 {
-    config->down_bytes *= 4;
-    config->restart_bytes = sim_draw(random, 100000, 700000);
+    config->down_bytes *= 8;
+    config->restart_bytes = sim_draw(random, 600000, 1400000);
     config->beat_every_ns = 100 * MR_MS; /* who says nothing is told nothing */
 }
 
