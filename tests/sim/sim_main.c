@@ -202,6 +202,10 @@ static const struct bottleneck bottlenecks[] = {
     {MR_CC_CUBIC, 20 * MR_MS, 50000000, 0, 0.9, 0, 0},
     {MR_CC_PRAGUE, 20 * MR_MS, 50000000, 0, 0.9, MR_MS, 10},
     {MR_CC_PRAGUE, 5 * MR_MS, 200000000, 0, 0.9, MR_MS, 10},
+    {MR_CC_PRAGUE, 50 * MR_MS, 50000000, 0, 0.95, MR_MS, 10},
+    /* Slow start ends at the path's rate, with half of it: what grows by a packet per round trip.
+     */
+    {MR_CC_PRAGUE, 100 * MR_MS, 50000000, 0, 0.8, MR_MS, 10},
     {MR_CC_PRAGUE, 20 * MR_MS, 50000000, 0, 0.8, 10 * MR_MS, 100, .is_classic = true},
     {MR_CC_PRAGUE, 50 * MR_MS, 50000000, 0, 0.8, 15 * MR_MS, 100, .is_classic = true},
     {MR_CC_CUBIC, 20 * MR_MS, 50000000, 0, 0.8, 10 * MR_MS, 100},
