@@ -201,10 +201,22 @@ static void put_stream(struct peer_fuzz *f, struct mr_writer *w)
         *offset_of(f, f->stream) = offset + size;
 }
 
-static void put_field(struct peer_fuzz *f, struct mr_writer *w, char field)
+/* That the endpoint is seen at, mostly. */
+static void put_address(struct peer_fuzz *f, struct mr_writer *w, bool is_ipv6)
 {
     static const uint8_t mapped[16] = {[10] = 0xff, [11] = 0xff, 198, 18, 0, 1};
 
+    if (!is_ipv6)
+        mr_write_bytes(w, mapped + 12, 4);
+    else if (peer_fuzz_take(f) % 4 == 0)
+        mr_write_bytes(w, mapped, 16);
+    else
+        put_bytes(f, w, 16);
+    mr_write_be(w, peer_fuzz_take(f), 2);
+}
+
+static void put_field(struct peer_fuzz *f, struct mr_writer *w, char field)
+{
     switch (field) {
     case 's':
         put_stream_id(f, w, false);
@@ -254,15 +266,8 @@ static void put_field(struct peer_fuzz *f, struct mr_writer *w, char field)
         mr_write_varint(w, peer_fuzz_near(f, f->sequence));
         break;
     case '4':
-        mr_write_bytes(w, mapped + 12, 4);
-        mr_write_be(w, peer_fuzz_take(f), 2);
-        break;
     case '6':
-        if (peer_fuzz_take(f) % 4 == 0)
-            mr_write_bytes(w, mapped, 16);
-        else
-            put_bytes(f, w, 16);
-        mr_write_be(w, peer_fuzz_take(f), 2);
+        put_address(f, w, field == '6');
         break;
     case 'p':
         f->path_id = peer_fuzz_near(f, peer_fuzz_take(f) % PEER_FUZZ_PATHS);
