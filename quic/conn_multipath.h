@@ -159,6 +159,10 @@ static inline bool mr_multipath_is_data_elsewhere(const struct mr_endpoint *ep,
 /* MR_WANT_MULTIPATH. */
 void mr_multipath_produce(struct mr_build *b);
 
+/* PATH_ACK of a further path in hand, in place of ACK, which is of path 0 (conn_send.c asks for it
+ * behind mr_multipath_produce(), too).  False: path 0 is in hand. */
+bool mr_multipath_produce_ack(struct mr_build *b);
+
 /* ------------------------------------------------------------------ a path's life */
 
 /* The path in hand was validated.  True: it is one beside path 0, and that was all. */

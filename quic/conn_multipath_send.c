@@ -208,6 +208,17 @@ static bool write_ack(struct mr_build *b, struct mr_pn_space *space, uint32_t pa
     return true;
 }
 
+bool mr_multipath_produce_ack(struct mr_build *b)
+{
+    const struct mr_multipath *mp = mr_multipath(b->ep, b->conn);
+
+    if (mp == NULL || mp->hand == MR_PATH_ZERO)
+        return false;
+    if (!write_ack(b, b->space, mr_multipath_hand_id(b->ep, mp), true))
+        b->is_full = true;
+    return true;
+}
+
 static bool write_late_acks(struct mr_build *b, struct mr_multipath *mp)
 {
     for (uint32_t i = 0; i <= mp->count; i++) {

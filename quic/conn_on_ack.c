@@ -513,8 +513,12 @@ MR_COLD static void repeat_elsewhere(struct mr_endpoint *ep, struct mr_conn *con
     for (int other = 0; other < MR_SPACES; other++) {
         struct mr_pn_space *space = mr_conn_space(ep, conn, (enum mr_space)other);
 
-        if (other != (int)which && space != NULL && space->sent.ack_eliciting_count > 0 &&
-            !repeat_oldest(ep, conn, (enum mr_space)other, packets))
+        if (other == (int)which || space == NULL)
+            continue;
+        bool is_lost = (space->wants & MR_WANT_CRYPTO) != 0; /* and waits for the window */
+        if (space->sent.ack_eliciting_count == 0 && !is_lost)
+            continue;
+        if (!repeat_oldest(ep, conn, (enum mr_space)other, packets) && !is_lost)
             space->probes = 0;
     }
 }

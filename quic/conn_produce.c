@@ -35,6 +35,8 @@ void mr_produce_ack(struct mr_build *b)
         clear_want(b, MR_WANT_ACK);
         return;
     }
+    if (b->conn->multipath != MR_NONE && mr_multipath_produce_ack(b))
+        return;
     if (!mr_build_can_record(b))
         return;
     if (mr_frame_write_ack(&b->w, space->received.range, space->received.count, delay,

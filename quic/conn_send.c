@@ -583,10 +583,12 @@ static bool build_path_response(struct datagram *d)
         drop_response(d);
         return false;
     }
-    d->limit = MR_MIN(MR_MIN(d->conn->path.mtu, d->out->room), response.bytes_max);
+    d->limit = MR_MIN(d->conn->path.mtu, d->out->room);
     d->allowed = MR_WANT_PATH_RESPONSE | MR_WANT_PATH_CHALLENGE;
-    if (!d->conn->path.is_validated)
-        d->limit = probe_limit(d, MR_MIN(mr_path_room(d->conn), (uint64_t)d->limit), probe_size(2));
+    if (!d->conn->path.is_validated) {
+        uint32_t most = MR_MIN(d->limit, response.bytes_max);
+        d->limit = probe_limit(d, MR_MIN(mr_path_room(d->conn), (uint64_t)most), probe_size(2));
+    }
     if (d->limit < probe_size(1) || !d->conn->key_state.can_seal) {
         drop_response(d);
         return false;

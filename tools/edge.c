@@ -76,16 +76,6 @@ struct edge {
 
 /* ------------------------------------------------------------------ making */
 
-/* The addresses of --addr as names of a certificate. */
-static size_t own_names(const struct edge *edge, char text[][MR_IP_TEXT], const char *names[])
-{
-    const struct mr_net_self *self = &edge->host.self;
-
-    for (size_t i = 0; i < self->address_count; i++)
-        names[i] = mr_ip_format(&self->address[i].ip, text[i]);
-    return self->address_count;
-}
-
 /* A response that cannot be stapled is no reason to serve nobody. */
 static void staple(const struct edge *edge)
 {
@@ -102,7 +92,7 @@ static bool make_tls(struct edge *edge, struct mr_fault *fault)
     const char *names[MR_NET_ADDRESSES_MAX];
     struct mr_certificate made = {0};
     struct mr_certificate_options options = {.names = names,
-                                             .name_count = own_names(edge, text, names)};
+                                             .name_count = mr_host_names(&edge->host, text, names)};
     if (edge->has_early_data) {
         edge->replay = mr_early_data_make(MR_EARLY_ENTRIES, fault);
         if (edge->replay == NULL)

@@ -10,13 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "control/eal.h"
-#include "dataplane/client_ports.h"
 #include "http3/frame.h"
 #include "tools/get_internal.h"
 #include "tools/tools.h"
@@ -31,7 +29,6 @@
 #define KEEP_ALIVE     MR_SECOND
 #define LIVE_NS        (200 * MR_MS)
 #define POLL_NS        (10 * MR_MS)
-#define PORT_FIRST     49152u /* ephemeral ports, RFC 6335, Section 6 */
 
 static double now_s(void)
 {
@@ -88,15 +85,6 @@ static bool name_outputs(struct mr_get *get, struct mr_fault *fault)
 
 /* ------------------------------------------------------------------ where the server is */
 
-static bool has_family(const struct mr_get *get, bool is_v4)
-{
-    for (uint32_t i = 0; i < get->host.self.address_count; i++) {
-        if (mr_ip_is_v4(&get->host.self.address[i].ip) == is_v4)
-            return true;
-    }
-    return false;
-}
-
 static struct mr_ip ip_of(const struct addrinfo *info)
 {
     struct mr_ip ip;
@@ -128,13 +116,13 @@ static bool look_up(struct mr_get *get, const char *name, struct mr_fault *fault
         if (i->ai_family != AF_INET && i->ai_family != AF_INET6)
             continue;
         get->server = ip_of(i);
-        is_found = has_family(get, i->ai_family == AF_INET);
+        is_found = mr_host_has_family(&get->host, i->ai_family == AF_INET);
     }
     freeaddrinfo(list);
     if (!is_found)
         mr_fault_set(fault, EAFNOSUPPORT,
                      "%.100s has no %s address, and --addr gives no other; add one of its family",
-                     name, has_family(get, true) ? "IPv4" : "IPv6");
+                     name, mr_host_has_family(&get->host, true) ? "IPv4" : "IPv6");
     return is_found;
 }
 
@@ -166,39 +154,6 @@ static bool take_connect(struct mr_get *get, struct mr_fault *fault)
     return is_good;
 }
 
-/* Is there a way to the server?  The shard would only say that there is none. */
-static bool check_route(const struct mr_get *get, struct mr_fault *fault)
-{
-    const struct mr_host *host = &get->host;
-    bool is_v4 = mr_ip_is_v4(&get->server);
-
-    if (!has_family(get, is_v4)) {
-        mr_fault_set(fault, EAFNOSUPPORT,
-                     "%s is an IPv%c address and --addr has none; add one of that family",
-                     get->server_text, is_v4 ? '4' : '6');
-        return false;
-    }
-    for (uint32_t i = 0; i < host->self.address_count; i++) {
-        if (mr_ip_equal(&host->self.address[i].ip, &get->server)) {
-            mr_fault_set(fault, EINVAL,
-                         "%s is the address that --addr gives this command itself; give it another "
-                         "that is free on that network",
-                         get->server_text);
-            return false;
-        }
-    }
-    for (uint32_t i = 0; i < host->self.address_count; i++) {
-        if (mr_prefix_contains(&host->self.address[i], &get->server))
-            return true;
-    }
-    if (!mr_ip_is_unspecified(is_v4 ? &host->gateway4 : &host->gateway6))
-        return true;
-    mr_fault_set(fault, ENETUNREACH,
-                 "no route to %s: it is in no network of --addr; name the router with --gateway IP",
-                 get->server_text);
-    return false;
-}
-
 static bool resolve(struct mr_get *get, struct mr_fault *fault)
 {
     bool is_found;
@@ -212,7 +167,7 @@ static bool resolve(struct mr_get *get, struct mr_fault *fault)
     if (!is_found)
         return false;
     mr_ip_format(&get->server, get->server_text);
-    return check_route(get, fault);
+    return mr_host_check_route(&get->host, &get->server, fault);
 }
 
 /* ------------------------------------------------------------------ making */
@@ -299,11 +254,11 @@ static bool make_fetcher(struct mr_get *get, struct mr_fault *fault)
 
 static bool open_host(struct mr_get *get, struct mr_fault *fault)
 {
-    uint16_t random = 0;
     struct mr_host_config config = {
         .name = "get",
         .applications = mr_fetcher_application(&get->fetcher),
         .client = &get->tls,
+        .local_port = mr_host_client_port(&get->host),
         .connections = 8,
         .helpers = 1, /* so that writes stay in order */
         .rx_mbufs = RX_MBUFS,
@@ -316,9 +271,6 @@ static bool open_host(struct mr_get *get, struct mr_fault *fault)
         .paths_max = get->fetcher.path_count > 0 ? get->fetcher.path_count + 1 : 0,
     };
 
-    (void)getrandom(&random, sizeof(random), 0);
-    uint32_t ports = mr_client_ports_first_max(get->host.options.shards) - PORT_FIRST + 1;
-    config.local_port = (uint16_t)(PORT_FIRST + random % ports);
     return mr_host_open(&get->host, &config, fault);
 }
 
@@ -342,27 +294,6 @@ static void close_get(struct mr_get *get)
 }
 
 /* ------------------------------------------------------------------ running */
-
-/* A cable, a peer.  False with `fault` set: not in time, or interrupted. */
-static bool wait_for_port(struct mr_get *get, struct mr_fault *fault)
-{
-    double until = now_s() + get->timeout_s;
-
-    while (!mr_port_is_up(get->host.group.port)) {
-        if (mr_signal_wait(POLL_NS)) {
-            mr_fault_set(fault, EINTR, "interrupted");
-            return false;
-        }
-        if (now_s() < until)
-            continue;
-        mr_fault_set(fault, ENETDOWN,
-                     "port %s is down for %g s; set the other side up: the interface, or memif's "
-                     "peer",
-                     get->host_options.port, get->timeout_s);
-        return false;
-    }
-    return true;
-}
 
 static void watch(struct mr_get *get)
 {
@@ -392,7 +323,7 @@ static int run(struct mr_get *get)
 {
     struct mr_fault fault = {0};
 
-    if (!wait_for_port(get, &fault)) {
+    if (!mr_host_wait_for_port(&get->host, get->timeout_s, &fault)) {
         mr_tool_complain("get", &fault);
         return MR_EXIT_FAILED;
     }

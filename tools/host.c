@@ -17,12 +17,15 @@
 #include "control/eal.h"
 #include "control/group_trace.h"
 #include "control/token_file.h"
+#include "dataplane/client_ports.h"
 #include "dataplane/clock.h"
 #include "drivers/port_kind.h"
 #include "drivers/port_watch.h"
 #include "http3/frame.h"
 
-#define STREAMS_UNI 16 /* of HTTP/3, with room to spare */
+#define STREAMS_UNI  16           /* of HTTP/3, with room to spare */
+#define PORT_FIRST   49152u       /* ephemeral ports, RFC 6335, Section 6 */
+#define PORT_POLL_NS (10 * MR_MS) /* between looks at a port that is down */
 
 const char *const mr_crypto_choices[] = {"auto", "openssl", "ipsec-mb", NULL};
 const char *const mr_polling_choices[] = {"adaptive", "busy", NULL};
@@ -96,6 +99,14 @@ void mr_host_option_rows(struct mr_host_options *o, struct mr_option rows_out[MR
     };
 
     memcpy(rows_out, rows, sizeof(rows));
+}
+
+static uint64_t clock_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * MR_SECOND + (uint64_t)t.tv_nsec;
 }
 
 /* ------------------------------------------------------------------ addresses */
@@ -180,6 +191,69 @@ static bool plan_addresses(struct mr_host *host, struct mr_fault *fault)
             return false;
     }
     return true;
+}
+
+/* ------------------------------------------------------------------ servers of others */
+
+bool mr_host_has_family(const struct mr_host *host, bool is_v4)
+{
+    for (uint32_t i = 0; i < host->self.address_count; i++) {
+        if (mr_ip_is_v4(&host->self.address[i].ip) == is_v4)
+            return true;
+    }
+    return false;
+}
+
+bool mr_host_check_route(const struct mr_host *host, const struct mr_ip *server,
+                         struct mr_fault *fault)
+{
+    bool is_v4 = mr_ip_is_v4(server);
+    char text[MR_IP_TEXT];
+
+    mr_ip_format(server, text);
+    if (!mr_host_has_family(host, is_v4)) {
+        mr_fault_set(fault, EAFNOSUPPORT,
+                     "%s is an IPv%c address and --addr has none; add one of that family", text,
+                     is_v4 ? '4' : '6');
+        return false;
+    }
+    for (uint32_t i = 0; i < host->self.address_count; i++) {
+        if (mr_ip_equal(&host->self.address[i].ip, server)) {
+            mr_fault_set(fault, EINVAL,
+                         "%s is the address that --addr gives this command itself; give it another "
+                         "that is free on that network",
+                         text);
+            return false;
+        }
+    }
+    for (uint32_t i = 0; i < host->self.address_count; i++) {
+        if (mr_prefix_contains(&host->self.address[i], server))
+            return true;
+    }
+    if (!mr_ip_is_unspecified(is_v4 ? &host->gateway4 : &host->gateway6))
+        return true;
+    mr_fault_set(fault, ENETUNREACH,
+                 "no route to %s: it is in no network of --addr; name the router with --gateway IP",
+                 text);
+    return false;
+}
+
+uint16_t mr_host_client_port(const struct mr_host *host)
+{
+    uint16_t random = 0;
+    uint32_t ports = mr_client_ports_first_max(host->options.shards) - PORT_FIRST + 1;
+
+    (void)getrandom(&random, sizeof(random), 0);
+    return (uint16_t)(PORT_FIRST + random % ports);
+}
+
+size_t mr_host_names(const struct mr_host *host, char text[][MR_IP_TEXT], const char *names_out[])
+{
+    const struct mr_net_self *self = &host->self;
+
+    for (size_t i = 0; i < self->address_count; i++)
+        names_out[i] = mr_ip_format(&self->address[i].ip, text[i]);
+    return self->address_count;
 }
 
 /* ------------------------------------------------------------------ plan */
@@ -314,7 +388,7 @@ static struct mr_shard_config shard_config(const struct mr_host *host,
         .stream_window_max = config->stream_window_max,
         .conn_window_max = config->conn_window_max,
         .streams_bidi_max = config->streams_bidi_max,
-        .streams_uni_max = STREAMS_UNI,
+        .streams_uni_max = config->streams_uni_max > 0 ? config->streams_uni_max : STREAMS_UNI,
         .extensions =
             MR_EXTENSIONS_DEFAULT | (config->paths_max > 1 ? (uint32_t)MR_EXTENSION_MULTIPATH : 0),
         .paths_max = config->paths_max,
@@ -436,6 +510,26 @@ uint32_t mr_host_close(struct mr_host *host)
     return leaked;
 }
 
+bool mr_host_wait_for_port(const struct mr_host *host, double seconds, struct mr_fault *fault)
+{
+    uint64_t until = clock_ns() + (uint64_t)(seconds * 1e9);
+
+    while (!mr_port_is_up(host->group.port)) {
+        if (mr_signal_wait(PORT_POLL_NS)) {
+            mr_fault_set(fault, EINTR, "interrupted");
+            return false;
+        }
+        if (clock_ns() < until)
+            continue;
+        mr_fault_set(fault, ENETDOWN,
+                     "port %s is down for %g s; set the other side up: the interface, or memif's "
+                     "peer",
+                     host->options.port, seconds);
+        return false;
+    }
+    return true;
+}
+
 void mr_tool_complain(const char *command, const struct mr_fault *fault)
 {
     fprintf(stderr, "millrace %s: %s\n", command, fault->text);
@@ -464,14 +558,6 @@ void mr_signal_block(void)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
-}
-
-static uint64_t clock_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * MR_SECOND + (uint64_t)t.tv_nsec;
 }
 
 bool mr_signal_wait(uint64_t ns)

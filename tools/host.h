@@ -72,6 +72,7 @@ struct mr_host_config {
     uint64_t stream_window_max; /* bytes that a stream may hold unread */
     uint64_t conn_window_max;
     uint32_t streams_bidi_max; /* that a peer may have open */
+    uint32_t streams_uni_max;  /* likewise; 0: what HTTP/3 needs */
     uint32_t paths_max;        /* of a connection at a time; 0 and 1: multipath is not offered */
 };
 
@@ -106,6 +107,23 @@ bool mr_host_check_addresses(const struct mr_host *host, struct mr_fault *fault)
 
 /* The same of other hosts, as far as has been heard by now from those on the port's network. */
 bool mr_host_check_network(const struct mr_host *host, struct mr_fault *fault);
+
+/* Have we an address of that family? */
+bool mr_host_has_family(const struct mr_host *host, bool is_v4);
+
+/* Is there a way to the server?  False with `fault` set: the shard would only say that there is
+ * none. */
+bool mr_host_check_route(const struct mr_host *host, const struct mr_ip *server,
+                         struct mr_fault *fault);
+
+/* A random local port for clients. */
+uint16_t mr_host_client_port(const struct mr_host *host);
+
+/* The addresses of --addr as names of a certificate: how many. */
+size_t mr_host_names(const struct mr_host *host, char text[][MR_IP_TEXT], const char *names_out[]);
+
+/* Wait for a cable, a peer.  False with `fault` set: not in time, or interrupted. */
+bool mr_host_wait_for_port(const struct mr_host *host, double seconds, struct mr_fault *fault);
 
 /* Let the shards poll. */
 void mr_host_launch(struct mr_host *host);

@@ -21,6 +21,8 @@ static const struct command {
     {"bench",
      "measure over the in-memory wire: transfer, handshake, request, latency, idle, ring, models",
      mr_tool_bench},
+    {"perf", "load a server of the QUIC performance protocol, or be one: client, server",
+     mr_tool_perf},
     {"ctl", "send a command to a running datapath", mr_tool_ctl},
 };
 
@@ -32,6 +34,11 @@ static const struct command bench_kinds[] = {
     {"idle", "connections that stay: memory of each", mr_bench_idle},
     {"ring", "messages between a shard and an application: handing over", mr_bench_ring},
     {"models", "the same server in each I/O model: cost of a message", mr_bench_models},
+};
+
+static const struct command perf_sides[] = {
+    {"client", "load a server, measure, and say what limited it", mr_tool_perf_client},
+    {"server", "answer clients", mr_tool_perf_server},
 };
 
 static int usage(FILE *to, const char *program, const struct command *list, size_t count)
@@ -68,6 +75,11 @@ static int say_version(void)
 int mr_tool_bench(int argc, char **argv)
 {
     return dispatch("millrace bench", bench_kinds, MR_COUNT_OF(bench_kinds), argc, argv);
+}
+
+int mr_tool_perf(int argc, char **argv)
+{
+    return dispatch("millrace perf", perf_sides, MR_COUNT_OF(perf_sides), argc, argv);
 }
 
 /* Whoever started us may have closed one of the three: no file of ours may take its number, or it

@@ -55,6 +55,16 @@ bool mr_parse_rate(const char *text, uint64_t *out)
     return *end == '\0';
 }
 
+bool mr_parse_size(const char *text, uint64_t *out)
+{
+    double value;
+
+    if (!parse_size(text, &value) || value < 0 || value >= 0x1p63)
+        return false;
+    *out = (uint64_t)value;
+    return true;
+}
+
 static bool check_range(const struct mr_option *o, double value, const char *text,
                         struct mr_fault *fault)
 {

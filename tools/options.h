@@ -68,4 +68,8 @@ enum mr_parse_result mr_options_parse(struct mr_command_line *line, int argc, ch
 /* "10G" to 10000000000 and the like: decimal units, for rates.  False: malformed. */
 bool mr_parse_rate(const char *text, uint64_t *out);
 
+/* "64K" to 65536 and the like: units of 1,024, for sizes.  False: malformed, negative, 2^63 and
+ * more. */
+bool mr_parse_size(const char *text, uint64_t *out);
+
 #endif /* MR_TOOLS_OPTIONS_H */

@@ -15,5 +15,8 @@ int mr_tool_host(int argc, char **argv);
 int mr_tool_get(int argc, char **argv);
 int mr_tool_demo(int argc, char **argv);
 int mr_tool_ctl(int argc, char **argv);
+int mr_tool_perf(int argc, char **argv);
+int mr_tool_perf_client(int argc, char **argv);
+int mr_tool_perf_server(int argc, char **argv);
 
 #endif /* MR_TOOLS_TOOLS_H */

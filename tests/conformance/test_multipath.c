@@ -269,6 +269,33 @@ static void a_challenge_is_answered_by_its_path(void)
     peer_end(p);
 }
 
+/* Section 2.3: "ACK frames when used with the multipath extension acknowledge packets for the path
+ * with path ID 0."  What is sent with new connection IDs acknowledges, though nothing waits for
+ * it: on another path it must not say ACK. */
+static void a_further_path_acknowledges_with_path_ack(void)
+{
+    struct peer *p = server_with_path();
+    struct mr_reader r;
+    uint32_t path_acks = 0;
+
+    peer_conn(p)->path.rtt.smoothed_ns = MR_SECOND; /* path 1 is nearer */
+    peer_advance(p, MR_SECOND);
+    peer_clear(p);
+    CU_ASSERT_EQUAL(peer_conn(p)->app.unacked_count, 0);
+    CU_ASSERT_EQUAL(record_of(p, 1)->app.unacked_count, 0);
+    CU_ASSERT_EQUAL(mr_conn_renew_cids(peer_endpoint(p), p->conn, p->now), 0);
+    peer_drain(p);
+    const struct peer_packet *packet = peer_find(p, MR_FRAME_PATH_NEW_CONNECTION_ID, 0, &r);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(packet);
+    CU_ASSERT_EQUAL(packet->path_id, 1);
+    for (uint32_t i = 0; (packet = peer_find(p, MR_FRAME_ACK, i, &r)) != NULL; i++)
+        CU_ASSERT_EQUAL(packet->path_id, 0);
+    for (uint32_t i = 0; (packet = peer_find(p, MR_FRAME_PATH_ACK, i, &r)) != NULL; i++)
+        path_acks += packet->path_id == 1;
+    CU_ASSERT(path_acks > 0);
+    peer_end(p);
+}
+
 /* Section 3.1: "If validation fails, the client MUST NOT use the path ...  As the used path ID is
  * consumed either way, the endpoint MUST explicitly close the path". */
 static void a_path_that_is_not_validated_is_abandoned(void)
@@ -466,6 +493,7 @@ static CU_TestInfo tests[] = {
     {"a server opens none", a_server_opens_none},
     {"a server validates a path before it uses it", a_server_validates_a_path_before_it_uses_it},
     {"a challenge is answered by its path", a_challenge_is_answered_by_its_path},
+    {"a further path acknowledges with PATH_ACK", a_further_path_acknowledges_with_path_ack},
     {"a path that is not validated is abandoned", a_path_that_is_not_validated_is_abandoned},
     {"a path migrates", a_path_migrates},
     {"PATH_ABANDON is answered once", path_abandon_is_answered_once},

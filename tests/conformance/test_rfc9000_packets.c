@@ -237,6 +237,30 @@ static void an_acknowledged_ack_is_no_rtt_sample(void)
     peer_end(p);
 }
 
+/* The same while data is in flight, so that the ACK frame's packet is remembered with it. */
+static void an_acknowledged_ack_behind_data_is_no_rtt_sample(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    struct mr_view view = {.data = (const uint8_t *)"hello", .size = 5};
+    struct mr_reader r;
+
+    PEER_SEND(p, "\x08\x00hello");
+    mr_handle stream = peer_event(p, MR_EVENT_STREAM_OPENED)->event.stream;
+    CU_ASSERT_EQUAL(mr_stream_send(peer_endpoint(p), stream, &view, 1, 0), 0);
+    peer_drain(p);
+    peer_clear(p);
+    struct mr_rtt before = peer_conn(p)->path.rtt;
+    PEER_SEND(p, "\x01");
+    PEER_SEND(p, "\x01");
+    const struct peer_packet *packet = peer_find(p, MR_FRAME_ACK, 0, &r);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(packet);
+    uint64_t pn = packet->pn;
+    peer_advance(p, 20 * MR_MS);
+    peer_ack(p, pn, pn);
+    CU_ASSERT_EQUAL(memcmp(&before, &peer_conn(p)->path.rtt, sizeof(before)), 0);
+    peer_end(p);
+}
+
 /* ------------------------------------------------------------------ who says what */
 
 /* Section 19.7: "Clients MUST NOT send NEW_TOKEN frames." */
@@ -295,6 +319,29 @@ static void an_idle_timeout_is_at_least_three_probe_timeouts(void)
     CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(p)), 1);
     peer_advance(p, pto);
     CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(p)), 0);
+    peer_end(p);
+}
+
+/* Section 10.1: "An endpoint also restarts its idle timer when sending an ack-eliciting packet if
+ * no other ack-eliciting packets have been sent since last receiving and processing a packet."  The
+ * probes that repeat it restart nothing. */
+static void the_first_packet_that_asks_restarts_the_idle_timer(void)
+{
+    struct peer_options options = {.under_test = S, .idle_timeout_ns = 5 * MR_SECOND};
+    struct peer *p = peer_new(&options);
+    struct mr_view view = {.data = (const uint8_t *)"hello", .size = 5};
+
+    peer_run(p, PEER_DONE);
+    PEER_SEND(p, "\x08\x00hello");
+    mr_handle stream = peer_event(p, MR_EVENT_STREAM_OPENED)->event.stream;
+    peer_advance(p, 4 * MR_SECOND);
+    CU_ASSERT_EQUAL(mr_stream_send(peer_endpoint(p), stream, &view, 1, 0), 0);
+    peer_advance(p, 3 * MR_SECOND);
+    CU_ASSERT_TRUE(mr_conn_is_alive(peer_conn(p)));
+    CU_ASSERT_TRUE(peer_count(p, MR_FRAME_STREAM) > 1); /* probes */
+    peer_advance(p, 3 * MR_SECOND);
+    CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(p)), 0);
+    CU_ASSERT_EQUAL(peer_counters(p)->idle_timeouts, 1);
     peer_end(p);
 }
 
@@ -367,10 +414,14 @@ static CU_TestInfo tests[] = {
     {"what did not open is not acknowledged", what_did_not_open_is_not_acknowledged},
     {"few acknowledgements ask for one", few_acknowledgements_ask_for_one},
     {"an acknowledged ACK is no RTT sample", an_acknowledged_ack_is_no_rtt_sample},
+    {"an acknowledged ACK behind data is no RTT sample",
+     an_acknowledged_ack_behind_data_is_no_rtt_sample},
     {"a client sends nothing of a server's", a_client_sends_nothing_of_a_servers},
     {"a response counts by whatever path it comes", a_response_counts_by_whatever_path_it_comes},
     {"an idle timeout is at least three probe timeouts",
      an_idle_timeout_is_at_least_three_probe_timeouts},
+    {"the first packet that asks restarts the idle timer",
+     the_first_packet_that_asks_restarts_the_idle_timer},
     {"a closing connection answers its peer only", a_closing_connection_answers_its_peer_only},
     {"a close before validation keeps to three times",
      a_close_before_validation_keeps_to_three_times},

@@ -39,6 +39,23 @@ static void a_challenge_is_answered_and_padded(void)
     }
 }
 
+/* Section 8.2.2: "An endpoint MUST expand datagrams that contain a PATH_RESPONSE frame to at least
+ * the smallest allowed maximum datagram size of 1200 bytes."  However small the challenge was:
+ * nothing limits what a validated address gets. */
+static void an_answer_to_a_validated_address_is_padded(void)
+{
+    for (int role = 0; role < 2; role++) {
+        struct peer *p = peer_at((enum mr_role)role, PEER_DONE);
+        struct mr_reader r;
+
+        peer_send(p, MR_PACKET_ONE_RTT, challenge, 9);
+        const struct peer_packet *packet = peer_find(p, MR_FRAME_PATH_RESPONSE, 0, &r);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(packet);
+        CU_ASSERT_TRUE(packet->datagram_size >= MR_INITIAL_MIN);
+        peer_end(p);
+    }
+}
+
 /* Section 8.2.2: "A PATH_RESPONSE frame MUST be sent on the network path where the PATH_CHALLENGE
  * frame was received."
  * Section 8.2.1: "Unlike other cases where datagrams are expanded, endpoints MUST NOT discard
@@ -681,6 +698,7 @@ static void nobody_is_accepted_from_a_reflectors_port(void)
 
 static CU_TestInfo tests[] = {
     {"a challenge is answered and padded", a_challenge_is_answered_and_padded},
+    {"an answer to a validated address is padded", an_answer_to_a_validated_address_is_padded},
     {"a challenge is answered where it came from", a_challenge_is_answered_where_it_came_from},
     {"a flood of challenges is bounded", a_flood_of_challenges_is_bounded},
     {"8.2.2: an answer that waits for the window goes as a probe",

@@ -6,7 +6,7 @@ import subprocess
 from peers import INTERFACE, MILLRACE_IP, NETWORK_BITS, wait_until
 from tap import expect
 
-PROGRAM = os.environ.get("MILLRACE", "build/millrace")
+PROGRAM = os.environ.get("MILLRACE", "build/tools/millrace")
 PORT = 443
 START_SECONDS = 30
 VETH = "mr1"  # whose other end is INTERFACE

@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+"""`millrace perf client` and `millrace perf server`, two processes joined by a memif.
+
+    tests/dpdk/test_perf.py MILLRACE          prints TAP
+"""
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from datapath import Program  # noqa: E402
+import tap  # noqa: E402
+
+SERVER = "198.18.0.1"
+SHORT = ["--duration", "0.5", "--warm-up", "0.1"]
+
+
+class Pair:
+    """A server, started anew; client() loads it."""
+
+    def __init__(self, millrace, *options):
+        self.millrace, self.options = millrace, options
+        self.said, self.is_judged = "", True
+
+    def __enter__(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="mr-test-")
+        self.socket = os.path.join(self.folder.name, "memif")
+        self.server = Program([self.millrace, "perf", "server", "--port", f"memif:role=server,socket={self.socket}",
+                               "--addr", f"{SERVER}/24", *self.options], self.folder.name, "server")
+        self.server.wait_for("serving at")
+        return self
+
+    def __exit__(self, kind, *_):
+        self.server.kill(signal.SIGTERM)
+        self.said = self.server.log()
+        self.folder.cleanup()
+        if kind is None and self.is_judged:
+            tap.expect_equal(self.server.process.returncode, 0, self.said)
+            tap.expect("mbufs lost: 0" in self.said, self.said)
+
+    def run(self, *options):
+        return subprocess.run([self.millrace, "perf", "client", SERVER, "--port", f"memif:role=client,socket={self.socket}",
+                               "--addr", "198.18.0.2/24", "--insecure", *options], capture_output=True, text=True, timeout=60,
+                              check=False)
+
+    def client(self, *options, status=0):
+        done = self.run(*options, "--json")
+        tap.expect_equal(done.returncode, status, done.stdout + done.stderr)
+        return json.loads(done.stdout)
+
+    def answered(self):
+        """Of the server, at its end."""
+        return int(re.search(r"(\d+) operations answered", self.said).group(1))
+
+
+def expect_clean(result, *kinds):
+    """Nothing failed, and each operation was done."""
+    for name in ("failed", "lost", "not_begun", "unfinished"):
+        tap.expect_equal(result[name], 0, name)
+    tap.expect_equal([each["operation"] for each in result["operations"]], list(kinds))
+    for each in result["operations"]:
+        tap.expect(each["done"] > 0 and each["done"] == each["begun"], each)
+        latency = each["latency_us"]
+        tap.expect(0 < latency["p50"] <= latency["p90"] <= latency["p99"] <= latency["max"], latency)
+
+
+def bulk_data_goes_both_ways(millrace):
+    with Pair(millrace) as pair:
+        down = pair.client(*SHORT)
+        tap.expect(down["down_bps"] > 1e6 and down["up_bps"] == 0, down["down_bps"], down["up_bps"])
+        port = down["port"]
+        tap.expect_equal((port["driver"], port["rx_queues"]), ("net_memif", 1))
+        tap.expect(0 < port["rx_packets"] <= port["counters"]["rx_q0_packets"], port)
+        tap.expect(down["machine"]["cpus"] >= 1 and down["machine"]["kernel"], down["machine"])
+        up = pair.client(*SHORT, "--op", "up=endless", "--connections", "2")
+        tap.expect(up["up_bps"] > 1e6 and up["down_bps"] == 0, up["down_bps"], up["up_bps"])
+        tap.expect_equal((up["connections_open"], up["unfinished"]), (2, 0))
+        tap.expect(len(up["time_line"]) >= 4, len(up["time_line"]))
+        measured = [each["up_bps"] for each in up["time_line"] if each["measured"]]
+        mean = sum(measured) / len(measured)
+        tap.expect(0.5 * up["up_bps"] < mean < 2 * up["up_bps"], mean, up["up_bps"])
+
+
+def a_closed_loop_of_every_operation(millrace):
+    with Pair(millrace) as pair:
+        result = pair.client(*SHORT, "--connections", "8", "--streams", "4", "--op", "up=100,down=1K,weight=3", "--op",
+                             "uni,up=300,down=3000", "--op", "uni,up=2K", "--op", "connect", "--op", "resume,down=10", "--op",
+                             "early,down=200")
+        expect_clean(result, "stream up 100 down 1024", "uni up 300 down 3000", "uni up 2048", "connect", "resume down 10",
+                     "early down 200")
+        tap.expect(result["resumed"] > 0 and result["early"] > 0, result["resumed"], result["early"])
+    tap.expect(pair.answered() > 0)
+
+
+def the_servers_count_is_the_clients(millrace):
+    with Pair(millrace) as pair:
+        result = pair.client("--duration", "0.5", "--warm-up", "0", "--op", "down=100", "--connections", "3")
+        expect_clean(result, "stream down 100")
+    tap.expect_equal(pair.answered(), result["operations"][0]["done"])
+
+
+def an_open_loop_keeps_its_rate(millrace):
+    with Pair(millrace) as pair:
+        for more in ([], ["--even"]):
+            result = pair.client("--duration", "1", "--op", "down=100", "--rate", "500", "--connections", "20", *more)
+            expect_clean(result, "stream down 100")
+            begun = result["operations"][0]["begun"]
+            tap.expect(400 < begun < 600, begun)
+            tap.expect_equal((result["loop"], result["limited_by"]["what"]), ("open", "rate"))
+
+
+def a_stalled_server_is_seen_by_all_that_were_due(millrace):
+    """No coordinated omission: while the server stands still for 0.4 s of 1.5 s, operations go on being due."""
+    with Pair(millrace) as pair:
+        client = subprocess.Popen(
+            [pair.millrace, "perf", "client", SERVER, "--port", f"memif:role=client,socket={pair.socket}", "--addr",
+             "198.18.0.2/24", "--insecure", "--json", "--warm-up", "0.2", "--duration", "1.5", "--op", "down=100", "--rate",
+             "1000", "--even", "--connections", "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            tap.expect(client.poll() is None)
+            time.sleep(1.7)
+            os.kill(pair.server.pid, signal.SIGSTOP)
+            time.sleep(0.4)
+            os.kill(pair.server.pid, signal.SIGCONT)
+            out, said = client.communicate(timeout=60)
+        finally:
+            client.kill()
+        tap.expect_equal(client.returncode, 0, said)
+        result = json.loads(out)
+        late = result["operations"][0]["latency_us"]
+        tap.expect(late["max"] > 300e3, late)
+        tap.expect(result["late"] > 100, result["late"])  # two could wait on the connections, the others in line
+        tap.expect(late["p90"] > 50e3, late)
+
+
+def a_search_finds_a_rate_that_is_kept(millrace):
+    with Pair(millrace) as pair:
+        result = pair.client("--duration", "0.5", "--trial", "0.2", "--op", "down=100", "--search", "--rate", "400", "--connections",
+                             "20", "--streams", "8")
+        kept = [each["rate"] for each in result["tried"] if each["kept"]]
+        lost = [each["rate"] for each in result["tried"] if not each["kept"]]
+        tap.expect(result["tried"][0]["rate"] == 400 and kept and lost and max(kept) < min(lost), result["tried"])
+        tap.expect_equal(result["rate_asked"], max(kept))
+        tap.expect(min(lost) / max(kept) <= 1.021, kept, lost)
+
+
+def what_fails_is_told(millrace):
+    with Pair(millrace, "--streams", "2") as pair:
+        done = pair.run("--duration", "0.3", "--warm-up", "0", "--op", "down=100")
+        tap.expect_equal(done.returncode, 0, done.stderr)
+        page = Path(pair.folder.name) / "page.html"
+        done = pair.run("--duration", "0.3", "--warm-up", "0", "--op", "down=100", "--html", page)
+        tap.expect_equal(done.returncode, 0, done.stderr)
+        html = page.read_text()
+        tap.expect(html.count("<svg") == 4 and html.count("</svg>") == 4 and "Limited by" in html and "nan" not in html, html)
+        done = pair.run("--duration", "0.3", "--warm-up", "0", "--html", "/nowhere/page.html")
+        tap.expect(done.returncode == 1 and "/nowhere/page.html" in done.stderr, done.stderr)
+        for words in ("operation", "goodput", "limited by", "this side", "port"):
+            tap.expect(words in done.stdout, done.stdout)
+    with Pair(millrace) as pair:
+        pair.server.kill(signal.SIGKILL)
+        done = pair.run("--duration", "0.3", "--timeout", "0.5")
+        tap.expect_equal(done.returncode, 1, done.stdout)
+        tap.expect(done.stderr.startswith("millrace perf client: "), done.stderr)
+        pair.is_judged = False
+
+
+def mistakes_are_told_before_anything_starts(millrace):
+    base = ["--port", "memif:role=client,socket=@mr-test-nobody", "--addr", "198.18.0.2/24"]
+    for words, says in (([], "no server"), (["198.18.0"], "not an address"), (["198.18.0.2"], "gives this command itself"),
+                        (["10.0.0.1"], "no route"), ([SERVER, "--op", "down=x"], "none of up=SIZE"),
+                        ([SERVER, "--op", "early"], "nothing would go in 0-RTT"),
+                        ([SERVER, "--shards", "2"], "each needs one"), ([SERVER, "--rate", "-1"], "--rate"),
+                        ([SERVER, "--search"], "an endless operation is never done")):
+        done = subprocess.run([millrace, "perf", "client", *words, *base], capture_output=True, text=True, timeout=20, check=False)
+        tap.expect_equal(done.returncode, 2, f"{words}: {done.stderr}")
+        tap.expect(says in done.stderr and done.stderr.count("\n") == 1, words, done.stderr)
+
+
+tap.main(lambda: tap.run([bulk_data_goes_both_ways, a_closed_loop_of_every_operation, the_servers_count_is_the_clients,
+                          an_open_loop_keeps_its_rate, a_stalled_server_is_seen_by_all_that_were_due,
+                          a_search_finds_a_rate_that_is_kept, what_fails_is_told,
+                          mistakes_are_told_before_anything_starts], sys.argv[1]))

@@ -1,0 +1,73 @@
+/*
+ * tools/perf_plan.h - what a user of `millrace perf client` asks for, and what ended a run: text
+ * in, text out.
+ *
+ *     --op "up=512,down=4000,weight=10"  --mr_perf_kind_parse()-->  struct mr_perf_kind
+ *     figures of a run  --mr_perf_judge()-->  what limited it
+ *
+ * Threads: any.
+ */
+#ifndef MR_TOOLS_PERF_PLAN_H
+#define MR_TOOLS_PERF_PLAN_H
+
+#include "base/fault.h"
+#include "tools/perf_load.h"
+
+#define MR_PERF_NAME 64  /* bytes of a kind's name */
+#define MR_PERF_WHY  256 /* bytes of a judgement */
+
+/* Words, separated by commas: up=SIZE, down=SIZE (K, M, G of 1,024; `endless`), uni, connect,
+ * resume, early, weight=N.  False with `fault` set. */
+bool mr_perf_kind_parse(const char *text, struct mr_perf_kind *kind_out, struct mr_fault *fault);
+
+/* "up 512 down 4000", "connect resume"; returns `text`. */
+const char *mr_perf_kind_name(const struct mr_perf_kind *kind, char text[MR_PERF_NAME]);
+
+/* The highest rate that is kept, as RFC 2544, Section 26.1, looks for a throughput: twice as much
+ * while it is, then between the best that was and the least that was not. */
+struct mr_perf_search {
+    double good; /* the best that was kept; 0: none */
+    double bad;  /* the least that was not; 0: none */
+    double at;   /* to be tried now */
+};
+
+#define MR_PERF_SEARCH_STEP 1.02 /* `bad` / `good` at the end */
+#define MR_PERF_SEARCH_MAX  1e8  /* operations per second; no more is tried */
+
+/* What was tried last was kept, or not.  False: `good` is the result. */
+bool mr_perf_search_next(struct mr_perf_search *search, bool was_kept);
+
+enum mr_perf_limit {
+    MR_PERF_LIMIT_NOTHING,      /* of it was measured */
+    MR_PERF_LIMIT_RATE,         /* what was asked for, and it was kept */
+    MR_PERF_LIMIT_GENERATOR,    /* this side's polling cores */
+    MR_PERF_LIMIT_PORT,         /* frames were dropped or refused */
+    MR_PERF_LIMIT_CWND,         /* congestion control, with losses or without */
+    MR_PERF_LIMIT_FLOW_CONTROL, /* the peer's windows, or streams */
+    MR_PERF_LIMIT_CONCURRENCY,  /* closed loop: operations at a time, over the round trip */
+    MR_PERF_LIMIT_PEER,         /* the peer, or the path to it */
+};
+
+/* Of the measured time. */
+struct mr_perf_figures {
+    bool is_open_loop;
+    bool sends;    /* bulk data goes up */
+    bool receives; /* bulk data comes down */
+    double asked;  /* operations per second that were due, open loop */
+    double begun;  /* likewise, that began */
+    double done;
+    double busiest;        /* part of the time in which the busiest polling core worked, 0..1 */
+    const char *stage;     /* of its time, the largest */
+    double stage_part;     /* of its busy time */
+    double port_drop_part; /* frames dropped or refused, of all */
+    double loss_part;      /* packets lost, of those sent */
+    double limited[MR_PERF_LIMITERS]; /* of the samples, 0..1 */
+};
+
+/* What limited it, with the figures that say so, for people. */
+enum mr_perf_limit mr_perf_judge(const struct mr_perf_figures *figures, char why_out[MR_PERF_WHY]);
+
+/* "generator", "port", ...: for programs. */
+const char *mr_perf_limit_name(enum mr_perf_limit limit);
+
+#endif /* MR_TOOLS_PERF_PLAN_H */

@@ -1,0 +1,401 @@
+/* tools/perf_report.c - what `millrace perf client` says: progress, a table, or JSON. */
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "tools/bench.h"
+#include "tools/perf_internal.h"
+#include "tools/tools.h"
+
+typedef unsigned long long number; /* as printf wants it */
+
+#define TEXT 24  /* bytes of a figure with its unit */
+#define LINE 256 /* bytes */
+
+static const double quantiles[] = {0.5, 0.9, 0.99, 0.999, 1};
+static const char *const quantile_names[] = {"p50", "p90", "p99", "p99.9", "max"};
+static const char *const quantile_keys[] = {"p50", "p90", "p99", "p999", "max"};
+
+/* ------------------------------------------------------------------ figures */
+
+static const char *bit_rate(double bps, char text[TEXT])
+{
+    static const char *const units[] = {"bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s"};
+    size_t unit = 0;
+
+    while (bps >= 999.5 && unit + 1 < MR_COUNT_OF(units)) {
+        bps /= 1000;
+        unit++;
+    }
+    snprintf(text, TEXT, "%.3g %s", bps, units[unit]);
+    return text;
+}
+
+static const char *span(uint64_t ns, char text[TEXT])
+{
+    double value = (double)ns;
+
+    if (value < 1e6)
+        snprintf(text, TEXT, "%.1f us", value * 1e-3);
+    else if (value < 1e9)
+        snprintf(text, TEXT, "%.2f ms", value * 1e-6);
+    else
+        snprintf(text, TEXT, "%.2f s", value * 1e-9);
+    return text;
+}
+
+/* Of the measured time. */
+static uint64_t counted(const struct mr_perf_result *r, size_t offset)
+{
+    uint64_t from = *(const uint64_t *)((const char *)&r->begin.counts + offset);
+    uint64_t to = *(const uint64_t *)((const char *)&r->end.counts + offset);
+
+    return to - from;
+}
+
+#define COUNTED(r, field) counted(r, offsetof(struct mr_perf_counts, field))
+
+static double per_second(const struct mr_perf_result *r, uint64_t count)
+{
+    return r->seconds > 0 ? (double)count / r->seconds : 0;
+}
+
+static uint64_t failures(const struct mr_perf_result *r)
+{
+    return COUNTED(r, failed) + COUNTED(r, not_begun) + COUNTED(r, lost);
+}
+
+/* ------------------------------------------------------------------ progress */
+
+void mr_perf_show_progress(const struct mr_perf *perf, const char *phase, bool is_live)
+{
+    const struct mr_perf_result *r = &perf->result;
+    char up[TEXT];
+    char down[TEXT];
+
+    fprintf(stderr, "%s%-10s", is_live ? "\r\033[K" : "", phase);
+    if (r->sample_count > 0) {
+        const struct mr_perf_sample *s = &r->samples[r->sample_count - 1];
+
+        fprintf(stderr, " %6.1f s  up %s  down %s  %.0f operations/s  core %.0f %%", s->at_s,
+                bit_rate(s->up_bps, up), bit_rate(s->down_bps, down), s->done_ps, 100 * s->busy);
+    }
+    fprintf(stderr, "%s", is_live ? "" : "\n");
+    fflush(stderr);
+}
+
+/* ------------------------------------------------------------------ the table */
+
+static void print_head(const struct mr_perf *perf)
+{
+    const struct mr_perf_result *r = &perf->result;
+
+    printf("perf: %s over %s, %u shard%s; %u connections in %.2f s\n", perf->server_text,
+           perf->host_options.port, perf->host_options.shards,
+           perf->host_options.shards == 1 ? "" : "s", perf->connections, r->connect_s);
+    if (perf->plan.is_open_loop)
+        printf("perf: open loop, %.6g operations/s are due (%s)", perf->rate,
+               perf->is_even ? "even" : "Poisson");
+    else
+        printf("perf: closed loop, %u operation%s at a time of each connection", perf->streams,
+               perf->streams == 1 ? "" : "s");
+    printf("; warm-up %g s, measured %.2f s\n\n", perf->warm_up_s, r->seconds);
+    for (uint32_t i = 0; i < r->trial_count; i++) {
+        const struct mr_perf_trial *t = &r->trials[i];
+
+        printf("tried %12.6g/s  done %12.6g/s  late %6.2f %%  failed %llu  %s\n", t->rate, t->done,
+               100 * t->late, (number)t->failed, t->is_kept ? "kept" : "not kept");
+    }
+    printf("%s", r->trial_count > 0 ? "\n" : "");
+}
+
+static void print_kinds(const struct mr_perf *perf)
+{
+    const struct mr_perf_result *r = &perf->result;
+    char text[TEXT];
+
+    printf("%-28s %11s %8s", "operation", "done/s", "failed");
+    for (size_t q = 0; q < MR_COUNT_OF(quantiles); q++)
+        printf(" %10s", quantile_names[q]);
+    printf("\n");
+    for (uint32_t k = 0; k < perf->plan.kind_count; k++) {
+        const struct mr_perf_kind_result *kind = &r->kinds[k];
+        char name[MR_PERF_NAME];
+
+        printf("%-28s %11.1f %8llu", mr_perf_kind_name(&perf->plan.kind[k], name),
+               per_second(r, kind->done), (number)kind->failed);
+        for (size_t q = 0; q < MR_COUNT_OF(quantiles); q++)
+            printf(" %10s", kind->latency.count == 0
+                                ? "-"
+                                : span(mr_histogram_quantile(&kind->latency, quantiles[q]), text));
+        printf("\n");
+    }
+    printf("\n");
+}
+
+static void print_port(const struct mr_perf_result *r)
+{
+    const struct mr_port_stats *from = &r->begin.port;
+    const struct mr_port_stats *to = &r->end.port;
+
+    printf("port         %.0f frames/s in, %.0f out; rx_missed %llu, rx_no_buffer %llu, rx_errors "
+           "%llu, tx_errors %llu, bursts refused %llu\n",
+           per_second(r, to->rx_packets - from->rx_packets),
+           per_second(r, to->tx_packets - from->tx_packets),
+           (number)(to->rx_missed - from->rx_missed),
+           (number)(to->rx_no_buffer - from->rx_no_buffer),
+           (number)(to->rx_errors - from->rx_errors), (number)(to->tx_errors - from->tx_errors),
+           (number)(r->end.report.stats.tx_refused - r->begin.report.stats.tx_refused));
+}
+
+static void print_rest(const struct mr_perf *perf)
+{
+    const struct mr_perf_result *r = &perf->result;
+    char up[TEXT];
+    char down[TEXT];
+
+    printf("goodput      up %s, down %s\n", bit_rate(8 * per_second(r, COUNTED(r, bytes_up)), up),
+           bit_rate(8 * per_second(r, COUNTED(r, bytes_down)), down));
+    printf("operations   %.1f/s; begun late %llu, not begun %llu, unfinished %llu\n",
+           per_second(r, COUNTED(r, done)), (number)COUNTED(r, late), (number)COUNTED(r, not_begun),
+           (number)r->unfinished);
+    printf("connections  %u open, %llu lost, %llu resumed, %llu with 0-RTT\n", r->open,
+           (number)COUNTED(r, lost), (number)COUNTED(r, resumed), (number)COUNTED(r, early));
+    printf(
+        "packets      %.0f/s sent, %.0f/s received, %.3g %% lost\n",
+        per_second(r, r->end.report.quic.packets_sent - r->begin.report.quic.packets_sent),
+        per_second(r, r->end.report.quic.packets_received - r->begin.report.quic.packets_received),
+        100 * r->figures.loss_part);
+    print_port(r);
+    printf("this side    busiest core %.0f %%, stage `%s` %.0f %% of that\n",
+           100 * r->figures.busiest, r->figures.stage, 100 * r->figures.stage_part);
+    for (uint32_t i = 0; i < r->reason_count; i++)
+        printf("failed       %llu x %s\n", (number)r->reasons[i].count, r->reasons[i].text);
+    printf("limited by   %s\n", r->why);
+}
+
+/* ------------------------------------------------------------------ JSON */
+
+static struct json_object *kind_json(const struct mr_perf *perf, uint32_t k)
+{
+    const struct mr_perf_result *r = &perf->result;
+    const struct mr_perf_kind_result *kind = &r->kinds[k];
+    struct json_object *json = json_object_new_object();
+    struct json_object *latency = json_object_new_object();
+    char name[MR_PERF_NAME];
+
+    mr_bench_text(json, "operation", mr_perf_kind_name(&perf->plan.kind[k], name));
+    mr_bench_real(json, "weight", perf->plan.kind[k].weight);
+    mr_bench_count(json, "begun", kind->begun);
+    mr_bench_count(json, "done", kind->done);
+    mr_bench_count(json, "failed", kind->failed);
+    mr_bench_real(json, "done_per_s", per_second(r, kind->done));
+    for (size_t q = 0; q < MR_COUNT_OF(quantiles); q++)
+        mr_bench_ratio(latency, quantile_keys[q],
+                       (double)mr_histogram_quantile(&kind->latency, quantiles[q]) * 1e-3,
+                       kind->latency.count == 0 ? 0 : 1);
+    json_object_object_add(json, "latency_us", latency);
+    return json;
+}
+
+static struct json_object *port_json(const struct mr_perf *perf)
+{
+    const struct mr_perf_result *r = &perf->result;
+    const struct mr_port_stats *from = &r->begin.port;
+    const struct mr_port_stats *to = &r->end.port;
+    const struct mr_port_facts *facts = &r->port;
+    struct json_object *json = json_object_new_object();
+    struct json_object *counters = json_object_new_object();
+
+    mr_bench_text(json, "spec", perf->host_options.port);
+    mr_bench_text(json, "driver", facts->driver);
+    mr_bench_text(json, "device", facts->device);
+    mr_bench_text(json, "firmware", facts->firmware);
+    mr_bench_count(json, "link_mbps", facts->link_mbps);
+    mr_bench_count(json, "rx_queues", facts->rx_queues);
+    mr_bench_count(json, "tx_queues", facts->tx_queues);
+    mr_bench_count(json, "rx_descriptors", facts->rx_descriptors);
+    mr_bench_count(json, "tx_descriptors", facts->tx_descriptors);
+    mr_bench_count(json, "pcie_lanes", facts->pcie_lanes);
+    mr_bench_text(json, "pcie_speed", facts->pcie_speed);
+    mr_bench_count(json, "rx_packets", to->rx_packets - from->rx_packets);
+    mr_bench_count(json, "tx_packets", to->tx_packets - from->tx_packets);
+    mr_bench_count(json, "rx_missed", to->rx_missed - from->rx_missed);
+    mr_bench_count(json, "rx_no_buffer", to->rx_no_buffer - from->rx_no_buffer);
+    mr_bench_count(json, "rx_errors", to->rx_errors - from->rx_errors);
+    mr_bench_count(json, "tx_errors", to->tx_errors - from->tx_errors);
+    mr_bench_count(json, "tx_refused",
+                   r->end.report.stats.tx_refused - r->begin.report.stats.tx_refused);
+    for (uint32_t i = 0; i < r->counters_end.count && i < r->counters_begin.count; i++)
+        mr_bench_count(counters, r->counters_end.counter[i].name,
+                       r->counters_end.counter[i].value - r->counters_begin.counter[i].value);
+    json_object_object_add(json, "counters", counters);
+    return json;
+}
+
+/* The first line of a file; "": there is none. */
+static const char *first_line(const char *path, char line[LINE])
+{
+    FILE *from = fopen(path, "re");
+
+    line[0] = '\0';
+    if (from == NULL)
+        return line;
+    if (fgets(line, LINE, from) != NULL)
+        line[strcspn(line, "\n")] = '\0';
+    fclose(from);
+    return line;
+}
+
+static const char *cpu_name(char name[LINE])
+{
+    FILE *from = fopen("/proc/cpuinfo", "re");
+    char line[LINE];
+
+    name[0] = '\0';
+    while (from != NULL && name[0] == '\0' && fgets(line, LINE, from) != NULL)
+        (void)sscanf(line, "model name : %255[^\n]", name);
+    if (from != NULL)
+        fclose(from);
+    return name;
+}
+
+/* What somebody who repeats it has to know of the machine. */
+static struct json_object *machine_json(void)
+{
+    struct json_object *json = json_object_new_object();
+    struct utsname system;
+    char line[LINE];
+
+    mr_bench_text(json, "cpu", cpu_name(line));
+    mr_bench_count(json, "cpus", (uint64_t)sysconf(_SC_NPROCESSORS_ONLN));
+    mr_bench_text(json, "governor",
+                  first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", line));
+    mr_bench_text(json, "kernel", uname(&system) == 0 ? system.release : "");
+    mr_bench_text(json, "kernel_command_line", first_line("/proc/cmdline", line));
+    mr_bench_text(json, "millrace", MILLRACE_VERSION);
+    return json;
+}
+
+static struct json_object *trials_json(const struct mr_perf_result *r)
+{
+    struct json_object *list = json_object_new_array();
+
+    for (uint32_t i = 0; i < r->trial_count; i++) {
+        struct json_object *json = json_object_new_object();
+
+        mr_bench_real(json, "rate", r->trials[i].rate);
+        mr_bench_real(json, "done_per_s", r->trials[i].done);
+        mr_bench_real(json, "late_part", r->trials[i].late);
+        mr_bench_count(json, "failed", r->trials[i].failed);
+        json_object_object_add(json, "kept", json_object_new_boolean(r->trials[i].is_kept));
+        json_object_array_add(list, json);
+    }
+    return list;
+}
+
+static struct json_object *samples_json(const struct mr_perf_result *r)
+{
+    struct json_object *list = json_object_new_array();
+
+    for (uint32_t i = 0; i < r->sample_count; i++) {
+        const struct mr_perf_sample *s = &r->samples[i];
+        struct json_object *json = json_object_new_object();
+
+        mr_bench_real(json, "at_s", s->at_s);
+        mr_bench_real(json, "up_bps", s->up_bps);
+        mr_bench_real(json, "down_bps", s->down_bps);
+        mr_bench_real(json, "done_per_s", s->done_ps);
+        mr_bench_real(json, "busiest", s->busy);
+        json_object_object_add(json, "measured", json_object_new_boolean(s->is_measured));
+        json_object_array_add(list, json);
+    }
+    return list;
+}
+
+static struct json_object *limit_json(const struct mr_perf_result *r)
+{
+    struct json_object *json = json_object_new_object();
+    struct json_object *samples = json_object_new_object();
+
+    mr_bench_text(json, "what", mr_perf_limit_name(r->limit));
+    mr_bench_text(json, "why", r->why);
+    mr_bench_real(json, "busiest", r->figures.busiest);
+    mr_bench_text(json, "stage", r->figures.stage);
+    mr_bench_real(json, "stage_part", r->figures.stage_part);
+    mr_bench_real(json, "port_drop_part", r->figures.port_drop_part);
+    mr_bench_real(json, "loss_part", r->figures.loss_part);
+    for (uint32_t i = 0; i < MR_PERF_LIMITERS; i++)
+        mr_bench_real(samples, mr_perf_limiter_name(i), r->figures.limited[i]);
+    json_object_object_add(json, "not_sending_for", samples);
+    return json;
+}
+
+static struct json_object *failures_json(const struct mr_perf_result *r)
+{
+    struct json_object *list = json_object_new_array();
+
+    for (uint32_t i = 0; i < r->reason_count; i++) {
+        struct json_object *json = json_object_new_object();
+
+        mr_bench_text(json, "what", r->reasons[i].text);
+        mr_bench_count(json, "count", r->reasons[i].count);
+        json_object_array_add(list, json);
+    }
+    return list;
+}
+
+static void print_json(const struct mr_perf *perf)
+{
+    const struct mr_perf_result *r = &perf->result;
+    struct json_object *json = json_object_new_object();
+    struct json_object *kinds = json_object_new_array();
+
+    mr_bench_text(json, "server", perf->server_text);
+    mr_bench_count(json, "shards", perf->host_options.shards);
+    mr_bench_text(json, "loop", perf->plan.is_open_loop ? "open" : "closed");
+    mr_bench_real(json, "rate_asked", perf->rate);
+    mr_bench_count(json, "streams", perf->streams);
+    mr_bench_count(json, "connections", perf->connections);
+    mr_bench_count(json, "connections_open", r->open);
+    mr_bench_real(json, "connect_s", r->connect_s);
+    mr_bench_real(json, "warm_up_s", perf->warm_up_s);
+    mr_bench_real(json, "measured_s", r->seconds);
+    mr_bench_real(json, "up_bps", 8 * per_second(r, COUNTED(r, bytes_up)));
+    mr_bench_real(json, "down_bps", 8 * per_second(r, COUNTED(r, bytes_down)));
+    mr_bench_real(json, "done_per_s", per_second(r, COUNTED(r, done)));
+    mr_bench_count(json, "failed", COUNTED(r, failed));
+    mr_bench_count(json, "lost", COUNTED(r, lost));
+    mr_bench_count(json, "late", COUNTED(r, late));
+    mr_bench_count(json, "not_begun", COUNTED(r, not_begun));
+    mr_bench_count(json, "unfinished", r->unfinished);
+    mr_bench_count(json, "resumed", COUNTED(r, resumed));
+    mr_bench_count(json, "early", COUNTED(r, early));
+    for (uint32_t k = 0; k < perf->plan.kind_count; k++)
+        json_object_array_add(kinds, kind_json(perf, k));
+    json_object_object_add(json, "operations", kinds);
+    json_object_object_add(json, "machine", machine_json());
+    json_object_object_add(json, "port", port_json(perf));
+    json_object_object_add(json, "limited_by", limit_json(r));
+    json_object_object_add(json, "failures", failures_json(r));
+    json_object_object_add(json, "tried", trials_json(r));
+    json_object_object_add(json, "time_line", samples_json(r));
+    puts(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PRETTY));
+    json_object_put(json);
+}
+
+int mr_perf_report(const struct mr_perf *perf, uint32_t lost_mbufs)
+{
+    if (perf->is_json) {
+        print_json(perf);
+    } else {
+        print_head(perf);
+        print_kinds(perf);
+        print_rest(perf);
+    }
+    if (lost_mbufs > 0)
+        fprintf(stderr, "millrace perf client: %u mbufs lost; please report this\n", lost_mbufs);
+    return failures(&perf->result) > 0 || lost_mbufs > 0 ? MR_EXIT_FAILED : MR_EXIT_OK;
+}
