@@ -5,12 +5,12 @@
 #include "quic/conn_multipath.h"
 #include "quic/transport_params.h"
 #include "tests/support/peer_cases.h"
+#include "tests/support/peer_paths.h"
 
 #define C       MR_CLIENT
 #define S       MR_SERVER
 #define EIGHT   "\1\2\3\4\5\6\7\10"
 #define SIXTEEN EIGHT EIGHT
-#define PATHS   4 /* path IDs 0 to 3 */
 
 /* Two-byte types on the wire. */
 #define PATH_ABANDON          "\x7e\x75"
@@ -21,18 +21,6 @@
 #define MAX_PATH_ID           "\x7e\x7a"
 #define PATHS_BLOCKED         "\x7e\x7b"
 #define PATH_CIDS_BLOCKED     "\x7e\x7c"
-
-static struct peer *several(enum mr_role under_test, enum peer_stage stage)
-{
-    struct peer *p = peer_new(&(struct peer_options){.under_test = under_test,
-                                                     .extensions = MR_EXTENSION_MULTIPATH,
-                                                     .partner_extensions = MR_EXTENSION_MULTIPATH,
-                                                     .paths_max = PATHS});
-
-    peer_run(p, stage);
-    peer_clear(p);
-    return p;
-}
 
 /* A case of frames in one packet. */
 struct frames_case {
@@ -46,7 +34,7 @@ struct frames_case {
 static void run(const struct frames_case *cases, size_t count, enum mr_role role)
 {
     for (size_t i = 0; i < count; i++) {
-        struct peer *p = several(role, PEER_DONE);
+        struct peer *p = peer_with_paths(role, PEER_DONE);
 
         peer_send(p, MR_PACKET_ONE_RTT, cases[i].frames, cases[i].size);
         peer_expect_close(p, cases[i].name, cases[i].error, cases[i].frame_type);
@@ -188,7 +176,7 @@ static void other_packets_do_not_carry_them(void)
 
     for (size_t i = 0; i < MR_COUNT_OF(cases); i++) {
         for (int k = 0; k < 2; k++) {
-            struct peer *p = several(S, PEER_HELLO);
+            struct peer *p = peer_with_paths(S, PEER_HELLO);
 
             peer_send(p, k == 0 ? MR_PACKET_INITIAL : MR_PACKET_HANDSHAKE, cases[i].frames,
                       cases[i].size);
@@ -208,7 +196,7 @@ static void nothing_is_used_that_one_side_does_not_offer(void)
             &(struct peer_options){.under_test = S,
                                    .extensions = i == 0 ? MR_EXTENSION_MULTIPATH : 0,
                                    .partner_extensions = i == 0 ? 0 : MR_EXTENSION_MULTIPATH,
-                                   .paths_max = PATHS});
+                                   .paths_max = PEER_PATH_IDS});
 
         peer_run(p, PEER_DONE);
         CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_PATH_NEW_CONNECTION_ID), 0);
@@ -229,7 +217,7 @@ static void nothing_is_used_that_one_side_does_not_offer(void)
  * acknowledge 0-RTT packets or 1-RTT packets." */
 static void path_acks_take_the_place_of_acks(void)
 {
-    struct peer *p = several(S, PEER_DONE);
+    struct peer *p = peer_with_paths(S, PEER_DONE);
     struct mr_frame_ack ack;
     struct mr_reader r;
     uint64_t path;
@@ -254,7 +242,7 @@ static void path_acks_take_the_place_of_acks(void)
  * number of the incoming frame." */
 static void old_status_is_ignored(void)
 {
-    struct peer *p = several(S, PEER_DONE);
+    struct peer *p = peer_with_paths(S, PEER_DONE);
     struct mr_multipath *mp = mr_multipath(peer_endpoint(p), peer_conn(p));
     const struct mr_path_record *one =
         mr_path_record_at(peer_endpoint(p), mr_multipath_find(peer_endpoint(p), mp, 1));
