@@ -94,6 +94,7 @@
     X(retries_sent,               "Retry packets sent")                                                               \
     X(retries_received,           "Retry packets received and acted upon")                                            \
     X(stateless_resets_sent,      "stateless resets sent")                                                            \
+    X(resets_withheld,            "stateless resets not sent: the connection may have moved to another shard")        \
     X(stateless_resets_received,  "stateless resets received and acted upon")                                         \
     X(tokens_valid,               "address tokens accepted")                                                          \
     X(tokens_expired,             "address tokens refused: expired")                                                  \

@@ -14,6 +14,7 @@
 #include "base/wheel.h"
 #include "quic/cid_cipher.h"
 #include "quic/conn_internal.h"
+#include "quic/departed.h"
 #include "quic/names.h"
 #include "quic/token.h"
 
@@ -121,7 +122,7 @@ struct mr_endpoint {
     uint32_t handshakes_in_flight; /* not confirmed yet */
     uint32_t reset_count;          /* stateless resets sent in the period */
     uint64_t reset_period_ns;
-    uint64_t quiet_until_ns; /* no stateless resets: the connection ID may live elsewhere */
+    struct mr_departed departed; /* connection IDs that get no stateless resets */
     uint64_t export_count;
     uint32_t forwarding_count; /* connections of which only the connection IDs are left */
     /* one receive burst */
