@@ -183,7 +183,7 @@
     X(mtu_raised,                 "path MTU searches that found a larger size")                                       \
     X(mtu_black_holes,            "path MTUs taken back: large packets were lost, or all")                            \
     X(too_big_taken,              "ICMP messages about packets too big that a connection heeded")                     \
-    X(too_big_ignored,            "ICMP messages about packets too big that said nothing new, or under 1,200 bytes")   \
+    X(too_big_ignored,            "ICMP messages about packets too big: nothing new, no path's, or under 1,200 bytes") \
     X(limit_too_big,              "ICMP messages about packets too big dropped: too many waited")                     \
     X(replies_dropped,            "stateless answers dropped: too many wait")                                         \
     X(retries_needed,             "Initials answered with Retry or refused: too many handshakes in flight")           \

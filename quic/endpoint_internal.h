@@ -104,7 +104,7 @@ struct mr_endpoint {
     struct mr_table8 cids; /* connection IDs we issued -> connection */
     struct mr_table
         initial_cids; /* first DCIDs of clients, while their Initials may come -> connection */
-    struct mr_table reset_tokens; /* of the peers' connection IDs in use -> connection */
+    struct mr_table reset_tokens; /* of the peers' connection IDs in use -> connection or path */
     struct mr_table8 stream_ids;  /* connection index and stream ID -> stream */
     struct mr_wheel wheel;        /* connection deadlines */
     struct mr_buf_list released;
