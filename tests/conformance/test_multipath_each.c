@@ -187,16 +187,14 @@ static mr_handle send_data(struct peer *p)
 static const struct peer_packet *find_stream(const struct peer *p, uint32_t path, uint32_t nth,
                                              struct mr_frame_stream *out)
 {
-    for (uint64_t type = 0x08; type < 0x10; type++) {
-        const struct peer_packet *packet;
-        struct mr_reader r;
+    const struct peer_packet *packet;
+    struct mr_reader r;
 
-        for (uint32_t i = 0; (packet = peer_find(p, type, i, &r)) != NULL; i++) {
-            if (packet->path_id != path || nth-- > 0)
-                continue;
-            CU_ASSERT(mr_frame_decode_stream(&r, type, out));
-            return packet;
-        }
+    for (uint32_t i = 0; (packet = peer_find(p, MR_FRAME_STREAM, i, &r)) != NULL; i++) {
+        if (packet->path_id != path || nth-- > 0)
+            continue;
+        CU_ASSERT(mr_frame_decode_stream(&r, r.at[-1], out)); /* the type is one byte */
+        return packet;
     }
     return NULL;
 }
