@@ -30,7 +30,7 @@ static const struct mr_certificate *certificate(void)
     return &made;
 }
 
-static void make_tls(struct peer_side *side, const struct mr_tls_context *borrowed)
+static void make_tls(struct peer_side *side, const struct peer_options *o)
 {
     static const uint8_t alpn[] = "\004peer";
     static const uint8_t ticket_keys[MR_TICKET_KEYS_SIZE] = {4, 5, 6};
@@ -40,13 +40,14 @@ static void make_tls(struct peer_side *side, const struct mr_tls_context *borrow
                                           .ciphers = "TLS_AES_128_GCM_SHA256",
                                           .ticket_keys = ticket_keys,
                                           .tickets = 1,
+                                          .replay = o->replay,
                                           .has_early_data = true};
     struct mr_tls_client_config client = {.ca_pem = certificate()->certificate_pem,
                                           .ciphers = "TLS_AES_128_GCM_SHA256",
                                           .has_early_data = true};
     struct mr_fault fault;
-    if (borrowed != NULL) {
-        side->tls = borrowed[side->role];
+    if (o->tls != NULL) {
+        side->tls = o->tls[side->role];
         return;
     }
     int answer = side->role == MR_SERVER ? mr_tls_context_server(&side->tls, &server, &fault)
@@ -133,7 +134,7 @@ static void make_side(struct peer *p, enum mr_role role)
 
     side->role = role;
     side->aead = mr_aead_open(MR_AEAD_OPENSSL);
-    make_tls(side, p->options.tls);
+    make_tls(side, &p->options);
     side->buffers = calloc(PEER_BUFFERS, sizeof(*side->buffers));
     if (side->buffers == NULL)
         die("no memory");
