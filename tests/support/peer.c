@@ -57,6 +57,14 @@ static void make_tls(struct peer_side *side, const struct peer_options *o)
         die(fault.text);
 }
 
+static uint64_t idle_timeout(const struct peer_options *o, bool is_under_test)
+{
+    uint64_t ns = is_under_test || o->partner_idle_timeout_ns == 0 ? o->idle_timeout_ns
+                                                                   : o->partner_idle_timeout_ns;
+
+    return ns == PEER_NEVER_IDLE ? 0 : ns == 0 ? 60 * MR_SECOND : ns;
+}
+
 static struct mr_endpoint_config make_config(const struct peer_options *o, struct peer_side *side)
 {
     static const uint8_t static_key[32] = {7, 7, 7};
@@ -78,7 +86,7 @@ static struct mr_endpoint_config make_config(const struct peer_options *o, struc
         .has_ecn = o->has_ecn,
         .payload_max = 1452,
         .retry_above = retry == PEER_ALWAYS_RETRY ? 0 : retry,
-        .idle_timeout_ns = o->idle_timeout_ns == 0 ? 60 * MR_SECOND : o->idle_timeout_ns,
+        .idle_timeout_ns = idle_timeout(o, is_under_test),
         .keep_alive_ns = is_under_test ? o->keep_alive_ns : 0,
         .stream_window_max = o->stream_window == 0 ? 16 << 20 : o->stream_window,
         .conn_window_max = 32 << 20,
