@@ -7,7 +7,9 @@
  *
  *     available      validated, answering, no backup by either side's wish
  *     backup         validated, answering
- *     silent         validated: probes went unanswered
+ *     changed        the peer has a new address, which is being validated: at most three times
+ *                    what came from there, as with one path (RFC 9000, Section 9.3.1)
+ *     silent         probes went unanswered
  */
 #include "quic/conn_bits.h"
 #include "quic/conn_multipath.h"
@@ -20,6 +22,7 @@
 enum rank {
     RANK_AVAILABLE,
     RANK_BACKUP,
+    RANK_CHANGED,
     RANK_SILENT,
     RANK_NO_DATA,
     RANK_NONE /* nothing is sent by it */
@@ -38,10 +41,12 @@ static enum rank rank_of(const struct mr_path_life *life, bool is_validated, uin
 {
     if ((life->state != MR_PATH_OPEN && life->state != MR_PATH_CHECKING) || !cid->is_used)
         return RANK_NONE;
-    if (!is_validated || life->state != MR_PATH_OPEN)
+    if (life->state != MR_PATH_OPEN)
         return RANK_NO_DATA;
     if (ptos >= MR_PATH_LOST_PTOS)
         return RANK_SILENT;
+    if (!is_validated)
+        return RANK_CHANGED;
     return life->status == MR_PATH_BACKUP || life->peer_status == MR_PATH_BACKUP ? RANK_BACKUP
                                                                                  : RANK_AVAILABLE;
 }

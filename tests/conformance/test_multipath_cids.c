@@ -33,7 +33,7 @@ static size_t hello_without_cid(uint32_t extensions, uint8_t *bytes, size_t room
 {
     struct peer *p = peer_new(&(struct peer_options){.under_test = S,
                                                      .partner_extensions = extensions,
-                                                     .paths_max = PEER_PATH_IDS,
+                                                     .paths_max = PEER_SEVERAL,
                                                      .edit_params = take_cid_away});
     const struct peer_key *key = &p->seal[MR_SPACE_INITIAL];
     struct mr_packet_header header;
@@ -65,7 +65,7 @@ static void a_peer_without_connection_ids_has_no_paths(void)
 {
     for (int offers = 0; offers < 2; offers++) {
         struct peer *p = peer_new(&(struct peer_options){
-            .under_test = S, .extensions = MR_EXTENSION_MULTIPATH, .paths_max = PEER_PATH_IDS});
+            .under_test = S, .extensions = MR_EXTENSION_MULTIPATH, .paths_max = PEER_SEVERAL});
         uint8_t frames[PEER_DATAGRAM];
 
         size_t size =
@@ -86,7 +86,7 @@ static void a_peer_without_connection_ids_has_no_paths(void)
  * Source and Destination Connection IDs with non-zero lengths." */
 static void who_offers_paths_has_connection_ids(void)
 {
-    struct peer *p = peer_with_paths(S, PEER_HELLO);
+    struct peer *p = peer_several(S, PEER_HELLO);
     struct mr_packet_header header;
 
     CU_ASSERT_EQUAL(mr_packet_parse(p->hello.bytes, p->hello.size, PEER_CID_SIZE, &header),

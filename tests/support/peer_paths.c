@@ -1,18 +1,16 @@
 /* tests/support/peer_paths.c - see peer_paths.h. */
 #include "tests/support/peer_paths.h"
 
-#include "tests/support/peer_cases.h"
-
 #define CHALLENGE                                                                                  \
     "\x1a"                                                                                         \
     "12345678"
 
-struct peer *peer_with_paths(enum mr_role under_test, enum peer_stage stage)
+struct peer *peer_several(enum mr_role under_test, enum peer_stage stage)
 {
     struct peer *p = peer_new(&(struct peer_options){.under_test = under_test,
                                                      .extensions = MR_EXTENSION_MULTIPATH,
                                                      .partner_extensions = MR_EXTENSION_MULTIPATH,
-                                                     .paths_max = PEER_PATH_IDS});
+                                                     .paths_max = PEER_SEVERAL});
 
     peer_run(p, stage);
     for (int i = 0; stage == PEER_BOTH && i < 4; i++)
@@ -72,7 +70,7 @@ bool peer_answer_by(struct peer *p, uint32_t path, uint64_t pn)
 
 struct peer *peer_server_with_path(void)
 {
-    struct peer *p = peer_with_paths(MR_SERVER, PEER_DONE);
+    struct peer *p = peer_several(MR_SERVER, PEER_DONE);
     uint8_t padded[1150] = CHALLENGE;
 
     peer_send_by(p, 1, 0, padded, sizeof(padded));
@@ -80,4 +78,23 @@ struct peer *peer_server_with_path(void)
     CU_ASSERT_EQUAL(peer_path_record(p, 1)->life.state, MR_PATH_OPEN);
     peer_clear(p);
     return p;
+}
+
+uint64_t peer_bytes_by(const struct peer *p, uint32_t path)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < p->inbox_count; i++)
+        bytes += p->inbox[i].path_id == path ? p->inbox[i].datagram_size : 0;
+    return bytes;
+}
+
+int64_t peer_open_path(struct peer *p)
+{
+    struct mr_path_addr addr = {.local = peer_conn(p)->path.addr.local};
+
+    addr.local.port = PEER_OTHER_PORT;
+    int64_t path = mr_conn_path_open(peer_endpoint(p), p->conn, &addr, p->now);
+    peer_drain(p);
+    return path;
 }
