@@ -6,7 +6,8 @@
  *   1. no read leaves the bytes, and every piece lies inside them;
  *   2. what reads as a ticket gives, written again, the same pieces;
  *   3. a ticket is written whole or, where the room is one byte too small, not at all;
- *   4. the version that a server goes on in is one that it accepts, or the client's own;
+ *   4. the version that a server goes on in is one that it accepts, or the client's own: the first
+ *      that the client lists, if it is the client's choice that the list begins with;
  *   5. saying which was chosen changes four bytes, if there is a place for it, and no others.
  */
 #include <stdlib.h>
@@ -16,8 +17,10 @@
 #include "base/compiler.h"
 #include "quic/tls_ticket.h"
 #include "quic/version.h"
+#include "quic/wire_fields.h"
 
-#define ROOM 70000
+#define ROOM          70000
+#define AVAILABLE_MAX 8
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -139,15 +142,41 @@ static void negotiate(const uint8_t *data, size_t size)
     free(copy);
 }
 
+/* The first of a client's versions that a server accepts, whichever the client chose. */
+static void choose(const uint8_t *data, size_t size)
+{
+    static const uint32_t versions[] = {MR_VERSION_2, MR_VERSION_1, 0x0a0a0a0a, 1};
+    uint8_t params[2 + 4 + 4 * AVAILABLE_MAX] = {MR_PARAM_VERSION_INFORMATION, 4};
+    uint8_t accepted = size % (MR_VERSIONS_ALL + 1);
+    uint32_t original = versions[size % MR_COUNT_OF(versions)];
+    uint32_t wanted = original;
+    bool is_found = false;
+
+    for (size_t i = 0; i < MR_MIN(size, (size_t)AVAILABLE_MAX); i++) {
+        uint32_t version = versions[data[i] % MR_COUNT_OF(versions)];
+
+        mr_store_be(params + 2 + params[1], version, 4);
+        params[1] = (uint8_t)(params[1] + 4);
+        if (!is_found && mr_version_is_in(version, accepted))
+            wanted = version;
+        is_found |= mr_version_is_in(version, accepted);
+    }
+    MR_ASSERT(mr_version_set_chosen(params, 2u + params[1], original));
+    MR_ASSERT(mr_version_negotiate(params, 2u + params[1], original, accepted) == wanted);
+    MR_ASSERT(mr_version_negotiate(params, 2u + params[1], ~original, accepted) == ~original);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0 || size > ROOM / 2)
         return 0;
-    if (data[0] % 3 == 0)
+    if (data[0] % 4 == 0)
         read_ticket(data + 1, size - 1);
-    else if (data[0] % 3 == 1)
+    else if (data[0] % 4 == 1)
         write_ticket(data + 1, size - 1);
-    else
+    else if (data[0] % 4 == 2)
         negotiate(data + 1, size - 1);
+    else
+        choose(data + 1, data[0] / 4 % size);
     return 0;
 }
