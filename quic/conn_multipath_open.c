@@ -55,6 +55,7 @@ static bool begin(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_multip
     conn->cids_due_ns = mr_cid_due(ep, now);
     mr_spin_restart(ep, conn);
     life->state = MR_PATH_CHECKING;
+    mr_cid_track_token(ep, conn);
     path->is_validated = is_validated_elsewhere(ep, mp, addr);
     mr_path_check_in_use(ep, conn, now); /* the MTU is in question even then */
     mr_observed_on_path(ep, conn);
@@ -98,10 +99,12 @@ static int64_t say_blocked(struct mr_endpoint *ep, struct mr_conn *conn, struct 
     return -EAGAIN;
 }
 
+/* Section 2.2: with disable_active_migration "it is forbidden to establish new paths to the peer's
+ * handshake address", which is where path 0 goes unless it has gone to the preferred one. */
 static int can_open(const struct mr_endpoint *ep, const struct mr_conn *conn, bool is_same_server)
 {
     if (conn->role != MR_CLIENT || mr_multipath_agreed(ep, conn) == NULL ||
-        (conn->is_migration_disabled && is_same_server))
+        (conn->is_migration_disabled && is_same_server != conn->is_on_preferred))
         return -EOPNOTSUPP;
     if (!mr_conn_is_alive(conn))
         return -ESTALE;

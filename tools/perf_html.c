@@ -329,7 +329,18 @@ static void put_port(FILE *to, const struct mr_perf_result *r)
     put_row(to, "tx_errors", end->tx_errors - from->tx_errors);
     put_row(to, "bursts that it did not take whole",
             r->end.report.stats.tx_refused - r->begin.report.stats.tx_refused);
-    fprintf(to, "</table>\n");
+    for (uint32_t i = 0; i < r->counters_end.count && i < r->counters_begin.count; i++) {
+        uint64_t count = r->counters_end.counter[i].value - r->counters_begin.counter[i].value;
+
+        if (count > 0)
+            put_row(to, r->counters_end.counter[i].name, count);
+    }
+    fprintf(to,
+            "</table>\n<p>Driver %s %s %s, %u Mbit/s, %u queues in and %u out of %u and %u "
+            "descriptors; PCIe: %u lanes %s.</p>\n",
+            r->port.driver, r->port.device, r->port.firmware, r->port.link_mbps, r->port.rx_queues,
+            r->port.tx_queues, r->port.rx_descriptors, r->port.tx_descriptors, r->port.pcie_lanes,
+            r->port.pcie_speed);
 }
 
 static void put_failures(FILE *to, const struct mr_perf_result *r)

@@ -8,6 +8,7 @@
 #define MR_TOOLS_PERF_INTERNAL_H
 
 #include "drivers/port.h"
+#include "drivers/port_facts.h"
 #include "tools/host.h"
 #include "tools/perf_plan.h"
 #include "tools/report.h"
@@ -36,6 +37,12 @@ struct mr_perf_sample {
 
 #define MR_PERF_TRIALS_MAX 64
 
+/* All that the port's driver counts, at one moment. */
+struct mr_perf_counters {
+    uint32_t count;
+    struct mr_port_counter counter[MR_PORT_COUNTERS_MAX];
+};
+
 /* A rate that was tried. */
 struct mr_perf_trial {
     double rate;
@@ -53,6 +60,9 @@ struct mr_perf_result {
     uint64_t unfinished;
     struct mr_perf_snapshot begin;
     struct mr_perf_snapshot end;
+    struct mr_port_facts port; /* that it ran on */
+    struct mr_perf_counters counters_begin;
+    struct mr_perf_counters counters_end;
     struct mr_perf_kind_result kinds[MR_PERF_KINDS_MAX]; /* of all shards */
     uint32_t reason_count;
     struct mr_perf_reason reasons[MR_PERF_REASONS_MAX];

@@ -380,6 +380,11 @@ static void judge(struct mr_perf *perf)
     result->limit = mr_perf_judge(f, result->why);
 }
 
+static void read_counters(const struct mr_perf *perf, struct mr_perf_counters *to)
+{
+    to->count = mr_port_counters(perf->host.group.port, to->counter, MR_PORT_COUNTERS_MAX);
+}
+
 bool mr_perf_run(struct mr_perf *perf, struct mr_fault *fault)
 {
     struct mr_perf_result *result = &perf->result;
@@ -395,11 +400,14 @@ bool mr_perf_run(struct mr_perf *perf, struct mr_fault *fault)
     set_rate(perf, perf->rate);
     set_phase(perf, MR_PERF_WARM);
     bool goes_on = pass_time(&run, "warm-up", warm_ns + (uint64_t)(perf->warm_up_s * 1e9), false);
+    mr_port_facts(perf->host.group.port, &result->port);
+    read_counters(perf, &result->counters_begin);
     set_phase(perf, MR_PERF_MEASURE);
     take_snapshot(perf, &result->begin);
     if (goes_on)
         pass_time(&run, "measuring", result->begin.ns + (uint64_t)(perf->duration_s * 1e9), true);
     take_snapshot(perf, &result->end);
+    read_counters(perf, &result->counters_end);
     result->seconds = (double)(result->end.ns - result->begin.ns) * 1e-9;
     wind_up(&run);
     read_results(perf);

@@ -74,6 +74,10 @@ def bulk_data_goes_both_ways(millrace):
     with Pair(millrace) as pair:
         down = pair.client(*SHORT)
         tap.expect(down["down_bps"] > 1e6 and down["up_bps"] == 0, down["down_bps"], down["up_bps"])
+        port = down["port"]
+        tap.expect_equal((port["driver"], port["rx_queues"]), ("net_memif", 1))
+        tap.expect(0 < port["rx_packets"] <= port["counters"]["rx_q0_packets"], port)
+        tap.expect(down["machine"]["cpus"] >= 1 and down["machine"]["kernel"], down["machine"])
         up = pair.client(*SHORT, "--op", "up=endless", "--connections", "2")
         tap.expect(up["up_bps"] > 1e6 and up["down_bps"] == 0, up["down_bps"], up["up_bps"])
         tap.expect_equal((up["connections_open"], up["unfinished"]), (2, 0))

@@ -124,11 +124,12 @@ struct sim_config {
     bool has_ticket;  /* the client has a ticket, and a token, of a first connection */
     bool is_replayed; /* with early: somebody sends the client's first flight again when all is over
                        */
-    bool has_priorities;    /* the server's streams have: the later opened, the more urgent */
-    bool is_cid_encrypted;  /* the server's connection IDs are QUIC-LB's under a key */
-    uint64_t cid_renew_ns;  /* peers go over to new connection IDs after it; 0: never */
-    uint64_t cid_config_ns; /* after the start the server has another such key; 0: never */
-    uint64_t restart_bytes; /* when the client has so many, the server forgets all; 0: never */
+    bool has_priorities;       /* the server's streams have: the later opened, the more urgent */
+    enum mr_cid_kind cid_kind; /* of the server's connection IDs */
+    bool is_cid_encrypted;     /* the server's connection IDs are QUIC-LB's under a key */
+    uint64_t cid_renew_ns;     /* peers go over to new connection IDs after it; 0: never */
+    uint64_t cid_config_ns;    /* after the start the server has another such key; 0: never */
+    uint64_t restart_bytes;    /* when the client has so many, the server forgets all; 0: never */
 };
 
 /* What the network did, and what anybody on it can see. */
@@ -140,6 +141,15 @@ struct sim_sightings {
     uint64_t spins;   /* turns of the spin bit in what the client sends */
     uint64_t greased; /* packets without the QUIC bit */
     uint64_t routed;  /* packets of the client's whose connection ID named the server's shard */
+};
+
+/* What HTTP/3 did: sim_http3.h. */
+struct sim_http3 {
+    uint64_t priority_updates; /* taken by the server */
+    uint64_t tunnels;          /* opened at both sides */
+    uint64_t datagrams;        /* received in DATAGRAM frames, by the side that got less */
+    uint64_t inserted;         /* into the table of what the client sends */
+    uint64_t blocked;          /* heads that waited for entries, both ways */
 };
 
 struct sim_result {
@@ -174,8 +184,10 @@ struct sim_result {
     uint32_t pairs;          /* of streams, that ended at the client one after the other */
     uint32_t pairs_in_order; /* of them those whose first was the more urgent */
     uint32_t version;        /* of QUIC, at last */
-    uint64_t preferred;      /* the client's packets go to the preferred address */
-    enum mr_cc_kind cc;      /* of the server's path, at last */
+    struct sim_http3 http3;
+    uint64_t moves;     /* between shards: sim_move.h */
+    uint64_t preferred; /* the client's packets go to the preferred address */
+    enum mr_cc_kind cc; /* of the server's path, at last */
 };
 
 /* A mild network and one stream of 100 KB, to start from. */

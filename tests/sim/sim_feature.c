@@ -7,7 +7,10 @@
 #include <string.h>
 
 #include "base/compiler.h"
+#include "http3/frame.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/sim_http3.h"
+#include "tests/sim/sim_move.h"
 
 #define FAILURES_SHOWN 5 /* of a feature in a network */
 #define CLOSED_CODE    42
@@ -23,6 +26,7 @@ struct feature {
     uint64_t (*count)(const struct sim_result *r); /* or, if NULL, */
     size_t field;                                  /* a uint64_t of struct sim_result */
     uint32_t least;                                /* of 100 runs in which it is not 0 */
+    void (*run)(const struct sim_config *config, struct sim_result *result); /* NULL: sim_run() */
 };
 
 struct network {
@@ -343,9 +347,49 @@ static void balance(struct sim_config *config, struct mr_random *random)
     config->cid_config_ns = sim_draw(random, 60 * MR_MS, 100 * MR_MS);
 }
 
-static uint64_t routed_with_both_keys(const struct sim_result *r)
+static uint64_t routed_by_fresh_cids(const struct sim_result *r)
 {
     return r->counters[MR_SERVER].cids_renewed > 0 ? r->seen.routed : 0;
+}
+
+static void katran(struct sim_config *config, struct mr_random *random)
+{
+    config->cid_kind = (enum mr_cid_kind)(MR_CID_KATRAN_1 + (uint32_t)mr_random_below(random, 3));
+    rotate_cids(config, random);
+}
+
+/* A second path as bad as the first, which a NAT does not touch. */
+static void use_two_paths(struct sim_config *config, struct mr_random *random)
+{
+    config->paths_max = 2;
+    config->extensions[0] |= MR_EXTENSION_MULTIPATH;
+    config->extensions[1] |= MR_EXTENSION_MULTIPATH;
+    memcpy(config->paths[1].link, config->link, sizeof(config->link));
+    config->paths[1].open_ns = sim_draw(random, 10 * MR_MS, 50 * MR_MS);
+    config->down_bytes *= 4;
+}
+
+/* Both carried a part that probes and handshakes alone are not. */
+static uint64_t bytes_on_the_lesser_path(const struct sim_result *r)
+{
+    uint64_t lesser = MR_MIN(r->path_bytes[0], r->path_bytes[1]);
+
+    return lesser > 20000 ? lesser : 0;
+}
+
+/* It goes silent while it carries: its data is sent by the other. */
+static void lose_a_path(struct sim_config *config, struct mr_random *random)
+{
+    use_two_paths(config, random);
+    config->down_bytes *= 2;
+    config->paths[1].fail_ns = sim_draw(random, 100 * MR_MS, 300 * MR_MS);
+}
+
+static void abandon_a_path(struct sim_config *config, struct mr_random *random)
+{
+    use_two_paths(config, random);
+    config->paths[1].abandon_ns = sim_draw(random, 150 * MR_MS, 300 * MR_MS);
+    config->paths[1].is_server = mr_random_below(random, 2) == 0;
 }
 
 static void prioritise(struct sim_config *config, struct mr_random *random)
@@ -377,6 +421,27 @@ static void starve(struct sim_config *config, struct mr_random *random)
 {
     config->stall_max_ns = sim_draw(random, 5 * MR_MS, 100 * MR_MS);
     config->job_max_ns = sim_draw(random, MR_MS, 20 * MR_MS);
+}
+
+/* Long enough for a client, which does not move before it can have had tickets. */
+static void move(struct sim_config *config, struct mr_random *random)
+{
+    config->datagrams = (uint32_t)mr_random_below(random, 64);
+    config->down_bytes *= config->seed % 2 == 0 ? 4 : 24;
+}
+
+/* Requests at a time, and a tunnel. */
+static void request(struct sim_config *config, struct mr_random *random)
+{
+    config->datagrams = (uint32_t)(20 + mr_random_below(random, 100));
+}
+
+/* Many small answers, which are on their way together with the entries that they refer to. */
+static void request_often(struct sim_config *config, struct mr_random *random)
+{
+    request(config, random);
+    config->streams *= 4;
+    config->down_bytes /= 8;
 }
 
 static const struct feature features[] = {
@@ -414,10 +479,20 @@ static const struct feature features[] = {
     {"mtu-fall", shrink_mtu, mtus_taken_back, 0, 50},
     {"stateless-reset", restart, NULL, CLIENT(stateless_resets_received), 100},
     {"cid-rotation", rotate_cids, NULL, SERVER(cids_renewed), 90},
-    {"load-balancer-cids", balance, routed_with_both_keys, 0, 80},
+    {"load-balancer-cids", balance, routed_by_fresh_cids, 0, 80},
+    {"katran-cids", katran, routed_by_fresh_cids, 0, 80},
+    {"multipath", use_two_paths, bytes_on_the_lesser_path, 0, 80},
+    {"multipath-silence", lose_a_path, NULL, SERVER(paths_silent), 80},
+    {"multipath-abandon", abandon_a_path, NULL, SERVER(paths_forgotten), 80},
     {"priorities", prioritise, pairs_beyond_chance, 0, 60},
     {"key-update", update_keys, NULL, SEEN(key_updates), 90},
     {"other-ciphers", chacha, NULL, SEEN(bytes_down), 100},
+    {"moves", move, NULL, SEEN(moves), 95, sim_move_run},
+    {"http3-priorities", request, NULL, SEEN(http3.priority_updates), 95, sim_http3_run},
+    {"http3-connect", request, NULL, SEEN(http3.tunnels), 100, sim_http3_run},
+    {"http3-datagrams", request, NULL, SEEN(http3.datagrams), 95, sim_http3_run},
+    {"http3-qpack-table", request_often, NULL, SEEN(http3.inserted), 95, sim_http3_run},
+    {"http3-qpack-blocked", request_often, NULL, SEEN(http3.blocked), 20, sim_http3_run},
     {"stalls", starve, NULL, SEEN(bytes_down), 100},
 };
 
@@ -461,15 +536,18 @@ static bool is_misled(const struct sim_config *config, const struct sim_result *
 }
 
 /* Who meets a server that forgot it is told so; everybody else gets everything. */
-static bool is_right(const struct sim_config *config, const struct sim_result *r)
+static bool is_right(const struct feature *feature, const struct sim_config *config,
+                     const struct sim_result *r)
 {
+    uint64_t closed_code = feature->run == sim_http3_run ? MR_H3_NO_ERROR : CLOSED_CODE;
+
     if (r->bad_bytes > 0 || r->leaks > 0 || !r->is_client_closed)
         return false;
     if (config->restart_bytes > 0)
         return strstr(r->client_reason, "stateless reset") != NULL;
     if (is_misled(config, r))
         return true;
-    return r->is_complete && r->is_server_closed && r->client_error == CLOSED_CODE;
+    return r->is_complete && r->is_server_closed && r->client_error == closed_code;
 }
 
 static void print_run(const struct feature *feature, const struct network *network, uint64_t seed,
@@ -510,9 +588,9 @@ static void run_one(const struct feature *feature, const struct network *network
     struct sim_config config = make_config(feature, network, seed);
     struct sim_result r;
 
-    sim_run(&config, &r);
+    (feature->run != NULL ? feature->run : sim_run)(&config, &r);
     uint64_t count = feature->count != NULL ? feature->count(&r) : field_of(&r, feature->field);
-    bool is_ok = is_right(&config, &r);
+    bool is_ok = is_right(feature, &config, &r);
 
     tally->runs++;
     tally->wrong += !is_ok;

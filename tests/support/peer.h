@@ -37,15 +37,16 @@ enum peer_stage {
 
 struct peer_options {
     enum mr_role under_test;
-    uint32_t retry_above;     /* 0: 1000; PEER_ALWAYS_RETRY */
-    uint64_t idle_timeout_ns; /* 0: 60 s */
-    uint64_t keep_alive_ns;   /* of the endpoint under test; 0: none */
-    uint64_t stream_window;   /* 0: 16 MiB */
-    uint32_t connections;     /* at most; 0: 4 */
-    uint32_t streams_bidi;    /* 0: 8 */
-    uint32_t streams_uni;     /* 0: 3 */
-    bool has_ecn;             /* packets are marked ECT */
-    uint32_t datagram_max;    /* of DATAGRAM frames that the endpoint under test takes; 0: none */
+    uint32_t retry_above;             /* 0: 1000; PEER_ALWAYS_RETRY */
+    uint64_t idle_timeout_ns;         /* 0: 60 s; PEER_NEVER_IDLE: none */
+    uint64_t partner_idle_timeout_ns; /* 0: the same */
+    uint64_t keep_alive_ns;           /* of the endpoint under test; 0: none */
+    uint64_t stream_window;           /* 0: 16 MiB */
+    uint32_t connections;             /* at most; 0: 4 */
+    uint32_t streams_bidi;            /* 0: 8 */
+    uint32_t streams_uni;             /* 0: 3 */
+    bool has_ecn;                     /* packets are marked ECT */
+    uint32_t datagram_max; /* of DATAGRAM frames that the endpoint under test takes; 0: none */
     uint32_t partner_datagram_max; /* that its partner takes */
     uint8_t versions[2];           /* of QUIC, that the client wants: struct mr_connect_options */
     uint8_t server_versions;       /* that the server accepts: enum mr_version_set; 0: all */
@@ -61,6 +62,9 @@ struct peer_options {
     const uint8_t *cid_key; /* of connection IDs of the endpoint under test; NULL: plain text */
     uint8_t cc;             /* of both: 1 + enum mr_cc_kind; 0: NewReno */
     const struct mr_tls_context *tls; /* [2], by role, borrowed; NULL: made for this pair */
+    struct mr_aead *aead;             /* of everybody, borrowed; NULL: OpenSSL's, made for each */
+    bool leaves_checks;               /* of the endpoints' invariants to the test */
+    struct mr_replay *replay;         /* of the server's 0-RTT; NULL: copies are taken */
     bool is_insecure;                 /* the client takes any certificate */
     uint64_t cid_renew_ns;            /* of these: their age; 0: any */
     enum mr_cid_kind cid_kind;
@@ -68,6 +72,7 @@ struct peer_options {
     void (*edit_params)(uint8_t *params, size_t size);
 };
 #define PEER_ALWAYS_RETRY UINT32_MAX
+#define PEER_NEVER_IDLE   UINT64_MAX
 
 /* One packet of the endpoint under test. */
 struct peer_packet {
@@ -124,6 +129,8 @@ struct peer_side {
     enum mr_role role;
     struct mr_endpoint *ep;
     void *memory;
+    size_t memory_size;
+    bool is_cut; /* the endpoint has less than all of it */
     struct mr_aead *aead;
     struct mr_tls_context tls;
     struct peer_buffer *buffers;
@@ -162,17 +169,23 @@ struct peer {
     struct peer_raw hello;                 /* the client's first datagram */
     uint32_t datagrams;                    /* sent by the endpoint under test */
     uint64_t bytes;
-    struct peer_raw wire[2][64]; /* on the way to side [i] */
     uint32_t wire_count[2];
-    struct peer_packet inbox[PEER_INBOX_MAX];
     uint32_t inbox_count;
-    struct peer_event events[PEER_EVENTS_MAX];
     uint32_t event_count;
+    struct peer_raw wire[2][64]; /* on the way to side [i] */
+    struct peer_packet inbox[PEER_INBOX_MAX];
+    struct peer_event events[PEER_EVENTS_MAX];
 };
 
 /* A new pair; free with peer_free(), which says false if the endpoints kept buffers. */
 struct peer *peer_new(const struct peer_options *options);
 bool peer_free(struct peer *p);
+
+/* The same in two steps each, for who makes many pairs one after the other in the same memory:
+ * peer_alloc() .. peer_start() .. peer_stop() .. peer_start() .. peer_stop() .. free(). */
+struct peer *peer_alloc(void);
+void peer_start(struct peer *p, const struct peer_options *options);
+bool peer_stop(struct peer *p);
 
 /* Both in one: a peer of the endpoint in role `under_test`, at `stage`. */
 struct peer *peer_at(enum mr_role under_test, enum peer_stage stage);
@@ -227,6 +240,15 @@ void peer_drain(struct peer *p);
 
 /* Forget what was received. */
 void peer_clear(struct peer *p);
+
+/* Look at every frame of the inbox: from a walk of zeros on, until it is false.  *r is behind the
+ * frame's type. */
+struct peer_walk {
+    uint32_t next; /* packet */
+    struct mr_reader rest;
+};
+const struct peer_packet *peer_next_frame(const struct peer *p, struct peer_walk *walk,
+                                          uint64_t *type_out, struct mr_reader *r);
 
 /*
  * Find frame number `nth` (from 0) of type `type` in the inbox.  Returns its packet and in *r a

@@ -5,21 +5,27 @@
 
 #include "base/assert.h"
 #include "control/tls_seeded.h"
+#include "quic/frame_multipath.h"
 #include "tests/sim/sim_trace.h"
 #include "tests/support/peer_fuzz_app.h"
 #include "tests/support/peer_internal.h"
+#include "tests/support/tls_memo.h"
 
 #define ROUNDS_MAX  12
 #define STEPS_MAX   40
 #define BURST_MAX   6 /* packets that arrive together */
 #define TRACED_SIZE 600
 #define TLS_SEED    11
+#define NEXT_CID    8                   /* of connection IDs of ours, on further paths */
+#define NEXT_PN     60                  /* of packets there */
 #define WALL        INT64_C(1700000000) /* s */
 #define END_NS      (900 * MR_SECOND)   /* in which a connection that is told to close is over */
 
 /* ------------------------------------------------------------------ TLS that repeats itself */
 
 struct world {
+    struct peer *p;
+    struct mr_aead *aead;
     void *library;
     struct mr_tls_context tls[2];
     struct mr_certificate certificate;
@@ -53,10 +59,28 @@ static void make_contexts(void)
     MR_ASSERT(mr_tls_context_client(&world.tls[MR_CLIENT], &client, &fault) == 0);
 }
 
+/* What the server of a ticket has, and must have again if it is to take 0-RTT. */
+static void like_the_first(struct peer_options *o)
+{
+    static const uint32_t extensions =
+        MR_EXTENSION_RESET_STREAM_AT | MR_EXTENSION_OBSERVES | MR_EXTENSION_OBSERVED;
+    bool is_server = o->under_test == MR_SERVER;
+
+    *(is_server ? &o->datagram_max : &o->partner_datagram_max) = 1200;
+    *(is_server ? &o->extensions : &o->partner_extensions) |= extensions;
+    o->stream_window = 0;
+}
+
 /* A first connection, for its ticket. */
 static void get_ticket(void)
 {
-    struct peer_options options = {.under_test = MR_CLIENT, .tls = world.tls, .is_insecure = true};
+    struct peer_options options = {.under_test = MR_CLIENT,
+                                   .tls = world.tls,
+                                   .aead = world.aead,
+                                   .is_insecure = true,
+                                   .has_new_token = true,
+                                   .has_resume = true};
+    like_the_first(&options);
     struct peer *p = peer_new(&options);
     int64_t size = 0;
 
@@ -75,12 +99,15 @@ static void get_ticket(void)
 static void prepare(void)
 {
     if (world.library == NULL) {
+        world.p = peer_alloc();
+        world.aead = mr_aead_open(MR_AEAD_AUTO);
         world.library = mr_tls_seeded_open(TLS_SEED);
+        MR_ASSERT(world.aead != NULL);
         MR_ASSERT(world.library != NULL);
+        tls_memo_begin(world.library, WALL);
         make_contexts();
         get_ticket();
     }
-    MR_ASSERT(mr_tls_seeded_restart(world.library, TLS_SEED));
 }
 
 /* ------------------------------------------------------------------ set-up */
@@ -98,10 +125,13 @@ static void change_params(uint8_t *params, size_t size)
 static struct peer_options choose_options(struct peer_fuzz *f, enum mr_role under_test)
 {
     static const uint64_t windows[] = {0, 0, 3000, 65536};
+    static const uint8_t cid_key[MR_CID_KEY] = {5, 6, 7};
     uint8_t how = peer_fuzz_take(f);
     uint8_t more = peer_fuzz_take(f);
     struct peer_options o = {.under_test = under_test,
                              .tls = world.tls,
+                             .aead = world.aead,
+                             .leaves_checks = true,
                              .is_insecure = true,
                              .has_ecn = how % 2 == 0,
                              .datagram_max = how % 8 < 6 ? 1200 : 0,
@@ -110,8 +140,8 @@ static struct peer_options choose_options(struct peer_fuzz *f, enum mr_role unde
                              .stream_window = windows[how / 64],
                              .cc = (uint8_t)(1 + more % MR_CC_KINDS),
                              .paths_max = 4,
-                             .extensions = peer_fuzz_take(f) & MR_EXTENSIONS_ALL,
-                             .partner_extensions = peer_fuzz_take(f) & MR_EXTENSIONS_ALL};
+                             .extensions = ~peer_fuzz_take(f) & MR_EXTENSIONS_ALL,
+                             .partner_extensions = ~peer_fuzz_take(f) & MR_EXTENSIONS_ALL};
 
     if (more >= 200) {
         o.versions[0] = (uint8_t)(1 + more % 2);
@@ -121,6 +151,9 @@ static struct peer_options choose_options(struct peer_fuzz *f, enum mr_role unde
         o.ticket = world.ticket;
         o.ticket_size = world.ticket_size;
         o.is_early = true;
+        o.has_resume = more % 2 == 0;
+        if (more % 8 != 7)
+            like_the_first(&o);
     } else if (more >= 130) {
         o.preferred =
             (struct mr_addr){.ip = {[10] = 0xff, [11] = 0xff, 198, 18, 0, 9}, .port = 444};
@@ -129,10 +162,15 @@ static struct peer_options choose_options(struct peer_fuzz *f, enum mr_role unde
     } else if (more >= 110) {
         o.connections = 1;
         o.idle_timeout_ns = 2 * MR_SECOND;
+        o.keep_alive_ns = more % 2 * MR_SECOND;
     } else if (more >= 90) {
         params_at = peer_fuzz_take(f);
         params_value = peer_fuzz_take(f);
         o.edit_params = change_params;
+    } else if (more >= 60) {
+        o.cid_kind = (enum mr_cid_kind)(more % 4);
+        o.cid_renew_ns = more / 4 % 2 * MR_SECOND;
+        o.cid_key = more % 4 == MR_CID_QUIC_LB ? cid_key : NULL;
     }
     return o;
 }
@@ -270,30 +308,35 @@ static void go_round(struct peer_fuzz *f)
 
 /* ------------------------------------------------------------------ in the partner's place */
 
-static void learn_cid(struct peer_fuzz *f, const struct mr_frame_new_connection_id *frame)
+static void learn_frame(struct peer_fuzz *f, uint64_t type, struct mr_reader *r)
 {
-    f->cids[f->cid_count++ % PEER_FUZZ_CIDS] = frame->cid;
+    struct mr_frame_new_connection_id frame;
+    const uint8_t *challenge;
+    uint64_t path = 0;
+
+    if ((type == MR_FRAME_NEW_CONNECTION_ID &&
+         mr_frame_decode_new_connection_id(r, type, &frame)) ||
+        (type == MR_FRAME_PATH_NEW_CONNECTION_ID &&
+         mr_frame_decode_path_new_connection_id(r, type, &path, &frame)))
+        f->cids[f->cid_count++ % PEER_FUZZ_CIDS] =
+            (struct peer_fuzz_cid){.cid = frame.cid, .path_id = (uint32_t)path};
+    if (type == MR_FRAME_PATH_CHALLENGE && (challenge = mr_read_bytes(r, MR_PATH_DATA)) != NULL)
+        memcpy(f->challenge, challenge, MR_PATH_DATA);
 }
 
-/* What the endpoint said, as far as frames of ours may depend on it. */
+/* What the endpoint said, as far as frames of ours may depend on it; its state is sound. */
 static void learn(struct peer_fuzz *f)
 {
-    struct mr_frame_new_connection_id cid;
+    struct peer_walk walk = {0};
     struct mr_reader r;
-    const uint8_t *challenge;
+    uint64_t type;
 
-    for (uint32_t i = 0; peer_find(f->p, MR_FRAME_NEW_CONNECTION_ID, i, &r) != NULL; i++) {
-        if (mr_frame_decode_new_connection_id(&r, MR_FRAME_NEW_CONNECTION_ID, &cid))
-            learn_cid(f, &cid);
-    }
-    for (uint32_t i = 0; peer_find(f->p, MR_FRAME_PATH_CHALLENGE, i, &r) != NULL; i++) {
-        challenge = mr_read_bytes(&r, MR_PATH_DATA);
-        if (challenge != NULL)
-            memcpy(f->challenge, challenge, MR_PATH_DATA);
-    }
+    while (peer_next_frame(f->p, &walk, &type, &r) != NULL)
+        learn_frame(f, type, &r);
     peer_clear(f->p);
     if (f->tracer != NULL)
         sim_trace_read(f->tracer);
+    mr_endpoint_check(peer_endpoint(f->p));
 }
 
 /* Which packet: 1-RTT where there are keys, mostly.  False: there are none. */
@@ -331,6 +374,17 @@ static uint64_t choose_pn(struct peer_fuzz *f, enum mr_space space)
     return PEER_NEXT_PN;
 }
 
+/* By this connection ID; on its path, where there are several. */
+static void send_to(struct peer_fuzz *f, const struct peer_fuzz_cid *to, struct peer_out *out)
+{
+    if (to->path_id > 0 && out->type != MR_PACKET_ONE_RTT)
+        return;
+    out->dcid = &to->cid;
+    out->path_id = to->path_id;
+    if (to->path_id > 0 && out->pn == PEER_NEXT_PN)
+        out->pn = f->path_pn[to->path_id % PEER_FUZZ_PATHS]++;
+}
+
 /* One packet of the input. */
 static bool build(struct peer_fuzz *f, struct peer_raw *raw)
 {
@@ -349,8 +403,8 @@ static bool build(struct peer_fuzz *f, struct peer_raw *raw)
     out.size = mr_writer_size(&w);
     out.pn = choose_pn(f, space);
     out.bits = how < 8 && peer_fuzz_take(f) >= f->tame ? (uint8_t)(1 << how) : 0;
-    if (how >= 200 && f->cid_count > 0)
-        out.dcid = &f->cids[how % MR_MIN(f->cid_count, (uint32_t)PEER_FUZZ_CIDS)];
+    if (how >= 160 && f->cid_count > 0)
+        send_to(f, &f->cids[how % MR_MIN(f->cid_count, (uint32_t)PEER_FUZZ_CIDS)], &out);
     if (out.type == MR_PACKET_INITIAL && how % 16 == 9) {
         out.token = token;
         out.token_size = how / 8;
@@ -465,7 +519,11 @@ static void take_over(struct peer_fuzz *f)
     uint64_t next = mr_conn_at(f->p->side[!f->p->role].ep, 0)->issued_next_sequence;
     const struct mr_stream *stream;
 
-    f->cid_sequence = next > 0 ? next - 1 : 0;
+    f->cid_next[0] = next;
+    for (int i = 1; i < PEER_FUZZ_PATHS; i++) { /* behind the partner's */
+        f->cid_next[i] = NEXT_CID;
+        f->path_pn[i] = NEXT_PN;
+    }
     for (uint32_t i = peer_conn(f->p)->stream_head; i != MR_NONE; i = stream->conn_next) {
         stream = mr_stream_at(ep, i);
         if (stream->id < PEER_FUZZ_STREAMS)
@@ -514,13 +572,14 @@ static void finish(struct peer_fuzz *f)
     peer_drain(f->p);
     peer_advance(f->p, END_NS);
     MR_ASSERT(mr_endpoint_conn_count(ep) == 0);
+    mr_endpoint_check(ep);
     for (int i = 0; i < MR_SPACES; i++) {
         mr_aead_key_clear(f->p->aead, &f->tap[i].aead);
         mr_hp_key_clear(f->p->aead, &f->tap[i].hp);
     }
     mr_aead_key_clear(f->p->aead, &f->early_tap.aead);
     mr_hp_key_clear(f->p->aead, &f->early_tap.hp);
-    MR_ASSERT(peer_free(f->p));
+    MR_ASSERT(peer_stop(f->p));
     sim_trace_free(f->tracer);
 }
 
@@ -538,7 +597,8 @@ void peer_fuzz_run(enum mr_role under_test, const uint8_t *data, size_t size)
 
     f.tap_rate = tap_rates[more % 4];
     f.tame = tamenesses[more / 4 % 4];
-    f.p = peer_new(&options);
+    f.p = world.p;
+    peer_start(f.p, &options);
     f.is_reader = how % 2 == 0;
     if (how % 8 == 5)
         f.tracer = sim_trace_new(peer_endpoint(f.p), f.p->now);
