@@ -51,7 +51,7 @@ static void want_close_everywhere(struct mr_endpoint *ep, struct mr_conn *conn)
 {
     struct mr_handshake *hs = mr_conn_handshake(ep, conn);
 
-    if (conn->key_state.can_seal && (conn->state != MR_CONN_HANDSHAKE || conn->role == MR_SERVER))
+    if (conn->key_state.can_seal)
         conn->app.wants = MR_WANT_CLOSE;
     if (hs == NULL || conn->is_confirmed)
         return;

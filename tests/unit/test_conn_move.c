@@ -93,39 +93,6 @@ static void transfer(struct move_world *w)
 
 /* ------------------------------------------------------------------ at random */
 
-/* One step of a move, some of the time. */
-static void move_some(struct move_world *w)
-{
-    uint32_t chance = (uint32_t)mr_random_below(&w->random, 16);
-
-    if (chance == 0)
-        w->rss = (uint32_t)mr_random_below(&w->random, MOVE_SHARDS);
-    switch (w->phase) {
-    case MOVE_NONE: {
-        if (w->app[0].is_closed || chance > 4)
-            return;
-        uint32_t to = (w->app[0].node + 1 + (uint32_t)mr_random_below(&w->random, 2)) % MOVE_SHARDS;
-        int answer = move_world_export(w, to);
-        CU_ASSERT(answer == 0 || answer == -EBUSY);
-        return;
-    }
-    case MOVE_EXPORTED:
-        if (chance < 8) {
-            int answer = chance == 1 ? move_world_undo(w) : move_world_import(w);
-            CU_ASSERT_EQUAL(answer, 0);
-        }
-        return;
-    case MOVE_IMPORTED:
-        if (chance < 8)
-            move_world_tell(w);
-        return;
-    case MOVE_TOLD:
-        if (chance < 8)
-            move_world_arrive(w);
-        return;
-    }
-}
-
 /* Transfer while the connection moves all the time.  Returns how often it did. */
 static uint32_t roam(const struct move_config *config)
 {
@@ -134,8 +101,9 @@ static uint32_t roam(const struct move_config *config)
 
     CU_ASSERT(move_world_connect(w));
     while (w->now < until && (!move_world_is_done(w) || w->phase != MOVE_NONE) &&
-           move_world_step(w))
-        move_some(w);
+           move_world_step(w)) {
+        CU_ASSERT(move_world_roam(w));
+    }
     uint32_t moved = w->moved;
     CU_ASSERT_EQUAL(w->moved, w->app[0].moves);
     CU_ASSERT_EQUAL(COUNTED(w, moves_failed), w->came_back);
