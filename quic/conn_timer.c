@@ -45,12 +45,14 @@ static uint64_t deadline(const struct mr_endpoint *ep, const struct mr_conn *con
         return conn->close_until_ns;
 
     uint64_t at = mr_loss_timer(&conn->loss, &conn->path.rtt).at_ns;
-    at = MR_MIN(at, idle_deadline(ep, conn));
     at = MR_MIN(at, handshake_deadline(ep, conn));
     at = MR_MIN(at, ack_deadline(conn));
     at = MR_MIN(at, conn->pacing_until_ns);
     at = MR_MIN(at, conn->key_state.other_until_ns);
-    return MR_MIN(at, conn->path_due_ns);
+    at = MR_MIN(at, conn->path_due_ns);
+    if (at <= conn->idle_base_ns + conn->idle_timeout_ns) /* whatever the probe timeouts are */
+        return at;
+    return MR_MIN(at, idle_deadline(ep, conn));
 }
 
 void mr_conn_timer_update(struct mr_endpoint *ep, struct mr_conn *conn)

@@ -44,9 +44,11 @@ static void a_reset_by_a_further_path_ends_the_connection(void)
     memcpy(token, used_cid(p, 1)->reset_token, sizeof(token));
     send_reset(p, p->path.remote.port, token);
     CU_ASSERT(mr_conn_is_alive(peer_conn(p))); /* the token of path 1, from path 0's address */
+    peer_path_record(p, 1)->path.rtt.smoothed_ns = SLOW_NS;
     send_reset(p, PEER_OTHER_PORT, token);
     CU_ASSERT_FALSE(mr_conn_is_alive(peer_conn(p)));
     CU_ASSERT_EQUAL(peer_counters(p)->stateless_resets_received, 1);
+    CU_ASSERT(peer_conn(p)->close_until_ns > p->now + 3 * SLOW_NS); /* Section 2.6 */
     peer_end(p);
 
     /* one that comes with a connection ID of the path, and cannot be opened */
@@ -166,6 +168,28 @@ static void the_slowest_path_decides_how_long_is_idle(void)
     CU_ASSERT(mr_conn_is_alive(peer_conn(p)));
     peer_advance(p, 4 * SLOW_NS);
     CU_ASSERT_EQUAL(peer_counters(p)->idle_timeouts, 1);
+    peer_end(p);
+}
+
+/* The largest probe timeout is the same whichever path is in hand; abandoned ones have none. */
+static void the_largest_probe_timeout_is_of_all_paths(void)
+{
+    struct peer *p = peer_server_with_path();
+    struct mr_endpoint *ep = peer_endpoint(p);
+    struct mr_conn *conn = peer_conn(p);
+    uint32_t record = mr_multipath_find(ep, peer_paths(p), 1);
+
+    conn->path.rtt.smoothed_ns = SLOW_NS;
+    uint64_t largest = mr_multipath_pto(ep, conn);
+    CU_ASSERT(largest > SLOW_NS);
+    mr_path_record_at(ep, record)->life.state = MR_PATH_ABANDONED;
+    mr_multipath_hand(ep, conn, record);
+    CU_ASSERT_EQUAL(mr_multipath_pto(ep, conn), largest);
+    mr_multipath_rest(ep, conn);
+    mr_path_record_at(ep, record)->path.rtt.smoothed_ns = 2 * SLOW_NS;
+    CU_ASSERT_EQUAL(mr_multipath_pto(ep, conn), largest);
+    mr_path_record_at(ep, record)->life.state = MR_PATH_OPEN;
+    CU_ASSERT(mr_multipath_pto(ep, conn) > 2 * SLOW_NS);
     peer_end(p);
 }
 
@@ -375,6 +399,7 @@ static CU_TestInfo tests[] = {
      a_token_does_not_count_before_its_path_begins},
     {"a message lowers the MTU of its path", a_message_lowers_the_mtu_of_its_path},
     {"the slowest path decides how long is idle", the_slowest_path_decides_how_long_is_idle},
+    {"the largest probe timeout is of all paths", the_largest_probe_timeout_is_of_all_paths},
     {"the only path sends while it is validated again",
      the_only_path_sends_while_it_is_validated_again},
     {"a path that is validated again leaves data to others",

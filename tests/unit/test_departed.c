@@ -24,6 +24,11 @@ static void remembers_for_its_time(void)
     CU_ASSERT(mr_departed_may_have(d, 7, 10));
     CU_ASSERT(mr_departed_may_have(d, 7, 9 + LIFE));
     CU_ASSERT_FALSE(mr_departed_may_have(d, 7, 10 + LIFE));
+    mr_departed_add(d, 8, 20 + 2 * LIFE, 20 + LIFE);
+    mr_departed_add(d, 9, 20 + 2 * LIFE, 20 + LIFE);
+    mr_departed_add(d, 10, 21 + LIFE, 20 + LIFE); /* a shorter one shortens no other */
+    CU_ASSERT(mr_departed_may_have(d, 8, 19 + 2 * LIFE));
+    CU_ASSERT(mr_departed_may_have(d, 9, 19 + 2 * LIFE));
     free(d);
 }
 
