@@ -252,6 +252,8 @@ static void on_conn(struct mr_registration *r, struct object *c, const struct mr
         tell_info(r, c, MR_EV_PATH_CHANGED);
     if ((kinds & MR_EVENT_PATH_FAILED) != 0 && !c->is_shut)
         tell_code(r, c, MR_EV_PATH_FAILED, 0);
+    if ((kinds & MR_EVENT_PATHS_CHANGED) != 0 && !c->is_shut)
+        tell_code(r, c, MR_EV_PATHS_CHANGED, 0);
     if ((kinds & MR_EVENT_MOVED_IN) != 0 && !c->is_shut)
         tell_code(r, c, MR_EV_MOVED, event->error);
     if ((kinds & MR_EVENT_STREAMS_ALLOWED) != 0 && !c->is_shut)

@@ -723,6 +723,15 @@ int mr_ev_migrate(struct mr_registration *registration, mr_object conn,
     return t->ops->migrate == NULL ? -EOPNOTSUPP : t->ops->migrate(t, c->handle, local);
 }
 
+int64_t mr_ev_path(struct mr_registration *registration, mr_object conn,
+                   const struct mr_path_call *call)
+{
+    if (!mr_events_is_owner(registration))
+        return -EPERM;
+    const struct object *c = find_open(registration, conn, OBJECT_CONN);
+    return c == NULL ? -ESTALE : mr_path_do(registration->transport, c->handle, call);
+}
+
 mr_object mr_ev_conn_of(struct mr_registration *registration, mr_object stream)
 {
     if (!mr_events_is_owner(registration))

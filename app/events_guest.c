@@ -185,6 +185,11 @@ static int guest_migrate(struct mr_transport *t, mr_handle conn, const struct mr
     return real(t)->ops->migrate(real(t), conn, local);
 }
 
+static int64_t guest_path(struct mr_transport *t, mr_handle conn, const struct mr_path_call *call)
+{
+    return mr_path_do(real(t), conn, call);
+}
+
 static int guest_trace(struct mr_transport *t, mr_handle conn, const struct mr_trace_http3 *record,
                        struct mr_view bytes)
 {
@@ -219,6 +224,7 @@ static const struct mr_transport_ops guest_ops = {
     .set_priority = guest_set_priority,
     .migrate = guest_migrate,
     .reset_at = guest_reset_at,
+    .path = guest_path,
     .trace = guest_trace,
 };
 

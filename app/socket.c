@@ -347,46 +347,7 @@ int mr_sock_open(struct mr_sock *conn, uint32_t flags, struct mr_sock **stream_o
     return error;
 }
 
-/* ------------------------------------------------------------------ paths, 0-RTT */
-
-static ssize_t try_path(struct mr_sock *conn, void *argument)
-{
-    (void)argument;
-    if (conn->is_over)
-        return -ENOTCONN;
-    return conn->u.conn.path == -EINPROGRESS ? -EAGAIN : conn->u.conn.path;
-}
-
-int mr_sock_migrate(struct mr_sock *conn, const struct mr_address *local)
-{
-    if (conn->kind != KIND_CONN)
-        return -EINVAL;
-    if (conn->is_over)
-        return -ENOTCONN;
-    if (conn->u.conn.path == -EINPROGRESS)
-        return -EALREADY;
-    int error =
-        conn->options.is_nonblocking ? 0 : mr_sock_check_wait(conn->host, "mr_sock_migrate");
-    if (error < 0)
-        return error;
-    mr_sock_drive(conn->host);
-    error = mr_ev_migrate(conn->host->registration, conn->object, local);
-    if (error < 0)
-        return error == -ESTALE ? -ENOTCONN : error;
-    conn->u.conn.path = -EINPROGRESS;
-    if (conn->options.is_nonblocking)
-        return -EINPROGRESS;
-    return (int)mr_sock_until(conn,
-                              &(struct sock_attempt){.function = try_path,
-                                                     .mask = WAIT_PATH,
-                                                     .timeout_ns = conn->options.write_timeout_ns,
-                                                     .name = "mr_sock_migrate"});
-}
-
-int mr_sock_path(const struct mr_sock *conn)
-{
-    return conn->kind == KIND_CONN ? conn->u.conn.path : -EINVAL;
-}
+/* ------------------------------------------------------------------ 0-RTT */
 
 static ssize_t try_confirmed(struct mr_sock *conn, void *argument)
 {

@@ -146,6 +146,9 @@ static enum mr_ev_answer on_conn(struct mr_sock *sock, struct mr_ev *event)
             mr_sock_changed(sock, WAIT_PATH);
         }
         break;
+    case MR_EV_PATHS_CHANGED:
+        mr_sock_paths_changed(sock);
+        break;
     case MR_EV_STREAMS_AVAILABLE:
         c->is_open_refused = false;
         mr_sock_changed(sock, 0);

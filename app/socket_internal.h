@@ -41,7 +41,7 @@ enum {
 #define WAIT_PROGRESS  (UINT32_C(1) << 16) /* bytes were handed to the port or acknowledged */
 #define WAIT_DATAGRAMS (UINT32_C(1) << 17) /* there may be room for a datagram */
 #define WAIT_CONNECTED (UINT32_C(1) << 18)
-#define WAIT_PATH      (UINT32_C(1) << 19) /* a migration is over */
+#define WAIT_PATH      (UINT32_C(1) << 19) /* a migration is over; the paths have changed */
 #define WAIT_CONFIRMED (UINT32_C(1) << 20)
 #define WAIT_ALWAYS    ((uint32_t)(POLLERR | POLLHUP))
 
@@ -141,18 +141,27 @@ struct sock_send {
     uint64_t code;
 };
 
+/* A call about a connection's paths that somebody waits for. */
+struct sock_path_call {
+    const struct mr_path_call *call;
+    int64_t answer; /* -EINPROGRESS: none yet */
+    bool has_begun;
+};
+
 struct sock_conn {
     struct accept_queue queue;
     struct mr_sock *streams; /* all, by `sibling` */
     struct datagram *datagrams;
     struct datagram *datagrams_tail;
     uint32_t datagram_count;
-    bool is_connected;        /* streams may be opened */
-    bool is_early;            /* and the handshake is not complete */
-    int path;                 /* of the last migration: 0, -EINPROGRESS, -EHOSTUNREACH */
-    bool is_open_refused;     /* the peer's limit was reached */
-    bool is_datagram_refused; /* no room */
-    bool is_lingering;        /* closed, but for streams that have to be sent */
+    bool is_connected;                  /* streams may be opened */
+    bool is_early;                      /* and the handshake is not complete */
+    int path;                           /* of the last migration: 0, -EINPROGRESS, -EHOSTUNREACH */
+    struct sock_path_call *path_caller; /* whose call has no answer yet; NULL: nobody's */
+    uint64_t paths_changed;             /* times that this was told */
+    bool is_open_refused;               /* the peer's limit was reached */
+    bool is_datagram_refused;           /* no room */
+    bool is_lingering;                  /* closed, but for streams that have to be sent */
     uint64_t close_code;
     char *reason; /* why it is over; NULL: not told */
 };
@@ -244,6 +253,11 @@ void mr_sock_changed(struct mr_sock *sock, uint32_t also);
 void mr_sock_wake_all(struct mr_sock *sock, int status);
 /* No memory was free: mr_sock_retry() soon. */
 void mr_sock_stall(struct mr_sock *sock);
+
+/* ---- socket_path.c ---- */
+
+/* MR_EV_PATHS_CHANGED: there may be an answer, too. */
+void mr_sock_paths_changed(struct mr_sock *conn);
 
 /* ---- socket.c ---- */
 

@@ -7,6 +7,7 @@
  *     transport_receive.c  slots -> views -> RELEASEs; datagrams
  *     transport_take.c     completions -> objects
  *     transport_tell.c     objects -> events
+ *     transport_path.c     several paths of a connection
  *     transport_move.c     connections that change their ring
  *     transport_object.c   objects, records, submissions
  */
@@ -34,7 +35,7 @@
 enum mr_rt_list {
     MR_RT_NEWS,  /* has something to tell */
     MR_RT_PUMP,  /* stream: has bytes to submit; of its ring */
-    MR_RT_WANTS, /* connection: INFO or TICKET found no memory; of its ring */
+    MR_RT_WANTS, /* connection: INFO, TICKET or LIST found no memory; of its ring */
     MR_RT_OVER,  /* its end is being told */
     MR_RT_LEAVE, /* connection: MOVED came, MOVE_ACK is not said yet */
     MR_RT_LISTS
@@ -98,14 +99,21 @@ struct mr_rt_conn {
     bool has_info;
     bool is_info_out;
     bool is_ticket_out;
-    bool wants_info, wants_ticket;
-    bool has_new_path; /* told with the INFO that says which */
-    bool is_closing;   /* the application closed it */
+    bool is_paths_out;
+    bool wants_info, wants_ticket, wants_paths;
+    bool has_new_path;    /* told with the INFO that says which */
+    bool has_new_paths;   /* told with the LIST that says which */
+    bool has_path_answer; /* `path_called`: told with it, too */
+    bool is_closing;      /* the application closed it */
     bool is_datagram_held, was_datagram_refused;
     bool has_left;     /* MOVE_ACK was answered: the old ring has nothing more about it */
     uint64_t move;     /* number of the one that MOVED told of */
     uint32_t listener; /* of an accepted one */
     uint32_t datagrams_out;
+    uint32_t path_count;
+    struct mr_path_info *paths; /* of the last LIST; NULL: there was none */
+    int64_t path_answer;        /* of the last call about them; -ENOENT: there was none */
+    int64_t path_called;
     struct mr_rt_queue datagrams; /* pieces */
     struct mr_ring_info info;
     char reason[MR_RT_REASON_MAX + 1]; /* of its end */
@@ -348,6 +356,7 @@ uint32_t mr_rt_take(struct mr_ring_transport *t, struct mr_rt_ring *ring);
 /* Fetch what is known about a connection. */
 void mr_rt_want_info(struct mr_ring_transport *t, struct mr_rt_object *conn);
 void mr_rt_want_ticket(struct mr_ring_transport *t, struct mr_rt_object *conn);
+void mr_rt_want_paths(struct mr_ring_transport *t, struct mr_rt_object *conn);
 
 /* Fetch for those that found no memory. */
 void mr_rt_fetch_wanted(struct mr_ring_transport *t, struct mr_rt_ring *ring);

@@ -1,4 +1,5 @@
 /* app/transport_object.c - see transport_internal.h: objects, records, submissions. */
+#include <errno.h>
 #include <stdlib.h>
 
 #include "app/transport_internal.h"
@@ -145,6 +146,7 @@ struct mr_rt_object *mr_rt_conn_new(struct mr_ring_transport *t, uint32_t ring, 
     *mr_rt_conn_of(t, object) = (struct mr_rt_conn){.first = MR_NONE,
                                                     .spare = {MR_NONE, MR_NONE},
                                                     .is_client = with_alias,
+                                                    .path_answer = -ENOENT,
                                                     .datagrams = {.head = MR_NONE}};
     return object;
 }
@@ -222,6 +224,8 @@ void mr_rt_object_free(struct mr_ring_transport *t, struct mr_rt_object *object)
         MR_ASSERT(mr_rt_conn_of(t, object)->streams == 0);
         free(mr_rt_conn_of(t, object)->ticket);
         mr_rt_conn_of(t, object)->ticket = NULL;
+        free(mr_rt_conn_of(t, object)->paths);
+        mr_rt_conn_of(t, object)->paths = NULL;
         mr_pool_put(&t->conns, object->conn_data);
     }
     object_put(t, object);

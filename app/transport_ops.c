@@ -3,6 +3,7 @@
 
 #include "app/transport_internal.h"
 #include "app/transport_move.h"
+#include "app/transport_path.h"
 #include "app/transport_receive.h"
 #include "app/transport_send.h"
 
@@ -491,6 +492,15 @@ static int op_migrate(struct mr_transport *transport, mr_handle handle,
     return 0;
 }
 
+static int64_t op_path(struct mr_transport *transport, mr_handle handle,
+                       const struct mr_path_call *call)
+{
+    struct mr_ring_transport *t = of(transport);
+    struct mr_rt_object *conn = find_live(t, handle, false);
+
+    return conn == NULL ? -ESTALE : mr_rt_path(t, conn, call);
+}
+
 const struct mr_transport_ops mr_rt_ops = {
     .connect = op_connect,
     .close = op_close,
@@ -513,4 +523,5 @@ const struct mr_transport_ops mr_rt_ops = {
     .set_priority = op_set_priority,
     .migrate = op_migrate,
     .reset_at = op_reset_at,
+    .path = op_path,
 };

@@ -11,6 +11,7 @@
 
 #include "app/transport_internal.h"
 #include "app/transport_move.h"
+#include "app/transport_path.h"
 #include "app/transport_receive.h"
 #include "app/transport_send.h"
 
@@ -18,7 +19,8 @@
     (MR_EVENT_CONNECTED | MR_EVENT_CLOSED | MR_EVENT_STREAM_OPENED | MR_EVENT_READABLE |           \
      MR_EVENT_SENT | MR_EVENT_ACKED | MR_EVENT_WRITABLE | MR_EVENT_RESET | MR_EVENT_STOPPED |      \
      MR_EVENT_STREAMS_ALLOWED | MR_EVENT_TICKET | MR_EVENT_GO_AWAY | MR_EVENT_DATAGRAM |           \
-     MR_EVENT_EARLY | MR_EVENT_CONFIRMED | MR_EVENT_PATH_CHANGED | MR_EVENT_PATH_FAILED)
+     MR_EVENT_EARLY | MR_EVENT_CONFIRMED | MR_EVENT_PATH_CHANGED | MR_EVENT_PATH_FAILED |          \
+     MR_EVENT_PATHS_CHANGED)
 
 static const char refused[] = "the datapath refused it";
 static const char gone[] = "the datapath is gone";
@@ -37,10 +39,12 @@ static bool fetch(struct mr_ring_transport *t, struct mr_rt_object *conn, uint8_
         mr_ring_free(ring->ring, block);
         return false;
     }
+    record->size = room;
     mr_rt_submit(t, ring,
                  &(struct mr_sqe){.op = op,
                                   .user_data = mr_rt_record_word(t, record),
                                   .handle = conn->wire,
+                                  .value = op == MR_OP_PATH ? MR_PATH_CALL_LIST : 0,
                                   .address = mr_ring_offset(ring->ring, block),
                                   .size = room});
     return true;
@@ -61,7 +65,13 @@ void mr_rt_fetch(struct mr_ring_transport *t, struct mr_rt_object *conn)
         c->wants_ticket = false;
         c->is_ticket_out = true;
     }
-    if ((c->wants_info && !c->is_info_out) || (c->wants_ticket && !c->is_ticket_out))
+    if (c->wants_paths && !c->is_paths_out &&
+        fetch(t, conn, MR_OP_PATH, MR_PATHS_LIST_MAX * sizeof(struct mr_ring_path))) {
+        c->wants_paths = false;
+        c->is_paths_out = true;
+    }
+    if ((c->wants_info && !c->is_info_out) || (c->wants_ticket && !c->is_ticket_out) ||
+        (c->wants_paths && !c->is_paths_out))
         mr_rt_push(t, &mr_rt_ring_of(t, conn)->lists[MR_RT_WANTS], MR_RT_WANTS, conn);
 }
 
@@ -74,6 +84,12 @@ void mr_rt_want_info(struct mr_ring_transport *t, struct mr_rt_object *conn)
 void mr_rt_want_ticket(struct mr_ring_transport *t, struct mr_rt_object *conn)
 {
     mr_rt_conn_of(t, conn)->wants_ticket = true;
+    mr_rt_fetch(t, conn);
+}
+
+void mr_rt_want_paths(struct mr_ring_transport *t, struct mr_rt_object *conn)
+{
+    mr_rt_conn_of(t, conn)->wants_paths = true;
     mr_rt_fetch(t, conn);
 }
 
@@ -261,6 +277,8 @@ static void record_done(struct mr_ring_transport *t, const struct mr_cqe *cqe)
             mr_rt_conn_of(t, object)->has_left = cqe->result == 0;
         else if (cqe->op == MR_OP_MIGRATE && cqe->result < 0)
             mr_rt_mark(t, object, MR_EVENT_PATH_FAILED);
+        else if (cqe->op == MR_OP_PATH)
+            mr_rt_path_done(t, object, record, cqe);
     }
     mr_rt_record_free(t, record);
 }
@@ -288,6 +306,7 @@ static void take_done(struct mr_ring_transport *t, const struct mr_cqe *cqe)
     case MR_OP_DATAGRAM:
     case MR_OP_MOVE_ACK:
     case MR_OP_MIGRATE:
+    case MR_OP_PATH:
         record_done(t, cqe);
         return;
     default: /* RESET, RESET_AT, STOP, RELEASE of what was over already */
@@ -428,6 +447,10 @@ static void take_conn_event(struct mr_ring_transport *t, struct mr_rt_object *co
         c->has_new_path = true;
         mr_rt_want_info(t, conn);
     }
+    if ((kinds & MR_EVENT_PATHS_CHANGED) != 0) {
+        c->has_new_paths = true;
+        mr_rt_want_paths(t, conn);
+    }
     if ((kinds & MR_EVENT_WRITABLE) != 0) {
         c->is_datagram_held = false;
         if (!c->was_datagram_refused)
@@ -436,7 +459,7 @@ static void take_conn_event(struct mr_ring_transport *t, struct mr_rt_object *co
     }
     /* these come from here */
     kinds &= ~(uint32_t)(MR_EVENT_TICKET | MR_EVENT_STREAMS_ALLOWED | MR_EVENT_DATAGRAM |
-                         MR_EVENT_PATH_CHANGED);
+                         MR_EVENT_PATH_CHANGED | MR_EVENT_PATHS_CHANGED);
     if ((kinds & MR_EVENT_CLOSED) != 0) {
         take_end(conn, cqe);
         take_reason(t, conn, cqe);

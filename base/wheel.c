@@ -215,7 +215,7 @@ uint32_t mr_wheel_expire(struct mr_wheel *wheel, uint32_t *indexes_out, uint32_t
 }
 
 /* Panic if a timer lies in a slot that time has passed, or cannot have reached yet. */
-static void check_place(const struct mr_wheel *wheel, uint32_t slot)
+MR_UNCOUNTED static void check_place(const struct mr_wheel *wheel, uint32_t slot)
 {
     uint32_t level = slot / MR_WHEEL_SLOTS;
     uint32_t current = group_of(wheel->tick, level);
@@ -230,7 +230,7 @@ static void check_place(const struct mr_wheel *wheel, uint32_t slot)
 
 /* Panic if the list of `slot` is broken, or a timer in it is due before the slot.  Returns its
  * length. */
-static uint32_t check_list(const struct mr_wheel *wheel, uint32_t slot)
+MR_UNCOUNTED static uint32_t check_list(const struct mr_wheel *wheel, uint32_t slot)
 {
     uint64_t start = start_of(wheel, slot);
     uint32_t prev = MR_NONE;
@@ -249,7 +249,7 @@ static uint32_t check_list(const struct mr_wheel *wheel, uint32_t slot)
     return length;
 }
 
-void mr_wheel_check(const struct mr_wheel *wheel)
+MR_UNCOUNTED void mr_wheel_check(const struct mr_wheel *wheel)
 {
     uint32_t listed = 0;
     uint32_t set = 0;
@@ -259,8 +259,10 @@ void mr_wheel_check(const struct mr_wheel *wheel)
         uint64_t bit = wheel->occupied[slot / MR_WHEEL_SLOTS] >> (slot & GROUP_MASK) & 1;
 
         MR_ASSERT((wheel->first[slot] != MR_NONE) == (bit != 0));
-        if (bit != 0)
-            check_place(wheel, slot);
+        MR_ASSERT((wheel->last[slot] != MR_NONE) == (bit != 0));
+        if (bit == 0)
+            continue;
+        check_place(wheel, slot);
         listed += check_list(wheel, slot);
     }
     for (uint32_t i = 0; i < wheel->count; i++)

@@ -9,6 +9,7 @@
 #include "base/ring_region.h"
 #include "control/cpu_list.h"
 #include "control/early_data.h"
+#include "millrace/path.h"
 #include "millrace/ring_layout.h"
 #include "millrace/transport.h"
 #include "quic/cid.h"

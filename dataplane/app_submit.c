@@ -9,6 +9,7 @@
 #include "dataplane/app_internal.h"
 #include "dataplane/app_move.h"
 #include "dataplane/app_send.h"
+#include "millrace/path.h"
 #include "quic/counters.h"
 
 #define LATER      1
@@ -359,6 +360,18 @@ static int set_priority(struct call *c)
 
 /* ------------------------------------------------------------------ paths */
 
+/* The IP address that the submission has, or has not.  0; -EINVAL. */
+static int read_ip(const struct call *c, struct mr_address *local)
+{
+    if (c->sqe.size == 0)
+        return 0;
+    const uint8_t *bytes = c->sqe.size == sizeof(local->ip) ? bytes_of(c, sizeof(local->ip)) : NULL;
+    if (bytes == NULL)
+        return -EINVAL;
+    memcpy(local->ip, bytes, sizeof(local->ip));
+    return 0;
+}
+
 static int migrate(struct call *c)
 {
     const struct mr_app_object *object = object_of(c, false);
@@ -366,18 +379,71 @@ static int migrate(struct call *c)
 
     if (object == NULL)
         return -ESTALE;
-    if (c->sqe.value > UINT16_MAX || (c->sqe.size != 0 && c->sqe.size != sizeof(local.ip)))
+    if (c->sqe.value > UINT16_MAX || read_ip(c, &local) != 0)
         return -EINVAL;
-    if (c->sqe.size != 0) {
-        const uint8_t *bytes = bytes_of(c, sizeof(local.ip));
-
-        if (bytes == NULL)
-            return -EINVAL;
-        memcpy(local.ip, bytes, sizeof(local.ip));
-    }
     if (ops_of(c)->migrate == NULL)
         return -EOPNOTSUPP;
     return ops_of(c)->migrate(c->host->transport, object->handle, &local);
+}
+
+static struct mr_ring_path as_written(const struct mr_path_info *info)
+{
+    struct mr_ring_path path = {.local_port = info->local.port,
+                                .remote_port = info->remote.port,
+                                .path = info->path,
+                                .rtt_ns = info->rtt_ns,
+                                .cwnd_bytes = info->cwnd_bytes,
+                                .bytes_in_flight = info->bytes_in_flight,
+                                .bytes_sent = info->bytes_sent,
+                                .bytes_received = info->bytes_received,
+                                .mtu = info->mtu,
+                                .state = info->state,
+                                .is_backup = info->is_backup,
+                                .is_peer_backup = info->is_peer_backup};
+
+    memcpy(path.local_ip, info->local.ip, sizeof(path.local_ip));
+    memcpy(path.remote_ip, info->remote.ip, sizeof(path.remote_ip));
+    return path;
+}
+
+static int list_paths(struct call *c, mr_handle conn)
+{
+    struct mr_path_info paths[MR_PATHS_LIST_MAX];
+    struct mr_path_call list = {.kind = MR_PATH_CALL_LIST, .out = paths};
+    uint8_t *bytes = bytes_of(c, c->sqe.size);
+
+    if (bytes == NULL)
+        return -EINVAL;
+    list.room =
+        MR_MIN((size_t)c->sqe.size / sizeof(struct mr_ring_path), (size_t)MR_PATHS_LIST_MAX);
+    int64_t count = mr_path_do(c->host->transport, conn, &list);
+    for (int64_t i = 0; i < count; i++) {
+        struct mr_ring_path path = as_written(&paths[i]);
+
+        memcpy(bytes + (size_t)i * sizeof(path), &path, sizeof(path));
+    }
+    c->cqe.size = count < 0 ? 0 : (uint32_t)count;
+    return count < 0 ? (int)count : 0;
+}
+
+static int do_path(struct call *c)
+{
+    const struct mr_app_object *object = object_of(c, false);
+    struct mr_path_call call = {.kind = (uint8_t)c->sqe.value,
+                                .path = (uint32_t)(c->sqe.value >> 32),
+                                .local.port = (uint16_t)(c->sqe.value >> 16)};
+
+    if (object == NULL)
+        return -ESTALE;
+    if ((c->sqe.value & UINT16_MAX) > MR_PATH_CALL_LIST)
+        return -EINVAL;
+    if (call.kind == MR_PATH_CALL_LIST)
+        return list_paths(c, object->handle);
+    if (call.kind == MR_PATH_CALL_OPEN && read_ip(c, &call.local) != 0)
+        return -EINVAL;
+    int64_t answer = mr_path_do(c->host->transport, object->handle, &call);
+    c->cqe.value = answer < 0 ? 0 : (uint64_t)answer;
+    return answer < 0 ? (int)answer : 0;
 }
 
 /* ------------------------------------------------------------------ others */
@@ -424,6 +490,7 @@ static int (*const operations[MR_OPS])(struct call *c) = {
     [MR_OP_PRIORITY] = set_priority,
     [MR_OP_MIGRATE] = migrate,
     [MR_OP_RESET_AT] = reset_stream_at,
+    [MR_OP_PATH] = do_path,
 };
 
 static void note_bad(const struct call *c)
@@ -443,7 +510,8 @@ static void carry_out(struct call *c)
         return;
     c->cqe.type = MR_CQE_DONE;
     c->cqe.op = c->sqe.op;
-    c->cqe.result = c->sqe.op == MR_OP_TICKET && answer == 0 ? (int32_t)c->cqe.size : answer;
+    bool has_count = c->sqe.op == MR_OP_TICKET || c->sqe.op == MR_OP_PATH;
+    c->cqe.result = has_count && answer == 0 ? (int32_t)c->cqe.size : answer;
     c->cqe.user_data = c->sqe.user_data;
     mr_app_complete(c->host, c->ring, &c->cqe);
 }

@@ -267,6 +267,8 @@ static int64_t inline_path(struct mr_transport *t, mr_handle conn, const struct 
         return mr_conn_path_set_backup(s->ep, conn, call->path, call->kind == MR_PATH_CALL_BACKUP);
     case MR_PATH_CALL_LIST:
         return mr_conn_paths(s->ep, conn, call->out, call->room);
+    case MR_PATH_CALL_ANSWER: /* each is answered at once */
+        return -ENOENT;
     }
     return -EINVAL;
 }

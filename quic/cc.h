@@ -92,6 +92,7 @@ struct mr_cc_ecn {
 /* An algorithm.  Called by the functions below only; those marked * may be NULL. */
 struct mr_cc_ops {
     const char *name;
+    bool is_smooth; /* its bottleneck marks short queues: no bursts */
     void (*init)(struct mr_cc *cc);
 
     /* The first packet is sent after nothing was in flight. */
@@ -295,6 +296,12 @@ static inline uint64_t mr_cc_pacing_window(const struct mr_cc *cc, uint64_t smoo
         return cc->window * 4 / 5; /* at MR_PACER_GAIN: one window per round trip */
     *is_slow_start_out = cc->window < cc->ssthresh;
     return cc->window;
+}
+
+/* What the pacer is to take for is_smooth, as soon as the round trip is known. */
+static inline bool mr_cc_is_smooth(const struct mr_cc *cc)
+{
+    return cc->ops->is_smooth;
 }
 
 static inline uint64_t mr_cc_ssthresh(const struct mr_cc *cc)

@@ -3,12 +3,15 @@
  * see cc.h.
  *
  *     alpha  <- 15/16 alpha + 1/16 of the share of packets that came with CE, once per round trip
+ *               from the first CE on; until then it is 1
  *     window <- (1 - alpha / 2) window, once per round trip with CE
  *
  * A queue that marks at a threshold so loses a little of its rate in each round trip, instead of a
  * third of it now and then; packets carry ECT(1).  Growth is NewReno's: one datagram per window, of
  * which round trips below 25 ms get the square of their part of 25 ms, so that rates grow alike.
  * Loss is answered like NewReno's; so is a path that bears no ECN, where nothing is marked.
+ * Bursts are short (is_smooth of quic/pacer.h): one of ten packets fills a queue that marks at 1 ms
+ * whatever the path's rate is, and would end slow start with the first round trip.
  *
  * A classic queue (RFC 3168) marks late and rarely, and takes each mark for a whole reduction:
  * among its other flows the answer above gets more than its part.  It is told by how long the queue
@@ -82,7 +85,8 @@ static void end_round(struct mr_cc_prague *prague, uint64_t now)
 {
     double share = (double)prague->ce / (double)prague->packets;
 
-    prague->alpha += GAIN * (share - prague->alpha);
+    if (prague->reduced_ns > 0) /* there is a queue that marks */
+        prague->alpha += GAIN * (share - prague->alpha);
     if (prague->ce > 0)
         judge(prague);
     prague->least_ns = MR_NEVER;
@@ -129,6 +133,7 @@ static void on_persistent_congestion(struct mr_cc *cc)
 
 const struct mr_cc_ops mr_cc_prague_ops = {
     .name = "prague",
+    .is_smooth = true,
     .init = init,
     .on_restart = ignore_time,
     .on_acked = on_acked,

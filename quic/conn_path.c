@@ -550,7 +550,9 @@ void mr_pacer_refresh(struct mr_conn *conn, uint64_t now)
     struct mr_path *path = &conn->path;
 
     struct mr_pacer_input input = {.smoothed_ns = path->rtt.smoothed_ns,
-                                   .datagram_size = path->mtu};
+                                   .datagram_size = path->mtu,
+                                   .is_smooth =
+                                       mr_cc_is_smooth(&path->cc) && mr_rtt_has_sample(&path->rtt)};
 
     input.window = mr_cc_pacing_window(&path->cc, input.smoothed_ns, &input.is_slow_start);
     mr_pacer_update(&path->pacer, &input, now);

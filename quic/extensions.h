@@ -22,9 +22,6 @@ enum mr_extension {
     MR_EXTENSION_MULTIPATH = 1 << 6, /* draft-ietf-quic-multipath: several paths at a time */
 };
 
-/* Paths of a connection at a time, by MR_EXTENSION_MULTIPATH. */
-#define MR_PATHS_MAX 8
-
 /* What a program uses that is not told otherwise. */
 #define MR_EXTENSIONS_DEFAULT                                                                      \
     (MR_EXTENSION_SPIN_BIT | MR_EXTENSION_QUIC_BIT | MR_EXTENSION_ACK_FREQUENCY |                  \

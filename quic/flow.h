@@ -16,7 +16,9 @@
  * window grows by itself: when an update follows the last within two round
  * trips, the application keeps up and the window was the limit; it doubles.  A gap holds
  * up what is consumed and not what arrives: a stream whose application waits for one
- * doubles its window as soon as half of it has arrived beyond.
+ * doubles its window as soon as half of it has arrived beyond.  An update gives half a
+ * window as long as it may grow.  One at its maximum is all there will be, and what an
+ * update has not given yet is not there for its sender: it is given in eighths.
  *
  * Owner: a connection or stream, by value.  Threads: the shard's only.
  * Everything is O(1) and allocates nothing.
@@ -33,6 +35,8 @@
 #include "quic/varint.h"
 
 #define MR_STREAMS_COUNT_MAX (UINT64_C(1) << 60) /* RFC 9000, Section 4.6 */
+#define MR_FLOW_STEP_SHARE   8                   /* of a window that grows no more: an update */
+#define MR_FLOW_STEP_MIN     (64 * 1024)         /* bytes; but not less than this */
 
 /* ------------------------------------------------------- bytes, receiving */
 
@@ -73,10 +77,15 @@ static inline void mr_flow_recv_consume(struct mr_flow_recv *f, uint64_t bytes)
     f->consumed += bytes;
 }
 
-/* True if an update would give at least half a window: time for MAX_DATA or MAX_STREAM_DATA. */
+/* True if an update would give half a window, or an eighth of the largest one: time for MAX_DATA or
+ * MAX_STREAM_DATA. */
 static inline bool mr_flow_recv_is_due(const struct mr_flow_recv *f)
 {
-    return f->limit - f->consumed <= f->window / 2 && f->limit < MR_VARINT_MAX;
+    uint64_t left = f->window / 2;
+
+    if (f->window == f->window_max && f->window > 2 * MR_FLOW_STEP_MIN)
+        left = f->window - MR_MAX(f->window / MR_FLOW_STEP_SHARE, (uint64_t)MR_FLOW_STEP_MIN);
+    return f->limit - f->consumed <= left && f->limit < MR_VARINT_MAX;
 }
 
 /* True if an update would give anything. */

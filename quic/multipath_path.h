@@ -15,7 +15,7 @@
 #ifndef MR_QUIC_MULTIPATH_PATH_H
 #define MR_QUIC_MULTIPATH_PATH_H
 
-#include "quic/extensions.h"
+#include "millrace/path.h"
 #include "quic/loss.h"
 #include "quic/path.h"
 

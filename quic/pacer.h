@@ -4,7 +4,8 @@
  * A token bucket:
  *
  *     rate     = gain x window / smoothed RTT; gain is 2 in slow start, else 1.25
- *     capacity = the larger of 16 datagrams and what the rate gives in 500 us
+ *     capacity = the larger of 16 datagrams and what the rate gives in 500 us; on a smooth path of
+ *                2 datagrams and 250 us: its bottleneck marks a queue of 1 ms
  *
  * Tokens are bytes with a 32-bit fraction.  A packet may go while tokens are left
  * and may leave a debt of less than its size, so a wake-up is never useless.
@@ -26,6 +27,8 @@
 #define MR_PACER_GAIN            1.25
 #define MR_PACER_BURST_PACKETS   16            /* datagrams that may always go back to back */
 #define MR_PACER_BURST_TIME      (500 * MR_US) /* and so may what the rate gives in this time */
+#define MR_PACER_SMOOTH_PACKETS  2             /* the same where is_smooth */
+#define MR_PACER_SMOOTH_TIME     (250 * MR_US)
 #define MR_PACER_QUANTUM_TIME    (100 * MR_US) /* a blocked path waits for this much at once, but */
 #define MR_PACER_QUANTUM_SHARE   8             /* at most for this part of a round trip */
 #define MR_PACER_DEBT_MAX        (128 * 1024)  /* bytes; probes beyond it are free */
@@ -37,6 +40,7 @@ struct mr_pacer_input {
     uint64_t smoothed_ns; /* smoothed RTT, > 0 */
     uint32_t datagram_size;
     bool is_slow_start;
+    bool is_smooth; /* bursts are to be short; changes with smoothed_ns only */
 };
 
 struct mr_pacer {
@@ -50,22 +54,28 @@ struct mr_pacer {
     struct mr_pacer_input input;
 };
 
-/* Compute the rate and all that depends on it. */
+/* Compute the rate and all that depends on it.  No number here has 63 bits: signed ones are
+ * converted by one instruction. */
 static inline void mr_pacer_set_rate(struct mr_pacer *pacer, const struct mr_pacer_input *input)
 {
     double gain = input->is_slow_start ? MR_PACER_GAIN_SLOW_START : MR_PACER_GAIN;
-    double bytes_per_ns = gain * (double)input->window / (double)input->smoothed_ns;
+    double bytes_per_ns =
+        gain * (double)(int64_t)input->window / (double)(int64_t)input->smoothed_ns;
+    uint64_t packets = input->is_smooth ? MR_PACER_SMOOTH_PACKETS : MR_PACER_BURST_PACKETS;
+    int64_t burst_ns = input->is_smooth ? MR_PACER_SMOOTH_TIME : MR_PACER_BURST_TIME;
 
     /* Between 10 bytes and 1 Tbyte per second: no product below overflows. */
     bytes_per_ns = MR_MIN(MR_MAX(bytes_per_ns, 1e-8), 1e3);
     pacer->input = *input;
-    pacer->rate = (uint64_t)(bytes_per_ns * 0x1p32);
-    double ns_per_byte = 0x1p32 / (double)pacer->rate; /* of the rate as it was rounded */
-    pacer->ns_per_byte = (uint64_t)(ns_per_byte * 0x1p20) + 1;
-    pacer->capacity = MR_MAX((uint64_t)MR_PACER_BURST_PACKETS * input->datagram_size,
-                             (uint64_t)(bytes_per_ns * (double)MR_PACER_BURST_TIME));
+    pacer->rate = (uint64_t)(int64_t)(bytes_per_ns * 0x1p32);
+    double ns_per_byte = 0x1p32 / (double)(int64_t)pacer->rate; /* of the rate as it was rounded */
+    pacer->ns_per_byte = (uint64_t)(int64_t)(ns_per_byte * 0x1p20) + 1;
+    pacer->capacity = MR_MAX(packets * input->datagram_size,
+                             (uint64_t)(int64_t)(bytes_per_ns * (double)burst_ns));
     pacer->capacity = MR_MIN(pacer->capacity, MR_PACER_CAPACITY_MAX);
-    pacer->fill_ns = (uint64_t)((double)(pacer->capacity + MR_PACER_DEBT_MAX) * ns_per_byte) + 1;
+    pacer->fill_ns =
+        (uint64_t)(int64_t)((double)(int64_t)(pacer->capacity + MR_PACER_DEBT_MAX) * ns_per_byte) +
+        1;
     pacer->quantum_ns = MR_MIN(MR_PACER_QUANTUM_TIME, input->smoothed_ns / MR_PACER_QUANTUM_SHARE);
 }
 

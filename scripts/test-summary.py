@@ -9,8 +9,8 @@ capabilities (docs/capabilities.md) are covered: by a test that passed, or a sec
 with the id.  A TAP program counts once per
 test it reports, any other program once.  Exit 1 if a test failed or if no test was run.
 
-meson-logs/testlog.junit.xml has the single results of TAP programs.  It does not say that a program crashed after its
-last result, or took too long; meson-logs/testlog.json has each program's own verdict.
+meson-logs/testlog*.junit.xml have the single results of TAP programs.  They do not say that a program crashed after its
+last result, or took too long; meson-logs/testlog*.json have each program's own verdict.
 """
 import json
 import re
@@ -100,15 +100,16 @@ def count_run(tally, run, parts):
 
 
 def count_build(tally, build):
-    logs = Path(build) / "meson-logs"
-    try:
-        junit = xml.parse(logs / "testlog.junit.xml")
-        runs = [json.loads(line) for line in (logs / "testlog.json").read_text().splitlines() if line.strip()]
-    except (OSError, ValueError, xml.ParseError) as error:
-        tally.failed.append((str(build), f"no readable test results: {error}; run `meson test -C {build}` first"))
-        return
-    for run in runs:
-        count_run(tally, run, list(subtests(junit, run["name"])))
+    logs = sorted((Path(build) / "meson-logs").glob("testlog*.json")) or [Path(build) / "meson-logs" / "testlog.json"]
+    for log in logs:
+        try:
+            junit = xml.parse(log.with_suffix(".junit.xml"))
+            runs = [json.loads(line) for line in log.read_text().splitlines() if line.strip()]
+        except (OSError, ValueError, xml.ParseError) as error:
+            tally.failed.append((str(build), f"no readable test results: {error}; run `meson test -C {build}` first"))
+            continue
+        for run in runs:
+            count_run(tally, run, list(subtests(junit, run["name"])))
 
 
 def ids_in(name):

@@ -15,6 +15,7 @@
 #include "tools/tools.h"
 
 #define SERVER_PORT    4433
+#define SEARCH_RATE    1000 /* operations per second that are tried first */
 #define RX_MBUFS       16384
 #define STREAM_WINDOW  ((uint64_t)16 << 20)
 #define CONN_WINDOW    ((uint64_t)24 << 20)
@@ -73,10 +74,20 @@ static bool make_plan(struct mr_perf *perf, struct mr_fault *fault)
     plan->server.port = perf->server_port;
     plan->server_name = perf->server_name != NULL ? perf->server_name : "localhost";
     plan->is_insecure = perf->is_insecure;
+    if (perf->is_search && perf->rate == 0)
+        perf->rate = SEARCH_RATE;
     plan->connecting = perf->connecting;
     plan->at_once = perf->streams;
     plan->is_open_loop = perf->rate > 0;
     plan->is_even = perf->is_even;
+    for (uint32_t i = 0; i < plan->kind_count && plan->is_open_loop; i++) {
+        if (plan->kind[i].up_bytes != MR_PERF_ENDLESS &&
+            plan->kind[i].down_bytes != MR_PERF_ENDLESS)
+            continue;
+        mr_fault_set(fault, EINVAL,
+                     "--rate and --search: an endless operation is never done; give --op sizes");
+        return false;
+    }
     if (needs_connections(plan) && perf->connections < shards) {
         mr_fault_set(fault, EINVAL,
                      "--connections %u for %u shards: each needs one; ask for more, or fewer "
@@ -196,8 +207,11 @@ static int run(struct mr_perf *perf)
     bool is_measured = mr_perf_run(perf, &fault);
     mr_host_stop(&perf->host, CLOSE_PATIENCE);
     uint32_t lost = mr_host_close(&perf->host);
-    if (is_measured)
-        return mr_perf_report(perf, lost);
+    int status = is_measured ? mr_perf_report(perf, lost) : MR_EXIT_FAILED;
+    bool is_good = is_measured &&
+                   (perf->html_path == NULL || mr_perf_html_write(perf, perf->html_path, &fault));
+    if (is_good)
+        return status;
     mr_tool_complain("perf client", &fault);
     return MR_EXIT_FAILED;
 }
@@ -248,6 +262,17 @@ static enum mr_parse_result parse(struct mr_perf *perf, int argc, char **argv,
          .kind = MR_OPTION_FLAG,
          .to = &perf->is_even,
          .help = "--rate: at equal distances, not as a Poisson process has them"},
+        {.name = "search",
+         .kind = MR_OPTION_FLAG,
+         .to = &perf->is_search,
+         .help = "find the highest rate that is kept, from --rate on (1000), and measure that"},
+        {.name = "trial",
+         .kind = MR_OPTION_REAL,
+         .to = &perf->trial_s,
+         .argument = "S",
+         .help = "--search: try each rate so long (1)",
+         .min = 0.1,
+         .max = 600},
         {.name = "duration",
          .kind = MR_OPTION_REAL,
          .to = &perf->duration_s,
@@ -312,6 +337,11 @@ static enum mr_parse_result parse(struct mr_perf *perf, int argc, char **argv,
          .kind = MR_OPTION_FLAG,
          .to = &perf->is_json,
          .help = "print the results as one JSON object, no progress"},
+        {.name = "html",
+         .kind = MR_OPTION_TEXT,
+         .to = &perf->html_path,
+         .argument = "FILE",
+         .help = "write the results there as a page with plots, too"},
         {.name = NULL},
     };
     struct mr_command_line line = {
@@ -347,6 +377,7 @@ int mr_tool_perf_client(int argc, char **argv)
                             .connections = 1,
                             .connecting = 64,
                             .streams = 1,
+                            .trial_s = 1,
                             .duration_s = 10,
                             .warm_up_s = 1,
                             .timeout_s = 5,

@@ -8,6 +8,7 @@
 #define MR_TOOLS_PERF_INTERNAL_H
 
 #include "drivers/port.h"
+#include "drivers/port_facts.h"
 #include "tools/host.h"
 #include "tools/perf_plan.h"
 #include "tools/report.h"
@@ -34,6 +35,23 @@ struct mr_perf_sample {
     bool is_measured;
 };
 
+#define MR_PERF_TRIALS_MAX 64
+
+/* All that the port's driver counts, at one moment. */
+struct mr_perf_counters {
+    uint32_t count;
+    struct mr_port_counter counter[MR_PORT_COUNTERS_MAX];
+};
+
+/* A rate that was tried. */
+struct mr_perf_trial {
+    double rate;
+    double done;     /* operations per second */
+    double late;     /* part of those begun */
+    uint64_t failed; /* or not begun, or lost with their connection */
+    bool is_kept;
+};
+
 /* What a run came to. */
 struct mr_perf_result {
     double connect_s; /* until the connections were open */
@@ -42,12 +60,17 @@ struct mr_perf_result {
     uint64_t unfinished;
     struct mr_perf_snapshot begin;
     struct mr_perf_snapshot end;
+    struct mr_port_facts port; /* that it ran on */
+    struct mr_perf_counters counters_begin;
+    struct mr_perf_counters counters_end;
     struct mr_perf_kind_result kinds[MR_PERF_KINDS_MAX]; /* of all shards */
     uint32_t reason_count;
     struct mr_perf_reason reasons[MR_PERF_REASONS_MAX];
     struct mr_perf_figures figures;
     enum mr_perf_limit limit;
     char why[MR_PERF_WHY];
+    uint32_t trial_count;
+    struct mr_perf_trial trials[MR_PERF_TRIALS_MAX];
     uint32_t sample_count;
     struct mr_perf_sample *samples; /* MR_PERF_SAMPLES_MAX */
 };
@@ -64,12 +87,15 @@ struct mr_perf {
     uint32_t streams;
     double rate; /* operations per second; 0: closed loop */
     bool is_even;
+    bool is_search; /* of the highest rate, which is measured then; `rate` is tried first */
+    double trial_s;
     double duration_s;
     double warm_up_s;
     double timeout_s;
     uint32_t key_update_after;
     uint32_t seed;
     bool is_json;
+    const char *html_path; /* NULL: none */
 
     struct mr_perf_plan plan; /* of each shard, but for its part of the connections */
     struct mr_ip server;
@@ -96,5 +122,10 @@ void mr_perf_show_progress(const struct mr_perf *perf, const char *phase, bool i
 
 /* The results, as a table or as JSON.  The exit status. */
 int mr_perf_report(const struct mr_perf *perf, uint32_t lost_mbufs);
+
+/* ---- perf_html.c ---- */
+
+/* The results as a page of its own.  False with `fault` set: it could not be written. */
+bool mr_perf_html_write(const struct mr_perf *perf, const char *path, struct mr_fault *fault);
 
 #endif /* MR_TOOLS_PERF_INTERNAL_H */

@@ -34,6 +34,7 @@ static void arrive(struct mr_perf_load *load, uint64_t now)
     if (every_ps == 0 || load->next_ns == 0)
         load->next_ns = now;
     while (every_ps != 0 && load->next_ns <= now) {
+        mr_perf_count(&load->shared.counts.due, 1);
         if (load->late_end - load->late_begin < MR_PERF_LATE_MAX)
             load->late[load->late_end++ & (MR_PERF_LATE_MAX - 1)] =
                 (struct mr_perf_due){.due_ns = load->next_ns, .kind = mr_perf_choose_kind(load)};

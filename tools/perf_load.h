@@ -81,6 +81,7 @@ struct mr_perf_counts {
     uint64_t lost;    /* kept connections that ended before CLOSE, or did not begin */
     uint64_t resumed; /* operations: the handshake used a ticket */
     uint64_t early;   /* likewise: 0-RTT was accepted */
+    uint64_t due;     /* operations, open loop */
     uint64_t begun;   /* operations */
     uint64_t done;
     uint64_t failed;

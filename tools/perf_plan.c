@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/compiler.h"
 #include "tools/options.h"
 
 #define WORD          32
@@ -115,6 +116,26 @@ const char *mr_perf_kind_name(const struct mr_perf_kind *kind, char text[MR_PERF
     at = add_size(text, at, "up", kind->up_bytes);
     add_size(text, at, "down", kind->down_bytes);
     return text;
+}
+
+/* ------------------------------------------------------------------ the highest rate */
+
+bool mr_perf_search_next(struct mr_perf_search *s, bool was_kept)
+{
+    if (was_kept)
+        s->good = s->at;
+    else
+        s->bad = s->at;
+    if (s->bad == 0) {
+        s->at = MR_MIN(2 * s->good, MR_PERF_SEARCH_MAX);
+        return s->good < MR_PERF_SEARCH_MAX;
+    }
+    if (s->good == 0) {
+        s->at = s->bad / 2;
+        return s->at >= 1;
+    }
+    s->at = (s->good + s->bad) / 2;
+    return s->bad / s->good > MR_PERF_SEARCH_STEP;
 }
 
 /* ------------------------------------------------------------------ what limited it */

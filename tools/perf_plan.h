@@ -23,6 +23,20 @@ bool mr_perf_kind_parse(const char *text, struct mr_perf_kind *kind_out, struct 
 /* "up 512 down 4000", "connect resume"; returns `text`. */
 const char *mr_perf_kind_name(const struct mr_perf_kind *kind, char text[MR_PERF_NAME]);
 
+/* The highest rate that is kept, as RFC 2544, Section 26.1, looks for a throughput: twice as much
+ * while it is, then between the best that was and the least that was not. */
+struct mr_perf_search {
+    double good; /* the best that was kept; 0: none */
+    double bad;  /* the least that was not; 0: none */
+    double at;   /* to be tried now */
+};
+
+#define MR_PERF_SEARCH_STEP 1.02 /* `bad` / `good` at the end */
+#define MR_PERF_SEARCH_MAX  1e8  /* operations per second; no more is tried */
+
+/* What was tried last was kept, or not.  False: `good` is the result. */
+bool mr_perf_search_next(struct mr_perf_search *search, bool was_kept);
+
 enum mr_perf_limit {
     MR_PERF_LIMIT_NOTHING,      /* of it was measured */
     MR_PERF_LIMIT_RATE,         /* what was asked for, and it was kept */
@@ -39,7 +53,7 @@ struct mr_perf_figures {
     bool is_open_loop;
     bool sends;    /* bulk data goes up */
     bool receives; /* bulk data comes down */
-    double asked;  /* operations per second, open loop */
+    double asked;  /* operations per second that were due, open loop */
     double begun;  /* likewise, that began */
     double done;
     double busiest;        /* part of the time in which the busiest polling core worked, 0..1 */

@@ -1,6 +1,9 @@
 /* tools/perf_report.c - what `millrace perf client` says: progress, a table, or JSON. */
 #include <json-c/json.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
 
 #include "tools/bench.h"
 #include "tools/perf_internal.h"
@@ -8,7 +11,8 @@
 
 typedef unsigned long long number; /* as printf wants it */
 
-#define TEXT 24 /* bytes of a figure with its unit */
+#define TEXT 24  /* bytes of a figure with its unit */
+#define LINE 256 /* bytes */
 
 static const double quantiles[] = {0.5, 0.9, 0.99, 0.999, 1};
 static const char *const quantile_names[] = {"p50", "p90", "p99", "p99.9", "max"};
@@ -98,6 +102,13 @@ static void print_head(const struct mr_perf *perf)
         printf("perf: closed loop, %u operation%s at a time of each connection", perf->streams,
                perf->streams == 1 ? "" : "s");
     printf("; warm-up %g s, measured %.2f s\n\n", perf->warm_up_s, r->seconds);
+    for (uint32_t i = 0; i < r->trial_count; i++) {
+        const struct mr_perf_trial *t = &r->trials[i];
+
+        printf("tried %12.6g/s  done %12.6g/s  late %6.2f %%  failed %llu  %s\n", t->rate, t->done,
+               100 * t->late, (number)t->failed, t->is_kept ? "kept" : "not kept");
+    }
+    printf("%s", r->trial_count > 0 ? "\n" : "");
 }
 
 static void print_kinds(const struct mr_perf *perf)
@@ -194,9 +205,21 @@ static struct json_object *port_json(const struct mr_perf *perf)
     const struct mr_perf_result *r = &perf->result;
     const struct mr_port_stats *from = &r->begin.port;
     const struct mr_port_stats *to = &r->end.port;
+    const struct mr_port_facts *facts = &r->port;
     struct json_object *json = json_object_new_object();
+    struct json_object *counters = json_object_new_object();
 
     mr_bench_text(json, "spec", perf->host_options.port);
+    mr_bench_text(json, "driver", facts->driver);
+    mr_bench_text(json, "device", facts->device);
+    mr_bench_text(json, "firmware", facts->firmware);
+    mr_bench_count(json, "link_mbps", facts->link_mbps);
+    mr_bench_count(json, "rx_queues", facts->rx_queues);
+    mr_bench_count(json, "tx_queues", facts->tx_queues);
+    mr_bench_count(json, "rx_descriptors", facts->rx_descriptors);
+    mr_bench_count(json, "tx_descriptors", facts->tx_descriptors);
+    mr_bench_count(json, "pcie_lanes", facts->pcie_lanes);
+    mr_bench_text(json, "pcie_speed", facts->pcie_speed);
     mr_bench_count(json, "rx_packets", to->rx_packets - from->rx_packets);
     mr_bench_count(json, "tx_packets", to->tx_packets - from->tx_packets);
     mr_bench_count(json, "rx_missed", to->rx_missed - from->rx_missed);
@@ -205,7 +228,72 @@ static struct json_object *port_json(const struct mr_perf *perf)
     mr_bench_count(json, "tx_errors", to->tx_errors - from->tx_errors);
     mr_bench_count(json, "tx_refused",
                    r->end.report.stats.tx_refused - r->begin.report.stats.tx_refused);
+    for (uint32_t i = 0; i < r->counters_end.count && i < r->counters_begin.count; i++)
+        mr_bench_count(counters, r->counters_end.counter[i].name,
+                       r->counters_end.counter[i].value - r->counters_begin.counter[i].value);
+    json_object_object_add(json, "counters", counters);
     return json;
+}
+
+/* The first line of a file; "": there is none. */
+static const char *first_line(const char *path, char line[LINE])
+{
+    FILE *from = fopen(path, "re");
+
+    line[0] = '\0';
+    if (from == NULL)
+        return line;
+    if (fgets(line, LINE, from) != NULL)
+        line[strcspn(line, "\n")] = '\0';
+    fclose(from);
+    return line;
+}
+
+static const char *cpu_name(char name[LINE])
+{
+    FILE *from = fopen("/proc/cpuinfo", "re");
+    char line[LINE];
+
+    name[0] = '\0';
+    while (from != NULL && name[0] == '\0' && fgets(line, LINE, from) != NULL)
+        (void)sscanf(line, "model name : %255[^\n]", name);
+    if (from != NULL)
+        fclose(from);
+    return name;
+}
+
+/* What somebody who repeats it has to know of the machine. */
+static struct json_object *machine_json(void)
+{
+    struct json_object *json = json_object_new_object();
+    struct utsname system;
+    char line[LINE];
+
+    mr_bench_text(json, "cpu", cpu_name(line));
+    mr_bench_count(json, "cpus", (uint64_t)sysconf(_SC_NPROCESSORS_ONLN));
+    mr_bench_text(json, "governor",
+                  first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", line));
+    mr_bench_text(json, "kernel", uname(&system) == 0 ? system.release : "");
+    mr_bench_text(json, "kernel_command_line", first_line("/proc/cmdline", line));
+    mr_bench_text(json, "millrace", MILLRACE_VERSION);
+    return json;
+}
+
+static struct json_object *trials_json(const struct mr_perf_result *r)
+{
+    struct json_object *list = json_object_new_array();
+
+    for (uint32_t i = 0; i < r->trial_count; i++) {
+        struct json_object *json = json_object_new_object();
+
+        mr_bench_real(json, "rate", r->trials[i].rate);
+        mr_bench_real(json, "done_per_s", r->trials[i].done);
+        mr_bench_real(json, "late_part", r->trials[i].late);
+        mr_bench_count(json, "failed", r->trials[i].failed);
+        json_object_object_add(json, "kept", json_object_new_boolean(r->trials[i].is_kept));
+        json_object_array_add(list, json);
+    }
+    return list;
 }
 
 static struct json_object *samples_json(const struct mr_perf_result *r)
@@ -288,9 +376,11 @@ static void print_json(const struct mr_perf *perf)
     for (uint32_t k = 0; k < perf->plan.kind_count; k++)
         json_object_array_add(kinds, kind_json(perf, k));
     json_object_object_add(json, "operations", kinds);
+    json_object_object_add(json, "machine", machine_json());
     json_object_object_add(json, "port", port_json(perf));
     json_object_object_add(json, "limited_by", limit_json(r));
     json_object_object_add(json, "failures", failures_json(r));
+    json_object_object_add(json, "tried", trials_json(r));
     json_object_object_add(json, "time_line", samples_json(r));
     puts(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PRETTY));
     json_object_put(json);

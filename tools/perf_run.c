@@ -30,6 +30,11 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * MR_SECOND + (uint64_t)t.tv_nsec;
 }
 
+static double part(uint64_t what, uint64_t of)
+{
+    return of == 0 ? 0 : (double)what / (double)of;
+}
+
 static uint32_t shards_of(const struct mr_perf *perf)
 {
     return perf->host_options.shards;
@@ -225,6 +230,79 @@ static void set_rate(struct mr_perf *perf, double rate)
                               memory_order_relaxed);
 }
 
+/* ------------------------------------------------------------------ the highest rate */
+
+#define TRIAL_KEPT 0.99 /* of what was due, */
+#define TRIAL_LATE 0.01 /* with no more than this part of it begun late, and nothing failed */
+
+/* Nothing is due, and what was due is over.  False: a signal came. */
+static bool rest(struct run *run)
+{
+    uint64_t until = now_ns() + (uint64_t)(run->perf->timeout_s * 1e9);
+
+    set_rate(run->perf, 0);
+    while (sum_of(run->perf, false) > 0 && now_ns() < until) {
+        if (!pass_time(run, "resting", now_ns() + STEP_NS, false))
+            return false;
+    }
+    return true;
+}
+
+/* False: a signal came. */
+static bool try_rate(struct run *run, double rate, struct mr_perf_trial *trial)
+{
+    struct mr_perf *perf = run->perf;
+    struct mr_perf_snapshot from;
+    struct mr_perf_snapshot to;
+
+    set_rate(perf, rate);
+    if (!pass_time(run, "searching", now_ns() + (uint64_t)(perf->trial_s * 0.25e9), false))
+        return false;
+    take_snapshot(perf, &from);
+    if (!pass_time(run, "searching", from.ns + (uint64_t)(perf->trial_s * 1e9), false))
+        return false;
+    take_snapshot(perf, &to);
+    double seconds = (double)(to.ns - from.ns) * 1e-9;
+    *trial = (struct mr_perf_trial){
+        .rate = rate,
+        .done = (double)(to.counts.done - from.counts.done) / seconds,
+        .late = part(to.counts.late - from.counts.late, to.counts.begun - from.counts.begun),
+        .failed = to.counts.failed + to.counts.not_begun + to.counts.lost - from.counts.failed -
+                  from.counts.not_begun - from.counts.lost,
+    };
+    double due = (double)(to.counts.due - from.counts.due) / seconds;
+    trial->is_kept =
+        trial->done >= TRIAL_KEPT * due && trial->late <= TRIAL_LATE && trial->failed == 0;
+    return rest(run);
+}
+
+/* The highest rate that is kept becomes the run's.  False with `fault` set. */
+static bool search(struct run *run, struct mr_fault *fault)
+{
+    struct mr_perf *perf = run->perf;
+    struct mr_perf_result *result = &perf->result;
+    struct mr_perf_search search = {.at = perf->rate};
+    bool goes_on = true;
+
+    set_phase(perf, MR_PERF_WARM);
+    while (goes_on && result->trial_count < MR_PERF_TRIALS_MAX) {
+        struct mr_perf_trial *trial = &result->trials[result->trial_count];
+
+        if (!try_rate(run, search.at, trial)) {
+            mr_fault_set(fault, EINTR, "interrupted after %u rates were tried; the best was %.6g/s",
+                         result->trial_count, search.good);
+            return false;
+        }
+        result->trial_count++;
+        goes_on = mr_perf_search_next(&search, trial->is_kept);
+    }
+    perf->rate = search.good;
+    if (search.good > 0)
+        return true;
+    mr_fault_set(fault, ERANGE, "no rate is kept, not even %.3g operations/s", search.bad);
+    return false;
+}
+
 /* Let what was begun finish; then the connections. */
 static void wind_up(struct run *run)
 {
@@ -246,11 +324,6 @@ static void wind_up(struct run *run)
 }
 
 /* ------------------------------------------------------------------ what it means */
-
-static double part(uint64_t what, uint64_t of)
-{
-    return of == 0 ? 0 : (double)what / (double)of;
-}
 
 static void find_stage(struct mr_perf_figures *f, const struct mr_perf_result *result)
 {
@@ -283,7 +356,10 @@ static void judge(struct mr_perf *perf)
     struct mr_perf_figures *f = &result->figures;
     uint64_t samples = 0;
 
-    *f = (struct mr_perf_figures){.is_open_loop = perf->plan.is_open_loop, .asked = perf->rate};
+    *f = (struct mr_perf_figures){
+        .is_open_loop = perf->plan.is_open_loop,
+    };
+    f->asked = (double)(to->counts.due - from->counts.due) / result->seconds;
     for (uint32_t k = 0; k < perf->plan.kind_count; k++) {
         f->sends |= perf->plan.kind[k].up_bytes == MR_PERF_ENDLESS;
         f->receives |= perf->plan.kind[k].down_bytes == MR_PERF_ENDLESS;
@@ -304,6 +380,11 @@ static void judge(struct mr_perf *perf)
     result->limit = mr_perf_judge(f, result->why);
 }
 
+static void read_counters(const struct mr_perf *perf, struct mr_perf_counters *to)
+{
+    to->count = mr_port_counters(perf->host.group.port, to->counter, MR_PORT_COUNTERS_MAX);
+}
+
 bool mr_perf_run(struct mr_perf *perf, struct mr_fault *fault)
 {
     struct mr_perf_result *result = &perf->result;
@@ -313,15 +394,20 @@ bool mr_perf_run(struct mr_perf *perf, struct mr_fault *fault)
         return false;
     run.began_ns = now_ns();
     take_snapshot(perf, &run.last);
+    if (perf->is_search && !search(&run, fault))
+        return false;
+    uint64_t warm_ns = now_ns();
     set_rate(perf, perf->rate);
     set_phase(perf, MR_PERF_WARM);
-    bool goes_on =
-        pass_time(&run, "warm-up", run.began_ns + (uint64_t)(perf->warm_up_s * 1e9), false);
+    bool goes_on = pass_time(&run, "warm-up", warm_ns + (uint64_t)(perf->warm_up_s * 1e9), false);
+    mr_port_facts(perf->host.group.port, &result->port);
+    read_counters(perf, &result->counters_begin);
     set_phase(perf, MR_PERF_MEASURE);
     take_snapshot(perf, &result->begin);
     if (goes_on)
         pass_time(&run, "measuring", result->begin.ns + (uint64_t)(perf->duration_s * 1e9), true);
     take_snapshot(perf, &result->end);
+    read_counters(perf, &result->counters_end);
     result->seconds = (double)(result->end.ns - result->begin.ns) * 1e-9;
     wind_up(&run);
     read_results(perf);

@@ -56,6 +56,8 @@ enum class path_state {
 struct answer {
     bool is_there = false;
     std::int32_t result = 0;
+    std::uint64_t value = 0;
+    std::vector<std::uint8_t> bytes; /* that were written to its memory */
 };
 
 struct conn_state {
@@ -84,6 +86,7 @@ struct conn_state {
     std::uint64_t writable = 0; /* times that MR_EVENT_WRITABLE did */
     bool is_early = false;      /* what came may be a copy */
     path_state path = path_state::none;
+    std::uint64_t paths_changed = 0; /* times that MR_EVENT_PATHS_CHANGED came */
     std::deque<std::vector<std::uint8_t>> datagrams;
     list datagram_readers;
     list changed;
@@ -110,6 +113,7 @@ struct pending {
     bool is_end = false;    /* a SEND with FIN */
     std::uint32_t ring = 0; /* of the memory */
     std::shared_ptr<answer> wanted = nullptr;
+    std::size_t written = 0; /* bytes of the memory that the answer writes */
 };
 
 struct stream_state {
@@ -585,10 +589,16 @@ struct core : core_base, std::enable_shared_from_this<core> {
             send_refused(what, cqe);
             return;
         }
+        if (what.wanted != nullptr && what.memory != nullptr) {
+            auto bytes = static_cast<const std::uint8_t *>(what.memory);
+            what.wanted->bytes.assign(bytes, bytes + what.written);
+        }
         if (what.memory != nullptr)
             mr_ring_free(rings[what.ring]->ring, what.memory);
         if (what.wanted != nullptr) {
-            *what.wanted = {true, cqe.result};
+            what.wanted->is_there = true;
+            what.wanted->result = cqe.result;
+            what.wanted->value = cqe.value;
             wake_all(what.stream != nullptr ? what.stream->writers : what.conn->changed);
         } else if (cqe.op == MR_OP_CONNECT)
             connect_done(what.conn, cqe);
@@ -844,6 +854,8 @@ struct core : core_base, std::enable_shared_from_this<core> {
             c.is_early = false;
         if ((kinds & MR_EVENT_WRITABLE) != 0)
             c.writable++;
+        if ((kinds & MR_EVENT_PATHS_CHANGED) != 0)
+            c.paths_changed++;
         if ((kinds & (MR_EVENT_PATH_CHANGED | MR_EVENT_PATH_FAILED)) != 0 &&
             c.path == path_state::under_way)
             c.path =

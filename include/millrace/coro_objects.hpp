@@ -468,17 +468,18 @@ inline task<connection_end> wait_closed(conn_ref c)
     co_return connection_end{c->end_code, c->is_end_application, c->is_end_remote, c->end_reason};
 }
 
-/* Wait for its answer: the result. */
-inline task<std::int32_t> ask_conn(conn_ref c, mr_sqe sqe, void *memory)
+/* Wait for its answer, which writes `written` bytes of the memory. */
+inline task<answer> ask_conn(conn_ref c, mr_sqe sqe, void *memory, std::size_t written = 0)
 {
     auto wanted = std::make_shared<answer>();
 
-    c->owner->ask(c->ring, sqe, {.conn = c, .memory = memory, .wanted = wanted});
+    c->owner->ask(c->ring, sqe,
+                  {.conn = c, .memory = memory, .wanted = wanted, .written = written});
     while (!wanted->is_there) {
         c->owner->check_alive();
         co_await waiter(c->changed);
     }
-    co_return wanted->result;
+    co_return std::move(*wanted);
 }
 
 /* Until submissions about it have a ring to go to. */
@@ -521,7 +522,7 @@ inline task<void> send_datagram(conn_ref c, bytes_view from)
 
         mr_sqe_datagram(&sqe, c->handle, memory == nullptr ? 0 : mr_ring_offset(r.ring, memory),
                         static_cast<std::uint32_t>(from.size()));
-        result = co_await ask_conn(c, sqe, memory);
+        result = (co_await ask_conn(c, sqe, memory)).result;
         while (result == -EAGAIN && c->writable == writable && c->fail.number == 0)
             co_await waiter(c->changed);
     }
@@ -556,7 +557,7 @@ inline task<bool> migrate(conn_ref c, std::vector<std::uint8_t> ip, std::uint16_
         sqe.size = static_cast<std::uint32_t>(ip.size());
     }
     c->path = path_state::under_way; /* before the answer: an event may come with it */
-    std::int32_t result = co_await ask_conn(c, sqe, memory);
+    std::int32_t result = (co_await ask_conn(c, sqe, memory)).result;
     if (result < 0) {
         c->path = path_state::none;
         throw error(-result, "migrate");
@@ -566,6 +567,80 @@ inline task<bool> migrate(conn_ref c, std::vector<std::uint8_t> ip, std::uint16_
         co_await waiter(c->changed);
     }
     co_return c->path == path_state::changed;
+}
+
+/* Something about its paths: the answer, or a throw. */
+inline task<answer> ask_path(conn_ref c, mr_sqe sqe, void *memory, std::size_t size,
+                             const char *what)
+{
+    if (memory != nullptr) {
+        sqe.address = mr_ring_offset(c->owner->rings[c->ring]->ring, memory);
+        sqe.size = static_cast<std::uint32_t>(size);
+    }
+    bool is_list = sqe.value == MR_PATH_CALL_LIST;
+    answer a = co_await ask_conn(c, sqe, memory, is_list ? size : 0);
+    if (a.result < 0)
+        throw error(-a.result, what);
+    co_return a;
+}
+
+inline task<std::vector<mr_path_info>> paths(conn_ref c)
+{
+    const std::vector<std::uint8_t> room(MR_PATHS_LIST_MAX * sizeof(mr_ring_path));
+    mr_sqe sqe{};
+
+    co_await wait_settled(c, "paths");
+    void *memory = co_await copy_to_area(c, room, "paths");
+    mr_sqe_path_list(&sqe, c->handle, 0, 0);
+    answer a = co_await ask_path(c, sqe, memory, room.size(), "paths");
+    std::vector<mr_path_info> list;
+    for (std::size_t i = 0; i < static_cast<std::size_t>(a.result); i++) {
+        mr_ring_path path;
+
+        std::memcpy(&path, a.bytes.data() + i * sizeof(path), sizeof(path));
+        list.push_back(mr_ring_path_info(&path));
+    }
+    co_return list;
+}
+
+inline task<void> wait_paths_changed(conn_ref c, std::uint64_t seen)
+{
+    while (c->paths_changed == seen) {
+        c->fail.check("paths_changed");
+        co_await waiter(c->changed);
+    }
+}
+
+inline task<std::uint32_t> open_path(conn_ref c, std::vector<std::uint8_t> ip, std::uint16_t port)
+{
+    mr_sqe sqe{};
+
+    co_await wait_settled(c, "open_path");
+    void *memory = ip.empty() ? nullptr : co_await copy_to_area(c, ip, "open_path");
+    mr_sqe_path_open(&sqe, c->handle, port);
+    answer a = co_await ask_path(c, sqe, memory, ip.size(), "open_path");
+    auto id = static_cast<std::uint32_t>(a.value);
+    for (;;) {
+        std::uint64_t seen = c->paths_changed;
+        int state = MR_PATH_INFO_ABANDONED; /* forgotten, if it is not there */
+
+        for (const mr_path_info &path : co_await paths(c))
+            state = path.path == id ? path.state : state;
+        if (state == MR_PATH_INFO_OPEN)
+            co_return id;
+        if (state == MR_PATH_INFO_ABANDONED)
+            throw error(EHOSTUNREACH, "open_path");
+        co_await wait_paths_changed(c, seen);
+    }
+}
+
+inline task<void> change_path(conn_ref c, std::uint32_t path, std::uint16_t kind, const char *what)
+{
+    mr_sqe sqe{};
+
+    co_await wait_settled(c, what);
+    mr_sqe_path(&sqe, c->handle, path, kind);
+    co_await ask_path(c, sqe, nullptr, 0, what);
 }
 
 inline task<void> wait_confirmed(conn_ref c)
@@ -636,6 +711,41 @@ class connection
     task<bool> migrate(std::uint16_t port = 0, std::vector<std::uint8_t> ip = {})
     {
         return detail::migrate(state_, std::move(ip), port);
+    }
+
+    /* A client's: open a path from another port of its address (0: the same one), or from another
+     * address, to be used at the same time (draft-ietf-quic-multipath): its ID, once it is
+     * validated.  host_unreachable: the peer did not answer there; others as MR_PATH_CALL_OPEN of
+     * millrace/path.h. */
+    task<std::uint32_t> open_path(std::uint16_t port = 0, std::vector<std::uint8_t> ip = {})
+    {
+        return detail::open_path(state_, std::move(ip), port);
+    }
+
+    /* As MR_PATH_CALL_ABANDON. */
+    task<void> abandon_path(std::uint32_t path)
+    {
+        return detail::change_path(state_, path, MR_PATH_CALL_ABANDON, "abandon_path");
+    }
+
+    /* As MR_PATH_CALL_BACKUP, or MR_PATH_CALL_AVAILABLE. */
+    task<void> set_path_backup(std::uint32_t path, bool is_backup)
+    {
+        return detail::change_path(state_, path,
+                                   is_backup ? MR_PATH_CALL_BACKUP : MR_PATH_CALL_AVAILABLE,
+                                   "set_path_backup");
+    }
+
+    /* The paths that there are. */
+    task<std::vector<mr_path_info>> paths()
+    {
+        return detail::paths(state_);
+    }
+
+    /* Until they change, whoever changes them: MR_EVENT_PATHS_CHANGED. */
+    task<void> paths_changed()
+    {
+        return detail::wait_paths_changed(state_, state_->paths_changed);
     }
 
     /* A server's: may what came be a copy of what a client sent before (0-RTT; RFC 8470)? */

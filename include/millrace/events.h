@@ -19,7 +19,7 @@
  *     listener    NEW_CONNECTION* STOP_COMPLETE
  *     connection  [NEW_CONNECTION, at its listener] [EARLY] CONNECTED (PEER_STREAM_STARTED |
  *                 STREAMS_AVAILABLE | DATAGRAM_RECEIVED | WRITABLE | TICKET | MOVED | CONFIRMED |
- *                 PATH_CHANGED | PATH_FAILED)*
+ *                 PATH_CHANGED | PATH_FAILED | PATHS_CHANGED)*
  *                 [SHUTDOWN_BY_PEER | SHUTDOWN_BY_TRANSPORT] SHUTDOWN_COMPLETE
  *     stream      [START_COMPLETE, of mr_ev_open()] (RECEIVE | SENT | SEND_COMPLETE | WRITABLE |
  *                 PEER_SEND_ABORTED | PEER_RECEIVE_ABORTED)*
@@ -54,6 +54,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "millrace/path.h"
 #include "millrace/transport.h"
 
 #ifdef __cplusplus
@@ -87,7 +88,9 @@ enum mr_ev_type {
                                   that one.  Nothing else changes */
     MR_EV_PATH_CHANGED,        /* an address of the connection is another one now: info */
     MR_EV_PATH_FAILED,         /* mr_ev_migrate() came to nothing, the path stays */
-    MR_EV_SHUTDOWN_BY_PEER,    /* error, reason */
+    MR_EV_PATHS_CHANGED,    /* of several paths one was opened or is over, or is preferred or not:
+                               mr_ev_path() lists them; or it has the answer to a call */
+    MR_EV_SHUTDOWN_BY_PEER, /* error, reason */
     MR_EV_SHUTDOWN_BY_TRANSPORT, /* error, reason; status of a queued mr_ev_connect() */
     MR_EV_SHUTDOWN_COMPLETE, /* last event of a connection or stream: mr_ev_close() may be called,
                                 here, too */
@@ -257,6 +260,12 @@ int mr_ev_conn_info(struct mr_registration *registration, mr_object conn,
  * the registration's thread; -EOPNOTSUPP: also where the transport cannot; -ESTALE. */
 int mr_ev_migrate(struct mr_registration *registration, mr_object conn,
                   const struct mr_address *local);
+
+/* Several paths at a time (draft-ietf-quic-multipath): open, abandon, prefer others, list; as
+ * mr_path_do() of millrace/path.h.  Its errors, over rings -EINPROGRESS; -EPERM: not the
+ * registration's thread; -ESTALE. */
+int64_t mr_ev_path(struct mr_registration *registration, mr_object conn,
+                   const struct mr_path_call *call);
 
 /* Copy the newest resumption ticket: as transport.ticket.  The registration's thread only: -EPERM
  * on another. */

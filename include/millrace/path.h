@@ -35,8 +35,12 @@ struct mr_path_info {
     uint64_t rtt_ns;     /* smoothed; 0: none yet */
     uint64_t cwnd_bytes;
     uint64_t bytes_in_flight;
-    uint64_t bytes_sent;
+    uint64_t bytes_sent;     /* UDP payload */
+    uint64_t bytes_received; /* the same; 0 of path 0, of which it is not counted */
 };
+
+#define MR_PATHS_MAX      8                  /* paths of a connection at a time */
+#define MR_PATHS_LIST_MAX (MR_PATHS_MAX + 1) /* that LIST shows, with those that are over */
 
 enum mr_path_call_kind {
     MR_PATH_CALL_OPEN,    /* from `local`: the path's ID.  -EAGAIN: the peer allows no more, or has
@@ -48,10 +52,19 @@ enum mr_path_call_kind {
     MR_PATH_CALL_BACKUP,  /* tell the peer to send by others.  0; -ENOENT */
     MR_PATH_CALL_AVAILABLE, /* tell the peer to use it.  0; -ENOENT */
     MR_PATH_CALL_LIST,      /* to `out`, at most `room`: how many */
+    MR_PATH_CALL_ANSWER,    /* over rings: of the last of OPEN, ABANDON, BACKUP, AVAILABLE, what it
+                               would have returned; -EINPROGRESS: it is not known yet.  -ENOENT:
+                               there was none, or the transport answers at once */
 };
 
-/* What to do with a connection's paths: the transport's `path`.  Each also -ESTALE.  A path that is
- * opened is told with MR_EVENT_PATHS_CHANGED once it is validated, or given up. */
+/*
+ * What to do with a connection's paths: the transport's `path`.  Each also -ESTALE.  A path that is
+ * opened is told with MR_EVENT_PATHS_CHANGED once it is validated, or given up.
+ *
+ * Over rings calls are answered later: -EINPROGRESS, then MR_EVENT_PATHS_CHANGED, when ANSWER has
+ * the answer; one at a time, until then -EAGAIN.  LIST is as of the last MR_EVENT_PATHS_CHANGED in
+ * what paths there are, its figures are those of the LIST before.
+ */
 struct mr_path_call {
     uint8_t kind; /* enum mr_path_call_kind */
     uint32_t path;

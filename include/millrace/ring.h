@@ -20,8 +20,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "millrace/error.h"
+#include "millrace/path.h"
 #include "millrace/ring_layout.h"
 #include "millrace/transport.h"
 
@@ -244,6 +246,59 @@ static inline void mr_sqe_migrate(struct mr_sqe *sqe, uint64_t conn, uint16_t po
     sqe->op = MR_OP_MIGRATE;
     sqe->handle = conn;
     sqe->value = port;
+}
+
+/* Prepare to do something with the path `path` of a connection: MR_PATH_CALL_ABANDON, _BACKUP or
+ * _AVAILABLE of millrace/path.h. */
+static inline void mr_sqe_path(struct mr_sqe *sqe, uint64_t conn, uint32_t path, uint16_t kind)
+{
+    sqe->op = MR_OP_PATH;
+    sqe->handle = conn;
+    sqe->value = MR_RING_PATH(kind, 0, path);
+}
+
+/* Prepare to open a path from another port of the connection's local address; 0: from its own, to
+ * be used with another address (`address`, `size`). */
+static inline void mr_sqe_path_open(struct mr_sqe *sqe, uint64_t conn, uint16_t port)
+{
+    sqe->op = MR_OP_PATH;
+    sqe->handle = conn;
+    sqe->value = MR_RING_PATH(MR_PATH_CALL_OPEN, port, 0);
+}
+
+/* Prepare to list a connection's paths into `size` bytes of the send area at `offset`, entries of
+ * struct mr_ring_path. */
+static inline void mr_sqe_path_list(struct mr_sqe *sqe, uint64_t conn, uint64_t offset,
+                                    uint32_t size)
+{
+    sqe->op = MR_OP_PATH;
+    sqe->handle = conn;
+    sqe->value = MR_RING_PATH(MR_PATH_CALL_LIST, 0, 0);
+    sqe->address = offset;
+    sqe->size = size;
+}
+
+/* What an entry of that list says, which the caller has copied from where it was written. */
+static inline struct mr_path_info mr_ring_path_info(const struct mr_ring_path *path)
+{
+    struct mr_path_info info;
+
+    memset(&info, 0, sizeof(info));
+    memcpy(info.local.ip, path->local_ip, sizeof(info.local.ip));
+    memcpy(info.remote.ip, path->remote_ip, sizeof(info.remote.ip));
+    info.local.port = path->local_port;
+    info.remote.port = path->remote_port;
+    info.path = path->path;
+    info.state = path->state;
+    info.is_backup = path->is_backup != 0;
+    info.is_peer_backup = path->is_peer_backup != 0;
+    info.mtu = path->mtu;
+    info.rtt_ns = path->rtt_ns;
+    info.cwnd_bytes = path->cwnd_bytes;
+    info.bytes_in_flight = path->bytes_in_flight;
+    info.bytes_sent = path->bytes_sent;
+    info.bytes_received = path->bytes_received;
+    return info;
 }
 
 /* Prepare to close a connection, with a code for the peer. */

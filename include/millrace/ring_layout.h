@@ -89,8 +89,19 @@ enum mr_op {
     MR_OP_RESET_AT, /* handle: a stream; value: code, as of RESET; address: how many of its first
                        bytes the peer gets all the same, which may be submitted afterwards; no more
                        than the last time.  -EOPNOTSUPP: the peer does not take it */
+    MR_OP_PATH,     /* handle: a connection with several paths; value: see MR_RING_PATH.  OPEN:
+                       address, size: its local IP address, 16 bytes in the send area, or none: the
+                       connection's; value out: the path's ID.  LIST: address, size: room in the
+                       send area for entries of struct mr_ring_path; how many is the result.  Done at
+                       once, errors as of `struct mr_path_call`; MR_EVENT_PATHS_CHANGED follows
+                       where that says so */
     MR_OPS
 };
+
+/* PATH, its value: enum mr_path_call_kind, the local port of OPEN (0: the connection's), and the
+ * path's ID. */
+#define MR_RING_PATH(kind, port, path)                                                             \
+    ((uint64_t)(kind) | (uint64_t)(port) << 16 | (uint64_t)(path) << 32)
 
 #define MR_RING_INCREMENTAL UINT64_C(256) /* PRIORITY: the stream takes turns with others */
 
@@ -283,6 +294,25 @@ struct mr_ring_info {
     uint16_t observed_port;
     uint8_t takes_reset_at;
     uint8_t reserved[5];
+};
+
+/* What MR_OP_PATH writes for each path: see struct mr_path_info. */
+struct mr_ring_path {
+    uint8_t local_ip[16];
+    uint8_t remote_ip[16];
+    uint16_t local_port;
+    uint16_t remote_port;
+    uint32_t path;
+    uint64_t rtt_ns;
+    uint64_t cwnd_bytes;
+    uint64_t bytes_in_flight;
+    uint64_t bytes_sent;
+    uint64_t bytes_received;
+    uint32_t mtu;
+    uint8_t state;
+    uint8_t is_backup;
+    uint8_t is_peer_backup;
+    uint8_t reserved;
 };
 
 #ifdef __cplusplus

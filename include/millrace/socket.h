@@ -131,6 +131,17 @@ int mr_sock_migrate(struct mr_sock *conn, const struct mr_address *local);
 /* Of the last mr_sock_migrate(): 0: none, or the path is in use; -EINPROGRESS; -EHOSTUNREACH. */
 int mr_sock_path(const struct mr_sock *conn);
 
+/*
+ * Several paths at a time (draft-ietf-quic-multipath): open, abandon, prefer others, list; as
+ * mr_path_do() of millrace/path.h.  Blocking: OPEN returns the path's ID once it is validated;
+ * -EHOSTUNREACH: the peer did not answer there; the others return when the datapath has answered.
+ * Non-blocking: -EINPROGRESS; ANSWER and LIST, which never wait, say how it went.  Its errors.
+ */
+int64_t mr_sock_path_do(struct mr_sock *conn, const struct mr_path_call *call);
+
+/* Wait until MR_EVENT_PATHS_CHANGED comes, whoever changed them.  0; -EAGAIN: non-blocking. */
+int mr_sock_paths_wait(struct mr_sock *conn);
+
 /* Wait until the handshake is complete: of a client that began with 0-RTT; of a server, until what
  * came cannot be a copy any more (RFC 8470, Section 3).  0, at once where there was no 0-RTT;
  * -EAGAIN; -ENOTCONN: the connection ended before. */

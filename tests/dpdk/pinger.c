@@ -5,10 +5,12 @@
  *
  * One message at a time, on one stream, or on a new connection each.  A line for each quarter of a
  * second: messages, median round trip in microseconds, longest.  Ends with `done N`, or with
- * `failed: why`.
+ * `failed: why`.  SIGTERM ends its SECONDS.
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +23,14 @@
 #define MESSAGE     64
 
 static uint64_t samples[SAMPLES_MAX];
+static atomic_bool is_told_to_end;
+
+static void on_sigterm(int number)
+{
+    (void)number;
+    atomic_store_explicit(&is_told_to_end, true,
+                          memory_order_relaxed); /* read before each message */
+}
 
 static uint64_t now_ns(void)
 {
@@ -111,7 +121,9 @@ static int run(struct pinger *p, uint64_t seconds, bool is_new_each)
     uint64_t total = 0;
     size_t count = 0;
 
-    for (uint64_t began = now_ns(); began < end; began = now_ns()) {
+    for (uint64_t began = now_ns();
+         began < end && !atomic_load_explicit(&is_told_to_end, memory_order_relaxed);
+         began = now_ns()) {
         int64_t error = p->conn == NULL ? open_both(p) : 0;
 
         if (error == 0)
@@ -149,6 +161,7 @@ int main(int argc, char **argv)
                     &p.loop, &error);
     if (answer != 0)
         return fail(error.text, answer);
+    signal(SIGTERM, on_sigterm);
     int status = run(&p, (uint64_t)atoi(argv[4]), strcmp(argv[5], "connection") == 0);
     mr_loop_free(p.loop);
     return status;

@@ -7,9 +7,11 @@
  * why`
  *
  * The client has one connection, and streams on each of which WINDOW bytes are on their way.  A
- * line for each quarter of a second: bytes that came back right.
+ * line for each quarter of a second: bytes that came back right.  SIGTERM ends its SECONDS.
  */
 #include <arpa/inet.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +53,13 @@ struct streamer {
 };
 
 static struct streamer streamer;
+static atomic_bool is_told_to_end;
+
+static void on_sigterm(int number)
+{
+    (void)number;
+    atomic_store_explicit(&is_told_to_end, true, memory_order_relaxed); /* read by the next tick */
+}
 
 static void end_of(struct streamer *all, const char *failure)
 {
@@ -226,6 +235,8 @@ static void on_tick(void *context)
     printf("%llu\n", (unsigned long long)(all->received - all->shown));
     fflush(stdout);
     all->shown = all->received;
+    if (atomic_exchange_explicit(&is_told_to_end, false, memory_order_relaxed) && !all->is_ending)
+        all->end_ns = mr_loop_now(all->loop);
     all->is_ending = mr_loop_now(all->loop) >= all->end_ns;
     if (mr_loop_now(all->loop) >= all->end_ns + UINT64_C(20000000000))
         end_of(all, "it does not come to its end");
@@ -249,6 +260,7 @@ static bool call(struct streamer *all, char **words)
         all->pattern[i] = all->pattern[i + PATTERN] = (uint8_t)(i * UINT32_C(2654435761) >> 24);
     all->end_ns = mr_loop_now(all->loop) + strtoull(words[2], NULL, 10) * UINT64_C(1000000000);
     mr_loop_timer(all->loop, WINDOW_MS * UINT64_C(1000000), on_tick, all);
+    signal(SIGTERM, on_sigterm);
     return inet_pton(AF_INET, words[0], &options.remote.ip[12]) == 1 &&
            mr_ev_connect(all->registration, &options, on_conn, all, &all->conn) == 0;
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Ends and hangs: of applications, of the datapath, of its control thread.  Over a loopback, without root.
 
-    tests/dpdk/test_death.py MILLRACE ECHO_RINGS PINGER [--kills N] [--pairs N]          prints TAP
+    tests/dpdk/test_death.py MILLRACE ECHO_RINGS PINGER [--kills N] [--pairs N] [--held SECONDS]          prints TAP
 """
 import argparse
 import ctypes
@@ -17,7 +17,6 @@ from datapath import ADDRESS, PORT, Datapath, wait_until  # noqa: E402
 import tap  # noqa: E402
 
 SEIZE, INTERRUPT, DETACH = 0x4206, 0x4207, 17  # ptrace(2)
-HELD_SECONDS = 10
 SETTLING = 4      # windows at the begin that do not count
 MEMORY_SLACK = 8 << 20
 
@@ -52,21 +51,21 @@ def attached(dp):
 
 
 def shards_serve_while_the_control_thread_is_held(a):
-    """Established connections go on, and new ones come about, for ten seconds without a control thread."""
+    """Established connections go on, and new ones come about, for seconds without a control thread."""
     with Datapath(a.millrace) as dp:
         dp.start(a.echo, dp.socket, "server").wait_for("serving")
-        steady = dp.start(a.pinger, dp.socket, ADDRESS, PORT, HELD_SECONDS + 3, "stream")
-        fresh = dp.start(a.pinger, dp.socket, ADDRESS, PORT, HELD_SECONDS + 3, "connection")
+        steady = dp.start(a.pinger, dp.socket, ADDRESS, PORT, a.held + 3, "stream")
+        fresh = dp.start(a.pinger, dp.socket, ADDRESS, PORT, a.held + 3, "connection")
         wait_until(lambda: windows_of(steady) and windows_of(fresh), 20, "the first window")
         ptrace(SEIZE, dp.host.pid)
         ptrace(INTERRUPT, dp.host.pid)
         os.waitpid(dp.host.pid, 0x40000000)  # __WALL
         before = len(windows_of(steady)), len(windows_of(fresh))
-        time.sleep(HELD_SECONDS)
+        time.sleep(a.held)
         held = windows_of(steady)[before[0]:], windows_of(fresh)[before[1]:]
         ptrace(DETACH, dp.host.pid)
         for name, windows in (("messages", held[0]), ("connections", held[1])):
-            tap.expect(len(windows) >= 4 * HELD_SECONDS - 4, f"{name}: only {len(windows)} windows")
+            tap.expect(len(windows) >= 4 * a.held - 4, f"{name}: only {len(windows)} windows")
             tap.expect(all(w[0] > 0 for w in windows), f"{name} stopped meanwhile: {windows}")
         for program in (steady, fresh):
             tap.expect_equal(program.wait(30), 0, program.log()[-300:])
@@ -154,8 +153,9 @@ def main():
     parser.add_argument("millrace")
     parser.add_argument("echo")
     parser.add_argument("pinger")
+    parser.add_argument("--held", type=int, default=4)    # seconds
     parser.add_argument("--kills", type=int, default=40)
-    parser.add_argument("--pairs", type=int, default=30)  # of windows with a kill, and without one
+    parser.add_argument("--pairs", type=int, default=16)  # of windows with a kill, and without one
     tap.run([shards_serve_while_the_control_thread_is_held, nobody_notices_the_death_of_another,
              random_kills_leave_nothing_behind, a_killed_server_s_memory_is_back_within_a_second,
              an_application_attaches_to_the_next_datapath], parser.parse_args())

@@ -17,10 +17,12 @@ from test_death import windows_of  # noqa: E402
 import tap  # noqa: E402
 
 INLINE_PORT, ATTACHED_PORT = 4433, 4434
+SECONDS = 60  # for a client's run, which is ended as soon as what it is for has happened
 BOTH = ["name=inside,alpn=echo,port=4433,application=inside", "name=echo,alpn=echo,port=4434,application=echo"]
 DEADLINE = 0.2  # seconds that an application has for its answer
 LOAD = ("--balance", "load", "--balance-stay", "200ms")  # soon again, so that what does not rest is seen
 REST = 3  # seconds without a move; the balance looks for half a second
+LOOKS = 2  # seconds in which one that is on has looked, and begun
 
 
 def world(a, *options):
@@ -37,6 +39,22 @@ def stream_client(a, dp, port, seconds):
     client = dp.start(a.streamer, dp.socket, "client", ADDRESS, port, seconds)
     wait_until(lambda: sum(map(int, windows(client))) > 0 or not client.is_alive(), 10, "the first bytes")
     return client
+
+
+def told(client):
+    """What the first number is of each quarter of a second that a streamer or a pinger has told of."""
+    return [int(line.split()[0]) for line in client.log().split("\n")[:-1] if line[:1].isdigit()]
+
+
+def finish(*clients):
+    """End their runs, which must go on so far: every byte must have come."""
+    before = {client: len(told(client)) for client in clients}
+    for client in clients:
+        wait_until(lambda c=client: any(told(c)[before[c] + 1:]) or not c.is_alive(), 10, "a quarter of a second with bytes")
+        client.process.terminate()
+    for client in clients:
+        tap.expect_equal(client.wait(40), 0, client.log()[-300:])
+        tap.expect("done " in client.log(), client.log())
 
 
 def windows(client):
@@ -99,10 +117,9 @@ def Q17_connections_move_under_load_and_every_byte_comes(a):
     """Both ends of one, again and again: callbacks at both."""
     with world(a) as dp:
         server = stream_server(a, dp)
-        client = stream_client(a, dp, ATTACHED_PORT, 5)
+        client = stream_client(a, dp, ATTACHED_PORT, SECONDS)
         late = sum(move(a, dp, *end) for _ in range(5) for end in (("streamer", "client"), ("echo", "server")))
-        tap.expect_equal(client.wait(30), 0, client.log())
-        tap.expect("done " in client.log(), client.log())
+        finish(client)
         tap.expect_equal((moves_of(client), moves_of(server)), (5, 5), "MOVED:")
         expect_counted(dp, moves_out=10, moves_in=10, moves_failed=0, app_moves_begun=10 + late,
                        app_moves_out=10, app_moves_in=10, app_moves_stayed=late)
@@ -112,9 +129,9 @@ def Q17_connections_move_under_load_and_every_byte_comes(a):
 def Q17_blocking_sockets_do_not_notice(a):
     with world(a) as dp:
         stream_server(a, dp)
-        client = dp.start(a.pinger, dp.socket, ADDRESS, ATTACHED_PORT, 4, "stream")
+        client = dp.start(a.pinger, dp.socket, ADDRESS, ATTACHED_PORT, SECONDS, "stream")
         late = sum(move(a, dp, *end) for _ in range(3) for end in (("pinger", "client"), ("echo", "server")))
-        tap.expect_equal(client.wait(30), 0, client.log()[-300:])
+        finish(client)
         expect_counted(dp, app_moves_in=6, app_moves_stayed=late)
 
 
@@ -128,19 +145,19 @@ def expect_to_stay(a, dp, application):
 def an_inline_application_of_callbacks_keeps_its_connections(a):
     """Each shard's instance has its own; the attached application at the other end may move."""
     with world(a) as dp:
-        client = stream_client(a, dp, INLINE_PORT, 4)
+        client = stream_client(a, dp, INLINE_PORT, SECONDS)
         expect_to_stay(a, dp, "inside")
         move(a, dp, "streamer", "client")
-        tap.expect_equal(client.wait(30), 0, client.log())
+        finish(client)
         expect_counted(dp, moves_in=1, moves_failed=0, app_moves_in=1)
 
 
 def an_application_that_knows_no_moves_keeps_its_connections(a):
     with world(a) as dp:
         dp.start(a.echo, dp.socket, "server").wait_for("serving")
-        client = stream_client(a, dp, ATTACHED_PORT, 1)
+        client = stream_client(a, dp, ATTACHED_PORT, SECONDS)
         expect_to_stay(a, dp, "echo")
-        tap.expect_equal(client.wait(30), 0, client.log())
+        finish(client)
         expect_counted(dp, moves_out=0, app_moves_begun=0)
 
 
@@ -148,7 +165,7 @@ def an_application_that_does_not_answer_in_time_keeps_its_connection(a):
     """Nothing is lost: it goes on where it is when the application goes on, and can move later."""
     with world(a) as dp:
         server = stream_server(a, dp)
-        client = stream_client(a, dp, ATTACHED_PORT, 4)
+        client = stream_client(a, dp, ATTACHED_PORT, SECONDS)
         shard, name = find(dp, "echo", "server")
         server.process.send_signal(signal.SIGSTOP)
         began = time.monotonic()
@@ -159,14 +176,14 @@ def an_application_that_does_not_answer_in_time_keeps_its_connection(a):
         expect_counted(dp, app_moves_begun=1, app_moves_stayed=1, moves_out=0)
         server.process.send_signal(signal.SIGCONT)
         move(a, dp, "echo", "server")
-        tap.expect_equal(client.wait(30), 0, client.log())
+        finish(client)
         tap.expect_equal(moves_of(server), 1, "MOVED:")
 
 
 def a_death_in_the_middle_of_a_move_ends_it(a):
     """Before the answer, and whenever it falls while connections move to and fro; others do not notice."""
     with world(a) as dp:
-        steady = dp.start(a.pinger, dp.socket, ADDRESS, INLINE_PORT, 5, "stream")
+        steady = dp.start(a.pinger, dp.socket, ADDRESS, INLINE_PORT, SECONDS, "stream")
         for delay in (DEADLINE / 2, 0, 0.001, 0.002, 0.004):
             server = stream_server(a, dp)
             client = stream_client(a, dp, ATTACHED_PORT, 30)
@@ -181,7 +198,7 @@ def a_death_in_the_middle_of_a_move_ends_it(a):
                 moving.wait(10)
             tap.expect("failed: a stream ended early" in client.log(), client.log())
             wait_until(lambda: {app["name"] for app in dp.ctl("apps")} <= {"pinger"}, 5, "the ends of the applications")
-        tap.expect_equal(steady.wait(30), 0, steady.log()[-300:])
+        finish(steady)
         seen = windows_of(steady)[1:]
         tap.expect(all(window[0] > 0 for window in seen), f"it stopped meanwhile: {seen}")
 
@@ -219,7 +236,7 @@ def connection_ids_are_renewed_while_a_stream_runs(a):
     """`renew`: of one connection, and of all; who has not retired the last ones is not asked again."""
     with world(a) as dp:
         stream_server(a, dp)
-        client = stream_client(a, dp, ATTACHED_PORT, 4)
+        client = stream_client(a, dp, ATTACHED_PORT, SECONDS)
         shard, name = find(dp, "echo", "server")
         tap.expect_equal(dp.ctl("renew", name), {"conn": name, "renewed": 1})
         wait_until(lambda: retired(dp) == 8, 5, "the peer's retirements")
@@ -227,8 +244,7 @@ def connection_ids_are_renewed_while_a_stream_runs(a):
         wait_until(lambda: retired(dp) >= 24, 5, "the retirements of both ends")
         status, out = dp.run(a.millrace, "ctl", "--control", dp.socket, "renew", f"{shard}.ffff00000000")
         tap.expect(status != 0 and "there is no connection" in out, out)
-        tap.expect_equal(client.wait(30), 0, client.log())
-        tap.expect("done " in client.log(), client.log())
+        finish(client)
         tap.expect(counter(dp, "cids_renewed") >= 3, dp.ctl("counters"))
 
 
@@ -264,7 +280,7 @@ def Q17_M17_a_shard_where_all_connections_are_gives_some_away_and_both_carry_loa
     """Nothing is lost, and then it rests; counters say what moved."""
     with world(a, *LOAD) as dp:
         server = stream_server(a, dp)
-        clients = [stream_client(a, dp, ATTACHED_PORT, 15) for _ in range(3)]
+        clients = [stream_client(a, dp, ATTACHED_PORT, SECONDS) for _ in range(3)]
         wait_until(lambda: counter(dp, "shard_balance_moves") > 0, 10, "a move")
         wait_for_rest(dp, 10)
         tap.expect(all(shard["connections"] > 0 for shard in dp.ctl("conns")), str(dp.ctl("conns")))
@@ -272,9 +288,7 @@ def Q17_M17_a_shard_where_all_connections_are_gives_some_away_and_both_carry_loa
         tap.expect(min(work) * 20 > max(work), f"the shards' connections received {work}")
         busy = busy_of_shards(dp)
         tap.expect(min(busy) * 4 > max(busy), f"the shards were busy for {busy} ms")
-        for client in clients:
-            tap.expect_equal(client.wait(40), 0, client.log())
-            tap.expect("done " in client.log(), client.log())
+        finish(*clients)
         counters = dp.ctl("counters")
         tap.expect_equal(sum(map(moves_of, [server, *clients])), counters["moves_in"], "MOVED:")
         tap.expect_equal(counters["shard_balance_moves"], counters["moves_out"] + counters["app_moves_stayed"], "begun:")
@@ -284,12 +298,10 @@ def Q17_an_inline_application_that_lets_them_go_is_balanced_too(a):
     """Its instances have nothing of each other: each connection goes on at the one that it comes to."""
     listener = "name=mover,alpn=echo,port=4435,application=mover"
     with Datapath(a.millrace, "--shards", "2", "--inline", f"name=mover,object={a.mover}", *LOAD, listeners=[listener]) as dp:
-        clients = [stream_client(a, dp, 4435, 8) for _ in range(3)]
+        clients = [stream_client(a, dp, 4435, SECONDS) for _ in range(3)]
         wait_until(lambda: any(shard == 1 and conn["application"].startswith("mover") for shard, conn in conns(dp)), 8,
                    "a connection of the inline application's on the other shard")
-        for client in clients:
-            tap.expect_equal(client.wait(40), 0, client.log())
-            tap.expect("done " in client.log(), client.log())
+        finish(*clients)
         expect_counted(dp, moves_failed=0, shard_balance_refused=0)
 
 
@@ -297,33 +309,32 @@ def Q17_nothing_moves_where_nothing_is_to_be_gained(a):
     """Connections that do nothing, all on one shard; then one that is busy, and alone in that."""
     with world(a, *LOAD) as dp:
         stream_server(a, dp)
-        client = stream_client(a, dp, ATTACHED_PORT, 3)
+        client = stream_client(a, dp, ATTACHED_PORT, SECONDS)
         client.process.send_signal(signal.SIGSTOP)
         wait_until(lambda: work_of_shards(dp, 0.2) == [0, 0], 10, "silence")
         begun = counter(dp, "shard_balance_moves")
         time.sleep(REST)
         tap.expect_equal(counter(dp, "shard_balance_moves"), begun, "moves begun:")
         client.process.send_signal(signal.SIGCONT)
-        tap.expect_equal(client.wait(40), 0, client.log())
+        finish(client)
 
 
 def a_balance_that_is_off_moves_nothing(a):
     with world(a) as dp:
         stream_server(a, dp)
-        clients = [stream_client(a, dp, ATTACHED_PORT, 3) for _ in range(2)]
-        for client in clients:
-            tap.expect_equal(client.wait(40), 0, client.log())
+        clients = [stream_client(a, dp, ATTACHED_PORT, SECONDS) for _ in range(2)]
+        time.sleep(LOOKS)
+        finish(*clients)
         expect_counted(dp, moves_out=0, shard_balance_moves=0, shard_balance_refused=0, shard_balance_unready=0)
 
 
 def connections_that_cannot_move_are_counted_and_stay(a):
     """Those of the inline application of callbacks; the attached ends of them may go."""
     with world(a, *LOAD) as dp:
-        clients = [stream_client(a, dp, INLINE_PORT, 6) for _ in range(2)]
+        clients = [stream_client(a, dp, INLINE_PORT, SECONDS) for _ in range(2)]
         wait_until(lambda: counter(dp, "shard_balance_refused") + counter(dp, "shard_balance_large") > 0, 6, "a refusal")
         inside = [(shard, conn["conn"]) for shard, conn in conns(dp) if conn["application"].startswith("inside")]
-        for client in clients:
-            tap.expect_equal(client.wait(40), 0, client.log())
+        finish(*clients)
         tap.expect_equal([shard for shard, _ in inside], [0, 0], "where they are:")
 
 
@@ -353,7 +364,7 @@ def Q17_a_connection_follows_its_datagrams_to_the_shard_where_they_arrive(a):
     near, far = pair(a, "--balance", "rss", "--balance-stay", "100ms")
     with near, far:
         server = stream_server(a, near)
-        client = far_client(a, far, 8)
+        client = far_client(a, far, SECONDS)
         time.sleep(1)
         expect_counted(near, shard_balance_moves=0, shard_redirected_in=0)
         for times in (1, 2, 3):
@@ -362,8 +373,7 @@ def Q17_a_connection_follows_its_datagrams_to_the_shard_where_they_arrive(a):
             wait_until(lambda: [at for at, _ in conns(near)] == [shard], 5, f"the other end on shard {shard}")  # pylint: disable=W0640
             wait_until(lambda: redirects_rest(near), 5, "datagrams where they belong")
             expect_counted(near, moves_in=times, moves_failed=0)
-        tap.expect_equal(client.wait(30), 0, client.log())
-        tap.expect("done " in client.log(), client.log())
+        finish(client)
         tap.expect_equal((moves_of(client), moves_of(server)), (3, 3), "MOVED:")
 
 
@@ -371,13 +381,12 @@ def Q17_one_that_has_followed_stays_for_a_while_and_loses_nothing(a):
     near, far = pair(a, "--balance", "rss", "--balance-stay", "1h")
     with near, far:
         stream_server(a, near)
-        client = far_client(a, far, 5)
+        client = far_client(a, far, SECONDS)
         move(a, far, "streamer", "client")
         wait_until(lambda: counter(near, "moves_in") == 1, 5, "the first move")
         move(a, far, "streamer", "client")
         wait_until(lambda: counter(near, "shard_balance_unready") > 0, 5, "a wish that is not fulfilled")
-        tap.expect_equal(client.wait(30), 0, client.log())
-        tap.expect("done " in client.log(), client.log())
+        finish(client)
         expect_counted(near, moves_in=1)
 
 
@@ -386,14 +395,12 @@ def Q17_connections_that_all_arrive_at_one_queue_are_spread_over_the_shards(a):
     near, far = pair(a, *LOAD, "--balance-busy", "10")  # eight threads share the cores of a small machine
     with near, far:
         server = stream_server(a, near)
-        clients = [far_client(a, far, 12) for _ in range(3)]
+        clients = [far_client(a, far, SECONDS) for _ in range(3)]
         wait_until(lambda: counter(near, "moves_in") > 0, 10, "a move")
         wait_for_rest(near, 8)
         work = work_of_shards(near)
         tap.expect(min(work) > 0, f"the shards' connections received {work}")
-        for client in clients:
-            tap.expect_equal(client.wait(40), 0, client.log())
-            tap.expect("done " in client.log(), client.log())
+        finish(*clients)
         tap.expect(counter(near, "shard_redirected_in") > 0, "nothing was passed on")
         expect_counted(near, moves_in=moves_of(server), moves_failed=0, shard_redirect_dropped=0)
 

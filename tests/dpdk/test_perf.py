@@ -74,6 +74,10 @@ def bulk_data_goes_both_ways(millrace):
     with Pair(millrace) as pair:
         down = pair.client(*SHORT)
         tap.expect(down["down_bps"] > 1e6 and down["up_bps"] == 0, down["down_bps"], down["up_bps"])
+        port = down["port"]
+        tap.expect_equal((port["driver"], port["rx_queues"]), ("net_memif", 1))
+        tap.expect(0 < port["rx_packets"] <= port["counters"]["rx_q0_packets"], port)
+        tap.expect(down["machine"]["cpus"] >= 1 and down["machine"]["kernel"], down["machine"])
         up = pair.client(*SHORT, "--op", "up=endless", "--connections", "2")
         tap.expect(up["up_bps"] > 1e6 and up["down_bps"] == 0, up["down_bps"], up["up_bps"])
         tap.expect_equal((up["connections_open"], up["unfinished"]), (2, 0))
@@ -135,10 +139,28 @@ def a_stalled_server_is_seen_by_all_that_were_due(millrace):
         tap.expect(late["p90"] > 50e3, late)
 
 
+def a_search_finds_a_rate_that_is_kept(millrace):
+    with Pair(millrace) as pair:
+        result = pair.client("--duration", "0.5", "--trial", "0.2", "--op", "down=100", "--search", "--rate", "400", "--connections",
+                             "20", "--streams", "8")
+        kept = [each["rate"] for each in result["tried"] if each["kept"]]
+        lost = [each["rate"] for each in result["tried"] if not each["kept"]]
+        tap.expect(result["tried"][0]["rate"] == 400 and kept and lost and max(kept) < min(lost), result["tried"])
+        tap.expect_equal(result["rate_asked"], max(kept))
+        tap.expect(min(lost) / max(kept) <= 1.021, kept, lost)
+
+
 def what_fails_is_told(millrace):
     with Pair(millrace, "--streams", "2") as pair:
         done = pair.run("--duration", "0.3", "--warm-up", "0", "--op", "down=100")
         tap.expect_equal(done.returncode, 0, done.stderr)
+        page = Path(pair.folder.name) / "page.html"
+        done = pair.run("--duration", "0.3", "--warm-up", "0", "--op", "down=100", "--html", page)
+        tap.expect_equal(done.returncode, 0, done.stderr)
+        html = page.read_text()
+        tap.expect(html.count("<svg") == 4 and html.count("</svg>") == 4 and "Limited by" in html and "nan" not in html, html)
+        done = pair.run("--duration", "0.3", "--warm-up", "0", "--html", "/nowhere/page.html")
+        tap.expect(done.returncode == 1 and "/nowhere/page.html" in done.stderr, done.stderr)
         for words in ("operation", "goodput", "limited by", "this side", "port"):
             tap.expect(words in done.stdout, done.stdout)
     with Pair(millrace) as pair:
@@ -154,12 +176,14 @@ def mistakes_are_told_before_anything_starts(millrace):
     for words, says in (([], "no server"), (["198.18.0"], "not an address"), (["198.18.0.2"], "gives this command itself"),
                         (["10.0.0.1"], "no route"), ([SERVER, "--op", "down=x"], "none of up=SIZE"),
                         ([SERVER, "--op", "early"], "nothing would go in 0-RTT"),
-                        ([SERVER, "--shards", "2"], "each needs one"), ([SERVER, "--rate", "-1"], "--rate")):
+                        ([SERVER, "--shards", "2"], "each needs one"), ([SERVER, "--rate", "-1"], "--rate"),
+                        ([SERVER, "--search"], "an endless operation is never done")):
         done = subprocess.run([millrace, "perf", "client", *words, *base], capture_output=True, text=True, timeout=20, check=False)
         tap.expect_equal(done.returncode, 2, f"{words}: {done.stderr}")
         tap.expect(says in done.stderr and done.stderr.count("\n") == 1, words, done.stderr)
 
 
 tap.main(lambda: tap.run([bulk_data_goes_both_ways, a_closed_loop_of_every_operation, the_servers_count_is_the_clients,
-                          an_open_loop_keeps_its_rate, a_stalled_server_is_seen_by_all_that_were_due, what_fails_is_told,
+                          an_open_loop_keeps_its_rate, a_stalled_server_is_seen_by_all_that_were_due,
+                          a_search_finds_a_rate_that_is_kept, what_fails_is_told,
                           mistakes_are_told_before_anything_starts], sys.argv[1]))

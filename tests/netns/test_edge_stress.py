@@ -4,14 +4,14 @@ among them; and no clients at all.
 
     tests/netns/test_edge_stress.py MILLRACE STORM [DATAGRAMS]          prints TAP; skips without root
 
-Each test has a network namespace of its own, which is deleted at its end:
+Each edge has a network namespace of its own, which is deleted at its end:
 
     +------------------------------- namespace --------------------------------+
     |  storm 198.18.0.1 -- kernel -- mr0 ................ edge 198.18.0.2 (tap) |
     |                      get 198.18.0.3 (af_packet:mr0)                       |
     +---------------------------------------------------------------------------+
 """
-import functools
+import contextlib
 import os
 import re
 import signal
@@ -41,8 +41,10 @@ def run(*words, check=True, seconds=SECONDS):
 
 
 class Namespace:
+    def __init__(self, number):
+        self.name = f"mrstress{os.getpid()}-{number}"
+
     def __enter__(self):
-        self.name = f"mrstress{os.getpid()}"
         made = run("ip", "netns", "add", self.name, check=False)
         if made.returncode != 0:
             raise tap.Skip(f"no network namespaces here: {made.stderr.strip()}")
@@ -106,21 +108,18 @@ class Edge:
         self.folder.cleanup()
 
 
-def with_edge(*ports, options=()):
-    """Run a test once for each port, each time with a namespace and an edge of its own."""
-    def decorate(test):
-        @functools.wraps(test)
-        def wrapper():
-            for port in ports:
-                with Namespace() as namespace:
-                    prepare(namespace, port)
-                    edge = Edge(namespace, port, *options)
-                    try:
-                        test(namespace, edge, port)
-                    finally:
-                        edge.end()
-        return wrapper
-    return decorate
+@contextlib.contextmanager
+def edges(*ports, options=()):
+    """For each port a namespace with an edge of its own, all at once."""
+    with contextlib.ExitStack() as stack:
+        started = []
+        for number, port in enumerate(ports):
+            namespace = stack.enter_context(Namespace(number))
+            prepare(namespace, port)
+            edge = Edge(namespace, port, *options)
+            stack.callback(edge.end)
+            started.append((namespace, edge))
+        yield started
 
 
 def prepare(namespace, port):
@@ -145,8 +144,12 @@ def fetch(namespace, edge, name):
     tap.expect(target.read_bytes() == (edge.site / name).read_bytes(), name, "differs")
 
 
-@with_edge("tap:mr0", options=("--shards", "1"))
-def bad_datagrams_leave_it_serving_with_every_buffer_back(namespace, edge, _port):
+def bad_datagrams_leave_it_serving_with_every_buffer_back():
+    with edges("tap:mr0", options=("--shards", "1")) as [(namespace, edge)]:
+        storm_at(namespace, edge)
+
+
+def storm_at(namespace, edge):
     give_address(namespace)
     fetch(namespace, edge, "big")
     before = edge.memory_bytes()
@@ -162,15 +165,17 @@ def bad_datagrams_leave_it_serving_with_every_buffer_back(namespace, edge, _port
     tap.expect(arrived >= ARRIVE_SHARE * DATAGRAMS, "only", arrived, "datagrams arrived")
 
 
-@with_edge("tap:mr0", "af_packet:mr1", "memif:role=server,socket=@millrace-stress")
-def an_idle_port_leaves_the_core_to_others(_namespace, edge, port):
-    time.sleep(1)
-    begin, cpu = time.monotonic(), edge.cpu_seconds()
-    time.sleep(IDLE_SECONDS)
-    share = (edge.cpu_seconds() - cpu) / (time.monotonic() - begin)
-    print(f"# {port}: {100 * share:.1f} % of a core")
-    tap.expect(share < IDLE_SHARE_MAX, port, "takes", share, "of a core")
-    edge.stop()
+def an_idle_port_leaves_the_core_to_others():
+    ports = "tap:mr0", "af_packet:mr1", "memif:role=server,socket=@millrace-stress"
+    with edges(*ports) as started:
+        time.sleep(1)
+        begin, cpu = time.monotonic(), [edge.cpu_seconds() for _, edge in started]
+        time.sleep(IDLE_SECONDS)
+        for port, (_, edge), before in zip(ports, started, cpu):
+            share = (edge.cpu_seconds() - before) / (time.monotonic() - begin)
+            print(f"# {port}: {100 * share:.1f} % of a core")
+            tap.expect(share < IDLE_SHARE_MAX, port, "takes", share, "of a core")
+            edge.stop()
 
 
 TESTS = [

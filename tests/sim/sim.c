@@ -10,6 +10,7 @@
 #include "control/tls_seeded.h"
 #include "quic/conn.h"
 #include "tests/sim/sim_app.h"
+#include "tests/sim/sim_nat.h"
 #include "tests/sim/sim_network.h"
 #include "tests/sim/sim_paths.h"
 #include "tests/sim/sim_ticket.h"
@@ -23,10 +24,7 @@ enum {
     BUFFERS = 4096,
     JOBS = 4, /* of a side, at a time */
     WALL_SECONDS = 1700000000,
-    FIRST_PORT = 5000, /* of the client's PORTS */
-    PORTS = 16,
     PREFERRED = 9, /* last byte of the server's other address */
-    NATS = 1000,   /* mappings until one comes again */
     FLIGHT = 4,    /* datagrams of the client's first flight that are kept */
     REPLAYS = 5,   /* times that they are sent again */
     SERVER_SHARD = MR_SERVER
@@ -62,9 +60,9 @@ struct world {
     uint64_t now;
     uint64_t begun_ns; /* when the client connected */
     uint64_t done_ns;  /* when its streams were over */
-    uint32_t nat;      /* number of the NAT's mapping */
+    struct sim_nat nat;
     uint64_t next_rebind_ns;
-    uint16_t client_port; /* that the client went to last */
+    uint16_t client_port; /* number of the one that the client went to last */
     uint64_t next_migration_ns;
     uint64_t next_update_ns;
     uint64_t next_beat_ns; /* MR_NEVER: none */
@@ -216,6 +214,7 @@ static struct mr_endpoint_config endpoint_config(const struct world *w, enum mr_
         return made;
     made.versions = config->server_versions;
     made.cid.is_encrypted = config->is_cid_encrypted;
+    made.cid.kind = (uint8_t)config->cid_kind;
     made.cid_key = config->is_cid_encrypted ? cid_keys[0] : NULL;
     if (config->has_preferred)
         made.preferred[1] = sim_address(PREFERRED, 4433);
@@ -257,7 +256,7 @@ static void connect_client(struct world *w)
                                          .alpn_size = 4,
                                          .is_insecure = true};
     struct mr_addr server = sim_address(1, 443);
-    struct mr_addr client = sim_address(2, w->client_port);
+    struct mr_addr client = sim_nat_inside(w->client_port);
     struct side *side = &w->side[MR_CLIENT];
     static uint8_t ticket[SIM_TICKET_MAX];
 
@@ -319,35 +318,19 @@ static void take_released(struct side *side)
     }
 }
 
-/* The client's ports as the NAT of the moment shows them: PORTS of them for each mapping. */
-static struct mr_addr nat_address(const struct world *w)
-{
-    uint8_t last = w->config->rebinds_address ? (uint8_t)(2 + w->nat / 2 % 40) : 2;
-
-    return sim_address(last == 2 ? 2 : (uint8_t)(100 + last),
-                       (uint16_t)(FIRST_PORT + w->nat % NATS * PORTS));
-}
-
 /* The path as the receiver sees it.  False: the NAT has forgotten the address that an answer goes
  * to. */
 static bool receiver_path(const struct world *w, uint8_t direction, const struct mr_path_addr *sent,
                           struct mr_path_addr *path_out)
 {
-    struct mr_addr outside = nat_address(w);
     struct mr_addr *client = direction == 0 ? &path_out->remote : &path_out->local;
 
     *path_out = (struct mr_path_addr){.local = sent->remote, .remote = sent->local};
     if (sim_paths_number(client) > 0) /* no NAT there */
         return true;
-    uint32_t number = (uint32_t)client->port - (direction == 0 ? FIRST_PORT : outside.port);
-    if (direction == 0) {
-        outside.port = (uint16_t)(outside.port + number);
-        *client = outside;
-        return true;
-    }
-    if (memcmp(client->ip, outside.ip, sizeof(outside.ip)) != 0 || number >= PORTS)
-        return false;
-    *client = sim_address(2, (uint16_t)(FIRST_PORT + number));
+    if (direction == 1)
+        return sim_nat_in(&w->nat, client);
+    sim_nat_out(&w->nat, client);
     return true;
 }
 
@@ -602,20 +585,20 @@ static void disturb(struct world *w)
     if (w->config->paths_max > 1)
         sim_paths_step(&w->paths, &w->net, w->side[0].app.conn, w->side[1].app.conn, w->now);
     if (w->config->rebind_every_ns > 0 && w->now >= w->next_rebind_ns) {
-        bool is_last = w->config->rebinds_max > 0 && w->nat >= w->config->rebinds_max;
+        bool is_last = w->config->rebinds_max > 0 && w->nat.mapping >= w->config->rebinds_max;
 
         if (!is_last && (!w->config->rebinds_late || is_confirmed(w))) {
-            w->nat++;
+            w->nat.mapping++;
             w->net.seen.rebound++;
         }
         w->next_rebind_ns = w->now + w->config->rebind_every_ns;
     }
     if (w->config->migrate_every_ns > 0 && w->now >= w->next_migration_ns) {
-        uint16_t number = (uint16_t)((w->client_port - FIRST_PORT + 1) % PORTS);
-        struct mr_addr local = sim_address(2, (uint16_t)(FIRST_PORT + number));
+        uint16_t port = (uint16_t)((w->client_port + 1) % SIM_CLIENT_PORTS);
+        struct mr_addr local = sim_nat_inside(port);
 
         if (mr_conn_migrate(w->side[0].ep, w->side[0].app.conn, &local, w->now) == 0)
-            w->client_port = local.port;
+            w->client_port = port;
         w->next_migration_ns = w->now + w->config->migrate_every_ns;
     }
     if (w->config->update_keys_every_ns > 0 && w->now >= w->next_update_ns) {
@@ -759,7 +742,7 @@ void sim_run(const struct sim_config *config, struct sim_result *result)
 
     w->config = config;
     w->now = START;
-    w->client_port = FIRST_PORT;
+    w->nat.changes_addresses = config->rebinds_address;
     mr_random_init_number(&w->random, config->seed + 7);
     sim_network_init(&w->net, config->link, config->seed + 1);
     w->library = mr_tls_seeded_open(config->seed + 2);

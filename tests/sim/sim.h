@@ -124,11 +124,12 @@ struct sim_config {
     bool has_ticket;  /* the client has a ticket, and a token, of a first connection */
     bool is_replayed; /* with early: somebody sends the client's first flight again when all is over
                        */
-    bool has_priorities;    /* the server's streams have: the later opened, the more urgent */
-    bool is_cid_encrypted;  /* the server's connection IDs are QUIC-LB's under a key */
-    uint64_t cid_renew_ns;  /* peers go over to new connection IDs after it; 0: never */
-    uint64_t cid_config_ns; /* after the start the server has another such key; 0: never */
-    uint64_t restart_bytes; /* when the client has so many, the server forgets all; 0: never */
+    bool has_priorities;       /* the server's streams have: the later opened, the more urgent */
+    enum mr_cid_kind cid_kind; /* of the server's connection IDs */
+    bool is_cid_encrypted;     /* the server's connection IDs are QUIC-LB's under a key */
+    uint64_t cid_renew_ns;     /* peers go over to new connection IDs after it; 0: never */
+    uint64_t cid_config_ns;    /* after the start the server has another such key; 0: never */
+    uint64_t restart_bytes;    /* when the client has so many, the server forgets all; 0: never */
 };
 
 /* What the network did, and what anybody on it can see. */

@@ -343,9 +343,49 @@ static void balance(struct sim_config *config, struct mr_random *random)
     config->cid_config_ns = sim_draw(random, 60 * MR_MS, 100 * MR_MS);
 }
 
-static uint64_t routed_with_both_keys(const struct sim_result *r)
+static uint64_t routed_by_fresh_cids(const struct sim_result *r)
 {
     return r->counters[MR_SERVER].cids_renewed > 0 ? r->seen.routed : 0;
+}
+
+static void katran(struct sim_config *config, struct mr_random *random)
+{
+    config->cid_kind = (enum mr_cid_kind)(MR_CID_KATRAN_1 + (uint32_t)mr_random_below(random, 3));
+    rotate_cids(config, random);
+}
+
+/* A second path as bad as the first, which a NAT does not touch. */
+static void use_two_paths(struct sim_config *config, struct mr_random *random)
+{
+    config->paths_max = 2;
+    config->extensions[0] |= MR_EXTENSION_MULTIPATH;
+    config->extensions[1] |= MR_EXTENSION_MULTIPATH;
+    memcpy(config->paths[1].link, config->link, sizeof(config->link));
+    config->paths[1].open_ns = sim_draw(random, 10 * MR_MS, 50 * MR_MS);
+    config->down_bytes *= 4;
+}
+
+/* Both carried a part that probes and handshakes alone are not. */
+static uint64_t bytes_on_the_lesser_path(const struct sim_result *r)
+{
+    uint64_t lesser = MR_MIN(r->path_bytes[0], r->path_bytes[1]);
+
+    return lesser > 20000 ? lesser : 0;
+}
+
+/* It goes silent while it carries: its data is sent by the other. */
+static void lose_a_path(struct sim_config *config, struct mr_random *random)
+{
+    use_two_paths(config, random);
+    config->down_bytes *= 2;
+    config->paths[1].fail_ns = sim_draw(random, 100 * MR_MS, 300 * MR_MS);
+}
+
+static void abandon_a_path(struct sim_config *config, struct mr_random *random)
+{
+    use_two_paths(config, random);
+    config->paths[1].abandon_ns = sim_draw(random, 150 * MR_MS, 300 * MR_MS);
+    config->paths[1].is_server = mr_random_below(random, 2) == 0;
 }
 
 static void prioritise(struct sim_config *config, struct mr_random *random)
@@ -414,7 +454,11 @@ static const struct feature features[] = {
     {"mtu-fall", shrink_mtu, mtus_taken_back, 0, 50},
     {"stateless-reset", restart, NULL, CLIENT(stateless_resets_received), 100},
     {"cid-rotation", rotate_cids, NULL, SERVER(cids_renewed), 90},
-    {"load-balancer-cids", balance, routed_with_both_keys, 0, 80},
+    {"load-balancer-cids", balance, routed_by_fresh_cids, 0, 80},
+    {"katran-cids", katran, routed_by_fresh_cids, 0, 80},
+    {"multipath", use_two_paths, bytes_on_the_lesser_path, 0, 80},
+    {"multipath-silence", lose_a_path, NULL, SERVER(paths_silent), 80},
+    {"multipath-abandon", abandon_a_path, NULL, SERVER(paths_forgotten), 80},
     {"priorities", prioritise, pairs_beyond_chance, 0, 60},
     {"key-update", update_keys, NULL, SEEN(key_updates), 90},
     {"other-ciphers", chacha, NULL, SEEN(bytes_down), 100},

@@ -1,20 +1,13 @@
 /* tests/sim/sim_paths.c - see sim_paths.h. */
 #include "tests/sim/sim_paths.h"
 
+#include <errno.h>
+
+#include "tests/sim/sim_nat.h"
+
 #define FIRST_LAST  50 /* of the client's addresses, last byte */
 #define CLIENT_PORT 6000
 #define RETRY_NS    (50 * MR_MS) /* until an open that could not be is tried again */
-
-struct mr_addr sim_address(uint8_t last, uint16_t port)
-{
-    struct mr_addr addr = {.port = port};
-
-    addr.ip[10] = addr.ip[11] = 0xff;
-    addr.ip[12] = 198;
-    addr.ip[13] = 18;
-    addr.ip[15] = last;
-    return addr;
-}
 
 uint8_t sim_paths_number(const struct mr_addr *client)
 {
@@ -92,7 +85,8 @@ static void open_path(struct sim_paths *paths, uint32_t i, mr_handle client, uin
     int64_t id = mr_conn_path_open(paths->ep[0], client, &addr, now);
 
     paths->at[i].id = id;
-    if (id == -11 || id == -16) /* EAGAIN, EBUSY: no connection ID, or the handshake runs */
+    /* no connection ID; the handshake runs; nothing is agreed yet */
+    if (id == -EAGAIN || id == -EBUSY || id == -EOPNOTSUPP)
         paths->at[i].open_ns = now + RETRY_NS;
 }
 

@@ -29,8 +29,6 @@ struct sim_paths {
     } at[SIM_PATHS_MAX];
 };
 
-struct mr_addr sim_address(uint8_t last, uint16_t port);
-
 /* The number of the path that an address of the client's is of. */
 uint8_t sim_paths_number(const struct mr_addr *client);
 

@@ -89,6 +89,16 @@ struct datagram_list {
     uint32_t count;
 };
 
+/* One of several paths. */
+struct loop_path {
+    uint32_t id;
+    uint16_t port; /* the client's */
+    uint8_t ip[16];
+    int state;           /* enum mr_path_info_state */
+    uint32_t steps_left; /* until it is validated */
+    bool is_backup[2];   /* to that side */
+};
+
 struct conn {
     bool is_live;
     uint32_t generation;
@@ -118,6 +128,8 @@ struct conn {
     struct datagram_list sent[2];    /* [s]: by side s, on their way */
     struct datagram_list waiting[2]; /* [s]: for side s to read */
     bool wants_datagrams[2];         /* -EAGAIN was said: WRITABLE follows */
+    uint32_t path_count;             /* 0: nobody has asked */
+    struct loop_path path[LOOP_PATHS];
 };
 
 struct timer {
@@ -221,6 +233,10 @@ mr_handle loop_old_stream_handle(const struct loop *loop, const struct stream *s
                                  unsigned side, uint32_t back);
 
 struct conn *loop_find_conn(struct side *side, mr_handle handle); /* NULL: stale */
+
+/* The transport's `path`; and a step of the paths that are being validated. */
+int64_t loop_path(struct mr_transport *t, mr_handle handle, const struct mr_path_call *call);
+void loop_move_paths(struct loop *loop, struct conn *conn);
 
 /* Does this shard of the side tell of the connection? */
 static inline bool loop_tells(const struct side *side, const struct conn *conn)

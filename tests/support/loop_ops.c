@@ -695,4 +695,5 @@ const struct mr_transport_ops loop_ops = {
     .moved_streams = op_moved_streams,
     .set_priority = op_set_priority,
     .migrate = op_migrate,
+    .path = loop_path,
 };

@@ -166,6 +166,8 @@ static void move_conns(struct loop *loop)
 {
     for (uint32_t i = 0; i < loop->conn_top; i++) {
         struct conn *conn = &loop->conn[i];
+        if (conn->is_live && !conn->is_closed)
+            loop_move_paths(loop, conn);
         if (!conn->is_live || conn->is_connected || conn->is_closed)
             continue;
         conn->is_connected = true;

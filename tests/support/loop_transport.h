@@ -139,6 +139,9 @@ void loop_refuse_move(struct loop *loop, int error);
 /* A local port from which the client's datagrams never arrive. */
 #define LOOP_DEAF_PORT 9
 
+/* Paths of a connection, those that are over, too. */
+#define LOOP_PATHS 5
+
 /* What `side` said last of the newest stream with the ID, if it lives. */
 struct mr_priority loop_priority(const struct loop *loop, unsigned side, uint64_t id);
 

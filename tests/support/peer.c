@@ -122,6 +122,26 @@ static struct mr_limits make_limits(const struct peer_options *o)
                               .active_keys_max = 4};
 }
 
+/* Memory for an endpoint: what it had the last time, where that is enough. */
+static void *memory_for(struct peer_side *side, const struct mr_limits *limits)
+{
+    size_t size = mr_endpoint_footprint(limits);
+
+    if (MR_ASAN && side->is_cut)
+        __asan_unpoison_memory_region(side->memory, side->memory_size);
+    if (size > side->memory_size) {
+        free(side->memory);
+        side->memory = malloc(size);
+        side->memory_size = size;
+    }
+    if (side->memory == NULL)
+        die("no memory");
+    side->is_cut = size < side->memory_size;
+    if (MR_ASAN && side->is_cut)
+        __asan_poison_memory_region((uint8_t *)side->memory + size, side->memory_size - size);
+    return side->memory;
+}
+
 static void make_endpoint(struct peer *p, struct peer_side *side, uint64_t seed)
 {
     struct mr_limits limits = make_limits(&p->options);
@@ -130,10 +150,14 @@ static void make_endpoint(struct peer *p, struct peer_side *side, uint64_t seed)
     config.seed[2] += seed;
     if (side->role == MR_SERVER)
         config.preferred[1] = p->options.preferred;
-    side->memory = malloc(mr_endpoint_footprint(&limits));
-    side->ep = mr_endpoint_init(side->memory, &limits, &config, p->now);
+    side->ep = mr_endpoint_init(memory_for(side, &limits), &limits, &config, p->now);
     if (side->ep == NULL)
         die("no endpoint");
+}
+
+static struct mr_aead *open_aead(const struct peer *p)
+{
+    return p->options.aead != NULL ? p->options.aead : mr_aead_open(MR_AEAD_OPENSSL);
 }
 
 static void make_side(struct peer *p, enum mr_role role)
@@ -141,11 +165,8 @@ static void make_side(struct peer *p, enum mr_role role)
     struct peer_side *side = &p->side[role];
 
     side->role = role;
-    side->aead = mr_aead_open(MR_AEAD_OPENSSL);
+    side->aead = open_aead(p);
     make_tls(side, &p->options);
-    side->buffers = calloc(PEER_BUFFERS, sizeof(*side->buffers));
-    if (side->buffers == NULL)
-        die("no memory");
     make_endpoint(p, side, 0);
 }
 
@@ -155,7 +176,6 @@ void peer_restart_partner(struct peer *p)
 
     mr_endpoint_fini(side->ep);
     peer_take_released(side);
-    free(side->memory);
     make_endpoint(p, side, 1);
 }
 
@@ -170,24 +190,55 @@ static struct mr_addr address(uint8_t last, uint16_t port)
     return addr;
 }
 
-struct peer *peer_new(const struct peer_options *options)
+struct peer *peer_alloc(void)
 {
     struct peer *p = calloc(1, sizeof(*p));
 
     if (p == NULL)
         die("no memory");
+    for (int i = 0; i < 2; i++) {
+        p->side[i].buffers = calloc(PEER_BUFFERS, sizeof(*p->side[i].buffers));
+        if (p->side[i].buffers == NULL)
+            die("no memory");
+    }
+    return p;
+}
+
+/* Nothing but memory is left of an earlier start. */
+static void forget(struct peer *p)
+{
+    struct peer_side before[2] = {p->side[0], p->side[1]};
+
+    memset(p, 0, offsetof(struct peer, wire));
+    for (int i = 0; i < 2; i++)
+        p->side[i] = (struct peer_side){.memory = before[i].memory,
+                                        .memory_size = before[i].memory_size,
+                                        .is_cut = before[i].is_cut,
+                                        .buffers = before[i].buffers};
+}
+
+void peer_start(struct peer *p, const struct peer_options *options)
+{
+    forget(p);
     p->options = *options;
     p->version = MR_VERSION_1;
     p->role = options->under_test;
     p->edit_params = options->edit_params;
     p->now = MR_SECOND;
-    p->aead = mr_aead_open(MR_AEAD_OPENSSL);
+    p->aead = open_aead(p);
     make_side(p, MR_CLIENT);
     make_side(p, MR_SERVER);
     p->path.local = p->role == MR_SERVER ? address(1, 443) : address(2, 5000);
     p->path.remote = p->role == MR_SERVER ? address(2, 5000) : address(1, 443);
     p->dcid = (struct mr_cid){.size = PEER_CID_SIZE, .bytes = {0xd1, 2, 3, 4, 5, 6, 7, 8}};
     p->scid = (struct mr_cid){.size = PEER_CID_SIZE, .bytes = {0xc1, 2, 3, 4, 5, 6, 7, 8}};
+}
+
+struct peer *peer_new(const struct peer_options *options)
+{
+    struct peer *p = peer_alloc();
+
+    peer_start(p, options);
     return p;
 }
 
@@ -197,19 +248,18 @@ static void free_key(struct peer *p, struct peer_key *key)
     mr_hp_key_clear(p->aead, &key->hp);
 }
 
-static bool free_side(struct peer_side *side, bool has_borrowed_tls)
+static bool stop_side(struct peer *p, struct peer_side *side)
 {
     mr_endpoint_fini(side->ep);
     peer_take_released(side);
-    if (!has_borrowed_tls)
+    if (p->options.tls == NULL)
         mr_tls_context_free(&side->tls);
-    mr_aead_close(side->aead);
-    free(side->memory);
-    free(side->buffers);
+    if (p->options.aead == NULL)
+        mr_aead_close(side->aead);
     return side->buffers_out == 0;
 }
 
-bool peer_free(struct peer *p)
+bool peer_stop(struct peer *p)
 {
     bool is_clean = true;
 
@@ -219,8 +269,20 @@ bool peer_free(struct peer *p)
     }
     free_key(p, &p->early);
     for (int i = 0; i < 2; i++)
-        is_clean &= free_side(&p->side[i], p->options.tls != NULL);
-    mr_aead_close(p->aead);
+        is_clean &= stop_side(p, &p->side[i]);
+    if (p->options.aead == NULL)
+        mr_aead_close(p->aead);
+    return is_clean;
+}
+
+bool peer_free(struct peer *p)
+{
+    bool is_clean = peer_stop(p);
+
+    for (int i = 0; i < 2; i++) {
+        free(p->side[i].memory);
+        free(p->side[i].buffers);
+    }
     free(p);
     return is_clean;
 }
@@ -377,7 +439,8 @@ void peer_settle(struct peer *p, struct peer_side *side)
     run_jobs(p, side);
     collect_events(p, side);
     peer_take_released(side);
-    mr_endpoint_check(side->ep);
+    if (!p->options.leaves_checks)
+        mr_endpoint_check(side->ep);
 }
 
 /* The partner's TLS has not spoken yet: what it will say of its limits can be changed. */

@@ -63,6 +63,8 @@ struct peer_options {
     uint8_t cc;             /* of both: 1 + enum mr_cc_kind; 0: NewReno */
     const struct mr_tls_context *tls; /* [2], by role, borrowed; NULL: made for this pair */
     struct mr_replay *replay;         /* of the server's 0-RTT; NULL: copies are taken */
+    struct mr_aead *aead;             /* of everybody, borrowed; NULL: OpenSSL's, made for each */
+    bool leaves_checks;               /* of the endpoints' invariants to the test */
     bool is_insecure;                 /* the client takes any certificate */
     uint64_t cid_renew_ns;            /* of these: their age; 0: any */
     enum mr_cid_kind cid_kind;
@@ -127,6 +129,8 @@ struct peer_side {
     enum mr_role role;
     struct mr_endpoint *ep;
     void *memory;
+    size_t memory_size;
+    bool is_cut; /* the endpoint has less than all of it */
     struct mr_aead *aead;
     struct mr_tls_context tls;
     struct peer_buffer *buffers;
@@ -165,17 +169,23 @@ struct peer {
     struct peer_raw hello;                 /* the client's first datagram */
     uint32_t datagrams;                    /* sent by the endpoint under test */
     uint64_t bytes;
-    struct peer_raw wire[2][64]; /* on the way to side [i] */
     uint32_t wire_count[2];
-    struct peer_packet inbox[PEER_INBOX_MAX];
     uint32_t inbox_count;
-    struct peer_event events[PEER_EVENTS_MAX];
     uint32_t event_count;
+    struct peer_raw wire[2][64]; /* on the way to side [i] */
+    struct peer_packet inbox[PEER_INBOX_MAX];
+    struct peer_event events[PEER_EVENTS_MAX];
 };
 
 /* A new pair; free with peer_free(), which says false if the endpoints kept buffers. */
 struct peer *peer_new(const struct peer_options *options);
 bool peer_free(struct peer *p);
+
+/* The same in two steps each, for who makes many pairs one after the other in the same memory:
+ * peer_alloc() .. peer_start() .. peer_stop() .. peer_start() .. peer_stop() .. free(). */
+struct peer *peer_alloc(void);
+void peer_start(struct peer *p, const struct peer_options *options);
+bool peer_stop(struct peer *p);
 
 /* Both in one: a peer of the endpoint in role `under_test`, at `stage`. */
 struct peer *peer_at(enum mr_role under_test, enum peer_stage stage);
@@ -230,6 +240,15 @@ void peer_drain(struct peer *p);
 
 /* Forget what was received. */
 void peer_clear(struct peer *p);
+
+/* Look at every frame of the inbox: from a walk of zeros on, until it is false.  *r is behind the
+ * frame's type. */
+struct peer_walk {
+    uint32_t next; /* packet */
+    struct mr_reader rest;
+};
+const struct peer_packet *peer_next_frame(const struct peer *p, struct peer_walk *walk,
+                                          uint64_t *type_out, struct mr_reader *r);
 
 /*
  * Find frame number `nth` (from 0) of type `type` in the inbox.  Returns its packet and in *r a

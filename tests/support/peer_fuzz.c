@@ -8,6 +8,7 @@
 #include "tests/sim/sim_trace.h"
 #include "tests/support/peer_fuzz_app.h"
 #include "tests/support/peer_internal.h"
+#include "tests/support/tls_memo.h"
 
 #define ROUNDS_MAX  12
 #define STEPS_MAX   40
@@ -20,6 +21,8 @@
 /* ------------------------------------------------------------------ TLS that repeats itself */
 
 struct world {
+    struct peer *p;
+    struct mr_aead *aead;
     void *library;
     struct mr_tls_context tls[2];
     struct mr_certificate certificate;
@@ -75,12 +78,15 @@ static void get_ticket(void)
 static void prepare(void)
 {
     if (world.library == NULL) {
+        world.p = peer_alloc();
+        world.aead = mr_aead_open(MR_AEAD_AUTO);
         world.library = mr_tls_seeded_open(TLS_SEED);
+        MR_ASSERT(world.aead != NULL);
         MR_ASSERT(world.library != NULL);
+        tls_memo_begin(world.library, WALL);
         make_contexts();
         get_ticket();
     }
-    MR_ASSERT(mr_tls_seeded_restart(world.library, TLS_SEED));
 }
 
 /* ------------------------------------------------------------------ set-up */
@@ -102,6 +108,8 @@ static struct peer_options choose_options(struct peer_fuzz *f, enum mr_role unde
     uint8_t more = peer_fuzz_take(f);
     struct peer_options o = {.under_test = under_test,
                              .tls = world.tls,
+                             .aead = world.aead,
+                             .leaves_checks = true,
                              .is_insecure = true,
                              .has_ecn = how % 2 == 0,
                              .datagram_max = how % 8 < 6 ? 1200 : 0,
@@ -270,30 +278,30 @@ static void go_round(struct peer_fuzz *f)
 
 /* ------------------------------------------------------------------ in the partner's place */
 
-static void learn_cid(struct peer_fuzz *f, const struct mr_frame_new_connection_id *frame)
+static void learn_frame(struct peer_fuzz *f, uint64_t type, struct mr_reader *r)
 {
-    f->cids[f->cid_count++ % PEER_FUZZ_CIDS] = frame->cid;
-}
-
-/* What the endpoint said, as far as frames of ours may depend on it. */
-static void learn(struct peer_fuzz *f)
-{
-    struct mr_frame_new_connection_id cid;
-    struct mr_reader r;
+    struct mr_frame_new_connection_id frame;
     const uint8_t *challenge;
 
-    for (uint32_t i = 0; peer_find(f->p, MR_FRAME_NEW_CONNECTION_ID, i, &r) != NULL; i++) {
-        if (mr_frame_decode_new_connection_id(&r, MR_FRAME_NEW_CONNECTION_ID, &cid))
-            learn_cid(f, &cid);
-    }
-    for (uint32_t i = 0; peer_find(f->p, MR_FRAME_PATH_CHALLENGE, i, &r) != NULL; i++) {
-        challenge = mr_read_bytes(&r, MR_PATH_DATA);
-        if (challenge != NULL)
-            memcpy(f->challenge, challenge, MR_PATH_DATA);
-    }
+    if (type == MR_FRAME_NEW_CONNECTION_ID && mr_frame_decode_new_connection_id(r, type, &frame))
+        f->cids[f->cid_count++ % PEER_FUZZ_CIDS] = frame.cid;
+    if (type == MR_FRAME_PATH_CHALLENGE && (challenge = mr_read_bytes(r, MR_PATH_DATA)) != NULL)
+        memcpy(f->challenge, challenge, MR_PATH_DATA);
+}
+
+/* What the endpoint said, as far as frames of ours may depend on it; its state is sound. */
+static void learn(struct peer_fuzz *f)
+{
+    struct peer_walk walk = {0};
+    struct mr_reader r;
+    uint64_t type;
+
+    while (peer_next_frame(f->p, &walk, &type, &r) != NULL)
+        learn_frame(f, type, &r);
     peer_clear(f->p);
     if (f->tracer != NULL)
         sim_trace_read(f->tracer);
+    mr_endpoint_check(peer_endpoint(f->p));
 }
 
 /* Which packet: 1-RTT where there are keys, mostly.  False: there are none. */
@@ -514,13 +522,14 @@ static void finish(struct peer_fuzz *f)
     peer_drain(f->p);
     peer_advance(f->p, END_NS);
     MR_ASSERT(mr_endpoint_conn_count(ep) == 0);
+    mr_endpoint_check(ep);
     for (int i = 0; i < MR_SPACES; i++) {
         mr_aead_key_clear(f->p->aead, &f->tap[i].aead);
         mr_hp_key_clear(f->p->aead, &f->tap[i].hp);
     }
     mr_aead_key_clear(f->p->aead, &f->early_tap.aead);
     mr_hp_key_clear(f->p->aead, &f->early_tap.hp);
-    MR_ASSERT(peer_free(f->p));
+    MR_ASSERT(peer_stop(f->p));
     sim_trace_free(f->tracer);
 }
 
@@ -538,7 +547,8 @@ void peer_fuzz_run(enum mr_role under_test, const uint8_t *data, size_t size)
 
     f.tap_rate = tap_rates[more % 4];
     f.tame = tamenesses[more / 4 % 4];
-    f.p = peer_new(&options);
+    f.p = world.p;
+    peer_start(f.p, &options);
     f.is_reader = how % 2 == 0;
     if (how % 8 == 5)
         f.tracer = sim_trace_new(peer_endpoint(f.p), f.p->now);

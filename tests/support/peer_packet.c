@@ -265,6 +265,8 @@ static bool skip_frame(struct mr_reader *r, uint64_t type)
         return mr_frame_decode_stream(r, type, &stream);
     switch (type) {
     case MR_FRAME_PADDING:
+        mr_frame_skip_padding(r);
+        return true;
     case MR_FRAME_PING:
     case MR_FRAME_HANDSHAKE_DONE:
     case MR_FRAME_IMMEDIATE_ACK:
@@ -314,23 +316,35 @@ static bool skip_frame(struct mr_reader *r, uint64_t type)
     }
 }
 
+const struct peer_packet *peer_next_frame(const struct peer *p, struct peer_walk *walk,
+                                          uint64_t *type_out, struct mr_reader *r)
+{
+    struct mr_reader *rest = &walk->rest;
+
+    while (rest->failed || mr_reader_left(rest) == 0 ||
+           mr_frame_read_type(rest, type_out) != MR_FRAME_TYPE_OK) {
+        if (walk->next == p->inbox_count)
+            return NULL;
+        const struct peer_packet *packet = &p->inbox[walk->next++];
+        *rest = mr_reader(packet->bytes, packet->is_open ? packet->size : 0);
+    }
+    *r = *rest;
+    rest->failed = !skip_frame(rest, *type_out);
+    return &p->inbox[walk->next - 1];
+}
+
 const struct peer_packet *peer_find(const struct peer *p, uint64_t type, uint32_t nth,
                                     struct mr_reader *r)
 {
-    for (uint32_t i = 0; i < p->inbox_count; i++) {
-        const struct peer_packet *packet = &p->inbox[i];
-        uint64_t found;
+    const struct peer_packet *packet;
+    struct peer_walk walk = {0};
+    uint64_t found;
 
-        *r = mr_reader(packet->bytes, packet->is_open ? packet->size : 0);
-        while (mr_reader_left(r) > 0 && mr_frame_read_type(r, &found) == MR_FRAME_TYPE_OK) {
-            bool is_it =
-                found == type || (type == MR_FRAME_STREAM && mr_frame_type_is_stream(found));
+    while ((packet = peer_next_frame(p, &walk, &found, r)) != NULL) {
+        bool is_it = found == type || (type == MR_FRAME_STREAM && mr_frame_type_is_stream(found));
 
-            if (is_it && nth-- == 0)
-                return packet;
-            if (!skip_frame(r, found))
-                break;
-        }
+        if (is_it && nth-- == 0)
+            return packet;
     }
     return NULL;
 }

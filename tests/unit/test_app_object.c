@@ -2,6 +2,7 @@
  */
 #include <errno.h>
 
+#include "millrace/ring.h"
 #include "millrace/transport.h"
 #include "tests/support/app_side.h"
 #include "tests/unit/harness.h"
@@ -391,6 +392,65 @@ static void a_migration_is_checked(void)
     app_world_stop(&w);
 }
 
+/* Each kind, what it writes where, and what it does not take. */
+static void paths_are_opened_listed_and_abandoned(void)
+{
+    start();
+    uint64_t conn = app_world_connect(&w, client);
+    uint64_t room = app_side_address(client, 4096), end = client->region.receive_at;
+    struct mr_ring_path paths[2];
+    const uint8_t ip[16] = {[10] = 0xff, 0xff, 10, 0, 0, 7};
+    struct mr_sqe sqe = {.size = sizeof(ip), .address = room};
+
+    memcpy(app_side_bytes(client, 4096), ip, sizeof(ip));
+    mr_sqe_path_open(&sqe, conn, 7000);
+    struct mr_cqe cqe = app_world_call(&w, client, sqe);
+    CU_ASSERT_EQUAL(cqe.result, 0);
+    CU_ASSERT_EQUAL(cqe.value, 1);
+    CU_ASSERT_EQUAL(app_world_event(&w, client, MR_EVENT_PATHS_CHANGED).conn, conn);
+    mr_sqe_path(&sqe, conn, 1, MR_PATH_CALL_BACKUP);
+    CU_ASSERT_EQUAL(app_world_call(&w, client, sqe).result, 0);
+    mr_sqe_path_list(&sqe, conn, room + 1, sizeof(paths) + sizeof(paths[0]) - 1);
+    CU_ASSERT_EQUAL(app_world_call(&w, client, sqe).result, 2);
+    memcpy(paths, app_side_bytes(client, 4097), sizeof(paths));
+    struct mr_path_info info = mr_ring_path_info(&paths[1]);
+    CU_ASSERT_EQUAL(info.path, 1);
+    CU_ASSERT_EQUAL(info.state, MR_PATH_INFO_OPEN);
+    CU_ASSERT(info.is_backup && !info.is_peer_backup);
+    CU_ASSERT_EQUAL(memcmp(info.local.ip, ip, sizeof(ip)), 0);
+    CU_ASSERT_EQUAL(info.local.port, 7000);
+    CU_ASSERT_EQUAL(info.remote.port, 443);
+    CU_ASSERT(info.mtu == 1201 && info.rtt_ns == 1001 && info.cwnd_bytes == 2001);
+    CU_ASSERT(info.bytes_in_flight == 3001 && info.bytes_sent == 4001);
+    CU_ASSERT_EQUAL(info.bytes_received, 5001);
+    mr_sqe_path_list(&sqe, conn, room, sizeof(paths) - 1); /* room for one */
+    CU_ASSERT_EQUAL(app_world_call(&w, client, sqe).result, 1);
+    const struct {
+        uint64_t value;
+        uint64_t address;
+        uint32_t size;
+        int32_t answer;
+    } cases[] = {{MR_RING_PATH(MR_PATH_CALL_ABANDON, 0, 7), 0, 0, -ENOENT},
+                 {MR_RING_PATH(MR_PATH_CALL_ABANDON, 0, 1), 0, 0, 0},
+                 {MR_RING_PATH(MR_PATH_CALL_ABANDON, 0, 0), 0, 0, -EBUSY},
+                 {MR_RING_PATH(MR_PATH_CALL_ANSWER, 0, 0), 0, 0, -EINVAL},
+                 {MR_RING_PATH(256 + MR_PATH_CALL_OPEN, 0, 0), 0, 0, -EINVAL},
+                 {MR_RING_PATH(MR_PATH_CALL_OPEN, 1, 0), room, 15, -EINVAL},
+                 {MR_RING_PATH(MR_PATH_CALL_OPEN, 1, 0), end - 15, 16, -EINVAL},
+                 {MR_RING_PATH(MR_PATH_CALL_LIST, 0, 0), end - 15, 200, -EINVAL}};
+    for (size_t i = 0; i < MR_COUNT_OF(cases); i++) {
+        struct mr_sqe one = {.op = MR_OP_PATH,
+                             .handle = conn,
+                             .value = cases[i].value,
+                             .size = cases[i].size,
+                             .address = cases[i].address};
+        CU_ASSERT_EQUAL(app_world_call(&w, client, one).result, cases[i].answer);
+    }
+    mr_sqe_path(&sqe, app_world_open(&w, client, conn), 0, MR_PATH_CALL_BACKUP);
+    CU_ASSERT_EQUAL(app_world_call(&w, client, sqe).result, -ESTALE);
+    app_world_stop(&w);
+}
+
 static void a_ticket_resumes(void)
 {
     struct loop_config config = plain();
@@ -462,6 +522,7 @@ static void all_are_told_to_finish(void)
 
 static CU_TestInfo tests[] = {
     {"a migration is checked", a_migration_is_checked},
+    {"paths are opened, listed and abandoned", paths_are_opened_listed_and_abandoned},
     {"B7 ACCEPT, CONNECT, OPEN, SEND, TIMER, CLOSE: each call returns at once, completes later",
      every_call_returns_and_completes_later},
     {"B9 user_data comes back untouched", user_data_comes_back},

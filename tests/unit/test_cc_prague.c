@@ -15,6 +15,7 @@ static struct mr_cc begin(uint64_t window, double alpha)
     mr_cc_set_window(&cc, window);
     cc.ssthresh = window;
     cc.prague.alpha = alpha;
+    cc.prague.reduced_ns = 1; /* long ago */
     return cc;
 }
 
@@ -48,6 +49,23 @@ static void the_first_mark_halves_and_ends_slow_start(void)
     CU_ASSERT_TRUE(mr_cc_on_ecn(&cc, &(struct mr_cc_ecn){10, 10, MR_SECOND, 0}, 2 * MR_SECOND));
     CU_ASSERT_EQUAL(mr_cc_window(&cc), window / 2);
     CU_ASSERT_FALSE(mr_cc_in_slow_start(&cc));
+}
+
+/* What was seen of a path before it marked says nothing of how much a mark is to cost. */
+static void alpha_waits_for_the_first_mark(void)
+{
+    struct mr_cc cc;
+
+    mr_cc_init(&cc, MR_CC_PRAGUE, SIZE, 0);
+    for (uint64_t i = 1; i < 10; i++)
+        round_trip(&cc, mr_cc_window(&cc) / SIZE, 0, 25 * MR_MS, MR_SECOND + i * 25 * MR_MS);
+    CU_ASSERT_EQUAL(cc.prague.alpha, 1);
+    uint64_t window = mr_cc_window(&cc);
+    CU_ASSERT_TRUE(
+        mr_cc_on_ecn(&cc, &(struct mr_cc_ecn){10, 1, 2 * MR_SECOND, 0}, 2 * MR_SECOND + 1));
+    CU_ASSERT_EQUAL(mr_cc_window(&cc), window / 2);
+    round_trip(&cc, 10, 0, 25 * MR_MS, 3 * MR_SECOND);
+    CU_ASSERT_TRUE(cc.prague.alpha < 1);
 }
 
 /* alpha follows the share of marks, 1/16 of the way each round trip. */
@@ -211,6 +229,7 @@ static CU_TestInfo tests[] = {
     {"a short overshoot is no classic queue", a_short_overshoot_is_no_classic_queue},
     {"in a classic queue it is as CUBIC is", in_a_classic_queue_it_is_as_cubic_is},
     {"the first mark halves and ends slow start", the_first_mark_halves_and_ends_slow_start},
+    {"alpha waits for the first mark", alpha_waits_for_the_first_mark},
     {"alpha becomes the share of marks", alpha_becomes_the_share_of_marks},
     {"few marks cost little, and once per round trip",
      few_marks_cost_little_and_once_per_round_trip},

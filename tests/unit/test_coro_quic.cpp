@@ -255,6 +255,36 @@ void a_migration_is_waited_for()
     CU_ASSERT_EQUAL(error, EOPNOTSUPP);
 }
 
+void paths_are_opened_and_waited_for()
+{
+    bench b;
+    auto seen = b.server->spawn(b.theirs->paths_changed());
+    auto goes = b.client->spawn(b.ours->open_path(7000));
+    b.finish(goes, seen);
+    CU_ASSERT_EQUAL(goes.take(), 1);
+    auto deaf = b.client->spawn(b.ours->open_path(deaf_port));
+    b.finish(deaf);
+    CU_ASSERT_EQUAL(thrown(deaf), EHOSTUNREACH);
+    auto backup = b.client->spawn(b.ours->set_path_backup(1, true));
+    b.finish(backup);
+    auto list = b.client->spawn(b.ours->paths());
+    b.finish(list);
+    std::vector<mr_path_info> paths = list.take();
+    CU_ASSERT_EQUAL(paths.size(), 3);
+    CU_ASSERT(paths.at(1).is_backup && !paths.at(0).is_backup);
+    CU_ASSERT_EQUAL(paths.at(1).local.port, 7000);
+    CU_ASSERT_EQUAL(paths.at(1).state, MR_PATH_INFO_OPEN);
+    CU_ASSERT_EQUAL(paths.at(1).bytes_received, 5001);
+    CU_ASSERT_EQUAL(paths.at(2).state, MR_PATH_INFO_ABANDONED);
+    auto gone = b.client->spawn(b.ours->abandon_path(1));
+    auto none = b.client->spawn(b.ours->abandon_path(7));
+    auto servers = b.server->spawn(b.theirs->open_path(7000));
+    b.finish(gone, none);
+    b.finish(servers);
+    CU_ASSERT_EQUAL(thrown(none), ENOENT);
+    CU_ASSERT_EQUAL(thrown(servers), EOPNOTSUPP);
+}
+
 void a_server_waits_for_the_end_of_the_handshake()
 {
     bench b([](coro_world_config &c) { c.has_early = true; });
@@ -279,6 +309,7 @@ static CU_TestInfo tests[] = {
     {"datagrams that nobody reads hold nothing", datagrams_that_nobody_reads_hold_nothing},
     {"a peer that takes no datagrams is told of", a_peer_that_takes_no_datagrams_is_told_of},
     {"a migration is waited for", a_migration_is_waited_for},
+    {"paths are opened and waited for", paths_are_opened_and_waited_for},
     {"a server waits for the end of the handshake", a_server_waits_for_the_end_of_the_handshake},
     CU_TEST_INFO_NULL,
 };

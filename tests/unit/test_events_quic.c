@@ -59,6 +59,37 @@ static void a_new_path_is_told_with_its_addresses(void)
     world_end();
 }
 
+static int64_t ask_path(int side, mr_object conn, uint8_t kind, uint16_t port)
+{
+    return mr_ev_path(world.reg[side], conn,
+                      &(struct mr_path_call){.kind = kind, .path = 1, .local.port = port});
+}
+
+static void *ask_path_elsewhere(void *argument)
+{
+    *(int *)argument = (int)ask_path(CLIENT, world.conn.object, MR_PATH_CALL_OPEN, 7001);
+    return NULL;
+}
+
+static void paths_are_opened_and_both_sides_told(void)
+{
+    int answer = 0;
+
+    world_connect(3);
+    CU_ASSERT_EQUAL(ask_path(CLIENT, world.conn.object, MR_PATH_CALL_OPEN, 7000), 1);
+    world_run();
+    CU_ASSERT_EQUAL(world.conn.told[MR_EV_PATHS_CHANGED], 1);
+    CU_ASSERT_EQUAL(world.server_conn.told[MR_EV_PATHS_CHANGED], 1);
+    CU_ASSERT_EQUAL(ask_path(CLIENT, world.conn.object, MR_PATH_CALL_BACKUP, 0), 0);
+    world_run();
+    CU_ASSERT_EQUAL(world.server_conn.told[MR_EV_PATHS_CHANGED], 2);
+    CU_ASSERT_EQUAL(ask_path(CLIENT, 12345, MR_PATH_CALL_ABANDON, 0), -ESTALE);
+    CU_ASSERT_EQUAL(ask_path(SERVER, world.server_conn.object, MR_PATH_CALL_OPEN, 0), -EOPNOTSUPP);
+    on_another_thread(ask_path_elsewhere, &answer);
+    CU_ASSERT_EQUAL(answer, -EPERM);
+    world_end();
+}
+
 /* ------------------------------------------------------------------ RESET_STREAM_AT, 0-RTT */
 
 static void *reset_at_elsewhere(void *argument)
@@ -167,6 +198,7 @@ static CU_TestInfo tests[] = {
     {"what was guaranteed is said", what_was_guaranteed_is_said},
     {"a server is told what may be a copy", a_server_is_told_what_may_be_a_copy},
     {"a new path is told with its addresses", a_new_path_is_told_with_its_addresses},
+    {"paths are opened and both sides told", paths_are_opened_and_both_sides_told},
     CU_TEST_INFO_NULL,
 };
 

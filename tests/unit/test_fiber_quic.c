@@ -35,6 +35,19 @@ static int64_t count_turns(void *argument)
 }
 
 /* What QUIC has beside TCP waits like everything else. */
+static int64_t wait_for_paths(void *argument)
+{
+    (void)argument;
+    return mr_sock_paths_wait(world.peer);
+}
+
+/* Two at a time: each has its own answer. */
+static int64_t open_another(void *argument)
+{
+    (void)argument;
+    return mr_sock_path_do(world.conn, &(struct mr_path_call){.local.port = 7001});
+}
+
 static int64_t migrate_and_reset(void *argument)
 {
     bool is_over = false;
@@ -49,6 +62,14 @@ static int64_t migrate_and_reset(void *argument)
     CU_ASSERT_EQUAL(info.local.port, 7000);
     CU_ASSERT_EQUAL(mr_sock_migrate(world.conn, &(struct mr_address){.port = LOOP_DEAF_PORT}),
                     -EHOSTUNREACH);
+    struct mr_fiber *waiter = spawn(wait_for_paths, NULL, "waiter");
+    struct mr_fiber *other = spawn(open_another, NULL, "other");
+    int64_t path = mr_sock_path_do(world.conn, &(struct mr_path_call){.local.port = 7000});
+    CU_ASSERT_EQUAL(join(other) + path, 1 + 2);
+    CU_ASSERT_EQUAL(join(waiter), 0);
+    CU_ASSERT_EQUAL(
+        mr_sock_path_do(world.conn, &(struct mr_path_call){.local.port = LOOP_DEAF_PORT}),
+        -EHOSTUNREACH);
     CU_ASSERT_EQUAL(mr_sock_write(ours, "abcdef", 6), 6);
     CU_ASSERT_EQUAL(mr_sock_reset_at(ours, 5, 1 + 4), 0); /* one came before */
     ssize_t n = mr_sock_read(theirs, bytes, sizeof(bytes));

@@ -602,6 +602,16 @@ static void migrate_now(void)
     mr_sock_migrate(world.conn, &(struct mr_address){.port = 7000});
 }
 
+static void path_now(void)
+{
+    mr_sock_path_do(world.conn, &(struct mr_path_call){.kind = MR_PATH_CALL_OPEN});
+}
+
+static void paths_wait_now(void)
+{
+    mr_sock_paths_wait(world.conn);
+}
+
 static void poll_now(void)
 {
     struct mr_pollfd p = {.sock = theirs, .fd = -1, .events = POLLIN};
@@ -644,6 +654,8 @@ static const struct call blocking[] = {
     {"mr_sock_writev", writev_now},
     {"mr_sock_connect", connect_now},
     {"mr_sock_migrate", migrate_now},
+    {"mr_sock_path_do", path_now},
+    {"mr_sock_paths_wait", paths_wait_now},
 };
 
 enum {

@@ -32,6 +32,30 @@ static void an_update_is_due_when_half_the_window_is_consumed(void)
     CU_ASSERT(mr_flow_recv_allows(&f, 500));
 }
 
+/* Held up by a gap for some round trips, a sender needs all of the largest window there may be. */
+static void the_largest_window_is_given_in_eighths(void)
+{
+    struct mr_flow_recv f;
+    const uint64_t window = 16 * MR_FLOW_STEP_MIN;
+
+    mr_flow_recv_init(&f, window, window);
+    mr_flow_recv_add(&f, window);
+    mr_flow_recv_consume(&f, window / 8 - 1);
+    CU_ASSERT_FALSE(mr_flow_recv_is_due(&f));
+    mr_flow_recv_consume(&f, 1);
+    CU_ASSERT(mr_flow_recv_is_due(&f));
+    CU_ASSERT_EQUAL(mr_flow_recv_update(&f, 0, MR_SECOND), window + window / 8);
+    f.window_max *= 2; /* it may grow: in halves */
+    mr_flow_recv_consume(&f, window / 8);
+    CU_ASSERT_FALSE(mr_flow_recv_is_due(&f));
+    mr_flow_recv_init(&f, 4 * MR_FLOW_STEP_MIN, 4 * MR_FLOW_STEP_MIN);
+    mr_flow_recv_add(&f, 4 * MR_FLOW_STEP_MIN);
+    mr_flow_recv_consume(&f, MR_FLOW_STEP_MIN - 1); /* a small one: not so often */
+    CU_ASSERT_FALSE(mr_flow_recv_is_due(&f));
+    mr_flow_recv_consume(&f, 1);
+    CU_ASSERT(mr_flow_recv_is_due(&f));
+}
+
 static void the_window_doubles_when_updates_come_fast(void)
 {
     struct mr_flow_recv f;
@@ -219,6 +243,7 @@ static CU_TestInfo tests[] = {
     {"a receiver counts against its limit", a_receiver_counts_against_its_limit},
     {"an update is due when half the window is consumed",
      an_update_is_due_when_half_the_window_is_consumed},
+    {"the largest window is given in eighths", the_largest_window_is_given_in_eighths},
     {"the window doubles when updates come fast", the_window_doubles_when_updates_come_fast},
     {"a connection's window covers two of a stream", a_connection_s_window_covers_two_of_a_stream},
     {"a gap doubles the window when half of it has come beyond",

@@ -108,6 +108,24 @@ static void idle_time_fills_the_bucket_only_to_its_capacity(void)
     CU_ASSERT_EQUAL(pacer.capacity, 781250); /* 500 us at 1.5625 Gbyte/s */
 }
 
+/* At 50 Mbit/s 16 datagrams are 3 ms of a queue that marks from 1 ms on; two are less than half. */
+static void a_smooth_path_sends_short_bursts(void)
+{
+    struct mr_pacer_input smooth = slow;
+    struct mr_pacer pacer;
+
+    mr_pacer_init(&pacer, &slow, 0);
+    smooth.is_smooth = true;
+    smooth.smoothed_ns--;
+    mr_pacer_update(&pacer, &smooth, 0);
+    CU_ASSERT_EQUAL(drain(&pacer, 0), 2 * SIZE);
+    CU_ASSERT_EQUAL(drain(&pacer, MR_SECOND), 2 * SIZE);
+
+    smooth.window = 12500000; /* 156 Mbyte/s */
+    mr_pacer_update(&pacer, &smooth, 2 * MR_SECOND);
+    CU_ASSERT_EQUAL(pacer.capacity, 39062); /* 250 us */
+}
+
 static void small_steps_of_time_lose_nothing(void)
 {
     struct mr_pacer often;
@@ -172,6 +190,7 @@ static CU_TestInfo tests[] = {
      a_blocked_path_wakes_up_for_bursts_at_high_rates},
     {"idle time fills the bucket only to its capacity",
      idle_time_fills_the_bucket_only_to_its_capacity},
+    {"a smooth path sends short bursts", a_smooth_path_sends_short_bursts},
     {"small steps of time lose nothing", small_steps_of_time_lose_nothing},
     {"a changed rate counts from now on", a_changed_rate_counts_from_now_on},
     {"a slower rate takes what exceeds its capacity",

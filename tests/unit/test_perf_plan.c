@@ -109,6 +109,27 @@ static void names_what_limited(void)
     }
 }
 
+/* From any beginning, to within two per cent of what is really kept, in few trials. */
+static void finds_the_highest_rate(void)
+{
+    static const double kept[] = {0.5, 1.5, 99, 100, 12345, 3.2e6, 2e8};
+
+    for (size_t i = 0; i < MR_COUNT_OF(kept); i++) {
+        struct mr_perf_search search = {.at = 100};
+        int trials = 1;
+
+        while (mr_perf_search_next(&search, search.at <= kept[i])) {
+            CU_ASSERT_TRUE(search.at > search.good && (search.bad == 0 || search.at < search.bad));
+            trials++;
+        }
+        double most = MR_MIN(kept[i], MR_PERF_SEARCH_MAX);
+        CU_ASSERT_TRUE(search.good <= most);
+        CU_ASSERT_TRUE(most < 1.6 ? search.good <= most
+                                  : search.good >= most / MR_PERF_SEARCH_STEP);
+        CU_ASSERT_TRUE(trials <= 30);
+    }
+}
+
 /* Round and round a buffer, never beyond its end, and never more than there is to send. */
 static void pieces_stay_within_the_buffer(void)
 {
@@ -131,6 +152,7 @@ static void pieces_stay_within_the_buffer(void)
 static CU_TestInfo tests[] = {
     {"takes operations apart", takes_operations_apart},
     {"names what limited", names_what_limited},
+    {"finds the highest rate", finds_the_highest_rate},
     {"pieces stay within the buffer", pieces_stay_within_the_buffer},
     CU_TEST_INFO_NULL,
 };

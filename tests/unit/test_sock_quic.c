@@ -155,6 +155,43 @@ static void a_migration_is_waited_for_or_not(void)
     close_world();
 }
 
+static int64_t ask_path(struct mr_sock *sock, uint8_t kind, uint32_t path, uint16_t port)
+{
+    return mr_sock_path_do(sock,
+                           &(struct mr_path_call){.kind = kind, .path = path, .local.port = port});
+}
+
+static void a_path_is_waited_for_or_not(void)
+{
+    struct mr_path_info paths[MR_PATHS_LIST_MAX];
+    struct mr_path_call list = {
+        .kind = MR_PATH_CALL_LIST, .out = paths, .room = MR_COUNT_OF(paths)};
+
+    open_world(1);
+    CU_ASSERT_EQUAL(ask_path(world.conn, MR_PATH_CALL_OPEN, 0, 7000), 1);
+    CU_ASSERT_EQUAL(mr_sock_path_do(world.conn, &list), 2);
+    CU_ASSERT_EQUAL(paths[1].state, MR_PATH_INFO_CHECKING);
+    CU_ASSERT_EQUAL(mr_sock_paths_wait(world.conn), -EAGAIN);
+    world_run();
+    CU_ASSERT_EQUAL(mr_sock_path_do(world.conn, &list), 2);
+    CU_ASSERT_EQUAL(paths[1].state, MR_PATH_INFO_OPEN);
+    mr_sock_set(world.conn, MR_SOCK_NONBLOCK, 0);
+    CU_ASSERT_EQUAL(ask_path(world.conn, MR_PATH_CALL_OPEN, 0, 7001), 2);
+    CU_ASSERT_EQUAL(mr_sock_path_do(world.conn, &list), 3);
+    CU_ASSERT_EQUAL(paths[2].state, MR_PATH_INFO_OPEN);
+    CU_ASSERT_EQUAL(ask_path(world.conn, MR_PATH_CALL_OPEN, 0, LOOP_DEAF_PORT), -EHOSTUNREACH);
+    CU_ASSERT_EQUAL(ask_path(world.conn, MR_PATH_CALL_ABANDON, 7, 0), -ENOENT);
+    CU_ASSERT_EQUAL(ask_path(world.conn, MR_PATH_CALL_BACKUP, 2, 0), 0);
+    world_run();
+    CU_ASSERT_EQUAL(mr_sock_path_do(world.peer, &list), 4);
+    CU_ASSERT(paths[2].is_peer_backup);
+    CU_ASSERT_EQUAL(ask_path(world.conn, MR_PATH_CALL_ANSWER, 0, 0), -ENOENT);
+    CU_ASSERT_EQUAL(ask_path(world.peer, MR_PATH_CALL_OPEN, 0, 0), -EOPNOTSUPP);
+    CU_ASSERT_EQUAL(ask_path(ours, MR_PATH_CALL_OPEN, 0, 0), -EINVAL);
+    CU_ASSERT_EQUAL(mr_sock_paths_wait(ours), -EINVAL);
+    close_world();
+}
+
 /* ------------------------------------------------------------------ 0-RTT */
 
 static void confirm(void)
@@ -195,6 +232,7 @@ static CU_TestInfo tests[] = {
     {"what was guaranteed arrives after close", what_was_guaranteed_arrives_after_close},
     {"a reset returns what was shown", a_reset_returns_what_was_shown},
     {"a migration is waited for, or not", a_migration_is_waited_for_or_not},
+    {"a path is waited for, or not", a_path_is_waited_for_or_not},
     {"a server waits for the end of the handshake", a_server_waits_for_the_end_of_the_handshake},
     CU_TEST_INFO_NULL,
 };

@@ -326,6 +326,69 @@ static void a_migration_is_asked_for_and_told(void)
     rec_finish();
 }
 
+static int64_t ask_path(struct mr_transport *t, uint8_t kind, uint32_t path, uint16_t port)
+{
+    return mr_path_do(t, rec.conn,
+                      &(struct mr_path_call){.kind = kind, .path = path, .local.port = port});
+}
+
+static int64_t list_paths(struct mr_transport *t, mr_handle conn, struct mr_path_info *out)
+{
+    return mr_path_do(
+        t, conn,
+        &(struct mr_path_call){.kind = MR_PATH_CALL_LIST, .out = out, .room = MR_PATHS_LIST_MAX});
+}
+
+/* Answers come later, one at a time, with the list as it is then. */
+static void paths_are_asked_for_and_told(void)
+{
+    struct mr_path_info paths[MR_PATHS_LIST_MAX];
+    struct mr_conn_info info;
+
+    rec_prepare();
+    rec_start_connected();
+    struct mr_transport *t = rec.sides[REC_CLIENT].t, *server = rec.sides[REC_SERVER].t;
+    rec_run(20);
+    rec_forget();
+    CU_ASSERT_EQUAL(ask_path(t, MR_PATH_CALL_ANSWER, 0, 0), -ENOENT);
+    CU_ASSERT_EQUAL(list_paths(t, rec.conn, paths), 1); /* what is known without asking */
+    CU_ASSERT_EQUAL(paths[0].state, MR_PATH_INFO_OPEN);
+    CU_ASSERT_EQUAL(t->ops->conn_info(t, rec.conn, &info), 0);
+    CU_ASSERT_EQUAL(paths[0].remote.port, info.remote.port);
+    CU_ASSERT_EQUAL(paths[0].rtt_ns, info.rtt_ns);
+    CU_ASSERT_EQUAL(ask_path(t, MR_PATH_CALL_OPEN, 0, 7000), -EINPROGRESS);
+    CU_ASSERT_EQUAL(ask_path(t, MR_PATH_CALL_ANSWER, 0, 0), -EINPROGRESS);
+    CU_ASSERT_EQUAL(ask_path(t, MR_PATH_CALL_OPEN, 0, 7001), -EAGAIN);
+    rec_wait_for(REC_CLIENT, MR_EVENT_PATHS_CHANGED);
+    CU_ASSERT_EQUAL(ask_path(t, MR_PATH_CALL_ANSWER, 0, 0), 1);
+    CU_ASSERT_EQUAL(list_paths(t, rec.conn, paths), 2);
+    mr_handle theirs = rec_wait_for(REC_SERVER, MR_EVENT_PATHS_CHANGED)->conn; /* validated */
+    rec_run(20);
+    CU_ASSERT_EQUAL(list_paths(t, rec.conn, paths), 2);
+    CU_ASSERT_EQUAL(paths[1].local.port, 7000);
+    CU_ASSERT_EQUAL(paths[1].state, MR_PATH_INFO_OPEN);
+    CU_ASSERT_EQUAL(paths[1].bytes_received, 5001);
+    CU_ASSERT_EQUAL(list_paths(server, theirs, paths), 2);
+    CU_ASSERT_EQUAL(paths[1].remote.port, 7000);
+    rec_forget();
+    CU_ASSERT_EQUAL(ask_path(t, MR_PATH_CALL_BACKUP, 1, 0), -EINPROGRESS);
+    rec_wait_for(REC_SERVER, MR_EVENT_PATHS_CHANGED);
+    CU_ASSERT_EQUAL(list_paths(server, theirs, paths), 2);
+    CU_ASSERT(paths[1].is_peer_backup);
+    rec_wait_for(REC_CLIENT, MR_EVENT_PATHS_CHANGED);
+    CU_ASSERT_EQUAL(ask_path(t, MR_PATH_CALL_ANSWER, 0, 0), 0);
+    CU_ASSERT_EQUAL(list_paths(t, rec.conn, paths), 2);
+    CU_ASSERT(paths[1].is_backup);
+    rec_forget();
+    CU_ASSERT_EQUAL(ask_path(t, MR_PATH_CALL_ABANDON, 4, 0), -EINPROGRESS);
+    rec_wait_for(REC_CLIENT, MR_EVENT_PATHS_CHANGED);
+    CU_ASSERT_EQUAL(ask_path(t, MR_PATH_CALL_ANSWER, 0, 0), -ENOENT);
+    CU_ASSERT_EQUAL(ask_path(t, 99, 0, 0), -EINVAL);
+    CU_ASSERT_EQUAL(mr_path_do(t, 12345, &(struct mr_path_call){0}), -ESTALE);
+    CU_ASSERT_EQUAL(mr_app_host_stats(ring_world_host(rec.world, REC_CLIENT))->bad_submissions, 0);
+    rec_finish();
+}
+
 static void an_end_waits_until_all_was_consumed(void)
 {
     struct mr_view views[4];
@@ -649,6 +712,7 @@ static CU_TestInfo tests[] = {
     {"B7 open, send and end go out together", open_send_and_end_go_out_together},
     {"a priority is passed on", a_priority_is_passed_on},
     {"a migration is asked for and told", a_migration_is_asked_for_and_told},
+    {"paths are asked for and told", paths_are_asked_for_and_told},
     {"an end waits until all was consumed", an_end_waits_until_all_was_consumed},
     {"what is consumed together goes back together, by reference",
      what_is_consumed_together_goes_back_together_by_reference},
