@@ -62,9 +62,9 @@ struct peer_options {
     const uint8_t *cid_key; /* of connection IDs of the endpoint under test; NULL: plain text */
     uint8_t cc;             /* of both: 1 + enum mr_cc_kind; 0: NewReno */
     const struct mr_tls_context *tls; /* [2], by role, borrowed; NULL: made for this pair */
+    struct mr_replay *replay;         /* of the server's 0-RTT; NULL: copies are taken */
     struct mr_aead *aead;             /* of everybody, borrowed; NULL: OpenSSL's, made for each */
     bool leaves_checks;               /* of the endpoints' invariants to the test */
-    struct mr_replay *replay;         /* of the server's 0-RTT; NULL: copies are taken */
     bool is_insecure;                 /* the client takes any certificate */
     uint64_t cid_renew_ns;            /* of these: their age; 0: any */
     enum mr_cid_kind cid_kind;
