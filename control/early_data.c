@@ -41,7 +41,7 @@ struct mr_replay *mr_early_data_make(uint32_t entries, struct mr_fault *fault)
         return NULL;
     }
     memset(early->memory, 0, size);
-    mr_replay_init(&early->replay, early->memory, entries, &key, mr_early_data_clock());
+    mr_replay_init(&early->replay, early->memory, entries, &key);
     return &early->replay;
 }
 

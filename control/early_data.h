@@ -13,14 +13,13 @@
 
 #define MR_EARLY_ENTRIES (UINT32_C(1) << 18) /* first flights: 2 MiB */
 
-/* A register for `entries` first flights, which takes the first one MR_REPLAY_WINDOW_NS from now.
- * NULL with `fault` set. */
+/* A register for `entries` first flights, an instance of its own.  NULL with `fault` set. */
 struct mr_replay *mr_early_data_make(uint32_t entries, struct mr_fault *fault);
 
 /* NULL is harmless. */
 void mr_early_data_free(struct mr_replay *replay);
 
-/* The clock of its checks: CLOCK_MONOTONIC, ns. */
+/* The clock of its checks, and of the age of tickets: CLOCK_MONOTONIC, ns. */
 uint64_t mr_early_data_clock(void);
 
 #endif /* MR_CONTROL_EARLY_DATA_H */

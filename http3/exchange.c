@@ -575,14 +575,18 @@ static void on_head(void *context, struct mr_h3_stream *stream, const struct mr_
         return;
     }
     mr_h3_count(&server->counters.requests);
+    if (stream->is_early && server->config.refuses_early) {
+        answer_early(server, x, 425); /* RFC 8470, Section 5.2 */
+        return;
+    }
     if (mr_message_is_tunnel(message)) {
         uint16_t status = mr_exchange_tunnel_begin(server, x, message);
         if (status != 200)
             answer_early(server, x, status);
         return;
     }
-    if (stream->is_early && (!is_read || server->config.refuses_early))
-        answer_early(server, x, 425); /* RFC 8470, Section 5.2 */
+    if (stream->is_early && !is_read)
+        answer_early(server, x, 425);
     else if (!is_read)
         answer_early(server, x, 405);
     else if (x->target_verdict == MR_TARGET_LONG)

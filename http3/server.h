@@ -56,7 +56,7 @@ struct mr_h3_server_config {
     size_t cache_bytes;               /* content of small files; 0: no cache */
     size_t cache_entry_max;           /* larger files are not cached */
     uint64_t cache_fresh_ns;          /* a cached file is compared with the disk when older */
-    bool refuses_early; /* GET and HEAD, too, are answered with 425 in 0-RTT, as all others are */
+    bool refuses_early; /* whatever may be a copy is answered with 425, GET and tunnels, too */
     const struct mr_http3_tunnel_handlers *tunnels; /* borrowed; NULL: no extended CONNECT */
     uint32_t tunnels_max;                           /* more: 503 */
     uint64_t request_timeout_ns; /* for a request to arrive completely; then it is reset */

@@ -16,7 +16,6 @@ uint64_t mr_early_tag(const struct mr_endpoint *ep)
                               config->streams_bidi_max,
                               config->streams_uni_max,
                               config->datagram_max,
-                              config->cid.node,
                               config->remembered,
                               config->extensions & (MR_EXTENSION_RESET_STREAM_AT |
                                                     MR_EXTENSION_OBSERVES | MR_EXTENSION_OBSERVED)};

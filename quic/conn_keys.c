@@ -326,10 +326,8 @@ bool mr_keys_open_other_phase(struct mr_endpoint *ep, struct mr_conn *conn, stru
 
     if (is_overtaken)
         return try_other(ep, conn, job);
-    /* RFC 9001, Section 6.1: not before the handshake is confirmed; a server's is earlier than its
-     * client's, whose HANDSHAKE_DONE may be lost. */
-    if (!conn->is_confirmed && conn->role == MR_SERVER)
-        return false;
+    /* RFC 9001, Section 6.1: the peer updates when its handshake is confirmed.  A server's is as
+     * soon as it opens 1-RTT packets (Section 5.7); its client's HANDSHAKE_DONE may be lost. */
     bool is_soon = s->other_kind == MR_OTHER_PREVIOUS;
     bool is_open = is_soon ? try_next(ep, conn, job) : try_prepared(ep, conn, job);
     if (!is_open)

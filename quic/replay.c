@@ -20,21 +20,19 @@ size_t mr_replay_footprint(uint32_t entries)
 }
 
 void mr_replay_init(struct mr_replay *replay, void *mem, uint32_t entries,
-                    const struct mr_siphash_key *key, uint64_t now_ns)
+                    const struct mr_siphash_key *key)
 {
     MR_ASSERT((uintptr_t)mem % MR_CACHE_LINE == 0);
     *replay = (struct mr_replay){.key = *key,
                                  .instance = mr_siphash24(key, "instance", 8),
-                                 .start_ns = now_ns,
-                                 .window_ns = MR_REPLAY_WINDOW_NS,
                                  .bucket_mask = bucket_count(entries) - 1,
                                  .slots = mem};
 }
 
 /* The epoch of `now_ns`, never 0: that is an empty slot's. */
-static uint64_t epoch_of(const struct mr_replay *replay, uint64_t now_ns)
+static uint64_t epoch_of(uint64_t now_ns)
 {
-    return (now_ns / replay->window_ns) % EPOCH_MASK + 1;
+    return (now_ns / MR_REPLAY_WINDOW_NS) % EPOCH_MASK + 1;
 }
 
 /* An entry counts in the epoch that it was made in, and in the next; and before, to a thread that
@@ -82,11 +80,11 @@ enum mr_replay_verdict mr_replay_check(struct mr_replay *replay, const uint8_t *
                                        uint64_t instance, uint64_t now_ns)
 {
     uint64_t hash = mr_siphash24(&replay->key, random, MR_REPLAY_RANDOM);
-    uint64_t epoch = epoch_of(replay, now_ns);
+    uint64_t epoch = epoch_of(now_ns);
     size_t bucket = (size_t)(hash & replay->bucket_mask) * MR_REPLAY_SLOTS;
-    enum mr_replay_verdict verdict = MR_REPLAY_TOO_SOON;
+    enum mr_replay_verdict verdict = MR_REPLAY_FOREIGN;
 
-    if (instance == replay->instance || now_ns - replay->start_ns >= replay->window_ns)
+    if (instance == replay->instance)
         verdict = remember(&replay->slots[bucket], (hash & ~(uint64_t)EPOCH_MASK) | epoch, epoch);
     atomic_fetch_add_explicit(&replay->count[verdict], 1, memory_order_relaxed);
     return verdict;

@@ -85,7 +85,7 @@ struct mr_tls_context {
                             servers */
     struct mr_replay
         *replay; /* server: which ClientHellos were seen; borrowed, NULL: none is kept */
-    uint64_t (*clock)(void); /* for `replay`, monotonic, ns */
+    uint64_t (*clock)(void); /* for `replay` and the age of tickets, monotonic, ns */
     uint8_t alpn_size;
     uint8_t alpn[MR_TLS_ALPN_MAX]; /* server: what it speaks, most wanted first, in wire form */
 };
@@ -103,6 +103,7 @@ struct mr_tls {
     uint32_t original_version; /* private: of the ClientHello */
     uint64_t early_tag; /* server: what its 0-RTT depends on, in one number, the trunk's to set: a
                            ticket that was made with another one gives no 0-RTT */
+    uint64_t ticket_read_ns; /* private: when the age of the client's ticket was looked at */
     uint8_t versions;   /* server: that it accepts, enum mr_version_set; 0: it stays in `version` */
     uint8_t read_level; /* enum mr_level of the CRYPTO bytes wanted next */
     uint8_t write_level;

@@ -240,16 +240,16 @@ static void with_other_limits(struct peer *p)
 static _Alignas(64) _Atomic uint64_t slots[MR_REPLAY_SIZE_LEAST];
 static struct mr_replay replay;
 
-static uint64_t clock_of_register(void)
+static void make_register(void)
 {
-    return 10 * MR_REPLAY_WINDOW_NS;
+    memset((void *)slots, 0, sizeof(slots));
+    mr_replay_init(&replay, (void *)slots, 1, &(struct mr_siphash_key){5, 6});
 }
 
-static void young_register(struct peer *p)
+static void another_instance(struct peer *p)
 {
-    mr_replay_init(&replay, (void *)slots, 1, &(struct mr_siphash_key){5, 6}, clock_of_register());
+    make_register();
     p->side[S].tls.replay = &replay;
-    p->side[S].tls.clock = clock_of_register;
 }
 
 /* RFC 9001, Section 4.6.2: "When 0-RTT is rejected, all connection characteristics that the client
@@ -264,7 +264,7 @@ static void young_register(struct peer *p)
 static void refused_data_is_sent_again(void)
 {
     static void (*const ways[])(struct peer *) = {without_early_data, with_other_limits,
-                                                  young_register};
+                                                  another_instance};
 
     for (size_t i = 0; i < MR_COUNT_OF(ways); i++) {
         for (int role = 0; role < 2; role++) {
@@ -372,11 +372,9 @@ static void lower_limits_that_accept_are_a_violation(void)
  * or" */
 static void copies_of_a_first_flight_are_acted_on_once(void)
 {
-    struct peer *p = connect_early(S, (struct peer_options){.connections = 30});
+    make_register();
+    struct peer *p = connect_early(S, (struct peer_options){.connections = 30, .replay = &replay});
 
-    young_register(p);
-    replay.start_ns = 0;
-    memset((void *)slots, 0, sizeof(slots));
     open_and_send(p, text, sizeof(text));
     peer_drain_side(p, &p->side[C]);
     struct peer_raw flight = p->wire[S][0];
@@ -602,6 +600,52 @@ static void a_lost_flight_is_sent_again(void)
     peer_end(p);
 }
 
+/* The Initial packet that is lost is so by an acknowledgment of a later one, which had an ACK frame
+ * only; meanwhile the answer fills the window, and only a ServerHello can make the client read it.
+ * RFC 9002, Section 6.2.4: "In addition to sending data in the packet number space for which the
+ * timer expired, the sender SHOULD send ack-eliciting packets from other packet number spaces with
+ * in-flight data, coalescing packets if possible.  This is particularly valuable when the server
+ * has both Initial and Handshake data in flight ... because the peer might only have receive keys
+ * for one of the two packet number spaces." - Also when what was lost is in flight no more. */
+static void a_lost_server_hello_does_not_wait_for_the_window(void)
+{
+    struct peer *p = connect_early(S, (struct peer_options){0});
+    static uint8_t request[9000];
+    static uint8_t answer[60000];
+    struct mr_view view = {.data = answer, .size = sizeof(answer)};
+    struct mr_reader r;
+
+    open_and_send(p, request, sizeof(request));
+    peer_round_trip(p);
+    const struct peer_event *event = peer_event(p, MR_EVENT_STREAM_OPENED);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(event);
+    CU_ASSERT_EQUAL(mr_stream_send(ep_of(p, S), event->event.stream, &view, 1, MR_SEND_FIN), 0);
+    peer_drain(p);
+    const struct peer_packet *hello = peer_find(p, MR_FRAME_CRYPTO, 0, &r);
+    CU_ASSERT_EQUAL_FATAL(hello->type, MR_PACKET_INITIAL);
+    const uint64_t lost = hello->pn;
+    peer_take_over(p); /* nothing of it arrives */
+    peer_clear(p);
+    peer_send(p, MR_PACKET_INITIAL, "\1", 1);
+    CU_ASSERT_EQUAL_FATAL(p->inbox_count, 1);
+    CU_ASSERT_EQUAL(p->inbox[0].type, MR_PACKET_INITIAL);
+    CU_ASSERT_EQUAL(p->inbox[0].pn, lost + 1);
+    CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_CRYPTO), 0);
+    peer_advance(p, 400 * MR_MS); /* 9/8 of the first assumed RTT; the probe timeout is later */
+    peer_clear(p);
+    const uint8_t ack[] = {MR_FRAME_ACK, (uint8_t)(lost + 1), 0, 0, 0};
+    peer_send(p, MR_PACKET_INITIAL, ack, sizeof(ack));
+    CU_ASSERT_EQUAL(peer_counters(p)->packets_lost, 1);
+    CU_ASSERT_TRUE(peer_conn(p)->path.cc.in_flight > mr_cc_window(&peer_conn(p)->path.cc));
+    CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_CRYPTO), 0); /* it waits for the window */
+    peer_advance(p, MR_SECOND);
+    const struct peer_packet *again = peer_find(p, MR_FRAME_CRYPTO, 0, &r);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(again);
+    CU_ASSERT_EQUAL(again->type, MR_PACKET_INITIAL);
+    CU_ASSERT_EQUAL(mr_read_varint(&r), 0); /* from its start */
+    peer_end(p);
+}
+
 /* A ticket that allows none, or none at all: an ordinary handshake. */
 static void without_a_fit_ticket_nothing_is_early(void)
 {
@@ -678,6 +722,8 @@ static CU_TestInfo tests[] = {
     {"early data survives Retry", early_data_survives_retry},
     {"early data is of the original version", early_data_is_of_the_original_version},
     {"a lost flight is sent again", a_lost_flight_is_sent_again},
+    {"a lost ServerHello does not wait for the window",
+     a_lost_server_hello_does_not_wait_for_the_window},
     {"without a fit ticket nothing is early", without_a_fit_ticket_nothing_is_early},
     {"nothing is early unless asked for", nothing_is_early_unless_asked_for},
     {"the keys of early data go with the handshake", the_keys_of_early_data_go_with_the_handshake},

@@ -102,6 +102,36 @@ static void the_last_packet_of_a_run_counts(void)
     }
 }
 
+/* "it sets the spin value for that path": what probes another path says nothing of the one in use.
+ */
+static void each_path_has_its_own_spin_value(void)
+{
+    static const char probe[] = "\x1a"
+                                "12345678";
+
+    for (int i = 0; i < 2; i++) {
+        struct peer *p = pair(S, MR_EXTENSIONS_ALL, 0, PEER_DONE);
+        uint8_t bit = i == 0 ? SPIN : 0;
+
+        peer_conn(p)->path.is_spinning = true;
+        send_ping(p, PEER_NEXT_PN, bit);
+        CU_ASSERT_EQUAL(peer_conn(p)->path.spin, bit);
+        uint64_t received = peer_counters(p)->packets_received;
+        p->path.remote.port++;
+        peer_send_packet(p, &(struct peer_out){.type = MR_PACKET_ONE_RTT,
+                                               .frames = probe,
+                                               .size = sizeof(probe) - 1,
+                                               .pn = PEER_NEXT_PN,
+                                               .bits = bit ^ SPIN});
+        p->path.remote.port--;
+        CU_ASSERT_TRUE(mr_path_addr_equal(&peer_conn(p)->path.addr, &p->path)); /* still in use */
+        CU_ASSERT_EQUAL(peer_counters(p)->packets_received, received + 1);
+        CU_ASSERT_EQUAL(peer_conn(p)->path.spin, bit);
+        CU_ASSERT_EQUAL(next_spin(p), bit);
+        peer_end(p);
+    }
+}
+
 /* "An endpoint resets the spin value for a network path to 0 when changing the connection ID being
  * used on that network path."  "The spin value is initialized to 0 in the endpoint for each network
  * path." */
@@ -336,6 +366,7 @@ static void a_value_is_an_error(void)
 static CU_TestInfo tests[] = {
     {"a server reflects and a client inverts", a_server_reflects_and_a_client_inverts},
     {"the last packet of a run counts", the_last_packet_of_a_run_counts},
+    {"each path has its own spin value", each_path_has_its_own_spin_value},
     {"another connection ID or path starts at zero", another_connection_id_or_path_starts_at_zero},
     {"one path of sixteen does not spin", one_path_of_sixteen_does_not_spin},
     {"an endpoint without the extension never spins",

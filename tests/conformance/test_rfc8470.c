@@ -86,17 +86,54 @@ static void the_field_says_that_another_hop_got_it_early(void)
     raw_server_test_free(test);
 }
 
+static uint32_t tunnels_asked;
+
+static uint32_t on_tunnel(void *context, struct mr_http3_tunnel *tunnel,
+                          const struct mr_http3_tunnel_request *request)
+{
+    (void)context;
+    (void)tunnel;
+    (void)request;
+    tunnels_asked++;
+    return 200;
+}
+
+static const struct mr_http3_tunnel_handlers tunnels = {.on_request = on_tunnel};
+
+/* The status of an extended CONNECT. */
+static unsigned ask_for_a_tunnel(struct raw_server_test *test)
+{
+    h3_begin_bytes();
+    raw_put_field(&h3_section, ":method", "CONNECT");
+    raw_put_field(&h3_section, ":protocol", "test");
+    raw_put_field(&h3_section, ":scheme", "https");
+    raw_put_field(&h3_section, ":authority", "localhost");
+    raw_put_field(&h3_section, ":path", "/");
+    raw_put_headers(&h3_bytes, &h3_section);
+    return raw_status(&test->raw.streams[h3_send_new(test, false, false)]);
+}
+
+/* Section 3: "Absent such explicit information, origin servers MUST either reject early data or
+ * implement the techniques described in this document for ensuring that requests are not processed
+ * prior to TLS handshake completion." */
 static void a_server_may_refuse_all_of_it(void)
 {
     struct mr_h3_server_config config = mr_h3_server_config_default(4);
 
+    tunnels_asked = 0;
     config.refuses_early = true;
+    config.tunnels = &tunnels;
+    config.tunnels_max = 4;
     struct raw_server_test *test = raw_server_test_new(&config, NULL);
     CU_ASSERT_EQUAL(ask(test, "GET", NULL), 200);
     set_early(test, true);
     CU_ASSERT_EQUAL(ask(test, "GET", NULL), 425);
     CU_ASSERT_EQUAL(ask(test, "HEAD", NULL), 425);
+    CU_ASSERT_EQUAL(ask_for_a_tunnel(test), 425);
+    CU_ASSERT_EQUAL(tunnels_asked, 0); /* the application heard nothing of it */
     set_early(test, false);
+    CU_ASSERT_EQUAL(ask_for_a_tunnel(test), 200);
+    CU_ASSERT_EQUAL(tunnels_asked, 1);
     CU_ASSERT_EQUAL(ask(test, "GET", NULL), 200);
     raw_server_test_free(test);
 }

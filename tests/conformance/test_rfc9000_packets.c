@@ -261,6 +261,41 @@ static void an_acknowledged_ack_behind_data_is_no_rtt_sample(void)
     peer_end(p);
 }
 
+/* A frame that newly acknowledges an ack-eliciting packet, but whose largest was acknowledged
+ * before: the delay that it tells is not of that packet.  RFC 9002, Section 5.1: "An endpoint
+ * generates an RTT sample on receiving an ACK frame that meets the following two conditions: the
+ * largest acknowledged packet number is newly acknowledged, and at least one of the newly
+ * acknowledged packets was ack-eliciting." */
+static void a_largest_that_is_not_new_is_no_rtt_sample(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+    struct mr_view view = {.data = (const uint8_t *)"hello", .size = 5};
+
+    PEER_SEND(p, "\x08\x00hello");
+    mr_handle stream = peer_event(p, MR_EVENT_STREAM_OPENED)->event.stream;
+    peer_advance(p, 100 * MR_MS); /* its ACK has gone */
+    uint64_t first = p->expected_pn[MR_SPACE_APP];
+    for (int i = 0; i < 2; i++) {
+        CU_ASSERT_EQUAL(mr_stream_send(peer_endpoint(p), stream, &view, 1, 0), 0);
+        peer_drain(p);
+    }
+    CU_ASSERT_EQUAL_FATAL(p->expected_pn[MR_SPACE_APP], first + 2);
+    peer_advance(p, 4 * MR_MS);
+    struct mr_rtt before = peer_conn(p)->path.rtt;
+    uint64_t acked = peer_conn(p)->path.cc.in_flight;
+    peer_ack(p, first + 1, first + 1);
+    CU_ASSERT_NOT_EQUAL(memcmp(&before, &peer_conn(p)->path.rtt, sizeof(before)), 0);
+    before = peer_conn(p)->path.rtt;
+    CU_ASSERT_TRUE(peer_conn(p)->path.cc.in_flight < acked);
+    acked = peer_conn(p)->path.cc.in_flight;
+    peer_advance(p, MR_MS);
+    peer_ack(p, first, first + 1);
+    CU_ASSERT_TRUE(peer_conn(p)->path.cc.in_flight < acked); /* it was news */
+    CU_ASSERT_EQUAL(peer_counters(p)->packets_lost, 0);
+    CU_ASSERT_EQUAL(memcmp(&before, &peer_conn(p)->path.rtt, sizeof(before)), 0);
+    peer_end(p);
+}
+
 /* ------------------------------------------------------------------ who says what */
 
 /* Section 19.7: "Clients MUST NOT send NEW_TOKEN frames." */
@@ -320,6 +355,38 @@ static void an_idle_timeout_is_at_least_three_probe_timeouts(void)
     peer_advance(p, pto);
     CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(p)), 0);
     peer_end(p);
+}
+
+/* Section 10.1: "Each endpoint advertises a max_idle_timeout, but the effective value at an
+ * endpoint is computed as the minimum of the two advertised values (or the sole advertised value,
+ * if only one endpoint advertises a non-zero value)." */
+static void the_smaller_idle_timeout_counts(void)
+{
+    static const struct {
+        uint64_t ours_ns;
+        uint64_t theirs_ns;
+        bool ends; /* after 5 s */
+    } rows[] = {
+        {60 * MR_SECOND, 5 * MR_SECOND, true},   {5 * MR_SECOND, 60 * MR_SECOND, true},
+        {PEER_NEVER_IDLE, 5 * MR_SECOND, true},  {5 * MR_SECOND, PEER_NEVER_IDLE, true},
+        {60 * MR_SECOND, 59 * MR_SECOND, false}, {PEER_NEVER_IDLE, PEER_NEVER_IDLE, false},
+    };
+
+    for (size_t i = 0; i < 2 * MR_COUNT_OF(rows); i++) {
+        struct peer_options options = {.under_test = i % 2 == 0 ? C : S,
+                                       .idle_timeout_ns = rows[i / 2].ours_ns,
+                                       .partner_idle_timeout_ns = rows[i / 2].theirs_ns};
+        struct peer *p = peer_new(&options);
+
+        peer_run(p, PEER_DONE);
+        PEER_SEND(p, "\x01");
+        peer_advance(p, 4 * MR_SECOND);
+        CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(p)), 1);
+        peer_advance(p, 2 * MR_SECOND);
+        CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(p)), rows[i / 2].ends ? 0 : 1);
+        CU_ASSERT_EQUAL(peer_counters(p)->idle_timeouts, rows[i / 2].ends);
+        peer_end(p);
+    }
 }
 
 /* Section 10.1: "An endpoint also restarts its idle timer when sending an ack-eliciting packet if
@@ -416,8 +483,10 @@ static CU_TestInfo tests[] = {
     {"an acknowledged ACK is no RTT sample", an_acknowledged_ack_is_no_rtt_sample},
     {"an acknowledged ACK behind data is no RTT sample",
      an_acknowledged_ack_behind_data_is_no_rtt_sample},
+    {"a largest that is not new is no RTT sample", a_largest_that_is_not_new_is_no_rtt_sample},
     {"a client sends nothing of a server's", a_client_sends_nothing_of_a_servers},
     {"a response counts by whatever path it comes", a_response_counts_by_whatever_path_it_comes},
+    {"the smaller idle timeout counts", the_smaller_idle_timeout_counts},
     {"an idle timeout is at least three probe timeouts",
      an_idle_timeout_is_at_least_three_probe_timeouts},
     {"the first packet that asks restarts the idle timer",

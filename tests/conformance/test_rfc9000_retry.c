@@ -36,11 +36,13 @@ static void take_retry(struct retried *x)
     peer_clear(x->p);
 }
 
-static struct retried get_retry_of(const struct peer_options *options)
+static struct retried get_retry_of(const struct peer_options *options, uint32_t version)
 {
     struct retried x = {.p = peer_new(options)};
 
     peer_run(x.p, PEER_NOTHING);
+    x.p->version = version;
+    peer_set_initial_keys(x.p, &x.p->dcid);
     peer_send(x.p, MR_PACKET_INITIAL, "\1", 1);
     take_retry(&x);
     CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(x.p)), 0);
@@ -49,7 +51,8 @@ static struct retried get_retry_of(const struct peer_options *options)
 
 static struct retried get_retry(void)
 {
-    return get_retry_of(&(struct peer_options){.under_test = S, .retry_above = PEER_ALWAYS_RETRY});
+    return get_retry_of(&(struct peer_options){.under_test = S, .retry_above = PEER_ALWAYS_RETRY},
+                        MR_VERSION_1);
 }
 
 /* Another client's first Initial, from the same address. */
@@ -122,6 +125,29 @@ static void an_altered_initial_is_dropped_whatever_its_token(void)
     send_token(&x); /* the client's own */
     CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(x.p)), 1);
     peer_end(x.p);
+}
+
+/* RFC 9369, Section 4.1: "The client MUST NOT use a different version in the subsequent Initial
+ * packet that contains the Retry token.  The server MAY encode the QUIC version in its Retry token
+ * to validate that the client did not switch versions, and drop the packet if it switched, to
+ * enforce client compliance." */
+static void a_token_of_another_version_is_refused(void)
+{
+    static const uint32_t versions[] = {MR_VERSION_1, MR_VERSION_2};
+
+    for (size_t i = 0; i < 4; i++) {
+        struct peer_options options = {.under_test = S, .retry_above = PEER_ALWAYS_RETRY};
+        struct retried x = get_retry_of(&options, versions[i / 2]);
+        bool is_same = i / 2 == i % 2;
+
+        x.p->version = versions[i % 2];
+        peer_set_initial_keys(x.p, &x.scid);
+        send_token(&x);
+        CU_ASSERT_EQUAL(peer_close_error(x.p, NULL), is_same ? PEER_NO_CLOSE : MR_INVALID_TOKEN);
+        CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(x.p)), is_same);
+        CU_ASSERT_EQUAL(peer_counters(x.p)->tokens_valid, is_same);
+        peer_end(x.p);
+    }
 }
 
 static void a_token_of_another_address_is_refused(void)
@@ -271,8 +297,9 @@ static void handshakes_under_way_turn_retry_on(void)
 /* quinn CVE-2024-45311: an Initial that comes again after its Retry and its refusal. */
 static void a_token_at_a_full_server_is_refused_as_often_as_it_comes(void)
 {
-    struct retried first = get_retry_of(&(struct peer_options){
-        .under_test = S, .retry_above = PEER_ALWAYS_RETRY, .connections = 1});
+    struct retried first = get_retry_of(
+        &(struct peer_options){.under_test = S, .retry_above = PEER_ALWAYS_RETRY, .connections = 1},
+        MR_VERSION_1);
     struct retried second = first;
 
     send_other_initial(second.p, 0x77);
@@ -297,12 +324,13 @@ static void a_token_at_a_full_server_is_refused_as_often_as_it_comes(void)
 static const struct mr_cid retry_scid = {.size = 8, .bytes = {0xee, 1, 2, 3, 4, 5, 6, 7}};
 
 /* A Retry for the client under test. */
-static size_t make_retry(struct peer *p, const struct mr_cid *scid, uint8_t *bytes)
+static size_t make_retry_of(struct peer *p, uint32_t version, const struct mr_cid *scid,
+                            uint8_t *bytes)
 {
     struct mr_endpoint *ep = p->side[S].ep;
     struct mr_cid original = mr_conn_handshake(peer_endpoint(p), peer_conn(p))->original_dcid;
     struct mr_packet_header header = {.type = MR_PACKET_RETRY,
-                                      .version = MR_VERSION_1,
+                                      .version = version,
                                       .dcid = mr_cid_view(&p->dcid),
                                       .scid = mr_cid_view(scid),
                                       .token = (const uint8_t *)"a token",
@@ -312,6 +340,11 @@ static size_t make_retry(struct peer *p, const struct mr_cid *scid, uint8_t *byt
 
     mr_retry_tag(&ep->tokens, mr_cid_view(&original), bytes, (size_t)(tag - bytes), tag);
     return mr_writer_size(&w);
+}
+
+static size_t make_retry(struct peer *p, const struct mr_cid *scid, uint8_t *bytes)
+{
+    return make_retry_of(p, MR_VERSION_1, scid, bytes);
 }
 
 /* Section 17.2.5.2: the client sends Initials with the token to the new connection ID;
@@ -404,6 +437,10 @@ static void a_client_ignores_what_is_no_retry(void)
     /* Section 17.2.5.2: "A client MUST discard a Retry packet with a zero-length Retry Token
      * field." */
     expect_ignored(p, bytes, size - MR_RETRY_TAG - 7, "no token");
+    /* RFC 9369, Section 4.1: "If the server sends a Retry packet, it MUST use the original version.
+     * The client ignores Retry packets using other versions." */
+    size = make_retry_of(p, MR_VERSION_2, &retry_scid, bytes);
+    expect_ignored(p, bytes, size, "another version");
     /* Section 17.2.5.1: "A client MUST discard a Retry packet that contains a Source Connection ID
      * field that is identical to the Destination Connection ID field of its Initial packet." */
     size = make_retry(p, &original, bytes);
@@ -428,6 +465,7 @@ static CU_TestInfo tests[] = {
     {"a token comes back and is accepted", a_token_comes_back_and_is_accepted},
     {"8.1.2 an altered Initial is dropped whatever its token",
      an_altered_initial_is_dropped_whatever_its_token},
+    {"a token of another version is refused", a_token_of_another_version_is_refused},
     {"a token of another address is refused", a_token_of_another_address_is_refused},
     {"a late or altered token is refused", a_late_or_altered_token_is_refused},
     {"a cut or grown token is refused", a_cut_or_grown_token_is_refused},

@@ -1,129 +1,129 @@
 /*
- * fuzz/fuzz_datagram_queue.c - property test of quic/datagram_queue.h against a model.
+ * tests/fuzz/fuzz_datagram_queue.c - property test of quic/datagram_queue.h.
  *
- * The input is operations on two queues that share a pool.  Properties:
- *   1. payloads come out in order, whole, with the bytes that went in;
- *   2. a refused payload changes nothing; an empty queue refuses for want of memory alone;
- *   3. an empty queue holds no chunk, and nothing is lost of the pool;
- *   4. the invariants hold after every step.
+ * The input is a program: payloads of any size go in, in several views, and come out or are
+ * dropped, with a pool of 1 to 32 chunks and a queue that may have 1 to 16 of them.  A list of
+ * sizes and first bytes is the model.  Properties:
+ *   1. what comes out is what went in, whole and in order;
+ *   2. what does not go in changes nothing: chunks are missing, or the queue has its share, which
+ *      only a single payload exceeds;
+ *   3. an empty queue takes any payload that the pool has room for, and holds no chunk.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "base/compiler.h"
 #include "quic/datagram_queue.h"
-#include "quic/wire_fields.h"
+
+#define CHUNKS_MAX 32
+#define MODEL_MAX  4096
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum {
-    QUEUES = 2,
-    CHUNKS = 24,
-    CHUNKS_MAX = 8,  /* of a queue */
-    MODEL = 4096,    /* payloads */
-    STEPS_MAX = 120, /* of an input: each is checked against everything */
-    SIZE_MAX_TAKEN = 4 * MR_DATAGRAM_CHUNK_BYTES,
-};
-
-/* The sizes that wait, and what the first byte of each is. */
-struct model {
-    uint32_t first;
-    uint32_t end;
-    uint16_t size[MODEL];
-    uint8_t mark[MODEL];
-};
-
+static _Alignas(64) uint8_t memory[(CHUNKS_MAX + 1) * MR_CHUNK_SIZE];
+static uint8_t content[MR_DATAGRAM_SIZE_MAX + 256]; /* byte i is i, about */
+static uint8_t out[MR_DATAGRAM_SIZE_MAX];
 static struct mr_pool chunks;
-static struct mr_datagram_queue queue[QUEUES];
-static struct model model[QUEUES];
-static uint8_t bytes[SIZE_MAX_TAKEN];
+static struct mr_datagram_queue queue;
+static uint32_t chunks_max;
+static struct entry {
+    uint32_t size;
+    uint8_t first; /* where in `content` */
+} model[MODEL_MAX];
+static uint32_t model_head;
+static uint32_t model_tail;
 
-static void push(uint32_t i, uint32_t size, uint8_t mark)
+static void push(uint32_t size, uint8_t first, uint8_t cut)
 {
-    struct model *m = &model[i];
-    struct mr_datagram_queue before = queue[i];
-    size_t cut = size > 0 ? mark % size : 0; /* in two views */
+    size_t front = size * cut / 256;
+    struct mr_view views[2] = {{content + first, front}, {content + first + front, size - front}};
+    uint32_t free_before = mr_pool_free_count(&chunks);
+    struct mr_datagram_queue before = queue;
 
-    if (m->end == MODEL)
+    if (model_tail == MODEL_MAX)
         return;
-    for (uint32_t k = 0; k < size; k++)
-        bytes[k] = (uint8_t)(mark + k);
-    const struct mr_view views[2] = {{bytes, cut}, {bytes + cut, size - cut}};
-    enum mr_datagram_push answer =
-        mr_datagram_queue_push(&queue[i], &chunks, views, size == 0 ? 0 : 2, CHUNKS_MAX);
-    if (answer != MR_DATAGRAM_QUEUED) {
-        MR_ASSERT(memcmp(&before, &queue[i], sizeof(before)) == 0);
-        MR_ASSERT(answer == MR_DATAGRAM_NO_MEMORY || before.count > 0);
+    enum mr_datagram_push answer = mr_datagram_queue_push(&queue, &chunks, views, 2, chunks_max);
+    if (answer == MR_DATAGRAM_QUEUED) {
+        model[model_tail++] = (struct entry){size, first};
         return;
     }
-    m->size[m->end] = (uint16_t)size;
-    m->mark[m->end++] = mark;
+    MR_ASSERT(mr_pool_free_count(&chunks) == free_before);
+    MR_ASSERT(queue.count == before.count);
+    MR_ASSERT(queue.chunk_count == before.chunk_count);
+    uint32_t tail = before.count == 0 ? 0 : MR_DATAGRAM_CHUNK_BYTES - 1; /* at most, of room */
+    if (answer == MR_DATAGRAM_FULL)
+        MR_ASSERT(before.count > 0);
+    else
+        MR_ASSERT(free_before * MR_DATAGRAM_CHUNK_BYTES < size + 2 + tail);
 }
 
-static void pop(uint32_t i, bool is_read)
+static void pop(bool is_dropped)
 {
-    struct model *m = &model[i];
-
-    if (m->first == m->end) {
-        MR_ASSERT(queue[i].count == 0);
+    if (model_head == model_tail)
         return;
-    }
-    uint32_t size = mr_datagram_queue_first_size(&queue[i], &chunks);
-    MR_ASSERT(size == m->size[m->first]);
-    uint8_t *dst = malloc(size + 1);
-    MR_ASSERT(dst != NULL);
-    mr_datagram_queue_pop(&queue[i], &chunks, is_read ? dst : NULL);
-    for (uint32_t k = 0; is_read && k < size; k++)
-        MR_ASSERT(dst[k] == (uint8_t)(m->mark[m->first] + k));
-    free(dst);
-    m->first++;
+    const struct entry *entry = &model[model_head++];
+    MR_ASSERT(mr_datagram_queue_first_size(&queue, &chunks) == entry->size);
+    mr_datagram_queue_pop(&queue, &chunks, is_dropped ? NULL : out);
+    if (!is_dropped && entry->size > 0)
+        MR_ASSERT(memcmp(out, content + entry->first, entry->size) == 0);
 }
 
 static void check(void)
 {
-    uint32_t used = 0;
-
-    for (int i = 0; i < QUEUES; i++) {
-        mr_datagram_queue_check(&queue[i], &chunks);
-        MR_ASSERT(queue[i].count == model[i].end - model[i].first);
-        MR_ASSERT(queue[i].count > 0 || queue[i].chunk_count == 0);
-        used += queue[i].chunk_count;
-    }
-    MR_ASSERT(chunks.used == used);
+    mr_datagram_queue_check(&queue, &chunks);
+    MR_ASSERT(queue.count == model_tail - model_head);
+    MR_ASSERT(queue.chunk_count == chunks.used);
+    MR_ASSERT(queue.chunk_count <= chunks_max || queue.count == 1);
+    MR_ASSERT((queue.count == 0) == (queue.head == MR_NONE));
+    if (model_head == model_tail)
+        model_head = model_tail = 0;
 }
 
-static void step(struct mr_reader *input)
+static void fill_content(void)
 {
-    uint8_t op = mr_read_u8(input);
-    uint16_t size = mr_read_u16(input);
-    uint32_t i = op & 1;
+    if (content[1] != 0)
+        return;
+    for (size_t i = 0; i < sizeof(content); i++)
+        content[i] = (uint8_t)(i ^ i >> 8);
+}
 
-    if (op >= 0xfc) {
-        mr_datagram_queue_clear(&queue[i], &chunks);
-        model[i].first = model[i].end;
-    } else if ((op & 6) != 0) {
-        push(i, (op & 8) != 0 ? size % 64 : size % SIZE_MAX_TAKEN, (uint8_t)(op ^ size));
-    } else {
-        pop(i, (op & 8) != 0);
+/* Mostly small payloads, as applications send them. */
+static uint32_t size_of(const uint8_t *step)
+{
+    uint32_t size = step[1];
+
+    if (step[0] >= 128)
+        size = size * 6;
+    return step[0] >= 250 ? (uint32_t)step[1] << 8 | step[2] : size;
+}
+
+static void run(const uint8_t *step)
+{
+    uint8_t op = step[0] % 8;
+
+    if (op < 5)
+        push(size_of(step), step[2], step[3]);
+    else if (op < 7)
+        pop(step[0] % 16 == 6);
+    else if (step[0] % 32 == 7) {
+        mr_datagram_queue_clear(&queue, &chunks);
+        model_head = model_tail;
     }
     check();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct mr_datagram_chunk memory[CHUNKS];
-    struct mr_reader input = mr_reader(data, size);
-
-    mr_pool_init(&chunks, memory, CHUNKS, sizeof(memory[0]), 8);
-    for (int i = 0; i < QUEUES; i++) {
-        mr_datagram_queue_init(&queue[i]);
-        model[i].first = model[i].end = 0;
-    }
-    for (int i = 0; i < STEPS_MAX && mr_reader_left(&input) >= 3; i++)
-        step(&input);
-    for (uint32_t i = 0; i < QUEUES; i++)
-        mr_datagram_queue_clear(&queue[i], &chunks);
+    if (size < 2)
+        return 0;
+    fill_content();
+    mr_pool_init(&chunks, memory, 1 + data[0] % CHUNKS_MAX, MR_CHUNK_SIZE, MR_CACHE_LINE);
+    chunks_max = 1 + data[1] % 16;
+    mr_datagram_queue_init(&queue);
+    model_head = model_tail = 0;
+    for (size_t at = 2; at + 4 <= size; at += 4)
+        run(data + at);
+    mr_datagram_queue_clear(&queue, &chunks);
     MR_ASSERT(chunks.used == 0);
     return 0;
 }

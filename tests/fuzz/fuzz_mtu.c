@@ -1,152 +1,164 @@
 /*
- * fuzz/fuzz_mtu.c - property test of quic/mtu.h against a path.
+ * tests/fuzz/fuzz_mtu.c - property test of quic/mtu.h.
  *
- * The input is a path's MTU, what both ends take, changes and messages that may lie.  Properties:
- *   1. a size that is probed is above what passes, below what does not, and within the ceiling;
- *   2. a search runs, or a time is set for the next;
- *   3. what a message says never raises anything, and below 1,200 bytes changes nothing;
- *   4. a search that nobody disturbs ends, within a part in MR_MTU_PART of the path, and finds the
- *      ceiling if it passes;
- *   5. large packets that are lost in a row are a black hole, and only they.
+ * The input chooses what the path lets through and what either end takes; the rest are steps: a
+ * probe's end, time, packets of the full size, what the network says.  The path is honest at
+ * first, then changes, then whoever acknowledges and sends ICMP lies.  Properties:
+ *   1. what is probed is above what passes, at most the ceiling, and below what does not pass;
+ *   2. a search waits for its timer when and only when nothing is probed;
+ *   3. on an honest path a search ends within PROBES_MAX, and what it found passes, and is within a
+ *      part in MR_MTU_PART of what does;
+ *   4. what passes stays between the base and the ceiling, whatever is said.
  */
-#include "quic/mtu.h"
+#include <stddef.h>
 
 #include "base/assert.h"
 #include "base/compiler.h"
-#include "quic/wire_fields.h"
+#include "quic/mtu.h"
+
+#define PROBES_MAX 100
+#define LARGEST    9000
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum {
-    STEPS_MAX = 400, /* of a search */
-    BASE = MR_INITIAL_MIN,
-    TOP = 9000,
+struct input {
+    const uint8_t *data;
+    size_t size;
 };
 
-struct path {
-    struct mr_mtu_search search;
-    uint32_t mtu; /* that was found */
-    uint32_t ceiling;
-    uint32_t truth; /* what passes */
-    uint32_t losses;
-    uint64_t pn;
-    uint64_t now;
-};
+static struct mr_mtu_search search;
+static uint32_t mtu;
+static uint32_t ceiling;
+static uint64_t now;
 
-static void check(const struct path *p)
+static uint32_t take(struct input *in)
 {
-    const struct mr_mtu_search *s = &p->search;
-
-    MR_ASSERT(s->target == 0 || (s->target > p->mtu && s->target < s->high));
-    MR_ASSERT(s->high <= p->ceiling + 1);
-    MR_ASSERT((s->target != 0) == (s->raise_ns == MR_NEVER));
-    MR_ASSERT(s->tries < MR_MTU_PROBES);
+    if (in->size == 0)
+        return 0;
+    in->size--;
+    return *in->data++;
 }
 
-static void begin(struct path *p)
+static uint32_t take_size(struct input *in)
 {
-    mr_mtu_search_begin(&p->search, p->mtu, p->ceiling, p->now);
-    p->losses = 0;
-    check(p);
+    uint32_t high = take(in);
+
+    return MR_INITIAL_MIN + (high << 8 | take(in)) % (LARGEST - MR_INITIAL_MIN + 1);
 }
 
-static void probe(struct path *p)
+static void check(void)
 {
-    uint32_t size = p->search.target;
-    bool goes_on;
-
-    p->search.is_in_flight = true;
-    if (size <= p->truth) {
-        p->mtu = size;
-        goes_on = mr_mtu_search_acked(&p->search, p->mtu, p->now);
-    } else {
-        goes_on = mr_mtu_search_lost(&p->search, p->mtu, size, p->now);
-    }
-    MR_ASSERT(goes_on == (p->search.target != 0));
-    check(p);
-}
-
-static void tell(struct path *p, uint32_t size)
-{
-    struct mr_mtu_search before = p->search;
-    enum mr_mtu_verdict verdict = mr_mtu_search_too_big(&p->search, p->mtu, size, p->now);
-
-    MR_ASSERT(size >= BASE || verdict == MR_MTU_IGNORED);
-    MR_ASSERT(p->search.high <= before.high);
-    if (verdict == MR_MTU_IGNORED)
-        MR_ASSERT(p->search.high == before.high && p->search.target == before.target);
-    if (verdict == MR_MTU_SHRUNK) {
-        MR_ASSERT(size < p->mtu);
-        p->mtu = BASE;
-        p->ceiling = MR_MAX(size, (uint32_t)BASE);
-        begin(p);
-    }
-    check(p);
-}
-
-static void lose_large(struct path *p)
-{
-    bool is_hole = mr_mtu_search_large_lost(&p->search, ++p->pn);
-
-    MR_ASSERT(is_hole == (++p->losses >= MR_MTU_HOLE_LOSSES));
-    if (!is_hole)
+    MR_ASSERT(mtu >= MR_INITIAL_MIN);
+    MR_ASSERT(mtu <= ceiling);
+    MR_ASSERT((search.target == 0) == (search.raise_ns != MR_NEVER));
+    if (search.target == 0)
         return;
-    p->mtu = BASE;
-    begin(p);
+    MR_ASSERT(search.target > mtu);
+    MR_ASSERT(search.target <= ceiling);
+    MR_ASSERT(search.target < search.high);
+    MR_ASSERT(search.tries < MR_MTU_PROBES);
 }
 
-static void pass_large(struct path *p)
+/* A search from the base on, as a connection begins one. */
+static void fall_to_base(uint32_t up_to)
 {
-    mr_mtu_search_large_acked(&p->search, ++p->pn);
-    p->losses = 0;
-    MR_ASSERT(!mr_mtu_search_large_lost(&p->search, p->pn - 1)); /* an old one */
+    mtu = MR_INITIAL_MIN;
+    mr_mtu_search_begin(&search, mtu, MR_MIN(up_to, ceiling), now);
+    check();
 }
 
-/* Property 4. */
-static void finish(struct path *p)
+static void end_probe(bool is_acked)
 {
-    uint32_t steps = 0;
+    uint32_t target = search.target;
 
-    p->truth = MR_MAX(p->truth, p->mtu);
-    begin(p);
-    while (p->search.target != 0) {
-        probe(p);
-        MR_ASSERT(++steps < STEPS_MAX);
+    if (target == 0)
+        return;
+    search.is_in_flight = true;
+    if (is_acked) {
+        mtu = target;
+        mr_mtu_search_acked(&search, mtu, now);
+    } else {
+        mr_mtu_search_lost(&search, mtu, target, now);
     }
-    uint32_t best = MR_MIN(p->truth, p->ceiling);
-    MR_ASSERT(p->mtu <= best);
-    MR_ASSERT(best - p->mtu <= p->mtu / MR_MTU_PART);
-    MR_ASSERT(p->truth < p->ceiling || p->mtu == best);
+    check();
+}
+
+static void search_honestly(uint32_t passes)
+{
+    uint32_t probes = 0;
+
+    while (search.target != 0) {
+        end_probe(search.target <= passes);
+        MR_ASSERT(++probes <= PROBES_MAX);
+    }
+    uint32_t best = MR_MIN(passes, ceiling);
+    MR_ASSERT(mtu <= best);
+    MR_ASSERT(best - mtu <= mtu / MR_MTU_PART);
+}
+
+static void raise_if_due(void)
+{
+    if (search.raise_ns <= now)
+        mr_mtu_search_begin(&search, mtu, ceiling, now);
+}
+
+static void too_big(uint32_t size)
+{
+    enum mr_mtu_verdict verdict = mr_mtu_search_too_big(&search, mtu, size, now);
+
+    if (verdict == MR_MTU_SHRUNK)
+        fall_to_base(size);
+    MR_ASSERT(verdict == MR_MTU_IGNORED || size >= MR_INITIAL_MIN);
+}
+
+static void step(struct input *in)
+{
+    uint32_t op = take(in);
+
+    now += op * MR_SECOND;
+    switch (op % 8) {
+    case 0:
+    case 1:
+    case 2:
+        end_probe(op >= 128);
+        break;
+    case 3:
+        too_big(MR_MIN(take(in) << 8 | take(in), ceiling));
+        break;
+    case 4: /* a probe of an earlier search */
+        mr_mtu_search_lost(&search, mtu, take_size(in), now);
+        break;
+    case 5:
+        mr_mtu_search_large_acked(&search, take(in));
+        break;
+    case 6:
+        if (mr_mtu_search_large_lost(&search, take(in)))
+            fall_to_base(mtu - 1 > MR_INITIAL_MIN ? mtu - 1 : MR_INITIAL_MIN);
+        break;
+    default:
+        raise_if_due();
+        break;
+    }
+    check();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct mr_reader input = mr_reader(data, size);
-    struct path p = {.mtu = BASE, .now = MR_SECOND};
+    struct input in = {data, size};
+    uint32_t passes = take_size(&in);
 
-    p.ceiling = BASE + mr_read_u16(&input) % (TOP - BASE);
-    p.truth = BASE + mr_read_u16(&input) % (TOP - BASE);
-    mr_mtu_search_init(&p.search);
-    begin(&p);
-    while (mr_reader_left(&input) >= 3) {
-        uint8_t op = mr_read_u8(&input);
-        uint16_t value = mr_read_u16(&input);
-
-        p.now += MR_MS;
-        if (op < 160 && p.search.target != 0)
-            probe(&p);
-        else if (op < 180)
-            lose_large(&p);
-        else if (op < 200)
-            pass_large(&p);
-        else if (op < 220)
-            tell(&p, value % (TOP + 500));
-        else if (op < 230)
-            p.truth = BASE + value % (TOP - BASE);
-        else
-            begin(&p);
-        check(&p);
-    }
-    finish(&p);
+    ceiling = take_size(&in);
+    now = MR_SECOND;
+    mr_mtu_search_init(&search);
+    fall_to_base(ceiling);
+    search_honestly(passes);
+    uint32_t now_passes = take_size(&in);
+    if (mtu > now_passes)
+        fall_to_base(mtu - 1);
+    now = MR_MAX(now, search.raise_ns);
+    raise_if_due();
+    search_honestly(MR_MAX(now_passes, mtu));
+    while (in.size > 0)
+        step(&in);
     return 0;
 }

@@ -30,7 +30,7 @@ static const struct mr_certificate *certificate(void)
     return &made;
 }
 
-static void make_tls(struct peer_side *side, const struct mr_tls_context *borrowed)
+static void make_tls(struct peer_side *side, const struct peer_options *o)
 {
     static const uint8_t alpn[] = "\004peer";
     static const uint8_t ticket_keys[MR_TICKET_KEYS_SIZE] = {4, 5, 6};
@@ -40,13 +40,14 @@ static void make_tls(struct peer_side *side, const struct mr_tls_context *borrow
                                           .ciphers = "TLS_AES_128_GCM_SHA256",
                                           .ticket_keys = ticket_keys,
                                           .tickets = 1,
+                                          .replay = o->replay,
                                           .has_early_data = true};
     struct mr_tls_client_config client = {.ca_pem = certificate()->certificate_pem,
                                           .ciphers = "TLS_AES_128_GCM_SHA256",
                                           .has_early_data = true};
     struct mr_fault fault;
-    if (borrowed != NULL) {
-        side->tls = borrowed[side->role];
+    if (o->tls != NULL) {
+        side->tls = o->tls[side->role];
         return;
     }
     int answer = side->role == MR_SERVER ? mr_tls_context_server(&side->tls, &server, &fault)
@@ -54,6 +55,14 @@ static void make_tls(struct peer_side *side, const struct mr_tls_context *borrow
 
     if (answer != 0)
         die(fault.text);
+}
+
+static uint64_t idle_timeout(const struct peer_options *o, bool is_under_test)
+{
+    uint64_t ns = is_under_test || o->partner_idle_timeout_ns == 0 ? o->idle_timeout_ns
+                                                                   : o->partner_idle_timeout_ns;
+
+    return ns == PEER_NEVER_IDLE ? 0 : ns == 0 ? 60 * MR_SECOND : ns;
 }
 
 static struct mr_endpoint_config make_config(const struct peer_options *o, struct peer_side *side)
@@ -77,7 +86,7 @@ static struct mr_endpoint_config make_config(const struct peer_options *o, struc
         .has_ecn = o->has_ecn,
         .payload_max = 1452,
         .retry_above = retry == PEER_ALWAYS_RETRY ? 0 : retry,
-        .idle_timeout_ns = o->idle_timeout_ns == 0 ? 60 * MR_SECOND : o->idle_timeout_ns,
+        .idle_timeout_ns = idle_timeout(o, is_under_test),
         .keep_alive_ns = is_under_test ? o->keep_alive_ns : 0,
         .stream_window_max = o->stream_window == 0 ? 16 << 20 : o->stream_window,
         .conn_window_max = 32 << 20,
@@ -157,7 +166,7 @@ static void make_side(struct peer *p, enum mr_role role)
 
     side->role = role;
     side->aead = open_aead(p);
-    make_tls(side, p->options.tls);
+    make_tls(side, &p->options);
     make_endpoint(p, side, 0);
 }
 

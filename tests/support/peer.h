@@ -37,15 +37,16 @@ enum peer_stage {
 
 struct peer_options {
     enum mr_role under_test;
-    uint32_t retry_above;     /* 0: 1000; PEER_ALWAYS_RETRY */
-    uint64_t idle_timeout_ns; /* 0: 60 s */
-    uint64_t keep_alive_ns;   /* of the endpoint under test; 0: none */
-    uint64_t stream_window;   /* 0: 16 MiB */
-    uint32_t connections;     /* at most; 0: 4 */
-    uint32_t streams_bidi;    /* 0: 8 */
-    uint32_t streams_uni;     /* 0: 3 */
-    bool has_ecn;             /* packets are marked ECT */
-    uint32_t datagram_max;    /* of DATAGRAM frames that the endpoint under test takes; 0: none */
+    uint32_t retry_above;             /* 0: 1000; PEER_ALWAYS_RETRY */
+    uint64_t idle_timeout_ns;         /* 0: 60 s; PEER_NEVER_IDLE: none */
+    uint64_t partner_idle_timeout_ns; /* 0: the same */
+    uint64_t keep_alive_ns;           /* of the endpoint under test; 0: none */
+    uint64_t stream_window;           /* 0: 16 MiB */
+    uint32_t connections;             /* at most; 0: 4 */
+    uint32_t streams_bidi;            /* 0: 8 */
+    uint32_t streams_uni;             /* 0: 3 */
+    bool has_ecn;                     /* packets are marked ECT */
+    uint32_t datagram_max; /* of DATAGRAM frames that the endpoint under test takes; 0: none */
     uint32_t partner_datagram_max; /* that its partner takes */
     uint8_t versions[2];           /* of QUIC, that the client wants: struct mr_connect_options */
     uint8_t server_versions;       /* that the server accepts: enum mr_version_set; 0: all */
@@ -61,6 +62,7 @@ struct peer_options {
     const uint8_t *cid_key; /* of connection IDs of the endpoint under test; NULL: plain text */
     uint8_t cc;             /* of both: 1 + enum mr_cc_kind; 0: NewReno */
     const struct mr_tls_context *tls; /* [2], by role, borrowed; NULL: made for this pair */
+    struct mr_replay *replay;         /* of the server's 0-RTT; NULL: copies are taken */
     struct mr_aead *aead;             /* of everybody, borrowed; NULL: OpenSSL's, made for each */
     bool leaves_checks;               /* of the endpoints' invariants to the test */
     bool is_insecure;                 /* the client takes any certificate */
@@ -70,6 +72,7 @@ struct peer_options {
     void (*edit_params)(uint8_t *params, size_t size);
 };
 #define PEER_ALWAYS_RETRY UINT32_MAX
+#define PEER_NEVER_IDLE   UINT64_MAX
 
 /* One packet of the endpoint under test. */
 struct peer_packet {

@@ -245,6 +245,7 @@ static void forwarding_ends(void)
     move_world_run(w, MR_SECOND);
     memcpy(packet + 1, &owned(w)->issued.key[0], MR_LOCAL_CID_SIZE);
     uint64_t three_pto = 3 * mr_rtt_pto(&owned(w)->path.rtt, MR_SPACE_APP);
+    owned(w)->idle_timeout_ns = 86400 * MR_SECOND; /* however long: */
     CU_ASSERT_EQUAL(move_world_move(w, 1), 0);
     CU_ASSERT_EQUAL(old->forwarding_count, 1);
     CU_ASSERT_EQUAL(mr_endpoint_conn_count(old), 0);
@@ -272,12 +273,18 @@ static void forwarding_ends(void)
     CU_ASSERT_EQUAL(d.redirect, MR_STAY);
     mr_endpoint_take_released(old);
     CU_ASSERT_EQUAL(mr_endpoint_counters(old)->stateless_resets_sent, 0);
+    CU_ASSERT_EQUAL(mr_endpoint_counters(old)->resets_withheld, 1);
     CU_ASSERT_FALSE(mr_endpoint_wants_send(old));
 
-    uint64_t late = w->now + 60 * MR_SECOND; /* nobody can have such a connection any more */
-    mr_endpoint_receive(old, &d, 1, late);
-    mr_endpoint_take_released(old);
-    CU_ASSERT_EQUAL(mr_endpoint_counters(old)->stateless_resets_sent, 1);
+    uint64_t late = w->now + 600 * MR_SECOND; /* nobody has such a connection any more */
+    uint8_t other[60] = {0x40};               /* of a connection that never was here */
+    memcpy(other + 1, mr_endpoint_new_cid(old).bytes, MR_LOCAL_CID_SIZE);
+    for (uint64_t sent = 1; sent <= 2; sent++) {
+        d.data = sent == 1 ? other : packet;
+        mr_endpoint_receive(old, &d, 1, sent == 1 ? w->now : late);
+        mr_endpoint_take_released(old);
+        CU_ASSERT_EQUAL(mr_endpoint_counters(old)->stateless_resets_sent, sent);
+    }
     finish(w);
 }
 
@@ -733,7 +740,8 @@ static CU_TestInfo tests[] = {
     {"Q17 connection IDs that the peer has not heard of are told again",
      lost_announcements_are_repeated},
     {"Q18 events that were not told go along, or stay", untold_events_go_along},
-    {"Q17 forwarding ends after 3 PTO, and no stateless reset follows", forwarding_ends},
+    {"Q17 forwarding ends after 3 PTO, and no stateless reset follows but to others",
+     forwarding_ends},
     {"Q17 a third shard's datagram finds the new owner", a_third_shard_finds_it},
     {"Q17 packet numbers, key counters and windows go on", numbers_and_windows_go_on},
     {"Q18 the new shard is silent until the old one has told its last", no_two_shards_tell},

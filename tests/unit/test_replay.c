@@ -21,7 +21,7 @@ static void with_register(void)
     memory = aligned_alloc(MR_CACHE_LINE, size);
     CU_ASSERT_PTR_NOT_NULL_FATAL(memory);
     memset(memory, 0, size);
-    mr_replay_init(&replay, memory, 1, &key, 5 * W);
+    mr_replay_init(&replay, memory, 1, &key);
 }
 
 static void without_register(void)
@@ -29,28 +29,51 @@ static void without_register(void)
     free(memory);
 }
 
-static enum mr_replay_verdict check(uint64_t number, uint64_t now)
+static void fill_random(uint8_t random[MR_REPLAY_RANDOM], uint64_t number)
 {
-    uint8_t random[MR_REPLAY_RANDOM] = {0};
-
+    memset(random, 0, MR_REPLAY_RANDOM);
     memcpy(random + 24, &number, sizeof(number));
-    return mr_replay_check(&replay, random, 0, now);
 }
 
-/* RFC 8446, Section 8.2: "an implementation MUST reject 0-RTT as long as any portion of the
- * recording window overlaps the startup time." */
-static void nothing_is_taken_before_a_window_has_passed(void)
+/* A ClientHello with a ticket of our own. */
+static enum mr_replay_verdict check(uint64_t number, uint64_t now)
 {
-    CU_ASSERT_EQUAL(check(1, 5 * W), MR_REPLAY_TOO_SOON);
-    CU_ASSERT_EQUAL(check(1, 6 * W - 1), MR_REPLAY_TOO_SOON);
-    CU_ASSERT_EQUAL(check(1, 6 * W), MR_REPLAY_FIRST);
-    CU_ASSERT_EQUAL(mr_replay_count(&replay, MR_REPLAY_TOO_SOON), 2);
-    uint8_t random[MR_REPLAY_RANDOM] = {9}; /* nobody else can have seen one with our own ticket */
-    uint64_t own = mr_replay_instance(&replay);
-    CU_ASSERT_EQUAL(mr_replay_check(&replay, random, own, 5 * W), MR_REPLAY_FIRST);
-    CU_ASSERT_EQUAL(mr_replay_check(&replay, random, own, 5 * W), MR_REPLAY_SEEN);
-    random[0]++;
-    CU_ASSERT_EQUAL(mr_replay_check(&replay, random, own + 1, 5 * W), MR_REPLAY_TOO_SOON);
+    uint8_t random[MR_REPLAY_RANDOM];
+
+    fill_random(random, number);
+    return mr_replay_check(&replay, random, mr_replay_instance(&replay), now);
+}
+
+/* RFC 8446, Section 8: "The server MUST ensure that any instance of it (be it a machine, a thread,
+ * or any other entity within the relevant serving infrastructure) would accept 0-RTT for the same
+ * 0-RTT handshake at most once; this limits the number of replays to the number of server instances
+ * in the deployment."  Section 8.2: "When implementations are freshly started, they SHOULD reject
+ * 0-RTT as long as any portion of their recording window overlaps the startup time."  What came
+ * before the start came with tickets of others. */
+static void another_instances_ticket_gives_none(void)
+{
+    static const uint64_t times[] = {0, 1, W, 7 * W, 1000 * W};
+    struct mr_replay other;
+    size_t size = mr_replay_footprint(1);
+    void *mem = aligned_alloc(MR_CACHE_LINE, size);
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(mem);
+    memset(mem, 0, size);
+    mr_replay_init(&other, mem, 1, &(struct mr_siphash_key){.k0 = 11, .k1 = 23});
+    CU_ASSERT_NOT_EQUAL(mr_replay_instance(&other), mr_replay_instance(&replay));
+    for (uint64_t i = 0; i < MR_COUNT_OF(times); i++) {
+        uint64_t ours = mr_replay_instance(&replay);
+        uint8_t random[MR_REPLAY_RANDOM];
+
+        fill_random(random, i);
+        CU_ASSERT_EQUAL(mr_replay_check(&other, random, ours, times[i]), MR_REPLAY_FOREIGN);
+        CU_ASSERT_EQUAL(mr_replay_check(&replay, random, ours, times[i]), MR_REPLAY_FIRST);
+        CU_ASSERT_EQUAL(mr_replay_check(&other, random, ours, times[i]), MR_REPLAY_FOREIGN);
+        CU_ASSERT_EQUAL(mr_replay_check(&replay, random, ours, times[i]), MR_REPLAY_SEEN);
+        CU_ASSERT_EQUAL(mr_replay_check(&replay, random, 0, times[i]), MR_REPLAY_FOREIGN);
+    }
+    CU_ASSERT_EQUAL(mr_replay_count(&other, MR_REPLAY_FOREIGN), 2 * MR_COUNT_OF(times));
+    free(mem);
 }
 
 static void a_copy_is_seen_for_a_window(void)
@@ -134,7 +157,7 @@ static void sizes_are_powers_of_two(void)
 }
 
 static CU_TestInfo tests[] = {
-    {"nothing is taken before a window has passed", nothing_is_taken_before_a_window_has_passed},
+    {"another instance's ticket gives none", another_instances_ticket_gives_none},
     {"a copy is seen for a window", a_copy_is_seen_for_a_window},
     {"others are first", others_are_first},
     {"a full register refuses", a_full_register_refuses},

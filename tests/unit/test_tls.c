@@ -4,6 +4,7 @@
 #include <malloc.h>
 
 #include "base/random.h"
+#include "control/early_data.h"
 #include "control/tls_seeded.h"
 #include "tests/unit/tls_plan.h"
 
@@ -297,14 +298,17 @@ static void a_server_may_reject_early_data(void)
     sides_close(&sides);
 }
 
-/* A handshake with a ticket, then one with it and everything as `change` says. */
-static void resume_changed(struct sides *sides, void (*change)(struct sides *, struct plan *))
+/* A handshake that gives a ticket, with a register as `first` says, then one with it and everything
+ * as `change` says. */
+static void resume_changed(struct sides *sides, void (*first)(struct sides *, struct plan *),
+                           void (*change)(struct sides *, struct plan *))
 {
     struct plan plan = {
         .tickets = 1, .has_early_client = true, .has_early_server = true, .version = MR_VERSION_1};
     static struct ticket ticket;
 
     sides_open(sides, &plan);
+    first(sides, &plan);
     shake(sides, &plan);
     take_ticket(&ticket);
     plan.ticket = ticket.bytes;
@@ -333,32 +337,47 @@ static void change_wish(struct sides *sides, struct plan *plan)
     plan->refuses_early = true;
 }
 
-static uint64_t late_clock(void)
+/* The register's clock.  The time of day stands still meanwhile, or was set back, as it were. */
+static uint64_t register_ns;
+static uint64_t register_step_ns; /* that each look at it takes */
+
+static uint64_t register_clock(void)
 {
-    return 10 * MR_REPLAY_WINDOW_NS;
+    register_ns += register_step_ns;
+    return register_ns;
 }
 
 static struct mr_replay replay;
 static _Alignas(64) _Atomic uint64_t replay_slots[MR_REPLAY_SIZE_LEAST];
 
+static void set_register(struct mr_tls_context *context, uint64_t key)
+{
+    memset((void *)replay_slots, 0, sizeof(replay_slots));
+    mr_replay_init(&replay, (void *)replay_slots, 1, &(struct mr_siphash_key){key, 2});
+    context->replay = &replay;
+    context->clock = register_clock;
+    register_ns = 10 * MR_REPLAY_WINDOW_NS;
+    register_step_ns = 0;
+}
+
 static void add_register(struct sides *sides, struct plan *plan)
 {
     (void)plan;
-    memset((void *)replay_slots, 0, sizeof(replay_slots));
-    mr_replay_init(&replay, (void *)replay_slots, 1, &(struct mr_siphash_key){1, 2}, 0);
-    sides->server.replay = &replay;
-    sides->server.clock = late_clock;
+    set_register(&sides->server, 1);
 }
 
-static uint64_t early_clock(void)
+/* The server is another process, with the same ticket keys, that has run for long. */
+static void change_instance(struct sides *sides, struct plan *plan)
 {
-    return MR_REPLAY_WINDOW_NS / 2;
+    (void)plan;
+    set_register(&sides->server, 3);
 }
 
-static void add_young_register(struct sides *sides, struct plan *plan)
+static void hold_up(struct sides *sides, struct plan *plan)
 {
-    add_register(sides, plan);
-    sides->server.clock = early_clock;
+    (void)sides;
+    (void)plan;
+    register_step_ns = UINT64_C(1000000001);
 }
 
 static void change_protocols(struct sides *sides, struct plan *plan)
@@ -376,7 +395,7 @@ static void a_choice_of_protocols_sends_nothing_early(void)
 {
     struct sides sides;
 
-    resume_changed(&sides, change_protocols);
+    resume_changed(&sides, change_nothing, change_protocols);
     CU_ASSERT(client.is_resumed);
     CU_ASSERT_EQUAL(client.early, MR_EARLY_NONE);
     CU_ASSERT_EQUAL(client.secrets[MR_LEVEL_EARLY][1].size, 0);
@@ -392,21 +411,93 @@ static void a_server_takes_early_data_only_as_it_may(void)
 {
     struct sides sides;
 
-    resume_changed(&sides, change_nothing);
+    resume_changed(&sides, change_nothing, change_nothing);
     CU_ASSERT_EQUAL(server.early, MR_EARLY_ACCEPTED);
-    resume_changed(&sides, change_tag); /* its limits are others */
+    resume_changed(&sides, change_nothing, change_tag); /* its limits are others */
     CU_ASSERT_EQUAL(client.early, MR_EARLY_REJECTED);
     CU_ASSERT(client.is_resumed);
-    resume_changed(&sides, change_wish);
+    resume_changed(&sides, change_nothing, change_wish);
     CU_ASSERT_EQUAL(client.early, MR_EARLY_NONE);
     CU_ASSERT_EQUAL(client.secrets[MR_LEVEL_EARLY][1].size, 0);
     CU_ASSERT(client.is_resumed);
-    resume_changed(&sides, add_register);
+    resume_changed(&sides, add_register, change_nothing);
     CU_ASSERT_EQUAL(client.early, MR_EARLY_ACCEPTED);
     CU_ASSERT_EQUAL(mr_replay_count(&replay, MR_REPLAY_FIRST), 1);
-    resume_changed(&sides, add_young_register);
+    resume_changed(&sides, change_nothing, add_register); /* a ticket that names no instance */
     CU_ASSERT_EQUAL(client.early, MR_EARLY_REJECTED);
-    CU_ASSERT_EQUAL(mr_replay_count(&replay, MR_REPLAY_TOO_SOON), 1);
+    CU_ASSERT_EQUAL(mr_replay_count(&replay, MR_REPLAY_FOREIGN), 1);
+}
+
+/* Two processes that share ticket keys, however long each has run, or one after a restart.
+ * RFC 8446, Section 8: "The server MUST ensure that any instance of it (be it a machine, a thread,
+ * or any other entity within the relevant serving infrastructure) would accept 0-RTT for the same
+ * 0-RTT handshake at most once; this limits the number of replays to the number of server instances
+ * in the deployment." */
+static void a_ticket_of_another_instance_gives_no_early_data(void)
+{
+    struct sides sides;
+
+    resume_changed(&sides, add_register, change_instance);
+    CU_ASSERT_EQUAL(client.early, MR_EARLY_REJECTED);
+    CU_ASSERT(client.is_resumed);
+    CU_ASSERT_EQUAL(mr_replay_count(&replay, MR_REPLAY_FIRST), 0);
+    CU_ASSERT_EQUAL(mr_replay_count(&replay, MR_REPLAY_FOREIGN), 1);
+}
+
+/* A thread that is held up between both looks takes nothing: what it looks for may be forgotten. */
+static void who_is_held_up_takes_no_early_data(void)
+{
+    struct sides sides;
+
+    resume_changed(&sides, add_register, hold_up);
+    CU_ASSERT_EQUAL(client.early, MR_EARLY_REJECTED);
+    CU_ASSERT(client.is_resumed);
+    CU_ASSERT_EQUAL(mr_replay_count(&replay, MR_REPLAY_FIRST), 0);
+}
+
+/* Processes draw their own instances. */
+static void each_register_is_an_instance_of_its_own(void)
+{
+    struct mr_fault fault;
+    struct mr_replay *one = mr_early_data_make(1, &fault);
+    struct mr_replay *two = mr_early_data_make(1, &fault);
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(one);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(two);
+    CU_ASSERT_NOT_EQUAL(mr_replay_instance(one), mr_replay_instance(two));
+    CU_ASSERT_NOT_EQUAL(mr_replay_instance(one), 0); /* of tickets that were made without one */
+    mr_early_data_free(one);
+    mr_early_data_free(two);
+}
+
+/* A client's first flight with 0-RTT, by a ticket of the server's instance. */
+static void begin_with_a_first_flight(struct sides *sides, struct tls_wire *hello_out)
+{
+    struct plan plan = {.tickets = 1, .has_early_client = true, .has_early_server = true};
+    static struct ticket ticket;
+
+    sides_open(sides, &plan);
+    add_register(sides, &plan);
+    shake(sides, &plan);
+    take_ticket(&ticket);
+    plan.ticket = ticket.bytes;
+    plan.ticket_size = ticket.size;
+    start(sides, &plan);
+    tls_end_run(&client, MR_LEVEL_INITIAL, NULL, 0);
+    *hello_out = client.out[MR_LEVEL_INITIAL];
+    tls_pair_free(&client, &server);
+}
+
+/* What a server says of 0-RTT that gets this flight. */
+static int early_of(struct sides *sides, const struct tls_wire *hello)
+{
+    memset(&server, 0, sizeof(server));
+    CU_ASSERT_FATAL(
+        mr_tls_start_server(&server.tls, &sides->server, server_params, sizeof(server_params)));
+    tls_end_run(&server, MR_LEVEL_INITIAL, hello->bytes, hello->size);
+    CU_ASSERT_EQUAL(server.secrets[MR_LEVEL_EARLY][0].size != 0, server.early == MR_EARLY_ACCEPTED);
+    mr_tls_free(&server.tls);
+    return server.early;
 }
 
 /* A copy of a client's first flight: the second time there is no 0-RTT.  "Servers MAY also
@@ -415,33 +506,32 @@ static void a_server_takes_early_data_only_as_it_may(void)
  * Section 8.2) */
 static void a_copied_first_flight_gives_early_data_once(void)
 {
-    struct plan plan = {.tickets = 1, .has_early_client = true, .has_early_server = true};
-    static struct ticket ticket;
-    static struct tls_end first;
     struct sides sides;
+    struct tls_wire hello;
 
-    sides_open(&sides, &plan);
-    shake(&sides, &plan);
-    take_ticket(&ticket);
-    plan.ticket = ticket.bytes;
-    plan.ticket_size = ticket.size;
-    add_register(&sides, &plan);
-    start(&sides, &plan);
-    tls_end_run(&client, MR_LEVEL_INITIAL, NULL, 0);
-    first = client;
-    for (int i = 0; i < 5; i++) {
-        const struct tls_wire *hello = &first.out[MR_LEVEL_INITIAL];
-
-        mr_tls_free(&server.tls);
-        memset(&server, 0, sizeof(server));
-        CU_ASSERT_FATAL(
-            mr_tls_start_server(&server.tls, &sides.server, server_params, sizeof(server_params)));
-        tls_end_run(&server, MR_LEVEL_INITIAL, hello->bytes, hello->size);
-        CU_ASSERT_EQUAL(server.early, i == 0 ? MR_EARLY_ACCEPTED : MR_EARLY_REJECTED);
-        CU_ASSERT_EQUAL(server.secrets[MR_LEVEL_EARLY][0].size != 0, i == 0);
-    }
+    begin_with_a_first_flight(&sides, &hello);
+    for (int i = 0; i < 5; i++)
+        CU_ASSERT_EQUAL(early_of(&sides, &hello), i == 0 ? MR_EARLY_ACCEPTED : MR_EARLY_REJECTED);
     CU_ASSERT_EQUAL(mr_replay_count(&replay, MR_REPLAY_SEEN), 4);
-    tls_pair_free(&client, &server);
+    sides_close(&sides);
+}
+
+/* The time of day is set back by as much as passes: a copy is as old as it is all the same, and
+ * is in the register or too old, at any time (RFC 8446, Section 8.3). */
+static void a_clock_that_is_set_back_makes_no_copy_fresh(void)
+{
+    struct sides sides;
+    struct tls_wire hello;
+
+    begin_with_a_first_flight(&sides, &hello);
+    CU_ASSERT_EQUAL(early_of(&sides, &hello), MR_EARLY_ACCEPTED);
+    for (int i = 0; i < 30; i++) {
+        register_ns += MR_REPLAY_WINDOW_NS / 9;
+        CU_ASSERT_EQUAL(early_of(&sides, &hello), MR_EARLY_REJECTED);
+    }
+    CU_ASSERT_EQUAL(mr_replay_count(&replay, MR_REPLAY_FIRST), 1);
+    CU_ASSERT_TRUE(mr_replay_count(&replay, MR_REPLAY_SEEN) >= 6); /* until it is 10 s old */
+    CU_ASSERT_TRUE(mr_replay_count(&replay, MR_REPLAY_SEEN) <= 8);
     sides_close(&sides);
 }
 
@@ -631,7 +721,12 @@ static CU_TestInfo tests[] = {
     {"a server may reject early data", a_server_may_reject_early_data},
     {"a choice of protocols sends nothing early", a_choice_of_protocols_sends_nothing_early},
     {"a server takes early data only as it may", a_server_takes_early_data_only_as_it_may},
+    {"a ticket of another instance gives no early data",
+     a_ticket_of_another_instance_gives_no_early_data},
+    {"who is held up takes no early data", who_is_held_up_takes_no_early_data},
+    {"each register is an instance of its own", each_register_is_an_instance_of_its_own},
     {"a copied first flight gives early data once", a_copied_first_flight_gives_early_data_once},
+    {"a clock that is set back makes no copy fresh", a_clock_that_is_set_back_makes_no_copy_fresh},
     {"a ticket is of one version", a_ticket_is_of_one_version},
     {"a HelloRetryRequest rejects early data", a_hello_retry_request_rejects_early_data},
     {"one seed gives one handshake to the byte", one_seed_gives_one_handshake_to_the_byte},
