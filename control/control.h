@@ -41,6 +41,9 @@ struct mr_control_datapath {
     /* Ask the peer of a connection, or with "all" of each, to go over to new connection IDs. */
     int (*renew_cids)(void *context, const char *conn, struct json_object **result_out,
                       struct mr_fault *fault);
+    /* List a connection's paths. */
+    int (*list_paths)(void *context, const char *conn, struct json_object **result_out,
+                      struct mr_fault *fault);
     /* The command `qlog`: what is traced (control/group_trace.h). */
     int (*trace)(void *context, const struct mr_command_arguments *arguments,
                  struct json_object **result_out, struct mr_fault *fault);

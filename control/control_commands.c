@@ -224,6 +224,17 @@ static int run_renew(void *context, const struct mr_command_arguments *arguments
     return datapath->renew_cids(datapath->context, arguments->word[0], result_out, fault);
 }
 
+static int run_paths(void *context, const struct mr_command_arguments *arguments,
+                     struct json_object **result_out, struct mr_fault *fault)
+{
+    const struct mr_control *control = context;
+    const struct mr_control_datapath *datapath = &control->config.datapath;
+
+    if (datapath->list_paths == NULL)
+        return say_unavailable(fault);
+    return datapath->list_paths(datapath->context, arguments->word[0], result_out, fault);
+}
+
 static int run_conns(void *context, const struct mr_command_arguments *arguments,
                      struct json_object **result_out, struct mr_fault *fault)
 {
@@ -381,6 +392,7 @@ static const struct mr_command commands[] = {
     {"apps", "", 0, 0, "attached applications and their rings", run_apps},
     {"listeners", "", 0, 0, "who gets which connections", run_listeners},
     {"conns", "[SHARD]", 0, 1, "connections of each shard; of one shard, each", run_conns},
+    {"paths", "CONN", 1, 1, "what each path of a connection is doing", run_paths},
     {"move", "CONN SHARD", 2, 2, "give a connection of `conns SHARD` to another shard", run_move},
     {"renew", "all|CONN", 1, 1, "ask peers to go over to new connection IDs", run_renew},
     {"qlog", "[all|next N|peer IP[/BITS]|conn CONN|off [CONN]] [keys|both]", 0, 3,

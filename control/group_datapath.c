@@ -38,6 +38,8 @@ static const struct {
     ROW(balance_unready, "not begun: its handshake is not over, or it came a moment ago"),
     ROW(balance_large, "not begun: it has too much unread data"),
     ROW(balance_limited, "not begun: as many as are allowed in a second were"),
+    ROW(moves_refused_paths,
+        "moves, for balance or not, of connections with several paths: they stay"),
 #undef ROW
 };
 
@@ -200,6 +202,15 @@ static int renew_cids(void *context, const char *conn, struct json_object **resu
                                    : -ENOMEM;
 }
 
+static int list_paths(void *context, const char *conn, struct json_object **result_out,
+                      struct mr_fault *fault)
+{
+    struct mr_group_set *set = context;
+
+    return need_orders(set, fault) ? mr_group_orders_paths(set->orders, conn, result_out, fault)
+                                   : -ENOMEM;
+}
+
 static int trace(void *context, const struct mr_command_arguments *arguments,
                  struct json_object **result_out, struct mr_fault *fault)
 {
@@ -224,6 +235,7 @@ struct mr_control_datapath mr_group_set_datapath(struct mr_group_set *set, const
                                         .list_conns = list_conns,
                                         .move_conn = move_conn,
                                         .renew_cids = renew_cids,
+                                        .list_paths = list_paths,
                                         .trace = trace,
                                         .counters = counters,
                                         .drain = drain};

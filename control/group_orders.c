@@ -155,6 +155,7 @@ static struct json_object *conn_object(const struct mr_group_orders *o, uint32_t
     put_address(object, "remote", &conn->info.remote);
     put_text(object, "alpn", conn->info.alpn);
     put_number(object, "streams", conn->streams);
+    put_number(object, "paths", conn->paths);
     put_number(object, "rtt_us", conn->info.rtt_ns / 1000);
     put_number(object, "cwnd_bytes", conn->info.cwnd_bytes);
     put_number(object, "packets_sent", conn->info.packets_sent);
@@ -240,6 +241,11 @@ static int refuse(int answer, const char *conn, uint32_t to, struct mr_fault *fa
         return mr_fault_set(fault, EBUSY,
                             "connection %s cannot move now: its handshake is not over (a client "
                             "waits for tickets, too), or it has moved a moment ago; try again",
+                            conn);
+    case -EMLINK:
+        return mr_fault_set(fault, EMLINK,
+                            "connection %s stays: it may have several paths, which only its shard "
+                            "knows",
                             conn);
     case -EAGAIN:
         return mr_fault_set(fault, EAGAIN, "too many connections are on their way; try again");
@@ -389,6 +395,52 @@ int mr_group_orders_renew(struct mr_group_orders *o, const char *conn,
 {
     return strcmp(conn, "all") == 0 ? renew_all(o, result_out, fault)
                                     : renew_one(o, conn, result_out, fault);
+}
+
+/* ------------------------------------------------------------------ paths */
+
+static struct json_object *path_object(const struct mr_path_info *path)
+{
+    static const char *const states[] = {[MR_PATH_INFO_CHECKING] = "checking",
+                                         [MR_PATH_INFO_OPEN] = "open",
+                                         [MR_PATH_INFO_ABANDONED] = "abandoned"};
+    struct json_object *object = json_object_new_object();
+
+    put_number(object, "path", path->path);
+    put_text(object, "state", path->state < MR_COUNT_OF(states) ? states[path->state] : "");
+    put_address(object, "local", &path->local);
+    put_address(object, "remote", &path->remote);
+    json_object_object_add(object, "backup", json_object_new_boolean(path->is_backup));
+    json_object_object_add(object, "peer_backup", json_object_new_boolean(path->is_peer_backup));
+    put_number(object, "rtt_us", path->rtt_ns / 1000);
+    put_number(object, "cwnd_bytes", path->cwnd_bytes);
+    put_number(object, "bytes_in_flight", path->bytes_in_flight);
+    put_number(object, "bytes_sent", path->bytes_sent);
+    if (path->path != 0) /* of which it is not counted */
+        put_number(object, "bytes_received", path->bytes_received);
+    put_number(object, "mtu", path->mtu);
+    return object;
+}
+
+int mr_group_orders_paths(struct mr_group_orders *o, const char *conn,
+                          struct json_object **result_out, struct mr_fault *fault)
+{
+    struct mr_shard_order order = {.kind = MR_ORDER_PATHS};
+    struct target target;
+    int result = parse_conn(o, conn, &target, fault);
+
+    if (result == 0) {
+        order.conn = target.conn;
+        result = give(o, target.at, target.shard, &order, fault);
+    }
+    if (result == 0 && o->order.answer != 0)
+        result = refuse(o->order.answer, conn, 0, fault);
+    if (result != 0)
+        return result;
+    *result_out = json_object_new_array();
+    for (uint32_t i = 0; i < o->order.count; i++)
+        json_object_array_add(*result_out, path_object(&o->order.paths[i]));
+    return 0;
 }
 
 /* ------------------------------------------------------------------ traces */

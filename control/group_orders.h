@@ -51,6 +51,10 @@ int mr_group_orders_move(struct mr_group_orders *orders, const char *conn, uint3
 int mr_group_orders_renew(struct mr_group_orders *orders, const char *conn,
                           struct json_object **result_out, struct mr_fault *fault);
 
+/* What each path of the connection called `conn` is doing.  0 with *result_out; errors as above. */
+int mr_group_orders_paths(struct mr_group_orders *orders, const char *conn,
+                          struct json_object **result_out, struct mr_fault *fault);
+
 /* Give an order TRACE to the shard of the connection called `conn`; `order->trace.conn` gets its
  * handle.  0 with what came of it in *order; -EINVAL, -ENOENT, -ETIMEDOUT, -EBUSY. */
 int mr_group_orders_trace_conn(struct mr_group_orders *orders, const char *conn,

@@ -166,6 +166,7 @@ static void add_shards(struct mr_telemetry_answer *answer, const struct mr_shard
     mr_telemetry_number(answer, "balance_unready", s->balance_unready);
     mr_telemetry_number(answer, "balance_large", s->balance_large);
     mr_telemetry_number(answer, "balance_limited", s->balance_limited);
+    mr_telemetry_number(answer, "moves_refused_paths", s->moves_refused_paths);
 }
 
 static void answer_counters(void *argument, const char *parameters,

@@ -107,11 +107,12 @@ struct mr_shard_stats {
     uint64_t application_errors;
     uint64_t tls_cycles; /* of TLS jobs, run on this thread */
     uint64_t tls_jobs;
-    uint64_t balance_moves;   /* begun for balance, be it that an application is asked */
-    uint64_t balance_refused; /* not begun: its application does not let it go, */
-    uint64_t balance_unready; /* its handshake is not over, or it came a moment ago, */
-    uint64_t balance_large;   /* it has too much unread data, */
-    uint64_t balance_limited; /* as many as are allowed in a second were begun */
+    uint64_t balance_moves;       /* begun for balance, be it that an application is asked */
+    uint64_t balance_refused;     /* not begun: its application does not let it go, */
+    uint64_t balance_unready;     /* its handshake is not over, or it came a moment ago, */
+    uint64_t balance_large;       /* it has too much unread data, */
+    uint64_t balance_limited;     /* as many as are allowed in a second were begun */
+    uint64_t moves_refused_paths; /* for balance or not: it has several paths, and stays */
 };
 
 struct mr_shard;

@@ -139,7 +139,7 @@ static int check_conn(const struct mr_shard *s, mr_handle conn)
 }
 
 /* Can it be asked for? */
-static int check(const struct mr_shard *s, mr_handle conn, uint32_t to)
+static int check(struct mr_shard *s, mr_handle conn, uint32_t to)
 {
     const struct mr_shard_moves *m = &s->moves;
     int answer = check_conn(s, conn);
@@ -150,6 +150,8 @@ static int check(const struct mr_shard *s, mr_handle conn, uint32_t to)
         return -EOPNOTSUPP;
     if (m->moves == NULL || to >= m->moves->shard_count || to == s->config.index)
         return -EINVAL;
+    if (answer == -EBUSY && mr_conn_has_paths(s->ep, conn))
+        mr_shard_count(&s->stats.moves_refused_paths, 1);
     return answer;
 }
 

@@ -5,12 +5,24 @@
 
 #include "dataplane/shard_internal.h"
 
+static uint32_t count_paths(const struct mr_shard *s, mr_handle conn)
+{
+    struct mr_path_info paths[MR_PATHS_LIST_MAX];
+    int64_t count = mr_conn_paths(s->ep, conn, paths, MR_COUNT_OF(paths));
+    uint32_t there = 0;
+
+    for (int64_t i = 0; i < count; i++)
+        there += paths[i].state != MR_PATH_INFO_ABANDONED;
+    return there;
+}
+
 /* Fill in what there is about the connection. */
 static void describe(const struct mr_shard *s, mr_handle conn, struct mr_shard_conn *out)
 {
     const struct mr_move_hooks *hooks = s->config.move_hooks;
 
-    *out = (struct mr_shard_conn){.conn = conn, .can_move = mr_conn_has_target(s, conn)};
+    *out = (struct mr_shard_conn){
+        .conn = conn, .paths = count_paths(s, conn), .can_move = mr_conn_has_target(s, conn)};
     mr_conn_describe(s->ep, conn, &out->state, &out->streams);
     if (mr_conn_info(s->ep, conn, &out->info) != 0)
         out->info.limited_by = "";
@@ -64,6 +76,14 @@ static int trace(struct mr_shard *s, const struct mr_shard_trace *trace)
     return 0;
 }
 
+static int list_paths(const struct mr_shard *s, struct mr_shard_order *order)
+{
+    int64_t count = mr_conn_paths(s->ep, order->conn, order->paths, MR_COUNT_OF(order->paths));
+
+    order->count = (uint32_t)MR_MAX(count, 0);
+    return (int)MR_MIN(count, 0);
+}
+
 /* Some more connections; the peers of those whose handshake goes on, or that have others to retire,
  * are not asked.  True: that was all. */
 static bool renew_some(struct mr_shard *s, struct mr_shard_order *order)
@@ -90,6 +110,8 @@ static bool carry_out(struct mr_shard *s, struct mr_shard_order *order)
         return list_some(s, order);
     case MR_ORDER_MOVE:
         order->answer = mr_conn_order_move(s, order->conn, order->to);
+        if (order->answer == -EBUSY && mr_conn_has_paths(s->ep, order->conn))
+            order->answer = -EMLINK; /* not only now */
         return true;
     case MR_ORDER_FIND:
         order->answer = mr_conn_is_leaving(s, order->conn);
@@ -103,6 +125,9 @@ static bool carry_out(struct mr_shard *s, struct mr_shard_order *order)
         return true;
     case MR_ORDER_RENEW:
         return renew_some(s, order);
+    case MR_ORDER_PATHS:
+        order->answer = list_paths(s, order);
+        return true;
     }
     return true;
 }

@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "millrace/path.h"
 #include "millrace/transport.h"
 #include "quic/trace.h"
 
@@ -32,6 +33,7 @@ struct mr_shard_conn {
     uint64_t owner;    /* as struct mr_move_hooks says; 0: nobody, or not told */
     const char *state; /* "handshake", "open", ... */
     uint32_t streams;  /* open */
+    uint32_t paths;    /* that are not over */
     bool can_move;     /* now, as far as its application need not be asked */
     struct mr_conn_info info;
 };
@@ -48,7 +50,8 @@ enum mr_shard_order_kind {
     MR_ORDER_FIND,   /* is `conn` here, or about to go? */
     MR_ORDER_SPREAD, /* give some of `works` to shard `to`, those in front first */
     MR_ORDER_TRACE,  /* trace connections: `trace` says which */
-    MR_ORDER_RENEW   /* new connection IDs for `conn`; MR_HANDLE_NONE: for each */
+    MR_ORDER_RENEW,  /* new connection IDs for `conn`; MR_HANDLE_NONE: for each */
+    MR_ORDER_PATHS   /* fill `paths` with those of `conn` */
 };
 
 /* What is to be traced (quic/trace.h). */
@@ -64,8 +67,9 @@ struct mr_shard_order {
     enum mr_shard_order_kind kind;
     struct mr_shard_conn *conns; /* LIST: room for so many; */
     uint32_t room;
-    uint32_t count;                   /* out: are filled in, or were renewed, */
-    uint32_t total;                   /* out: of so many from the place `hand` on */
+    struct mr_path_info paths[MR_PATHS_LIST_MAX]; /* PATHS, out: `count` of them */
+    uint32_t count;                               /* out: are filled in, or were renewed, */
+    uint32_t total;                               /* out: of so many from the place `hand` on */
     uint32_t hand;                    /* 0, or where a list is to begin; then the shard's */
     const struct mr_conn_work *works; /* SPREAD: so many; */
     uint32_t work_count;
@@ -76,10 +80,10 @@ struct mr_shard_order {
     struct mr_shard_trace trace; /* TRACE */
     int answer; /* MOVE, out: 0: it goes; 1: its application is asked; -errno as `move` of
                    millrace/transport.h, -ECANCELED: its application does not let it go, -EAGAIN:
-                   too many are on their way.  FIND: 0: it is here, 1: a move of it is under way,
-                   -ESTALE: there is none; others: it is here, and that is why it did not go.
-                   TRACE: as mr_conn_trace(), RENEW: as mr_conn_renew_cids(), 0 unless it is of
-                   one connection */
+                   too many are on their way, -EMLINK: it has several paths.  FIND: 0: it is here,
+                   1: a move of it is under way, -ESTALE: there is none; others: it is here, and
+                   that is why it did not go. TRACE: as mr_conn_trace(), RENEW: as
+                   mr_conn_renew_cids(), 0 unless it is of one connection.  PATHS: 0, -ESTALE */
 };
 
 /* Give the shard an order; the one before must be done. */

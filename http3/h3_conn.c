@@ -624,6 +624,7 @@ static void on_conn_event(struct mr_h3 *h3, const struct mr_event *event)
         conn = accept_conn(h3, event->conn);
     if (conn == NULL)
         return;
+    mr_h3_grease_begin(h3, conn);
     on_early(h3, conn, event->kinds);
     if ((event->kinds & MR_EVENT_CONNECTED) != 0) {
         conn->is_connected = true;

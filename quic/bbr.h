@@ -8,14 +8,7 @@
  * in flight - sets both the pacing rate and the window.  One object per connection, from a pool: a
  * connection that finds none uses CUBIC.
  *
- * Names and steps are the draft's.  What differs from it:
- *   - snapshots are taken per group of packets (quic/delivery.h), losses are judged per detection
- *     with the newest lost packet's;
- *   - a round or a probe counts as lossy only if more than LossThresh (2 %) is lost by two standard
- *     deviations, so that small windows are not judged by chance;
- *   - a round that is not lossy does not lower the short-term bounds: of random loss they would
- * fall by the same share in each of up to 63 rounds;
- *   - the send quantum is the pacer's (quic/pacer.h).
+ * Names and steps are the draft's; docs/quic.md says what differs from it, and why.
  *
  * Owner: a connection's struct mr_cc refers to it.  Threads: the shard's.
  */

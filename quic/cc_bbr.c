@@ -34,7 +34,7 @@ static void update_max_bw(struct mr_bbr *bbr, const struct mr_delivery_sample *r
         bbr->max_bw[0] = MR_MAX(bbr->max_bw[0], rs->rate);
 }
 
-/* AdaptLowerBoundsFromCongestion(), once per round; see bbr.h for what is lossy. */
+/* AdaptLowerBoundsFromCongestion(), once per round, if more is lost than by chance. */
 static void adapt_lower_bounds(struct mr_cc *cc)
 {
     struct mr_bbr *bbr = mr_bbr_of(cc);
@@ -334,13 +334,11 @@ static void on_undo(struct mr_cc *cc, const struct mr_cc_saved *saved)
     bbr->undo_state = MR_BBR_STATES;
 }
 
-/* OnEnterRTO(): the window was set to its minimum. */
+/* OnEnterRTO(): the window was set to its minimum, and grows from there (RFC 9002, Section 7.6.2).
+ */
 static void on_persistent_congestion(struct mr_cc *cc)
 {
-    struct mr_bbr *bbr = mr_bbr_of(cc);
-
-    mr_bbr_reset_short_term(bbr);
-    bbr->prior_window = cc->window;
+    mr_bbr_of(cc)->prior_window = cc->window;
 }
 
 static uint64_t pacing_window(const struct mr_cc *cc, uint64_t smoothed_ns)

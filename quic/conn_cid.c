@@ -294,7 +294,7 @@ void mr_cid_track_token(struct mr_endpoint *ep, struct mr_conn *conn)
         return;
     memcpy(conn->tracked_token, current->reset_token, MR_RESET_TOKEN);
     conn->is_token_tracked = mr_table_insert(&ep->reset_tokens, conn->tracked_token, MR_RESET_TOKEN,
-                                             conn->index) == MR_TABLE_ADDED;
+                                             mr_multipath_cid_owner(ep, conn)) == MR_TABLE_ADDED;
 }
 
 uint32_t mr_cid_unused(const struct mr_endpoint *ep, const struct mr_conn *conn)

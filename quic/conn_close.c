@@ -140,7 +140,7 @@ void mr_conn_on_reset(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now
         return;
 
     mr_count(&ep->counters.stateless_resets_received);
-    conn->close_until_ns = now + 3 * mr_rtt_pto(&conn->path.rtt, MR_SPACE_APP);
+    conn->close_until_ns = now + 3 * mr_multipath_pto(ep, conn);
     end_silently(ep, conn, MR_NO_ERROR, true, "stateless reset: the peer has lost the connection");
     mr_conn_timer_update(ep, conn);
 }

@@ -8,7 +8,10 @@
 #include "quic/datagram_record.h"
 #include "quic/stream_record.h"
 
-#define QUIET_DEFAULT_NS (30 * MR_SECOND) /* without stateless resets, if nothing is ever idle */
+/* How long a connection ID that left gets no stateless resets: for the idle timeout, if there is
+ * one and no peer has stretched it to what no NAT holds. */
+#define QUIET_DEFAULT_NS (30 * MR_SECOND)
+#define QUIET_MAX_NS     (600 * MR_SECOND)
 
 _Static_assert(sizeof(struct mr_conn_record) % MR_RECORD_ALIGN == 0, "what follows is aligned");
 _Static_assert(_Alignof(struct mr_conn) <= MR_RECORD_ALIGN, "read where it lies in the record");
@@ -182,11 +185,21 @@ static void set_away(struct mr_endpoint *ep, struct mr_conn *conn, bool is_away)
         mr_stream_at(ep, i)->is_away = is_away;
 }
 
+/* Its peer may use the old connection IDs for as long as it is not idle for too long. */
+static void remember_cids(struct mr_endpoint *ep, const struct mr_conn *conn, uint64_t now)
+{
+    uint64_t idle_ns = MR_MAX(ep->config.idle_timeout_ns, conn->idle_timeout_ns);
+    uint64_t until_ns = now + (idle_ns == 0 ? QUIET_DEFAULT_NS : MR_MIN(idle_ns, QUIET_MAX_NS));
+
+    for (uint32_t i = 0; i < MR_CIDS_SLOTS; i++) {
+        if (conn->issued.key[i] != 0)
+            mr_departed_add(&ep->departed, conn->issued.key[i], until_ns, now);
+    }
+}
+
 /* Nothing of it is done here any more; everything stays where it is. */
 static void leave(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t shard, uint64_t now)
 {
-    uint64_t idle_ns = MR_MAX(ep->config.idle_timeout_ns, conn->idle_timeout_ns);
-
     mr_conn_undirty(ep, conn);
     mr_conn_unready(ep, conn);
     mr_wheel_clear(&ep->wheel, conn->index);
@@ -197,8 +210,7 @@ static void leave(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t shard, 
     set_away(ep, conn, true);
     conn->moved_to = shard;
     conn->state = MR_CONN_MOVED;
-    ep->quiet_until_ns =
-        MR_MAX(ep->quiet_until_ns, now + (idle_ns == 0 ? QUIET_DEFAULT_NS : idle_ns));
+    remember_cids(ep, conn, now);
 }
 
 int mr_conn_export(struct mr_endpoint *ep, mr_handle handle, const struct mr_conn_export *to,

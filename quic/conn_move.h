@@ -26,8 +26,9 @@
  * no memory and changes no handle.  Datagrams with connection IDs that it issued are passed on to
  * the new shard (mr_datagram.redirect), from the export until 3 PTO after mr_conn_moved().  The new
  * shard issues connection IDs of its own, and asks the peer to retire the old ones (RFC 9000,
- * Section 5.1.2).  For an idle timeout the old shard sends no stateless resets: a peer that has not
- * heard of the new connection IDs yet must not take its connection for lost.
+ * Section 5.1.2).  For an idle timeout the old shard answers its connection IDs with no stateless
+ * resets (quic/departed.h): a peer that has not heard of the new ones yet must not take its
+ * connection for lost.
  *
  * Owner: a record is the caller's memory; it holds secrets, wipe it.  Threads: each function
  * belongs to its endpoint's shard; a record to one shard at a time.

@@ -4,7 +4,7 @@
  *
  * RFC 9000, Section 14; RFC 8899.
  */
-#include "quic/conn.h"
+#include "quic/conn_multipath.h"
 
 static uint32_t mtu_ceiling(const struct mr_endpoint *ep, const struct mr_conn *conn)
 {
@@ -84,18 +84,19 @@ void mr_mtu_on_large_lost(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t
 
 /* ------------------------------------------------------------------ too big */
 
-/* The quoted beginning of a datagram shows a connection ID that we send to on this path.  A peer
- * without connection IDs cannot be told from others: its path is left to probes. */
-static bool is_ours(const struct mr_conn *conn, const struct mr_too_big *message)
+/* The message is about the path, and its quoted beginning of a datagram shows a connection ID of
+ * `cids`, that we send to on it.  A peer without connection IDs cannot be told from others: its
+ * path is left to probes. */
+static bool is_about(const struct mr_too_big *message, const struct mr_path *path,
+                     const struct mr_peer_cid *cids)
 {
-    if ((conn->generation & 1) == 0 || !mr_conn_is_alive(conn) || !conn->is_confirmed ||
-        !mr_path_addr_equal(&message->path, &conn->path.addr) || message->size == 0)
+    if (!mr_path_addr_equal(&message->path, &path->addr) || message->size == 0)
         return false;
     bool is_long = mr_packet_is_long(message->bytes[0]);
     uint32_t at = is_long ? 6 : 1;
 
     for (uint32_t i = 0; i < MR_CIDS_PEER_MAX; i++) {
-        const struct mr_peer_cid *peer = &conn->peer_cids[i];
+        const struct mr_peer_cid *peer = &cids[i];
 
         if (peer->is_used && peer->cid.size > 0 && at + peer->cid.size <= message->size &&
             memcmp(&message->bytes[at], peer->cid.bytes, peer->cid.size) == 0)
@@ -104,6 +105,26 @@ static bool is_ours(const struct mr_conn *conn, const struct mr_too_big *message
     return false;
 }
 
+/* Which path of the connection, at rest, the message is about; MR_PATH_GONE: none. */
+static uint32_t find_path(const struct mr_endpoint *ep, const struct mr_conn *conn,
+                          const struct mr_too_big *message)
+{
+    if ((conn->generation & 1) == 0 || !mr_conn_is_alive(conn) || !conn->is_confirmed)
+        return MR_PATH_GONE;
+    if (is_about(message, &conn->path, conn->peer_cids))
+        return MR_PATH_ZERO;
+    const struct mr_multipath *mp = mr_multipath(ep, conn);
+    for (uint32_t i = 0; mp != NULL && i < mp->count; i++) {
+        const struct mr_path_record *record = mr_path_record_at(ep, mp->records[i]);
+
+        if (record->life.state != MR_PATH_UNUSED &&
+            is_about(message, &record->path, record->peer_cids))
+            return mp->records[i];
+    }
+    return MR_PATH_GONE;
+}
+
+/* Of the path in hand. */
 static void take_too_big(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t size, uint64_t now)
 {
     size = MR_MIN(size, mtu_ceiling(ep, conn));
@@ -120,6 +141,16 @@ static void take_too_big(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t 
         break;
     }
     mr_count(&ep->counters.too_big_taken);
+}
+
+static void take_by_path(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t record,
+                         uint32_t size, uint64_t now)
+{
+    if (record != MR_PATH_ZERO)
+        mr_multipath_hand(ep, conn, record);
+    take_too_big(ep, conn, size, now);
+    if (record != MR_PATH_ZERO)
+        mr_multipath_rest(ep, conn);
     mr_conn_timer_update(ep, conn);
 }
 
@@ -145,18 +176,19 @@ void mr_endpoint_expire_too_big(struct mr_endpoint *ep, uint64_t now)
 {
     struct mr_too_big *message = &ep->too_big[0];
     uint32_t end = MR_MIN(message->next + MR_TOO_BIG_SLICE, ep->conns.fresh);
+    uint32_t record = MR_PATH_GONE;
 
-    while (message->next < end) {
+    while (message->next < end && record == MR_PATH_GONE) {
         struct mr_conn *conn = mr_conn_at(ep, message->next++);
 
-        if (!is_ours(conn, message))
-            continue;
-        take_too_big(ep, conn, message->mtu, now);
-        message->next = ep->conns.fresh;
-        break;
+        record = find_path(ep, conn, message);
+        if (record != MR_PATH_GONE)
+            take_by_path(ep, conn, record, message->mtu, now);
     }
-    if (message->next < ep->conns.fresh)
+    if (record == MR_PATH_GONE && message->next < ep->conns.fresh)
         return;
+    if (record == MR_PATH_GONE) /* nobody's */
+        mr_count(&ep->counters.too_big_ignored);
     ep->too_big_count--;
     memmove(&ep->too_big[0], &ep->too_big[1], ep->too_big_count * sizeof(ep->too_big[0]));
 }

@@ -182,6 +182,16 @@ struct mr_pn_space *mr_multipath_space(const struct mr_endpoint *ep, struct mr_c
     return &mr_path_record_at(ep, record == MR_PATH_ZERO ? mp->hand : record)->app;
 }
 
+const struct mr_path *mr_multipath_path(const struct mr_endpoint *ep, const struct mr_conn *conn,
+                                        uint32_t record)
+{
+    const struct mr_multipath *mp = mr_multipath(ep, conn);
+
+    if (mp == NULL || record == mp->hand)
+        return &conn->path;
+    return &mr_path_record_at(ep, record == MR_PATH_ZERO ? mp->hand : record)->path;
+}
+
 const struct mr_path *mr_multipath_shown(const struct mr_endpoint *ep, const struct mr_conn *conn)
 {
     const struct mr_multipath *mp = mr_multipath(ep, conn);
@@ -355,8 +365,9 @@ uint64_t mr_multipath_pto(const struct mr_endpoint *ep, const struct mr_conn *co
 
     for (uint32_t i = 0; mp != NULL && i < mp->count; i++) {
         const struct mr_path_record *record = mr_path_record_at(ep, mp->records[i]);
+        bool is_hand = mp->records[i] == mp->hand; /* then path 0's values are in it */
 
-        if (is_live(&record->life))
+        if (is_live(is_hand ? &mp->zero : &record->life))
             longest = MR_MAX(longest, mr_rtt_pto(&record->path.rtt, MR_SPACE_APP));
     }
     return longest;

@@ -87,6 +87,10 @@ struct mr_path_life *mr_multipath_life(const struct mr_endpoint *ep, struct mr_m
 struct mr_pn_space *mr_multipath_space(const struct mr_endpoint *ep, struct mr_conn *conn,
                                        uint32_t record);
 
+/* The same of its path, where nothing is known of multipath, too: path 0 is all there is. */
+const struct mr_path *mr_multipath_path(const struct mr_endpoint *ep, const struct mr_conn *conn,
+                                        uint32_t record);
+
 /* The path that stands for the connection where only one is asked for: path 0 unless it is over. */
 const struct mr_path *mr_multipath_shown(const struct mr_endpoint *ep, const struct mr_conn *conn);
 

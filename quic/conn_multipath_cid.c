@@ -197,6 +197,16 @@ static bool is_known_elsewhere(const struct mr_endpoint *ep, const struct mr_mul
     return false;
 }
 
+/* The path in hand has got a connection ID: the token of the one in use counts, of no other (RFC
+ * 9000, Section 10.3.1). */
+static void update_token(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_multipath *mp)
+{
+    if (mr_multipath_life(ep, mp, mp->hand)->state == MR_PATH_UNUSED)
+        mr_cid_untrack_token(ep, conn);
+    else if (!conn->is_token_tracked)
+        mr_cid_track_token(ep, conn);
+}
+
 static bool take_new(struct mr_rx *rx, uint32_t record, uint64_t type,
                      const struct mr_frame_new_connection_id *frame)
 {
@@ -209,6 +219,7 @@ static bool take_new(struct mr_rx *rx, uint32_t record, uint64_t type,
                      ? mr_conn_fail(ep, conn, MR_PROTOCOL_VIOLATION, type,
                                     "a connection ID for two paths", rx->now)
                      : mr_cid_take_new(rx, frame, type);
+    update_token(ep, conn, mp);
     mr_multipath_hand(ep, conn, before);
     return is_ok;
 }

@@ -55,6 +55,7 @@ static bool begin(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_multip
     conn->cids_due_ns = mr_cid_due(ep, now);
     mr_spin_restart(ep, conn);
     life->state = MR_PATH_CHECKING;
+    mr_cid_track_token(ep, conn);
     path->is_validated = is_validated_elsewhere(ep, mp, addr);
     mr_path_check_in_use(ep, conn, now); /* the MTU is in question even then */
     mr_observed_on_path(ep, conn);
@@ -98,10 +99,12 @@ static int64_t say_blocked(struct mr_endpoint *ep, struct mr_conn *conn, struct 
     return -EAGAIN;
 }
 
+/* Section 2.2: with disable_active_migration "it is forbidden to establish new paths to the peer's
+ * handshake address", which is where path 0 goes unless it has gone to the preferred one. */
 static int can_open(const struct mr_endpoint *ep, const struct mr_conn *conn, bool is_same_server)
 {
     if (conn->role != MR_CLIENT || mr_multipath_agreed(ep, conn) == NULL ||
-        (conn->is_migration_disabled && is_same_server))
+        (conn->is_migration_disabled && is_same_server != conn->is_on_preferred))
         return -EOPNOTSUPP;
     if (!mr_conn_is_alive(conn))
         return -ESTALE;
@@ -149,8 +152,10 @@ bool mr_multipath_on_packet(struct mr_endpoint *ep, struct mr_conn *conn,
                             const struct mr_datagram *datagram, uint64_t now)
 {
     struct mr_multipath *mp = mr_multipath(ep, conn);
-    const struct mr_path_life *life = mr_multipath_life(ep, mp, mp->hand);
+    struct mr_path_life *life = mr_multipath_life(ep, mp, mp->hand);
 
+    if (mp->hand != MR_PATH_ZERO)
+        life->bytes_received += datagram->size;
     if (life->state == MR_PATH_ABANDONED) {
         conn->path.addr = datagram->path; /* wherever it comes from: nothing goes there */
         return true;
@@ -373,6 +378,13 @@ int mr_conn_path_set_backup(struct mr_endpoint *ep, mr_handle handle, uint32_t p
 
 /* ------------------------------------------------------------------ what there is */
 
+bool mr_conn_has_paths(const struct mr_endpoint *ep, mr_handle handle)
+{
+    const struct mr_conn *conn = mr_conn_of_handle(ep, handle);
+
+    return conn != NULL && mr_multipath_agreed(ep, conn) != NULL;
+}
+
 static void describe(const struct mr_path *path, const struct mr_path_life *life, uint32_t id,
                      struct mr_path_info *out)
 {
@@ -391,6 +403,7 @@ static void describe(const struct mr_path *path, const struct mr_path_life *life
         .cwnd_bytes = path->cc.ops == NULL ? 0 : mr_cc_window(&path->cc),
         .bytes_in_flight = path->cc.in_flight,
         .bytes_sent = path->bytes_sent,
+        .bytes_received = life->bytes_received,
     };
     memcpy(out->local.ip, path->addr.local.ip, sizeof(out->local.ip));
     memcpy(out->remote.ip, path->addr.remote.ip, sizeof(out->remote.ip));

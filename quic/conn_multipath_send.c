@@ -7,7 +7,9 @@
  *
  *     available      validated, answering, no backup by either side's wish
  *     backup         validated, answering
- *     silent         validated: probes went unanswered
+ *     changed        the peer has a new address, which is being validated: at most three times
+ *                    what came from there, as with one path (RFC 9000, Section 9.3.1)
+ *     silent         probes went unanswered
  */
 #include "quic/conn_bits.h"
 #include "quic/conn_multipath.h"
@@ -20,6 +22,7 @@
 enum rank {
     RANK_AVAILABLE,
     RANK_BACKUP,
+    RANK_CHANGED,
     RANK_SILENT,
     RANK_NO_DATA,
     RANK_NONE /* nothing is sent by it */
@@ -38,10 +41,12 @@ static enum rank rank_of(const struct mr_path_life *life, bool is_validated, uin
 {
     if ((life->state != MR_PATH_OPEN && life->state != MR_PATH_CHECKING) || !cid->is_used)
         return RANK_NONE;
-    if (!is_validated || life->state != MR_PATH_OPEN)
+    if (life->state != MR_PATH_OPEN)
         return RANK_NO_DATA;
     if (ptos >= MR_PATH_LOST_PTOS)
         return RANK_SILENT;
+    if (!is_validated)
+        return RANK_CHANGED;
     return life->status == MR_PATH_BACKUP || life->peer_status == MR_PATH_BACKUP ? RANK_BACKUP
                                                                                  : RANK_AVAILABLE;
 }
@@ -122,7 +127,8 @@ static uint32_t send_by_hand(struct mr_endpoint *ep, struct mr_conn *conn, struc
         conn->app.wants &= WANTS_OF_PATH;
     }
     mp->is_data_elsewhere = !carries_data;
-    if (owes || (conn->app.wants & MR_WANT_ACK) != 0 || conn->app.unacked_count > 0)
+    if (owes || (conn->app.wants & (MR_WANT_ACK | MR_WANT_NEW_CID)) != 0 ||
+        conn->app.unacked_count > 0)
         conn->app.wants |= MR_WANT_MULTIPATH;
     uint32_t built = mr_conn_send_by_path(ep, conn, out, count, now);
     mp->is_data_elsewhere = false;
@@ -184,24 +190,33 @@ static bool write_value(struct mr_build *b, enum mr_frame_multipath_type type,
     return true;
 }
 
-/* PATH_ACK of `space`.  The path's own: quic/conn_on_ack.c knows it by MR_SENT_ACK. */
-static bool write_ack(struct mr_build *b, struct mr_pn_space *space, uint32_t path, bool is_own)
+/* The frame of write_ack(), and nothing else: what the path owes it owes still. */
+static bool write_ack_frame(struct mr_build *b, const struct mr_pn_space *space, uint32_t path,
+                            bool is_own)
 {
     uint64_t delay = ((b->now - space->largest_at_ns) / MR_US) >> MR_ACK_DELAY_EXPONENT;
 
-    if (space->received.count > 0) {
-        if (!mr_build_can_record(b) ||
-            mr_frame_write_path_ack(&b->w, path, space->received.range, space->received.count,
-                                    delay, space->has_ecn ? &space->ecn : NULL) == 0)
-            return false;
-        bool was_eliciting = b->is_ack_eliciting;
-        mr_build_record(b, is_own ? MR_SENT_ACK : MR_SENT_PATH_ACK, space->received.range[0].hi,
-                        path, 0, false);
-        b->is_ack_eliciting = was_eliciting;
-        mr_count(&b->ep->counters.acks_sent);
-        if (is_own)
-            b->conn->ack_policy.largest_sent = space->received.range[0].hi;
-    }
+    if (space->received.count == 0)
+        return true;
+    if (!mr_build_can_record(b) ||
+        mr_frame_write_path_ack(&b->w, path, space->received.range, space->received.count, delay,
+                                space->has_ecn ? &space->ecn : NULL) == 0)
+        return false;
+    bool was_eliciting = b->is_ack_eliciting;
+    mr_build_record(b, is_own ? MR_SENT_ACK : MR_SENT_PATH_ACK, space->received.range[0].hi, path,
+                    0, false);
+    b->is_ack_eliciting = was_eliciting;
+    mr_count(&b->ep->counters.acks_sent);
+    return true;
+}
+
+/* PATH_ACK of `space`.  The path's own: quic/conn_on_ack.c knows it by MR_SENT_ACK. */
+static bool write_ack(struct mr_build *b, struct mr_pn_space *space, uint32_t path, bool is_own)
+{
+    if (!write_ack_frame(b, space, path, is_own))
+        return false;
+    if (is_own && space->received.count > 0)
+        b->conn->ack_policy.largest_sent = space->received.range[0].hi;
     space->unacked_count = 0;
     space->ack_deadline_ns = MR_NEVER;
     space->wants &= ~(uint32_t)MR_WANT_ACK;
@@ -231,6 +246,21 @@ static bool write_late_acks(struct mr_build *b, struct mr_multipath *mp)
             return false;
     }
     return true;
+}
+
+/* Any path may have brought what the peer has retired, and have lost our acknowledgments: where it
+ * is asked for more (build_spaces() of quic/conn_send.c), all of them go along, as far as there is
+ * room. */
+static void repeat_acks(struct mr_build *b, struct mr_multipath *mp)
+{
+    for (uint32_t i = 0; i <= mp->count; i++) {
+        uint32_t record = i == mp->count ? MR_PATH_ZERO : mp->records[i];
+
+        if (record != mp->hand && !(record == MR_PATH_ZERO && mp->zero.is_gone) &&
+            !write_ack_frame(b, mr_multipath_space(b->ep, b->conn, record),
+                             mr_multipath_id(b->ep, record), false))
+            return;
+    }
 }
 
 /* What the path of `record` owes. */
@@ -293,9 +323,13 @@ void mr_multipath_produce(struct mr_build *b)
         b->is_full = true;
         return;
     }
-    b->space->wants &= ~(uint32_t)MR_WANT_MULTIPATH;
+    bool asks_for_more = (b->space->wants & b->allowed & MR_WANT_NEW_CID) != 0;
+    if (!asks_for_more) /* else in the next packet as well, if there is one */
+        b->space->wants &= ~(uint32_t)MR_WANT_MULTIPATH;
     if (!write_late_acks(b, mp))
         return;
+    if (asks_for_more)
+        repeat_acks(b, mp);
     if ((b->allowed & MR_WANT_PING) != 0 && mp->owes_any) /* the window has room */
         write_all_owed(b, mp);
 }

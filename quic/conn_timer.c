@@ -11,12 +11,14 @@
 #include "quic/conn_early.h"
 #include "quic/conn_multipath.h"
 
-/* RFC 9000, Section 10.1: at least three times the probe timeout. */
-static uint64_t idle_deadline(const struct mr_conn *conn)
+/* RFC 9000, Section 10.1: at least three times the probe timeout, of the slowest path. */
+static uint64_t idle_deadline(const struct mr_endpoint *ep, const struct mr_conn *conn)
 {
     if (conn->idle_timeout_ns == 0)
         return MR_NEVER;
-    uint64_t least = 3 * mr_rtt_pto(&conn->path.rtt, MR_SPACE_APP);
+    uint64_t pto = conn->multipath == MR_NONE ? mr_rtt_pto(&conn->path.rtt, MR_SPACE_APP)
+                                              : mr_multipath_pto(ep, conn);
+    uint64_t least = 3 * pto;
 
     return conn->idle_base_ns + MR_MAX(conn->idle_timeout_ns, least);
 }
@@ -43,12 +45,14 @@ static uint64_t deadline(const struct mr_endpoint *ep, const struct mr_conn *con
         return conn->close_until_ns;
 
     uint64_t at = mr_loss_timer(&conn->loss, &conn->path.rtt).at_ns;
-    at = MR_MIN(at, idle_deadline(conn));
     at = MR_MIN(at, handshake_deadline(ep, conn));
     at = MR_MIN(at, ack_deadline(conn));
     at = MR_MIN(at, conn->pacing_until_ns);
     at = MR_MIN(at, conn->key_state.other_until_ns);
-    return MR_MIN(at, conn->path_due_ns);
+    at = MR_MIN(at, conn->path_due_ns);
+    if (at <= conn->idle_base_ns + conn->idle_timeout_ns) /* whatever the probe timeouts are */
+        return at;
+    return MR_MIN(at, idle_deadline(ep, conn));
 }
 
 void mr_conn_timer_update(struct mr_endpoint *ep, struct mr_conn *conn)
@@ -143,7 +147,7 @@ static void expire_loss(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t n
 /* True: the connection is over. */
 static bool expire_life(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
 {
-    if (idle_deadline(conn) <= now) {
+    if (idle_deadline(ep, conn) <= now) {
         mr_count(&ep->counters.idle_timeouts);
         mr_conn_die(ep, conn, MR_NO_ERROR, false, "idle timeout");
         return true;

@@ -94,6 +94,7 @@
     X(retries_sent,               "Retry packets sent")                                                               \
     X(retries_received,           "Retry packets received and acted upon")                                            \
     X(stateless_resets_sent,      "stateless resets sent")                                                            \
+    X(resets_withheld,            "stateless resets not sent: the connection may have moved to another shard")        \
     X(stateless_resets_received,  "stateless resets received and acted upon")                                         \
     X(tokens_valid,               "address tokens accepted")                                                          \
     X(tokens_expired,             "address tokens refused: expired")                                                  \
@@ -182,7 +183,7 @@
     X(mtu_raised,                 "path MTU searches that found a larger size")                                       \
     X(mtu_black_holes,            "path MTUs taken back: large packets were lost, or all")                            \
     X(too_big_taken,              "ICMP messages about packets too big that a connection heeded")                     \
-    X(too_big_ignored,            "ICMP messages about packets too big that said nothing new, or under 1,200 bytes")   \
+    X(too_big_ignored,            "ICMP messages about packets too big: nothing new, no path's, or under 1,200 bytes") \
     X(limit_too_big,              "ICMP messages about packets too big dropped: too many waited")                     \
     X(replies_dropped,            "stateless answers dropped: too many wait")                                         \
     X(retries_needed,             "Initials answered with Retry or refused: too many handshakes in flight")           \

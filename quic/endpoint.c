@@ -130,11 +130,9 @@ size_t mr_endpoint_footprint(const struct mr_limits *limits)
 
 static struct mr_siphash_key table_key(struct mr_endpoint *ep)
 {
-    struct mr_siphash_key key;
+    uint64_t k0 = mr_endpoint_secret_random(ep);
 
-    key.k0 = mr_endpoint_secret_random(ep);
-    key.k1 = mr_endpoint_secret_random(ep);
-    return key;
+    return (struct mr_siphash_key){.k0 = k0, .k1 = mr_endpoint_secret_random(ep)};
 }
 
 static void init_tables(struct mr_endpoint *ep, const struct tables *t, uint64_t now)
@@ -151,6 +149,7 @@ static void init_tables(struct mr_endpoint *ep, const struct tables *t, uint64_t
     key = table_key(ep);
     mr_table8_init(&ep->names.table, t->names, name_capacity(&ep->limits), &key);
     ep->names.key = table_key(ep);
+    ep->departed.key = table_key(ep);
     mr_wheel_init(&ep->wheel, t->wheel_nodes, ep->limits.connections_max, now);
 }
 

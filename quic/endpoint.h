@@ -257,6 +257,7 @@ int64_t mr_conn_path_open(struct mr_endpoint *ep, mr_handle conn, const struct m
                           uint64_t now);
 int mr_conn_path_abandon(struct mr_endpoint *ep, mr_handle conn, uint32_t path, uint64_t now);
 int mr_conn_path_set_backup(struct mr_endpoint *ep, mr_handle conn, uint32_t path, bool is_backup);
+bool mr_conn_has_paths(const struct mr_endpoint *ep, mr_handle conn); /* is it agreed on? */
 int64_t mr_conn_paths(const struct mr_endpoint *ep, mr_handle conn, struct mr_path_info *out,
                       size_t room);
 int mr_conn_can_migrate(const struct mr_endpoint *ep, mr_handle conn);

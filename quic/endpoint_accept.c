@@ -354,12 +354,18 @@ static struct mr_conn *find_long(struct mr_endpoint *ep, const struct mr_packet_
 }
 
 /* May the connection of a packet that we do not know live in another shard? */
-static bool may_be_elsewhere(const struct mr_endpoint *ep, const struct mr_datagram *d,
+static bool may_be_elsewhere(struct mr_endpoint *ep, const struct mr_datagram *d,
                              const struct mr_packet_header *header, uint64_t now)
 {
-    return now < ep->quiet_until_ns ||
-           (d->hops > 0 && mr_endpoint_cid_owner(ep, header->dcid.bytes, header->dcid.size) !=
-                               ep->config.cid.shard);
+    uint64_t key;
+
+    memcpy(&key, header->dcid.bytes, sizeof(key)); /* of a short header: MR_LOCAL_CID_SIZE */
+    if (mr_departed_may_have(&ep->departed, key, now)) {
+        mr_count(&ep->counters.resets_withheld);
+        return true;
+    }
+    return d->hops > 0 &&
+           mr_endpoint_cid_owner(ep, header->dcid.bytes, header->dcid.size) != ep->config.cid.shard;
 }
 
 /* It is somebody's answer to what was sent in our name, or wants us to send there. */

@@ -14,6 +14,7 @@
 #include "base/wheel.h"
 #include "quic/cid_cipher.h"
 #include "quic/conn_internal.h"
+#include "quic/departed.h"
 #include "quic/names.h"
 #include "quic/token.h"
 
@@ -103,7 +104,7 @@ struct mr_endpoint {
     struct mr_table8 cids; /* connection IDs we issued -> connection */
     struct mr_table
         initial_cids; /* first DCIDs of clients, while their Initials may come -> connection */
-    struct mr_table reset_tokens; /* of the peers' connection IDs in use -> connection */
+    struct mr_table reset_tokens; /* of the peers' connection IDs in use -> connection or path */
     struct mr_table8 stream_ids;  /* connection index and stream ID -> stream */
     struct mr_wheel wheel;        /* connection deadlines */
     struct mr_buf_list released;
@@ -121,7 +122,7 @@ struct mr_endpoint {
     uint32_t handshakes_in_flight; /* not confirmed yet */
     uint32_t reset_count;          /* stateless resets sent in the period */
     uint64_t reset_period_ns;
-    uint64_t quiet_until_ns; /* no stateless resets: the connection ID may live elsewhere */
+    struct mr_departed departed; /* connection IDs that get no stateless resets */
     uint64_t export_count;
     uint32_t forwarding_count; /* connections of which only the connection IDs are left */
     /* one receive burst */

@@ -204,13 +204,18 @@ void mr_endpoint_receive_open(struct mr_endpoint *ep)
 bool mr_endpoint_take_reset(struct mr_endpoint *ep, const struct mr_datagram *d, uint64_t now)
 {
     const uint8_t *token = mr_packet_reset_token(d->data, d->size);
-    uint32_t index =
+    uint32_t owner =
         token == NULL ? MR_NONE : mr_table_find(&ep->reset_tokens, token, MR_RESET_TOKEN);
 
-    if (index == MR_NONE || memcmp(&mr_conn_at(ep, index)->path.addr.remote, &d->path.remote,
-                                   sizeof(d->path.remote)) != 0)
+    if (owner == MR_NONE)
         return false;
-    mr_conn_on_reset(ep, mr_conn_at(ep, index), now);
+    uint32_t record = owner < MR_CID_OF_PATH ? MR_PATH_ZERO : owner & ~MR_CID_OF_PATH;
+    struct mr_conn *conn =
+        mr_conn_at(ep, record == MR_PATH_ZERO ? owner : mr_path_record_at(ep, record)->conn);
+    if (memcmp(&mr_multipath_path(ep, conn, record)->addr.remote, &d->path.remote,
+               sizeof(d->path.remote)) != 0)
+        return false;
+    mr_conn_on_reset(ep, conn, now);
     return true;
 }
 

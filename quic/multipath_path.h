@@ -43,6 +43,8 @@ enum mr_path_status {
 struct mr_path_life {
     uint64_t until_ns; /* ABANDONED: when it is forgotten; MR_NEVER: the peer has not answered */
     uint64_t error;    /* ABANDONED: why */
+    uint64_t bytes_received; /* UDP payload; path 0's is not counted: its packets are received like
+                                those of a connection that has no other */
     uint64_t peer_status_next; /* sequence numbers of PATH_STATUS_x below are outdated */
     uint32_t status_next;      /* of our next one */
     uint8_t state;             /* enum mr_path_state */

@@ -95,7 +95,9 @@ static void fill_endpoint(const struct mr_world *w, struct mr_endpoint_config *e
     e->streams_bidi_max = config->streams_max;
     e->streams_uni_max = 16;
     e->datagram_max = UINT16_MAX;
-    e->extensions = MR_EXTENSIONS_DEFAULT;
+    e->extensions =
+        MR_EXTENSIONS_DEFAULT | (config->paths_max > 1 ? (uint32_t)MR_EXTENSION_MULTIPATH : 0);
+    e->paths_max = config->paths_max;
     e->wall_offset_s = (uint64_t)time(NULL);
     e->cid.node = 1;
     (void)getrandom(e->seed, sizeof(e->seed), 0);
@@ -120,6 +122,8 @@ static struct mr_shard_config shard_config(const struct mr_world *w, bool is_ser
     shard.net.learns_from_traffic = true;
     shard.net.path_count = 64;
     (void)getrandom(shard.net.key, sizeof(shard.net.key), 0);
+    if (config->paths_max > 1)
+        mr_limits_add_paths(&shard.limits, config->paths_max);
     fill_endpoint(w, &shard.endpoint);
     if (is_server)
         shard.balance = config->server_balance;

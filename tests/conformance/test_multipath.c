@@ -3,107 +3,14 @@
  * and go, and what is sent by which.
  */
 #include "quic/aead_backend.h"
-#include "quic/conn_multipath.h"
-#include "tests/support/peer_cases.h"
+#include "tests/support/peer_paths.h"
 
-#define C          MR_CLIENT
-#define S          MR_SERVER
-#define PATHS      4 /* path IDs 0 to 3 */
-#define OTHER_PORT 7001
+#define C MR_CLIENT
+#define S MR_SERVER
 #define CHALLENGE                                                                                  \
     "\x1a"                                                                                         \
     "12345678"
 #define PATH_ABANDON "\x7e\x75"
-
-static struct peer *several(enum mr_role under_test, enum peer_stage stage)
-{
-    struct peer *p = peer_new(&(struct peer_options){.under_test = under_test,
-                                                     .extensions = MR_EXTENSION_MULTIPATH,
-                                                     .partner_extensions = MR_EXTENSION_MULTIPATH,
-                                                     .paths_max = PATHS});
-
-    peer_run(p, stage);
-    for (int i = 0; stage == PEER_BOTH && i < 4; i++)
-        peer_round_trip(p);
-    peer_clear(p);
-    return p;
-}
-
-static struct mr_multipath *paths_of(struct peer *p)
-{
-    return mr_multipath(peer_endpoint(p), peer_conn(p));
-}
-
-static struct mr_path_record *record_of(struct peer *p, uint64_t path)
-{
-    uint32_t record = mr_multipath_find(peer_endpoint(p), paths_of(p), path);
-
-    return record == MR_PATH_GONE ? NULL : mr_path_record_at(peer_endpoint(p), record);
-}
-
-/* ------------------------------------------------------------------ a path by hand */
-
-/* A connection ID that the endpoint under test has given for the path. */
-static struct mr_cid cid_of(struct peer *p, uint64_t path, uint32_t slot)
-{
-    const struct mr_path_record *record = record_of(p, path);
-    struct mr_cid cid = {.size = MR_LOCAL_CID_SIZE};
-
-    MR_ASSERT(record != NULL && record->issued.key[slot] != 0);
-    memcpy(cid.bytes, &record->issued.key[slot], MR_LOCAL_CID_SIZE);
-    return cid;
-}
-
-/* A packet of the path, from another port of ours. */
-static void send_by(struct peer *p, uint32_t path, uint64_t pn, const void *frames, size_t size)
-{
-    struct mr_path_addr usual = p->path;
-    struct mr_cid dcid = cid_of(p, path, 0);
-
-    p->path.remote.port = OTHER_PORT;
-    peer_send_packet(p, &(struct peer_out){.type = MR_PACKET_ONE_RTT,
-                                           .frames = frames,
-                                           .size = size,
-                                           .pn = pn,
-                                           .dcid = &dcid,
-                                           .path_id = path});
-    p->path = usual;
-}
-
-/* Answer the challenge that is in the inbox, on its path. */
-static bool answer(struct peer *p, uint32_t path, uint64_t pn)
-{
-    uint8_t frame[1 + MR_PATH_DATA] = {MR_FRAME_PATH_RESPONSE};
-    struct mr_reader r;
-
-    if (peer_find(p, MR_FRAME_PATH_CHALLENGE, 0, &r) == NULL)
-        return false;
-    memcpy(frame + 1, mr_read_bytes(&r, MR_PATH_DATA), MR_PATH_DATA);
-    send_by(p, path, pn, frame, sizeof(frame));
-    return true;
-}
-
-/* A server that has path 1, validated. */
-static struct peer *server_with_path(void)
-{
-    struct peer *p = several(S, PEER_DONE);
-    uint8_t padded[1150] = CHALLENGE;
-
-    send_by(p, 1, 0, padded, sizeof(padded));
-    CU_ASSERT(answer(p, 1, 1));
-    CU_ASSERT_EQUAL(record_of(p, 1)->life.state, MR_PATH_OPEN);
-    peer_clear(p);
-    return p;
-}
-
-static uint64_t bytes_by(const struct peer *p, uint32_t path)
-{
-    uint64_t bytes = 0;
-
-    for (uint32_t i = 0; i < p->inbox_count; i++)
-        bytes += p->inbox[i].path_id == path ? p->inbox[i].datagram_size : 0;
-    return bytes;
-}
 
 /* ------------------------------------------------------------------ packet protection */
 
@@ -124,8 +31,8 @@ static void the_nonce_has_the_path_id(void)
 
 static void a_packet_is_of_the_path_of_its_connection_id(void)
 {
-    struct peer *p = several(S, PEER_DONE);
-    struct mr_cid dcid = cid_of(p, 1, 0);
+    struct peer *p = peer_several(S, PEER_DONE);
+    struct mr_cid dcid = peer_path_cid(p, 1, 0);
     uint64_t before = peer_counters(p)->dropped_undecryptable;
 
     peer_send_packet(p, &(struct peer_out){.type = MR_PACKET_ONE_RTT,
@@ -135,10 +42,10 @@ static void a_packet_is_of_the_path_of_its_connection_id(void)
                                            .dcid = &dcid,
                                            .path_id = 2});
     CU_ASSERT_EQUAL(peer_counters(p)->dropped_undecryptable, before + 1);
-    CU_ASSERT_EQUAL(record_of(p, 1)->life.state, MR_PATH_UNUSED);
+    CU_ASSERT_EQUAL(peer_path_record(p, 1)->life.state, MR_PATH_UNUSED);
     /* Section 1: "Each path ID-specific packet number space starts at packet number 0." */
-    send_by(p, 1, 0, "\1", 1);
-    CU_ASSERT_EQUAL(record_of(p, 1)->app.received.range[0].hi, 0);
+    peer_send_by(p, 1, 0, "\1", 1);
+    CU_ASSERT_EQUAL(peer_path_record(p, 1)->app.received.range[0].hi, 0);
     CU_ASSERT(peer_conn(p)->app.received.range[0].hi > 0);
     peer_end(p);
 }
@@ -153,8 +60,8 @@ static void connection_ids_are_given_for_each_path_id(void)
     struct peer *p = peer_new(&(struct peer_options){.under_test = S,
                                                      .extensions = MR_EXTENSION_MULTIPATH,
                                                      .partner_extensions = MR_EXTENSION_MULTIPATH,
-                                                     .paths_max = PATHS});
-    uint32_t given[PATHS + 1] = {0};
+                                                     .paths_max = PEER_SEVERAL});
+    uint32_t given[PEER_SEVERAL + 1] = {0};
     struct mr_frame_new_connection_id frame;
     struct mr_reader r;
     uint64_t path;
@@ -165,23 +72,13 @@ static void connection_ids_are_given_for_each_path_id(void)
     for (uint32_t i = 0; peer_find(p, MR_FRAME_PATH_NEW_CONNECTION_ID, i, &r) != NULL; i++) {
         CU_ASSERT(mr_frame_decode_path_new_connection_id(&r, MR_FRAME_PATH_NEW_CONNECTION_ID, &path,
                                                          &frame));
-        given[MR_MIN(path, (uint64_t)PATHS)]++;
+        given[MR_MIN(path, (uint64_t)PEER_SEVERAL)]++;
         CU_ASSERT_EQUAL(frame.sequence < (path == 0 ? MR_CIDS_ISSUED_MAX : MR_PATH_CIDS), true);
     }
-    for (int i = 1; i < PATHS; i++)
+    for (int i = 1; i < PEER_SEVERAL; i++)
         CU_ASSERT_EQUAL(given[i], MR_PATH_CIDS);
-    CU_ASSERT_EQUAL(given[PATHS], 0);
+    CU_ASSERT_EQUAL(given[PEER_SEVERAL], 0);
     peer_end(p);
-}
-
-static int64_t open_path(struct peer *p)
-{
-    struct mr_path_addr addr = {.local = peer_conn(p)->path.addr.local};
-
-    addr.local.port = OTHER_PORT;
-    int64_t path = mr_conn_path_open(peer_endpoint(p), p->conn, &addr, p->now);
-    peer_drain(p);
-    return path;
 }
 
 /* Section 3.1: "To open a new path, an endpoint MUST use a new connection ID associated with an
@@ -190,38 +87,39 @@ static int64_t open_path(struct peer *p)
  * path." */
 static void a_client_opens_a_path(void)
 {
-    struct peer *p = several(C, PEER_BOTH);
-    struct mr_path_info info[PATHS];
+    struct peer *p = peer_several(C, PEER_BOTH);
+    struct mr_path_info info[PEER_SEVERAL];
     struct mr_reader r;
 
-    CU_ASSERT_EQUAL(open_path(p), 1);
+    CU_ASSERT_EQUAL(peer_open_path(p), 1);
     const struct peer_packet *packet = peer_find(p, MR_FRAME_PATH_CHALLENGE, 0, &r);
     CU_ASSERT_PTR_NOT_NULL_FATAL(packet);
     CU_ASSERT_EQUAL(packet->path_id, 1);
-    CU_ASSERT_EQUAL(packet->path.local.port, OTHER_PORT);
+    CU_ASSERT_EQUAL(packet->path.local.port, PEER_OTHER_PORT);
     CU_ASSERT(packet->datagram_size >= MR_INITIAL_MIN);
-    CU_ASSERT_EQUAL(mr_conn_paths(peer_endpoint(p), p->conn, info, PATHS), 2);
+    CU_ASSERT_EQUAL(mr_conn_paths(peer_endpoint(p), p->conn, info, PEER_SEVERAL), 2);
     CU_ASSERT_EQUAL(info[1].state, MR_PATH_INFO_CHECKING);
     for (int i = 0; i < 4; i++)
         peer_round_trip(p);
-    CU_ASSERT_EQUAL(mr_conn_paths(peer_endpoint(p), p->conn, info, PATHS), 2);
+    CU_ASSERT_EQUAL(mr_conn_paths(peer_endpoint(p), p->conn, info, PEER_SEVERAL), 2);
     CU_ASSERT_EQUAL(info[0].state, MR_PATH_INFO_OPEN);
     CU_ASSERT_EQUAL(info[1].state, MR_PATH_INFO_OPEN);
     CU_ASSERT_EQUAL(info[1].path, 1);
-    CU_ASSERT_EQUAL(info[1].local.port, OTHER_PORT);
+    CU_ASSERT_EQUAL(info[1].local.port, PEER_OTHER_PORT);
     CU_ASSERT(info[1].rtt_ns > 0);
     CU_ASSERT_PTR_NOT_NULL(peer_event(p, MR_EVENT_PATHS_CHANGED));
     CU_ASSERT_PTR_NULL(peer_event(p, MR_EVENT_PATH_CHANGED));
-    CU_ASSERT_EQUAL(peer_conn(p)->path.addr.local.port == OTHER_PORT, false); /* path 0 stays */
+    CU_ASSERT_EQUAL(peer_conn(p)->path.addr.local.port == PEER_OTHER_PORT,
+                    false); /* path 0 stays */
     peer_end(p);
 }
 
 /* Section 3: "this extension only enables clients to open a new path". */
 static void a_server_opens_none(void)
 {
-    struct peer *p = several(S, PEER_DONE);
+    struct peer *p = peer_several(S, PEER_DONE);
 
-    CU_ASSERT_EQUAL(open_path(p), -95); /* EOPNOTSUPP */
+    CU_ASSERT_EQUAL(peer_open_path(p), -95); /* EOPNOTSUPP */
     peer_end(p);
 }
 
@@ -230,41 +128,43 @@ static void a_server_opens_none(void)
  * client's address is validated, the anti-amplification limit ... applies." */
 static void a_server_validates_a_path_before_it_uses_it(void)
 {
-    struct peer *p = several(S, PEER_DONE);
+    struct peer *p = peer_several(S, PEER_DONE);
     struct mr_reader r;
 
-    send_by(p, 1, 0, "\1", 1); /* "packets ... that do not contain a PATH_CHALLENGE" are valid */
-    uint64_t sent = bytes_by(p, 1);
+    peer_send_by(p, 1, 0, "\1",
+                 1); /* "packets ... that do not contain a PATH_CHALLENGE" are valid */
+    uint64_t sent = peer_bytes_by(p, 1);
     CU_ASSERT(sent <= 3 * (1 + 8 + 4 + 1 + 16));
-    CU_ASSERT_EQUAL(record_of(p, 1)->life.state, MR_PATH_CHECKING);
+    CU_ASSERT_EQUAL(peer_path_record(p, 1)->life.state, MR_PATH_CHECKING);
     peer_advance(p, 2 * MR_SECOND);
-    CU_ASSERT(bytes_by(p, 1) <= 3 * (1 + 8 + 4 + 1 + 16));
+    CU_ASSERT(peer_bytes_by(p, 1) <= 3 * (1 + 8 + 4 + 1 + 16));
     const struct peer_packet *packet = peer_find(p, MR_FRAME_PATH_CHALLENGE, 0, &r);
     CU_ASSERT_PTR_NOT_NULL_FATAL(packet);
     CU_ASSERT_EQUAL(packet->path_id, 1);
-    CU_ASSERT_EQUAL(packet->path.remote.port, OTHER_PORT);
+    CU_ASSERT_EQUAL(packet->path.remote.port, PEER_OTHER_PORT);
     peer_end(p);
 
-    p = server_with_path();
+    p = peer_server_with_path();
     CU_ASSERT_PTR_NULL(peer_event(p, MR_EVENT_PATH_CHANGED));
-    CU_ASSERT_EQUAL(peer_conn(p)->path.addr.remote.port == OTHER_PORT, false);
+    CU_ASSERT_EQUAL(peer_conn(p)->path.addr.remote.port == PEER_OTHER_PORT, false);
     peer_end(p);
 }
 
-/* Section 3.1: "If an endpoint sends a PATH_RESPONSE, it MUST be sent on the same path as used by
- * the packet that contained the PATH_CHALLENGE frame, using a connection ID associated with the
- * same path ID." */
+/* Section 3.1: "An endpoint MUST use a connection ID associated to the same path ID as used in the
+ * packet received by the endpoint when it intends to send packets on the same path"; "If an
+ * endpoint sends a PATH_RESPONSE, it MUST be sent on the same path as used by the packet that
+ * contained the PATH_CHALLENGE frame, using a connection ID associated with the same path ID." */
 static void a_challenge_is_answered_by_its_path(void)
 {
-    struct peer *p = several(S, PEER_DONE);
+    struct peer *p = peer_several(S, PEER_DONE);
     uint8_t padded[1150] = CHALLENGE;
     struct mr_reader r;
 
-    send_by(p, 2, 0, padded, sizeof(padded));
+    peer_send_by(p, 2, 0, padded, sizeof(padded));
     const struct peer_packet *packet = peer_find(p, MR_FRAME_PATH_RESPONSE, 0, &r);
     CU_ASSERT_PTR_NOT_NULL_FATAL(packet);
     CU_ASSERT_EQUAL(packet->path_id, 2);
-    CU_ASSERT_EQUAL(packet->path.remote.port, OTHER_PORT);
+    CU_ASSERT_EQUAL(packet->path.remote.port, PEER_OTHER_PORT);
     CU_ASSERT_EQUAL(memcmp(mr_read_bytes(&r, MR_PATH_DATA), "12345678", MR_PATH_DATA), 0);
     peer_end(p);
 }
@@ -274,7 +174,7 @@ static void a_challenge_is_answered_by_its_path(void)
  * it: on another path it must not say ACK. */
 static void a_further_path_acknowledges_with_path_ack(void)
 {
-    struct peer *p = server_with_path();
+    struct peer *p = peer_server_with_path();
     struct mr_reader r;
     uint32_t path_acks = 0;
 
@@ -282,7 +182,7 @@ static void a_further_path_acknowledges_with_path_ack(void)
     peer_advance(p, MR_SECOND);
     peer_clear(p);
     CU_ASSERT_EQUAL(peer_conn(p)->app.unacked_count, 0);
-    CU_ASSERT_EQUAL(record_of(p, 1)->app.unacked_count, 0);
+    CU_ASSERT_EQUAL(peer_path_record(p, 1)->app.unacked_count, 0);
     CU_ASSERT_EQUAL(mr_conn_renew_cids(peer_endpoint(p), p->conn, p->now), 0);
     peer_drain(p);
     const struct peer_packet *packet = peer_find(p, MR_FRAME_PATH_NEW_CONNECTION_ID, 0, &r);
@@ -300,11 +200,11 @@ static void a_further_path_acknowledges_with_path_ack(void)
  * consumed either way, the endpoint MUST explicitly close the path". */
 static void a_path_that_is_not_validated_is_abandoned(void)
 {
-    struct peer *p = several(C, PEER_DONE);
+    struct peer *p = peer_several(C, PEER_DONE);
     struct mr_frame_path_value frame;
     struct mr_reader r;
 
-    CU_ASSERT_EQUAL(open_path(p), 1);
+    CU_ASSERT_EQUAL(peer_open_path(p), 1);
     peer_advance(p, 10 * MR_SECOND);
     const struct peer_packet *packet = peer_find(p, MR_FRAME_PATH_ABANDON, 0, &r);
     CU_ASSERT_PTR_NOT_NULL_FATAL(packet);
@@ -312,21 +212,24 @@ static void a_path_that_is_not_validated_is_abandoned(void)
     CU_ASSERT(mr_frame_decode_path_value(&r, MR_FRAME_PATH_ABANDON, &frame));
     CU_ASSERT_EQUAL(frame.path, 1);
     CU_ASSERT_EQUAL(frame.value, MR_PATH_UNSTABLE_OR_POOR);
-    CU_ASSERT_EQUAL(open_path(p), 2); /* "the path ID MUST NOT be reused" */
+    /* "After a path is abandoned, the path ID MUST NOT be reused for new paths" */
+    CU_ASSERT_EQUAL(peer_open_path(p), 2);
     peer_end(p);
 }
 
 /* Section 3.1.2: "An endpoint could receive a packet with a connection ID associated to an active
  * path ID where the packet's 4-tuple does not match the 4-tuple currently used with that path ID.
- * This MUST be treated as path migration". */
+ * This MUST be treated as path migration, as specified in Section 9.3 of QUIC-TRANSPORT, with the
+ * constraint that all connection IDs used during path migration MUST be associated with the current
+ * path ID of the path being migrated." */
 static void a_path_migrates(void)
 {
-    struct peer *p = server_with_path();
+    struct peer *p = peer_server_with_path();
     struct mr_path_addr usual = p->path;
-    struct mr_cid dcid = cid_of(p, 1, 0);
+    struct mr_cid dcid = peer_path_cid(p, 1, 0);
     struct mr_reader r;
 
-    p->path.remote.port = OTHER_PORT + 1;
+    p->path.remote.port = PEER_OTHER_PORT + 1;
     peer_send_packet(p, &(struct peer_out){.type = MR_PACKET_ONE_RTT,
                                            .frames = "\1",
                                            .size = 1,
@@ -335,7 +238,7 @@ static void a_path_migrates(void)
                                            .path_id = 1});
     p->path = usual;
     CU_ASSERT_EQUAL(peer_counters(p)->rebindings, 1);
-    CU_ASSERT_EQUAL(record_of(p, 1)->path.addr.remote.port, OTHER_PORT + 1);
+    CU_ASSERT_EQUAL(peer_path_record(p, 1)->path.addr.remote.port, PEER_OTHER_PORT + 1);
     CU_ASSERT_EQUAL(peer_conn(p)->path.addr.remote.port, usual.remote.port);
     const struct peer_packet *packet = peer_find(p, MR_FRAME_PATH_CHALLENGE, 0, &r);
     CU_ASSERT_PTR_NOT_NULL_FATAL(packet);
@@ -351,7 +254,7 @@ static void a_path_migrates(void)
  * received from the peer for that path as immediately retired." */
 static void path_abandon_is_answered_once(void)
 {
-    struct peer *p = server_with_path();
+    struct peer *p = peer_server_with_path();
     struct mr_frame_path_value frame;
     struct mr_reader r;
 
@@ -367,7 +270,7 @@ static void path_abandon_is_answered_once(void)
     PEER_SEND(p, PATH_ABANDON "\x01\x00");
     CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_PATH_ABANDON), 0);
     for (int i = 0; i < MR_CIDS_PEER_MAX; i++)
-        CU_ASSERT_FALSE(record_of(p, 1)->peer_cids[i].is_used);
+        CU_ASSERT_FALSE(peer_path_record(p, 1)->peer_cids[i].is_used);
     peer_end(p);
 }
 
@@ -376,16 +279,16 @@ static void path_abandon_is_answered_once(void)
  * abandoned". */
 static void late_packets_are_acknowledged_by_another_path(void)
 {
-    struct peer *p = server_with_path();
+    struct peer *p = peer_server_with_path();
     struct mr_frame_ack ack;
     struct mr_reader r;
     uint64_t path = 0;
 
     PEER_SEND(p, PATH_ABANDON "\x01\x00");
     peer_clear(p);
-    send_by(p, 1, 9, "\1", 1);
+    peer_send_by(p, 1, 9, "\1", 1);
     peer_advance(p, 30 * MR_MS);
-    CU_ASSERT_EQUAL(bytes_by(p, 1), 0);
+    CU_ASSERT_EQUAL(peer_bytes_by(p, 1), 0);
     bool is_found = false;
     for (uint32_t i = 0; peer_find(p, MR_FRAME_PATH_ACK, i, &r) != NULL; i++) {
         CU_ASSERT(mr_frame_decode_path_ack(&r, MR_FRAME_PATH_ACK, &path, &ack));
@@ -398,11 +301,12 @@ static void late_packets_are_acknowledged_by_another_path(void)
 /* Section 3.4: "knowledge of the connection IDs issued to the peer and of the state of the number
  * space associated to the path SHOULD be retained for 3 PTO after the PATH_ABANDON frame has been
  * received"; Section 4: "If an endpoint receives a multipath-specific frame with a path ID that it
- * cannot process anymore ..., it MUST silently ignore the frame." */
+ * cannot process anymore (e.g., because the path might have been abandoned), it MUST silently
+ * ignore the frame." */
 static void an_abandoned_path_is_forgotten_and_its_frames_ignored(void)
 {
-    struct peer *p = server_with_path();
-    struct mr_cid cid = cid_of(p, 1, 0);
+    struct peer *p = peer_server_with_path();
+    struct mr_cid cid = peer_path_cid(p, 1, 0);
     struct mr_frame_path_value frame;
     struct mr_reader r;
     uint64_t key;
@@ -413,10 +317,10 @@ static void an_abandoned_path_is_forgotten_and_its_frames_ignored(void)
     peer_ack(p, 0, p->expected_pn[MR_SPACE_APP] - 1);
     peer_advance(p, 3 * MR_SECOND);
     CU_ASSERT_EQUAL(mr_table8_find(&peer_endpoint(p)->cids, key), MR_NONE);
-    CU_ASSERT_PTR_NULL(record_of(p, 1));
+    CU_ASSERT_PTR_NULL(peer_path_record(p, 1));
     CU_ASSERT_PTR_NOT_NULL_FATAL(peer_find(p, MR_FRAME_MAX_PATH_ID, 0, &r));
     CU_ASSERT(mr_frame_decode_path_value(&r, MR_FRAME_MAX_PATH_ID, &frame));
-    CU_ASSERT_EQUAL(frame.path, PATHS); /* one more in its place */
+    CU_ASSERT_EQUAL(frame.path, PEER_SEVERAL); /* one more in its place */
     PEER_SEND(p, "\x3e\x01\x00\x00\x00\x00" PATH_ABANDON "\x01\x00"
                  "\x7e\x76\x01\x07\x7e\x79\x01\x3f\x7e\x7c\x01\x3f");
     peer_expect_close(p, "frames of a path that is gone", PEER_NO_CLOSE, 0);
@@ -427,7 +331,7 @@ static void an_abandoned_path_is_forgotten_and_its_frames_ignored(void)
  * the receiving peer SHOULD send a CONNECTION_CLOSE frame and enter the closing state." */
 static void the_last_path_ends_the_connection(void)
 {
-    struct peer *p = several(S, PEER_DONE);
+    struct peer *p = peer_several(S, PEER_DONE);
 
     CU_ASSERT_EQUAL(mr_conn_path_abandon(peer_endpoint(p), p->conn, 0, p->now), -16); /* EBUSY */
     PEER_SEND(p, PATH_ABANDON "\x00\x00");
@@ -435,30 +339,34 @@ static void the_last_path_ends_the_connection(void)
     peer_end(p);
 }
 
-/* Section 3.4: "Endpoints that send a PATH_ABANDON frame MUST treat all connection IDs received
- * from the peer for the path ID indicated in the PATH_ABANDON as immediately retired, and
+/* Section 3.4: "An endpoint that wants to abandon a path MUST explicitly close the path by sending
+ * a PATH_ABANDON frame"; "Endpoints that send a PATH_ABANDON frame MUST treat all connection IDs
+ * received from the peer for the path ID indicated in the PATH_ABANDON as immediately retired, and
  * subsequently cannot send any packet on that path anymore." */
 static void nothing_is_sent_by_an_abandoned_path(void)
 {
-    struct peer *p = several(C, PEER_BOTH);
-    struct mr_path_info info[PATHS];
+    struct peer *p = peer_several(C, PEER_BOTH);
+    struct mr_path_info info[PEER_SEVERAL];
 
-    open_path(p);
+    peer_open_path(p);
     for (int i = 0; i < 4; i++)
         peer_round_trip(p);
     CU_ASSERT_EQUAL(mr_conn_path_abandon(peer_endpoint(p), p->conn, 0, p->now), 0);
     peer_clear(p);
+    for (int i = 0; i < MR_CIDS_PEER_MAX; i++)
+        CU_ASSERT_FALSE(peer_conn(p)->peer_cids[i].is_used);
     for (int i = 0; i < 6; i++)
         peer_round_trip(p);
-    CU_ASSERT_EQUAL(bytes_by(p, 0), 0);
-    CU_ASSERT(bytes_by(p, 1) > 0);
-    CU_ASSERT_EQUAL(mr_conn_paths(peer_endpoint(p), p->conn, info, PATHS), 2);
+    CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_PATH_ABANDON), 1);
+    CU_ASSERT_EQUAL(peer_bytes_by(p, 0), 0);
+    CU_ASSERT(peer_bytes_by(p, 1) > 0);
+    CU_ASSERT_EQUAL(mr_conn_paths(peer_endpoint(p), p->conn, info, PEER_SEVERAL), 2);
     CU_ASSERT_EQUAL(info[0].state, MR_PATH_INFO_ABANDONED);
     CU_ASSERT_EQUAL(info[1].state, MR_PATH_INFO_OPEN);
     CU_ASSERT(mr_conn_is_alive(peer_conn(p)));
     struct mr_conn_info shown;
     CU_ASSERT_EQUAL(mr_conn_info(peer_endpoint(p), p->conn, &shown), 0);
-    CU_ASSERT_EQUAL(shown.local.port, OTHER_PORT); /* not of the path that is over */
+    CU_ASSERT_EQUAL(shown.local.port, PEER_OTHER_PORT); /* not of the path that is over */
     CU_ASSERT_EQUAL(mr_conn_path_abandon(peer_endpoint(p), p->conn, 1, p->now), -16);
     peer_end(p);
 }
@@ -467,21 +375,21 @@ static void nothing_is_sent_by_an_abandoned_path(void)
 
 static void without_memory_nothing_is_offered_or_kept(void)
 {
-    struct peer *p = several(S, PEER_DONE);
+    struct peer *p = peer_several(S, PEER_DONE);
     struct mr_endpoint *ep = peer_endpoint(p);
 
     while (mr_pool_get(&ep->path_records) != MR_NONE)
         ;
     uint64_t before = peer_counters(p)->limit_path_records;
     PEER_SEND(p, "\x7e\x7a\x09"); /* MAX_PATH_ID */
-    paths_of(p)->our_max = 9;
+    peer_paths(p)->our_max = 9;
     PEER_SEND(p, "\x7e\x78\x09\x00\x00\x08"
                  "abcdefgh"
                  "0123456789abcdef");
     peer_expect_close(p, "no record is free", PEER_NO_CLOSE, 0);
     CU_ASSERT(peer_counters(p)->limit_path_records > before);
-    CU_ASSERT_EQUAL(paths_of(p)->count, PATHS - 1);
-    ep->path_records.used = PATHS - 1; /* as if they had come back */
+    CU_ASSERT_EQUAL(peer_paths(p)->count, PEER_SEVERAL - 1);
+    ep->path_records.used = PEER_SEVERAL - 1; /* as if they had come back */
     peer_end(p);
 }
 

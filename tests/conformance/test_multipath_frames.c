@@ -2,15 +2,13 @@
  * tests/conformance/test_multipath_frames.c - draft-ietf-quic-multipath, Sections 2.1 and 4: the
  * transport parameter and the frames, one by one.
  */
-#include "quic/conn_multipath.h"
 #include "quic/transport_params.h"
-#include "tests/support/peer_cases.h"
+#include "tests/support/peer_paths.h"
 
 #define C       MR_CLIENT
 #define S       MR_SERVER
 #define EIGHT   "\1\2\3\4\5\6\7\10"
 #define SIXTEEN EIGHT EIGHT
-#define PATHS   4 /* path IDs 0 to 3 */
 
 /* Two-byte types on the wire. */
 #define PATH_ABANDON          "\x7e\x75"
@@ -21,18 +19,6 @@
 #define MAX_PATH_ID           "\x7e\x7a"
 #define PATHS_BLOCKED         "\x7e\x7b"
 #define PATH_CIDS_BLOCKED     "\x7e\x7c"
-
-static struct peer *several(enum mr_role under_test, enum peer_stage stage)
-{
-    struct peer *p = peer_new(&(struct peer_options){.under_test = under_test,
-                                                     .extensions = MR_EXTENSION_MULTIPATH,
-                                                     .partner_extensions = MR_EXTENSION_MULTIPATH,
-                                                     .paths_max = PATHS});
-
-    peer_run(p, stage);
-    peer_clear(p);
-    return p;
-}
 
 /* A case of frames in one packet. */
 struct frames_case {
@@ -46,7 +32,7 @@ struct frames_case {
 static void run(const struct frames_case *cases, size_t count, enum mr_role role)
 {
     for (size_t i = 0; i < count; i++) {
-        struct peer *p = several(role, PEER_DONE);
+        struct peer *p = peer_several(role, PEER_DONE);
 
         peer_send(p, MR_PACKET_ONE_RTT, cases[i].frames, cases[i].size);
         peer_expect_close(p, cases[i].name, cases[i].error, cases[i].frame_type);
@@ -88,7 +74,8 @@ static void path_ids_beyond_the_limit_end_the_connection(void)
 static void values_are_checked(void)
 {
     static const struct frames_case cases[] = {
-        /* Section 4.6: "This value MUST NOT exceed 2^32-1"; "MUST NOT be lower than the value
+        /* Section 4.6: "This value MUST NOT exceed 2^32-1, which is the maximum allowed value for
+         * the path ID"; "The Maximum Path Identifier value MUST NOT be lower than the value
          * advertised in the initial_max_path_id transport parameter"; "Receipt of an invalid
          * Maximum Path Identifier value MUST be treated as a connection error of type
          * PROTOCOL_VIOLATION."
@@ -188,7 +175,7 @@ static void other_packets_do_not_carry_them(void)
 
     for (size_t i = 0; i < MR_COUNT_OF(cases); i++) {
         for (int k = 0; k < 2; k++) {
-            struct peer *p = several(S, PEER_HELLO);
+            struct peer *p = peer_several(S, PEER_HELLO);
 
             peer_send(p, k == 0 ? MR_PACKET_INITIAL : MR_PACKET_HANDSHAKE, cases[i].frames,
                       cases[i].size);
@@ -208,7 +195,7 @@ static void nothing_is_used_that_one_side_does_not_offer(void)
             &(struct peer_options){.under_test = S,
                                    .extensions = i == 0 ? MR_EXTENSION_MULTIPATH : 0,
                                    .partner_extensions = i == 0 ? 0 : MR_EXTENSION_MULTIPATH,
-                                   .paths_max = PATHS});
+                                   .paths_max = PEER_SEVERAL});
 
         peer_run(p, PEER_DONE);
         CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_PATH_NEW_CONNECTION_ID), 0);
@@ -229,7 +216,7 @@ static void nothing_is_used_that_one_side_does_not_offer(void)
  * acknowledge 0-RTT packets or 1-RTT packets." */
 static void path_acks_take_the_place_of_acks(void)
 {
-    struct peer *p = several(S, PEER_DONE);
+    struct peer *p = peer_several(S, PEER_DONE);
     struct mr_frame_ack ack;
     struct mr_reader r;
     uint64_t path;
@@ -254,7 +241,7 @@ static void path_acks_take_the_place_of_acks(void)
  * number of the incoming frame." */
 static void old_status_is_ignored(void)
 {
-    struct peer *p = several(S, PEER_DONE);
+    struct peer *p = peer_several(S, PEER_DONE);
     struct mr_multipath *mp = mr_multipath(peer_endpoint(p), peer_conn(p));
     const struct mr_path_record *one =
         mr_path_record_at(peer_endpoint(p), mr_multipath_find(peer_endpoint(p), mp, 1));
@@ -275,7 +262,84 @@ static void old_status_is_ignored(void)
     peer_end(p);
 }
 
+/* Section 4.3: "The sequence number space is common to the two frame types, and monotonically
+ * increasing values MUST be used when sending PATH_STATUS_AVAILABLE or PATH_STATUS_BACKUP frames
+ * for a given path ID." */
+static void status_is_numbered_for_each_path(void)
+{
+    struct peer *p = peer_server_with_path();
+    struct mr_endpoint *ep = peer_endpoint(p);
+    struct mr_frame_path_value frame;
+    struct mr_reader r;
+
+    for (uint64_t i = 0; i < 4; i++) {
+        for (uint32_t path = 0; path < 2; path++) {
+            uint64_t type =
+                i % 2 == 0 ? MR_FRAME_PATH_STATUS_BACKUP : MR_FRAME_PATH_STATUS_AVAILABLE;
+
+            CU_ASSERT_EQUAL(mr_conn_path_set_backup(ep, p->conn, path, i % 2 == 0), 0);
+            peer_drain(p);
+            CU_ASSERT_PTR_NOT_NULL_FATAL(peer_find(p, type, 0, &r));
+            CU_ASSERT(mr_frame_decode_path_value(&r, type, &frame));
+            CU_ASSERT_EQUAL(frame.path, path);
+            CU_ASSERT_EQUAL(frame.value, i);
+            peer_clear(p);
+        }
+    }
+    peer_end(p);
+}
+
+/* Section 4.6: "MAX_PATH_ID frames that do not increase the path limit MUST be ignored." */
+static void the_limit_of_path_ids_never_falls(void)
+{
+    struct peer *p = peer_several(S, PEER_DONE);
+
+    PEER_SEND(p, MAX_PATH_ID "\x05");
+    CU_ASSERT_EQUAL(peer_paths(p)->peer_max, 5);
+    PEER_SEND(p, MAX_PATH_ID "\x04");
+    CU_ASSERT_EQUAL(peer_paths(p)->peer_max, 5);
+    peer_end(p);
+}
+
 /* ------------------------------------------------------------------ the transport parameter */
+
+/* Section 2.1: "When advertising the initial_max_path_id transport parameter, endpoints MUST use
+ * Source and Destination Connection IDs with non-zero lengths." */
+static void who_offers_it_has_connection_ids(void)
+{
+    struct mr_packet_header header;
+
+    for (int role = 0; role < 2; role++) {
+        struct peer *p = peer_several((enum mr_role)role, PEER_HELLO);
+
+        CU_ASSERT_EQUAL(mr_packet_parse(p->hello.bytes, p->hello.size, MR_LOCAL_CID_SIZE, &header),
+                        MR_PACKET_OK);
+        CU_ASSERT(header.scid.size > 0 && header.dcid.size > 0); /* the client's */
+        peer_end(p);
+
+        p = peer_several((enum mr_role)role, PEER_DONE);
+        CU_ASSERT(p->scid.size > 0 && p->dcid.size > 0); /* of both */
+        CU_ASSERT(peer_paths(p)->is_agreed);
+        peer_end(p);
+    }
+}
+
+/* Section 2.1: "If an initial_max_path_id transport parameter is received and the carrying packet
+ * contains a zero-length connection ID, the receiver MUST treat this as a connection error of type
+ * PROTOCOL_VIOLATION and close the connection." */
+static void it_is_refused_from_a_peer_without_connection_ids(void)
+{
+    struct peer *p = peer_several(S, PEER_DONE);
+    struct mr_conn *conn = peer_conn(p);
+
+    conn->peer_cids[conn->peer_cid_current].cid.size = 0;
+    CU_ASSERT(mr_multipath_take_offer(peer_endpoint(p), conn, MR_PARAM_NO_PATHS, p->now));
+    CU_ASSERT(mr_conn_is_alive(conn)); /* it is the offer that is wrong */
+    CU_ASSERT_FALSE(mr_multipath_take_offer(peer_endpoint(p), conn, 3, p->now));
+    CU_ASSERT_FALSE(mr_conn_is_alive(conn));
+    CU_ASSERT_EQUAL(conn->close.error, MR_PROTOCOL_VIOLATION);
+    peer_end(p);
+}
 
 static enum mr_params_verdict decode(const void *bytes, size_t size, uint64_t *out)
 {
@@ -298,9 +362,10 @@ static void the_parameter_is_checked(void)
     CU_ASSERT_EQUAL(decode(PEER_BYTES("\x3e\x08\xc0\x00\x00\x00\xff\xff\xff\xff"), &value),
                     MR_PARAMS_OK);
     CU_ASSERT_EQUAL(value, UINT32_MAX);
-    /* Section 2.1: "If an initial_max_path_id transport parameter value higher than 2^32-1 is
-     * received, the receiver MUST close the connection with an error of type
-     * TRANSPORT_PARAMETER_ERROR." */
+    /* Section 2.1: "This value MUST NOT exceed 2^32-1, the maximum allowed value for the path ID
+     * due to restrictions on the nonce calculation"; "If an initial_max_path_id transport parameter
+     * value higher than 2^32-1 is received, the receiver MUST close the connection with an error of
+     * type TRANSPORT_PARAMETER_ERROR." */
     CU_ASSERT_EQUAL(decode(PEER_BYTES("\x3e\x08\xc0\x00\x00\x01\x00\x00\x00\x00"), &value),
                     MR_PARAMS_INVALID);
 }
@@ -325,6 +390,11 @@ static CU_TestInfo tests[] = {
     {"nothing is used that one side does not offer", nothing_is_used_that_one_side_does_not_offer},
     {"PATH_ACKs take the place of ACKs", path_acks_take_the_place_of_acks},
     {"old status is ignored", old_status_is_ignored},
+    {"status is numbered for each path", status_is_numbered_for_each_path},
+    {"the limit of path IDs never falls", the_limit_of_path_ids_never_falls},
+    {"who offers it has connection IDs", who_offers_it_has_connection_ids},
+    {"it is refused from a peer without connection IDs",
+     it_is_refused_from_a_peer_without_connection_ids},
     {"the parameter is checked", the_parameter_is_checked},
     {"the parameter is forgotten", the_parameter_is_forgotten},
     CU_TEST_INFO_NULL,

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent import futures
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "interop"))
@@ -47,10 +48,13 @@ class World:
         tap.expect_equal(hashlib.sha256((self.folder / "got").read_bytes()).hexdigest(), self.digest)
         return json.loads(got.stdout)
 
-    def counters(self):
-        out = subprocess.run([PROGRAM, "ctl", "counters", "--json", "--control", self.folder / "control"],
-                             capture_output=True, text=True, timeout=SECONDS, check=True).stdout
+    def ctl(self, *words):
+        out = subprocess.run([PROGRAM, "ctl", *words, "--json", "--control", self.folder / "control"], capture_output=True,
+                             text=True, timeout=SECONDS, check=True).stdout
         return json.loads(out)
+
+    def counters(self):
+        return self.ctl("counters")
 
     def end(self):
         self.edge.terminate()
@@ -103,6 +107,25 @@ def a_client_uses_several_paths():
         tap.expect_equal((counters["multipath_agreed"], counters["multipath_opened"]), (1, 2))
 
 
+def what_each_path_does_is_shown():
+    """`ctl paths`, while a file arrives by three."""
+    with world("--paths", "4") as w:
+        with futures.ThreadPoolExecutor(1) as pool:
+            got = pool.submit(w.get, "--addr", "198.18.0.4/24", "--addr", "198.18.0.5/24", "--path", "198.18.0.4,198.18.0.5")
+            seen = []
+            while not seen and not got.done():
+                seen = [conn for conn in w.ctl("conns", "0")["conns"] if conn["paths"] == 3]
+            tap.expect_equal([conn["paths"] for conn in seen], [3])
+            paths = w.ctl("paths", seen[0]["conn"])
+            got.result()
+        tap.expect_equal([path["path"] for path in paths], [0, 1, 2])
+        tap.expect_equal([path["remote"].partition(":")[0] for path in paths], ["198.18.0.1", "198.18.0.4", "198.18.0.5"])
+        tap.expect_equal(["bytes_received" in path for path in paths], [False, True, True])
+        for path in paths:
+            tap.expect(path["state"] in ("open", "checking") and path["bytes_sent"] > 0 and path["mtu"] >= 1200, path)
+            tap.expect(path.get("bytes_received", 1200) >= 1200 and path["cwnd_bytes"] > 0, path)
+
+
 def paths_are_not_opened_to_a_server_that_takes_one():
     with world() as w:
         result = w.get("--addr", "198.18.0.4/24", "--path", "198.18.0.4")
@@ -120,7 +143,7 @@ def a_preferred_address_must_be_ours():
 
 def main():
     tap.run([a_client_migrates_while_a_file_arrives, a_client_migrates_before_an_io_lcore, a_client_uses_several_paths,
-             paths_are_not_opened_to_a_server_that_takes_one,
+             what_each_path_does_is_shown, paths_are_not_opened_to_a_server_that_takes_one,
              a_client_goes_to_the_preferred_address, a_preferred_address_must_be_ours])
 
 

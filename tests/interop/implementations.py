@@ -30,6 +30,7 @@ class Endpoint:
     needs_more = False  # only in the tree with all peers
     may_lack_version_1 = False  # as a server that speaks version 2 only
     missing = {}        # (role, what it is asked to do) -> why it cannot be asked
+    seen = {}           # (role, case) -> what captures show of a case that fails, for the page
 
     def speaks(self, protocol, role):
         return role in (self.hq if protocol == "hq" else self.h3)
@@ -198,6 +199,9 @@ class Chromium(Endpoint):
                ("chacha20", "resumption", "zerortt", "keyupdate", "v2", "multiconnect")} | {
                    ("client", NEGOTIATION): NOT_UNKNOWN,
                    ("client", "ecn"): "it marks no packets"}
+    seen = {("client", "connectionmigration"):
+            "while it validates the preferred address, its answer to the server's PATH_CHALLENGE is a packet without destination "
+            "connection ID; the next challenge it answers well, and the files come whole"}
 
     def client_commands(self, run):
         (run.www / "page.html").write_text(chromium_endpoint.page(run.names))

@@ -107,7 +107,9 @@ def explain(r):
     text = ("passed at the second try, after: " if r.outcome == PASS else f"{r.outcome}: ") + short(r.reason)
     if r.reference:
         text += f"; {r.reference}: {short(r.reference_reason) if r.reference_reason else 'passes'}"
-    return text
+    peer, role = (r.server, "server") if r.client == US else (r.client, "client")
+    seen = implementations.BY_NAME[peer].seen.get((role, r.case)) if r.outcome in (LACKS, FAIL) else None
+    return text + (f"; captures show: {seen}" if seen else "")
 
 
 def reasons(results):

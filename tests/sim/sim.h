@@ -143,6 +143,15 @@ struct sim_sightings {
     uint64_t routed;  /* packets of the client's whose connection ID named the server's shard */
 };
 
+/* What HTTP/3 did: sim_http3.h. */
+struct sim_http3 {
+    uint64_t priority_updates; /* taken by the server */
+    uint64_t tunnels;          /* opened at both sides */
+    uint64_t datagrams;        /* received in DATAGRAM frames, by the side that got less */
+    uint64_t inserted;         /* into the table of what the client sends */
+    uint64_t blocked;          /* heads that waited for entries, both ways */
+};
+
 struct sim_result {
     bool is_complete; /* every stream delivered every byte, both ways, and ended */
     bool is_client_closed;
@@ -175,8 +184,10 @@ struct sim_result {
     uint32_t pairs;          /* of streams, that ended at the client one after the other */
     uint32_t pairs_in_order; /* of them those whose first was the more urgent */
     uint32_t version;        /* of QUIC, at last */
-    uint64_t preferred;      /* the client's packets go to the preferred address */
-    enum mr_cc_kind cc;      /* of the server's path, at last */
+    struct sim_http3 http3;
+    uint64_t moves;     /* between shards: sim_move.h */
+    uint64_t preferred; /* the client's packets go to the preferred address */
+    enum mr_cc_kind cc; /* of the server's path, at last */
 };
 
 /* A mild network and one stream of 100 KB, to start from. */

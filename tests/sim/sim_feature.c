@@ -7,7 +7,10 @@
 #include <string.h>
 
 #include "base/compiler.h"
+#include "http3/frame.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/sim_http3.h"
+#include "tests/sim/sim_move.h"
 
 #define FAILURES_SHOWN 5 /* of a feature in a network */
 #define CLOSED_CODE    42
@@ -23,6 +26,7 @@ struct feature {
     uint64_t (*count)(const struct sim_result *r); /* or, if NULL, */
     size_t field;                                  /* a uint64_t of struct sim_result */
     uint32_t least;                                /* of 100 runs in which it is not 0 */
+    void (*run)(const struct sim_config *config, struct sim_result *result); /* NULL: sim_run() */
 };
 
 struct network {
@@ -419,6 +423,27 @@ static void starve(struct sim_config *config, struct mr_random *random)
     config->job_max_ns = sim_draw(random, MR_MS, 20 * MR_MS);
 }
 
+/* Long enough for a client, which does not move before it can have had tickets. */
+static void move(struct sim_config *config, struct mr_random *random)
+{
+    config->datagrams = (uint32_t)mr_random_below(random, 64);
+    config->down_bytes *= config->seed % 2 == 0 ? 4 : 24;
+}
+
+/* Requests at a time, and a tunnel. */
+static void request(struct sim_config *config, struct mr_random *random)
+{
+    config->datagrams = (uint32_t)(20 + mr_random_below(random, 100));
+}
+
+/* Many small answers, which are on their way together with the entries that they refer to. */
+static void request_often(struct sim_config *config, struct mr_random *random)
+{
+    request(config, random);
+    config->streams *= 4;
+    config->down_bytes /= 8;
+}
+
 static const struct feature features[] = {
     {"streams", nothing, NULL, SEEN(bytes_down), 100},
     {"0-rtt", early, NULL, SERVER(early_data_accepted), 90},
@@ -462,6 +487,12 @@ static const struct feature features[] = {
     {"priorities", prioritise, pairs_beyond_chance, 0, 60},
     {"key-update", update_keys, NULL, SEEN(key_updates), 90},
     {"other-ciphers", chacha, NULL, SEEN(bytes_down), 100},
+    {"moves", move, NULL, SEEN(moves), 95, sim_move_run},
+    {"http3-priorities", request, NULL, SEEN(http3.priority_updates), 95, sim_http3_run},
+    {"http3-connect", request, NULL, SEEN(http3.tunnels), 100, sim_http3_run},
+    {"http3-datagrams", request, NULL, SEEN(http3.datagrams), 95, sim_http3_run},
+    {"http3-qpack-table", request_often, NULL, SEEN(http3.inserted), 95, sim_http3_run},
+    {"http3-qpack-blocked", request_often, NULL, SEEN(http3.blocked), 20, sim_http3_run},
     {"stalls", starve, NULL, SEEN(bytes_down), 100},
 };
 
@@ -505,15 +536,18 @@ static bool is_misled(const struct sim_config *config, const struct sim_result *
 }
 
 /* Who meets a server that forgot it is told so; everybody else gets everything. */
-static bool is_right(const struct sim_config *config, const struct sim_result *r)
+static bool is_right(const struct feature *feature, const struct sim_config *config,
+                     const struct sim_result *r)
 {
+    uint64_t closed_code = feature->run == sim_http3_run ? MR_H3_NO_ERROR : CLOSED_CODE;
+
     if (r->bad_bytes > 0 || r->leaks > 0 || !r->is_client_closed)
         return false;
     if (config->restart_bytes > 0)
         return strstr(r->client_reason, "stateless reset") != NULL;
     if (is_misled(config, r))
         return true;
-    return r->is_complete && r->is_server_closed && r->client_error == CLOSED_CODE;
+    return r->is_complete && r->is_server_closed && r->client_error == closed_code;
 }
 
 static void print_run(const struct feature *feature, const struct network *network, uint64_t seed,
@@ -554,9 +588,9 @@ static void run_one(const struct feature *feature, const struct network *network
     struct sim_config config = make_config(feature, network, seed);
     struct sim_result r;
 
-    sim_run(&config, &r);
+    (feature->run != NULL ? feature->run : sim_run)(&config, &r);
     uint64_t count = feature->count != NULL ? feature->count(&r) : field_of(&r, feature->field);
-    bool is_ok = is_right(&config, &r);
+    bool is_ok = is_right(feature, &config, &r);
 
     tally->runs++;
     tally->wrong += !is_ok;

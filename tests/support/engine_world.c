@@ -8,26 +8,17 @@
 
 #include "control/tls_context.h"
 #include "quic/conn.h"
+#include "tests/sim/sim_nat.h"
 
 enum {
     TIMERS = 64,
     WORKS = 64,
     DATAGRAM = 1500,
     EVENTS = 16,
+    MTU = 1472,
 };
 
 #define LATENCY (5 * MR_MS)
-
-/* A datagram on its way, or held by the endpoint that it came to. */
-struct packet {
-    struct mr_buf buf;
-    struct packet *next;
-    uint64_t at_ns;
-    struct mr_path_addr path;
-    uint32_t size;
-    unsigned to;
-    uint8_t bytes[DATAGRAM];
-};
 
 struct timer {
     bool is_armed;
@@ -52,11 +43,12 @@ struct side {
 
 struct engine_world {
     struct side side[2];
+    struct sim_network net;
+    struct sim_nat nat;
+    struct engine_options options;
+    uint64_t next_rebind_ns; /* MR_NEVER: not any more */
     uint64_t now;
-    uint64_t loss_every;
     uint64_t sent;
-    struct packet *wire; /* oldest first */
-    struct packet **wire_tail;
 };
 
 static void die(const char *what)
@@ -72,20 +64,9 @@ static struct side *of(const struct mr_transport *t)
     return (struct side *)(uintptr_t)t;
 }
 
-static struct mr_addr address(unsigned side)
-{
-    struct mr_addr addr = {.port = side == ENGINE_SERVER ? 443 : 5000};
-
-    addr.ip[10] = addr.ip[11] = 0xff;
-    addr.ip[12] = 198;
-    addr.ip[13] = 18;
-    addr.ip[15] = (uint8_t)(side + 1);
-    return addr;
-}
-
 struct mr_address engine_world_server(void)
 {
-    struct mr_addr from = address(ENGINE_SERVER);
+    struct mr_addr from = sim_address(1, 443);
     struct mr_address to = {.port = from.port};
 
     memcpy(to.ip, from.ip, sizeof(to.ip));
@@ -95,7 +76,7 @@ struct mr_address engine_world_server(void)
 static int op_connect(struct mr_transport *t, const struct mr_connect_options *options,
                       mr_handle *conn_out)
 {
-    struct mr_addr local = address(ENGINE_CLIENT);
+    struct mr_addr local = sim_nat_inside(0);
 
     return mr_conn_connect(of(t)->ep, options, &local, of(t)->world->now, conn_out);
 }
@@ -242,7 +223,7 @@ static void take_released(struct side *side)
 
     while (buf != NULL) {
         struct mr_buf *next = buf->next;
-        free(MR_CONTAINER_OF(buf, struct packet, buf));
+        free(MR_CONTAINER_OF(buf, struct sim_buffer, buf));
         buf = next;
     }
 }
@@ -286,21 +267,17 @@ static void run_timers(struct side *side)
 static void put_on_wire(struct side *side, const struct mr_outgoing *out)
 {
     struct engine_world *w = side->world;
-    struct packet *packet = calloc(1, sizeof(*packet));
+    struct mr_path_addr path = {.local = out->path.remote, .remote = out->path.local};
+    uint64_t loss_every = w->options.loss_every;
 
-    if (packet == NULL)
-        die("no memory");
-    if (side->is_held || (w->loss_every > 0 && ++w->sent % w->loss_every == 0)) {
-        free(packet);
+    if (side->is_held || (loss_every > 0 && ++w->sent % loss_every == 0))
         return;
-    }
-    packet->at_ns = w->now + LATENCY;
-    packet->path = (struct mr_path_addr){.local = out->path.remote, .remote = out->path.local};
-    packet->size = out->size;
-    packet->to = !side->index;
-    memcpy(packet->bytes, out->data, out->size);
-    *w->wire_tail = packet;
-    w->wire_tail = &packet->next;
+    if (side->index == ENGINE_CLIENT)
+        sim_nat_out(&w->nat, &path.remote);
+    else if (!sim_nat_in(&w->nat, &path.local))
+        return;
+    sim_network_send(&w->net, (struct sim_way){.direction = (uint8_t)side->index}, out, &path,
+                     w->now);
 }
 
 static void send_all(struct side *side)
@@ -338,17 +315,23 @@ static void settle(struct side *side)
 /* What has arrived by now. */
 static void deliver(struct engine_world *w)
 {
-    while (w->wire != NULL && w->wire->at_ns <= w->now) {
-        struct packet *packet = w->wire;
-        struct mr_datagram datagram = {
-            .data = packet->bytes, .buf = &packet->buf, .size = packet->size, .path = packet->path};
-        struct side *side = &w->side[packet->to];
-        w->wire = packet->next;
-        if (w->wire == NULL)
-            w->wire_tail = &w->wire;
+    while (sim_network_next(&w->net) <= w->now) {
+        struct sim_packet *packet = sim_network_take(&w->net);
+        struct sim_buffer *buffer = calloc(1, sizeof(*buffer));
+        struct side *side = &w->side[packet->direction == 0 ? ENGINE_SERVER : ENGINE_CLIENT];
+
+        if (buffer == NULL)
+            die("no memory");
+        memcpy(buffer->bytes, packet->bytes, packet->size);
+        struct mr_datagram datagram = {.data = buffer->bytes,
+                                       .buf = &buffer->buf,
+                                       .size = packet->size,
+                                       .ecn = packet->ecn,
+                                       .path = packet->path};
+        free(packet);
         mr_endpoint_receive(side->ep, &datagram, 1, w->now);
         if (datagram.redirect != MR_STAY)
-            free(packet);
+            free(buffer);
         settle(side);
     }
 }
@@ -356,7 +339,7 @@ static void deliver(struct engine_world *w)
 /* When the next thing happens. */
 static uint64_t next_ns(const struct engine_world *w)
 {
-    uint64_t next = w->wire == NULL ? UINT64_MAX : w->wire->at_ns;
+    uint64_t next = sim_network_next(&w->net);
 
     for (int s = 0; s < 2; s++) {
         next = MR_MIN(next, mr_endpoint_deadline(w->side[s].ep));
@@ -368,23 +351,59 @@ static uint64_t next_ns(const struct engine_world *w)
     return MR_MAX(next, w->now);
 }
 
-void engine_world_run(struct engine_world *w, uint64_t ns)
+/* RFC 9000 wants a client to stay where it is before the handshake is confirmed (Section 9). */
+static void rebind(struct engine_world *w)
+{
+    w->next_rebind_ns = w->now + w->options.rebind_every_ns;
+    for (int s = 0; s < 2; s++) {
+        if (mr_endpoint_conn_count(w->side[s].ep) == 0 ||
+            !mr_conn_at(w->side[s].ep, 0)->is_confirmed)
+            return;
+    }
+    w->net.seen.rebound++;
+    if (++w->nat.mapping == w->options.rebinds_max)
+        w->next_rebind_ns = MR_NEVER;
+}
+
+static void advance(struct engine_world *w)
+{
+    uint64_t before = w->now;
+
+    w->now = next_ns(w);
+    if (w->now >= w->next_rebind_ns)
+        rebind(w);
+    deliver(w);
+    for (int s = 0; s < 2; s++) {
+        mr_endpoint_expire(w->side[s].ep, w->now);
+        settle(&w->side[s]);
+    }
+    w->now += w->now == before; /* a deadline that is always now must not stop time */
+}
+
+bool engine_world_run_until(struct engine_world *w, uint64_t ns, bool (*is_over)(void *context),
+                            void *context)
 {
     uint64_t end = w->now + ns;
 
     settle(&w->side[ENGINE_CLIENT]);
     settle(&w->side[ENGINE_SERVER]);
     while (next_ns(w) <= end) {
-        uint64_t before = w->now;
-        w->now = next_ns(w);
-        deliver(w);
-        for (int s = 0; s < 2; s++) {
-            mr_endpoint_expire(w->side[s].ep, w->now);
-            settle(&w->side[s]);
-        }
-        w->now += w->now == before; /* a deadline that is always now must not stop time */
+        if (is_over != NULL && is_over(context))
+            return true;
+        advance(w);
     }
     w->now = MR_MAX(w->now, end);
+    return false;
+}
+
+void engine_world_run(struct engine_world *w, uint64_t ns)
+{
+    (void)engine_world_run_until(w, ns, NULL, NULL);
+}
+
+const struct sim_network *engine_world_network(const struct engine_world *w)
+{
+    return &w->net;
 }
 
 void engine_world_hold(struct engine_world *w, unsigned side, bool is_held)
@@ -472,11 +491,12 @@ static void make_side(struct engine_world *w, const struct engine_options *o, un
         .server = index == ENGINE_SERVER ? &side->tls : NULL,
         .client = index == ENGINE_CLIENT ? &side->tls : NULL,
         .static_key = static_key,
-        .seed = {1, index, 3, 4},
+        .seed = {1 + o->seed, index, 3, 4},
         .cc = MR_CC_NEWRENO,
         .payload_max = 1452,
         .retry_above = 1000,
         .idle_timeout_ns = 60 * MR_SECOND,
+        .keep_alive_ns = index == ENGINE_CLIENT ? o->keep_alive_ns : 0,
         .stream_window_max = 1 << 20,
         .conn_window_max = 8 << 20,
         .streams_bidi_max = 50,
@@ -495,13 +515,17 @@ struct engine_world *engine_world_new(const struct engine_options *options,
                                       const struct mr_application *client,
                                       const struct mr_application *server)
 {
+    static const struct sim_link plain[2] = {{.delay_ns = LATENCY, .mtu = MTU},
+                                             {.delay_ns = LATENCY, .mtu = MTU}};
     struct engine_world *w = calloc(1, sizeof(*w));
 
     if (w == NULL)
         die("no memory");
     w->now = MR_SECOND;
-    w->wire_tail = &w->wire;
-    w->loss_every = options->loss_every;
+    w->options = *options;
+    w->nat.changes_addresses = true;
+    w->next_rebind_ns = options->rebind_every_ns > 0 ? w->now + options->rebind_every_ns : MR_NEVER;
+    sim_network_init(&w->net, options->links != NULL ? options->links : plain, options->seed);
     w->side[ENGINE_CLIENT].application = client;
     w->side[ENGINE_SERVER].application = server;
     make_side(w, options, ENGINE_CLIENT);
@@ -522,10 +546,6 @@ void engine_world_free(struct engine_world *w)
         mr_aead_close(side->aead);
         free(side->memory);
     }
-    while (w->wire != NULL) {
-        struct packet *next = w->wire->next;
-        free(w->wire);
-        w->wire = next;
-    }
+    sim_network_fini(&w->net);
     free(w);
 }

@@ -11,6 +11,7 @@
 
 #include "millrace/transport.h"
 #include "quic/endpoint.h"
+#include "tests/sim/sim_network.h"
 
 enum {
     ENGINE_CLIENT = 0,
@@ -21,6 +22,11 @@ struct engine_options {
     uint32_t datagram_max[2]; /* bytes of a DATAGRAM frame that each side takes; 0: none */
     uint64_t loss_every;      /* each so many'th datagram is lost; 0: none is */
     bool has_early_data;
+    const struct sim_link *links; /* [0] client to server, [1] back; NULL: 5 ms, nothing lost */
+    uint64_t seed;                /* of the network, and of the endpoints */
+    uint64_t rebind_every_ns;     /* the client's NAT forgets it; 0: never */
+    uint32_t rebinds_max;         /* so often at most */
+    uint64_t keep_alive_ns;       /* of the client; 0: none */
 };
 
 struct engine_world;
@@ -36,6 +42,13 @@ void engine_world_run(struct engine_world *w, uint64_t ns);
 
 /* Where the server is. */
 struct mr_address engine_world_server(void);
+
+/* What the network did, with `links`. */
+const struct sim_network *engine_world_network(const struct engine_world *w);
+
+/* The same, until `is_over(context)`.  False: it is not, after `ns`. */
+bool engine_world_run_until(struct engine_world *w, uint64_t ns, bool (*is_over)(void *context),
+                            void *context);
 
 /* Datagrams from `side` are held back (true), or go on. */
 void engine_world_hold(struct engine_world *w, unsigned side, bool is_held);

@@ -241,6 +241,7 @@ void h3_pair_make(struct h3_pair *pair, const struct mr_h3_server_config *config
     struct mr_fault fault = {0};
 
     client.is_hq = pair->is_hq;
+    client.has_tunnels = pair->has_tunnels;
     client.qpack_encoder_capacity = pair->client_table;
     client.qpack_blocked_max = pair->client_blocked;
     MR_ASSERT(mr_h3_server_new(config, &pair->server, &fault) == 0);

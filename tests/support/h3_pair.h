@@ -44,6 +44,7 @@ struct h3_pair {
     bool is_hq;              /* the client speaks HTTP/0.9; set before the start */
     uint32_t client_table;   /* bytes of the client's table for what it sends */
     uint32_t client_blocked; /* streams that may wait for QPACK at the client */
+    bool has_tunnels;        /* the client may ask for some */
     struct loop *loop;
     struct mr_h3_server *server;
     struct mr_h3_client *client;

@@ -81,6 +81,7 @@ static void make_node(struct move_world *w, uint32_t i)
         is_peer || w->config.limits.connections_max == 0 ? ample_limits() : w->config.limits;
     struct mr_endpoint_config config = {
         .cid = {.node = is_peer ? 2 : 1, .shard = (uint16_t)(is_peer ? 0 : i)},
+        .shards = is_peer ? 1 : MOVE_SHARDS,
         .aead = w->aead,
         .server = is_server ? &w->server_tls : NULL,
         .client = is_server ? NULL : &w->client_tls,
@@ -94,6 +95,7 @@ static void make_node(struct move_world *w, uint32_t i)
         .datagram_max = 1200,
         .retry_above = 1000,
         .idle_timeout_ns = 30 * MR_SECOND,
+        .keep_alive_ns = is_server ? 0 : w->config.keep_alive_ns,
         .stream_window_max = 48 << 10,
         .conn_window_max = 96 << 10,
         .streams_bidi_max = 8,
@@ -125,7 +127,9 @@ struct move_world *move_world_open(const struct move_config *config)
     w->config = *config;
     w->now = START;
     mr_random_init_number(&w->random, config->seed + 11);
-    sim_network_init(&w->net, links, config->seed + 1);
+    sim_network_init(&w->net, config->links != NULL ? config->links : links, config->seed + 1);
+    w->nat.changes_addresses = true;
+    w->next_rebind_ns = MR_NEVER;
     w->library = mr_tls_seeded_open(config->seed + 2);
     w->aead = mr_aead_open(MR_AEAD_OPENSSL);
     w->record = aligned_alloc(64, MOVE_RECORD_MAX);
@@ -219,6 +223,17 @@ static void deliver(struct move_world *w)
     receive(w, &p);
 }
 
+/* The path as the receiver sees it.  False: the NAT has forgotten the client. */
+static bool receiver_path(const struct move_world *w, bool is_from_client,
+                          const struct mr_path_addr *sent, struct mr_path_addr *path_out)
+{
+    *path_out = (struct mr_path_addr){.local = sent->remote, .remote = sent->local};
+    if (!is_from_client)
+        return sim_nat_in(&w->nat, &path_out->local);
+    sim_nat_out(&w->nat, &path_out->remote);
+    return true;
+}
+
 static void send_all(struct move_world *w, uint32_t i)
 {
     static uint8_t bytes[MR_BURST][SIM_DATAGRAM_MAX];
@@ -230,10 +245,12 @@ static void send_all(struct move_world *w, uint32_t i)
             out[k] = (struct mr_outgoing){.data = bytes[k], .room = SIM_DATAGRAM_MAX};
         count = mr_endpoint_send(w->node[i].ep, out, MR_BURST, w->now);
         for (uint32_t k = 0; k < count; k++) {
-            struct mr_path_addr path = {.local = out[k].path.remote, .remote = out[k].path.local};
+            bool is_from_client = (i == MOVE_PEER) == (w->config.role == MR_SERVER);
+            struct mr_path_addr path;
 
-            sim_network_send(&w->net, (struct sim_way){.direction = i == MOVE_PEER ? 1 : 0},
-                             &out[k], &path, w->now);
+            if (receiver_path(w, is_from_client, &out[k].path, &path))
+                sim_network_send(&w->net, (struct sim_way){.direction = i == MOVE_PEER ? 1 : 0},
+                                 &out[k], &path, w->now);
         }
     } while (count > 0);
 }
@@ -280,6 +297,14 @@ void move_world_settle(struct move_world *w)
     }
 }
 
+static void rebind(struct move_world *w)
+{
+    w->nat.mapping++;
+    w->net.seen.rebound++;
+    w->next_rebind_ns =
+        w->nat.mapping < w->config.rebinds_max ? w->now + w->config.rebind_every_ns : MR_NEVER;
+}
+
 bool move_world_step(struct move_world *w)
 {
     uint64_t next = sim_network_next(&w->net);
@@ -293,6 +318,8 @@ bool move_world_step(struct move_world *w)
     if (next == MR_NEVER)
         return false;
     w->now = MR_MAX(w->now, next);
+    if (w->now >= w->next_rebind_ns)
+        rebind(w);
     while (sim_network_next(&w->net) <= w->now)
         deliver(w);
     for (uint32_t i = 0; i < MOVE_NODES; i++) {
@@ -311,17 +338,6 @@ void move_world_run(struct move_world *w, uint64_t span_ns)
     }
 }
 
-static struct mr_addr address(uint8_t last, uint16_t port)
-{
-    struct mr_addr addr = {.port = port};
-
-    addr.ip[10] = addr.ip[11] = 0xff;
-    addr.ip[12] = 198;
-    addr.ip[13] = 18;
-    addr.ip[15] = last;
-    return addr;
-}
-
 bool move_world_connect(struct move_world *w)
 {
     struct mr_connect_options options = {.server_name = "localhost",
@@ -329,8 +345,8 @@ bool move_world_connect(struct move_world *w)
                                          .alpn_size = 5,
                                          .is_insecure = true};
     struct move_app *client = &w->app[w->config.role != MR_CLIENT];
-    struct mr_addr local = address(2, 5000);
-    struct mr_addr remote = address(1, 443);
+    struct mr_addr local = sim_nat_inside(0);
+    struct mr_addr remote = sim_address(1, 443);
     uint64_t until = w->now + 20 * MR_SECOND;
 
     memcpy(options.remote.ip, remote.ip, 16);
@@ -344,6 +360,8 @@ bool move_world_connect(struct move_world *w)
         if (!move_world_step(w))
             return false;
     }
+    if (w->config.rebind_every_ns > 0)
+        w->next_rebind_ns = w->now + w->config.rebind_every_ns;
     return w->now < until;
 }
 
@@ -429,6 +447,30 @@ int move_world_move(struct move_world *w, uint32_t to)
     move_world_tell(w);
     move_world_arrive(w);
     return 0;
+}
+
+bool move_world_roam(struct move_world *w)
+{
+    uint32_t chance = (uint32_t)mr_random_below(&w->random, 16);
+
+    if (chance == 0)
+        w->rss = (uint32_t)mr_random_below(&w->random, MOVE_SHARDS);
+    if (w->phase == MOVE_NONE) {
+        if (w->app[0].is_closed || chance > 4)
+            return true;
+        uint32_t to = (w->app[0].node + 1 + (uint32_t)mr_random_below(&w->random, 2)) % MOVE_SHARDS;
+        int answer = move_world_export(w, to);
+        return answer == 0 || answer == -EBUSY;
+    }
+    if (chance >= 8)
+        return true;
+    if (w->phase == MOVE_EXPORTED)
+        return (chance == 1 ? move_world_undo(w) : move_world_import(w)) == 0;
+    if (w->phase == MOVE_IMPORTED)
+        move_world_tell(w);
+    else
+        move_world_arrive(w);
+    return true;
 }
 
 /* ------------------------------------------------------------------ the end */

@@ -16,6 +16,7 @@
 
 #include "control/tls_context.h"
 #include "quic/conn_move.h"
+#include "tests/sim/sim_nat.h"
 #include "tests/sim/sim_network.h"
 
 #define MOVE_SHARDS        3
@@ -31,6 +32,10 @@ struct move_config {
     enum mr_role role; /* of the shards */
     double loss;
     double reorder;
+    const struct sim_link *links; /* both directions, in place of these two; NULL: made of them */
+    uint64_t rebind_every_ns;     /* the client's NAT forgets it, once it can move; 0: never */
+    uint32_t rebinds_max;         /* so often at most */
+    uint64_t keep_alive_ns;       /* of the client; 0: none */
     uint32_t streams;
     uint64_t bytes;          /* of each stream, each way */
     uint32_t datagrams;      /* that each side sends, at most MOVE_DATAGRAMS_MAX */
@@ -96,6 +101,8 @@ enum move_phase {
 struct move_world {
     struct move_config config;
     struct sim_network net;
+    struct sim_nat nat;
+    uint64_t next_rebind_ns; /* MR_NEVER: not any more, or not yet */
     struct mr_random random;
     uint64_t now;
     struct mr_aead *aead;
@@ -141,6 +148,10 @@ void move_world_arrive(struct move_world *w);
 
 /* All of them, one after the other. */
 int move_world_move(struct move_world *w, uint32_t to);
+
+/* One of the parts, to another shard, some of the time: call it after each step.  False: it was
+ * refused, for another reason than that the connection cannot move now. */
+bool move_world_roam(struct move_world *w);
 
 /* Let the applications act: receive events, read, send. */
 void move_world_settle(struct move_world *w);

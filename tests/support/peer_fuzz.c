@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "control/tls_seeded.h"
+#include "quic/frame_multipath.h"
 #include "tests/sim/sim_trace.h"
 #include "tests/support/peer_fuzz_app.h"
 #include "tests/support/peer_internal.h"
@@ -15,6 +16,8 @@
 #define BURST_MAX   6 /* packets that arrive together */
 #define TRACED_SIZE 600
 #define TLS_SEED    11
+#define NEXT_CID    8                   /* of connection IDs of ours, on further paths */
+#define NEXT_PN     60                  /* of packets there */
 #define WALL        INT64_C(1700000000) /* s */
 #define END_NS      (900 * MR_SECOND)   /* in which a connection that is told to close is over */
 
@@ -56,10 +59,28 @@ static void make_contexts(void)
     MR_ASSERT(mr_tls_context_client(&world.tls[MR_CLIENT], &client, &fault) == 0);
 }
 
+/* What the server of a ticket has, and must have again if it is to take 0-RTT. */
+static void like_the_first(struct peer_options *o)
+{
+    static const uint32_t extensions =
+        MR_EXTENSION_RESET_STREAM_AT | MR_EXTENSION_OBSERVES | MR_EXTENSION_OBSERVED;
+    bool is_server = o->under_test == MR_SERVER;
+
+    *(is_server ? &o->datagram_max : &o->partner_datagram_max) = 1200;
+    *(is_server ? &o->extensions : &o->partner_extensions) |= extensions;
+    o->stream_window = 0;
+}
+
 /* A first connection, for its ticket. */
 static void get_ticket(void)
 {
-    struct peer_options options = {.under_test = MR_CLIENT, .tls = world.tls, .is_insecure = true};
+    struct peer_options options = {.under_test = MR_CLIENT,
+                                   .tls = world.tls,
+                                   .aead = world.aead,
+                                   .is_insecure = true,
+                                   .has_new_token = true,
+                                   .has_resume = true};
+    like_the_first(&options);
     struct peer *p = peer_new(&options);
     int64_t size = 0;
 
@@ -104,6 +125,7 @@ static void change_params(uint8_t *params, size_t size)
 static struct peer_options choose_options(struct peer_fuzz *f, enum mr_role under_test)
 {
     static const uint64_t windows[] = {0, 0, 3000, 65536};
+    static const uint8_t cid_key[MR_CID_KEY] = {5, 6, 7};
     uint8_t how = peer_fuzz_take(f);
     uint8_t more = peer_fuzz_take(f);
     struct peer_options o = {.under_test = under_test,
@@ -118,8 +140,8 @@ static struct peer_options choose_options(struct peer_fuzz *f, enum mr_role unde
                              .stream_window = windows[how / 64],
                              .cc = (uint8_t)(1 + more % MR_CC_KINDS),
                              .paths_max = 4,
-                             .extensions = peer_fuzz_take(f) & MR_EXTENSIONS_ALL,
-                             .partner_extensions = peer_fuzz_take(f) & MR_EXTENSIONS_ALL};
+                             .extensions = ~peer_fuzz_take(f) & MR_EXTENSIONS_ALL,
+                             .partner_extensions = ~peer_fuzz_take(f) & MR_EXTENSIONS_ALL};
 
     if (more >= 200) {
         o.versions[0] = (uint8_t)(1 + more % 2);
@@ -129,6 +151,9 @@ static struct peer_options choose_options(struct peer_fuzz *f, enum mr_role unde
         o.ticket = world.ticket;
         o.ticket_size = world.ticket_size;
         o.is_early = true;
+        o.has_resume = more % 2 == 0;
+        if (more % 8 != 7)
+            like_the_first(&o);
     } else if (more >= 130) {
         o.preferred =
             (struct mr_addr){.ip = {[10] = 0xff, [11] = 0xff, 198, 18, 0, 9}, .port = 444};
@@ -137,10 +162,15 @@ static struct peer_options choose_options(struct peer_fuzz *f, enum mr_role unde
     } else if (more >= 110) {
         o.connections = 1;
         o.idle_timeout_ns = 2 * MR_SECOND;
+        o.keep_alive_ns = more % 2 * MR_SECOND;
     } else if (more >= 90) {
         params_at = peer_fuzz_take(f);
         params_value = peer_fuzz_take(f);
         o.edit_params = change_params;
+    } else if (more >= 60) {
+        o.cid_kind = (enum mr_cid_kind)(more % 4);
+        o.cid_renew_ns = more / 4 % 2 * MR_SECOND;
+        o.cid_key = more % 4 == MR_CID_QUIC_LB ? cid_key : NULL;
     }
     return o;
 }
@@ -282,9 +312,14 @@ static void learn_frame(struct peer_fuzz *f, uint64_t type, struct mr_reader *r)
 {
     struct mr_frame_new_connection_id frame;
     const uint8_t *challenge;
+    uint64_t path = 0;
 
-    if (type == MR_FRAME_NEW_CONNECTION_ID && mr_frame_decode_new_connection_id(r, type, &frame))
-        f->cids[f->cid_count++ % PEER_FUZZ_CIDS] = frame.cid;
+    if ((type == MR_FRAME_NEW_CONNECTION_ID &&
+         mr_frame_decode_new_connection_id(r, type, &frame)) ||
+        (type == MR_FRAME_PATH_NEW_CONNECTION_ID &&
+         mr_frame_decode_path_new_connection_id(r, type, &path, &frame)))
+        f->cids[f->cid_count++ % PEER_FUZZ_CIDS] =
+            (struct peer_fuzz_cid){.cid = frame.cid, .path_id = (uint32_t)path};
     if (type == MR_FRAME_PATH_CHALLENGE && (challenge = mr_read_bytes(r, MR_PATH_DATA)) != NULL)
         memcpy(f->challenge, challenge, MR_PATH_DATA);
 }
@@ -339,6 +374,17 @@ static uint64_t choose_pn(struct peer_fuzz *f, enum mr_space space)
     return PEER_NEXT_PN;
 }
 
+/* By this connection ID; on its path, where there are several. */
+static void send_to(struct peer_fuzz *f, const struct peer_fuzz_cid *to, struct peer_out *out)
+{
+    if (to->path_id > 0 && out->type != MR_PACKET_ONE_RTT)
+        return;
+    out->dcid = &to->cid;
+    out->path_id = to->path_id;
+    if (to->path_id > 0 && out->pn == PEER_NEXT_PN)
+        out->pn = f->path_pn[to->path_id % PEER_FUZZ_PATHS]++;
+}
+
 /* One packet of the input. */
 static bool build(struct peer_fuzz *f, struct peer_raw *raw)
 {
@@ -357,8 +403,8 @@ static bool build(struct peer_fuzz *f, struct peer_raw *raw)
     out.size = mr_writer_size(&w);
     out.pn = choose_pn(f, space);
     out.bits = how < 8 && peer_fuzz_take(f) >= f->tame ? (uint8_t)(1 << how) : 0;
-    if (how >= 200 && f->cid_count > 0)
-        out.dcid = &f->cids[how % MR_MIN(f->cid_count, (uint32_t)PEER_FUZZ_CIDS)];
+    if (how >= 160 && f->cid_count > 0)
+        send_to(f, &f->cids[how % MR_MIN(f->cid_count, (uint32_t)PEER_FUZZ_CIDS)], &out);
     if (out.type == MR_PACKET_INITIAL && how % 16 == 9) {
         out.token = token;
         out.token_size = how / 8;
@@ -473,7 +519,11 @@ static void take_over(struct peer_fuzz *f)
     uint64_t next = mr_conn_at(f->p->side[!f->p->role].ep, 0)->issued_next_sequence;
     const struct mr_stream *stream;
 
-    f->cid_sequence = next > 0 ? next - 1 : 0;
+    f->cid_next[0] = next;
+    for (int i = 1; i < PEER_FUZZ_PATHS; i++) { /* behind the partner's */
+        f->cid_next[i] = NEXT_CID;
+        f->path_pn[i] = NEXT_PN;
+    }
     for (uint32_t i = peer_conn(f->p)->stream_head; i != MR_NONE; i = stream->conn_next) {
         stream = mr_stream_at(ep, i);
         if (stream->id < PEER_FUZZ_STREAMS)

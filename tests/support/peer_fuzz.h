@@ -15,8 +15,7 @@
  *   3. once it is told to close, all its connections are over in time;
  *   4. at the end every buffer has come back.
  *
- * Everything is virtual or seeded: an input does the same in every run, unless it changes bytes of
- * a ticket, which has the time of day in it.
+ * Everything is virtual or seeded, the time of day too: an input does the same in every run.
  *
  * Owner: the fuzz target.  Threads: one.
  */
@@ -27,6 +26,13 @@
 
 #define PEER_FUZZ_STREAMS 16 /* whose offsets are known */
 #define PEER_FUZZ_CIDS    8  /* of the endpoint under test, that are known */
+#define PEER_FUZZ_PATHS   4  /* of a connection, at most */
+
+/* A connection ID of the endpoint under test. */
+struct peer_fuzz_cid {
+    struct mr_cid cid;
+    uint32_t path_id;
+};
 
 /* The rest of the input; zeros behind its end. */
 struct peer_fuzz_input {
@@ -47,10 +53,12 @@ struct peer_fuzz {
     uint64_t crypto_offset;
     uint64_t stream; /* of the frame that is being written, and its final size */
     uint64_t final_size;
-    uint64_t cid_sequence;
-    uint64_t sequence;               /* of extensions' frames */
-    uint8_t challenge[MR_PATH_DATA]; /* the last one that came */
-    struct mr_cid cids[PEER_FUZZ_CIDS];
+    uint64_t cid_next[PEER_FUZZ_PATHS]; /* sequence number of connection IDs of ours */
+    uint64_t path_pn[PEER_FUZZ_PATHS];  /* of what we send on further paths */
+    uint64_t path_id;                   /* of the frame that is being written */
+    uint64_t sequence;                  /* of extensions' frames */
+    uint8_t challenge[MR_PATH_DATA];    /* the last one that came */
+    struct peer_fuzz_cid cids[PEER_FUZZ_CIDS];
     uint32_t cid_count;
     uint8_t tap_rate; /* of 256 datagrams, changed while the partner speaks */
     uint8_t tame;     /* of 256 values, as they should be */

@@ -1,9 +1,13 @@
 /* tests/support/peer_fuzz_app.c - see peer_fuzz_app.h. */
 #include "tests/support/peer_fuzz_app.h"
 
+#include "base/assert.h"
+#include "quic/conn_move.h"
 #include "tests/support/peer_internal.h"
 
-#define CODE_NEAR 7
+#define CODE_NEAR     7
+#define RECORD_MAX    (1 << 20)
+#define ANOTHER_SHARD 5
 
 static uint8_t content[1 << 16]; /* sent by reference: the same in every run */
 static uint8_t sum;              /* of what was read */
@@ -123,7 +127,7 @@ static void go_elsewhere(struct peer_fuzz *f, struct mr_endpoint *ep)
 
     local.port = (uint16_t)(local.port + how % 4);
     local.ip[15] = (uint8_t)(local.ip[15] + how / 4 % 3);
-    if (how >= 192)
+    if (how >= 128)
         change_paths(f, ep);
     else
         (void)mr_conn_migrate(ep, choose_conn(f, ep), &local, f->p->now);
@@ -151,12 +155,23 @@ static void control(struct peer_fuzz *f, struct mr_endpoint *ep)
     uint8_t ticket[MR_TLS_TICKET_MAX];
     uint8_t how = peer_fuzz_take(f);
 
-    if (how < 128)
+    if (how < 128 && f->p->options.cid_kind == MR_CID_QUIC_LB)
         (void)mr_endpoint_set_cid_config(ep, how % MR_CID_CONFIGS, how % 2 == 0 ? NULL : key);
     else if (how < 200)
         mr_endpoint_paused(ep, (uint64_t)how * MR_MS);
     else
         (void)mr_conn_ticket(ep, first_conn(ep), ticket, sizeof(ticket), f->p->now);
+}
+
+/* Away to another shard, which has no room for it: everything is as before. */
+static void go_and_come(struct mr_endpoint *ep, mr_handle conn, uint64_t now)
+{
+    static _Alignas(max_align_t) uint8_t record[RECORD_MAX];
+    const struct mr_conn_export to = {
+        .record = (void *)record, .room = sizeof(record), .shard = ANOTHER_SHARD};
+
+    if (mr_conn_export(ep, conn, &to, now) == 0)
+        MR_ASSERT(mr_conn_import(ep, to.record, now, &conn) == 0);
 }
 
 static void close_or_ask(struct peer_fuzz *f, struct mr_endpoint *ep, enum mr_role role)
@@ -167,6 +182,8 @@ static void close_or_ask(struct peer_fuzz *f, struct mr_endpoint *ep, enum mr_ro
 
     if (how < 8)
         (void)mr_conn_close(ep, conn, peer_fuzz_near(f, CODE_NEAR), "enough", f->p->now);
+    else if (how < 40)
+        go_and_come(ep, conn, f->p->now);
     else if (how < 120 && role == f->p->role && f->p->is_alone)
         (void)mr_conn_update_keys(ep, conn, f->p->now);
     else if (how < 160)

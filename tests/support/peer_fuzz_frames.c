@@ -125,23 +125,26 @@ static void put_final_size(struct peer_fuzz *f, struct mr_writer *w)
 
 static void put_new_cid(struct peer_fuzz *f, struct mr_writer *w)
 {
-    uint64_t sequence = peer_fuzz_near(f, f->cid_sequence + 1);
+    uint64_t *next = &f->cid_next[f->path_id % PEER_FUZZ_PATHS];
+    uint64_t sequence = peer_fuzz_near(f, *next);
     uint8_t how = peer_fuzz_take(f);
     uint8_t size = how < 240 ? PEER_CID_SIZE : how % 24;
     uint8_t cid[24 + MR_RESET_TOKEN];
 
-    f->cid_sequence = MR_MAX(f->cid_sequence, MR_MIN(sequence, 1000));
+    *next = MR_MAX(*next, MR_MIN(sequence, 1000) + 1);
     mr_write_varint(w, sequence);
     mr_write_varint(w, peer_fuzz_near(f, how % 16 < 15 ? sequence : 0));
     mr_write_u8(w, size);
     memset(cid, peer_fuzz_take(f) < 230 ? (int)(sequence & 0xff) : peer_fuzz_take(f), sizeof(cid));
+    cid[0] = (uint8_t)f->path_id;
     mr_write_bytes(w, cid, size);
     mr_write_bytes(w, cid, MR_RESET_TOKEN);
 }
 
 static void put_ack(struct peer_fuzz *f, struct mr_writer *w, enum mr_space space, bool has_ecn)
 {
-    uint64_t next = f->p->expected_pn[space];
+    uint64_t next = f->path_id == 0 ? f->p->expected_pn[space]
+                                    : f->p->expected_path_pn[f->path_id % PEER_PATHS];
     uint64_t largest = peer_fuzz_near(f, next == 0 ? 0 : next - 1);
     uint8_t count = peer_fuzz_take(f);
     uint64_t first = peer_fuzz_take(f) % 4 == 0 ? peer_fuzz_take(f) % 16 : 0;
@@ -198,10 +201,22 @@ static void put_stream(struct peer_fuzz *f, struct mr_writer *w)
         *offset_of(f, f->stream) = offset + size;
 }
 
-static void put_field(struct peer_fuzz *f, struct mr_writer *w, char field)
+/* That the endpoint is seen at, mostly. */
+static void put_address(struct peer_fuzz *f, struct mr_writer *w, bool is_ipv6)
 {
     static const uint8_t mapped[16] = {[10] = 0xff, [11] = 0xff, 198, 18, 0, 1};
 
+    if (!is_ipv6)
+        mr_write_bytes(w, mapped + 12, 4);
+    else if (peer_fuzz_take(f) % 4 == 0)
+        mr_write_bytes(w, mapped, 16);
+    else
+        put_bytes(f, w, 16);
+    mr_write_be(w, peer_fuzz_take(f), 2);
+}
+
+static void put_field(struct peer_fuzz *f, struct mr_writer *w, char field)
+{
     switch (field) {
     case 's':
         put_stream_id(f, w, false);
@@ -251,15 +266,12 @@ static void put_field(struct peer_fuzz *f, struct mr_writer *w, char field)
         mr_write_varint(w, peer_fuzz_near(f, f->sequence));
         break;
     case '4':
-        mr_write_bytes(w, mapped + 12, 4);
-        mr_write_be(w, peer_fuzz_take(f), 2);
-        break;
     case '6':
-        if (peer_fuzz_take(f) % 4 == 0)
-            mr_write_bytes(w, mapped, 16);
-        else
-            put_bytes(f, w, 16);
-        mr_write_be(w, peer_fuzz_take(f), 2);
+        put_address(f, w, field == '6');
+        break;
+    case 'p':
+        f->path_id = peer_fuzz_near(f, peer_fuzz_take(f) % PEER_FUZZ_PATHS);
+        mr_write_varint(w, f->path_id);
         break;
     case 'u': /* microseconds of a delay */
         mr_write_varint(w, peer_fuzz_near(f, UINT64_C(1000) << peer_fuzz_take(f) % 14));
@@ -313,32 +325,41 @@ static const struct kind kinds[] = {
     {MR_FRAME_OBSERVED_ADDRESS_6, "x6", 4},
     {MR_FRAME_PATH_ACK, NULL, 4},
     {MR_FRAME_PATH_ACK_ECN, NULL, 1},
-    {MR_FRAME_PATH_ABANDON, "vv", 2},
-    {MR_FRAME_PATH_STATUS_BACKUP, "vx", 2},
-    {MR_FRAME_PATH_STATUS_AVAILABLE, "vx", 2},
-    {MR_FRAME_PATH_NEW_CONNECTION_ID, "vn", 3},
-    {MR_FRAME_PATH_RETIRE_CONNECTION_ID, "vq", 2},
+    {MR_FRAME_PATH_ABANDON, "pv", 2},
+    {MR_FRAME_PATH_STATUS_BACKUP, "px", 2},
+    {MR_FRAME_PATH_STATUS_AVAILABLE, "px", 2},
+    {MR_FRAME_PATH_NEW_CONNECTION_ID, "pn", 3},
+    {MR_FRAME_PATH_RETIRE_CONNECTION_ID, "pq", 2},
     {MR_FRAME_MAX_PATH_ID, "m", 2},
-    {MR_FRAME_PATHS_BLOCKED, "v", 1},
-    {MR_FRAME_PATH_CIDS_BLOCKED, "vq", 1},
+    {MR_FRAME_PATHS_BLOCKED, "p", 1},
+    {MR_FRAME_PATH_CIDS_BLOCKED, "pq", 1},
 };
 
 static void put_kind(struct peer_fuzz *f, struct mr_writer *w, enum mr_space space,
                      const struct kind *kind)
 {
+    f->path_id = 0;
     if (kind->type == MR_FRAME_STREAM) {
         put_stream(f, w);
         return;
     }
     mr_write_varint(w, kind->type);
     if (kind->type == MR_FRAME_PATH_ACK || kind->type == MR_FRAME_PATH_ACK_ECN)
-        put_field(f, w, 'v');
+        put_field(f, w, 'p');
     if (kind->fields == NULL) {
         put_ack(f, w, space, kind->type == MR_FRAME_ACK_ECN || kind->type == MR_FRAME_PATH_ACK_ECN);
         return;
     }
     for (const char *field = kind->fields; *field != '\0'; field++)
         put_field(f, w, *field);
+}
+
+#define PATH_KINDS 10 /* the last of them are of several paths at a time */
+
+static bool has_multipath(const struct peer_fuzz *f)
+{
+    return (f->p->options.extensions & f->p->options.partner_extensions & MR_EXTENSION_MULTIPATH) !=
+           0;
 }
 
 /* May the partner send it, as things are? */
@@ -355,8 +376,7 @@ static bool is_expected(const struct peer_fuzz *f, enum mr_space space, uint64_t
         return p->expected_pn[space] > 0;
     case MR_FRAME_PATH_ACK:
     case MR_FRAME_PATH_ACK_ECN:
-        return (ours & p->options.partner_extensions & MR_EXTENSION_MULTIPATH) != 0 &&
-               p->expected_pn[space] > 0;
+        return has_multipath(f) && p->expected_pn[space] > 0;
     case MR_FRAME_NEW_TOKEN:
     case MR_FRAME_HANDSHAKE_DONE:
         return p->role == MR_CLIENT;
@@ -374,7 +394,7 @@ static bool is_expected(const struct peer_fuzz *f, enum mr_space space, uint64_t
                (p->options.partner_extensions & MR_EXTENSION_OBSERVES) != 0;
     default:
         return type < MR_FRAME_PATH_ABANDON || type > MR_FRAME_PATH_CIDS_BLOCKED ||
-               (ours & p->options.partner_extensions & MR_EXTENSION_MULTIPATH) != 0;
+               has_multipath(f);
     }
 }
 
@@ -404,6 +424,11 @@ static void put_frame(struct peer_fuzz *f, struct mr_writer *w, enum mr_space sp
 
     if (space != MR_SPACE_APP && choice < f->tame) {
         put_handshake_frame(f, w, space);
+        return;
+    }
+    if (space == MR_SPACE_APP && choice % 4 == 3 && has_multipath(f)) {
+        put_kind(f, w, space,
+                 &kinds[MR_COUNT_OF(kinds) - 1 - peer_fuzz_take(f) % (size_t)PATH_KINDS]);
         return;
     }
     while (i < MR_COUNT_OF(kinds) && choice >= kinds[i].weight)
