@@ -4,7 +4,7 @@
  * A token bucket:
  *
  *     rate     = gain x window / smoothed RTT; gain is 2 in slow start, else 1.25
- *     capacity = the larger of 10 datagrams and what the rate gives in 500 us; on a smooth path of
+ *     capacity = the larger of 16 datagrams and what the rate gives in 500 us; on a smooth path of
  *                2 datagrams and 250 us: its bottleneck marks a queue of 1 ms
  *
  * Tokens are bytes with a 32-bit fraction.  A packet may go while tokens are left
@@ -25,7 +25,7 @@
 
 #define MR_PACER_GAIN_SLOW_START 2.0 /* of the window per smoothed round trip */
 #define MR_PACER_GAIN            1.25
-#define MR_PACER_BURST_PACKETS   10            /* datagrams that may always go back to back */
+#define MR_PACER_BURST_PACKETS   16            /* datagrams that may always go back to back */
 #define MR_PACER_BURST_TIME      (500 * MR_US) /* and so may what the rate gives in this time */
 #define MR_PACER_SMOOTH_PACKETS  2             /* the same where is_smooth */
 #define MR_PACER_SMOOTH_TIME     (250 * MR_US)

@@ -5,7 +5,7 @@
 #include "tests/support/peer_cases.h"
 
 #define S     MR_SERVER
-#define BURST 10 /* datagrams of the initial window */
+#define BURST 16 /* datagrams that may go back to back */
 
 static mr_handle stream;
 

@@ -15,7 +15,8 @@
  *   3. once it is told to close, all its connections are over in time;
  *   4. at the end every buffer has come back.
  *
- * Everything is virtual or seeded, the time of day too: an input does the same in every run.
+ * Everything is virtual or seeded, the time of day too: what a process does with its first input is
+ * the same in every run.  TLS of later ones may depend on what was computed before (tls_memo.h).
  *
  * Owner: the fuzz target.  Threads: one.
  */

@@ -9,9 +9,10 @@
  *
  * For fuzz targets that run thousands of handshakes which differ little: under sanitizers OpenSSL
  * is most of what a handshake costs.  A program links it with `--wrap` of the functions of
- * quic/tls.h that are defined here, and makes its contexts with mr_tls_seeded_open().  What a job
- * answers is a function of what its handshake was given until then: its randomness begins anew with
- * each job, and the time of day stands still.
+ * quic/tls.h that are defined here, and makes its contexts with mr_tls_seeded_open().  Randomness
+ * begins anew with each job and the time of day stands still, so that OpenSSL repeats itself when
+ * it is given a handshake's beginning again.  It does not always: such a handshake may fail where
+ * it is computed on.
  *
  * Limits: TLS_MEMO_JOBS answers are kept, of TLS_MEMO_BYTES; when these are full, all are
  * forgotten.

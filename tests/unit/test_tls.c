@@ -428,20 +428,33 @@ static void a_server_takes_early_data_only_as_it_may(void)
     CU_ASSERT_EQUAL(mr_replay_count(&replay, MR_REPLAY_FOREIGN), 1);
 }
 
-/* Two processes that share ticket keys, however long each has run, or one after a restart.
- * RFC 8446, Section 8: "The server MUST ensure that any instance of it (be it a machine, a thread,
- * or any other entity within the relevant serving infrastructure) would accept 0-RTT for the same
- * 0-RTT handshake at most once; this limits the number of replays to the number of server instances
- * in the deployment." */
+/* Two processes that share ticket keys, however long each has run, or one after a restart.  It
+ * costs a client one round trip once: the ticket that it gets meanwhile is as good as the one
+ * before was. RFC 8446, Section 8: "The server MUST ensure that any instance of it (be it a
+ * machine, a thread, or any other entity within the relevant serving infrastructure) would accept
+ * 0-RTT for the same 0-RTT handshake at most once; this limits the number of replays to the number
+ * of server instances in the deployment." */
 static void a_ticket_of_another_instance_gives_no_early_data(void)
 {
+    struct plan plan = {.tickets = 1, .has_early_client = true, .has_early_server = true};
+    static struct ticket ticket;
     struct sides sides;
 
-    resume_changed(&sides, add_register, change_instance);
-    CU_ASSERT_EQUAL(client.early, MR_EARLY_REJECTED);
-    CU_ASSERT(client.is_resumed);
-    CU_ASSERT_EQUAL(mr_replay_count(&replay, MR_REPLAY_FIRST), 0);
-    CU_ASSERT_EQUAL(mr_replay_count(&replay, MR_REPLAY_FOREIGN), 1);
+    sides_open(&sides, &plan);
+    add_register(&sides, &plan);
+    shake(&sides, &plan);
+    change_instance(&sides, &plan);
+    for (uint64_t i = 0; i < 3; i++) {
+        take_ticket(&ticket);
+        plan.ticket = ticket.bytes;
+        plan.ticket_size = ticket.size;
+        shake(&sides, &plan);
+        CU_ASSERT(client.is_resumed);
+        CU_ASSERT_EQUAL(client.early, i == 0 ? MR_EARLY_REJECTED : MR_EARLY_ACCEPTED);
+        CU_ASSERT_EQUAL(mr_replay_count(&replay, MR_REPLAY_FOREIGN), 1);
+        CU_ASSERT_EQUAL(mr_replay_count(&replay, MR_REPLAY_FIRST), i);
+    }
+    sides_close(&sides);
 }
 
 /* A thread that is held up between both looks takes nothing: what it looks for may be forgotten. */
@@ -489,7 +502,7 @@ static void begin_with_a_first_flight(struct sides *sides, struct tls_wire *hell
 }
 
 /* What a server says of 0-RTT that gets this flight. */
-static int early_of(struct sides *sides, const struct tls_wire *hello)
+static enum mr_tls_early early_of(struct sides *sides, const struct tls_wire *hello)
 {
     memset(&server, 0, sizeof(server));
     CU_ASSERT_FATAL(

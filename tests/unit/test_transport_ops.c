@@ -380,7 +380,13 @@ static void paths_are_asked_for_and_told(void)
     CU_ASSERT_EQUAL(list_paths(t, rec.conn, paths), 2);
     CU_ASSERT(paths[1].is_backup);
     rec_forget();
+    CU_ASSERT_EQUAL(list_paths(t, rec.conn, paths), 2); /* its list is no answer to the next call */
     CU_ASSERT_EQUAL(ask_path(t, MR_PATH_CALL_ABANDON, 4, 0), -EINPROGRESS);
+    for (int i = 0; i < 10; i++) {
+        int64_t answer = ask_path(t, MR_PATH_CALL_ANSWER, 0, 0);
+        CU_ASSERT(answer == -EINPROGRESS || answer == -ENOENT);
+        rec_run(1);
+    }
     rec_wait_for(REC_CLIENT, MR_EVENT_PATHS_CHANGED);
     CU_ASSERT_EQUAL(ask_path(t, MR_PATH_CALL_ANSWER, 0, 0), -ENOENT);
     CU_ASSERT_EQUAL(ask_path(t, 99, 0, 0), -EINVAL);
