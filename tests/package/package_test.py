@@ -18,7 +18,7 @@ BUILD = Path(sys.argv[1]).resolve()
 CC = sys.argv[2:]
 LANGUAGES = [("c", CC, "-std=c11"), ("c++", ["c++"], "-std=c++17")]
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-pedantic"]
-LIBC_HEADERS = {"errno.h", "poll.h", "sys/socket.h", "stdbool.h", "stddef.h", "stdint.h", "sys/types.h", "sys/uio.h"}
+LIBC_HEADERS = {"errno.h", "poll.h", "sys/socket.h", "stdbool.h", "stddef.h", "stdint.h", "string.h", "sys/types.h", "sys/uio.h"}
 LIBRARIES_NEEDED = r"(libc|libpthread|libm|ld-linux-[\w-]+|liburing)\.so\.\d+"  # liburing: meson's option uring
 ANSWERS = re.compile(r"attach: ENOENT: .*/nonexistent/millrace\.sock.*no such socket.*\ntimers: 1\nfiber: 42\n")
 
