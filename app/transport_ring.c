@@ -106,8 +106,12 @@ static bool make_all(struct mr_ring_transport *t)
 
 static void free_all(struct mr_ring_transport *t)
 {
-    for (uint32_t i = 0; i < t->conns.fresh; i++)
-        free(((struct mr_rt_conn *)mr_pool_at(&t->conns, i))->ticket);
+    for (uint32_t i = 0; i < t->conns.fresh; i++) {
+        struct mr_rt_conn *c = mr_pool_at(&t->conns, i);
+
+        free(c->ticket);
+        free(c->paths);
+    }
     for (uint32_t i = 0; i < t->ring_count; i++) {
         free(t->rings[i].table);
         free(t->rings[i].aliases);
