@@ -68,7 +68,7 @@ what an endpoint says of itself. millrace runs over a DPDK port in a network nam
 | pass | files whole and all criteria met |
 | a number | it passed, with this goodput in Mbit/s: mean and standard deviation of so many transfers as the case says |
 | ² | at the second try, after the failure given below |
-| ⁺ | in a run of a later commit, which is named below |
+| ⁺ | in a later run, whose commit is named below |
 | ³ | over HTTP/3 in place of HTTP/0.9 (hq-interop), which this peer does not speak |
 | peer lacks it | it fails with millrace, and as well between two copies of the peer, or with another one where it has one role; twice each |
 | - | the peer cannot be asked for it; the reasons are below |
