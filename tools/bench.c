@@ -220,7 +220,7 @@ bool mr_bench_launch(struct mr_bench *b, struct mr_fault *fault)
 
 bool mr_bench_start(struct mr_bench *b, const struct mr_bench_load *load, struct mr_fault *fault)
 {
-    if (!mr_bench_data_make(&b->data, DATA_BYTES) || !make_apps(b, load)) {
+    if (!mr_perf_buffer_make(&b->data, DATA_BYTES) || !make_apps(b, load)) {
         mr_fault_set(fault, ENOMEM,
                      "not enough memory for the applications (256 MiB of "
                      "data); free some");
@@ -247,7 +247,7 @@ uint32_t mr_bench_stop(struct mr_bench *b)
         mr_bench_app_free(b->client_apps[i]);
         b->server_apps[i] = b->client_apps[i] = NULL;
     }
-    mr_bench_data_free(&b->data);
+    mr_perf_buffer_free(&b->data);
     return leaked;
 }
 

@@ -127,7 +127,7 @@ struct mr_bench {
     struct mr_bench_options options;
     struct mr_world_config config;
     struct mr_world world;
-    struct mr_bench_data data;
+    struct mr_perf_buffer data;
     struct mr_bench_app *server_apps[MR_SHARDS_MAX];
     struct mr_bench_app *client_apps[MR_SHARDS_MAX];
     struct mr_bench_worker servers[MR_SHARDS_MAX];

@@ -4,41 +4,15 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/bytes.h"
 #include "base/compiler.h"
 #include "base/pool.h"
-#include "base/random.h"
 
 #define HEADER      8
-#define PIECE_BYTES (UINT64_C(1) << 20) /* of the buffer, given with one send */
 #define AHEAD_BYTES (UINT64_C(8) << 20) /* queued and not acknowledged, of one stream */
 #define VIEWS       32
-#define HUGE_PAGE   ((size_t)2 << 20)
 #define RETRY_NS    1000000
-
-/* ------------------------------------------------------------------ data */
-
-bool mr_bench_data_make(struct mr_bench_data *data, size_t size)
-{
-    struct mr_random random;
-    uint8_t *bytes = aligned_alloc(HUGE_PAGE, size);
-
-    if (bytes == NULL)
-        return false;
-    madvise(bytes, size, MADV_HUGEPAGE);
-    mr_random_init_number(&random, 1);
-    mr_random_fill(&random, bytes, size);
-    *data = (struct mr_bench_data){.bytes = bytes, .size = size};
-    return true;
-}
-
-void mr_bench_data_free(struct mr_bench_data *data)
-{
-    free(data->bytes);
-    data->bytes = NULL;
-}
 
 /* ------------------------------------------------------------------ streams */
 
@@ -83,10 +57,7 @@ static struct mr_view next_piece(const struct mr_bench_app *app, const struct mr
         return (struct mr_view){.data = s->header, .size = HEADER};
 
     uint64_t offset = s->queued - (app->is_client ? HEADER : 0);
-    size_t at = (size_t)(offset & (app->data->size - 1));
-    uint64_t left = s->to_send - s->queued;
-    return (struct mr_view){.data = app->data->bytes + at,
-                            .size = MR_MIN(MR_MIN(left, PIECE_BYTES), app->data->size - at)};
+    return mr_perf_buffer_piece(app->data, offset, offset + (s->to_send - s->queued));
 }
 
 static void send_more(struct mr_bench_app *app, struct mr_bench_stream *s, uint64_t acked_to)
@@ -430,7 +401,7 @@ static void on_stop(void *context)
 
 /* ------------------------------------------------------------------ life cycle */
 
-static struct mr_bench_app *make(const struct mr_bench_data *data, bool is_client)
+static struct mr_bench_app *make(const struct mr_perf_buffer *data, bool is_client)
 {
     struct mr_bench_app *app = calloc(1, sizeof(*app));
 
@@ -452,12 +423,12 @@ static struct mr_bench_app *make(const struct mr_bench_data *data, bool is_clien
     return app;
 }
 
-struct mr_bench_app *mr_bench_server_make(const struct mr_bench_data *data)
+struct mr_bench_app *mr_bench_server_make(const struct mr_perf_buffer *data)
 {
     return make(data, false);
 }
 
-struct mr_bench_app *mr_bench_client_make(const struct mr_bench_data *data,
+struct mr_bench_app *mr_bench_client_make(const struct mr_perf_buffer *data,
                                           const struct mr_bench_load *load)
 {
     struct mr_bench_app *app = make(data, true);

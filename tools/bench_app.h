@@ -17,14 +17,9 @@
 
 #include "millrace/transport.h"
 #include "tools/bench_worker.h"
+#include "tools/perf_buffer.h"
 
 #define MR_BENCH_STREAMS_MAX 65536 /* open at a time, of one shard */
-
-/* The application data: a working set far larger than the caches. */
-struct mr_bench_data {
-    uint8_t *bytes;
-    size_t size; /* a power of two */
-};
 
 /* What a client shard does. */
 struct mr_bench_load {
@@ -60,7 +55,7 @@ struct mr_bench_stream {
 struct mr_bench_app {
     struct mr_application application;
     struct mr_transport *transport;
-    const struct mr_bench_data *data;
+    const struct mr_perf_buffer *data;
     struct mr_bench_load load; /* clients */
     bool is_client;
     uint32_t open_connections;
@@ -77,13 +72,9 @@ struct mr_bench_app {
     struct mr_bench_shared shared;
 };
 
-/* Fill `data` with numbers from a fixed seed.  False: no memory. */
-bool mr_bench_data_make(struct mr_bench_data *data, size_t size);
-void mr_bench_data_free(struct mr_bench_data *data);
-
 /* NULL: no memory. */
-struct mr_bench_app *mr_bench_server_make(const struct mr_bench_data *data);
-struct mr_bench_app *mr_bench_client_make(const struct mr_bench_data *data,
+struct mr_bench_app *mr_bench_server_make(const struct mr_perf_buffer *data);
+struct mr_bench_app *mr_bench_client_make(const struct mr_perf_buffer *data,
                                           const struct mr_bench_load *load);
 void mr_bench_app_free(struct mr_bench_app *app);
 

@@ -63,7 +63,7 @@ struct compare {
     struct mr_compare_task task;
     struct mr_lanes lanes;
     struct mr_bench_attached attached;
-    struct mr_bench_data data;
+    struct mr_perf_buffer data;
     struct mr_clock clock;
     struct side sides[SIDES];
     struct mr_samples ratios; /* of the shard's time per packet, round by round */
@@ -103,7 +103,7 @@ static struct mr_bench_load load_of(const struct compare *c)
 static bool make_apps(struct compare *c, struct mr_fault *fault)
 {
     struct mr_bench_load load = load_of(c);
-    bool has_memory = mr_bench_data_make(&c->data, DATA_BYTES);
+    bool has_memory = mr_perf_buffer_make(&c->data, DATA_BYTES);
 
     for (int i = 0; i < SIDES && has_memory; i++) {
         struct side *side = &c->sides[i];
@@ -464,7 +464,7 @@ static void free_all(struct compare *c, bool has_lanes)
         mr_bench_app_free(c->sides[i].server);
         free(c->sides[i].latency);
     }
-    mr_bench_data_free(&c->data);
+    mr_perf_buffer_free(&c->data);
     if (has_lanes)
         mr_eal_stop();
 }

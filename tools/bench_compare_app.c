@@ -61,13 +61,13 @@ int mr_compare_serve(struct mr_bench_task *task, void *config)
     const struct mr_compare_task *how = config;
     struct mr_ring_transport_config ring = mr_ring_transport_config_default();
     struct mr_attach_config attach = mr_model_attach_config(task);
-    struct mr_bench_data data = {0};
+    struct mr_perf_buffer data = {0};
     struct mr_bench_app *app = NULL;
     struct mr_attachment *attachment = NULL;
     struct mr_ring_transport *t = NULL;
     struct mr_error error = {0};
 
-    if (!mr_bench_data_make(&data, how->data_bytes) || (app = mr_bench_server_make(&data)) == NULL)
+    if (!mr_perf_buffer_make(&data, how->data_bytes) || (app = mr_bench_server_make(&data)) == NULL)
         return mr_model_fail(task, "not enough memory");
     app->load.is_verified = how->is_verified;
     app->load.is_read = true;
@@ -82,6 +82,6 @@ int mr_compare_serve(struct mr_bench_task *task, void *config)
     mr_ring_transport_free(t);
     mr_detach(attachment);
     mr_bench_app_free(app);
-    mr_bench_data_free(&data);
+    mr_perf_buffer_free(&data);
     return has_served ? 0 : -1;
 }

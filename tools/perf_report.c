@@ -92,9 +92,10 @@ static void print_head(const struct mr_perf *perf)
 {
     const struct mr_perf_result *r = &perf->result;
 
-    printf("perf: %s over %s, %u shard%s; %u connections in %.2f s\n", perf->server_text,
+    printf("perf: %s over %s, %u shard%s; %u connection%s in %.2f s\n", perf->server_text,
            perf->host_options.port, perf->host_options.shards,
-           perf->host_options.shards == 1 ? "" : "s", perf->connections, r->connect_s);
+           perf->host_options.shards == 1 ? "" : "s", perf->connections,
+           perf->connections == 1 ? "" : "s", r->connect_s);
     if (perf->plan.is_open_loop)
         printf("perf: open loop, %.6g operations/s are due (%s)", perf->rate,
                perf->is_even ? "even" : "Poisson");

@@ -20,29 +20,13 @@
 
 #include "base/fault.h"
 #include "millrace/transport.h"
+#include "tools/perf_buffer.h"
 
-#define MR_PERF_ALPN         "perf"
-#define MR_PERF_HEADER       8
-#define MR_PERF_NO_STREAM    1 /* error code: too many streams at a time */
-#define MR_PERF_BUFFER_BYTES ((size_t)64 << 20)
-#define MR_PERF_STREAMS_MAX  1048576
-#define MR_PERF_PIECE_BYTES  (UINT64_C(1) << 20) /* of the buffer, given with one send */
-#define MR_PERF_AHEAD_BYTES  (UINT64_C(8) << 20) /* queued and not acknowledged, of one stream */
-
-/* What streams are filled with: a working set far larger than the caches.  Read only, of all
- * shards. */
-struct mr_perf_buffer {
-    uint8_t *bytes;
-    size_t size; /* a power of two */
-};
-
-/* False: no memory. */
-bool mr_perf_buffer_make(struct mr_perf_buffer *buffer, size_t size);
-void mr_perf_buffer_free(struct mr_perf_buffer *buffer);
-
-/* The piece of a stream's `size` bytes (UINT64_MAX: no end) that begins at `offset`. */
-struct mr_view mr_perf_buffer_piece(const struct mr_perf_buffer *buffer, uint64_t offset,
-                                    uint64_t size);
+#define MR_PERF_ALPN        "perf"
+#define MR_PERF_HEADER      8
+#define MR_PERF_NO_STREAM   1 /* error code: too many streams at a time */
+#define MR_PERF_STREAMS_MAX 1048576
+#define MR_PERF_AHEAD_BYTES (UINT64_C(8) << 20) /* queued and not acknowledged, of one stream */
 
 /* Counted since the start, relaxed. */
 struct mr_perf_server_counts {
