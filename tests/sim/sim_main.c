@@ -93,6 +93,10 @@ static bool is_right(const struct sim_config *config, const struct sim_result *r
     if (r->client_error == MR_INVALID_TOKEN && config->rebind_every_ns > 0 &&
         config->retry_above == 0)
         is_gone = true;
+    /* And valid for less time than a pause takes. */
+    if (r->client_error == MR_INVALID_TOKEN && config->pause_ns > 0 &&
+        r->counters[MR_SERVER].tokens_expired > 0)
+        is_gone = true;
     if (r->bad_bytes > 0 || r->leaks > 0 || !r->is_client_closed)
         return false;
     return is_gone || (r->is_complete && r->client_error == 42);
