@@ -2,9 +2,9 @@
  * them. */
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "control/control_socket.h"
 #include "dataplane/clock.h"
 #include "tools/perf_internal.h"
 
@@ -21,14 +21,6 @@ struct run {
     struct mr_perf_snapshot last; /* sample */
     bool is_live;
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * MR_SECOND + (uint64_t)t.tv_nsec;
-}
 
 static double part(uint64_t what, uint64_t of)
 {
@@ -77,7 +69,7 @@ static void take_snapshot(const struct mr_perf *perf, struct mr_perf_snapshot *o
     struct mr_shard_stats stats;
 
     memset(out, 0, sizeof(*out));
-    out->ns = now_ns();
+    out->ns = mr_control_now();
     for (uint32_t i = 0; i < shards_of(perf); i++) {
         mr_perf_load_read(perf->loads[i], &out->counts);
         mr_shard_read_stats(perf->host.group.shards[i], &stats);
@@ -125,7 +117,7 @@ static void take_sample(struct run *run, bool is_measured)
 
 static void show(struct run *run, const char *phase)
 {
-    double now = (double)now_ns() * 1e-9;
+    double now = (double)mr_control_now() * 1e-9;
 
     if (run->perf->is_json || now - run->shown_s < (run->is_live ? LIVE_STEP_S : PROGRESS_S))
         return;
@@ -136,10 +128,10 @@ static void show(struct run *run, const char *phase)
 /* Wait, sampling, until `until_ns`.  False: a signal came. */
 static bool pass_time(struct run *run, const char *phase, uint64_t until_ns, bool is_measured)
 {
-    for (uint64_t now; (now = now_ns()) < until_ns;) {
+    for (uint64_t now; (now = mr_control_now()) < until_ns;) {
         if (mr_signal_wait(MR_MIN(until_ns - now, (uint64_t)STEP_NS)))
             return false;
-        if (now_ns() - run->last.ns >= MR_PERF_SAMPLE_MS * MR_MS)
+        if (mr_control_now() - run->last.ns >= MR_PERF_SAMPLE_MS * MR_MS)
             take_sample(run, is_measured);
         show(run, phase);
     }
@@ -188,13 +180,13 @@ static void read_results(struct mr_perf *perf)
 static bool connect_all(struct run *run, struct mr_fault *fault)
 {
     struct mr_perf *perf = run->perf;
-    uint64_t began = now_ns();
+    uint64_t began = mr_control_now();
     uint64_t progress_ns = began;
     uint32_t before = 0;
     uint32_t open;
 
     while ((open = sum_of(perf, true)) < perf->connections) {
-        uint64_t now = now_ns();
+        uint64_t now = mr_control_now();
 
         if (open > before)
             progress_ns = now;
@@ -217,7 +209,7 @@ static bool connect_all(struct run *run, struct mr_fault *fault)
         }
         show(run, "connecting");
     }
-    perf->result.connect_s = (double)(now_ns() - began) * 1e-9;
+    perf->result.connect_s = (double)(mr_control_now() - began) * 1e-9;
     return true;
 }
 
@@ -238,11 +230,11 @@ static void set_rate(struct mr_perf *perf, double rate)
 /* Nothing is due, and what was due is over.  False: a signal came. */
 static bool rest(struct run *run)
 {
-    uint64_t until = now_ns() + (uint64_t)(run->perf->timeout_s * 1e9);
+    uint64_t until = mr_control_now() + (uint64_t)(run->perf->timeout_s * 1e9);
 
     set_rate(run->perf, 0);
-    while (sum_of(run->perf, false) > 0 && now_ns() < until) {
-        if (!pass_time(run, "resting", now_ns() + STEP_NS, false))
+    while (sum_of(run->perf, false) > 0 && mr_control_now() < until) {
+        if (!pass_time(run, "resting", mr_control_now() + STEP_NS, false))
             return false;
     }
     return true;
@@ -256,7 +248,7 @@ static bool try_rate(struct run *run, double rate, struct mr_perf_trial *trial)
     struct mr_perf_snapshot to;
 
     set_rate(perf, rate);
-    if (!pass_time(run, "searching", now_ns() + (uint64_t)(perf->trial_s * 0.25e9), false))
+    if (!pass_time(run, "searching", mr_control_now() + (uint64_t)(perf->trial_s * 0.25e9), false))
         return false;
     take_snapshot(perf, &from);
     if (!pass_time(run, "searching", from.ns + (uint64_t)(perf->trial_s * 1e9), false))
@@ -307,10 +299,11 @@ static bool search(struct run *run, struct mr_fault *fault)
 static void wind_up(struct run *run)
 {
     struct mr_perf *perf = run->perf;
-    uint64_t until = now_ns() + (uint64_t)(perf->timeout_s * 1e9);
+    uint64_t until = mr_control_now() + (uint64_t)(perf->timeout_s * 1e9);
 
     set_phase(perf, MR_PERF_DRAIN);
-    while ((!has_seen(perf, MR_PERF_DRAIN) || sum_of(perf, false) > 0) && now_ns() < until) {
+    while ((!has_seen(perf, MR_PERF_DRAIN) || sum_of(perf, false) > 0) &&
+           mr_control_now() < until) {
         if (mr_signal_wait(STEP_NS))
             break;
         show(run, "draining");
@@ -318,8 +311,8 @@ static void wind_up(struct run *run)
     perf->result.unfinished = sum_of(perf, false);
     perf->result.open = sum_of(perf, true);
     set_phase(perf, MR_PERF_CLOSE);
-    until = now_ns() + CLOSE_NS;
-    while (!has_seen(perf, MR_PERF_OVER) && now_ns() < until)
+    until = mr_control_now() + CLOSE_NS;
+    while (!has_seen(perf, MR_PERF_OVER) && mr_control_now() < until)
         (void)mr_signal_wait(STEP_NS);
 }
 
@@ -392,11 +385,11 @@ bool mr_perf_run(struct mr_perf *perf, struct mr_fault *fault)
 
     if (!connect_all(&run, fault))
         return false;
-    run.began_ns = now_ns();
+    run.began_ns = mr_control_now();
     take_snapshot(perf, &run.last);
     if (perf->is_search && !search(&run, fault))
         return false;
-    uint64_t warm_ns = now_ns();
+    uint64_t warm_ns = mr_control_now();
     set_rate(perf, perf->rate);
     set_phase(perf, MR_PERF_WARM);
     bool goes_on = pass_time(&run, "warm-up", warm_ns + (uint64_t)(perf->warm_up_s * 1e9), false);
