@@ -389,10 +389,13 @@ bool mr_perf_run(struct mr_perf *perf, struct mr_fault *fault)
     take_snapshot(perf, &run.last);
     if (perf->is_search && !search(&run, fault))
         return false;
-    uint64_t warm_ns = mr_control_now();
+    uint64_t warm_ns = (uint64_t)(perf->warm_up_s * 1e9);
+    bool goes_on = true;
     set_rate(perf, perf->rate);
-    set_phase(perf, MR_PERF_WARM);
-    bool goes_on = pass_time(&run, "warm-up", warm_ns + (uint64_t)(perf->warm_up_s * 1e9), false);
+    if (warm_ns > 0) { /* without one, each operation is measured, the first too */
+        set_phase(perf, MR_PERF_WARM);
+        goes_on = pass_time(&run, "warm-up", mr_control_now() + warm_ns, false);
+    }
     mr_port_facts(perf->host.group.port, &result->port);
     read_counters(perf, &result->counters_begin);
     set_phase(perf, MR_PERF_MEASURE);
