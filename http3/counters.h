@@ -63,6 +63,7 @@
     X(datagrams_sent,         "HTTP datagrams sent, as DATAGRAM frames or capsules (RFC 9297)")     \
     X(datagrams_received,     "HTTP datagrams received, likewise")                                  \
     X(datagrams_dropped,      "HTTP datagrams dropped: no such tunnel, or too long a capsule")      \
+    X(greased,                "connections with reserved frames and a reserved stream of ours (RFC 9114)") \
     X(capsules_skipped,       "capsules of unknown types")                                          \
     /* memory */                                                                                    \
     X(heap_refused,           "allocations refused: the connection's share is used up")             \

@@ -11,7 +11,6 @@ enum {
     SETTING_QPACK_BLOCKED = 0x07,
     SETTING_CONNECT_PROTOCOL = 0x08,
     SETTING_DATAGRAM = 0x33,
-    SETTING_RESERVED = 0x1f * 3 + 0x21, /* of the form that exercises "unknown is ignored" */
 };
 
 /* clang-format off */
@@ -193,23 +192,26 @@ uint64_t mr_h3_settings_parse(const uint8_t *payload, size_t size,
 
 size_t mr_h3_settings_put(uint8_t *dst, const struct mr_h3_settings *settings)
 {
-    const uint64_t pairs[][2] = {
-        {SETTING_FIELD_SECTION_MAX, settings->field_section_max},
-        {SETTING_QPACK_CAPACITY, settings->qpack_capacity},
-        {SETTING_QPACK_BLOCKED, settings->qpack_blocked_max},
-        {SETTING_RESERVED, 0},
-        {SETTING_CONNECT_PROTOCOL, settings->has_connect_protocol},
-        {SETTING_DATAGRAM, settings->has_datagrams},
+    const struct {
+        uint64_t id;
+        uint64_t value;
+        bool is_sent;
+    } pairs[] = {
+        {SETTING_FIELD_SECTION_MAX, settings->field_section_max, true},
+        {SETTING_QPACK_CAPACITY, settings->qpack_capacity, true},
+        {SETTING_QPACK_BLOCKED, settings->qpack_blocked_max, true},
+        {SETTING_CONNECT_PROTOCOL, 1, settings->has_connect_protocol},
+        {SETTING_DATAGRAM, 1, settings->has_datagrams},
+        {settings->reserved, settings->reserved_value, settings->reserved != 0},
     };
     uint8_t payload[MR_H3_SETTINGS_MAX - MR_H3_FRAME_HEADER_MAX];
     size_t size = 0;
 
     for (size_t i = 0; i < MR_COUNT_OF(pairs); i++) {
-        if (pairs[i][0] >= SETTING_CONNECT_PROTOCOL && pairs[i][0] != SETTING_RESERVED &&
-            pairs[i][1] == 0)
-            continue; /* the default of these */
-        size += mr_h3_varint_put(payload + size, pairs[i][0]);
-        size += mr_h3_varint_put(payload + size, pairs[i][1]);
+        if (!pairs[i].is_sent)
+            continue;
+        size += mr_h3_varint_put(payload + size, pairs[i].id);
+        size += mr_h3_varint_put(payload + size, pairs[i].value);
     }
     size_t header = mr_h3_frame_put_header(dst, MR_H3_FRAME_SETTINGS, size);
     memcpy(dst + header, payload, size);

@@ -131,6 +131,8 @@ struct mr_h3_settings {
     uint64_t qpack_blocked_max;
     bool has_connect_protocol; /* RFC 9220: a server that takes extended CONNECT */
     bool has_datagrams;        /* RFC 9297, Section 2.1.1 */
+    uint64_t reserved;         /* put: a setting without meaning (http3/grease.h); 0: none */
+    uint64_t reserved_value;
 };
 
 /* Read a SETTINGS payload; 0, or the connection's error code. */
@@ -141,8 +143,7 @@ enum {
     MR_H3_SETTINGS_MAX = MR_H3_FRAME_HEADER_MAX + 6 * 2 * MR_H3_VARINT_MAX_SIZE
 };
 
-/* Write a SETTINGS frame with `settings` (and a reserved one: RFC 9114, Section 7.2.4.1); returns
- * its size, at most MR_H3_SETTINGS_MAX. */
+/* Write a SETTINGS frame with `settings`; returns its size, at most MR_H3_SETTINGS_MAX. */
 size_t mr_h3_settings_put(uint8_t *dst, const struct mr_h3_settings *settings);
 
 #endif /* MR_HTTP3_FRAME_H */

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/compiler.h"
+#include "http3/grease.h"
 #include "http3/h3_internal.h"
 
 enum {
@@ -24,7 +25,10 @@ static const uint8_t alpn_hq[] = {10, 'h', 'q', '-', 'i', 'n', 't', 'e', 'r', 'o
 
 static uint32_t streams_max(const struct mr_h3_limits *limits)
 {
-    return limits->requests_max + limits->connections_max * (OUR_UNI_STREAMS + MR_H3_PEER_UNI_MAX);
+    uint32_t reserved = limits->connections_max / MR_H3_GREASE_EVERY + 1;
+
+    return limits->requests_max + reserved +
+           limits->connections_max * (OUR_UNI_STREAMS + MR_H3_PEER_UNI_MAX);
 }
 
 static size_t heap_bytes(const struct mr_h3_limits *limits)
@@ -285,7 +289,7 @@ static void close_stream(struct mr_h3 *h3, struct mr_h3_stream *stream, uint64_t
         conn->our_decoder = NULL;
     } else if (stream == conn->our_encoder) {
         conn->our_encoder = NULL;
-    } else {
+    } else if (stream->kind < MR_H3_KIND_OUR_CONTROL) {
         conn->peer_uni_count--;
     }
     mr_h3_stream_remove(h3, stream);
@@ -535,7 +539,7 @@ static struct mr_h3_stream *accept_stream(struct mr_h3 *h3, const struct mr_even
 static bool is_critical(const struct mr_h3_stream *stream)
 {
     return stream->kind != MR_H3_KIND_REQUEST && stream->kind != MR_H3_KIND_UNTYPED &&
-           stream->kind != MR_H3_KIND_UNKNOWN;
+           stream->kind != MR_H3_KIND_UNKNOWN && stream->kind != MR_H3_KIND_OUR_RESERVED;
 }
 
 static void on_reset(struct mr_h3 *h3, struct mr_h3_stream *stream, uint64_t code)
@@ -557,6 +561,8 @@ static void on_stopped(struct mr_h3 *h3, struct mr_h3_stream *stream, uint64_t c
         mr_h3_conn_fail(h3, stream->conn, MR_H3_CLOSED_CRITICAL_STREAM, "critical stream stopped");
     else if (stream->kind == MR_H3_KIND_REQUEST)
         h3->user.on_stopped(h3->user.context, stream, code);
+    else /* RFC 9000, Section 3.5: the answer is a reset */
+        (void)h3->transport->ops->reset(h3->transport, stream->handle, code);
 }
 
 static void on_stream_event(struct mr_h3 *h3, const struct mr_event *event)
@@ -624,6 +630,7 @@ static void on_conn_event(struct mr_h3 *h3, const struct mr_event *event)
         conn = accept_conn(h3, event->conn);
     if (conn == NULL)
         return;
+    mr_h3_grease_begin(h3, conn);
     on_early(h3, conn, event->kinds);
     if ((event->kinds & MR_EVENT_CONNECTED) != 0) {
         conn->is_connected = true;

@@ -114,6 +114,7 @@ enum mr_h3_stream_kind {
     MR_H3_KIND_OUR_CONTROL,
     MR_H3_KIND_OUR_DECODER,
     MR_H3_KIND_OUR_ENCODER,
+    MR_H3_KIND_OUR_RESERVED, /* without meaning (grease.h) */
 };
 
 enum mr_h3_phase {
@@ -180,6 +181,8 @@ struct mr_h3_conn {
     bool is_draining; /* GOAWAY is sent or to be sent */
     bool has_sent_settings;
     bool has_sent_goaway;
+    bool owes_grease_head;     /* a reserved frame behind the next head, */
+    bool owes_grease_stream;   /* and a reserved stream (grease.h) */
     bool has_settings;         /* the peer's came */
     bool is_dirty;             /* in the list of connections to flush */
     uint8_t peer_streams;      /* bit per enum mr_h3_stream_type that the peer has opened */
@@ -187,6 +190,7 @@ struct mr_h3_conn {
     uint64_t peer_goaway_id;   /* UINT64_MAX: none */
     uint64_t peer_push_max;    /* of MAX_PUSH_ID; we never push */
     uint64_t priority_updates; /* taken and dropped */
+    uint64_t grease;           /* what they are made of */
     uint64_t quiet_ns;         /* since when there is no request: connected, the last one over */
     struct mr_h3_settings peer;
     struct mr_priorities priorities; /* server: of requests that have not come yet */

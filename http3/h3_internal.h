@@ -1,7 +1,8 @@
 /*
  * http3/h3_internal.h - what h3_conn.c (connections, streams, events), h3_drain.c (their end in
  * order), h3_priority.c (RFC 9218), h3_tunnel.c (RFC 9220 and 9297), h3_trace.c (qlog),
- * h3_recv.c (what comes), h3_send.c (what goes) and hq.c (HTTP/0.9) share.  For these files only.
+ * h3_grease.c (what means nothing), h3_recv.c (what comes), h3_send.c (what goes) and hq.c
+ * (HTTP/0.9) share.  For these files only.
  */
 #ifndef MR_HTTP3_H3_INTERNAL_H
 #define MR_HTTP3_H3_INTERNAL_H
@@ -70,7 +71,28 @@ void mr_h3_on_datagram_room(struct mr_h3 *h3, struct mr_h3_conn *conn);
 /* The stream is no tunnel any more. */
 void mr_h3_tunnel_remove(struct mr_h3_stream *stream);
 
+/* ---- h3_grease.c ---- */
+
+/* Draw what the connection sends, unless that is done. */
+void mr_h3_grease_begin(struct mr_h3 *h3, struct mr_h3_conn *conn);
+
+/* The reserved setting. */
+void mr_h3_grease_settings(const struct mr_h3_conn *conn, struct mr_h3_settings *settings);
+
+/* A reserved frame that is due behind SETTINGS, or behind a head: its size, at most
+ * MR_H3_GREASE_FRAME_MAX; 0: none. */
+size_t mr_h3_grease_control(const struct mr_h3_conn *conn, uint8_t *dst);
+size_t mr_h3_grease_head(struct mr_h3_conn *conn, uint8_t *dst);
+
+/* Open and send the reserved stream, if it is due. */
+void mr_h3_grease_stream(struct mr_h3 *h3, struct mr_h3_conn *conn);
+
 /* ---- h3_send.c ---- */
+
+/* Open a unidirectional stream of ours, if `*stream` is not open; what is sent first is its type.
+ * Results as the transport's open, and -ENOMEM. */
+int mr_h3_open_own(struct mr_h3 *h3, struct mr_h3_conn *conn, enum mr_h3_stream_kind kind,
+                   uint64_t type, struct mr_h3_stream **stream);
 
 /* Send a copy of `size` bytes, at most MR_H3_HEAD_MAX.  Results as the transport's send. */
 int mr_h3_send_copy(struct mr_h3 *h3, struct mr_h3_stream *stream, const uint8_t *data, size_t size,

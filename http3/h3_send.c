@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/compiler.h"
 #include "base/siphash.h"
+#include "http3/grease.h"
 #include "http3/h3_internal.h"
 
 enum {
@@ -15,7 +16,8 @@ enum {
 _Static_assert((int)MR_H3_HEAD_MAX <= (int)COPY_MAX, "a head goes out in one piece");
 _Static_assert((int)MR_H3_DATA_MAX + (int)MR_H3_FRAME_HEADER_MAX <= (int)COPY_MAX,
                "as does content");
-_Static_assert((int)MR_H3_SETTINGS_MAX < (int)COPY_MAX, "SETTINGS go out in one piece");
+_Static_assert((int)MR_H3_SETTINGS_MAX + (int)MR_H3_GREASE_FRAME_MAX < (int)COPY_MAX,
+               "SETTINGS go out in one piece");
 
 int mr_h3_send_copy(struct mr_h3 *h3, struct mr_h3_stream *stream, const uint8_t *data, size_t size,
                     bool is_last)
@@ -75,12 +77,15 @@ static size_t build_head(struct mr_h3 *h3, struct mr_h3_stream *stream,
 
     if (section == NULL)
         section = mr_qpack_encode(&h3->encoder, lines, count, &size);
-    if (section == NULL || size > MR_H3_HEAD_MAX - 2 * MR_H3_FRAME_HEADER_MAX)
+    size_t rest = MR_H3_HEAD_MAX - 2 * MR_H3_FRAME_HEADER_MAX;
+    if (section == NULL || size > rest)
         return 0;
     *is_owed_out = section[0] != 0; /* Required Insert Count: RFC 9204, Section 4.5.1 */
     size_t at = mr_h3_frame_put_header(head, MR_H3_FRAME_HEADERS, size);
     memcpy(head + at, section, size);
     at += size;
+    if (rest - size >= MR_H3_GREASE_FRAME_MAX && !body->is_open) /* not in a tunnel */
+        at += mr_h3_grease_head(conn, head + at);
     if (body->size > 0)
         at += mr_h3_frame_put_header(head + at, MR_H3_FRAME_DATA, body->size);
     return at;
@@ -203,13 +208,9 @@ static enum flush_verdict verdict_of(struct mr_h3 *h3, struct mr_h3_conn *conn, 
     }
 }
 
-/* Open one of our streams, if it is not open. */
-static int open_own(struct mr_h3 *h3, struct mr_h3_conn *conn, enum mr_h3_stream_kind kind,
-                    struct mr_h3_stream **stream)
+int mr_h3_open_own(struct mr_h3 *h3, struct mr_h3_conn *conn, enum mr_h3_stream_kind kind,
+                   uint64_t type, struct mr_h3_stream **stream)
 {
-    static const uint8_t types[] = {[MR_H3_KIND_OUR_CONTROL] = MR_H3_STREAM_CONTROL,
-                                    [MR_H3_KIND_OUR_DECODER] = MR_H3_STREAM_QPACK_DECODER,
-                                    [MR_H3_KIND_OUR_ENCODER] = MR_H3_STREAM_QPACK_ENCODER};
     struct mr_transport *t = h3->transport;
 
     if (*stream != NULL)
@@ -227,41 +228,43 @@ static int open_own(struct mr_h3 *h3, struct mr_h3_conn *conn, enum mr_h3_stream
     opened->priority = (struct mr_priority){.urgency = 0, .is_incremental = true};
     mr_h3_priority_apply(h3, opened);
     if (h3->is_traced)
-        mr_h3_trace_stream(h3, opened, types[kind], true);
+        mr_h3_trace_stream(h3, opened, type, true);
     *stream = opened;
     return 0;
 }
 
-/* Our SETTINGS frame. */
-static size_t put_settings(uint8_t *dst, const struct mr_h3_limits *limits, bool is_server)
+/* Our SETTINGS. */
+static struct mr_h3_settings our_settings(const struct mr_h3_limits *limits, bool is_server)
 {
-    const struct mr_h3_settings settings = {
+    return (struct mr_h3_settings){
         .field_section_max = limits->field_section_max,
         .qpack_capacity = limits->qpack_capacity,
         .qpack_blocked_max = limits->qpack_blocked_max,
         .has_connect_protocol = limits->has_tunnels && is_server,
         .has_datagrams = limits->has_tunnels,
     };
-
-    return mr_h3_settings_put(dst, &settings);
 }
 
 uint64_t mr_h3_remembered(const struct mr_h3_limits *limits)
 {
     static const struct mr_siphash_key key = {.k0 = 0x68332d736574, .k1 = 1};
+    const struct mr_h3_settings settings = our_settings(limits, true);
     uint8_t data[MR_H3_SETTINGS_MAX];
 
-    return mr_siphash24(&key, data, put_settings(data, limits, true));
+    return mr_siphash24(&key, data, mr_h3_settings_put(data, &settings));
 }
 
 static int send_settings(struct mr_h3 *h3, struct mr_h3_conn *conn)
 {
-    uint8_t data[1 + MR_H3_SETTINGS_MAX];
+    struct mr_h3_settings settings = our_settings(&h3->limits, h3->is_server);
+    uint8_t data[1 + MR_H3_SETTINGS_MAX + MR_H3_GREASE_FRAME_MAX];
 
     if (conn->has_sent_settings)
         return 0;
     data[0] = MR_H3_STREAM_CONTROL;
-    size_t size = 1 + put_settings(data + 1, &h3->limits, h3->is_server);
+    mr_h3_grease_settings(conn, &settings);
+    size_t size = 1 + mr_h3_settings_put(data + 1, &settings);
+    size += mr_h3_grease_control(conn, data + size);
     int result = mr_h3_send_copy(h3, conn->our_control, data, size, false);
     conn->has_sent_settings = result == 0;
     if (result == 0 && h3->is_traced)
@@ -348,7 +351,7 @@ static int send_instructions(struct mr_h3 *h3, struct mr_h3_conn *conn)
 
     if (size == 0)
         return 0;
-    int result = open_own(h3, conn, MR_H3_KIND_OUR_ENCODER, &conn->our_encoder);
+    int result = mr_h3_open_own(h3, conn, MR_H3_KIND_OUR_ENCODER, type, &conn->our_encoder);
     if (result == 0 && conn->our_encoder->sent_bytes == 0)
         result = mr_h3_send_copy(h3, conn->our_encoder, &type, 1, false);
     while (result == 0 && size > 0) {
@@ -375,7 +378,8 @@ static enum flush_verdict flush(struct mr_h3 *h3, struct mr_h3_conn *conn)
         mr_h3_end_if_drained(h3, conn);
         return FLUSH_DONE;
     }
-    int result = open_own(h3, conn, MR_H3_KIND_OUR_CONTROL, &conn->our_control);
+    int result =
+        mr_h3_open_own(h3, conn, MR_H3_KIND_OUR_CONTROL, MR_H3_STREAM_CONTROL, &conn->our_control);
 
     if (result == 0)
         result = send_settings(h3, conn);
@@ -384,10 +388,13 @@ static enum flush_verdict flush(struct mr_h3 *h3, struct mr_h3_conn *conn)
     if (result == 0 && !conn->is_closing)
         result = send_instructions(h3, conn);
     if (result == 0 && h3->limits.qpack_capacity > 0 && !conn->is_closing) {
-        result = open_own(h3, conn, MR_H3_KIND_OUR_DECODER, &conn->our_decoder);
+        result = mr_h3_open_own(h3, conn, MR_H3_KIND_OUR_DECODER, MR_H3_STREAM_QPACK_DECODER,
+                                &conn->our_decoder);
         if (result == 0)
             result = send_feedback(h3, conn);
     }
+    if (result == 0)
+        mr_h3_grease_stream(h3, conn);
     return verdict_of(h3, conn, result);
 }
 

@@ -72,19 +72,21 @@ void mr_h3_trace_got(struct mr_h3 *h3, const struct mr_h3_stream *stream, uint64
     tell(h3, stream->conn, &record, (struct mr_view){payload, payload == NULL ? 0 : (size_t)size});
 }
 
-void mr_h3_trace_made(struct mr_h3 *h3, const struct mr_h3_stream *stream, const uint8_t *frame,
+void mr_h3_trace_made(struct mr_h3 *h3, const struct mr_h3_stream *stream, const uint8_t *frames,
                       size_t size)
 {
     struct mr_trace_http3 record = {
         .kind = MR_TRACE_HTTP3_FRAME, .stream = stream->id, .is_ours = true};
-    size_t at = 0;
 
-    if (!mr_h3_frame_get_varint(frame, size, &at, &record.type) ||
-        !mr_h3_frame_get_varint(frame, size, &at, &record.size))
-        return;
-    bool has_payload = record.type != MR_H3_FRAME_DATA && record.size <= size - at;
-    tell(h3, stream->conn, &record,
-         (struct mr_view){frame + at, has_payload ? (size_t)record.size : 0});
+    for (size_t at = 0; at < size;) {
+        if (!mr_h3_frame_get_varint(frames, size, &at, &record.type) ||
+            !mr_h3_frame_get_varint(frames, size, &at, &record.size))
+            return;
+        bool has_payload = record.type != MR_H3_FRAME_DATA && record.size <= size - at;
+        size_t shown = has_payload ? (size_t)record.size : 0;
+        tell(h3, stream->conn, &record, (struct mr_view){frames + at, shown});
+        at += shown;
+    }
 }
 
 /* ---- field sections ---- */
@@ -151,6 +153,5 @@ void mr_h3_trace_head(struct mr_h3 *h3, const struct mr_h3_stream *stream,
         return;
     tell(h3, stream->conn, &record, (struct mr_view){section.bytes, section.size});
     at += (size_t)record.size;
-    if (at < head.size) /* the header of the DATA frame that follows */
-        mr_h3_trace_made(h3, stream, head.data + at, head.size - at);
+    mr_h3_trace_made(h3, stream, head.data + at, head.size - at);
 }

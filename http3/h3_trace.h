@@ -56,9 +56,9 @@ MR_COLD void mr_h3_trace_priority(struct mr_h3 *h3, const struct mr_h3_stream *s
 MR_COLD void mr_h3_trace_got(struct mr_h3 *h3, const struct mr_h3_stream *stream, uint64_t size,
                              const uint8_t *payload);
 
-/* A frame of ours, or its header alone. */
+/* Frames of ours; of DATA, the last, the header alone. */
 MR_COLD void mr_h3_trace_made(struct mr_h3 *h3, const struct mr_h3_stream *stream,
-                              const uint8_t *frame, size_t size);
+                              const uint8_t *frames, size_t size);
 
 /* A field of a section. */
 MR_COLD void mr_h3_trace_field(struct mr_h3_traced *section, struct mr_text name,
