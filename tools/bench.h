@@ -38,6 +38,7 @@ struct mr_bench_options {
     bool wants_resumption;
     bool has_http3;
     uint64_t bytes;
+    uint64_t request_bytes;
     bool is_attached;     /* the server's application is, beside the same one inline */
     bool is_by_reference; /* it is a thread of this process */
     bool sleeps;          /* it waits in the kernel, and does not poll */
@@ -59,6 +60,7 @@ enum mr_bench_option_groups {
     MR_BENCH_HTTP3 = 256,
     MR_BENCH_VERIFY = 512,
     MR_BENCH_ATTACHED = 1024, /* --attached, --by-reference, --sleeps */
+    MR_BENCH_REQUEST = 2048,
 };
 
 struct mr_bench_options mr_bench_options_default(void);

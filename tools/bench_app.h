@@ -20,6 +20,7 @@
 #include "tools/perf_buffer.h"
 
 #define MR_BENCH_STREAMS_MAX 65536 /* open at a time, of one shard */
+#define MR_BENCH_HEADER      8     /* bytes of a request, at least: how many are wanted back */
 
 /* What a client shard does. */
 struct mr_bench_load {

@@ -41,8 +41,8 @@ HANDSHAKE = SHARES | TLS | {
     "handshakes_per_s", "server_us_per_handshake", "tls_us_per_handshake", "server_stage_ns",
     "allocations_per_handshake", "resumed", "failed", "leaked_buffers"}
 REQUEST = SHARES | {
-    "requests_per_s", "latency_us", "server_ns_per_request", "server_stage_ns", "allocations_per_request", "failed",
-    "leaked_buffers"}
+    "requests_per_s", "requests_per_packet", "latency_us", "machine_jitter", "server_ns_per_request", "server_stage_ns",
+    "allocations_per_request", "failed", "leaked_buffers"}
 IDLE = {"connections", "bytes_per_idle_connection", "handshakes_per_s", "failed", "leaked_buffers"}
 SPREAD = ("", "_min", "_max")
 REDIRECTS = ("redirects_out", "redirects_in", "client_redirects_out", "client_redirects_in")
@@ -270,9 +270,13 @@ def handshakes_are_resumed(program):
 
 
 def requests_are_answered(program):
-    result = run_bench(program, "request", "--connections", "20", "--bytes", "4000", "--seconds", "0.5")
+    result = run_bench(program, "request", "--connections", "20", "--bytes", "4000", "--request-bytes", "3000", "--seconds",
+                       "0.5")
     expect_keys(result, REQUEST)
     expect_clean(result)
+    tap.expect(0 < result["requests_per_packet"] < 1, "three packets each:", result["requests_per_packet"])
+    jitter = result["machine_jitter"]
+    tap.expect(0 <= jitter["p50_us"] <= jitter["p99_us"] <= 1.01 * jitter["max_us"] and 0 <= jitter["lost_percent"] < 100, jitter)
     tap.expect(result["requests_per_s"] > 0, "none was answered")
     latency = result["latency_us"]
     tap.expect(0 < latency["p50"] <= latency["p99"] <= latency["p999"], "latency:", latency)
@@ -462,7 +466,8 @@ def a_long_pause_of_the_process_loses_no_connection(program):
 
 def a_wrong_option_is_named(program):
     for words, remedy in ((["transfer", "--misdirect"], "--shards"), (["transfer", "--by-reference"], "--attached"),
-                          (["latency", "--sleeps"], "--attached"), (["transfer", "--attached", "--rtt-us", "5"], "--up"),
+                          (["latency", "--sleeps"], "--attached"),
+                          (["request", "--http3", "--request-bytes", "64"], "as long as"), (["transfer", "--attached", "--rtt-us", "5"], "--up"),
                           (["models", "--bytes", "0"], "16384"), (["models", "--bytes", "16385"], "16384")):
         done = subprocess.run([program, "bench", *words], capture_output=True, text=True, check=False)
         tap.expect_equal((done.returncode, done.stdout), (2, ""), words)
