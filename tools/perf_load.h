@@ -120,12 +120,16 @@ struct mr_perf_shared {
 
 #define MR_PERF_LATE_NS UINT64_C(1000000)
 
+struct mr_far;
 struct mr_perf_load;
 
 /* NULL with `fault` set: no memory. */
 struct mr_perf_load *mr_perf_load_make(const struct mr_perf_plan *plan,
                                        const struct mr_perf_buffer *buffer, struct mr_fault *fault);
 void mr_perf_load_free(struct mr_perf_load *load);
+
+/* Carry orders to the server, too (perf_far.h); before it runs.  `far` outlives it. */
+void mr_perf_load_carry_orders(struct mr_perf_load *load, struct mr_far *far);
 
 /* For the shard. */
 const struct mr_application *mr_perf_load_application(const struct mr_perf_load *load);

@@ -55,6 +55,7 @@ struct mr_perf_load {
     struct mr_transport *transport;
     struct mr_perf_plan plan;
     const struct mr_perf_buffer *buffer;
+    struct mr_far *far; /* NULL: no orders */
     struct mr_random random;
     int phase;
     uint32_t conn_max;

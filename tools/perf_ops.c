@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/compiler.h"
+#include "tools/perf_far.h"
 #include "tools/perf_load_internal.h"
 
 #define VIEWS 32
@@ -631,8 +632,12 @@ static void on_conn(struct mr_perf_load *load, const struct mr_event *event)
 
 void mr_perf_on_events(void *context, const struct mr_event *events, size_t n)
 {
+    struct mr_perf_load *load = context;
+
     for (size_t i = 0; i < n; i++) {
-        if (events[i].stream != MR_HANDLE_NONE)
+        if (load->far != NULL && events[i].user_data == MR_FAR_NAME)
+            mr_far_client_event(load->far, &events[i]);
+        else if (events[i].stream != MR_HANDLE_NONE)
             on_stream(context, &events[i]);
         else if ((events[i].kinds & MR_EVENT_TIMER) == 0)
             on_conn(context, &events[i]);

@@ -170,6 +170,13 @@ static enum mr_perf_limit judge_rest(const struct mr_perf_figures *f, char why[M
                  100 * f->busiest);
         return MR_PERF_LIMIT_CONCURRENCY;
     }
+    if (f->far.is_known) {
+        snprintf(why, MR_PERF_WHY,
+                 "the path, or what waits on it: this side's cores work %.0f %% of their time, the "
+                 "server's %.0f %%, and neither port dropped anything",
+                 100 * f->busiest, 100 * f->far.busiest);
+        return MR_PERF_LIMIT_PEER;
+    }
     snprintf(why, MR_PERF_WHY,
              "the peer, or the path to it: this side's cores work %.0f %% of their time, and "
              "nothing was dropped here",
@@ -190,6 +197,13 @@ enum mr_perf_limit mr_perf_judge(const struct mr_perf_figures *f, char why[MR_PE
                  100 * f->port_drop_part);
         return MR_PERF_LIMIT_PORT;
     }
+    if (f->far.is_known && f->far.port_drop_part >= DROPS) {
+        snprintf(why, MR_PERF_WHY,
+                 "the server's port: %.2g %% of the frames were dropped or refused by it (counters "
+                 "under `far_side`)",
+                 100 * f->far.port_drop_part);
+        return MR_PERF_LIMIT_FAR_PORT;
+    }
     if (f->is_open_loop && f->done >= KEPT * f->asked) {
         snprintf(why, MR_PERF_WHY, "the rate that was asked for: %.0f of %.0f operations/s",
                  f->done, f->asked);
@@ -202,6 +216,13 @@ enum mr_perf_limit mr_perf_judge(const struct mr_perf_figures *f, char why[MR_PE
                  100 * f->busiest, 100 * f->stage_part, f->stage);
         return MR_PERF_LIMIT_GENERATOR;
     }
+    if (f->far.is_known && f->far.busiest >= BUSY) {
+        snprintf(why, MR_PERF_WHY,
+                 "the server's CPU: its busiest polling core works %.0f %% of the time, %.0f %% of "
+                 "that in stage `%s`; this side's %.0f %%",
+                 100 * f->far.busiest, 100 * f->far.stage_part, f->far.stage, 100 * f->busiest);
+        return MR_PERF_LIMIT_FAR_CPU;
+    }
     enum mr_perf_limit limit = f->sends ? judge_sending(f, why) : MR_PERF_LIMIT_NOTHING;
     return limit != MR_PERF_LIMIT_NOTHING ? limit : judge_rest(f, why);
 }
@@ -213,6 +234,7 @@ const char *mr_perf_limit_name(enum mr_perf_limit limit)
         [MR_PERF_LIMIT_GENERATOR] = "generator",      [MR_PERF_LIMIT_PORT] = "port",
         [MR_PERF_LIMIT_CWND] = "congestion control",  [MR_PERF_LIMIT_FLOW_CONTROL] = "flow control",
         [MR_PERF_LIMIT_CONCURRENCY] = "concurrency",  [MR_PERF_LIMIT_PEER] = "peer or path",
+        [MR_PERF_LIMIT_FAR_PORT] = "far port",        [MR_PERF_LIMIT_FAR_CPU] = "far CPU",
     };
 
     return names[limit];

@@ -105,6 +105,40 @@ def the_servers_count_is_the_clients(millrace):
     tap.expect_equal(pair.answered(), result["operations"][0]["done"])
 
 
+def secret(pair, name, text):
+    path = Path(pair.folder.name) / name
+    path.write_text(text + "\n")
+    return str(path)
+
+
+def the_far_side_tells_what_it_counted(millrace):
+    with tempfile.NamedTemporaryFile("w", suffix=".secret") as file:
+        file.write("a secret of some length\n")
+        file.flush()
+        with Pair(millrace, "--control", file.name) as pair:
+            result = pair.client("--duration", "0.5", "--warm-up", "0", "--op", "down=100", "--connections", "3", "--control", file.name)
+            expect_clean(result, "stream down 100")
+            far, done = result["far_side"], result["operations"][0]["done"]
+            counts = far["counts"]
+            tap.expect(0.9 * done < counts["operations"] <= done, counts["operations"], done)
+            tap.expect(abs(counts["ns"] * 1e-9 / result["measured_s"] - 1) < 0.5, counts["ns"], result["measured_s"])
+            tap.expect_equal(len(counts["busy_ns"]), 1)
+            tap.expect(0 < far["busiest"] <= 1 and counts["stage_ns"][far["stage"]] == max(counts["stage_ns"].values()), far)
+            tap.expect(0 < counts["port"]["rx_packets"] <= counts["port"]["counters"]["rx_q0_packets"], counts["port"])
+            tap.expect_equal(far["facts"]["port"]["driver"], "net_memif")
+            tap.expect_equal(far["facts"]["machine"]["kernel"], result["machine"]["kernel"])
+            done = pair.run(*SHORT, "--control", file.name)
+            tap.expect("far side     busiest core" in done.stdout, done.stdout, done.stderr)
+            done = pair.run(*SHORT, "--control", secret(pair, "other", "a secret of other length"))
+            tap.expect(done.returncode == 1 and "its secret is another one" in done.stderr, done.stderr)
+            done = pair.run(*SHORT, "--control", file.name, "--stop-server")
+            tap.expect_equal(done.returncode, 0, done.stderr)
+            tap.expect_equal(pair.server.process.wait(timeout=10), 0)
+    with Pair(millrace) as pair:
+        done = pair.run(*SHORT, "--control", secret(pair, "any", 20 * "x"))
+        tap.expect(done.returncode == 1 and "start it with --control" in done.stderr, done.stderr)
+
+
 def an_open_loop_keeps_its_rate(millrace):
     with Pair(millrace) as pair:
         for more in ([], ["--even"]):
@@ -185,13 +219,15 @@ def mistakes_are_told_before_anything_starts(millrace):
                         (["10.0.0.1"], "no route"), ([SERVER, "--op", "down=x"], "none of up=SIZE"),
                         ([SERVER, "--op", "early"], "nothing would go in 0-RTT"),
                         ([SERVER, "--shards", "2"], "each needs one"), ([SERVER, "--rate", "-1"], "--rate"),
-                        ([SERVER, "--search"], "an endless operation is never done")):
+                        ([SERVER, "--search"], "an endless operation is never done"),
+                        ([SERVER, "--stop-server"], "needs --control"), ([SERVER, "--control", "/nowhere"], "No such file"),
+                        ([SERVER, "--control", "/dev/null"], "head -c 24")):
         done = subprocess.run([millrace, "perf", "client", *words, *base], capture_output=True, text=True, timeout=20, check=False)
         tap.expect_equal(done.returncode, 2, f"{words}: {done.stderr}")
         tap.expect(says in done.stderr and done.stderr.count("\n") == 1, words, done.stderr)
 
 
 tap.main(lambda: tap.run([bulk_data_goes_both_ways, a_closed_loop_of_every_operation, the_servers_count_is_the_clients,
-                          an_open_loop_keeps_its_rate, a_stalled_server_is_seen_by_all_that_were_due,
+                          the_far_side_tells_what_it_counted, an_open_loop_keeps_its_rate, a_stalled_server_is_seen_by_all_that_were_due,
                           a_search_finds_a_rate_that_is_kept, what_fails_is_told,
                           mistakes_are_told_before_anything_starts], sys.argv[1]))
