@@ -26,6 +26,13 @@ alpn=hq-interop
 preferred_port= # of the server: clients are asked to go there, to the address that they have come to
 
 choose() {
+    case "$ROLE" in
+    client | server) ;;
+    *)
+        echo "run_endpoint: ROLE=$ROLE is neither client nor server" >&2
+        exit 2
+        ;;
+    esac
     case "$ROLE-$TESTCASE" in
     *-handshake | *-transfer | *-longrtt | *-blackhole | *-multiplexing | *-ipv6 | *-ecn | *-goodput | *-crosstraffic) ;;
     *-amplificationlimit | *-transferloss | *-transfercorruption | *-rebind-port | *-rebind-addr) ;;

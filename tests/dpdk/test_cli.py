@@ -179,6 +179,7 @@ def edge_names_a_directory_that_cannot_be_served(folder):
     expect_error("edge", [*TAP, *ADDRESS, "--root", folder / "none"], "cannot serve", "No such file", "exists")
     expect_error("edge", [*TAP, *ADDRESS, "--root", folder.root / "index.html"], "Not a directory", "name a directory")
     edge_error(folder, [*TAP, *ADDRESS, "--index", "a/b"], "index", "leave its directory out", status=USAGE)
+    edge_error(folder, [*TAP, *ADDRESS, "--refuse-early"], "--refuse-early needs --early-data", status=USAGE)
 
 
 def edge_names_a_directory_that_it_may_not_read(folder):
@@ -354,6 +355,7 @@ def get_names_what_is_wrong_with_its_options(folder):
             ([*MEMIF, *ADDRESS, "--priority", "u=8"], '"u=8" is no priority', "u=0 to u=7"),
             ([*MEMIF, *ADDRESS, "--priority", "u=1,"], '"u=1," is no priority'),
             ([*MEMIF, *ADDRESS, "--priority", "u=1;i"], "more priorities than URLs"),
+            ([*MEMIF, *ADDRESS, "--early-data"], "--early-data needs --session"),
             ([*MEMIF, *ADDRESS, "--timeout", "0"], "--timeout 0", "between")):
         expect_error("get", [URL, *options], *words, status=USAGE)
     (folder / "taken" / "file").mkdir(parents=True, exist_ok=True)
@@ -367,6 +369,7 @@ def get_names_what_is_wrong_with_its_options(folder):
             ([*MEMIF, *ADDRESS, "--ca", folder / "none.pem"], "none.pem", "No such file"),
             ([*MEMIF, *ADDRESS, "--ca", folder.root], "site", "directory", "openssl rehash"),
             ([*MEMIF, *ADDRESS, "--insecure", "-o", folder.path / "taken"], "taken/file", "directory", "another with -o"),
+            ([*MEMIF, *ADDRESS, "--insecure", "--session", folder / "none" / "kept"], "cannot write --session", "make its directory"),
             ([*MEMIF, *ADDRESS, "--insecure", "-o", folder / "none" / "file"], "cannot write", "make its directory")):
         expect_error("get", [URL, *options], *words)
 

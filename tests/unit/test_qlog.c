@@ -210,7 +210,7 @@ static void the_file_has_what_the_peer_really_sent(void)
     CU_ASSERT_STRING_EQUAL(
         frames,
         "[{\"frame_type\":\"stream\",\"stream_id\":0,\"offset\":7,\"fin\":true,"
-        "\"raw\":{\"length\":3,\"payload_length\":3}},"
+        "\"length\":3,\"raw\":{\"length\":3,\"payload_length\":3}},"
         "{\"frame_type\":\"reset_stream\",\"stream_id\":4,\"error\":\"unknown\",\"error_code\":33,"
         "\"final_size\":5},"
         "{\"frame_type\":\"max_streams\",\"maximum\":1234,\"stream_type\":\"bidirectional\"},"
