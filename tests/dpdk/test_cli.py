@@ -844,6 +844,24 @@ def qlog_files_say_what_both_sides_did(folder):
     expect_wrong(server_path, lambda text: text[:-5], "line feed")
 
 
+def edge_sends_as_its_options_say(folder):
+    """The largest packet, marks for ECN, and Prague's, which are ECT(1): in the server's trace."""
+    (folder.root / "some").write_bytes(bytes(300000))
+    for index, (options, largest, marks) in enumerate((([], 1452, {"ect0"}), (["--mtu", "1300"], 1252, {"ect0"}),
+                                                       (["--ecn", "off"], 1452, set()),
+                                                       (["--congestion", "prague"], 1452, {"ect1"}))):
+        logs = folder / f"options-{index}"
+        logs.mkdir()
+        with serving(folder, "--qlog-dir", logs, *options) as edge:
+            tap.expect_equal(edge.get("/some", "--insecure", "-o", "/dev/null").returncode, OK)
+        _, events = qlog_check.read(next(logs.glob("*_server.sqlog")))
+        sizes = [event["data"]["raw"]["length"] for event in events if event["name"] == "quic:packet_sent"]
+        tap.expect_equal(max(sizes), largest, options)
+        acks = [frame for event in events if event["name"] == "quic:packet_received" for frame in event["data"]["frames"]
+                if frame["frame_type"] == "ack" and event["data"]["header"]["packet_type"] == "1RTT"]
+        tap.expect_equal({name for name in ("ect0", "ect1", "ce") if acks[-1].get(name, 0) > 0}, marks, options)
+
+
 def qlog_is_asked_for_while_it_runs(folder):
     logs, control = folder / "asked", folder / "qlog-control"
     logs.mkdir()
@@ -1133,6 +1151,7 @@ TESTS = [
     edge_names_a_file_of_token_secrets_that_is_none,
     a_response_that_cannot_be_stapled_is_named_and_the_server_serves,
     qlog_files_say_what_both_sides_did,
+    edge_sends_as_its_options_say,
     qlog_is_asked_for_while_it_runs,
     a_folder_that_cannot_take_qlog_files_is_named,
     a_retry_is_asked_of_everyone_when_told,
