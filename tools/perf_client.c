@@ -253,7 +253,8 @@ static enum mr_parse_result parse(struct mr_perf *perf, int argc, char **argv,
          .kind = MR_OPTION_LIST,
          .to = &perf->op_texts,
          .argument = "WORDS",
-         .help = "an operation: up=SIZE,down=SIZE (or endless),uni,connect,resume,early,weight=N; "
+         .help = "an operation: up=SIZE,down=SIZE (or endless),uni,connect,resume,early,rebind,"
+                 "weight=N; "
                  "again for a mix (down=endless)"},
         {.name = "connections",
          .kind = MR_OPTION_U32,

@@ -77,7 +77,6 @@ bool mr_far_accept(struct mr_far *far, mr_handle conn)
     return true;
 }
 
-
 static void take_order(struct mr_far *far)
 {
     int whole = receive(far, far->order, &far->order_size, sizeof(far->order));

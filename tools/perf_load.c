@@ -213,7 +213,7 @@ struct mr_perf_load *mr_perf_load_make(const struct mr_perf_plan *plan,
     load->conn_free = load->op_free = load->leaving = MR_NONE;
     for (uint32_t i = 0; i < plan->kind_count; i++) {
         load->weights += plan->kind[i].weight;
-        load->has_uni |= plan->kind[i].is_uni;
+        load->has_streamless |= plan->kind[i].is_uni || plan->kind[i].is_rebind;
         mr_histogram_init(&load->shared.kinds[i].latency);
     }
     mr_random_init_number(&load->random, plan->seed);

@@ -58,6 +58,7 @@ struct mr_perf_kind {
     bool is_connection;  /* a connection of its own */
     bool is_resumed;     /* which resumes an earlier one, */
     bool is_early;       /* with its request in 0-RTT */
+    bool is_rebind;      /* a kept connection goes on from another UDP port */
 };
 
 struct mr_perf_plan {

@@ -52,6 +52,8 @@ static bool take_word(const char *word, struct mr_perf_kind *kind)
         return kind->is_connection = true;
     if (strcmp(word, "resume") == 0)
         return kind->is_resumed = kind->is_connection = true;
+    if (strcmp(word, "rebind") == 0)
+        return kind->is_rebind = true;
     if (strcmp(word, "early") == 0)
         return kind->is_early = kind->is_resumed = kind->is_connection = true;
     return false;
@@ -70,7 +72,7 @@ bool mr_perf_kind_parse(const char *text, struct mr_perf_kind *kind_out, struct 
             mr_fault_set(
                 fault, EINVAL,
                 "--op %s: \"%s\" is none of up=SIZE, down=SIZE (or endless), uni, connect, "
-                "resume, early, weight=N",
+                "resume, early, rebind, weight=N",
                 text, word);
             return false;
         }
@@ -81,6 +83,12 @@ bool mr_perf_kind_parse(const char *text, struct mr_perf_kind *kind_out, struct 
     if (kind_out->is_early && kind_out->up_bytes == 0 && kind_out->down_bytes == 0) {
         mr_fault_set(fault, EINVAL, "--op %s: nothing would go in 0-RTT; add up=SIZE or down=SIZE",
                      text);
+        return false;
+    }
+    if (kind_out->is_rebind && (kind_out->is_connection || kind_out->is_uni ||
+                                kind_out->up_bytes > 0 || kind_out->down_bytes > 0)) {
+        mr_fault_set(fault, EINVAL,
+                     "--op %s: nothing is asked for beside a rebind; add another --op", text);
         return false;
     }
     if (kind_out->is_connection && (kind_out->is_uni || kind_out->up_bytes == MR_PERF_ENDLESS ||
@@ -110,6 +118,7 @@ const char *mr_perf_kind_name(const struct mr_perf_kind *kind, char text[MR_PERF
                       : kind->is_resumed    ? "resume"
                       : kind->is_connection ? "connect"
                       : kind->is_uni        ? "uni"
+                      : kind->is_rebind     ? "rebind"
                                             : "stream";
     size_t at = (size_t)snprintf(text, MR_PERF_NAME, "%s", how);
 

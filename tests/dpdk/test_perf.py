@@ -91,9 +91,9 @@ def a_closed_loop_of_every_operation(millrace):
     with Pair(millrace) as pair:
         result = pair.client(*SHORT, "--connections", "8", "--streams", "4", "--op", "up=100,down=1K,weight=3", "--op",
                              "uni,up=300,down=3000", "--op", "uni,up=2K", "--op", "connect", "--op", "resume,down=10", "--op",
-                             "early,down=200")
+                             "early,down=200", "--op", "rebind")
         expect_clean(result, "stream up 100 down 1024", "uni up 300 down 3000", "uni up 2048", "connect", "resume down 10",
-                     "early down 200")
+                     "early down 200", "rebind")
         tap.expect(result["resumed"] > 0 and result["early"] > 0, result["resumed"], result["early"])
     tap.expect(pair.answered() > 0)
 
@@ -218,6 +218,7 @@ def mistakes_are_told_before_anything_starts(millrace):
     for words, says in (([], "no server"), (["198.18.0"], "not an address"), (["198.18.0.2"], "gives this command itself"),
                         (["10.0.0.1"], "no route"), ([SERVER, "--op", "down=x"], "none of up=SIZE"),
                         ([SERVER, "--op", "early"], "nothing would go in 0-RTT"),
+                        ([SERVER, "--op", "rebind,down=1"], "nothing is asked for beside a rebind"),
                         ([SERVER, "--shards", "2"], "each needs one"), ([SERVER, "--rate", "-1"], "--rate"),
                         ([SERVER, "--search"], "an endless operation is never done"),
                         ([SERVER, "--stop-server"], "needs --control"), ([SERVER, "--control", "/nowhere"], "No such file"),
