@@ -432,7 +432,7 @@ void mr_conn_on_retry(struct mr_endpoint *ep, struct mr_conn *conn, const uint8_
      * with a new SCID; RFC 9369, Section 4.1: in the original version. */
     if (conn->role != MR_CLIENT || hs == NULL || hs->has_retry || hs->has_peer_scid ||
         header->version != hs->original_version || !mr_conn_is_alive(conn) ||
-        header->token_size > MR_TOKEN_KEPT_MAX ||
+        header->token_size > MR_TOKEN_SENT_MAX ||
         mr_cid_view_equal(header->scid, &conn->peer_cids[0].cid) ||
         !mr_retry_tag_verify(&ep->tokens, mr_cid_view(&hs->original_dcid), packet, header->size)) {
         mr_count(&ep->counters.dropped_retry_invalid);
