@@ -21,6 +21,7 @@ static const struct {
     ROW(loops, "iterations of the polling loop"),
     ROW(busy_loops, "iterations that did work"),
     ROW(busy_cycles, "TSC cycles of those"),
+    ROW(bursts_sent, "bursts that datagrams were built and sealed in"),
     ROW(tx_refused, "bursts that the port did not take whole"),
     ROW(send_pool_empty, "times no buffer to send from was free"),
     ROW(redirect_dropped, "datagrams for another shard dropped: its queue was full"),

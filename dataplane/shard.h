@@ -93,6 +93,7 @@ struct mr_shard_stats {
     uint64_t stage_cycles[MR_STAGES];
     uint64_t full_packets_sent; /* datagrams of the path's full size */
     uint64_t datagrams_sent;
+    uint64_t bursts_sent; /* that they were built and sealed in */
     uint64_t datagrams_received;
     uint64_t tx_refused; /* bursts that the port did not take whole */
     uint64_t send_pool_empty;

@@ -241,6 +241,12 @@ void mr_bench_stop_load(struct mr_bench *b)
 uint32_t mr_bench_stop(struct mr_bench *b)
 {
     mr_bench_stop_load(b);
+    for (uint32_t i = 0; i < MR_SHARDS_MAX; i++) {
+        if (b->client_apps[i] != NULL)
+            mr_bench_app_shares(b->client_apps[i], &b->shares[0]);
+        if (b->server_apps[i] != NULL)
+            mr_bench_app_shares(b->server_apps[i], &b->shares[1]);
+    }
     uint32_t leaked = mr_world_free(&b->world);
     for (uint32_t i = 0; i < b->config.client_shards; i++)
         free(b->clients[i].shared->latency);

@@ -141,6 +141,7 @@ struct mr_bench {
     struct mr_bench_yardstick yardstick; /* slice NULL: none */
     struct mr_bench_comparison comparison;
     struct mr_bench_aside aside;
+    struct mr_bench_shares shares[2]; /* of the clients' streams, of the servers'; at the end */
     /* Once EAL runs, with idle workers, and before there is a world; NULL: nothing to do. */
     bool (*prepare)(struct mr_bench *bench, struct mr_fault *fault);
     uint32_t awaited;   /* connections that must be there before anything is measured */

@@ -137,6 +137,8 @@ static void receive(struct mr_bench_app *app, struct mr_bench_stream *s)
             size += views[i].size;
         }
         ops->release(app->transport, s->stream, size);
+        if (atomic_load_explicit(&app->shared.is_measuring, memory_order_relaxed))
+            s->measured += size;
         mr_bench_count_up(&app->shared.counts.bytes_received, size);
     }
     s->has_answer = n >= 0 && fin;
@@ -440,6 +442,17 @@ struct mr_bench_app *mr_bench_client_make(const struct mr_perf_buffer *data,
     if (load->is_paced)
         app->application.on_poll = on_poll;
     return app;
+}
+
+void mr_bench_app_shares(const struct mr_bench_app *app, struct mr_bench_shares *shares)
+{
+    for (uint32_t i = 0; i < app->stream_count; i++) {
+        double bytes = (double)app->streams[i].measured;
+
+        shares->streams += bytes > 0;
+        shares->sum += bytes;
+        shares->squares += bytes * bytes;
+    }
 }
 
 void mr_bench_app_free(struct mr_bench_app *app)

@@ -164,8 +164,12 @@ def a_transfer_allocates_nothing_on_the_lcores(program):
     expect_no_allocations(run_transfer(program))
 
 
-def a_hundred_transfers_allocate_nothing_on_the_lcores(program):
-    expect_no_allocations(run_transfer(program, "--connections", "100"))
+def a_hundred_transfers_share_evenly_and_allocate_nothing(program):
+    result = run_transfer(program, "--connections", "100")
+    expect_no_allocations(result)
+    tap.expect_equal(result["streams_served"], 100)
+    tap.expect(0.99 <= result["fairness"] <= 1, "fairness:", result["fairness"])
+    tap.expect(8 < result["packets_per_burst"] <= 32, "packets per burst:", result["packets_per_burst"])
 
 
 def every_byte_that_comes_down_is_right(program):
@@ -478,7 +482,7 @@ TESTS = [
     a_transfer_prints_every_figure_and_loses_nothing,
     a_transfer_comes_near_the_sealing_ceiling,
     a_transfer_allocates_nothing_on_the_lcores,
-    a_hundred_transfers_allocate_nothing_on_the_lcores,
+    a_hundred_transfers_share_evenly_and_allocate_nothing,
     every_byte_that_comes_down_is_right,
     every_byte_that_goes_up_is_right,
     openssl_protects_packets_too,
