@@ -14,7 +14,8 @@
 #include "quic/conn_resume.h"
 #include "quic/path_policy.h"
 
-#define DCID_MIN          8  /* bytes of a client's first DCID, RFC 9000, Section 7.2 */
+#define DCID_MIN          8 /* bytes of a client's first DCID, RFC 9000, Section 7.2 */
+#define INITIAL_COPY_MAX  9216
 #define RESETS_PER_PERIOD 64 /* and RESET_PERIOD_NS: stateless resets are rationed */
 #define RESET_PERIOD_NS   MR_MS
 
@@ -212,6 +213,20 @@ MR_COLD static bool is_authentic(struct mr_endpoint *ep, const struct mr_datagra
     return job.is_open;
 }
 
+/* The same of a copy, so that the Initial stays: garbage begins no trace, and uses up none that
+ * was asked for. */
+MR_COLD static bool would_open(struct mr_endpoint *ep, const struct mr_datagram *d,
+                               const struct mr_packet_header *header)
+{
+    uint8_t copy[INITIAL_COPY_MAX];
+    struct mr_datagram of_copy = {.data = copy, .size = header->size};
+
+    if (header->size > sizeof(copy)) /* nobody's */
+        return false;
+    memcpy(copy, d->data, header->size);
+    return is_authentic(ep, &of_copy, header);
+}
+
 /* Read the token.  False: it is a Retry token that is not right, and the client was refused, if it
  * is the client's: RFC 9000, Section 8.1.2. */
 static bool read_token(struct mr_endpoint *ep, const struct mr_datagram *d,
@@ -284,7 +299,7 @@ static struct mr_conn *make_conn(struct mr_endpoint *ep, const struct mr_datagra
     conn->path.bytes_received = d->size;
     mr_conn_resume_begin(ep, conn, &admission->saved);
     remember_first_dcid(ep, conn, header);
-    if (ep->tracer != NULL)
+    if (ep->tracer != NULL && mr_trace_wants_new(ep) && would_open(ep, d, header))
         mr_trace_new(ep, conn);
     if (!mr_conn_set_initial_keys(ep, conn, &dcid) || !mr_conn_tls_start(ep, conn, NULL)) {
         mr_conn_free(ep, conn);
