@@ -13,6 +13,8 @@
 set -euo pipefail
 
 unsupported=127
+ROLE=${ROLE:-}
+TESTCASE=${TESTCASE:-}
 interface=${INTERFACE:-eth0}
 millrace=${MILLRACE:-millrace}
 www=${WWW:-/www}

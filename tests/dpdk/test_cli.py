@@ -232,6 +232,9 @@ def a_start_that_fails_leaves_no_key_log(folder):
         edge_error(folder, [*MEMIF, *ADDRESS, "--keylog", folder / name], "port memif")
         expect_error("host", [*loopback, "--keylog", folder / name], "--control")
         tap.expect_equal((folder / name).exists(), is_left, f"{name}:")
+    words = [*loopback, "--token-key-file", folder / "made", "--cid-key-file", folder / "none-such"]
+    expect_error("host", words, "routing.key_file", "No such file")
+    tap.expect(not (folder / "made").exists(), "secrets of tokens were made:")
 
 
 # ---- edge: the machine
