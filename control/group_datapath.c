@@ -30,7 +30,6 @@ static const struct {
     ROW(sleeps, "times an idle shard slept"),
     ROW(stalls, "handlers that took longer than allowed"),
     ROW(late_loops, "iterations that began late"),
-    ROW(application_errors, "failures of the shard's application"),
     ROW(tls_jobs, "TLS jobs run on polling threads"),
     ROW(tls_cycles, "TSC cycles of those"),
     ROW(balance_moves, "moves begun to balance shards, or applications asked for them"),
