@@ -10,12 +10,12 @@ static const size_t others[] = {
 #define POOL(member) offsetof(struct mr_endpoint, member)
     POOL(streams),      POOL(segments), POOL(ranges),          POOL(chunks),
     POOL(frame_blocks), POOL(blocks),   POOL(extras),          POOL(multipaths),
-    POOL(path_records), POOL(models),   POOL(datagram_chunks), POOL(names.pool),
+    POOL(path_records), POOL(models),   POOL(datagram_chunks),
 #undef POOL
 };
 
 enum {
-    NAMED = 3, /* conns, handshakes, keys */
+    NAMED = 4, /* conns, handshakes, keys, names */
     FIRST = offsetof(struct mr_endpoint, conns),
     LAST = offsetof(struct mr_endpoint, names)
 };
@@ -38,6 +38,7 @@ void mr_endpoint_memory(const struct mr_endpoint *ep, struct mr_endpoint_memory 
         .handshake_bytes = bytes_of(&ep->handshakes),
         .handshake_bytes_each = ep->handshakes.stride,
         .key_bytes = bytes_of(&ep->keys),
+        .name_bytes = bytes_of(&ep->names.pool),
         .table_entries = (uint64_t)ep->cids.core.count + ep->initial_cids.core.count +
                          ep->reset_tokens.core.count + ep->stream_ids.core.count +
                          ep->names.table.core.count,

@@ -24,6 +24,7 @@ struct mr_endpoint_memory {
     uint64_t handshake_bytes;      /* of `handshakes` */
     uint64_t handshake_bytes_each; /* of one */
     uint64_t key_bytes;            /* expanded 1-RTT keys: a cache, limits.active_keys_max */
+    uint64_t name_bytes;           /* server names that were asked for, each once */
     uint64_t other_bytes;          /* of all other pools: streams, sent records, pieces, ... */
     uint64_t other_bytes_peak;     /* the pools' peaks added up */
     uint64_t table_entries;        /* connection IDs, reset tokens, streams, names */

@@ -45,7 +45,7 @@ enum mr_parse_result mr_bench_parse(struct mr_bench_options *o, int argc, char *
         uint32_t group;
         struct mr_option option;
     } all[] = {
-        {MR_BENCH_CONNECTIONS, {.name = "connections", .kind = MR_OPTION_U32, .to = &o->connections, .argument = "N", .help = "connections", .min = 1, .max = 2000000}},
+        {MR_BENCH_CONNECTIONS, {.name = "connections", .kind = MR_OPTION_U32, .to = &o->connections, .argument = "N", .help = "connections", .min = 1, .max = 10000000}},
         {MR_BENCH_STREAMS, {.name = "streams", .kind = MR_OPTION_U32, .to = &o->streams, .argument = "N", .help = "streams per connection, at a time", .min = 1, .max = 1000}},
         {MR_BENCH_SHARDS, {.name = "shards", .kind = MR_OPTION_U32, .to = &o->shards, .argument = "N", .help = "server lcores, and as many client lcores (1)", .min = 1, .max = 16}},
         {MR_BENCH_SHARDS, {.name = "io-lcores", .kind = MR_OPTION_U32, .to = &o->io_lcores, .argument = "N", .help = "server lcores that only receive and send frames; 0: the shards do (0)", .max = MR_IO_LCORES_MAX}},

@@ -189,8 +189,8 @@ static double table_bytes_each(const struct mr_bench *b, const struct mr_endpoin
 static double bytes_each(const struct mr_bench *b, const struct row *row)
 {
     const struct mr_endpoint_memory *m = &row->memory;
-    double held =
-        (double)(m->conn_bytes + m->handshake_bytes + m->other_bytes) + (double)row->tls_bytes;
+    double held = (double)(m->conn_bytes + m->handshake_bytes + m->name_bytes + m->other_bytes) +
+                  (double)row->tls_bytes;
 
     return m->conns == 0 ? 0 : held / (double)m->conns + table_bytes_each(b, m);
 }
@@ -545,12 +545,12 @@ static void report_shares(struct json_object *json, const struct idle *idle)
 
 static uint64_t objects_of(const struct mr_endpoint_memory *m)
 {
-    return m->conns + m->handshakes + m->table_entries + m->timers + m->key_bytes + m->other_bytes;
+    return m->conns + m->handshakes + m->table_entries + m->timers + m->key_bytes + m->name_bytes +
+           m->other_bytes;
 }
 
 static struct json_object *report(const struct idle *idle)
 {
-    const struct mr_bench *b = idle->bench;
     struct json_object *json = json_object_new_object();
 
     mr_bench_text(json, "bench", "idle");
@@ -573,7 +573,6 @@ static struct json_object *report(const struct idle *idle)
     mr_bench_count(json, "bad_bytes", idle->counts.bad_bytes);
     mr_bench_count(json, "failed", idle->counts.failed);
     mr_bench_count(json, "last_error", idle->counts.last_error);
-    (void)b;
     return json;
 }
 
@@ -629,7 +628,7 @@ static int run(struct idle *idle)
     const char *missing = run_steps(idle);
     if (missing != NULL)
         fprintf(stderr,
-                "millrace bench: %s did not come within %u s of each other; ask for fewer\n",
+                "millrace bench: %s did not come, nor any more within %u s; ask for fewer\n",
                 missing, PATIENCE_SECONDS);
     struct json_object *json = report(idle);
     mr_bench_count(json, "leaked_buffers", mr_bench_stop(b));
