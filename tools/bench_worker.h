@@ -25,6 +25,7 @@
 
 #include "base/histogram.h"
 #include "millrace/transport.h"
+#include "tools/alloc_count.h"
 
 /* Written by the shard's thread, read by the control thread. */
 struct mr_bench_counts {
@@ -64,6 +65,7 @@ struct mr_bench_worker {
     struct mr_application inner;
     struct mr_bench_shared *shared;
     struct mr_bench_aside *aside; /* NULL: none; set before the shard starts */
+    struct mr_alloc_bytes bytes;  /* of its thread: TLS, with what the rest allocates */
     pthread_t thread;
     _Atomic bool has_thread; /* release: `thread` is set */
 };
