@@ -33,8 +33,10 @@ enum {
 struct moving {
     /* set before moving_launch() */
     uint32_t conn_count;
-    bool has_calls; /* the server's applications move connections, and refuse some */
-    bool differ;    /* connection i has 1 + i % MOVING_STREAMS streams, not MOVING_STREAMS */
+    bool has_calls;     /* the server's applications move connections, and refuse some */
+    bool shares_thread; /* worker 0 has all shards, in turn: none is busy because it waits for
+                           another; worker 1 has the server's I/O lcore, if there is one */
+    bool differ;        /* connection i has 1 + i % MOVING_STREAMS streams, not MOVING_STREAMS */
     /* what has happened */
     _Atomic uint32_t accepted;
     _Atomic uint32_t streams_done; /* by the client */
