@@ -32,6 +32,8 @@ static const struct {
     ROW(late_loops, "iterations that began late"),
     ROW(tls_jobs, "TLS jobs run on polling threads"),
     ROW(tls_cycles, "TSC cycles of those"),
+    ROW(balance_rounds, "times that a shard was to give connections away"),
+    ROW(balance_vain, "of these, in which none went"),
     ROW(balance_moves, "moves begun to balance shards, or applications asked for them"),
     ROW(balance_refused,
         "not begun: its application does not let it go, or has enough on their way"),

@@ -107,6 +107,8 @@ struct mr_shard_stats {
     uint64_t longest_gap_ns; /* of those: long jobs, or the thread did not run */
     uint64_t tls_cycles; /* of TLS jobs, run on this thread */
     uint64_t tls_jobs;
+    uint64_t balance_rounds;      /* times that it was to give some away, */
+    uint64_t balance_vain;        /* of these, in which none went */
     uint64_t balance_moves;       /* begun for balance, be it that an application is asked */
     uint64_t balance_refused;     /* not begun: its application does not let it go, */
     uint64_t balance_unready;     /* its handshake is not over, or it came a moment ago, */
