@@ -54,6 +54,33 @@ static bool take_kinds(struct mr_perf *perf, struct mr_fault *fault)
     return true;
 }
 
+/* With another protocol's name nothing but handshakes is understood. */
+static bool take_protocol(struct mr_perf *perf, struct mr_fault *fault)
+{
+    struct mr_perf_plan *plan = &perf->plan;
+    bool is_handshake = true;
+
+    plan->alpn = perf->alpn;
+    if (perf->alpn == NULL)
+        return true;
+    for (uint32_t i = 0; i < plan->kind_count; i++) {
+        const struct mr_perf_kind *kind = &plan->kind[i];
+
+        is_handshake &= kind->is_connection && kind->up_bytes == 0 && kind->down_bytes == 0;
+    }
+    size_t size = strlen(perf->alpn);
+    if (is_handshake && size > 0 && size <= MR_PERF_ALPN_MAX)
+        return true;
+    if (is_handshake)
+        mr_fault_set(fault, EINVAL, "--alpn: a name has 1 to %d bytes", MR_PERF_ALPN_MAX);
+    else
+        mr_fault_set(fault, EINVAL,
+                     "--alpn %.32s: such a server answers no request of this protocol; give --op "
+                     "connect or --op resume, without sizes",
+                     perf->alpn);
+    return false;
+}
+
 static bool needs_connections(const struct mr_perf_plan *plan)
 {
     bool needs = !plan->is_open_loop; /* whose places the operations have */
@@ -68,7 +95,7 @@ static bool make_plan(struct mr_perf *perf, struct mr_fault *fault)
     struct mr_perf_plan *plan = &perf->plan;
     uint32_t shards = perf->host_options.shards;
 
-    if (!take_server(perf, fault) || !take_kinds(perf, fault))
+    if (!take_server(perf, fault) || !take_kinds(perf, fault) || !take_protocol(perf, fault))
         return false;
     memcpy(plan->server.ip, perf->server.bytes, sizeof(plan->server.ip));
     plan->server.port = perf->server_port;
@@ -342,6 +369,13 @@ static enum mr_parse_result parse(struct mr_perf *perf, int argc, char **argv,
          .to = &perf->server_name,
          .argument = "NAME",
          .help = "of the server, as its certificate has it (localhost)"},
+        {.name = "alpn",
+         .kind = MR_OPTION_TEXT,
+         .to = &perf->alpn,
+         .argument = "NAME",
+         .help =
+             "protocol to ask for, like h3: handshakes and idle connections with any QUIC server "
+             "(perf)"},
         {.name = "key-update",
          .kind = MR_OPTION_U32,
          .to = &perf->key_update_after,

@@ -85,6 +85,7 @@ struct mr_perf {
     struct mr_option_list op_texts;
     const char *server_text;
     const char *server_name;
+    const char *alpn; /* NULL: the protocol's own */
     const char *ca_path;
     bool is_insecure;
     uint32_t connections;

@@ -39,6 +39,7 @@
 #define MR_PERF_TICKET_MAX  4096  /* bytes */
 #define MR_PERF_ENDLESS     (UINT64_C(1) << 60) /* bytes: until the run ends */
 #define MR_PERF_LIMITERS    7
+#define MR_PERF_ALPN_MAX    32 /* bytes of a protocol's name */
 
 enum mr_perf_phase {
     MR_PERF_CONNECT,
@@ -64,6 +65,8 @@ struct mr_perf_kind {
 struct mr_perf_plan {
     struct mr_address server;
     const char *server_name;
+    const char
+        *alpn; /* NULL: MR_PERF_ALPN; with another protocol's, handshakes alone are possible */
     bool is_insecure;
     uint32_t connections; /* kept open */
     uint32_t connecting;  /* handshakes at a time, of those */

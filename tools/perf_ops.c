@@ -195,13 +195,15 @@ static int open_stream(struct mr_perf_load *load, struct mr_perf_op *op)
 static int connect_to(struct mr_perf_load *load, struct mr_perf_conn *c,
                       const struct mr_perf_kind *kind)
 {
-    static const uint8_t alpn[] = "\004" MR_PERF_ALPN;
+    const char *protocol = load->plan.alpn != NULL ? load->plan.alpn : MR_PERF_ALPN;
+    size_t protocol_size = strlen(protocol);
+    uint8_t alpn[1 + MR_PERF_ALPN_MAX];
     bool has_ticket = kind != NULL && kind->is_resumed && load->ticket_size > 0;
     const struct mr_connect_options options = {
         .remote = load->plan.server,
         .server_name = load->plan.server_name,
         .alpn = alpn,
-        .alpn_size = sizeof(alpn) - 1,
+        .alpn_size = 1 + protocol_size,
         .is_insecure = load->plan.is_insecure,
         .is_early = has_ticket && kind->is_early,
         .user_data = name((size_t)(c - load->conns)),
@@ -209,6 +211,8 @@ static int connect_to(struct mr_perf_load *load, struct mr_perf_conn *c,
         .ticket_size = has_ticket ? load->ticket_size : 0,
     };
 
+    alpn[0] = (uint8_t)protocol_size;
+    memcpy(&alpn[1], protocol, protocol_size);
     return load->transport->ops->connect(load->transport, &options, &c->conn);
 }
 
@@ -464,6 +468,10 @@ static void on_stream_closed(struct mr_perf_load *load, struct mr_perf_op *op, b
 
 static void on_stream(struct mr_perf_load *load, const struct mr_event *event)
 {
+    if (load->plan.alpn != NULL) {
+        (void)receive(load, event->stream); /* another protocol's, which we do not speak */
+        return;
+    }
     struct mr_perf_op *op = op_of(load, event);
 
     if (op == NULL)

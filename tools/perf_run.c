@@ -203,9 +203,10 @@ static bool connect_all(struct run *run, struct mr_fault *fault)
 
             mr_fault_set(fault, ETIMEDOUT,
                          "%u of %u connections to %s within %g s%s%.100s; check the address, the "
-                         "UDP port and that the server speaks \"" MR_PERF_ALPN "\"",
+                         "UDP port and that the server speaks \"%.32s\"",
                          open, perf->connections, perf->server_text, perf->timeout_s,
-                         has_reason ? ": " : "", has_reason ? shared->reasons[0].text : "");
+                         has_reason ? ": " : "", has_reason ? shared->reasons[0].text : "",
+                         perf->alpn != NULL ? perf->alpn : MR_PERF_ALPN);
             return false;
         }
         show(run, "connecting");

@@ -149,6 +149,28 @@ def an_open_loop_keeps_its_rate(millrace):
             tap.expect_equal((result["loop"], result["limited_by"]["what"]), ("open", "rate"))
 
 
+def handshakes_with_a_server_of_another_protocol(millrace):
+    """HTTP/3's, whose own streams are let be: a connection that is kept stays open beside those that come and go."""
+    with tempfile.TemporaryDirectory(prefix="mr-test-") as folder:
+        socket = os.path.join(folder, "memif")
+        server = Program([millrace, "edge", "--port", f"memif:role=server,socket={socket}", "--addr", f"{SERVER}/24", "--root",
+                          folder, "--listen-port", "4433", "--drain", "0"], folder, "edge")
+        server.wait_for("edge: serving")
+        words = [millrace, "perf", "client", SERVER, "--port", f"memif:role=client,socket={socket}", "--addr", "198.18.0.2/24",
+                 "--insecure", *SHORT, "--connections", "3", "--op", "connect"]
+        done = subprocess.run([*words, "--alpn", "h3", "--json"], capture_output=True, text=True, timeout=60, check=False)
+        tap.expect_equal(done.returncode, 0, done.stdout + done.stderr)
+        result = json.loads(done.stdout)
+        expect_clean(result, "connect")
+        tap.expect_equal(result["connections_open"], 3)
+        done = subprocess.run([*words, "--timeout", "0.5"], capture_output=True, text=True, timeout=60, check=False)
+        tap.expect(done.returncode == 1 and 'speaks "perf"' in done.stderr, done.stderr)
+        server.kill(signal.SIGTERM)
+        worked = float(re.search(r"^edge: polling cores worked ([\d.]+) s$", server.log(), re.MULTILINE).group(1))
+        tap.expect(0 < worked < 60, worked)
+        tap.expect("reset" not in server.log() and "mbufs lost: 0" in server.log(), server.log())
+
+
 def milliseconds(text):
     number, unit = text.split()
     return float(number) * {"us": 1e-3, "ms": 1, "s": 1e3}[unit]
@@ -222,13 +244,16 @@ def mistakes_are_told_before_anything_starts(millrace):
                         ([SERVER, "--shards", "2"], "each needs one"), ([SERVER, "--rate", "-1"], "--rate"),
                         ([SERVER, "--search"], "an endless operation is never done"),
                         ([SERVER, "--stop-server"], "needs --control"), ([SERVER, "--control", "/nowhere"], "No such file"),
-                        ([SERVER, "--control", "/dev/null"], "head -c 24")):
+                        ([SERVER, "--control", "/dev/null"], "head -c 24"),
+                        ([SERVER, "--alpn", "h3"], "give --op connect"), ([SERVER, "--alpn", "h3", "--op", "connect,down=1"], "h3"),
+                        ([SERVER, "--alpn", "x" * 33, "--op", "connect"], "1 to 32 bytes")):
         done = subprocess.run([millrace, "perf", "client", *words, *base], capture_output=True, text=True, timeout=20, check=False)
         tap.expect_equal(done.returncode, 2, f"{words}: {done.stderr}")
         tap.expect(says in done.stderr and done.stderr.count("\n") == 1, words, done.stderr)
 
 
 tap.main(lambda: tap.run([bulk_data_goes_both_ways, a_closed_loop_of_every_operation, the_servers_count_is_the_clients,
-                          the_far_side_tells_what_it_counted, an_open_loop_keeps_its_rate, a_stalled_server_is_seen_by_all_that_were_due,
-                          a_search_finds_a_rate_that_is_kept, what_fails_is_told,
+                          the_far_side_tells_what_it_counted, an_open_loop_keeps_its_rate,
+                          a_stalled_server_is_seen_by_all_that_were_due,
+                          a_search_finds_a_rate_that_is_kept, handshakes_with_a_server_of_another_protocol, what_fails_is_told,
                           mistakes_are_told_before_anything_starts], sys.argv[1]))
