@@ -12,6 +12,8 @@
 #define BALANCE_CONNS 1000
 #define FULL_PACKET   1200 /* bytes; received data counts as packets of so many */
 
+_Static_assert(MR_BALANCE_SHARDS_MAX == MR_SHARDS_MAX, "as many as there may be");
+
 enum stage {
     WATCHING,  /* periods go by */
     LISTING,   /* LIST is out: what its connections have done in all */
@@ -29,6 +31,7 @@ struct mr_balance {
     uint64_t busy_cycles[MR_SHARDS_MAX]; /* until then */
     struct mr_balance_move move;
     uint32_t hand;              /* where the next list begins */
+    bool has_found;             /* since it began at the front: something to move */
     struct mr_work_list before; /* in before_works */
     struct mr_shard_order order;
     struct mr_conn_work before_works[BALANCE_CONNS];
@@ -117,6 +120,25 @@ static uint32_t next_hand(const struct mr_balance *b)
     return b->order.total > b->order.count ? (uint32_t)b->conns[b->order.count - 1].conn + 1 : 0;
 }
 
+static enum mr_balance_result result_of(const struct mr_shard_order *spread)
+{
+    if (spread->moved > 0 || spread->hand < spread->work_count)
+        return MR_BALANCE_WENT;
+    return spread->unready > 0 ? MR_BALANCE_HELD : MR_BALANCE_VAIN;
+}
+
+/* In vain is only what found nothing in all lists of the shard's connections. */
+static void end_round(struct mr_balance *b, enum mr_balance_result result)
+{
+    bool is_vain = result == MR_BALANCE_VAIN;
+
+    b->has_found |= !is_vain;
+    if (!is_vain || (b->hand == 0 && !b->has_found))
+        mr_balancer_done(&b->balancer, result);
+    if (b->hand == 0)
+        b->has_found = false;
+}
+
 static void spread(struct mr_balance *b, uint64_t now)
 {
     struct mr_work_list list = read_list(b, b->works);
@@ -124,7 +146,9 @@ static void spread(struct mr_balance *b, uint64_t now)
 
     b->hand = next_hand(b);
     watch(b, now);
-    if (list.count > 0)
+    if (list.count == 0)
+        end_round(b, MR_BALANCE_VAIN);
+    else
         give(b,
              &(struct mr_shard_order){.kind = MR_ORDER_SPREAD,
                                       .works = list.works,
@@ -165,6 +189,7 @@ static void step(struct mr_balance *b, uint64_t now)
         spread(b, now);
         break;
     case SPREADING:
+        end_round(b, result_of(&b->order));
         watch(b, now);
         break;
     }

@@ -2,62 +2,151 @@
 #include "control/balancer.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/assert.h"
+#include "base/compiler.h"
 
-/* Busiest and least busy; the lower number wins a tie. */
-static void find_ends(const struct mr_shard_load *loads, uint32_t count, uint32_t *most,
-                      uint32_t *least)
-{
-    *most = *least = 0;
-    for (uint32_t i = 1; i < count; i++) {
-        if (loads[i].busy_ns > loads[*most].busy_ns)
-            *most = i;
-        if (loads[i].busy_ns < loads[*least].busy_ns)
-            *least = i;
-    }
-}
+_Static_assert(MR_BALANCE_SHARDS_MAX <= 64, "a bit of `gave` for each");
 
-/* What makes them even, as a share of what `busy` is. */
-static uint32_t even_share(uint64_t busy, uint64_t gap)
-{
-    return (uint32_t)((double)gap / 2 / (double)busy * MR_BALANCE_WHOLE);
-}
-
-static bool is_skewed(const struct mr_balance_rule *rule, const struct mr_shard_load *most,
-                      uint64_t gap, uint64_t period_ns)
-{
-    return most->busy_ns * 100 > period_ns * rule->busy_percent &&
-           gap * 100 > period_ns * rule->gap_percent && most->conn_count > 1;
-}
-
-bool mr_balancer_decide(struct mr_balancer *balancer, const struct mr_shard_load *loads,
-                        uint32_t shard_count, uint64_t period_ns, struct mr_balance_move *move_out)
-{
+struct ends {
     uint32_t most;
     uint32_t least;
+    uint64_t busy_ns; /* of `most` */
+    uint64_t gap_ns;
+};
 
-    MR_ASSERT(shard_count > 0 && period_ns > 0);
-    find_ends(loads, shard_count, &most, &least);
-    uint64_t busy = loads[most].busy_ns;
-    uint64_t gap = busy - loads[least].busy_ns;
-    if (!is_skewed(&balancer->rule, &loads[most], gap, period_ns)) {
-        balancer->streak = 0;
-        balancer->rest = balancer->rest > 0 ? balancer->rest - 1 : 0;
+/* ------------------------------------------------------------------ periods */
+
+/* Busiest and least busy; the lower number wins a tie. */
+static struct ends find_ends(const uint64_t *busy_ns, uint32_t count)
+{
+    struct ends ends = {0};
+
+    for (uint32_t i = 1; i < count; i++) {
+        if (busy_ns[i] > busy_ns[ends.most])
+            ends.most = i;
+        if (busy_ns[i] < busy_ns[ends.least])
+            ends.least = i;
+    }
+    ends.busy_ns = busy_ns[ends.most];
+    ends.gap_ns = ends.busy_ns - busy_ns[ends.least];
+    return ends;
+}
+
+static void look_anew(struct mr_balancer *b)
+{
+    b->seen = 0;
+    b->seen_ns = 0;
+    memset(b->busy_ns, 0, sizeof(b->busy_ns));
+}
+
+static void see(struct mr_balancer *b, const uint64_t *busy_ns, uint32_t count, uint64_t period_ns)
+{
+    b->seen++;
+    b->seen_ns += period_ns;
+    for (uint32_t i = 0; i < count; i++)
+        b->busy_ns[i] += busy_ns[i];
+}
+
+static bool is_skewed(const struct mr_balance_rule *rule, const struct ends *ends,
+                      uint64_t period_ns)
+{
+    return ends->busy_ns * 100 > period_ns * rule->busy_percent &&
+           ends->gap_ns * 100 > period_ns * rule->gap_percent;
+}
+
+/* Far enough apart for one more round? */
+static bool is_uneven(const struct ends *ends, uint64_t period_ns)
+{
+    uint64_t mean_ns = ends->busy_ns - ends->gap_ns / 2;
+
+    return ends->gap_ns * 100 > mean_ns * MR_BALANCE_EVEN &&
+           ends->gap_ns * 100 > period_ns * MR_BALANCE_LEAST;
+}
+
+/* ------------------------------------------------------------------ deciding */
+
+static void watch(struct mr_balancer *b)
+{
+    b->is_levelling = false;
+    b->returns = 0;
+    memset(b->gave, 0, sizeof(b->gave));
+}
+
+/* Does this period go on with what was seen before?  Else what was seen is forgotten. */
+static bool goes_on(struct mr_balancer *b, const uint64_t *busy_ns, uint32_t count,
+                    uint64_t period_ns)
+{
+    struct ends ends = find_ends(busy_ns, count);
+
+    if (b->is_levelling) /* the mean counts */
+        return true;
+    if (!is_skewed(&b->rule, &ends, period_ns)) {
+        look_anew(b);
         return false;
     }
-    balancer->streak = balancer->candidate == most ? balancer->streak + 1 : 1;
-    balancer->candidate = most;
-    if (balancer->rest > 0) {
-        balancer->rest--;
+    if (ends.most != b->candidate)
+        look_anew(b);
+    b->candidate = ends.most;
+    return true;
+}
+
+/* Enough was seen: is there to be a round? */
+static bool begin_round(struct mr_balancer *b, const struct ends *ends, uint32_t conn_count,
+                        struct mr_balance_move *out)
+{
+    b->returns += (uint32_t)(b->gave[ends->least] >> ends->most & 1);
+    if (conn_count < 2 || b->returns > MR_BALANCE_RETURNS || !is_uneven(ends, b->seen_ns)) {
+        watch(b);
         return false;
     }
-    if (balancer->streak < MR_BALANCE_PERIODS)
+    b->is_levelling = true;
+    b->gave[ends->most] |= UINT64_C(1) << ends->least;
+    b->rest = MR_BALANCE_REST;
+    /* what makes them even, as a share of what the busiest does */
+    *out = (struct mr_balance_move){
+        .from = ends->most,
+        .to = ends->least,
+        .share = (uint32_t)((double)ends->gap_ns / 2 / (double)ends->busy_ns * MR_BALANCE_WHOLE)};
+    return true;
+}
+
+bool mr_balancer_decide(struct mr_balancer *b, const struct mr_shard_load *loads,
+                        uint32_t shard_count, uint64_t period_ns, struct mr_balance_move *move_out)
+{
+    uint64_t busy_ns[MR_BALANCE_SHARDS_MAX];
+
+    MR_ASSERT(shard_count > 0 && shard_count <= MR_BALANCE_SHARDS_MAX && period_ns > 0);
+    if (b->rest > 0) {
+        b->rest--;
+        look_anew(b);
+        return false;
+    }
+    for (uint32_t i = 0; i < shard_count; i++)
+        busy_ns[i] = loads[i].busy_ns;
+    if (!goes_on(b, busy_ns, shard_count, period_ns))
+        return false;
+    see(b, busy_ns, shard_count, period_ns);
+    if (b->seen < MR_BALANCE_PERIODS)
         return false;
 
-    *move_out = (struct mr_balance_move){.from = most, .to = least, .share = even_share(busy, gap)};
-    balancer->rest = MR_BALANCE_PERIODS;
-    return move_out->share > 0;
+    struct ends ends = find_ends(b->busy_ns, shard_count);
+    bool is_begun = begin_round(b, &ends, loads[ends.most].conn_count, move_out);
+    look_anew(b);
+    return is_begun;
+}
+
+void mr_balancer_done(struct mr_balancer *b, enum mr_balance_result result)
+{
+    if (result == MR_BALANCE_WENT) {
+        b->vain = 0;
+        return;
+    }
+    if (result == MR_BALANCE_VAIN)
+        watch(b);
+    b->vain = MR_MIN(b->vain + 1, (uint32_t)MR_BALANCE_VAIN_MAX);
+    b->rest = MR_BALANCE_PERIODS << b->vain;
 }
 
 /* ------------------------------------------------------------------ what connections do */

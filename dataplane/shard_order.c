@@ -60,9 +60,19 @@ static bool spread_some(struct mr_shard *s, struct mr_shard_order *order)
             order->budget -= one->work;
             order->moved++;
         }
+        order->unready += answer == -EBUSY;
         order->hand++;
     }
     return order->hand == order->work_count;
+}
+
+static bool spread(struct mr_shard *s, struct mr_shard_order *order)
+{
+    if (!spread_some(s, order))
+        return false;
+    mr_shard_count(&s->stats.balance_rounds, 1);
+    mr_shard_count(&s->stats.balance_vain, order->moved == 0);
+    return true;
 }
 
 static int trace(struct mr_shard *s, const struct mr_shard_trace *trace)
@@ -119,7 +129,7 @@ static bool carry_out(struct mr_shard *s, struct mr_shard_order *order)
             order->answer = -ESTALE;
         return true;
     case MR_ORDER_SPREAD:
-        return spread_some(s, order);
+        return spread(s, order);
     case MR_ORDER_TRACE:
         order->answer = trace(s, &order->trace);
         return true;

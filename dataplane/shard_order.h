@@ -76,8 +76,9 @@ struct mr_shard_order {
     uint32_t hand;                    /* 0, or where a list is to begin; then the shard's */
     const struct mr_conn_work *works; /* SPREAD: so many; */
     uint32_t work_count;
-    uint64_t budget; /* their `work` together at most; out: what is left */
-    uint32_t moved;  /* out: so many go, or their applications are asked */
+    uint64_t budget;  /* their `work` together at most; out: what is left */
+    uint32_t moved;   /* out: so many go, or their applications are asked, */
+    uint32_t unready; /* and so many that fit are not ready, or came a moment ago */
     mr_handle conn;
     uint32_t to;                      /* shard of the port */
     struct mr_shard_trace trace;      /* TRACE */

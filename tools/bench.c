@@ -26,7 +26,8 @@ struct mr_bench_options mr_bench_options_default(void)
                                      .payload = 1452,
                                      .seconds = 3,
                                      .warm_seconds = 0.5,
-                                     .bytes = 64};
+                                     .bytes = 64,
+                                     .request_bytes = MR_BENCH_HEADER};
 }
 
 /* ------------------------------------------------------------------ options */
@@ -63,6 +64,7 @@ enum mr_parse_result mr_bench_parse(struct mr_bench_options *o, int argc, char *
         {MR_BENCH_RESUME, {.name = "resume", .kind = MR_OPTION_FLAG, .to = &o->wants_resumption, .help = "resume with a ticket"}},
         {MR_BENCH_WAKES, {.name = "wakes", .kind = MR_OPTION_U32, .to = &o->wakes, .argument = "N", .help = "requests on connections at random, at each number of them", .min = 0, .max = 100000000}},
         {MR_BENCH_BYTES, {.name = "bytes", .kind = MR_OPTION_SIZE, .to = &o->bytes, .argument = "B", .help = "of an answer", .min = 0, .max = 1e9}},
+        {MR_BENCH_REQUEST, {.name = "request-bytes", .kind = MR_OPTION_SIZE, .to = &o->request_bytes, .argument = "B", .help = "of a request, without HTTP/3 (8)", .min = MR_BENCH_HEADER, .max = 1e9}},
         {MR_BENCH_ATTACHED, {.name = "attached", .kind = MR_OPTION_FLAG, .to = &o->is_attached, .help = "with a server's application in another process, in turns with the same one inline"}},
         {MR_BENCH_ATTACHED, {.name = "by-reference", .kind = MR_OPTION_FLAG, .to = &o->is_by_reference, .help = "--attached: as a thread of this process, nothing is copied"}},
         {MR_BENCH_ATTACHED, {.name = "sleeps", .kind = MR_OPTION_FLAG, .to = &o->sleeps, .help = "--attached: the application waits in the kernel when there is nothing, and has to be woken"}},
@@ -240,6 +242,12 @@ void mr_bench_stop_load(struct mr_bench *b)
 uint32_t mr_bench_stop(struct mr_bench *b)
 {
     mr_bench_stop_load(b);
+    for (uint32_t i = 0; i < MR_SHARDS_MAX; i++) {
+        if (b->client_apps[i] != NULL)
+            mr_bench_app_shares(b->client_apps[i], &b->shares[0]);
+        if (b->server_apps[i] != NULL)
+            mr_bench_app_shares(b->server_apps[i], &b->shares[1]);
+    }
     uint32_t leaked = mr_world_free(&b->world);
     for (uint32_t i = 0; i < b->config.client_shards; i++)
         free(b->clients[i].shared->latency);

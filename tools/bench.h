@@ -38,6 +38,7 @@ struct mr_bench_options {
     bool wants_resumption;
     bool has_http3;
     uint64_t bytes;
+    uint64_t request_bytes;
     bool is_attached;     /* the server's application is, beside the same one inline */
     bool is_by_reference; /* it is a thread of this process */
     bool sleeps;          /* it waits in the kernel, and does not poll */
@@ -60,7 +61,8 @@ enum mr_bench_option_groups {
     MR_BENCH_HTTP3 = 256,
     MR_BENCH_VERIFY = 512,
     MR_BENCH_ATTACHED = 1024, /* --attached, --by-reference, --sleeps */
-    MR_BENCH_WAKES = 2048,
+    MR_BENCH_REQUEST = 2048,
+    MR_BENCH_WAKES = 4096,
 };
 
 struct mr_bench_options mr_bench_options_default(void);
@@ -141,6 +143,7 @@ struct mr_bench {
     struct mr_bench_yardstick yardstick; /* slice NULL: none */
     struct mr_bench_comparison comparison;
     struct mr_bench_aside aside;
+    struct mr_bench_shares shares[2]; /* of the clients' streams, of the servers'; at the end */
     /* Once EAL runs, with idle workers, and before there is a world; NULL: nothing to do. */
     bool (*prepare)(struct mr_bench *bench, struct mr_fault *fault);
     uint32_t awaited;   /* connections that must be there before anything is measured */

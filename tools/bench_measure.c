@@ -311,6 +311,8 @@ static void set_measuring(struct mr_bench *b, bool is_measuring)
 {
     for (uint32_t i = 0; i < b->config.client_shards; i++)
         atomic_store(&b->clients[i].shared->is_measuring, is_measuring);
+    for (uint32_t i = 0; i < b->config.server_shards; i++)
+        atomic_store(&b->servers[i].shared->is_measuring, is_measuring);
 }
 
 /* Wait for the connections.  False: they did not come in time. */

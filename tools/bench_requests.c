@@ -15,6 +15,7 @@
 #include "tools/bench.h"
 #include "tools/bench_compare.h"
 #include "tools/bench_http3.h"
+#include "tools/bench_jitter.h"
 
 #define SLICE_SECONDS    0.025
 #define OUTSTANDING      16
@@ -171,8 +172,12 @@ static int run_requests(struct mr_bench *b, const struct mr_bench_load *load, co
     struct mr_interval i;
     struct mr_histogram all;
     struct mr_bench_http3 *http3 = NULL;
+    static struct mr_bench_jitter jitter;
     uint32_t leaked;
 
+    mr_bench_jitter_init(&jitter);
+    b->yardstick = (struct mr_bench_yardstick){
+        .slice = mr_bench_jitter_slice, .argument = &jitter, .is_apart = true};
     configure(b, load);
     b->wants_latency = true;
     b->awaited = load->connections * b->options.shards;
@@ -186,6 +191,7 @@ static int run_requests(struct mr_bench *b, const struct mr_bench_load *load, co
     mr_bench_text(json, "bench", name);
     mr_bench_text(json, "protocol", b->options.has_http3 ? "HTTP/3" : "perf");
     mr_bench_count(json, "connections", b->awaited);
+    mr_bench_count(json, "request_bytes", b->options.request_bytes);
     mr_bench_count(json, "bytes", b->options.bytes);
     mr_bench_count(json, "outstanding",
                    (uint64_t)(load->has_one_active ? 1 : load->connections) * load->streams);
@@ -199,6 +205,7 @@ static int run_requests(struct mr_bench *b, const struct mr_bench_load *load, co
                   packets == 0 ? 0 : (double)i.clients.requests / (double)packets);
     mr_bench_real(json, "packets_per_s", (double)packets / i.seconds);
     mr_bench_add_latency(json, &all);
+    mr_bench_jitter_add(json, &jitter);
     mr_bench_add_allocations(json, "allocations_per_request", &i, i.clients.requests);
     mr_bench_add_cpu(json, &i);
     mr_bench_add_stages(b, json, "server_stage_ns", &i.server, i.clients.requests);
@@ -220,13 +227,19 @@ int mr_bench_request(int argc, char **argv)
         mr_bench_parse(&b->options, argc, argv, "millrace bench request [options]",
                        "Exchanges of a small request and an answer, each on a stream of its own.",
                        MR_BENCH_CONNECTIONS | MR_BENCH_STREAMS | MR_BENCH_SHARDS | MR_BENCH_CRYPTO |
-                           MR_BENCH_BYTES | MR_BENCH_HTTP3 | MR_BENCH_VERIFY);
+                           MR_BENCH_BYTES | MR_BENCH_HTTP3 | MR_BENCH_VERIFY | MR_BENCH_REQUEST);
     if (parsed != MR_PARSE_OK)
         return parsed == MR_PARSE_HELP ? 0 : 2;
+    if (b->options.has_http3 && b->options.request_bytes != MR_BENCH_HEADER) {
+        fprintf(stderr, "millrace bench: --request-bytes is not for --http3, whose requests are as "
+                        "long as their fields\n");
+        return 2;
+    }
     struct mr_bench_load load = {.server = mr_world_server_address(),
                                  .connections = connections_per_shard(&b->options),
                                  .is_verified = b->options.is_verified,
                                  .streams = b->options.streams,
+                                 .up_bytes = b->options.request_bytes - MR_BENCH_HEADER,
                                  .down_bytes = b->options.bytes,
                                  .connects_at_once = CONNECTS_AT_ONCE};
 

@@ -42,7 +42,7 @@ struct mr_bench_counts {
 /* What the two threads share about an application. */
 struct mr_bench_shared {
     struct mr_histogram *latency; /* ns per request; NULL: not wanted */
-    _Atomic bool is_measuring;    /* latency is recorded */
+    _Atomic bool is_measuring;    /* latency is recorded, and bytes of each stream */
     _Atomic bool is_stopped;      /* open nothing more */
     _Atomic bool is_paused;       /* ask for nothing more, for now */
     _Atomic uint32_t outstanding; /* asked for, and not answered in full */

@@ -41,8 +41,8 @@ HANDSHAKE = SHARES | TLS | {
     "handshakes_per_s", "server_us_per_handshake", "tls_us_per_handshake", "server_stage_ns",
     "allocations_per_handshake", "resumed", "failed", "leaked_buffers"}
 REQUEST = SHARES | {
-    "requests_per_s", "latency_us", "server_ns_per_request", "server_stage_ns", "allocations_per_request", "failed",
-    "leaked_buffers"}
+    "requests_per_s", "requests_per_packet", "latency_us", "machine_jitter", "server_ns_per_request", "server_stage_ns",
+    "allocations_per_request", "failed", "leaked_buffers"}
 IDLE = SHARES | {
     "connections", "resumed", "seconds_to_connect", "handshakes_per_s", "bytes_per_idle_connection",
     "bytes_of_a_connection_object", "tls_bytes_per_connection", "bytes_last_to_first",
@@ -176,8 +176,12 @@ def a_transfer_allocates_nothing_on_the_lcores(program):
     expect_no_allocations(run_transfer(program))
 
 
-def a_hundred_transfers_allocate_nothing_on_the_lcores(program):
-    expect_no_allocations(run_transfer(program, "--connections", "100"))
+def a_hundred_transfers_share_evenly_and_allocate_nothing(program):
+    result = run_transfer(program, "--connections", "100")
+    expect_no_allocations(result)
+    tap.expect_equal(result["streams_served"], 100)
+    tap.expect(0.99 <= result["fairness"] <= 1, "fairness:", result["fairness"])
+    tap.expect(8 < result["packets_per_burst"] <= 32, "packets per burst:", result["packets_per_burst"])
 
 
 def every_byte_that_comes_down_is_right(program):
@@ -282,9 +286,13 @@ def handshakes_are_resumed(program):
 
 
 def requests_are_answered(program):
-    result = run_bench(program, "request", "--connections", "20", "--bytes", "4000", "--seconds", "0.5")
+    result = run_bench(program, "request", "--connections", "20", "--bytes", "4000", "--request-bytes", "3000", "--seconds",
+                       "0.5")
     expect_keys(result, REQUEST)
     expect_clean(result)
+    tap.expect(0 < result["requests_per_packet"] < 1, "three packets each:", result["requests_per_packet"])
+    jitter = result["machine_jitter"]
+    tap.expect(0 <= jitter["p50_us"] <= jitter["p99_us"] <= 1.01 * jitter["max_us"] and 0 <= jitter["lost_percent"] < 100, jitter)
     tap.expect(result["requests_per_s"] > 0, "none was answered")
     latency = result["latency_us"]
     tap.expect(0 < latency["p50"] <= latency["p99"] <= latency["p999"], "latency:", latency)
@@ -495,7 +503,8 @@ def a_long_pause_of_the_process_loses_no_connection(program):
 
 def a_wrong_option_is_named(program):
     for words, remedy in ((["transfer", "--misdirect"], "--shards"), (["transfer", "--by-reference"], "--attached"),
-                          (["latency", "--sleeps"], "--attached"), (["transfer", "--attached", "--rtt-us", "5"], "--up"),
+                          (["latency", "--sleeps"], "--attached"),
+                          (["request", "--http3", "--request-bytes", "64"], "as long as"), (["transfer", "--attached", "--rtt-us", "5"], "--up"),
                           (["models", "--bytes", "0"], "16384"), (["models", "--bytes", "16385"], "16384")):
         done = subprocess.run([program, "bench", *words], capture_output=True, text=True, check=False)
         tap.expect_equal((done.returncode, done.stdout), (2, ""), words)
@@ -506,7 +515,7 @@ TESTS = [
     a_transfer_prints_every_figure_and_loses_nothing,
     a_transfer_comes_near_the_sealing_ceiling,
     a_transfer_allocates_nothing_on_the_lcores,
-    a_hundred_transfers_allocate_nothing_on_the_lcores,
+    a_hundred_transfers_share_evenly_and_allocate_nothing,
     every_byte_that_comes_down_is_right,
     every_byte_that_goes_up_is_right,
     openssl_protects_packets_too,

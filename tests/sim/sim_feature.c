@@ -672,3 +672,14 @@ int sim_features_run(const struct sim_feature_options *options)
     printf("1..%u\n", number);
     return number == 0 ? -1 : failed;
 }
+
+void sim_features_list(FILE *to)
+{
+    fprintf(to, "sim: no feature or network of that name; features: all");
+    for (size_t i = 0; i < MR_COUNT_OF(features); i++)
+        fprintf(to, ", %s", features[i].name);
+    fprintf(to, "; networks:");
+    for (size_t i = 0; i < MR_COUNT_OF(networks); i++)
+        fprintf(to, "%s %s", i > 0 ? "," : "", networks[i].name);
+    fprintf(to, "\n");
+}
