@@ -471,38 +471,6 @@ static void closing_lasts_three_probe_timeouts(void)
     peer_end(p);
 }
 
-/* Section 10.2: "After sending a CONNECTION_CLOSE frame, an endpoint immediately enters the closing
- * state".  "These states SHOULD persist for at least three times the current PTO interval": from
- * then on, however long the port takes nothing, but no longer than the peer keeps the connection.
- */
-static void a_close_that_waits_for_the_port_is_sent_all_the_same(void)
-{
-    struct peer *p = peer_at(S, PEER_DONE); /* idle after 60 s */
-    struct mr_endpoint *ep = peer_endpoint(p);
-
-    mr_conn_close(ep, p->conn, 0x123, "", p->now);
-    for (uint64_t end = p->now + 10 * MR_SECOND; p->now < end; p->now += 10 * MR_MS)
-        mr_endpoint_expire(ep, p->now);
-    CU_ASSERT_EQUAL(mr_endpoint_conn_count(ep), 1);
-    peer_drain(p);
-    CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_CONNECTION_CLOSE_APP), 1);
-    peer_advance(p, 10 * MR_MS);
-    CU_ASSERT_EQUAL(mr_endpoint_conn_count(ep), 1); /* the period has only begun */
-    peer_advance(p, 10 * MR_SECOND);
-    CU_ASSERT_EQUAL(mr_endpoint_conn_count(ep), 0);
-    peer_end(p);
-
-    p = peer_at(S, PEER_DONE);
-    ep = peer_endpoint(p);
-    mr_conn_close(ep, p->conn, 0x123, "", p->now);
-    for (uint64_t end = p->now + 61 * MR_SECOND; p->now < end; p->now += 10 * MR_MS)
-        mr_endpoint_expire(ep, p->now);
-    peer_advance(p, MR_MS);
-    CU_ASSERT_EQUAL(peer_count(p, MR_FRAME_CONNECTION_CLOSE_APP), 0);
-    CU_ASSERT_EQUAL(mr_endpoint_conn_count(ep), 0);
-    peer_end(p);
-}
-
 /* Section 10.2.3: "an endpoint MUST send" the close "in an Initial packet" when the peer may have
  * no later keys; an application's reason stays secret until then: "A CONNECTION_CLOSE of type 0x1d
  * MUST be replaced by a CONNECTION_CLOSE of type 0x1c when sending the frame in Initial or
@@ -791,8 +759,6 @@ static CU_TestInfo tests[] = {
      a_closing_endpoint_repeats_itself_ever_more_rarely},
     {"a draining endpoint is silent", a_draining_endpoint_is_silent},
     {"closing lasts three probe timeouts", closing_lasts_three_probe_timeouts},
-    {"a close that waits for the port is sent all the same",
-     a_close_that_waits_for_the_port_is_sent_all_the_same},
     {"an early close goes where the peer can read it",
      an_early_close_goes_where_the_peer_can_read_it},
     {"what waits for memory is sent when there is some",
