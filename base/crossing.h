@@ -28,8 +28,8 @@ struct mr_crossings {
 
 #ifdef MR_DEBUG
 #define MR_CROSSINGS_COUNT 1
-/* weak: each object that includes this has it, the program has one */
-__attribute__((weak)) _Thread_local struct mr_crossings mr_crossings_here;
+/* weak: each object that includes this has it, the program has one; hidden: so does a library */
+__attribute__((weak, visibility("hidden"))) _Thread_local struct mr_crossings mr_crossings_here;
 #define MR_CROSSING(what, n) ((void)(mr_crossings_here.what += (n)))
 #else
 #define MR_CROSSINGS_COUNT   0
