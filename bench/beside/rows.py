@@ -145,7 +145,7 @@ class Row:
         clock.begin(server.child.pid)
         before = memory_bytes(family(server.child.pid))
         client = bench.start("c", self.perf_client(bench, "--connections", count, "--connecting", "8", "--op", "connect",
-                                                   "--rate", "1", "--warm-up", "0", "--duration", "120"))
+                                                   "--rate", "1", "--warm-up", "0", "--duration", "120", "--timeout", "20"))
         try:
             _say(client, "measuring", CLIENT_SECONDS, f"{count} connections")
             time.sleep(SETTLE_SECONDS)
