@@ -39,6 +39,7 @@
 
 #include "base/assert.h"
 #include "base/compiler.h"
+#include "base/crossing.h"
 
 #define MR_MAILBOX_ENTRY 64 /* bytes */
 #define MR_MAILBOX_AHEAD                                                                           \
@@ -97,6 +98,7 @@ static inline bool mr_outbox_look(struct mr_outbox *out)
 {
     /* acquire: pairs with the release in mr_inbox_done; the consumer has copied what it passed */
     uint32_t head = atomic_load_explicit(out->box.head, memory_order_acquire);
+    MR_CROSSING(ring_looks, 1);
 
     /* Never behind what it was, never beyond what was published. */
     if (out->is_broken || head - out->head_seen > out->published - out->head_seen) {
@@ -141,6 +143,7 @@ static inline bool mr_outbox_publish(struct mr_outbox *out)
 {
     if (out->published == out->next)
         return false;
+    MR_CROSSING(ring_entries, out->next - out->published);
     out->published = out->next;
     /* release: pairs with the acquire in mr_inbox_count; the entries are written */
     atomic_store_explicit(out->box.tail, out->next, memory_order_release);
@@ -153,6 +156,7 @@ static inline bool mr_outbox_wakes(_Atomic uint32_t *sleeps)
 {
     /* acq_rel: pairs with those in mr_inbox_may_sleep and _woke, all of which exchange; what was
      * published is seen by a consumer that sets the word afterwards */
+    MR_CROSSING(exchanges, 1);
     return atomic_exchange_explicit(sleeps, 0, memory_order_acq_rel) != 0;
 }
 
@@ -167,6 +171,7 @@ static inline bool mr_outbox_publish_waking(struct mr_outbox *out, _Atomic uint3
 /* The producer's index is `tail` now; false: it cannot be that. */
 static inline bool mr_inbox_see(struct mr_inbox *in, uint32_t tail)
 {
+    MR_CROSSING(ring_looks, 1);
     /* Never behind what it was, never more than there is room for. */
     if (tail - in->next > in->box.count || tail - in->next < in->tail_seen - in->next)
         in->is_broken = true;
@@ -209,6 +214,7 @@ static inline bool mr_inbox_take(struct mr_inbox *in, void *entry_out)
 {
     if (mr_inbox_count(in, 1) == 0)
         return false;
+    MR_CROSSING(ring_entries, 1);
     memcpy(entry_out, mr_inbox_place(in, in->next++), MR_MAILBOX_ENTRY);
     return true;
 }
@@ -238,11 +244,13 @@ static inline bool mr_inbox_may_sleep(struct mr_inbox *in, _Atomic uint32_t *sle
         return false;
     /* acq_rel: pairs with the one in mr_outbox_wakes; what was published before that is seen here,
      * and what is published after it is told by the word */
+    MR_CROSSING(exchanges, 1);
     (void)atomic_exchange_explicit(sleeps, 1, memory_order_acq_rel);
     /* acquire: pairs with the release in mr_outbox_publish */
     uint32_t tail = atomic_load_explicit(in->box.tail, memory_order_acquire);
     if (mr_inbox_see(in, tail) && tail == in->next)
         return true;
+    MR_CROSSING(exchanges, 1);
     (void)atomic_exchange_explicit(sleeps, 0, memory_order_acq_rel);
     return false;
 }
@@ -250,6 +258,7 @@ static inline bool mr_inbox_may_sleep(struct mr_inbox *in, _Atomic uint32_t *sle
 /* After the wait, whatever ended it. */
 static inline void mr_inbox_woke(_Atomic uint32_t *sleeps)
 {
+    MR_CROSSING(exchanges, 1);
     (void)atomic_exchange_explicit(sleeps, 0, memory_order_acq_rel); /* as in may_sleep */
 }
 

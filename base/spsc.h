@@ -25,6 +25,7 @@
 
 #include "base/assert.h"
 #include "base/compiler.h"
+#include "base/crossing.h"
 
 #define MR_SPSC_CAPACITY_MAX (UINT32_C(1) << 30)
 
@@ -84,6 +85,7 @@ static inline uint32_t mr_spsc_room(struct mr_spsc *ring, uint32_t wanted)
     if (room < wanted) {
         /* acquire: pairs with the release in mr_spsc_pop; the consumer has copied what it freed */
         ring->head_seen = atomic_load_explicit(&ring->head, memory_order_acquire);
+        MR_CROSSING(ring_looks, 1);
         room = ring->mask + 1 - (tail - ring->head_seen);
     }
     return MR_MIN(room, wanted);
@@ -100,6 +102,7 @@ static inline uint32_t mr_spsc_count(struct mr_spsc *ring, uint32_t wanted)
         /* acquire: pairs with the release in mr_spsc_push; the producer has written what it added
          */
         ring->tail_seen = atomic_load_explicit(&ring->tail, memory_order_acquire);
+        MR_CROSSING(ring_looks, 1);
         count = ring->tail_seen - head;
     }
     return MR_MIN(count, wanted);
@@ -118,6 +121,7 @@ static inline uint32_t mr_spsc_push(struct mr_spsc *ring, const uint64_t *words,
 
     if (pushed == 0)
         return 0;
+    MR_CROSSING(ring_words, pushed);
     memcpy(&ring->slots[at], words, before_wrap * sizeof(*words));
     memcpy(ring->slots, words + before_wrap, (pushed - before_wrap) * sizeof(*words));
     /* release: pairs with the acquire in mr_spsc_count */
@@ -138,6 +142,7 @@ static inline uint32_t mr_spsc_pop(struct mr_spsc *ring, uint64_t *words, uint32
 
     if (popped == 0)
         return 0;
+    MR_CROSSING(ring_words, popped);
     memcpy(words, &ring->slots[at], before_wrap * sizeof(*words));
     memcpy(words + before_wrap, ring->slots, (popped - before_wrap) * sizeof(*words));
     /* release: pairs with the acquire in mr_spsc_room; the producer may overwrite the slots now */

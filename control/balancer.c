@@ -14,14 +14,15 @@ struct ends {
     uint32_t least;
     uint64_t busy_ns; /* of `most` */
     uint64_t gap_ns;
+    uint64_t period_ns;
 };
 
 /* ------------------------------------------------------------------ periods */
 
 /* Busiest and least busy; the lower number wins a tie. */
-static struct ends find_ends(const uint64_t *busy_ns, uint32_t count)
+static struct ends find_ends(const uint64_t *busy_ns, uint32_t count, uint64_t period_ns)
 {
-    struct ends ends = {0};
+    struct ends ends = {.period_ns = period_ns};
 
     for (uint32_t i = 1; i < count; i++) {
         if (busy_ns[i] > busy_ns[ends.most])
@@ -49,20 +50,19 @@ static void see(struct mr_balancer *b, const uint64_t *busy_ns, uint32_t count, 
         b->busy_ns[i] += busy_ns[i];
 }
 
-static bool is_skewed(const struct mr_balance_rule *rule, const struct ends *ends,
-                      uint64_t period_ns)
+static bool is_skewed(const struct mr_balance_rule *rule, const struct ends *ends)
 {
-    return ends->busy_ns * 100 > period_ns * rule->busy_percent &&
-           ends->gap_ns * 100 > period_ns * rule->gap_percent;
+    return ends->busy_ns * 100 > ends->period_ns * rule->busy_percent &&
+           ends->gap_ns * 100 > ends->period_ns * rule->gap_percent;
 }
 
 /* Far enough apart for one more round? */
-static bool is_uneven(const struct ends *ends, uint64_t period_ns)
+static bool is_uneven(const struct ends *ends)
 {
     uint64_t mean_ns = ends->busy_ns - ends->gap_ns / 2;
 
     return ends->gap_ns * 100 > mean_ns * MR_BALANCE_EVEN &&
-           ends->gap_ns * 100 > period_ns * MR_BALANCE_LEAST;
+           ends->gap_ns * 100 > ends->period_ns * MR_BALANCE_LEAST;
 }
 
 /* ------------------------------------------------------------------ deciding */
@@ -71,6 +71,7 @@ static void watch(struct mr_balancer *b)
 {
     b->is_levelling = false;
     b->returns = 0;
+    b->even = 0;
     memset(b->gave, 0, sizeof(b->gave));
 }
 
@@ -78,11 +79,11 @@ static void watch(struct mr_balancer *b)
 static bool goes_on(struct mr_balancer *b, const uint64_t *busy_ns, uint32_t count,
                     uint64_t period_ns)
 {
-    struct ends ends = find_ends(busy_ns, count);
+    struct ends ends = find_ends(busy_ns, count, period_ns);
 
     if (b->is_levelling) /* the mean counts */
         return true;
-    if (!is_skewed(&b->rule, &ends, period_ns)) {
+    if (!is_skewed(&b->rule, &ends)) {
         look_anew(b);
         return false;
     }
@@ -93,23 +94,30 @@ static bool goes_on(struct mr_balancer *b, const uint64_t *busy_ns, uint32_t cou
 }
 
 /* Enough was seen: is there to be a round? */
-static bool begin_round(struct mr_balancer *b, const struct ends *ends, uint32_t conn_count,
-                        struct mr_balance_move *out)
+static bool wants_round(struct mr_balancer *b, const struct ends *ends, uint32_t conn_count)
 {
-    b->returns += (uint32_t)(b->gave[ends->least] >> ends->most & 1);
-    if (conn_count < 2 || b->returns > MR_BALANCE_RETURNS || !is_uneven(ends, b->seen_ns)) {
+    bool is_even = !is_uneven(ends);
+
+    b->even = is_even ? b->even + 1 : 0;
+    if (!is_even)
+        b->returns += (uint32_t)(b->gave[ends->least] >> ends->most & 1);
+    if (conn_count < 2 || b->returns > MR_BALANCE_RETURNS || b->even == MR_BALANCE_SURE)
         watch(b);
-        return false;
-    }
+    else if (!is_even)
+        return true;
+    return false;
+}
+
+/* What makes them even, as a share of what the busiest does. */
+static struct mr_balance_move begin_round(struct mr_balancer *b, const struct ends *ends)
+{
+    double share = (double)ends->gap_ns / 2 / (double)ends->busy_ns * MR_BALANCE_WHOLE;
+
     b->is_levelling = true;
     b->gave[ends->most] |= UINT64_C(1) << ends->least;
     b->rest = MR_BALANCE_REST;
-    /* what makes them even, as a share of what the busiest does */
-    *out = (struct mr_balance_move){
-        .from = ends->most,
-        .to = ends->least,
-        .share = (uint32_t)((double)ends->gap_ns / 2 / (double)ends->busy_ns * MR_BALANCE_WHOLE)};
-    return true;
+    return (struct mr_balance_move){
+        .from = ends->most, .to = ends->least, .share = (uint32_t)share};
 }
 
 bool mr_balancer_decide(struct mr_balancer *b, const struct mr_shard_load *loads,
@@ -131,10 +139,12 @@ bool mr_balancer_decide(struct mr_balancer *b, const struct mr_shard_load *loads
     if (b->seen < MR_BALANCE_PERIODS)
         return false;
 
-    struct ends ends = find_ends(b->busy_ns, shard_count);
-    bool is_begun = begin_round(b, &ends, loads[ends.most].conn_count, move_out);
+    struct ends ends = find_ends(b->busy_ns, shard_count, b->seen_ns);
     look_anew(b);
-    return is_begun;
+    if (!wants_round(b, &ends, loads[ends.most].conn_count))
+        return false;
+    *move_out = begin_round(b, &ends);
+    return true;
 }
 
 void mr_balancer_done(struct mr_balancer *b, enum mr_balance_result result)

@@ -14,8 +14,9 @@
  * It *watches* until the same shard was ahead for MR_BALANCE_PERIODS periods in a row, by more than
  * `gap_percent` of a period, and busy for more than `busy_percent` of it: shards that are not busy
  * gain nothing, and no connection is worth less than its move.  Then it *levels*, in rounds, until
- * the busiest and the least busy differ by MR_BALANCE_EVEN per cent of their mean, which is less
- * than what made it begin: so it ends near even, and small differences begin nothing.
+ * MR_BALANCE_SURE means in a row say that the busiest and the least busy differ by MR_BALANCE_EVEN
+ * per cent of theirs, which is less than what made it begin: so it ends near even, and small
+ * differences begin nothing.
  *
  *     gap        begins here                   what it sees before a round is the mean of
  *     ------------+------------ gap_percent    MR_BALANCE_PERIODS periods
@@ -43,6 +44,7 @@
 #define MR_BALANCE_WHOLE      1000 /* all of a shard's work */
 #define MR_BALANCE_EVEN       10 /* per cent of their mean that two may differ by when it is over */
 #define MR_BALANCE_LEAST      2  /* per cent of a period: less than that is no difference */
+#define MR_BALANCE_SURE       2  /* means in a row that say so */
 #define MR_BALANCE_REST       1  /* periods after a round, in which the last connections arrive */
 #define MR_BALANCE_RETURNS    2  /* rounds that take something back */
 #define MR_BALANCE_VAIN_MAX   4  /* rounds in vain that each double the wait */
@@ -70,6 +72,7 @@ struct mr_balancer {
     uint64_t seen_ns;                        /* their length, */
     uint64_t busy_ns[MR_BALANCE_SHARDS_MAX]; /* and how busy each shard was in them */
     uint32_t returns;                        /* levelling: so many rounds took something back, */
+    uint32_t even;                           /* so many means in a row said that it is over, */
     uint64_t gave[MR_BALANCE_SHARDS_MAX];    /* that was given to these, as a bit mask */
 };
 

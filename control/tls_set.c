@@ -18,6 +18,7 @@
 
 #include "base/assert.h"
 #include "base/compiler.h"
+#include "base/crossing.h"
 #include "base/log.h"
 #include "control/ocsp.h"
 #include "control/ticket_keys.h"
@@ -95,11 +96,13 @@ struct mr_tls_set {
  */
 static void enter(struct mr_tls_set *set)
 {
+    MR_CROSSING(exchanges, 1);
     atomic_fetch_add(&set->readers, 1); /* pairs with the load in free_retired() */
 }
 
 static void leave(struct mr_tls_set *set)
 {
+    MR_CROSSING(exchanges, 1);
     atomic_fetch_sub(&set->readers, 1);
 }
 

@@ -2,6 +2,7 @@
 #ifndef MR_DATAPLANE_APP_INTERNAL_H
 #define MR_DATAPLANE_APP_INTERNAL_H
 
+#include "base/cache_line.h"
 #include "base/spsc.h"
 #include "base/table.h"
 #include "base/wheel.h"
@@ -166,13 +167,20 @@ struct mr_app_ring {
     bool may_wake; /* completions were handed over: mr_app_wake() */
     struct mr_app_ring_stats stats;
 
-    _Atomic uint32_t state;   /* enum mr_app_ring_state */
-    _Atomic uint32_t foreign; /* SENDs at other shards that name this ring's memory */
+    _Atomic uint32_t state; /* enum mr_app_ring_state */
+
+    /* written by other shards */
+    MR_ALIGNED(MR_CACHE_LINE)
+    _Atomic uint32_t foreign; /* SENDs there that name this ring's memory */
 
     /* the control thread's */
-    void *memory;
+    MR_ALIGNED(MR_CACHE_LINE) void *memory;
     bool is_detaching;
 };
+
+MR_ASSERT_OWN_LINE(struct mr_app_ring, foreign);
+MR_ASSERT_OWN_LINE(struct mr_app_ring, memory);
+MR_ASSERT_WHOLE_LINES(struct mr_app_ring);
 
 /* A published policy. */
 struct mr_app_policy {
@@ -208,10 +216,11 @@ struct mr_app_host {
     /* from the control thread to the shard, and back */
     struct mr_spsc commands;
     uint64_t command_words[MR_APP_COMMANDS];
-    const struct mr_app_policy *_Atomic newest;
-    _Atomic uint64_t epoch_seen;
+    MR_ALIGNED(MR_CACHE_LINE) const struct mr_app_policy *_Atomic newest;
+    MR_ALIGNED(MR_CACHE_LINE) _Atomic uint64_t epoch_seen;
 
     /* the control thread's */
+    MR_ALIGNED(MR_CACHE_LINE)
     const struct mr_app_policy *previous; /* the one before the newest; NULL: freed */
     uint32_t promised_objects;
     uint32_t promised_sends;
@@ -219,6 +228,11 @@ struct mr_app_host {
     void *table; /* memory of by_handle */
     struct mr_wheel_node *nodes;
 };
+
+MR_ASSERT_OWN_LINE(struct mr_app_host, command_words);
+MR_ASSERT_OWN_LINE(struct mr_app_host, newest);
+MR_ASSERT_OWN_LINE(struct mr_app_host, epoch_seen);
+MR_ASSERT_OWN_LINE(struct mr_app_host, previous);
 
 /* Does the shard know ring number `ring`? */
 static inline bool mr_app_is_active(const struct mr_app_host *host, uint32_t ring)

@@ -148,12 +148,14 @@ static void hand_on(struct mr_app_host *host, struct mr_app_object *conn)
 /* relaxed: the SEND is counted before its bytes are named elsewhere */
 void mr_app_ring_hold(_Atomic uint32_t *foreign)
 {
+    MR_CROSSING(exchanges, 1);
     atomic_fetch_add_explicit(foreign, 1, memory_order_relaxed);
 }
 
 /* release: pairs with the acquire in is_held; nobody looks at the bytes any more */
 void mr_app_ring_let(_Atomic uint32_t *foreign)
 {
+    MR_CROSSING(exchanges, 1);
     atomic_fetch_sub_explicit(foreign, 1, memory_order_release);
 }
 

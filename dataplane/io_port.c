@@ -11,6 +11,7 @@
 #include <rte_pause.h>
 
 #include "base/assert.h"
+#include "base/cache_line.h"
 #include "base/spsc.h"
 #include "dataplane/clock.h"
 #include "dataplane/steer.h"
@@ -32,15 +33,23 @@ struct pipe {
 
 /* An I/O lcore. */
 struct lane {
+    /* read-mostly, by shards, too */
     struct io_port *io;
-    uint16_t queue;         /* of the port */
-    uint16_t waiting_count; /* frames that the port did not take yet */
+    struct pipe *pipes; /* of each shard */
+    uint16_t queue;     /* of the port */
+    /* its own */
+    MR_ALIGNED(MR_CACHE_LINE) uint16_t waiting_count; /* frames that the port did not take yet */
     uint16_t waiting_first;
     struct rte_mbuf *waiting[MR_BURST];
     uint64_t idle_since_ns;
     struct mr_io_stats stats;
-    struct pipe *pipes; /* of each shard */
 } MR_ALIGNED(MR_CACHE_LINE);
+
+MR_ASSERT_OWN_LINE(struct pipe, in_items);
+MR_ASSERT_OWN_LINE(struct pipe, out_items);
+MR_ASSERT_WHOLE_LINES(struct pipe);
+MR_ASSERT_OWN_LINE(struct lane, waiting_count);
+MR_ASSERT_WHOLE_LINES(struct lane);
 
 struct io_port {
     struct mr_port port; /* first */

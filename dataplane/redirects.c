@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cache_line.h"
 #include "base/compiler.h"
 #include "base/spsc.h"
 #include "dataplane/shard.h"
@@ -24,6 +25,10 @@ struct lane {
     uint64_t updates[MR_REDIRECT_UPDATES * UPDATE_WORDS];
 };
 
+MR_ASSERT_OWN_LINE(struct lane, items);
+MR_ASSERT_OWN_LINE(struct lane, update_ring);
+MR_ASSERT_OWN_LINE(struct lane, updates);
+MR_ASSERT_WHOLE_LINES(struct lane);
 _Static_assert(sizeof(struct mr_neighbour_update) <= UPDATE_WORDS * sizeof(uint64_t),
                "an update fits its words");
 

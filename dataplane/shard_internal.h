@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "base/cache_line.h"
 #include "base/wheel.h"
 #include "dataplane/clock.h"
 #include "dataplane/shard.h"
@@ -65,6 +66,10 @@ struct mr_shard {
     MR_ALIGNED(MR_CACHE_LINE) struct mr_shard_stats stats;
     _Atomic uint32_t conn_count;
 };
+
+MR_ASSERT_OWN_LINE(struct mr_shard, stop_patience_ns);
+MR_ASSERT_OWN_LINE(struct mr_shard, stats);
+MR_ASSERT_WHOLE_LINES(struct mr_shard);
 
 /* One iteration.  Returns how much work it did; 0: nothing. */
 uint32_t mr_shard_poll(struct mr_shard *shard);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cache_line.h"
 #include "base/compiler.h"
 #include "base/spsc.h"
 #include "dataplane/shard_internal.h"
@@ -18,6 +19,12 @@ struct lane {
     struct mr_spsc ring;
     uint64_t items[RING];
 };
+
+MR_ASSERT_OWN_LINE(struct lane, items);
+MR_ASSERT_WHOLE_LINES(struct lane);
+MR_ASSERT_WHOLE_LINES(struct mr_move);
+_Static_assert(MR_MOVE_RECORD_MAX % MR_CACHE_LINE == 0, "records share no cache line");
+_Static_assert(MR_MOVE_BAGGAGE_MAX % MR_CACHE_LINE == 0, "nor does what goes with them");
 
 struct mr_moves {
     uint32_t shard_count;
@@ -38,7 +45,7 @@ struct mr_moves *mr_moves_make(uint32_t shard_count, struct mr_fault *fault)
     if (m != NULL) {
         m->shard_count = shard_count;
         m->lanes = aligned_alloc(MR_CACHE_LINE, lane_count * sizeof(*m->lanes));
-        m->slots = calloc(slot_count, sizeof(*m->slots));
+        m->slots = aligned_alloc(MR_CACHE_LINE, slot_count * sizeof(*m->slots));
         m->records = aligned_alloc(MR_CACHE_LINE, slot_count * MR_MOVE_RECORD_MAX);
         m->baggage = aligned_alloc(MR_CACHE_LINE, slot_count * MR_MOVE_BAGGAGE_MAX);
     }
@@ -52,6 +59,7 @@ struct mr_moves *mr_moves_make(uint32_t shard_count, struct mr_fault *fault)
         mr_spsc_init(&m->lanes[i].ring, m->lanes[i].items, RING);
     memset(m->records, 0, slot_count * MR_MOVE_RECORD_MAX); /* no page fault later */
     memset(m->baggage, 0, slot_count * MR_MOVE_BAGGAGE_MAX);
+    memset(m->slots, 0, slot_count * sizeof(*m->slots));
     for (size_t i = 0; i < slot_count; i++) {
         m->slots[i].record = (struct mr_conn_record *)(void *)(m->records + i * MR_MOVE_RECORD_MAX);
         m->slots[i].baggage = m->baggage + i * MR_MOVE_BAGGAGE_MAX;

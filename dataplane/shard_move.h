@@ -65,7 +65,7 @@ struct mr_move {
     uint64_t user_data;
     struct mr_conn_record *record; /* MR_MOVE_RECORD_MAX bytes */
     void *baggage;                 /* of the application's hooks; MR_MOVE_BAGGAGE_MAX bytes */
-};
+} MR_ALIGNED(MR_CACHE_LINE);       /* another shard's lie beside it */
 
 /* Rings and records for `shard_count` shards.  NULL with `fault` set: not enough memory. */
 struct mr_moves *mr_moves_make(uint32_t shard_count, struct mr_fault *fault);

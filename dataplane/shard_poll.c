@@ -149,6 +149,8 @@ static uint32_t free_released(struct mr_shard *s)
     uint32_t count = 0;
     uint32_t freed = 0;
 
+    if (buf != NULL)
+        MR_CROSSING(pool_calls, 1);
     while (buf != NULL) {
         struct mr_buf *next = buf->next;
 
@@ -360,6 +362,7 @@ static uint32_t refill_spare(struct mr_shard *s)
 
     if (missing == 0)
         return MR_BURST;
+    MR_CROSSING(pool_calls, 1);
     if (rte_pktmbuf_alloc_bulk(s->config.send_pool, s->spare + s->spare_count, missing) == 0)
         s->spare_count = MR_BURST;
     else

@@ -16,6 +16,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/cache_line.h"
 #include "base/compiler.h"
 #include "base/spsc.h"
 
@@ -28,7 +29,7 @@ struct lane {
     uint64_t submission_items[MR_WORK_RING];
     uint64_t completion_items[MR_WORK_RING];
     struct mr_work_job jobs[MR_WORK_RING];
-    uint32_t free_list[MR_WORK_RING]; /* the shard's */
+    MR_ALIGNED(MR_CACHE_LINE) uint32_t free_list[MR_WORK_RING]; /* the shard's */
     uint32_t free_count;
 };
 
@@ -40,12 +41,26 @@ struct helper {
     MR_ALIGNED(MR_CACHE_LINE) _Atomic uint32_t is_sleeping;
 };
 
+/* Which helper a shard asks next. */
+struct turn {
+    MR_ALIGNED(MR_CACHE_LINE) uint32_t next_helper;
+};
+
+MR_ASSERT_OWN_LINE(struct lane, submission_items);
+MR_ASSERT_OWN_LINE(struct lane, completion_items);
+MR_ASSERT_OWN_LINE(struct lane, jobs);
+MR_ASSERT_OWN_LINE(struct lane, free_list);
+MR_ASSERT_WHOLE_LINES(struct lane);
+MR_ASSERT_OWN_LINE(struct helper, is_sleeping);
+MR_ASSERT_WHOLE_LINES(struct helper);
+MR_ASSERT_WHOLE_LINES(struct turn);
+
 struct mr_work_pool {
     uint32_t helper_count;
     uint32_t shard_count;
     uint32_t started;
     _Atomic bool is_stopping;
-    uint32_t next_helper[MR_WORK_SHARDS_MAX]; /* each the shard's own */
+    struct turn turns[MR_WORK_SHARDS_MAX]; /* each the shard's own */
     struct helper helpers[MR_WORK_HELPERS_MAX];
     struct lane *lanes; /* [shard][helper] */
 };
@@ -112,6 +127,7 @@ static void wake(struct helper *helper)
 {
     static const uint64_t one = 1;
 
+    MR_CROSSING(exchanges, 1);
     atomic_thread_fence(memory_order_seq_cst); /* pairs with the fence in sleep_until_woken() */
     if (atomic_load_explicit(&helper->is_sleeping, memory_order_relaxed) == 0)
         return;
@@ -135,15 +151,15 @@ static bool submit_to(struct mr_work_pool *pool, uint32_t shard, uint32_t helper
 
 bool mr_work_submit(struct mr_work_pool *pool, uint32_t shard, const struct mr_work_job *job)
 {
-    uint32_t best = pool->next_helper[shard];
+    uint32_t best = pool->turns[shard].next_helper;
 
     for (uint32_t i = 1; i < pool->helper_count; i++) {
-        uint32_t helper = (pool->next_helper[shard] + i) % pool->helper_count;
+        uint32_t helper = (pool->turns[shard].next_helper + i) % pool->helper_count;
 
         if (lane_of(pool, shard, helper)->free_count > lane_of(pool, shard, best)->free_count)
             best = helper;
     }
-    pool->next_helper[shard] = (best + 1) % pool->helper_count;
+    pool->turns[shard].next_helper = (best + 1) % pool->helper_count;
     return submit_to(pool, shard, best, job);
 }
 

@@ -13,6 +13,7 @@
 
 #include <rte_ring.h>
 
+#include "base/cache_line.h"
 #include "base/compiler.h"
 #include "drivers/wire.h"
 #include "drivers/wire_impair.h"
@@ -57,6 +58,9 @@ struct mr_wire_rx {
     struct mr_delay delay;
     struct mr_wire_rx_counters counters;
 } MR_ALIGNED(MR_CACHE_LINE);
+
+MR_ASSERT_WHOLE_LINES(struct mr_wire_tx);
+MR_ASSERT_WHOLE_LINES(struct mr_wire_rx);
 
 struct mr_wire_port {
     struct mr_port port; /* first: a port is an end */

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/compiler.h"
+#include "base/crossing.h"
 
 #define EPOCH_MASK 0xffffu
 
@@ -66,6 +67,7 @@ static enum mr_replay_verdict remember(_Atomic uint64_t *bucket, uint64_t entry,
         uint64_t slot = atomic_load(&bucket[i]);
 
         while (!is_fresh(slot, epoch)) {
+            MR_CROSSING(exchanges, 1);
             if (!atomic_compare_exchange_strong(&bucket[i], &slot, entry))
                 continue;
             return is_below(bucket, i, entry, epoch) ? MR_REPLAY_SEEN : MR_REPLAY_FIRST;
@@ -86,6 +88,7 @@ enum mr_replay_verdict mr_replay_check(struct mr_replay *replay, const uint8_t *
 
     if (instance == replay->instance)
         verdict = remember(&replay->slots[bucket], (hash & ~(uint64_t)EPOCH_MASK) | epoch, epoch);
+    MR_CROSSING(exchanges, 1);
     atomic_fetch_add_explicit(&replay->count[verdict], 1, memory_order_relaxed);
     return verdict;
 }

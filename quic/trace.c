@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/crossing.h"
+
 #define NUMBER_SHIFT 40 /* a tracer's own count of traces is below */
 
 /* What every other record leaves free, so that each trace can end, and others be refused. */
@@ -42,6 +44,7 @@ static bool count_down(_Atomic uint32_t *next)
     uint32_t left = atomic_load_explicit(next, memory_order_relaxed);
 
     while (left > 0) {
+        MR_CROSSING(exchanges, 1);
         if (atomic_compare_exchange_weak_explicit(next, &left, left - 1, memory_order_relaxed,
                                                   memory_order_relaxed))
             return true;

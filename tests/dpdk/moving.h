@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/crossing.h"
 #include "dataplane/shard_order.h"
 #include "tests/dpdk/dpdk_harness.h"
 #include "tools/bench_world.h"
@@ -28,6 +29,14 @@ enum {
     MOVING_MANY = 100,   /* at most */
     MOVING_STREAMS = 4,  /* that the client has open in a connection */
     MOVING_SECONDS = 40, /* for whatever is to happen */
+};
+
+/* What a shard did in its turns. */
+struct moving_mark {
+    uint64_t turns;
+    uint64_t datagrams; /* sent and received */
+    uint64_t redirected_in;
+    struct mr_crossings crossings; /* zeros in a build without checks */
 };
 
 struct moving {
@@ -52,6 +61,13 @@ struct moving {
 };
 
 extern struct moving moving;
+
+/* Let the servers' shards, which share a thread, note what they do from now on, until they have
+ * sent and received `datagrams` together; or for MOVING_SECONDS. */
+void moving_mark(uint64_t datagrams, struct moving_mark marks_out[MOVING_SHARDS]);
+
+/* What part of the time the thread that they share has run since it was launched. */
+double moving_cpu_share(void);
 
 /* As before the first test: MOVING_CONNS connections that only the control thread moves. */
 void moving_forget(void);

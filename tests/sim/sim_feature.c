@@ -258,7 +258,8 @@ static void mark(struct sim_config *config, struct mr_random *random)
 
 static void prague(struct sim_config *config, struct mr_random *random)
 {
-    mark(config, random);
+    config->has_ecn = true; /* marks from half a millisecond on: Prague keeps queues that short */
+    config->link[0].mark_ns = config->link[1].mark_ns = sim_draw(random, MR_MS / 2, MR_MS);
     config->cc = MR_CC_PRAGUE;
 }
 
