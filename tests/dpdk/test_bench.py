@@ -46,7 +46,7 @@ REQUEST = SHARES | {
 IDLE = SHARES | {
     "connections", "resumed", "seconds_to_connect", "handshakes_per_s", "bytes_per_idle_connection",
     "bytes_of_a_connection_object", "tls_bytes_per_connection", "bytes_last_to_first",
-    "resident_bytes_per_connection_and_side", "packet_ns_last_to_first", "idle_poll_ns_last_to_first", "at_connections",
+    "resident_bytes_each", "packet_ns_last_to_first", "idle_poll_ns_last_to_first", "at_connections",
     "handshakes_at_once_max", "handshakes_at_once", "handshake_state_bytes", "handshake_tls_bytes", "handshake_peak_bytes",
     "handshakes_peak_mib", "resident_bytes_both_sides", "held_seconds", "close_seconds", "server_left", "client_left",
     "bad_bytes", "failed", "last_error", "leaked_buffers"}
@@ -329,7 +329,7 @@ def idle_connections_are_weighed_woken_and_given_back(program):
         expect_keys(row, IDLE_ROW)
         tap.expect_equal(row["requests"], 2000, "answered:")
         tap.expect(row["server_ns_per_packet"] > 0 and row["idle_poll_ns"] > 0, "no time was taken:", row)
-        tap.expect(2 <= row["packets_per_request"] < 6, "packets per request:", row["packets_per_request"])
+        tap.expect(1 < row["packets_per_request"] < 6, "packets per request:", row["packets_per_request"])
         tap.expect(result["bytes_of_a_connection_object"] < row["bytes_per_idle_connection"] <= IDLE_BYTES,
                    "bytes:", row["bytes_per_idle_connection"])
     tap.expect(abs(result["bytes_last_to_first"] - 1) < 0.05, "bytes of the last to the first:", result["bytes_last_to_first"])
