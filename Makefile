@@ -5,13 +5,14 @@
 #   make test       every test, in four builds; ends with `N passed, N failed`
 #   make test-long  the rest: all simulator seeds, long fuzzing; writes docs/test-results.md
 #   make bench      absolute speeds
+#   make bench-long a million idle connections: minutes, 12 GiB
 #   make fmt lint clean install
 MAKEFLAGS += --no-print-directory
 SHELL     := /bin/bash
 PREFIX    ?= /usr/local
 BUILD     := build
 
-.PHONY: all run test test-long bench fmt lint clean install
+.PHONY: all run test test-long bench bench-long fmt lint clean install
 
 all:
 	@scripts/deps build
@@ -33,6 +34,9 @@ test-long:
 bench: all
 	@ninja -C $(BUILD) bench/floor bench/engine
 	@scripts/run-bench $(BUILD)
+
+bench-long: all
+	@scripts/run-bench $(BUILD) --long
 
 fmt:
 	@scripts/deps build lint

@@ -16,7 +16,6 @@
 #include "quic/extensions.h"
 
 #define MTU_DEFAULT   1500
-#define MTU_MAX       9000
 
 #define SECOND        UINT64_C(1000000000)
 #define DAY           (86400 * SECOND)
@@ -275,7 +274,7 @@ const struct mr_setting mr_config_settings[] = {
      .max = IO_LCORES_MAX, HERE(io_lcores)},
     {"mtu", "mtu", "BYTES",
      "largest IP packet, if the port's is not smaller; above 1500 buffers take more memory",
-     MR_SETTING_NUMBER, .min = 1280, .max = MTU_MAX, HERE(mtu)},
+     MR_SETTING_NUMBER, .min = 1280, .max = MR_CONFIG_MTU_MAX, HERE(mtu)},
     {"cores", "cores", "LIST", "CPUs to poll on, like 2,3 or 2-5; without it: any", MR_SETTING_TEXT,
      .check = check_cores, HERE(cores)},
     {"hugepages", "hugepages", "WHEN", "whether memory comes from huge pages", MR_SETTING_CHOICE,

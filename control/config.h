@@ -30,8 +30,9 @@
 #define MR_CONFIG_FILE_MAX     (1u << 20) /* bytes */
 #define MR_CONFIG_PATH         256        /* bytes of a path, its end included */
 #define MR_CONFIG_PORTS        4
-#define MR_CONFIG_ADDRESSES    8 /* of a port, as many as its network layer takes */
-#define MR_CONFIG_GATEWAYS     2 /* of a port: one for each family */
+#define MR_CONFIG_MTU_MAX      9000 /* bytes of an IP packet */
+#define MR_CONFIG_ADDRESSES    8    /* of a port, as many as its network layer takes */
+#define MR_CONFIG_GATEWAYS     2    /* of a port: one for each family */
 #define MR_CONFIG_ADDRESS      (MR_IP_TEXT + 4)
 #define MR_CONFIG_PREFERRED    2 /* of a port: one for each family */
 #define MR_CONFIG_IP_PORT      (MR_IP_TEXT + 8)

@@ -474,8 +474,8 @@ struct mr_datapath *mr_datapath_open(const struct mr_config *config, struct mr_f
     dp->shard_count = dp->config.port_count * dp->config.shards;
     find_udp_ports(dp);
     if (mr_config_check(&dp->config, fault) && mr_tls_library_check(fault) == 0 &&
-        open_secrets(dp, fault) &&
         mr_routing_key_read(dp->config.routing.key_file, dp->cid_key, fault) &&
+        open_secrets(dp, fault) && /* a file of them is made, if it is not there */
         mr_keylog_open(&dp->keylog, dp->config.keylog, "keylog", fault) && open_qlog(dp, fault) &&
         make_tls(dp, fault) && start_eal(dp, fault) && make_hosts(dp, fault) &&
         start_inline_apps(dp, fault) && make_groups(dp, fault) && begin_traces(dp, fault) &&

@@ -149,6 +149,14 @@ static void put_raw(struct json_object *object, uint64_t size)
     json_object_object_add(object, "raw", raw);
 }
 
+/* Of stream data; qvis's graphs of streams want its size under the name that an earlier draft had.
+ */
+static void put_data(struct json_object *object, uint64_t size)
+{
+    mr_qlog_put_number(object, "length", size);
+    put_raw(object, size);
+}
+
 static void put_token(struct json_object *object, uint64_t size)
 {
     struct json_object *token = json_object_new_object();
@@ -282,9 +290,11 @@ static void put_simple(struct json_object *object, const struct mr_trace_frame *
     case MR_FRAME_STREAM + 1:
         if (frame->type != MR_FRAME_STREAM)
             mr_qlog_put_bool(object, "fin", true);
-        put_raw(object, frame->size);
+        put_data(object, frame->size);
         return;
     case MR_FRAME_CRYPTO:
+        put_data(object, frame->size);
+        return;
     case MR_FRAME_DATAGRAM:
         put_raw(object, frame->size);
         return;

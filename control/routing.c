@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
+    OTHERS = S_IRWXO, /* who may do nothing with a secret */
     DIGITS = 2 * MR_ROUTING_KEY,
     ROOM = DIGITS + 3 /* a line's end, and what is too much */
 };
@@ -37,10 +39,13 @@ static bool parse(const char *text, size_t size, uint8_t *key)
 bool mr_routing_key_read(const char *path, uint8_t key[MR_ROUTING_KEY], struct mr_fault *fault)
 {
     char text[ROOM];
+    struct stat info;
 
     if (path[0] == '\0')
         return true;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    bool is_open_to_all = fd >= 0 && fstat(fd, &info) == 0 && S_ISREG(info.st_mode) &&
+                          (info.st_mode & OTHERS) != 0;
     ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof(text));
     int error = errno;
 
@@ -49,6 +54,13 @@ bool mr_routing_key_read(const char *path, uint8_t key[MR_ROUTING_KEY], struct m
     if (size < 0) {
         mr_fault_set(fault, error, "routing.key_file %s: %s; name a file that this user may read",
                      path, strerror(error));
+        return false;
+    }
+    if (is_open_to_all) {
+        explicit_bzero(text, sizeof(text));
+        mr_fault_set(fault, EPERM,
+                     "routing.key_file %s: everybody may read this key; chmod 600, or name another",
+                     path);
         return false;
     }
     bool is_key = parse(text, (size_t)size, key);

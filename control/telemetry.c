@@ -158,7 +158,6 @@ static void add_shards(struct mr_telemetry_answer *answer, const struct mr_shard
     mr_telemetry_number(answer, "sleeps", s->sleeps);
     mr_telemetry_number(answer, "stalls", s->stalls);
     mr_telemetry_number(answer, "late_loops", s->late_loops);
-    mr_telemetry_number(answer, "application_errors", s->application_errors);
     mr_telemetry_number(answer, "tls_cycles", s->tls_cycles);
     mr_telemetry_number(answer, "tls_jobs", s->tls_jobs);
     mr_telemetry_number(answer, "balance_rounds", s->balance_rounds);

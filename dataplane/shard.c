@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include <rte_pause.h>
@@ -17,6 +18,7 @@
 #define SLEEP_MIN_NS  (20 * MR_US)
 #define SLEEP_MAX_NS  MR_MS
 #define STALL_DEFAULT (20 * MR_US)
+#define LARGE_BYTES   ((size_t)1 << 30)
 
 const char *mr_stage_name(enum mr_stage stage)
 {
@@ -74,6 +76,14 @@ static bool init_parts(struct mr_shard *s, uint8_t *mem, struct mr_fault *fault)
     return true;
 }
 
+/* Memory for so many connections that the processor cannot keep the places of ordinary pages: large
+ * pages, where the kernel has some. */
+static void prefer_large_pages(void *mem, size_t size)
+{
+    if (size >= LARGE_BYTES)
+        (void)madvise(mem, size, MADV_HUGEPAGE); /* refused: a kernel without them */
+}
+
 struct mr_shard *mr_shard_make(const struct mr_shard_config *config, struct mr_fault *fault)
 {
     size_t size = align_up(sizeof(struct mr_shard)) +
@@ -87,6 +97,7 @@ struct mr_shard *mr_shard_make(const struct mr_shard_config *config, struct mr_f
                      size >> 20);
         return NULL;
     }
+    prefer_large_pages(s, size);
     memset(s, 0, sizeof(*s));
     s->config = *config;
     if (s->config.stall_ns == 0)

@@ -93,6 +93,7 @@ struct mr_shard_stats {
     uint64_t stage_cycles[MR_STAGES];
     uint64_t full_packets_sent; /* datagrams of the path's full size */
     uint64_t datagrams_sent;
+    uint64_t bursts_sent; /* that they were built and sealed in */
     uint64_t datagrams_received;
     uint64_t tx_refused; /* bursts that the port did not take whole */
     uint64_t send_pool_empty;
@@ -104,7 +105,6 @@ struct mr_shard_stats {
     uint64_t longest_stall_ns;
     uint64_t late_loops;     /* that began MR_LATE_NS or more after the one before */
     uint64_t longest_gap_ns; /* of those: long jobs, or the thread did not run */
-    uint64_t application_errors;
     uint64_t tls_cycles; /* of TLS jobs, run on this thread */
     uint64_t tls_jobs;
     uint64_t balance_rounds;      /* times that it was to give some away, */

@@ -138,6 +138,9 @@ static bool carry_out(struct mr_shard *s, struct mr_shard_order *order)
     case MR_ORDER_PATHS:
         order->answer = list_paths(s, order);
         return true;
+    case MR_ORDER_MEMORY:
+        mr_endpoint_memory(s->ep, &order->memory);
+        return true;
     }
     return true;
 }

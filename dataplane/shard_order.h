@@ -1,6 +1,7 @@
 /*
  * dataplane/shard_order.h - what the control thread asks a running shard to do now: list its
- * connections, give one or some to another shard, trace them, renew connection IDs.
+ * connections, give one or some to another shard, trace them, renew connection IDs, say what memory
+ * is in use.
  *
  *     control thread   mr_shard_give_order() ............ mr_shard_order_is_done()
  *     shard                                  a few steps of it in each iteration
@@ -21,6 +22,7 @@
 
 #include "millrace/path.h"
 #include "millrace/transport.h"
+#include "quic/endpoint_memory.h"
 #include "quic/trace.h"
 
 #define MR_ORDER_LOOKS 16
@@ -51,7 +53,8 @@ enum mr_shard_order_kind {
     MR_ORDER_SPREAD, /* give some of `works` to shard `to`, those in front first */
     MR_ORDER_TRACE,  /* trace connections: `trace` says which */
     MR_ORDER_RENEW,  /* new connection IDs for `conn`; MR_HANDLE_NONE: for each */
-    MR_ORDER_PATHS   /* fill `paths` with those of `conn` */
+    MR_ORDER_PATHS,  /* fill `paths` with those of `conn` */
+    MR_ORDER_MEMORY  /* fill `memory` */
 };
 
 /* What is to be traced (quic/trace.h). */
@@ -77,8 +80,9 @@ struct mr_shard_order {
     uint32_t moved;   /* out: so many go, or their applications are asked, */
     uint32_t unready; /* and so many that fit are not ready, or came a moment ago */
     mr_handle conn;
-    uint32_t to;                 /* shard of the port */
-    struct mr_shard_trace trace; /* TRACE */
+    uint32_t to;                      /* shard of the port */
+    struct mr_shard_trace trace;      /* TRACE */
+    struct mr_endpoint_memory memory; /* MEMORY, out */
     int answer; /* MOVE, out: 0: it goes; 1: its application is asked; -errno as `move` of
                    millrace/transport.h, -ECANCELED: its application does not let it go, -EAGAIN:
                    too many are on their way, -EMLINK: it has several paths.  FIND: 0: it is here,

@@ -378,6 +378,7 @@ static void count_sent(struct mr_shard *s, const struct mr_outgoing *out, uint32
         full += out[i].size + MR_FULL_SLACK >= s->config.payload_max;
     mr_shard_count(&s->stats.full_packets_sent, full);
     mr_shard_count(&s->stats.datagrams_sent, count);
+    mr_shard_count(&s->stats.bursts_sent, 1);
 }
 
 /* Build, seal and send one burst. */

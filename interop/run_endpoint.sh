@@ -13,6 +13,8 @@
 set -euo pipefail
 
 unsupported=127
+ROLE=${ROLE:-}
+TESTCASE=${TESTCASE:-}
 interface=${INTERFACE:-eth0}
 millrace=${MILLRACE:-millrace}
 www=${WWW:-/www}
@@ -26,6 +28,13 @@ alpn=hq-interop
 preferred_port= # of the server: clients are asked to go there, to the address that they have come to
 
 choose() {
+    case "$ROLE" in
+    client | server) ;;
+    *)
+        echo "run_endpoint: ROLE=$ROLE is neither client nor server" >&2
+        exit 2
+        ;;
+    esac
     case "$ROLE-$TESTCASE" in
     *-handshake | *-transfer | *-longrtt | *-blackhole | *-multiplexing | *-ipv6 | *-ecn | *-goodput | *-crosstraffic) ;;
     *-amplificationlimit | *-transferloss | *-transfercorruption | *-rebind-port | *-rebind-addr) ;;

@@ -25,7 +25,8 @@
 #define MR_PENDING_DATAGRAMS_MAX 10    /* that wait for keys, per handshake */
 #define MR_UDP_PAYLOAD_MAX       65527 /* bytes; RFC 9000, Section 18.2 */
 #define MR_REASON_MAX            96    /* bytes of a close reason kept */
-#define MR_TOKEN_KEPT_MAX        256   /* bytes of a Retry token a client returns */
+#define MR_TOKEN_KEPT_MAX        256   /* bytes of a NEW_TOKEN that a client keeps; longer: none */
+#define MR_TOKEN_SENT_MAX        1024  /* of a Retry's, which its Initials have room beside */
 #define MR_ALPN_KEPT_MAX         32
 #define MR_QUANTUM_PACKETS       8 /* of one connection per visit; DESIGN.md 12: at least 4 */
 #define MR_QUEUED_MAX_BYTES      (UINT64_C(64) << 20)  /* of a stream, never sent; more: -EAGAIN */

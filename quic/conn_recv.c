@@ -182,6 +182,16 @@ static void count_ecn(struct mr_rx *rx)
     rx->space->has_ecn = true;
 }
 
+/* A number that does not follow the largest: an older range may have to give way. */
+MR_COLD static void remember_apart(struct mr_rx *rx)
+{
+    uint64_t floor = rx->space->received.floor;
+
+    mr_ack_ranges_add(&rx->space->received, rx->pn);
+    if (rx->space->received.floor != floor)
+        mr_count(&rx->ep->counters.limit_ack_ranges);
+}
+
 /* The packet is processed: remember its number, and what it asks of our ACKs. */
 static void record(struct mr_rx *rx, uint8_t first_byte)
 {
@@ -190,7 +200,10 @@ static void record(struct mr_rx *rx, uint8_t first_byte)
     uint64_t largest = is_first ? 0 : space->received.range[0].hi;
     bool is_next = is_first || rx->pn == largest + 1;
 
-    mr_ack_ranges_add(&space->received, rx->pn);
+    if (is_next)
+        mr_ack_ranges_add(&space->received, rx->pn);
+    else
+        remember_apart(rx);
     if (is_first || rx->pn > largest) {
         space->largest_at_ns = rx->now;
         if (rx->type == MR_PACKET_ONE_RTT && !rx->is_other_path)

@@ -164,9 +164,18 @@ static bool expire_life(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t n
     return true;
 }
 
+/* The port takes less than there is to send, and CONNECTION_CLOSE still waits for its turn: the
+ * period begins when it is sent, unless the peer has given the connection up by then. */
+static bool is_close_unsent(const struct mr_endpoint *ep, const struct mr_conn *conn, uint64_t now)
+{
+    return conn->state == MR_CONN_CLOSING && conn->is_ready && idle_deadline(ep, conn) > now;
+}
+
 /* The closing or draining period is over. */
 static void expire_closing(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
 {
+    if (conn->close_until_ns <= now && is_close_unsent(ep, conn, now))
+        conn->close_until_ns = now + 3 * mr_multipath_pto(ep, conn);
     if (conn->close_until_ns > now) {
         mr_conn_timer_update(ep, conn);
         return;

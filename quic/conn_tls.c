@@ -515,10 +515,10 @@ static void take_ticket(struct mr_endpoint *ep, struct mr_conn *conn, const stru
     mr_conn_event(ep, conn, MR_EVENT_TICKET);
 }
 
-/* The names that the two sides agreed on. */
+/* The names that the two sides agreed on: each job says them, the first one counts. */
 static void take_names(struct mr_endpoint *ep, struct mr_conn *conn, const struct mr_tls_job *job)
 {
-    if (!job->has_alpn)
+    if (!job->has_alpn || conn->alpn[0] != '\0')
         return;
     memcpy(conn->alpn, job->alpn, MR_MIN((size_t)job->alpn_size, sizeof(conn->alpn) - 1));
     if (mr_conn_is_traced(conn))

@@ -28,6 +28,12 @@ static inline void mr_trace_clock(struct mr_endpoint *ep, uint64_t now)
         ep->tracer->now_ns = now;
 }
 
+/* Is any new connection to be traced, now? */
+static inline bool mr_trace_wants_new(const struct mr_endpoint *ep)
+{
+    return ep->tracer->rule.what != 0;
+}
+
 /* A new connection whose first connection IDs are known: shall it be traced? */
 MR_COLD void mr_trace_new(struct mr_endpoint *ep, struct mr_conn *conn);
 

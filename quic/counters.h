@@ -45,7 +45,6 @@
     X(dropped_other_cid,          "coalesced packets dropped: connection ID differs from the first packet's")         \
     X(dropped_unsupported_version, "packets dropped: version not supported and not answered")                         \
     X(dropped_version_mismatch,   "packets dropped: version differs from the connection's")                           \
-    X(dropped_unexpected_type,    "packets dropped: type not possible in this role or state")                         \
     X(dropped_no_key,             "packets dropped: no key for their level, not yet or no longer")                    \
     X(dropped_early,              "packets dropped: 0-RTT that is refused")                                           \
     X(dropped_undecryptable,      "packets dropped: authentication failed")                                           \
@@ -84,7 +83,7 @@
     X(limit_cid_renewals,         "renewals of old connection IDs put off: the table has none to spare")              \
     X(limit_cid_nonces,           "connection IDs that no load balancer can route: MR_CID_NONCES of the configuration are used") \
     X(limit_crypto_buffer,        "connections closed: CRYPTO data beyond the buffer limit")                          \
-    X(limit_ack_ranges,           "received-packet ranges forgotten early")                                           \
+    X(limit_ack_ranges,           "ranges of received packets forgotten, older ones refused: MR_ACK_RANGES_MAX")          \
     X(limit_events,               "event collections that ended with a full array")                                   \
     /* before a connection exists */                                                                                  \
     X(amplification_blocked,      "sends held back: three times the unvalidated peer's bytes reached")                \

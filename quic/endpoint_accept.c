@@ -14,7 +14,8 @@
 #include "quic/conn_resume.h"
 #include "quic/path_policy.h"
 
-#define DCID_MIN          8  /* bytes of a client's first DCID, RFC 9000, Section 7.2 */
+#define DCID_MIN          8 /* bytes of a client's first DCID, RFC 9000, Section 7.2 */
+#define INITIAL_COPY_MAX  9216
 #define RESETS_PER_PERIOD 64 /* and RESET_PERIOD_NS: stateless resets are rationed */
 #define RESET_PERIOD_NS   MR_MS
 
@@ -212,6 +213,20 @@ MR_COLD static bool is_authentic(struct mr_endpoint *ep, const struct mr_datagra
     return job.is_open;
 }
 
+/* The same of a copy, so that the Initial stays: garbage begins no trace, and uses up none that
+ * was asked for. */
+MR_COLD static bool would_open(struct mr_endpoint *ep, const struct mr_datagram *d,
+                               const struct mr_packet_header *header)
+{
+    uint8_t copy[INITIAL_COPY_MAX];
+    struct mr_datagram of_copy = {.data = copy, .size = header->size};
+
+    if (header->size > sizeof(copy)) /* nobody's */
+        return false;
+    memcpy(copy, d->data, header->size);
+    return is_authentic(ep, &of_copy, header);
+}
+
 /* Read the token.  False: it is a Retry token that is not right, and the client was refused, if it
  * is the client's: RFC 9000, Section 8.1.2. */
 static bool read_token(struct mr_endpoint *ep, const struct mr_datagram *d,
@@ -284,7 +299,7 @@ static struct mr_conn *make_conn(struct mr_endpoint *ep, const struct mr_datagra
     conn->path.bytes_received = d->size;
     mr_conn_resume_begin(ep, conn, &admission->saved);
     remember_first_dcid(ep, conn, header);
-    if (ep->tracer != NULL)
+    if (ep->tracer != NULL && mr_trace_wants_new(ep) && would_open(ep, d, header))
         mr_trace_new(ep, conn);
     if (!mr_conn_set_initial_keys(ep, conn, &dcid) || !mr_conn_tls_start(ep, conn, NULL)) {
         mr_conn_free(ep, conn);
@@ -432,7 +447,7 @@ void mr_conn_on_retry(struct mr_endpoint *ep, struct mr_conn *conn, const uint8_
      * with a new SCID; RFC 9369, Section 4.1: in the original version. */
     if (conn->role != MR_CLIENT || hs == NULL || hs->has_retry || hs->has_peer_scid ||
         header->version != hs->original_version || !mr_conn_is_alive(conn) ||
-        header->token_size > MR_TOKEN_KEPT_MAX ||
+        header->token_size > MR_TOKEN_SENT_MAX ||
         mr_cid_view_equal(header->scid, &conn->peer_cids[0].cid) ||
         !mr_retry_tag_verify(&ep->tokens, mr_cid_view(&hs->original_dcid), packet, header->size)) {
         mr_count(&ep->counters.dropped_retry_invalid);

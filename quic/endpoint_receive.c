@@ -11,6 +11,8 @@
 #include "quic/conn_bits.h"
 #include "quic/conn_multipath.h"
 
+#define ASKED_AHEAD 2 /* datagrams: that many keys may have to be expanded meanwhile */
+
 /* ------------------------------------------------------------------ lookup */
 
 static bool is_short(const struct mr_datagram *d)
@@ -118,6 +120,25 @@ static enum mr_slot_kind classify(struct mr_endpoint *ep, struct mr_slot *slot)
     return add_open_job(ep, slot, mr_conn_at(ep, slot->conn)) ? MR_SLOT_FAST : MR_SLOT_WALK;
 }
 
+/* Ask for what a packet of the connection will touch, which among many connections is in no cache:
+ * from its start to the newest received range, and from sent packets to its keys. */
+MR_INLINE void ask_for_conn(const struct mr_endpoint *ep, uint32_t index)
+{
+    enum {
+        FIRST_END = offsetof(struct mr_conn, app.received.range) + sizeof(struct mr_ack_range),
+        SECOND = offsetof(struct mr_conn, app.sent),
+        SECOND_END = offsetof(struct mr_conn, key_state) + MR_CACHE_LINE,
+    };
+
+    if (index >= MR_CID_OF_PATH)
+        return;
+    const uint8_t *conn = (const uint8_t *)mr_conn_at(ep, index);
+    for (size_t at = 0; at < FIRST_END; at += MR_CACHE_LINE)
+        __builtin_prefetch(conn + at);
+    for (size_t at = SECOND; at < SECOND_END; at += MR_CACHE_LINE)
+        __builtin_prefetch(conn + at);
+}
+
 /* What to do with each datagram; `found`: its connection if it has a short header.  Those that come
  * one after the other for one connection are mostly alike. */
 static void classify_burst(struct mr_endpoint *ep, struct mr_datagram *datagrams,
@@ -140,6 +161,8 @@ static void classify_burst(struct mr_endpoint *ep, struct mr_datagram *datagrams
             slot->kind = MR_SLOT_FAST;
             continue;
         }
+        if (i > 0 && i + ASKED_AHEAD < count)
+            ask_for_conn(ep, found[i + ASKED_AHEAD]);
         slot->kind = (uint8_t)classify(ep, slot);
         is_last_fast = slot->kind == MR_SLOT_FAST;
     }

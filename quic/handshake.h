@@ -60,7 +60,7 @@ struct mr_handshake {
     uint8_t initial_key_size;
     uint8_t initial_key[MR_CID_MAX];
     uint16_t token_size;
-    uint8_t token[MR_TOKEN_KEPT_MAX]; /* client: in its Initials */
+    uint8_t token[MR_TOKEN_SENT_MAX]; /* client: in its Initials */
     uint16_t new_token_size;
     uint8_t new_token[MR_TOKEN_KEPT_MAX]; /* client: for the next connection */
     uint32_t pending_count;

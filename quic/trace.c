@@ -56,10 +56,15 @@ uint32_t mr_tracer_wants(struct mr_tracer *tracer, const struct mr_addr *peer)
 {
     const struct mr_trace_rule *rule = &tracer->rule;
 
-    if (rule->what == 0 || tracer->count == MR_TRACED_MAX ||
+    if (rule->what == 0 ||
         (rule->has_peer && !is_in(peer->ip, rule->peer_ip, MR_MIN(rule->peer_bits, 128))))
         return 0;
-    return rule->next == NULL || count_down(rule->next) ? rule->what : 0;
+    if (rule->next == NULL)
+        return rule->what;
+    bool is_wanted = tracer->count == MR_TRACED_MAX
+                         ? atomic_load_explicit(rule->next, memory_order_relaxed) > 0
+                         : count_down(rule->next);
+    return is_wanted ? rule->what : 0;
 }
 
 uint32_t mr_tracer_begin(struct mr_tracer *tracer, uint32_t what, uint64_t number)

@@ -288,7 +288,8 @@ struct mr_trace_bytes {
 /* Make it empty.  `number` < 2^24.  Any thread, before the endpoint has it. */
 void mr_tracer_init(struct mr_tracer *tracer, uint64_t number);
 
-/* Shall a new connection of this peer be traced?  What of it; 0: no.  Counts the rule down. */
+/* Shall a new connection of this peer be traced?  What of it; 0: no.  Counts the rule down, but
+ * where as many are traced as can be: mr_tracer_begin() will refuse, which its caller counts. */
 uint32_t mr_tracer_wants(struct mr_tracer *tracer, const struct mr_addr *peer);
 
 /* The trace of a ticket cannot go on here: say so, that its file ends.  False: MR_TRACE_REFUSALS

@@ -26,7 +26,8 @@ struct mr_bench_options mr_bench_options_default(void)
                                      .payload = 1452,
                                      .seconds = 3,
                                      .warm_seconds = 0.5,
-                                     .bytes = 64};
+                                     .bytes = 64,
+                                     .request_bytes = MR_BENCH_HEADER};
 }
 
 /* ------------------------------------------------------------------ options */
@@ -45,7 +46,7 @@ enum mr_parse_result mr_bench_parse(struct mr_bench_options *o, int argc, char *
         uint32_t group;
         struct mr_option option;
     } all[] = {
-        {MR_BENCH_CONNECTIONS, {.name = "connections", .kind = MR_OPTION_U32, .to = &o->connections, .argument = "N", .help = "connections", .min = 1, .max = 2000000}},
+        {MR_BENCH_CONNECTIONS, {.name = "connections", .kind = MR_OPTION_U32, .to = &o->connections, .argument = "N", .help = "connections", .min = 1, .max = 10000000}},
         {MR_BENCH_STREAMS, {.name = "streams", .kind = MR_OPTION_U32, .to = &o->streams, .argument = "N", .help = "streams per connection, at a time", .min = 1, .max = 1000}},
         {MR_BENCH_SHARDS, {.name = "shards", .kind = MR_OPTION_U32, .to = &o->shards, .argument = "N", .help = "server lcores, and as many client lcores (1)", .min = 1, .max = 16}},
         {MR_BENCH_SHARDS, {.name = "io-lcores", .kind = MR_OPTION_U32, .to = &o->io_lcores, .argument = "N", .help = "server lcores that only receive and send frames; 0: the shards do (0)", .max = MR_IO_LCORES_MAX}},
@@ -61,7 +62,9 @@ enum mr_parse_result mr_bench_parse(struct mr_bench_options *o, int argc, char *
         {MR_BENCH_TRANSFER, {.name = "no-floor", .kind = MR_OPTION_FLAG, .to = &o->has_no_floor, .help = "do not measure the floor before and after"}},
         {MR_BENCH_VERIFY, {.name = "verify", .kind = MR_OPTION_FLAG, .to = &o->is_verified, .help = "compare every byte"}},
         {MR_BENCH_RESUME, {.name = "resume", .kind = MR_OPTION_FLAG, .to = &o->wants_resumption, .help = "resume with a ticket"}},
+        {MR_BENCH_WAKES, {.name = "wakes", .kind = MR_OPTION_U32, .to = &o->wakes, .argument = "N", .help = "requests on connections at random, at each number of them", .min = 0, .max = 100000000}},
         {MR_BENCH_BYTES, {.name = "bytes", .kind = MR_OPTION_SIZE, .to = &o->bytes, .argument = "B", .help = "of an answer", .min = 0, .max = 1e9}},
+        {MR_BENCH_REQUEST, {.name = "request-bytes", .kind = MR_OPTION_SIZE, .to = &o->request_bytes, .argument = "B", .help = "of a request, without HTTP/3 (8)", .min = MR_BENCH_HEADER, .max = 1e9}},
         {MR_BENCH_ATTACHED, {.name = "attached", .kind = MR_OPTION_FLAG, .to = &o->is_attached, .help = "with a server's application in another process, in turns with the same one inline"}},
         {MR_BENCH_ATTACHED, {.name = "by-reference", .kind = MR_OPTION_FLAG, .to = &o->is_by_reference, .help = "--attached: as a thread of this process, nothing is copied"}},
         {MR_BENCH_ATTACHED, {.name = "sleeps", .kind = MR_OPTION_FLAG, .to = &o->sleeps, .help = "--attached: the application waits in the kernel when there is nothing, and has to be woken"}},
@@ -105,7 +108,7 @@ bool mr_bench_lacks_attached(const struct mr_bench_options *o)
 /* ------------------------------------------------------------------ start and stop */
 
 /* Send buffers need more memory the longer the wire is. */
-static uint32_t memory_mb(const struct mr_world_config *c)
+uint32_t mr_bench_memory_mb(const struct mr_world_config *c)
 {
     uint32_t frame = c->payload_max + FRAME_HEADERS;
     size_t bytes = c->server_shards * mr_mbuf_pool_footprint(c->server_tx_mbufs, frame) +
@@ -119,7 +122,7 @@ static bool start_eal(const struct mr_bench *b, struct mr_fault *fault)
     struct mr_eal_config eal = {
         .worker_count = mr_group_workers(b->config.server_shards, b->config.server_io_lcores) +
                         b->config.client_shards,
-        .memory_mb = memory_mb(&b->config),
+        .memory_mb = mr_bench_memory_mb(&b->config),
         .shares_cores = true,
         .is_verbose = b->options.is_verbose};
 
@@ -239,6 +242,12 @@ void mr_bench_stop_load(struct mr_bench *b)
 uint32_t mr_bench_stop(struct mr_bench *b)
 {
     mr_bench_stop_load(b);
+    for (uint32_t i = 0; i < MR_SHARDS_MAX; i++) {
+        if (b->client_apps[i] != NULL)
+            mr_bench_app_shares(b->client_apps[i], &b->shares[0]);
+        if (b->server_apps[i] != NULL)
+            mr_bench_app_shares(b->server_apps[i], &b->shares[1]);
+    }
     uint32_t leaked = mr_world_free(&b->world);
     for (uint32_t i = 0; i < b->config.client_shards; i++)
         free(b->clients[i].shared->latency);
@@ -419,4 +428,14 @@ void mr_bench_print(struct json_object *json, bool is_json)
         return;
     }
     print_members(json, 0);
+}
+
+int mr_bench_finish(struct json_object *json, const struct mr_bench *b, bool was_told,
+                    const char *missing)
+{
+    mr_bench_print(json, b->options.is_json);
+    int status = mr_bench_judge(json, was_told, missing);
+    json_object_put(json);
+    mr_eal_stop();
+    return status;
 }

@@ -38,11 +38,13 @@ struct mr_bench_options {
     bool wants_resumption;
     bool has_http3;
     uint64_t bytes;
+    uint64_t request_bytes;
     bool is_attached;     /* the server's application is, beside the same one inline */
     bool is_by_reference; /* it is a thread of this process */
     bool sleeps;          /* it waits in the kernel, and does not poll */
     double rate_gbps;     /* 0: half of what it can do */
     uint64_t total_bytes; /* 0: for `seconds` */
+    uint32_t wakes;
     bool is_verbose;
 };
 
@@ -59,6 +61,8 @@ enum mr_bench_option_groups {
     MR_BENCH_HTTP3 = 256,
     MR_BENCH_VERIFY = 512,
     MR_BENCH_ATTACHED = 1024, /* --attached, --by-reference, --sleeps */
+    MR_BENCH_REQUEST = 2048,
+    MR_BENCH_WAKES = 4096,
 };
 
 struct mr_bench_options mr_bench_options_default(void);
@@ -139,6 +143,7 @@ struct mr_bench {
     struct mr_bench_yardstick yardstick; /* slice NULL: none */
     struct mr_bench_comparison comparison;
     struct mr_bench_aside aside;
+    struct mr_bench_shares shares[2]; /* of the clients' streams, of the servers'; at the end */
     /* Once EAL runs, with idle workers, and before there is a world; NULL: nothing to do. */
     bool (*prepare)(struct mr_bench *bench, struct mr_fault *fault);
     uint32_t awaited;   /* connections that must be there before anything is measured */
@@ -156,6 +161,14 @@ bool mr_bench_launch(struct mr_bench *bench, struct mr_fault *fault);
 void mr_bench_stop_load(struct mr_bench *bench);
 /* The same, and free; returns the mbufs that were lost. */
 uint32_t mr_bench_stop(struct mr_bench *bench);
+
+/* Everything so far; `seconds`: of the clock, the CPU times: seconds of a thread in the mean. */
+void mr_bench_snapshot(const struct mr_bench *bench, struct mr_interval *out);
+/* `end` becomes what happened since `begin`.  CPU times stay seconds. */
+void mr_bench_difference(struct mr_interval *end, const struct mr_interval *begin);
+
+/* MiB that DPDK is given. */
+uint32_t mr_bench_memory_mb(const struct mr_world_config *config);
 
 /* What the clients counted so far. */
 void mr_bench_client_counts(const struct mr_bench *bench, struct mr_bench_counts *out);
@@ -210,6 +223,10 @@ void mr_bench_print(struct json_object *json, bool is_json);
 /* The exit status for what is printed: its "failed", "last_error", "bad_bytes" and "leaked_buffers"
  * are looked at.  `missing`: see tools/verdict.h; `was_told`: likewise. */
 int mr_bench_judge(struct json_object *json, bool was_told, const char *missing);
+
+/* Print `json` and free it, end EAL; the exit status: mr_bench_judge()'s. */
+int mr_bench_finish(struct json_object *json, const struct mr_bench *bench, bool was_told,
+                    const char *missing);
 
 /* The kinds: argv[0] is the kind's name.  Exit statuses. */
 int mr_bench_transfer(int argc, char **argv);

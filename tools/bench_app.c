@@ -9,7 +9,6 @@
 #include "base/compiler.h"
 #include "base/pool.h"
 
-#define HEADER      8
 #define AHEAD_BYTES (UINT64_C(8) << 20) /* queued and not acknowledged, of one stream */
 #define VIEWS       32
 #define RETRY_NS    1000000
@@ -53,10 +52,10 @@ static uint64_t name_of(const struct mr_bench_app *app, const struct mr_bench_st
 /* The next piece of the stream: its header, then the buffer, round and round. */
 static struct mr_view next_piece(const struct mr_bench_app *app, const struct mr_bench_stream *s)
 {
-    if (app->is_client && s->queued < HEADER)
-        return (struct mr_view){.data = s->header, .size = HEADER};
+    if (app->is_client && s->queued < MR_BENCH_HEADER)
+        return (struct mr_view){.data = s->header, .size = MR_BENCH_HEADER};
 
-    uint64_t offset = s->queued - (app->is_client ? HEADER : 0);
+    uint64_t offset = s->queued - (app->is_client ? MR_BENCH_HEADER : 0);
     return mr_perf_buffer_piece(app->data, offset, offset + (s->to_send - s->queued));
 }
 
@@ -67,7 +66,8 @@ static void send_more(struct mr_bench_app *app, struct mr_bench_stream *s, uint6
     while (!s->is_fin_queued && s->queued - acked_to < AHEAD_BYTES) {
         struct mr_view view = next_piece(app, s);
         bool is_last = s->to_send != UINT64_MAX && s->queued + view.size == s->to_send;
-        uint32_t flags = (is_last ? MR_SEND_FIN : 0u) | (view.size <= HEADER ? MR_SEND_COPY : 0u);
+        uint32_t flags =
+            (is_last ? MR_SEND_FIN : 0u) | (view.size <= MR_BENCH_HEADER ? MR_SEND_COPY : 0u);
 
         if (ops->send(app->transport, s->stream, &view, view.size > 0, flags) != 0)
             return; /* WRITABLE or ACKED comes */
@@ -112,7 +112,7 @@ static void read_view(struct mr_bench_app *app, const struct mr_view *view)
 
 static void take_header(struct mr_bench_stream *s, const struct mr_view *view)
 {
-    for (size_t i = 0; i < view->size && s->received + i < HEADER; i++)
+    for (size_t i = 0; i < view->size && s->received + i < MR_BENCH_HEADER; i++)
         s->header[s->received + i] = view->data[i];
 }
 
@@ -127,16 +127,18 @@ static void receive(struct mr_bench_app *app, struct mr_bench_stream *s)
         size_t size = 0;
 
         for (int64_t i = 0; i < n; i++) {
-            if (!app->is_client && s->received < HEADER)
+            if (!app->is_client && s->received < MR_BENCH_HEADER)
                 take_header(s, &views[i]);
             else if (app->load.is_verified)
-                check_view(app, s, s->received - (app->is_client ? 0 : HEADER), &views[i]);
+                check_view(app, s, s->received - (app->is_client ? 0 : MR_BENCH_HEADER), &views[i]);
             else if (app->load.is_read)
                 read_view(app, &views[i]);
             s->received += views[i].size;
             size += views[i].size;
         }
         ops->release(app->transport, s->stream, size);
+        if (atomic_load_explicit(&app->shared.is_measuring, memory_order_relaxed))
+            s->measured += size;
         mr_bench_count_up(&app->shared.counts.bytes_received, size);
     }
     s->has_answer = n >= 0 && fin;
@@ -179,7 +181,8 @@ static bool open_stream(struct mr_bench_app *app, mr_handle conn)
     count_out(app, 1);
     s->begun_ns = app->transport->ops->now(app->transport);
     mr_store_be64(s->header, app->load.down_bytes);
-    s->to_send = app->load.up_bytes == UINT64_MAX ? UINT64_MAX : HEADER + app->load.up_bytes;
+    s->to_send =
+        app->load.up_bytes == UINT64_MAX ? UINT64_MAX : MR_BENCH_HEADER + app->load.up_bytes;
     send_more(app, s, 0);
     return true;
 }
@@ -302,7 +305,7 @@ static struct mr_bench_stream *accept_stream(struct mr_bench_app *app, const str
  */
 static void answer(struct mr_bench_app *app, struct mr_bench_stream *s, uint64_t acked_to)
 {
-    if (s->received < HEADER || !s->has_answer)
+    if (s->received < MR_BENCH_HEADER || !s->has_answer)
         return;
     if (s->to_send == 0 && !s->is_fin_queued)
         s->to_send = mr_load_be64(s->header);
@@ -439,6 +442,17 @@ struct mr_bench_app *mr_bench_client_make(const struct mr_perf_buffer *data,
     if (load->is_paced)
         app->application.on_poll = on_poll;
     return app;
+}
+
+void mr_bench_app_shares(const struct mr_bench_app *app, struct mr_bench_shares *shares)
+{
+    for (uint32_t i = 0; i < app->stream_count; i++) {
+        double bytes = (double)app->streams[i].measured;
+
+        shares->streams += bytes > 0;
+        shares->sum += bytes;
+        shares->squares += bytes * bytes;
+    }
 }
 
 void mr_bench_app_free(struct mr_bench_app *app)

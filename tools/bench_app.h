@@ -20,6 +20,7 @@
 #include "tools/perf_buffer.h"
 
 #define MR_BENCH_STREAMS_MAX 65536 /* open at a time, of one shard */
+#define MR_BENCH_HEADER      8     /* bytes of a request, at least: how many are wanted back */
 
 /* What a client shard does. */
 struct mr_bench_load {
@@ -44,6 +45,7 @@ struct mr_bench_stream {
     uint64_t queued;
     uint64_t received;
     uint64_t wanted;
+    uint64_t measured; /* bytes received while measuring */
     uint64_t begun_ns;
     uint8_t header[8];
     uint32_t next_free;
@@ -71,6 +73,15 @@ struct mr_bench_app {
     uint8_t ticket[8192];
     struct mr_bench_shared shared;
 };
+
+/* Add the bytes that each of its streams received while measuring, and their squares.  When the
+ * shard has stopped. */
+struct mr_bench_shares {
+    uint64_t streams;
+    double sum;
+    double squares;
+};
+void mr_bench_app_shares(const struct mr_bench_app *app, struct mr_bench_shares *shares);
 
 /* NULL: no memory. */
 struct mr_bench_app *mr_bench_server_make(const struct mr_perf_buffer *data);

@@ -68,7 +68,7 @@ static double cpu_seconds(const struct mr_bench_worker *workers, uint32_t count)
     return (double)ns * 1e-9 / count;
 }
 
-static void snapshot(const struct mr_bench *b, struct mr_interval *out)
+void mr_bench_snapshot(const struct mr_bench *b, struct mr_interval *out)
 {
     memset(out, 0, sizeof(*out));
     out->seconds = now_s();
@@ -96,8 +96,7 @@ static void add(void *to, const void *what, size_t size)
         ((uint64_t *)to)[i] += ((const uint64_t *)what)[i];
 }
 
-/* What happened between two snapshots.  CPU times stay seconds. */
-static void take_difference(struct mr_interval *end, const struct mr_interval *begin)
+void mr_bench_difference(struct mr_interval *end, const struct mr_interval *begin)
 {
     end->seconds -= begin->seconds;
     subtract(&end->server, &begin->server, sizeof(end->server));
@@ -155,7 +154,7 @@ static void take_sample(struct mr_bench *b, double seconds, uint64_t *bytes_befo
 
     if (s->count == s->room)
         return;
-    snapshot(b, &i);
+    mr_bench_snapshot(b, &i);
     uint64_t bytes = i.clients.bytes_received + i.servers.bytes_received;
     s->gbps[s->count] = (double)(bytes - *bytes_before) * 8e-9 / seconds;
     s->key_updates[s->count++] =
@@ -252,9 +251,9 @@ static void measure_window(struct mr_bench *b, double seconds, struct mr_interva
     if (b->options.has_samples)
         sample_until(b, begin->seconds + seconds, begin);
     sleep_s(begin->seconds + seconds - now_s());
-    snapshot(b, &end);
+    mr_bench_snapshot(b, &end);
     *out = end;
-    take_difference(out, begin);
+    mr_bench_difference(out, begin);
     *begin = end;
 }
 
@@ -274,7 +273,7 @@ static void measure_in_turns(struct mr_bench *b, uint32_t count, struct mr_inter
         struct mr_interval begin;
         struct mr_interval window;
 
-        snapshot(b, &begin);
+        mr_bench_snapshot(b, &begin);
         measure_window(b, b->options.seconds / count, &begin, &window);
         double after = measure_yardstick(b, 1);
         compare(b, cost_ns(b, &window), before, after);
@@ -292,7 +291,7 @@ static void measure_in_a_row(struct mr_bench *b, uint32_t count, double before,
     struct mr_interval begin;
     struct mr_interval shown = {0};
 
-    snapshot(b, &begin);
+    mr_bench_snapshot(b, &begin);
     for (uint32_t i = 0; i < count; i++) {
         struct mr_interval window;
 
@@ -312,6 +311,8 @@ static void set_measuring(struct mr_bench *b, bool is_measuring)
 {
     for (uint32_t i = 0; i < b->config.client_shards; i++)
         atomic_store(&b->clients[i].shared->is_measuring, is_measuring);
+    for (uint32_t i = 0; i < b->config.server_shards; i++)
+        atomic_store(&b->servers[i].shared->is_measuring, is_measuring);
 }
 
 /* Wait for the connections.  False: they did not come in time. */

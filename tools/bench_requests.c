@@ -1,30 +1,25 @@
 /*
- * tools/bench_requests.c - `millrace bench handshake`, `request`, `latency` and `idle`.
+ * tools/bench_requests.c - `millrace bench handshake`, `request` and `latency`.
  *
- * All four are the same load with other numbers: connections made and closed,
- * small exchanges with many or one outstanding, and connections that just stay.
+ * All three are the same load with other numbers: connections made and closed,
+ * small exchanges with many or one outstanding.
  */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "base/histogram.h"
 #include "bench/tls_ceiling.h"
 #include "control/eal.h"
-#include "quic/conn_internal.h"
 #include "tools/bench.h"
 #include "tools/bench_compare.h"
 #include "tools/bench_http3.h"
+#include "tools/bench_jitter.h"
 
-#define SLICE_SECONDS       0.025
-#define OUTSTANDING         16
-#define IDLE_SECONDS_MAX    600
-#define IDLE_POLL_US        10000
-#define IDLE_SETTLE_SECONDS 3
-#define CONNECTS_AT_ONCE    64
+#define SLICE_SECONDS    0.025
+#define OUTSTANDING      16
+#define CONNECTS_AT_ONCE 64
 
 /* ------------------------------------------------------------------ common */
 
@@ -57,17 +52,6 @@ static void configure(struct mr_bench *b, const struct mr_bench_load *load)
     b->config.cipher = (enum mr_cipher)b->options.cipher;
     b->config.crypto = (enum mr_aead_backend)b->options.crypto;
     b->config.connections = load->connections + 256;
-}
-
-/* `was_told`, `missing`: see mr_bench_judge(). */
-static int finish(struct json_object *json, const struct mr_bench *b, bool was_told,
-                  const char *missing)
-{
-    mr_bench_print(json, b->options.is_json);
-    int status = mr_bench_judge(json, was_told, missing);
-    json_object_put(json);
-    mr_eal_stop();
-    return status;
 }
 
 /* ------------------------------------------------------------------ handshake */
@@ -163,8 +147,8 @@ static int run_handshakes(struct mr_bench *b)
         fprintf(stderr, "millrace bench: the TLS library alone: %s\n",
                 mr_tls_ceiling_reason(tls.ceiling));
     mr_tls_ceiling_close(tls.ceiling);
-    return finish(report_handshakes(b, &i, leaked), b, false,
-                  i.server_counters.handshakes_completed > 0 ? NULL : "handshake");
+    return mr_bench_finish(report_handshakes(b, &i, leaked), b, false,
+                           i.server_counters.handshakes_completed > 0 ? NULL : "handshake");
 }
 
 int mr_bench_handshake(int argc, char **argv)
@@ -188,8 +172,12 @@ static int run_requests(struct mr_bench *b, const struct mr_bench_load *load, co
     struct mr_interval i;
     struct mr_histogram all;
     struct mr_bench_http3 *http3 = NULL;
+    static struct mr_bench_jitter jitter;
     uint32_t leaked;
 
+    mr_bench_jitter_init(&jitter);
+    b->yardstick = (struct mr_bench_yardstick){
+        .slice = mr_bench_jitter_slice, .argument = &jitter, .is_apart = true};
     configure(b, load);
     b->wants_latency = true;
     b->awaited = load->connections * b->options.shards;
@@ -203,6 +191,7 @@ static int run_requests(struct mr_bench *b, const struct mr_bench_load *load, co
     mr_bench_text(json, "bench", name);
     mr_bench_text(json, "protocol", b->options.has_http3 ? "HTTP/3" : "perf");
     mr_bench_count(json, "connections", b->awaited);
+    mr_bench_count(json, "request_bytes", b->options.request_bytes);
     mr_bench_count(json, "bytes", b->options.bytes);
     mr_bench_count(json, "outstanding",
                    (uint64_t)(load->has_one_active ? 1 : load->connections) * load->streams);
@@ -216,6 +205,7 @@ static int run_requests(struct mr_bench *b, const struct mr_bench_load *load, co
                   packets == 0 ? 0 : (double)i.clients.requests / (double)packets);
     mr_bench_real(json, "packets_per_s", (double)packets / i.seconds);
     mr_bench_add_latency(json, &all);
+    mr_bench_jitter_add(json, &jitter);
     mr_bench_add_allocations(json, "allocations_per_request", &i, i.clients.requests);
     mr_bench_add_cpu(json, &i);
     mr_bench_add_stages(b, json, "server_stage_ns", &i.server, i.clients.requests);
@@ -224,7 +214,7 @@ static int run_requests(struct mr_bench *b, const struct mr_bench_load *load, co
     mr_bench_count(json, "failed", i.clients.failed);
     mr_bench_count(json, "last_error", i.clients.last_error);
     mr_bench_count(json, "leaked_buffers", leaked);
-    return finish(json, b, !i.is_complete, i.clients.requests > 0 ? NULL : "whole answer");
+    return mr_bench_finish(json, b, !i.is_complete, i.clients.requests > 0 ? NULL : "whole answer");
 }
 
 int mr_bench_request(int argc, char **argv)
@@ -237,13 +227,19 @@ int mr_bench_request(int argc, char **argv)
         mr_bench_parse(&b->options, argc, argv, "millrace bench request [options]",
                        "Exchanges of a small request and an answer, each on a stream of its own.",
                        MR_BENCH_CONNECTIONS | MR_BENCH_STREAMS | MR_BENCH_SHARDS | MR_BENCH_CRYPTO |
-                           MR_BENCH_BYTES | MR_BENCH_HTTP3 | MR_BENCH_VERIFY);
+                           MR_BENCH_BYTES | MR_BENCH_HTTP3 | MR_BENCH_VERIFY | MR_BENCH_REQUEST);
     if (parsed != MR_PARSE_OK)
         return parsed == MR_PARSE_HELP ? 0 : 2;
+    if (b->options.has_http3 && b->options.request_bytes != MR_BENCH_HEADER) {
+        fprintf(stderr, "millrace bench: --request-bytes is not for --http3, whose requests are as "
+                        "long as their fields\n");
+        return 2;
+    }
     struct mr_bench_load load = {.server = mr_world_server_address(),
                                  .connections = connections_per_shard(&b->options),
                                  .is_verified = b->options.is_verified,
                                  .streams = b->options.streams,
+                                 .up_bytes = b->options.request_bytes - MR_BENCH_HEADER,
                                  .down_bytes = b->options.bytes,
                                  .connects_at_once = CONNECTS_AT_ONCE};
 
@@ -273,121 +269,4 @@ int mr_bench_latency(int argc, char **argv)
 
     b->config.idle_timeout_ns = 3600 * MR_SECOND;
     return run_requests(b, &load, "latency");
-}
-
-/* ------------------------------------------------------------------ idle */
-
-/* Resident memory of this process, bytes. */
-static uint64_t resident_bytes(void)
-{
-    unsigned long size = 0;
-    unsigned long resident = 0;
-    FILE *f = fopen("/proc/self/statm", "r");
-
-    if (f == NULL)
-        return 0;
-    int n = fscanf(f, "%lu %lu", &size, &resident);
-    fclose(f);
-    return n == 2 ? (uint64_t)resident * 4096 : 0;
-}
-
-static uint64_t connected(const struct mr_bench *b)
-{
-    struct mr_bench_counts counts;
-
-    mr_bench_client_counts(b, &counts);
-    return counts.connected;
-}
-
-/* Bytes that each connection adds to what an endpoint lays out at its start: the object, its
- * connection IDs' and tokens' table entries, its timer.  TLS gives its own back. */
-static double bytes_per_connection(uint32_t connections)
-{
-    struct mr_limits all = mr_limits_for(connections);
-    struct mr_limits one = all;
-
-    one.connections_max = 1;
-    return (double)(mr_endpoint_footprint(&all) - mr_endpoint_footprint(&one)) /
-           (double)(connections - 1);
-}
-
-static void report_idle(struct json_object *json, const struct mr_bench *b, uint64_t before,
-                        uint64_t after)
-{
-    mr_bench_real(json, "bytes_per_idle_connection", bytes_per_connection(b->config.connections));
-    mr_bench_real(json, "bytes_of_a_connection_object", (double)sizeof(struct mr_conn));
-    mr_bench_count(json, "resident_growth_bytes_both_sides", after > before ? after - before : 0);
-    mr_bench_count(json, "resident_bytes_both_sides", after);
-}
-
-static double seconds_now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-/* Wait until all are connected, or too long.  Returns seconds. */
-static double wait_for_connections(const struct mr_bench *b)
-{
-    double begin = seconds_now();
-    double said = 0;
-    double seconds = 0;
-
-    while (connected(b) < b->options.connections && seconds < IDLE_SECONDS_MAX) {
-        usleep(IDLE_POLL_US);
-        seconds = seconds_now() - begin;
-        if (b->options.is_json || seconds - said < 1)
-            continue;
-        said = seconds;
-        fprintf(stderr, "%4.0f s  %9lu connections\n", seconds, (unsigned long)connected(b));
-    }
-    return seconds;
-}
-
-int mr_bench_idle(int argc, char **argv)
-{
-    struct mr_bench *b = make();
-    struct mr_fault fault = {0};
-
-    b->options.connections = 10000;
-    enum mr_parse_result parsed =
-        mr_bench_parse(&b->options, argc, argv, "millrace bench idle [options]",
-                       "Connections that stay: how long they take to make, what each costs.",
-                       MR_BENCH_CONNECTIONS | MR_BENCH_SHARDS | MR_BENCH_RESUME);
-    if (parsed != MR_PARSE_OK)
-        return parsed == MR_PARSE_HELP ? 0 : 2;
-    struct mr_bench_load load = {.server = mr_world_server_address(),
-                                 .connections = connections_per_shard(&b->options),
-                                 .connects_at_once = CONNECTS_AT_ONCE,
-                                 .wants_resumption = b->options.wants_resumption};
-    configure(b, &load);
-    b->config.idle_timeout_ns = 3600 * MR_SECOND;
-    b->config.tickets = b->options.wants_resumption ? 1 : 0;
-    if (!mr_bench_start(b, &load, &fault))
-        return fail(&fault);
-    uint64_t before = resident_bytes();
-    double seconds = wait_for_connections(b);
-    sleep(IDLE_SETTLE_SECONDS); /* handshake state is given back */
-    uint64_t after = resident_bytes();
-    uint64_t count = connected(b);
-    uint64_t held = mr_group_conn_count(&b->world.server);
-    struct json_object *json = json_object_new_object();
-    mr_bench_text(json, "bench", "idle");
-    mr_bench_count(json, "connections", held);
-    mr_bench_real(json, "seconds_to_connect", seconds);
-    mr_bench_real(json, "handshakes_per_s", seconds > 0 ? (double)count / seconds : 0);
-    report_idle(json, b, before, after);
-    struct mr_bench_counts counts;
-    mr_bench_client_counts(b, &counts);
-    uint32_t leaked = mr_bench_stop(b);
-    mr_bench_count(json, "failed", counts.failed);
-    mr_bench_count(json, "leaked_buffers", leaked);
-    bool is_complete = held >= b->options.connections;
-    if (!is_complete)
-        fprintf(stderr,
-                "millrace bench: %lu of %u connections are there after %.0f s; ask for fewer\n",
-                (unsigned long)held, b->options.connections, seconds);
-    return finish(json, b, !is_complete, NULL);
 }

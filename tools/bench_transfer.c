@@ -168,6 +168,23 @@ static void add_sender(struct json_object *json, const struct mr_counters *sende
     mr_bench_count(json, "key_updates", sender->key_updates_started);
 }
 
+static const struct mr_shard_stats *sender_stats(const struct mr_bench_options *o,
+                                                 const struct mr_interval *i)
+{
+    return o->is_up ? &i->client : &i->server;
+}
+
+/* Jain's index of what each stream got: 1, all the same; 1/n, one has it all.  One that
+ * got nothing counts, too. */
+static void add_fairness(struct json_object *json, const struct mr_bench_options *o,
+                         const struct mr_bench_shares *shares)
+{
+    double all = (double)o->connections * o->streams;
+
+    mr_bench_count(json, "streams_served", shares->streams);
+    mr_bench_ratio(json, "fairness", shares->sum * shares->sum, shares->squares * all);
+}
+
 static void add_redirects(struct json_object *json, const struct mr_interval *i)
 {
     mr_bench_count(json, "redirects_out", i->server_counters.redirects_out);
@@ -220,6 +237,9 @@ static struct json_object *report(struct mr_bench *b, const struct mr_interval *
     mr_bench_ratio(json, "aead_ceiling_gbps", payload_bits(o), fmax(ceiling_ns, 0));
     mr_bench_add_samples(json, "ratio_to_ceiling", &b->comparison.ratios);
     mr_bench_add_allocations(json, "allocations_per_packet", i, packets);
+    add_fairness(json, o, &b->shares[o->is_up ? 1 : 0]);
+    mr_bench_ratio(json, "packets_per_burst", (double)sender_stats(o, i)->datagrams_sent,
+                   (double)sender_stats(o, i)->bursts_sent);
     add_sender(json, o->is_up ? &i->client_counters : &i->server_counters);
     add_redirects(json, i);
     mr_bench_count(json, "bad_bytes", i->clients.bad_bytes + i->servers.bad_bytes);

@@ -3,8 +3,6 @@
 
 #include <time.h>
 
-#include "tools/alloc_count.h"
-
 #define NAP_NS 500000
 
 enum aside_state {
@@ -72,7 +70,7 @@ static void on_start(void *context, struct mr_transport *transport)
 {
     struct mr_bench_worker *w = context;
 
-    mr_alloc_count_join();
+    mr_alloc_count_join(&w->bytes);
     w->thread = pthread_self();
     atomic_store_explicit(&w->has_thread, true, memory_order_release); /* pairs with the acquire in
                                                                           ..._cpu_ns */

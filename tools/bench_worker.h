@@ -25,6 +25,7 @@
 
 #include "base/histogram.h"
 #include "millrace/transport.h"
+#include "tools/alloc_count.h"
 
 /* Written by the shard's thread, read by the control thread. */
 struct mr_bench_counts {
@@ -41,7 +42,7 @@ struct mr_bench_counts {
 /* What the two threads share about an application. */
 struct mr_bench_shared {
     struct mr_histogram *latency; /* ns per request; NULL: not wanted */
-    _Atomic bool is_measuring;    /* latency is recorded */
+    _Atomic bool is_measuring;    /* latency is recorded, and bytes of each stream */
     _Atomic bool is_stopped;      /* open nothing more */
     _Atomic bool is_paused;       /* ask for nothing more, for now */
     _Atomic uint32_t outstanding; /* asked for, and not answered in full */
@@ -64,6 +65,7 @@ struct mr_bench_worker {
     struct mr_application inner;
     struct mr_bench_shared *shared;
     struct mr_bench_aside *aside; /* NULL: none; set before the shard starts */
+    struct mr_alloc_bytes bytes;  /* of its thread: TLS, with what the rest allocates */
     pthread_t thread;
     _Atomic bool has_thread; /* release: `thread` is set */
 };

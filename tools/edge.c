@@ -433,6 +433,9 @@ static bool check(struct edge *edge, struct mr_fault *fault)
         mr_fault_set(fault, EINVAL,
                      "--cert and --key go together: give both, or none for a "
                      "self-signed certificate");
+    else if (edge->refuses_early && !edge->has_early_data)
+        mr_fault_set(fault, EINVAL,
+                     "--refuse-early needs --early-data: nothing comes in 0-RTT without it");
     else
         return mr_host_plan(&edge->host, &edge->host_options, fault);
     return false;

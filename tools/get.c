@@ -454,6 +454,11 @@ static enum mr_parse_result parse(struct mr_get *get, int argc, char **argv, str
 
     mr_host_option_rows(&get->host_options, shared);
     enum mr_parse_result result = mr_options_parse(&line, argc, argv, fault);
+    if (result == MR_PARSE_OK && get->is_early && get->ticket_path == NULL) {
+        mr_fault_set(fault, EINVAL,
+                     "--early-data needs --session FILE: 0-RTT goes by an earlier connection's");
+        return MR_PARSE_ERROR;
+    }
     if (result == MR_PARSE_OK &&
         (!mr_get_take_urls(get, &line, fault) || !mr_get_take_priorities(get, fault) ||
          !mr_host_plan(&get->host, &get->host_options, fault) || !name_outputs(get, fault)))

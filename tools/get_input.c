@@ -2,6 +2,7 @@
  * ticket of an earlier connection. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,6 +161,22 @@ bool mr_get_take_priorities(struct mr_get *get, struct mr_fault *fault)
 
 /* ------------------------------------------------------------------ the ticket */
 
+/* Before anything is fetched: what could not be kept afterwards would be lost. */
+static bool may_create(const char *path, struct mr_fault *fault)
+{
+    const char *slash = strrchr(path, '/');
+    char folder[PATH_MAX];
+    int size = slash == NULL ? 1 : slash == path ? 1 : (int)(slash - path);
+
+    snprintf(folder, sizeof(folder), "%.*s", size, slash == NULL ? "." : path);
+    if (access(folder, W_OK | X_OK) == 0)
+        return true;
+    mr_fault_set(fault, errno,
+                 "cannot write --session %.100s: %s; make its directory, or name another", path,
+                 strerror(errno));
+    return false;
+}
+
 bool mr_get_read_ticket(struct mr_get *get, struct mr_fault *fault)
 {
     struct mr_connect_options *connect = &get->fetcher.connect;
@@ -169,7 +186,7 @@ bool mr_get_read_ticket(struct mr_get *get, struct mr_fault *fault)
     get->fetcher.ticket = get->new_ticket;
     FILE *file = fopen(get->ticket_path, "re");
     if (file == NULL && errno == ENOENT)
-        return true; /* the first connection */
+        return may_create(get->ticket_path, fault); /* the first connection */
     size_t size = file == NULL ? 0 : fread(get->old_ticket, 1, sizeof(get->old_ticket), file);
     bool is_good = file != NULL && !ferror(file);
     if (!is_good)

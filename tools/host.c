@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control/config.h"
 #include "control/eal.h"
 #include "control/group_trace.h"
 #include "control/token_file.h"
@@ -30,6 +31,9 @@
 const char *const mr_crypto_choices[] = {"auto", "openssl", "ipsec-mb", NULL};
 const char *const mr_polling_choices[] = {"adaptive", "busy", NULL};
 static const char *const hugepage_choices[] = {"auto", "required", "off", NULL};
+static const char *const congestion_choices[] = {"cubic", "newreno", "prague", "bbr",
+                                                 NULL}; /* enum mr_cc_kind */
+static const char *const ecn_choices[] = {"auto", "off", NULL};
 
 enum mr_aead_backend mr_crypto_of(int choice)
 {
@@ -75,6 +79,25 @@ void mr_host_option_rows(struct mr_host_options *o, struct mr_option rows_out[MR
          .argument = "WHEN",
          .help = "auto, required or off (auto)",
          .choices = hugepage_choices},
+        {.name = "mtu",
+         .kind = MR_OPTION_U32,
+         .to = &o->mtu,
+         .argument = "BYTES",
+         .help = "largest IP packet, if the port's is not smaller (1500)",
+         .min = 1280,
+         .max = MR_CONFIG_MTU_MAX},
+        {.name = "congestion",
+         .kind = MR_OPTION_CHOICE,
+         .to = &o->congestion,
+         .argument = "HOW",
+         .help = "congestion control: cubic, newreno, prague or bbr (cubic)",
+         .choices = congestion_choices},
+        {.name = "ecn",
+         .kind = MR_OPTION_CHOICE,
+         .to = &o->ecn,
+         .argument = "WHEN",
+         .help = "mark packets for ECN: auto (on paths that bear it) or off (auto)",
+         .choices = ecn_choices},
         {.name = "keylog",
          .kind = MR_OPTION_TEXT,
          .to = &o->keylog,
@@ -361,7 +384,8 @@ static bool start_eal(struct mr_host *host, const struct mr_host_config *config,
     uint32_t mbufs = workers * (config->rx_mbufs + MR_SHARD_POOL_MBUFS);
     struct mr_eal_config eal = {.cores = o->cores,
                                 .worker_count = workers,
-                                .memory_mb = MR_SETUP_BASE_MB + mbufs * mr_setup_mbuf_kb(0) / 1024,
+                                .memory_mb =
+                                    MR_SETUP_BASE_MB + mbufs * mr_setup_mbuf_kb(o->mtu) / 1024,
                                 .hugepages = (enum mr_hugepages)o->hugepages,
                                 .is_verbose = o->is_verbose};
 
@@ -381,7 +405,9 @@ static struct mr_shard_config shard_config(const struct mr_host *host,
         .connections = config->connections,
         .rx_mbufs = config->rx_mbufs,
         .has_retry = config->has_retry,
-        .has_ecn = true,
+        .mtu = host->options.mtu,
+        .congestion = (enum mr_cc_kind)host->options.congestion,
+        .has_ecn = host->options.ecn == 0,
         .key_update_after = config->key_update_after,
         .idle_timeout_ns = config->idle_timeout_ns,
         .keep_alive_ns = config->keep_alive_ns,
@@ -419,6 +445,7 @@ static bool make_group(struct mr_host *host, const struct mr_host_config *config
         .shard = shard_config(host, config),
         .applications = config->applications,
         .rx_mbufs = config->rx_mbufs,
+        .mtu = (uint16_t)host->options.mtu,
     };
 
     uint16_t ports[2];

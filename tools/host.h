@@ -23,7 +23,7 @@
 #include "control/tls_context.h"
 #include "tools/options.h"
 
-#define MR_HOST_ROWS 10 /* of the table of shared options, its end included */
+#define MR_HOST_ROWS 13 /* of the table of shared options, its end included */
 
 /* As given on the command line. */
 struct mr_host_options {
@@ -34,7 +34,10 @@ struct mr_host_options {
     uint32_t io_lcores;
     int crypto; /* index in mr_crypto_choices */
     int polling;
-    int hugepages; /* enum mr_hugepages */
+    int hugepages;  /* enum mr_hugepages */
+    int congestion; /* enum mr_cc_kind */
+    int ecn;        /* 0: packets are marked, on paths that bear it; 1: off */
+    uint32_t mtu;   /* bytes of the largest IP packet; 0: 1500 */
     const char *cores;
     const char *keylog;      /* file; NULL: none */
     const char *qlog_folder; /* NULL: what QLOGDIR says, or none */

@@ -54,6 +54,33 @@ static bool take_kinds(struct mr_perf *perf, struct mr_fault *fault)
     return true;
 }
 
+/* With another protocol's name nothing but handshakes is understood. */
+static bool take_protocol(struct mr_perf *perf, struct mr_fault *fault)
+{
+    struct mr_perf_plan *plan = &perf->plan;
+    bool is_handshake = true;
+
+    plan->alpn = perf->alpn;
+    if (perf->alpn == NULL)
+        return true;
+    for (uint32_t i = 0; i < plan->kind_count; i++) {
+        const struct mr_perf_kind *kind = &plan->kind[i];
+
+        is_handshake &= kind->is_connection && kind->up_bytes == 0 && kind->down_bytes == 0;
+    }
+    size_t size = strlen(perf->alpn);
+    if (is_handshake && size > 0 && size <= MR_PERF_ALPN_MAX)
+        return true;
+    if (is_handshake)
+        mr_fault_set(fault, EINVAL, "--alpn: a name has 1 to %d bytes", MR_PERF_ALPN_MAX);
+    else
+        mr_fault_set(fault, EINVAL,
+                     "--alpn %.32s: such a server answers no request of this protocol; give --op "
+                     "connect or --op resume, without sizes",
+                     perf->alpn);
+    return false;
+}
+
 static bool needs_connections(const struct mr_perf_plan *plan)
 {
     bool needs = !plan->is_open_loop; /* whose places the operations have */
@@ -68,7 +95,7 @@ static bool make_plan(struct mr_perf *perf, struct mr_fault *fault)
     struct mr_perf_plan *plan = &perf->plan;
     uint32_t shards = perf->host_options.shards;
 
-    if (!take_server(perf, fault) || !take_kinds(perf, fault))
+    if (!take_server(perf, fault) || !take_kinds(perf, fault) || !take_protocol(perf, fault))
         return false;
     memcpy(plan->server.ip, perf->server.bytes, sizeof(plan->server.ip));
     plan->server.port = perf->server_port;
@@ -136,7 +163,10 @@ static bool make_loads(struct mr_perf *perf, struct mr_fault *fault)
     uint32_t shards = perf->host_options.shards;
 
     perf->result.samples = calloc(MR_PERF_SAMPLES_MAX, sizeof(*perf->result.samples));
-    if (perf->result.samples == NULL || !mr_perf_buffer_make(&perf->buffer, MR_PERF_BUFFER_BYTES)) {
+    if (perf->control_path != NULL)
+        perf->far = calloc(1, sizeof(*perf->far));
+    if (perf->result.samples == NULL || (perf->control_path != NULL && perf->far == NULL) ||
+        !mr_perf_buffer_make(&perf->buffer, MR_PERF_BUFFER_BYTES)) {
         mr_fault_set(fault, ENOMEM, "not enough memory for the data to send");
         return false;
     }
@@ -149,6 +179,8 @@ static bool make_loads(struct mr_perf *perf, struct mr_fault *fault)
         perf->loads[i] = mr_perf_load_make(&plan, &perf->buffer, fault);
         if (perf->loads[i] == NULL)
             return false;
+        if (i == 0 && perf->far != NULL)
+            mr_perf_load_carry_orders(perf->loads[i], perf->far);
         perf->applications[i] = *mr_perf_load_application(perf->loads[i]);
     }
     return true;
@@ -189,6 +221,9 @@ static void close_perf(struct mr_perf *perf)
         mr_perf_load_free(perf->loads[i]);
     mr_perf_buffer_free(&perf->buffer);
     free(perf->result.samples);
+    json_object_put(perf->result.far_begin);
+    json_object_put(perf->result.far);
+    free(perf->far);
     if (perf->has_tls)
         mr_tls_context_free(&perf->tls);
     if (perf->host.has_eal)
@@ -218,6 +253,24 @@ static int run(struct mr_perf *perf)
 
 /* ------------------------------------------------------------------ the command */
 
+/* What only fits together, or does not. */
+static bool check(struct mr_perf *perf, const struct mr_command_line *line, struct mr_fault *fault)
+{
+    if (line->positional_count == 0) {
+        mr_fault_set(fault, EINVAL, "no server; name one, like 198.18.0.1:4433");
+        return false;
+    }
+    if (perf->stops_server && perf->control_path == NULL) {
+        mr_fault_set(fault, EINVAL, "--stop-server needs --control FILE");
+        return false;
+    }
+    if (perf->control_path != NULL &&
+        !mr_perf_secret_read(perf->control_path, &perf->secret, fault))
+        return false;
+    perf->server_text = line->positional[0];
+    return mr_host_plan(&perf->host, &perf->host_options, fault) && make_plan(perf, fault);
+}
+
 static enum mr_parse_result parse(struct mr_perf *perf, int argc, char **argv,
                                   struct mr_fault *fault)
 {
@@ -227,7 +280,8 @@ static enum mr_parse_result parse(struct mr_perf *perf, int argc, char **argv,
          .kind = MR_OPTION_LIST,
          .to = &perf->op_texts,
          .argument = "WORDS",
-         .help = "an operation: up=SIZE,down=SIZE (or endless),uni,connect,resume,early,weight=N; "
+         .help = "an operation: up=SIZE,down=SIZE (or endless),uni,connect,resume,early,rebind,"
+                 "weight=N; "
                  "again for a mix (down=endless)"},
         {.name = "connections",
          .kind = MR_OPTION_U32,
@@ -315,6 +369,13 @@ static enum mr_parse_result parse(struct mr_perf *perf, int argc, char **argv,
          .to = &perf->server_name,
          .argument = "NAME",
          .help = "of the server, as its certificate has it (localhost)"},
+        {.name = "alpn",
+         .kind = MR_OPTION_TEXT,
+         .to = &perf->alpn,
+         .argument = "NAME",
+         .help =
+             "protocol to ask for, like h3: handshakes and idle connections with any QUIC server "
+             "(perf)"},
         {.name = "key-update",
          .kind = MR_OPTION_U32,
          .to = &perf->key_update_after,
@@ -333,6 +394,15 @@ static enum mr_parse_result parse(struct mr_perf *perf, int argc, char **argv,
          .to = &perf->seed,
          .argument = "N",
          .help = "of arrivals and of the mix (1)"},
+        {.name = "control",
+         .kind = MR_OPTION_TEXT,
+         .to = &perf->control_path,
+         .argument = "FILE",
+         .help = "ask the server for its side's counters; FILE has the secret of its --control"},
+        {.name = "stop-server",
+         .kind = MR_OPTION_FLAG,
+         .to = &perf->stops_server,
+         .help = "--control: end it after the run"},
         {.name = "json",
          .kind = MR_OPTION_FLAG,
          .to = &perf->is_json,
@@ -357,14 +427,7 @@ static enum mr_parse_result parse(struct mr_perf *perf, int argc, char **argv,
     enum mr_parse_result result = mr_options_parse(&line, argc, argv, fault);
     if (result != MR_PARSE_OK)
         return result;
-    if (line.positional_count == 0) {
-        mr_fault_set(fault, EINVAL, "no server; name one, like 198.18.0.1:4433");
-        return MR_PARSE_ERROR;
-    }
-    perf->server_text = line.positional[0];
-    if (!mr_host_plan(&perf->host, &perf->host_options, fault) || !make_plan(perf, fault))
-        return MR_PARSE_ERROR;
-    return MR_PARSE_OK;
+    return check(perf, &line, fault) ? MR_PARSE_OK : MR_PARSE_ERROR;
 }
 
 int mr_tool_perf_client(int argc, char **argv)

@@ -10,11 +10,13 @@
 #include "drivers/port.h"
 #include "drivers/port_facts.h"
 #include "tools/host.h"
+#include "tools/perf_far_report.h"
 #include "tools/perf_plan.h"
 #include "tools/report.h"
 
 #define MR_PERF_SAMPLES_MAX 36000 /* of the time line: an hour of 100 ms */
 #define MR_PERF_SAMPLE_MS   100
+#define MR_PERF_FAR_WHY     160 /* bytes */
 
 /* Sums over the shards, at one moment. */
 struct mr_perf_snapshot {
@@ -66,6 +68,9 @@ struct mr_perf_result {
     struct mr_perf_kind_result kinds[MR_PERF_KINDS_MAX]; /* of all shards */
     uint32_t reason_count;
     struct mr_perf_reason reasons[MR_PERF_REASONS_MAX];
+    struct json_object *far_begin;
+    struct json_object *far;       /* NULL: the server was not asked, or did not answer */
+    char far_why[MR_PERF_FAR_WHY]; /* why it did not */
     struct mr_perf_figures figures;
     enum mr_perf_limit limit;
     char why[MR_PERF_WHY];
@@ -80,6 +85,7 @@ struct mr_perf {
     struct mr_option_list op_texts;
     const char *server_text;
     const char *server_name;
+    const char *alpn; /* NULL: the protocol's own */
     const char *ca_path;
     bool is_insecure;
     uint32_t connections;
@@ -95,7 +101,9 @@ struct mr_perf {
     uint32_t key_update_after;
     uint32_t seed;
     bool is_json;
-    const char *html_path; /* NULL: none */
+    const char *html_path;    /* NULL: none */
+    const char *control_path; /* of the secret that the server wants; NULL: it is not asked */
+    bool stops_server;
 
     struct mr_perf_plan plan; /* of each shard, but for its part of the connections */
     struct mr_ip server;
@@ -104,6 +112,8 @@ struct mr_perf {
     struct mr_tls_context tls;
     bool has_tls;
     struct mr_perf_buffer buffer;
+    struct mr_perf_secret secret;
+    struct mr_far *far; /* NULL: as above */
     struct mr_perf_load *loads[MR_SHARDS_MAX];
     struct mr_application applications[MR_SHARDS_MAX];
     struct mr_perf_result result;

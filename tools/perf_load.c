@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/compiler.h"
+#include "tools/perf_far.h"
 #include "tools/perf_load_internal.h"
 
 #define BEGIN_SLICE    64      /* connections whose first operations begin with one poll */
@@ -144,10 +145,13 @@ static uint32_t on_poll(void *context)
 
     if (wanted != load->phase && load->phase != MR_PERF_OVER)
         enter(load, wanted);
+    if (load->far != NULL)
+        mr_far_client_poll(load->far);
     mr_perf_open_kept(load);
     mr_perf_close_left(load);
     sample(load, now);
-    if (load->phase == MR_PERF_CLOSE && load->kept + load->own == 0)
+    if (load->phase == MR_PERF_CLOSE && load->kept + load->own == 0 &&
+        (load->far == NULL || mr_far_client_close(load->far)))
         enter(load, MR_PERF_OVER);
     if (!mr_perf_may_begin(load))
         return 0;
@@ -162,6 +166,16 @@ static void on_start(void *context, struct mr_transport *transport)
     struct mr_perf_load *load = context;
 
     load->transport = transport;
+    if (load->far != NULL)
+        load->far->transport = transport;
+}
+
+void mr_perf_load_carry_orders(struct mr_perf_load *load, struct mr_far *far)
+{
+    load->far = far;
+    far->connect = (struct mr_connect_options){.remote = load->plan.server,
+                                               .server_name = load->plan.server_name,
+                                               .is_insecure = load->plan.is_insecure};
 }
 
 static void on_stop(void *context)
@@ -199,7 +213,7 @@ struct mr_perf_load *mr_perf_load_make(const struct mr_perf_plan *plan,
     load->conn_free = load->op_free = load->leaving = MR_NONE;
     for (uint32_t i = 0; i < plan->kind_count; i++) {
         load->weights += plan->kind[i].weight;
-        load->has_uni |= plan->kind[i].is_uni;
+        load->has_streamless |= plan->kind[i].is_uni || plan->kind[i].is_rebind;
         mr_histogram_init(&load->shared.kinds[i].latency);
     }
     mr_random_init_number(&load->random, plan->seed);

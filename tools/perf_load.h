@@ -39,6 +39,7 @@
 #define MR_PERF_TICKET_MAX  4096  /* bytes */
 #define MR_PERF_ENDLESS     (UINT64_C(1) << 60) /* bytes: until the run ends */
 #define MR_PERF_LIMITERS    7
+#define MR_PERF_ALPN_MAX    32 /* bytes of a protocol's name */
 
 enum mr_perf_phase {
     MR_PERF_CONNECT,
@@ -58,11 +59,14 @@ struct mr_perf_kind {
     bool is_connection;  /* a connection of its own */
     bool is_resumed;     /* which resumes an earlier one, */
     bool is_early;       /* with its request in 0-RTT */
+    bool is_rebind;      /* a kept connection goes on from another UDP port */
 };
 
 struct mr_perf_plan {
     struct mr_address server;
     const char *server_name;
+    const char
+        *alpn; /* NULL: MR_PERF_ALPN; with another protocol's, handshakes alone are possible */
     bool is_insecure;
     uint32_t connections; /* kept open */
     uint32_t connecting;  /* handshakes at a time, of those */
@@ -120,12 +124,16 @@ struct mr_perf_shared {
 
 #define MR_PERF_LATE_NS UINT64_C(1000000)
 
+struct mr_far;
 struct mr_perf_load;
 
 /* NULL with `fault` set: no memory. */
 struct mr_perf_load *mr_perf_load_make(const struct mr_perf_plan *plan,
                                        const struct mr_perf_buffer *buffer, struct mr_fault *fault);
 void mr_perf_load_free(struct mr_perf_load *load);
+
+/* Carry orders to the server, too (perf_far.h); before it runs.  `far` outlives it. */
+void mr_perf_load_carry_orders(struct mr_perf_load *load, struct mr_far *far);
 
 /* For the shard. */
 const struct mr_application *mr_perf_load_application(const struct mr_perf_load *load);

@@ -20,6 +20,7 @@ struct mr_perf_conn {
     uint32_t ops;       /* that name it: their streams' last events are to come */
     uint32_t owed;      /* closed loop: operations that could not begin */
     uint32_t op;        /* whose own it is; MR_NONE: kept */
+    uint32_t rebind;    /* the operation that waits for another path; MR_NONE: none */
     uint32_t next;      /* free, or leaving */
     uint64_t left_ns;   /* its operation has come to its end */
     bool is_used;
@@ -55,6 +56,7 @@ struct mr_perf_load {
     struct mr_transport *transport;
     struct mr_perf_plan plan;
     const struct mr_perf_buffer *buffer;
+    struct mr_far *far; /* NULL: no orders */
     struct mr_random random;
     int phase;
     uint32_t conn_max;
@@ -76,7 +78,8 @@ struct mr_perf_load {
     uint32_t late_begin;
     uint32_t late_end;
     double weights;
-    bool has_uni; /* some kind is */
+    bool has_streamless; /* some kind's operations may be without a stream for a while */
+    bool has_no_rebind;  /* the server forbids it, or nobody can */
     struct mr_perf_conn *conns;
     struct mr_perf_op *ops;
     struct mr_perf_due *late; /* MR_PERF_LATE_MAX */
@@ -119,9 +122,27 @@ void mr_perf_open_kept(struct mr_perf_load *load);
 /* An operation has come to its end; once, further calls do nothing. */
 void mr_perf_finish(struct mr_perf_load *load, struct mr_perf_op *op, bool is_done);
 
+/* No event of its streams is to come. */
+void mr_perf_let_go(struct mr_perf_load *load, struct mr_perf_op *op);
+
+/* A kept connection with a free place; NULL: none is near. */
+struct mr_perf_conn *mr_perf_find_conn(struct mr_perf_load *load);
+
+/* Why something failed, for people: each text once, and how often. */
+void mr_perf_note_reason(struct mr_perf_load *load, const char *what, const char *reason,
+                         uint64_t code);
+
 /* Close the connections of operations that came to their end before now: what they had to send
  * then, the handshake's end, is on its way. */
 void mr_perf_close_left(struct mr_perf_load *load);
+
+/* ---- perf_rebind.c ---- */
+
+/* As mr_perf_begin(), of an operation that has its place. */
+bool mr_perf_begin_rebind(struct mr_perf_load *load, struct mr_perf_op *op, struct mr_perf_conn *c);
+
+/* The connection is on another path, or stays on the one before. */
+void mr_perf_end_rebind(struct mr_perf_load *load, struct mr_perf_conn *c, bool is_done);
 
 /* For the application. */
 void mr_perf_on_events(void *context, const struct mr_event *events, size_t n);

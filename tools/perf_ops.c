@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/compiler.h"
+#include "tools/perf_far.h"
 #include "tools/perf_load_internal.h"
 
 #define VIEWS 32
@@ -33,9 +34,8 @@ uint32_t mr_perf_choose_kind(struct mr_perf_load *load)
     return kind;
 }
 
-/* Failures, for people: each text once. */
-static void note_reason(struct mr_perf_load *load, const char *what, const char *reason,
-                        uint64_t code)
+void mr_perf_note_reason(struct mr_perf_load *load, const char *what, const char *reason,
+                         uint64_t code)
 {
     struct mr_perf_shared *shared = &load->shared;
     char text[MR_PERF_REASON];
@@ -68,7 +68,8 @@ static struct mr_perf_conn *take_conn(struct mr_perf_load *load, uint32_t op)
         index = load->conn_used++;
     else
         return NULL;
-    load->conns[index] = (struct mr_perf_conn){.op = op, .next = MR_NONE, .is_used = true};
+    load->conns[index] =
+        (struct mr_perf_conn){.op = op, .rebind = MR_NONE, .next = MR_NONE, .is_used = true};
     return &load->conns[index];
 }
 
@@ -100,8 +101,7 @@ static void give_op(struct mr_perf_load *load, struct mr_perf_op *op)
     load->op_free = (uint32_t)(op - load->ops);
 }
 
-/* No event of its streams is to come. */
-static void let_go(struct mr_perf_load *load, struct mr_perf_op *op)
+void mr_perf_let_go(struct mr_perf_load *load, struct mr_perf_op *op)
 {
     struct mr_perf_conn *c = &load->conns[op->conn];
 
@@ -195,13 +195,15 @@ static int open_stream(struct mr_perf_load *load, struct mr_perf_op *op)
 static int connect_to(struct mr_perf_load *load, struct mr_perf_conn *c,
                       const struct mr_perf_kind *kind)
 {
-    static const uint8_t alpn[] = "\004" MR_PERF_ALPN;
+    const char *protocol = load->plan.alpn != NULL ? load->plan.alpn : MR_PERF_ALPN;
+    size_t protocol_size = strlen(protocol);
+    uint8_t alpn[1 + MR_PERF_ALPN_MAX];
     bool has_ticket = kind != NULL && kind->is_resumed && load->ticket_size > 0;
     const struct mr_connect_options options = {
         .remote = load->plan.server,
         .server_name = load->plan.server_name,
         .alpn = alpn,
-        .alpn_size = sizeof(alpn) - 1,
+        .alpn_size = 1 + protocol_size,
         .is_insecure = load->plan.is_insecure,
         .is_early = has_ticket && kind->is_early,
         .user_data = name((size_t)(c - load->conns)),
@@ -209,6 +211,8 @@ static int connect_to(struct mr_perf_load *load, struct mr_perf_conn *c,
         .ticket_size = has_ticket ? load->ticket_size : 0,
     };
 
+    alpn[0] = (uint8_t)protocol_size;
+    memcpy(&alpn[1], protocol, protocol_size);
     return load->transport->ops->connect(load->transport, &options, &c->conn);
 }
 
@@ -229,8 +233,7 @@ static bool begin_connection(struct mr_perf_load *load, struct mr_perf_op *op)
     return true;
 }
 
-/* Open loop: a connection with a free place; NULL: none is near. */
-static struct mr_perf_conn *find_conn(struct mr_perf_load *load)
+struct mr_perf_conn *mr_perf_find_conn(struct mr_perf_load *load)
 {
     for (uint32_t i = 0; i < MR_PERF_LOOK_AROUND && load->conn_used > 0; i++) {
         struct mr_perf_conn *c = &load->conns[load->turn++ % load->conn_used];
@@ -244,7 +247,7 @@ static struct mr_perf_conn *find_conn(struct mr_perf_load *load)
 static bool begin_stream(struct mr_perf_load *load, struct mr_perf_op *op, struct mr_perf_conn *c)
 {
     if (c == NULL)
-        c = find_conn(load);
+        c = mr_perf_find_conn(load);
     if (c == NULL)
         return false;
     op->conn = (uint32_t)(c - load->conns);
@@ -271,6 +274,7 @@ bool mr_perf_begin(struct mr_perf_load *load, uint32_t kind, uint64_t due_ns,
     op->due_ns = due_ns;
     op->is_measured = load->phase == MR_PERF_MEASURE;
     bool is_begun = load->plan.kind[kind].is_connection ? begin_connection(load, op)
+                    : load->plan.kind[kind].is_rebind   ? mr_perf_begin_rebind(load, op, c)
                                                         : begin_stream(load, op, c);
     if (!is_begun) {
         give_op(load, op);
@@ -459,11 +463,15 @@ static void on_stream_closed(struct mr_perf_load *load, struct mr_perf_op *op, b
         return; /* the other one, or its answer comes yet */
     mr_perf_finish(load, op, false);
     if (c->op == MR_NONE || c->is_gone)
-        let_go(load, op);
+        mr_perf_let_go(load, op);
 }
 
 static void on_stream(struct mr_perf_load *load, const struct mr_event *event)
 {
+    if (load->plan.alpn != NULL) {
+        (void)receive(load, event->stream); /* another protocol's, which we do not speak */
+        return;
+    }
     struct mr_perf_op *op = op_of(load, event);
 
     if (op == NULL)
@@ -472,10 +480,10 @@ static void on_stream(struct mr_perf_load *load, const struct mr_event *event)
     if ((event->kinds & MR_EVENT_ACKED) != 0 && is_request)
         on_acked(load, op, event->acked_to);
     if ((event->kinds & (MR_EVENT_RESET | MR_EVENT_STOPPED)) != 0 && !op->is_counted) {
-        note_reason(load,
-                    (event->kinds & MR_EVENT_RESET) != 0 ? "the server reset a stream"
-                                                         : "the server stopped a stream",
-                    "", event->error);
+        mr_perf_note_reason(load,
+                            (event->kinds & MR_EVENT_RESET) != 0 ? "the server reset a stream"
+                                                                 : "the server stopped a stream",
+                            "", event->error);
         load->transport->ops->reset(load->transport, event->stream, event->error);
         mr_perf_finish(load, op, false);
     }
@@ -578,7 +586,7 @@ static void end_streamless(struct mr_perf_load *load, const struct mr_perf_conn 
         if (op->conn != index || op->streams > 0)
             continue;
         count_end(load, op, false);
-        let_go(load, op);
+        mr_perf_let_go(load, op);
     }
 }
 
@@ -593,8 +601,9 @@ static void on_closed(struct mr_perf_load *load, struct mr_perf_conn *c,
                       const struct mr_event *event)
 {
     if (load->phase < MR_PERF_CLOSE && (c->op == MR_NONE || !load->ops[c->op].is_counted))
-        note_reason(load, c->is_open ? "a connection ended" : "a connection could not be made",
-                    event->reason, event->error);
+        mr_perf_note_reason(load,
+                            c->is_open ? "a connection ended" : "a connection could not be made",
+                            event->reason, event->error);
     if (c->op == MR_NONE)
         on_kept_closed(load, c);
     else
@@ -605,8 +614,8 @@ static void on_closed(struct mr_perf_load *load, struct mr_perf_conn *c,
         give_conn(load, c);
     else if (c->op != MR_NONE && load->ops[c->op].streams == 0) {
         mr_perf_finish(load, &load->ops[c->op], false);
-        let_go(load, &load->ops[c->op]);
-    } else if (load->has_uni) {
+        mr_perf_let_go(load, &load->ops[c->op]);
+    } else if (load->has_streamless) {
         end_streamless(load, c);
     }
 }
@@ -623,6 +632,8 @@ static void on_conn(struct mr_perf_load *load, const struct mr_event *event)
         on_connected(load, c);
     if ((event->kinds & MR_EVENT_TICKET) != 0)
         on_ticket(load, c);
+    if ((event->kinds & (MR_EVENT_PATH_CHANGED | MR_EVENT_PATH_FAILED)) != 0)
+        mr_perf_end_rebind(load, c, (event->kinds & MR_EVENT_PATH_CHANGED) != 0);
     if ((event->kinds & MR_EVENT_STREAMS_ALLOWED) != 0)
         mr_perf_begin_owed(load, c);
     if ((event->kinds & MR_EVENT_CLOSED) != 0)
@@ -631,8 +642,12 @@ static void on_conn(struct mr_perf_load *load, const struct mr_event *event)
 
 void mr_perf_on_events(void *context, const struct mr_event *events, size_t n)
 {
+    struct mr_perf_load *load = context;
+
     for (size_t i = 0; i < n; i++) {
-        if (events[i].stream != MR_HANDLE_NONE)
+        if (load->far != NULL && events[i].user_data == MR_FAR_NAME)
+            mr_far_client_event(load->far, &events[i]);
+        else if (events[i].stream != MR_HANDLE_NONE)
             on_stream(context, &events[i]);
         else if ((events[i].kinds & MR_EVENT_TIMER) == 0)
             on_conn(context, &events[i]);

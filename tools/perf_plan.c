@@ -52,6 +52,8 @@ static bool take_word(const char *word, struct mr_perf_kind *kind)
         return kind->is_connection = true;
     if (strcmp(word, "resume") == 0)
         return kind->is_resumed = kind->is_connection = true;
+    if (strcmp(word, "rebind") == 0)
+        return kind->is_rebind = true;
     if (strcmp(word, "early") == 0)
         return kind->is_early = kind->is_resumed = kind->is_connection = true;
     return false;
@@ -70,7 +72,7 @@ bool mr_perf_kind_parse(const char *text, struct mr_perf_kind *kind_out, struct 
             mr_fault_set(
                 fault, EINVAL,
                 "--op %s: \"%s\" is none of up=SIZE, down=SIZE (or endless), uni, connect, "
-                "resume, early, weight=N",
+                "resume, early, rebind, weight=N",
                 text, word);
             return false;
         }
@@ -81,6 +83,12 @@ bool mr_perf_kind_parse(const char *text, struct mr_perf_kind *kind_out, struct 
     if (kind_out->is_early && kind_out->up_bytes == 0 && kind_out->down_bytes == 0) {
         mr_fault_set(fault, EINVAL, "--op %s: nothing would go in 0-RTT; add up=SIZE or down=SIZE",
                      text);
+        return false;
+    }
+    if (kind_out->is_rebind && (kind_out->is_connection || kind_out->is_uni ||
+                                kind_out->up_bytes > 0 || kind_out->down_bytes > 0)) {
+        mr_fault_set(fault, EINVAL,
+                     "--op %s: nothing is asked for beside a rebind; add another --op", text);
         return false;
     }
     if (kind_out->is_connection && (kind_out->is_uni || kind_out->up_bytes == MR_PERF_ENDLESS ||
@@ -110,6 +118,7 @@ const char *mr_perf_kind_name(const struct mr_perf_kind *kind, char text[MR_PERF
                       : kind->is_resumed    ? "resume"
                       : kind->is_connection ? "connect"
                       : kind->is_uni        ? "uni"
+                      : kind->is_rebind     ? "rebind"
                                             : "stream";
     size_t at = (size_t)snprintf(text, MR_PERF_NAME, "%s", how);
 
@@ -170,6 +179,13 @@ static enum mr_perf_limit judge_rest(const struct mr_perf_figures *f, char why[M
                  100 * f->busiest);
         return MR_PERF_LIMIT_CONCURRENCY;
     }
+    if (f->far.is_known) {
+        snprintf(why, MR_PERF_WHY,
+                 "the path, or what waits on it: this side's cores work %.0f %% of their time, the "
+                 "server's %.0f %%, and neither port dropped anything",
+                 100 * f->busiest, 100 * f->far.busiest);
+        return MR_PERF_LIMIT_PEER;
+    }
     snprintf(why, MR_PERF_WHY,
              "the peer, or the path to it: this side's cores work %.0f %% of their time, and "
              "nothing was dropped here",
@@ -190,6 +206,13 @@ enum mr_perf_limit mr_perf_judge(const struct mr_perf_figures *f, char why[MR_PE
                  100 * f->port_drop_part);
         return MR_PERF_LIMIT_PORT;
     }
+    if (f->far.is_known && f->far.port_drop_part >= DROPS) {
+        snprintf(why, MR_PERF_WHY,
+                 "the server's port: %.2g %% of the frames were dropped or refused by it (counters "
+                 "under `far_side`)",
+                 100 * f->far.port_drop_part);
+        return MR_PERF_LIMIT_FAR_PORT;
+    }
     if (f->is_open_loop && f->done >= KEPT * f->asked) {
         snprintf(why, MR_PERF_WHY, "the rate that was asked for: %.0f of %.0f operations/s",
                  f->done, f->asked);
@@ -202,6 +225,13 @@ enum mr_perf_limit mr_perf_judge(const struct mr_perf_figures *f, char why[MR_PE
                  100 * f->busiest, 100 * f->stage_part, f->stage);
         return MR_PERF_LIMIT_GENERATOR;
     }
+    if (f->far.is_known && f->far.busiest >= BUSY) {
+        snprintf(why, MR_PERF_WHY,
+                 "the server's CPU: its busiest polling core works %.0f %% of the time, %.0f %% of "
+                 "that in stage `%s`; this side's %.0f %%",
+                 100 * f->far.busiest, 100 * f->far.stage_part, f->far.stage, 100 * f->busiest);
+        return MR_PERF_LIMIT_FAR_CPU;
+    }
     enum mr_perf_limit limit = f->sends ? judge_sending(f, why) : MR_PERF_LIMIT_NOTHING;
     return limit != MR_PERF_LIMIT_NOTHING ? limit : judge_rest(f, why);
 }
@@ -213,6 +243,7 @@ const char *mr_perf_limit_name(enum mr_perf_limit limit)
         [MR_PERF_LIMIT_GENERATOR] = "generator",      [MR_PERF_LIMIT_PORT] = "port",
         [MR_PERF_LIMIT_CWND] = "congestion control",  [MR_PERF_LIMIT_FLOW_CONTROL] = "flow control",
         [MR_PERF_LIMIT_CONCURRENCY] = "concurrency",  [MR_PERF_LIMIT_PEER] = "peer or path",
+        [MR_PERF_LIMIT_FAR_PORT] = "far port",        [MR_PERF_LIMIT_FAR_CPU] = "far CPU",
     };
 
     return names[limit];

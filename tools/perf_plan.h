@@ -46,6 +46,17 @@ enum mr_perf_limit {
     MR_PERF_LIMIT_FLOW_CONTROL, /* the peer's windows, or streams */
     MR_PERF_LIMIT_CONCURRENCY,  /* closed loop: operations at a time, over the round trip */
     MR_PERF_LIMIT_PEER,         /* the peer, or the path to it */
+    MR_PERF_LIMIT_FAR_PORT,     /* frames were dropped or refused there */
+    MR_PERF_LIMIT_FAR_CPU,      /* the server's polling cores */
+};
+
+/* What a server said of itself (perf_far_report.h), of the measured time. */
+struct mr_perf_far_figures {
+    bool is_known;         /* it was asked, and answered */
+    double busiest;        /* part of the time in which its busiest polling core worked, 0..1 */
+    char stage[16];        /* of all its cores' time, the largest */
+    double stage_part;     /* of their busy time */
+    double port_drop_part; /* frames that its port dropped or refused, of all */
 };
 
 /* Of the measured time. */
@@ -62,6 +73,7 @@ struct mr_perf_figures {
     double port_drop_part; /* frames dropped or refused, of all */
     double loss_part;      /* packets lost, of those sent */
     double limited[MR_PERF_LIMITERS]; /* of the samples, 0..1 */
+    struct mr_perf_far_figures far;
 };
 
 /* What limited it, with the figures that say so, for people. */

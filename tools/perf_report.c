@@ -2,17 +2,15 @@
 #include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/utsname.h>
-#include <unistd.h>
 
 #include "tools/bench.h"
+#include "tools/perf_facts.h"
 #include "tools/perf_internal.h"
 #include "tools/tools.h"
 
 typedef unsigned long long number; /* as printf wants it */
 
-#define TEXT 24  /* bytes of a figure with its unit */
-#define LINE 256 /* bytes */
+#define TEXT 24 /* bytes of a figure with its unit */
 
 static const double quantiles[] = {0.5, 0.9, 0.99, 0.999, 1};
 static const char *const quantile_names[] = {"p50", "p90", "p99", "p99.9", "max"};
@@ -172,6 +170,13 @@ static void print_rest(const struct mr_perf *perf)
     print_port(r);
     printf("this side    busiest core %.0f %%, stage `%s` %.0f %% of that\n",
            100 * r->figures.busiest, r->figures.stage, 100 * r->figures.stage_part);
+    if (r->figures.far.is_known)
+        printf(
+            "far side     busiest core %.0f %%, stage `%s` %.0f %% of that; port drops %.2g %%\n",
+            100 * r->figures.far.busiest, r->figures.far.stage, 100 * r->figures.far.stage_part,
+            100 * r->figures.far.port_drop_part);
+    else if (r->far_why[0] != '\0')
+        printf("far side     not told: %s\n", r->far_why);
     for (uint32_t i = 0; i < r->reason_count; i++)
         printf("failed       %llu x %s\n", (number)r->reasons[i].count, r->reasons[i].text);
     printf("limited by   %s\n", r->why);
@@ -206,77 +211,23 @@ static struct json_object *port_json(const struct mr_perf *perf)
     const struct mr_perf_result *r = &perf->result;
     const struct mr_port_stats *from = &r->begin.port;
     const struct mr_port_stats *to = &r->end.port;
-    const struct mr_port_facts *facts = &r->port;
+    const struct mr_port_stats during = {.rx_packets = to->rx_packets - from->rx_packets,
+                                         .tx_packets = to->tx_packets - from->tx_packets,
+                                         .rx_missed = to->rx_missed - from->rx_missed,
+                                         .rx_no_buffer = to->rx_no_buffer - from->rx_no_buffer,
+                                         .rx_errors = to->rx_errors - from->rx_errors,
+                                         .tx_errors = to->tx_errors - from->tx_errors};
     struct json_object *json = json_object_new_object();
     struct json_object *counters = json_object_new_object();
 
-    mr_bench_text(json, "spec", perf->host_options.port);
-    mr_bench_text(json, "driver", facts->driver);
-    mr_bench_text(json, "device", facts->device);
-    mr_bench_text(json, "firmware", facts->firmware);
-    mr_bench_count(json, "link_mbps", facts->link_mbps);
-    mr_bench_count(json, "rx_queues", facts->rx_queues);
-    mr_bench_count(json, "tx_queues", facts->tx_queues);
-    mr_bench_count(json, "rx_descriptors", facts->rx_descriptors);
-    mr_bench_count(json, "tx_descriptors", facts->tx_descriptors);
-    mr_bench_count(json, "pcie_lanes", facts->pcie_lanes);
-    mr_bench_text(json, "pcie_speed", facts->pcie_speed);
-    mr_bench_count(json, "rx_packets", to->rx_packets - from->rx_packets);
-    mr_bench_count(json, "tx_packets", to->tx_packets - from->tx_packets);
-    mr_bench_count(json, "rx_missed", to->rx_missed - from->rx_missed);
-    mr_bench_count(json, "rx_no_buffer", to->rx_no_buffer - from->rx_no_buffer);
-    mr_bench_count(json, "rx_errors", to->rx_errors - from->rx_errors);
-    mr_bench_count(json, "tx_errors", to->tx_errors - from->tx_errors);
+    mr_perf_add_port_facts(json, perf->host_options.port, &r->port);
+    mr_perf_add_port_stats(json, &during);
     mr_bench_count(json, "tx_refused",
                    r->end.report.stats.tx_refused - r->begin.report.stats.tx_refused);
     for (uint32_t i = 0; i < r->counters_end.count && i < r->counters_begin.count; i++)
         mr_bench_count(counters, r->counters_end.counter[i].name,
                        r->counters_end.counter[i].value - r->counters_begin.counter[i].value);
     json_object_object_add(json, "counters", counters);
-    return json;
-}
-
-/* The first line of a file; "": there is none. */
-static const char *first_line(const char *path, char line[LINE])
-{
-    FILE *from = fopen(path, "re");
-
-    line[0] = '\0';
-    if (from == NULL)
-        return line;
-    if (fgets(line, LINE, from) != NULL)
-        line[strcspn(line, "\n")] = '\0';
-    fclose(from);
-    return line;
-}
-
-static const char *cpu_name(char name[LINE])
-{
-    FILE *from = fopen("/proc/cpuinfo", "re");
-    char line[LINE];
-
-    name[0] = '\0';
-    while (from != NULL && name[0] == '\0' && fgets(line, LINE, from) != NULL)
-        (void)sscanf(line, "model name : %255[^\n]", name);
-    if (from != NULL)
-        fclose(from);
-    return name;
-}
-
-/* What somebody who repeats it has to know of the machine. */
-static struct json_object *machine_json(void)
-{
-    struct json_object *json = json_object_new_object();
-    struct utsname system;
-    char line[LINE];
-
-    mr_bench_text(json, "cpu", cpu_name(line));
-    mr_bench_count(json, "cpus", (uint64_t)sysconf(_SC_NPROCESSORS_ONLN));
-    mr_bench_text(json, "governor",
-                  first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", line));
-    mr_bench_text(json, "kernel", uname(&system) == 0 ? system.release : "");
-    mr_bench_text(json, "kernel_command_line", first_line("/proc/cmdline", line));
-    mr_bench_text(json, "millrace", MILLRACE_VERSION);
     return json;
 }
 
@@ -377,8 +328,9 @@ static void print_json(const struct mr_perf *perf)
     for (uint32_t k = 0; k < perf->plan.kind_count; k++)
         json_object_array_add(kinds, kind_json(perf, k));
     json_object_object_add(json, "operations", kinds);
-    json_object_object_add(json, "machine", machine_json());
+    json_object_object_add(json, "machine", mr_perf_machine_json());
     json_object_object_add(json, "port", port_json(perf));
+    json_object_object_add(json, "far_side", json_object_get(r->far));
     json_object_object_add(json, "limited_by", limit_json(r));
     json_object_object_add(json, "failures", failures_json(r));
     json_object_object_add(json, "tried", trials_json(r));

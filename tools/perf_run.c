@@ -1,6 +1,7 @@
 /* tools/perf_run.c - the phases of a run of `millrace perf client`, as its control thread sees
  * them. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -202,9 +203,10 @@ static bool connect_all(struct run *run, struct mr_fault *fault)
 
             mr_fault_set(fault, ETIMEDOUT,
                          "%u of %u connections to %s within %g s%s%.100s; check the address, the "
-                         "UDP port and that the server speaks \"" MR_PERF_ALPN "\"",
+                         "UDP port and that the server speaks \"%.32s\"",
                          open, perf->connections, perf->server_text, perf->timeout_s,
-                         has_reason ? ": " : "", has_reason ? shared->reasons[0].text : "");
+                         has_reason ? ": " : "", has_reason ? shared->reasons[0].text : "",
+                         perf->alpn != NULL ? perf->alpn : MR_PERF_ALPN);
             return false;
         }
         show(run, "connecting");
@@ -295,6 +297,70 @@ static bool search(struct run *run, struct mr_fault *fault)
     return false;
 }
 
+/* ------------------------------------------------------------------ the far side */
+
+/* Its answer to an order.  NULL with `fault` set. */
+static struct json_object *ask(const struct mr_perf *perf, const char *order,
+                               struct mr_fault *fault)
+{
+    uint64_t until = mr_control_now() + (uint64_t)(perf->timeout_s * 1e9);
+    char text[MR_FAR_ORDER_MAX + 1];
+    const char *failure = NULL;
+    const char *answer;
+
+    mr_far_order_write(order, &perf->secret, text);
+    mr_far_ask(perf->far, text);
+    while ((answer = mr_far_answer(perf->far, &failure)) == NULL && failure == NULL) {
+        if (mr_control_now() < until && !mr_signal_wait(STEP_NS))
+            continue;
+        mr_fault_set(fault, ETIMEDOUT, "the far side: no answer within %g s", perf->timeout_s);
+        return NULL;
+    }
+    if (answer != NULL)
+        return mr_far_answer_read(answer, fault);
+    mr_fault_set(fault, ECONNREFUSED, "the far side: %s", failure);
+    return NULL;
+}
+
+/* At the begin of what is measured.  False with `fault` set: it takes no orders. */
+static bool ask_at_begin(struct mr_perf *perf, struct mr_fault *fault)
+{
+    if (perf->far == NULL)
+        return true;
+    json_object_put(perf->result.far_begin);
+    perf->result.far_begin = ask(perf, "report", fault);
+    return perf->result.far_begin != NULL;
+}
+
+/* And at its end: what came of it on both sides is told all the same. */
+static void ask_at_end(struct mr_perf *perf)
+{
+    struct mr_perf_result *result = &perf->result;
+    struct mr_fault fault = {0};
+
+    if (perf->far == NULL)
+        return;
+    struct json_object *end = ask(perf, "report", &fault);
+    if (end != NULL)
+        result->far = mr_far_between(result->far_begin, end, &result->figures.far);
+    if (end != NULL && result->far == NULL)
+        mr_fault_set(&fault, EPROTO, "the far side: its two reports do not fit together");
+    snprintf(result->far_why, sizeof(result->far_why), "%.150s", fault.text);
+    json_object_put(end);
+}
+
+static void stop_server(struct mr_perf *perf)
+{
+    struct mr_fault fault = {0};
+
+    if (!perf->stops_server)
+        return;
+    struct json_object *answer = ask(perf, "stop", &fault);
+    if (answer == NULL)
+        fprintf(stderr, "millrace perf client: %s; it is not stopped\n", fault.text);
+    json_object_put(answer);
+}
+
 /* Let what was begun finish; then the connections. */
 static void wind_up(struct run *run)
 {
@@ -310,6 +376,7 @@ static void wind_up(struct run *run)
     }
     perf->result.unfinished = sum_of(perf, false);
     perf->result.open = sum_of(perf, true);
+    stop_server(perf);
     set_phase(perf, MR_PERF_CLOSE);
     until = mr_control_now() + CLOSE_NS;
     while (!has_seen(perf, MR_PERF_OVER) && mr_control_now() < until)
@@ -351,6 +418,7 @@ static void judge(struct mr_perf *perf)
 
     *f = (struct mr_perf_figures){
         .is_open_loop = perf->plan.is_open_loop,
+        .far = f->far,
     };
     f->asked = (double)(to->counts.due - from->counts.due) / result->seconds;
     for (uint32_t k = 0; k < perf->plan.kind_count; k++) {
@@ -383,7 +451,7 @@ bool mr_perf_run(struct mr_perf *perf, struct mr_fault *fault)
     struct mr_perf_result *result = &perf->result;
     struct run run = {.perf = perf, .is_live = isatty(STDERR_FILENO) && !perf->is_json};
 
-    if (!connect_all(&run, fault))
+    if (!ask_at_begin(perf, fault) || !connect_all(&run, fault))
         return false;
     run.began_ns = mr_control_now();
     take_snapshot(perf, &run.last);
@@ -396,6 +464,8 @@ bool mr_perf_run(struct mr_perf *perf, struct mr_fault *fault)
         set_phase(perf, MR_PERF_WARM);
         goes_on = pass_time(&run, "warm-up", mr_control_now() + warm_ns, false);
     }
+    if (!ask_at_begin(perf, fault))
+        return false;
     mr_port_facts(perf->host.group.port, &result->port);
     read_counters(perf, &result->counters_begin);
     set_phase(perf, MR_PERF_MEASURE);
@@ -404,6 +474,7 @@ bool mr_perf_run(struct mr_perf *perf, struct mr_fault *fault)
         pass_time(&run, "measuring", result->begin.ns + (uint64_t)(perf->duration_s * 1e9), true);
     take_snapshot(perf, &result->end);
     read_counters(perf, &result->counters_end);
+    ask_at_end(perf);
     result->seconds = (double)(result->end.ns - result->begin.ns) * 1e-9;
     wind_up(&run);
     read_results(perf);

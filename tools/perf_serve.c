@@ -7,12 +7,15 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "control/certificate.h"
 #include "control/eal.h"
 #include "control/early_data.h"
 #include "tools/host.h"
+#include "tools/perf_far.h"
+#include "tools/perf_far_report.h"
 #include "tools/perf_server.h"
 #include "tools/report.h"
 #include "tools/tools.h"
@@ -25,12 +28,15 @@
 #define CLOSE_PATIENCE (200 * MR_MS)
 #define STREAMS        65536 /* of a shard, at a time */
 #define POLL_NS        MR_SECOND
+#define ORDERS_NS      (10 * MR_MS) /* between looks for orders */
+#define STOP_NS        (200 * MR_MS)
 
 struct perf_server {
     struct mr_host_options host_options;
     uint32_t port_number;
     const char *certificate_path;
     const char *key_path;
+    const char *control_path; /* of the secret of those who give orders; NULL: nobody does */
     uint32_t connections;
     uint32_t streams; /* that a client may have open */
     int retry;        /* 0 auto, 1 always */
@@ -40,13 +46,15 @@ struct perf_server {
     bool has_tls;
     struct mr_replay *replay;
     struct mr_perf_buffer buffer;
+    struct mr_perf_secret secret;
+    struct mr_far *fars[MR_SHARDS_MAX];
     struct mr_perf_server *servers[MR_SHARDS_MAX];
     struct mr_application applications[MR_SHARDS_MAX];
 };
 
 static bool make_tls(struct perf_server *s, struct mr_fault *fault)
 {
-    static const uint8_t alpn[] = "\004" MR_PERF_ALPN;
+    static const uint8_t alpn[] = "\004" MR_PERF_ALPN "\015" MR_FAR_ALPN;
     char text[MR_NET_ADDRESSES_MAX][MR_IP_TEXT];
     const char *names[MR_NET_ADDRESSES_MAX + 1];
     struct mr_certificate made = {0};
@@ -54,14 +62,15 @@ static bool make_tls(struct perf_server *s, struct mr_fault *fault)
     s->replay = mr_early_data_make(MR_EARLY_ENTRIES, fault);
     if (s->replay == NULL)
         return false;
-    struct mr_tls_server_config config = {.certificate_path = s->certificate_path,
-                                          .key_path = s->key_path,
-                                          .alpn = alpn,
-                                          .alpn_size = sizeof(alpn) - 1,
-                                          .tickets = 1,
-                                          .has_early_data = true,
-                                          .replay = s->replay,
-                                          .has_keylog = s->host_options.keylog != NULL};
+    struct mr_tls_server_config config = {
+        .certificate_path = s->certificate_path,
+        .key_path = s->key_path,
+        .alpn = alpn,
+        .alpn_size = s->control_path != NULL ? sizeof(alpn) - 1 : sizeof("\004" MR_PERF_ALPN) - 1,
+        .tickets = 1,
+        .has_early_data = true,
+        .replay = s->replay,
+        .has_keylog = s->host_options.keylog != NULL};
 
     if (s->certificate_path == NULL) {
         size_t count = mr_host_names(&s->host, text, names);
@@ -77,6 +86,17 @@ static bool make_tls(struct perf_server *s, struct mr_fault *fault)
     return s->has_tls;
 }
 
+static bool take_orders(struct perf_server *s, uint32_t i, struct mr_fault *fault)
+{
+    s->fars[i] = calloc(1, sizeof(*s->fars[i]));
+    if (s->fars[i] == NULL) {
+        mr_fault_set(fault, ENOMEM, "not enough memory for answers to orders");
+        return false;
+    }
+    mr_perf_server_take_orders(s->servers[i], s->fars[i]);
+    return true;
+}
+
 static bool make_servers(struct perf_server *s, struct mr_fault *fault)
 {
     if (!mr_perf_buffer_make(&s->buffer, MR_PERF_BUFFER_BYTES)) {
@@ -86,6 +106,8 @@ static bool make_servers(struct perf_server *s, struct mr_fault *fault)
     for (uint32_t i = 0; i < s->host_options.shards; i++) {
         s->servers[i] = mr_perf_server_make(&s->buffer, STREAMS, fault);
         if (s->servers[i] == NULL)
+            return false;
+        if (s->control_path != NULL && !take_orders(s, i, fault))
             return false;
         s->applications[i] = *mr_perf_server_application(s->servers[i]);
     }
@@ -121,6 +143,8 @@ static void close_server(struct perf_server *s)
     mr_host_close(&s->host);
     for (uint32_t i = 0; i < s->host_options.shards; i++)
         mr_perf_server_free(s->servers[i]);
+    for (uint32_t i = 0; i < s->host_options.shards; i++)
+        free(s->fars[i]);
     mr_perf_buffer_free(&s->buffer);
     if (s->has_tls)
         mr_tls_context_free(&s->tls);
@@ -148,19 +172,56 @@ static void say_ready(const struct perf_server *s)
     fflush(stdout);
 }
 
+static void read_counts(const struct perf_server *s, struct mr_perf_server_counts *sum)
+{
+    *sum = (struct mr_perf_server_counts){0};
+    for (uint32_t i = 0; i < s->host_options.shards; i++)
+        mr_perf_server_read(s->servers[i], sum);
+}
+
+/* Answer the orders that have come to shard i.  True: it is to stop. */
+static bool obey(struct perf_server *s, uint32_t i)
+{
+    struct mr_perf_server_counts counts;
+    uint32_t size;
+    const char *text = mr_far_order(s->fars[i], &size);
+
+    if (text == NULL)
+        return false;
+    enum mr_far_order order = mr_far_order_read(text, size, &s->secret);
+    read_counts(s, &counts);
+    struct json_object *answer = mr_far_obey(order, &s->host, &counts);
+    mr_far_give(s->fars[i], json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN));
+    json_object_put(answer);
+    return order == MR_FAR_ORDER_STOP;
+}
+
+/* Until a signal or an order ends it. */
+static void answer_orders(struct perf_server *s)
+{
+    bool stops = false;
+
+    while (!stops && !mr_signal_wait(ORDERS_NS))
+        for (uint32_t i = 0; i < s->host_options.shards; i++)
+            stops |= obey(s, i);
+    if (stops)
+        (void)mr_signal_wait(STOP_NS); /* the answer goes out */
+}
+
 static int serve(struct perf_server *s)
 {
-    struct mr_perf_server_counts counts = {0};
+    struct mr_perf_server_counts counts;
     struct mr_report report;
 
     mr_host_launch(&s->host);
     say_ready(s);
-    while (!mr_signal_wait(POLL_NS))
+    if (s->control_path != NULL)
+        answer_orders(s);
+    while (s->control_path == NULL && !mr_signal_wait(POLL_NS))
         continue;
     mr_host_stop(&s->host, CLOSE_PATIENCE);
     mr_report_read(&report, &s->host.group);
-    for (uint32_t i = 0; i < s->host_options.shards; i++)
-        mr_perf_server_read(s->servers[i], &counts);
+    read_counts(s, &counts);
     uint32_t lost = mr_host_close(&s->host);
     printf("perf: %llu operations answered; streams: %llu refused, %llu ignored, %llu waited\n",
            (unsigned long long)counts.requests, (unsigned long long)counts.streams_refused,
@@ -192,6 +253,11 @@ static enum mr_parse_result parse(struct perf_server *s, int argc, char **argv,
          .to = &s->key_path,
          .argument = "PEM",
          .help = "its private key"},
+        {.name = "control",
+         .kind = MR_OPTION_TEXT,
+         .to = &s->control_path,
+         .argument = "FILE",
+         .help = "answer clients that have the same secret in their --control: counters, stop"},
         {.name = "shards",
          .kind = MR_OPTION_U32,
          .to = &s->host_options.shards,
@@ -248,6 +314,9 @@ static enum mr_parse_result parse(struct perf_server *s, int argc, char **argv,
                      "certificate");
         return MR_PARSE_ERROR;
     }
+    if (result == MR_PARSE_OK && s->control_path != NULL &&
+        !mr_perf_secret_read(s->control_path, &s->secret, fault))
+        return MR_PARSE_ERROR;
     if (result == MR_PARSE_OK && !mr_host_plan(&s->host, &s->host_options, fault))
         return MR_PARSE_ERROR;
     return result;

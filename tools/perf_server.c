@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/compiler.h"
 #include "base/pool.h"
+#include "tools/perf_far.h"
 
 #define VIEWS   32
 #define UNI_BIT 2 /* of a stream ID: RFC 9000, Section 2.1 */
@@ -30,6 +31,7 @@ struct mr_perf_server {
     struct mr_application application;
     struct mr_transport *transport;
     const struct mr_perf_buffer *buffer;
+    struct mr_far *far; /* NULL: no orders */
     uint32_t stream_max;
     uint32_t free;
     uint32_t used;    /* of `streams`, ever */
@@ -248,10 +250,26 @@ static void on_conn(struct mr_perf_server *server, const struct mr_event *event)
     }
 }
 
+/* An event of somebody who gives orders? */
+static bool is_order(struct mr_perf_server *server, const struct mr_event *event)
+{
+    if (server->far == NULL)
+        return false;
+    if ((event->kinds & MR_EVENT_TIMER) != 0)
+        return true;
+    return mr_far_has(server->far, event->conn) ||
+           (event->stream == MR_HANDLE_NONE && (event->kinds & MR_EVENT_CONNECTED) != 0 &&
+            mr_far_accept(server->far, event->conn));
+}
+
 static void on_events(void *context, const struct mr_event *events, size_t n)
 {
+    struct mr_perf_server *server = context;
+
     for (size_t i = 0; i < n; i++) {
-        if (events[i].stream == MR_HANDLE_NONE)
+        if (is_order(server, &events[i]))
+            mr_far_server_event(server->far, &events[i]);
+        else if (events[i].stream == MR_HANDLE_NONE)
             on_conn(context, &events[i]);
         else
             on_stream(context, &events[i]);
@@ -263,6 +281,22 @@ static void on_start(void *context, struct mr_transport *transport)
     struct mr_perf_server *server = context;
 
     server->transport = transport;
+    if (server->far != NULL)
+        server->far->transport = transport;
+}
+
+static uint32_t on_poll(void *context)
+{
+    struct mr_perf_server *server = context;
+
+    mr_far_server_poll(server->far);
+    return 0;
+}
+
+void mr_perf_server_take_orders(struct mr_perf_server *server, struct mr_far *far)
+{
+    server->far = far;
+    server->application.on_poll = on_poll;
 }
 
 static void on_stop(void *context)

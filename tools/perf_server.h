@@ -40,12 +40,16 @@ struct mr_perf_server_counts {
     uint64_t streams_waited;  /* answers that waited for a stream of their own */
 };
 
+struct mr_far;
 struct mr_perf_server;
 
 /* `streams` at a time.  NULL with `fault` set: no memory. */
 struct mr_perf_server *mr_perf_server_make(const struct mr_perf_buffer *buffer, uint32_t streams,
                                            struct mr_fault *fault);
 void mr_perf_server_free(struct mr_perf_server *server);
+
+/* Take orders, too (perf_far.h); before it runs.  `far` outlives it. */
+void mr_perf_server_take_orders(struct mr_perf_server *server, struct mr_far *far);
 
 /* For the shard. */
 const struct mr_application *mr_perf_server_application(const struct mr_perf_server *server);

@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "dataplane/clock.h"
+
 typedef unsigned long long number; /* as printf wants it */
 
 void mr_report_read(struct mr_report *report, const struct mr_group *group)
@@ -119,6 +121,7 @@ void mr_report_totals(FILE *to, const char *command, const struct mr_report *r, 
             mr_report_bytes((double)r->quic.bytes_sent, sent),
             mr_report_bytes((double)r->quic.bytes_received, received),
             (number)r->quic.datagrams_received);
+    struct mr_clock clock = mr_clock_init();
     bool is_any = sum_of(r, is_drop, NULL) + r->h3.files_refused > 0;
     fprintf(to, "%s: dropped:%s", command, is_any ? "" : " nothing");
     sum_of(r, is_drop, to);
@@ -129,6 +132,8 @@ void mr_report_totals(FILE *to, const char *command, const struct mr_report *r, 
         fprintf(to, "\n%s: limits reached:", command);
         sum_of(r, is_limit, to);
     }
+    fprintf(to, "\n%s: polling cores worked %.3f s", command,
+            (double)mr_clock_ns(&clock, r->stats.busy_cycles) * 1e-9);
     fprintf(to, "\n%s: mbufs lost: %u\n", command, lost_mbufs);
     fflush(to);
 }

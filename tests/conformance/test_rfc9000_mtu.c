@@ -324,6 +324,71 @@ static void a_search_begins_again_with_traffic_after_ten_minutes(void)
     peer_end(p);
 }
 
+/* ------------------------------------------------------------------ another path */
+
+/* The client goes on from another host: what is sent there passes up to `passes` bytes, until the
+ * search is over.  Returns the largest datagram but for the probes. */
+static uint32_t go_on_elsewhere(struct peer *p, uint32_t passes)
+{
+    static const uint8_t ping[1150] = {MR_FRAME_PING};
+    struct mr_conn *conn = peer_conn(p);
+    uint32_t largest = 0;
+
+    peer_clear(p);
+    p->path.remote.ip[15] ^= 64;
+    peer_send(p, MR_PACKET_ONE_RTT, ping, sizeof(ping));
+    CU_ASSERT_TRUE(mr_path_addr_equal(&conn->path.addr, &p->path));
+    CU_ASSERT_TRUE(peer_answer_challenge(p, 0));
+    CU_ASSERT_TRUE(conn->path.is_validated);
+    for (int round = 0; round < 200; round++) {
+        uint64_t small[PEER_INBOX_MAX];
+        uint32_t count = 0;
+
+        for (uint32_t i = 0; i < p->inbox_count; i++) {
+            const struct peer_packet *packet = &p->inbox[i];
+            struct mr_reader r = mr_reader(packet->bytes, packet->size);
+            bool is_probe = packet->size > 1 && mr_read_varint(&r) == MR_FRAME_PING;
+
+            largest = MR_MAX(largest, is_probe ? 0 : packet->datagram_size);
+            if (packet->datagram_size <= passes)
+                small[count++] = packet->pn;
+        }
+        peer_clear(p);
+        p->now += MR_MS;
+        for (uint32_t i = 0; i < count; i++)
+            peer_ack(p, small[i], small[i]);
+        if (count == 0)
+            peer_advance(p, 100 * MR_MS);
+    }
+    return largest;
+}
+
+/* Section 14.2: "Each pair of local and remote addresses could have a different PMTU.  QUIC
+ * implementations that implement any kind of PMTU discovery therefore SHOULD maintain a maximum
+ * datagram size for each combination of local and remote IP addresses." */
+static void each_path_has_an_mtu_of_its_own(void)
+{
+    static const uint8_t data[100000];
+    struct mr_view view = {.data = data, .size = sizeof(data)};
+    struct peer *p = wide_peer();
+    struct mr_conn *conn = peer_conn(p);
+    mr_handle stream;
+
+    CU_ASSERT_EQUAL(mr_stream_open(peer_endpoint(p), p->conn, MR_OPEN_UNI, 0, &stream), 0);
+    CU_ASSERT_EQUAL(mr_stream_send(peer_endpoint(p), stream, &view, 1, 0), 0);
+    p->path.remote.port++; /* a NAT's other port is the same path, as far as sizes go */
+    PEER_SEND(p, "\x01");
+    CU_ASSERT_TRUE(mr_path_addr_equal(&conn->path.addr, &p->path));
+    CU_ASSERT_TRUE(peer_answer_challenge(p, 0));
+    CU_ASSERT_EQUAL(conn->path.mtu, 1452);
+    CU_ASSERT_TRUE(go_on_elsewhere(p, 1300) <= 1300);
+    CU_ASSERT_EQUAL(conn->mtu_search.target, 0); /* it is over, within a part in 32 */
+    CU_ASSERT_TRUE(conn->path.mtu > 1300 - 1300 / MR_MTU_PART && conn->path.mtu <= 1300);
+    CU_ASSERT_EQUAL(peer_counters(p)->mtu_black_holes, 0); /* it was never thought to be larger */
+    peer_expect_close(p, "another path", PEER_NO_CLOSE, 0);
+    peer_end(p);
+}
+
 static CU_TestInfo tests[] = {
     {"probes ask for an ACK and have their size", probes_ask_for_an_ack_and_have_their_size},
     {"all but one probe have the size that is known",
@@ -336,6 +401,7 @@ static CU_TestInfo tests[] = {
     {"timeouts in a row are a black hole", timeouts_in_a_row_are_a_black_hole},
     {"a search begins again with traffic after ten minutes",
      a_search_begins_again_with_traffic_after_ten_minutes},
+    {"each path has an MTU of its own", each_path_has_an_mtu_of_its_own},
     CU_TEST_INFO_NULL,
 };
 

@@ -323,23 +323,30 @@ static void a_token_at_a_full_server_is_refused_as_often_as_it_comes(void)
 
 static const struct mr_cid retry_scid = {.size = 8, .bytes = {0xee, 1, 2, 3, 4, 5, 6, 7}};
 
-/* A Retry for the client under test. */
-static size_t make_retry_of(struct peer *p, uint32_t version, const struct mr_cid *scid,
-                            uint8_t *bytes)
+/* A Retry for the client under test; its token is "a token" and as many zeros as it takes. */
+static size_t make_long_retry(struct peer *p, uint32_t version, const struct mr_cid *scid,
+                              uint16_t token_size, uint8_t *bytes)
 {
+    uint8_t token[MR_TOKEN_SENT_MAX + 1] = "a token";
     struct mr_endpoint *ep = p->side[S].ep;
     struct mr_cid original = mr_conn_handshake(peer_endpoint(p), peer_conn(p))->original_dcid;
     struct mr_packet_header header = {.type = MR_PACKET_RETRY,
                                       .version = version,
                                       .dcid = mr_cid_view(&p->dcid),
                                       .scid = mr_cid_view(scid),
-                                      .token = (const uint8_t *)"a token",
-                                      .token_size = 7};
-    struct mr_writer w = mr_writer(bytes, 200);
+                                      .token = token,
+                                      .token_size = token_size};
+    struct mr_writer w = mr_writer(bytes, token_size + 193u);
     uint8_t *tag = mr_packet_write_retry(&w, &header, 0);
 
     mr_retry_tag(&ep->tokens, mr_cid_view(&original), bytes, (size_t)(tag - bytes), tag);
     return mr_writer_size(&w);
+}
+
+static size_t make_retry_of(struct peer *p, uint32_t version, const struct mr_cid *scid,
+                            uint8_t *bytes)
+{
+    return make_long_retry(p, version, scid, 7, bytes);
 }
 
 static size_t make_retry(struct peer *p, const struct mr_cid *scid, uint8_t *bytes)
@@ -401,6 +408,42 @@ static void a_client_follows_retry(void)
         CU_ASSERT_TRUE(mr_cid_equal(&p->inbox[i].dcid, &retry_scid));
     }
     peer_end(p);
+}
+
+/* Section 8.1.2: "This token MUST be repeated by the client in all Initial packets it sends for
+ * that connection after it receives the Retry packet." A long one leaves little room: the
+ * ClientHello goes in more of them.  One that leaves none is the Retry of nobody we could talk to.
+ */
+static void a_long_token_is_returned_whole(void)
+{
+    static const uint16_t sizes[] = {256, 257, 700, MR_TOKEN_SENT_MAX, MR_TOKEN_SENT_MAX + 1};
+
+    for (size_t i = 0; i < MR_COUNT_OF(sizes); i++) {
+        bool is_taken = sizes[i] <= MR_TOKEN_SENT_MAX;
+        struct peer *p = peer_at(C, PEER_HELLO);
+        uint8_t bytes[MR_TOKEN_SENT_MAX + 200];
+        size_t size = make_long_retry(p, MR_VERSION_1, &retry_scid, sizes[i], bytes);
+
+        peer_clear(p);
+        peer_set_initial_keys(p, &retry_scid);
+        p->expected_pn[MR_SPACE_INITIAL] = 0;
+        peer_deliver(p, bytes, size);
+        CU_ASSERT_EQUAL(peer_counters(p)->retries_received, is_taken);
+        CU_ASSERT_EQUAL(peer_counters(p)->dropped_retry_invalid, !is_taken);
+        CU_ASSERT_EQUAL(p->inbox_count > 0, is_taken);
+        uint64_t hello = 0; /* bytes of it that came, in order */
+        for (uint32_t k = 0; k < p->inbox_count; k++) {
+            CU_ASSERT_EQUAL(p->inbox[k].token_size, sizes[i]);
+            CU_ASSERT_TRUE(p->inbox[k].datagram_size >= MR_INITIAL_MIN);
+        }
+        struct mr_reader r;
+        for (uint32_t k = 0; peer_find(p, MR_FRAME_CRYPTO, k, &r) != NULL; k++) {
+            CU_ASSERT_EQUAL(mr_read_varint(&r), hello);
+            hello += mr_read_varint(&r);
+        }
+        CU_ASSERT_TRUE(hello > 200 || !is_taken);
+        peer_end(p);
+    }
 }
 
 static void expect_ignored(struct peer *p, const uint8_t *bytes, size_t size, const char *name)
@@ -477,6 +520,7 @@ static CU_TestInfo tests[] = {
     {"a token at a full server is refused as often as it comes",
      a_token_at_a_full_server_is_refused_as_often_as_it_comes},
     {"a client follows Retry", a_client_follows_retry},
+    {"a long token is returned whole", a_long_token_is_returned_whole},
     {"a client ignores what is no Retry", a_client_ignores_what_is_no_retry},
     CU_TEST_INFO_NULL,
 };

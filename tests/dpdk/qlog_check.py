@@ -175,6 +175,8 @@ FILE = {
 }
 
 
+for name in ("stream", "crypto"):
+    FRAMES[name]["length"] = "uint"  # for qvis: as an earlier draft had it
 EVENTS["recovery:metrics_updated"] = EVENTS["quic:recovery_metrics_updated"]  # for qvis: an earlier draft's name
 
 
@@ -272,7 +274,8 @@ def qvis(path):
     """What qvis's loader for .sqlog and its congestion graph take of a file; raises Wrong where they take nothing.
 
     It splits at record separators, wants qlog_version, qlog_format and trace in the first record, takes an event's
-    `category` and the name behind the colon, and draws packets by raw.length, windows of recovery metrics_updated.
+    `category` and the name behind the colon, and draws packets by raw.length, windows of recovery metrics_updated, streams
+    by their frames' offset and length.
     """
     records = [json.loads(text) for text in path.read_text().split("\x1e") if text.strip()]
     header, events = records[0], records[1:]
@@ -295,6 +298,16 @@ def qvis(path):
     for packet in acked + lost:
         if packet not in sent:
             raise Wrong(f"{path}: qvis does not find the packet {packet}")
+    # Its graph of streams: of what a server sends, a client receives, each byte's place.
+    ends = {}
+    kind = "packet_sent" if header["trace"]["vantage_point"]["type"] == "server" else "packet_received"
+    for data in found.get(("transport", kind), []):
+        for frame in data["frames"]:
+            if frame["frame_type"] == "stream":
+                begin, size = int(frame["offset"]), int(frame["length"])
+                ends[frame["stream_id"]] = max(ends.get(frame["stream_id"], 0), begin + size)
+    if not any(ends.values()):
+        raise Wrong(f"{path}: qvis draws no stream")
     metrics = found.get(("recovery", "metrics_updated"), [])
     lines = {line: [data[line] for data in metrics if line in data]
              for line in ("congestion_window", "bytes_in_flight", "min_rtt", "smoothed_rtt", "latest_rtt")}

@@ -179,6 +179,7 @@ def edge_names_a_directory_that_cannot_be_served(folder):
     expect_error("edge", [*TAP, *ADDRESS, "--root", folder / "none"], "cannot serve", "No such file", "exists")
     expect_error("edge", [*TAP, *ADDRESS, "--root", folder.root / "index.html"], "Not a directory", "name a directory")
     edge_error(folder, [*TAP, *ADDRESS, "--index", "a/b"], "index", "leave its directory out", status=USAGE)
+    edge_error(folder, [*TAP, *ADDRESS, "--refuse-early"], "--refuse-early needs --early-data", status=USAGE)
 
 
 def edge_names_a_directory_that_it_may_not_read(folder):
@@ -231,6 +232,9 @@ def a_start_that_fails_leaves_no_key_log(folder):
         edge_error(folder, [*MEMIF, *ADDRESS, "--keylog", folder / name], "port memif")
         expect_error("host", [*loopback, "--keylog", folder / name], "--control")
         tap.expect_equal((folder / name).exists(), is_left, f"{name}:")
+    words = [*loopback, "--token-key-file", folder / "made", "--cid-key-file", folder / "none-such"]
+    expect_error("host", words, "routing.key_file", "No such file")
+    tap.expect(not (folder / "made").exists(), "secrets of tokens were made:")
 
 
 # ---- edge: the machine
@@ -354,6 +358,7 @@ def get_names_what_is_wrong_with_its_options(folder):
             ([*MEMIF, *ADDRESS, "--priority", "u=8"], '"u=8" is no priority', "u=0 to u=7"),
             ([*MEMIF, *ADDRESS, "--priority", "u=1,"], '"u=1," is no priority'),
             ([*MEMIF, *ADDRESS, "--priority", "u=1;i"], "more priorities than URLs"),
+            ([*MEMIF, *ADDRESS, "--early-data"], "--early-data needs --session"),
             ([*MEMIF, *ADDRESS, "--timeout", "0"], "--timeout 0", "between")):
         expect_error("get", [URL, *options], *words, status=USAGE)
     (folder / "taken" / "file").mkdir(parents=True, exist_ok=True)
@@ -367,6 +372,7 @@ def get_names_what_is_wrong_with_its_options(folder):
             ([*MEMIF, *ADDRESS, "--ca", folder / "none.pem"], "none.pem", "No such file"),
             ([*MEMIF, *ADDRESS, "--ca", folder.root], "site", "directory", "openssl rehash"),
             ([*MEMIF, *ADDRESS, "--insecure", "-o", folder.path / "taken"], "taken/file", "directory", "another with -o"),
+            ([*MEMIF, *ADDRESS, "--insecure", "--session", folder / "none" / "kept"], "cannot write --session", "make its directory"),
             ([*MEMIF, *ADDRESS, "--insecure", "-o", folder / "none" / "file"], "cannot write", "make its directory")):
         expect_error("get", [URL, *options], *words)
 
@@ -841,6 +847,24 @@ def qlog_files_say_what_both_sides_did(folder):
     expect_wrong(server_path, lambda text: text[:-5], "line feed")
 
 
+def edge_sends_as_its_options_say(folder):
+    """The largest packet, marks for ECN, and Prague's, which are ECT(1): in the server's trace."""
+    (folder.root / "some").write_bytes(bytes(300000))
+    for index, (options, largest, marks) in enumerate((([], 1452, {"ect0"}), (["--mtu", "1300"], 1252, {"ect0"}),
+                                                       (["--ecn", "off"], 1452, set()),
+                                                       (["--congestion", "prague"], 1452, {"ect1"}))):
+        logs = folder / f"options-{index}"
+        logs.mkdir()
+        with serving(folder, "--qlog-dir", logs, *options) as edge:
+            tap.expect_equal(edge.get("/some", "--insecure", "-o", "/dev/null").returncode, OK)
+        _, events = qlog_check.read(next(logs.glob("*_server.sqlog")))
+        sizes = [event["data"]["raw"]["length"] for event in events if event["name"] == "quic:packet_sent"]
+        tap.expect_equal(max(sizes), largest, options)
+        acks = [frame for event in events if event["name"] == "quic:packet_received" for frame in event["data"]["frames"]
+                if frame["frame_type"] == "ack" and event["data"]["header"]["packet_type"] == "1RTT"]
+        tap.expect_equal({name for name in ("ect0", "ect1", "ce") if acks[-1].get(name, 0) > 0}, marks, options)
+
+
 def qlog_is_asked_for_while_it_runs(folder):
     logs, control = folder / "asked", folder / "qlog-control"
     logs.mkdir()
@@ -1130,6 +1154,7 @@ TESTS = [
     edge_names_a_file_of_token_secrets_that_is_none,
     a_response_that_cannot_be_stapled_is_named_and_the_server_serves,
     qlog_files_say_what_both_sides_did,
+    edge_sends_as_its_options_say,
     qlog_is_asked_for_while_it_runs,
     a_folder_that_cannot_take_qlog_files_is_named,
     a_retry_is_asked_of_everyone_when_told,

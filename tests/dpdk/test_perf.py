@@ -91,9 +91,9 @@ def a_closed_loop_of_every_operation(millrace):
     with Pair(millrace) as pair:
         result = pair.client(*SHORT, "--connections", "8", "--streams", "4", "--op", "up=100,down=1K,weight=3", "--op",
                              "uni,up=300,down=3000", "--op", "uni,up=2K", "--op", "connect", "--op", "resume,down=10", "--op",
-                             "early,down=200")
+                             "early,down=200", "--op", "rebind")
         expect_clean(result, "stream up 100 down 1024", "uni up 300 down 3000", "uni up 2048", "connect", "resume down 10",
-                     "early down 200")
+                     "early down 200", "rebind")
         tap.expect(result["resumed"] > 0 and result["early"] > 0, result["resumed"], result["early"])
     tap.expect(pair.answered() > 0)
 
@@ -105,6 +105,40 @@ def the_servers_count_is_the_clients(millrace):
     tap.expect_equal(pair.answered(), result["operations"][0]["done"])
 
 
+def secret(pair, name, text):
+    path = Path(pair.folder.name) / name
+    path.write_text(text + "\n")
+    return str(path)
+
+
+def the_far_side_tells_what_it_counted(millrace):
+    with tempfile.NamedTemporaryFile("w", suffix=".secret") as file:
+        file.write("a secret of some length\n")
+        file.flush()
+        with Pair(millrace, "--control", file.name) as pair:
+            result = pair.client("--duration", "0.5", "--warm-up", "0", "--op", "down=100", "--connections", "3", "--control", file.name)
+            expect_clean(result, "stream down 100")
+            far, done = result["far_side"], result["operations"][0]["done"]
+            counts = far["counts"]
+            tap.expect(0.9 * done < counts["operations"] <= done, counts["operations"], done)
+            tap.expect(abs(counts["ns"] * 1e-9 / result["measured_s"] - 1) < 0.5, counts["ns"], result["measured_s"])
+            tap.expect_equal(len(counts["busy_ns"]), 1)
+            tap.expect(0 < far["busiest"] <= 1 and counts["stage_ns"][far["stage"]] == max(counts["stage_ns"].values()), far)
+            tap.expect(0 < counts["port"]["rx_packets"] <= counts["port"]["counters"]["rx_q0_packets"], counts["port"])
+            tap.expect_equal(far["facts"]["port"]["driver"], "net_memif")
+            tap.expect_equal(far["facts"]["machine"]["kernel"], result["machine"]["kernel"])
+            done = pair.run(*SHORT, "--control", file.name)
+            tap.expect("far side     busiest core" in done.stdout, done.stdout, done.stderr)
+            done = pair.run(*SHORT, "--control", secret(pair, "other", "a secret of other length"))
+            tap.expect(done.returncode == 1 and "its secret is another one" in done.stderr, done.stderr)
+            done = pair.run(*SHORT, "--control", file.name, "--stop-server")
+            tap.expect_equal(done.returncode, 0, done.stderr)
+            tap.expect_equal(pair.server.process.wait(timeout=10), 0)
+    with Pair(millrace) as pair:
+        done = pair.run(*SHORT, "--control", secret(pair, "any", 20 * "x"))
+        tap.expect(done.returncode == 1 and "start it with --control" in done.stderr, done.stderr)
+
+
 def an_open_loop_keeps_its_rate(millrace):
     with Pair(millrace) as pair:
         for more in ([], ["--even"]):
@@ -113,6 +147,28 @@ def an_open_loop_keeps_its_rate(millrace):
             begun = result["operations"][0]["begun"]
             tap.expect(400 < begun < 600, begun)
             tap.expect_equal((result["loop"], result["limited_by"]["what"]), ("open", "rate"))
+
+
+def handshakes_with_a_server_of_another_protocol(millrace):
+    """HTTP/3's, whose own streams are let be: a connection that is kept stays open beside those that come and go."""
+    with tempfile.TemporaryDirectory(prefix="mr-test-") as folder:
+        socket = os.path.join(folder, "memif")
+        server = Program([millrace, "edge", "--port", f"memif:role=server,socket={socket}", "--addr", f"{SERVER}/24", "--root",
+                          folder, "--listen-port", "4433", "--drain", "0"], folder, "edge")
+        server.wait_for("edge: serving")
+        words = [millrace, "perf", "client", SERVER, "--port", f"memif:role=client,socket={socket}", "--addr", "198.18.0.2/24",
+                 "--insecure", *SHORT, "--connections", "3", "--op", "connect"]
+        done = subprocess.run([*words, "--alpn", "h3", "--json"], capture_output=True, text=True, timeout=60, check=False)
+        tap.expect_equal(done.returncode, 0, done.stdout + done.stderr)
+        result = json.loads(done.stdout)
+        expect_clean(result, "connect")
+        tap.expect_equal(result["connections_open"], 3)
+        done = subprocess.run([*words, "--timeout", "0.5"], capture_output=True, text=True, timeout=60, check=False)
+        tap.expect(done.returncode == 1 and 'speaks "perf"' in done.stderr, done.stderr)
+        server.kill(signal.SIGTERM)
+        worked = float(re.search(r"^edge: polling cores worked ([\d.]+) s$", server.log(), re.MULTILINE).group(1))
+        tap.expect(0 < worked < 60, worked)
+        tap.expect("reset" not in server.log() and "mbufs lost: 0" in server.log(), server.log())
 
 
 def milliseconds(text):
@@ -184,14 +240,20 @@ def mistakes_are_told_before_anything_starts(millrace):
     for words, says in (([], "no server"), (["198.18.0"], "not an address"), (["198.18.0.2"], "gives this command itself"),
                         (["10.0.0.1"], "no route"), ([SERVER, "--op", "down=x"], "none of up=SIZE"),
                         ([SERVER, "--op", "early"], "nothing would go in 0-RTT"),
+                        ([SERVER, "--op", "rebind,down=1"], "nothing is asked for beside a rebind"),
                         ([SERVER, "--shards", "2"], "each needs one"), ([SERVER, "--rate", "-1"], "--rate"),
-                        ([SERVER, "--search"], "an endless operation is never done")):
+                        ([SERVER, "--search"], "an endless operation is never done"),
+                        ([SERVER, "--stop-server"], "needs --control"), ([SERVER, "--control", "/nowhere"], "No such file"),
+                        ([SERVER, "--control", "/dev/null"], "head -c 24"),
+                        ([SERVER, "--alpn", "h3"], "give --op connect"), ([SERVER, "--alpn", "h3", "--op", "connect,down=1"], "h3"),
+                        ([SERVER, "--alpn", "x" * 33, "--op", "connect"], "1 to 32 bytes")):
         done = subprocess.run([millrace, "perf", "client", *words, *base], capture_output=True, text=True, timeout=20, check=False)
         tap.expect_equal(done.returncode, 2, f"{words}: {done.stderr}")
         tap.expect(says in done.stderr and done.stderr.count("\n") == 1, words, done.stderr)
 
 
 tap.main(lambda: tap.run([bulk_data_goes_both_ways, a_closed_loop_of_every_operation, the_servers_count_is_the_clients,
-                          an_open_loop_keeps_its_rate, a_stalled_server_is_seen_by_all_that_were_due,
-                          a_search_finds_a_rate_that_is_kept, what_fails_is_told,
+                          the_far_side_tells_what_it_counted, an_open_loop_keeps_its_rate,
+                          a_stalled_server_is_seen_by_all_that_were_due,
+                          a_search_finds_a_rate_that_is_kept, handshakes_with_a_server_of_another_protocol, what_fails_is_told,
                           mistakes_are_told_before_anything_starts], sys.argv[1]))

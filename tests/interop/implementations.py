@@ -239,14 +239,15 @@ class Nginx(Endpoint):
     name = "nginx"
     h3 = ("server",)
     hq = ("server",)
+    template = NGINX
     missing = {("server", "v2"): "it has version 1 only", ("server", "ecn"): "it marks no packets",
                ("server", "connectionmigration"): "it offers no preferred address"}
 
     def start_server(self, run):
         config = run.folder / "nginx.conf"
-        config.write_text(NGINX.format(bind=host(run.bind), retry="on" if run.case.server == "retry" else "off",
-                                       certificate=run.inside(run.certificate), key=run.inside(run.key),
-                                       root=run.inside(run.www)))
+        config.write_text(self.template.format(bind=host(run.bind), retry="on" if run.case.server == "retry" else "off",
+                                               certificate=run.inside(run.certificate), key=run.inside(run.key),
+                                               root=run.inside(run.www)))
         return run.start_peer(run.server_side, "nginx", "-c", run.inside(config))
 
     def version(self, stage):

@@ -191,7 +191,7 @@ class Stage(contextlib.ExitStack):
         if os.geteuid() != 0:
             raise Skip("network namespaces need root")
         _exit_on_signals()
-        self.tree = find_tree(self.has_more)
+        self.tree = self._find_tree()
         self.folder = Path(tempfile.mkdtemp(prefix="millrace-interop-"))
         self.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self.namespace = Namespace()
@@ -199,6 +199,9 @@ class Stage(contextlib.ExitStack):
         self._process_count = 0
         make_certificates(self.folder)
         return self
+
+    def _find_tree(self):
+        return find_tree(self.has_more)
 
     def start(self, *command):
         """Start a program of ours in the namespace."""

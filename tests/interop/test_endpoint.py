@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The entry script of the public runner's container, as client and as server of the same cases, without a container."""
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -107,10 +108,31 @@ def what_it_does_not_know_is_unsupported(_rig):
         done = subprocess.run([SCRIPT], env={**os.environ, "ROLE": role, "TESTCASE": "frobnication"}, capture_output=True,
                               text=True, check=False)
         tap.expect_equal(done.returncode, UNSUPPORTED, done.stderr)
+    done = subprocess.run([SCRIPT], env={**os.environ, "ROLE": "proxy", "TESTCASE": "handshake"}, capture_output=True, text=True,
+                          check=False)
+    tap.expect(done.returncode == 2 and "neither client nor server" in done.stderr, done)
+
+
+def the_container_has_the_libraries_that_the_program_needs(_rig):
+    program, folder = Path(millrace.PROGRAM).resolve(), SCRIPT.parent
+    done = subprocess.run([folder / "runtime-packages", program], capture_output=True, text=True, check=False)
+    tap.expect_equal(done.returncode, 0, done.stderr)
+    packages = set(done.stdout.split())
+    for name in ("libc6", "librte-eal", "librte-net-af-packet", "librte-bus-vdev", "librte-mempool-ring", "libjson-c", "liburing"):
+        tap.expect(any(package.startswith(name) for package in packages), f"{name} is missing:", packages)
+    linked = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+    for library in re.findall(r"=> (/\S+)", linked):
+        real = os.path.realpath(library)
+        owner = subprocess.run(["dpkg", "-S", real], capture_output=True, text=True, check=False).stdout or subprocess.run(
+            ["dpkg", "-S", real.removeprefix("/usr")], capture_output=True, text=True, check=True).stdout
+        tap.expect(owner.split(":")[0] in packages, f"{library} is of {owner.strip()}, which is missing:", packages)
+    recipe = (folder / "Dockerfile").read_text()
+    tap.expect("interop/runtime-packages build/tools/millrace > runtime-packages" in recipe and "$(cat /runtime-packages)" in recipe, recipe)
 
 
 TESTS = [a_handshake, a_retry, a_resumption, files_over_http3, files_over_ipv6, chacha20_only, requests_in_0_rtt, version_2,
-         a_preferred_address, every_case_of_the_runner_is_known, what_it_does_not_know_is_unsupported]
+         a_preferred_address, every_case_of_the_runner_is_known, what_it_does_not_know_is_unsupported,
+         the_container_has_the_libraries_that_the_program_needs]
 
 
 def main():

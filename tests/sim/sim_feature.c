@@ -258,7 +258,8 @@ static void mark(struct sim_config *config, struct mr_random *random)
 
 static void prague(struct sim_config *config, struct mr_random *random)
 {
-    mark(config, random);
+    config->has_ecn = true; /* marks from half a millisecond on: Prague keeps queues that short */
+    config->link[0].mark_ns = config->link[1].mark_ns = sim_draw(random, MR_MS / 2, MR_MS);
     config->cc = MR_CC_PRAGUE;
 }
 
@@ -671,4 +672,15 @@ int sim_features_run(const struct sim_feature_options *options)
     print_table(tallies);
     printf("1..%u\n", number);
     return number == 0 ? -1 : failed;
+}
+
+void sim_features_list(FILE *to)
+{
+    fprintf(to, "sim: no feature or network of that name; features: all");
+    for (size_t i = 0; i < MR_COUNT_OF(features); i++)
+        fprintf(to, ", %s", features[i].name);
+    fprintf(to, "; networks:");
+    for (size_t i = 0; i < MR_COUNT_OF(networks); i++)
+        fprintf(to, "%s %s", i > 0 ? "," : "", networks[i].name);
+    fprintf(to, "\n");
 }

@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 struct sim_feature_options {
     const char *feature; /* name; "all" */
@@ -26,5 +27,8 @@ struct sim_feature_options {
 /* Run and print TAP, and a table at the end.  How many pairs of feature and network failed; -1: a
  * name is none. */
 int sim_features_run(const struct sim_feature_options *options);
+
+/* Their names, and the networks'. */
+void sim_features_list(FILE *to);
 
 #endif /* MR_TESTS_SIM_FEATURE_H */

@@ -409,12 +409,25 @@ static int run_distances(bool is_quick)
     return failed > 0;
 }
 
+/* Of an option; what is none, or 0, ends the program. */
+static uint64_t number_of(const char *option, const char *text)
+{
+    char *end;
+    uint64_t number = strtoull(text, &end, 0);
+
+    if (number == 0 || *end != '\0' || *text == '-') {
+        fprintf(stderr, "sim: %s %s: not a number of 1 or more\n", option, text);
+        exit(2);
+    }
+    return number;
+}
+
 static int run_features(const struct sim_feature_options *options)
 {
     int failed = sim_features_run(options);
 
     if (failed < 0)
-        fprintf(stderr, "sim: no feature or network of that name\n");
+        sim_features_list(stderr);
     return failed < 0 ? 2 : failed > 0;
 }
 
@@ -453,11 +466,11 @@ int main(int argc, char **argv)
         else if (i + 1 < argc && strcmp(argv[i], "--network") == 0)
             network = argv[++i];
         else if (i + 1 < argc && strcmp(argv[i], "--seeds") == 0)
-            seeds = strtoull(argv[++i], NULL, 0);
+            seeds = number_of(argv[i], argv[i + 1]), i++;
         else if (i + 1 < argc && strcmp(argv[i], "--from") == 0)
-            from = strtoull(argv[++i], NULL, 0);
+            from = number_of(argv[i], argv[i + 1]), i++;
         else if (i + 1 < argc && strcmp(argv[i], "--seed") == 0) {
-            from = strtoull(argv[++i], NULL, 0);
+            from = number_of(argv[i], argv[i + 1]), i++;
             seeds = 1;
         } else {
             fprintf(stderr,

@@ -147,6 +147,8 @@ static void make_endpoint(struct peer *p, struct peer_side *side, uint64_t seed)
     struct mr_limits limits = make_limits(&p->options);
     struct mr_endpoint_config config = make_config(&p->options, side);
 
+    if (p->options.edit_limits != NULL && side->role == p->role)
+        p->options.edit_limits(&limits);
     config.seed[2] += seed;
     if (side->role == MR_SERVER)
         config.preferred[1] = p->options.preferred;
@@ -427,6 +429,8 @@ static void collect_events(struct peer *p, struct peer_side *side)
     struct mr_event events[16];
     uint32_t count;
 
+    if (p->holds_events && side->role == p->role)
+        return;
     do {
         count = mr_endpoint_events(side->ep, events, MR_COUNT_OF(events));
         for (uint32_t i = 0; i < count && side->role == p->role; i++)

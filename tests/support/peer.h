@@ -70,6 +70,8 @@ struct peer_options {
     enum mr_cid_kind cid_kind;
     /* change the partner's transport parameters in place before they are sent; NULL: leave them */
     void (*edit_params)(uint8_t *params, size_t size);
+    /* change the limits of the endpoint under test before it is made; NULL: leave them */
+    void (*edit_limits)(struct mr_limits *limits);
 };
 #define PEER_ALWAYS_RETRY UINT32_MAX
 #define PEER_NEVER_IDLE   UINT64_MAX
@@ -148,8 +150,9 @@ struct peer {
     struct peer_side side[2];
     enum mr_role role; /* under test */
     uint64_t now;
-    bool holds_jobs; /* TLS jobs of the endpoint under test are the test's to take */
-    bool is_alone;   /* the partner is silent */
+    bool holds_jobs;   /* TLS jobs of the endpoint under test are the test's to take */
+    bool holds_events; /* and its events */
+    bool is_alone;     /* the partner is silent */
     void (*edit_params)(uint8_t *params, size_t size);
     mr_handle conn; /* of the endpoint under test; MR_HANDLE_NONE until it is told */
     struct peer_options options;

@@ -50,62 +50,67 @@ static void takes_operations_apart(void)
     }
 }
 
+static const struct {
+    struct mr_perf_figures figures;
+    enum mr_perf_limit limit;
+    const char *says;
+} judged[] = {
+    {{.stage = "rx"}, MR_PERF_LIMIT_NOTHING, "no operation"},
+    {{.done = 100, .begun = 100, .busiest = 0.99, .port_drop_part = 0.01, .stage = "rx"},
+     MR_PERF_LIMIT_PORT,
+     "1 %"},
+    {{.is_open_loop = true, .asked = 100, .done = 99.5, .begun = 100, .busiest = 1, .stage = "rx"},
+     MR_PERF_LIMIT_RATE,
+     "of 100"},
+    {{.is_open_loop = true,
+      .asked = 100,
+      .done = 90,
+      .begun = 95,
+      .busiest = 0.96,
+      .stage = "seal"},
+     MR_PERF_LIMIT_GENERATOR,
+     "`seal`"},
+    {{.is_open_loop = true, .asked = 100, .done = 90, .begun = 100, .busiest = 0.5, .stage = "rx"},
+     MR_PERF_LIMIT_PEER,
+     "50 %"},
+    {{.sends = true, .busiest = 0.5, .limited = {0.4, 0.2}, .loss_part = 0.01, .stage = "rx"},
+     MR_PERF_LIMIT_CWND,
+     "60 %"},
+    {{.sends = true, .busiest = 0.5, .limited = {0.1, 0.1, 0.7}, .stage = "rx"},
+     MR_PERF_LIMIT_FLOW_CONTROL,
+     "70 %"},
+    {{.receives = true, .busiest = 0.5, .limited = {1}, .stage = "rx"},
+     MR_PERF_LIMIT_PEER,
+     "nothing was dropped"},
+    {{.receives = true, .busiest = 0.5, .stage = "rx", .far = {true, 0.97, "build", 0.4, 0}},
+     MR_PERF_LIMIT_FAR_CPU,
+     "97 % of the time, 40 % of that in stage `build`"},
+    {{.receives = true, .busiest = 0.96, .stage = "rx", .far = {true, 0.97, "build", 0.4, 0}},
+     MR_PERF_LIMIT_GENERATOR,
+     "this side's"},
+    {{.receives = true, .busiest = 1, .stage = "rx", .far = {true, 1, "build", 0.4, 0.02}},
+     MR_PERF_LIMIT_FAR_PORT,
+     "2 %"},
+    {{.receives = true, .busiest = 0.5, .stage = "rx", .far = {true, 0.6, "build", 0.4, 0}},
+     MR_PERF_LIMIT_PEER,
+     "server's 60 %"},
+    {{.receives = true, .busiest = 0.5, .stage = "rx", .far = {false, 1, "build", 0.4, 1}},
+     MR_PERF_LIMIT_PEER,
+     "nothing was dropped here"},
+    {{.done = 100, .begun = 100, .busiest = 0.5, .stage = "rx"},
+     MR_PERF_LIMIT_CONCURRENCY,
+     "--streams"},
+};
+
 /* Each judgement, by the one figure that decides it; the first that holds is told. */
 static void names_what_limited(void)
 {
-    static const struct {
-        struct mr_perf_figures figures;
-        enum mr_perf_limit limit;
-        const char *says;
-    } cases[] = {
-        {{.stage = "rx"}, MR_PERF_LIMIT_NOTHING, "no operation"},
-        {{.done = 100, .begun = 100, .busiest = 0.99, .port_drop_part = 0.01, .stage = "rx"},
-         MR_PERF_LIMIT_PORT,
-         "1 %"},
-        {{.is_open_loop = true,
-          .asked = 100,
-          .done = 99.5,
-          .begun = 100,
-          .busiest = 1,
-          .stage = "rx"},
-         MR_PERF_LIMIT_RATE,
-         "of 100"},
-        {{.is_open_loop = true,
-          .asked = 100,
-          .done = 90,
-          .begun = 95,
-          .busiest = 0.96,
-          .stage = "seal"},
-         MR_PERF_LIMIT_GENERATOR,
-         "`seal`"},
-        {{.is_open_loop = true,
-          .asked = 100,
-          .done = 90,
-          .begun = 100,
-          .busiest = 0.5,
-          .stage = "rx"},
-         MR_PERF_LIMIT_PEER,
-         "50 %"},
-        {{.sends = true, .busiest = 0.5, .limited = {0.4, 0.2}, .loss_part = 0.01, .stage = "rx"},
-         MR_PERF_LIMIT_CWND,
-         "60 %"},
-        {{.sends = true, .busiest = 0.5, .limited = {0.1, 0.1, 0.7}, .stage = "rx"},
-         MR_PERF_LIMIT_FLOW_CONTROL,
-         "70 %"},
-        {{.receives = true, .busiest = 0.5, .limited = {1}, .stage = "rx"},
-         MR_PERF_LIMIT_PEER,
-         "nothing was dropped"},
-        {{.done = 100, .begun = 100, .busiest = 0.5, .stage = "rx"},
-         MR_PERF_LIMIT_CONCURRENCY,
-         "--streams"},
-    };
-
-    for (size_t i = 0; i < MR_COUNT_OF(cases); i++) {
+    for (size_t i = 0; i < MR_COUNT_OF(judged); i++) {
         char why[MR_PERF_WHY];
 
-        CU_ASSERT_EQUAL(mr_perf_judge(&cases[i].figures, why), cases[i].limit);
-        CU_ASSERT_PTR_NOT_NULL(strstr(why, cases[i].says));
-        CU_ASSERT_TRUE(strlen(mr_perf_limit_name(cases[i].limit)) > 0);
+        CU_ASSERT_EQUAL(mr_perf_judge(&judged[i].figures, why), judged[i].limit);
+        CU_ASSERT_PTR_NOT_NULL(strstr(why, judged[i].says));
+        CU_ASSERT_TRUE(strlen(mr_perf_limit_name(judged[i].limit)) > 0);
     }
 }
 

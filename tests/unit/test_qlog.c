@@ -210,7 +210,7 @@ static void the_file_has_what_the_peer_really_sent(void)
     CU_ASSERT_STRING_EQUAL(
         frames,
         "[{\"frame_type\":\"stream\",\"stream_id\":0,\"offset\":7,\"fin\":true,"
-        "\"raw\":{\"length\":3,\"payload_length\":3}},"
+        "\"length\":3,\"raw\":{\"length\":3,\"payload_length\":3}},"
         "{\"frame_type\":\"reset_stream\",\"stream_id\":4,\"error\":\"unknown\",\"error_code\":33,"
         "\"final_size\":5},"
         "{\"frame_type\":\"max_streams\",\"maximum\":1234,\"stream_type\":\"bidirectional\"},"
@@ -522,6 +522,31 @@ static void no_more_files_are_begun_than_are_allowed(void)
     close_world(&w);
 }
 
+/* Who sends datagrams that only look like Initials gets no files, and uses up none that were asked
+ * for. */
+static void garbage_begins_no_file(void)
+{
+    struct world w = open_world(&(struct mr_qlog_config){0});
+    _Atomic uint32_t next = 2;
+    const struct mr_trace_rule rule = {.what = MR_TRACE_EVENTS, .next = &next};
+
+    start_peer(&w, MR_SERVER, MR_TRACE_EVENTS);
+    mr_endpoint_trace_new(peer_endpoint(w.peer), &rule);
+    peer_run(w.peer, PEER_HELLO);
+    CU_ASSERT_EQUAL(next, 1);
+    for (uint8_t i = 1; i <= 5; i++) {
+        struct peer_raw raw = w.peer->hello;
+        raw.bytes[6] ^= i; /* the connection ID that the keys are made of */
+        peer_deliver(w.peer, raw.bytes, raw.size);
+    }
+    CU_ASSERT_EQUAL(peer_counters(w.peer)->dropped_undecryptable, 5);
+    CU_ASSERT_EQUAL(next, 1);
+    end_peer(&w);
+    mr_qlog_flush(w.qlog);
+    CU_ASSERT_EQUAL(count_files(&w), 1);
+    close_world(&w);
+}
+
 static void a_file_that_is_there_is_left_alone(void)
 {
     struct world w = open_world(&(struct mr_qlog_config){0});
@@ -723,6 +748,7 @@ static CU_TestInfo tests[] = {
     {"losses, probes and ends are told", losses_probes_and_ends_are_told},
     {"a file ends at its limit and says so", a_file_ends_at_its_limit_and_says_so},
     {"no more files are begun than are allowed", no_more_files_are_begun_than_are_allowed},
+    {"garbage begins no file", garbage_begins_no_file},
     {"a file that is there is left alone", a_file_that_is_there_is_left_alone},
     {"a bad folder is named", a_bad_folder_is_named},
     {"a trace that moves keeps its file and its order",

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/compiler.h"
@@ -18,6 +19,7 @@ static void write_file(const char *text)
     CU_ASSERT_PTR_NOT_NULL_FATAL(file);
     fputs(text, file);
     fclose(file);
+    CU_ASSERT_EQUAL(chmod(path, 0600), 0);
 }
 
 static void a_key_is_thirty_two_digits(void)
@@ -58,9 +60,24 @@ static void a_file_that_is_not_there_is_a_fault(void)
     CU_ASSERT_TRUE(mr_routing_key_read("", key, &fault)); /* none */
 }
 
+static void a_key_that_everybody_may_read_is_none(void)
+{
+    uint8_t key[MR_ROUTING_KEY] = {0};
+    struct mr_fault fault = {0};
+
+    write_file("8f95f09245765f80256934e50c66207f");
+    CU_ASSERT_EQUAL(chmod(path, 0604), 0);
+    CU_ASSERT_FALSE(mr_routing_key_read(path, key, &fault));
+    CU_ASSERT_PTR_NOT_NULL(strstr(fault.text, "chmod 600"));
+    CU_ASSERT_EQUAL(key[0], 0);
+    CU_ASSERT_EQUAL(chmod(path, 0640), 0); /* a group's is fine, as with tickets' keys */
+    CU_ASSERT_TRUE(mr_routing_key_read(path, key, &fault));
+}
+
 static CU_TestInfo tests[] = {
     {"a key is thirty-two digits", a_key_is_thirty_two_digits},
     {"a file that is not there is a fault", a_file_that_is_not_there_is_a_fault},
+    {"a key that everybody may read is none", a_key_that_everybody_may_read_is_none},
     CU_TEST_INFO_NULL,
 };
 

@@ -75,6 +75,12 @@ static void no_more_are_traced_than_there_are_places(void)
         CU_ASSERT_EQUAL(mr_tracer_begin(tracer, MR_TRACE_EVENTS, 0), i);
     CU_ASSERT_EQUAL(mr_tracer_begin(tracer, MR_TRACE_EVENTS, 0), MR_NONE);
     struct mr_addr near = peer_of(5);
+    _Atomic uint32_t next = 1;
+    CU_ASSERT_EQUAL(mr_tracer_wants(tracer, &near), MR_TRACE_EVENTS);
+    tracer->rule.next = &next;
+    CU_ASSERT_EQUAL(mr_tracer_wants(tracer, &near), MR_TRACE_EVENTS);
+    CU_ASSERT_EQUAL(next, 1); /* which another one may be */
+    next = 0;
     CU_ASSERT_EQUAL(mr_tracer_wants(tracer, &near), 0);
     mr_tracer_end(tracer, 9, MR_TRACE_OVER);
     CU_ASSERT_EQUAL(mr_tracer_begin(tracer, MR_TRACE_EVENTS, 0), 9);

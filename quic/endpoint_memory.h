@@ -1,0 +1,37 @@
+/*
+ * quic/endpoint_memory.h - how much of an endpoint's memory is in use, and by what.
+ *
+ * All memory is laid out at the start (quic/limits.h); objects are taken from pools.
+ * What is counted here is the objects that are taken.  Tables and timers have a place
+ * for each connection that there may be, used or not: mr_endpoint_footprint() has those.
+ *
+ * Owner: the endpoint.  Threads: the shard's only.
+ */
+#ifndef MR_QUIC_ENDPOINT_MEMORY_H
+#define MR_QUIC_ENDPOINT_MEMORY_H
+
+#include <stdint.h>
+
+struct mr_endpoint;
+
+/* 64-bit words only: they are added up over shards. */
+struct mr_endpoint_memory {
+    uint64_t conns;                /* objects of connections, those that close included */
+    uint64_t conn_bytes;           /* the same in bytes */
+    uint64_t handshakes;           /* states of handshakes */
+    uint64_t handshakes_peak;      /* at a time, ever */
+    uint64_t handshakes_max;       /* that there may be: limits.handshakes_max */
+    uint64_t handshake_bytes;      /* of `handshakes` */
+    uint64_t handshake_bytes_each; /* of one */
+    uint64_t key_bytes;            /* expanded 1-RTT keys: a cache, limits.active_keys_max */
+    uint64_t name_bytes;           /* server names that were asked for, each once */
+    uint64_t other_bytes;          /* of all other pools: streams, sent records, pieces, ... */
+    uint64_t other_bytes_peak;     /* the pools' peaks added up */
+    uint64_t table_entries;        /* connection IDs, reset tokens, streams, names */
+    uint64_t timers;               /* that are set */
+};
+
+/* O(1). */
+void mr_endpoint_memory(const struct mr_endpoint *ep, struct mr_endpoint_memory *out);
+
+#endif /* MR_QUIC_ENDPOINT_MEMORY_H */
