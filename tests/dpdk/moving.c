@@ -162,6 +162,9 @@ static void on_stream(const struct app *app, struct conn *conn, const struct mr_
         receive(app, s);
     if ((event->kinds & MR_EVENT_WRITABLE) != 0)
         send_more(app, s);
+    if ((event->kinds & MR_EVENT_CLOSED) != 0 && event->reason[0] != '\0' &&
+        atomic_load(&moving.wrong) == 0)
+        fprintf(stderr, "# a stream is closed: %s\n", event->reason);
     if ((event->kinds & MR_EVENT_CLOSED) != 0)
         end_stream(app, s, event->is_application || event->is_remote);
 }
@@ -406,6 +409,7 @@ struct mr_world_config moving_config(void)
     config.connections = 32;
     config.polling = MR_POLLING_ADAPTIVE;
     config.window_max = 1 << 20;
+    config.idle_timeout_ns = 300 * MR_SECOND; /* a thread may get no core for a while */
     config.wire.seed = 1;
     config.wire.side[0].impairment.loss = 0.002;
     config.wire.side[1].impairment.loss = 0.002;
