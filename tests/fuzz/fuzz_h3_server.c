@@ -9,7 +9,8 @@
  *   2. its invariants hold at the end (mr_h3_check, mr_cache_check);
  *   3. when the connection is cut, everything comes back: streams, requests, buffers, files, work,
  * memory;
- *   4. a fresh client is served afterwards.
+ *   4. a tunnel that was granted ends once, before the connection is gone;
+ *   5. a fresh client is served afterwards.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -135,15 +136,17 @@ static void put_capsules(struct input *input)
     raw_put_frame(&bytes, 0, content->data, content->size);
 }
 
-/* A datagram for a tunnel, or for nobody. */
+/* A datagram for a tunnel, mostly an early one, or for nobody. */
 static void send_datagram(struct raw_server_test *test, struct input *input)
 {
     struct mr_transport *t = test->raw.transport;
+    uint8_t stream = take(input);
+    uint8_t quarter = stream & (stream < 200 ? 3 : 63);
     const uint8_t *value;
     size_t size = take_bytes(input, &value, 30);
-    struct mr_view view = {value, size};
+    struct mr_view views[2] = {{&quarter, 1}, {value, size}};
 
-    (void)t->ops->send_datagram(t, test->raw.conn, &view, 1);
+    (void)t->ops->send_datagram(t, test->raw.conn, &views[stream >= 240], stream >= 240 ? 1 : 2);
 }
 
 /* A request that refers to the table: to entries that there are, will be, or never are. */
@@ -224,13 +227,18 @@ static void put_uni(struct input *input)
     }
 }
 
+static uint32_t tunnels_granted;
+static uint32_t tunnels_ended;
+
 /* Echoes what comes; ends when it is told to. */
 static uint32_t on_request(void *context, struct mr_http3_tunnel *tunnel,
                            const struct mr_http3_tunnel_request *request)
 {
     (void)context;
     (void)tunnel;
-    return strcmp(request->protocol, "echo") == 0 ? 200 : 501;
+    bool is_granted = strcmp(request->protocol, "echo") == 0;
+    tunnels_granted += is_granted;
+    return is_granted ? 200 : 501;
 }
 
 static void on_datagram(void *context, struct mr_http3_tunnel *tunnel, const void *data,
@@ -242,8 +250,41 @@ static void on_datagram(void *context, struct mr_http3_tunnel *tunnel, const voi
         mr_http3_tunnel_end(tunnel);
 }
 
-static const struct mr_http3_tunnel_handlers tunnels = {.on_request = on_request,
-                                                        .on_datagram = on_datagram};
+static void on_end(void *context, struct mr_http3_tunnel *tunnel, int error, const char *reason)
+{
+    (void)context;
+    (void)tunnel;
+    (void)error;
+    (void)reason;
+    tunnels_ended++;
+}
+
+static const struct mr_http3_tunnel_handlers tunnels = {
+    .on_request = on_request, .on_datagram = on_datagram, .on_end = on_end};
+
+/* The client says that it takes datagrams, and opens tunnels; capsules go through them. */
+static void begin_tunnels(struct raw_server_test *test, struct input *input)
+{
+    int stream = raw_open(&test->raw, true);
+
+    bytes.size = 0;
+    raw_put(&bytes, "\x00\x04\x07\x01\x41\x00\x07\x05\x33\x01", 10);
+    if (stream >= 0)
+        raw_send(&test->raw, stream, &bytes, false);
+    for (unsigned count = 1 + take(input) % 4u; count > 0; count--) {
+        stream = raw_open(&test->raw, false);
+        bytes.size = 0;
+        put_connect(input);
+        for (unsigned more = take(input) % 4u; more > 0; more--)
+            put_capsules(input);
+        if (stream >= 0)
+            raw_send(&test->raw, stream, &bytes, take(input) % 8 == 0);
+        for (unsigned steps = take(input) % 8u; steps > 0; steps--)
+            loop_step(test->loop);
+        for (unsigned more = take(input) % 3u; more > 0; more--)
+            send_datagram(test, input);
+    }
+}
 
 static void send_on(struct raw_server_test *test, uint8_t choice, bool is_last)
 {
@@ -405,7 +446,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     loop.view_max = 1 + choice % 100;
     loop.batch_max = 1 + choice % 20;
 
+    tunnels_granted = tunnels_ended = 0;
     struct raw_server_test *test = raw_server_test_new(&config, &loop);
+    if (config.tunnels != NULL && !is_hq && take(&input) % 2 == 0)
+        begin_tunnels(test, &input);
     for (int i = 0; i < STEPS_MAX && input.size > 0 && !test->raw.is_closed; i++)
         step(test, &input);
     loop_run(test->loop, 100);
@@ -414,6 +458,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     loop_cut(test->loop);
     loop_pass(test->loop, PATIENCE_NS);
     check_idle(test);
+    MR_ASSERT(tunnels_ended == tunnels_granted);
     check_serves(test);
     raw_server_test_free(test);
     return 0;
