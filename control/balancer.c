@@ -156,7 +156,7 @@ void mr_balancer_done(struct mr_balancer *b, enum mr_balance_result result)
     if (result == MR_BALANCE_VAIN)
         watch(b);
     b->vain = MR_MIN(b->vain + 1, (uint32_t)MR_BALANCE_VAIN_MAX);
-    b->rest = MR_BALANCE_PERIODS << b->vain;
+    b->rest = (uint32_t)MR_BALANCE_PERIODS << b->vain;
 }
 
 /* ------------------------------------------------------------------ what connections do */

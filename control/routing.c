@@ -44,8 +44,8 @@ bool mr_routing_key_read(const char *path, uint8_t key[MR_ROUTING_KEY], struct m
     if (path[0] == '\0')
         return true;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    bool is_open_to_all = fd >= 0 && fstat(fd, &info) == 0 && S_ISREG(info.st_mode) &&
-                          (info.st_mode & OTHERS) != 0;
+    bool is_open_to_all =
+        fd >= 0 && fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && (info.st_mode & OTHERS) != 0;
     ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof(text));
     int error = errno;
 

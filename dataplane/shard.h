@@ -105,7 +105,7 @@ struct mr_shard_stats {
     uint64_t longest_stall_ns;
     uint64_t late_loops;     /* that began MR_LATE_NS or more after the one before */
     uint64_t longest_gap_ns; /* of those: long jobs, or the thread did not run */
-    uint64_t tls_cycles; /* of TLS jobs, run on this thread */
+    uint64_t tls_cycles;     /* of TLS jobs, run on this thread */
     uint64_t tls_jobs;
     uint64_t balance_rounds;      /* times that it was to give some away, */
     uint64_t balance_vain;        /* of these, in which none went */

@@ -238,6 +238,7 @@ struct json_object *mr_far_answer_read(const char *text, struct mr_fault *fault)
 static struct json_object *difference(struct json_object *begin, struct json_object *end)
 {
     struct json_object *out = NULL;
+    struct json_object_iter of;
 
     if (json_object_get_type(begin) != json_object_get_type(end))
         return NULL;
@@ -252,9 +253,9 @@ static struct json_object *difference(struct json_object *begin, struct json_obj
         return out;
     case json_type_object:
         out = json_object_new_object();
-        json_object_object_foreach(end, name, value)
+        json_object_object_foreachC(end, of)
         {
-            json_object_object_add(out, name, difference(member_of(begin, name), value));
+            json_object_object_add(out, of.key, difference(member_of(begin, of.key), of.val));
         }
         return out;
     default:
@@ -264,18 +265,19 @@ static struct json_object *difference(struct json_object *begin, struct json_obj
 
 static void find_stage(struct json_object *stages, double busy_ns, struct mr_perf_far_figures *f)
 {
+    struct json_object_iter of;
     double most = 0;
 
     if (!json_object_is_type(stages, json_type_object))
         return;
-    json_object_object_foreach(stages, name, value)
+    json_object_object_foreachC(stages, of)
     {
-        double ns = json_object_get_double(value);
+        double ns = json_object_get_double(of.val);
 
         if (ns <= most)
             continue;
         most = ns;
-        snprintf(f->stage, sizeof(f->stage), "%s", name);
+        snprintf(f->stage, sizeof(f->stage), "%s", of.key);
     }
     f->stage_part = busy_ns > 0 ? most / busy_ns : 0;
 }

@@ -234,7 +234,7 @@ static void waits_longer_after_rounds_in_vain(void)
             CU_ASSERT_FATAL(waited < 1000);
         CU_ASSERT_EQUAL(waited, expected + MR_BALANCE_PERIODS);
         mr_balancer_done(&b, MR_BALANCE_VAIN);
-        expected = MR_BALANCE_PERIODS << MR_MIN(round, (uint32_t)MR_BALANCE_VAIN_MAX);
+        expected = (uint32_t)MR_BALANCE_PERIODS << MR_MIN(round, (uint32_t)MR_BALANCE_VAIN_MAX);
     }
     for (waited = 1; !decide(&b, 900, 100, 100, &move); waited++)
         CU_ASSERT_FATAL(waited < 1000);

@@ -457,7 +457,7 @@ static void without_a_block_a_loss_is_final(void)
         uint64_t window = mr_cc_window(&peer_conn(p)->path.cc);
         peer_ack(p, lost + 1, last);
         CU_ASSERT_EQUAL(peer_counters(p)->packets_lost, 1);
-        CU_ASSERT_EQUAL(peer_counters(p)->limit_undos, is_full);
+        CU_ASSERT_EQUAL(peer_counters(p)->limit_undos, (uint64_t)is_full);
         CU_ASSERT_TRUE(mr_cc_window(&peer_conn(p)->path.cc) < window);
         peer_ack(p, lost, lost);
         CU_ASSERT_EQUAL(peer_counters(p)->packets_lost_spurious, 1);
