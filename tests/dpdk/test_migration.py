@@ -122,7 +122,8 @@ def what_each_path_does_is_shown():
         tap.expect_equal([path["remote"].partition(":")[0] for path in paths], ["198.18.0.1", "198.18.0.4", "198.18.0.5"])
         tap.expect_equal(["bytes_received" in path for path in paths], [False, True, True])
         for path in paths:
-            tap.expect(path["state"] in ("open", "checking") and path["bytes_sent"] > 0 and path["mtu"] >= 1200, path)
+            tap.expect(path["state"] in ("open", "checking") and path["mtu"] >= 1200, path)
+            tap.expect(path["bytes_sent"] > 0 or path["state"] == "checking", path)  # its answer may be on its way
             tap.expect(path.get("bytes_received", 1200) >= 1200 and path["cwnd_bytes"] > 0, path)
 
 
