@@ -3,7 +3,9 @@
  * RFC 9114, Sections 6.2.3, 7.2.4.1 and 7.2.8.
  *
  *     a connection --> a setting, on every one; on one of MR_H3_GREASE_EVERY also a frame behind
- *                      SETTINGS, a frame behind the next head, and a stream
+ *                      SETTINGS, a frame behind the next head, and a stream, if the peer allows
+ *                      more streams than it must: some end the connection at a fourth, however
+ *                      many have ended before
  *
  * Everything is made of one number.  Pure.
  */
@@ -19,6 +21,7 @@
 
 enum {
     MR_H3_GREASE_EVERY = 16,       /* connections: one of so many, at random */
+    MR_H3_UNI_LEAST = 3,           /* streams that a peer allows at least: Section 6.2 */
     MR_H3_GREASE_VALUES = 1 << 16, /* of a reserved setting */
     MR_H3_GREASE_PAYLOAD_MAX = 15, /* bytes of a reserved frame */
     MR_H3_GREASE_FRAME_MAX = MR_H3_FRAME_HEADER_MAX + MR_H3_GREASE_PAYLOAD_MAX,

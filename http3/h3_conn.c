@@ -634,6 +634,7 @@ static void on_conn_event(struct mr_h3 *h3, const struct mr_event *event)
     on_early(h3, conn, event->kinds);
     if ((event->kinds & MR_EVENT_CONNECTED) != 0) {
         conn->is_connected = true;
+        mr_h3_grease_connected(h3, conn);
         if (h3->is_server)
             mr_h3_hq_detect(h3, conn);
         mr_h3_conn_quiet(h3, conn);

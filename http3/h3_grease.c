@@ -30,6 +30,17 @@ void mr_h3_grease_begin(struct mr_h3 *h3, struct mr_h3_conn *conn)
         mr_random_below(&random, MR_H3_GREASE_EVERY) == 0;
 }
 
+void mr_h3_grease_connected(const struct mr_h3 *h3, struct mr_h3_conn *conn)
+{
+    struct mr_transport *t = h3->transport;
+    struct mr_conn_info info;
+
+    if (!conn->owes_grease_stream || (t->ops->conn_info(t, conn->handle, &info) == 0 &&
+                                      info.streams_uni_limit > MR_H3_UNI_LEAST))
+        return;
+    conn->owes_grease_head = conn->owes_grease_stream = false;
+}
+
 void mr_h3_grease_settings(const struct mr_h3_conn *conn, struct mr_h3_settings *settings)
 {
     struct mr_random random = random_of(conn, SETTING);
@@ -55,7 +66,7 @@ size_t mr_h3_grease_head(struct mr_h3_conn *conn, uint8_t *dst)
     return mr_h3_grease_put_frame(&random, dst);
 }
 
-/* A peer may allow three streams and no more (RFC 9114, Section 6.2): QPACK's come first. */
+/* QPACK's come first. */
 static bool has_all_streams(const struct mr_h3 *h3, const struct mr_h3_conn *conn)
 {
     return conn->has_settings &&
@@ -72,7 +83,8 @@ void mr_h3_grease_stream(struct mr_h3 *h3, struct mr_h3_conn *conn)
     uint64_t type;
     size_t at = 0;
 
-    if (!conn->owes_grease_stream || conn->is_closing || !has_all_streams(h3, conn))
+    if (!conn->owes_grease_stream || !conn->is_connected || conn->is_closing ||
+        !has_all_streams(h3, conn))
         return;
     conn->owes_grease_stream = false;
     size_t size = mr_h3_grease_put_stream(&random, bytes);

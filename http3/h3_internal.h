@@ -76,6 +76,10 @@ void mr_h3_tunnel_remove(struct mr_h3_stream *stream);
 /* Draw what the connection sends, unless that is done. */
 void mr_h3_grease_begin(struct mr_h3 *h3, struct mr_h3_conn *conn);
 
+/* The peer's limits are known: who takes three unidirectional streams and no more gets what has no
+ * meaning in SETTINGS only. */
+void mr_h3_grease_connected(const struct mr_h3 *h3, struct mr_h3_conn *conn);
+
 /* The reserved setting. */
 void mr_h3_grease_settings(const struct mr_h3_conn *conn, struct mr_h3_settings *settings);
 

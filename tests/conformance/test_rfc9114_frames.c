@@ -93,7 +93,8 @@ static uint32_t count_uni(const struct raw_server_test *test)
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < test->raw.stream_count; i++)
-        count += !test->raw.streams[i].is_ours && (test->raw.streams[i].id & 2) != 0;
+        count += !test->raw.streams[i].is_ours && (test->raw.streams[i].id & 2) != 0 &&
+                 !raw_is_reserved(&test->raw.streams[i]);
     return count;
 }
 

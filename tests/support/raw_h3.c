@@ -1,5 +1,6 @@
 /* tests/support/raw_h3.c - see raw_h3.h. */
 #include "tests/support/raw_h3.h"
+#include "http3/grease.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -468,4 +469,14 @@ struct raw_stream *raw_client_test_request(struct raw_client_test *test)
             return &test->raw.streams[i];
     }
     mr_panic(__FILE__, __LINE__, "the client made a request");
+}
+
+bool raw_is_reserved(const struct raw_stream *stream)
+{
+    uint64_t type = 0;
+    size_t at = 0;
+
+    return !stream->is_ours && (stream->id & 2) != 0 &&
+           mr_h3_frame_get_varint(stream->in.data, stream->in.size, &at, &type) &&
+           mr_h3_reserved_is(type);
 }

@@ -135,6 +135,10 @@ void raw_stop(struct raw_peer *peer, int stream, uint64_t code);
 /* The stream the other side opened with the type (unidirectional); NULL: none. */
 struct raw_stream *raw_find_uni(struct raw_peer *peer, uint64_t type);
 
+/* Is it one of the other side's that has no meaning (RFC 9114, Section 6.2.3)?  They come now and
+ * then. */
+bool raw_is_reserved(const struct raw_stream *stream);
+
 /* The fields of the first head that came on a stream, "name: value\n" each; "": none.  Valid until
  * the next call. */
 const char *raw_fields(const struct raw_stream *stream);
