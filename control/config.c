@@ -135,9 +135,9 @@ static bool check_cores(char *text, struct mr_fault *fault)
 
 static const char *const hugepages[] = {"auto", "required", "off", NULL};
 static const char *const pollings[] = {"adaptive", "busy", NULL};
-static const char *const congestions[] = {"cubic", "newreno", "prague", "bbr",
-                                          NULL}; /* enum mr_cc_kind */
-static const char *const ecns[] = {"auto", "off", NULL};
+const char *const mr_config_congestions[] = {"cubic", "newreno", "prague", "bbr",
+                                             NULL}; /* enum mr_cc_kind */
+const char *const mr_config_ecns[] = {"auto", "off", NULL};
 static const char *const cryptos[] = {"auto", "openssl", "ipsec-mb", NULL};
 static const char *const discoveries[] = {"off", "observe", "ask", "both", NULL};
 static const char *const cid_kinds[] = {[MR_CID_QUIC_LB] = "quic-lb",
@@ -286,9 +286,9 @@ const struct mr_setting mr_config_settings[] = {
     {"retry", "retry", "WHEN", "when addresses are validated: auto (under load) or always",
      MR_SETTING_CHOICE, .choices = retries, HERE(retry)},
     {"congestion", "congestion", "HOW", "congestion control of all connections", MR_SETTING_CHOICE,
-     .choices = congestions, HERE(congestion)},
+     .choices = mr_config_congestions, HERE(congestion)},
     {"ecn", "ecn", "WHEN", "mark packets for ECN: auto (on paths that bear it) or off",
-     MR_SETTING_CHOICE, .choices = ecns, HERE(ecn)},
+     MR_SETTING_CHOICE, .choices = mr_config_ecns, HERE(ecn)},
     {"congestion_resume", "congestion-resume", "ON",
      "begin with what a client's last connection had, once its round trip is confirmed",
      MR_SETTING_CHOICE, .choices = switches, HERE(congestion_resume)},

@@ -213,6 +213,10 @@ struct mr_config {
 /* Every setting; ends with a NULL path. */
 extern const struct mr_setting mr_config_settings[];
 
+/* Words for `congestion`, in the order of enum mr_cc_kind, and for `ecn`; NULL at the end. */
+extern const char *const mr_config_congestions[];
+extern const char *const mr_config_ecns[];
+
 /* Set the defaults. */
 void mr_config_init(struct mr_config *config);
 

@@ -31,9 +31,6 @@
 const char *const mr_crypto_choices[] = {"auto", "openssl", "ipsec-mb", NULL};
 const char *const mr_polling_choices[] = {"adaptive", "busy", NULL};
 static const char *const hugepage_choices[] = {"auto", "required", "off", NULL};
-static const char *const congestion_choices[] = {"cubic", "newreno", "prague", "bbr",
-                                                 NULL}; /* enum mr_cc_kind */
-static const char *const ecn_choices[] = {"auto", "off", NULL};
 
 enum mr_aead_backend mr_crypto_of(int choice)
 {
@@ -91,13 +88,13 @@ void mr_host_option_rows(struct mr_host_options *o, struct mr_option rows_out[MR
          .to = &o->congestion,
          .argument = "HOW",
          .help = "congestion control: cubic, newreno, prague or bbr (cubic)",
-         .choices = congestion_choices},
+         .choices = mr_config_congestions},
         {.name = "ecn",
          .kind = MR_OPTION_CHOICE,
          .to = &o->ecn,
          .argument = "WHEN",
          .help = "mark packets for ECN: auto (on paths that bear it) or off (auto)",
-         .choices = ecn_choices},
+         .choices = mr_config_ecns},
         {.name = "keylog",
          .kind = MR_OPTION_TEXT,
          .to = &o->keylog,

@@ -55,6 +55,19 @@ def _say(process, text, seconds, what):
         raise NotMeasured(f"{what}: it ended: {process.log().strip()[-200:]}")
 
 
+def _weigh(bench, server, count, word, command):
+    """What the server's memory grows by while a client, which says `word` when they are there, holds so many connections."""
+    before = memory_bytes(family(server.child.pid))
+    client = bench.start("c", command)
+    try:
+        _say(client, word, CLIENT_SECONDS, f"{count} connections")
+        time.sleep(SETTLE_SECONDS)
+        after = memory_bytes(family(server.child.pid))
+    finally:
+        client.kill()
+    return Memory(count, before, after)
+
+
 def _children_s():
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
@@ -140,19 +153,10 @@ class Row:
 
     def measure_idle(self, bench, server, options):
         count = min(options.idle, self.idle_max)
-        clock = CpuClock(bench)
         run_client(bench, self.perf_client(bench, "--op", "connect", "--warm-up", "0", "--duration", "0.1"), False, 1)
-        clock.begin(server.child.pid)
-        before = memory_bytes(family(server.child.pid))
-        client = bench.start("c", self.perf_client(bench, "--connections", count, "--connecting", "8", "--op", "connect",
-                                                   "--rate", "1", "--warm-up", "0", "--duration", "120", "--timeout", "20"))
-        try:
-            _say(client, "measuring", CLIENT_SECONDS, f"{count} connections")
-            time.sleep(SETTLE_SECONDS)
-            after = memory_bytes(family(server.child.pid))
-        finally:
-            client.kill()
-        return Memory(count, before, after)
+        return _weigh(bench, server, count, "measuring", self.perf_client(
+            bench, "--connections", count, "--connecting", "8", "--op", "connect", "--rate", "1", "--warm-up", "0", "--duration",
+            "120", "--timeout", "20"))
 
 
 class MillracePerf(Row):
@@ -488,17 +492,8 @@ class NginxTls(Implementation):
         return Load(s_time_figures(text), seconds, server_s, min(1.0, used / seconds), others_share=others)
 
     def measure_idle(self, bench, server, options):
-        before = memory_bytes(family(server.child.pid))
-        clock = CpuClock(bench)
-        clock.begin(server.child.pid)
-        client = bench.start("c", [sys.executable, Path(__file__).with_name("hold_tls.py"), self.address, "443", options.idle])
-        try:
-            _say(client, "ready", CLIENT_SECONDS, f"{options.idle} connections")
-            time.sleep(SETTLE_SECONDS)
-            after = memory_bytes(family(server.child.pid))
-        finally:
-            client.kill()
-        return Memory(options.idle, before, after)
+        return _weigh(bench, server, options.idle, "ready",
+                      [sys.executable, Path(__file__).with_name("hold_tls.py"), self.address, "443", options.idle])
 
 
 ROWS = [MillracePerf("memif"), MillracePerf("af_packet"), MillraceEdge(), Ngtcp2(), Nginx(), Caddy(), Haproxy(), Aioquic(), Quinn(),
