@@ -172,7 +172,8 @@ static bool is_loopback(const void *item)
 }
 
 static const struct mr_setting port_settings[] = {
-    {"spec", "port", "SPEC", "the port: tap:NAME, af_packet:IFACE or memif:role=ROLE,socket=PATH",
+    {"spec", "port", "SPEC",
+     "the port: tap:NAME, af_packet:IFACE, pci:ADDRESS or memif:role=ROLE,socket=PATH",
      MR_SETTING_TEXT, .is_required = true, AT(struct mr_config_port, spec)},
     {"addresses", "addr", "IP/BITS", "our addresses, each with its network's prefix",
      MR_SETTING_TEXT, .is_required = true, .spares = is_loopback, .check = check_address,
@@ -304,7 +305,6 @@ const struct mr_setting mr_config_settings[] = {
      MR_SETTING_NUMBER, .min = 1, .max = 100, HERE(balance.busy_percent)},
     {"balance_stay", "balance-stay", "TIME", "a connection that has moved stays so long",
      MR_SETTING_TIME, .max = DAY, HERE(balance.stay_ns)},
-    {"pci", "pci", NULL, "look for network cards", MR_SETTING_FLAG, HERE(has_pci)},
     {"telemetry", "telemetry", NULL, "open DPDK's telemetry socket", MR_SETTING_FLAG,
      HERE(has_telemetry)},
     {"verbose", "verbose", NULL, "show DPDK's log", MR_SETTING_FLAG, HERE(is_verbose)},

@@ -183,7 +183,6 @@ struct mr_config {
     uint8_t congestion;         /* enum mr_cc_kind */
     uint8_t ecn;                /* 0: packets are marked, on paths that bear it; 1: off */
     uint8_t congestion_resume;  /* 0: off; 1: connections begin with what the last one had */
-    bool has_pci;
     bool has_telemetry;
     bool is_verbose;
     char keylog[MR_CONFIG_PATH]; /* "": none */

@@ -19,6 +19,7 @@
 #include "base/fault.h"
 #include "dataplane/io_port.h"
 #include "dataplane/shard.h"
+#include "drivers/port_watch.h"
 
 struct mr_group_config {
     const char *name;     /* of its pools: short, unique in the process */
@@ -40,10 +41,20 @@ struct mr_group_config {
     uint32_t tx_mbufs; /* per shard; 0: MR_SHARD_POOL_MBUFS */
 };
 
+/* The port as control/group_ports.h has seen it. */
+struct mr_group_link {
+    struct mr_port_watch watch;
+    enum mr_port_health health; /* at the last look; until the first one: up */
+    uint64_t look_ns;           /* when to look again */
+    uint64_t downs;             /* times it was found down */
+};
+
 struct mr_group {
     struct mr_group_config config;
     struct mr_port *port;    /* the shards' */
     struct mr_port *io_port; /* the same, if it has I/O lcores; NULL: it has none */
+    struct mr_port *device;  /* the port that was opened, whoever moves its frames */
+    struct mr_group_link link;
     struct mr_redirects *redirects;
     struct mr_moves *moves; /* NULL: no application lets connections move */
     struct rte_mempool *rx_pools[MR_SHARDS_MAX];
