@@ -391,6 +391,9 @@ const struct mr_setting mr_config_settings[] = {
     {"routing.renew_after", "cid-renew-after", "TIME",
      "peers are asked to go over to new connection IDs after it; 0: never", MR_SETTING_TIME,
      .max = DAY, HERE(routing.renew_after_ns)},
+    {"routing.card_rules", "card-rules", "ON",
+     "network cards choose shards by connection ID, where they can", MR_SETTING_CHOICE,
+     .choices = switches, HERE(routing.card_rules)},
 
     {"rings.submissions", "ring-submissions", "N", "entries of a submission queue, a power of two",
      MR_SETTING_NUMBER, .min = MR_RING_ENTRIES_MIN, .max = MR_RING_ENTRIES_MAX,

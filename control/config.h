@@ -152,6 +152,7 @@ struct mr_config_routing {
     uint32_t config;               /* config rotation bits */
     char key_file[MR_CONFIG_PATH]; /* "": they are in plain text */
     uint64_t renew_after_ns;       /* 0: never */
+    uint8_t card_rules;            /* 1: cards choose shards by connection ID, where they can */
 };
 
 struct mr_config_tls {

@@ -342,6 +342,7 @@ static bool make_group(struct mr_datapath *dp, uint32_t index, struct mr_fault *
         .mtu = (uint16_t)config->mtu,
         .shard_count = config->shards,
         .io_lcores = config->io_lcores,
+        .has_cid_rules = config->routing.card_rules != 0,
         .first_worker = first_worker(dp, index),
         .work_first = index * config->shards,
         .shard = mr_shard_setup(&setup),

@@ -108,6 +108,17 @@ static bool open_port(struct mr_group *g, struct mr_fault *fault)
     return true;
 }
 
+/* Where each shard has a queue of its own, and what it issues can be read. */
+static void try_cid_rules(struct mr_group *g)
+{
+    const struct mr_group_config *config = &g->config;
+
+    if (config->has_cid_rules && config->io_lcores == 0 && config->shard_count > 1 &&
+        !config->shard.endpoint.cid.is_encrypted)
+        mr_cid_rules_try(&g->cid_rules, g->device, &config->shard.endpoint.cid,
+                         config->shard_count);
+}
+
 /* Put I/O lcores between the port and the shards. */
 static bool add_io_lcores(struct mr_group *g, struct mr_fault *fault)
 {
@@ -230,6 +241,7 @@ bool mr_group_make(struct mr_group *g, const struct mr_group_config *config, str
             return false;
         }
     }
+    try_cid_rules(g);
     return true;
 }
 
@@ -277,6 +289,8 @@ void mr_group_close(struct mr_group *g)
     }
     mr_redirects_free(g->redirects);
     mr_moves_free(g->moves);
+    if (g->device != NULL)
+        mr_port_rules_drop(g->device, &g->cid_rules.rules);
     mr_port_close(g->port);
     g->redirects = NULL;
     g->moves = NULL;

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/fault.h"
+#include "control/cid_rules.h"
 #include "dataplane/io_port.h"
 #include "dataplane/shard.h"
 #include "drivers/port_watch.h"
@@ -28,6 +29,7 @@ struct mr_group_config {
     struct mr_port *port; /* becomes the group's: closed with it */
     uint32_t shard_count;
     uint32_t io_lcores;    /* that move the frames (dataplane/io_port.h); 0: each shard its own */
+    bool has_cid_rules;    /* the port is to choose shards by connection ID, if it can */
     uint32_t first_worker; /* shard i runs on worker first_worker + i, I/O lcores behind them */
     uint32_t work_first;   /* shard i is number work_first + i in the pool of helper threads */
     struct mr_shard_config
@@ -55,6 +57,7 @@ struct mr_group {
     struct mr_port *io_port; /* the same, if it has I/O lcores; NULL: it has none */
     struct mr_port *device;  /* the port that was opened, whoever moves its frames */
     struct mr_group_link link;
+    struct mr_cid_rules cid_rules;
     struct mr_redirects *redirects;
     struct mr_moves *moves; /* NULL: no application lets connections move */
     struct rte_mempool *rx_pools[MR_SHARDS_MAX];

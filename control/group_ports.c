@@ -38,6 +38,16 @@ static const char *const health_texts[] = {
     [MR_PORT_NO_CARRIER] = "has no carrier: nobody can be reached until its other end is up",
     [MR_PORT_GONE] = "is gone: make it again, and start again"};
 
+static void judge_rules(struct mr_group *g)
+{
+    struct mr_shard_stats stats;
+
+    if (g->cid_rules.state != MR_CID_RULES_TRIAL_RUN)
+        return;
+    mr_group_stats(g, &stats);
+    mr_cid_rules_judge(&g->cid_rules, g->device, stats.datagrams_received, stats.redirected_in);
+}
+
 enum mr_port_health mr_group_look_at_port(struct mr_group *g, uint64_t now)
 {
     struct mr_group_link *link = &g->link;
@@ -45,6 +55,7 @@ enum mr_port_health mr_group_look_at_port(struct mr_group *g, uint64_t now)
     if (now < link->look_ns)
         return link->health;
     link->look_ns = now + MR_PORT_LOOK_NS;
+    judge_rules(g);
     enum mr_port_health health = mr_port_watch_look(&link->watch);
     if (health == link->health)
         return health;
@@ -64,6 +75,7 @@ static struct json_object *port_object(const struct mr_group *g, uint32_t number
     struct mr_port_facts facts;
     struct mr_port_rss rss;
     char mac[18];
+    char text[160];
 
     mr_port_facts(g->device, &facts);
     snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", traits->mac[0], traits->mac[1],
@@ -78,6 +90,8 @@ static struct json_object *port_object(const struct mr_group *g, uint32_t number
     put_number(object, "mbps", facts.link_mbps);
     put_number(object, "downs", g->link.downs);
     put_text(object, "rss", mr_port_rss_read(g->device, &rss) == 0 ? "card" : "none");
+    mr_cid_rules_describe(&g->cid_rules, text, sizeof(text));
+    put_text(object, "cid_rules", text);
     return object;
 }
 

@@ -28,8 +28,8 @@ bool mr_pci_of_spec(const char *spec, char address_out[MR_PCI_ADDRESS]);
 
 /*
  * Can DPDK take the card at `address`?  `devices` is MR_PCI_DEVICES, or a test's folder.  False
- * with `fault` set: ENODEV, there is no such card; EBUSY, it is the kernel's; EACCES, its group of
- * the IOMMU is another user's.
+ * with `fault` set: there is no such card; it is the kernel's; its group of the IOMMU is another
+ * user's.
  */
 bool mr_pci_check(const char *devices, const char *address, struct mr_fault *fault);
 

@@ -2,7 +2,7 @@
  * tests/vm/card_client.c - QUIC clients on the kernel's UDP sockets, each connection from a port of
  * its own: so RSS spreads them.  Each has one stream to an echo, and compares every byte.
  *
- *     card_client ADDRESS PORT COUNT       COUNT connections from the ports FIRST, FIRST + 1, ...
+ *     card_client ADDRESS PORT COUNT       COUNT connections, from ports that RSS can spread
  *
  * Prints "connected" when all are.  A line for each quarter of a second: bytes that came back
  * right, and those of the connection with the fewest.  SIGTERM ends the streams; then "done BYTES",
@@ -28,7 +28,9 @@
 
 enum {
     CONNECTIONS = 256,
-    FIRST = 20000, /* local UDP port */
+    FIRST = 20000, /* local UDP port of the first connection */
+    STEP = 977,    /* to the next: ports that differ in a few bits only need not spread */
+    PORTS = 40000, /* round and round */
     DATAGRAM = 1500,
     BUFFERS = 4096,
     PIECE = 1000,   /* bytes sent at a time */
@@ -79,6 +81,7 @@ static struct client {
     uint64_t told_ns;
     char failure[160];
     uint8_t pattern[PATTERN + PIECE];
+    uint16_t index[65536]; /* of the connection from a port */
 } client;
 
 static atomic_bool is_told_to_end;
@@ -98,11 +101,16 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * MR_SECOND + (uint64_t)t.tv_nsec;
 }
 
+static uint16_t port_of(uint32_t index)
+{
+    return (uint16_t)(FIRST + index * STEP % PORTS);
+}
+
 static void fail(const struct connection *c, const char *what)
 {
     if (client.failure[0] == '\0')
         snprintf(client.failure, sizeof(client.failure), "connection from port %u: %.100s",
-                 FIRST + (unsigned)(c - client.connections), what);
+                 port_of((uint32_t)(c - client.connections)), what);
 }
 
 /* ---- datagrams ---- */
@@ -111,7 +119,7 @@ static struct mr_addr local_of(uint32_t index)
 {
     struct mr_addr local = client.local;
 
-    local.port = (uint16_t)(FIRST + index);
+    local.port = port_of(index);
     return local;
 }
 
@@ -175,7 +183,7 @@ static void transmit(uint64_t now)
             out[i] = (struct mr_outgoing){.data = bytes[i], .room = DATAGRAM};
         count = mr_endpoint_send(client.ep, out, MR_BURST, now);
         for (uint32_t i = 0; i < count; i++) {
-            uint32_t index = out[i].path.local.port - FIRST;
+            uint32_t index = client.index[out[i].path.local.port];
             ssize_t sent = send(client.connections[index].socket, out[i].data, out[i].size, 0);
             (void)sent; /* lost on the way, like any other */
         }
@@ -359,11 +367,12 @@ static void run(void)
 
 static bool open_socket(uint32_t index, const struct sockaddr_in *to)
 {
-    struct sockaddr_in from = {.sin_family = AF_INET, .sin_port = htons((uint16_t)(FIRST + index))};
+    struct sockaddr_in from = {.sin_family = AF_INET, .sin_port = htons(port_of(index))};
     socklen_t size = sizeof(from);
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     client.connections[index].socket = fd;
+    client.index[port_of(index)] = (uint16_t)index;
     client.fds[index] = (struct pollfd){.fd = fd, .events = POLLIN};
     if (fd < 0 || bind(fd, (const struct sockaddr *)&from, sizeof(from)) != 0 ||
         connect(fd, (const struct sockaddr *)to, sizeof(*to)) != 0 ||

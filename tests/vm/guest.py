@@ -226,7 +226,7 @@ class Guest:
         return self
 
     def __exit__(self, kind, *_):
-        if kind is not None:
+        if kind not in (None, SystemExit):
             print("# " + self.log().replace("\n", "\n# "))
         self.process.kill()
         self.process.wait(20)
