@@ -173,7 +173,7 @@ static void prefer(struct sim_config *config, struct mr_random *random)
 static void rebind_address(struct sim_config *config, struct mr_random *random)
 {
     rebind(config, random);
-    config->down_bytes *= 3;
+    config->down_bytes *= 5;
 }
 
 static void rebind_port(struct sim_config *config, struct mr_random *random)
