@@ -183,10 +183,12 @@ static void rebind_port(struct sim_config *config, struct mr_random *random)
 }
 
 /* The server alone sends, and does not know where to: a path so bad that the client's last
- * acknowledgments, from its new address, are lost. */
+ * acknowledgments, from its new address, are lost.  So bad that five or six probes are lost in a
+ * row now and then, each after twice the time: a minute, so idle connections live longer here. */
 static void keep_alive(struct sim_config *config, struct mr_random *random)
 {
     rebind_address(config, random);
+    config->idle_timeout_ns *= 10;
     config->up_bytes = 0;
     for (int i = 0; i < 2; i++)
         config->link[i].loss += between(random, 0.1, 0.2);
