@@ -384,8 +384,8 @@ static uint64_t bytes_on_the_lesser_path(const struct sim_result *r)
 static void lose_a_path(struct sim_config *config, struct mr_random *random)
 {
     use_two_paths(config, random);
-    config->down_bytes *= 2;
-    config->paths[1].fail_ns = sim_draw(random, 100 * MR_MS, 300 * MR_MS);
+    config->down_bytes *= 8;
+    config->paths[1].fail_ns = sim_draw(random, 200 * MR_MS, 500 * MR_MS);
 }
 
 static void abandon_a_path(struct sim_config *config, struct mr_random *random)
