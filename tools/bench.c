@@ -58,6 +58,7 @@ enum mr_parse_result mr_bench_parse(struct mr_bench_options *o, int argc, char *
         {MR_BENCH_TRANSFER, {.name = "loss", .kind = MR_OPTION_REAL, .to = &o->loss_percent, .argument = "PCT", .help = "of the data's direction, percent (0)", .min = 0, .max = 50}},
         {MR_BENCH_TRANSFER, {.name = "copy", .kind = MR_OPTION_FLAG, .to = &o->is_copied, .help = "the wire copies at the receiver, as DMA would"}},
         {MR_BENCH_TRANSFER, {.name = "misdirect", .kind = MR_OPTION_FLAG, .to = &o->is_misdirected, .help = "once connected, datagrams arrive at another shard, which passes them on"}},
+        {MR_BENCH_TRANSFER, {.name = "acks-every-second", .kind = MR_OPTION_FLAG, .to = &o->acks_every_second, .help = "the receiver acknowledges each second packet, not once per burst"}},
         {MR_BENCH_TRANSFER, {.name = "samples", .kind = MR_OPTION_FLAG, .to = &o->has_samples, .help = "goodput of every 100 ms as well, in the JSON object"}},
         {MR_BENCH_TRANSFER, {.name = "no-floor", .kind = MR_OPTION_FLAG, .to = &o->has_no_floor, .help = "do not measure the floor before and after"}},
         {MR_BENCH_VERIFY, {.name = "verify", .kind = MR_OPTION_FLAG, .to = &o->is_verified, .help = "compare every byte"}},

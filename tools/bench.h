@@ -33,6 +33,7 @@ struct mr_bench_options {
     bool is_verified;
     bool is_copied;      /* the wire copies at the receiver */
     bool is_misdirected; /* datagrams arrive at another shard */
+    bool acks_every_second;
     bool has_no_floor;
     bool has_samples;
     bool wants_resumption;
@@ -55,7 +56,8 @@ enum mr_bench_option_groups {
     MR_BENCH_SHARDS = 4,
     MR_BENCH_PAYLOAD = 8,
     MR_BENCH_CRYPTO = 16,
-    MR_BENCH_TRANSFER = 32, /* --up, --rtt-us, --loss, --copy, --misdirect, --samples, --no-floor */
+    MR_BENCH_TRANSFER = 32, /* --up, --rtt-us, --loss, --copy, --misdirect, --acks-every-second,
+                               --samples, --no-floor */
     MR_BENCH_RESUME = 64,
     MR_BENCH_BYTES = 128,
     MR_BENCH_HTTP3 = 256,

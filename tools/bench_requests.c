@@ -166,6 +166,15 @@ int mr_bench_handshake(int argc, char **argv)
 
 /* ------------------------------------------------------------------ request, latency */
 
+/* Busy time of a side for each; 0 if there was none. */
+static double ns_per_request(const struct mr_bench *b, const struct mr_shard_stats *side,
+                             const struct mr_interval *i)
+{
+    uint64_t requests = i->clients.requests;
+
+    return requests == 0 ? 0 : mr_bench_ns(b, side->busy_cycles) / (double)requests;
+}
+
 static int run_requests(struct mr_bench *b, const struct mr_bench_load *load, const char *name)
 {
     struct mr_fault fault = {0};
@@ -197,10 +206,8 @@ static int run_requests(struct mr_bench *b, const struct mr_bench_load *load, co
                    (uint64_t)(load->has_one_active ? 1 : load->connections) * load->streams);
     mr_bench_real(json, "seconds", i.seconds);
     mr_bench_real(json, "requests_per_s", (double)i.clients.requests / i.seconds);
-    mr_bench_real(json, "server_ns_per_request",
-                  i.clients.requests == 0
-                      ? 0
-                      : mr_bench_ns(b, i.server.busy_cycles) / (double)i.clients.requests);
+    mr_bench_real(json, "server_ns_per_request", ns_per_request(b, &i.server, &i));
+    mr_bench_real(json, "client_ns_per_request", ns_per_request(b, &i.client, &i));
     mr_bench_real(json, "requests_per_packet",
                   packets == 0 ? 0 : (double)i.clients.requests / (double)packets);
     mr_bench_real(json, "packets_per_s", (double)packets / i.seconds);
@@ -209,6 +216,7 @@ static int run_requests(struct mr_bench *b, const struct mr_bench_load *load, co
     mr_bench_add_allocations(json, "allocations_per_request", &i, i.clients.requests);
     mr_bench_add_cpu(json, &i);
     mr_bench_add_stages(b, json, "server_stage_ns", &i.server, i.clients.requests);
+    mr_bench_add_stages(b, json, "client_stage_ns", &i.client, i.clients.requests);
     mr_bench_add_io(b, json, &i, packets);
     mr_bench_count(json, "bad_bytes", i.clients.bad_bytes);
     mr_bench_count(json, "failed", i.clients.failed);

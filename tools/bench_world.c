@@ -97,6 +97,7 @@ static void fill_endpoint(const struct mr_world *w, struct mr_endpoint_config *e
     e->datagram_max = UINT16_MAX;
     e->extensions =
         MR_EXTENSIONS_DEFAULT | (config->paths_max > 1 ? (uint32_t)MR_EXTENSION_MULTIPATH : 0);
+    e->extensions &= ~config->extensions_off;
     e->paths_max = config->paths_max;
     e->wall_offset_s = (uint64_t)time(NULL);
     e->cid.node = 1;

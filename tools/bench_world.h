@@ -45,7 +45,8 @@ struct mr_world_config {
     uint64_t idle_timeout_ns;
     uint8_t tickets; /* per handshake */
     struct mr_shard_balance server_balance;
-    uint32_t paths_max; /* of a connection; 0: one */
+    uint32_t paths_max;      /* of a connection; 0: one */
+    uint32_t extensions_off; /* enum mr_extensions that neither side has */
 };
 
 struct mr_world {
