@@ -39,7 +39,7 @@ enum {
     HANDSHAKES = 8  /* at a time */
 };
 
-#define PIECE_EVERY (50 * MR_MS) /* of a connection */
+#define PIECE_EVERY (100 * MR_MS) /* of a connection */
 #define TELL_EVERY  (250 * MR_MS)
 #define PATIENCE    (40 * MR_SECOND) /* for handshakes, and for the end */
 

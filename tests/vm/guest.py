@@ -9,10 +9,8 @@ The processor is emulated too (TCG): about a tenth of the machine's speed, and n
 """
 import gzip
 import json
-import os
 import re
 import select
-import shutil
 import socket
 import subprocess
 import sys
@@ -131,7 +129,8 @@ def make_files(machine, folder, programs):
     drivers = [path for name in DRIVERS for path in at.glob(f"librte_{name}.so.[0-9]*")]
     for path in programs:
         archive.file(f"bin/{path.name}", stripped(path, folder))
-    libgcc = subprocess.run(["gcc", "-print-file-name=libgcc_s.so.1"], capture_output=True, text=True, check=True).stdout.strip()
+    libgcc = subprocess.run(["gcc", "-print-file-name=libgcc_s.so.1"], capture_output=True, text=True,
+                            check=True).stdout.strip()  # opened when a thread is cancelled, by its name
     for path in [*drivers, *libraries_of(*programs, *drivers), libgcc]:
         archive.copy(path)
     archive.link("usr/lib64/ld-linux-x86-64.so.2", Path("/lib64/ld-linux-x86-64.so.2").resolve())
@@ -194,7 +193,8 @@ class Guest:
         folders = [word for name in ("qemu", "seabios") for word in ("-L", str(root / "usr/share" / name))]
         return ["ip", "netns", "exec", self.namespace, "env", f"LD_LIBRARY_PATH={':'.join(map(str, loader))}",
                 str(root / "usr/bin/qemu-system-x86_64"), *folders, "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max",
-                "-smp", str(self.processors), "-m", str(MEMORY_MB), "-nographic", "-nodefaults", "-no-reboot", "-monitor", "none",
+                "-smp", str(self.processors), "-m", str(MEMORY_MB), "-nographic", "-nodefaults", "-no-reboot",
+                "-monitor", "none",
                 "-qmp", f"unix:{self.folder}/qmp,server=on,wait=off",
                 "-serial", f"file:{self.console}",
                 "-chardev", f"socket,id=line,path={self.folder}/line,server=on,wait=off", "-serial", "chardev:line",
@@ -209,8 +209,8 @@ class Guest:
 
     def log(self):
         """What its kernel and QEMU said last."""
-        said = [path.read_text(errors="replace")[-4000:] for path in (self.console, self.folder / "qemu.log") if path.exists()]
-        return "\n".join(said)
+        files = [path for path in (self.console, self.folder / "qemu.log") if path.exists()]
+        return "\n".join(path.read_text(errors="replace")[-4000:] for path in files)
 
     def __enter__(self):
         with open(self.folder / "qemu.log", "w", encoding="utf-8") as log:
