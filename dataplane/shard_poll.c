@@ -390,7 +390,8 @@ static uint32_t send_burst(struct mr_shard *s)
     for (uint32_t i = 0; i < room; i++) {
         out[i] = (struct mr_outgoing){.data = rte_pktmbuf_mtod(s->spare[i], uint8_t *),
                                       .room = s->config.payload_max};
-        MR_PREFETCH_WRITE(out[i].data); /* the headers; who read it last had another core */
+        MR_PREFETCH_WRITE(out[i].data); /* QUIC's header; who read it last had another core */
+        MR_PREFETCH_WRITE(out[i].data - MR_CACHE_LINE); /* and those before it */
     }
     uint32_t count = mr_endpoint_build(s->ep, out, room, s->now);
     mr_shard_lap(s, MR_STAGE_BUILD);

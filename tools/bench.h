@@ -37,6 +37,7 @@ struct mr_bench_options {
     bool has_no_floor;
     bool has_samples;
     bool wants_resumption;
+    bool is_early; /* resumed, with a request in 0-RTT */
     bool has_http3;
     uint64_t bytes;
     uint64_t request_bytes;
@@ -65,6 +66,7 @@ enum mr_bench_option_groups {
     MR_BENCH_ATTACHED = 1024, /* --attached, --by-reference, --sleeps */
     MR_BENCH_REQUEST = 2048,
     MR_BENCH_WAKES = 4096,
+    MR_BENCH_EARLY = 8192,
 };
 
 struct mr_bench_options mr_bench_options_default(void);

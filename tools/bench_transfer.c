@@ -22,7 +22,7 @@
 #define FLOOR_WARM_MS  100
 #define PACKETS_PER_US 2.0 /* a bound: 23 Gbit/s of full packets */
 #define ACK_PACKETS    2
-#define OVERHEAD_BYTES 41  /* short header, STREAM header, tag of a full packet, typically */
+#define OVERHEAD_BYTES 41 /* short header, STREAM header, tag of a full packet, typically */
 
 /* What the transfer is compared with. */
 struct limits {
