@@ -7,10 +7,8 @@
 #include "base/assert.h"
 #include "base/log.h"
 
-#define LONG_HEADER                                                                                \
-    0x80               /* RFC 9000, Section 17.2: the most significant bit; 0 in short headers     \
-                        */
-#define WRONG_SHARE 10 /* one datagram in so many may arrive elsewhere: handshakes, moves */
+#define LONG_HEADER 0x80 /* RFC 9000, Section 17.2: the first bit; it is 0 in short headers */
+#define WRONG_SHARE 10   /* one datagram in so many may arrive elsewhere: handshakes, moves */
 
 _Static_assert(1 + MR_LOCAL_CID_SIZE <= MR_PORT_MATCH, "a short header up to its connection ID");
 
