@@ -25,6 +25,12 @@ static inline struct mr_conn *mr_conn_at(const struct mr_endpoint *ep, uint32_t 
     return mr_pool_at(&ep->conns, index);
 }
 
+static inline struct mr_conn_number *mr_conn_number_at(const struct mr_endpoint *ep,
+                                                       uint32_t number)
+{
+    return mr_pool_at(&ep->numbers, number);
+}
+
 static inline struct mr_stream *mr_stream_at(const struct mr_endpoint *ep, uint32_t index)
 {
     return mr_pool_at(&ep->streams, index);
@@ -143,7 +149,18 @@ static inline mr_handle mr_handle_of(uint32_t index, uint32_t generation, bool i
     return (uint64_t)generation << 32 | (is_stream ? MR_OBJECT_STREAM : 0) | index;
 }
 
-/* NULL: stale. */
+static inline mr_handle mr_conn_handle(const struct mr_conn *conn)
+{
+    return mr_handle_of(conn->number, conn->generation, false);
+}
+
+/* Its handle is stale from here on, though it is still in use. */
+void mr_conn_end_handle(struct mr_endpoint *ep, struct mr_conn *conn);
+
+/* The connection in use with this handle, one that has moved away included; NULL: stale. */
+struct mr_conn *mr_conn_of_number(const struct mr_endpoint *ep, mr_handle handle);
+
+/* NULL: stale, or it has moved away. */
 struct mr_conn *mr_conn_of_handle(const struct mr_endpoint *ep, mr_handle handle);
 struct mr_stream *mr_stream_of_handle(const struct mr_endpoint *ep, mr_handle handle);
 /* ------------------------------------------------------------------ sending */

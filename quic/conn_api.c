@@ -82,7 +82,7 @@ int mr_conn_connect(struct mr_endpoint *ep, const struct mr_connect_options *opt
     }
     mr_count(&ep->counters.connections_opened);
     mr_conn_timer_update(ep, conn);
-    *conn_out = mr_handle_of(conn->index, conn->generation, false);
+    *conn_out = mr_conn_handle(conn);
     return 0;
 }
 

@@ -202,7 +202,7 @@ static void leave(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t shard, 
 {
     mr_conn_undirty(ep, conn);
     mr_conn_unready(ep, conn);
-    mr_wheel_clear(&ep->wheel, conn->index);
+    mr_wheel_clear(&ep->wheel, conn->number);
     conn->armed_ns = MR_NEVER;
     conn->close_until_ns = MR_NEVER;
     mr_keys_drop(ep, conn);
@@ -253,14 +253,9 @@ int mr_conn_export(struct mr_endpoint *ep, mr_handle handle, const struct mr_con
 /* The connection behind the handle it had before it left, as long as all of it is here. */
 static struct mr_conn *find_leaving(const struct mr_endpoint *ep, mr_handle handle)
 {
-    uint32_t index = (uint32_t)handle;
+    struct mr_conn *conn = mr_conn_of_number(ep, handle);
 
-    if (index >= ep->conns.fresh)
-        return NULL;
-    struct mr_conn *conn = mr_conn_at(ep, index);
-    bool is_leaving = conn->generation == (uint32_t)(handle >> 32) &&
-                      conn->state == MR_CONN_MOVED && !conn->is_forwarding;
-    return is_leaving ? conn : NULL;
+    return conn != NULL && conn->state == MR_CONN_MOVED && !conn->is_forwarding ? conn : NULL;
 }
 
 int mr_conn_moved(struct mr_endpoint *ep, mr_handle handle, uint64_t now)
@@ -316,10 +311,12 @@ static int resume(struct mr_endpoint *ep, const struct mr_conn_record *record, m
 static void place(struct mr_conn *conn, const struct mr_conn *copy)
 {
     uint32_t index = conn->index;
+    uint32_t number = conn->number;
     uint32_t generation = conn->generation;
 
     *conn = *copy;
     conn->index = index;
+    conn->number = number;
     conn->generation = generation;
     memset(&conn->issued, 0, sizeof(conn->issued));
     conn->follow = (struct mr_follow){.count = 0};
@@ -591,7 +588,7 @@ int mr_conn_import(struct mr_endpoint *ep, const struct mr_conn_record *record, 
     mr_conn_wake(ep, conn);
     mr_conn_timer_update(ep, conn);
     mr_count(&ep->counters.moves_in);
-    *conn_out = mr_handle_of(conn->index, conn->generation, false);
+    *conn_out = mr_conn_handle(conn);
     return 0;
 }
 
@@ -639,6 +636,6 @@ mr_handle mr_endpoint_note_arrival(struct mr_endpoint *ep, uint32_t number, uint
     if ((conn->generation & 1) == 0 || conn->state != MR_CONN_OPEN || conn->app.received.count == 0)
         return MR_HANDLE_NONE;
     return mr_follow_note(&conn->follow, (uint16_t)at, conn->app.received.range[0].hi)
-               ? mr_handle_of(index, conn->generation, false)
+               ? mr_conn_handle(conn)
                : MR_HANDLE_NONE;
 }

@@ -40,6 +40,7 @@ static const struct pool_row {
     size_t align;
 } pool_rows[] = {
 #define ROW(pool, limit, size, align) {offsetof(struct mr_endpoint, pool), offsetof(struct mr_limits, limit), size, align}
+    ROW(numbers,      connections_max, sizeof(struct mr_conn_number),  sizeof(uint64_t)),
     ROW(conns,        connections_max, sizeof(struct mr_conn),         MR_CACHE_LINE),
     ROW(handshakes,   handshakes_max,  sizeof(struct mr_handshake),    MR_CACHE_LINE),
     ROW(streams,      streams_max,     sizeof(struct mr_stream),       MR_CACHE_LINE),
@@ -251,7 +252,7 @@ const struct mr_counters *mr_endpoint_counters(const struct mr_endpoint *ep)
 
 uint32_t mr_endpoint_conn_count(const struct mr_endpoint *ep)
 {
-    return ep->conns.used - ep->forwarding_count;
+    return ep->numbers.used - ep->forwarding_count;
 }
 
 /* ------------------------------------------------------------------ connections */
@@ -335,18 +336,24 @@ static void init_limits(struct mr_endpoint *ep, struct mr_conn *conn)
 
 struct mr_conn *mr_conn_take(struct mr_endpoint *ep)
 {
-    bool is_fresh = ep->conns.free_head == MR_NONE;
-    uint32_t index = mr_pool_get(&ep->conns);
-    if (index == MR_NONE) {
+    bool is_fresh = ep->numbers.free_head == MR_NONE;
+    bool is_full = mr_pool_free_count(&ep->numbers) == 0 || mr_pool_free_count(&ep->conns) == 0;
+
+    if (is_full) {
         mr_count(&ep->counters.limit_connections);
         return NULL;
     }
+    uint32_t number = mr_pool_get(&ep->numbers);
+    uint32_t index = mr_pool_get(&ep->conns);
 
     struct mr_conn *conn = mr_conn_at(ep, index);
-    uint32_t generation = is_fresh ? 1 : (conn->generation + 1) | 1;
+    struct mr_conn_number *entry = mr_conn_number_at(ep, number);
+    entry->generation = is_fresh ? 1 : (entry->generation + 1) | 1;
+    entry->place = index;
     memset(conn, 0, sizeof(*conn));
     conn->index = index;
-    conn->generation = generation;
+    conn->number = number;
+    conn->generation = entry->generation;
     init_links(conn);
     return conn;
 }
@@ -540,7 +547,7 @@ void mr_conn_free(struct mr_endpoint *ep, struct mr_conn *conn)
     mr_cid_forget_all(ep, conn);
     mr_cid_untrack_token(ep, conn);
     mr_conn_unready(ep, conn);
-    mr_wheel_clear(&ep->wheel, conn->index);
+    mr_wheel_clear(&ep->wheel, conn->number);
     mr_secret_wipe(&conn->key_state.seal_secret);
     mr_secret_wipe(&conn->key_state.open_secret);
     mr_secret_wipe(&conn->key_state.next_open_secret);
@@ -548,10 +555,12 @@ void mr_conn_free(struct mr_endpoint *ep, struct mr_conn *conn)
     mr_key_material_wipe(&conn->key_state.open);
     mr_key_material_wipe(&conn->key_state.other);
     conn->generation = (conn->generation | 1) + 1; /* even: free */
+    mr_conn_number_at(ep, conn->number)->generation = conn->generation;
     if (conn->is_forwarding)
         ep->forwarding_count--;
     else
         mr_count(&ep->counters.connections_closed);
+    mr_pool_put(&ep->numbers, conn->number);
     mr_pool_put(&ep->conns, conn->index);
 }
 
@@ -599,24 +608,39 @@ void mr_conn_unready(struct mr_endpoint *ep, struct mr_conn *conn)
 
 /* ------------------------------------------------------------------ handles */
 
+void mr_conn_end_handle(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    conn->generation += 2;
+    mr_conn_number_at(ep, conn->number)->generation = conn->generation;
+}
+
+struct mr_conn *mr_conn_of_number(const struct mr_endpoint *ep, mr_handle handle)
+{
+    uint32_t number = (uint32_t)handle; /* a stream's is none: its highest bit is set */
+    uint32_t generation = (uint32_t)(handle >> 32);
+
+    if (number >= ep->numbers.fresh)
+        return NULL;
+    const struct mr_conn_number *entry = mr_conn_number_at(ep, number);
+    bool is_current = entry->generation == generation && (generation & 1) != 0;
+    return is_current ? mr_conn_at(ep, entry->place) : NULL;
+}
+
 struct mr_conn *mr_conn_of_handle(const struct mr_endpoint *ep, mr_handle handle)
 {
-    uint32_t index = (uint32_t)handle;
+    struct mr_conn *conn = mr_conn_of_number(ep, handle);
 
-    if ((index & MR_OBJECT_STREAM) != 0 || index >= ep->conns.fresh)
-        return NULL;
-    struct mr_conn *conn = mr_conn_at(ep, index);
-    bool is_current = conn->generation == (uint32_t)(handle >> 32) && (conn->generation & 1) != 0;
-    return is_current && conn->state != MR_CONN_MOVED ? conn : NULL;
+    return conn != NULL && conn->state != MR_CONN_MOVED ? conn : NULL;
 }
 
 mr_handle mr_endpoint_next_conn(const struct mr_endpoint *ep, uint32_t *hand)
 {
-    while (*hand < ep->conns.fresh) {
-        const struct mr_conn *conn = mr_conn_at(ep, (*hand)++);
+    while (*hand < ep->numbers.fresh) {
+        uint32_t number = (*hand)++;
+        mr_handle handle = mr_handle_of(number, mr_conn_number_at(ep, number)->generation, false);
 
-        if ((conn->generation & 1) != 0 && conn->state != MR_CONN_MOVED)
-            return mr_handle_of(conn->index, conn->generation, false);
+        if (mr_conn_of_handle(ep, handle) != NULL)
+            return handle;
     }
     return MR_HANDLE_NONE;
 }
@@ -660,7 +684,7 @@ void mr_endpoint_expire(struct mr_endpoint *ep, uint64_t now)
     uint32_t count = mr_wheel_expire(&ep->wheel, due, MR_COUNT_OF(due), now);
 
     for (uint32_t i = 0; i < count; i++) {
-        struct mr_conn *conn = mr_conn_at(ep, due[i]);
+        struct mr_conn *conn = mr_conn_at(ep, mr_conn_number_at(ep, due[i])->place);
 
         conn->armed_ns = MR_NEVER;
         mr_conn_expire(ep, conn, now);
@@ -685,7 +709,7 @@ void mr_endpoint_close_all(struct mr_endpoint *ep, uint64_t code, uint64_t now)
         struct mr_conn *conn = mr_conn_at(ep, i);
 
         if ((conn->generation & 1) != 0 && mr_conn_is_alive(conn))
-            mr_conn_close(ep, mr_handle_of(i, conn->generation, false), code, "", now);
+            mr_conn_close(ep, mr_conn_handle(conn), code, "", now);
     }
 }
 
@@ -706,6 +730,9 @@ static void check_conn(const struct mr_endpoint *ep, const struct mr_conn *conn)
 {
     uint32_t streams = 0;
 
+    const struct mr_conn_number *entry = mr_conn_number_at(ep, conn->number);
+
+    MR_ASSERT(entry->place == conn->index && entry->generation == conn->generation);
     MR_ASSERT(conn->state <= MR_CONN_MOVED);
     MR_ASSERT(!conn->is_touched);
     mr_ack_ranges_check(&conn->app.received);
@@ -779,8 +806,9 @@ void mr_endpoint_check(const struct mr_endpoint *ep)
         if ((conn->generation & 1) != 0)
             check_conn(ep, conn);
     }
-    if (ep->conns.used > 0)
+    if (ep->numbers.used > 0)
         return;
+    MR_ASSERT(ep->conns.used == 0);
     MR_ASSERT(ep->streams.used == 0);
     MR_ASSERT(ep->segments.used == 0);
     MR_ASSERT(ep->ranges.used == 0);

@@ -263,7 +263,7 @@ static bool read_token(struct mr_endpoint *ep, const struct mr_datagram *d,
  * may be the cause: the Initial is dropped, and its client tries again. */
 static bool is_full(const struct mr_endpoint *ep)
 {
-    return mr_pool_free_count(&ep->conns) == 0 && mr_pool_free_count(&ep->handshakes) > 0;
+    return mr_pool_free_count(&ep->numbers) == 0 && mr_pool_free_count(&ep->handshakes) > 0;
 }
 
 static void remember_first_dcid(struct mr_endpoint *ep, struct mr_conn *conn,

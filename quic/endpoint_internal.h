@@ -69,6 +69,12 @@ struct mr_job_slot {
     bool is_out;
 };
 
+/* A connection's number: a pool object.  Free ones keep their generation. */
+struct mr_conn_number {
+    uint32_t place;      /* in the pool of connections */
+    uint32_t generation; /* of its handle; odd while in use */
+};
+
 struct mr_endpoint {
     struct mr_endpoint_config config;
     struct mr_limits limits;
@@ -84,6 +90,7 @@ struct mr_endpoint {
     uint8_t cid_configs; /* bit i: connection IDs of config i may be ours */
     uint32_t cid_epoch;  /* how often the configuration of new ones has changed */
     uint64_t cid_nonces; /* used of it */
+    struct mr_pool numbers; /* struct mr_conn_number: as a table, a place for each there may be */
     struct mr_pool conns;
     struct mr_pool handshakes;
     struct mr_pool streams;
