@@ -78,6 +78,10 @@ static inline bool mr_conn_is_alive(const struct mr_conn *conn)
 struct mr_conn *mr_conn_new(struct mr_endpoint *ep, enum mr_role role,
                             const struct mr_path_addr *path, uint64_t now);
 
+/* Of an empty one: no lists, no pools; what our configuration allows. */
+void mr_conn_init_links(struct mr_conn *conn);
+void mr_conn_init_limits(struct mr_endpoint *ep, struct mr_conn *conn);
+
 /* Take a pool object, empty but for index, generation and lists; NULL: none is free. */
 struct mr_conn *mr_conn_take(struct mr_endpoint *ep);
 
@@ -100,6 +104,15 @@ void mr_conn_discard_space(struct mr_endpoint *ep, struct mr_conn *conn, enum mr
 /* Put the connection on the send list, if it is not. */
 void mr_conn_wake(struct mr_endpoint *ep, struct mr_conn *conn);
 void mr_conn_unready(struct mr_endpoint *ep, struct mr_conn *conn);
+
+/* Of a copy: what means nothing elsewhere, pointers, indexes of pools, places in lists, is not
+ * there any more. */
+void mr_conn_detach(struct mr_conn *copy);
+
+/* What was copied into a place of `ep` after mr_conn_detach() can send: packet numbers go on; of the
+ * packets before nothing is known but that they were sent.  `kind`: of its congestion control. */
+void mr_conn_attach(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_cc_kind kind,
+                    uint64_t now);
 
 /* The end of a burst: one ACK decision, one timer update for each connection touched. */
 void mr_endpoint_settle(struct mr_endpoint *ep, uint64_t now);
@@ -157,11 +170,22 @@ static inline mr_handle mr_conn_handle(const struct mr_conn *conn)
 /* Its handle is stale from here on, though it is still in use. */
 void mr_conn_end_handle(struct mr_endpoint *ep, struct mr_conn *conn);
 
-/* The connection in use with this handle, one that has moved away included; NULL: stale. */
+/* The connection with this handle, one that has moved away included; NULL: stale, or asleep. */
 struct mr_conn *mr_conn_of_number(const struct mr_endpoint *ep, mr_handle handle);
 
-/* NULL: stale, or it has moved away. */
-struct mr_conn *mr_conn_of_handle(const struct mr_endpoint *ep, mr_handle handle);
+/* It is awake afterwards.  NULL: stale, it has moved away, or no place is free to wake it. */
+struct mr_conn *mr_conn_of_handle(struct mr_endpoint *ep, mr_handle handle);
+
+/* Does it sleep (quic/conn_sleep.h)?  False, too, if the handle is stale. */
+bool mr_conn_is_asleep(const struct mr_endpoint *ep, mr_handle handle);
+
+/* What to answer then: -ESTALE, -ENOMEM. */
+MR_COLD int mr_conn_absence(const struct mr_endpoint *ep, mr_handle handle);
+
+/* To look at: it may sleep on, then what there is of it is put into `copy`.  NULL: stale, or it has
+ * moved away. */
+const struct mr_conn *mr_conn_look(const struct mr_endpoint *ep, mr_handle handle,
+                                   struct mr_conn *copy);
 struct mr_stream *mr_stream_of_handle(const struct mr_endpoint *ep, mr_handle handle);
 /* ------------------------------------------------------------------ sending */
 

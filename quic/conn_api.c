@@ -92,7 +92,7 @@ int mr_conn_close(struct mr_endpoint *ep, mr_handle handle, uint64_t code, const
     struct mr_conn *conn = mr_conn_of_handle(ep, handle);
 
     if (conn == NULL)
-        return -ESTALE;
+        return mr_conn_absence(ep, handle);
     if (code > MR_ERROR_CODE_MAX)
         return -EINVAL;
     if (!mr_conn_is_alive(conn))
@@ -133,7 +133,8 @@ int mr_conn_info(const struct mr_endpoint *ep, mr_handle handle, struct mr_conn_
         [MR_LIMITED_PORT] = "port",
         [MR_LIMITED_MEMORY] = "memory",
     };
-    const struct mr_conn *conn = mr_conn_of_handle(ep, handle);
+    struct mr_conn copy;
+    const struct mr_conn *conn = mr_conn_look(ep, handle, &copy);
 
     if (conn == NULL)
         return -ESTALE;
@@ -173,7 +174,8 @@ int mr_conn_info(const struct mr_endpoint *ep, mr_handle handle, struct mr_conn_
 int64_t mr_conn_ticket(const struct mr_endpoint *ep, mr_handle handle, uint8_t *dst, size_t room,
                        uint64_t now)
 {
-    const struct mr_conn *conn = mr_conn_of_handle(ep, handle);
+    struct mr_conn copy;
+    const struct mr_conn *conn = mr_conn_look(ep, handle, &copy);
 
     if (conn == NULL)
         return -ESTALE;
@@ -197,7 +199,7 @@ int mr_conn_update_keys(struct mr_endpoint *ep, mr_handle handle, uint64_t now)
     struct mr_conn *conn = mr_conn_of_handle(ep, handle);
 
     if (conn == NULL)
-        return -ESTALE;
+        return mr_conn_absence(ep, handle);
     return mr_keys_update_now(ep, conn, now) ? 0 : -EAGAIN;
 }
 
@@ -211,7 +213,7 @@ int mr_object_set_user_data(struct mr_endpoint *ep, mr_handle object, uint64_t u
     else if (stream != NULL)
         stream->user_data = user_data;
     else
-        return -ESTALE;
+        return mr_conn_absence(ep, object);
     return 0;
 }
 
@@ -223,7 +225,9 @@ int mr_stream_open(struct mr_endpoint *ep, mr_handle handle, uint32_t flags, uin
     struct mr_conn *conn = mr_conn_of_handle(ep, handle);
     bool is_uni = (flags & MR_OPEN_UNI) != 0;
 
-    if (conn == NULL || !mr_conn_is_alive(conn))
+    if (conn == NULL)
+        return mr_conn_absence(ep, handle);
+    if (!mr_conn_is_alive(conn))
         return -ESTALE;
     struct mr_streams_send *streams = &conn->streams_send[is_uni];
     if (mr_pool_free_count(&ep->streams) == 0 || streams->opened >= MR_STREAM_ORDINAL_MAX) {

@@ -121,7 +121,7 @@ int mr_conn_renew_cids(struct mr_endpoint *ep, mr_handle handle, uint64_t now)
     struct mr_conn *conn = mr_conn_of_handle(ep, handle);
 
     if (conn == NULL)
-        return -ESTALE;
+        return mr_conn_absence(ep, handle);
     mr_trace_clock(ep, now);
     int answer = renew(ep, conn, now);
     return answer == -ENOSPC ? -ENOMEM : answer;

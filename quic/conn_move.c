@@ -36,8 +36,7 @@ static uint32_t oldest_stream(const struct mr_endpoint *ep, const struct mr_conn
 
 /* ------------------------------------------------------------------ writing */
 
-/* What means nothing elsewhere: pointers, indexes of pools, places in lists. */
-static void detach(struct mr_conn *copy)
+void mr_conn_detach(struct mr_conn *copy)
 {
     struct mr_sent sent = {.next = copy->app.sent.next,
                            .largest_acked = copy->app.sent.largest_acked,
@@ -105,7 +104,7 @@ static void write_record(struct mr_record_writer *w, const struct mr_endpoint *e
     size_t at = w->used;
     mr_record_put(w, conn, sizeof(*conn));
     if (w->bytes != NULL && w->used <= w->room)
-        detach((struct mr_conn *)(void *)(w->bytes + at));
+        mr_conn_detach((struct mr_conn *)(void *)(w->bytes + at));
     write_kept(w, ep, conn);
     for (uint32_t i = oldest_stream(ep, conn); i != MR_NONE;) {
         const struct mr_stream *stream = mr_stream_at(ep, i);
@@ -119,7 +118,8 @@ static void write_record(struct mr_record_writer *w, const struct mr_endpoint *e
 
 size_t mr_conn_record_size(const struct mr_endpoint *ep, mr_handle handle)
 {
-    const struct mr_conn *conn = mr_conn_of_handle(ep, handle);
+    struct mr_conn copy;
+    const struct mr_conn *conn = mr_conn_look(ep, handle, &copy);
     struct mr_record_writer w = {.bytes = NULL};
     struct mr_conn_record head = {.magic = MR_RECORD_MAGIC};
 
@@ -156,7 +156,8 @@ static bool can_move(const struct mr_conn *conn, uint64_t now)
 
 int mr_conn_can_move(const struct mr_endpoint *ep, mr_handle handle, uint64_t now)
 {
-    const struct mr_conn *conn = mr_conn_of_handle(ep, handle);
+    struct mr_conn copy;
+    const struct mr_conn *conn = mr_conn_look(ep, handle, &copy);
 
     if (conn == NULL)
         return -ESTALE;
@@ -165,7 +166,8 @@ int mr_conn_can_move(const struct mr_endpoint *ep, mr_handle handle, uint64_t no
 
 uint64_t mr_conn_settled_ns(const struct mr_endpoint *ep, mr_handle handle, uint64_t now)
 {
-    const struct mr_conn *conn = mr_conn_of_handle(ep, handle);
+    struct mr_conn copy;
+    const struct mr_conn *conn = mr_conn_look(ep, handle, &copy);
 
     if (conn == NULL || now < conn->move_again_ns)
         return 0;
@@ -174,7 +176,8 @@ uint64_t mr_conn_settled_ns(const struct mr_endpoint *ep, mr_handle handle, uint
 
 uint64_t mr_object_user_data(const struct mr_endpoint *ep, mr_handle handle)
 {
-    const struct mr_conn *conn = mr_conn_of_handle(ep, handle);
+    struct mr_conn copy;
+    const struct mr_conn *conn = mr_conn_look(ep, handle, &copy);
 
     return conn == NULL ? 0 : conn->user_data;
 }
@@ -217,7 +220,7 @@ int mr_conn_export(struct mr_endpoint *ep, mr_handle handle, const struct mr_con
                    uint64_t now)
 {
     struct mr_conn *conn = mr_conn_of_handle(ep, handle);
-    int answer = mr_conn_can_move(ep, handle, now);
+    int answer = conn == NULL ? mr_conn_absence(ep, handle) : mr_conn_can_move(ep, handle, now);
 
     if (answer != 0)
         return answer;
@@ -344,13 +347,11 @@ static void restart_control(struct mr_endpoint *ep, struct mr_path *path, enum m
         path->cc.ssthresh = path->cc.window;
 }
 
-/* Packet numbers go on; of the packets before nothing is known but that they were sent. */
-static void restart_sending(struct mr_endpoint *ep, struct mr_conn *conn,
-                            const struct mr_conn_record *record, uint64_t now)
+void mr_conn_attach(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_cc_kind kind,
+                    uint64_t now)
 {
     struct mr_sent before = conn->app.sent;
     struct mr_sent *sent = &conn->app.sent;
-    struct mr_path *path = &conn->path;
 
     mr_sent_init(sent, &ep->chunks, &ep->frame_blocks);
     sent->base = sent->scan = sent->next = before.next;
@@ -359,10 +360,15 @@ static void restart_sending(struct mr_endpoint *ep, struct mr_conn *conn,
     sent->packet_threshold = before.packet_threshold;
     conn->loss.space[MR_SPACE_APP].ack_eliciting_count = 0;
     conn->loss.space[MR_SPACE_APP].loss_time_ns = MR_NEVER;
-    restart_control(ep, path, (enum mr_cc_kind)record->cc_kind, now);
+    restart_control(ep, &conn->path, kind, now);
+    conn->key_state.seal_burst = ep->burst - 1;
+}
+
+/* Something may still be on its way from the old shard. */
+static void empty_pacer(struct mr_path *path, uint64_t now)
+{
     path->pacer.tokens = MR_MIN(path->pacer.tokens, (int64_t)0);
     path->pacer.last_ns = now;
-    conn->key_state.seal_burst = ep->burst - 1;
 }
 
 /* The shards' clocks are one, but are read at different times: nothing lies in the future. */
@@ -571,7 +577,8 @@ int mr_conn_import(struct mr_endpoint *ep, const struct mr_conn_record *record, 
     mr_record_take(&r, sizeof(*record));
     const struct mr_conn *copy = mr_record_take(&r, sizeof(*copy));
     place(conn, copy);
-    restart_sending(ep, conn, record, now);
+    mr_conn_attach(ep, conn, (enum mr_cc_kind)record->cc_kind, now);
+    empty_pacer(&conn->path, now);
     clamp_times(conn, now);
     conn_owe_again(conn);
     if (!read_kept(ep, conn, &r, now) || !read_streams(ep, conn, &r, record->stream_count) ||
@@ -605,7 +612,8 @@ int mr_conn_arrive(struct mr_endpoint *ep, mr_handle handle)
 int64_t mr_conn_moved_streams(const struct mr_endpoint *ep, mr_handle handle,
                               struct mr_moved_stream *out, size_t room)
 {
-    const struct mr_conn *conn = mr_conn_of_handle(ep, handle);
+    struct mr_conn copy;
+    const struct mr_conn *conn = mr_conn_look(ep, handle, &copy);
     size_t count = 0;
 
     if (conn == NULL)

@@ -5,6 +5,7 @@
  */
 #include "quic/endpoint.h"
 
+#include <errno.h>
 #include <stddef.h>
 
 #include "base/bytes.h"
@@ -13,6 +14,7 @@
 #include "quic/conn_ack_frequency.h"
 #include "quic/conn_bits.h"
 #include "quic/conn_multipath.h"
+#include "quic/conn_sleep.h"
 #include "quic/conn_undo.h"
 
 /* ------------------------------------------------------------------ memory */
@@ -41,7 +43,8 @@ static const struct pool_row {
 } pool_rows[] = {
 #define ROW(pool, limit, size, align) {offsetof(struct mr_endpoint, pool), offsetof(struct mr_limits, limit), size, align}
     ROW(numbers,      connections_max, sizeof(struct mr_conn_number),  sizeof(uint64_t)),
-    ROW(conns,        connections_max, sizeof(struct mr_conn),         MR_CACHE_LINE),
+    ROW(conns,        awake_max,       sizeof(struct mr_conn),         MR_CACHE_LINE),
+    ROW(sleepers,     sleepers_max,    sizeof(struct mr_sleeper),      MR_CACHE_LINE),
     ROW(handshakes,   handshakes_max,  sizeof(struct mr_handshake),    MR_CACHE_LINE),
     ROW(streams,      streams_max,     sizeof(struct mr_stream),       MR_CACHE_LINE),
     ROW(segments,     segments_max,    sizeof(struct mr_send_segment), 16),
@@ -97,6 +100,12 @@ static uint32_t name_capacity(const struct mr_limits *limits)
     return MR_MAX(limits->names_max, 1u);
 }
 
+/* Of each connection, and of the hand that puts them to sleep. */
+static uint32_t timer_count(const struct mr_limits *limits)
+{
+    return limits->connections_max + 1;
+}
+
 struct tables {
     void *cids;
     void *initial_cids;
@@ -115,17 +124,18 @@ static struct tables lay_out_tables(struct arena *arena, const struct mr_limits 
     t.reset_tokens = take(arena, mr_table_footprint(token_capacity(limits)));
     t.stream_ids = take(arena, mr_table8_footprint(limits->streams_max));
     t.names = take(arena, mr_table8_footprint(name_capacity(limits)));
-    t.wheel_nodes = take(arena, sizeof(struct mr_wheel_node) * limits->connections_max);
+    t.wheel_nodes = take(arena, sizeof(struct mr_wheel_node) * timer_count(limits));
     return t;
 }
 
 size_t mr_endpoint_footprint(const struct mr_limits *limits)
 {
+    const struct mr_limits resolved = mr_limits_resolved(limits);
     struct arena arena = {.base = NULL, .used = 0};
 
     take(&arena, sizeof(struct mr_endpoint));
-    lay_out_pools(&arena, NULL, limits);
-    lay_out_tables(&arena, limits);
+    lay_out_pools(&arena, NULL, &resolved);
+    lay_out_tables(&arena, &resolved);
     return arena.used + MR_CACHE_LINE;
 }
 
@@ -151,7 +161,7 @@ static void init_tables(struct mr_endpoint *ep, const struct tables *t, uint64_t
     mr_table8_init(&ep->names.table, t->names, name_capacity(&ep->limits), &key);
     ep->names.key = table_key(ep);
     ep->departed.key = table_key(ep);
-    mr_wheel_init(&ep->wheel, t->wheel_nodes, ep->limits.connections_max, now);
+    mr_wheel_init(&ep->wheel, t->wheel_nodes, timer_count(&ep->limits), now);
 }
 
 static void init_lists(struct mr_endpoint *ep)
@@ -179,7 +189,8 @@ struct mr_endpoint *mr_endpoint_init(void *mem, const struct mr_limits *limits,
     MR_ASSERT(config->payload_max >= MR_INITIAL_MIN);
     memset(ep, 0, sizeof(*ep));
     ep->config = *config;
-    ep->limits = *limits;
+    ep->limits = mr_limits_resolved(limits);
+    ep->now = now;
     ep->aead = config->aead;
     memcpy(ep->static_key, config->static_key, MR_STATIC_KEY);
     ep->config.static_key = ep->static_key;
@@ -192,10 +203,11 @@ struct mr_endpoint *mr_endpoint_init(void *mem, const struct mr_limits *limits,
     if (!mr_endpoint_set_cid_config(ep, config->cid.config, config->cid_key))
         return NULL;
     ep->config.cid_key = NULL;
-    lay_out_pools(&arena, ep, limits);
-    struct tables tables = lay_out_tables(&arena, limits);
+    lay_out_pools(&arena, ep, &ep->limits);
+    struct tables tables = lay_out_tables(&arena, &ep->limits);
     init_tables(ep, &tables, now);
     init_lists(ep);
+    mr_sleep_init(ep);
     ep->config.tokens = NULL;
     if (config->tokens != NULL ? !mr_token_keys_load(&ep->tokens, config->tokens)
                                : !mr_token_keys_init(&ep->tokens, ep->static_key)) {
@@ -220,6 +232,7 @@ void mr_endpoint_fini(struct mr_endpoint *ep)
         if ((conn->generation & 1) != 0)
             mr_conn_free(ep, conn);
     }
+    mr_sleep_fini(ep);
     mr_token_keys_wipe(&ep->tokens);
     mr_endpoint_forget_cid_configs(ep);
     for (uint32_t i = 0; i < MR_JOBS; i++)
@@ -298,7 +311,7 @@ static void init_path(struct mr_endpoint *ep, struct mr_conn *conn, const struct
     mr_mtu_search_init(&conn->mtu_search);
 }
 
-static void init_links(struct mr_conn *conn)
+void mr_conn_init_links(struct mr_conn *conn)
 {
     conn->keys = conn->trace = MR_NONE;
     conn->ready_next = conn->ready_previous = conn->dirty_next = MR_NONE;
@@ -317,7 +330,7 @@ static void init_links(struct mr_conn *conn)
     conn->key_state.other_until_ns = MR_NEVER;
 }
 
-static void init_limits(struct mr_endpoint *ep, struct mr_conn *conn)
+void mr_conn_init_limits(struct mr_endpoint *ep, struct mr_conn *conn)
 {
     const struct mr_endpoint_config *config = &ep->config;
     uint64_t window = MR_MIN(config->conn_window_max, MR_CONN_WINDOW_FIRST);
@@ -337,10 +350,13 @@ static void init_limits(struct mr_endpoint *ep, struct mr_conn *conn)
 struct mr_conn *mr_conn_take(struct mr_endpoint *ep)
 {
     bool is_fresh = ep->numbers.free_head == MR_NONE;
-    bool is_full = mr_pool_free_count(&ep->numbers) == 0 || mr_pool_free_count(&ep->conns) == 0;
 
-    if (is_full) {
+    if (mr_pool_free_count(&ep->numbers) == 0) {
         mr_count(&ep->counters.limit_connections);
+        return NULL;
+    }
+    if (mr_pool_free_count(&ep->conns) == 0) {
+        mr_count(&ep->counters.limit_awake);
         return NULL;
     }
     uint32_t number = mr_pool_get(&ep->numbers);
@@ -354,7 +370,8 @@ struct mr_conn *mr_conn_take(struct mr_endpoint *ep)
     conn->index = index;
     conn->number = number;
     conn->generation = entry->generation;
-    init_links(conn);
+    mr_conn_init_links(conn);
+    mr_sleep_on_taken(ep);
     return conn;
 }
 
@@ -395,7 +412,7 @@ struct mr_conn *mr_conn_new(struct mr_endpoint *ep, enum mr_role role,
     conn->cids_due_ns = mr_cid_due(ep, now);
     conn->handshake = hs;
     conn->last_received_ns = conn->idle_base_ns = now;
-    init_limits(ep, conn);
+    mr_conn_init_limits(ep, conn);
     init_path(ep, conn, path, now);
     init_handshake(ep, mr_pool_at(&ep->handshakes, hs), now);
     mr_space_init(ep, &conn->app);
@@ -622,15 +639,23 @@ struct mr_conn *mr_conn_of_number(const struct mr_endpoint *ep, mr_handle handle
     if (number >= ep->numbers.fresh)
         return NULL;
     const struct mr_conn_number *entry = mr_conn_number_at(ep, number);
-    bool is_current = entry->generation == generation && (generation & 1) != 0;
+    bool is_current = entry->generation == generation && (generation & 1) != 0 &&
+                      (entry->place & MR_PLACE_ASLEEP) == 0;
     return is_current ? mr_conn_at(ep, entry->place) : NULL;
 }
 
-struct mr_conn *mr_conn_of_handle(const struct mr_endpoint *ep, mr_handle handle)
+struct mr_conn *mr_conn_of_handle(struct mr_endpoint *ep, mr_handle handle)
 {
     struct mr_conn *conn = mr_conn_of_number(ep, handle);
 
-    return conn != NULL && conn->state != MR_CONN_MOVED ? conn : NULL;
+    if (conn == NULL)
+        return mr_conn_is_asleep(ep, handle) ? mr_conn_rouse(ep, (uint32_t)handle, true) : NULL;
+    return conn->state != MR_CONN_MOVED ? conn : NULL;
+}
+
+int mr_conn_absence(const struct mr_endpoint *ep, mr_handle handle)
+{
+    return mr_conn_is_asleep(ep, handle) ? -ENOMEM : -ESTALE;
 }
 
 mr_handle mr_endpoint_next_conn(const struct mr_endpoint *ep, uint32_t *hand)
@@ -639,7 +664,8 @@ mr_handle mr_endpoint_next_conn(const struct mr_endpoint *ep, uint32_t *hand)
         uint32_t number = (*hand)++;
         mr_handle handle = mr_handle_of(number, mr_conn_number_at(ep, number)->generation, false);
 
-        if (mr_conn_of_handle(ep, handle) != NULL)
+        const struct mr_conn *conn = mr_conn_of_number(ep, handle);
+        if (conn != NULL ? conn->state != MR_CONN_MOVED : mr_conn_is_asleep(ep, handle))
             return handle;
     }
     return MR_HANDLE_NONE;
@@ -651,8 +677,14 @@ void mr_conn_describe(const struct mr_endpoint *ep, mr_handle handle, const char
     static const char *const names[] = {
         [MR_CONN_HANDSHAKE] = "handshake", [MR_CONN_OPEN] = "open", [MR_CONN_CLOSING] = "closing",
         [MR_CONN_DRAINING] = "draining",   [MR_CONN_DEAD] = "over", [MR_CONN_MOVED] = "moved"};
-    const struct mr_conn *conn = mr_conn_of_handle(ep, handle);
+    struct mr_conn copy;
+    const struct mr_conn *conn = mr_conn_look(ep, handle, &copy);
 
+    if (mr_conn_is_asleep(ep, handle)) {
+        *state_out = "asleep";
+        *streams_out = 0;
+        return;
+    }
     *state_out = conn == NULL ? "" : names[conn->state];
     *streams_out = conn == NULL ? 0 : conn->streams_open;
 }
@@ -680,12 +712,23 @@ void mr_endpoint_expire(struct mr_endpoint *ep, uint64_t now)
 {
     uint32_t due[MR_BURST];
 
+    ep->now = now;
     mr_trace_clock(ep, now);
     uint32_t count = mr_wheel_expire(&ep->wheel, due, MR_COUNT_OF(due), now);
 
     for (uint32_t i = 0; i < count; i++) {
-        struct mr_conn *conn = mr_conn_at(ep, mr_conn_number_at(ep, due[i])->place);
-
+        if (due[i] == ep->limits.connections_max) {
+            mr_sleep_expire(ep, now);
+            continue;
+        }
+        const struct mr_conn_number *entry = mr_conn_number_at(ep, due[i]);
+        struct mr_conn *conn = (entry->place & MR_PLACE_ASLEEP) == 0
+                                   ? mr_conn_at(ep, entry->place)
+                                   : mr_conn_rouse(ep, due[i], true);
+        if (conn == NULL) {
+            mr_wheel_set(&ep->wheel, due[i], now + MR_SLEEP_RETRY_NS);
+            continue;
+        }
         conn->armed_ns = MR_NEVER;
         mr_conn_expire(ep, conn, now);
     }
@@ -711,6 +754,7 @@ void mr_endpoint_close_all(struct mr_endpoint *ep, uint64_t code, uint64_t now)
         if ((conn->generation & 1) != 0 && mr_conn_is_alive(conn))
             mr_conn_close(ep, mr_conn_handle(conn), code, "", now);
     }
+    mr_sleep_close_all(ep, code, now);
 }
 
 size_t mr_endpoint_take_keylog(struct mr_endpoint *ep, char *dst, size_t room)
@@ -800,6 +844,7 @@ void mr_endpoint_check(const struct mr_endpoint *ep)
     check_ready(ep);
     check_forwarding(ep);
     mr_wheel_check(&ep->wheel);
+    mr_sleep_check(ep);
     for (uint32_t i = 0; i < ep->conns.fresh; i++) {
         const struct mr_conn *conn = mr_conn_at(ep, i);
 
@@ -808,7 +853,7 @@ void mr_endpoint_check(const struct mr_endpoint *ep)
     }
     if (ep->numbers.used > 0)
         return;
-    MR_ASSERT(ep->conns.used == 0);
+    MR_ASSERT(ep->conns.used == 0 && ep->sleepers.used == 0);
     MR_ASSERT(ep->streams.used == 0);
     MR_ASSERT(ep->segments.used == 0);
     MR_ASSERT(ep->ranges.used == 0);

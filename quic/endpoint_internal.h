@@ -71,8 +71,19 @@ struct mr_job_slot {
 
 /* A connection's number: a pool object.  Free ones keep their generation. */
 struct mr_conn_number {
-    uint32_t place;      /* in the pool of connections */
+    uint32_t place;      /* in the pool of connections, or MR_PLACE_ASLEEP | that of sleepers */
     uint32_t generation; /* of its handle; odd while in use */
+};
+
+#define MR_PLACE_ASLEEP UINT32_C(0x80000000)
+
+/* The hand that puts connections to sleep (quic/conn_sleep.h). */
+struct mr_sleep_hand {
+    uint32_t at;       /* the next place that it looks at */
+    uint32_t close_at; /* while it closes sleepers: the next number */
+    bool is_going;     /* its timer is set: the wheel's number connections_max */
+    bool closes;       /* mr_endpoint_close_all() found no place for all */
+    uint64_t close_code;
 };
 
 struct mr_endpoint {
@@ -85,6 +96,7 @@ struct mr_endpoint {
     struct mr_siphash_key secret_key; /* of mr_endpoint_secret_random() */
     uint64_t secret_counter;
     uint64_t paused_ns; /* in all, see mr_endpoint_paused() */
+    uint64_t now;       /* of the last receive burst or expiry: for what wakes in between */
     struct mr_token_keys tokens;
     struct mr_cid_cipher cid_ciphers[MR_CID_CONFIGS]; /* by config; not open: plain text */
     uint8_t cid_configs; /* bit i: connection IDs of config i may be ours */
@@ -92,6 +104,7 @@ struct mr_endpoint {
     uint64_t cid_nonces; /* used of it */
     struct mr_pool numbers; /* struct mr_conn_number: as a table, a place for each there may be */
     struct mr_pool conns;
+    struct mr_pool sleepers;
     struct mr_pool handshakes;
     struct mr_pool streams;
     struct mr_pool segments;
@@ -153,6 +166,8 @@ struct mr_endpoint {
     size_t keylog_size;
     char keylog[MR_KEYLOG_BUFFER];
     struct mr_counters counters;
+    struct mr_sleep_hand sleep_hand;
+    struct mr_conn fresh; /* an image of a new connection: what sleepers are packed against */
 };
 
 #endif /* MR_QUIC_ENDPOINT_INTERNAL_H */

@@ -15,7 +15,7 @@ static const size_t others[] = {
 };
 
 enum {
-    NAMED = 4, /* conns, handshakes, keys, names */
+    NAMED = 5, /* conns, sleepers, handshakes, keys, names */
     FIRST = offsetof(struct mr_endpoint, conns),
     LAST = offsetof(struct mr_endpoint, names)
 };
@@ -32,6 +32,8 @@ void mr_endpoint_memory(const struct mr_endpoint *ep, struct mr_endpoint_memory 
     *out = (struct mr_endpoint_memory){
         .conns = ep->conns.used,
         .conn_bytes = bytes_of(&ep->conns),
+        .sleepers = ep->sleepers.used,
+        .sleeper_bytes = bytes_of(&ep->sleepers),
         .handshakes = ep->handshakes.used,
         .handshakes_peak = ep->handshakes.used_peak,
         .handshakes_max = ep->handshakes.count,

@@ -16,8 +16,10 @@ struct mr_endpoint;
 
 /* 64-bit words only: they are added up over shards. */
 struct mr_endpoint_memory {
-    uint64_t conns;                /* objects of connections, those that close included */
+    uint64_t conns;                /* objects of connections awake, those that close included */
     uint64_t conn_bytes;           /* the same in bytes */
+    uint64_t sleepers;             /* connections that sleep (quic/conn_sleep.h) */
+    uint64_t sleeper_bytes;        /* the same in bytes */
     uint64_t handshakes;           /* states of handshakes */
     uint64_t handshakes_peak;      /* at a time, ever */
     uint64_t handshakes_max;       /* that there may be: limits.handshakes_max */
