@@ -100,8 +100,10 @@ struct sim_config {
     uint32_t mtu_change;
     bool tells_too_big;       /* who sends what the MTU does not let through is told */
     uint64_t rebind_every_ns; /* the client's NAT changes its port; 0: never */
-    uint64_t beat_every_ns;   /* the client sends an empty datagram; 0: never */
-    uint32_t rebinds_max;     /* so often at most; 0: any number */
+    uint64_t rest_max_ns;   /* after each stream the client rests, so long at most, before it opens
+                               the next; meanwhile both sides are put to sleep; 0: it opens all */
+    uint64_t beat_every_ns; /* the client sends an empty datagram; 0: never */
+    uint32_t rebinds_max;   /* so often at most; 0: any number */
     bool rebinds_late; /* not before both sides have confirmed the handshake, which RFC 9000 wants
                           to stay where it is (Section 9), and are where the server prefers */
     bool rebinds_address;          /* and its address, every other time */
