@@ -402,10 +402,14 @@ void mr_sleep_close_all(struct mr_endpoint *ep, uint64_t code, uint64_t now)
 
 void mr_sleep_expire(struct mr_endpoint *ep, uint64_t now)
 {
+    uint32_t free_count = mr_pool_free_count(&ep->conns);
+    uint32_t spare = mr_limits_spare(&ep->limits);
+
     if (ep->sleep_hand.closes)
         close_some(ep, now);
-    else if (is_wanted(ep))
-        look(ep, is_scarce(ep) ? 0 : ep->config.sleep_after_ns, MR_SLEEP_STEP_MAX);
+    else if (free_count < spare)
+        look(ep, is_scarce(ep) ? 0 : ep->config.sleep_after_ns,
+             MR_MIN(spare - free_count, (uint32_t)MR_SLEEP_STEP_MAX));
     set_going(ep);
 }
 
