@@ -22,6 +22,11 @@ enum {
 _Static_assert((LAST - FIRST) / sizeof(struct mr_pool) + 1 == NAMED + MR_COUNT_OF(others),
                "every pool is counted: those from conns to datagram_chunks, and that of names");
 
+uint32_t mr_endpoint_object_bytes(void)
+{
+    return (sizeof(struct mr_conn) + MR_CACHE_LINE - 1) & ~(uint32_t)(MR_CACHE_LINE - 1);
+}
+
 static uint64_t bytes_of(const struct mr_pool *pool)
 {
     return (uint64_t)pool->used * pool->stride;

@@ -33,6 +33,9 @@ struct mr_endpoint_memory {
     uint64_t timers;               /* that are set */
 };
 
+/* Bytes of one object of a connection awake. */
+uint32_t mr_endpoint_object_bytes(void);
+
 /* O(1). */
 void mr_endpoint_memory(const struct mr_endpoint *ep, struct mr_endpoint_memory *out);
 
