@@ -536,7 +536,7 @@ static bool has_loopback(const struct mr_config *config)
     return false;
 }
 
-#define AWAKE_LEAST 64 /* of a shard: two bursts' */
+#define AWAKE_LEAST 256 /* of a shard: the quarter that is kept free takes two bursts */
 
 /* Every shard has some, and a ring opens no more than there are. */
 static bool check_connections(const struct mr_config *config, struct mr_fault *fault)

@@ -324,6 +324,18 @@ static bool is_scarce(const struct mr_endpoint *ep)
     return mr_pool_free_count(&ep->conns) < mr_limits_spare(&ep->limits) / 2;
 }
 
+bool mr_sleep_cuts_draining(struct mr_endpoint *ep, const struct mr_conn *conn)
+{
+    if (conn->state != MR_CONN_DRAINING || ep->sleepers.count == 0 || !is_scarce(ep))
+        return false;
+    for (uint32_t i = 0; i < MR_CIDS_SLOTS; i++) {
+        if (conn->issued.key[i] != 0)
+            mr_departed_add(&ep->departed, conn->issued.key[i], conn->close_until_ns, ep->now);
+    }
+    mr_count(&ep->counters.drains_cut_short);
+    return true;
+}
+
 /* Look at some places; all that rest, or those that have for long. */
 static void look(struct mr_endpoint *ep, uint64_t rest_ns, uint32_t wanted)
 {
@@ -349,6 +361,15 @@ struct mr_conn *mr_conn_rouse(struct mr_endpoint *ep, uint32_t number, bool make
         return NULL;
     }
     return wake(ep, number);
+}
+
+void mr_sleep_ask(const struct mr_endpoint *ep, uint32_t number)
+{
+    if ((mr_conn_number_at(ep, number)->place & MR_PLACE_ASLEEP) == 0)
+        return;
+    const uint8_t *sleeper = (const uint8_t *)sleeper_of(ep, number);
+    for (size_t at = 0; at < MR_SLEEPER_SIZE; at += MR_CACHE_LINE)
+        __builtin_prefetch(sleeper + at);
 }
 
 static bool is_wanted(const struct mr_endpoint *ep)

@@ -59,6 +59,9 @@ int mr_conn_sleep(struct mr_endpoint *ep, mr_handle conn);
 /* What new connections are like: what sleepers are packed against. */
 void mr_sleep_init(struct mr_endpoint *ep);
 
+/* Ask for the memory that mr_conn_rouse() will touch. */
+void mr_sleep_ask(const struct mr_endpoint *ep, uint32_t number);
+
 /* Wake the one with this number, if it sleeps: its connection; NULL: no place is free (counted).
  * One of a packet does not make room: others of its burst have their places. */
 struct mr_conn *mr_conn_rouse(struct mr_endpoint *ep, uint32_t number, bool makes_room);
@@ -68,6 +71,15 @@ void mr_sleep_on_taken(struct mr_endpoint *ep);
 
 /* Close the sleepers, too: as many at a time as there are places to wake them. */
 void mr_sleep_close_all(struct mr_endpoint *ep, uint64_t code, uint64_t now);
+
+/*
+ * The connection drains, its last event is told, and its place is needed: it may be freed at once,
+ * since its connection IDs get no stateless resets for as long as it would have drained (RFC 9000,
+ * Section 10.2: "Endpoints that have some alternative means to ensure that late-arriving packets do
+ * not induce a response [...] MAY end these states earlier").  Thus many sleepers can be closed by
+ * their peers at a time.
+ */
+bool mr_sleep_cuts_draining(struct mr_endpoint *ep, const struct mr_conn *conn);
 
 /* It is time for a step of the hand. */
 void mr_sleep_expire(struct mr_endpoint *ep, uint64_t now);

@@ -121,6 +121,7 @@
     X(connections_closed,         "connections whose state was freed")                                                \
     X(connections_slept,          "connections at rest that were put to sleep")                                       \
     X(connections_woken,          "connections that woke from sleep")                                                 \
+    X(drains_cut_short,           "draining connections freed early: places for those that wake were scarce")         \
     X(kept_awake_handshakes,      "looks at a connection that stays awake: its handshake goes on, or it is closing or moving") \
     X(kept_awake_streams,         "looks at a connection that stays awake: it has streams open")                      \
     X(kept_awake_events,          "looks at a connection that stays awake: events of it are not collected")           \

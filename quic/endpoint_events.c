@@ -6,7 +6,7 @@
  * comes before its connection's, and bytes and datagrams that arrived before the end
  * can be received before CLOSED is told.
  */
-#include "quic/conn.h"
+#include "quic/conn_sleep.h"
 
 static uint32_t *dirty_next_of(const struct mr_endpoint *ep, uint32_t key)
 {
@@ -159,7 +159,7 @@ static bool collect_conn(struct mr_endpoint *ep, struct mr_conn *conn, struct mr
     if ((kinds & MR_EVENT_CLOSED) != 0) {
         out->reason = conn->close.reason;
         mr_datagram_queue_clear(&conn->datagrams_in, &ep->datagram_chunks);
-        if (conn->state == MR_CONN_DEAD)
+        if (conn->state == MR_CONN_DEAD || mr_sleep_cuts_draining(ep, conn))
             mr_conn_free(
                 ep, conn); /* the reason stays readable until a new connection takes the object */
         else

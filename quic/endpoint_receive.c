@@ -98,8 +98,10 @@ MR_COLD static enum mr_slot_kind classify_rare(struct mr_endpoint *ep, struct mr
     if (slot->conn == MR_NONE)
         return mr_endpoint_is_foreign(ep, d, d->data + 1, MR_LOCAL_CID_SIZE) ? MR_SLOT_DONE
                                                                              : MR_SLOT_WALK;
-    if (slot->conn >= MR_CID_ASLEEP) /* it is woken in its turn */
+    if (slot->conn >= MR_CID_ASLEEP) { /* it is woken in its turn */
+        mr_sleep_ask(ep, slot->conn & ~MR_CID_ASLEEP);
         return MR_SLOT_WALK;
+    }
     bool is_clear = (d->data[0] & MR_PACKET_FIXED_BIT) == 0 && !mr_takes_clear_quic_bit(ep);
     if (!is_clear && mr_multipath_classify(ep, slot, slot->conn & ~MR_CID_OF_PATH))
         return MR_SLOT_PATH;

@@ -272,6 +272,26 @@ static void all_are_closed(void)
     end();
 }
 
+/* Their places are needed sooner than they have drained. */
+static void peers_close_all(void)
+{
+    begin(100 * MR_MS);
+    struct mr_transport *t = side[ENGINE_CLIENT];
+    for (uint32_t i = 0; i < CONNS; i++) {
+        CU_ASSERT_EQUAL(t->ops->close(t, conns[i].handle, CLOSE_CODE, ""), 0);
+        if (i % 3 == 2)
+            engine_world_run(world, 2 * MR_MS);
+    }
+    engine_world_run(world, MR_SECOND);
+    CU_ASSERT_EQUAL(server_closed, CONNS);
+    CU_ASSERT_EQUAL(mr_endpoint_conn_count(server()), 0);
+    CU_ASSERT(counted()->drains_cut_short > 0);
+    CU_ASSERT(counted()->drains_cut_short < CONNS);
+    CU_ASSERT_EQUAL(counted()->limit_awake, 0);
+    CU_ASSERT_EQUAL(counted()->stateless_resets_sent, 0);
+    end();
+}
+
 /* Idle timeouts of sleepers, many in the same moment. */
 static void all_end_in_time(void)
 {
@@ -289,6 +309,7 @@ static CU_TestInfo tests[] = {
     {"all at once get their turn", all_at_once_get_their_turn},
     {"the hand keeps a quarter free", the_hand_keeps_a_quarter_free},
     {"all are closed", all_are_closed},
+    {"peers close all", peers_close_all},
     {"all end in time", all_end_in_time},
     CU_TEST_INFO_NULL,
 };
