@@ -12,6 +12,7 @@
 #include "quic/conn_observed.h"
 #include "quic/conn_reset_at.h"
 #include "quic/conn_resume.h"
+#include "quic/conn_sleep.h"
 #include "quic/conn_timer.h"
 
 /* ------------------------------------------------------------------ connections */
@@ -91,10 +92,14 @@ int mr_conn_close(struct mr_endpoint *ep, mr_handle handle, uint64_t code, const
 {
     struct mr_conn *conn = mr_conn_of_handle(ep, handle);
 
-    if (conn == NULL)
-        return mr_conn_absence(ep, handle);
     if (code > MR_ERROR_CODE_MAX)
-        return -EINVAL;
+        return conn == NULL && !mr_conn_is_asleep(ep, handle) ? -ESTALE : -EINVAL;
+    if (conn == NULL && mr_conn_is_asleep(ep, handle)) {
+        mr_sleep_close(ep, (uint32_t)handle, code);
+        return 0;
+    }
+    if (conn == NULL)
+        return -ESTALE;
     if (!mr_conn_is_alive(conn))
         return 0;
     mr_trace_clock(ep, now);

@@ -96,7 +96,9 @@ int mr_conn_migrate(struct mr_endpoint *ep, mr_handle handle, const struct mr_ad
                     uint64_t now)
 {
     struct mr_conn *conn = mr_conn_of_handle(ep, handle);
-    int answer = conn == NULL ? mr_conn_absence(ep, handle) : can_migrate(ep, conn);
+    int answer = conn != NULL                    ? can_migrate(ep, conn)
+                 : mr_conn_is_asleep(ep, handle) ? -EAGAIN
+                                                 : -ESTALE;
 
     if (answer != 0)
         return answer;

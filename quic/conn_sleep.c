@@ -242,7 +242,7 @@ static struct mr_sleeper *sleeper_of(const struct mr_endpoint *ep, uint32_t numb
 {
     uint32_t place = mr_conn_number_at(ep, number)->place;
 
-    return mr_pool_at(&ep->sleepers, place & ~MR_PLACE_ASLEEP);
+    return mr_pool_at(&ep->sleepers, place & ~MR_PLACE_BITS);
 }
 
 /* Its token is where it was put; whether it was, the table knows. */
@@ -271,10 +271,14 @@ static struct mr_conn *wake(struct mr_endpoint *ep, uint32_t number)
     conn->armed_ns = mr_wheel_deadline(&ep->wheel, number);
     find_token(ep, conn);
     lead_to(ep, conn, index);
+    bool closes = (entry->place & MR_PLACE_CLOSES) != 0;
     mr_bytes_wipe(sleeper->bytes, sleeper->size);
-    mr_pool_put(&ep->sleepers, entry->place & ~MR_PLACE_ASLEEP);
+    mr_pool_put(&ep->sleepers, entry->place & ~MR_PLACE_BITS);
     entry->place = index;
     mr_count(&ep->counters.connections_woken);
+    ep->sleep_hand.closing_count -= closes;
+    if (closes)
+        mr_conn_close(ep, mr_conn_handle(conn), sleeper->close_code, "", ep->now);
     mr_sleep_on_taken(ep);
     return conn;
 }
@@ -374,8 +378,9 @@ void mr_sleep_ask(const struct mr_endpoint *ep, uint32_t number)
 
 static bool is_wanted(const struct mr_endpoint *ep)
 {
-    return ep->sleep_hand.closes || (ep->sleepers.count > 0 &&
-                                     mr_pool_free_count(&ep->conns) < mr_limits_spare(&ep->limits));
+    return ep->sleep_hand.closing_count > 0 ||
+           (ep->sleepers.count > 0 &&
+            mr_pool_free_count(&ep->conns) < mr_limits_spare(&ep->limits));
 }
 
 static void set_going(struct mr_endpoint *ep)
@@ -392,43 +397,56 @@ void mr_sleep_on_taken(struct mr_endpoint *ep)
         set_going(ep);
 }
 
-/* Close sleepers while there are places to do it in. */
-static void close_some(struct mr_endpoint *ep, uint64_t now)
+static bool sleeps(const struct mr_conn_number *entry)
 {
-    struct mr_sleep_hand *hand = &ep->sleep_hand;
-
-    for (uint32_t i = 0; i < MR_SLEEP_LOOKS && mr_pool_free_count(&ep->conns) > 0; i++) {
-        if (hand->close_at == ep->numbers.fresh) {
-            hand->close_at = 0;
-            hand->closes = ep->sleepers.used > 0;
-            return;
-        }
-        uint32_t number = hand->close_at++;
-        mr_handle handle = mr_handle_of(number, mr_conn_number_at(ep, number)->generation, false);
-        if (mr_conn_is_asleep(ep, handle))
-            mr_conn_close(ep, handle, hand->close_code, "", now);
-    }
+    return (entry->generation & 1) != 0 && (entry->place & MR_PLACE_ASLEEP) != 0;
 }
 
-void mr_sleep_close_all(struct mr_endpoint *ep, uint64_t code, uint64_t now)
+void mr_sleep_close(struct mr_endpoint *ep, uint32_t number, uint64_t code)
 {
-    if (ep->sleepers.used == 0)
+    struct mr_conn_number *entry = mr_conn_number_at(ep, number);
+
+    MR_ASSERT(sleeps(entry));
+    if ((entry->place & MR_PLACE_CLOSES) != 0)
         return;
-    ep->sleep_hand.closes = true;
-    ep->sleep_hand.close_code = code;
-    ep->sleep_hand.close_at = 0;
-    close_some(ep, now);
+    sleeper_of(ep, number)->close_code = code;
+    entry->place |= MR_PLACE_CLOSES;
+    ep->sleep_hand.closing_count++;
     mr_sleep_on_taken(ep);
 }
 
-void mr_sleep_expire(struct mr_endpoint *ep, uint64_t now)
+/* Wake some that are to be closed, while there are places: that closes them. */
+static void close_some(struct mr_endpoint *ep)
 {
-    uint32_t free_count = mr_pool_free_count(&ep->conns);
+    struct mr_sleep_hand *hand = &ep->sleep_hand;
+
+    for (uint32_t i = 0;
+         i < MR_SLEEP_CLOSE_LOOKS && hand->closing_count > 0 && mr_pool_free_count(&ep->conns) > 0;
+         i++) {
+        hand->close_at = (hand->close_at + 1) % ep->numbers.fresh;
+        const struct mr_conn_number *entry = mr_conn_number_at(ep, hand->close_at);
+        if (sleeps(entry) && (entry->place & MR_PLACE_CLOSES) != 0)
+            wake(ep, hand->close_at);
+    }
+}
+
+void mr_sleep_close_all(struct mr_endpoint *ep, uint64_t code)
+{
+    for (uint32_t number = 0; number < ep->numbers.fresh; number++) {
+        if (sleeps(mr_conn_number_at(ep, number)))
+            mr_sleep_close(ep, number, code);
+    }
+    if (ep->sleep_hand.closing_count > 0)
+        close_some(ep);
+}
+
+void mr_sleep_expire(struct mr_endpoint *ep)
+{
     uint32_t spare = mr_limits_spare(&ep->limits);
 
-    if (ep->sleep_hand.closes)
-        close_some(ep, now);
-    else if (free_count < spare)
+    close_some(ep);
+    uint32_t free_count = mr_pool_free_count(&ep->conns);
+    if (free_count < spare)
         look(ep, is_scarce(ep) ? 0 : ep->config.sleep_after_ns,
              MR_MIN(spare - free_count, (uint32_t)MR_SLEEP_STEP_MAX));
     set_going(ep);
@@ -439,9 +457,7 @@ void mr_sleep_expire(struct mr_endpoint *ep, uint64_t now)
 void mr_sleep_fini(struct mr_endpoint *ep)
 {
     for (uint32_t number = 0; number < ep->numbers.fresh && ep->sleepers.used > 0; number++) {
-        const struct mr_conn_number *entry = mr_conn_number_at(ep, number);
-
-        if ((entry->generation & 1) != 0 && (entry->place & MR_PLACE_ASLEEP) != 0)
+        if (sleeps(mr_conn_number_at(ep, number)))
             mr_conn_free(ep, wake(ep, number));
     }
 }
@@ -465,16 +481,19 @@ static void check_sleeper(const struct mr_endpoint *ep, uint32_t number)
 void mr_sleep_check(const struct mr_endpoint *ep)
 {
     uint32_t asleep = 0;
+    uint32_t closing = 0;
 
     for (uint32_t number = 0; number < ep->numbers.fresh; number++) {
         const struct mr_conn_number *entry = mr_conn_number_at(ep, number);
 
-        if ((entry->generation & 1) == 0 || (entry->place & MR_PLACE_ASLEEP) == 0)
+        if (!sleeps(entry))
             continue;
         asleep++;
+        closing += (entry->place & MR_PLACE_CLOSES) != 0;
         check_sleeper(ep, number);
     }
     MR_ASSERT(asleep == ep->sleepers.used);
+    MR_ASSERT(closing == ep->sleep_hand.closing_count);
     MR_ASSERT(ep->numbers.used == ep->conns.used + asleep);
     MR_ASSERT(ep->sleep_hand.is_going == mr_wheel_is_set(&ep->wheel, ep->limits.connections_max));
 }

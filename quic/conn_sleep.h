@@ -19,7 +19,8 @@
  * A hand goes round the places of the awake, a step at a time, while fewer than a quarter of them
  * are free: it puts to sleep what rests for sleep_after_ns, or, while fewer than an eighth are, at
  * all.  What keeps the others awake is counted (kept_awake_*).  Where no place is free for one that
- * should wake: a packet is dropped, an operation says -ENOMEM, a timer fires later (limit_awake).
+ * should wake: a packet is dropped, an operation says -ENOMEM, a timer fires later, a close is done
+ * later (limit_awake).
  *
  * Owner: the endpoint.  Threads: the shard's only.
  */
@@ -28,13 +29,14 @@
 
 #include "quic/conn.h"
 
-#define MR_SLEEPER_SIZE    1280            /* bytes of a struct mr_sleeper */
-#define MR_SLEEP_LOOKS     64              /* places that a step of the hand looks at */
-#define MR_SLEEP_STEP_MAX  16              /* connections that it puts to sleep */
-#define MR_SLEEP_STEP_NS   MR_MS           /* from step to step, */
-#define MR_SLEEP_SCARCE_NS (MR_MS / 10)    /* and while places are scarce */
-#define MR_SLEEP_RETRY_NS  (10 * MR_MS)    /* a timer that found no place to wake its connection */
-#define MR_SLEEP_AFTER_NS  (2 * MR_SECOND) /* the default of sleep_after_ns */
+#define MR_SLEEPER_SIZE      1280         /* bytes of a struct mr_sleeper */
+#define MR_SLEEP_CLOSE_LOOKS 512          /* numbers, for sleepers that are to be closed */
+#define MR_SLEEP_LOOKS       64           /* places that a step of the hand looks at */
+#define MR_SLEEP_STEP_MAX    16           /* connections that it puts to sleep */
+#define MR_SLEEP_STEP_NS     MR_MS        /* from step to step, */
+#define MR_SLEEP_SCARCE_NS   (MR_MS / 10) /* and while places are scarce */
+#define MR_SLEEP_RETRY_NS    (10 * MR_MS) /* a timer that found no place to wake its connection */
+#define MR_SLEEP_AFTER_NS    (2 * MR_SECOND) /* the default of sleep_after_ns */
 
 /* A connection at rest; a pool object. */
 struct mr_sleeper {
@@ -42,7 +44,8 @@ struct mr_sleeper {
     uint16_t size;   /* bytes in use */
     uint8_t cc_kind; /* enum mr_cc_kind */
     uint8_t zero;
-    uint8_t bytes[MR_SLEEPER_SIZE - 8]; /* its image, packed: it holds secrets */
+    uint64_t close_code;                 /* with MR_PLACE_CLOSES */
+    uint8_t bytes[MR_SLEEPER_SIZE - 16]; /* its image, packed: it holds secrets */
 };
 
 _Static_assert(sizeof(struct mr_sleeper) == MR_SLEEPER_SIZE, "no padding");
@@ -69,8 +72,11 @@ struct mr_conn *mr_conn_rouse(struct mr_endpoint *ep, uint32_t number, bool make
 /* A place was taken: the hand may have to go. */
 void mr_sleep_on_taken(struct mr_endpoint *ep);
 
+/* Close the sleeper, for which there is no place to wake it now, as soon as there is one. */
+void mr_sleep_close(struct mr_endpoint *ep, uint32_t number, uint64_t code);
+
 /* Close the sleepers, too: as many at a time as there are places to wake them. */
-void mr_sleep_close_all(struct mr_endpoint *ep, uint64_t code, uint64_t now);
+void mr_sleep_close_all(struct mr_endpoint *ep, uint64_t code);
 
 /*
  * The connection drains, its last event is told, and its place is needed: it may be freed at once,
@@ -81,8 +87,8 @@ void mr_sleep_close_all(struct mr_endpoint *ep, uint64_t code, uint64_t now);
  */
 bool mr_sleep_cuts_draining(struct mr_endpoint *ep, const struct mr_conn *conn);
 
-/* It is time for a step of the hand. */
-void mr_sleep_expire(struct mr_endpoint *ep, uint64_t now);
+/* It is time, ep->now, for a step of the hand. */
+void mr_sleep_expire(struct mr_endpoint *ep);
 
 /* Free the sleepers; nobody is awake any more. */
 void mr_sleep_fini(struct mr_endpoint *ep);

@@ -718,7 +718,7 @@ void mr_endpoint_expire(struct mr_endpoint *ep, uint64_t now)
 
     for (uint32_t i = 0; i < count; i++) {
         if (due[i] == ep->limits.connections_max) {
-            mr_sleep_expire(ep, now);
+            mr_sleep_expire(ep);
             continue;
         }
         const struct mr_conn_number *entry = mr_conn_number_at(ep, due[i]);
@@ -754,7 +754,7 @@ void mr_endpoint_close_all(struct mr_endpoint *ep, uint64_t code, uint64_t now)
         if ((conn->generation & 1) != 0 && mr_conn_is_alive(conn))
             mr_conn_close(ep, mr_conn_handle(conn), code, "", now);
     }
-    mr_sleep_close_all(ep, code, now);
+    mr_sleep_close_all(ep, code);
 }
 
 size_t mr_endpoint_take_keylog(struct mr_endpoint *ep, char *dst, size_t room)

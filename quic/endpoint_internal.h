@@ -71,19 +71,21 @@ struct mr_job_slot {
 
 /* A connection's number: a pool object.  Free ones keep their generation. */
 struct mr_conn_number {
-    uint32_t place;      /* in the pool of connections, or MR_PLACE_ASLEEP | that of sleepers */
+    uint32_t place;      /* in the pool of connections, or MR_PLACE_ASLEEP | that of sleepers; and
+                            MR_PLACE_CLOSES: it is to be closed as soon as it can wake */
     uint32_t generation; /* of its handle; odd while in use */
 };
 
 #define MR_PLACE_ASLEEP UINT32_C(0x80000000)
+#define MR_PLACE_CLOSES UINT32_C(0x40000000)
+#define MR_PLACE_BITS   (MR_PLACE_ASLEEP | MR_PLACE_CLOSES)
 
 /* The hand that puts connections to sleep (quic/conn_sleep.h). */
 struct mr_sleep_hand {
-    uint32_t at;       /* the next place that it looks at */
-    uint32_t close_at; /* while it closes sleepers: the next number */
-    bool is_going;     /* its timer is set: the wheel's number connections_max */
-    bool closes;       /* mr_endpoint_close_all() found no place for all */
-    uint64_t close_code;
+    uint32_t at;            /* the next place that it looks at */
+    uint32_t close_at;      /* while it closes sleepers: the next number */
+    uint32_t closing_count; /* sleepers with MR_PLACE_CLOSES */
+    bool is_going;          /* its timer is set: the wheel's number connections_max */
 };
 
 struct mr_endpoint {
@@ -99,9 +101,9 @@ struct mr_endpoint {
     uint64_t now;       /* of the last receive burst or expiry: for what wakes in between */
     struct mr_token_keys tokens;
     struct mr_cid_cipher cid_ciphers[MR_CID_CONFIGS]; /* by config; not open: plain text */
-    uint8_t cid_configs; /* bit i: connection IDs of config i may be ours */
-    uint32_t cid_epoch;  /* how often the configuration of new ones has changed */
-    uint64_t cid_nonces; /* used of it */
+    uint8_t cid_configs;    /* bit i: connection IDs of config i may be ours */
+    uint32_t cid_epoch;     /* how often the configuration of new ones has changed */
+    uint64_t cid_nonces;    /* used of it */
     struct mr_pool numbers; /* struct mr_conn_number: as a table, a place for each there may be */
     struct mr_pool conns;
     struct mr_pool sleepers;

@@ -588,16 +588,15 @@ static void without_a_place_it_sleeps_on(void)
     uint32_t count = take_places(ep, taken);
     CU_ASSERT_EQUAL(count, PLACES);
     CU_ASSERT_EQUAL(mr_stream_open(ep, handle(w), MR_OPEN_BIDI, 0, &stream), -ENOMEM);
-    CU_ASSERT_EQUAL(mr_conn_close(ep, handle(w), 1, "", w->now), -ENOMEM);
     CU_ASSERT_EQUAL(mr_object_set_user_data(ep, handle(w), 1), -ENOMEM);
     CU_ASSERT_EQUAL(mr_conn_update_keys(ep, handle(w), w->now), -ENOMEM);
     CU_ASSERT_EQUAL(mr_conn_renew_cids(ep, handle(w), w->now), -ENOMEM);
     CU_ASSERT_EQUAL(mr_conn_path_open(ep, handle(w), &(struct mr_path_addr){0}, w->now), -ENOMEM);
     CU_ASSERT_EQUAL(mr_conn_path_abandon(ep, handle(w), 1, w->now), -ENOMEM);
-    CU_ASSERT_EQUAL(mr_conn_migrate(ep, handle(w), &(struct mr_addr){0}, w->now), -ENOMEM);
+    CU_ASSERT_EQUAL(mr_conn_migrate(ep, handle(w), &(struct mr_addr){0}, w->now), -EAGAIN);
     CU_ASSERT_EQUAL(mr_conn_send_datagram(ep, handle(w), NULL, 0), -ENOMEM);
     CU_ASSERT_EQUAL(move_world_export(w, 1), -ENOMEM);
-    CU_ASSERT_EQUAL(counters(w)->limit_awake, 10);
+    CU_ASSERT_EQUAL(counters(w)->limit_awake, 9);
     CU_ASSERT(mr_conn_is_asleep(ep, handle(w)));
     put_places(ep, taken, count);
     transfer(w);
@@ -631,6 +630,30 @@ static void packets_without_a_place_are_dropped(void)
     CU_ASSERT(move_world_is_done(w));
     CU_ASSERT_EQUAL(counters(w)->connections_woken, 1);
     end(w);
+}
+
+/* An application that closes it need not ask again. */
+static void a_close_without_a_place_is_done_later(void)
+{
+    struct move_world *w = begin(2, MR_SERVER);
+    struct mr_endpoint *ep = owner(w);
+    uint32_t taken[PLACES];
+
+    sleep_now(w);
+    uint32_t count = take_places(ep, taken);
+    CU_ASSERT_EQUAL(mr_conn_close(ep, handle(w), MR_ERROR_CODE_MAX + 1, "", w->now), -EINVAL);
+    CU_ASSERT_EQUAL(mr_conn_close(ep, handle(w), 42, "", w->now), 0);
+    CU_ASSERT_EQUAL(mr_conn_close(ep, handle(w), 43, "", w->now), 0);
+    CU_ASSERT(mr_conn_is_asleep(ep, handle(w)));
+    CU_ASSERT_EQUAL(mr_conn_close(ep, handle(w) + (UINT64_C(2) << 32), 42, "", w->now), -ESTALE);
+    CU_ASSERT_EQUAL(ep->sleep_hand.closing_count, 1);
+    put_places(ep, taken, count);
+    mr_endpoint_check(ep);
+    pass(w, 5 * MR_SECOND);
+    CU_ASSERT(w->app[0].is_closed && w->app[1].is_closed);
+    CU_ASSERT_EQUAL(w->app[1].error, 42);
+    CU_ASSERT_EQUAL(ep->sleep_hand.closing_count, 0);
+    CU_ASSERT_EQUAL(move_world_close(w), 0);
 }
 
 static void a_timer_without_a_place_comes_again(void)
@@ -717,6 +740,7 @@ static CU_TestInfo tests[] = {
     {"a late long header does not", a_late_long_header_does_not},
     {"without a place it sleeps on", without_a_place_it_sleeps_on},
     {"packets without a place are dropped", packets_without_a_place_are_dropped},
+    {"a close without a place is done later", a_close_without_a_place_is_done_later},
     {"a timer without a place comes again", a_timer_without_a_place_comes_again},
     {"a sleeper takes a third", a_sleeper_takes_a_third},
     {"a model of BBR begins anew", a_model_of_bbr_begins_anew},
