@@ -387,9 +387,11 @@ static uint32_t send_burst(struct mr_shard *s)
     struct mr_outgoing out[MR_BURST];
     uint32_t room = refill_spare(s);
 
-    for (uint32_t i = 0; i < room; i++)
+    for (uint32_t i = 0; i < room; i++) {
         out[i] = (struct mr_outgoing){.data = rte_pktmbuf_mtod(s->spare[i], uint8_t *),
                                       .room = s->config.payload_max};
+        MR_PREFETCH_WRITE(out[i].data); /* the headers; who read it last had another core */
+    }
     uint32_t count = mr_endpoint_build(s->ep, out, room, s->now);
     mr_shard_lap(s, MR_STAGE_BUILD);
     if (count == 0)

@@ -240,8 +240,12 @@ static bool end_alloc(struct mr_wire_port *end, const struct mr_wire_config *con
     end->lanes = rte_zmalloc("wire lanes", lanes * sizeof(*end->lanes), MR_CACHE_LINE);
     if (end->tx == NULL || end->rx == NULL || end->lanes == NULL)
         return false;
-    for (uint16_t q = 0; config->is_copied && q < queues; q++)
-        end->rx[q].pool = config->side[side].rx_pools[q];
+    for (uint16_t q = 0; q < queues; q++) {
+        uint16_t most = config->side[side].rx_most;
+
+        end->rx[q].most = most != 0 ? most : UINT16_MAX;
+        end->rx[q].pool = config->is_copied ? config->side[side].rx_pools[q] : NULL;
+    }
     return true;
 }
 

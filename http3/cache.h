@@ -6,7 +6,8 @@
  *
  * An entry in use is pinned: it stays in memory until the last pin is gone, even if it was dropped
  * from the cache meanwhile (its file changed, or room was needed).  How long an entry may be used
- * without looking at the disk is the caller's `fresh_until`.
+ * without looking at the disk is the caller's `fresh_until`; from `check_from` on one request looks
+ * there while the others go on using the entry, so that they do not all look at once.
  *
  * Owner: one server.  Threads: the transport's; while an entry is being filled, its content belongs
  * to a helper thread. Limits: the memory given; MR_CACHE_EVICTIONS_MAX entries are given up to make
@@ -34,9 +35,11 @@ struct mr_cache_entry {
     struct mr_cache_entry *older;
     struct mr_file_version version;
     const char *content_type; /* static */
+    uint64_t check_from;
     uint64_t fresh_until;
     uint32_t pins;
-    bool is_cached; /* can be found */
+    bool is_cached;        /* can be found */
+    bool is_being_checked; /* somebody looks at the disk; matters until `fresh_until` */
     uint32_t key_size;
     uint32_t chain;
     size_t size;     /* of the content */

@@ -7,6 +7,10 @@
 #include "http3/mime.h"
 #include "http3/server_internal.h"
 
+enum {
+    CHECK_PARTS = 4, /* of cache_fresh_ns: in the last one somebody looks at the disk */
+};
+
 static struct mr_exchange *exchange_of(struct mr_h3_server *server,
                                        const struct mr_h3_stream *stream)
 {
@@ -280,6 +284,31 @@ static void answer_file(struct mr_h3_server *server, struct mr_exchange *x)
     begin_sending(server, x);
 }
 
+/* What the entry holds is what the disk has now. */
+static void refresh(struct mr_h3_server *server, struct mr_cache_entry *entry)
+{
+    uint64_t now = now_of(server);
+
+    entry->check_from = now + server->config.cache_fresh_ns / CHECK_PARTS * (CHECK_PARTS - 1);
+    entry->fresh_until = now + server->config.cache_fresh_ns;
+    entry->is_being_checked = false;
+}
+
+/* May a request be answered from the entry?  The first that comes in the last part of the time that
+ * it may be used is sent to the disk instead: when all went there at the end of it, hundreds of
+ * requests for one file would wait, and open it. */
+static bool can_use(struct mr_h3_server *server, struct mr_cache_entry *entry)
+{
+    uint64_t now = now_of(server);
+
+    if (now >= entry->fresh_until)
+        return false;
+    if (now < entry->check_from || entry->is_being_checked)
+        return true;
+    entry->is_being_checked = true;
+    return false;
+}
+
 static void use_entry(struct mr_h3_server *server, struct mr_exchange *x,
                       struct mr_cache_entry *entry)
 {
@@ -299,7 +328,7 @@ static void begin_open(struct mr_h3_server *server, struct mr_exchange *x)
     size_t key_size = cache_key(x, key);
     struct mr_cache_entry *entry = mr_cache_find(&server->cache, key, key_size);
 
-    if (entry != NULL && now_of(server) < entry->fresh_until) {
+    if (entry != NULL && can_use(server, entry)) {
         use_entry(server, x, entry);
         return;
     }
@@ -320,7 +349,7 @@ static void on_file_open(struct mr_h3_server *server, struct mr_exchange *x)
     x->version = x->job.version;
     x->content_type = mr_mime_type(x->job.is_index ? server->index : x->job.target.path);
     if (entry != NULL && mr_file_version_equal(&entry->version, &x->version)) {
-        entry->fresh_until = now_of(server) + server->config.cache_fresh_ns;
+        refresh(server, entry);
         use_entry(server, x, entry);
         return;
     }
@@ -393,7 +422,7 @@ static void on_loaded(struct mr_h3_server *server, struct mr_exchange *x)
 
     mr_h3_count_add(&server->counters.file_read_bytes, job->got);
     if (job->got == job->size && mr_file_version_equal(&job->version, &x->version)) {
-        entry->fresh_until = now_of(server) + server->config.cache_fresh_ns;
+        refresh(server, entry);
         mr_cache_insert(&server->cache, entry);
         x->source = MR_CONTENT_CACHE;
         close_file(server, x);

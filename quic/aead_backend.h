@@ -145,11 +145,18 @@ MR_INLINE void mr_seal_prefetch_bytes(const uint8_t *source, uint32_t size)
     }
 }
 
-/* Ask for the application bytes of `job`. */
+/*
+ * Ask for the application bytes of `job`, and for its packet's lines, to be written: in a buffer
+ * that another core has read they are that core's.  Stores leave in order, so one that waits for
+ * its line holds up all behind it, and every load that a store cannot be forwarded to.
+ */
 MR_INLINE void mr_seal_prefetch(const struct mr_seal_job *job)
 {
     const struct mr_seal_copy *copy = job->copies;
+    const uint8_t *end = job->packet + job->header_size + job->payload_size;
 
+    for (const uint8_t *line = job->packet; line < end; line += MR_CACHE_LINE)
+        MR_PREFETCH_WRITE(line);
     for (uint32_t left = job->copy_count; left > 0; left--, copy++)
         if (copy->size <= MR_SEAL_PREFETCH_MAX)
             mr_seal_prefetch_bytes(copy->source, copy->size);

@@ -209,7 +209,7 @@ uint32_t mr_conn_send_run(struct mr_endpoint *ep, struct mr_conn *conn, struct m
         mr_send_queue_run(&stream->send, &ep->send_pools, mr_stream_flow_limit(conn, stream));
     uint64_t offset = stream->send.next_offset;
     uint32_t room = MR_MIN(conn->path.mtu, out[0].room);
-    if (offset == 0 || data.size < room)
+    if (data.size < room)
         return 0;
     count = MR_MIN(MR_MIN(count, allowed_numbers(conn)), allowed_packets(conn, room, now));
     if (count == 0)

@@ -7,12 +7,13 @@
 
 struct mr_limits mr_limits_for(uint32_t connections)
 {
-    /* Few connections each get much; many share what moderate traffic needs. */
+    /* Few connections each get much; many share what moderate traffic needs.  Streams: the six that
+     * HTTP/3 keeps open, and two requests. */
     return (struct mr_limits){
         .connections_max = connections,
         .handshakes_max = MR_MIN(connections, 1024u),
-        .streams_max = MR_MAX(1024u, MR_MIN(connections * 4u, 262144u)),
-        .segments_max = MR_MAX(8192u, MR_MIN(connections * 8u, 524288u)),
+        .streams_max = MR_MAX(4096u, MR_MIN(connections * 8u, 524288u)),
+        .segments_max = MR_MAX(16384u, MR_MIN(connections * 8u, 524288u)),
         .ranges_max = MR_MAX(65536u, MR_MIN(connections * 4u, 262144u)),
         .chunks_max = MR_MAX(16384u, MR_MIN(connections * 4u, 262144u)),
         .compact_max = MR_MAX(32768u, MR_MIN(connections, 65536u)),

@@ -33,9 +33,11 @@ struct mr_bench_options {
     bool is_verified;
     bool is_copied;      /* the wire copies at the receiver */
     bool is_misdirected; /* datagrams arrive at another shard */
+    bool acks_every_second;
     bool has_no_floor;
     bool has_samples;
     bool wants_resumption;
+    bool is_early; /* resumed, with a request in 0-RTT */
     bool has_http3;
     uint64_t bytes;
     uint64_t request_bytes;
@@ -56,7 +58,8 @@ enum mr_bench_option_groups {
     MR_BENCH_SHARDS = 4,
     MR_BENCH_PAYLOAD = 8,
     MR_BENCH_CRYPTO = 16,
-    MR_BENCH_TRANSFER = 32, /* --up, --rtt-us, --loss, --copy, --misdirect, --samples, --no-floor */
+    MR_BENCH_TRANSFER = 32, /* --up, --rtt-us, --loss, --copy, --misdirect, --acks-every-second,
+                               --samples, --no-floor */
     MR_BENCH_RESUME = 64,
     MR_BENCH_BYTES = 128,
     MR_BENCH_HTTP3 = 256,
@@ -64,6 +67,7 @@ enum mr_bench_option_groups {
     MR_BENCH_ATTACHED = 1024, /* --attached, --by-reference, --sleeps */
     MR_BENCH_REQUEST = 2048,
     MR_BENCH_WAKES = 4096,
+    MR_BENCH_EARLY = 8192,
 };
 
 struct mr_bench_options mr_bench_options_default(void);

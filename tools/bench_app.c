@@ -198,6 +198,7 @@ static void connect_more(struct mr_bench_app *app)
                                              .server_name = "localhost",
                                              .alpn = alpn,
                                              .alpn_size = 5,
+                                             .is_early = app->load.is_early,
                                              .ticket = app->ticket_size > 0 ? app->ticket : NULL,
                                              .ticket_size = app->ticket_size};
         mr_handle conn;
@@ -272,6 +273,8 @@ static void on_conn_event(struct mr_bench_app *app, const struct mr_event *event
     if (!app->is_client)
         return;
     bool was_connected = event->user_data == 1;
+    if ((event->kinds & MR_EVENT_EARLY) != 0)
+        open_stream(app, event->conn);
     if ((event->kinds & MR_EVENT_CONNECTED) != 0) {
         on_connected(app, event);
         was_connected = true;
@@ -325,7 +328,7 @@ static void finish_request(struct mr_bench_app *app, struct mr_bench_stream *s)
     s->has_answer = false;
     s->is_open = false; /* its CLOSED gives it back */
     count_out(app, -1);
-    if (!app->load.is_paced && !rests(app))
+    if (!app->load.is_paced && !app->load.is_handshake && !rests(app))
         open_stream(app, conn);
 }
 

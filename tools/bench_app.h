@@ -31,6 +31,7 @@ struct mr_bench_load {
     uint64_t up_bytes;         /* per stream, after the request; UINT64_MAX: without end */
     uint32_t connects_at_once; /* handshakes in flight while connections are made */
     bool is_handshake;         /* close each connection when it is there, and open another */
+    bool is_early;             /* is_handshake: with a request in 0-RTT, once there is a ticket */
     bool wants_resumption;     /* with the ticket of an earlier connection */
     bool is_verified;
     bool is_read;        /* every byte is looked at once, as by somebody who uses it */

@@ -263,6 +263,15 @@ static void take_shares(struct mr_interval *sum)
     sum->client_cpu /= sum->seconds;
 }
 
+/* Whether what ends now is one of the latencies. */
+static void set_measuring(struct mr_bench *b, bool is_measuring)
+{
+    for (uint32_t i = 0; i < b->config.client_shards; i++)
+        atomic_store(&b->clients[i].shared->is_measuring, is_measuring);
+    for (uint32_t i = 0; i < b->config.server_shards; i++)
+        atomic_store(&b->servers[i].shared->is_measuring, is_measuring);
+}
+
 /* Windows with the yardstick in between. */
 static void measure_in_turns(struct mr_bench *b, uint32_t count, struct mr_interval *sum)
 {
@@ -300,20 +309,13 @@ static void measure_in_a_row(struct mr_bench *b, uint32_t count, double before,
         add_window(sum, &window);
         show_progress(b, sum, &shown);
     }
+    set_measuring(b, false); /* what waits while the yardstick has the core is not late */
     double after = measure_yardstick(b, SLICES_APART);
     for (uint32_t i = 0; i < count; i++)
         compare(b, costs[i], before, after);
 }
 
 /* ------------------------------------------------------------------ a whole run */
-
-static void set_measuring(struct mr_bench *b, bool is_measuring)
-{
-    for (uint32_t i = 0; i < b->config.client_shards; i++)
-        atomic_store(&b->clients[i].shared->is_measuring, is_measuring);
-    for (uint32_t i = 0; i < b->config.server_shards; i++)
-        atomic_store(&b->servers[i].shared->is_measuring, is_measuring);
-}
 
 /* Wait for the connections.  False: they did not come in time. */
 static bool await_connections(const struct mr_bench *b)

@@ -103,7 +103,10 @@ static struct json_object *report_handshakes(struct mr_bench *b, const struct mr
     double tls_ns = mr_samples_median(&b->comparison.slices_ns);
     struct json_object *json = json_object_new_object();
 
-    mr_bench_text(json, "bench", b->options.wants_resumption ? "handshake, resumed" : "handshake");
+    mr_bench_text(json, "bench",
+                  b->options.is_early           ? "handshake, 0-RTT"
+                  : b->options.wants_resumption ? "handshake, resumed"
+                                                : "handshake");
     mr_bench_real(json, "seconds", i->seconds);
     mr_bench_real(json, "handshakes_per_s", (double)done / i->seconds);
     mr_bench_real(json, "server_us_per_handshake", done == 0 ? 0 : handshake_cost_ns(b, i) * 1e-3);
@@ -115,6 +118,8 @@ static struct json_object *report_handshakes(struct mr_bench *b, const struct mr
     mr_bench_add_allocations(json, "allocations_per_handshake", i, done);
     mr_bench_add_cpu(json, i);
     mr_bench_count(json, "resumed", i->clients.resumed);
+    mr_bench_count(json, "early_data_accepted", i->server_counters.early_data_accepted);
+    mr_bench_count(json, "early_requests_answered", i->clients.requests);
     mr_bench_count(json, "failed", i->clients.failed);
     mr_bench_count(json, "last_error", i->clients.last_error);
     mr_bench_count(json, "leaked_buffers", leaked);
@@ -125,16 +130,20 @@ static int run_handshakes(struct mr_bench *b)
 {
     struct mr_fault fault = {0};
     struct mr_interval i;
-    struct tls_alone tls = {.options = {.is_resumed = b->options.wants_resumption}};
+    bool is_resumed = b->options.wants_resumption || b->options.is_early;
+    struct tls_alone tls = {.options = {.is_resumed = is_resumed}};
     struct mr_bench_load load = {.server = mr_world_server_address(),
                                  .connections = b->options.connections,
                                  .connects_at_once = b->options.connections,
                                  .is_handshake = true,
-                                 .wants_resumption = b->options.wants_resumption};
+                                 .is_early = b->options.is_early,
+                                 .down_bytes = MR_BENCH_HEADER,
+                                 .wants_resumption = is_resumed};
     uint32_t leaked;
 
     configure(b, &load);
     b->config.connections = 16384; /* closing connections stay for three PTOs */
+    b->config.has_early_data = b->options.is_early;
     b->prepare = prepare_tls;
     b->yardstick = (struct mr_bench_yardstick){
         .slice = tls_slice, .cost_ns = handshake_cost_ns, .argument = &tls};
@@ -159,12 +168,22 @@ int mr_bench_handshake(int argc, char **argv)
     enum mr_parse_result parsed = mr_bench_parse(
         &b->options, argc, argv, "millrace bench handshake [options]",
         "Connections made and closed, as fast as the client can; server time per handshake.",
-        MR_BENCH_CONNECTIONS | MR_BENCH_SHARDS | MR_BENCH_CRYPTO | MR_BENCH_RESUME);
+        MR_BENCH_CONNECTIONS | MR_BENCH_SHARDS | MR_BENCH_CRYPTO | MR_BENCH_RESUME |
+            MR_BENCH_EARLY);
 
     return parsed == MR_PARSE_OK ? run_handshakes(b) : parsed == MR_PARSE_HELP ? 0 : 2;
 }
 
 /* ------------------------------------------------------------------ request, latency */
+
+/* Busy time of a side for each; 0 if there was none. */
+static double ns_per_request(const struct mr_bench *b, const struct mr_shard_stats *side,
+                             const struct mr_interval *i)
+{
+    uint64_t requests = i->clients.requests;
+
+    return requests == 0 ? 0 : mr_bench_ns(b, side->busy_cycles) / (double)requests;
+}
 
 static int run_requests(struct mr_bench *b, const struct mr_bench_load *load, const char *name)
 {
@@ -197,10 +216,8 @@ static int run_requests(struct mr_bench *b, const struct mr_bench_load *load, co
                    (uint64_t)(load->has_one_active ? 1 : load->connections) * load->streams);
     mr_bench_real(json, "seconds", i.seconds);
     mr_bench_real(json, "requests_per_s", (double)i.clients.requests / i.seconds);
-    mr_bench_real(json, "server_ns_per_request",
-                  i.clients.requests == 0
-                      ? 0
-                      : mr_bench_ns(b, i.server.busy_cycles) / (double)i.clients.requests);
+    mr_bench_real(json, "server_ns_per_request", ns_per_request(b, &i.server, &i));
+    mr_bench_real(json, "client_ns_per_request", ns_per_request(b, &i.client, &i));
     mr_bench_real(json, "requests_per_packet",
                   packets == 0 ? 0 : (double)i.clients.requests / (double)packets);
     mr_bench_real(json, "packets_per_s", (double)packets / i.seconds);
@@ -209,6 +226,7 @@ static int run_requests(struct mr_bench *b, const struct mr_bench_load *load, co
     mr_bench_add_allocations(json, "allocations_per_request", &i, i.clients.requests);
     mr_bench_add_cpu(json, &i);
     mr_bench_add_stages(b, json, "server_stage_ns", &i.server, i.clients.requests);
+    mr_bench_add_stages(b, json, "client_stage_ns", &i.client, i.clients.requests);
     mr_bench_add_io(b, json, &i, packets);
     mr_bench_count(json, "bad_bytes", i.clients.bad_bytes);
     mr_bench_count(json, "failed", i.clients.failed);

@@ -21,7 +21,8 @@
 #define FLOOR_RUN_MS   200
 #define FLOOR_WARM_MS  100
 #define PACKETS_PER_US 2.0 /* a bound: 23 Gbit/s of full packets */
-#define OVERHEAD_BYTES 41  /* short header, STREAM header, tag of a full packet, typically */
+#define ACK_PACKETS    2
+#define OVERHEAD_BYTES 41 /* short header, STREAM header, tag of a full packet, typically */
 
 /* What the transfer is compared with. */
 struct limits {
@@ -107,6 +108,10 @@ static void set_wire(struct mr_bench *b)
     b->config.wire.has_rss = b->options.is_misdirected;
     b->config.wire.seed = 1;
     b->config.wire.held_max = 1 << 18;
+    if (b->options.acks_every_second) { /* it decides once per burst: bursts have two packets */
+        b->config.wire.side[b->options.is_up ? 0 : 1].rx_most = ACK_PACKETS;
+        b->config.extensions_off = MR_EXTENSION_ACK_FREQUENCY;
+    }
     if (b->options.rtt_us > 0) { /* what is on the way stays in the sender's pool */
         uint32_t *mbufs =
             b->options.is_up ? &b->config.client_tx_mbufs : &b->config.server_tx_mbufs;
@@ -165,6 +170,8 @@ static void add_sender(struct json_object *json, const struct mr_counters *sende
     mr_bench_count(json, "packets_lost", sender->packets_lost);
     mr_bench_count(json, "congestion_events", sender->congestion_events);
     mr_bench_count(json, "acks_received", sender->acks_received);
+    mr_bench_ratio(json, "packets_per_ack", (double)sender->packets_sent,
+                   (double)sender->acks_received);
     mr_bench_count(json, "key_updates", sender->key_updates_started);
 }
 
@@ -230,6 +237,8 @@ static struct json_object *report(struct mr_bench *b, const struct mr_interval *
     mr_bench_real(json, "packets_per_s", (double)packets / i->seconds);
     mr_bench_real(json, "server_ns_per_packet", server_ns);
     mr_bench_real(json, "client_ns_per_packet", client_ns);
+    mr_bench_real(json, "server_seconds_per_gb",
+                  mr_bench_ns(b, i->server.busy_cycles) / fmax((double)received_bytes(o, i), 1));
     mr_bench_add_stages(b, json, "server_stage_ns", &i->server, packets);
     mr_bench_add_io(b, json, i, packets);
     mr_bench_add_stages(b, json, "client_stage_ns", &i->client, packets);
@@ -282,6 +291,12 @@ static int run(struct mr_bench *b)
 
     if (b->options.is_misdirected && b->options.shards < 2) {
         fprintf(stderr, "millrace bench: --misdirect needs another shard; add --shards 2\n");
+        return 2;
+    }
+    if (b->options.acks_every_second &&
+        (b->options.is_copied || b->options.rtt_us > 0 || b->options.loss_percent > 0)) {
+        fprintf(stderr, "millrace bench: --acks-every-second is for the plain wire; leave --copy, "
+                        "--rtt-us and --loss out\n");
         return 2;
     }
     configure(b, &load);

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "control/eal.h"
+#include "control/early_data.h"
 
 #define SERVER_PORT   443
 #define CLIENT_PORT   50000
@@ -66,12 +67,20 @@ static bool make_tls(struct mr_world *w, struct mr_fault *fault)
                                           .alpn = w->config.alpn,
                                           .alpn_size = w->config.alpn_size,
                                           .ciphers = cipher_suite(w->config.cipher),
-                                          .tickets = w->config.tickets};
+                                          .tickets = w->config.tickets,
+                                          .has_early_data = w->config.has_early_data};
 
+    if (server.has_early_data) {
+        w->replay = mr_early_data_make(MR_EARLY_ENTRIES, fault);
+        if (w->replay == NULL)
+            return false;
+        server.replay = w->replay;
+    }
     if (mr_certificate_make(&certificate, &(struct mr_certificate_options){0}, fault) != 0)
         return false;
     struct mr_tls_client_config client = {.ca_pem = certificate.certificate_pem,
-                                          .ciphers = cipher_suite(w->config.cipher)};
+                                          .ciphers = cipher_suite(w->config.cipher),
+                                          .has_early_data = w->config.has_early_data};
     w->has_server_tls = mr_tls_context_server(&w->server_tls, &server, fault) == 0;
     w->has_client_tls =
         w->has_server_tls && mr_tls_context_client(&w->client_tls, &client, fault) == 0;
@@ -98,6 +107,7 @@ static void fill_endpoint(const struct mr_world *w, struct mr_endpoint_config *e
     e->datagram_max = UINT16_MAX;
     e->extensions =
         MR_EXTENSIONS_DEFAULT | (config->paths_max > 1 ? (uint32_t)MR_EXTENSION_MULTIPATH : 0);
+    e->extensions &= ~config->extensions_off;
     e->paths_max = config->paths_max;
     e->wall_offset_s = (uint64_t)time(NULL);
     e->cid.node = 1;
@@ -245,6 +255,7 @@ uint32_t mr_world_free(struct mr_world *w)
         mr_tls_context_free(&w->server_tls);
     if (w->has_client_tls)
         mr_tls_context_free(&w->client_tls);
+    mr_early_data_free(w->replay);
     memset(w, 0, sizeof(*w));
     return leaked[0] + leaked[1];
 }

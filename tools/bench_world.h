@@ -46,7 +46,9 @@ struct mr_world_config {
     uint64_t idle_timeout_ns;
     uint8_t tickets; /* per handshake */
     struct mr_shard_balance server_balance;
-    uint32_t paths_max; /* of a connection; 0: one */
+    uint32_t paths_max;      /* of a connection; 0: one */
+    uint32_t extensions_off; /* enum mr_extensions that neither side has */
+    bool has_early_data;     /* both sides take 0-RTT */
 };
 
 struct mr_world {
@@ -58,6 +60,7 @@ struct mr_world {
     struct rte_mempool
         *rx_pools[MR_WIRE_ENDS][MR_SHARDS_MAX]; /* copying wire; the groups free them */
     struct mr_work_pool *work;
+    struct mr_replay *replay; /* first flights with 0-RTT; NULL: none are taken */
     struct mr_clock clock;
     bool has_server_tls;
     bool has_client_tls;

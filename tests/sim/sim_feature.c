@@ -173,7 +173,7 @@ static void prefer(struct sim_config *config, struct mr_random *random)
 static void rebind_address(struct sim_config *config, struct mr_random *random)
 {
     rebind(config, random);
-    config->down_bytes *= 3;
+    config->down_bytes *= 5;
 }
 
 static void rebind_port(struct sim_config *config, struct mr_random *random)
@@ -183,10 +183,12 @@ static void rebind_port(struct sim_config *config, struct mr_random *random)
 }
 
 /* The server alone sends, and does not know where to: a path so bad that the client's last
- * acknowledgments, from its new address, are lost. */
+ * acknowledgments, from its new address, are lost.  So bad that five or six probes are lost in a
+ * row now and then, each after twice the time: a minute, so idle connections live longer here. */
 static void keep_alive(struct sim_config *config, struct mr_random *random)
 {
     rebind_address(config, random);
+    config->idle_timeout_ns *= 10;
     config->up_bytes = 0;
     for (int i = 0; i < 2; i++)
         config->link[i].loss += between(random, 0.1, 0.2);
@@ -382,8 +384,8 @@ static uint64_t bytes_on_the_lesser_path(const struct sim_result *r)
 static void lose_a_path(struct sim_config *config, struct mr_random *random)
 {
     use_two_paths(config, random);
-    config->down_bytes *= 2;
-    config->paths[1].fail_ns = sim_draw(random, 100 * MR_MS, 300 * MR_MS);
+    config->down_bytes *= 8;
+    config->paths[1].fail_ns = sim_draw(random, 200 * MR_MS, 500 * MR_MS);
 }
 
 static void abandon_a_path(struct sim_config *config, struct mr_random *random)

@@ -400,6 +400,36 @@ static void answers_from_the_cache_until_the_file_changes(void)
     h3_pair_free(pair);
 }
 
+/* Three requests before the entry is too old, in the last quarter of its time. */
+static void one_request_looks_at_the_file_for_all(void)
+{
+    struct h3_pair *pair = started_pair();
+    const struct mr_h3_request_options options = {.path = "/a.txt"};
+
+    check_body(h3_pair_get(pair, "/a.txt"), "0123456789");
+    loop_pass(pair->loop, UINT64_C(500000000));
+    check_body(h3_pair_get(pair, "/a.txt"), "0123456789");
+    CU_ASSERT_EQUAL(h3_pair_counter(pair, files_opened), 1); /* nobody yet */
+    loop_pass(pair->loop, UINT64_C(300000000));
+    for (uint64_t round = 2; round < 4; round++) {
+        const struct h3_fetch *first = h3_pair_begin(pair, &options);
+        const struct h3_fetch *second = h3_pair_begin(pair, &options);
+        const struct h3_fetch *third = h3_pair_begin(pair, &options);
+
+        h3_pair_run(pair);
+        check_body(first, "0123456789");
+        check_body(second, "0123456789");
+        check_body(third, "0123456789");
+        CU_ASSERT_EQUAL(h3_pair_counter(pair, files_opened), round);
+        loop_pass(pair->loop, UINT64_C(800000000));
+    }
+    h3_pair_write_text(pair, "a.txt", "changed");
+    check_body(h3_pair_get(pair, "/a.txt"), "changed"); /* the one that looks */
+    check_body(h3_pair_get(pair, "/a.txt"), "changed");
+    CU_ASSERT_EQUAL(h3_pair_counter(pair, files_opened), 4);
+    h3_pair_free(pair);
+}
+
 /* As `touch -r` and some ways of restoring a backup do. */
 static void a_change_that_keeps_size_and_date_is_seen(void)
 {
@@ -650,6 +680,7 @@ CU_TestInfo http_server_tests[] = {
     {"lists a directory if asked to", lists_a_directory_if_asked_to},
     {"answers from the cache until the file changes",
      answers_from_the_cache_until_the_file_changes},
+    {"one request looks at the file for all", one_request_looks_at_the_file_for_all},
     {"a change that keeps size and date is seen", a_change_that_keeps_size_and_date_is_seen},
     {"answers ranges and conditions from the cache", answers_ranges_and_conditions_from_the_cache},
     {"a file that changes while it is loaded is served as it is then",
