@@ -55,14 +55,14 @@
 
 struct mr_conn {
     /* ---- read and written per packet ---- */
-    uint32_t index;        /* its place in the pool: what lists and tables of the shard know it by */
-    uint32_t generation;   /* of the handle; odd while in use */
-    uint8_t state;         /* enum mr_conn_state */
-    uint8_t role;          /* enum mr_role */
-    bool is_confirmed;     /* RFC 9001, Section 4.1.2 */
-    bool is_ready;         /* in the send list */
-    bool is_touched;       /* in this burst's list */
-    bool is_dirty;         /* in the event list */
+    uint32_t index;      /* its place in the pool: what lists and tables of the shard know it by */
+    uint32_t generation; /* of the handle; odd while in use */
+    uint8_t state;       /* enum mr_conn_state */
+    uint8_t role;        /* enum mr_role */
+    bool is_confirmed;   /* RFC 9001, Section 4.1.2 */
+    bool is_ready;       /* in the send list */
+    bool is_touched;     /* in this burst's list */
+    bool is_dirty;       /* in the event list */
     bool was_cwnd_limited; /* the window, not data, ended the last visit */
     bool is_streams_turn;  /* streams go before datagrams in the next packet */
     uint32_t keys;         /* expanded 1-RTT keys, MR_NONE: none or dropped */

@@ -2,7 +2,6 @@
 #include "quic/conn_sleep.h"
 
 #include <errno.h>
-#include <stddef.h>
 
 #include "quic/conn_ack_frequency.h"
 #include "quic/conn_multipath.h"
@@ -37,27 +36,23 @@ enum reason {
     REASONS
 };
 
-/* clang-format off */
-static const size_t counter_of[REASONS] = {
-#define COUNTER(field) offsetof(struct mr_counters, field)
-    [NOT_OPEN]  = COUNTER(kept_awake_handshakes),
-    [STREAMS]   = COUNTER(kept_awake_streams),
-    [EVENTS]    = COUNTER(kept_awake_events),
-    [DATAGRAMS] = COUNTER(kept_awake_datagrams),
-    [SENDING]   = COUNTER(kept_awake_sending),
-    [ACKS]      = COUNTER(kept_awake_acks),
-    [PATHS]     = COUNTER(kept_awake_paths),
-    [KEYS]      = COUNTER(kept_awake_keys),
-    [MTU]       = COUNTER(kept_awake_mtu),
-    [TRACED]    = COUNTER(kept_awake_traced),
-    [LARGE]     = COUNTER(kept_awake_large),
-#undef COUNTER
-};
-/* clang-format on */
-
-static void count_reason(struct mr_endpoint *ep, enum reason reason)
+static void count_reason(struct mr_counters *counters, enum reason reason)
 {
-    mr_count((uint64_t *)(void *)((uint8_t *)&ep->counters + counter_of[reason]));
+    uint64_t *const counter[REASONS] = {
+        [NOT_OPEN] = &counters->kept_awake_handshakes,
+        [STREAMS] = &counters->kept_awake_streams,
+        [EVENTS] = &counters->kept_awake_events,
+        [DATAGRAMS] = &counters->kept_awake_datagrams,
+        [SENDING] = &counters->kept_awake_sending,
+        [ACKS] = &counters->kept_awake_acks,
+        [PATHS] = &counters->kept_awake_paths,
+        [KEYS] = &counters->kept_awake_keys,
+        [MTU] = &counters->kept_awake_mtu,
+        [TRACED] = &counters->kept_awake_traced,
+        [LARGE] = &counters->kept_awake_large,
+    };
+
+    mr_count(counter[reason]);
 }
 
 static bool is_sending(const struct mr_conn *conn)
@@ -212,7 +207,7 @@ static int put_to_sleep(struct mr_endpoint *ep, struct mr_conn *conn)
 {
     enum reason reason = why_awake(ep, conn);
     if (reason != AT_REST) {
-        count_reason(ep, reason);
+        count_reason(&ep->counters, reason);
         return -EBUSY;
     }
     uint32_t place = mr_pool_get(&ep->sleepers);
@@ -222,7 +217,7 @@ static int put_to_sleep(struct mr_endpoint *ep, struct mr_conn *conn)
     }
     if (!write_image(ep, conn, mr_pool_at(&ep->sleepers, place))) {
         mr_pool_put(&ep->sleepers, place);
-        count_reason(ep, LARGE);
+        count_reason(&ep->counters, LARGE);
         return -EBUSY;
     }
     lead_to(ep, conn, MR_CID_ASLEEP | conn->number);

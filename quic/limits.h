@@ -17,9 +17,9 @@ struct mr_limits {
                            none ever sleeps */
     uint32_t sleepers_max;   /* connections asleep; more: they stay awake */
     uint32_t handshakes_max; /* in flight; more: Initials are dropped, connect() says -EAGAIN */
-    uint32_t streams_max;  /* of all connections; more: the packet that opens one is not
-                              acknowledged, open() says -ENOMEM */
-    uint32_t segments_max; /* send segments; more: send() says -ENOMEM */
+    uint32_t streams_max;    /* of all connections; more: the packet that opens one is not
+                                acknowledged, open() says -ENOMEM */
+    uint32_t segments_max;   /* send segments; more: send() says -ENOMEM */
     uint32_t ranges_max;  /* received and acknowledged ranges, reassembly nodes; more: the packet is
                              not acknowledged */
     uint32_t chunks_max;  /* 1 KiB chunks: sent records and their directories, copied send data;

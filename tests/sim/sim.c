@@ -21,7 +21,6 @@
 #define START        MR_SECOND /* of virtual time */
 
 enum {
-    BUFFERS = 4096,
     JOBS = 4, /* of a side, at a time */
     WALL_SECONDS = 1700000000,
     PREFERRED = 9, /* last byte of the server's other address */
@@ -158,28 +157,6 @@ static void make_tls(struct world *w, struct side *side)
     }
 }
 
-static struct mr_limits small_limits(void)
-{
-    return (struct mr_limits){.connections_max = 8,
-                              .awake_max = 7,
-                              .sleepers_max = 4,
-                              .handshakes_max = 4,
-                              .streams_max = 256,
-                              .segments_max = 4096,
-                              .ranges_max = 16384,
-                              .chunks_max = 8192,
-                              .compact_max = 1024,
-                              .datagram_chunks_max = 64,
-                              .datagram_queue_max = 16,
-                              .extras_max = 16,
-                              .multipaths_max = 4,
-                              .path_records_max = 12,
-                              .models_max = 4,
-                              .names_max = 4,
-                              .pinned_max = BUFFERS / 2,
-                              .active_keys_max = 8};
-}
-
 static struct mr_endpoint_config endpoint_config(const struct world *w, enum mr_role role)
 {
     static const uint8_t static_key[32] = {1, 2, 3};
@@ -227,7 +204,7 @@ static struct mr_endpoint_config endpoint_config(const struct world *w, enum mr_
 
 static void make_endpoint(struct world *w, struct side *side)
 {
-    struct mr_limits limits = small_limits();
+    struct mr_limits limits = sim_limits();
     struct mr_endpoint_config config = endpoint_config(w, side->role);
 
     side->ep = mr_endpoint_init(side->memory, &limits, &config, w->now);
@@ -238,7 +215,7 @@ static void make_endpoint(struct world *w, struct side *side)
 static void make_side(struct world *w, enum mr_role role)
 {
     struct side *side = &w->side[role];
-    struct mr_limits limits = small_limits();
+    struct mr_limits limits = sim_limits();
 
     side->role = role;
     side->aead = mr_aead_open(w->config->backend);
@@ -247,8 +224,8 @@ static void make_side(struct world *w, enum mr_role role)
     make_endpoint(w, side);
     if (w->config->seed % TRACED_EVERY == 0 && w->config->restart_bytes == 0)
         side->tracer = sim_trace_new(side->ep, w->now);
-    side->buffers = calloc(BUFFERS, sizeof(*side->buffers));
-    for (uint32_t i = 0; i < BUFFERS; i++)
+    side->buffers = calloc(SIM_BUFFERS, sizeof(*side->buffers));
+    for (uint32_t i = 0; i < SIM_BUFFERS; i++)
         side->free_buffers[side->free_count++] = &side->buffers[i];
     sim_app_init(&side->app, role, side->ep, w->config);
 }
@@ -749,7 +726,7 @@ static void fill_result(struct world *w, struct sim_result *r)
     memcpy(r->server_reason, server->reason, sizeof(r->server_reason));
     for (int i = 0; i < 2; i++) {
         counters_since(&w->first[i], mr_endpoint_counters(w->side[i].ep), &r->counters[i]);
-        r->leaks += BUFFERS - w->side[i].free_count + w->side[i].ep->models.used +
+        r->leaks += SIM_BUFFERS - w->side[i].free_count + w->side[i].ep->models.used +
                     w->side[i].ep->extras.used + w->side[i].ep->path_records.used;
     }
     r->key_updates = r->counters[0].key_updates_started + r->counters[1].key_updates_started;

@@ -25,6 +25,7 @@
 #define SIM_DATAGRAMS_MAX 512
 #define SIM_DATAGRAM_MAX  9216
 #define SIM_IN_FLIGHT_MAX 8192
+#define SIM_BUFFERS       4096 /* of a side */
 
 /* What a link does to ECN marks. */
 enum sim_ecn {
@@ -201,6 +202,9 @@ struct sim_config sim_config_random(uint64_t seed);
 /* A network that loses nothing, and sides that are kept from running at random: every connection
  * must be made and every byte arrive. */
 struct sim_config sim_config_starved(uint64_t seed);
+
+/* Of both endpoints: few of everything. */
+struct mr_limits sim_limits(void);
 
 /* A number in [lo, hi], small ones as likely as large ones. */
 uint64_t sim_draw(struct mr_random *random, uint64_t lo, uint64_t hi);
