@@ -1,6 +1,7 @@
 /* Tests of the hand of quic/conn_sleep.h: more connections than may be awake at a server. */
 #include <string.h>
 
+#include "quic/conn_move.h"
 #include "quic/conn_sleep.h"
 #include "tests/support/engine_world.h"
 #include "tests/unit/harness.h"
@@ -254,6 +255,39 @@ static void the_hand_keeps_a_quarter_free(void)
     end();
 }
 
+/* The handle of a sleeper of the server's. */
+static mr_handle some_sleeper(void)
+{
+    uint32_t hand = 0;
+    mr_handle handle;
+
+    do
+        handle = mr_endpoint_next_conn(server(), &hand);
+    while (handle != MR_HANDLE_NONE && !mr_conn_is_asleep(server(), handle));
+    return handle;
+}
+
+/* An operation finds every place taken: one of those that rest gives up its own.  A packet does not
+ * ask for that. */
+static void an_operation_makes_room(void)
+{
+    begin(100 * MR_MS);
+    while (mr_pool_free_count(&server()->conns) > 0)
+        CU_ASSERT_PTR_NOT_NULL_FATAL(mr_conn_rouse(server(), (uint32_t)some_sleeper(), false));
+    mr_handle handle = some_sleeper();
+    CU_ASSERT_NOT_EQUAL_FATAL(handle, MR_HANDLE_NONE);
+    CU_ASSERT_PTR_NULL(mr_conn_rouse(server(), (uint32_t)handle, false));
+    CU_ASSERT_EQUAL(counted()->limit_awake, 1);
+    uint64_t slept = counted()->connections_slept;
+    CU_ASSERT_EQUAL(mr_object_set_user_data(server(), handle, 5), 0);
+    CU_ASSERT_FALSE(mr_conn_is_asleep(server(), handle));
+    CU_ASSERT_EQUAL(mr_object_user_data(server(), handle), 5);
+    CU_ASSERT_EQUAL(counted()->connections_slept, slept + 1);
+    CU_ASSERT_EQUAL(counted()->limit_awake, 1);
+    mr_endpoint_check(server());
+    end();
+}
+
 static void all_are_closed(void)
 {
     uint32_t closed = 0;
@@ -308,6 +342,7 @@ static CU_TestInfo tests[] = {
     {"more live than are awake", more_live_than_are_awake},
     {"all at once get their turn", all_at_once_get_their_turn},
     {"the hand keeps a quarter free", the_hand_keeps_a_quarter_free},
+    {"an operation makes room", an_operation_makes_room},
     {"all are closed", all_are_closed},
     {"peers close all", peers_close_all},
     {"all end in time", all_end_in_time},
