@@ -159,8 +159,8 @@ static void unknown_keys_name_the_nearest(void)
     refuses("control.socket: x",
             "dir/f.yaml:1: unknown key \"control.socket\"; did you mean control?");
     refuses("\"\": 1", "dir/f.yaml:1: unknown key \"\"; millrace(1) lists all");
-    refuses("limits: {con: 1}",
-            "dir/f.yaml:1: unknown key \"limits.con\"; did you mean limits.connects?");
+    refuses("limits: {connec: 1}",
+            "dir/f.yaml:1: unknown key \"limits.connec\"; did you mean limits.connects?");
 }
 
 static void duplicates_are_refused(void)
@@ -564,6 +564,11 @@ static void sizes_that_do_not_fit_are_refused(void)
         {PORT LISTENER "limits: {connections: 5, connects: 5}\nshards: 2",
          "dir/f.yaml:3: limits.connects: 5 is more than a shard may have, 2; lower it, or raise "
          "limits.connections to 10"},
+        {PORT LISTENER "limits: {awake: 255}",
+         "dir/f.yaml:3: limits.awake: 255 is too few for 1 shard; give 256 or more, or 0: all"},
+        {PORT LISTENER "limits: {awake: 511}\nshards: 2",
+         "dir/f.yaml:3: limits.awake: 511 is too few for 2 shards; give 512 or more, or 0: all"},
+        {PORT LISTENER "limits: {awake: 512, connections: 100}\nshards: 2", NULL},
         {PORT LISTENER "limits: {connections: 1}", NULL},
         {PORT LISTENER "limits: {connections: 1}\nshards: 2",
          "dir/f.yaml:3: limits.connections: 1 is too few for 2 shards; give 2 or more"},
