@@ -109,8 +109,9 @@ void mr_conn_unready(struct mr_endpoint *ep, struct mr_conn *conn);
  * there any more. */
 void mr_conn_detach(struct mr_conn *copy);
 
-/* What was copied into a place of `ep` after mr_conn_detach() can send: packet numbers go on; of the
- * packets before nothing is known but that they were sent.  `kind`: of its congestion control. */
+/* What was copied into a place of `ep` after mr_conn_detach() can send: packet numbers go on; of
+ * the packets before nothing is known but that they were sent.  `kind`: of its congestion control.
+ */
 void mr_conn_attach(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_cc_kind kind,
                     uint64_t now);
 
