@@ -216,6 +216,18 @@ uint32_t mr_table_remove(struct mr_table *table, const void *key, size_t size)
     return at.is_found ? remove_at(&table->core, at.slot) : MR_NONE;
 }
 
+bool mr_table_replace(struct mr_table *table, const void *key, size_t size, uint32_t value)
+{
+    MR_ASSERT(size <= MR_TABLE_KEY_MAX);
+    MR_DASSERT(value != MR_NONE);
+
+    struct mr_table_key wanted = padded(key, size);
+    struct place at = search(table, &wanted);
+    if (at.is_found)
+        slots_of(table)[at.slot].head.value = value;
+    return at.is_found;
+}
+
 void mr_table_check(const struct mr_table *table)
 {
     const struct mr_table_slot *slots = slots_of(table);
@@ -306,6 +318,16 @@ uint32_t mr_table8_remove(struct mr_table8 *table, uint64_t key)
     struct place at = search8(table, key);
 
     return at.is_found ? remove_at(&table->core, at.slot) : MR_NONE;
+}
+
+bool mr_table8_replace(struct mr_table8 *table, uint64_t key, uint32_t value)
+{
+    MR_DASSERT(value != MR_NONE);
+
+    struct place at = search8(table, key);
+    if (at.is_found)
+        slots8_of(table)[at.slot].head.value = value;
+    return at.is_found;
 }
 
 void mr_table8_check(const struct mr_table8 *table)

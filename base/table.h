@@ -29,6 +29,7 @@
 #ifndef MR_BASE_TABLE_H
 #define MR_BASE_TABLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -101,6 +102,9 @@ uint32_t mr_table_find(const struct mr_table *table, const void *key, size_t siz
 /* Remove the key.  Returns the value it had; MR_NONE if it was not there. */
 uint32_t mr_table_remove(struct mr_table *table, const void *key, size_t size);
 
+/* Give the key, if it is there, another value != MR_NONE.  True: it is. */
+bool mr_table_replace(struct mr_table *table, const void *key, size_t size, uint32_t value);
+
 /* Panic if an invariant is broken.  O(capacity). */
 void mr_table_check(const struct mr_table *table);
 
@@ -120,6 +124,7 @@ void mr_table8_init(struct mr_table8 *table, void *mem, uint32_t capacity,
                     const struct mr_siphash_key *hash_key);
 enum mr_table_verdict mr_table8_insert(struct mr_table8 *table, uint64_t key, uint32_t value);
 uint32_t mr_table8_remove(struct mr_table8 *table, uint64_t key);
+bool mr_table8_replace(struct mr_table8 *table, uint64_t key, uint32_t value);
 void mr_table8_check(const struct mr_table8 *table);
 
 /* The slots, from the one at `home` on. */

@@ -193,7 +193,8 @@ int main(int argc, char **argv)
     printf(is_json ? "{\"bench\":\"exchange\",\"exchanges\":%" PRIu64
                      ",\"server_ns_per_exchange\":%.1f,\"server_packets_sent\":%.3f,"
                      "\"client_packets_sent\":%.3f,\"server_turns\":%.3f}\n"
-                   : "exchanges %" PRIu64 ": server %.1f ns each, %.3f packets sent, %.3f received, "
+                   : "exchanges %" PRIu64
+                     ": server %.1f ns each, %.3f packets sent, %.3f received, "
                      "%.3f turns\n",
            answered, (double)server_ns / (double)answered,
            (double)packets[MR_SERVER] / (double)answered,

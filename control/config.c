@@ -343,6 +343,11 @@ const struct mr_setting mr_config_settings[] = {
 
     {"limits.connections", "connections", "N", "at once, of all shards", MR_SETTING_NUMBER,
      .min = 1, .max = 10000000, HERE(limits.connections)},
+    {"limits.awake", "awake", "N", "of them awake at once; the others sleep; 0: all are awake",
+     MR_SETTING_NUMBER, .max = 10000000, HERE(limits.awake)},
+    {"limits.sleep_after", "sleep-after", "TIME",
+     "a connection at rest may be put to sleep after it", MR_SETTING_TIME, .max = DAY,
+     HERE(limits.sleep_after_ns)},
     {"limits.connects", "connects", "N", "that one ring opens; 0: a quarter of its shard's",
      MR_SETTING_NUMBER, .max = 10000000, HERE(limits.connects)},
     {"limits.streams", "streams", "N", "that a peer may have open, of each kind", MR_SETTING_NUMBER,
@@ -486,6 +491,7 @@ void mr_config_init(struct mr_config *config)
         .stream_window_bytes = MIB,
         .conn_window_bytes = 4 * MIB,
         .idle_timeout_ns = 30 * SECOND,
+        .sleep_after_ns = 2 * SECOND,
     };
     config->transport = (struct mr_config_transport){
         .spin_bit = 1, .quic_bit = 1, .ack_frequency = 1, .reset_stream_at = 1, .paths = 1};

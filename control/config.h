@@ -93,11 +93,13 @@ struct mr_config_control {
 
 struct mr_config_limits {
     uint32_t connections; /* at once, of all shards */
+    uint32_t awake;       /* of them; 0: all (quic/conn_sleep.h) */
     uint32_t connects;    /* that one ring opens; 0: a quarter of its shard's */
     uint32_t streams;     /* that a peer may open, of a connection, each direction */
     uint64_t stream_window_bytes;
     uint64_t conn_window_bytes;
     uint64_t idle_timeout_ns;
+    uint64_t sleep_after_ns;
 };
 
 /* What is offered to peers, and used with those that do as well: 0: off, 1: on. */
@@ -248,6 +250,7 @@ bool mr_config_check(const struct mr_config *config, struct mr_fault *fault);
 /* What a shard gets of what all share; of a configuration that was checked. */
 struct mr_config_share {
     uint32_t connections;   /* at once */
+    uint32_t awake;         /* of them; 0: all */
     uint32_t connects;      /* that one ring opens */
     uint32_t user_connects; /* that all rings of one user open */
     uint32_t objects;       /* of all its rings together: connections and streams, */

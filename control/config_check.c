@@ -59,6 +59,7 @@ struct mr_config_share mr_config_share(const struct mr_config *config)
 
     return (struct mr_config_share){
         .connections = connections,
+        .awake = config->limits.awake / shard_count(config),
         .connects = connects != 0 ? connects : MR_MAX(connections / CONNECTS_SHARE, 1u),
         .user_connects = MR_MAX(connections / USER_CONNECTS_SHARE, MR_MAX(connects, 1u)),
         .objects = MR_MAX(MR_APP_OBJECTS, connections * CONN_OBJECTS),
@@ -535,6 +536,8 @@ static bool has_loopback(const struct mr_config *config)
     return false;
 }
 
+#define AWAKE_LEAST 256 /* of a shard: the quarter that is kept free takes two bursts */
+
 /* Every shard has some, and a ring opens no more than there are. */
 static bool check_connections(const struct mr_config *config, struct mr_fault *fault)
 {
@@ -547,6 +550,11 @@ static bool check_connections(const struct mr_config *config, struct mr_fault *f
                      limits->connections, shards, shards > 1 ? "s" : "", least * shards,
                      least > 1 ? ", both ends of a connection over a loopback are here" : "");
         return mr_config_blame(config, "limits.connections", fault);
+    }
+    if (limits->awake > 0 && limits->awake < AWAKE_LEAST * shards) {
+        mr_fault_set(fault, EINVAL, "%u is too few for %u shard%s; give %u or more, or 0: all",
+                     limits->awake, shards, shards > 1 ? "s" : "", AWAKE_LEAST * shards);
+        return mr_config_blame(config, "limits.awake", fault);
     }
     if (limits->connects > limits->connections / shards) {
         struct spelled all = spell(config, "limits.connections");

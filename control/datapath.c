@@ -310,6 +310,8 @@ static bool make_group(struct mr_datapath *dp, uint32_t index, struct mr_fault *
         .polling = config->polling == 0 ? MR_POLLING_ADAPTIVE : MR_POLLING_BUSY,
         .local_port = dp->udp_ports[0],
         .connections = mr_config_share(config).connections,
+        .awake = mr_config_share(config).awake,
+        .sleep_after_ns = config->limits.sleep_after_ns,
         .rx_mbufs = RX_MBUFS,
         .mtu = config->mtu,
         .has_retry = config->retry == 1,

@@ -39,6 +39,7 @@ static void fill_endpoint(const struct mr_shard_setup *setup, const struct mr_li
     e->retry_above = setup->has_retry ? 0 : MR_MAX(limits->handshakes_max / RETRY_SHARE, 1u);
     e->key_update_after = setup->key_update_after;
     e->idle_timeout_ns = setup->idle_timeout_ns;
+    e->sleep_after_ns = setup->sleep_after_ns;
     e->keep_alive_ns = setup->keep_alive_ns;
     e->stream_window_max = setup->stream_window_max;
     e->conn_window_max = setup->conn_window_max;
@@ -72,6 +73,7 @@ struct mr_shard_config mr_shard_setup(const struct mr_shard_setup *setup)
         .keylog_fd = setup->keylog_fd,
     };
 
+    mr_limits_let_sleep(&shard.limits, setup->awake);
     if ((setup->extensions & MR_EXTENSION_MULTIPATH) != 0)
         mr_limits_add_paths(&shard.limits, setup->paths_max);
     if (setup->congestion == MR_CC_BBR)

@@ -21,11 +21,13 @@ struct mr_shard_setup {
     const struct mr_tls_context *client; /* or NULL */
     enum mr_aead_backend crypto;
     enum mr_polling polling;
-    uint16_t local_port;  /* UDP */
-    uint32_t connections; /* at once, per shard */
-    uint32_t mtu;         /* bytes of the largest IP packet; 0: MR_SETUP_MTU */
-    uint32_t rx_mbufs;    /* per shard */
-    bool has_retry;       /* every address is validated with Retry */
+    uint16_t local_port;     /* UDP */
+    uint32_t connections;    /* at once, per shard */
+    uint32_t awake;          /* of them; 0: all */
+    uint64_t sleep_after_ns; /* as in quic/endpoint.h */
+    uint32_t mtu;            /* bytes of the largest IP packet; 0: MR_SETUP_MTU */
+    uint32_t rx_mbufs;       /* per shard */
+    bool has_retry;          /* every address is validated with Retry */
     enum mr_cc_kind congestion;
     bool has_ecn;              /* packets are marked, on paths that bear it */
     bool has_resume;           /* connections begin with what the last one had (RFC 9959) */

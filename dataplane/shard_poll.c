@@ -388,8 +388,8 @@ static uint32_t send_burst(struct mr_shard *s)
     uint32_t room = refill_spare(s);
 
     for (uint32_t i = 0; i < room; i++) {
-        out[i] = (struct mr_outgoing){.data = mr_mbuf_data(s->spare[i]),
-                                      .room = s->config.payload_max};
+        out[i] =
+            (struct mr_outgoing){.data = mr_mbuf_data(s->spare[i]), .room = s->config.payload_max};
         MR_PREFETCH_WRITE(out[i].data); /* QUIC's header; who read it last had another core */
         MR_PREFETCH_WRITE(out[i].data - MR_CACHE_LINE); /* and those before it */
     }

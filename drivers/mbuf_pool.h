@@ -88,10 +88,8 @@ MR_INLINE uint8_t *mr_mbuf_data(struct rte_mbuf *mbuf)
  */
 MR_INLINE int mr_mbuf_take(struct rte_mempool *pool, struct rte_mbuf **mbufs, uint32_t count)
 {
-    const struct rte_mbuf fresh = {.data_off = RTE_PKTMBUF_HEADROOM,
-                                   .refcnt = 1,
-                                   .nb_segs = 1,
-                                   .port = RTE_MBUF_PORT_INVALID};
+    const struct rte_mbuf fresh = {
+        .data_off = RTE_PKTMBUF_HEADROOM, .refcnt = 1, .nb_segs = 1, .port = RTE_MBUF_PORT_INVALID};
     int result = rte_mempool_get_bulk(pool, (void **)mbufs, count);
 
     for (uint32_t i = 0; result == 0 && i < count; i++) {

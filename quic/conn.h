@@ -25,6 +25,12 @@ static inline struct mr_conn *mr_conn_at(const struct mr_endpoint *ep, uint32_t 
     return mr_pool_at(&ep->conns, index);
 }
 
+static inline struct mr_conn_number *mr_conn_number_at(const struct mr_endpoint *ep,
+                                                       uint32_t number)
+{
+    return mr_pool_at(&ep->numbers, number);
+}
+
 static inline struct mr_stream *mr_stream_at(const struct mr_endpoint *ep, uint32_t index)
 {
     return mr_pool_at(&ep->streams, index);
@@ -72,6 +78,10 @@ static inline bool mr_conn_is_alive(const struct mr_conn *conn)
 struct mr_conn *mr_conn_new(struct mr_endpoint *ep, enum mr_role role,
                             const struct mr_path_addr *path, uint64_t now);
 
+/* Of an empty one: no lists, no pools; what our configuration allows. */
+void mr_conn_init_links(struct mr_conn *conn);
+void mr_conn_init_limits(struct mr_endpoint *ep, struct mr_conn *conn);
+
 /* Take a pool object, empty but for index, generation and lists; NULL: none is free. */
 struct mr_conn *mr_conn_take(struct mr_endpoint *ep);
 
@@ -94,6 +104,16 @@ void mr_conn_discard_space(struct mr_endpoint *ep, struct mr_conn *conn, enum mr
 /* Put the connection on the send list, if it is not. */
 void mr_conn_wake(struct mr_endpoint *ep, struct mr_conn *conn);
 void mr_conn_unready(struct mr_endpoint *ep, struct mr_conn *conn);
+
+/* Of a copy: what means nothing elsewhere, pointers, indexes of pools, places in lists, is not
+ * there any more. */
+void mr_conn_detach(struct mr_conn *copy);
+
+/* What was copied into a place of `ep` after mr_conn_detach() can send: packet numbers go on; of
+ * the packets before nothing is known but that they were sent.  `kind`: of its congestion control.
+ */
+void mr_conn_attach(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_cc_kind kind,
+                    uint64_t now);
 
 /* The end of a burst: one ACK decision, one timer update for each connection touched. */
 void mr_endpoint_settle(struct mr_endpoint *ep, uint64_t now);
@@ -143,8 +163,30 @@ static inline mr_handle mr_handle_of(uint32_t index, uint32_t generation, bool i
     return (uint64_t)generation << 32 | (is_stream ? MR_OBJECT_STREAM : 0) | index;
 }
 
-/* NULL: stale. */
-struct mr_conn *mr_conn_of_handle(const struct mr_endpoint *ep, mr_handle handle);
+static inline mr_handle mr_conn_handle(const struct mr_conn *conn)
+{
+    return mr_handle_of(conn->number, conn->generation, false);
+}
+
+/* Its handle is stale from here on, though it is still in use. */
+void mr_conn_end_handle(struct mr_endpoint *ep, struct mr_conn *conn);
+
+/* The connection with this handle, one that has moved away included; NULL: stale, or asleep. */
+struct mr_conn *mr_conn_of_number(const struct mr_endpoint *ep, mr_handle handle);
+
+/* It is awake afterwards.  NULL: stale, it has moved away, or no place is free to wake it. */
+struct mr_conn *mr_conn_of_handle(struct mr_endpoint *ep, mr_handle handle);
+
+/* Does it sleep (quic/conn_sleep.h)?  False, too, if the handle is stale. */
+bool mr_conn_is_asleep(const struct mr_endpoint *ep, mr_handle handle);
+
+/* What to answer then: -ESTALE, -ENOMEM. */
+MR_COLD int mr_conn_absence(const struct mr_endpoint *ep, mr_handle handle);
+
+/* To look at: it may sleep on, then what there is of it is put into `copy`.  NULL: stale, or it has
+ * moved away. */
+const struct mr_conn *mr_conn_look(const struct mr_endpoint *ep, mr_handle handle,
+                                   struct mr_conn *copy);
 struct mr_stream *mr_stream_of_handle(const struct mr_endpoint *ep, mr_handle handle);
 /* ------------------------------------------------------------------ sending */
 

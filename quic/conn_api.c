@@ -12,6 +12,7 @@
 #include "quic/conn_observed.h"
 #include "quic/conn_reset_at.h"
 #include "quic/conn_resume.h"
+#include "quic/conn_sleep.h"
 #include "quic/conn_timer.h"
 
 /* ------------------------------------------------------------------ connections */
@@ -82,7 +83,7 @@ int mr_conn_connect(struct mr_endpoint *ep, const struct mr_connect_options *opt
     }
     mr_count(&ep->counters.connections_opened);
     mr_conn_timer_update(ep, conn);
-    *conn_out = mr_handle_of(conn->index, conn->generation, false);
+    *conn_out = mr_conn_handle(conn);
     return 0;
 }
 
@@ -91,10 +92,14 @@ int mr_conn_close(struct mr_endpoint *ep, mr_handle handle, uint64_t code, const
 {
     struct mr_conn *conn = mr_conn_of_handle(ep, handle);
 
+    if (code > MR_ERROR_CODE_MAX)
+        return conn == NULL && !mr_conn_is_asleep(ep, handle) ? -ESTALE : -EINVAL;
+    if (conn == NULL && mr_conn_is_asleep(ep, handle)) {
+        mr_sleep_close(ep, (uint32_t)handle, code);
+        return 0;
+    }
     if (conn == NULL)
         return -ESTALE;
-    if (code > MR_ERROR_CODE_MAX)
-        return -EINVAL;
     if (!mr_conn_is_alive(conn))
         return 0;
     mr_trace_clock(ep, now);
@@ -133,7 +138,8 @@ int mr_conn_info(const struct mr_endpoint *ep, mr_handle handle, struct mr_conn_
         [MR_LIMITED_PORT] = "port",
         [MR_LIMITED_MEMORY] = "memory",
     };
-    const struct mr_conn *conn = mr_conn_of_handle(ep, handle);
+    struct mr_conn copy;
+    const struct mr_conn *conn = mr_conn_look(ep, handle, &copy);
 
     if (conn == NULL)
         return -ESTALE;
@@ -173,7 +179,8 @@ int mr_conn_info(const struct mr_endpoint *ep, mr_handle handle, struct mr_conn_
 int64_t mr_conn_ticket(const struct mr_endpoint *ep, mr_handle handle, uint8_t *dst, size_t room,
                        uint64_t now)
 {
-    const struct mr_conn *conn = mr_conn_of_handle(ep, handle);
+    struct mr_conn copy;
+    const struct mr_conn *conn = mr_conn_look(ep, handle, &copy);
 
     if (conn == NULL)
         return -ESTALE;
@@ -197,7 +204,7 @@ int mr_conn_update_keys(struct mr_endpoint *ep, mr_handle handle, uint64_t now)
     struct mr_conn *conn = mr_conn_of_handle(ep, handle);
 
     if (conn == NULL)
-        return -ESTALE;
+        return mr_conn_absence(ep, handle);
     return mr_keys_update_now(ep, conn, now) ? 0 : -EAGAIN;
 }
 
@@ -211,7 +218,7 @@ int mr_object_set_user_data(struct mr_endpoint *ep, mr_handle object, uint64_t u
     else if (stream != NULL)
         stream->user_data = user_data;
     else
-        return -ESTALE;
+        return mr_conn_absence(ep, object);
     return 0;
 }
 
@@ -223,7 +230,9 @@ int mr_stream_open(struct mr_endpoint *ep, mr_handle handle, uint32_t flags, uin
     struct mr_conn *conn = mr_conn_of_handle(ep, handle);
     bool is_uni = (flags & MR_OPEN_UNI) != 0;
 
-    if (conn == NULL || !mr_conn_is_alive(conn))
+    if (conn == NULL)
+        return mr_conn_absence(ep, handle);
+    if (!mr_conn_is_alive(conn))
         return -ESTALE;
     struct mr_streams_send *streams = &conn->streams_send[is_uni];
     if (mr_pool_free_count(&ep->streams) == 0 || streams->opened >= MR_STREAM_ORDINAL_MAX) {

@@ -81,7 +81,7 @@ bool mr_cid_has_retired_all(const struct mr_conn *conn)
 /* What a renewal takes is not what other connections, and those to come, need. */
 static bool can_spare_cids(const struct mr_endpoint *ep)
 {
-    uint32_t others = mr_pool_free_count(&ep->conns) + ep->handshakes_in_flight;
+    uint32_t others = mr_pool_free_count(&ep->numbers) + ep->handshakes_in_flight;
 
     return ep->cids.core.count + MR_CIDS_ISSUED_MAX * (others + 1) <= ep->cids.core.capacity;
 }
@@ -121,7 +121,7 @@ int mr_conn_renew_cids(struct mr_endpoint *ep, mr_handle handle, uint64_t now)
     struct mr_conn *conn = mr_conn_of_handle(ep, handle);
 
     if (conn == NULL)
-        return -ESTALE;
+        return mr_conn_absence(ep, handle);
     mr_trace_clock(ep, now);
     int answer = renew(ep, conn, now);
     return answer == -ENOSPC ? -ENOMEM : answer;

@@ -131,7 +131,7 @@ void mr_conn_die(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t error, b
     end_silently(ep, conn, error, is_remote, reason);
     conn->close_until_ns = 0; /* nothing to wait for: freed with the next expiry */
     conn->armed_ns = 0;
-    mr_wheel_set(&ep->wheel, conn->index, 0);
+    mr_wheel_set(&ep->wheel, conn->number, 0);
 }
 
 void mr_conn_on_reset(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)

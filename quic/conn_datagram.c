@@ -42,7 +42,9 @@ int mr_conn_send_datagram(struct mr_endpoint *ep, mr_handle handle, const struct
 {
     struct mr_conn *conn = mr_conn_of_handle(ep, handle);
 
-    if (conn == NULL || !mr_conn_is_alive(conn))
+    if (conn == NULL)
+        return mr_conn_absence(ep, handle);
+    if (!mr_conn_is_alive(conn))
         return -ESTALE;
     if (conn->peer_datagram_max == 0)
         return -EOPNOTSUPP;
@@ -68,9 +70,11 @@ int mr_conn_send_datagram(struct mr_endpoint *ep, mr_handle handle, const struct
 int64_t mr_conn_receive_datagram(struct mr_endpoint *ep, mr_handle handle, uint8_t *dst,
                                  size_t room)
 {
-    struct mr_conn *conn = mr_conn_of_handle(ep, handle);
+    struct mr_conn *conn = mr_conn_of_number(ep, handle);
 
-    if (conn == NULL)
+    if (mr_conn_is_asleep(ep, handle)) /* one to whom nothing has come */
+        return -EAGAIN;
+    if (conn == NULL || conn->state == MR_CONN_MOVED)
         return -ESTALE;
     if (conn->datagrams_in.count == 0)
         return -EAGAIN;

@@ -55,14 +55,14 @@
 
 struct mr_conn {
     /* ---- read and written per packet ---- */
-    uint32_t index;        /* in the pool */
-    uint32_t generation;   /* of the handle; odd while in use */
-    uint8_t state;         /* enum mr_conn_state */
-    uint8_t role;          /* enum mr_role */
-    bool is_confirmed;     /* RFC 9001, Section 4.1.2 */
-    bool is_ready;         /* in the send list */
-    bool is_touched;       /* in this burst's list */
-    bool is_dirty;         /* in the event list */
+    uint32_t index;      /* its place in the pool: what lists and tables of the shard know it by */
+    uint32_t generation; /* of the handle; odd while in use */
+    uint8_t state;       /* enum mr_conn_state */
+    uint8_t role;        /* enum mr_role */
+    bool is_confirmed;   /* RFC 9001, Section 4.1.2 */
+    bool is_ready;       /* in the send list */
+    bool is_touched;     /* in this burst's list */
+    bool is_dirty;       /* in the event list */
     bool was_cwnd_limited; /* the window, not data, ended the last visit */
     bool is_streams_turn;  /* streams go before datagrams in the next packet */
     uint32_t keys;         /* expanded 1-RTT keys, MR_NONE: none or dropped */
@@ -72,6 +72,7 @@ struct mr_conn {
     uint32_t handshake;      /* pool index, MR_NONE */
     uint32_t pending_events; /* enum mr_event_kind bits not collected yet */
     uint32_t trace;          /* place in the endpoint's tracer, MR_NONE: not traced */
+    uint32_t number;         /* for life: what handles and the timer wheel know it by */
     uint64_t armed_ns;       /* the wheel's deadline; MR_NEVER: not armed */
     uint64_t last_received_ns;
     uint64_t idle_base_ns;    /* last received, or first ack-eliciting sent after it: RFC 9000,

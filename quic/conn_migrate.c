@@ -67,7 +67,8 @@ static int can_migrate(const struct mr_endpoint *ep, const struct mr_conn *conn)
 
 int mr_conn_can_migrate(const struct mr_endpoint *ep, mr_handle handle)
 {
-    const struct mr_conn *conn = mr_conn_of_handle(ep, handle);
+    struct mr_conn copy;
+    const struct mr_conn *conn = mr_conn_look(ep, handle, &copy);
 
     return conn == NULL ? -ESTALE : can_migrate(ep, conn);
 }
@@ -95,7 +96,9 @@ int mr_conn_migrate(struct mr_endpoint *ep, mr_handle handle, const struct mr_ad
                     uint64_t now)
 {
     struct mr_conn *conn = mr_conn_of_handle(ep, handle);
-    int answer = conn == NULL ? -ESTALE : can_migrate(ep, conn);
+    int answer = conn != NULL                    ? can_migrate(ep, conn)
+                 : mr_conn_is_asleep(ep, handle) ? -EAGAIN
+                                                 : -ESTALE;
 
     if (answer != 0)
         return answer;

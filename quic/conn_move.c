@@ -36,8 +36,7 @@ static uint32_t oldest_stream(const struct mr_endpoint *ep, const struct mr_conn
 
 /* ------------------------------------------------------------------ writing */
 
-/* What means nothing elsewhere: pointers, indexes of pools, places in lists. */
-static void detach(struct mr_conn *copy)
+void mr_conn_detach(struct mr_conn *copy)
 {
     struct mr_sent sent = {.next = copy->app.sent.next,
                            .largest_acked = copy->app.sent.largest_acked,
@@ -105,7 +104,7 @@ static void write_record(struct mr_record_writer *w, const struct mr_endpoint *e
     size_t at = w->used;
     mr_record_put(w, conn, sizeof(*conn));
     if (w->bytes != NULL && w->used <= w->room)
-        detach((struct mr_conn *)(void *)(w->bytes + at));
+        mr_conn_detach((struct mr_conn *)(void *)(w->bytes + at));
     write_kept(w, ep, conn);
     for (uint32_t i = oldest_stream(ep, conn); i != MR_NONE;) {
         const struct mr_stream *stream = mr_stream_at(ep, i);
@@ -119,7 +118,8 @@ static void write_record(struct mr_record_writer *w, const struct mr_endpoint *e
 
 size_t mr_conn_record_size(const struct mr_endpoint *ep, mr_handle handle)
 {
-    const struct mr_conn *conn = mr_conn_of_handle(ep, handle);
+    struct mr_conn copy;
+    const struct mr_conn *conn = mr_conn_look(ep, handle, &copy);
     struct mr_record_writer w = {.bytes = NULL};
     struct mr_conn_record head = {.magic = MR_RECORD_MAGIC};
 
@@ -156,7 +156,8 @@ static bool can_move(const struct mr_conn *conn, uint64_t now)
 
 int mr_conn_can_move(const struct mr_endpoint *ep, mr_handle handle, uint64_t now)
 {
-    const struct mr_conn *conn = mr_conn_of_handle(ep, handle);
+    struct mr_conn copy;
+    const struct mr_conn *conn = mr_conn_look(ep, handle, &copy);
 
     if (conn == NULL)
         return -ESTALE;
@@ -165,7 +166,8 @@ int mr_conn_can_move(const struct mr_endpoint *ep, mr_handle handle, uint64_t no
 
 uint64_t mr_conn_settled_ns(const struct mr_endpoint *ep, mr_handle handle, uint64_t now)
 {
-    const struct mr_conn *conn = mr_conn_of_handle(ep, handle);
+    struct mr_conn copy;
+    const struct mr_conn *conn = mr_conn_look(ep, handle, &copy);
 
     if (conn == NULL || now < conn->move_again_ns)
         return 0;
@@ -174,7 +176,8 @@ uint64_t mr_conn_settled_ns(const struct mr_endpoint *ep, mr_handle handle, uint
 
 uint64_t mr_object_user_data(const struct mr_endpoint *ep, mr_handle handle)
 {
-    const struct mr_conn *conn = mr_conn_of_handle(ep, handle);
+    struct mr_conn copy;
+    const struct mr_conn *conn = mr_conn_look(ep, handle, &copy);
 
     return conn == NULL ? 0 : conn->user_data;
 }
@@ -202,7 +205,7 @@ static void leave(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t shard, 
 {
     mr_conn_undirty(ep, conn);
     mr_conn_unready(ep, conn);
-    mr_wheel_clear(&ep->wheel, conn->index);
+    mr_wheel_clear(&ep->wheel, conn->number);
     conn->armed_ns = MR_NEVER;
     conn->close_until_ns = MR_NEVER;
     mr_keys_drop(ep, conn);
@@ -217,7 +220,7 @@ int mr_conn_export(struct mr_endpoint *ep, mr_handle handle, const struct mr_con
                    uint64_t now)
 {
     struct mr_conn *conn = mr_conn_of_handle(ep, handle);
-    int answer = mr_conn_can_move(ep, handle, now);
+    int answer = conn == NULL ? mr_conn_absence(ep, handle) : mr_conn_can_move(ep, handle, now);
 
     if (answer != 0)
         return answer;
@@ -253,14 +256,9 @@ int mr_conn_export(struct mr_endpoint *ep, mr_handle handle, const struct mr_con
 /* The connection behind the handle it had before it left, as long as all of it is here. */
 static struct mr_conn *find_leaving(const struct mr_endpoint *ep, mr_handle handle)
 {
-    uint32_t index = (uint32_t)handle;
+    struct mr_conn *conn = mr_conn_of_number(ep, handle);
 
-    if (index >= ep->conns.fresh)
-        return NULL;
-    struct mr_conn *conn = mr_conn_at(ep, index);
-    bool is_leaving = conn->generation == (uint32_t)(handle >> 32) &&
-                      conn->state == MR_CONN_MOVED && !conn->is_forwarding;
-    return is_leaving ? conn : NULL;
+    return conn != NULL && conn->state == MR_CONN_MOVED && !conn->is_forwarding ? conn : NULL;
 }
 
 int mr_conn_moved(struct mr_endpoint *ep, mr_handle handle, uint64_t now)
@@ -316,10 +314,12 @@ static int resume(struct mr_endpoint *ep, const struct mr_conn_record *record, m
 static void place(struct mr_conn *conn, const struct mr_conn *copy)
 {
     uint32_t index = conn->index;
+    uint32_t number = conn->number;
     uint32_t generation = conn->generation;
 
     *conn = *copy;
     conn->index = index;
+    conn->number = number;
     conn->generation = generation;
     memset(&conn->issued, 0, sizeof(conn->issued));
     conn->follow = (struct mr_follow){.count = 0};
@@ -347,13 +347,11 @@ static void restart_control(struct mr_endpoint *ep, struct mr_path *path, enum m
         path->cc.ssthresh = path->cc.window;
 }
 
-/* Packet numbers go on; of the packets before nothing is known but that they were sent. */
-static void restart_sending(struct mr_endpoint *ep, struct mr_conn *conn,
-                            const struct mr_conn_record *record, uint64_t now)
+void mr_conn_attach(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_cc_kind kind,
+                    uint64_t now)
 {
     struct mr_sent before = conn->app.sent;
     struct mr_sent *sent = &conn->app.sent;
-    struct mr_path *path = &conn->path;
 
     mr_sent_init(sent, &ep->chunks, &ep->frame_blocks);
     sent->base = sent->scan = sent->next = before.next;
@@ -362,10 +360,15 @@ static void restart_sending(struct mr_endpoint *ep, struct mr_conn *conn,
     sent->packet_threshold = before.packet_threshold;
     conn->loss.space[MR_SPACE_APP].ack_eliciting_count = 0;
     conn->loss.space[MR_SPACE_APP].loss_time_ns = MR_NEVER;
-    restart_control(ep, path, (enum mr_cc_kind)record->cc_kind, now);
+    restart_control(ep, &conn->path, kind, now);
+    conn->key_state.seal_burst = ep->burst - 1;
+}
+
+/* Something may still be on its way from the old shard. */
+static void empty_pacer(struct mr_path *path, uint64_t now)
+{
     path->pacer.tokens = MR_MIN(path->pacer.tokens, (int64_t)0);
     path->pacer.last_ns = now;
-    conn->key_state.seal_burst = ep->burst - 1;
 }
 
 /* The shards' clocks are one, but are read at different times: nothing lies in the future. */
@@ -574,7 +577,8 @@ int mr_conn_import(struct mr_endpoint *ep, const struct mr_conn_record *record, 
     mr_record_take(&r, sizeof(*record));
     const struct mr_conn *copy = mr_record_take(&r, sizeof(*copy));
     place(conn, copy);
-    restart_sending(ep, conn, record, now);
+    mr_conn_attach(ep, conn, (enum mr_cc_kind)record->cc_kind, now);
+    empty_pacer(&conn->path, now);
     clamp_times(conn, now);
     conn_owe_again(conn);
     if (!read_kept(ep, conn, &r, now) || !read_streams(ep, conn, &r, record->stream_count) ||
@@ -591,7 +595,7 @@ int mr_conn_import(struct mr_endpoint *ep, const struct mr_conn_record *record, 
     mr_conn_wake(ep, conn);
     mr_conn_timer_update(ep, conn);
     mr_count(&ep->counters.moves_in);
-    *conn_out = mr_handle_of(conn->index, conn->generation, false);
+    *conn_out = mr_conn_handle(conn);
     return 0;
 }
 
@@ -608,7 +612,8 @@ int mr_conn_arrive(struct mr_endpoint *ep, mr_handle handle)
 int64_t mr_conn_moved_streams(const struct mr_endpoint *ep, mr_handle handle,
                               struct mr_moved_stream *out, size_t room)
 {
-    const struct mr_conn *conn = mr_conn_of_handle(ep, handle);
+    struct mr_conn copy;
+    const struct mr_conn *conn = mr_conn_look(ep, handle, &copy);
     size_t count = 0;
 
     if (conn == NULL)
@@ -639,6 +644,6 @@ mr_handle mr_endpoint_note_arrival(struct mr_endpoint *ep, uint32_t number, uint
     if ((conn->generation & 1) == 0 || conn->state != MR_CONN_OPEN || conn->app.received.count == 0)
         return MR_HANDLE_NONE;
     return mr_follow_note(&conn->follow, (uint16_t)at, conn->app.received.range[0].hi)
-               ? mr_handle_of(index, conn->generation, false)
+               ? mr_conn_handle(conn)
                : MR_HANDLE_NONE;
 }

@@ -83,7 +83,8 @@ size_t mr_conn_record_size(const struct mr_endpoint *ep, mr_handle conn);
 /*
  * Write the record and let go of the connection: its handles are stale, no event of it is told.
  * Not between build and seal, nor between the steps of a receive burst.
- * 0; as mr_conn_can_move(); -ENOBUFS: the record needs more room; -EINVAL: to this very shard.
+ * 0; as mr_conn_can_move(); -ENOMEM: it sleeps, and no place is free to wake it; -ENOBUFS: the
+ * record needs more room; -EINVAL: to this very shard.
  */
 int mr_conn_export(struct mr_endpoint *ep, mr_handle conn, const struct mr_conn_export *to,
                    uint64_t now);

@@ -119,7 +119,7 @@ int64_t mr_conn_path_open(struct mr_endpoint *ep, mr_handle handle, const struct
     uint32_t without_cid;
 
     if (conn == NULL)
-        return -ESTALE;
+        return mr_conn_absence(ep, handle);
     bool is_same = addr->remote.port == 0 ||
                    memcmp(&addr->remote, &conn->path.addr.remote, sizeof(addr->remote)) == 0;
     int answer = can_open(ep, conn, is_same);
@@ -322,10 +322,11 @@ static struct mr_conn *find_path(struct mr_endpoint *ep, mr_handle handle, uint3
         *record_out = mr_multipath_find(ep, mp, path);
     if (*record_out != MR_PATH_GONE)
         is_there = mr_multipath_life(ep, mp, *record_out)->state != MR_PATH_ABANDONED;
-    *answer_out = conn == NULL || !mr_conn_is_alive(conn) ? -ESTALE
-                  : mp == NULL                            ? -EOPNOTSUPP
-                  : !is_there                             ? -ENOENT
-                                                          : 0;
+    *answer_out = conn == NULL              ? mr_conn_absence(ep, handle)
+                  : !mr_conn_is_alive(conn) ? -ESTALE
+                  : mp == NULL              ? -EOPNOTSUPP
+                  : !is_there               ? -ENOENT
+                                            : 0;
     return conn;
 }
 
@@ -380,7 +381,8 @@ int mr_conn_path_set_backup(struct mr_endpoint *ep, mr_handle handle, uint32_t p
 
 bool mr_conn_has_paths(const struct mr_endpoint *ep, mr_handle handle)
 {
-    const struct mr_conn *conn = mr_conn_of_handle(ep, handle);
+    struct mr_conn copy;
+    const struct mr_conn *conn = mr_conn_look(ep, handle, &copy);
 
     return conn != NULL && mr_multipath_agreed(ep, conn) != NULL;
 }
@@ -414,7 +416,8 @@ static void describe(const struct mr_path *path, const struct mr_path_life *life
 int64_t mr_conn_paths(const struct mr_endpoint *ep, mr_handle handle, struct mr_path_info *out,
                       size_t room)
 {
-    const struct mr_conn *conn = mr_conn_of_handle(ep, handle);
+    struct mr_conn copy;
+    const struct mr_conn *conn = mr_conn_look(ep, handle, &copy);
     const struct mr_multipath *mp = conn == NULL ? NULL : mr_multipath_agreed(ep, conn);
     static const struct mr_path_life alone = {.state = MR_PATH_OPEN};
     size_t count = 0;

@@ -64,7 +64,7 @@ void mr_conn_timer_update(struct mr_endpoint *ep, struct mr_conn *conn)
     if (at >= conn->armed_ns)
         return;
     conn->armed_ns = at;
-    mr_wheel_set(&ep->wheel, conn->index, at);
+    mr_wheel_set(&ep->wheel, conn->number, at);
 }
 
 /*
@@ -107,7 +107,7 @@ void mr_conn_timer_check(const struct mr_endpoint *ep, const struct mr_conn *con
 {
     if (conn->state == MR_CONN_DEAD || conn->is_ready)
         return;
-    MR_ASSERT(conn->armed_ns == mr_wheel_deadline(&ep->wheel, conn->index));
+    MR_ASSERT(conn->armed_ns == mr_wheel_deadline(&ep->wheel, conn->number));
     MR_ASSERT(conn->armed_ns <= deadline(ep, conn));
     if (mr_conn_is_alive(conn) && has_wants(ep, conn) && !waits_for_peer(conn))
         MR_ASSERT(next_chance(conn) != MR_NEVER);

@@ -167,7 +167,7 @@ int mr_conn_trace(struct mr_endpoint *ep, mr_handle handle, uint32_t what, uint6
     struct mr_conn *conn = mr_conn_of_handle(ep, handle);
 
     if (conn == NULL)
-        return -ESTALE;
+        return mr_conn_absence(ep, handle);
     if (ep->tracer == NULL)
         return -EOPNOTSUPP;
     if ((what & MR_TRACE_KEYS) != 0 && conn->state != MR_CONN_HANDSHAKE)
@@ -190,7 +190,8 @@ bool mr_endpoint_is_tracing(const struct mr_endpoint *ep)
 int mr_conn_trace_http3(struct mr_endpoint *ep, mr_handle handle,
                         const struct mr_trace_http3 *record, struct mr_view bytes, uint64_t now)
 {
-    const struct mr_conn *conn = mr_conn_of_handle(ep, handle);
+    struct mr_conn copy;
+    const struct mr_conn *conn = mr_conn_look(ep, handle, &copy);
 
     if (conn == NULL)
         return -ESTALE;

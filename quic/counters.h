@@ -57,6 +57,8 @@
     X(dropped_vn_invalid,         "Version Negotiation packets dropped: not an answer to us, or too late")            \
     /* limits that were hit, see quic/limits.h */                                                                     \
     X(limit_connections,          "connections refused: connections_max")                                             \
+    X(limit_awake,                "connections refused, packets dropped, operations and timers put off: awake_max")   \
+    X(limit_sleepers,             "connections at rest that stay awake: sleepers_max")                                \
     X(limit_handshakes,           "connections refused: handshakes_max")                                              \
     X(limit_streams,              "streams refused or delayed: streams_max")                                          \
     X(limit_segments,             "sends refused: segments_max")                                                      \
@@ -117,6 +119,20 @@
     X(connections_accepted,       "connections accepted")                                                             \
     X(connections_opened,         "connections opened by us")                                                         \
     X(connections_closed,         "connections whose state was freed")                                                \
+    X(connections_slept,          "connections at rest that were put to sleep")                                       \
+    X(connections_woken,          "connections that woke from sleep")                                                 \
+    X(drains_cut_short,           "draining connections freed early: places for those that wake were scarce")         \
+    X(kept_awake_handshakes,      "looks at a connection that stays awake: its handshake goes on, or it is closing or moving") \
+    X(kept_awake_streams,         "looks at a connection that stays awake: it has streams open")                      \
+    X(kept_awake_events,          "looks at a connection that stays awake: events of it are not collected")           \
+    X(kept_awake_datagrams,       "looks at a connection that stays awake: datagrams wait")                           \
+    X(kept_awake_sending,         "looks at a connection that stays awake: something is to be sent or acknowledged")  \
+    X(kept_awake_acks,            "looks at a connection that stays awake: it owes an ACK")                           \
+    X(kept_awake_paths,           "looks at a connection that stays awake: a path is checked or kept, or it has several") \
+    X(kept_awake_keys,            "looks at a connection that stays awake: the keys before an update are kept")       \
+    X(kept_awake_mtu,             "looks at a connection that stays awake: a probe of the MTU is on its way")         \
+    X(kept_awake_traced,          "looks at a connection that stays awake: it is traced")                             \
+    X(kept_awake_large,           "looks at a connection that stays awake: packed, it is larger than a sleeper")      \
     X(handshakes_completed,       "handshakes completed")                                                             \
     X(handshakes_failed,          "handshakes failed")                                                                \
     X(handshakes_resumed,         "handshakes that resumed a session")                                                \

@@ -1,7 +1,7 @@
 /*
  * quic/endpoint.c - an endpoint's memory, its lists of connections and objects, and its events.
  *
- * Layout, life cycle, send list, dirty list, handles, jobs.
+ * Layout, life cycle, send list, timers.
  */
 #include "quic/endpoint.h"
 
@@ -13,6 +13,7 @@
 #include "quic/conn_ack_frequency.h"
 #include "quic/conn_bits.h"
 #include "quic/conn_multipath.h"
+#include "quic/conn_sleep.h"
 #include "quic/conn_undo.h"
 
 /* ------------------------------------------------------------------ memory */
@@ -40,7 +41,9 @@ static const struct pool_row {
     size_t align;
 } pool_rows[] = {
 #define ROW(pool, limit, size, align) {offsetof(struct mr_endpoint, pool), offsetof(struct mr_limits, limit), size, align}
-    ROW(conns,        connections_max, sizeof(struct mr_conn),         MR_CACHE_LINE),
+    ROW(numbers,      connections_max, sizeof(struct mr_conn_number),  sizeof(uint64_t)),
+    ROW(conns,        awake_max,       sizeof(struct mr_conn),         MR_CACHE_LINE),
+    ROW(sleepers,     sleepers_max,    sizeof(struct mr_sleeper),      MR_CACHE_LINE),
     ROW(handshakes,   handshakes_max,  sizeof(struct mr_handshake),    MR_CACHE_LINE),
     ROW(streams,      streams_max,     sizeof(struct mr_stream),       MR_CACHE_LINE),
     ROW(segments,     segments_max,    sizeof(struct mr_send_segment), 16),
@@ -96,6 +99,12 @@ static uint32_t name_capacity(const struct mr_limits *limits)
     return MR_MAX(limits->names_max, 1u);
 }
 
+/* Of each connection, and of the hand that puts them to sleep. */
+static uint32_t timer_count(const struct mr_limits *limits)
+{
+    return limits->connections_max + 1;
+}
+
 struct tables {
     void *cids;
     void *initial_cids;
@@ -114,17 +123,18 @@ static struct tables lay_out_tables(struct arena *arena, const struct mr_limits 
     t.reset_tokens = take(arena, mr_table_footprint(token_capacity(limits)));
     t.stream_ids = take(arena, mr_table8_footprint(limits->streams_max));
     t.names = take(arena, mr_table8_footprint(name_capacity(limits)));
-    t.wheel_nodes = take(arena, sizeof(struct mr_wheel_node) * limits->connections_max);
+    t.wheel_nodes = take(arena, sizeof(struct mr_wheel_node) * timer_count(limits));
     return t;
 }
 
 size_t mr_endpoint_footprint(const struct mr_limits *limits)
 {
+    const struct mr_limits resolved = mr_limits_resolved(limits);
     struct arena arena = {.base = NULL, .used = 0};
 
     take(&arena, sizeof(struct mr_endpoint));
-    lay_out_pools(&arena, NULL, limits);
-    lay_out_tables(&arena, limits);
+    lay_out_pools(&arena, NULL, &resolved);
+    lay_out_tables(&arena, &resolved);
     return arena.used + MR_CACHE_LINE;
 }
 
@@ -150,7 +160,7 @@ static void init_tables(struct mr_endpoint *ep, const struct tables *t, uint64_t
     mr_table8_init(&ep->names.table, t->names, name_capacity(&ep->limits), &key);
     ep->names.key = table_key(ep);
     ep->departed.key = table_key(ep);
-    mr_wheel_init(&ep->wheel, t->wheel_nodes, ep->limits.connections_max, now);
+    mr_wheel_init(&ep->wheel, t->wheel_nodes, timer_count(&ep->limits), now);
 }
 
 static void init_lists(struct mr_endpoint *ep)
@@ -178,7 +188,8 @@ struct mr_endpoint *mr_endpoint_init(void *mem, const struct mr_limits *limits,
     MR_ASSERT(config->payload_max >= MR_INITIAL_MIN);
     memset(ep, 0, sizeof(*ep));
     ep->config = *config;
-    ep->limits = *limits;
+    ep->limits = mr_limits_resolved(limits);
+    ep->now = now;
     ep->aead = config->aead;
     memcpy(ep->static_key, config->static_key, MR_STATIC_KEY);
     ep->config.static_key = ep->static_key;
@@ -191,10 +202,11 @@ struct mr_endpoint *mr_endpoint_init(void *mem, const struct mr_limits *limits,
     if (!mr_endpoint_set_cid_config(ep, config->cid.config, config->cid_key))
         return NULL;
     ep->config.cid_key = NULL;
-    lay_out_pools(&arena, ep, limits);
-    struct tables tables = lay_out_tables(&arena, limits);
+    lay_out_pools(&arena, ep, &ep->limits);
+    struct tables tables = lay_out_tables(&arena, &ep->limits);
     init_tables(ep, &tables, now);
     init_lists(ep);
+    mr_sleep_init(ep);
     ep->config.tokens = NULL;
     if (config->tokens != NULL ? !mr_token_keys_load(&ep->tokens, config->tokens)
                                : !mr_token_keys_init(&ep->tokens, ep->static_key)) {
@@ -219,6 +231,7 @@ void mr_endpoint_fini(struct mr_endpoint *ep)
         if ((conn->generation & 1) != 0)
             mr_conn_free(ep, conn);
     }
+    mr_sleep_fini(ep);
     mr_token_keys_wipe(&ep->tokens);
     mr_endpoint_forget_cid_configs(ep);
     for (uint32_t i = 0; i < MR_JOBS; i++)
@@ -251,7 +264,7 @@ const struct mr_counters *mr_endpoint_counters(const struct mr_endpoint *ep)
 
 uint32_t mr_endpoint_conn_count(const struct mr_endpoint *ep)
 {
-    return ep->conns.used - ep->forwarding_count;
+    return ep->numbers.used - ep->forwarding_count;
 }
 
 /* ------------------------------------------------------------------ connections */
@@ -297,7 +310,7 @@ static void init_path(struct mr_endpoint *ep, struct mr_conn *conn, const struct
     mr_mtu_search_init(&conn->mtu_search);
 }
 
-static void init_links(struct mr_conn *conn)
+void mr_conn_init_links(struct mr_conn *conn)
 {
     conn->keys = conn->trace = MR_NONE;
     conn->ready_next = conn->ready_previous = conn->dirty_next = MR_NONE;
@@ -316,7 +329,7 @@ static void init_links(struct mr_conn *conn)
     conn->key_state.other_until_ns = MR_NEVER;
 }
 
-static void init_limits(struct mr_endpoint *ep, struct mr_conn *conn)
+void mr_conn_init_limits(struct mr_endpoint *ep, struct mr_conn *conn)
 {
     const struct mr_endpoint_config *config = &ep->config;
     uint64_t window = MR_MIN(config->conn_window_max, MR_CONN_WINDOW_FIRST);
@@ -335,19 +348,29 @@ static void init_limits(struct mr_endpoint *ep, struct mr_conn *conn)
 
 struct mr_conn *mr_conn_take(struct mr_endpoint *ep)
 {
-    bool is_fresh = ep->conns.free_head == MR_NONE;
-    uint32_t index = mr_pool_get(&ep->conns);
-    if (index == MR_NONE) {
+    bool is_fresh = ep->numbers.free_head == MR_NONE;
+
+    if (mr_pool_free_count(&ep->numbers) == 0) {
         mr_count(&ep->counters.limit_connections);
         return NULL;
     }
+    if (mr_pool_free_count(&ep->conns) == 0) {
+        mr_count(&ep->counters.limit_awake);
+        return NULL;
+    }
+    uint32_t number = mr_pool_get(&ep->numbers);
+    uint32_t index = mr_pool_get(&ep->conns);
 
     struct mr_conn *conn = mr_conn_at(ep, index);
-    uint32_t generation = is_fresh ? 1 : (conn->generation + 1) | 1;
+    struct mr_conn_number *entry = mr_conn_number_at(ep, number);
+    entry->generation = is_fresh ? 1 : (entry->generation + 1) | 1;
+    entry->place = index;
     memset(conn, 0, sizeof(*conn));
     conn->index = index;
-    conn->generation = generation;
-    init_links(conn);
+    conn->number = number;
+    conn->generation = entry->generation;
+    mr_conn_init_links(conn);
+    mr_sleep_on_taken(ep);
     return conn;
 }
 
@@ -388,7 +411,7 @@ struct mr_conn *mr_conn_new(struct mr_endpoint *ep, enum mr_role role,
     conn->cids_due_ns = mr_cid_due(ep, now);
     conn->handshake = hs;
     conn->last_received_ns = conn->idle_base_ns = now;
-    init_limits(ep, conn);
+    mr_conn_init_limits(ep, conn);
     init_path(ep, conn, path, now);
     init_handshake(ep, mr_pool_at(&ep->handshakes, hs), now);
     mr_space_init(ep, &conn->app);
@@ -540,7 +563,7 @@ void mr_conn_free(struct mr_endpoint *ep, struct mr_conn *conn)
     mr_cid_forget_all(ep, conn);
     mr_cid_untrack_token(ep, conn);
     mr_conn_unready(ep, conn);
-    mr_wheel_clear(&ep->wheel, conn->index);
+    mr_wheel_clear(&ep->wheel, conn->number);
     mr_secret_wipe(&conn->key_state.seal_secret);
     mr_secret_wipe(&conn->key_state.open_secret);
     mr_secret_wipe(&conn->key_state.next_open_secret);
@@ -548,10 +571,12 @@ void mr_conn_free(struct mr_endpoint *ep, struct mr_conn *conn)
     mr_key_material_wipe(&conn->key_state.open);
     mr_key_material_wipe(&conn->key_state.other);
     conn->generation = (conn->generation | 1) + 1; /* even: free */
+    mr_conn_number_at(ep, conn->number)->generation = conn->generation;
     if (conn->is_forwarding)
         ep->forwarding_count--;
     else
         mr_count(&ep->counters.connections_closed);
+    mr_pool_put(&ep->numbers, conn->number);
     mr_pool_put(&ep->conns, conn->index);
 }
 
@@ -597,54 +622,6 @@ void mr_conn_unready(struct mr_endpoint *ep, struct mr_conn *conn)
         mr_conn_at(ep, conn->ready_next)->ready_previous = conn->ready_previous;
 }
 
-/* ------------------------------------------------------------------ handles */
-
-struct mr_conn *mr_conn_of_handle(const struct mr_endpoint *ep, mr_handle handle)
-{
-    uint32_t index = (uint32_t)handle;
-
-    if ((index & MR_OBJECT_STREAM) != 0 || index >= ep->conns.fresh)
-        return NULL;
-    struct mr_conn *conn = mr_conn_at(ep, index);
-    bool is_current = conn->generation == (uint32_t)(handle >> 32) && (conn->generation & 1) != 0;
-    return is_current && conn->state != MR_CONN_MOVED ? conn : NULL;
-}
-
-mr_handle mr_endpoint_next_conn(const struct mr_endpoint *ep, uint32_t *hand)
-{
-    while (*hand < ep->conns.fresh) {
-        const struct mr_conn *conn = mr_conn_at(ep, (*hand)++);
-
-        if ((conn->generation & 1) != 0 && conn->state != MR_CONN_MOVED)
-            return mr_handle_of(conn->index, conn->generation, false);
-    }
-    return MR_HANDLE_NONE;
-}
-
-void mr_conn_describe(const struct mr_endpoint *ep, mr_handle handle, const char **state_out,
-                      uint32_t *streams_out)
-{
-    static const char *const names[] = {
-        [MR_CONN_HANDSHAKE] = "handshake", [MR_CONN_OPEN] = "open", [MR_CONN_CLOSING] = "closing",
-        [MR_CONN_DRAINING] = "draining",   [MR_CONN_DEAD] = "over", [MR_CONN_MOVED] = "moved"};
-    const struct mr_conn *conn = mr_conn_of_handle(ep, handle);
-
-    *state_out = conn == NULL ? "" : names[conn->state];
-    *streams_out = conn == NULL ? 0 : conn->streams_open;
-}
-
-struct mr_stream *mr_stream_of_handle(const struct mr_endpoint *ep, mr_handle handle)
-{
-    uint32_t index = (uint32_t)handle & ~MR_OBJECT_STREAM;
-
-    if (((uint32_t)handle & MR_OBJECT_STREAM) == 0 || index >= ep->streams.fresh)
-        return NULL;
-    struct mr_stream *stream = mr_stream_at(ep, index);
-    bool is_current =
-        stream->generation == (uint32_t)(handle >> 32) && (stream->generation & 1) != 0;
-    return is_current && !stream->is_away ? stream : NULL;
-}
-
 /* ------------------------------------------------------------------ timers, for the shard */
 
 uint64_t mr_endpoint_deadline(const struct mr_endpoint *ep)
@@ -656,12 +633,23 @@ void mr_endpoint_expire(struct mr_endpoint *ep, uint64_t now)
 {
     uint32_t due[MR_BURST];
 
+    ep->now = now;
     mr_trace_clock(ep, now);
     uint32_t count = mr_wheel_expire(&ep->wheel, due, MR_COUNT_OF(due), now);
 
     for (uint32_t i = 0; i < count; i++) {
-        struct mr_conn *conn = mr_conn_at(ep, due[i]);
-
+        if (due[i] == ep->limits.connections_max) {
+            mr_sleep_expire(ep);
+            continue;
+        }
+        const struct mr_conn_number *entry = mr_conn_number_at(ep, due[i]);
+        struct mr_conn *conn = (entry->place & MR_PLACE_ASLEEP) == 0
+                                   ? mr_conn_at(ep, entry->place)
+                                   : mr_conn_rouse(ep, due[i], true);
+        if (conn == NULL) {
+            mr_wheel_set(&ep->wheel, due[i], now + MR_SLEEP_RETRY_NS);
+            continue;
+        }
         conn->armed_ns = MR_NEVER;
         mr_conn_expire(ep, conn, now);
     }
@@ -685,8 +673,9 @@ void mr_endpoint_close_all(struct mr_endpoint *ep, uint64_t code, uint64_t now)
         struct mr_conn *conn = mr_conn_at(ep, i);
 
         if ((conn->generation & 1) != 0 && mr_conn_is_alive(conn))
-            mr_conn_close(ep, mr_handle_of(i, conn->generation, false), code, "", now);
+            mr_conn_close(ep, mr_conn_handle(conn), code, "", now);
     }
+    mr_sleep_close_all(ep, code);
 }
 
 size_t mr_endpoint_take_keylog(struct mr_endpoint *ep, char *dst, size_t room)
@@ -706,6 +695,9 @@ static void check_conn(const struct mr_endpoint *ep, const struct mr_conn *conn)
 {
     uint32_t streams = 0;
 
+    const struct mr_conn_number *entry = mr_conn_number_at(ep, conn->number);
+
+    MR_ASSERT(entry->place == conn->index && entry->generation == conn->generation);
     MR_ASSERT(conn->state <= MR_CONN_MOVED);
     MR_ASSERT(!conn->is_touched);
     mr_ack_ranges_check(&conn->app.received);
@@ -773,14 +765,16 @@ void mr_endpoint_check(const struct mr_endpoint *ep)
     check_ready(ep);
     check_forwarding(ep);
     mr_wheel_check(&ep->wheel);
+    mr_sleep_check(ep);
     for (uint32_t i = 0; i < ep->conns.fresh; i++) {
         const struct mr_conn *conn = mr_conn_at(ep, i);
 
         if ((conn->generation & 1) != 0)
             check_conn(ep, conn);
     }
-    if (ep->conns.used > 0)
+    if (ep->numbers.used > 0)
         return;
+    MR_ASSERT(ep->conns.used == 0 && ep->sleepers.used == 0);
     MR_ASSERT(ep->streams.used == 0);
     MR_ASSERT(ep->segments.used == 0);
     MR_ASSERT(ep->ranges.used == 0);

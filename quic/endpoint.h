@@ -80,6 +80,8 @@ struct mr_endpoint_config {
     uint64_t key_update_after; /* packets sealed with a key, from which to twice as many it is
                                   replaced at random; 0: 2^21 */
     uint64_t idle_timeout_ns;
+    uint64_t sleep_after_ns;    /* a connection at rest may be put to sleep then, where not all that
+                                   there may be can be awake (quic/conn_sleep.h) */
     uint64_t keep_alive_ns;     /* clients: silence, at least 3 PTO and at most half of the idle
                                    timeout,     after which one that awaits an answer on a stream of its
                                    own     sends a     PING; 0: none (quic/conn_keep_alive.c) */

@@ -263,7 +263,7 @@ static bool read_token(struct mr_endpoint *ep, const struct mr_datagram *d,
  * may be the cause: the Initial is dropped, and its client tries again. */
 static bool is_full(const struct mr_endpoint *ep)
 {
-    return mr_pool_free_count(&ep->conns) == 0 && mr_pool_free_count(&ep->handshakes) > 0;
+    return mr_pool_free_count(&ep->numbers) == 0 && mr_pool_free_count(&ep->handshakes) > 0;
 }
 
 static void remember_first_dcid(struct mr_endpoint *ep, struct mr_conn *conn,
@@ -352,7 +352,9 @@ static void accept_initial(struct mr_endpoint *ep, struct mr_datagram *d,
 
 /* ------------------------------------------------------------------ dispatch */
 
-static struct mr_conn *find_long(struct mr_endpoint *ep, const struct mr_packet_header *header)
+/* NULL: nobody's; or of one that sleeps, whose handshake is over. */
+static struct mr_conn *find_long(struct mr_endpoint *ep, const struct mr_packet_header *header,
+                                 bool *sleeps_out)
 {
     uint32_t index = MR_NONE;
 
@@ -360,6 +362,7 @@ static struct mr_conn *find_long(struct mr_endpoint *ep, const struct mr_packet_
         uint64_t key;
         memcpy(&key, header->dcid.bytes, sizeof(key));
         index = mr_table8_find(&ep->cids, key);
+        *sleeps_out = index != MR_NONE && index >= MR_CID_ASLEEP;
         if (index >= MR_CID_OF_PATH) /* of 1-RTT packets only */
             index = MR_NONE;
     }
@@ -404,7 +407,12 @@ void mr_endpoint_receive_unknown(struct mr_endpoint *ep, struct mr_datagram *d,
         }
         return;
     }
-    struct mr_conn *conn = find_long(ep, header);
+    bool sleeps = false;
+    struct mr_conn *conn = find_long(ep, header, &sleeps);
+    if (sleeps) {
+        mr_count(&ep->counters.dropped_no_key);
+        return;
+    }
     if (conn != NULL && conn->state == MR_CONN_MOVED) {
         mr_endpoint_forward(ep, conn, d);
         return;

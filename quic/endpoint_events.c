@@ -6,7 +6,7 @@
  * comes before its connection's, and bytes and datagrams that arrived before the end
  * can be received before CLOSED is told.
  */
-#include "quic/conn.h"
+#include "quic/conn_sleep.h"
 
 static uint32_t *dirty_next_of(const struct mr_endpoint *ep, uint32_t key)
 {
@@ -126,7 +126,7 @@ MR_COLD static bool collect_held(struct mr_endpoint *ep, struct mr_conn *conn, s
     }
     *out = (struct mr_event){
         .kinds = MR_EVENT_MOVED_IN,
-        .conn = mr_handle_of(conn->index, conn->generation, false),
+        .conn = mr_conn_handle(conn),
         .user_data = conn->user_data,
         .error = conn->moved_from_shard,
         .result = (int64_t)conn->moved_from,
@@ -149,7 +149,7 @@ static bool collect_conn(struct mr_endpoint *ep, struct mr_conn *conn, struct mr
 
     *out = (struct mr_event){
         .kinds = kinds,
-        .conn = mr_handle_of(conn->index, conn->generation, false),
+        .conn = mr_conn_handle(conn),
         .user_data = conn->user_data,
         .error = conn->close.error,
         .is_application = conn->close.is_app,
@@ -159,11 +159,11 @@ static bool collect_conn(struct mr_endpoint *ep, struct mr_conn *conn, struct mr
     if ((kinds & MR_EVENT_CLOSED) != 0) {
         out->reason = conn->close.reason;
         mr_datagram_queue_clear(&conn->datagrams_in, &ep->datagram_chunks);
-        if (conn->state == MR_CONN_DEAD)
+        if (conn->state == MR_CONN_DEAD || mr_sleep_cuts_draining(ep, conn))
             mr_conn_free(
                 ep, conn); /* the reason stays readable until a new connection takes the object */
         else
-            conn->generation += 2; /* the handle is stale from here on */
+            mr_conn_end_handle(ep, conn);
     }
     return true;
 }
@@ -195,7 +195,7 @@ static bool collect_stream(struct mr_endpoint *ep, struct mr_stream *stream, str
 
     *out = (struct mr_event){
         .kinds = kinds,
-        .conn = mr_handle_of(conn->index, conn->generation, false),
+        .conn = mr_conn_handle(conn),
         .stream = mr_handle_of(stream->index, stream->generation, true),
         .user_data = stream->user_data,
         .acked_to = stream->send.acked_to,

@@ -69,6 +69,25 @@ struct mr_job_slot {
     bool is_out;
 };
 
+/* A connection's number: a pool object.  Free ones keep their generation. */
+struct mr_conn_number {
+    uint32_t place;      /* in the pool of connections, or MR_PLACE_ASLEEP | that of sleepers; and
+                            MR_PLACE_CLOSES: it is to be closed as soon as it can wake */
+    uint32_t generation; /* of its handle; odd while in use */
+};
+
+#define MR_PLACE_ASLEEP UINT32_C(0x80000000)
+#define MR_PLACE_CLOSES UINT32_C(0x40000000)
+#define MR_PLACE_BITS   (MR_PLACE_ASLEEP | MR_PLACE_CLOSES)
+
+/* The hand that puts connections to sleep (quic/conn_sleep.h). */
+struct mr_sleep_hand {
+    uint32_t at;            /* the next place that it looks at */
+    uint32_t close_at;      /* while it closes sleepers: the next number */
+    uint32_t closing_count; /* sleepers with MR_PLACE_CLOSES */
+    bool is_going;          /* its timer is set: the wheel's number connections_max */
+};
+
 struct mr_endpoint {
     struct mr_endpoint_config config;
     struct mr_limits limits;
@@ -79,12 +98,15 @@ struct mr_endpoint {
     struct mr_siphash_key secret_key; /* of mr_endpoint_secret_random() */
     uint64_t secret_counter;
     uint64_t paused_ns; /* in all, see mr_endpoint_paused() */
+    uint64_t now;       /* of the last receive burst or expiry: for what wakes in between */
     struct mr_token_keys tokens;
     struct mr_cid_cipher cid_ciphers[MR_CID_CONFIGS]; /* by config; not open: plain text */
-    uint8_t cid_configs; /* bit i: connection IDs of config i may be ours */
-    uint32_t cid_epoch;  /* how often the configuration of new ones has changed */
-    uint64_t cid_nonces; /* used of it */
+    uint8_t cid_configs;    /* bit i: connection IDs of config i may be ours */
+    uint32_t cid_epoch;     /* how often the configuration of new ones has changed */
+    uint64_t cid_nonces;    /* used of it */
+    struct mr_pool numbers; /* struct mr_conn_number: as a table, a place for each there may be */
     struct mr_pool conns;
+    struct mr_pool sleepers;
     struct mr_pool handshakes;
     struct mr_pool streams;
     struct mr_pool segments;
@@ -146,6 +168,8 @@ struct mr_endpoint {
     size_t keylog_size;
     char keylog[MR_KEYLOG_BUFFER];
     struct mr_counters counters;
+    struct mr_sleep_hand sleep_hand;
+    struct mr_conn fresh; /* an image of a new connection: what sleepers are packed against */
 };
 
 #endif /* MR_QUIC_ENDPOINT_INTERNAL_H */

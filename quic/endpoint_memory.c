@@ -15,12 +15,17 @@ static const size_t others[] = {
 };
 
 enum {
-    NAMED = 4, /* conns, handshakes, keys, names */
+    NAMED = 5, /* conns, sleepers, handshakes, keys, names */
     FIRST = offsetof(struct mr_endpoint, conns),
     LAST = offsetof(struct mr_endpoint, names)
 };
 _Static_assert((LAST - FIRST) / sizeof(struct mr_pool) + 1 == NAMED + MR_COUNT_OF(others),
                "every pool is counted: those from conns to datagram_chunks, and that of names");
+
+uint32_t mr_endpoint_object_bytes(void)
+{
+    return (sizeof(struct mr_conn) + MR_CACHE_LINE - 1) & ~(uint32_t)(MR_CACHE_LINE - 1);
+}
 
 static uint64_t bytes_of(const struct mr_pool *pool)
 {
@@ -32,6 +37,8 @@ void mr_endpoint_memory(const struct mr_endpoint *ep, struct mr_endpoint_memory 
     *out = (struct mr_endpoint_memory){
         .conns = ep->conns.used,
         .conn_bytes = bytes_of(&ep->conns),
+        .sleepers = ep->sleepers.used,
+        .sleeper_bytes = bytes_of(&ep->sleepers),
         .handshakes = ep->handshakes.used,
         .handshakes_peak = ep->handshakes.used_peak,
         .handshakes_max = ep->handshakes.count,

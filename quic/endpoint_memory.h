@@ -16,8 +16,10 @@ struct mr_endpoint;
 
 /* 64-bit words only: they are added up over shards. */
 struct mr_endpoint_memory {
-    uint64_t conns;                /* objects of connections, those that close included */
+    uint64_t conns;                /* objects of connections awake, those that close included */
     uint64_t conn_bytes;           /* the same in bytes */
+    uint64_t sleepers;             /* connections that sleep (quic/conn_sleep.h) */
+    uint64_t sleeper_bytes;        /* the same in bytes */
     uint64_t handshakes;           /* states of handshakes */
     uint64_t handshakes_peak;      /* at a time, ever */
     uint64_t handshakes_max;       /* that there may be: limits.handshakes_max */
@@ -30,6 +32,9 @@ struct mr_endpoint_memory {
     uint64_t table_entries;        /* connection IDs, reset tokens, streams, names */
     uint64_t timers;               /* that are set */
 };
+
+/* Bytes of one object of a connection awake. */
+uint32_t mr_endpoint_object_bytes(void);
 
 /* O(1). */
 void mr_endpoint_memory(const struct mr_endpoint *ep, struct mr_endpoint_memory *out);

@@ -10,6 +10,7 @@
  */
 #include "quic/conn_bits.h"
 #include "quic/conn_multipath.h"
+#include "quic/conn_sleep.h"
 
 #define ASKED_AHEAD 2 /* datagrams: that many keys may have to be expanded meanwhile */
 
@@ -89,7 +90,7 @@ MR_INLINE void add_same_job(struct mr_endpoint *ep, struct mr_slot *slot)
     slot->job = ep->open_count++;
 }
 
-/* No connection's, or of a further path of one. */
+/* No connection's, of one that sleeps, or of a further path of one. */
 MR_COLD static enum mr_slot_kind classify_rare(struct mr_endpoint *ep, struct mr_slot *slot)
 {
     struct mr_datagram *d = slot->datagram;
@@ -97,6 +98,10 @@ MR_COLD static enum mr_slot_kind classify_rare(struct mr_endpoint *ep, struct mr
     if (slot->conn == MR_NONE)
         return mr_endpoint_is_foreign(ep, d, d->data + 1, MR_LOCAL_CID_SIZE) ? MR_SLOT_DONE
                                                                              : MR_SLOT_WALK;
+    if (slot->conn >= MR_CID_ASLEEP) { /* it is woken in its turn */
+        mr_sleep_ask(ep, slot->conn & ~MR_CID_ASLEEP);
+        return MR_SLOT_WALK;
+    }
     bool is_clear = (d->data[0] & MR_PACKET_FIXED_BIT) == 0 && !mr_takes_clear_quic_bit(ep);
     if (!is_clear && mr_multipath_classify(ep, slot, slot->conn & ~MR_CID_OF_PATH))
         return MR_SLOT_PATH;
@@ -232,6 +237,12 @@ bool mr_endpoint_take_reset(struct mr_endpoint *ep, const struct mr_datagram *d,
 
     if (owner == MR_NONE)
         return false;
+    if (owner >= MR_CID_ASLEEP) {
+        const struct mr_conn *woken = mr_conn_rouse(ep, owner & ~MR_CID_ASLEEP, false);
+        if (woken == NULL)
+            return true; /* dropped */
+        owner = woken->index;
+    }
     uint32_t record = owner < MR_CID_OF_PATH ? MR_PATH_ZERO : owner & ~MR_CID_OF_PATH;
     struct mr_conn *conn =
         mr_conn_at(ep, record == MR_PATH_ZERO ? owner : mr_path_record_at(ep, record)->conn);
@@ -338,6 +349,13 @@ MR_COLD static void receive_walk(struct mr_endpoint *ep, struct mr_slot *slot, u
     struct mr_datagram *d = slot->datagram;
     struct mr_packet_header header;
 
+    if (slot->conn != MR_NONE && slot->conn >= MR_CID_ASLEEP) {
+        const struct mr_conn *woken = mr_conn_rouse(ep, slot->conn & ~MR_CID_ASLEEP, false);
+
+        slot->conn = woken == NULL ? MR_NONE : woken->index;
+        if (woken == NULL)
+            return;
+    }
     if (slot->conn != MR_NONE) {
         struct mr_conn *conn = mr_conn_at(ep, slot->conn);
         if (conn->state == MR_CONN_MOVED) {
@@ -397,6 +415,7 @@ void mr_endpoint_untouch(struct mr_endpoint *ep, struct mr_conn *conn)
 
 void mr_endpoint_receive_frames(struct mr_endpoint *ep, uint64_t now)
 {
+    ep->now = now;
     mr_trace_clock(ep, now);
     for (uint32_t i = 0; i < ep->slot_count; i++) {
         struct mr_slot *slot = &ep->slots[i];

@@ -227,6 +227,11 @@ void mr_keys_update(uint32_t version, struct mr_secret *secret, struct mr_key_ma
     OPENSSL_cleanse(&prk, sizeof(prk));
 }
 
+void mr_bytes_wipe(void *bytes, size_t size)
+{
+    OPENSSL_cleanse(bytes, size);
+}
+
 void mr_secret_wipe(struct mr_secret *secret)
 {
     OPENSSL_cleanse(secret, sizeof(*secret));

@@ -70,6 +70,7 @@ void mr_hmac_sha256(const uint8_t *key, size_t key_size, const void *bytes, size
                     uint8_t *dst);
 
 /* Overwrite with zeroes that the compiler may not leave out. */
+void mr_bytes_wipe(void *bytes, size_t size);
 void mr_secret_wipe(struct mr_secret *secret);
 void mr_key_material_wipe(struct mr_key_material *material);
 

@@ -1,6 +1,8 @@
 /* quic/limits.c - see limits.h. */
 #include "quic/limits.h"
 
+#include <stdbool.h>
+
 #include "base/compiler.h"
 
 struct mr_limits mr_limits_for(uint32_t connections)
@@ -25,6 +27,25 @@ struct mr_limits mr_limits_for(uint32_t connections)
         .pinned_max = 8192,
         .active_keys_max = MR_MIN(connections, 4096u),
     };
+}
+
+void mr_limits_let_sleep(struct mr_limits *limits, uint32_t awake)
+{
+    bool sleeps = awake > 0 && awake < limits->connections_max;
+
+    limits->awake_max = sleeps ? awake : 0;
+    limits->sleepers_max = sleeps ? limits->connections_max - awake + mr_limits_spare(limits) : 0;
+}
+
+struct mr_limits mr_limits_resolved(const struct mr_limits *limits)
+{
+    struct mr_limits resolved = *limits;
+
+    if (resolved.awake_max != 0 && resolved.awake_max < resolved.connections_max)
+        return resolved;
+    resolved.awake_max = resolved.connections_max;
+    resolved.sleepers_max = 0;
+    return resolved;
 }
 
 #define MULTIPATHS_MAX   1024 /* connections; a record of a path takes 4 KiB */

@@ -21,6 +21,7 @@
 
 #define MR_PATH_CIDS      2                    /* connection IDs of ours for each further path */
 #define MR_CID_OF_PATH    UINT32_C(0x80000000) /* in the table of connection IDs: | record */
+#define MR_CID_ASLEEP     UINT32_C(0xc0000000) /* the same: | number of a connection that sleeps */
 #define MR_PATH_ZERO      MR_NONE              /* in place of a record: path 0, which has none */
 #define MR_PATH_GONE      (MR_NONE - 1)        /* a path that never was, or is no more */
 #define MR_PATH_LOST_PTOS 2 /* in a row: its data is sent by others, and no new data by it */

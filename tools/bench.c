@@ -65,6 +65,7 @@ enum mr_parse_result mr_bench_parse(struct mr_bench_options *o, int argc, char *
         {MR_BENCH_RESUME, {.name = "resume", .kind = MR_OPTION_FLAG, .to = &o->wants_resumption, .help = "resume with a ticket"}},
         {MR_BENCH_EARLY, {.name = "early-data", .kind = MR_OPTION_FLAG, .to = &o->is_early, .help = "resume with a ticket, and ask for 8 bytes in 0-RTT"}},
         {MR_BENCH_WAKES, {.name = "wakes", .kind = MR_OPTION_U32, .to = &o->wakes, .argument = "N", .help = "requests on connections at random, at each number of them", .min = 0, .max = 100000000}},
+        {MR_BENCH_WAKES, {.name = "awake", .kind = MR_OPTION_U32, .to = &o->awake, .argument = "N", .help = "of the server's connections at once; the others sleep; 0: all (0)", .min = 0, .max = 10000000}},
         {MR_BENCH_BYTES, {.name = "bytes", .kind = MR_OPTION_SIZE, .to = &o->bytes, .argument = "B", .help = "of an answer", .min = 0, .max = 1e9}},
         {MR_BENCH_REQUEST, {.name = "request-bytes", .kind = MR_OPTION_SIZE, .to = &o->request_bytes, .argument = "B", .help = "of a request, without HTTP/3 (8)", .min = MR_BENCH_HEADER, .max = 1e9}},
         {MR_BENCH_ATTACHED, {.name = "attached", .kind = MR_OPTION_FLAG, .to = &o->is_attached, .help = "with a server's application in another process, in turns with the same one inline"}},

@@ -47,6 +47,7 @@ struct mr_bench_options {
     double rate_gbps;     /* 0: half of what it can do */
     uint64_t total_bytes; /* 0: for `seconds` */
     uint32_t wakes;
+    uint32_t awake;
     bool is_verbose;
 };
 

@@ -116,10 +116,26 @@ static uint64_t available_bytes(void)
     return (uint64_t)kib << 10;
 }
 
-/* Of each side.  The limits are the same. */
-static uint64_t bytes_of_a_side(const struct mr_bench *b)
+/* Of the server's shards, and, where none of its connections sleep, the client's. */
+static struct mr_limits limits_of(const struct mr_bench *b)
 {
     struct mr_limits limits = mr_limits_for(b->config.connections);
+
+    mr_limits_let_sleep(&limits, b->config.awake);
+    return limits;
+}
+
+/* Of each side. */
+static uint64_t bytes_of_server(const struct mr_bench *b)
+{
+    const struct mr_limits limits = limits_of(b);
+
+    return (uint64_t)mr_endpoint_footprint(&limits) * b->options.shards;
+}
+
+static uint64_t bytes_of_client(const struct mr_bench *b)
+{
+    const struct mr_limits limits = mr_limits_for(b->config.connections);
 
     return (uint64_t)mr_endpoint_footprint(&limits) * b->options.shards;
 }
@@ -127,16 +143,18 @@ static uint64_t bytes_of_a_side(const struct mr_bench *b)
 /* Say what it takes.  False: the machine has not got it. */
 static bool is_memory_there(const struct mr_bench *b)
 {
-    uint64_t side = bytes_of_a_side(b);
+    uint64_t server = bytes_of_server(b);
+    uint64_t client = bytes_of_client(b);
     uint64_t dpdk = (uint64_t)mr_bench_memory_mb(&b->config) << 20;
-    uint64_t needed = 2 * side + RESERVE_BYTES;
+    uint64_t needed = server + client + RESERVE_BYTES;
     uint64_t available = available_bytes();
 
     if (!b->options.is_json)
         fprintf(stderr,
-                "%u connections: at most %lu MiB at the server and as many at the client, %lu MiB "
-                "for DPDK; %lu MiB are available\n",
-                b->options.connections, (unsigned long)(side >> 20), (unsigned long)(dpdk >> 20),
+                "%u connections: at most %lu MiB at the server and %lu at the client, %lu MiB for "
+                "DPDK; %lu MiB are available\n",
+                b->options.connections, (unsigned long)(server >> 20),
+                (unsigned long)(client >> 20), (unsigned long)(dpdk >> 20),
                 (unsigned long)(available >> 20));
     if (available == 0 || needed + dpdk <= available)
         return true;
@@ -175,26 +193,40 @@ static int64_t tls_held(const struct mr_bench *b)
 }
 
 /* Bytes that each connection that there may be adds to what an endpoint lays out at its start
- * beside its object: its connection IDs' and its token's table entries, its timer. */
-static double table_bytes_each(const struct mr_bench *b, const struct mr_endpoint_memory *memory)
+ * beside its object: its number, its connection IDs' and its token's table entries, its timer. */
+static double table_bytes_each(const struct mr_bench *b)
 {
-    struct mr_limits all = mr_limits_for(b->config.connections);
-    struct mr_limits one = all;
+    const struct mr_limits all = limits_of(b);
+    struct mr_limits less = all;
 
-    one.connections_max = 1;
-    return (double)(mr_endpoint_footprint(&all) - mr_endpoint_footprint(&one)) /
-               (double)(all.connections_max - 1) -
-           (double)memory->conn_bytes / (double)memory->conns;
+    less.connections_max -= (all.connections_max - all.awake_max) / 2;
+    double slope = (double)(mr_endpoint_footprint(&all) - mr_endpoint_footprint(&less)) /
+                   (double)(all.connections_max - less.connections_max);
+    return all.awake_max == 0 ? slope - (double)mr_endpoint_object_bytes() : slope;
 }
 
-/* Everything but the cache of expanded keys, which does not grow. */
-static double bytes_each(const struct mr_bench *b, const struct row *row)
+/* Everything but its object and the cache of expanded keys, which does not grow. */
+static double bytes_beside(const struct mr_bench *b, const struct row *row)
 {
     const struct mr_endpoint_memory *m = &row->memory;
-    double held = (double)(m->conn_bytes + m->handshake_bytes + m->name_bytes + m->other_bytes) +
-                  (double)row->tls_bytes;
+    double held = (double)(m->handshake_bytes + m->name_bytes + m->other_bytes);
 
-    return m->conns == 0 ? 0 : held / (double)m->conns + table_bytes_each(b, m);
+    return (held + (double)row->tls_bytes) / (double)(m->conns + m->sleepers) + table_bytes_each(b);
+}
+
+/* Of one that is awake. */
+static double bytes_each(const struct mr_bench *b, const struct row *row)
+{
+    return row->memory.conns == 0 ? 0 : (double)mr_endpoint_object_bytes() + bytes_beside(b, row);
+}
+
+/* Of one that sleeps; 0: none does. */
+static double bytes_asleep(const struct mr_bench *b, const struct row *row)
+{
+    const struct mr_endpoint_memory *m = &row->memory;
+
+    return m->sleepers == 0 ? 0
+                            : (double)m->sleeper_bytes / (double)m->sleepers + bytes_beside(b, row);
 }
 
 /* ------------------------------------------------------------------ waiting */
@@ -383,8 +415,12 @@ static void show_row(const struct idle *idle, const struct row *row)
 {
     if (idle->bench->options.is_json)
         return;
-    fprintf(stderr, "%4.0f s  %9u connections, %.0f bytes each\n", now_s() - idle->begun,
+    fprintf(stderr, "%4.0f s  %9u connections, %.0f bytes each", now_s() - idle->begun,
             row->connections, bytes_each(idle->bench, row));
+    if (row->memory.sleepers > 0)
+        fprintf(stderr, ", and %.0f of the %lu that sleep", bytes_asleep(idle->bench, row),
+                (unsigned long)row->memory.sleepers);
+    fprintf(stderr, "\n");
 }
 
 static bool measure_row(struct idle *idle, uint32_t connections, bool is_last)
@@ -478,6 +514,9 @@ static struct json_object *report_row(const struct mr_bench *b, const struct row
     mr_bench_real(json, "seconds_to_connect", row->seconds);
     mr_bench_ratio(json, "handshakes_per_s", row->made, row->seconds);
     mr_bench_real(json, "bytes_per_idle_connection", bytes_each(b, row));
+    mr_bench_count(json, "asleep", row->memory.sleepers);
+    mr_bench_ratio(json, "bytes_per_sleeping_connection", bytes_asleep(b, row),
+                   row->memory.sleepers > 0);
     mr_bench_count(json, "expanded_key_bytes", row->memory.key_bytes);
     mr_bench_count(json, "resident_bytes_both_sides", row->resident);
     mr_bench_real(json, "idle_poll_ns", row->poll_ns);
@@ -487,6 +526,9 @@ static struct json_object *report_row(const struct mr_bench *b, const struct row
     mr_bench_ratio(json, "server_cpu_ns_per_packet", packet_cpu_ns(b, row), requests > 0);
     mr_bench_ratio(json, "server_ns_per_request", mr_bench_ns(b, row->woken.server.busy_cycles),
                    requests);
+    mr_bench_ratio(json, "woken_per_request", (double)row->woken.server_counters.connections_woken,
+                   requests);
+    mr_bench_count(json, "limit_awake", row->woken.server_counters.limit_awake);
     mr_bench_ratio(json, "keys_rebuilt_per_request",
                    (double)row->woken.server_counters.keys_rebuilt, requests);
     mr_bench_add_stages(b, json, "server_stage_ns", &row->woken.server,
@@ -527,8 +569,10 @@ static void report_growth(struct json_object *json, const struct idle *idle)
     struct json_object *at = json_object_new_object();
 
     mr_bench_real(json, "bytes_per_idle_connection", bytes_each(b, last));
-    mr_bench_real(json, "bytes_of_a_connection_object",
-                  (double)last->memory.conn_bytes / (double)last->memory.conns);
+    mr_bench_real(json, "bytes_of_a_connection_object", (double)mr_endpoint_object_bytes());
+    mr_bench_count(json, "asleep", last->memory.sleepers);
+    mr_bench_ratio(json, "bytes_per_sleeping_connection", bytes_asleep(b, last),
+                   last->memory.sleepers > 0);
     mr_bench_ratio(json, "tls_bytes_per_connection", (double)last->tls_bytes,
                    mr_alloc_count_is_available() ? last->connections : 0);
     bool has_two = last != first;
@@ -565,8 +609,8 @@ static void report_shares(struct json_object *json, const struct idle *idle)
 
 static uint64_t objects_of(const struct mr_endpoint_memory *m)
 {
-    return m->conns + m->handshakes + m->table_entries + m->timers + m->key_bytes + m->name_bytes +
-           m->other_bytes;
+    return m->conns + m->sleepers + m->handshakes + m->table_entries + m->timers + m->key_bytes +
+           m->name_bytes + m->other_bytes;
 }
 
 static struct json_object *report(const struct idle *idle)
@@ -633,6 +677,7 @@ static int run(struct idle *idle)
     b->config.server_io_lcores = b->options.io_lcores;
     b->config.connections =
         b->options.connections / b->options.shards + (b->options.shards > 1) + SPARE;
+    b->config.awake = b->options.awake / b->options.shards;
     b->config.idle_timeout_ns = 3600 * MR_SECOND;
     b->config.tickets = b->options.wants_resumption ? 1 : 0;
     if (!is_memory_there(b))

@@ -99,6 +99,7 @@ static void fill_endpoint(const struct mr_world *w, struct mr_endpoint_config *e
     e->payload_max = config->payload_max;
     e->retry_above = UINT32_MAX;
     e->idle_timeout_ns = config->idle_timeout_ns;
+    e->sleep_after_ns = MR_SECOND;
     e->stream_window_max = config->window_max;
     e->conn_window_max = config->window_max * 2;
     e->streams_bidi_max = config->streams_max;
@@ -135,6 +136,8 @@ static struct mr_shard_config shard_config(const struct mr_world *w, bool is_ser
     if (config->paths_max > 1)
         mr_limits_add_paths(&shard.limits, config->paths_max);
     fill_endpoint(w, &shard.endpoint);
+    if (is_server)
+        mr_limits_let_sleep(&shard.limits, config->awake);
     if (is_server)
         shard.balance = config->server_balance;
     shard.endpoint.server = is_server ? &w->server_tls : NULL;

@@ -29,6 +29,7 @@ struct mr_world_config {
     uint32_t server_io_lcores; /* behind the servers' workers */
     uint32_t payload_max;
     uint32_t connections; /* per shard, for limits */
+    uint32_t awake;       /* of the server's, per shard; 0: all */
     enum mr_aead_backend crypto;
     enum mr_cipher cipher;
     enum mr_polling polling;

@@ -171,7 +171,8 @@ struct mr_transport_ops {
      * -EINVAL: the code is above MR_ERROR_CODE_MAX. */
     int (*close)(struct mr_transport *t, mr_handle conn, uint64_t code, const char *reason);
 
-    /* Attach a word to a connection or stream; its events carry it.  0; -ESTALE. */
+    /* Attach a word to a connection or stream; its events carry it.  0; -ENOMEM: a connection that
+     * sleeps, and cannot wake now; -ESTALE. */
     int (*set_user_data)(struct mr_transport *t, mr_handle object, uint64_t user_data);
 
     int (*conn_info)(struct mr_transport *t, mr_handle conn, struct mr_conn_info *info_out);

@@ -194,7 +194,7 @@ static void a_migration_that_is_not_allowed_is_refused(void)
     struct peer *p = peer_at(C, PEER_FLIGHT);
     struct mr_addr local = address(2, 5001);
 
-    p->conn = mr_handle_of(peer_conn(p)->index, peer_conn(p)->generation, false);
+    p->conn = mr_conn_handle(peer_conn(p));
     CU_ASSERT_EQUAL(migrate(p, 2, 5001), -EBUSY);
     peer_end(p);
 

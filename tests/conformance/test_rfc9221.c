@@ -67,7 +67,7 @@ static int64_t sent_size(const struct peer *p, uint32_t nth, const struct peer_p
 static void echo(struct peer_side *side)
 {
     struct mr_conn *conn = mr_conn_at(side->ep, 0);
-    mr_handle handle = mr_handle_of(conn->index, conn->generation, false);
+    mr_handle handle = mr_conn_handle(conn);
     uint8_t data[1500];
     int64_t size;
 

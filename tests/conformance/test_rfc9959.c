@@ -312,9 +312,7 @@ static void another_address_begins_anew(void)
     CU_ASSERT_PTR_NOT_NULL_FATAL(extra);
     server->tell_window = 1 << 20;
     local.ip[15]++;
-    CU_ASSERT_EQUAL_FATAL(mr_conn_migrate(p->side[C].ep,
-                                          mr_handle_of(client->index, client->generation, false),
-                                          &local, p->now),
+    CU_ASSERT_EQUAL_FATAL(mr_conn_migrate(p->side[C].ep, mr_conn_handle(client), &local, p->now),
                           0);
     for (int i = 0; i < 200 && peer_counters(p)->migrations == 0; i++) {
         extra->uses |= MR_EXTRA_RESUME; /* it is in the midst of it still */

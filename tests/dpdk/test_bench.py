@@ -56,6 +56,7 @@ IDLE_ROW = {"seconds_to_connect", "bytes_per_idle_connection", "expanded_key_byt
             "packets_per_request", "server_ns_per_packet", "server_cpu_ns_per_packet", "server_ns_per_request",
             "keys_rebuilt_per_request", "server_stage_ns"}
 IDLE_BYTES = 4096      # of a connection that idles, everything counted
+SLEEPING_BYTES = 1536  # of one that sleeps
 HANDSHAKE_BYTES = 131072  # of a handshake at the most, TLS included
 IDLE_MEMORY_KIB = 70 << 20  # ten million take more
 SPREAD = ("", "_min", "_max")
@@ -355,6 +356,21 @@ def idle_connections_are_weighed_woken_and_given_back(program):
         tap.expect(result["tls_bytes_per_connection"] < 64, "TLS keeps:", result["tls_bytes_per_connection"])
 
 
+def more_connections_than_are_awake_sleep(program):
+    result = run_bench(program, "idle", "--connections", "3000", "--awake", "600", "--wakes", "2000", "--seconds", "0.5")
+    expect_keys(result, IDLE | {"asleep"})
+    expect_clean(result)
+    tap.expect_equal(result["connections"], 3000, "connections:")
+    tap.expect(result["asleep"] > 2400, "asleep:", result["asleep"])
+    for row in result["at_connections"].values():
+        tap.expect_equal(row["requests"], 2000, "answered:")
+        tap.expect(row["asleep"] > 0 and row["woken_per_request"] > 0, "nobody slept or woke:", row)
+        tap.expect(row["bytes_per_sleeping_connection"] <= SLEEPING_BYTES, "bytes:", row["bytes_per_sleeping_connection"])
+        tap.expect(row["bytes_per_idle_connection"] <= IDLE_BYTES, "bytes:", row["bytes_per_idle_connection"])
+    tap.expect_equal((result["server_left"], result["client_left"]), (0, 0), "not given back:")
+    tap.expect(result["close_seconds"] < 20, "closed in:", result["close_seconds"])
+
+
 def more_idle_connections_than_memory_are_refused(program):
     memory = int(next(line for line in Path("/proc/meminfo").read_text().splitlines() if "MemAvailable" in line).split()[1])
     if memory > IDLE_MEMORY_KIB:
@@ -549,6 +565,7 @@ TESTS = [
     requests_are_answered_over_http3,
     one_request_at_a_time_takes_microseconds,
     idle_connections_are_weighed_woken_and_given_back,
+    more_connections_than_are_awake_sleep,
     more_idle_connections_than_memory_are_refused,
     a_ring_hands_over_within_three_cache_lines_and_carries_five_million_a_second,
     every_model_sends_messages_back_and_a_thread_for_each_connection_costs_most,

@@ -8,7 +8,8 @@
  *   1. insert says ADDED, EXISTS or FULL as the model has it (FULL also for a distance that
  *      the table refuses: then a search of that many slots was really needed);
  *   2. find and remove give the model's value, single and in a burst;
- *   3. the table's invariants hold after each step that changes it.
+ *   3. replace changes the value of a key that is there, and adds none;
+ *   4. the table's invariants hold after each step that changes it.
  */
 #include <stdint.h>
 #include <string.h>
@@ -111,6 +112,16 @@ static void remove_key(uint32_t number)
     model8[number] = MR_NONE;
 }
 
+static void replace(uint32_t number)
+{
+    struct key key = key_of(number);
+
+    MR_ASSERT(mr_table_replace(&table, key.bytes, key.size, steps) == (model[number] != MR_NONE));
+    MR_ASSERT(mr_table8_replace(&table8, words[number], steps) == (model8[number] != MR_NONE));
+    model[number] = model[number] == MR_NONE ? MR_NONE : steps;
+    model8[number] = model8[number] == MR_NONE ? MR_NONE : steps;
+}
+
 static void find(uint32_t number)
 {
     struct key key = key_of(number);
@@ -138,6 +149,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         uint32_t number = (uint32_t)(data[1] << 8 | data[2]) % KEYS;
 
         if (data[0] < 32) {
+            if (data[0] < 16)
+                replace(number);
             find(number);
             continue;
         }

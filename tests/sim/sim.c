@@ -8,7 +8,7 @@
 #include "control/early_data.h"
 #include "control/tls_context.h"
 #include "control/tls_seeded.h"
-#include "quic/conn.h"
+#include "quic/conn_sleep.h"
 #include "tests/sim/sim_app.h"
 #include "tests/sim/sim_nat.h"
 #include "tests/sim/sim_network.h"
@@ -21,7 +21,6 @@
 #define START        MR_SECOND /* of virtual time */
 
 enum {
-    BUFFERS = 4096,
     JOBS = 4, /* of a side, at a time */
     WALL_SECONDS = 1700000000,
     PREFERRED = 9, /* last byte of the server's other address */
@@ -50,6 +49,7 @@ struct side {
         uint64_t due_ns;
     } jobs[JOBS]; /* out */
     uint32_t job_count;
+    struct mr_conn looked_at; /* first_conn()'s, if it sleeps */
 };
 
 struct world {
@@ -65,7 +65,8 @@ struct world {
     uint16_t client_port; /* number of the one that the client went to last */
     uint64_t next_migration_ns;
     uint64_t next_update_ns;
-    uint64_t next_beat_ns; /* MR_NEVER: none */
+    uint64_t next_beat_ns;  /* MR_NEVER: none */
+    uint64_t next_sleep_ns; /* the same */
     uint32_t mtu[2];
     bool is_classic[2];
     struct sim_paths paths;
@@ -156,26 +157,6 @@ static void make_tls(struct world *w, struct side *side)
     }
 }
 
-static struct mr_limits small_limits(void)
-{
-    return (struct mr_limits){.connections_max = 8,
-                              .handshakes_max = 4,
-                              .streams_max = 256,
-                              .segments_max = 4096,
-                              .ranges_max = 16384,
-                              .chunks_max = 8192,
-                              .compact_max = 1024,
-                              .datagram_chunks_max = 64,
-                              .datagram_queue_max = 16,
-                              .extras_max = 16,
-                              .multipaths_max = 4,
-                              .path_records_max = 12,
-                              .models_max = 4,
-                              .names_max = 4,
-                              .pinned_max = BUFFERS / 2,
-                              .active_keys_max = 8};
-}
-
 static struct mr_endpoint_config endpoint_config(const struct world *w, enum mr_role role)
 {
     static const uint8_t static_key[32] = {1, 2, 3};
@@ -223,7 +204,7 @@ static struct mr_endpoint_config endpoint_config(const struct world *w, enum mr_
 
 static void make_endpoint(struct world *w, struct side *side)
 {
-    struct mr_limits limits = small_limits();
+    struct mr_limits limits = sim_limits();
     struct mr_endpoint_config config = endpoint_config(w, side->role);
 
     side->ep = mr_endpoint_init(side->memory, &limits, &config, w->now);
@@ -234,7 +215,7 @@ static void make_endpoint(struct world *w, struct side *side)
 static void make_side(struct world *w, enum mr_role role)
 {
     struct side *side = &w->side[role];
-    struct mr_limits limits = small_limits();
+    struct mr_limits limits = sim_limits();
 
     side->role = role;
     side->aead = mr_aead_open(w->config->backend);
@@ -243,8 +224,8 @@ static void make_side(struct world *w, enum mr_role role)
     make_endpoint(w, side);
     if (w->config->seed % TRACED_EVERY == 0 && w->config->restart_bytes == 0)
         side->tracer = sim_trace_new(side->ep, w->now);
-    side->buffers = calloc(BUFFERS, sizeof(*side->buffers));
-    for (uint32_t i = 0; i < BUFFERS; i++)
+    side->buffers = calloc(SIM_BUFFERS, sizeof(*side->buffers));
+    for (uint32_t i = 0; i < SIM_BUFFERS; i++)
         side->free_buffers[side->free_count++] = &side->buffers[i];
     sim_app_init(&side->app, role, side->ep, w->config);
 }
@@ -291,6 +272,7 @@ static void connect_client(struct world *w)
     w->next_rebind_ns = w->now + w->config->rebind_every_ns;
     w->next_migration_ns = w->now + w->config->migrate_every_ns;
     w->next_beat_ns = w->config->beat_every_ns > 0 ? w->now : MR_NEVER;
+    w->next_sleep_ns = w->config->rest_max_ns > 0 ? w->now : MR_NEVER;
     if (mr_conn_connect(side->ep, &options, &client, w->now, &side->app.conn) != 0)
         abort();
 }
@@ -440,6 +422,14 @@ static void note_conn(struct world *w, enum mr_role role, const struct mr_conn *
     w->is_preferred |= conn->path.addr.remote.ip[15] == PREFERRED;
 }
 
+/* Awake or not; NULL: there is none. */
+static const struct mr_conn *first_conn(struct side *side)
+{
+    uint32_t hand = 0;
+
+    return mr_conn_look(side->ep, mr_endpoint_next_conn(side->ep, &hand), &side->looked_at);
+}
+
 static void settle(struct world *w, struct side *side)
 {
     run_jobs(w, side);
@@ -450,8 +440,9 @@ static void settle(struct world *w, struct side *side)
     take_released(side);
     if (side->tracer != NULL)
         sim_trace_read(side->tracer);
-    if (mr_endpoint_conn_count(side->ep) > 0)
-        note_conn(w, side->role, mr_conn_at(side->ep, 0));
+    const struct mr_conn *conn = first_conn(side);
+    if (conn != NULL)
+        note_conn(w, side->role, conn);
     mr_endpoint_check(side->ep);
 }
 
@@ -549,15 +540,16 @@ static void disturb_server(struct world *w)
 
 /* And at the server's preferred address, if it has one: a NAT that changes on the way there can
  * leave a client whose window is full without an answer (RFC 9000, Sections 8.2.2 and 9.6.2). */
-static bool is_confirmed(const struct world *w)
+static bool is_confirmed(struct world *w)
 {
-    if (w->config->has_preferred && mr_endpoint_conn_count(w->side[MR_SERVER].ep) > 0 &&
-        !mr_conn_at(w->side[MR_SERVER].ep, 0)->is_on_preferred)
+    const struct mr_conn *server = first_conn(&w->side[MR_SERVER]);
+
+    if (w->config->has_preferred && server != NULL && !server->is_on_preferred)
         return false;
     for (int i = 0; i < 2; i++) {
-        const struct side *side = &w->side[i];
+        const struct mr_conn *conn = first_conn(&w->side[i]);
 
-        if (mr_endpoint_conn_count(side->ep) == 0 || !mr_conn_at(side->ep, 0)->is_confirmed)
+        if (conn == NULL || !conn->is_confirmed)
             return false;
     }
     return true;
@@ -572,10 +564,25 @@ static void beat(struct world *w)
     w->next_beat_ns = client->app.is_closed ? MR_NEVER : w->now + w->config->beat_every_ns;
 }
 
+/* Whichever side rests is put to sleep. */
+static void put_to_sleep(struct world *w)
+{
+    for (int i = 0; i < 2; i++) {
+        if (mr_random_below(&w->random, 2) == 0)
+            (void)mr_conn_sleep(w->side[i].ep, w->side[i].app.conn);
+        mr_endpoint_check(w->side[i].ep);
+    }
+    w->next_sleep_ns = w->side[MR_CLIENT].app.is_closed
+                           ? MR_NEVER
+                           : w->now + sim_draw(&w->random, MR_MS, 100 * MR_MS);
+}
+
 static void disturb(struct world *w)
 {
     if (w->now >= w->next_beat_ns)
         beat(w);
+    if (w->now >= w->next_sleep_ns)
+        put_to_sleep(w);
     pause_both(w);
     disturb_server(w);
     if (w->config->mtu_change_ns > 0 && w->now >= START + w->config->mtu_change_ns)
@@ -619,7 +626,9 @@ static bool is_over(const struct world *w)
 /* When a side has something of its own to do; not before it runs again. */
 static uint64_t next_of(const struct side *side)
 {
-    return MR_MAX(MR_MIN(mr_endpoint_deadline(side->ep), next_job(side)), side->asleep_until_ns);
+    uint64_t own = MR_MIN(next_job(side), sim_app_due(&side->app));
+
+    return MR_MAX(MR_MIN(mr_endpoint_deadline(side->ep), own), side->asleep_until_ns);
 }
 
 /* Advance to the next event.  False: nothing will ever happen. */
@@ -633,6 +642,7 @@ static bool step(struct world *w)
     next = next < own[0] ? next : own[0];
     next = next < own[1] ? next : own[1];
     next = next < w->next_beat_ns ? next : w->next_beat_ns;
+    next = next < w->next_sleep_ns ? next : w->next_sleep_ns;
     if (next == MR_NEVER)
         return false;
     w->now = next > w->now ? next : w->now;
@@ -716,7 +726,7 @@ static void fill_result(struct world *w, struct sim_result *r)
     memcpy(r->server_reason, server->reason, sizeof(r->server_reason));
     for (int i = 0; i < 2; i++) {
         counters_since(&w->first[i], mr_endpoint_counters(w->side[i].ep), &r->counters[i]);
-        r->leaks += BUFFERS - w->side[i].free_count + w->side[i].ep->models.used +
+        r->leaks += SIM_BUFFERS - w->side[i].free_count + w->side[i].ep->models.used +
                     w->side[i].ep->extras.used + w->side[i].ep->path_records.used;
     }
     r->key_updates = r->counters[0].key_updates_started + r->counters[1].key_updates_started;

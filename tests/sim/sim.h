@@ -25,6 +25,7 @@
 #define SIM_DATAGRAMS_MAX 512
 #define SIM_DATAGRAM_MAX  9216
 #define SIM_IN_FLIGHT_MAX 8192
+#define SIM_BUFFERS       4096 /* of a side */
 
 /* What a link does to ECN marks. */
 enum sim_ecn {
@@ -100,8 +101,10 @@ struct sim_config {
     uint32_t mtu_change;
     bool tells_too_big;       /* who sends what the MTU does not let through is told */
     uint64_t rebind_every_ns; /* the client's NAT changes its port; 0: never */
-    uint64_t beat_every_ns;   /* the client sends an empty datagram; 0: never */
-    uint32_t rebinds_max;     /* so often at most; 0: any number */
+    uint64_t rest_max_ns;   /* after each stream the client rests, so long at most, before it opens
+                               the next; meanwhile both sides are put to sleep; 0: it opens all */
+    uint64_t beat_every_ns; /* the client sends an empty datagram; 0: never */
+    uint32_t rebinds_max;   /* so often at most; 0: any number */
     bool rebinds_late; /* not before both sides have confirmed the handshake, which RFC 9000 wants
                           to stay where it is (Section 9), and are where the server prefers */
     bool rebinds_address;          /* and its address, every other time */
@@ -199,6 +202,9 @@ struct sim_config sim_config_random(uint64_t seed);
 /* A network that loses nothing, and sides that are kept from running at random: every connection
  * must be made and every byte arrive. */
 struct sim_config sim_config_starved(uint64_t seed);
+
+/* Of both endpoints: few of everything. */
+struct mr_limits sim_limits(void);
 
 /* A number in [lo, hi], small ones as likely as large ones. */
 uint64_t sim_draw(struct mr_random *random, uint64_t lo, uint64_t hi);

@@ -91,10 +91,33 @@ static void send_more(struct sim_app *app)
     }
 }
 
-static void open_streams(struct sim_app *app)
+uint64_t sim_app_due(const struct sim_app *app)
+{
+    bool rests = app->role == MR_CLIENT && app->is_connected && !app->is_closed &&
+                 app->config->rest_max_ns > 0 && app->opened < app->config->streams &&
+                 app->done == app->opened;
+
+    return rests ? app->rests_until_ns : MR_NEVER;
+}
+
+/* A stream at a time, and a rest after each. */
+static bool rests(struct sim_app *app, uint64_t now)
+{
+    uint64_t max = app->config->rest_max_ns;
+
+    if (max == 0 || app->opened == 0)
+        return false;
+    if (app->done == app->opened && app->rested < app->done) {
+        app->rested = app->done;
+        app->rests_until_ns = now + mr_random_below(&app->random, max);
+    }
+    return app->done < app->opened || now < app->rests_until_ns;
+}
+
+static void open_streams(struct sim_app *app, uint64_t now)
 {
     while (app->role == MR_CLIENT && app->is_connected && app->opened < app->config->streams &&
-           !app->is_closed) {
+           !app->is_closed && !rests(app, now)) {
         struct sim_app_stream *s = &app->streams[app->opened];
 
         if (mr_stream_open(app->ep, app->conn, MR_OPEN_BIDI, 0, &s->handle) != 0)
@@ -315,7 +338,7 @@ void sim_app_run(struct sim_app *app, uint64_t now)
         for (uint32_t i = 0; i < count; i++)
             on_event(app, &events[i]);
     } while (count > 0);
-    open_streams(app);
+    open_streams(app, now);
     abort_some(app);
     abort_some_at(app);
     send_datagram(app);

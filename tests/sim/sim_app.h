@@ -43,6 +43,8 @@ struct sim_app {
     uint32_t stops;           /* of the peer's */
     uint32_t pairs;           /* struct sim_result has them */
     uint32_t pairs_in_order;
+    uint64_t rests_until_ns;
+    uint32_t rested;   /* streams after which it has begun to */
     uint64_t ended_id; /* of the stream that ended last; UINT64_MAX: none */
     uint32_t opened;
     uint32_t done; /* streams over, both ways */
@@ -54,6 +56,9 @@ struct sim_app {
 
 void sim_app_init(struct sim_app *app, enum mr_role role, struct mr_endpoint *ep,
                   const struct sim_config *config);
+
+/* When it has something to do of its own accord; MR_NEVER. */
+uint64_t sim_app_due(const struct sim_app *app);
 
 /* Handle the endpoint's events, send and receive. */
 void sim_app_run(struct sim_app *app, uint64_t now);

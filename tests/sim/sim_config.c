@@ -139,3 +139,25 @@ struct sim_config sim_config_starved(uint64_t seed)
     config.job_max_ns = seed % 4 < 2 ? 0 : 100 * MR_MS;
     return config;
 }
+
+struct mr_limits sim_limits(void)
+{
+    return (struct mr_limits){.connections_max = 8,
+                              .awake_max = 7,
+                              .sleepers_max = 4,
+                              .handshakes_max = 4,
+                              .streams_max = 256,
+                              .segments_max = 4096,
+                              .ranges_max = 16384,
+                              .chunks_max = 8192,
+                              .compact_max = 1024,
+                              .datagram_chunks_max = 64,
+                              .datagram_queue_max = 16,
+                              .extras_max = 16,
+                              .multipaths_max = 4,
+                              .path_records_max = 12,
+                              .models_max = 4,
+                              .names_max = 4,
+                              .pinned_max = SIM_BUFFERS / 2,
+                              .active_keys_max = 8};
+}

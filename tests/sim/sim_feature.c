@@ -433,6 +433,14 @@ static void move(struct sim_config *config, struct mr_random *random)
     config->down_bytes *= config->seed % 2 == 0 ? 4 : 24;
 }
 
+/* Streams one after the other, and a sleep between them, which a packet of the client's, or what it
+ * does, ends.  A third of the runs is traced, and stays awake. */
+static void rest(struct sim_config *config, struct mr_random *random)
+{
+    config->rest_max_ns = MR_SECOND + mr_random_below(random, 4 * MR_SECOND);
+    config->up_bytes *= config->streams / 4;
+}
+
 /* Requests at a time, and a tunnel. */
 static void request(struct sim_config *config, struct mr_random *random)
 {
@@ -490,6 +498,8 @@ static const struct feature features[] = {
     {"priorities", prioritise, pairs_beyond_chance, 0, 60},
     {"key-update", update_keys, NULL, SEEN(key_updates), 90},
     {"other-ciphers", chacha, NULL, SEEN(bytes_down), 100},
+    {"sleep", rest, NULL, SERVER(connections_woken), 60},
+    {"sleep-client", rest, NULL, CLIENT(connections_woken), 60},
     {"moves", move, NULL, SEEN(moves), 95, sim_move_run},
     {"http3-priorities", request, NULL, SEEN(http3.priority_updates), 95, sim_http3_run},
     {"http3-connect", request, NULL, SEEN(http3.tunnels), 100, sim_http3_run},

@@ -464,22 +464,24 @@ static void make_tls(struct side *side, const struct engine_options *o)
 static void make_side(struct engine_world *w, const struct engine_options *o, unsigned index)
 {
     static const uint8_t static_key[32] = {7, 7, 7};
-    const struct mr_limits limits = {.connections_max = 8,
-                                     .handshakes_max = 8,
-                                     .streams_max = 256,
-                                     .segments_max = 2048,
-                                     .ranges_max = 2048,
-                                     .chunks_max = 1024,
-                                     .compact_max = 512,
-                                     .datagram_chunks_max = 128,
-                                     .datagram_queue_max = 32,
-                                     .extras_max = 8,
-                                     .models_max = 8,
-                                     .names_max = 8,
-                                     .pinned_max = 256,
-                                     .active_keys_max = 8};
+    struct mr_limits limits = {.connections_max = o->connections == 0 ? 8 : o->connections,
+                               .handshakes_max = 8,
+                               .streams_max = 256,
+                               .segments_max = 2048,
+                               .ranges_max = 2048,
+                               .chunks_max = 1024,
+                               .compact_max = 512,
+                               .datagram_chunks_max = 128,
+                               .datagram_queue_max = 32,
+                               .extras_max = 8,
+                               .models_max = 8,
+                               .names_max = 8,
+                               .pinned_max = 256,
+                               .active_keys_max = MR_MAX(o->connections, 8u)};
     struct side *side = &w->side[index];
 
+    if (index == ENGINE_SERVER)
+        mr_limits_let_sleep(&limits, o->awake);
     side->transport.ops = &operations;
     side->world = w;
     side->index = index;
@@ -496,6 +498,7 @@ static void make_side(struct engine_world *w, const struct engine_options *o, un
         .payload_max = 1452,
         .retry_above = 1000,
         .idle_timeout_ns = 60 * MR_SECOND,
+        .sleep_after_ns = o->sleep_after_ns,
         .keep_alive_ns = index == ENGINE_CLIENT ? o->keep_alive_ns : 0,
         .stream_window_max = 1 << 20,
         .conn_window_max = 8 << 20,

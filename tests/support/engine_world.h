@@ -27,6 +27,9 @@ struct engine_options {
     uint64_t rebind_every_ns;     /* the client's NAT forgets it; 0: never */
     uint32_t rebinds_max;         /* so often at most */
     uint64_t keep_alive_ns;       /* of the client; 0: none */
+    uint32_t connections;         /* of each side; 0: 8 */
+    uint32_t awake;               /* of the server's; 0: all */
+    uint64_t sleep_after_ns;      /* of the server */
 };
 
 struct engine_world;

@@ -88,8 +88,8 @@ static void get_ticket(void)
     for (int i = 0; i < 10 && size == 0; i++) {
         peer_round_trip(p);
         const struct mr_conn *conn = peer_conn(p);
-        size = mr_conn_ticket(peer_endpoint(p), mr_handle_of(conn->index, conn->generation, false),
-                              world.ticket, sizeof(world.ticket), p->now);
+        size = mr_conn_ticket(peer_endpoint(p), mr_conn_handle(conn), world.ticket,
+                              sizeof(world.ticket), p->now);
     }
     MR_ASSERT(size > 0);
     world.ticket_size = (size_t)size;

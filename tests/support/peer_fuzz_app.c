@@ -30,7 +30,7 @@ static mr_handle choose_conn(struct peer_fuzz *f, const struct mr_endpoint *ep)
 /* The stream number `nth` of the connection, or the last before it. */
 static mr_handle stream_at(const struct mr_endpoint *ep, mr_handle conn_handle, unsigned nth)
 {
-    const struct mr_conn *conn = mr_conn_of_handle(ep, conn_handle);
+    const struct mr_conn *conn = mr_conn_of_number(ep, conn_handle);
     const struct mr_stream *stream = NULL;
 
     if (conn == NULL)

@@ -27,7 +27,7 @@ static inline mr_handle handle_of(struct peer *p, enum mr_role role)
 {
     const struct mr_conn *conn = conn_of(p, role);
 
-    return mr_handle_of(conn->index, conn->generation, false);
+    return mr_conn_handle(conn);
 }
 
 /* A first connection with these options, and its ticket. */

@@ -33,14 +33,20 @@ static void what_was_inserted_is_found_until_it_is_removed(void)
     CU_ASSERT_EQUAL(mr_table_find(&table, "abc", 3), MR_NONE);
     CU_ASSERT_EQUAL(mr_table_insert(&table, "abc", 3, 7), MR_TABLE_ADDED);
     CU_ASSERT_EQUAL(mr_table_find(&table, "abc", 3), 7);
-    CU_ASSERT_EQUAL(mr_table_remove(&table, "abc", 3), 7);
+    CU_ASSERT(mr_table_replace(&table, "abc", 3, 8));
+    CU_ASSERT_FALSE(mr_table_replace(&table, "ab", 2, 9));
+    CU_ASSERT_EQUAL(mr_table_remove(&table, "abc", 3), 8);
+    CU_ASSERT_FALSE(mr_table_replace(&table, "abc", 3, 9));
     CU_ASSERT_EQUAL(mr_table_find(&table, "abc", 3), MR_NONE);
     CU_ASSERT_EQUAL(mr_table_remove(&table, "abc", 3), MR_NONE);
 
     CU_ASSERT_EQUAL(mr_table8_find(&table8, 5), MR_NONE);
     CU_ASSERT_EQUAL(mr_table8_insert(&table8, 5, 7), MR_TABLE_ADDED);
     CU_ASSERT_EQUAL(mr_table8_find(&table8, 5), 7);
-    CU_ASSERT_EQUAL(mr_table8_remove(&table8, 5), 7);
+    CU_ASSERT(mr_table8_replace(&table8, 5, 8));
+    CU_ASSERT_FALSE(mr_table8_replace(&table8, 6, 9));
+    CU_ASSERT_EQUAL(mr_table8_remove(&table8, 5), 8);
+    CU_ASSERT_FALSE(mr_table8_replace(&table8, 5, 9));
     CU_ASSERT_EQUAL(mr_table8_find(&table8, 5), MR_NONE);
     CU_ASSERT_EQUAL(mr_table8_remove(&table8, 5), MR_NONE);
 }

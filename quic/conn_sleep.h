@@ -1,0 +1,99 @@
+/*
+ * quic/conn_sleep.h - connections at rest, in a third of the memory.
+ *
+ *     handle, timer --> number --+--> place in the pool of connections     awake
+ *                                +--> place in the pool of sleepers        asleep
+ *
+ *     connection ID --> place                                             awake: not by the number
+ *                   --> MR_CID_ASLEEP | number                            asleep
+ *
+ * What the peer is silent on, and nobody wants anything of, is packed: the image that
+ * mr_conn_detach() leaves of the connection, as it moves to other shards, as its difference from
+ * that of a new one (quic/pack.h).  Nothing of it is lost but expanded keys, packets sent that need
+ * no answer, and a model of BBR, which begins anew.  Its name, its connection IDs, its reset token,
+ * the address that its peer sees, and its timer stay where they are.
+ *
+ * It wakes when a packet comes with a connection ID of its own, when its timer fires, and when
+ * anybody does something with its handle; to look at it (mr_conn_info()) it need not.
+ *
+ * A hand goes round the places of the awake, a step at a time, while fewer than a quarter of them
+ * are free: it puts to sleep what rests for sleep_after_ns, or, while fewer than an eighth are, at
+ * all.  What keeps the others awake is counted (kept_awake_*).  Where no place is free for one that
+ * should wake: a packet is dropped, an operation says -ENOMEM, a timer fires later, a close is done
+ * later (limit_awake).
+ *
+ * Owner: the endpoint.  Threads: the shard's only.
+ */
+#ifndef MR_QUIC_CONN_SLEEP_H
+#define MR_QUIC_CONN_SLEEP_H
+
+#include "quic/conn.h"
+
+#define MR_SLEEPER_SIZE      1280         /* bytes of a struct mr_sleeper */
+#define MR_SLEEP_CLOSE_LOOKS 512          /* numbers, for sleepers that are to be closed */
+#define MR_SLEEP_LOOKS       64           /* places that a step of the hand looks at */
+#define MR_SLEEP_STEP_MAX    16           /* connections that it puts to sleep */
+#define MR_SLEEP_STEP_NS     MR_MS        /* from step to step, */
+#define MR_SLEEP_SCARCE_NS   (MR_MS / 10) /* and while places are scarce */
+#define MR_SLEEP_RETRY_NS    (10 * MR_MS) /* a timer that found no place to wake its connection */
+#define MR_SLEEP_AFTER_NS    (2 * MR_SECOND) /* the default of sleep_after_ns */
+
+/* A connection at rest; a pool object. */
+struct mr_sleeper {
+    uint32_t number; /* the connection's */
+    uint16_t size;   /* bytes in use */
+    uint8_t cc_kind; /* enum mr_cc_kind */
+    uint8_t zero;
+    uint64_t close_code;                 /* with MR_PLACE_CLOSES */
+    uint8_t bytes[MR_SLEEPER_SIZE - 16]; /* its image, packed: it holds secrets */
+};
+
+_Static_assert(sizeof(struct mr_sleeper) == MR_SLEEPER_SIZE, "no padding");
+
+/*
+ * Put the connection to sleep, if it is at rest.  Not between the steps of a receive burst, nor
+ * between build and seal.  0; -ESTALE; -EBUSY: something keeps it awake (counted), or it sleeps
+ * already; -ENOMEM: no sleeper is free (limit_sleepers).
+ */
+int mr_conn_sleep(struct mr_endpoint *ep, mr_handle conn);
+
+/* ---- for the trunk ---- */
+
+/* What new connections are like: what sleepers are packed against. */
+void mr_sleep_init(struct mr_endpoint *ep);
+
+/* Ask for the memory that mr_conn_rouse() will touch. */
+void mr_sleep_ask(const struct mr_endpoint *ep, uint32_t number);
+
+/* Wake the one with this number, if it sleeps: its connection; NULL: no place is free (counted).
+ * One of a packet does not make room: others of its burst have their places. */
+struct mr_conn *mr_conn_rouse(struct mr_endpoint *ep, uint32_t number, bool makes_room);
+
+/* A place was taken: the hand may have to go. */
+void mr_sleep_on_taken(struct mr_endpoint *ep);
+
+/* Close the sleeper, for which there is no place to wake it now, as soon as there is one. */
+void mr_sleep_close(struct mr_endpoint *ep, uint32_t number, uint64_t code);
+
+/* Close the sleepers, too: as many at a time as there are places to wake them. */
+void mr_sleep_close_all(struct mr_endpoint *ep, uint64_t code);
+
+/*
+ * The connection drains, its last event is told, and its place is needed: it may be freed at once,
+ * since its connection IDs get no stateless resets for as long as it would have drained (RFC 9000,
+ * Section 10.2: "Endpoints that have some alternative means to ensure that late-arriving packets do
+ * not induce a response [...] MAY end these states earlier").  Thus many sleepers can be closed by
+ * their peers at a time.
+ */
+bool mr_sleep_cuts_draining(struct mr_endpoint *ep, const struct mr_conn *conn);
+
+/* It is time, ep->now, for a step of the hand. */
+void mr_sleep_expire(struct mr_endpoint *ep);
+
+/* Free the sleepers; nobody is awake any more. */
+void mr_sleep_fini(struct mr_endpoint *ep);
+
+/* Panic unless numbers and sleepers name each other. */
+void mr_sleep_check(const struct mr_endpoint *ep);
+
+#endif /* MR_QUIC_CONN_SLEEP_H */
