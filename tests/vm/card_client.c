@@ -4,7 +4,7 @@
  *
  *     card_client ADDRESS PORT COUNT       COUNT connections, from ports that RSS can spread
  *
- * Prints "connected" when all are.  A line for each quarter of a second: bytes that came back
+ * Prints "connected" when all are.  A line for each half of a second: bytes that came back
  * right, and those of the connection with the fewest.  SIGTERM ends the streams; then "done BYTES",
  * or "failed: why" as soon as a byte is wrong or a connection ends.
  */
@@ -39,9 +39,9 @@ enum {
     HANDSHAKES = 8  /* at a time */
 };
 
-#define PIECE_EVERY (100 * MR_MS) /* of a connection */
-#define TELL_EVERY  (250 * MR_MS)
-#define PATIENCE    (40 * MR_SECOND) /* for handshakes, and for the end */
+#define PIECE_EVERY (200 * MR_MS) /* of a connection */
+#define TELL_EVERY  (500 * MR_MS)
+#define PATIENCE    (60 * MR_SECOND) /* for handshakes, and for the end */
 
 struct buffer {
     struct mr_buf buf;

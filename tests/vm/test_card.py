@@ -133,6 +133,8 @@ class World:
         return json.loads(self.guest.must(f"millrace ctl --control {CONTROL} --json {' '.join(map(str, words))}"))
 
     def start_client(self, count=CONNECTIONS):
+        for client in self.clients:
+            client.kill()  # of a test that failed
         client = Program(["ip", "netns", "exec", self.namespace, self.client, SERVER, PORT, count], self.folder,
                          f"client{len(self.clients)}")
         self.clients.append(client)
@@ -154,7 +156,7 @@ class World:
 
 
 def told(client):
-    """Bytes of the connection that got the fewest, of each quarter of a second."""
+    """Bytes of the connection that got the fewest, of each half of a second."""
     return [int(line.split()[1]) for line in client.log().split("\n")[:-1] if line[:1].isdigit()]
 
 
@@ -162,7 +164,7 @@ def expect_to_flow(client, seconds=30):
     """Each connection has its data echoed, from now on."""
     before = len(told(client))
     wait_until(lambda: any(told(client)[before + 1:]) or not client.is_alive(), seconds,
-               "a quarter of a second with bytes on all connections")
+               "half a second with bytes on all connections")
     tap.expect(client.is_alive(), client.log())
 
 
@@ -171,6 +173,12 @@ def finish(client):
     client.process.terminate()
     tap.expect_equal(client.wait(60), 0, client.log()[-500:])
     tap.expect("done " in client.log(), client.log()[-500:])
+
+
+def is_as_hashed(spread, conns):
+    """Looked at now and then: each look is four programs in a slow guest."""
+    time.sleep(0.5)
+    return all(shard == spread.shard(port) for port, shard in conns.items())
 
 
 def expect_as_hashed(world, spread, conns):
@@ -235,8 +243,7 @@ def Q17_a_change_of_the_table_moves_connections_and_loses_none(world):
     [client] = world.clients
     for changes in ([(0, 63, 3)], [(0, 127, 1)], [(0, 31, 3), (32, 63, 2), (64, 95, 1), (96, 127, 0)]):
         spread = change_table(world, *changes)
-        wait_until(lambda s=spread: all(shard == s.shard(port) for port, shard in world.conns().items()), 40,
-                   "connections where their datagrams arrive")
+        wait_until(lambda s=spread: is_as_hashed(s, world.conns()), 40, "connections where their datagrams arrive")
         expect_to_flow(client)
         tap.expect_equal(len(world.conns()), CONNECTIONS, "connections:")
     tap.expect_equal(set(world.conns().values()), set(range(SHARDS)), "shards with connections:")
@@ -294,16 +301,20 @@ def checksums_are_the_cards_work_and_bad_ones_are_counted(world):
              [frame_to_server(world, payload, None, ip_error=1)] * 3
     world.inside(sys.executable, "-c", SEND_FRAMES, *(frame.hex() for frame in frames))
     names = ("net_rx_udp", "net_drop_udp_checksum", "net_drop_ip_checksum")
-    wait_until(lambda: sum(world.counter(name) - before[name] for name in names) == len(frames), 10, "the frames")
-    after = world.ctl("counters")
-    tap.expect_equal([after[name] - before[name] for name in names], [1, 2, 3], f"{names}:")
+
+    def counted():
+        now = world.ctl("counters")
+        return [now[name] - before[name] for name in names]
+
+    wait_until(lambda: sum(counted()) == len(frames), 30, "the frames")
+    tap.expect_equal(counted(), [1, 2, 3], f"{names}:")
 
 
 def a_cable_that_is_pulled_and_plugged_in_again_ends_no_connection(world):
     client = world.start_client(12)
     expect_to_flow(client)
     world.guest.set_link(False)
-    wait_until(lambda: world.ctl("ports")[0]["downs"] == 1, 10, "the link's end")
+    wait_until(lambda: world.ctl("ports")[0]["downs"] == 1, 30, "the link's end")
     tap.expect_equal(world.ctl("ports")[0]["link"], "no carrier", "link:")
     time.sleep(1.5)  # data are lost, and sent again, in vain
     tap.expect_equal(told(client)[-1], 0, "bytes over a cable that is pulled:")
