@@ -172,7 +172,8 @@ static bool is_loopback(const void *item)
 }
 
 static const struct mr_setting port_settings[] = {
-    {"spec", "port", "SPEC", "the port: tap:NAME, af_packet:IFACE or memif:role=ROLE,socket=PATH",
+    {"spec", "port", "SPEC",
+     "the port: tap:NAME, af_packet:IFACE, pci:ADDRESS or memif:role=ROLE,socket=PATH",
      MR_SETTING_TEXT, .is_required = true, AT(struct mr_config_port, spec)},
     {"addresses", "addr", "IP/BITS", "our addresses, each with its network's prefix",
      MR_SETTING_TEXT, .is_required = true, .spares = is_loopback, .check = check_address,
@@ -304,7 +305,6 @@ const struct mr_setting mr_config_settings[] = {
      MR_SETTING_NUMBER, .min = 1, .max = 100, HERE(balance.busy_percent)},
     {"balance_stay", "balance-stay", "TIME", "a connection that has moved stays so long",
      MR_SETTING_TIME, .max = DAY, HERE(balance.stay_ns)},
-    {"pci", "pci", NULL, "look for network cards", MR_SETTING_FLAG, HERE(has_pci)},
     {"telemetry", "telemetry", NULL, "open DPDK's telemetry socket", MR_SETTING_FLAG,
      HERE(has_telemetry)},
     {"verbose", "verbose", NULL, "show DPDK's log", MR_SETTING_FLAG, HERE(is_verbose)},
@@ -396,6 +396,9 @@ const struct mr_setting mr_config_settings[] = {
     {"routing.renew_after", "cid-renew-after", "TIME",
      "peers are asked to go over to new connection IDs after it; 0: never", MR_SETTING_TIME,
      .max = DAY, HERE(routing.renew_after_ns)},
+    {"routing.card_rules", "card-rules", "ON",
+     "network cards choose shards by connection ID, where they can", MR_SETTING_CHOICE,
+     .choices = switches, HERE(routing.card_rules)},
 
     {"rings.submissions", "ring-submissions", "N", "entries of a submission queue, a power of two",
      MR_SETTING_NUMBER, .min = MR_RING_ENTRIES_MIN, .max = MR_RING_ENTRIES_MAX,

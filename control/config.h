@@ -154,6 +154,7 @@ struct mr_config_routing {
     uint32_t config;               /* config rotation bits */
     char key_file[MR_CONFIG_PATH]; /* "": they are in plain text */
     uint64_t renew_after_ns;       /* 0: never */
+    uint8_t card_rules;            /* 1: cards choose shards by connection ID, where they can */
 };
 
 struct mr_config_tls {
@@ -185,7 +186,6 @@ struct mr_config {
     uint8_t congestion;         /* enum mr_cc_kind */
     uint8_t ecn;                /* 0: packets are marked, on paths that bear it; 1: off */
     uint8_t congestion_resume;  /* 0: off; 1: connections begin with what the last one had */
-    bool has_pci;
     bool has_telemetry;
     bool is_verbose;
     char keylog[MR_CONFIG_PATH]; /* "": none */

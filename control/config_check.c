@@ -620,6 +620,23 @@ static bool check_katran(const struct mr_config *config, struct mr_fault *fault)
     return mr_config_blame(config, extra, fault);
 }
 
+/* A card can compare what it can read, and gives it to a queue. */
+static bool check_card_rules(const struct mr_config *config, struct mr_fault *fault)
+{
+    bool is_encrypted = config->routing.key_file[0] != '\0';
+    struct spelled other = spell(config, is_encrypted ? "routing.key_file" : "io_lcores");
+
+    if (config->routing.card_rules == 0 || (!is_encrypted && config->io_lcores == 0))
+        return true;
+    mr_fault_set(fault, EINVAL,
+                 is_encrypted
+                     ? "cards cannot read encrypted connection IDs; choose one of the two, "
+                       "or leave %s out"
+                     : "queues are not shards' then; choose one of the two, or leave %s out",
+                 other.name);
+    return mr_config_blame(config, "routing.card_rules", fault);
+}
+
 static bool check_routing(const struct mr_config *config, struct mr_fault *fault)
 {
     const struct mr_config_routing *routing = &config->routing;
@@ -636,7 +653,8 @@ static bool check_routing(const struct mr_config *config, struct mr_fault *fault
         mr_fault_set(fault, EINVAL, "less than a second is too often; give 1s or more, or 0");
         return mr_config_blame(config, "routing.renew_after", fault);
     }
-    return routing->format == MR_CID_QUIC_LB || check_katran(config, fault);
+    return check_card_rules(config, fault) &&
+           (routing->format == MR_CID_QUIC_LB || check_katran(config, fault));
 }
 
 bool mr_config_check(const struct mr_config *config, struct mr_fault *fault)

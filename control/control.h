@@ -47,6 +47,11 @@ struct mr_control_datapath {
     /* The command `qlog`: what is traced (control/group_trace.h). */
     int (*trace)(void *context, const struct mr_command_arguments *arguments,
                  struct json_object **result_out, struct mr_fault *fault);
+    /* The commands `ports` and `rss` (control/group_ports.h). */
+    int (*list_ports)(void *context, const struct mr_command_arguments *arguments,
+                      struct json_object **result_out, struct mr_fault *fault);
+    int (*spread)(void *context, const struct mr_command_arguments *arguments,
+                  struct json_object **result_out, struct mr_fault *fault);
     void (*counters)(void *context, mr_counter_visit visit, void *to);
     void (*drain)(void *context);
 };

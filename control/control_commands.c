@@ -269,6 +269,28 @@ static int run_qlog(void *context, const struct mr_command_arguments *arguments,
     return datapath->trace(datapath->context, arguments, result_out, fault);
 }
 
+static int run_ports(void *context, const struct mr_command_arguments *arguments,
+                     struct json_object **result_out, struct mr_fault *fault)
+{
+    const struct mr_control *control = context;
+    const struct mr_control_datapath *datapath = &control->config.datapath;
+
+    if (datapath->list_ports == NULL)
+        return say_unavailable(fault);
+    return datapath->list_ports(datapath->context, arguments, result_out, fault);
+}
+
+static int run_rss(void *context, const struct mr_command_arguments *arguments,
+                   struct json_object **result_out, struct mr_fault *fault)
+{
+    const struct mr_control *control = context;
+    const struct mr_control_datapath *datapath = &control->config.datapath;
+
+    if (datapath->spread == NULL)
+        return say_unavailable(fault);
+    return datapath->spread(datapath->context, arguments, result_out, fault);
+}
+
 static void put_counter(void *to, const char *name, const char *help, uint64_t value)
 {
     (void)help;
@@ -397,6 +419,9 @@ static const struct mr_command commands[] = {
     {"renew", "all|CONN", 1, 1, "ask peers to go over to new connection IDs", run_renew},
     {"qlog", "[all|next N|peer IP[/BITS]|conn CONN|off [CONN]] [keys|both]", 0, 3,
      "trace connections to files, from now on; alone: how it stands", run_qlog},
+    {"ports", "", 0, 0, "each port, its device and its link", run_ports},
+    {"rss", "[SLOTS QUEUE [PORT]]", 0, 3,
+     "which queue a card gives what to; have some slots' flows arrive at another", run_rss},
     {"counters", "", 0, 0, "every counter, summed over the shards", run_counters},
     {"drain", "", 0, 0, "finish what is open, accept nothing new", run_drain},
     {"detach", "N", 1, 1, "end attachment N: its connections are closed or inherited", run_detach},

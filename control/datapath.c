@@ -12,11 +12,13 @@
 #include "control/datapath_internal.h"
 #include "control/eal.h"
 #include "control/early_data.h"
+#include "control/group_ports.h"
 #include "control/group_trace.h"
 #include "control/telemetry.h"
 #include "control/telemetry_apps.h"
 #include "control/topology.h"
 #include "dataplane/clock.h"
+#include "drivers/pci.h"
 #include "quic/limits.h"
 
 #define RX_MBUFS         4096 /* per shard */
@@ -171,9 +173,36 @@ static bool fill_self(const struct mr_config_port *port, struct mr_shard_setup *
 
 /* ------------------------------------------------------------------ parts */
 
+/* The network cards among the ports: they must be DPDK's to take. */
+struct cards {
+    uint32_t count;
+    const char *list[MR_CONFIG_PORTS];
+    char text[MR_CONFIG_PORTS][MR_PCI_ADDRESS];
+};
+
+_Static_assert(MR_CONFIG_PORTS <= MR_EAL_CARDS_MAX, "each port may be a card");
+
+static bool find_cards(const struct mr_config *config, struct cards *cards, struct mr_fault *fault)
+{
+    cards->count = 0;
+    for (uint32_t i = 0; i < config->port_count; i++) {
+        char *address = cards->text[cards->count];
+
+        if (!mr_pci_of_spec(config->ports[i].spec, address))
+            continue;
+        if (!mr_pci_check(MR_PCI_DEVICES, address, fault)) {
+            mr_fault_add_context(fault, 0, "port %s", config->ports[i].spec);
+            return false;
+        }
+        cards->list[cards->count++] = address;
+    }
+    return true;
+}
+
 static bool start_eal(struct mr_datapath *dp, struct mr_fault *fault)
 {
     const struct mr_config *config = &dp->config;
+    struct cards cards;
     uint32_t workers = mr_group_workers(config->shards, config->io_lcores) * config->port_count;
     uint32_t mbufs = workers * (RX_MBUFS + TX_MBUFS);
     struct mr_eal_config eal = {.cores = config->cores[0] != '\0' ? config->cores : NULL,
@@ -181,10 +210,13 @@ static bool start_eal(struct mr_datapath *dp, struct mr_fault *fault)
                                 .memory_mb =
                                     MR_SETUP_BASE_MB + mbufs * mr_setup_mbuf_kb(config->mtu) / 1024,
                                 .hugepages = (enum mr_hugepages)config->hugepages,
-                                .has_pci = config->has_pci,
                                 .has_telemetry = config->has_telemetry,
                                 .is_verbose = config->is_verbose};
 
+    if (!find_cards(config, &cards, fault))
+        return false;
+    eal.cards = cards.list;
+    eal.card_count = cards.count;
     dp->has_eal = mr_eal_start(&eal, fault);
     return dp->has_eal;
 }
@@ -312,6 +344,7 @@ static bool make_group(struct mr_datapath *dp, uint32_t index, struct mr_fault *
         .mtu = (uint16_t)config->mtu,
         .shard_count = config->shards,
         .io_lcores = config->io_lcores,
+        .has_cid_rules = config->routing.card_rules != 0,
         .first_worker = first_worker(dp, index),
         .work_first = index * config->shards,
         .shard = mr_shard_setup(&setup),
@@ -531,8 +564,11 @@ static uint64_t balance(struct mr_datapath *dp)
 int mr_datapath_poll(struct mr_datapath *dp, uint64_t timeout_ns)
 {
     int answer = mr_control_poll(dp->control, MR_MIN(timeout_ns, balance(dp)));
+    struct mr_clock clock = mr_clock_init();
     int64_t now_s = (int64_t)time(NULL);
 
+    for (uint32_t i = 0; i < dp->group_count; i++)
+        (void)mr_group_look_at_port(&dp->groups[i], mr_clock_now(&clock));
     if (now_s != dp->looked_s) {
         look_at_keys(dp, now_s);
         if (dp->inline_apps != NULL)

@@ -23,7 +23,7 @@
 #include "drivers/dpdk_log.h"
 
 enum {
-    ARGUMENTS_MAX = 24,
+    ARGUMENTS_MAX = 32,
     DESCRIPTORS = 24,            /* files of EAL, a port, and what comes and goes at the start */
     DESCRIPTORS_PER_WORKER = 10, /* its pipes, a port's queue, helper threads */
     LIST_SIZE = 2048,            /* bytes of a list of lcores */
@@ -215,7 +215,12 @@ static void write_arguments(const struct mr_eal_config *config, const struct mr_
     add(to, to->prefix);
     if (!config->has_telemetry)
         add(to, "--no-telemetry");
-    if (!config->has_pci)
+    MR_ASSERT(config->card_count <= MR_EAL_CARDS_MAX);
+    for (uint32_t i = 0; i < config->card_count; i++) {
+        add(to, "-a");
+        add(to, config->cards[i]);
+    }
+    if (config->card_count == 0)
         add(to, "--no-pci");
     if (eal.has_hugepages) {
         add(to, "--in-memory");

@@ -4,7 +4,7 @@
  * The control thread (the caller of mr_eal_start()) may run on every CPU of the process; worker i
  * is a thread of its own, pinned to one CPU.  Nothing of DPDK's log reaches the terminal unless
  * asked; its last lines are kept for the message of whatever fails next.  No telemetry socket
- * unless asked, no files shared with other processes, no PCI scan unless asked.
+ * unless asked, no files shared with other processes, no network card but those that are named.
  *
  * Owner: the process; one EAL in a process's life.  Threads: the control thread only.
  */
@@ -18,6 +18,7 @@ struct mr_fault;
 
 #define MR_EAL_WORKERS_MAX 64
 #define MR_EAL_MEMORY_MB   512 /* when the configuration says 0 */
+#define MR_EAL_CARDS_MAX   4
 
 enum mr_hugepages {
     MR_HUGEPAGES_AUTO,     /* if enough are free, else ordinary pages */
@@ -30,10 +31,11 @@ struct mr_eal_config {
     uint32_t worker_count; /* 0..MR_EAL_WORKERS_MAX */
     uint32_t memory_mb;    /* for pools and rings; 0: MR_EAL_MEMORY_MB */
     enum mr_hugepages hugepages;
-    bool shares_cores;  /* more workers than CPUs take turns on them; else that is a fault */
-    bool has_pci;       /* look for PCI devices */
-    bool is_verbose;    /* DPDK's log goes to standard error */
-    bool has_telemetry; /* open DPDK's telemetry socket: control/telemetry.h */
+    bool shares_cores;        /* more workers than CPUs take turns on them; else that is a fault */
+    const char *const *cards; /* PCI addresses of those that DPDK is to take; borrowed */
+    uint32_t card_count;      /* 0..MR_EAL_CARDS_MAX */
+    bool is_verbose;          /* DPDK's log goes to standard error */
+    bool has_telemetry;       /* open DPDK's telemetry socket: control/telemetry.h */
 };
 
 /* What mr_eal_start() chose. */

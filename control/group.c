@@ -7,13 +7,15 @@
 
 #include "control/eal.h"
 #include "control/topology.h"
+#include "dataplane/clock.h"
 #include "drivers/mbuf_pool.h"
 
 #define RX_MBUFS      4096
-#define IP_HEADERS    48u    /* IPv6 and UDP */
-#define FRAME_HEADERS 80     /* Ethernet, VLAN, IPv6, UDP and some */
-#define SMALL_ROOM    1600u  /* bytes of a receive buffer, at least */
-#define LARGE_ROOM    12288u /* what a packet socket asks for above 1,500 bytes of MTU */
+#define LINK_NS       (3 * MR_SECOND) /* that a card's link may take to come up at first */
+#define IP_HEADERS    48u             /* IPv6 and UDP */
+#define FRAME_HEADERS 80              /* Ethernet, VLAN, IPv6, UDP and some */
+#define SMALL_ROOM    1600u           /* bytes of a receive buffer, at least */
+#define LARGE_ROOM    12288u          /* what a packet socket asks for above 1,500 bytes of MTU */
 
 static struct rte_mempool *make_pool(const char *name, const char *kind, uint32_t index,
                                      uint32_t count, uint32_t frame_max, struct mr_fault *fault)
@@ -90,13 +92,31 @@ static bool make_pools(struct mr_group *g, struct mr_fault *fault)
 
 static bool open_port(struct mr_group *g, struct mr_fault *fault)
 {
+    struct mr_clock clock = mr_clock_init();
+
     if (g->config.spec != NULL)
         g->port = mr_port_open(&(struct mr_port_config){.spec = g->config.spec,
                                                         .rx_pools = g->rx_pools,
                                                         .mtu = g->config.mtu,
                                                         .queue_count = (uint16_t)queues_of(g)},
                                fault);
-    return g->port != NULL;
+    if (g->port == NULL)
+        return false;
+    g->device = g->port;
+    g->link.watch = mr_port_watch_of(g->port);
+    g->link.look_ns = mr_clock_now(&clock) + LINK_NS;
+    return true;
+}
+
+/* Where each shard has a queue of its own, and what it issues can be read. */
+static void try_cid_rules(struct mr_group *g)
+{
+    const struct mr_group_config *config = &g->config;
+
+    if (config->has_cid_rules && config->io_lcores == 0 && config->shard_count > 1 &&
+        !config->shard.endpoint.cid.is_encrypted)
+        mr_cid_rules_try(&g->cid_rules, g->device, &config->shard.endpoint.cid,
+                         config->shard_count);
 }
 
 /* Put I/O lcores between the port and the shards. */
@@ -221,6 +241,7 @@ bool mr_group_make(struct mr_group *g, const struct mr_group_config *config, str
             return false;
         }
     }
+    try_cid_rules(g);
     return true;
 }
 
@@ -268,10 +289,12 @@ void mr_group_close(struct mr_group *g)
     }
     mr_redirects_free(g->redirects);
     mr_moves_free(g->moves);
+    if (g->device != NULL)
+        mr_port_rules_drop(g->device, &g->cid_rules.rules);
     mr_port_close(g->port);
     g->redirects = NULL;
     g->moves = NULL;
-    g->port = g->io_port = NULL;
+    g->port = g->io_port = g->device = NULL;
 }
 
 void mr_group_free(struct mr_group *g, uint32_t *leaked_out)

@@ -17,8 +17,10 @@
 #include <stdint.h>
 
 #include "base/fault.h"
+#include "control/cid_rules.h"
 #include "dataplane/io_port.h"
 #include "dataplane/shard.h"
+#include "drivers/port_watch.h"
 
 struct mr_group_config {
     const char *name;     /* of its pools: short, unique in the process */
@@ -27,6 +29,7 @@ struct mr_group_config {
     struct mr_port *port; /* becomes the group's: closed with it */
     uint32_t shard_count;
     uint32_t io_lcores;    /* that move the frames (dataplane/io_port.h); 0: each shard its own */
+    bool has_cid_rules;    /* the port is to choose shards by connection ID, if it can */
     uint32_t first_worker; /* shard i runs on worker first_worker + i, I/O lcores behind them */
     uint32_t work_first;   /* shard i is number work_first + i in the pool of helper threads */
     struct mr_shard_config
@@ -40,10 +43,21 @@ struct mr_group_config {
     uint32_t tx_mbufs; /* per shard; 0: MR_SHARD_POOL_MBUFS */
 };
 
+/* The port as control/group_ports.h has seen it. */
+struct mr_group_link {
+    struct mr_port_watch watch;
+    enum mr_port_health health; /* at the last look; until the first one: up */
+    uint64_t look_ns;           /* when to look again */
+    uint64_t downs;             /* times it was found down */
+};
+
 struct mr_group {
     struct mr_group_config config;
     struct mr_port *port;    /* the shards' */
     struct mr_port *io_port; /* the same, if it has I/O lcores; NULL: it has none */
+    struct mr_port *device;  /* the port that was opened, whoever moves its frames */
+    struct mr_group_link link;
+    struct mr_cid_rules cid_rules;
     struct mr_redirects *redirects;
     struct mr_moves *moves; /* NULL: no application lets connections move */
     struct rte_mempool *rx_pools[MR_SHARDS_MAX];

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "control/group_orders.h"
+#include "control/group_ports.h"
 #include "control/group_trace.h"
 
 /* Of struct mr_shard_stats; the stages' times are the bench's. */
@@ -123,6 +124,15 @@ void mr_group_set_sums(const struct mr_group_set *set, struct mr_group_sums *out
     }
 }
 
+static uint64_t downs(const struct mr_group_set *set)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < set->count; i++)
+        sum += set->groups[i]->link.downs;
+    return sum;
+}
+
 static void counters(void *context, mr_counter_visit visit, void *to)
 {
     const struct mr_group_set *set = context;
@@ -143,6 +153,7 @@ static void counters(void *context, mr_counter_visit visit, void *to)
     for (size_t i = 0; i < MR_COUNT_OF(io_counters); i++)
         visit(to, io_counters[i].name, io_counters[i].help,
               ((const uint64_t *)(const void *)&sums.io)[i]);
+    visit(to, "port_downs", "times a port's link went down", downs(set));
     mr_group_trace_counters(set->qlog, visit, to);
     if (set->more != NULL)
         set->more(set->context, visit, to);
@@ -221,6 +232,19 @@ static int trace(void *context, const struct mr_command_arguments *arguments,
     return need_orders(set, fault) ? mr_group_trace(set, arguments, result_out, fault) : -ENOMEM;
 }
 
+static int list_ports(void *context, const struct mr_command_arguments *arguments,
+                      struct json_object **result_out, struct mr_fault *fault)
+{
+    (void)arguments;
+    return mr_group_ports_list(context, result_out, fault);
+}
+
+static int spread(void *context, const struct mr_command_arguments *arguments,
+                  struct json_object **result_out, struct mr_fault *fault)
+{
+    return mr_group_ports_rss(context, arguments, result_out, fault);
+}
+
 void mr_group_set_end(struct mr_group_set *set)
 {
     mr_group_orders_free(set->orders);
@@ -239,6 +263,8 @@ struct mr_control_datapath mr_group_set_datapath(struct mr_group_set *set, const
                                         .renew_cids = renew_cids,
                                         .list_paths = list_paths,
                                         .trace = trace,
+                                        .list_ports = list_ports,
+                                        .spread = spread,
                                         .counters = counters,
                                         .drain = drain};
 }

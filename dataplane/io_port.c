@@ -277,7 +277,8 @@ static void describe(struct io_port *io)
     io->port = *io->inner; /* what it is and can do */
     io->port.ops = &ops;
     io->port.held_fd = -1;
-    io->port.vdev[0] = '\0';
+    io->port.device[0] = '\0';
+    io->port.is_card = false;
     io->port.traits.queue_count = (uint16_t)io->shard_count;
     io->port.traits.polls_without_call = true;
     io->port.traits.has_rx_fd = false;

@@ -363,7 +363,7 @@ static uint32_t refill_spare(struct mr_shard *s)
     if (missing == 0)
         return MR_BURST;
     MR_CROSSING(pool_calls, 1);
-    if (rte_pktmbuf_alloc_bulk(s->config.send_pool, s->spare + s->spare_count, missing) == 0)
+    if (mr_mbuf_take(s->config.send_pool, s->spare + s->spare_count, missing) == 0)
         s->spare_count = MR_BURST;
     else
         mr_shard_count(&s->stats.send_pool_empty, 1);
@@ -388,9 +388,10 @@ static uint32_t send_burst(struct mr_shard *s)
     uint32_t room = refill_spare(s);
 
     for (uint32_t i = 0; i < room; i++) {
-        out[i] = (struct mr_outgoing){.data = rte_pktmbuf_mtod(s->spare[i], uint8_t *),
+        out[i] = (struct mr_outgoing){.data = mr_mbuf_data(s->spare[i]),
                                       .room = s->config.payload_max};
-        MR_PREFETCH_WRITE(out[i].data); /* the headers; who read it last had another core */
+        MR_PREFETCH_WRITE(out[i].data); /* QUIC's header; who read it last had another core */
+        MR_PREFETCH_WRITE(out[i].data - MR_CACHE_LINE); /* and those before it */
     }
     uint32_t count = mr_endpoint_build(s->ep, out, room, s->now);
     mr_shard_lap(s, MR_STAGE_BUILD);

@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <rte_mbuf.h>
 
@@ -70,6 +71,37 @@ MR_INLINE struct mr_buf *mr_buf_of_mbuf(struct rte_mbuf *mbuf)
 MR_INLINE struct rte_mbuf *mr_mbuf_of_buf(struct mr_buf *buf)
 {
     return (struct rte_mbuf *)buf - 1;
+}
+
+/* Where a frame of `mbuf`, fresh from such a pool, begins, behind the headroom: rte_pktmbuf_mtod()
+ * without reading the mbuf. */
+MR_INLINE uint8_t *mr_mbuf_data(struct rte_mbuf *mbuf)
+{
+    return (uint8_t *)(mr_mbuf_private(mbuf) + 1) + RTE_PKTMBUF_HEADROOM;
+}
+
+/*
+ * Take `count` mbufs of such a pool to write frames into: rte_pktmbuf_alloc_bulk(), but nothing of
+ * them is read, and their second line is left alone: `next` is NULL in a pool, and `tx_offload`
+ * counts only with flags whose setter fills it in.  Who freed them may have had another core, and
+ * each line of theirs is fetched from there.  0; -ENOENT: there are not so many, none is taken.
+ */
+MR_INLINE int mr_mbuf_take(struct rte_mempool *pool, struct rte_mbuf **mbufs, uint32_t count)
+{
+    const struct rte_mbuf fresh = {.data_off = RTE_PKTMBUF_HEADROOM,
+                                   .refcnt = 1,
+                                   .nb_segs = 1,
+                                   .port = RTE_MBUF_PORT_INVALID};
+    int result = rte_mempool_get_bulk(pool, (void **)mbufs, count);
+
+    for (uint32_t i = 0; result == 0 && i < count; i++) {
+        struct rte_mbuf *mbuf = mbufs[i];
+
+        memcpy(mbuf->rearm_data, fresh.rearm_data, sizeof(uint64_t)); /* the four above */
+        mbuf->ol_flags = 0;
+        memset(mbuf->rx_descriptor_fields1, 0, 2 * sizeof(uint64_t)); /* type, lengths, VLAN */
+    }
+    return result;
 }
 
 /* Copy a frame, what is known of it included, into an mbuf of `pool`; NULL: none is free, or it is

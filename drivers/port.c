@@ -13,6 +13,7 @@
 #include "base/fault.h"
 #include "drivers/dpdk_log.h"
 #include "drivers/port_kind.h"
+#include "drivers/port_rss.h"
 
 #define PEER_WAIT_MS 1000 /* for a memif server to finish the handshake */
 
@@ -27,10 +28,30 @@ static int fail(struct mr_fault *fault, int error, const char *step)
 
 /* ---- the device ---- */
 
-/* Configure and set the queues up. */
-static int configure_queues(const struct mr_port *port, const struct mr_port_config *config,
-                            const struct rte_eth_dev_info *info, bool has_rx_fd)
+/* What a card is to do for us, of what it can; the others' drivers offer more than they do. */
+static void ask_card(struct rte_eth_conf *conf, const struct rte_eth_dev_info *info, uint16_t mtu)
 {
+    const uint64_t rx = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
+    const uint64_t tx = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
+
+    conf->rxmode.mtu = mtu;
+    if ((info->rx_offload_capa & rx) == rx)
+        conf->rxmode.offloads |= rx;
+    conf->txmode.offloads |= info->tx_offload_capa & tx;
+}
+
+static void note_offloads(struct mr_port_traits *traits, const struct rte_eth_conf *conf)
+{
+    traits->rx_checksum = (conf->rxmode.offloads & RTE_ETH_RX_OFFLOAD_UDP_CKSUM) != 0;
+    traits->tx_ipv4_checksum = (conf->txmode.offloads & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0;
+    traits->tx_udp_checksum = (conf->txmode.offloads & RTE_ETH_TX_OFFLOAD_UDP_CKSUM) != 0;
+}
+
+/* Configure and set the queues up. */
+static int configure_queues(struct mr_port *port, const struct mr_port_config *config,
+                            const struct rte_eth_dev_info *info, uint16_t mtu, bool has_rx_fd)
+{
+    struct mr_port_rss_request rss;
     struct rte_eth_conf conf = {0};
     uint16_t rx_count = config->rx_descriptors > 0 ? config->rx_descriptors : MR_PORT_DESCRIPTORS;
     uint16_t tx_count = config->tx_descriptors > 0 ? config->tx_descriptors : MR_PORT_DESCRIPTORS;
@@ -39,6 +60,11 @@ static int configure_queues(const struct mr_port *port, const struct mr_port_con
 
     conf.txmode.offloads = info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
     conf.intr_conf.rxq = has_rx_fd;
+    if (port->is_card) {
+        ask_card(&conf, info, mtu);
+        mr_port_rss_ask(&rss, info, config->queue_count, &conf);
+    }
+    note_offloads(&port->traits, &conf);
     error = rte_eth_dev_configure(port->ethdev, config->queue_count, config->queue_count, &conf);
     if (error == 0)
         error = rte_eth_dev_adjust_nb_rx_tx_desc(port->ethdev, &rx_count, &tx_count);
@@ -83,6 +109,22 @@ static uint16_t most_mtu(const struct rte_eth_dev_info *info)
     return (uint16_t)MR_MIN(frame - RTE_ETHER_HDR_LEN - RTE_ETHER_CRC_LEN, (uint32_t)info->max_mtu);
 }
 
+/* Let a card take the frames of our MAC and, for neighbour discovery, of groups; one that cannot
+ * tell groups apart takes everything. */
+static int admit_frames(const struct mr_port *port, const struct mr_port_plan *plan)
+{
+    struct rte_ether_addr mac;
+    int error = 0;
+
+    if (plan->has_mac) {
+        memcpy(mac.addr_bytes, plan->mac, sizeof(mac.addr_bytes));
+        error = rte_eth_dev_default_mac_addr_set(port->ethdev, &mac);
+    }
+    if (error == 0 && rte_eth_allmulticast_enable(port->ethdev) != 0)
+        error = rte_eth_promiscuous_enable(port->ethdev);
+    return error;
+}
+
 /* Bring the device that was made into service. */
 static bool start_device(struct mr_port *port, const struct mr_port_config *config,
                          const struct mr_port_kind *kind, const struct mr_port_plan *plan,
@@ -99,9 +141,11 @@ static bool start_device(struct mr_port *port, const struct mr_port_config *conf
     uint16_t mtu = kind->sets_mtu ? MR_MIN(plan->mtu, most_mtu(&info)) : plan->mtu;
     bool has_rx_fd = kind->has_rx_fd && config->wants_rx_fd;
     if (error == 0)
-        error = configure_queues(port, config, &info, has_rx_fd);
+        error = configure_queues(port, config, &info, mtu, has_rx_fd);
     if (error == 0 && kind->sets_mtu)
         error = rte_eth_dev_set_mtu(port->ethdev, mtu);
+    if (error == 0 && kind->is_card)
+        error = admit_frames(port, plan);
     if (error == 0)
         error = rte_eth_dev_start(port->ethdev);
     if (error != 0) {
@@ -128,29 +172,40 @@ static bool start_device(struct mr_port *port, const struct mr_port_config *conf
     return true;
 }
 
+static const char *bus_of(const struct mr_port *port)
+{
+    return port->is_card ? "pci" : "vdev";
+}
+
 static bool make_device(struct mr_port *port, const struct mr_port_kind *kind,
                         const struct mr_port_plan *plan, struct mr_fault *fault)
 {
     static unsigned serial; /* device names are unique in the process */
-    int error;
+    int error = 0;
 
-    snprintf(port->vdev, sizeof(port->vdev), "%s%u", kind->driver, serial++);
+    port->is_card = kind->is_card;
+    if (kind->is_card)
+        snprintf(port->device, sizeof(port->device), "%s", plan->device);
+    else
+        snprintf(port->device, sizeof(port->device), "%s%u", kind->driver, serial++);
     mr_dpdk_log_clear();
-    error = rte_eal_hotplug_add("vdev", port->vdev, plan->arguments);
+    /* EAL has found cards at its start, but not one that was closed since. */
+    if (!kind->is_card || rte_eth_dev_get_port_by_name(port->device, &port->ethdev) != 0)
+        error = rte_eal_hotplug_add(bus_of(port), port->device, plan->arguments);
     if (error == 0)
-        error = rte_eth_dev_get_port_by_name(port->vdev, &port->ethdev);
+        error = rte_eth_dev_get_port_by_name(port->device, &port->ethdev);
     if (error != 0) {
-        fail(fault, error, "make the port");
-        port->vdev[0] = '\0';
+        fail(fault, error, kind->is_card ? "take the card" : "make the port");
+        port->device[0] = '\0';
     }
     return error == 0;
 }
 
 static void close_device(struct mr_port *port)
 {
-    if (port->vdev[0] != '\0') {
+    if (port->device[0] != '\0') {
         rte_eth_dev_stop(port->ethdev);
-        rte_eal_hotplug_remove("vdev", port->vdev);
+        rte_eal_hotplug_remove(bus_of(port), port->device);
     }
     if (port->held_fd >= 0)
         close(port->held_fd);

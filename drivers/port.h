@@ -4,10 +4,12 @@
  *     spec                                      the port
  *     tap:NAME[,mac=M]                          a TAP interface, which millrace creates (root)
  *     af_packet:IFACE[,mac=M]                   an existing interface, shared with the kernel
- * (root) memif:role=server|client,socket=PATH[,id=N][,zero-copy=yes|no][,secret=S][,mac=M] memory
- * shared with another process
+ *                                               (root)
+ *     memif:role=server|client,socket=PATH      memory shared with another process
+ *         [,id=N][,zero-copy=yes|no][,secret=S][,mac=M]
+ *     pci:ADDRESS[,mac=M]                       a network card, which is ours alone (drivers/pci.h)
  *     loopback                                  what is sent comes back: applications of one
- * machine
+ *                                               machine
  *     -                                         rings to a port in this process: drivers/wire.h
  *
  * A port is a DPDK Ethernet device, called directly, or a wire's end, called through its table.
@@ -96,8 +98,9 @@ struct mr_port {
     uint16_t ethdev;               /* DPDK's port id, if it is one */
     int held_fd;                   /* kept open while the port is, or -1 */
     struct mr_port_traits traits;
-    char spec[128]; /* as given, for messages */
-    char vdev[32];  /* DPDK's name of the device */
+    char spec[128];  /* as given, for messages */
+    char device[32]; /* DPDK's name of the device */
+    bool is_card;    /* hardware, not a device that is made */
 };
 
 /*

@@ -18,6 +18,7 @@
 #include "base/fault.h"
 #include "drivers/loopback.h"
 #include "drivers/options.h"
+#include "drivers/pci.h"
 #include "drivers/port.h"
 #include "drivers/unix_socket.h"
 
@@ -436,6 +437,49 @@ static bool plan_memif(const struct mr_port_config *config, const char *rest,
     return true;
 }
 
+/* ---- pci ---- */
+
+static bool parse_card(const char *rest, char address_out[MR_PCI_ADDRESS],
+                       struct mr_port_plan *plan, struct mr_fault *fault)
+{
+    size_t size = strcspn(rest, ",");
+    struct mr_options options = mr_options_of(rest + size + (rest[size] == ','));
+
+    if (!mr_pci_address_parse(rest, size, address_out)) {
+        mr_fault_set(fault, EINVAL,
+                     "%.*s is no PCI address, such as 0000:3b:00.0; `dpdk-devbind.py --status-dev "
+                     "net` lists the cards",
+                     (int)MR_MIN(size, (size_t)MR_OPTION_MAX), rest);
+        return false;
+    }
+    if (has_empty_option(rest)) {
+        mr_fault_set(fault, EINVAL, "there is nothing behind a comma: leave the comma out");
+        return false;
+    }
+    while (mr_options_next(&options))
+        if (!parse_interface_option(&options, plan, fault))
+            return false;
+    if (options.is_too_long)
+        mr_fault_set(fault, EINVAL, "an option is too long: only mac=M is known");
+    return !options.is_too_long;
+}
+
+static bool check_card_spec(const char *rest, struct mr_fault *fault)
+{
+    char address[MR_PCI_ADDRESS];
+    struct mr_port_plan plan;
+
+    return parse_card(rest, address, &plan, fault);
+}
+
+static bool plan_card(const struct mr_port_config *config, const char *rest,
+                      struct mr_port_plan *plan, struct mr_fault *fault)
+{
+    plan->mtu = config->mtu > 0 ? config->mtu : MR_PORT_MTU;
+    return parse_card(rest, plan->device, plan, fault) &&
+           mr_pci_check(MR_PCI_DEVICES, plan->device, fault);
+}
+
 /* ---- loopback ---- */
 
 static bool check_loopback_spec(const char *rest, struct mr_fault *fault)
@@ -472,6 +516,12 @@ static const struct mr_port_kind kinds[] = {
      .driver = "net_memif",
      .check = check_memif_spec,
      .plan = plan_memif},
+    {.name = "pci",
+     .shape = "pci:ADDRESS",
+     .check = check_card_spec,
+     .plan = plan_card,
+     .sets_mtu = true,
+     .is_card = true},
 };
 
 const struct mr_port_kind *mr_port_kind_find(const char *spec, const char **rest_out,

@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "drivers/pci.h"
+
 struct mr_fault;
 struct mr_port;
 struct mr_port_config;
@@ -19,8 +21,9 @@ struct mr_port_config;
 /* How to make the device. */
 struct mr_port_plan {
     char arguments[256];
-    uint8_t mac[6]; /* of ours, if has_mac; else derived from the device's */
-    uint16_t mtu;   /* bytes of an IP packet */
+    char device[MR_PCI_ADDRESS]; /* of a card: its address; "": a device is made */
+    uint8_t mac[6];              /* of ours, if has_mac; else derived from the device's */
+    uint16_t mtu;                /* bytes of an IP packet */
     bool has_mac;
     bool waits_for_peer; /* the other side must answer before the port is of use */
     int held_fd;         /* to be closed with the port, or -1 */
@@ -29,7 +32,8 @@ struct mr_port_plan {
 struct mr_port_kind {
     const char *name;   /* in the spec */
     const char *shape;  /* of the spec, for messages */
-    const char *driver; /* DPDK's, the device's name begins with it; NULL: no DPDK device */
+    const char *driver; /* DPDK's, the device's name begins with it; NULL: no DPDK device, or a
+                           card, whose driver is DPDK's choice */
     /* Of a kind that is none: make the port.  NULL with `fault` set. */
     struct mr_port *(*open)(const struct mr_port_config *config, struct mr_fault *fault);
     /* `rest` is the spec behind the colon; can it be meant so?  False with `fault` set. */
@@ -37,6 +41,7 @@ struct mr_port_kind {
     /* Look at the machine as well, and write the plan.  False with `fault` set. */
     bool (*plan)(const struct mr_port_config *config, const char *rest,
                  struct mr_port_plan *plan_out, struct mr_fault *fault);
+    bool is_card;          /* hardware: drivers/port_card.h says what it is to do */
     bool sets_mtu;         /* the device is to be told the MTU */
     bool shares_mac;       /* the kernel's interface has the device's MAC: ours is another */
     bool has_partial_sums; /* the local kernel's frames may carry the pseudo-header sum only */

@@ -27,7 +27,8 @@ bool mr_port_is_kernels(const char *spec)
 
 struct mr_port_watch mr_port_watch_of(const struct mr_port *port)
 {
-    struct mr_port_watch watch = {.is_tap = has_kind(port->spec, "tap")};
+    struct mr_port_watch watch = {.is_tap = has_kind(port->spec, "tap"),
+                                  .card = port->is_card ? port : NULL};
 
     if (!mr_port_is_kernels(port->spec))
         return watch;
@@ -68,6 +69,8 @@ enum mr_port_health mr_port_watch_look(const struct mr_port_watch *watch)
 {
     struct ifreq request = {0};
 
+    if (watch->card != NULL)
+        return mr_port_is_up(watch->card) ? MR_PORT_UP : MR_PORT_NO_CARRIER;
     if (watch->index == 0)
         return MR_PORT_UP;
     if (if_indextoname(watch->index, request.ifr_name) == NULL)

@@ -2,6 +2,7 @@
  * drivers/port_watch.h - what became of the interface under a port while it is open.
  *
  *     tap, af_packet   the kernel's interface: up, down, without a carrier, gone
+ *     a card           its link: up, or without a carrier
  *     other kinds      always up
  *
  * A TAP interface that was moved to another namespace is still there; one that was deleted is gone,
@@ -28,9 +29,10 @@ struct mr_port_watch {
     char name[IFNAMSIZ]; /* "": there is no interface */
     unsigned index;      /* 0: likewise */
     bool is_tap;
+    const struct mr_port *card; /* borrowed; NULL: it is none */
 };
 
-/* Begin to watch an open port. */
+/* Begin to watch an open port, for as long as it is open. */
 struct mr_port_watch mr_port_watch_of(const struct mr_port *port);
 
 enum mr_port_health mr_port_watch_look(const struct mr_port_watch *watch);

@@ -15,8 +15,9 @@
 #include "control/eal.h"
 #include "control/early_data.h"
 #include "control/group_datapath.h"
+#include "control/group_ports.h"
 #include "control/ocsp.h"
-#include "drivers/port_watch.h"
+#include "dataplane/clock.h"
 #include "http3/frame.h"
 #include "http3/server.h"
 #include "tools/host.h"
@@ -65,8 +66,6 @@ struct edge {
     struct mr_host host;
     struct mr_group_set groups;
     struct mr_control *control; /* NULL: none */
-    struct mr_port_watch watch;
-    enum mr_port_health health; /* as was said last */
     bool has_conflict;          /* that was said */
     struct mr_tls_context tls;
     bool has_tls;
@@ -313,25 +312,16 @@ static void look_at_addresses(struct edge *edge)
     mr_tool_complain("edge", &fault);
 }
 
-/* Say what became of the interface; false with `fault` set: it is gone. */
+/* False with `fault` set: the interface is gone. */
 static bool look_at_port(struct edge *edge, struct mr_fault *fault)
 {
-    static const char *const states[] = {
-        [MR_PORT_UP] = "is up again",
-        [MR_PORT_DOWN] = "is down: nobody can be served until `ip link set IFACE up`",
-        [MR_PORT_NO_CARRIER] = "has no carrier: nobody can be served until its other end is up",
-    };
-    enum mr_port_health health = mr_port_watch_look(&edge->watch);
+    struct mr_clock clock = mr_clock_init();
 
-    if (health == MR_PORT_GONE) {
-        mr_fault_set(fault, ENODEV, "interface %s is gone: make it again, and start again",
-                     edge->watch.name);
-        return false;
-    }
-    if (health != edge->health)
-        fprintf(stderr, "edge: interface %s %s\n", edge->watch.name, states[health]);
-    edge->health = health;
-    return true;
+    if (mr_group_look_at_port(&edge->host.group, mr_clock_now(&clock)) != MR_PORT_GONE)
+        return true;
+    mr_fault_set(fault, ENODEV, "interface %s is gone: make it again, and start again",
+                 edge->host.group.link.watch.name);
+    return false;
 }
 
 /* Wait for a signal; say how things are from time to time.  False with `fault` set: the port is
@@ -381,7 +371,6 @@ static bool serve_until_end(struct edge *edge, struct mr_fault *fault)
     mr_host_launch(&edge->host);
     if (!check_network(edge, fault))
         return false;
-    edge->watch = mr_port_watch_of(edge->host.group.port);
     warn_of_few_descriptors(edge);
     say_ready(edge);
     if (!run(edge, fault))

@@ -20,6 +20,7 @@
 #include "control/token_file.h"
 #include "dataplane/client_ports.h"
 #include "dataplane/clock.h"
+#include "drivers/pci.h"
 #include "drivers/port_kind.h"
 #include "drivers/port_watch.h"
 #include "http3/frame.h"
@@ -54,7 +55,7 @@ void mr_host_option_rows(struct mr_host_options *o, struct mr_option rows_out[MR
          .kind = MR_OPTION_TEXT,
          .to = &o->port,
          .argument = "SPEC",
-         .help = "tap:NAME, af_packet:IFACE or memif:role=server|client,socket=PATH"},
+         .help = "tap:NAME, af_packet:IFACE, pci:ADDRESS or memif:role=server|client,socket=PATH"},
         {.name = "addr",
          .kind = MR_OPTION_LIST,
          .to = &o->addresses,
@@ -385,7 +386,17 @@ static bool start_eal(struct mr_host *host, const struct mr_host_config *config,
                                     MR_SETUP_BASE_MB + mbufs * mr_setup_mbuf_kb(o->mtu) / 1024,
                                 .hugepages = (enum mr_hugepages)o->hugepages,
                                 .is_verbose = o->is_verbose};
+    char card[MR_PCI_ADDRESS];
+    const char *const cards[] = {card};
 
+    if (mr_pci_of_spec(o->port, card)) {
+        eal.cards = cards;
+        eal.card_count = 1;
+        if (!mr_pci_check(MR_PCI_DEVICES, card, fault)) {
+            mr_fault_add_context(fault, 0, "port %s", o->port);
+            return false;
+        }
+    }
     host->has_eal = mr_eal_start(&eal, fault);
     return host->has_eal;
 }

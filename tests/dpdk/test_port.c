@@ -2,6 +2,7 @@
  * ports. */
 #include "drivers/port.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,6 +14,7 @@
 
 #include "base/bytes.h"
 #include "control/eal.h"
+#include "drivers/port_rss.h"
 #include "tests/dpdk/dpdk_harness.h"
 
 enum {
@@ -81,6 +83,11 @@ static void malformed_specs_are_refused(void)
     check_fault("tap:mr0=1", "an interface's name");
     check_fault("memif:role=server,socket=@x,", "nothing behind a comma");
     check_fault("tap:mr0,speed=9", "unknown option speed");
+    check_fault("pci:", " is no PCI address, such as 0000:3b:00.0");
+    check_fault("pci:3b:00", "3b:00 is no PCI address");
+    check_fault("pci:3b:00.0,", "nothing behind a comma");
+    check_fault("pci:3b:00.0,speed=9", "unknown option speed");
+    check_fault("pci:3b:00.0,mac=01:00:00:00:00:01", "mac=");
     check_fault("memif:", "needs role=");
     check_fault("memif:role=server", "needs role=");
     check_fault("memif:role=boss,socket=/tmp/x", "role=boss");
@@ -113,6 +120,25 @@ static void an_interface_must_exist_and_be_permitted(void)
         check_fault("tap:default", "choose another name");
     if (geteuid() == 0)
         check_fault("af_packet:lo", "interface lo is the loopback");
+}
+
+static void a_card_must_be_there(void)
+{
+    check_fault("pci:fffe:ff:1f.7", "no network card at fffe:ff:1f.7; there are: ");
+}
+
+static void a_port_that_is_no_card_has_no_table_and_no_rules(void)
+{
+    const struct mr_port_rss_change change = {.lo = 0, .hi = 1, .queue = 0};
+    struct mr_fault fault = {0};
+    struct mr_port *port = open_spec("memif:role=server,socket=@mr-test-no-card", 2, &fault);
+    struct mr_port_rss rss;
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(port);
+    CU_ASSERT_EQUAL(mr_port_rss_read(port, &rss), -EOPNOTSUPP);
+    CU_ASSERT_EQUAL(mr_port_rss_change(port, &change, &fault), -EOPNOTSUPP);
+    CU_ASSERT_PTR_NOT_NULL(strstr(fault.text, "only cards"));
+    mr_port_close(port);
 }
 
 static void a_memif_client_needs_its_server_first(void)
@@ -365,6 +391,9 @@ static CU_TestInfo specs[] = {
     {"malformed specs are refused", malformed_specs_are_refused},
     {"a port has one to 64 queues", a_port_has_one_to_64_queues},
     {"an interface must exist and be permitted", an_interface_must_exist_and_be_permitted},
+    {"a card must be there", a_card_must_be_there},
+    {"a port that is no card has no table and no rules",
+     a_port_that_is_no_card_has_no_table_and_no_rules},
     {"a memif client needs its server first", a_memif_client_needs_its_server_first},
     CU_TEST_INFO_NULL,
 };

@@ -96,9 +96,9 @@ def edge_tells_of_an_interface_that_is_down_and_up(ns):
         edge.wait_for("edge: serving")
         sh("ip", "link", "set", interface, "up")
         sh("ip", "link", "set", interface, "down")
-        edge.wait_for(f"edge: interface {interface} is down")
+        edge.wait_for(f"port {port} is down")
         sh("ip", "link", "set", interface, "up")
-        edge.wait_for(f"edge: interface {interface} is up again")
+        edge.wait_for(f"port {port} is up again")
         status, text = edge.stop()
         assert status == 0 and text.count("is down") == 1, text
 

@@ -64,7 +64,7 @@ static void every_kind_of_value_is_read(void)
     CU_ASSERT_STRING_EQUAL(config.cores, "1,3-5");
     CU_ASSERT_EQUAL(config.polling, 1);
     CU_ASSERT_EQUAL(config.hugepages, 2);
-    CU_ASSERT(config.has_telemetry && config.is_verbose && !config.has_pci);
+    CU_ASSERT(config.has_telemetry && config.is_verbose);
     CU_ASSERT_EQUAL(config.drain_ns, 1500000000);
     CU_ASSERT_STRING_EQUAL(config.keylog, "dir/keys.log");
     CU_ASSERT_STRING_EQUAL(config.control.socket, "/s");
@@ -221,7 +221,8 @@ static void types_are_checked(void)
     refuses("listeners: [a]", "dir/f.yaml:1: listeners: is a single value; write `- name: ...`");
     refuses("polling: lazy", "dir/f.yaml:1: polling: \"lazy\" is no choice; give one of adaptive, "
                              "busy");
-    refuses("pci: maybe", "dir/f.yaml:1: pci: \"maybe\" is neither yes nor no; write one of them");
+    refuses("telemetry: maybe",
+            "dir/f.yaml:1: telemetry: \"maybe\" is neither yes nor no; write one of them");
     refuses("- a", "dir/f.yaml:1: the file is a list; write keys and values, like `shards: 2`");
     refuses("[a]: 1", "dir/f.yaml:1: a key: is a list; write a single value");
     refuses("keylog: \"\"", "dir/f.yaml:1: keylog: is empty; give a value, or leave it out");

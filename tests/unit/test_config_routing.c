@@ -51,6 +51,13 @@ static void connection_ids_fit_their_format(void)
          "routing.format quic-lb"},
         {PORT LISTENER "routing: {renew_after: 1s}", NULL},
         {PORT LISTENER "routing: {renew_after: 0}", NULL},
+        {PORT LISTENER "routing: {card_rules: on}", NULL},
+        {PORT LISTENER "routing: {card_rules: on, key_file: k}",
+         "dir/f.yaml:3: routing.card_rules: cards cannot read encrypted connection IDs; choose one "
+         "of the two, or leave routing.key_file out"},
+        {PORT LISTENER "routing: {card_rules: on}\nio_lcores: 1\n",
+         "dir/f.yaml:3: routing.card_rules: queues are not shards' then; choose one of the two, or "
+         "leave io_lcores out"},
         {PORT LISTENER "routing: {renew_after: 999ms}",
          "dir/f.yaml:3: routing.renew_after: less than a second is too often; give 1s or more, or "
          "0"},
