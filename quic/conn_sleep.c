@@ -220,6 +220,8 @@ static int put_to_sleep(struct mr_endpoint *ep, struct mr_conn *conn)
         count_reason(&ep->counters, LARGE);
         return -EBUSY;
     }
+    if (memcmp(conn->tracked_token, mr_cid_current(conn)->reset_token, MR_RESET_TOKEN) != 0)
+        mr_cid_track_token(ep, conn); /* that is where it will be looked for */
     lead_to(ep, conn, MR_CID_ASLEEP | conn->number);
     mr_conn_number_at(ep, conn->number)->place = MR_PLACE_ASLEEP | place;
     mr_keys_drop(ep, conn);
@@ -335,16 +337,19 @@ bool mr_sleep_cuts_draining(struct mr_endpoint *ep, const struct mr_conn *conn)
     return true;
 }
 
-/* Look at some places; all that rest, or those that have for long. */
-static void look(struct mr_endpoint *ep, uint64_t rest_ns, uint32_t wanted)
+/* Look at some places: put up to `wanted` that have rested for so long to sleep.  How many. */
+static uint32_t look(struct mr_endpoint *ep, uint64_t rest_ns, uint32_t wanted)
 {
-    for (uint32_t i = 0; i < MR_SLEEP_LOOKS && wanted > 0; i++) {
+    uint32_t slept = 0;
+
+    for (uint32_t i = 0; i < MR_SLEEP_LOOKS && slept < wanted; i++) {
         ep->sleep_hand.at = (ep->sleep_hand.at + 1) % ep->conns.fresh;
         struct mr_conn *conn = mr_conn_at(ep, ep->sleep_hand.at);
         bool rests = (conn->generation & 1) != 0 && conn->idle_base_ns + rest_ns <= ep->now;
 
-        wanted -= rests && put_to_sleep(ep, conn) == 0;
+        slept += rests && put_to_sleep(ep, conn) == 0;
     }
+    return slept;
 }
 
 struct mr_conn *mr_conn_rouse(struct mr_endpoint *ep, uint32_t number, bool makes_room)
@@ -378,18 +383,17 @@ static bool is_wanted(const struct mr_endpoint *ep)
             mr_pool_free_count(&ep->conns) < mr_limits_spare(&ep->limits));
 }
 
-static void set_going(struct mr_endpoint *ep)
+static void set_going(struct mr_endpoint *ep, uint64_t step_ns)
 {
     ep->sleep_hand.is_going = is_wanted(ep);
     if (ep->sleep_hand.is_going)
-        mr_wheel_set(&ep->wheel, ep->limits.connections_max,
-                     ep->now + (is_scarce(ep) ? MR_SLEEP_SCARCE_NS : MR_SLEEP_STEP_NS));
+        mr_wheel_set(&ep->wheel, ep->limits.connections_max, ep->now + step_ns);
 }
 
 void mr_sleep_on_taken(struct mr_endpoint *ep)
 {
     if (!ep->sleep_hand.is_going && is_wanted(ep))
-        set_going(ep);
+        set_going(ep, MR_SLEEP_STEP_NS);
 }
 
 static bool sleeps(const struct mr_conn_number *entry)
@@ -441,10 +445,12 @@ void mr_sleep_expire(struct mr_endpoint *ep)
 
     close_some(ep);
     uint32_t free_count = mr_pool_free_count(&ep->conns);
-    if (free_count < spare)
-        look(ep, is_scarce(ep) ? 0 : ep->config.sleep_after_ns,
-             MR_MIN(spare - free_count, (uint32_t)MR_SLEEP_STEP_MAX));
-    set_going(ep);
+    uint32_t slept = free_count >= spare
+                         ? 0
+                         : look(ep, is_scarce(ep) ? 0 : ep->config.sleep_after_ns,
+                                MR_MIN(spare - free_count, (uint32_t)MR_SLEEP_STEP_MAX));
+    bool helps = slept > 0 || ep->sleep_hand.closing_count > 0;
+    set_going(ep, is_scarce(ep) && helps ? MR_SLEEP_SCARCE_NS : MR_SLEEP_STEP_NS);
 }
 
 /* ------------------------------------------------------------------ all of them */

@@ -34,7 +34,7 @@
 #define MR_SLEEP_LOOKS       64           /* places that a step of the hand looks at */
 #define MR_SLEEP_STEP_MAX    16           /* connections that it puts to sleep */
 #define MR_SLEEP_STEP_NS     MR_MS        /* from step to step, */
-#define MR_SLEEP_SCARCE_NS   (MR_MS / 10) /* and while places are scarce */
+#define MR_SLEEP_SCARCE_NS   (MR_MS / 10) /* while places are scarce, and it finds some */
 #define MR_SLEEP_RETRY_NS    (10 * MR_MS) /* a timer that found no place to wake its connection */
 #define MR_SLEEP_AFTER_NS    (2 * MR_SECOND) /* the default of sleep_after_ns */
 

@@ -568,7 +568,6 @@ static void sizes_that_do_not_fit_are_refused(void)
          "dir/f.yaml:3: limits.awake: 255 is too few for 1 shard; give 256 or more, or 0: all"},
         {PORT LISTENER "limits: {awake: 511}\nshards: 2",
          "dir/f.yaml:3: limits.awake: 511 is too few for 2 shards; give 512 or more, or 0: all"},
-        {PORT LISTENER "limits: {awake: 512, connections: 100}\nshards: 2", NULL},
         {PORT LISTENER "limits: {connections: 1}", NULL},
         {PORT LISTENER "limits: {connections: 1}\nshards: 2",
          "dir/f.yaml:3: limits.connections: 1 is too few for 2 shards; give 2 or more"},

@@ -126,11 +126,11 @@ static void on_client_events(void *context, const struct mr_event *events, size_
 
 /* ------------------------------------------------------------------ the world */
 
-static void connect_all(void)
+static void connect_some(uint32_t count)
 {
     const struct mr_address to = engine_world_server();
 
-    for (uint32_t i = 0; i < CONNS; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         struct mr_connect_options options = {.remote = to,
                                              .server_name = "localhost",
                                              .alpn = (const uint8_t *)"\002h3",
@@ -145,7 +145,7 @@ static void connect_all(void)
     }
 }
 
-static void begin(uint64_t sleep_after_ns)
+static void begin_with(uint64_t sleep_after_ns, uint32_t count)
 {
     static const struct mr_application client = {.context = &side[ENGINE_CLIENT],
                                                  .on_start = on_start,
@@ -162,7 +162,12 @@ static void begin(uint64_t sleep_after_ns)
     echo_count = server_closed = 0;
     wrong = 0;
     world = engine_world_new(&options, &client, &application);
-    connect_all();
+    connect_some(count);
+}
+
+static void begin(uint64_t sleep_after_ns)
+{
+    begin_with(sleep_after_ns, CONNS);
 }
 
 static void end(void)
@@ -255,6 +260,25 @@ static void the_hand_keeps_a_quarter_free(void)
     end();
 }
 
+/* Fewer places are free than are to be, and yet nobody sleeps before its time, unless they are
+ * scarce. */
+static void nobody_sleeps_before_its_time(void)
+{
+    begin_with(20 * MR_SECOND, AWAKE - AWAKE / 4 + 1);
+    CU_ASSERT(mr_pool_free_count(&server()->conns) < mr_limits_spare(&server()->limits));
+    CU_ASSERT(server()->sleep_hand.is_going);
+    engine_world_run(world, 10 * MR_SECOND);
+    CU_ASSERT_EQUAL(counted()->connections_slept, 0);
+    engine_world_run(world, 20 * MR_SECOND);
+    CU_ASSERT_EQUAL(counted()->connections_slept, 2);
+    CU_ASSERT_EQUAL(mr_pool_free_count(&server()->conns), mr_limits_spare(&server()->limits));
+    end();
+    begin_with(20 * MR_SECOND, AWAKE - 1);
+    CU_ASSERT(counted()->connections_slept > 0);
+    CU_ASSERT(mr_pool_free_count(&server()->conns) <= mr_limits_spare(&server()->limits));
+    end();
+}
+
 /* The handle of a sleeper of the server's. */
 static mr_handle some_sleeper(void)
 {
@@ -342,6 +366,7 @@ static CU_TestInfo tests[] = {
     {"more live than are awake", more_live_than_are_awake},
     {"all at once get their turn", all_at_once_get_their_turn},
     {"the hand keeps a quarter free", the_hand_keeps_a_quarter_free},
+    {"nobody sleeps before its time", nobody_sleeps_before_its_time},
     {"an operation makes room", an_operation_makes_room},
     {"all are closed", all_are_closed},
     {"peers close all", peers_close_all},
