@@ -24,7 +24,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "interop"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "dpdk"))
 from datapath import Program, wait_until  # noqa: E402
-from guest import CARD, MAC, Guest, find_machine  # noqa: E402
+from guest import CARD, MAC, WITH_US, Guest, find_machine  # noqa: E402
 import tap  # noqa: E402
 
 SERVER, CLIENT, PORT = "198.18.0.1", "198.18.0.2", 4433
@@ -135,7 +135,7 @@ class World:
     def start_client(self, count=CONNECTIONS):
         for client in self.clients:
             client.kill()  # of a test that failed
-        client = Program(["ip", "netns", "exec", self.namespace, self.client, SERVER, PORT, count], self.folder,
+        client = Program([*WITH_US, "ip", "netns", "exec", self.namespace, self.client, SERVER, PORT, count], self.folder,
                          f"client{len(self.clients)}")
         self.clients.append(client)
         client.wait_for("connected")
