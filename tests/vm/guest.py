@@ -178,11 +178,10 @@ class Line:
 class Guest:
     """With-statement: it boots; at the end it is switched off."""
 
-    def __init__(self, machine, folder, programs, interface, namespace, processors=4):
+    def __init__(self, machine, folder, programs, interface, processors=4):
         self.machine = machine
         self.folder = Path(folder)
         self.interface = interface
-        self.namespace = namespace
         self.processors = processors
         self.initrd = make_files(machine, self.folder, programs)
         self.process = None
@@ -193,7 +192,7 @@ class Guest:
         kernel = next((root / "boot").glob("vmlinuz-*"))
         loader = [root / "usr/lib/x86_64-linux-gnu", root / "lib/x86_64-linux-gnu"]
         folders = [word for name in ("qemu", "seabios") for word in ("-L", str(root / "usr/share" / name))]
-        return [*WITH_US, "ip", "netns", "exec", self.namespace, "env", f"LD_LIBRARY_PATH={':'.join(map(str, loader))}",
+        return [*WITH_US, "env", f"LD_LIBRARY_PATH={':'.join(map(str, loader))}",
                 str(root / "usr/bin/qemu-system-x86_64"), *folders, "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max",
                 "-smp", str(self.processors), "-m", str(MEMORY_MB), "-nographic", "-nodefaults", "-no-reboot",
                 "-monitor", "none",
