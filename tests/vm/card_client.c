@@ -39,7 +39,7 @@ enum {
     HANDSHAKES = 8  /* at a time */
 };
 
-#define PIECE_EVERY (200 * MR_MS) /* of a connection */
+#define PIECE_EVERY (100 * MR_MS) /* of a connection */
 #define TELL_EVERY  (500 * MR_MS)
 #define PATIENCE    (60 * MR_SECOND) /* for handshakes, and for the end */
 

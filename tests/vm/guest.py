@@ -25,6 +25,7 @@ MAC = "52:54:00:12:34:56"
 CARD = "0000:00:02.0"
 MEMORY_MB = 1024
 HUGE_PAGES = 220  # of 2 MB
+WITH_US = ("setpriv", "--pdeathsig", "KILL")  # a program that ends with the test, whatever ends that
 BOOT_SECONDS = 120
 COMMAND_SECONDS = 60
 CHEAP = "quiet mitigations=off no_timer_check tsc=reliable"  # nor does it panic where timers are late, on a busy machine
@@ -177,11 +178,10 @@ class Line:
 class Guest:
     """With-statement: it boots; at the end it is switched off."""
 
-    def __init__(self, machine, folder, programs, interface, namespace, processors=4):
+    def __init__(self, machine, folder, programs, interface, processors=4):
         self.machine = machine
         self.folder = Path(folder)
         self.interface = interface
-        self.namespace = namespace
         self.processors = processors
         self.initrd = make_files(machine, self.folder, programs)
         self.process = None
@@ -192,7 +192,7 @@ class Guest:
         kernel = next((root / "boot").glob("vmlinuz-*"))
         loader = [root / "usr/lib/x86_64-linux-gnu", root / "lib/x86_64-linux-gnu"]
         folders = [word for name in ("qemu", "seabios") for word in ("-L", str(root / "usr/share" / name))]
-        return ["ip", "netns", "exec", self.namespace, "env", f"LD_LIBRARY_PATH={':'.join(map(str, loader))}",
+        return [*WITH_US, "env", f"LD_LIBRARY_PATH={':'.join(map(str, loader))}",
                 str(root / "usr/bin/qemu-system-x86_64"), *folders, "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max",
                 "-smp", str(self.processors), "-m", str(MEMORY_MB), "-nographic", "-nodefaults", "-no-reboot",
                 "-monitor", "none",

