@@ -22,6 +22,8 @@ enum {
     WORD = 8
 };
 
+static void *memory; /* the endpoint's */
+
 _Noreturn MR_COLD static void die(const char *what)
 {
     fprintf(stderr, "sleep: %s\n", what);
@@ -46,10 +48,10 @@ static struct mr_endpoint *make_endpoint(struct mr_aead *aead, uint32_t connecti
 
     limits.awake_max = connections - 1; /* the last ones sleep from the beginning */
     limits.sleepers_max = connections;
-    void *mem = aligned_alloc(MR_CACHE_LINE, (mr_endpoint_footprint(&limits) + MR_CACHE_LINE - 1) &
-                                                 ~(size_t)(MR_CACHE_LINE - 1));
+    memory = aligned_alloc(MR_CACHE_LINE, (mr_endpoint_footprint(&limits) + MR_CACHE_LINE - 1) &
+                                              ~(size_t)(MR_CACHE_LINE - 1));
     struct mr_endpoint *ep =
-        mem == NULL ? NULL : mr_endpoint_init(mem, &limits, &config, MR_SECOND);
+        memory == NULL ? NULL : mr_endpoint_init(memory, &limits, &config, MR_SECOND);
     if (ep == NULL)
         die("not enough memory; ask for fewer connections");
     return ep;
@@ -201,5 +203,6 @@ int main(int argc, char **argv)
     mr_endpoint_fini(ep);
     mr_aead_close(aead);
     free(handles);
+    free(memory);
     return 0;
 }

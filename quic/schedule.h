@@ -29,6 +29,7 @@ struct mr_schedule {
     uint32_t ring[MR_URGENCIES]; /* the last of each; valid if it has a bit in `rings` */
     uint8_t rings;
     bool is_rings_turn; /* where both kinds wait: incremental ones are next */
+    uint8_t zero[2];    /* in place of padding, as in struct mr_sent */
 };
 
 void mr_schedule_init(struct mr_schedule *schedule);

@@ -93,6 +93,8 @@ struct mr_sent {
     uint32_t packet_threshold;    /* packets later that tell a loss: quic/sent_late.h */
     uint32_t root;                /* chunk of the leaves' indices; MR_NONE: direct */
     struct mr_sent_slot direct[MR_SENT_DIRECT_SLOTS];
+    uint32_t
+        zero; /* in place of padding: images of connections are compared, and packed, by bytes */
 };
 
 /* What commit needs to know of a packet. */
