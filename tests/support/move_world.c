@@ -53,7 +53,7 @@ static void make_tls(struct move_world *w)
     must(mr_tls_context_client(&w->client_tls, &client, &fault), &fault);
 }
 
-static struct mr_limits ample_limits(void)
+struct mr_limits move_world_limits(void)
 {
     return (struct mr_limits){.connections_max = 8,
                               .handshakes_max = 4,
@@ -78,7 +78,7 @@ static void make_node(struct move_world *w, uint32_t i)
     bool is_peer = i == MOVE_PEER;
     bool is_server = is_peer == (w->config.role == MR_CLIENT);
     struct mr_limits limits =
-        is_peer || w->config.limits.connections_max == 0 ? ample_limits() : w->config.limits;
+        is_peer || w->config.limits.connections_max == 0 ? move_world_limits() : w->config.limits;
     struct mr_endpoint_config config = {
         .cid = {.node = is_peer ? 2 : 1, .shard = (uint16_t)(is_peer ? 0 : i)},
         .shards = is_peer ? 1 : MOVE_SHARDS,

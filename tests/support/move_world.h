@@ -46,6 +46,9 @@ struct move_config {
     struct mr_limits limits; /* of the shards; all 0: ample */
 };
 
+/* Ample ones: what `limits` of all 0 stands for. */
+struct mr_limits move_world_limits(void);
+
 /* A stream, as the application of one side knows it. */
 struct move_stream {
     mr_handle handle;

@@ -17,25 +17,12 @@ enum {
 
 static struct move_config config_of(uint64_t seed, enum mr_role role)
 {
-    return (struct move_config){.seed = seed,
-                                .role = role,
-                                .bytes = 3000,
-                                .limits = {.connections_max = 8,
-                                           .awake_max = PLACES,
-                                           .sleepers_max = 8,
-                                           .handshakes_max = 4,
-                                           .streams_max = 256,
-                                           .segments_max = 4096,
-                                           .ranges_max = 8192,
-                                           .chunks_max = 8192,
-                                           .compact_max = 2048,
-                                           .pinned_max = MOVE_BUFFERS / 2,
-                                           .active_keys_max = 8,
-                                           .datagram_chunks_max = 64,
-                                           .datagram_queue_max = 4,
-                                           .extras_max = 4,
-                                           .models_max = 2,
-                                           .names_max = 4}};
+    struct move_config config = {
+        .seed = seed, .role = role, .bytes = 3000, .limits = move_world_limits()};
+
+    config.limits.awake_max = PLACES;
+    config.limits.sleepers_max = config.limits.connections_max;
+    return config;
 }
 
 static struct mr_endpoint *owner(const struct move_world *w)
