@@ -5,6 +5,7 @@
 #   make test       every test, in four builds; ends with `N passed, N failed`
 #   make test-long  the rest: all simulator seeds, long fuzzing; writes docs/test-results.md
 #   make bench      absolute speeds
+#   make profiled   build-profiled/millrace, laid out by what a training run does: 5 minutes
 #   make bench-long a million idle connections: minutes, 12 GiB
 #   make fmt lint clean install
 MAKEFLAGS += --no-print-directory
@@ -12,13 +13,18 @@ SHELL     := /bin/bash
 PREFIX    ?= /usr/local
 BUILD     := build
 
-.PHONY: all run test test-long bench bench-long fmt lint clean install
+.PHONY: all profiled run test test-long bench bench-long fmt lint clean install
 
 all:
 	@scripts/deps build
 	@scripts/configure $(BUILD) "--prefix=$(PREFIX)" -Dtests=false -Db_lto=true
 	@ninja -C $(BUILD) tools/millrace
 	@ln -sfn tools/millrace $(BUILD)/millrace
+
+profiled:
+	@scripts/deps build
+	@scripts/build-profiled $(BUILD)-profiled "--prefix=$(PREFIX)"
+	@ln -sfn tools/millrace $(BUILD)-profiled/millrace
 
 run: all
 	@$(BUILD)/millrace demo $(if $(DIR),--root "$(DIR)")
@@ -32,7 +38,7 @@ test-long:
 	@scripts/run-tests --long
 
 bench: all
-	@ninja -C $(BUILD) bench/floor bench/engine
+	@ninja -C $(BUILD) bench/floor bench/engine bench/distance
 	@scripts/run-bench $(BUILD)
 
 bench-long: all

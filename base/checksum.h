@@ -13,8 +13,8 @@
  * A sum is opaque: 16-bit words in the order of this machine, carries not folded yet.
  * 2^32 bytes can be added before it overflows.  Every piece but the last has an even size.
  *
- * Owner: none.  Threads: any; the functions are pure.  Cost: about 60 ns per
- * 1,452 bytes (SSE2, -O3).
+ * Owner: none.  Threads: any; the functions are pure.  Cost: an instruction for 4 bytes with AVX2,
+ * for one without.
  */
 #ifndef MR_BASE_CHECKSUM_H
 #define MR_BASE_CHECKSUM_H
@@ -31,6 +31,12 @@ enum {
     MR_CHECKSUM_ICMP6 = 58,
 };
 
+#define MR_CHECKSUM_BLOCK ((size_t)64) /* bytes; pieces of one and more are summed by blocks */
+
+/* `sum` with so many blocks more: by the widest registers, and by those of every CPU. */
+uint64_t mr_checksum_add_blocks(uint64_t sum, const uint8_t *from, size_t blocks);
+uint64_t mr_checksum_add_narrow(uint64_t sum, const uint8_t *from, size_t blocks);
+
 /* `sum` with `size` bytes more. */
 static inline uint64_t mr_checksum_add(uint64_t sum, const void *bytes, size_t size)
 {
@@ -38,7 +44,11 @@ static inline uint64_t mr_checksum_add(uint64_t sum, const void *bytes, size_t s
     uint32_t word;
     uint16_t half;
 
-    /* A loop over 32-bit words into one 64-bit sum is what compilers turn into vectors. */
+    if (size >= MR_CHECKSUM_BLOCK) {
+        sum = mr_checksum_add_blocks(sum, from, size / MR_CHECKSUM_BLOCK);
+        from += size & ~(MR_CHECKSUM_BLOCK - 1);
+        size &= MR_CHECKSUM_BLOCK - 1;
+    }
     size_t words = size / sizeof(word);
     for (size_t i = 0; i < words; i++) {
         memcpy(&word, from + i * sizeof(word), sizeof(word));

@@ -28,6 +28,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/compiler.h"
 #include "base/pool.h"
 
 enum {
@@ -89,6 +90,25 @@ static inline bool mr_wheel_is_set(const struct mr_wheel *wheel, uint32_t index)
 {
     MR_DASSERT(index < wheel->count);
     return wheel->nodes[index].slot != MR_NONE;
+}
+
+/* Ask for the timer of object `index`, which among many is in no cache. */
+MR_INLINE void mr_wheel_ask(const struct mr_wheel *wheel, uint32_t index)
+{
+    MR_PREFETCH_WRITE(&wheel->nodes[index]);
+}
+
+/* Some time later, for those that setting it writes as well: its neighbours in its slot. */
+MR_INLINE void mr_wheel_ask_beside(const struct mr_wheel *wheel, uint32_t index)
+{
+    const struct mr_wheel_node *node = &wheel->nodes[index];
+
+    if (node->slot == MR_NONE)
+        return;
+    if (node->prev != MR_NONE)
+        MR_PREFETCH_WRITE(&wheel->nodes[node->prev]);
+    if (node->next != MR_NONE)
+        MR_PREFETCH_WRITE(&wheel->nodes[node->next]);
 }
 
 /* The deadline of object `index` (ns); UINT64_MAX if its timer is not set. */

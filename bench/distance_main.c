@@ -27,23 +27,20 @@
 #include "base/buf.h"
 #include "base/compiler.h"
 #include "base/random.h"
-#include "control/certificate.h"
-#include "control/tls_context.h"
+#include "bench/engine_pair.h"
 #include "quic/conn.h"
 
 #define RATE_BPS     UINT64_C(10000000000)
 #define IN_FLIGHT    UINT64_C(250000000) /* bytes that the longest path holds */
 #define WINDOW       (6 * IN_FLIGHT)     /* of flow control: a loss holds up several round trips */
 #define TICK_NS      (25 * MR_US)        /* endpoints run each so often: one poll loop's burst */
-#define PAYLOAD      1452
-#define STREAM_BYTES 1411 /* of a full packet */
+#define STREAM_BYTES 1411                /* of a full packet */
 #define IP_BYTES     1480
 #define WIRE_PACKETS (1u << 20)
 #define DATA_BYTES   (16u << 20)
 #define FIRST_LOSSES 20  /* CUBIC: not measured */
 #define LOSSES       150 /* and measured */
 #define TRIPS        30  /* BBR: not measured */
-#define WALL_SECONDS 1700000000
 
 struct row {
     enum mr_cc_kind cc;
@@ -66,7 +63,7 @@ struct buffer {
     uint64_t arrival_ns;
     uint32_t size;
     struct mr_path_addr path;
-    uint8_t bytes[PAYLOAD];
+    uint8_t bytes[ENGINE_PAYLOAD];
 };
 
 /* One direction: packets in the order in which they arrive. */
@@ -93,32 +90,9 @@ static uint8_t data[DATA_BYTES];
 static uint64_t now = MR_SECOND;
 static uint64_t largest_in_flight;
 static struct mr_random randomness;
-static struct mr_certificate certificate;
 static const struct row *row;
 
-_Noreturn MR_COLD static void die(const char *what)
-{
-    fprintf(stderr, "distance: %s\n", what);
-    exit(2);
-}
-
 /* ------------------------------------------------------------------ set-up */
-
-static void make_tls(enum mr_role role)
-{
-    static const uint8_t alpn[] = "\005bench";
-    struct mr_tls_server_config server = {.certificate = &certificate,
-                                          .allows_expired = true,
-                                          .alpn = alpn,
-                                          .alpn_size = sizeof(alpn) - 1};
-    struct mr_tls_client_config client = {.is_insecure = true};
-    struct mr_fault fault;
-    int answer = role == MR_SERVER ? mr_tls_context_server(&sides[role].tls, &server, &fault)
-                                   : mr_tls_context_client(&sides[role].tls, &client, &fault);
-
-    if (answer != 0)
-        die(fault.text);
-}
 
 /* Limits for one connection with the window in flight: a record and, at its receiver, a reassembly
  * node for each packet. */
@@ -136,32 +110,18 @@ static struct mr_limits limits_of_window(void)
 
 static void make_side(enum mr_role role, struct mr_aead *aead)
 {
-    static const uint8_t static_key[32] = {1};
     struct mr_limits limits = limits_of_window();
     struct side *side = &sides[role];
-    struct mr_endpoint_config config = {.cid = {.node = 1, .shard = (uint16_t)role},
-                                        .aead = aead,
-                                        .server = role == MR_SERVER ? &side->tls : NULL,
-                                        .client = role == MR_CLIENT ? &side->tls : NULL,
-                                        .static_key = static_key,
-                                        .seed = {1, role, 3, 4},
-                                        .cc = row->cc,
-                                        .payload_max = PAYLOAD,
-                                        .retry_above = 1000,
-                                        .idle_timeout_ns = 60 * MR_SECOND,
-                                        .stream_window_max = WINDOW,
-                                        .conn_window_max = WINDOW,
-                                        .streams_bidi_max = 4,
-                                        .datagram_max = UINT16_MAX,
-                                        .extensions = MR_EXTENSIONS_DEFAULT,
-                                        .wall_offset_s = WALL_SECONDS};
+    struct mr_endpoint_config config = engine_config(role, &side->tls, aead);
 
-    make_tls(role);
-    side->ep = mr_endpoint_init(aligned_alloc(64, mr_endpoint_footprint(&limits) / 64 * 64 + 64),
-                                &limits, &config, now);
+    config.cc = row->cc;
+    config.stream_window_max = config.conn_window_max = WINDOW;
+    config.streams_bidi_max = 4;
+    engine_tls(role, &(struct engine_options){0}, &side->tls);
+    side->ep = engine_endpoint(&limits, &config, now);
     side->in.packets = calloc(WIRE_PACKETS, sizeof(*side->in.packets));
-    if (side->ep == NULL || side->in.packets == NULL)
-        die("an endpoint could not be made");
+    if (side->in.packets == NULL)
+        engine_die("no memory");
 }
 
 static void connect_client(void)
@@ -169,12 +129,11 @@ static void connect_client(void)
     struct mr_connect_options options = {.server_name = "localhost",
                                          .alpn = (const uint8_t *)"\005bench",
                                          .alpn_size = 6,
-                                         .is_insecure = true,
                                          .remote = {.ip = {[15] = 1}, .port = 443}};
     struct mr_addr local = {.ip = {[15] = 1}, .port = 5000};
 
     if (mr_conn_connect(sides[MR_CLIENT].ep, &options, &local, now, &sides[MR_CLIENT].conn) != 0)
-        die("the client could not connect");
+        engine_die("the client could not connect");
 }
 
 /* ------------------------------------------------------------------ the wire */
@@ -186,7 +145,7 @@ static struct buffer *take_buffer(void)
     if (buffer == NULL) {
         buffer = malloc(sizeof(*buffer));
         if (buffer == NULL)
-            die("no memory");
+            engine_die("no memory");
     } else {
         free_buffers = buffer->next;
     }
@@ -213,11 +172,12 @@ static void put_on_wire(enum mr_role to, const struct mr_outgoing *out)
 
     if (starts - now > row->rtt_ns) /* the queue is full */
         return;
-    wire->busy_until_ns = starts + (out->size + IP_BYTES - PAYLOAD) * 8 * MR_SECOND / RATE_BPS;
+    wire->busy_until_ns =
+        starts + (out->size + IP_BYTES - ENGINE_PAYLOAD) * 8 * MR_SECOND / RATE_BPS;
     if (is_lost(to))
         return;
     if (wire->next - wire->first == WIRE_PACKETS)
-        die("the wire is too short");
+        engine_die("the wire is too short");
     struct buffer *buffer = take_buffer();
     buffer->arrival_ns = wire->busy_until_ns + row->rtt_ns / 2;
     buffer->size = out->size;
@@ -260,7 +220,7 @@ static void take_events(struct side *side)
         for (uint32_t i = 0; i < count; i++) {
             side->is_connected |= (events[i].kinds & MR_EVENT_CONNECTED) != 0;
             if ((events[i].kinds & MR_EVENT_CLOSED) != 0)
-                die(events[i].reason);
+                engine_die(events[i].reason);
             if ((events[i].kinds & MR_EVENT_STREAM_OPENED) != 0)
                 side->stream = events[i].stream;
             if ((events[i].kinds & MR_EVENT_READABLE) != 0)
@@ -324,13 +284,13 @@ static void run_jobs(struct side *side)
 
 static void send_all(enum mr_role from)
 {
-    static uint8_t bytes[MR_BURST][PAYLOAD];
+    static uint8_t bytes[MR_BURST][ENGINE_PAYLOAD];
     struct mr_outgoing out[MR_BURST];
     uint32_t count;
 
     do {
         for (uint32_t i = 0; i < MR_BURST; i++)
-            out[i] = (struct mr_outgoing){.data = bytes[i], .room = PAYLOAD};
+            out[i] = (struct mr_outgoing){.data = bytes[i], .room = ENGINE_PAYLOAD};
         count = mr_endpoint_send(sides[from].ep, out, MR_BURST, now);
         for (uint32_t i = 0; i < count; i++)
             put_on_wire(from == MR_SERVER ? MR_CLIENT : MR_SERVER, &out[i]);
@@ -345,7 +305,7 @@ static void step(void)
     for (int i = 0; i < 2; i++)
         next = MR_MIN(next, MR_MIN(next_arrival(&sides[i].in), mr_endpoint_deadline(sides[i].ep)));
     if (next == MR_NEVER)
-        die("nothing will ever happen");
+        engine_die("nothing will ever happen");
     now = MR_MAX(now + 1, next);
     now += (TICK_NS - now % TICK_NS) % TICK_NS;
     for (int i = 0; i < 2; i++) {
@@ -431,8 +391,6 @@ static void print_row(bool is_json, double rate, double ratio, bool ok, double t
 static int run_row(const struct row *r, bool is_json)
 {
     static struct mr_aead *aead;
-    struct mr_certificate_options options = {.now_seconds = WALL_SECONDS};
-    struct mr_fault fault;
     double least;
     double most;
     double expected = reference(r, &least, &most);
@@ -441,8 +399,8 @@ static int run_row(const struct row *r, bool is_json)
     row = r;
     mr_random_init_number(&randomness, 7);
     aead = mr_aead_open(MR_AEAD_NULL);
-    if (aead == NULL || mr_certificate_make(&certificate, &options, &fault) != 0)
-        die("no certificate");
+    if (aead == NULL)
+        engine_die("no AEAD");
     make_side(MR_CLIENT, aead);
     make_side(MR_SERVER, aead);
     connect_client();
@@ -472,7 +430,7 @@ int main(int argc, char **argv)
         else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc)
             only = argv[++i];
         else
-            die("distance [--only TEXT] [--json]");
+            engine_die("distance [--only TEXT] [--json]");
     }
     if (!is_json)
         printf("%-32s %9s %6s %10s %8s %9s %9s %7s\n", "", "Mbit/s", "ratio", "in flight", "memory",

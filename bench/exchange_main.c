@@ -15,12 +15,10 @@
 #include <string.h>
 
 #include "bench/engine_pair.h"
-#include "bench/samples.h"
 
 enum {
     DATA_BYTES = 1 << 20,
     TURN_NS = 20000, /* virtual time per turn of both */
-    QUIET_TURNS = 100000,
 };
 
 struct load {
@@ -37,28 +35,8 @@ static struct load load = {
 static uint8_t data[DATA_BYTES];
 static uint64_t answered;
 static uint32_t connected;
-static uint64_t server_ns;
-static uint64_t packets[2]; /* by role, sent */
-static uint64_t turns;      /* of the server, that did something */
 
 /* ------------------------------------------------------------------ the applications */
-
-/* Take what there is; true at the end of the stream. */
-static bool take(struct engine_side *side, mr_handle stream)
-{
-    struct mr_view views[MR_BURST];
-    bool fin = false;
-    int64_t count;
-
-    while ((count = mr_stream_receive(side->ep, stream, views, MR_COUNT_OF(views), &fin)) > 0) {
-        size_t size = 0;
-
-        for (int64_t i = 0; i < count; i++)
-            size += views[i].size;
-        mr_stream_release(side->ep, stream, size);
-    }
-    return fin;
-}
 
 static void send_all(struct engine_side *side, mr_handle stream, size_t size)
 {
@@ -84,7 +62,7 @@ static void on_client_event(struct engine_side *side, const struct mr_event *eve
         for (uint32_t i = 0; i < load.outstanding; i++)
             ask(side, event->conn);
     }
-    if ((event->kinds & MR_EVENT_READABLE) != 0 && take(side, event->stream)) {
+    if ((event->kinds & MR_EVENT_READABLE) != 0 && engine_take(side, event->stream)) {
         answered++;
         ask(side, event->conn);
     }
@@ -92,7 +70,7 @@ static void on_client_event(struct engine_side *side, const struct mr_event *eve
 
 static void on_server_event(struct engine_side *side, const struct mr_event *event)
 {
-    if ((event->kinds & MR_EVENT_READABLE) != 0 && take(side, event->stream))
+    if ((event->kinds & MR_EVENT_READABLE) != 0 && engine_take(side, event->stream))
         send_all(side, event->stream, load.answer);
 }
 
@@ -108,57 +86,21 @@ static void on_event(struct engine_side *side, const struct mr_event *event)
 
 /* ------------------------------------------------------------------ turns */
 
-/* The server's turn: a burst arrives, one goes.  A function of its own so that callgrind can name
- * it. */
 __attribute__((noinline)) uint32_t exchange_server(struct mr_datagram *in, uint32_t count,
                                                    struct mr_outgoing *out);
 
 uint32_t exchange_server(struct mr_datagram *in, uint32_t count, struct mr_outgoing *out)
 {
-    struct engine_side *server = &pair->side[MR_SERVER];
-
-    if (count > 0)
-        engine_receive_burst(pair, server, in, count);
-    return mr_endpoint_send(server->ep, out, MR_BURST, pair->now_ns);
-}
-
-static void turn(void)
-{
-    struct engine_side *client = &pair->side[MR_CLIENT];
-    struct engine_side *server = &pair->side[MR_SERVER];
-    struct mr_outgoing out[MR_BURST];
-    struct mr_datagram in[MR_BURST];
-
-    pair->now_ns += TURN_NS;
-    engine_expire(pair);
-    engine_places(client, out);
-    uint32_t count = mr_endpoint_send(client->ep, out, MR_BURST, pair->now_ns);
-    packets[MR_CLIENT] += count;
-    engine_carry(out, in, count);
-    engine_places(server, out);
-    uint64_t begin = mr_bench_now_ns();
-    uint32_t sent = exchange_server(in, count, out);
-    server_ns += count + sent > 0 ? mr_bench_now_ns() - begin : 0;
-    turns += count + sent > 0;
-    packets[MR_SERVER] += sent;
-    engine_run_jobs(pair, server);
-    engine_carry(out, in, sent);
-    if (sent > 0)
-        engine_receive_burst(pair, client, in, sent);
-    engine_run_jobs(pair, client);
+    return engine_serve(pair, in, count, out);
 }
 
 static void run(void)
 {
-    uint64_t last = 0;
-
-    for (uint32_t quiet = 0; answered < load.exchanges; quiet++) {
-        turn();
-        if (answered + connected != last)
-            quiet = 0;
-        last = answered + connected;
-        if (quiet == QUIET_TURNS)
-            engine_die("nothing is answered any more");
+    while (answered < load.exchanges) {
+        pair->now_ns += TURN_NS;
+        engine_expire(pair);
+        engine_turn(pair, exchange_server);
+        engine_watch(pair, answered + connected);
     }
 }
 
@@ -196,8 +138,9 @@ int main(int argc, char **argv)
                    : "exchanges %" PRIu64
                      ": server %.1f ns each, %.3f packets sent, %.3f received, "
                      "%.3f turns\n",
-           answered, (double)server_ns / (double)answered,
-           (double)packets[MR_SERVER] / (double)answered,
-           (double)packets[MR_CLIENT] / (double)answered, (double)turns / (double)answered);
+           answered, (double)pair->sums.server_ns / (double)answered,
+           (double)pair->sums.packets[MR_SERVER] / (double)answered,
+           (double)pair->sums.packets[MR_CLIENT] / (double)answered,
+           (double)pair->sums.turns / (double)answered);
     return 0;
 }

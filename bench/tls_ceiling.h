@@ -18,9 +18,12 @@
 
 #include "base/fault.h"
 
+#define MR_TLS_CEILING_BATCH 16 /* handshakes in flight */
+
 struct mr_tls_ceiling_options {
     const char *groups; /* of both sides; NULL: the default (X25519) */
     bool is_resumed;    /* with a ticket of the handshake before; else full */
+    bool is_early;      /* is_resumed: with 0-RTT, accepted */
 };
 
 struct mr_tls_ceiling;

@@ -9,6 +9,7 @@
 #include "base/ring_region.h"
 #include "control/cpu_list.h"
 #include "control/early_data.h"
+#include "dataplane/work_pool.h"
 #include "millrace/path.h"
 #include "millrace/ring_layout.h"
 #include "millrace/transport.h"
@@ -173,7 +174,8 @@ static bool is_loopback(const void *item)
 
 static const struct mr_setting port_settings[] = {
     {"spec", "port", "SPEC",
-     "the port: tap:NAME, af_packet:IFACE, pci:ADDRESS or memif:role=ROLE,socket=PATH",
+     "the port: tap:NAME, af_packet:IFACE, af_xdp:IFACE, pci:ADDRESS or "
+     "memif:role=ROLE,socket=PATH",
      MR_SETTING_TEXT, .is_required = true, AT(struct mr_config_port, spec)},
     {"addresses", "addr", "IP/BITS", "our addresses, each with its network's prefix",
      MR_SETTING_TEXT, .is_required = true, .spares = is_loopback, .check = check_address,
@@ -431,6 +433,9 @@ const struct mr_setting mr_config_settings[] = {
     {"tls.early_data_entries", "early-data-entries", "N",
      "first flights of half a minute that are remembered; more: no 0-RTT", MR_SETTING_NUMBER,
      .min = MR_REPLAY_SIZE_LEAST, .max = UINT32_C(1) << 28, HERE(tls.early_data_entries)},
+    {"tls.helpers", "tls-helpers", "N",
+     "threads that compute handshakes; 0: the polling threads do, in between", MR_SETTING_NUMBER,
+     .max = MR_WORK_HELPERS_MAX, HERE(tls.helpers)},
     {"tls.tickets", "tickets", "N", "for resumption, per handshake", MR_SETTING_NUMBER, .max = 4,
      HERE(tls.tickets)},
     {"tls.ticket_key_file", "ticket-key-file", "FILE",

@@ -162,6 +162,7 @@ struct mr_config_tls {
     struct mr_config_certificate certificates[MR_CONFIG_CERTIFICATES]; /* the first is default */
     uint8_t unknown_name;                 /* 0: the default certificate, 1: refused */
     uint8_t tickets;                      /* per handshake */
+    uint8_t helpers;                      /* threads for TLS jobs; 0: the polling threads */
     uint8_t early_data;                   /* 0-RTT: 0: off, 1: on */
     uint32_t early_data_entries;          /* of the register of first flights */
     uint8_t ticket_keys_kept;             /* earlier keys that still decrypt */

@@ -32,10 +32,14 @@ struct mr_control_datapath {
     uint32_t (*conn_count)(void *context, uint32_t shard);
     /* Add members that say where the shard runs. */
     void (*describe_shard)(void *context, uint32_t shard, struct json_object *object);
-    /* List a shard's connections; give one to another shard.  0 with the result, which becomes the
-     * caller's; -errno with the reason in `fault`; so below. */
+    /* List a shard's connections.  0 with the result, which becomes the caller's; -errno with the
+     * reason in `fault`; so below. */
     int (*list_conns)(void *context, uint32_t shard, struct json_object **result_out,
                       struct mr_fault *fault);
+    /* What a shard's connections hold, awake and asleep. */
+    int (*weigh)(void *context, uint32_t shard, struct json_object **result_out,
+                 struct mr_fault *fault);
+    /* Give a connection to another shard. */
     int (*move_conn)(void *context, const char *conn, uint32_t to, struct json_object **result_out,
                      struct mr_fault *fault);
     /* Ask the peer of a connection, or with "all" of each, to go over to new connection IDs. */

@@ -258,6 +258,31 @@ static int run_conns(void *context, const struct mr_command_arguments *arguments
     return 0;
 }
 
+static int run_memory(void *context, const struct mr_command_arguments *arguments,
+                      struct json_object **result_out, struct mr_fault *fault)
+{
+    const struct mr_control *control = context;
+    const struct mr_control_datapath *datapath = &control->config.datapath;
+    struct json_object *list = json_object_new_array();
+    int result = 0;
+
+    (void)arguments;
+    if (datapath->weigh == NULL)
+        result = say_unavailable(fault);
+    for (uint32_t i = 0; result == 0 && i < datapath->shard_count; i++) {
+        struct json_object *object;
+
+        result = datapath->weigh(datapath->context, i, &object, fault);
+        if (result == 0)
+            json_object_array_add(list, object);
+    }
+    if (result == 0)
+        *result_out = list;
+    else
+        json_object_put(list);
+    return result;
+}
+
 static int run_qlog(void *context, const struct mr_command_arguments *arguments,
                     struct json_object **result_out, struct mr_fault *fault)
 {
@@ -414,6 +439,7 @@ static const struct mr_command commands[] = {
     {"apps", "", 0, 0, "attached applications and their rings", run_apps},
     {"listeners", "", 0, 0, "who gets which connections", run_listeners},
     {"conns", "[SHARD]", 0, 1, "connections of each shard; of one shard, each", run_conns},
+    {"memory", "", 0, 0, "what each shard's connections hold, awake and asleep", run_memory},
     {"paths", "CONN", 1, 1, "what each path of a connection is doing", run_paths},
     {"move", "CONN SHARD", 2, 2, "give a connection of `conns SHARD` to another shard", run_move},
     {"renew", "all|CONN", 1, 1, "ask peers to go over to new connection IDs", run_renew},

@@ -327,6 +327,7 @@ static bool make_group(struct mr_datapath *dp, uint32_t index, struct mr_fault *
         .extensions = extensions(&config->transport),
         .paths_max = config->transport.paths,
         .work = dp->work,
+        .tls_work = dp->tls_work,
         .cid_kind = (enum mr_cid_kind)config->routing.format,
         .node = config->routing.node,
         .cid_config = (uint8_t)config->routing.config,
@@ -382,6 +383,11 @@ static bool make_groups(struct mr_datapath *dp, struct mr_fault *fault)
     dp->work = mr_work_pool_start(HELPERS, dp->shard_count, fault);
     if (dp->work == NULL)
         return false;
+    if (dp->config.tls.helpers > 0) {
+        dp->tls_work = mr_work_pool_start(dp->config.tls.helpers, dp->shard_count, fault);
+        if (dp->tls_work == NULL)
+            return false;
+    }
     for (; dp->group_count < dp->config.port_count; dp->group_count++) {
         if (!make_group(dp, dp->group_count, fault) || !make_balance(dp, dp->group_count, fault))
             return false;
@@ -631,6 +637,7 @@ uint32_t mr_datapath_close(struct mr_datapath *dp)
     }
     mr_qlog_close(dp->qlog);
     mr_work_pool_stop(dp->work);
+    mr_work_pool_stop(dp->tls_work);
     mr_inline_apps_stop(dp->inline_apps);
     for (uint32_t i = 0; i < dp->shard_count; i++)
         mr_app_host_free(dp->hosts[i]);

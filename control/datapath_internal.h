@@ -30,6 +30,7 @@ struct mr_datapath {
     int64_t looked_s;          /* at keys; seconds since 1970 */
     struct mr_fault key_fault; /* that was said last */
     struct mr_work_pool *work;
+    struct mr_work_pool *tls_work; /* NULL: TLS jobs run on polling threads */
     uint32_t group_count;
     struct mr_group groups[MR_CONFIG_PORTS];
     uint32_t shard_count;         /* of all ports */

@@ -4,39 +4,105 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/log.h"
 #include "control/eal.h"
 #include "control/topology.h"
 #include "dataplane/clock.h"
 #include "drivers/mbuf_pool.h"
 
-#define RX_MBUFS      4096
-#define LINK_NS       (3 * MR_SECOND) /* that a card's link may take to come up at first */
-#define IP_HEADERS    48u             /* IPv6 and UDP */
-#define FRAME_HEADERS 80              /* Ethernet, VLAN, IPv6, UDP and some */
-#define SMALL_ROOM    1600u           /* bytes of a receive buffer, at least */
-#define LARGE_ROOM    12288u          /* what a packet socket asks for above 1,500 bytes of MTU */
+#define RX_MBUFS       4096
+#define LINK_NS        (3 * MR_SECOND) /* that a card's link may take to come up at first */
+#define CLOCK_APART_NS 50000000L /* between two looks at a port's clock, for its rate at first */
+#define IP_HEADERS     48u       /* IPv6 and UDP */
+#define FRAME_HEADERS  80        /* Ethernet, VLAN, IPv6, UDP and some */
+#define SMALL_ROOM     1600u     /* bytes of a receive buffer, at least */
+#define LARGE_ROOM     12288u    /* what a packet socket asks for above 1,500 bytes of MTU */
 
-static struct rte_mempool *make_pool(const char *name, const char *kind, uint32_t index,
-                                     uint32_t count, uint32_t frame_max, struct mr_fault *fault)
+/* ------------------------------------------------------------------ NUMA */
+
+static uint32_t queues_of(const struct mr_group *g)
 {
+    return mr_group_queues(g->config.shard_count, g->config.io_lcores);
+}
+
+/* Ordinary pages are where whoever first touched them ran. */
+static void bind_piece(void *node, void *memory, size_t size)
+{
+    (void)mr_topology_bind(memory, size, *(const int32_t *)node);
+}
+
+static void note_piece(void *node, void *memory, size_t size)
+{
+    (void)size;
+    *(int32_t *)node = mr_topology_node_of_memory(memory);
+}
+
+/* The node of the CPU that worker `index` of the group has. */
+static int32_t node_of(const struct mr_group *g, uint32_t index)
+{
+    return mr_topology_node_of_cpu(mr_eal_info()->worker_cpu[g->config.first_worker + index]);
+}
+
+/* Queues are the I/O lcores' where there are some, else the shards'. */
+static void find_nodes(const struct mr_group *g, int32_t nodes_out[MR_SHARDS_MAX])
+{
+    uint32_t first = g->config.io_lcores > 0 ? g->config.shard_count : 0;
+
+    for (uint32_t i = 0; i < queues_of(g); i++)
+        nodes_out[i] = node_of(g, first + i);
+}
+
+/* What is on another node than wanted is slower, not wrong. */
+static void say_where(const struct mr_group *g, uint32_t index)
+{
+    char text[MR_TOPOLOGY_TEXT];
+    struct mr_topology_shard shard = {
+        .shard = index,
+        .cpu = mr_eal_info()->worker_cpu[g->config.first_worker + index],
+        .cpu_node = node_of(g, index),
+        .memory_node = mr_topology_node_of_memory(g->shards[index]),
+        .buffer_node = MR_NODE_UNKNOWN,
+        .card_node = g->config.io_lcores > 0 ? MR_NODE_UNKNOWN : mr_port_node(g->device)};
+
+    mr_mbuf_pool_visit(g->tx_pools[index], note_piece, &shard.buffer_node);
+    if (mr_topology_complain(&shard, text))
+        mr_log(MR_LOG_WARN, "port %s: %s", g->device->spec, text);
+}
+
+/* ------------------------------------------------------------------ pools */
+
+/* On `node` if it has memory for it, else anywhere. */
+static struct rte_mempool *make_pool(const struct mr_mbuf_pool_config *like, const char *kind,
+                                     uint32_t index, int32_t node, struct mr_fault *fault)
+{
+    struct mr_mbuf_pool_config config = *like;
     char text[26];
 
-    snprintf(text, sizeof(text), "%s-%s%u", name, kind, index);
-    return mr_mbuf_pool_create(&(struct mr_mbuf_pool_config){.name = text,
-                                                             .count = count,
-                                                             .frame_max = frame_max,
-                                                             .has_cache = true,
-                                                             .numa_node = SOCKET_ID_ANY},
-                               fault);
+    snprintf(text, sizeof(text), "%s-%s%u", like->name, kind, index);
+    config.name = text;
+    config.has_cache = true;
+    config.numa_node = node;
+    struct rte_mempool *pool = mr_mbuf_pool_create(&config, fault);
+    if (pool == NULL && node != MR_NODE_UNKNOWN) {
+        config.numa_node = SOCKET_ID_ANY;
+        pool = mr_mbuf_pool_create(&config, fault);
+    }
+    if (pool != NULL && node != MR_NODE_UNKNOWN && !mr_eal_info()->has_hugepages)
+        mr_mbuf_pool_visit(pool, bind_piece, &node);
+    return pool;
 }
 
 bool mr_group_make_rx_pools(const char *name, uint32_t shard_count, uint32_t count,
-                            uint32_t frame_max, struct rte_mempool **pools_out,
-                            struct mr_fault *fault)
+                            uint32_t frame_max, const int32_t *nodes,
+                            struct rte_mempool **pools_out, struct mr_fault *fault)
 {
+    const struct mr_mbuf_pool_config like = {
+        .name = name, .count = count == 0 ? RX_MBUFS : count, .frame_max = frame_max};
+
     for (uint32_t i = 0; i < shard_count; i++) {
-        pools_out[i] = make_pool(name, "rx", i, count == 0 ? RX_MBUFS : count, frame_max, fault);
+        pools_out[i] = make_pool(&like, "rx", i, nodes != NULL ? nodes[i] : MR_NODE_UNKNOWN, fault);
         if (pools_out[i] == NULL)
             return false;
     }
@@ -53,11 +119,6 @@ uint32_t mr_group_workers(uint32_t shard_count, uint32_t io_lcores)
     return shard_count + io_lcores;
 }
 
-static uint32_t queues_of(const struct mr_group *g)
-{
-    return mr_group_queues(g->config.shard_count, g->config.io_lcores);
-}
-
 /* Shards hold what a queue received: all of them together the same, however many queues. */
 static uint32_t rx_mbufs_of_queue(const struct mr_group_config *config)
 {
@@ -72,18 +133,24 @@ static bool make_pools(struct mr_group *g, struct mr_fault *fault)
 {
     const struct mr_group_config *config = &g->config;
     uint32_t frame_max = config->shard.payload_max + FRAME_HEADERS;
-    uint32_t tx = config->tx_mbufs == 0 ? MR_SHARD_POOL_MBUFS : config->tx_mbufs;
+    const struct mr_mbuf_pool_config tx = {.name = config->name,
+                                           .count = config->tx_mbufs == 0 ? MR_SHARD_POOL_MBUFS
+                                                                          : config->tx_mbufs,
+                                           .frame_max = frame_max};
+    int32_t nodes[MR_SHARDS_MAX];
+
+    find_nodes(g, nodes);
 
     for (uint32_t i = 0; i < queues_of(g) && config->rx_pools != NULL; i++)
         g->rx_pools[i] = config->rx_pools[i];
     if (config->spec != NULL && config->rx_pools == NULL &&
         !mr_group_make_rx_pools(
             config->name, queues_of(g), rx_mbufs_of_queue(config),
-            MR_MAX(frame_max, config->mtu > MR_PORT_MTU ? LARGE_ROOM : SMALL_ROOM), g->rx_pools,
-            fault))
+            MR_MAX(frame_max, config->mtu > MR_PORT_MTU ? LARGE_ROOM : SMALL_ROOM), nodes,
+            g->rx_pools, fault))
         return false;
     for (uint32_t i = 0; i < config->shard_count; i++) {
-        g->tx_pools[i] = make_pool(config->name, "tx", i, tx, frame_max, fault);
+        g->tx_pools[i] = make_pool(&tx, "tx", i, node_of(g, i), fault);
         if (g->tx_pools[i] == NULL)
             return false;
     }
@@ -93,10 +160,13 @@ static bool make_pools(struct mr_group *g, struct mr_fault *fault)
 static bool open_port(struct mr_group *g, struct mr_fault *fault)
 {
     struct mr_clock clock = mr_clock_init();
+    int32_t nodes[MR_SHARDS_MAX];
 
+    find_nodes(g, nodes);
     if (g->config.spec != NULL)
         g->port = mr_port_open(&(struct mr_port_config){.spec = g->config.spec,
                                                         .rx_pools = g->rx_pools,
+                                                        .queue_nodes = nodes,
                                                         .mtu = g->config.mtu,
                                                         .queue_count = (uint16_t)queues_of(g)},
                                fault);
@@ -106,6 +176,27 @@ static bool open_port(struct mr_group *g, struct mr_fault *fault)
     g->link.watch = mr_port_watch_of(g->port);
     g->link.look_ns = mr_clock_now(&clock) + LINK_NS;
     return true;
+}
+
+/* Where packets leave at a time: learn how the port's clock goes. */
+static bool begin_launch(struct mr_group *g, struct mr_fault *fault)
+{
+    const struct timespec apart = {.tv_nsec = CLOCK_APART_NS};
+    struct mr_clock clock = mr_clock_init();
+    struct mr_launch_moment moments[2];
+
+    if (g->device->traits.launch_flag == 0)
+        return true;
+    int error = mr_launch_read(g->device, &clock, &moments[0]);
+    nanosleep(&apart, NULL);
+    if (error == 0)
+        error = mr_launch_read(g->device, &clock, &moments[1]);
+    if (error == 0 && !mr_launch_clock_init(&g->launch, &moments[0], &moments[1]))
+        error = -EIO;
+    if (error != 0)
+        mr_fault_set(fault, -error, "port %s: its clock cannot be read: %s; leave launch=yes out",
+                     g->device->spec, strerror(-error));
+    return error == 0;
 }
 
 /* Where each shard has a queue of its own, and what it issues can be read. */
@@ -188,6 +279,7 @@ static bool make_shard(struct mr_group *g, uint32_t i, struct mr_fault *fault)
     shard.application = &g->config.applications[i];
     if (g->config.move_hooks != NULL)
         shard.move_hooks = &g->config.move_hooks[i];
+    shard.launch_clock = g->device->traits.launch_flag != 0 ? &g->launch : NULL;
     shard.redirects = g->redirects;
     shard.moves = g->moves;
     shard.work_index = g->config.work_first + i;
@@ -196,13 +288,27 @@ static bool make_shard(struct mr_group *g, uint32_t i, struct mr_fault *fault)
     shard.endpoint.shards = g->config.shard_count;
     if (!divide_ports(&shard, g->config.shard_count, fault))
         return false;
+    mr_admission_open(&g->admission, &shard);
     g->shards[i] = mr_shard_make(&shard, fault);
     if (g->shards[i] == NULL)
         return false;
     uint16_t cpu = mr_eal_info()->worker_cpu[g->config.first_worker + i];
     (void)mr_topology_bind(g->shards[i], mr_shard_footprint(g->shards[i]),
                            mr_topology_node_of_cpu(cpu)); /* wanted, not needed */
+    say_where(g, i);
     return true;
+}
+
+/* What the kernel has as well is known before the shards' network layers are made. */
+static bool begin_admission(struct mr_group *g, struct mr_fault *fault)
+{
+    return !g->device->traits.takes_admitted ||
+           mr_admission_begin(&g->admission, &g->config.shard.net.self, fault);
+}
+
+static bool admit(struct mr_group *g, struct mr_fault *fault)
+{
+    return !g->device->traits.takes_admitted || mr_port_admit(g->device, &g->admission, fault) == 0;
 }
 
 /* May connections of any of the applications move? */
@@ -221,7 +327,7 @@ bool mr_group_make(struct mr_group *g, const struct mr_group_config *config, str
     g->config = *config;
     g->port = config->port;
     if (!make_pools(g, fault) || !open_port(g, fault) || !fit_payload(g, fault) ||
-        !add_io_lcores(g, fault)) {
+        !begin_launch(g, fault) || !begin_admission(g, fault) || !add_io_lcores(g, fault)) {
         mr_group_free(g, NULL);
         return false;
     }
@@ -240,6 +346,10 @@ bool mr_group_make(struct mr_group *g, const struct mr_group_config *config, str
             mr_group_free(g, NULL);
             return false;
         }
+    }
+    if (!admit(g, fault)) {
+        mr_group_free(g, NULL);
+        return false;
     }
     try_cid_rules(g);
     return true;

@@ -17,7 +17,9 @@
 #include <stdint.h>
 
 #include "base/fault.h"
+#include "control/admission.h"
 #include "control/cid_rules.h"
+#include "control/spread.h"
 #include "dataplane/io_port.h"
 #include "dataplane/shard.h"
 #include "drivers/port_watch.h"
@@ -48,7 +50,11 @@ struct mr_group_link {
     struct mr_port_watch watch;
     enum mr_port_health health; /* at the last look; until the first one: up */
     uint64_t look_ns;           /* when to look again */
+    uint64_t clock_ns;          /* likewise, of its clock */
     uint64_t downs;             /* times it was found down */
+    bool has_conflict;          /* the kernel has an address of ours, and it was said */
+    uint64_t addresses_ns;      /* when to look at the kernel's addresses again */
+    struct mr_spread spread;    /* over the shards' queues */
 };
 
 struct mr_group {
@@ -58,6 +64,8 @@ struct mr_group {
     struct mr_port *device;  /* the port that was opened, whoever moves its frames */
     struct mr_group_link link;
     struct mr_cid_rules cid_rules;
+    struct mr_launch_clock launch;      /* of a port that sends at a time */
+    struct mr_port_admission admission; /* of a port that takes only what it was told to */
     struct mr_redirects *redirects;
     struct mr_moves *moves; /* NULL: no application lets connections move */
     struct rte_mempool *rx_pools[MR_SHARDS_MAX];
@@ -70,11 +78,11 @@ struct mr_group {
 bool mr_group_make(struct mr_group *group, const struct mr_group_config *config,
                    struct mr_fault *fault);
 
-/* The receive pools of `shard_count` shards, for a wire that copies: made before its ends are
- * opened. */
+/* The receive pools of `shard_count` shards, each on its NUMA node (NULL: any); for a wire that
+ * copies: made before its ends are opened. */
 bool mr_group_make_rx_pools(const char *name, uint32_t shard_count, uint32_t count,
-                            uint32_t frame_max, struct rte_mempool **pools_out,
-                            struct mr_fault *fault);
+                            uint32_t frame_max, const int32_t *nodes,
+                            struct rte_mempool **pools_out, struct mr_fault *fault);
 
 void mr_group_launch(struct mr_group *group);
 

@@ -24,6 +24,7 @@ static const struct {
     ROW(busy_cycles, "TSC cycles of those"),
     ROW(bursts_sent, "bursts that datagrams were built and sealed in"),
     ROW(tx_refused, "bursts that the port did not take whole"),
+    ROW(chains_withdrawn, "shards whose port does not cut up what it is given (drivers.md)"),
     ROW(send_pool_empty, "times no buffer to send from was free"),
     ROW(redirect_dropped, "datagrams for another shard dropped: its queue was full"),
     ROW(redirected_in, "datagrams that another shard passed on"),
@@ -31,7 +32,7 @@ static const struct {
     ROW(sleeps, "times an idle shard slept"),
     ROW(stalls, "handlers that took longer than allowed"),
     ROW(late_loops, "iterations that began late"),
-    ROW(tls_jobs, "TLS jobs run on polling threads"),
+    ROW(tls_jobs, "TLS jobs done, on polling threads or by helpers"),
     ROW(tls_cycles, "TSC cycles of those"),
     ROW(balance_rounds, "times that a shard was to give connections away"),
     ROW(balance_vain, "of these, in which none went"),
@@ -197,6 +198,15 @@ static int list_conns(void *context, uint32_t shard, struct json_object **result
                                    : -ENOMEM;
 }
 
+static int weigh(void *context, uint32_t shard, struct json_object **result_out,
+                 struct mr_fault *fault)
+{
+    struct mr_group_set *set = context;
+
+    return need_orders(set, fault) ? mr_group_orders_memory(set->orders, shard, result_out, fault)
+                                   : -ENOMEM;
+}
+
 static int move_conn(void *context, const char *conn, uint32_t to, struct json_object **result_out,
                      struct mr_fault *fault)
 {
@@ -259,6 +269,7 @@ struct mr_control_datapath mr_group_set_datapath(struct mr_group_set *set, const
                                         .conn_count = conn_count,
                                         .describe_shard = describe_shard,
                                         .list_conns = list_conns,
+                                        .weigh = weigh,
                                         .move_conn = move_conn,
                                         .renew_cids = renew_cids,
                                         .list_paths = list_paths,

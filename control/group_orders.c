@@ -190,6 +190,37 @@ int mr_group_orders_list(struct mr_group_orders *o, uint32_t shard, struct json_
     return 0;
 }
 
+int mr_group_orders_memory(struct mr_group_orders *o, uint32_t shard,
+                           struct json_object **result_out, struct mr_fault *fault)
+{
+    struct target target;
+    int result = find_shard(o, shard, &target, fault);
+
+    if (result != 0)
+        return result;
+    struct mr_shard_order order = {.kind = MR_ORDER_MEMORY};
+    result = give(o, target.at, shard, &order, fault);
+    if (result != 0)
+        return result;
+    const struct mr_endpoint_memory *m = &o->order.memory;
+    struct json_object *object = json_object_new_object();
+    put_number(object, "shard", shard);
+    put_number(object, "awake", m->conns);
+    put_number(object, "asleep", m->asleep);
+    put_number(object, "awake_bytes", m->conn_bytes);
+    put_number(object, "asleep_bytes", m->sleeper_bytes);
+    put_number(object, "streams_awake", m->streams);
+    put_number(object, "streams_asleep", m->streams_asleep);
+    put_number(object, "stream_bytes", m->stream_bytes);
+    put_number(object, "handshakes", m->handshakes);
+    put_number(object, "handshake_bytes", m->handshake_bytes);
+    put_number(object, "key_bytes", m->key_bytes);
+    put_number(object, "other_bytes", m->name_bytes + m->other_bytes);
+    put_number(object, "table_entries", m->table_entries);
+    *result_out = object;
+    return 0;
+}
+
 void mr_group_orders_describe(const struct mr_group_orders *o, uint32_t shard,
                               struct json_object *object)
 {

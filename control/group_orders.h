@@ -39,6 +39,10 @@ void mr_group_orders_describe(const struct mr_group_orders *orders, uint32_t sha
 int mr_group_orders_list(struct mr_group_orders *orders, uint32_t shard,
                          struct json_object **result_out, struct mr_fault *fault);
 
+/* What a shard's connections hold, awake and asleep (quic/endpoint_memory.h).  As above. */
+int mr_group_orders_memory(struct mr_group_orders *orders, uint32_t shard,
+                           struct json_object **result_out, struct mr_fault *fault);
+
 /* Give the connection to a shard of its port, and wait for it.  0 with *result_out; -EINVAL: that
  * is no connection's name; -ESTALE: there is none of it; others as above and as `move` of
  * millrace/transport.h. */

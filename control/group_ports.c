@@ -11,8 +11,10 @@
 #include "drivers/port_facts.h"
 #include "drivers/port_rss.h"
 
-#define ROW_SLOTS  16u /* of the table in a line */
-#define SLOTS_TEXT 16  /* bytes of "0-63", more than are needed */
+#define ROW_SLOTS         16u                  /* of the table in a line */
+#define SLOTS_TEXT        16                   /* bytes of "0-63", more than are needed */
+#define COUNTERS          128                  /* of a port, in a table */
+#define ADDRESSES_LOOK_NS UINT64_C(1000000000) /* between looks at the kernel's addresses */
 
 static void put_number(struct json_object *object, const char *key, uint64_t value)
 {
@@ -48,14 +50,89 @@ static void judge_rules(struct mr_group *g)
     mr_cid_rules_judge(&g->cid_rules, g->device, stats.datagrams_received, stats.redirected_in);
 }
 
+/* The port's clock and ours drift apart. */
+static void follow_clock(struct mr_group *g)
+{
+    struct mr_clock clock = mr_clock_init();
+    struct mr_launch_moment moment;
+
+    if (g->device->traits.launch_flag != 0 && mr_launch_read(g->device, &clock, &moment) == 0)
+        mr_launch_clock_follow(&g->launch, &moment);
+}
+
+/* Does every shard's queue receive?  Said once, when one does not. */
+static void judge_spread(struct mr_group *g)
+{
+    struct mr_spread *spread = &g->link.spread;
+    enum mr_spread_state before = spread->state;
+    uint64_t received[MR_SHARDS_MAX] = {0};
+    struct mr_counters counters;
+
+    if (g->io_port != NULL || g->config.shard_count == 1 || before == MR_SPREAD_GOOD)
+        return;
+    for (uint32_t i = 0; i < g->config.shard_count; i++) {
+        struct mr_shard_stats stats;
+
+        mr_shard_read_stats(g->shards[i], &stats);
+        received[i] =
+            stats.datagrams_received - MR_MIN(stats.redirected_in, stats.datagrams_received);
+    }
+    mr_group_counters(g, &counters);
+    *spread = mr_spread_judge(received, g->config.shard_count, counters.connections_accepted);
+    if (spread->state == MR_SPREAD_BAD && before != MR_SPREAD_BAD)
+        mr_log(MR_LOG_WARN,
+               "port %s: of %llu connections none arrived at queue %u of %u: shard %u idles; "
+               "`millrace ctl rss` (a card) or `ethtool -x IFACE` shows what goes where",
+               g->device->spec, (unsigned long long)counters.connections_accepted, spread->queue,
+               g->config.shard_count, spread->queue);
+}
+
+/* What the kernel has given up is ours alone from now on. */
+static void look_at_addresses(struct mr_group *g, uint64_t now)
+{
+    struct mr_fault fault = {0};
+    char text[MR_IP_TEXT];
+    struct mr_ip ip;
+
+    if (!g->device->traits.takes_admitted || now < g->link.addresses_ns)
+        return;
+    g->link.addresses_ns = now + ADDRESSES_LOOK_NS;
+    switch (mr_admission_look(&g->admission, &ip)) {
+    case MR_ADMISSION_FREED:
+        if (mr_port_admit(g->device, &g->admission, &fault) == 0)
+            mr_log(MR_LOG_INFO, "port %s: %s is no longer the kernel's: we answer ARP and ping",
+                   g->device->spec, mr_ip_format(&ip, text));
+        else
+            mr_log(MR_LOG_WARN, "%s", fault.text);
+        break;
+    case MR_ADMISSION_TAKEN:
+        if (!g->link.has_conflict)
+            mr_log(MR_LOG_WARN,
+                   "port %s: %s is now the kernel's as well, and gets no answers there: take it "
+                   "away with `ip addr del`, or start again to share it",
+                   g->device->spec, mr_ip_format(&ip, text));
+        g->link.has_conflict = true;
+        break;
+    case MR_ADMISSION_SAME:
+        g->link.has_conflict = false;
+        break;
+    }
+}
+
 enum mr_port_health mr_group_look_at_port(struct mr_group *g, uint64_t now)
 {
     struct mr_group_link *link = &g->link;
 
+    if (now >= link->clock_ns) {
+        link->clock_ns = now + MR_PORT_LOOK_NS;
+        follow_clock(g);
+    }
     if (now < link->look_ns)
         return link->health;
     link->look_ns = now + MR_PORT_LOOK_NS;
     judge_rules(g);
+    judge_spread(g);
+    look_at_addresses(g, now);
     enum mr_port_health health = mr_port_watch_look(&link->watch);
     if (health == link->health)
         return health;
@@ -67,6 +144,35 @@ enum mr_port_health mr_group_look_at_port(struct mr_group *g, uint64_t now)
 }
 
 /* ------------------------------------------------------------------ ports */
+
+/* Does it cut chains up? */
+static const char *chains_of(const struct mr_group *g)
+{
+    struct mr_shard_stats stats;
+
+    mr_group_stats(g, &stats);
+    if (g->device->traits.segments_max < 2)
+        return "off";
+    return stats.chains_withdrawn > 0 ? "withdrawn" : "on";
+}
+
+/* What the kernel does with an interface's frames, where we share it; of other ports the drivers'
+ * counters are too many for a table. */
+static void put_counters(struct json_object *object, const struct mr_group *g)
+{
+    struct mr_port_counter counters[COUNTERS];
+    struct json_object *rows = json_object_new_array();
+    uint32_t count = mr_port_counters(g->device, counters, COUNTERS);
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct json_object *row = json_object_new_object();
+
+        put_text(row, "counter", counters[i].name);
+        put_number(row, "frames", counters[i].value);
+        json_object_array_add(rows, row);
+    }
+    json_object_object_add(object, "counters", rows);
+}
 
 static struct json_object *port_object(const struct mr_group *g, uint32_t number)
 {
@@ -92,6 +198,16 @@ static struct json_object *port_object(const struct mr_group *g, uint32_t number
     put_text(object, "rss", mr_port_rss_read(g->device, &rss) == 0 ? "card" : "none");
     mr_cid_rules_describe(&g->cid_rules, text, sizeof(text));
     put_text(object, "cid_rules", text);
+    put_text(object, "tso", chains_of(g));
+    put_text(object, "launch", traits->launch_flag != 0 ? "on" : "off");
+    if (g->io_port == NULL && g->config.shard_count > 1) {
+        mr_spread_describe(&g->link.spread, g->config.shard_count, text, sizeof(text));
+        put_text(object, "receiving", text);
+    }
+    if (facts.note[0] != '\0')
+        put_text(object, "with", facts.note);
+    if (traits->takes_admitted)
+        put_counters(object, g);
     return object;
 }
 
@@ -137,6 +253,7 @@ static struct json_object *rss_object(const struct mr_port_rss *rss, uint32_t po
     put_text(object, "key", key);
     put_text(object, "over_ipv4", rss->hashes_ports4 ? "addresses, UDP ports" : "addresses");
     put_text(object, "over_ipv6", rss->hashes_ports6 ? "addresses, UDP ports" : "addresses");
+    put_text(object, "symmetric", rss->is_symmetric ? "yes" : "no");
     put_number(object, "slots", rss->slot_count);
     json_object_object_add(object, "table", table_of(rss));
     return object;

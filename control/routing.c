@@ -3,13 +3,12 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "control/secret_file.h"
+
 enum {
-    OTHERS = S_IRWXO, /* who may do nothing with a secret */
     DIGITS = 2 * MR_ROUTING_KEY,
     ROOM = DIGITS + 3 /* a line's end, and what is too much */
 };
@@ -36,37 +35,28 @@ static bool parse(const char *text, size_t size, uint8_t *key)
     return true;
 }
 
-bool mr_routing_key_read(const char *path, uint8_t key[MR_ROUTING_KEY], struct mr_fault *fault)
+static int read_key(const char *path, uint8_t key[MR_ROUTING_KEY], struct mr_fault *fault)
 {
     char text[ROOM];
     struct stat info;
+    int fd = mr_secret_file_open(path, "keys", &info, fault);
 
-    if (path[0] == '\0')
-        return true;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    bool is_open_to_all =
-        fd >= 0 && fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && (info.st_mode & OTHERS) != 0;
-    ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof(text));
-    int error = errno;
-
-    if (fd >= 0)
-        close(fd);
-    if (size < 0) {
-        mr_fault_set(fault, error, "routing.key_file %s: %s; name a file that this user may read",
-                     path, strerror(error));
-        return false;
-    }
-    if (is_open_to_all) {
-        explicit_bzero(text, sizeof(text));
-        mr_fault_set(fault, EPERM,
-                     "routing.key_file %s: everybody may read this key; chmod 600, or name another",
-                     path);
-        return false;
-    }
-    bool is_key = parse(text, (size_t)size, key);
+    if (fd < 0)
+        return fd;
+    ssize_t size = read(fd, text, sizeof(text));
+    int result = size < 0 ? mr_fault_set(fault, errno, "cannot read %s: %s; try again", path,
+                                         strerror(errno))
+                          : 0;
+    close(fd);
+    if (result == 0 && !parse(text, (size_t)size, key))
+        result = mr_fault_set(fault, EINVAL, "%s: no key; give 32 hexadecimal digits", path);
     explicit_bzero(text, sizeof(text));
-    if (!is_key)
-        mr_fault_set(fault, EINVAL, "routing.key_file %s: no key; give 32 hexadecimal digits",
-                     path);
-    return is_key;
+    return result;
+}
+
+bool mr_routing_key_read(const char *path, uint8_t key[MR_ROUTING_KEY], struct mr_fault *fault)
+{
+    int result = path[0] == '\0' ? 0 : read_key(path, key, fault);
+
+    return result == 0 || mr_fault_add_context(fault, result, "routing.key_file") == 0;
 }

@@ -70,6 +70,7 @@ struct mr_shard_config mr_shard_setup(const struct mr_shard_setup *setup)
         .local_port = setup->local_port,
         .polling = setup->polling,
         .work = setup->work,
+        .tls_work = setup->tls_work,
         .keylog_fd = setup->keylog_fd,
     };
 

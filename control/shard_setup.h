@@ -50,6 +50,7 @@ struct mr_shard_setup {
     struct mr_ip gateway6;
     struct mr_addr preferred[2]; /* as in quic/endpoint.h */
     struct mr_work_pool *work;
+    struct mr_work_pool *tls_work;         /* NULL: TLS jobs run on polling threads */
     int keylog_fd;                         /* -1: none */
     const struct mr_token_secrets *tokens; /* static key, reset and address tokens; borrowed until
                                               the shards are made */

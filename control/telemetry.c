@@ -151,6 +151,7 @@ static void add_shards(struct mr_telemetry_answer *answer, const struct mr_shard
     mr_telemetry_number(answer, "datagrams_sent", s->datagrams_sent);
     mr_telemetry_number(answer, "datagrams_received", s->datagrams_received);
     mr_telemetry_number(answer, "tx_refused", s->tx_refused);
+    mr_telemetry_number(answer, "chains_withdrawn", s->chains_withdrawn);
     mr_telemetry_number(answer, "send_pool_empty", s->send_pool_empty);
     mr_telemetry_number(answer, "redirect_dropped", s->redirect_dropped);
     mr_telemetry_number(answer, "redirected_in", s->redirected_in);

@@ -22,9 +22,8 @@
 #include "base/fault.h"
 #include "control/tls_context.h"
 
-#define MR_TICKET_KEYS_MAX  8
-#define MR_TICKET_KEY_NAME  16   /* bytes: how a key begins */
-#define MR_TICKET_KEY_MODES 0007 /* permissions that a file must not give */
+#define MR_TICKET_KEYS_MAX 8
+#define MR_TICKET_KEY_NAME 16 /* bytes: how a key begins */
 
 struct mr_ticket_keys {
     uint32_t count;
@@ -43,7 +42,7 @@ void mr_ticket_keys_wipe(struct mr_ticket_keys *keys);
 
 /*
  * Read a file.  0, or -errno with the reason in `fault` and `keys` as they were: it is missing, no
- * regular file, readable by everybody, or no whole number of keys.
+ * regular file, everybody's to use (control/secret_file.h), or no whole number of keys.
  */
 int mr_ticket_keys_read(struct mr_ticket_keys *keys, const char *path, struct mr_fault *fault);
 

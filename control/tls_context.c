@@ -40,6 +40,16 @@ int mr_tls_library_check(struct mr_fault *fault)
                         OpenSSL_version(OPENSSL_VERSION));
 }
 
+void *mr_tls_library_new(void)
+{
+    return OSSL_LIB_CTX_new();
+}
+
+void mr_tls_library_free(void *library)
+{
+    OSSL_LIB_CTX_free(library);
+}
+
 /* The first cause on OpenSSL's error queue. */
 static const char *cause(void)
 {

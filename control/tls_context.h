@@ -49,7 +49,7 @@ struct mr_tls_server_config {
     struct mr_replay *replay; /* whose first flights it remembers, control/early_data.h; NULL: a
                                  copy of a first flight is taken for one */
     bool has_keylog;
-    void *library; /* of control/tls_seeded.h, for simulations; NULL: the real one */
+    void *library; /* one of its own, or of control/tls_seeded.h; NULL: the process's */
 };
 
 struct mr_tls_client_config {
@@ -68,6 +68,12 @@ struct mr_tls_client_config {
  * 0; -ENOTSUP: it is older than 3.5.
  */
 int mr_tls_library_check(struct mr_fault *fault);
+
+/* OpenSSL's state of its own, for the `library` of contexts: what several threads use of the same
+ * is counted by atomics that they take from each other.  NULL: no memory.  Free it after its
+ * contexts. */
+void *mr_tls_library_new(void);
+void mr_tls_library_free(void *library);
 
 /*
  * Build `context`.  0, or -errno with the reason in `fault` and nothing held: -ENOENT, -EACCES, ...

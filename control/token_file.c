@@ -2,20 +2,14 @@
 #include "control/token_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "control/secret_file.h"
 
-#define PATH_ROOM  (PATH_MAX + 8)
-#define FILE_MODE  0600
-#define MODE_MASK  0777
 #define MAGIC      0x6b /* "k" */
 #define VERSION    1
 #define HEAD_BYTES 4
@@ -58,15 +52,8 @@ static int draw(uint8_t *secret, struct mr_fault *fault)
 
 /* ------------------------------------------------------------------ reading */
 
-static int check_file(int fd, const char *path, struct stat *info, struct mr_fault *fault)
+static int check_size(const struct stat *info, const char *path, struct mr_fault *fault)
 {
-    if (fstat(fd, info) != 0 || !S_ISREG(info->st_mode))
-        return mr_fault_set(fault, EINVAL, "%s: no regular file; check the path", path);
-    if ((info->st_mode & MR_TOKEN_FILE_MODES) != 0)
-        return mr_fault_set(fault, EPERM,
-                            "%s: everybody may use these secrets; chmod 600, remove it, or name "
-                            "another",
-                            path);
     if ((size_t)info->st_size != FILE_BYTES)
         return mr_fault_set(fault, EINVAL,
                             "%s: %lld bytes are no secrets of tokens, those are %zu; remove it, "
@@ -75,20 +62,17 @@ static int check_file(int fd, const char *path, struct stat *info, struct mr_fau
     return 0;
 }
 
-/* -ENOENT without words: it is not there. */
+/* -ENOENT: it is not there. */
 static int read_file(struct mr_token_file *file, struct mr_token_secrets *out,
                      struct mr_fault *fault)
 {
     uint8_t bytes[FILE_BYTES];
-    int fd = open(file->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     struct stat info;
+    int fd = mr_secret_file_open(file->path, "secrets", &info, fault);
 
-    if (fd < 0 && errno == ENOENT)
-        return -ENOENT;
     if (fd < 0)
-        return mr_fault_set(fault, errno, "cannot read %s: %s; check the path", file->path,
-                            strerror(errno));
-    int result = check_file(fd, file->path, &info, fault);
+        return fd;
+    int result = check_size(&info, file->path, fault);
     if (result == 0 && read(fd, bytes, sizeof(bytes)) != (ssize_t)sizeof(bytes))
         result = mr_fault_set(fault, EIO, "cannot read %s; try again", file->path);
     close(fd);
@@ -109,54 +93,21 @@ static int read_file(struct mr_token_file *file, struct mr_token_secrets *out,
 /* ------------------------------------------------------------------ writing, with the lock held */
 
 static int write_file(const struct mr_token_file *file, const struct mr_token_secrets *secrets,
-                      mode_t mode, struct mr_fault *fault)
+                      struct mr_fault *fault)
 {
     uint8_t bytes[FILE_BYTES];
-    char fresh[PATH_ROOM];
-    int error = 0;
 
-    snprintf(fresh, sizeof(fresh), "%s.new", file->path);
     encode(secrets, bytes);
-    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, FILE_MODE);
-    if (fd < 0 || fchmod(fd, mode) != 0 ||
-        write(fd, bytes, sizeof(bytes)) != (ssize_t)sizeof(bytes) || fsync(fd) != 0)
-        error = errno;
+    int result = mr_secret_file_write(file->path, bytes, sizeof(bytes), fault);
     explicit_bzero(bytes, sizeof(bytes));
-    if (fd >= 0)
-        close(fd);
-    if (error == 0 && rename(fresh, file->path) != 0)
-        error = errno;
-    if (error == 0)
-        return 0;
-    unlink(fresh);
-    return mr_fault_set(fault, error, "cannot write %s: %s; let this user write its folder",
-                        file->path, strerror(error));
-}
-
-/* The lock's descriptor, or -errno; -EAGAIN without words: another process has it. */
-static int lock(const struct mr_token_file *file, bool waits, struct mr_fault *fault)
-{
-    char name[PATH_ROOM];
-
-    if (strlen(file->path) >= PATH_MAX)
-        return mr_fault_set(fault, ENAMETOOLONG, "%.40s...: the path is too long; shorten it",
-                            file->path);
-    snprintf(name, sizeof(name), "%s.lock", file->path);
-    int fd = open(name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, FILE_MODE);
-    if (fd < 0)
-        return mr_fault_set(fault, errno, "cannot write %s: %s; let this user write its folder",
-                            name, strerror(errno));
-    if (flock(fd, LOCK_EX | (waits ? 0 : LOCK_NB)) == 0)
-        return fd;
-    close(fd);
-    return -EAGAIN;
+    return result;
 }
 
 static int make_file(struct mr_token_file *file, struct mr_token_secrets *out,
                      struct mr_fault *fault)
 {
     struct mr_token_secrets fresh = {.writing = 0};
-    int fd = lock(file, true, fault);
+    int fd = mr_secret_file_lock(file->path, true, fault);
 
     if (fd < 0)
         return fd;
@@ -164,7 +115,7 @@ static int make_file(struct mr_token_file *file, struct mr_token_secrets *out,
     if (result == -ENOENT) { /* nobody was faster */
         result = draw(fresh.reset, fault);
         if (result == 0)
-            result = write_file(file, &fresh, FILE_MODE, fault);
+            result = write_file(file, &fresh, fault);
         if (result == 0)
             result = read_file(file, out, fault);
     }
@@ -188,21 +139,17 @@ int mr_token_file_open(struct mr_token_file *file, const char *path, struct mr_t
 static int renew(struct mr_token_file *file, struct mr_token_secrets *out, int64_t since_s,
                  struct mr_fault *fault)
 {
-    mode_t mode = FILE_MODE;
-    struct stat info;
-    int fd = lock(file, false, fault);
+    int fd = mr_secret_file_lock(file->path, false, fault);
 
     if (fd < 0)
         return fd == -EAGAIN ? 0 : fd;
     int result = read_file(file, out, fault);
     if (result == 0 && file->written_s < since_s) { /* nobody was faster */
-        if (stat(file->path, &info) == 0)
-            mode = info.st_mode & MODE_MASK;
         out->writing = (uint8_t)((out->writing + 1u) % MR_TOKEN_KEYS);
         out->present |= (uint8_t)(1u << out->writing);
         result = draw(out->token[out->writing], fault);
         if (result == 0)
-            result = write_file(file, out, mode, fault);
+            result = write_file(file, out, fault);
         if (result == 0)
             result = read_file(file, out, fault);
     }

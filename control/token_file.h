@@ -22,8 +22,6 @@
 #include "base/fault.h"
 #include "quic/token.h"
 
-#define MR_TOKEN_FILE_MODES 0007 /* permissions that the file must not give */
-
 /* Which file it was that was read last. */
 struct mr_token_file {
     const char *path; /* borrowed */
@@ -34,7 +32,7 @@ struct mr_token_file {
 
 /*
  * Read the secrets, or make new ones and the file.  0; -errno with the reason in `fault`: it is no
- * regular file, used by everybody, not of this kind, or cannot be written.
+ * regular file, everybody's to use (control/secret_file.h), not of this kind, or cannot be written.
  */
 int mr_token_file_open(struct mr_token_file *file, const char *path,
                        struct mr_token_secrets *secrets_out, struct mr_fault *fault);

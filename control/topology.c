@@ -124,6 +124,49 @@ int32_t mr_topology_node_of_memory(const void *memory)
     return status[0] >= 0 ? status[0] : MR_NODE_UNKNOWN;
 }
 
+/* ------------------------------------------------------------------ complaints */
+
+static bool is_elsewhere(int32_t node, int32_t cpu_node)
+{
+    return node != MR_NODE_UNKNOWN && node != cpu_node;
+}
+
+bool mr_topology_complain(const struct mr_topology_shard *shard, char text[MR_TOPOLOGY_TEXT])
+{
+    const struct {
+        const char *name;
+        int32_t node;
+    } parts[] = {{"memory", shard->memory_node},
+                 {"buffers", shard->buffer_node},
+                 {"card", shard->card_node}};
+    bool is_card_elsewhere = is_elsewhere(shard->card_node, shard->cpu_node);
+    const char *between = "its";
+    size_t used;
+
+    if (shard->cpu_node == MR_NODE_UNKNOWN ||
+        (!is_elsewhere(shard->memory_node, shard->cpu_node) &&
+         !is_elsewhere(shard->buffer_node, shard->cpu_node) && !is_card_elsewhere))
+        return false;
+    used = (size_t)snprintf(text, MR_TOPOLOGY_TEXT, "shard %u has CPU %u of NUMA node %d, but ",
+                            shard->shard, shard->cpu, shard->cpu_node);
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        if (!is_elsewhere(parts[i].node, shard->cpu_node))
+            continue;
+        used += (size_t)snprintf(text + used, MR_TOPOLOGY_TEXT - used, "%s %s on node %d", between,
+                                 parts[i].name, parts[i].node);
+        between = ", its";
+    }
+    if (is_card_elsewhere)
+        snprintf(text + used, MR_TOPOLOGY_TEXT - used,
+                 ": name CPUs of node %d in `cores` (`lscpu` lists them)", shard->card_node);
+    else
+        snprintf(text + used, MR_TOPOLOGY_TEXT - used,
+                 ": node %d has too little memory for DPDK (hugepages of a node: "
+                 "/sys/devices/system/node/node%d/hugepages)",
+                 shard->cpu_node, shard->cpu_node);
+    return true;
+}
+
 /* ------------------------------------------------------------------ the dump */
 
 /* What the kernel allows the thread; the single CPU, or CPU_UNKNOWN. */

@@ -47,6 +47,22 @@ bool mr_topology_bind(void *memory, size_t size, int32_t node);
  * not tell. */
 int32_t mr_topology_node_of_memory(const void *memory);
 
+/* Where a shard and what belongs to it are; MR_NODE_UNKNOWN where the system does not tell, or
+ * where there is no such thing. */
+struct mr_topology_shard {
+    uint32_t shard;
+    uint32_t cpu;
+    int32_t cpu_node;
+    int32_t memory_node; /* connections, tables */
+    int32_t buffer_node; /* what it sends from */
+    int32_t card_node;
+};
+
+#define MR_TOPOLOGY_TEXT 256 /* bytes of a complaint */
+
+/* Is something of it on another node than its CPU?  Then say what, and what to do about it. */
+bool mr_topology_complain(const struct mr_topology_shard *shard, char text_out[MR_TOPOLOGY_TEXT]);
+
 /* One polling thread, as whoever started it knows it. */
 struct mr_topology_worker {
     uint32_t worker;  /* its number, control/eal.h */

@@ -225,6 +225,7 @@ struct mr_app_host *mr_app_host_new(const struct mr_app_host_config *config,
         return NULL;
     memset(host, 0, sizeof(*host));
     host->config = *config;
+    host->copy = mr_copy_ahead_best();
     host->application = (struct mr_application){.name = "attached applications",
                                                 .context = host,
                                                 .on_start = on_start,

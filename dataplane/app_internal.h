@@ -3,6 +3,7 @@
 #define MR_DATAPLANE_APP_INTERNAL_H
 
 #include "base/cache_line.h"
+#include "base/copy_ahead.h"
 #include "base/spsc.h"
 #include "base/table.h"
 #include "base/wheel.h"
@@ -211,6 +212,7 @@ struct mr_app_host {
     struct mr_app_move moves[MR_APP_MOVES];
     struct mr_app_ring rings[MR_APP_RINGS_MAX];
     struct mr_app_host_stats stats;
+    mr_copy_ahead copy;
     uint8_t scratch[MR_APP_SCRATCH]; /* what must not change while it is looked at */
 
     /* from the control thread to the shard, and back */

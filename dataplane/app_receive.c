@@ -82,8 +82,18 @@ static void fetch(const uint8_t *dst, size_t size)
         MR_PREFETCH_WRITE(dst + at);
 }
 
+/* What arrived a moment ago is in the cache: nothing is asked for. */
+static void copy(const struct mr_app_host *host, uint8_t *dst, const uint8_t *src, uint32_t size)
+{
+    if (size >= MR_COPY_BLOCK)
+        host->copy(dst, src, size, src);
+    else
+        memcpy(dst, src, size);
+}
+
 /* Copy what comes next, at most `room` bytes.  Returns how many. */
-static uint32_t copy_shown(struct shown *shown, uint8_t *dst, uint32_t room)
+static uint32_t copy_shown(const struct mr_app_host *host, struct shown *shown, uint8_t *dst,
+                           uint32_t room)
 {
     uint32_t copied = 0;
 
@@ -93,7 +103,7 @@ static uint32_t copy_shown(struct shown *shown, uint8_t *dst, uint32_t room)
 
         if (shown->next + 1 < shown->count)
             fetch(dst + copied + take, MR_MIN(view[1].size, (size_t)(room - copied - take)));
-        memcpy(dst + copied, view->data + shown->offset, take);
+        copy(host, dst + copied, view->data + shown->offset, take);
         copied += take;
         shown->offset += take;
         if (shown->offset == view->size) {
@@ -114,7 +124,8 @@ static void copy_slot(struct mr_app_host *host, struct mr_app_ring *ring,
     cqe.value = object->told_to;
     if (shown->next < shown->count) {
         cqe.address = next_slot(ring);
-        cqe.size = copy_shown(shown, ring->region.base + cqe.address, ring->region.sizes.slot_size);
+        cqe.size =
+            copy_shown(host, shown, ring->region.base + cqe.address, ring->region.sizes.slot_size);
         take_slot(ring, object);
     }
     object->told_to += cqe.size;

@@ -172,8 +172,9 @@ static void idle(struct lane *lane, uint64_t now)
     nanosleep(&(struct timespec){.tv_nsec = (long)span}, NULL);
 }
 
-static void turn(struct lane *lane)
+void mr_io_lane_turn(void *argument)
 {
+    struct lane *lane = argument;
     uint64_t begin = rte_rdtsc();
     uint32_t work = receive(lane) + transmit(lane);
 
@@ -195,7 +196,7 @@ int mr_io_lane_main(void *argument)
 
     lane->idle_since_ns = mr_clock_now(&lane->io->clock);
     while (!atomic_load_explicit(&lane->io->stops, memory_order_acquire))
-        turn(lane);
+        mr_io_lane_turn(lane);
     while (transmit(lane) > 0) { /* the last packets; what the port does not take is lost with it */
     }
     return 0;
@@ -216,6 +217,11 @@ static void io_stats(const struct mr_port *port, struct mr_port_stats *out)
 static bool io_is_up(const struct mr_port *port)
 {
     return mr_port_is_up(((const struct io_port *)port)->inner);
+}
+
+static int io_read_clock(const struct mr_port *port, uint64_t *ticks)
+{
+    return mr_port_read_clock(((const struct io_port *)port)->inner, ticks);
 }
 
 static void free_ring(struct mr_spsc *ring)
@@ -272,15 +278,16 @@ static void describe(struct io_port *io)
                                            .tx_burst = io_tx,
                                            .stats = io_stats,
                                            .is_up = io_is_up,
+                                           .read_clock = io_read_clock,
                                            .close = io_close};
 
     io->port = *io->inner; /* what it is and can do */
     io->port.ops = &ops;
+    io->port.loss = NULL;
     io->port.held_fd = -1;
     io->port.device[0] = '\0';
     io->port.is_card = false;
     io->port.traits.queue_count = (uint16_t)io->shard_count;
-    io->port.traits.polls_without_call = true;
     io->port.traits.has_rx_fd = false;
 }
 

@@ -43,6 +43,9 @@ struct mr_port *mr_io_port_open(const struct mr_io_port_config *config, struct m
 /* Move frames until mr_io_port_stop(); `lane` is of mr_io_port_lane().  For mr_eal_launch().
  * Returns 0. */
 int mr_io_lane_main(void *lane);
+/* One turn of it, for a thread that has other work: at most a burst each way.  Afterwards, once the
+ * port was stopped, the same thread or a later one calls mr_io_lane_main() for what is left. */
+void mr_io_lane_turn(void *lane);
 void *mr_io_port_lane(struct mr_port *io_port, uint32_t index);
 
 /* Once the shards send no more: what they sent goes out, then the lanes' mains return. */

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "dataplane/net_chain.h"
 #include "dataplane/net_internal.h"
 #include "drivers/mbuf_pool.h"
 #include "drivers/port.h"
@@ -150,6 +151,7 @@ static enum mr_net_sums sums_of(const struct mr_net *net, uint64_t flags)
 
     if (l4 == RTE_MBUF_F_RX_L4_CKSUM_UNKNOWN)
         return ip == RTE_MBUF_F_RX_IP_CKSUM_BAD     ? MR_NET_SUMS_BAD_IP
+               : net->config.port->is_memory        ? MR_NET_SUMS_GOOD
                : net->config.port->has_partial_sums ? MR_NET_SUMS_PARTIAL
                                                     : MR_NET_SUMS_UNKNOWN;
     if (l4 == RTE_MBUF_F_RX_L4_CKSUM_BAD)
@@ -482,6 +484,47 @@ static inline struct mr_net_path *place_of(struct mr_net *net, const struct mr_p
     return net->last_path;
 }
 
+static void close_chain(struct mr_net *net, struct mr_net_chain *chain)
+{
+    uint32_t count = mr_net_chain_close(chain);
+
+    if (count > 1) {
+        mr_net_count(&net->counters.net_tx_chains, 1);
+        mr_net_count(&net->counters.net_tx_chained, count);
+    }
+}
+
+/* As mr_net_send(), to a port that cuts chains up. */
+static uint32_t send_chained(struct mr_net *net, struct rte_mbuf **mbufs,
+                             const struct mr_outgoing *outgoing, uint32_t count,
+                             struct rte_mbuf **ready_out, uint64_t now)
+{
+    struct mr_net_chain chain = {0};
+    uint32_t datagrams = 0;
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        if (mr_net_chain_add(&chain, mbufs[i], &outgoing[i], net->chain_max)) {
+            datagrams++;
+            continue;
+        }
+        close_chain(net, &chain);
+        struct mr_net_path *entry = place_of(net, &outgoing[i].path);
+
+        if (is_prepared(net, entry, &outgoing[i].path, now))
+            write_headers(net, &entry->header, mbufs[i], &outgoing[i]);
+        else if (!send_unprepared(net, entry, mbufs[i], &outgoing[i], now))
+            continue;
+        mr_net_chain_begin(&chain, mbufs[i], &outgoing[i], &entry->header);
+        ready_out[n++] = mbufs[i];
+        datagrams++;
+    }
+    close_chain(net, &chain);
+    if (datagrams > 0)
+        mr_net_count(&net->counters.net_tx_udp, datagrams);
+    return n;
+}
+
 uint32_t mr_net_send(struct mr_net *net, struct rte_mbuf **mbufs,
                      const struct mr_outgoing *outgoing, uint32_t count,
                      struct rte_mbuf **ready_out, uint64_t now)
@@ -489,6 +532,8 @@ uint32_t mr_net_send(struct mr_net *net, struct rte_mbuf **mbufs,
     uint32_t n = 0;
 
     MR_DASSERT(count <= MR_NET_BURST);
+    if (net->chain_max > 1)
+        return send_chained(net, mbufs, outgoing, count, ready_out, now);
     for (uint32_t i = 0; i < count; i++) {
         struct mr_net_path *entry = place_of(net, &outgoing[i].path);
 
@@ -501,6 +546,13 @@ uint32_t mr_net_send(struct mr_net *net, struct rte_mbuf **mbufs,
     if (n > 0)
         mr_net_count(&net->counters.net_tx_udp, n);
     return n;
+}
+
+void mr_net_use_chains(struct mr_net *net, bool is_used)
+{
+    bool is_able = net->ip_mode == MR_NET_SUM_OFFLOAD && net->udp_mode == MR_NET_SUM_OFFLOAD;
+
+    net->chain_max = is_used && is_able ? net->config.port->segments_max : 0;
 }
 
 /* ---- output of our own ---- */

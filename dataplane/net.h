@@ -83,11 +83,15 @@ uint32_t mr_net_receive(struct mr_net *net, struct rte_mbuf **mbufs, uint32_t co
  * Put headers in front of `count` <= MR_NET_BURST datagrams: mbufs[i] holds outgoing[i], whose data
  * is rte_pktmbuf_mtod() of it with at least MR_NET_HEADER_MAX bytes of headroom.  Writes the frames
  * to `ready_out` (may be `mbufs`) and returns how many; the others wait for their neighbour, or
- * have nowhere to go and were freed and counted.
+ * have nowhere to go and were freed and counted.  To a port that segments, datagrams that go the
+ * same way become one frame in several mbufs (dataplane/net_chain.h).
  */
 uint32_t mr_net_send(struct mr_net *net, struct rte_mbuf **mbufs,
                      const struct mr_outgoing *outgoing, uint32_t count,
                      struct rte_mbuf **ready_out, uint64_t now);
+
+/* From now on such frames, if the port segments and computes sums; or none, as at first. */
+void mr_net_use_chains(struct mr_net *net, bool is_used);
 
 /* Take at most `room` frames that the network layer itself wants sent.  Cheap when there are none.
  */

@@ -149,3 +149,19 @@ uint8_t *mr_net_header_write(struct mr_net_header *header, uint8_t *payload, uin
                           mr_checksum_add(add_word(header->pseudo_sum, udp_size), udp, udp_size)));
     return frame;
 }
+
+void mr_net_header_cover(const struct mr_net_header *header, uint8_t *frame, uint32_t size)
+{
+    uint8_t *ip = frame + header->l3_offset;
+    uint8_t *udp = frame + header->l4_offset;
+    uint16_t udp_size = (uint16_t)(MR_UDP_SIZE + size);
+
+    MR_DASSERT(header->udp_mode == MR_NET_SUM_OFFLOAD);
+    if (header->is_ipv4)
+        mr_store_be16(ip + MR_IPV4_LENGTH, (uint16_t)(MR_IPV4_SIZE + udp_size));
+    else
+        mr_store_be16(ip + MR_IPV6_LENGTH, udp_size);
+    mr_store_be16(udp + MR_UDP_LENGTH, udp_size);
+    mr_store_be16(udp + MR_UDP_CHECKSUM,
+                  (uint16_t)(0xffff - mr_checksum_finish(header->pseudo_sum)));
+}

@@ -72,4 +72,12 @@ void mr_net_header_init(struct mr_net_header *header, const struct mr_net_link *
 uint8_t *mr_net_header_write(struct mr_net_header *header, uint8_t *payload, uint32_t size,
                              uint8_t ecn);
 
+/*
+ * The headers that mr_net_header_write() has just put at `frame` become those of `size` bytes of
+ * payload that the port is to cut into datagrams (RTE_MBUF_F_TX_UDP_SEG): lengths of all of it, and
+ * a pseudo-header sum without length, to which the port adds each datagram's.  The port must
+ * compute both sums.
+ */
+void mr_net_header_cover(const struct mr_net_header *header, uint8_t *frame, uint32_t size);
+
 #endif /* MR_DATAPLANE_NET_BUILD_H */

@@ -45,6 +45,8 @@
     X(net_icmp_unreachable, "ICMP unreachable that quotes a packet of ours")                       \
     X(net_icmp_event_full, "ICMP events forgotten: nobody took them")                              \
     X(net_tx_udp, "UDP datagrams given to the port's queue")                                       \
+    X(net_tx_chains, "frames that the port cut into several UDP datagrams")                        \
+    X(net_tx_chained, "UDP datagrams in these")                                                    \
     X(net_tx_arp, "ARP packets sent")                                                              \
     X(net_tx_ndp, "neighbour discovery packets sent")                                              \
     X(net_tx_echo, "echo replies sent")                                                            \

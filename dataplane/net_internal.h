@@ -36,6 +36,7 @@ struct mr_net {
     enum mr_net_sum_mode udp_mode;
     uint64_t tx_flags4; /* of mbufs sent */
     uint64_t tx_flags6;
+    uint32_t chain_max; /* datagrams that the port makes of one frame; 0, 1: none are made */
     struct mr_neighbours *neighbours;
     struct mr_net_path *paths;
     struct mr_net_path *last_path; /* of the datagram sent last */

@@ -76,7 +76,8 @@ static bool push_ndp(struct mr_net *net, struct rte_mbuf *mbuf, const struct mr_
 
 /* ---- asking ---- */
 
-/* The own address to ask for `target` from: on its link, else any of the family. */
+/* The own address to ask for `target` from: on its link, else any of the family.  Where the kernel
+ * has it as well and would get the answer, a link-local one. */
 static const struct mr_ip *asking_address(const struct mr_net *net, const struct mr_ip *target)
 {
     const struct mr_ip *any = NULL;
@@ -86,7 +87,9 @@ static const struct mr_ip *asking_address(const struct mr_net *net, const struct
 
         if (mr_ip_is_v4(&prefix->ip) != mr_ip_is_v4(target))
             continue;
-        if (mr_prefix_contains(prefix, target))
+        if (net->self.is_shared && any != NULL && !mr_ip_is_link_local(&prefix->ip))
+            continue; /* the last link-local one: no other is surely ours alone */
+        if (mr_prefix_contains(prefix, target) && !net->self.is_shared)
             return &prefix->ip;
         any = &prefix->ip;
     }
@@ -96,9 +99,10 @@ static const struct mr_ip *asking_address(const struct mr_net *net, const struct
 static bool ask_arp(struct mr_net *net, struct rte_mbuf *mbuf,
                     const struct mr_neighbour_solicit *solicit, const struct mr_ip *source)
 {
+    static const uint8_t nobody[4];
     struct mr_arp arp = {
         .sender_mac = net->self.mac,
-        .sender_ip = *source,
+        .sender_ip = net->self.is_shared ? mr_ip_from_v4(nobody) : *source,
         .target_ip = solicit->ip,
     };
 
@@ -264,7 +268,8 @@ static bool handle_arp(struct mr_net *net, const struct mr_net_visit *visit, uin
         return drop(&net->counters.net_drop_arp);
     }
 
-    bool is_for_us = mr_net_self_has(&net->self, &arp.target_ip) &&
+    bool is_aside = net->self.is_shared && arp.is_reply && mr_ip_is_unspecified(&arp.target_ip);
+    bool is_for_us = (is_aside || mr_net_self_has(&net->self, &arp.target_ip)) &&
                      (!arp.is_reply || mr_mac_equal(&arp.target_mac, &net->self.mac));
     if (!mr_ip_is_unspecified(&arp.sender_ip)) { /* else a probe: answered, but nothing to learn */
         if (!is_on_link(net, &arp.sender_ip))

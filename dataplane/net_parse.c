@@ -37,15 +37,15 @@ bool mr_net_self_has(const struct mr_net_self *self, const struct mr_ip *ip)
 
 /* Is the UDP checksum right?  `pseudo` is the sum of the pseudo-header with the IP packet's idea of
  * the length. */
-static bool is_udp_sum_good(const struct parse *p, const uint8_t *udp, uint32_t udp_size,
-                            uint64_t pseudo)
+static inline bool is_udp_sum_good(enum mr_net_sums sums, const uint8_t *udp, uint32_t udp_size,
+                                   uint64_t pseudo)
 {
-    if (mr_checksum_finish(mr_checksum_add(pseudo, udp, udp_size)) == 0)
-        return true;
     /* The local kernel leaves the complement to a device: the field holds the folded pseudo-header
      * sum. */
-    return p->sums == MR_NET_SUMS_PARTIAL &&
-           mr_load_be16(udp + MR_UDP_CHECKSUM) + mr_checksum_finish(pseudo) == 0xffff;
+    if (sums == MR_NET_SUMS_PARTIAL &&
+        mr_load_be16(udp + MR_UDP_CHECKSUM) + mr_checksum_finish(pseudo) == 0xffff)
+        return true;
+    return mr_checksum_finish(mr_checksum_add(pseudo, udp, udp_size)) == 0;
 }
 
 static uint64_t pseudo_sum(const struct parse *p, bool is_ipv4, uint32_t udp_size)
@@ -68,7 +68,7 @@ static bool check_udp_sum(const struct parse *p, const uint8_t *udp, uint32_t ud
         return false;
     if (mr_load_be16(udp + MR_UDP_CHECKSUM) == 0)
         return is_ipv4; /* RFC 768: none was computed; RFC 8200, Section 8.1: never over IPv6 */
-    return is_udp_sum_good(p, udp, udp_size, pseudo_sum(p, is_ipv4, udp_size));
+    return is_udp_sum_good(p->sums, udp, udp_size, pseudo_sum(p, is_ipv4, udp_size));
 }
 
 static inline enum mr_net_kind parse_udp(struct parse *p, uint32_t l4_offset, bool is_ipv4)
@@ -456,6 +456,22 @@ static inline bool is_for_us(const struct mr_net_self *self, const uint8_t *f)
            standing_of(self, destination) == OURS;
 }
 
+/* Are both sums of such a datagram right?  Those that the port knows to be wrong are not. */
+static bool are_sums_good(enum mr_net_sums sums, const uint8_t *ip)
+{
+    const uint8_t *udp = ip + MR_IPV4_SIZE;
+    uint16_t udp_size = mr_load_be16(udp + MR_UDP_LENGTH);
+
+    if (sums == MR_NET_SUMS_BAD_IP || sums == MR_NET_SUMS_BAD_L4 ||
+        mr_checksum_finish(mr_checksum_add(0, ip, MR_IPV4_SIZE)) != 0)
+        return false;
+    if (sums == MR_NET_SUMS_GOOD_L4 || mr_load_be16(udp + MR_UDP_CHECKSUM) == 0)
+        return true;
+    return is_udp_sum_good(sums, udp, udp_size,
+                           mr_checksum_pseudo4(ip + MR_IPV4_SOURCE, ip + MR_IPV4_DESTINATION,
+                                               MR_PROTOCOL_UDP, udp_size));
+}
+
 /* In a straight line what parse_any() finds step by step.  False: something is unusual, ask that.
  */
 static inline bool parse_plain(const struct mr_net_self *self, const struct mr_net_frame *frame,
@@ -464,7 +480,8 @@ static inline bool parse_plain(const struct mr_net_self *self, const struct mr_n
     const uint8_t *f = frame->data;
     const uint8_t *ip = f + PLAIN_IP;
 
-    if (frame->sums != MR_NET_SUMS_GOOD || !is_plain(self, f, frame->size) || !is_for_us(self, f))
+    if (!is_plain(self, f, frame->size) || !is_for_us(self, f) ||
+        (frame->sums != MR_NET_SUMS_GOOD && !are_sums_good(frame->sums, ip)))
         return false;
     *packet = (struct mr_net_packet){
         .l3_offset = PLAIN_IP,

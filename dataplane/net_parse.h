@@ -65,6 +65,8 @@ struct mr_net_self {
     struct mr_mac mac;
     uint16_t vlan;    /* 0: untagged */
     bool is_loopback; /* our own frames come back to us: they are no strangers' forgeries */
+    bool is_shared;   /* the kernel has our addresses as well, or some: we ask for neighbours from
+                         0.0.0.0 and from link-local addresses, so that answers are told apart */
     uint8_t address_count;
     struct mr_prefix address[MR_NET_ADDRESSES_MAX];
 };

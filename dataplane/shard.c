@@ -18,7 +18,7 @@
 #define SLEEP_MIN_NS  (20 * MR_US)
 #define SLEEP_MAX_NS  MR_MS
 #define STALL_DEFAULT (20 * MR_US)
-#define LARGE_BYTES   ((size_t)1 << 30)
+#define LARGE_BYTES   ((size_t)256 << 20)
 
 const char *mr_stage_name(enum mr_stage stage)
 {
@@ -59,6 +59,11 @@ static bool init_parts(struct mr_shard *s, uint8_t *mem, struct mr_fault *fault)
     }
     config->endpoint.cid.shard = (uint16_t)config->index;
     config->endpoint.remembered = config->application->remembered;
+    config->endpoint.spaces_departures = config->launch_clock != NULL;
+    s->chains.is_trial = config->port->traits.segments_max > 1;
+    s->launch = (struct mr_launch){.clock = config->launch_clock,
+                                   .flag = config->port->traits.launch_flag,
+                                   .offset = config->port->traits.launch_offset};
     s->ep = mr_endpoint_init(mem, &config->limits, &config->endpoint, mr_clock_now(&s->clock));
     if (s->ep == NULL) {
         mr_fault_set(fault, ENOMEM, "endpoint: OpenSSL is out of memory");
@@ -174,8 +179,9 @@ static void idle(struct mr_shard *s)
         rte_pause();
         return;
     }
-    uint64_t span =
-        s->work_out > 0 ? SLEEP_MIN_NS : MR_MIN(MR_MAX(idle_ns / 4, SLEEP_MIN_NS), SLEEP_MAX_NS);
+    uint64_t span = s->work_out + s->tls_out > 0
+                        ? SLEEP_MIN_NS
+                        : MR_MIN(MR_MAX(idle_ns / 4, SLEEP_MIN_NS), SLEEP_MAX_NS);
     uint64_t deadline = earliest(mr_endpoint_deadline(s->ep),
                                  earliest(mr_net_deadline(s->net), mr_wheel_next(&s->timers)));
     if (deadline <= s->now)
@@ -229,12 +235,12 @@ static void wind_down(struct mr_shard *s, uint64_t patience_ns)
     uint64_t until = mr_clock_now(&s->clock) + patience_ns;
 
     mr_endpoint_close_all(s->ep, s->config.close_code, mr_clock_now(&s->clock));
-    while (s->work_out > 0 ||
+    while (s->work_out + s->tls_out > 0 ||
            (mr_endpoint_conn_count(s->ep) > 0 && mr_clock_now(&s->clock) < until))
         iterate(s);
     for (int i = 0; i < 16; i++) /* the last packets */
         mr_shard_poll(s);
-    while (s->work_out > 0) /* what those have begun */
+    while (s->work_out + s->tls_out > 0) /* what those have begun */
         iterate(s);
 }
 

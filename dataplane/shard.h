@@ -22,6 +22,7 @@
 
 #include "base/fault.h"
 #include "dataplane/client_ports.h"
+#include "dataplane/launch.h"
 #include "dataplane/net.h"
 #include "dataplane/redirects.h"
 #include "dataplane/shard_move.h"
@@ -61,8 +62,9 @@ struct mr_shard_config {
     uint32_t index;       /* among the shards of its port */
     struct mr_port *port; /* borrowed */
     uint16_t queue;
-    struct rte_mempool *send_pool; /* of datagrams to send; borrowed */
-    uint32_t payload_max;          /* of a datagram; the pool's mbufs hold it */
+    struct rte_mempool *send_pool;              /* of datagrams to send; borrowed */
+    const struct mr_launch_clock *launch_clock; /* borrowed; NULL: packets leave at once */
+    uint32_t payload_max;                       /* of a datagram; the pool's mbufs hold it */
     struct mr_net_config net;
     struct mr_limits limits;
     struct mr_endpoint_config endpoint; /* `aead` NULL: the shard opens `crypto` itself */
@@ -76,7 +78,8 @@ struct mr_shard_config {
     const struct mr_application *application; /* borrowed */
     const struct mr_move_hooks *move_hooks;   /* borrowed; NULL: its on_move decides */
     struct mr_work_pool *work;                /* borrowed; NULL: `work` says -EAGAIN */
-    uint32_t work_index;                      /* this shard's number in the pool */
+    struct mr_work_pool *tls_work;            /* borrowed; NULL: TLS jobs run on this thread */
+    uint32_t work_index;                      /* this shard's number in both pools */
     struct mr_redirects *redirects;           /* borrowed; NULL: the only shard of its port */
     struct mr_moves *moves;                   /* borrowed; NULL: connections stay where they are */
     struct mr_shard_balance balance;
@@ -96,6 +99,8 @@ struct mr_shard_stats {
     uint64_t bursts_sent; /* that they were built and sealed in */
     uint64_t datagrams_received;
     uint64_t tx_refused; /* bursts that the port did not take whole */
+    uint64_t
+        chains_withdrawn; /* 1: what the port cut up did not arrive, it is not asked any more */
     uint64_t send_pool_empty;
     uint64_t redirect_dropped;
     uint64_t redirected_in;
@@ -105,7 +110,7 @@ struct mr_shard_stats {
     uint64_t longest_stall_ns;
     uint64_t late_loops;     /* that began MR_LATE_NS or more after the one before */
     uint64_t longest_gap_ns; /* of those: long jobs, or the thread did not run */
-    uint64_t tls_cycles;     /* of TLS jobs, run on this thread */
+    uint64_t tls_cycles;     /* of TLS jobs, here or at helpers */
     uint64_t tls_jobs;
     uint64_t balance_rounds;      /* times that it was to give some away, */
     uint64_t balance_vain;        /* of these, in which none went */

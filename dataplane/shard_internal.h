@@ -18,11 +18,24 @@
 #define MR_LATE_NS         (5 * MR_MS) /* between iterations: frames have piled up */
 #define MR_PAUSE_NS        MR_SECOND   /* the same, long enough to be no work of ours */
 #define MR_CATCH_UP_MAX    32          /* iterations that timers then wait for frames at most */
+#define MR_CHAINS_TRIAL    256         /* datagrams in chains, at least, */
+#define MR_CHAINS_SHARE    16          /* and this part of all */
+#define MR_CHAINS_TIME_NS  MR_SECOND   /* in which the first ones' losses are noticed */
 #define MR_FULL_SLACK      48 /* bytes that a "full" datagram may fall short of payload_max */
 
 struct mr_timer {
     uint64_t user_data;
     uint32_t next_free;
+};
+
+/* Does what the port cuts up arrive?  On trial every other burst may be chains, until enough were
+ * for long enough, and not too small a part of all. */
+struct mr_shard_chains {
+    bool is_trial;
+    bool is_turn;
+    uint64_t begin_ns; /* of the trial; all that follow, at that time */
+    uint64_t sent;     /* packets */
+    uint64_t lost;
 };
 
 struct mr_shard {
@@ -35,6 +48,8 @@ struct mr_shard {
     uint32_t catching_up; /* iterations; timers wait in the first half of 2 * MR_CATCH_UP_MAX */
     uint64_t lap_cycles;  /* where the current stage began */
     /* sending */
+    struct mr_launch launch;
+    struct mr_shard_chains chains;
     uint32_t spare_count;   /* empty send buffers */
     uint32_t waiting_count; /* frames the port refused */
     uint32_t waiting_first;
@@ -42,6 +57,7 @@ struct mr_shard {
     struct rte_mbuf *waiting[MR_TX_WAITING_MAX];
     /* the application */
     uint32_t work_out; /* jobs at helpers */
+    uint32_t tls_out;  /* the same, of TLS */
     uint32_t timer_free;
     struct mr_wheel timers;
     struct mr_timer timer[MR_TIMERS_MAX];

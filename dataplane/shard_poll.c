@@ -214,25 +214,79 @@ MR_COLD static void pass_keylog(struct mr_shard *s)
     s->work_out++;
 }
 
+/* Cycles.  On a helper thread, which has the job and its handshake until it is done, or here.  What
+ * OpenSSL holds goes while its code is in the caches. */
+static int64_t run_tls(void *argument)
+{
+    struct mr_tls_job *job = argument;
+    uint64_t begin = rte_rdtsc();
+
+    mr_tls_job_run(job);
+    if (job->is_done)
+        mr_tls_free(job->tls);
+    return (int64_t)(rte_rdtsc() - begin);
+}
+
+static void complete_tls(struct mr_shard *s, struct mr_tls_job *job, int64_t cycles)
+{
+    mr_shard_count(&s->stats.tls_cycles, (uint64_t)cycles);
+    mr_shard_count(&s->stats.tls_jobs, 1);
+    mr_endpoint_complete_job(s->ep, job, s->now);
+}
+
+/* What helpers have done. */
+static uint32_t complete_helped(struct mr_shard *s)
+{
+    struct mr_work_job done[MR_JOBS_PER_CALL];
+
+    if (s->tls_out == 0)
+        return 0;
+    uint32_t count = mr_work_take(s->config.tls_work, s->config.work_index, done, MR_JOBS_PER_CALL);
+    for (uint32_t i = 0; i < count; i++)
+        complete_tls(s, done[i].argument, done[i].result);
+    s->tls_out -= count;
+    return count;
+}
+
+/* An endpoint has fewer jobs out than a ring has room for. */
+static void ask_helper(struct mr_shard *s, struct mr_tls_job *job)
+{
+    struct mr_work_job work = {.function = run_tls, .argument = job};
+    bool is_submitted = mr_work_submit(s->config.tls_work, s->config.work_index, &work);
+
+    MR_ASSERT(is_submitted);
+    s->tls_out++;
+}
+
+/* All are run before the first is completed: TLS and the engine put each other's code out of the
+ * caches.  What they have to send waits for the last one anyway. */
+static void run_jobs(struct mr_shard *s, struct mr_tls_job *const *jobs, uint32_t count)
+{
+    int64_t cycles[MR_JOBS_PER_CALL];
+
+    for (uint32_t i = 0; i < count; i++)
+        cycles[i] = run_tls(jobs[i]);
+    for (uint32_t i = 0; i < count; i++)
+        complete_tls(s, jobs[i], cycles[i]);
+}
+
 static uint32_t tls_jobs(struct mr_shard *s)
 {
     struct mr_tls_job *jobs[MR_JOBS_PER_CALL];
+    uint32_t completed = complete_helped(s);
     uint32_t count = mr_endpoint_take_jobs(s->ep, jobs, MR_JOBS_PER_CALL);
 
     if (s->config.keylog_fd >= 0)
         pass_keylog(s); /* of earlier jobs: the helper may have been busy with others' */
-    if (count == 0)
+    if (count + completed == 0)
         return 0;
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t begin = rte_rdtsc();
-
-        mr_tls_job_run(jobs[i]);
-        mr_shard_count(&s->stats.tls_cycles, rte_rdtsc() - begin);
-        mr_endpoint_complete_job(s->ep, jobs[i], s->now);
-    }
-    mr_shard_count(&s->stats.tls_jobs, count);
+    if (s->config.tls_work != NULL)
+        for (uint32_t i = 0; i < count; i++)
+            ask_helper(s, jobs[i]);
+    else
+        run_jobs(s, jobs, count);
     mr_shard_lap(s, MR_STAGE_TLS);
-    return count;
+    return count + completed;
 }
 
 /* Time has passed in which nobody looked at the queue. */
@@ -381,6 +435,37 @@ static void count_sent(struct mr_shard *s, const struct mr_outgoing *out, uint32
     mr_shard_count(&s->stats.bursts_sent, 1);
 }
 
+/*
+ * A driver may offer to cut chains up and do something else: then all that is in them is lost, and
+ * each datagram goes alone from then on.  Bursts that go alone meanwhile keep connections going,
+ * and show what is lost.  Judged by a quarter of what was in chains and a 64th of all, together at
+ * most half of what was in chains.
+ */
+MR_COLD static void try_chains(struct mr_shard *s)
+{
+    struct mr_shard_chains *chains = &s->chains;
+    const struct mr_counters *counters = mr_endpoint_counters(s->ep);
+    uint64_t chained = mr_net_counters(s->net)->net_tx_chained;
+
+    if (chained == 0) {
+        chains->begin_ns = s->now;
+        chains->sent = counters->packets_sent;
+        chains->lost = counters->packets_lost;
+    }
+    uint64_t sent = counters->packets_sent - chains->sent;
+    uint64_t lost = counters->packets_lost - chains->lost;
+    if (chained < MR_CHAINS_TRIAL || chained * MR_CHAINS_SHARE < sent ||
+        s->now - chains->begin_ns < MR_CHAINS_TIME_NS) {
+        chains->is_turn = !chains->is_turn;
+        mr_net_use_chains(s->net, chains->is_turn);
+        return;
+    }
+    bool is_good = lost <= chained / 4 + sent / (4 * MR_CHAINS_SHARE);
+    chains->is_trial = false;
+    mr_net_use_chains(s->net, is_good);
+    mr_shard_count(&s->stats.chains_withdrawn, !is_good);
+}
+
 /* Build, seal and send one burst. */
 static uint32_t send_burst(struct mr_shard *s)
 {
@@ -406,7 +491,13 @@ static uint32_t send_burst(struct mr_shard *s)
     }
     count_sent(s, out, count);
     struct rte_mbuf *ready[MR_BURST];
+    if (s->chains.is_trial)
+        try_chains(s);
+    if (s->launch.clock != NULL)
+        mr_launch_note(&s->launch, s->spare, out, count);
     uint32_t n = mr_net_send(s->net, s->spare, out, count, ready, s->now);
+    if (s->launch.clock != NULL)
+        mr_launch_stamp(&s->launch, ready, n, s->now);
     transmit(s, ready, n);
     s->spare_count -= count;
     for (uint32_t i = 0; i < s->spare_count; i++)

@@ -133,8 +133,7 @@ struct mr_port *mr_loopback_open(const struct mr_port_config *config, struct mr_
                                              .queue_count = config->queue_count,
                                              .rx_checksum = true,
                                              .is_loopback = true,
-                                             .is_vouched = true,
-                                             .polls_without_call = true};
+                                             .is_vouched = true};
     snprintf(l->port.spec, sizeof(l->port.spec), "%s", config->spec);
     for (uint16_t i = 0; i < config->queue_count; i++)
         l->queues[i].pool = config->rx_pools[i];

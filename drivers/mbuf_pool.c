@@ -33,6 +33,28 @@ uint32_t mr_mbuf_pool_free(struct rte_mempool *pool)
     return missing;
 }
 
+struct visit {
+    mr_mbuf_pool_visitor visitor;
+    void *argument;
+};
+
+static void visit_piece(struct rte_mempool *pool, void *opaque, struct rte_mempool_memhdr *piece,
+                        unsigned index)
+{
+    const struct visit *visit = opaque;
+
+    (void)pool;
+    (void)index;
+    visit->visitor(visit->argument, piece->addr, piece->len);
+}
+
+void mr_mbuf_pool_visit(struct rte_mempool *pool, mr_mbuf_pool_visitor visitor, void *argument)
+{
+    struct visit visit = {.visitor = visitor, .argument = argument};
+
+    rte_mempool_mem_iter(pool, visit_piece, &visit);
+}
+
 /* Bytes of `count` objects, of which none lies in two pages of `page` bytes; 0: in huge pages. */
 static size_t footprint(uint32_t count, uint32_t frame_max, uint32_t page)
 {

@@ -53,6 +53,10 @@ struct rte_mempool *mr_mbuf_pool_create(const struct mr_mbuf_pool_config *config
 /* Free a pool of the above.  Returns how many of its mbufs had not come back.  NULL is allowed. */
 uint32_t mr_mbuf_pool_free(struct rte_mempool *pool);
 
+/* Where its memory lies: piece by piece. */
+typedef void (*mr_mbuf_pool_visitor)(void *argument, void *memory, size_t size);
+void mr_mbuf_pool_visit(struct rte_mempool *pool, mr_mbuf_pool_visitor visitor, void *argument);
+
 /* Bytes of memory that `count` mbufs for frames of `frame_max` bytes take. */
 size_t mr_mbuf_pool_footprint(uint32_t count, uint32_t frame_max);
 

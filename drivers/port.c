@@ -12,10 +12,13 @@
 
 #include "base/fault.h"
 #include "drivers/dpdk_log.h"
+#include "drivers/memif.h"
 #include "drivers/port_kind.h"
+#include "drivers/port_loss.h"
+#include "drivers/port_offload.h"
 #include "drivers/port_rss.h"
 
-#define PEER_WAIT_MS 1000 /* for a memif server to finish the handshake */
+#define PEER_WAIT_MS 3000 /* for a memif server to finish the handshake */
 
 /* The words of DPDK's log that say why the last step failed. */
 static int fail(struct mr_fault *fault, int error, const char *step)
@@ -28,51 +31,55 @@ static int fail(struct mr_fault *fault, int error, const char *step)
 
 /* ---- the device ---- */
 
-/* What a card is to do for us, of what it can; the others' drivers offer more than they do. */
-static void ask_card(struct rte_eth_conf *conf, const struct rte_eth_dev_info *info, uint16_t mtu)
+static uint16_t descriptors(uint16_t configured)
 {
-    const uint64_t rx = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
-    const uint64_t tx = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
-
-    conf->rxmode.mtu = mtu;
-    if ((info->rx_offload_capa & rx) == rx)
-        conf->rxmode.offloads |= rx;
-    conf->txmode.offloads |= info->tx_offload_capa & tx;
+    return configured > 0 ? configured : MR_PORT_DESCRIPTORS;
 }
 
-static void note_offloads(struct mr_port_traits *traits, const struct rte_eth_conf *conf)
+struct queue {
+    uint16_t port;
+    uint16_t index;
+    uint16_t rx_count; /* descriptors */
+    uint16_t tx_count;
+    struct rte_mempool *pool;
+};
+
+static int set_queue_up(const struct queue *q, int32_t node)
 {
-    traits->rx_checksum = (conf->rxmode.offloads & RTE_ETH_RX_OFFLOAD_UDP_CKSUM) != 0;
-    traits->tx_ipv4_checksum = (conf->txmode.offloads & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0;
-    traits->tx_udp_checksum = (conf->txmode.offloads & RTE_ETH_TX_OFFLOAD_UDP_CKSUM) != 0;
+    int error = rte_eth_tx_queue_setup(q->port, q->index, q->tx_count, (unsigned)node, NULL);
+
+    if (error == 0)
+        error =
+            rte_eth_rx_queue_setup(q->port, q->index, q->rx_count, (unsigned)node, NULL, q->pool);
+    return error;
 }
 
-/* Configure and set the queues up. */
+/* Configure as was asked for, and set the queues up. */
 static int configure_queues(struct mr_port *port, const struct mr_port_config *config,
-                            const struct rte_eth_dev_info *info, uint16_t mtu, bool has_rx_fd)
+                            enum mr_port_rss_mode mode, const struct rte_eth_dev_info *info,
+                            struct rte_eth_conf *conf)
 {
     struct mr_port_rss_request rss;
-    struct rte_eth_conf conf = {0};
-    uint16_t rx_count = config->rx_descriptors > 0 ? config->rx_descriptors : MR_PORT_DESCRIPTORS;
-    uint16_t tx_count = config->tx_descriptors > 0 ? config->tx_descriptors : MR_PORT_DESCRIPTORS;
-    unsigned node = (unsigned)SOCKET_ID_ANY;
+    uint16_t rx_count = descriptors(config->rx_descriptors);
+    uint16_t tx_count = descriptors(config->tx_descriptors);
     int error;
 
-    conf.txmode.offloads = info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
-    conf.intr_conf.rxq = has_rx_fd;
-    if (port->is_card) {
-        ask_card(&conf, info, mtu);
-        mr_port_rss_ask(&rss, info, config->queue_count, &conf);
-    }
-    note_offloads(&port->traits, &conf);
-    error = rte_eth_dev_configure(port->ethdev, config->queue_count, config->queue_count, &conf);
+    if (port->is_card)
+        mr_port_rss_ask(&rss, info, config->queue_count, mode, conf);
+    error = rte_eth_dev_configure(port->ethdev, config->queue_count, config->queue_count, conf);
     if (error == 0)
         error = rte_eth_dev_adjust_nb_rx_tx_desc(port->ethdev, &rx_count, &tx_count);
     for (uint16_t q = 0; q < config->queue_count && error == 0; q++) {
-        error = rte_eth_tx_queue_setup(port->ethdev, q, tx_count, node, NULL);
-        if (error == 0)
-            error =
-                rte_eth_rx_queue_setup(port->ethdev, q, rx_count, node, NULL, config->rx_pools[q]);
+        const struct queue queue = {.port = port->ethdev,
+                                    .index = q,
+                                    .rx_count = rx_count,
+                                    .tx_count = tx_count,
+                                    .pool = config->rx_pools[q]};
+        int32_t node = config->queue_nodes != NULL ? config->queue_nodes[q] : SOCKET_ID_ANY;
+
+        error = set_queue_up(&queue, node);
+        if (error == -ENOMEM && node != SOCKET_ID_ANY) /* wanted, not needed */
+            error = set_queue_up(&queue, SOCKET_ID_ANY);
     }
     return error;
 }
@@ -131,6 +138,7 @@ static bool start_device(struct mr_port *port, const struct mr_port_config *conf
                          struct mr_fault *fault)
 {
     struct rte_eth_dev_info info;
+    struct rte_eth_conf conf = {0};
     int error = rte_eth_dev_info_get(port->ethdev, &info);
 
     if (error == 0 && config->queue_count > MR_MIN(info.max_rx_queues, info.max_tx_queues)) {
@@ -140,8 +148,15 @@ static bool start_device(struct mr_port *port, const struct mr_port_config *conf
     }
     uint16_t mtu = kind->sets_mtu ? MR_MIN(plan->mtu, most_mtu(&info)) : plan->mtu;
     bool has_rx_fd = kind->has_rx_fd && config->wants_rx_fd;
+    conf.intr_conf.rxq = has_rx_fd;
+    if (kind->is_card) /* the others' drivers offer more than they do */
+        conf.rxmode.mtu = mtu;
+    if (error == 0 && kind->is_card &&
+        !mr_port_offload_ask(&plan->wishes, &info, descriptors(config->tx_descriptors), &conf,
+                             &port->traits, fault))
+        return false;
     if (error == 0)
-        error = configure_queues(port, config, &info, mtu, has_rx_fd);
+        error = configure_queues(port, config, plan->rss, &info, &conf);
     if (error == 0 && kind->sets_mtu)
         error = rte_eth_dev_set_mtu(port->ethdev, mtu);
     if (error == 0 && kind->is_card)
@@ -153,11 +168,13 @@ static bool start_device(struct mr_port *port, const struct mr_port_config *conf
         return false;
     }
 
+    if (plan->rss == MR_PORT_RSS_SYMMETRIC && conf.rxmode.mq_mode == RTE_ETH_MQ_RX_RSS)
+        port->has_symmetric_hash = mr_port_rss_take_function(port->ethdev, &info);
     port->traits.kind = kind->name;
     port->traits.mtu = mtu;
     port->traits.queue_count = config->queue_count;
     port->traits.has_partial_sums = kind->has_partial_sums;
-    port->traits.polls_without_call = true;
+    port->traits.is_memory = kind->is_memory;
     port->traits.has_rx_fd = has_rx_fd;
     set_mac(port, kind, plan);
     if (plan->waits_for_peer && !wait_for_peer(port)) {
@@ -203,10 +220,12 @@ static bool make_device(struct mr_port *port, const struct mr_port_kind *kind,
 
 static void close_device(struct mr_port *port)
 {
+    mr_memif_stop(port);
     if (port->device[0] != '\0') {
         rte_eth_dev_stop(port->ethdev);
         rte_eal_hotplug_remove(bus_of(port), port->device);
     }
+    mr_memif_leave_folder();
     if (port->held_fd >= 0)
         close(port->held_fd);
     free(port);
@@ -235,11 +254,16 @@ static struct mr_port *open_kind(const struct mr_port_config *config, struct mr_
         return NULL;
     }
     port->held_fd = plan.held_fd;
+    port->ring_frames = plan.ring_frames;
     snprintf(port->spec, sizeof(port->spec), "%s", config->spec);
-    if (!make_device(port, kind, &plan, fault) || !start_device(port, config, kind, &plan, fault)) {
+    if (!make_device(port, kind, &plan, fault) ||
+        (plan.memif.peer[0] != '\0' && !mr_memif_start(port, &plan.memif, fault)) ||
+        !start_device(port, config, kind, &plan, fault)) {
         close_device(port);
         return NULL;
     }
+    if (plan.waits_for_peer)
+        mr_memif_leave_folder();
     return port;
 }
 
@@ -261,19 +285,27 @@ void mr_port_close(struct mr_port *port)
 {
     if (port == NULL)
         return;
-    if (port->ops != NULL)
-        port->ops->close(port);
+    const struct mr_port_ops *ops = mr_port_own_ops(port);
+    free(port->loss);
+    if (ops != NULL)
+        ops->close(port);
     else
         close_device(port);
 }
 
+int mr_port_node(const struct mr_port *port)
+{
+    return port->is_card ? rte_eth_dev_socket_id(port->ethdev) : SOCKET_ID_ANY;
+}
+
 void mr_port_stats(const struct mr_port *port, struct mr_port_stats *stats_out)
 {
+    const struct mr_port_ops *ops = mr_port_own_ops(port);
     struct rte_eth_stats stats = {0};
 
     *stats_out = (struct mr_port_stats){0};
-    if (port->ops != NULL) {
-        port->ops->stats(port, stats_out);
+    if (ops != NULL) {
+        ops->stats(port, stats_out);
         return;
     }
     rte_eth_stats_get(port->ethdev, &stats);
@@ -291,14 +323,31 @@ void mr_port_stats(const struct mr_port *port, struct mr_port_stats *stats_out)
 
 bool mr_port_is_up(const struct mr_port *port)
 {
+    const struct mr_port_ops *ops = mr_port_own_ops(port);
     struct rte_eth_link link = {0};
 
-    if (port->ops != NULL)
-        return port->ops->is_up(port);
+    if (ops != NULL)
+        return ops->is_up(port);
+    if (port->memif != NULL)
+        return mr_memif_is_up(port);
     return rte_eth_link_get_nowait(port->ethdev, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
 }
 
 int mr_port_rx_fd(const struct mr_port *port, uint16_t queue)
 {
-    return port->traits.has_rx_fd ? rte_eth_dev_rx_intr_ctl_q_get_fd(port->ethdev, queue) : -1;
+    const struct mr_port_ops *ops = mr_port_own_ops(port);
+
+    if (!port->traits.has_rx_fd)
+        return -1;
+    return ops != NULL ? ops->rx_fd(port, queue)
+                       : rte_eth_dev_rx_intr_ctl_q_get_fd(port->ethdev, queue);
+}
+
+int mr_port_admit(struct mr_port *port, const struct mr_port_admission *admission,
+                  struct mr_fault *fault)
+{
+    const struct mr_port_ops *ops = mr_port_own_ops(port);
+    int result = ops != NULL && ops->admit != NULL ? ops->admit(port, admission, fault) : 0;
+
+    return result == 0 ? 0 : mr_fault_add_context(fault, result, "port %s", port->spec);
 }

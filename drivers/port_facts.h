@@ -9,14 +9,14 @@
 
 #include <stdint.h>
 
-struct mr_port;
+#include "drivers/port.h"
 
 #define MR_PORT_FACT         64   /* bytes of a text */
 #define MR_PORT_COUNTERS_MAX 1024 /* of a driver; more are left out */
 
 struct mr_port_facts {
     char driver[MR_PORT_FACT];   /* "net_ixgbe"; of a port that is no device: its kind's name */
-    char device[MR_PORT_FACT];   /* DPDK's name of it, a PCI address */
+    char device[MR_PORT_FACT];   /* DPDK's name of it, a PCI address; an interface; "": none */
     char firmware[MR_PORT_FACT]; /* "": it has none, or does not say */
     uint32_t link_mbps;          /* 0: not known */
     uint32_t rx_queues;
@@ -25,6 +25,7 @@ struct mr_port_facts {
     uint32_t tx_descriptors;
     uint32_t pcie_lanes;           /* in use; 0: no PCI device, or not known */
     char pcie_speed[MR_PORT_FACT]; /* of each: "8.0 GT/s PCIe"; "" likewise */
+    char note[MR_PORT_NOTE];       /* what the port has come to use, for people; "": nothing */
 };
 
 void mr_port_facts(const struct mr_port *port, struct mr_port_facts *facts_out);
@@ -35,8 +36,8 @@ struct mr_port_counter {
     uint64_t value;
 };
 
-/* All of them (rte_ethdev's extended statistics), per queue and per reason.  How many, at most
- * `room`; 0 for a port that is no device. */
+/* All of them (rte_ethdev's extended statistics; an af_xdp port's outcomes), per queue and per
+ * reason.  How many, at most `room`; 0 for a port that has none. */
 uint32_t mr_port_counters(const struct mr_port *port, struct mr_port_counter *counters_out,
                           uint32_t room);
 

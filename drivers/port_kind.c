@@ -3,10 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/if_packet.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
-#include <net/if_arp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,16 +14,13 @@
 
 #include "base/compiler.h"
 #include "base/fault.h"
+#include "drivers/interface.h"
 #include "drivers/loopback.h"
 #include "drivers/options.h"
 #include "drivers/pci.h"
 #include "drivers/port.h"
 #include "drivers/unix_socket.h"
-
-enum { /* bits of CapEff, capabilities(7) */
-    CAPABILITY_NET_ADMIN = 12,
-    CAPABILITY_NET_RAW = 13
-};
+#include "drivers/xdp_port.h"
 
 enum {
     PAGE = 4096,
@@ -34,23 +29,9 @@ enum {
     PACKET_FRAME_OVERHEAD =
         128, /* bytes of a packet socket's frame that are not the Ethernet frame, rounded up */
     ETHERNET_OVERHEAD = 18, /* header and VLAN tag */
-    MEMIF_BUFFER = 2048
+    MEMIF_BUFFER = 2048,
+    MEMIF_RING_BITS = 10
 };
-
-static bool has_capability(unsigned bit)
-{
-    unsigned long long effective = 0;
-    char line[128];
-    FILE *status = fopen("/proc/self/status", "re");
-
-    if (status == NULL)
-        return geteuid() == 0;
-    while (fgets(line, sizeof(line), status) != NULL)
-        if (sscanf(line, "CapEff: %llx", &effective) == 1)
-            break;
-    fclose(status);
-    return (effective >> bit & 1) != 0;
-}
 
 /* Copy a text that fits into `size` bytes with its end; false if it does not. */
 static bool copy_text(char *to, size_t size, const char *from)
@@ -63,58 +44,6 @@ static bool copy_text(char *to, size_t size, const char *from)
     return true;
 }
 
-static bool parse_mac(const char *text, struct mr_port_plan *plan)
-{
-    static const char digits[] = "0123456789abcdefABCDEF:";
-    unsigned byte[6];
-    char end;
-
-    if (strspn(text, digits) != strlen(text) ||
-        sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &byte[0], &byte[1], &byte[2], &byte[3], &byte[4],
-               &byte[5], &end) != 6 ||
-        (byte[0] & 1) != 0)
-        return false;
-    unsigned any = 0;
-    for (int i = 0; i < 6; i++) {
-        plan->mac[i] = (uint8_t)byte[i];
-        any |= byte[i];
-    }
-    if (any == 0)
-        return false;
-    plan->has_mac = true;
-    return true;
-}
-
-/* Nothing stands between two commas, or behind the last. */
-static bool has_empty_option(const char *rest)
-{
-    size_t size = strlen(rest);
-
-    return strstr(rest, ",,") != NULL || (size > 0 && rest[size - 1] == ',');
-}
-
-/* A name that the kernel would take as it is: it makes a number of "%d". */
-static bool is_interface_name(const char *name)
-{
-    for (const char *c = name; *c != '\0'; c++)
-        if (*c <= ' ' || *c == 0x7f || strchr("/:%", *c) != NULL)
-            return false;
-    return name[0] != '\0' && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
-}
-
-static bool parse_name(const struct mr_options *options, char name_out[IFNAMSIZ],
-                       struct mr_fault *fault)
-{
-    if (is_interface_name(options->name) && options->value[0] == '\0' &&
-        copy_text(name_out, IFNAMSIZ, options->name))
-        return true;
-    mr_fault_set(fault, EINVAL,
-                 "an interface's name has 1 to %d characters, without slash, colon, percent sign, "
-                 "equals sign and blank",
-                 IFNAMSIZ - 1);
-    return false;
-}
-
 /* An option behind the name; only `mac` is known. */
 static bool parse_interface_option(const struct mr_options *options, struct mr_port_plan *plan,
                                    struct mr_fault *fault)
@@ -123,7 +52,8 @@ static bool parse_interface_option(const struct mr_options *options, struct mr_p
         mr_fault_set(fault, EINVAL, "unknown option %s: only mac is known", options->name);
         return false;
     }
-    if (parse_mac(options->value, plan))
+    plan->has_mac = mr_interface_parse_mac(options->value, plan->mac);
+    if (plan->has_mac)
         return true;
     mr_fault_set(fault, EINVAL, "mac=%s is no address of one station, such as 02:00:00:00:00:01",
                  options->value);
@@ -138,16 +68,12 @@ static bool parse_interface(const char *rest, char name_out[IFNAMSIZ], struct mr
 
     options.name[0] = options.value[0] = '\0';
     mr_options_next(&options);
-    if (!parse_name(&options, name_out, fault))
+    if (!mr_interface_parse_name(&options, name_out, fault))
         return false;
     while (mr_options_next(&options))
         if (options.name[0] != '\0' && !parse_interface_option(&options, plan, fault))
             return false;
-    if (!options.is_too_long && !has_empty_option(rest))
-        return true;
-    mr_fault_set(fault, EINVAL, "%s: leave the comma out, or write mac=M behind it",
-                 options.is_too_long ? "an option is too long" : "there is nothing behind a comma");
-    return false;
+    return mr_interface_check_end(&options, rest, "mac=M", fault);
 }
 
 static bool check_interface_spec(const char *rest, struct mr_fault *fault)
@@ -192,7 +118,7 @@ static bool plan_tap(const struct mr_port_config *config, const char *rest,
 
     if (!parse_interface(rest, name, plan, fault))
         return false;
-    if (!has_capability(CAPABILITY_NET_ADMIN)) {
+    if (!mr_interface_may(MR_CAPABILITY_NET_ADMIN)) {
         mr_fault_set(fault, EPERM, "a TAP interface needs root or CAP_NET_ADMIN: run with sudo");
         return false;
     }
@@ -212,101 +138,29 @@ static bool plan_tap(const struct mr_port_config *config, const char *rest,
 
 /* ---- af_packet ---- */
 
-static void say_which_exist(const char *name, struct mr_fault *fault)
-{
-    struct if_nameindex *interfaces = if_nameindex();
-    char list[160] = "";
-    size_t used = 0;
-
-    for (struct if_nameindex *i = interfaces; i != NULL && i->if_name != NULL; i++) {
-        int more =
-            snprintf(list + used, sizeof(list) - used, "%s%s", used > 0 ? ", " : "", i->if_name);
-
-        if (more < 0 || (size_t)more >= sizeof(list) - used)
-            break; /* the rest is left out */
-        used += (size_t)more;
-    }
-    if (interfaces != NULL)
-        if_freenameindex(interfaces);
-    mr_fault_set(fault, ENODEV, "no interface %s; there are: %s", name, list);
-}
-
-/* Read flags and MTU of an interface through `fd`. */
-static bool check_interface(int fd, const char *name, int *mtu_out, struct mr_fault *fault)
-{
-    struct ifreq request = {0};
-
-    snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
-    if (ioctl(fd, SIOCGIFFLAGS, &request) != 0) {
-        say_which_exist(name, fault);
-        return false;
-    }
-    if ((request.ifr_flags & IFF_LOOPBACK) != 0) {
-        mr_fault_set(fault, EINVAL,
-                     "interface %s is the loopback: no other host is behind it; take tap:NAME to "
-                     "talk to this machine, or another interface",
-                     name);
-        return false;
-    }
-    if ((request.ifr_flags & IFF_UP) == 0) {
-        mr_fault_set(fault, ENETDOWN, "interface %s is down: `ip link set %s up`", name, name);
-        return false;
-    }
-    if (ioctl(fd, SIOCGIFHWADDR, &request) != 0 || request.ifr_hwaddr.sa_family != ARPHRD_ETHER) {
-        mr_fault_set(fault, EINVAL,
-                     "interface %s carries no Ethernet frames, as tunnels do not: name an Ethernet "
-                     "interface",
-                     name);
-        return false;
-    }
-    if (ioctl(fd, SIOCGIFMTU, &request) != 0) {
-        mr_fault_set(fault, errno, "cannot read the MTU of %s: %s", name, strerror(errno));
-        return false;
-    }
-    *mtu_out = request.ifr_mtu;
-    return true;
-}
-
-/* Let the interface take groups' frames (neighbour discovery), and others' if our MAC is not its
- * own, while `fd` is open. */
-static void join_groups(int fd, const char *name, bool takes_others)
-{
-    struct packet_mreq request = {
-        .mr_ifindex = (int)if_nametoindex(name),
-        .mr_type = takes_others ? PACKET_MR_PROMISC : PACKET_MR_ALLMULTI,
-    };
-
-    setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &request, sizeof(request));
-}
-
 static void write_packet_arguments(const struct mr_port_config *config, const char *name,
                                    struct mr_port_plan *plan)
 {
     unsigned frame = plan->mtu + ETHERNET_OVERHEAD + PACKET_FRAME_OVERHEAD <= PACKET_FRAME_SMALL
                          ? PACKET_FRAME_SMALL
                          : PACKET_FRAME_LARGE;
-    unsigned count = config->rx_descriptors > 0 ? config->rx_descriptors : MR_PORT_DESCRIPTORS;
-
+    plan->ring_frames = config->rx_descriptors > 0 ? config->rx_descriptors : MR_PORT_DESCRIPTORS;
     snprintf(plan->arguments, sizeof(plan->arguments),
              "iface=%s,qpairs=%u,framesz=%u,blocksz=%u,framecnt=%u,qdisc_bypass=1", name,
-             config->queue_count, frame, MR_MAX(frame, (unsigned)PAGE), count);
+             config->queue_count, frame, MR_MAX(frame, (unsigned)PAGE), plan->ring_frames);
 }
 
 static bool plan_af_packet(const struct mr_port_config *config, const char *rest,
                            struct mr_port_plan *plan, struct mr_fault *fault)
 {
     const int mtu_max = PACKET_FRAME_LARGE - ETHERNET_OVERHEAD - PACKET_FRAME_OVERHEAD;
+    struct mr_interface interface;
     char name[IFNAMSIZ];
-    int mtu;
 
     if (!parse_interface(rest, name, plan, fault))
         return false;
-    if (!has_capability(CAPABILITY_NET_RAW)) {
+    if (!mr_interface_may(MR_CAPABILITY_NET_RAW)) {
         mr_fault_set(fault, EPERM, "a packet socket needs root or CAP_NET_RAW: run with sudo");
-        return false;
-    }
-    if (if_nametoindex(name) == 0) {
-        say_which_exist(name, fault);
         return false;
     }
 
@@ -315,13 +169,13 @@ static bool plan_af_packet(const struct mr_port_config *config, const char *rest
         mr_fault_set(fault, errno, "cannot open a packet socket: %s", strerror(errno));
         return false;
     }
-    if (!check_interface(fd, name, &mtu, fault)) {
+    if (!mr_interface_read(fd, name, &interface, fault)) {
         close(fd);
         return false;
     }
-    join_groups(fd, name, plan->has_mac);
+    mr_interface_join_groups(fd, interface.index, plan->has_mac);
     plan->held_fd = fd;
-    plan->mtu = (uint16_t)MR_MIN(mtu, mtu_max);
+    plan->mtu = (uint16_t)MR_MIN(interface.mtu, mtu_max);
     uint16_t wanted = config->mtu > 0 ? config->mtu : MR_PORT_MTU;
     plan->mtu = MR_MIN(plan->mtu, wanted);
     write_packet_arguments(config, name, plan);
@@ -359,7 +213,7 @@ static bool set_memif_option(struct memif_options *memif, const struct mr_option
     if (strcmp(options->name, "zero-copy") == 0)
         return mr_option_bool(value, &memif->is_zero_copy);
     if (strcmp(options->name, "mac") == 0)
-        return parse_mac(value, plan);
+        return plan->has_mac = mr_interface_parse_mac(value, plan->mac);
     return false;
 }
 
@@ -377,7 +231,7 @@ static bool parse_memif(const char *rest, struct memif_options *memif, struct mr
                 options.name, options.value);
             return false;
         }
-    if (rest[0] != '\0' && has_empty_option(rest)) {
+    if (rest[0] != '\0' && mr_interface_has_gap(rest)) {
         mr_fault_set(fault, EINVAL, "there is nothing behind a comma: leave the comma out");
         return false;
     }
@@ -425,19 +279,83 @@ static bool plan_memif(const struct mr_port_config *config, const char *rest,
                         : !find_server(memif.socket, fault))
         return false;
 
-    bool is_abstract = memif.socket[0] == '@';
+    snprintf(plan->memif.peer, sizeof(plan->memif.peer), "%s", memif.socket);
+    plan->memif.is_server = memif.is_server;
+    if (!mr_memif_name_driver(&plan->memif, fault))
+        return false;
     plan->mtu = config->mtu > 0 ? config->mtu : MR_PORT_MTU;
     plan->waits_for_peer = !memif.is_server;
+    plan->ring_frames = 1u << MEMIF_RING_BITS;
     snprintf(plan->arguments, sizeof(plan->arguments),
-             "role=%s,id=%u,socket=%s,socket-abstract=%s,bsize=%u,zero-copy=%s%s%s",
-             memif.is_server ? "server" : "client", (unsigned)memif.id, memif.socket + is_abstract,
-             is_abstract ? "yes" : "no", MR_MAX((unsigned)MEMIF_BUFFER, plan->mtu + 64u),
+             "role=%s,id=%u,socket=%s,socket-abstract=no,bsize=%u,rsize=%u,zero-copy=%s%s%s",
+             memif.is_server ? "server" : "client", (unsigned)memif.id, plan->memif.driver,
+             MR_MAX((unsigned)MEMIF_BUFFER, plan->mtu + 64u), (unsigned)MEMIF_RING_BITS,
              memif.is_zero_copy ? "yes" : "no", memif.secret[0] != '\0' ? ",secret=" : "",
              memif.secret);
     return true;
 }
 
 /* ---- pci ---- */
+
+static bool parse_wish(const char *text, enum mr_port_wish *wish_out)
+{
+    bool is_yes = false;
+
+    *wish_out = MR_PORT_AUTO;
+    if (strcmp(text, "auto") == 0)
+        return true;
+    if (!mr_option_bool(text, &is_yes))
+        return false;
+    *wish_out = is_yes ? MR_PORT_YES : MR_PORT_NO;
+    return true;
+}
+
+static bool parse_rss(const char *text, enum mr_port_rss_mode *mode_out)
+{
+    bool is_symmetric = strcmp(text, "symmetric") == 0;
+
+    *mode_out = is_symmetric ? MR_PORT_RSS_SYMMETRIC : MR_PORT_RSS_RANDOM;
+    return is_symmetric || strcmp(text, "random") == 0;
+}
+
+/* Take what only a card can be asked for; `*may_out` is what may be written, NULL: it is none of
+ * these. */
+static bool take_card_wish(const struct mr_options *options, struct mr_port_plan *plan,
+                           const char **may_out)
+{
+    *may_out = NULL;
+    if (strcmp(options->name, "tso") == 0) {
+        *may_out = "tso=auto, tso=yes or tso=no";
+        return parse_wish(options->value, &plan->wishes.segments);
+    }
+    if (strcmp(options->name, "launch") == 0) {
+        *may_out = "launch=yes or launch=no";
+        return mr_option_bool(options->value, &plan->wishes.wants_launch);
+    }
+    if (strcmp(options->name, "rss") == 0) {
+        *may_out = "rss=random or rss=symmetric";
+        return parse_rss(options->value, &plan->rss);
+    }
+    return false;
+}
+
+static bool parse_card_option(const struct mr_options *options, struct mr_port_plan *plan,
+                              struct mr_fault *fault)
+{
+    const char *may;
+
+    if (take_card_wish(options, plan, &may))
+        return true;
+    if (may != NULL) {
+        mr_fault_set(fault, EINVAL, "%s=%s: write %s", options->name, options->value, may);
+        return false;
+    }
+    if (strcmp(options->name, "mac") == 0)
+        return parse_interface_option(options, plan, fault);
+    mr_fault_set(fault, EINVAL, "unknown option %s: mac, tso, launch and rss are known",
+                 options->name);
+    return false;
+}
 
 static bool parse_card(const char *rest, char address_out[MR_PCI_ADDRESS],
                        struct mr_port_plan *plan, struct mr_fault *fault)
@@ -452,22 +370,22 @@ static bool parse_card(const char *rest, char address_out[MR_PCI_ADDRESS],
                      (int)MR_MIN(size, (size_t)MR_OPTION_MAX), rest);
         return false;
     }
-    if (has_empty_option(rest)) {
+    if (mr_interface_has_gap(rest)) {
         mr_fault_set(fault, EINVAL, "there is nothing behind a comma: leave the comma out");
         return false;
     }
     while (mr_options_next(&options))
-        if (!parse_interface_option(&options, plan, fault))
+        if (!parse_card_option(&options, plan, fault))
             return false;
     if (options.is_too_long)
-        mr_fault_set(fault, EINVAL, "an option is too long: only mac=M is known");
+        mr_fault_set(fault, EINVAL, "an option is too long: mac=M, tso=auto, rss=random are not");
     return !options.is_too_long;
 }
 
 static bool check_card_spec(const char *rest, struct mr_fault *fault)
 {
     char address[MR_PCI_ADDRESS];
-    struct mr_port_plan plan;
+    struct mr_port_plan plan = {0};
 
     return parse_card(rest, address, &plan, fault);
 }
@@ -511,11 +429,16 @@ static const struct mr_port_kind kinds[] = {
      .check = check_interface_spec,
      .plan = plan_af_packet,
      .has_partial_sums = true},
+    {.name = "af_xdp",
+     .shape = "af_xdp:IFACE",
+     .check = mr_xdp_port_check,
+     .open = mr_xdp_port_open},
     {.name = "memif",
      .shape = "memif:role=...,socket=...",
      .driver = "net_memif",
      .check = check_memif_spec,
-     .plan = plan_memif},
+     .plan = plan_memif,
+     .is_memory = true},
     {.name = "pci",
      .shape = "pci:ADDRESS",
      .check = check_card_spec,

@@ -25,12 +25,17 @@ bool mr_port_is_kernels(const char *spec)
     return has_kind(spec, "tap") || has_kind(spec, "af_packet");
 }
 
+static bool has_interface(const char *spec)
+{
+    return mr_port_is_kernels(spec) || has_kind(spec, "af_xdp");
+}
+
 struct mr_port_watch mr_port_watch_of(const struct mr_port *port)
 {
     struct mr_port_watch watch = {.is_tap = has_kind(port->spec, "tap"),
                                   .card = port->is_card ? port : NULL};
 
-    if (!mr_port_is_kernels(port->spec))
+    if (!has_interface(port->spec))
         return watch;
     const char *name = strchr(port->spec, ':') + 1;
     snprintf(watch.name, sizeof(watch.name), "%.*s", (int)strcspn(name, ","), name);

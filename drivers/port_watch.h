@@ -1,12 +1,12 @@
 /*
  * drivers/port_watch.h - what became of the interface under a port while it is open.
  *
- *     tap, af_packet   the kernel's interface: up, down, without a carrier, gone
- *     a card           its link: up, or without a carrier
- *     other kinds      always up
+ *     tap, af_packet, af_xdp   the kernel's interface: up, down, without a carrier, gone
+ *     a card                   its link: up, or without a carrier
+ *     other kinds              always up
  *
  * A TAP interface that was moved to another namespace is still there; one that was deleted is gone,
- * as is a packet socket's interface that left the namespace.
+ * as is an interface of other kinds that left the namespace.
  *
  * Owner: whoever watches.  Threads: the control thread; a few system calls per look.
  */
@@ -38,7 +38,7 @@ struct mr_port_watch mr_port_watch_of(const struct mr_port *port);
 enum mr_port_health mr_port_watch_look(const struct mr_port_watch *watch);
 
 /* Does the kernel's network stack have an interface under the port, that addresses must not be
- * shared with?  `spec` as in drivers/port.h. */
+ * shared with?  (Those of af_xdp may.)  `spec` as in drivers/port.h. */
 bool mr_port_is_kernels(const char *spec);
 
 #endif /* MR_DRIVERS_PORT_WATCH_H */

@@ -5,9 +5,20 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+socklen_t mr_unix_socket_address(const char *name, struct sockaddr_un *address_out)
+{
+    bool is_abstract = name[0] == '@';
+    size_t size = strlen(name);
+
+    *address_out = (struct sockaddr_un){.sun_family = AF_UNIX};
+    memcpy(address_out->sun_path, name, size);
+    if (is_abstract)
+        address_out->sun_path[0] = '\0';
+    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size + !is_abstract);
+}
 
 /*
  * A server must not notice, or it would take the attempt for a client that left: a path is
@@ -15,19 +26,15 @@
  */
 int mr_unix_socket_look(const char *name)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct sockaddr_un address;
     bool is_abstract = name[0] == '@';
-    socklen_t size =
-        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name) + !is_abstract);
 
     if (strlen(name) >= MR_UNIX_NAME_MAX)
         return ENAMETOOLONG;
+    socklen_t size = mr_unix_socket_address(name, &address);
     int fd = socket(AF_UNIX, (is_abstract ? SOCK_SEQPACKET : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return errno;
-    memcpy(address.sun_path, name, strlen(name) + 1);
-    if (is_abstract)
-        address.sun_path[0] = '\0';
     int result = is_abstract ? bind(fd, (const struct sockaddr *)&address, size)
                              : connect(fd, (const struct sockaddr *)&address, size);
     int error = result == 0 ? ENOENT : errno;

@@ -14,12 +14,16 @@
 #define MR_DRIVERS_UNIX_SOCKET_H
 
 #include <stddef.h>
+#include <sys/socket.h>
 #include <sys/un.h>
 
 #include "base/fault.h"
 
 /* Bytes of a name, its end included. */
 #define MR_UNIX_NAME_MAX sizeof(((struct sockaddr_un *)0)->sun_path)
+
+/* The address of `name`, shorter than MR_UNIX_NAME_MAX; returns its size in bytes. */
+socklen_t mr_unix_socket_address(const char *name, struct sockaddr_un *address_out);
 
 /*
  * Who is at the socket `name`, shorter than MR_UNIX_NAME_MAX?  EADDRINUSE: somebody; ECONNREFUSED:

@@ -222,7 +222,6 @@ static void end_init(struct mr_wire *wire, const struct mr_wire_config *config, 
         .queue_count = from->queue_count,
         .rx_checksum = !config->needs_checksum,
         .is_vouched = !config->needs_checksum,
-        .polls_without_call = true,
     };
     if (memcmp(from->mac, none, sizeof(none)) != 0)
         memcpy(traits->mac, from->mac, sizeof(traits->mac));
@@ -240,12 +239,8 @@ static bool end_alloc(struct mr_wire_port *end, const struct mr_wire_config *con
     end->lanes = rte_zmalloc("wire lanes", lanes * sizeof(*end->lanes), MR_CACHE_LINE);
     if (end->tx == NULL || end->rx == NULL || end->lanes == NULL)
         return false;
-    for (uint16_t q = 0; q < queues; q++) {
-        uint16_t most = config->side[side].rx_most;
-
-        end->rx[q].most = most != 0 ? most : UINT16_MAX;
+    for (uint16_t q = 0; q < queues; q++)
         end->rx[q].pool = config->is_copied ? config->side[side].rx_pools[q] : NULL;
-    }
     return true;
 }
 

@@ -50,7 +50,6 @@ struct mr_wire_side {
         *rx_pools;        /* queue_count of them; used in copy mode only, else may be NULL */
     uint16_t queue_count; /* 1..MR_PORT_QUEUES_MAX */
     uint8_t mac[6];       /* all zero: 02:00:00:00:00:01 at end 0, ...:02 at end 1 */
-    uint16_t rx_most;     /* frames received at a time, by reference; 0: as many as there are */
     struct mr_wire_impairment impairment; /* of what this end sends */
 };
 

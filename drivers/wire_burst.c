@@ -230,7 +230,7 @@ static uint16_t rx_reference(struct mr_port *port, uint16_t queue, struct rte_mb
                              uint16_t room)
 {
     struct mr_wire_rx *rx = &((struct mr_wire_port *)port)->rx[queue];
-    uint32_t n = take(rx, mbufs, MR_MIN(room, rx->most));
+    uint32_t n = take(rx, mbufs, room);
 
     if (n > 0)
         arrived(rx, mbufs, n);

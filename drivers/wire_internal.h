@@ -54,7 +54,6 @@ struct mr_wire_rx {
     struct mr_wire_lane *feeder[MR_PORT_QUEUES_MAX];
     uint16_t feeder_count;
     uint16_t next;            /* feeder to begin with: none starves */
-    uint16_t most;            /* frames given at a time */
     struct rte_mempool *pool; /* copy mode */
     struct mr_delay delay;
     struct mr_wire_rx_counters counters;

@@ -22,6 +22,7 @@
 
 #include "base/siphash.h"
 #include "http3/conditional.h"
+#include "http3/h3_lines.h"
 #include "http3/heap.h"
 
 enum {
@@ -42,8 +43,9 @@ struct mr_cache_entry {
     bool is_being_checked; /* somebody looks at the disk; matters until `fresh_until` */
     uint32_t key_size;
     uint32_t chain;
-    size_t size;     /* of the content */
-    uint8_t bytes[]; /* key, then content */
+    size_t size;             /* of the content */
+    struct mr_h3_lines head; /* of an answer with all of it, but for the date; once it was made */
+    uint8_t bytes[];         /* key, then content */
 };
 
 struct mr_cache {

@@ -72,7 +72,7 @@ static void finish_request(struct mr_h3_client *client, struct mr_h3_request *re
     if (request->stream != NULL)
         request->stream->owner = MR_H3_OWNER_NONE;
     if (request->result.outcome == MR_H3_DONE)
-        mr_h3_count(&client->counters.requests_done);
+        mr_count(&client->counters.requests_done);
     mr_h3_tunnel_finish(client, request);
     if (client->callbacks.on_done != NULL)
         client->callbacks.on_done(client->callbacks.context, word, request->user, &request->result);
@@ -169,7 +169,7 @@ void mr_h3_request_send(struct mr_h3_client *client, struct mr_h3_request *reque
         request->is_sent = true;
         request->is_early = request->conn->is_early;
         request->result.sent_ns = t->ops->now(t);
-        mr_h3_count(&client->counters.requests);
+        mr_count(&client->counters.requests);
         break;
     case -EAGAIN: /* on_writable follows */
         break;
@@ -221,7 +221,7 @@ void mr_h3_request_again(struct mr_h3_client *client, struct mr_h3_request *requ
 {
     struct mr_h3_stream *stream = request->stream;
 
-    mr_h3_count(&client->counters.requests_retried);
+    mr_count(&client->counters.requests_retried);
     stream->owner = MR_H3_OWNER_NONE;
     mr_h3_stop_reading(&client->h3, stream);
     request->stream = NULL;
@@ -329,19 +329,26 @@ static enum mr_message_verdict judge(const struct mr_field_line *lines, size_t c
     return verdict == MR_MESSAGE_OK ? mr_message_end(&message) : verdict;
 }
 
+/* Do the fields fit a head?  They are only encoded for this if that is not plain. */
+static bool fits_head(struct mr_h3_client *client, const struct mr_field_line *lines, size_t count)
+{
+    size_t room = MR_H3_HEAD_MAX - 2 * MR_H3_FRAME_HEADER_MAX;
+    size_t size = 0;
+
+    return mr_qpack_encoded_max(lines, count) <= room ||
+           (mr_qpack_encode(&client->h3.encoder, lines, count, &size) != NULL && size <= room);
+}
+
 /* 0 if the request can be sent; -EINVAL, -EMSGSIZE. */
 static int check_request(struct mr_h3_client *client, const struct mr_h3_request *request)
 {
     struct mr_field_line lines[MR_H3_REQUEST_LINES];
     size_t count = request_lines(request, lines);
-    size_t size = 0;
     enum mr_message_verdict verdict = judge(lines, count);
 
     if (verdict != MR_MESSAGE_OK)
         return verdict == MR_MESSAGE_TOO_LARGE ? -EMSGSIZE : -EINVAL;
-    const uint8_t *section = mr_qpack_encode(&client->h3.encoder, lines, count, &size);
-    bool fits = section != NULL && size <= MR_H3_HEAD_MAX - 2 * MR_H3_FRAME_HEADER_MAX;
-    return fits ? 0 : -EMSGSIZE;
+    return fits_head(client, lines, count) ? 0 : -EMSGSIZE;
 }
 
 int mr_h3_client_request_make(struct mr_h3_client *client, mr_h3_client_conn word,

@@ -84,13 +84,13 @@ void mr_h3_tunnel_on_head(struct mr_h3_client *client, struct mr_h3_request *req
         mr_h3_abort(&client->h3, request->stream, MR_H3_REQUEST_CANCELLED);
         mr_h3_request_end(client, request, MR_H3_REJECTED, 0, "the server refuses the tunnel");
     } else if (is_acceptance_malformed(message)) {
-        mr_h3_count(&client->counters.requests_malformed);
+        mr_count(&client->counters.requests_malformed);
         mr_h3_abort(&client->h3, request->stream, MR_H3_MESSAGE_ERROR);
         mr_h3_request_end(client, request, MR_H3_MALFORMED, MR_H3_MESSAGE_ERROR,
                           "an answer that opens a tunnel has content");
     } else {
         request->tunnel->is_open = true;
-        mr_h3_count(&client->counters.tunnels_opened);
+        mr_count(&client->counters.tunnels_opened);
         if (handlers->on_open != NULL)
             handlers->on_open(handlers->context, request->tunnel);
     }

@@ -80,8 +80,10 @@ enum mr_condition_verdict mr_conditions_evaluate(const struct mr_conditions *con
                                                  const struct mr_file_version *version, int64_t now)
 {
     char etag[MR_ETAG_MAX];
-    size_t size = mr_etag_format(etag, version);
+    size_t size = 0;
 
+    if (conditions->if_match != NULL || conditions->if_none_match != NULL)
+        size = mr_etag_format(etag, version);
     if (conditions->if_match != NULL) {
         if (!list_has(conditions->if_match, etag, size, false))
             return MR_CONDITION_FAILED;

@@ -5,15 +5,15 @@
  * To add a counter, add a line.
  *
  * Owner: one struct mr_h3_counters per server or client.  Threads: written by the transport's
- * thread only (mr_h3_count()), read by any (mr_h3_counter_value()); relaxed, since no counter
- * orders anything.
+ * thread only, read by any (base/count.h).
  */
 #ifndef MR_HTTP3_COUNTERS_H
 #define MR_HTTP3_COUNTERS_H
 
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/count.h"
 
 /* clang-format off */
 #define MR_H3_COUNTER_LIST(X)                                                                       \
@@ -79,8 +79,6 @@ struct mr_h3_counters {
 
 #define MR_H3_COUNTERS (sizeof(struct mr_h3_counters) / sizeof(uint64_t)) /* how many there are */
 
-_Static_assert(sizeof(_Atomic uint64_t) == sizeof(uint64_t), "counters are plain words");
-
 /* A counter's name.  `index` < MR_H3_COUNTERS, in the order of the list. */
 static inline const char *mr_h3_counter_name(size_t index)
 {
@@ -106,24 +104,7 @@ static inline const char *mr_h3_counter_help(size_t index)
 /* Read a counter by its index, from any thread. */
 static inline uint64_t mr_h3_counter_value(const struct mr_h3_counters *counters, size_t index)
 {
-    const uint64_t *field = (const uint64_t *)(const void *)counters + index;
-
-    return atomic_load_explicit((const _Atomic uint64_t *)field, memory_order_relaxed);
-}
-
-/* Add `n` to a field.  The transport's thread is the only writer, so a relaxed load and store do.
- */
-static inline void mr_h3_count_add(uint64_t *field, uint64_t n)
-{
-    _Atomic uint64_t *counter = (_Atomic uint64_t *)field;
-    uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
-
-    atomic_store_explicit(counter, value + n, memory_order_relaxed);
-}
-
-static inline void mr_h3_count(uint64_t *field)
-{
-    mr_h3_count_add(field, 1);
+    return mr_count_value((const uint64_t *)(const void *)counters + index);
 }
 
 #endif /* MR_HTTP3_COUNTERS_H */

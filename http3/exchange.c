@@ -58,20 +58,15 @@ void mr_exchange_abort(struct mr_h3_server *server, struct mr_exchange *x, uint6
         mr_h3_abort(&server->h3, x->stream, code);
 }
 
-static void unlink_exchange(struct mr_h3_server *server, struct mr_exchange *x)
+static void forget_retry(struct mr_h3_server *server, const struct mr_exchange *x)
 {
-    if (x->next != NULL)
-        x->next->previous = x->previous;
-    if (x->previous != NULL)
-        x->previous->next = x->next;
-    else
-        server->all = x->next;
-    if (x->wants_retry) {
-        struct mr_exchange **at = &server->retry;
-        while (*at != x)
-            at = &(*at)->next_retry;
-        *at = x->next_retry;
-    }
+    struct mr_exchange **at = &server->retry;
+
+    if (!x->wants_retry)
+        return;
+    while (*at != x)
+        at = &(*at)->next_retry;
+    *at = x->next_retry;
 }
 
 /* It is none of its connection's any more. */
@@ -100,7 +95,7 @@ void mr_exchange_release(struct mr_h3_server *server, struct mr_exchange *x)
     }
     mr_exchange_tunnel_release(server, x);
     uncount(server, x);
-    unlink_exchange(server, x);
+    forget_retry(server, x);
     x->is_live = false;
     mr_pool_put(&server->exchanges, mr_pool_index(&server->exchanges, x));
 }
@@ -121,10 +116,10 @@ static void count_response(struct mr_h3_server *server, uint16_t status)
 {
     struct mr_h3_counters *c = &server->counters;
 
-    mr_h3_count(status == 200   ? &c->responses_200
-                : status == 206 ? &c->responses_206
-                : status == 304 ? &c->responses_304
-                                : &c->responses_other);
+    mr_count(status == 200   ? &c->responses_200
+             : status == 206 ? &c->responses_206
+             : status == 304 ? &c->responses_304
+                             : &c->responses_other);
 }
 
 /* The head, or what the transport says instead.  True: it is sent. */
@@ -184,9 +179,9 @@ static void begin_sending(struct mr_h3_server *server, struct mr_exchange *x)
 static void count_excess(struct mr_h3_server *server, uint16_t status)
 {
     if (status == 413)
-        mr_h3_count(&server->counters.bodies_too_large);
+        mr_count(&server->counters.bodies_too_large);
     else if (status == 414)
-        mr_h3_count(&server->counters.paths_too_large);
+        mr_count(&server->counters.paths_too_large);
 }
 
 /* Answer with a status and its text. */
@@ -261,7 +256,7 @@ static bool load(struct mr_h3_server *server, struct mr_exchange *x)
     x->job.offset = 0;
     x->job.wants_version = true;
     x->state = MR_EXCHANGE_LOADING;
-    mr_h3_count(&server->counters.file_reads);
+    mr_count(&server->counters.file_reads);
     submit(server, x, MR_FILE_JOB_READ);
     return true;
 }
@@ -316,7 +311,7 @@ static void use_entry(struct mr_h3_server *server, struct mr_exchange *x,
     x->entry = entry;
     x->version = entry->version;
     x->content_type = entry->content_type;
-    mr_h3_count(&server->counters.cache_hits);
+    mr_count(&server->counters.cache_hits);
     close_file(server, x);
     answer_file(server, x);
 }
@@ -355,7 +350,7 @@ static void on_file_open(struct mr_h3_server *server, struct mr_exchange *x)
     }
     if (entry != NULL)
         mr_cache_drop(&server->cache, entry);
-    mr_h3_count(&server->counters.cache_misses);
+    mr_count(&server->counters.cache_misses);
     answer_file(server, x);
 }
 
@@ -395,7 +390,7 @@ static void on_opened(struct mr_h3_server *server, struct mr_exchange *x)
         answer(server, x, 403);
         break;
     case MR_FILE_BUSY:
-        mr_h3_count(&server->counters.files_refused);
+        mr_count(&server->counters.files_refused);
         answer(server, x, 503);
         break;
     }
@@ -420,7 +415,7 @@ static void on_loaded(struct mr_h3_server *server, struct mr_exchange *x)
     const struct mr_file_job *job = &x->job;
     struct mr_cache_entry *entry = x->entry;
 
-    mr_h3_count_add(&server->counters.file_read_bytes, job->got);
+    mr_count_add(&server->counters.file_read_bytes, job->got);
     if (job->got == job->size && mr_file_version_equal(&job->version, &x->version)) {
         refresh(server, entry);
         mr_cache_insert(&server->cache, entry);
@@ -431,7 +426,7 @@ static void on_loaded(struct mr_h3_server *server, struct mr_exchange *x)
     }
     x->entry = NULL; /* it changed meanwhile: look again */
     mr_cache_unpin(&server->cache, entry);
-    mr_h3_count(&server->counters.files_changed);
+    mr_count(&server->counters.files_changed);
     if (job->error != 0) {
         answer(server, x, 500);
         return;
@@ -449,7 +444,7 @@ void mr_exchange_job_done(struct mr_h3_server *server, struct mr_exchange *x)
     if (kind == MR_FILE_JOB_OPEN && x->job.fd >= 0) {
         x->fd = x->job.fd;
         server->files_open++;
-        mr_h3_count(&server->counters.files_opened);
+        mr_count(&server->counters.files_opened);
     } else if (kind == MR_FILE_JOB_LIST || kind == MR_FILE_JOB_CLOSE) {
         x->fd = -1;
         server->files_open--;
@@ -521,13 +516,21 @@ static bool on_request(void *context, struct mr_h3_stream *stream)
     x->fd = -1;
     x->buffers_tail = &x->buffers;
     x->target_verdict = MR_TARGET_BAD;
-    x->next = server->all;
-    if (server->all != NULL)
-        server->all->previous = x;
-    server->all = x;
     stream->owner = index;
     (*count)++;
     return true;
+}
+
+static void on_soon(void *context, uint64_t owner)
+{
+    const struct mr_h3_server *server = context;
+
+    if (owner >= server->exchanges.fresh)
+        return;
+    const struct mr_exchange *x = mr_pool_at(&server->exchanges, (uint32_t)owner);
+    MR_PREFETCH_WRITE(x);
+    MR_PREFETCH_WRITE(&x->conn_word);
+    __builtin_prefetch(&x->entry);
 }
 
 /* Keep a field's value as a string; the first of its name counts. */
@@ -599,11 +602,11 @@ static void on_head(void *context, struct mr_h3_stream *stream, const struct mr_
 
     x->is_head = verdict == MR_MESSAGE_OK && message->method == MR_METHOD_HEAD;
     if (verdict != MR_MESSAGE_OK || x->is_text_full) {
-        mr_h3_count_add(&server->counters.requests_too_large, verdict == MR_MESSAGE_OK);
+        mr_count_add(&server->counters.requests_too_large, verdict == MR_MESSAGE_OK);
         answer_early(server, x, 431);
         return;
     }
-    mr_h3_count(&server->counters.requests);
+    mr_count(&server->counters.requests);
     if (stream->is_early && server->config.refuses_early) {
         answer_early(server, x, 425); /* RFC 8470, Section 5.2 */
         return;
@@ -666,7 +669,7 @@ static void on_failed(void *context, struct mr_h3_stream *stream, uint64_t code,
     struct mr_exchange *x = exchange_of(server, stream);
 
     if (is_remote)
-        mr_h3_count(&server->counters.requests_cancelled);
+        mr_count(&server->counters.requests_cancelled);
     mr_exchange_tunnel_end(server, x, is_remote || stream->is_lost ? -ECONNRESET : -EBADMSG,
                            mr_h3_error_name(code));
     mr_exchange_abort(server, x, MR_H3_REQUEST_CANCELLED);
@@ -680,7 +683,7 @@ static void on_stopped(void *context, struct mr_h3_stream *stream, uint64_t code
     if (x->state == MR_EXCHANGE_GONE)
         return;
     mr_exchange_tunnel_end(server, x, -ECONNRESET, mr_h3_error_name(code));
-    mr_h3_count(&server->counters.requests_cancelled);
+    mr_count(&server->counters.requests_cancelled);
     mr_exchange_abort(server, x, MR_H3_REQUEST_CANCELLED);
 }
 
@@ -707,7 +710,7 @@ static void on_stream_closed(void *context, struct mr_h3_stream *stream)
     struct mr_exchange *x = exchange_of(server, stream);
 
     if (x->state == MR_EXCHANGE_SENT && !stream->is_lost) {
-        mr_h3_count(&server->counters.requests_done);
+        mr_count(&server->counters.requests_done);
         uncount(server, x); /* the client may ask again, though a file may still be open */
     }
     mr_exchange_tunnel_end(server, x, stream->is_lost ? -ECONNRESET : 0, "");
@@ -738,6 +741,7 @@ const struct mr_h3_user mr_exchange_user = {
     .on_goaway = on_goaway,
     .on_streams_allowed = on_streams_allowed,
     .on_request = on_request,
+    .on_soon = on_soon,
     .on_field = on_field,
     .on_head = on_head,
     .on_data = on_data,

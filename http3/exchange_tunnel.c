@@ -56,8 +56,8 @@ static void accept(struct mr_h3_server *server, struct mr_exchange *x)
     case 0:
         x->is_head_sent = true;
         x->tunnel->is_open = true;
-        mr_h3_count(&server->counters.responses_200);
-        mr_h3_count(&server->counters.tunnels_opened);
+        mr_count(&server->counters.responses_200);
+        mr_count(&server->counters.tunnels_opened);
         if (server->config.tunnels->on_open != NULL)
             server->config.tunnels->on_open(server->config.tunnels->context, x->tunnel);
         break;
@@ -95,7 +95,7 @@ uint16_t mr_exchange_tunnel_begin(struct mr_h3_server *server, struct mr_exchang
         accept(server, x);
         return 200;
     }
-    mr_h3_count(&server->counters.tunnels_refused);
+    mr_count(&server->counters.tunnels_refused);
     if (x->tunnel != NULL)
         x->tunnel->is_told = true; /* it was never one */
     return mr_response_is_known(status) && status >= 400 ? status : 403;

@@ -8,6 +8,7 @@
 #include "http3/h3_internal.h"
 
 enum {
+    AHEAD = 2,           /* events: so early a stream's memory is asked for, and its user's */
     OUR_UNI_STREAMS = 3, /* control, QPACK decoder and encoder */
     STREAM_ALIGN = 64,
     HEAP_PER_CONN = 1024, /* an idle connection takes 340 bytes; the busy ones share the rest */
@@ -379,7 +380,7 @@ void mr_h3_close(struct mr_h3 *h3, struct mr_h3_conn *conn, uint64_t code, const
 void mr_h3_conn_fail(struct mr_h3 *h3, struct mr_h3_conn *conn, uint64_t code, const char *reason)
 {
     if (!conn->is_closing)
-        mr_h3_count(&h3->counters->connection_errors);
+        mr_count(&h3->counters->connection_errors);
     mr_h3_close(h3, conn, code, reason);
 }
 
@@ -391,7 +392,7 @@ int mr_h3_connect(struct mr_h3 *h3, const struct mr_connect_options *options, ui
     struct mr_h3_conn *conn = add_conn(h3);
 
     if (conn == NULL) {
-        mr_h3_count(&h3->counters->connections_refused);
+        mr_count(&h3->counters->connections_refused);
         return -EAGAIN;
     }
     conn->owner = owner;
@@ -416,7 +417,7 @@ static struct mr_h3_conn *accept_conn(struct mr_h3 *h3, mr_handle handle)
     struct mr_h3_conn *conn = add_conn(h3);
 
     if (conn == NULL) {
-        mr_h3_count(&h3->counters->connections_refused);
+        mr_count(&h3->counters->connections_refused);
         (void)t->ops->close(t, handle, MR_H3_EXCESSIVE_LOAD, "too many HTTP/3 connections");
         return NULL;
     }
@@ -486,7 +487,7 @@ static struct mr_h3_stream *accept_request(struct mr_h3 *h3, struct mr_h3_conn *
             return stream;
         mr_h3_stream_remove(h3, stream);
     }
-    mr_h3_count(&h3->counters->requests_refused);
+    mr_count(&h3->counters->requests_refused);
     refuse_stream(h3, handle, MR_H3_REQUEST_REJECTED);
     if (conn->is_hq)
         return NULL;
@@ -524,7 +525,7 @@ static struct mr_h3_stream *accept_stream(struct mr_h3 *h3, const struct mr_even
     }
     if (stream == NULL) {
         if (is_uni) {
-            mr_h3_count(&h3->counters->streams_refused);
+            mr_count(&h3->counters->streams_refused);
             refuse_stream(h3, event->stream, MR_H3_STREAM_CREATION_ERROR);
         }
         return NULL;
@@ -603,7 +604,7 @@ static void close_conn(struct mr_h3 *h3, struct mr_h3_conn *conn, const struct m
     conn->is_closing = true;
     while (conn->streams != NULL)
         close_stream(h3, conn->streams, event->error, event->is_remote);
-    mr_h3_count(&h3->counters->connections_closed);
+    mr_count(&h3->counters->connections_closed);
     h3->user.on_conn_closed(h3->user.context, conn, event);
     remove_conn(h3, conn);
 }
@@ -638,7 +639,7 @@ static void on_conn_event(struct mr_h3 *h3, const struct mr_event *event)
         if (h3->is_server)
             mr_h3_hq_detect(h3, conn);
         mr_h3_conn_quiet(h3, conn);
-        mr_h3_count(&h3->counters->connections_opened);
+        mr_count(&h3->counters->connections_opened);
         h3->user.on_conn_open(h3->user.context, conn);
         mr_h3_mark_dirty(h3, conn);
     }
@@ -683,11 +684,33 @@ static void on_event(struct mr_h3 *h3, const struct mr_event *event)
     }
 }
 
+/* Ask for what the event's stream has here, if it has anything, and if that is there already, for
+ * what it has at the user. */
+MR_INLINE void ask_for(const struct mr_h3 *h3, const struct mr_event *event, bool is_there)
+{
+    uint32_t index = (uint32_t)event->user_data;
+
+    if (mr_h3_tag_of(event->user_data) != MR_H3_TAG_STREAM || index >= h3->streams.fresh)
+        return;
+    const struct mr_h3_stream *stream = mr_pool_at(&h3->streams, index);
+    if (is_there && h3->user.on_soon != NULL) {
+        h3->user.on_soon(h3->user.context, stream->owner);
+    } else if (!is_there) {
+        MR_PREFETCH_WRITE(stream);
+        MR_PREFETCH_WRITE(&stream->kind);
+    }
+}
+
 void mr_h3_on_events(struct mr_h3 *h3, const struct mr_event *events, size_t count)
 {
     mr_h3_trace_look(h3);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        if (i + 2 * AHEAD < count)
+            ask_for(h3, &events[i + 2 * AHEAD], false);
+        if (i + AHEAD < count)
+            ask_for(h3, &events[i + AHEAD], true);
         on_event(h3, &events[i]);
+    }
     mr_h3_flush_dirty(h3);
     mr_h3_arm_retry(h3);
 }

@@ -42,7 +42,6 @@
 #include "http3/h3_trace.h"
 #include "http3/handle_map.h"
 #include "http3/heap.h"
-#include "http3/message.h"
 #include "http3/priority.h"
 #include "http3/qpack.h"
 #include "millrace/transport.h"
@@ -223,9 +222,10 @@ struct mr_h3_user {
     void (*on_goaway)(void *context, struct mr_h3_conn *conn, uint64_t id);
     /* Requests may be opened again after -EAGAIN. */
     void (*on_streams_allowed)(void *context, struct mr_h3_conn *conn);
-    /* Server: a request begins.  Set stream->owner and return true, or return false to refuse it.
-     */
+    /* Server: a request begins.  Set stream->owner and return true; false: it is refused. */
     bool (*on_request)(void *context, struct mr_h3_stream *stream);
+    /* NULL, or: ask for the memory of the owner of a stream, an event comes. */
+    void (*on_soon)(void *context, uint64_t owner);
     /* A field of a head, in order; it is valid so far. */
     void (*on_field)(void *context, struct mr_h3_stream *stream, enum mr_h3_field field,
                      struct mr_text name, struct mr_text value);
@@ -264,8 +264,7 @@ struct mr_h3 {
     struct mr_h3_user user;
     struct mr_h3_counters *counters;
     bool is_server;
-    bool speaks_hq; /* server: also HTTP/0.9, where the ALPN says so; client: only HTTP/0.9.  Set
-                       after init */
+    bool speaks_hq; /* also HTTP/0.9, by ALPN (server), or only that (client); set after init */
     bool is_draining;
     bool is_retry_armed;
     bool is_linger_armed;
@@ -274,14 +273,13 @@ struct mr_h3 {
     uint32_t serial;
     struct mr_pool conns;
     struct mr_pool streams;
-    struct mr_handle_map
-        conn_of_handle; /* server: streams of the peer come with the connection's handle only */
+    struct mr_handle_map conn_of_handle; /* server: streams come with their connection's only */
     struct mr_h3_conn *all;
     struct mr_h3_conn *dirty; /* have something for their own streams to send */
     struct mr_heap heap;
     struct mr_heap_share own_share;
     struct mr_qpack_encoder encoder;
-    struct mr_message message;  /* the section being decoded */
+    struct mr_message message;  /* likewise, of any kind */
     struct mr_h3_traced traced; /* likewise, while is_traced */
     uint8_t *datagram;          /* MR_H3_DATAGRAM_ROOM bytes, with has_tunnels */
 };

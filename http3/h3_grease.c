@@ -92,7 +92,7 @@ void mr_h3_grease_stream(struct mr_h3 *h3, struct mr_h3_conn *conn)
     if (mr_h3_open_own(h3, conn, MR_H3_KIND_OUR_RESERVED, type, &stream) != 0)
         return; /* the peer allows no more: nothing is missing */
     if (mr_h3_send_copy(h3, stream, bytes, size, true) == 0)
-        mr_h3_count(&h3->counters->greased);
+        mr_count(&h3->counters->greased);
     else
         (void)t->ops->reset(t, stream->handle, MR_H3_NO_ERROR);
 }

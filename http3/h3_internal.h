@@ -1,8 +1,8 @@
 /*
  * http3/h3_internal.h - what h3_conn.c (connections, streams, events), h3_drain.c (their end in
  * order), h3_priority.c (RFC 9218), h3_tunnel.c (RFC 9220 and 9297), h3_trace.c (qlog),
- * h3_grease.c (what means nothing), h3_recv.c (what comes), h3_send.c (what goes) and hq.c
- * (HTTP/0.9) share.  For these files only.
+ * h3_grease.c (what means nothing), h3_recv.c (what comes), h3_send.c (what goes), h3_lines.c
+ * (heads that come again) and hq.c (HTTP/0.9) share.  For these files only.
  */
 #ifndef MR_HTTP3_H3_INTERNAL_H
 #define MR_HTTP3_H3_INTERNAL_H
@@ -97,6 +97,9 @@ void mr_h3_grease_stream(struct mr_h3 *h3, struct mr_h3_conn *conn);
  * Results as the transport's open, and -ENOMEM. */
 int mr_h3_open_own(struct mr_h3 *h3, struct mr_h3_conn *conn, enum mr_h3_stream_kind kind,
                    uint64_t type, struct mr_h3_stream **stream);
+
+/* What the fields take decoded: RFC 9114, Section 4.2.2. */
+uint64_t mr_h3_section_bytes(const struct mr_field_line *lines, size_t count);
 
 /* Send a copy of `size` bytes, at most MR_H3_HEAD_MAX.  Results as the transport's send. */
 int mr_h3_send_copy(struct mr_h3 *h3, struct mr_h3_stream *stream, const uint8_t *data, size_t size,

@@ -34,7 +34,7 @@ static bool is_flood(struct mr_h3_conn *conn)
 
 void mr_h3_priority_drop(struct mr_h3 *h3, struct mr_h3_conn *conn)
 {
-    mr_h3_count(&h3->counters->priority_updates_dropped);
+    mr_count(&h3->counters->priority_updates_dropped);
     if (is_flood(conn))
         mr_h3_conn_fail(h3, conn, MR_H3_EXCESSIVE_LOAD, "too many PRIORITY_UPDATE frames");
 }
@@ -51,10 +51,10 @@ static struct mr_h3_stream *request_of_id(const struct mr_h3_conn *conn, uint64_
 static void update(struct mr_h3 *h3, struct mr_h3_conn *conn, uint64_t id,
                    struct mr_priority priority)
 {
-    mr_h3_count(&h3->counters->priority_updates);
+    mr_count(&h3->counters->priority_updates);
     if (id >= conn->next_request_id) { /* it is not open yet */
         if (!conn->has_sent_goaway && !mr_priorities_put(&conn->priorities, id, priority))
-            mr_h3_count(&h3->counters->priority_updates_dropped);
+            mr_count(&h3->counters->priority_updates_dropped);
         return;
     }
     struct mr_h3_stream *stream = request_of_id(conn, id);

@@ -68,7 +68,7 @@ static void end_head(struct mr_h3 *h3, struct mr_h3_stream *stream, enum mr_mess
         if (h3->is_traced)
             mr_h3_trace_priority(h3, stream, NULL, false);
         stream->is_early = stream->conn->is_early || mr_message_was_early(message);
-        mr_h3_count_add(&h3->counters->requests_early, stream->is_early);
+        mr_count_add(&h3->counters->requests_early, stream->is_early);
     }
     if (verdict == MR_MESSAGE_OK)
         stream->content_length = message->content_length;
@@ -77,7 +77,7 @@ static void end_head(struct mr_h3 *h3, struct mr_h3_stream *stream, enum mr_mess
 
 static void malformed(struct mr_h3 *h3, struct mr_h3_stream *stream)
 {
-    mr_h3_count(&h3->counters->requests_malformed);
+    mr_count(&h3->counters->requests_malformed);
     mr_h3_stream_fail(h3, stream, MR_H3_MESSAGE_ERROR);
 }
 
@@ -108,10 +108,10 @@ static void end_section(struct mr_h3 *h3, struct mr_h3_stream *stream,
         malformed(h3, stream);
     } else if (h3->message.kind != MR_MESSAGE_TRAILERS) {
         if (verdict == MR_MESSAGE_TOO_LARGE)
-            mr_h3_count(&h3->counters->requests_too_large);
+            mr_count(&h3->counters->requests_too_large);
         end_head(h3, stream, verdict);
     } else if (verdict == MR_MESSAGE_TOO_LARGE) {
-        mr_h3_count(&h3->counters->requests_too_large);
+        mr_count(&h3->counters->requests_too_large);
         mr_h3_stream_fail(h3, stream, MR_H3_EXCESSIVE_LOAD);
     } else {
         stream->phase = MR_H3_PHASE_TRAILERS;
@@ -130,7 +130,7 @@ static bool block(struct mr_h3 *h3, struct mr_h3_stream *stream, uint64_t needs)
         return false; /* RFC 9204, Section 2.1.2 */
     }
     if (needs != 0 && !was_blocked)
-        mr_h3_count(&h3->counters->streams_blocked);
+        mr_count(&h3->counters->streams_blocked);
     conn->blocked_count += (uint32_t)(needs != 0) - was_blocked;
     stream->blocked_until = needs;
     stream->is_paused = needs != 0;
@@ -155,7 +155,8 @@ static bool take_headers(struct mr_h3 *h3, struct mr_h3_stream *stream, const ui
     }
     if (!block(h3, stream, needs) || needs != 0)
         return needs == 0;
-    mr_h3_mark_dirty(h3, conn); /* QPACK may have something to say */
+    if (mr_qpack_decoder_feedback_size(&conn->decoder) > 0 || conn->owes_grease_stream)
+        mr_h3_mark_dirty(h3, conn);
     if (h3->is_traced)
         mr_h3_trace_section(h3, stream, size);
     end_section(h3, stream, section.verdict);
@@ -198,7 +199,7 @@ static void take_goaway(struct mr_h3 *h3, struct mr_h3_conn *conn, uint64_t id)
         return;
     }
     conn->peer_goaway_id = id;
-    mr_h3_count(&h3->counters->goaways_received);
+    mr_count(&h3->counters->goaways_received);
     h3->user.on_goaway(h3->user.context, conn, id);
     mr_h3_end_if_drained(h3, conn);
 }
@@ -390,7 +391,7 @@ static size_t pass_payload(struct mr_h3 *h3, struct mr_h3_stream *stream, const 
     size_t taken = h3->user.on_data(h3->user.context, stream, data, size);
 
     MR_ASSERT(taken <= size);
-    mr_h3_count_add(&h3->counters->body_bytes_received, taken);
+    mr_count_add(&h3->counters->body_bytes_received, taken);
     stream->body_received += taken;
     stream->is_paused = taken < size;
     skip_payload(stream, taken);
@@ -404,7 +405,7 @@ static void refuse_assembly(struct mr_h3 *h3, struct mr_h3_stream *stream)
         mr_h3_conn_fail(h3, stream->conn, MR_H3_EXCESSIVE_LOAD, "no memory for a control frame");
         return;
     }
-    mr_h3_count(&h3->counters->requests_refused);
+    mr_count(&h3->counters->requests_refused);
     mr_h3_stream_fail(h3, stream,
                       h3->is_server && stream->phase == MR_H3_PHASE_HEAD ? MR_H3_REQUEST_REJECTED
                                                                          : MR_H3_EXCESSIVE_LOAD);

@@ -30,13 +30,13 @@ int mr_h3_send_copy(struct mr_h3 *h3, struct mr_h3_stream *stream, const uint8_t
     if (result == 0)
         stream->sent_bytes += size;
     else if (result == -EAGAIN || result == -ENOMEM)
-        mr_h3_count(&h3->counters->send_waits);
+        mr_count(&h3->counters->send_waits);
     return result;
 }
 
 /* ---- requests ---- */
 
-static uint64_t section_bytes(const struct mr_field_line *lines, size_t count)
+uint64_t mr_h3_section_bytes(const struct mr_field_line *lines, size_t count)
 {
     uint64_t bytes = 0;
 
@@ -114,7 +114,7 @@ int mr_h3_send_head(struct mr_h3 *h3, struct mr_h3_stream *stream,
     if (conn->is_closing)
         return -EPIPE;
     if (stream->head == NULL) {
-        if (section_bytes(lines, count) > conn->peer.field_section_max)
+        if (mr_h3_section_bytes(lines, count) > conn->peer.field_section_max)
             return -EMSGSIZE;
         size_t size = build_head(h3, stream, lines, count, body, head, &is_owed);
         if (size == 0)
@@ -159,7 +159,7 @@ int mr_h3_send_data(struct mr_h3 *h3, struct mr_h3_stream *stream, const uint8_t
         stream->is_send_over = is_last;
         if (h3->is_traced && size > 0)
             mr_h3_trace_made(h3, stream, frame, at);
-        mr_h3_count_add(&h3->counters->body_bytes_sent, size);
+        mr_count_add(&h3->counters->body_bytes_sent, size);
     }
     return result;
 }
@@ -175,9 +175,9 @@ int mr_h3_send_body(struct mr_h3 *h3, struct mr_h3_stream *stream, const uint8_t
     int result = t->ops->send(t, stream->handle, &view, 1, is_last ? (uint32_t)MR_SEND_FIN : 0);
     if (result == 0) {
         stream->sent_bytes += size;
-        mr_h3_count_add(&h3->counters->body_bytes_sent, size);
+        mr_count_add(&h3->counters->body_bytes_sent, size);
     } else if (result == -EAGAIN || result == -ENOMEM) {
-        mr_h3_count(&h3->counters->send_waits);
+        mr_count(&h3->counters->send_waits);
     }
     return result;
 }
@@ -287,7 +287,7 @@ static int send_goaway(struct mr_h3 *h3, struct mr_h3_conn *conn)
         if (h3->is_traced)
             mr_h3_trace_made(h3, conn->our_control, data, size + id_size);
         conn->has_sent_goaway = true;
-        mr_h3_count(&h3->counters->goaways_sent);
+        mr_count(&h3->counters->goaways_sent);
         mr_h3_end_if_drained(h3, conn);
     }
     return result;

@@ -75,7 +75,7 @@ static void take_datagram(struct mr_h3 *h3, struct mr_h3_conn *conn, size_t size
         h3->user.on_datagram(h3->user.context, stream, h3->datagram + at, size - at);
         return;
     }
-    mr_h3_count(&h3->counters->datagrams_dropped);
+    mr_count(&h3->counters->datagrams_dropped);
     stream = find_other(h3, conn, 4 * quarter);
     if (stream != NULL) /* Section 2: datagrams mean nothing there */
         mr_h3_stream_fail(h3, stream, MR_H3_DATAGRAM_ERROR);

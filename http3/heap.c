@@ -12,11 +12,13 @@ enum {
     SMALL_MAX = 256,  /* below: classes of 16 bytes each */
 };
 
-#define FREE_BIT ((size_t)1) /* in `size`: sizes are multiples of 16 */
+/* In `size`: sizes are multiples of 16. */
+#define FREE_BIT ((size_t)1)
+#define KEPT_BIT ((size_t)2)
 
 struct mr_heap_block {
     struct mr_heap_block *previous;  /* the block before it in memory; NULL: the first */
-    size_t size;                     /* of the payload, and FREE_BIT */
+    size_t size;                     /* of the payload, and a bit */
     struct mr_heap_block *next_free; /* from here on: payload, while in use */
     struct mr_heap_block *previous_free;
 };
@@ -31,7 +33,7 @@ struct size_class {
 
 static size_t payload_size(const struct mr_heap_block *block)
 {
-    return block->size & ~FREE_BIT;
+    return block->size & ~(FREE_BIT | KEPT_BIT);
 }
 
 static bool is_free(const struct mr_heap_block *block)
@@ -153,17 +155,104 @@ static void split(struct mr_heap *heap, struct mr_heap_block *block, size_t size
     list_insert(heap, remainder);
 }
 
+/* Make `left` (in no list) of itself and its right neighbour `right`, likewise. */
+static void join(struct mr_heap_block *left, const struct mr_heap_block *right)
+{
+    left->size += HEAD_BYTES + right->size;
+    next_of(left)->previous = left;
+}
+
+/* A block that nobody has: join it with its neighbours, and let others have it. */
+static void put(struct mr_heap *heap, struct mr_heap_block *block)
+{
+    struct mr_heap_block *right = next_of(block);
+    struct mr_heap_block *left = block->previous;
+
+    if (is_free(right)) {
+        list_remove(heap, right);
+        join(block, right);
+    }
+    if (left != NULL && is_free(left)) {
+        list_remove(heap, left);
+        join(left, block);
+        block = left;
+    }
+    list_insert(heap, block);
+}
+
+/* ---- blocks that are kept ---- */
+
+/* One of just this size; NULL: none is kept. */
+static struct mr_heap_block *take_kept(struct mr_heap *heap, size_t size)
+{
+    size_t class = size / 16;
+
+    if (class >= MR_HEAP_KEPT_CLASSES || heap->kept[class] == NULL)
+        return NULL;
+    struct mr_heap_block *block = heap->kept[class];
+    heap->kept[class] = block->next_free;
+    heap->kept_count[class]--;
+    block->size = size;
+    return block;
+}
+
+/* False: it is too large, or there are enough. */
+static bool keep(struct mr_heap *heap, struct mr_heap_block *block)
+{
+    size_t class = block->size / 16;
+
+    if (class >= MR_HEAP_KEPT_CLASSES || heap->kept_count[class] == MR_HEAP_KEPT_MAX)
+        return false;
+    block->size |= KEPT_BIT;
+    block->next_free = heap->kept[class];
+    heap->kept[class] = block;
+    heap->kept_count[class]++;
+    return true;
+}
+
+/* Nothing else is free.  False: nothing is kept. */
+MR_COLD static bool put_all_kept(struct mr_heap *heap)
+{
+    bool has_put = false;
+
+    for (size_t class = 0; class < MR_HEAP_KEPT_CLASSES; class ++) {
+        struct mr_heap_block *block;
+
+        while ((block = take_kept(heap, class * 16)) != NULL) {
+            put(heap, block);
+            has_put = true;
+        }
+    }
+    return has_put;
+}
+
+/* ---- taking and giving back ---- */
+
+/* A block out of the lists, cut to its size; NULL: none is large enough. */
+static struct mr_heap_block *take(struct mr_heap *heap, size_t size)
+{
+    struct mr_heap_block *block = find(heap, size);
+
+    if (block == NULL && put_all_kept(heap))
+        block = find(heap, size);
+    if (block == NULL)
+        return NULL;
+    list_remove(heap, block);
+    split(heap, block, size);
+    return block;
+}
+
 void *mr_heap_alloc(struct mr_heap *heap, size_t size)
 {
     if (size > heap->size)
         return NULL;
     size = MR_MAX((size + 15) & ~(size_t)15, (size_t)PAYLOAD_MIN);
 
-    struct mr_heap_block *block = find(heap, size);
+    struct mr_heap_block *block = take_kept(heap, size);
+    if (block == NULL)
+        block = take(heap, size);
     if (block == NULL)
         return NULL;
-    list_remove(heap, block);
-    split(heap, block, size);
 
     heap->live++;
     heap->used_bytes += block->size + HEAD_BYTES;
@@ -176,13 +265,6 @@ static struct mr_heap_block *block_of(const void *payload)
     return (struct mr_heap_block *)((uintptr_t)payload - HEAD_BYTES);
 }
 
-/* Make `left` (in no list) of itself and its right neighbour `right`, likewise. */
-static void join(struct mr_heap_block *left, const struct mr_heap_block *right)
-{
-    left->size += HEAD_BYTES + right->size;
-    next_of(left)->previous = left;
-}
-
 void mr_heap_free(struct mr_heap *heap, void *payload)
 {
     if (payload == NULL)
@@ -190,22 +272,11 @@ void mr_heap_free(struct mr_heap *heap, void *payload)
 
     struct mr_heap_block *block = block_of(payload);
     MR_ASSERT((uint8_t *)block >= heap->base && (uint8_t *)block < heap->base + heap->size);
-    MR_ASSERT(!is_free(block));
+    MR_ASSERT((block->size & (FREE_BIT | KEPT_BIT)) == 0);
     heap->live--;
     heap->used_bytes -= block->size + HEAD_BYTES;
-
-    struct mr_heap_block *right = next_of(block);
-    if (is_free(right)) {
-        list_remove(heap, right);
-        join(block, right);
-    }
-    struct mr_heap_block *left = block->previous;
-    if (left != NULL && is_free(left)) {
-        list_remove(heap, left);
-        join(left, block);
-        block = left;
-    }
-    list_insert(heap, block);
+    if (!keep(heap, block))
+        put(heap, block);
 }
 
 size_t mr_heap_size_of(const void *payload)
@@ -233,12 +304,32 @@ static uint32_t check_lists(const struct mr_heap *heap)
     return count;
 }
 
+/* Blocks that are kept; each in its class's list, and counted there. */
+static uint32_t check_kept(const struct mr_heap *heap)
+{
+    uint32_t count = 0;
+
+    for (size_t class = 0; class < MR_HEAP_KEPT_CLASSES; class ++) {
+        uint32_t of_class = 0;
+
+        for (const struct mr_heap_block *b = heap->kept[class]; b != NULL; b = b->next_free) {
+            MR_ASSERT(b->size == (class * 16 | KEPT_BIT));
+            of_class++;
+        }
+        MR_ASSERT(of_class == heap->kept_count[class]);
+        MR_ASSERT(of_class <= MR_HEAP_KEPT_MAX);
+        count += of_class;
+    }
+    return count;
+}
+
 void mr_heap_check(const struct mr_heap *heap)
 {
     const struct mr_heap_block *block = (const struct mr_heap_block *)(const void *)heap->base;
     const struct mr_heap_block *previous = NULL;
     uint32_t live = 0;
     uint32_t free_count = 0;
+    uint32_t kept_count = 0;
     size_t used = 0;
 
     for (; payload_size(block) != 0; previous = block, block = next_of(block)) {
@@ -246,6 +337,8 @@ void mr_heap_check(const struct mr_heap *heap)
         if (is_free(block)) {
             MR_ASSERT(previous == NULL || !is_free(previous)); /* neighbours are joined */
             free_count++;
+        } else if ((block->size & KEPT_BIT) != 0) {
+            kept_count++;
         } else {
             live++;
             used += payload_size(block) + HEAD_BYTES;
@@ -256,4 +349,5 @@ void mr_heap_check(const struct mr_heap *heap)
     MR_ASSERT(live == heap->live);
     MR_ASSERT(used == heap->used_bytes);
     MR_ASSERT(check_lists(heap) == free_count);
+    MR_ASSERT(check_kept(heap) == kept_count);
 }

@@ -5,7 +5,10 @@
  *
  * Two-level segregated fit: free blocks hang in lists by size class (16 classes per power of two),
  * two bitmaps find the first list that surely fits, neighbours that are free are joined at once.
- * Taking and giving back are O(1).  A full heap answers NULL, which is the caller's to count.
+ * But of small blocks that are given back a few of each size are kept as they are, for the next
+ * that wants one: who decodes a field section takes and gives back the same sizes each time.  They
+ * are joined, too, when nothing else is free.  Taking and giving back are O(1), but for that.  A
+ * full heap answers NULL, which is the caller's to count.
  *
  * Owner: one HTTP/3 server or client (for nghttp3, and for cached files).  Threads: the owner's
  * only. Limits: the memory given at init; 16 bytes of each block are its head; payloads are 16-byte
@@ -22,6 +25,8 @@ enum {
     MR_HEAP_CLASSES = 16, /* size classes per power of two */
     MR_HEAP_POWERS = 40,  /* powers of two from 256 bytes on; below: one class per 16 bytes */
     MR_HEAP_ALIGN = 16,
+    MR_HEAP_KEPT_CLASSES = 32, /* kept are payloads below 512 bytes, one class per 16 bytes */
+    MR_HEAP_KEPT_MAX = 4,      /* of a class: 33 KiB in all, heads included */
 };
 
 struct mr_heap_block;
@@ -35,6 +40,8 @@ struct mr_heap {
     uint64_t powers; /* bit p: some class of power p has a free block */
     uint32_t classes[MR_HEAP_POWERS];
     struct mr_heap_block *free[MR_HEAP_POWERS][MR_HEAP_CLASSES];
+    struct mr_heap_block *kept[MR_HEAP_KEPT_CLASSES]; /* by next_free; not free, not used either */
+    uint8_t kept_count[MR_HEAP_KEPT_CLASSES];
 };
 
 /* Manage the `size` >= 1024 bytes at `mem`, which stay borrowed. */

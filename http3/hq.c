@@ -49,7 +49,7 @@ static void begin_request(struct mr_h3 *h3, struct mr_h3_stream *stream, struct 
     message->method = is_get ? MR_METHOD_GET : MR_METHOD_OTHER;
     stream->phase = MR_H3_PHASE_TRAILERS;
     stream->is_early = stream->conn->is_early;
-    mr_h3_count_add(&h3->counters->requests_early, stream->is_early);
+    mr_count_add(&h3->counters->requests_early, stream->is_early);
     if (is_get)
         user->on_field(user->context, stream, MR_FIELD_PATH, (struct mr_text){":path", 5}, path);
     user->on_head(user->context, stream, message, MR_MESSAGE_OK);
@@ -108,7 +108,7 @@ static void take_request(struct mr_h3 *h3, struct mr_h3_stream *stream, const ui
     if (end != NULL && stream->assembly == NULL && line_size <= MR_HQ_LINE_MAX) {
         take_line(h3, stream, (const char *)data, line_size);
     } else if (!keep_line(stream, data, line_size)) {
-        mr_h3_count(&h3->counters->requests_too_large);
+        mr_count(&h3->counters->requests_too_large);
         mr_h3_stream_fail(h3, stream, STATUS_TOO_LONG);
     } else if (end != NULL) {
         end_line(h3, stream);
@@ -140,7 +140,7 @@ static size_t take_content(struct mr_h3 *h3, struct mr_h3_stream *stream, const 
     if (!stream->is_reading) /* given up meanwhile */
         return size;
     size_t taken = h3->user.on_data(h3->user.context, stream, data, size);
-    mr_h3_count_add(&h3->counters->body_bytes_received, taken);
+    mr_count_add(&h3->counters->body_bytes_received, taken);
     stream->body_received += taken;
     stream->is_paused = taken < size;
     return taken;
@@ -189,7 +189,7 @@ static int send_request(struct mr_h3 *h3, struct mr_h3_stream *stream, struct mr
     if (result == 0)
         stream->sent_bytes += size;
     else if (result == -EAGAIN || result == -ENOMEM)
-        mr_h3_count(&h3->counters->send_waits);
+        mr_count(&h3->counters->send_waits);
     return result;
 }
 

@@ -9,57 +9,62 @@
 
 enum {
     FIELD_OVERHEAD = 32, /* RFC 9114, Section 4.2.2 */
+    NAME_MAX = 20,       /* names of fewer bytes may be known */
+    NAMES_OF_A_SIZE = 4,
 };
 
 #define BIT(field) (UINT32_C(1) << (field))
 
 /* clang-format off */
+#define KNOWN(size, name, field) {name, (field) + 0 * sizeof(char[sizeof(name) == (size) + 1 ? 1 : -1])}
+
+/* By the size of their names. */
 static const struct known_field {
-    const char *name;
-    enum mr_h3_field field;
-    uint8_t size;
-} known_fields[] = {
-#define KNOWN(name, field) {name, field, sizeof(name) - 1}
-    KNOWN(":method",             MR_FIELD_METHOD),
-    KNOWN(":scheme",             MR_FIELD_SCHEME),
-    KNOWN(":authority",          MR_FIELD_AUTHORITY),
-    KNOWN(":path",               MR_FIELD_PATH),
-    KNOWN(":protocol",           MR_FIELD_PROTOCOL),
-    KNOWN(":status",             MR_FIELD_STATUS),
-    KNOWN("host",                MR_FIELD_HOST),
-    KNOWN("capsule-protocol",    MR_FIELD_CAPSULE_PROTOCOL),
-    KNOWN("content-length",      MR_FIELD_CONTENT_LENGTH),
-    KNOWN("content-range",       MR_FIELD_CONTENT_RANGE),
-    KNOWN("content-type",        MR_FIELD_CONTENT_TYPE),
-    KNOWN("early-data",          MR_FIELD_EARLY_DATA),
-    KNOWN("etag",                MR_FIELD_ETAG),
-    KNOWN("if-match",            MR_FIELD_IF_MATCH),
-    KNOWN("if-modified-since",   MR_FIELD_IF_MODIFIED_SINCE),
-    KNOWN("if-none-match",       MR_FIELD_IF_NONE_MATCH),
-    KNOWN("if-range",            MR_FIELD_IF_RANGE),
-    KNOWN("if-unmodified-since", MR_FIELD_IF_UNMODIFIED_SINCE),
-    KNOWN("last-modified",       MR_FIELD_LAST_MODIFIED),
-    KNOWN("location",            MR_FIELD_LOCATION),
-    KNOWN("priority",            MR_FIELD_PRIORITY),
-    KNOWN("range",               MR_FIELD_RANGE),
-    KNOWN("server",              MR_FIELD_SERVER),
-    KNOWN("te",                  MR_FIELD_TE),
-    /* RFC 9114, Section 4.2: connection-specific fields */
-    KNOWN("connection",          MR_FIELD_CONNECTION_SPECIFIC),
-    KNOWN("keep-alive",          MR_FIELD_CONNECTION_SPECIFIC),
-    KNOWN("proxy-connection",    MR_FIELD_CONNECTION_SPECIFIC),
-    KNOWN("transfer-encoding",   MR_FIELD_CONNECTION_SPECIFIC),
-    KNOWN("upgrade",             MR_FIELD_CONNECTION_SPECIFIC),
-#undef KNOWN
+    const char *name; /* NULL: no more of the size */
+    size_t field;     /* an enum mr_h3_field */
+} known_fields[NAME_MAX][NAMES_OF_A_SIZE] = {
+    [2]  = {KNOWN(2,  "te",                  MR_FIELD_TE)},
+    [4]  = {KNOWN(4,  "host",                MR_FIELD_HOST),
+            KNOWN(4,  "etag",                MR_FIELD_ETAG)},
+    [5]  = {KNOWN(5,  ":path",               MR_FIELD_PATH),
+            KNOWN(5,  "range",               MR_FIELD_RANGE)},
+    [6]  = {KNOWN(6,  "server",              MR_FIELD_SERVER)},
+    [7]  = {KNOWN(7,  ":method",             MR_FIELD_METHOD),
+            KNOWN(7,  ":scheme",             MR_FIELD_SCHEME),
+            KNOWN(7,  ":status",             MR_FIELD_STATUS),
+            KNOWN(7,  "upgrade",             MR_FIELD_CONNECTION_SPECIFIC)},
+    [8]  = {KNOWN(8,  "priority",            MR_FIELD_PRIORITY),
+            KNOWN(8,  "location",            MR_FIELD_LOCATION),
+            KNOWN(8,  "if-match",            MR_FIELD_IF_MATCH),
+            KNOWN(8,  "if-range",            MR_FIELD_IF_RANGE)},
+    [9]  = {KNOWN(9,  ":protocol",           MR_FIELD_PROTOCOL)},
+    [10] = {KNOWN(10, ":authority",          MR_FIELD_AUTHORITY),
+            KNOWN(10, "early-data",          MR_FIELD_EARLY_DATA),
+            KNOWN(10, "connection",          MR_FIELD_CONNECTION_SPECIFIC),
+            KNOWN(10, "keep-alive",          MR_FIELD_CONNECTION_SPECIFIC)},
+    [12] = {KNOWN(12, "content-type",        MR_FIELD_CONTENT_TYPE)},
+    [13] = {KNOWN(13, "last-modified",       MR_FIELD_LAST_MODIFIED),
+            KNOWN(13, "if-none-match",       MR_FIELD_IF_NONE_MATCH),
+            KNOWN(13, "content-range",       MR_FIELD_CONTENT_RANGE)},
+    [14] = {KNOWN(14, "content-length",      MR_FIELD_CONTENT_LENGTH)},
+    [16] = {KNOWN(16, "capsule-protocol",    MR_FIELD_CAPSULE_PROTOCOL),
+            KNOWN(16, "proxy-connection",    MR_FIELD_CONNECTION_SPECIFIC)},
+    [17] = {KNOWN(17, "if-modified-since",   MR_FIELD_IF_MODIFIED_SINCE),
+            KNOWN(17, "transfer-encoding",   MR_FIELD_CONNECTION_SPECIFIC)},
+    [19] = {KNOWN(19, "if-unmodified-since", MR_FIELD_IF_UNMODIFIED_SINCE)},
 };
 /* clang-format on */
 
 static enum mr_h3_field field_of(struct mr_text name)
 {
-    for (size_t i = 0; i < MR_COUNT_OF(known_fields); i++) {
-        if (known_fields[i].size == name.size &&
-            memcmp(known_fields[i].name, name.data, name.size) == 0)
-            return known_fields[i].field;
+    if (name.size == 0 || name.size >= NAME_MAX)
+        return MR_FIELD_OTHER;
+    const struct known_field *known = known_fields[name.size];
+
+    for (size_t i = 0; i < NAMES_OF_A_SIZE && known[i].name != NULL; i++) {
+        if (known[i].name[name.size - 1] == name.data[name.size - 1] &&
+            memcmp(known[i].name, name.data, name.size) == 0)
+            return (enum mr_h3_field)known[i].field;
     }
     return MR_FIELD_OTHER;
 }
@@ -87,11 +92,60 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t';
 }
 
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* May one of the eight bytes be below `limit` (0x80 at most), or 0x7f?  False: surely none is. */
+static bool may_have_control(uint64_t x, uint64_t limit)
+{
+    uint64_t del = x ^ EACH(0x7f);
+
+    return (((x - EACH(limit)) & ~x) | ((del - EACH(1)) & ~del & EACH(0x80))) & EACH(0x80);
+}
+
+static uint64_t eight_at(const char *data)
+{
+    uint64_t x;
+
+    memcpy(&x, data, sizeof(x));
+    return x;
+}
+
+/* All of fewer than eight bytes, and letters in place of the rest, or some of them twice. */
+static uint64_t fewer_than_eight(struct mr_text text)
+{
+    uint32_t first;
+    uint32_t last;
+
+    if (text.size >= 4) {
+        memcpy(&first, text.data, sizeof(first));
+        memcpy(&last, text.data + text.size - 4, sizeof(last));
+        return (uint64_t)last << 32 | first;
+    }
+    uint64_t x = EACH('a');
+    for (size_t i = 0; i < text.size; i++)
+        x = x << 8 | (unsigned char)text.data[i];
+    return x;
+}
+
+/* Is surely no byte below `limit` (0x80 at most), or 0x7f?  False: one may be. */
+static bool is_surely_plain(struct mr_text text, uint64_t limit)
+{
+    if (text.size < 8)
+        return !may_have_control(fewer_than_eight(text), limit);
+    for (size_t at = 0; at < text.size - 8; at += 8) {
+        if (may_have_control(eight_at(text.data + at), limit))
+            return false;
+    }
+    return !may_have_control(eight_at(text.data + text.size - 8), limit);
+}
+
 /* RFC 9110, Section 5.5: visible characters, blanks inside, bytes above 0x7f. */
 static bool is_field_value(struct mr_text value)
 {
     if (value.size > 0 && (is_blank(value.data[0]) || is_blank(value.data[value.size - 1])))
         return false;
+    if (is_surely_plain(value, 0x20))
+        return true;
     for (size_t i = 0; i < value.size; i++) {
         unsigned char c = (unsigned char)value.data[i];
         if ((c < 0x20 && c != '\t') || c == 0x7f)
@@ -103,12 +157,14 @@ static bool is_field_value(struct mr_text value)
 /* No blank and no control character: what a :path, an :authority or a :scheme never holds. */
 static bool is_graphic(struct mr_text value)
 {
+    if (is_surely_plain(value, 0x21))
+        return value.size > 0;
     for (size_t i = 0; i < value.size; i++) {
         unsigned char c = (unsigned char)value.data[i];
         if (c <= 0x20 || c == 0x7f)
             return false;
     }
-    return value.size > 0;
+    return true;
 }
 
 /* ---- what each field's value must be ---- */
@@ -131,8 +187,10 @@ static enum mr_message_verdict take_method(struct mr_message *m, struct mr_text 
     };
 
     for (size_t i = 0; i < MR_COUNT_OF(methods); i++) {
-        if (is_text(value, methods[i].name))
-            m->method = methods[i].method;
+        if (!is_text(value, methods[i].name))
+            continue;
+        m->method = methods[i].method;
+        return MR_MESSAGE_OK;
     }
     return verdict_if(is_token(value.data, value.size, true));
 }
@@ -282,7 +340,7 @@ static bool is_name_in_place(struct mr_message *m, struct mr_text name, enum mr_
     if (name.size > 0 && name.data[0] == ':')
         return !m->has_regular && (pseudo_fields_of(m) & BIT(field)) != 0;
     m->has_regular = true;
-    return is_token(name.data, name.size, false);
+    return field != MR_FIELD_OTHER || is_token(name.data, name.size, false);
 }
 
 enum mr_message_verdict mr_message_add(struct mr_message *message, struct mr_text name,

@@ -27,12 +27,12 @@ FILE *mr_qpack_no_stream;
 void *mr_heap_share_alloc(struct mr_heap_share *share, size_t size)
 {
     if (size > share->limit || share->used > share->limit - size) {
-        mr_h3_count(&share->counters->heap_refused);
+        mr_count(&share->counters->heap_refused);
         return NULL;
     }
     void *payload = mr_heap_alloc(share->heap, size);
     if (payload == NULL) {
-        mr_h3_count(&share->counters->heap_exhausted);
+        mr_count(&share->counters->heap_exhausted);
         return NULL;
     }
     share->used += mr_heap_size_of(payload);
@@ -254,6 +254,21 @@ static bool differs_each_time(const char *name)
     return false;
 }
 
+/* Bytes that a field needs at most: its strings are Huffman-coded only if that is shorter. */
+static size_t line_max(size_t name_size, size_t value_size)
+{
+    return name_size + value_size + LINE_OVERHEAD;
+}
+
+size_t mr_qpack_encoded_max(const struct mr_field_line *lines, size_t count)
+{
+    size_t need = PREFIX_ROOM;
+
+    for (size_t i = 0; i < count; i++)
+        need += line_max(strlen(lines[i].name), lines[i].value.size);
+    return need;
+}
+
 /* nghttp3's form of the fields.  Returns the bytes they need at most. */
 static size_t to_nv(nghttp3_nv *nv, const struct mr_field_line *lines, size_t count)
 {
@@ -267,7 +282,7 @@ static size_t to_nv(nghttp3_nv *nv, const struct mr_field_line *lines, size_t co
             .valuelen = lines[i].value.size,
             .flags = NGHTTP3_NV_FLAG_NO_COPY_NAME | NGHTTP3_NV_FLAG_NO_COPY_VALUE,
         };
-        need += nv[i].namelen + nv[i].valuelen + LINE_OVERHEAD;
+        need += line_max(nv[i].namelen, nv[i].valuelen);
     }
     return need;
 }

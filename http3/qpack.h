@@ -119,6 +119,9 @@ enum {
     MR_FIELD_LINES_MAX = 16
 };
 
+/* Bytes of a section with these fields, at most. */
+size_t mr_qpack_encoded_max(const struct mr_field_line *lines, size_t count);
+
 /*
  * Encode `count` <= MR_FIELD_LINES_MAX fields as a section.  Returns it (valid until the next call)
  * and its size, or NULL if they do not fit MR_QPACK_SECTION_MAX.

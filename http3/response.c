@@ -190,29 +190,52 @@ uint64_t mr_response_content_size(const struct mr_exchange *x)
     return x->is_head || x->source == MR_CONTENT_NONE ? 0 : x->part.size;
 }
 
+/* All fields but the date. */
+static void fill(struct head *head, const struct mr_exchange *x)
+{
+    add(head, ":status", statuses[status_index(x->status)].digits, 3);
+    add_text(head, "server", "millrace");
+    if (is_representation(x->status))
+        add_validators(head, x);
+    if (x->status == 206 || x->status == 416)
+        add_content_range(head, x);
+    if (x->status == 405)
+        add_text(head, "allow", "GET, HEAD");
+    if (x->status == 301)
+        add_location(head, x);
+    if (x->status != 304) {
+        add_text(head, "content-type", x->content_type);
+        add_length(head, x->part.size);
+        add_text(head, "x-content-type-options", "nosniff");
+    }
+    if (x->status == 200 || x->status == 206)
+        add_text(head, "accept-ranges", x->source == MR_CONTENT_BUFFER ? "none" : "bytes");
+}
+
+/* Is the head that of the cache's entry, encoded before or now? */
+static bool has_kept_head(struct mr_h3_server *server, const struct mr_exchange *x)
+{
+    struct head head;
+
+    if (x->entry == NULL || x->status != 200 || !mr_h3_takes_lines(&server->h3, x->stream))
+        return false;
+    if (x->entry->head.size > 0)
+        return true;
+    head.count = 0;
+    fill(&head, x);
+    return mr_h3_lines_make(&server->h3, head.lines, head.count, &x->entry->head);
+}
+
 int mr_response_send_head(struct mr_h3_server *server, struct mr_exchange *x)
 {
     struct head head;
     struct mr_h3_body body = {.size = mr_response_content_size(x)};
 
+    if (has_kept_head(server, x))
+        return mr_h3_send_lines(&server->h3, x->stream, &x->entry->head,
+                                mr_server_date_lines(server), &body);
     head.count = 0;
-    add(&head, ":status", statuses[status_index(x->status)].digits, 3);
-    add_text(&head, "server", "millrace");
+    fill(&head, x);
     add(&head, "date", mr_server_date(server), MR_DATE_SIZE);
-    if (is_representation(x->status))
-        add_validators(&head, x);
-    if (x->status == 206 || x->status == 416)
-        add_content_range(&head, x);
-    if (x->status == 405)
-        add_text(&head, "allow", "GET, HEAD");
-    if (x->status == 301)
-        add_location(&head, x);
-    if (x->status != 304) {
-        add_text(&head, "content-type", x->content_type);
-        add_length(&head, x->part.size);
-        add_text(&head, "x-content-type-options", "nosniff");
-    }
-    if (x->status == 200 || x->status == 206)
-        add_text(&head, "accept-ranges", x->source == MR_CONTENT_BUFFER ? "none" : "bytes");
     return mr_h3_send_head(&server->h3, x->stream, head.lines, head.count, &body);
 }

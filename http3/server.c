@@ -152,12 +152,20 @@ int64_t mr_server_wall_second(struct mr_h3_server *server)
 const char *mr_server_date(struct mr_h3_server *server)
 {
     int64_t second = mr_server_wall_second(server);
+    const struct mr_field_line line = {"date", {server->date, MR_DATE_SIZE}};
 
     if (second != server->date_second) {
         server->date_second = second;
         mr_date_format(server->date, second);
+        (void)mr_h3_lines_make(&server->h3, &line, 1, &server->date_lines); /* it fits */
     }
     return server->date;
+}
+
+const struct mr_h3_lines *mr_server_date_lines(struct mr_h3_server *server)
+{
+    (void)mr_server_date(server);
+    return &server->date_lines;
 }
 
 /* ---- helpers' work ---- */
@@ -177,7 +185,7 @@ void mr_server_submit(struct mr_h3_server *server, struct mr_file_job *job, uint
     server->jobs_out++;
     if (server->jobs == NULL && give_work(server, job))
         return;
-    mr_h3_count(&server->counters.work_waits);
+    mr_count(&server->counters.work_waits);
     *server->jobs_tail = job;
     server->jobs_tail = &job->next;
     mr_h3_want_retry(&server->h3);
@@ -254,7 +262,7 @@ static void expire_exchanges(struct mr_h3_server *server)
             server->expire_index = 0;
         struct mr_exchange *x = mr_pool_at(&server->exchanges, server->expire_index++);
         if (x->is_live && is_timed_out(server, x, now)) {
-            mr_h3_count(&server->counters.requests_timed_out);
+            mr_count(&server->counters.requests_timed_out);
             mr_exchange_abort(server, x, MR_H3_REQUEST_CANCELLED);
         }
     }
@@ -264,8 +272,8 @@ static void on_tick(struct mr_h3_server *server)
 {
     server->is_tick_armed = false;
     expire_exchanges(server);
-    mr_h3_count_add(&server->counters.cache_evictions,
-                    server->cache.evictions - server->counters.cache_evictions);
+    mr_count_add(&server->counters.cache_evictions,
+                 server->cache.evictions - server->counters.cache_evictions);
     if (++server->ticks % CLOCK_TICKS == 0 && !server->is_clock_out) {
         server->is_clock_out = true;
         server->clock_job.kind = MR_FILE_JOB_CLOCK;
@@ -337,11 +345,11 @@ static void on_stop(void *context)
 {
     struct mr_h3_server *server = context;
 
-    for (struct mr_exchange *x = server->all; x != NULL; x = x->next) {
-        if (x->fd >= 0)
+    for (uint32_t i = 0; i < server->exchanges.fresh; i++) {
+        const struct mr_exchange *x = mr_pool_at(&server->exchanges, i);
+        if (x->is_live && x->fd >= 0)
             close(x->fd);
     }
-    server->all = NULL;
     mr_h3_fini(&server->h3);
     server->is_started = false;
 }
@@ -442,6 +450,17 @@ const struct mr_h3_counters *mr_h3_server_counters(const struct mr_h3_server *se
     return &server->counters;
 }
 
+static size_t bytes_in_use(const struct mr_h3_server *server)
+{
+    const struct mr_pool *conns = &server->h3.conns;
+    size_t map = mr_handle_map_footprint(conns->count + 1) / (conns->count + 1);
+
+    return conns->used * (conns->stride + map) +
+           (size_t)server->h3.streams.used * server->h3.streams.stride +
+           (size_t)server->exchanges.used * server->exchanges.stride +
+           (server->h3.heap.used_bytes - server->heap_base);
+}
+
 struct mr_h3_server_usage mr_h3_server_usage(const struct mr_h3_server *server)
 {
     return (struct mr_h3_server_usage){
@@ -454,5 +473,6 @@ struct mr_h3_server_usage mr_h3_server_usage(const struct mr_h3_server *server)
         .heap_bytes = server->h3.heap.used_bytes - server->heap_base,
         .cache_bytes = server->cache.heap.used_bytes,
         .cache_pins = server->cache.pins,
+        .bytes = bytes_in_use(server),
     };
 }

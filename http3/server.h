@@ -96,6 +96,8 @@ struct mr_h3_server_usage {
     size_t heap_bytes;
     size_t cache_bytes;
     uint32_t cache_pins;
+    size_t bytes; /* of the objects of connections, streams and requests, a connection's place in
+                     the map of handles, and heap_bytes; not of buffers and the cache */
 };
 struct mr_h3_server_usage mr_h3_server_usage(const struct mr_h3_server *server);
 

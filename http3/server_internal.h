@@ -95,8 +95,6 @@ struct mr_exchange {
     uint8_t restarts;
     uint16_t status;
     uint16_t text_used;
-    struct mr_exchange *next; /* of all */
-    struct mr_exchange *previous;
     struct mr_exchange *next_waiting;
     struct mr_exchange *next_retry;
     struct mr_h3_stream *stream;    /* NULL: over */
@@ -154,14 +152,14 @@ struct mr_h3_server {
     int64_t clock_offset_ns; /* wall clock - transport's clock */
     int64_t date_second;
     char date[MR_DATE_SIZE];
+    struct mr_h3_lines date_lines; /* the field of it */
     struct mr_h3 h3;
     struct mr_pool exchanges;
     struct mr_pool buffers;
     struct mr_pool tunnels;
     struct mr_tunnel_head tunnel_head;
     uint8_t *buffer_memory;
-    uint32_t *conn_exchanges; /* per connection index: exchanges that live */
-    struct mr_exchange *all;
+    uint32_t *conn_exchanges;    /* per connection index: exchanges that live */
     struct mr_exchange *waiting; /* for a buffer */
     struct mr_exchange **waiting_tail;
     struct mr_exchange *served; /* the one that is being given a buffer */
@@ -179,6 +177,9 @@ int64_t mr_server_wall_second(struct mr_h3_server *server);
 
 /* The Date field's value now: MR_DATE_SIZE bytes. */
 const char *mr_server_date(struct mr_h3_server *server);
+
+/* The same as the field. */
+const struct mr_h3_lines *mr_server_date_lines(struct mr_h3_server *server);
 
 /* Have a helper run the job, now or when the work queue has room. */
 void mr_server_submit(struct mr_h3_server *server, struct mr_file_job *job, uint64_t tag,

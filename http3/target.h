@@ -26,11 +26,11 @@ enum mr_target_verdict {
 };
 
 struct mr_target {
-    char path[MR_TARGET_PATH_MAX]; /* no "/" at either end; "" is the root */
-    size_t size;                   /* of path, without its NUL */
-    bool is_directory;             /* it ended with "/": names a directory or nothing */
+    size_t size;        /* of path, without its NUL */
     size_t query_size;  /* of mr_target_query(), with its "?"; 0: none, or it found no room */
-    bool is_query_lost; /* there is one that found no room */
+    bool is_directory;  /* it ended with "/": names a directory or nothing */
+    bool is_query_lost; /* there is a query that found no room */
+    char path[MR_TARGET_PATH_MAX]; /* no "/" at either end; "" is the root */
 };
 
 /* The query, behind the path's NUL. */

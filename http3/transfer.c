@@ -39,7 +39,7 @@ static void wait_for_buffer(struct mr_h3_server *server, struct mr_exchange *x)
     x->next_waiting = NULL;
     *server->waiting_tail = x;
     server->waiting_tail = &x->next_waiting;
-    mr_h3_count(&server->counters.buffer_waits);
+    mr_count(&server->counters.buffer_waits);
 }
 
 static void stop_waiting(struct mr_h3_server *server, struct mr_exchange *x)
@@ -116,7 +116,7 @@ static void submit_read(struct mr_h3_server *server, struct mr_exchange *x,
     job->wants_version = false;
     x->read_to += job->size;
     x->reads_out++;
-    mr_h3_count(&server->counters.file_reads);
+    mr_count(&server->counters.file_reads);
     mr_server_submit(server, job, MR_SERVER_TAG_BUFFER, mr_pool_index(&server->buffers, buffer));
 }
 
@@ -137,11 +137,11 @@ void mr_transfer_read_done(struct mr_h3_server *server, struct mr_file_buffer *b
     struct mr_exchange *x = buffer->exchange;
     struct mr_file_job *job = &buffer->job;
 
-    mr_h3_count_add(&server->counters.file_read_bytes, job->got);
+    mr_count_add(&server->counters.file_read_bytes, job->got);
     x->reads_out--;
     buffer->state = MR_BUFFER_READY;
     if (job->got < job->size && x->state == MR_EXCHANGE_SENDING) {
-        mr_h3_count(&server->counters.files_changed);
+        mr_count(&server->counters.files_changed);
         mr_exchange_abort(server, x, MR_H3_INTERNAL_ERROR);
     }
     mr_exchange_continue(server, x);

@@ -22,10 +22,10 @@ void mr_tunnel_datagram(struct mr_http3_tunnel *tunnel, const uint8_t *data, siz
     const struct mr_http3_tunnel_handlers *handlers = tunnel->handlers;
 
     if (!tunnel->is_open || tunnel->is_told) {
-        mr_h3_count(&tunnel->h3->counters->datagrams_dropped);
+        mr_count(&tunnel->h3->counters->datagrams_dropped);
         return;
     }
-    mr_h3_count(&tunnel->h3->counters->datagrams_received);
+    mr_count(&tunnel->h3->counters->datagrams_received);
     if (handlers->on_datagram != NULL)
         handlers->on_datagram(handlers->context, tunnel, data, size);
 }
@@ -39,10 +39,10 @@ static void begin_capsule(struct mr_http3_tunnel *tunnel)
     tunnel->used = 0;
     if (capsule->type != MR_CAPSULE_DATAGRAM) {
         capsule->is_refused = true;
-        mr_h3_count(&counters->capsules_skipped);
+        mr_count(&counters->capsules_skipped);
     } else if (capsule->left > MR_TUNNEL_CAPSULE_MAX) {
         capsule->is_refused = true;
-        mr_h3_count(&counters->datagrams_dropped);
+        mr_count(&counters->datagrams_dropped);
     }
 }
 
@@ -86,7 +86,7 @@ void mr_tunnel_data(struct mr_http3_tunnel *tunnel, const uint8_t *data, size_t 
 bool mr_tunnel_peer_end(struct mr_http3_tunnel *tunnel)
 {
     if (!mr_h3_frame_is_between(&tunnel->capsule)) { /* RFC 9297, Section 3.3 */
-        mr_h3_count(&tunnel->h3->counters->requests_malformed);
+        mr_count(&tunnel->h3->counters->requests_malformed);
         mr_h3_abort(tunnel->h3, tunnel->stream, MR_H3_MESSAGE_ERROR);
         mr_tunnel_over(tunnel, -EBADMSG, "the peer cut a capsule off");
         return false;
@@ -142,7 +142,7 @@ int mr_http3_tunnel_send(struct mr_http3_tunnel *tunnel, const void *data, size_
     if (result == -EOPNOTSUPP)
         result = send_capsule(tunnel, data, size);
     if (result == 0)
-        mr_h3_count(&tunnel->h3->counters->datagrams_sent);
+        mr_count(&tunnel->h3->counters->datagrams_sent);
     return answer(tunnel, result);
 }
 

@@ -100,6 +100,21 @@ const char *mr_aead_name(const struct mr_aead *aead)
 
 /* ------------------------------------------------------------------ keys */
 
+static struct mr_hp_state *hp_state(struct mr_hp_key *hp)
+{
+    return (struct mr_hp_state *)(void *)hp->state;
+}
+
+void mr_aead_key_init(struct mr_aead_key *key)
+{
+    memset(key->state, 0, sizeof(struct mr_key_head)); /* the rest is read only when it was set */
+}
+
+void mr_hp_key_init(struct mr_hp_key *hp)
+{
+    *hp_state(hp) = (struct mr_hp_state){.evp = NULL};
+}
+
 bool mr_aead_key_set(struct mr_aead *aead, struct mr_aead_key *key, enum mr_cipher cipher,
                      const uint8_t *secret_key, const uint8_t *iv, bool is_seal)
 {
@@ -110,11 +125,6 @@ void mr_aead_key_clear(struct mr_aead *aead, struct mr_aead_key *key)
 {
     aead->ops->key_clear(aead, key);
     mr_wipe(key, sizeof(*key));
-}
-
-static struct mr_hp_state *hp_state(struct mr_hp_key *hp)
-{
-    return (struct mr_hp_state *)(void *)hp->state;
 }
 
 static const struct mr_hp_state *hp_state_const(const struct mr_hp_key *hp)

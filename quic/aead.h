@@ -119,10 +119,14 @@ size_t mr_cipher_hash_size(enum mr_cipher cipher); /* 32, 48, 32 */
 uint64_t mr_cipher_seal_limit(enum mr_cipher cipher);
 uint64_t mr_cipher_open_limit(enum mr_cipher cipher);
 
+/* Make memory of any content a key that holds nothing, which may be set or cleared. */
+void mr_aead_key_init(struct mr_aead_key *key);
+void mr_hp_key_init(struct mr_hp_key *hp);
+
 /*
- * Expand a key into `key` (or header-protection key into `hp`), which must be zeroed or hold an
- * earlier one of the same back end. `is_seal`: for sealing, else for opening.  False when OpenSSL
- * is out of memory.  Clear wipes and frees what the back end holds.
+ * Expand a key into `key` (or header-protection key into `hp`), which must be initialised, zeroed
+ * or hold an earlier one of the same back end. `is_seal`: for sealing, else for opening.  False
+ * when OpenSSL is out of memory.  Clear wipes and frees what the back end holds.
  */
 bool mr_aead_key_set(struct mr_aead *aead, struct mr_aead_key *key, enum mr_cipher cipher,
                      const uint8_t *secret_key, const uint8_t *iv, bool is_seal);

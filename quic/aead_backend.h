@@ -16,8 +16,8 @@
 
 #include "base/assert.h"
 #include "base/compiler.h"
+#include "base/copy_ahead.h"
 #include "quic/aead.h"
-#include "quic/copy_ahead.h"
 
 /* Packets whose application data is prefetched while another is sealed. */
 #define MR_SEAL_AHEAD 2
@@ -45,10 +45,10 @@ enum mr_hp_kind {
 
 /* The content of struct mr_hp_key. */
 struct mr_hp_state {
-    uint8_t schedule[240]; /* MR_HP_AESNI: 11 or 15 round keys */
-    void *evp;             /* EVP_CIPHER_CTX, or NULL */
-    uint8_t kind;          /* enum mr_hp_kind */
-    uint8_t rounds;        /* 10 or 14 */
+    void *evp;                          /* EVP_CIPHER_CTX, or NULL */
+    uint8_t kind;                       /* enum mr_hp_kind */
+    uint8_t rounds;                     /* 10 or 14 */
+    _Alignas(16) uint8_t schedule[240]; /* MR_HP_AESNI: 11 or 15 round keys */
 };
 
 _Static_assert(sizeof(struct mr_hp_state) <= MR_HP_KEY_SIZE, "fits the public struct");

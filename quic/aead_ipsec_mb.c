@@ -5,8 +5,10 @@
  * ChaCha20-Poly1305 goes through EVP.
  */
 #include <intel-ipsec-mb.h>
+#include <stdlib.h>
 
 #include "quic/aead_backend.h"
+#include "quic/ipsec_mb_copy.h"
 
 /* The content of struct mr_aead_key. */
 struct table {
@@ -197,9 +199,41 @@ static void ipsec_mb_open(struct mr_aead *aead, struct mr_open_job *jobs, uint32
 
 /* ------------------------------------------------------------------ table */
 
+/* In front of the library's own memory, which wants whole lines. */
+struct opened {
+    _Alignas(MR_CACHE_LINE) uint32_t copy;
+};
+
+static IMB_MGR *manager_open(void)
+{
+    struct mr_ipsec_mb_functions functions;
+    uint32_t copy = mr_ipsec_mb_take(&functions);
+    size_t lines = (functions.size() + MR_CACHE_LINE - 1) / MR_CACHE_LINE;
+    struct opened *opened =
+        aligned_alloc(_Alignof(struct opened), sizeof(struct opened) + lines * MR_CACHE_LINE);
+    IMB_ARCH arch;
+
+    if (opened == NULL) {
+        mr_ipsec_mb_leave(copy);
+        return NULL;
+    }
+    opened->copy = copy;
+    IMB_MGR *manager = functions.set_pointers(opened + 1, 0, 1);
+    functions.init(manager, &arch);
+    return manager;
+}
+
+static void manager_close(IMB_MGR *manager)
+{
+    struct opened *opened = (struct opened *)(void *)manager - 1;
+
+    mr_ipsec_mb_leave(opened->copy);
+    free(opened);
+}
+
 static void ipsec_mb_close(struct mr_aead *aead)
 {
-    free_mb_mgr(aead->manager);
+    manager_close(aead->manager);
 }
 
 /* Real AES and carry-less multiply instructions: the library also has slow emulations. */
@@ -221,14 +255,12 @@ bool mr_aead_ipsec_mb_init(struct mr_aead *aead)
         .open = ipsec_mb_open,
         .close = ipsec_mb_close,
     };
-    IMB_MGR *manager = alloc_mb_mgr(0);
-    IMB_ARCH arch;
+    IMB_MGR *manager = manager_open();
 
     if (manager == NULL)
         return false;
-    init_mb_mgr_auto(manager, &arch);
     if (!has_fast_gcm(manager)) {
-        free_mb_mgr(manager);
+        manager_close(manager);
         return false;
     }
     aead->manager = manager;

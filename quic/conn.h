@@ -25,15 +25,26 @@ static inline struct mr_conn *mr_conn_at(const struct mr_endpoint *ep, uint32_t 
     return mr_pool_at(&ep->conns, index);
 }
 
-static inline struct mr_conn_number *mr_conn_number_at(const struct mr_endpoint *ep,
-                                                       uint32_t number)
+static inline struct mr_number *mr_conn_number_at(const struct mr_endpoint *ep, uint32_t number)
 {
     return mr_pool_at(&ep->numbers, number);
+}
+
+static inline struct mr_number *mr_stream_number_at(const struct mr_endpoint *ep, uint32_t number)
+{
+    MR_DASSERT(number < ep->stream_numbers.fresh);
+    return (struct mr_number *)(void *)ep->stream_numbers.objects + number;
 }
 
 static inline struct mr_stream *mr_stream_at(const struct mr_endpoint *ep, uint32_t index)
 {
     return mr_pool_at(&ep->streams, index);
+}
+
+/* Where the stream that a sent record names lies, if it still lives. */
+static inline struct mr_stream *mr_stream_place_of_key(const struct mr_endpoint *ep, uint32_t key)
+{
+    return mr_stream_at(ep, key & ((UINT32_C(1) << MR_STREAM_KEY_BITS) - 1));
 }
 
 /* The handshake's part of a connection; NULL when it is over. */
@@ -104,6 +115,13 @@ void mr_conn_discard_space(struct mr_endpoint *ep, struct mr_conn *conn, enum mr
 /* Put the connection on the send list, if it is not. */
 void mr_conn_wake(struct mr_endpoint *ep, struct mr_conn *conn);
 void mr_conn_unready(struct mr_endpoint *ep, struct mr_conn *conn);
+
+/* It was visited and built so many datagrams: out of the send list, or to its end if it goes on;
+ * and its list is the one for as much. */
+void mr_conn_end_visit(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t built, bool goes_on);
+
+/* The send lists have every connection that says so, and no other; else panic.  O(connections). */
+void mr_endpoint_check_ready(const struct mr_endpoint *ep);
 
 /* Of a copy: what means nothing elsewhere, pointers, indexes of pools, places in lists, is not
  * there any more. */
@@ -187,7 +205,31 @@ MR_COLD int mr_conn_absence(const struct mr_endpoint *ep, mr_handle handle);
  * moved away. */
 const struct mr_conn *mr_conn_look(const struct mr_endpoint *ep, mr_handle handle,
                                    struct mr_conn *copy);
-struct mr_stream *mr_stream_of_handle(const struct mr_endpoint *ep, mr_handle handle);
+
+/* The number of a stream's handle; of a connection's, one that there is not. */
+static inline uint32_t mr_stream_number_of(mr_handle handle)
+{
+    return (uint32_t)handle ^ MR_OBJECT_STREAM;
+}
+
+/* The same three of streams.  One whose connection has moved away is stale. */
+static inline struct mr_stream *mr_stream_of_number(const struct mr_endpoint *ep, mr_handle handle)
+{
+    uint32_t number = mr_stream_number_of(handle);
+    uint32_t generation = (uint32_t)(handle >> 32);
+
+    if (number >= ep->stream_numbers.fresh)
+        return NULL;
+    const struct mr_number *entry = mr_stream_number_at(ep, number);
+    bool is_current = entry->generation == generation && (generation & 1) != 0 &&
+                      (entry->place & MR_PLACE_BITS) == 0;
+    return is_current ? mr_stream_at(ep, entry->place) : NULL;
+}
+
+struct mr_stream *mr_stream_of_handle(struct mr_endpoint *ep, mr_handle handle);
+bool mr_stream_is_asleep(const struct mr_endpoint *ep, mr_handle handle);
+MR_COLD int mr_stream_absence(const struct mr_endpoint *ep, mr_handle handle);
+
 /* ------------------------------------------------------------------ sending */
 
 /*
@@ -211,6 +253,9 @@ bool mr_conn_tls_again(struct mr_endpoint *ep, struct mr_conn *conn);
 
 /* CRYPTO bytes are readable: ask for a job. */
 void mr_conn_tls_want(struct mr_endpoint *ep, struct mr_conn *conn);
+
+/* The keys of a handshake that begins: none is set. */
+void mr_handshake_init_keys(struct mr_handshake *hs);
 
 /* Derive and set the keys of one direction of a level.  False: no memory. */
 bool mr_conn_set_level_key(struct mr_endpoint *ep, uint32_t version, struct mr_level_key *to,

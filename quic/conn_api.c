@@ -15,6 +15,8 @@
 #include "quic/conn_sleep.h"
 #include "quic/conn_timer.h"
 
+#define STREAMS_ASKED 64 /* of a connection, the newest: whether their windows are used up */
+
 /* ------------------------------------------------------------------ connections */
 
 /* RFC 9000, Section 8.1.3: "The client MUST include the token in all Initial packets it sends,
@@ -127,6 +129,25 @@ static bool is_early(const struct mr_endpoint *ep, const struct mr_conn *conn)
     return conn->early == MR_EARLY_ACCEPTED || (hs != NULL && hs->early.is_set);
 }
 
+/* What kept the last visit from sending more.  Streams that have used up their windows, or the
+ * connection's, are not asked again: a visit that finds nothing to send may find that. */
+static uint8_t why_not_sending(const struct mr_endpoint *ep, const struct mr_conn *conn)
+{
+    bool is_used_up = mr_flow_send_is_exhausted(&conn->flow_send);
+    uint32_t left = STREAMS_ASKED;
+
+    if (conn->limited_by != MR_LIMITED_APPLICATION)
+        return conn->limited_by;
+    for (uint32_t i = conn->stream_head; i != MR_NONE && left > 0; left--) {
+        const struct mr_stream *stream = mr_stream_at(ep, i);
+
+        if (mr_send_queue_is_blocked(&stream->send, is_used_up ? 0 : stream->flow_send.limit))
+            return MR_LIMITED_FLOW;
+        i = stream->conn_next;
+    }
+    return MR_LIMITED_APPLICATION;
+}
+
 int mr_conn_info(const struct mr_endpoint *ep, mr_handle handle, struct mr_conn_info *out)
 {
     static const char *const limiters[MR_LIMITERS] = {
@@ -162,7 +183,7 @@ int mr_conn_info(const struct mr_endpoint *ep, mr_handle handle, struct mr_conn_
         .datagram_max = mr_conn_datagram_max(conn),
         .streams_bidi_limit = conn->streams_send[0].limit,
         .streams_uni_limit = conn->streams_send[1].limit,
-        .limited_by = limiters[conn->limited_by],
+        .limited_by = limiters[conn == &copy ? conn->limited_by : why_not_sending(ep, conn)],
     };
     const struct mr_side_path *kept = path->is_validated ? NULL : mr_side(ep, conn, MR_SIDE_KEPT);
     const struct mr_path_addr *addr = kept == NULL ? &path->addr : &kept->addr;
@@ -218,7 +239,7 @@ int mr_object_set_user_data(struct mr_endpoint *ep, mr_handle object, uint64_t u
     else if (stream != NULL)
         stream->user_data = user_data;
     else
-        return mr_conn_absence(ep, object);
+        return mr_conn_is_asleep(ep, object) ? -ENOMEM : mr_stream_absence(ep, object);
     return 0;
 }
 
@@ -235,8 +256,10 @@ int mr_stream_open(struct mr_endpoint *ep, mr_handle handle, uint32_t flags, uin
     if (!mr_conn_is_alive(conn))
         return -ESTALE;
     struct mr_streams_send *streams = &conn->streams_send[is_uni];
-    if (mr_pool_free_count(&ep->streams) == 0 || streams->opened >= MR_STREAM_ORDINAL_MAX) {
+    if (mr_pool_free_count(&ep->streams) == 0 || mr_pool_free_count(&ep->stream_numbers) == 0 ||
+        streams->opened >= MR_STREAM_ORDINAL_MAX) {
         mr_count(&ep->counters.limit_streams);
+        mr_sleep_on_taken(ep);
         return -ENOMEM;
     }
     uint64_t ordinal;
@@ -255,7 +278,7 @@ int mr_stream_open(struct mr_endpoint *ep, mr_handle handle, uint32_t flags, uin
     }
     mr_count(&ep->counters.streams_opened);
     stream->user_data = user_data;
-    *stream_out = mr_handle_of(stream->index, stream->generation, true);
+    *stream_out = stream->handle;
     if (ep->config.keep_alive_ns != 0)
         mr_keep_alive_begin(ep, conn);
     return 0;
@@ -263,7 +286,8 @@ int mr_stream_open(struct mr_endpoint *ep, mr_handle handle, uint32_t flags, uin
 
 uint64_t mr_stream_id(const struct mr_endpoint *ep, mr_handle handle)
 {
-    const struct mr_stream *stream = mr_stream_of_handle(ep, handle);
+    struct mr_stream copy;
+    const struct mr_stream *stream = mr_stream_look(ep, handle, &copy);
 
     return stream == NULL ? UINT64_MAX : stream->id;
 }
@@ -293,7 +317,7 @@ int mr_stream_send(struct mr_endpoint *ep, mr_handle handle, const struct mr_vie
     struct mr_stream *stream = mr_stream_of_handle(ep, handle);
 
     if (stream == NULL)
-        return -ESTALE;
+        return mr_stream_absence(ep, handle);
     struct mr_conn *conn = mr_conn_at(ep, stream->conn);
     int refusal = check_send(ep, stream, conn);
     if (refusal != 0) {
@@ -334,7 +358,7 @@ int64_t mr_stream_receive(struct mr_endpoint *ep, mr_handle handle, struct mr_vi
 
     *fin_out = false;
     if (stream == NULL)
-        return -ESTALE;
+        return mr_stream_absence(ep, handle);
     if (stream->recv_state == MR_RECV_RESET_RECVD || stream->recv_state == MR_RECV_RESET_READ)
         return -ECONNRESET;
     size_t count = mr_recv_queue_peek(&stream->recv, &ep->recv_pools, views_out, room, fin_out);
@@ -359,7 +383,7 @@ int mr_stream_release(struct mr_endpoint *ep, mr_handle handle, size_t size)
     struct mr_stream *stream = mr_stream_of_handle(ep, handle);
 
     if (stream == NULL)
-        return -ESTALE;
+        return mr_stream_absence(ep, handle);
     if (!mr_recv_queue_release(&stream->recv, &ep->recv_pools, &ep->released, size))
         return -EINVAL;
 
@@ -376,7 +400,7 @@ int mr_stream_reset(struct mr_endpoint *ep, mr_handle handle, uint64_t code)
     struct mr_stream *stream = mr_stream_of_handle(ep, handle);
 
     if (stream == NULL)
-        return -ESTALE;
+        return mr_stream_absence(ep, handle);
     if (code > MR_ERROR_CODE_MAX)
         return -EINVAL;
     if (!stream->has_send || stream->is_gone || stream->wants_reset ||
@@ -392,7 +416,7 @@ int mr_stream_stop(struct mr_endpoint *ep, mr_handle handle, uint64_t code)
     struct mr_stream *stream = mr_stream_of_handle(ep, handle);
 
     if (stream == NULL)
-        return -ESTALE;
+        return mr_stream_absence(ep, handle);
     if (code > MR_ERROR_CODE_MAX)
         return -EINVAL;
     if (!stream->has_recv || stream->is_gone ||
@@ -417,7 +441,7 @@ int mr_stream_set_priority(struct mr_endpoint *ep, mr_handle handle, struct mr_p
     struct mr_stream *stream = mr_stream_of_handle(ep, handle);
 
     if (stream == NULL)
-        return -ESTALE;
+        return mr_stream_absence(ep, handle);
     if (priority.urgency >= MR_URGENCIES)
         return -EINVAL;
     mr_schedule_set_priority(&mr_conn_at(ep, stream->conn)->sendable, &ep->streams, stream,

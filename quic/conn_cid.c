@@ -14,31 +14,40 @@
 
 /* ------------------------------------------------------------------ ours */
 
-/* A slot for one more; MR_NONE: the peer holds as many as it may, beside those that it must retire.
- */
-static uint32_t free_slot(const struct mr_conn *conn)
+/* How many more the peer may hold, beside those that it must retire; *slot_out is free, if any. */
+static uint32_t room(const struct mr_conn *conn, uint32_t *slot_out)
 {
     uint32_t slot = MR_NONE;
     uint32_t held = 0;
+    uint32_t free_slots = 0;
 
     for (uint32_t i = 0; i < MR_CIDS_SLOTS; i++) {
-        if (conn->issued.key[i] == 0)
+        if (conn->issued.key[i] == 0) {
             slot = slot == MR_NONE ? i : slot;
-        else
+            free_slots++;
+        } else {
             held += conn->issued.sequence[i] >= conn->issued_prior_to;
+        }
     }
-    return held < conn->issued_limit ? slot : MR_NONE;
+    *slot_out = slot;
+    return held < conn->issued_limit ? MR_MIN(free_slots, conn->issued_limit - held) : 0;
 }
 
-bool mr_cid_issue(struct mr_endpoint *ep, struct mr_conn *conn)
+/* The places of several in the table are far apart: they are fetched before the first is needed. */
+static void fetch_place(struct mr_endpoint *ep, uint64_t key)
 {
-    uint32_t slot = free_slot(conn);
+    mr_table8_prefetch(&ep->cids, mr_table8_home(&ep->cids, key));
+}
+
+/* Issue one more: `cid`, or another if its nonce is taken. */
+static bool issue(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_cid cid)
+{
+    uint32_t slot;
     uint32_t owner = mr_multipath_cid_owner(ep, conn);
 
-    if (slot == MR_NONE || conn->issued_next_sequence > UINT32_MAX)
+    if (room(conn, &slot) == 0 || conn->issued_next_sequence > UINT32_MAX)
         return false;
-    for (int tries = 0; tries < 4; tries++) { /* another nonce if this one is taken */
-        struct mr_cid cid = mr_endpoint_new_cid(ep);
+    for (int tries = 0; tries < 4; tries++, cid = mr_endpoint_new_cid(ep)) {
         uint64_t key;
 
         memcpy(&key, cid.bytes, sizeof(key));
@@ -61,9 +70,27 @@ bool mr_cid_issue(struct mr_endpoint *ep, struct mr_conn *conn)
     return false;
 }
 
+bool mr_cid_issue(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    uint32_t slot;
+
+    return room(conn, &slot) > 0 && issue(ep, conn, mr_endpoint_new_cid(ep));
+}
+
 void mr_cid_issue_all(struct mr_endpoint *ep, struct mr_conn *conn)
 {
-    while (mr_cid_issue(ep, conn)) {
+    struct mr_cid cids[MR_CIDS_SLOTS];
+    uint32_t slot;
+    uint32_t count = room(conn, &slot);
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t key;
+
+        cids[i] = mr_endpoint_new_cid(ep);
+        memcpy(&key, cids[i].bytes, sizeof(key));
+        fetch_place(ep, key);
+    }
+    for (uint32_t i = 0; i < count && issue(ep, conn, cids[i]); i++) {
         mr_count(&ep->counters.cids_issued);
         mr_conn_want(ep, conn, &conn->app, MR_WANT_NEW_CID);
     }
@@ -129,6 +156,10 @@ int mr_conn_renew_cids(struct mr_endpoint *ep, mr_handle handle, uint64_t now)
 
 void mr_cid_forget_hand(struct mr_endpoint *ep, struct mr_conn *conn)
 {
+    for (uint32_t i = 0; i < MR_CIDS_SLOTS; i++) {
+        if (conn->issued.key[i] != 0)
+            fetch_place(ep, conn->issued.key[i]);
+    }
     for (uint32_t i = 0; i < MR_CIDS_SLOTS; i++) {
         if (conn->issued.key[i] != 0)
             mr_table8_remove(&ep->cids, conn->issued.key[i]);

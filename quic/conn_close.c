@@ -41,6 +41,8 @@ static void quiesce(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_conn_s
     conn->pacing_until_ns = MR_NEVER;
     if (state == MR_CONN_DRAINING || conn->is_confirmed) /* nothing more is sent with its keys */
         mr_conn_end_handshake(ep, conn);
+    if (state == MR_CONN_DRAINING) /* others use the warm room, not three PTOs later */
+        mr_keys_drop(ep, conn);
     if (conn->is_connected ||
         conn->role == MR_CLIENT) /* a server's application never heard of the others */
         mr_conn_event(ep, conn, MR_EVENT_CLOSED);

@@ -9,15 +9,25 @@
  * forged key phase bit costs no derivation.
  */
 #include "quic/conn_multipath.h"
+#include "quic/conn_stream.h"
 
 /* Packets of the other phase that may cost the derivation of a key while the previous one is kept:
  * more are dropped, and the peer's next update waits until it is gone, as RFC 9001, Section 6.5
  * asks of it. */
 #define NEXT_TRIES_MAX 16
+#define KEYS_AHEAD     4                   /* that are asked for before the clock hand comes by */
+#define ASKED_KEY      (4 * MR_CACHE_LINE) /* of one: the processor goes on by itself */
 #define UPDATE_FIRST                                                                               \
     (UINT64_C(1) << 21) /* DESIGN.md, section 5: a random point between 2^21 and 2^22 packets */
 
 /* ------------------------------------------------------------------ expansion */
+
+/* Bits: of the two open keys, those that there are. */
+static uint8_t opens_of(const struct mr_key_state *s)
+{
+    return (uint8_t)((s->can_open ? 1u << s->phase : 0) |
+                     (s->other_kind != MR_OTHER_NONE ? 2u >> s->phase : 0));
+}
 
 static bool expand(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_conn_keys *keys)
 {
@@ -34,6 +44,8 @@ static bool expand(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_conn_
                                  s->open.iv, false);
         is_ok &= mr_hp_key_set(ep->aead, &keys->open_hp, s->open.cipher, s->open.hp);
     }
+    keys->opens = opens_of(s);
+    keys->cipher = (uint8_t)(s->can_seal ? s->seal.cipher : s->open.cipher);
     if (s->other_kind != MR_OTHER_NONE)
         is_ok &= mr_aead_key_set(ep->aead, &keys->open[!s->phase], s->other.cipher, s->other.key,
                                  s->other.iv, false);
@@ -47,6 +59,7 @@ static void clear_keys(struct mr_endpoint *ep, struct mr_conn_keys *keys)
     mr_aead_key_clear(ep->aead, &keys->open[1]);
     mr_hp_key_clear(ep->aead, &keys->seal_hp);
     mr_hp_key_clear(ep->aead, &keys->open_hp);
+    keys->opens = 0;
 }
 
 void mr_keys_drop(struct mr_endpoint *ep, struct mr_conn *conn)
@@ -62,9 +75,30 @@ void mr_keys_drop(struct mr_endpoint *ep, struct mr_conn *conn)
     conn->keys = MR_NONE;
 }
 
-/* Second chance: the hand takes the first keys that were not used since it last came by, nor in
- * this burst. */
-MR_COLD static void evict(struct mr_endpoint *ep)
+/* The hand comes by there soon, and by the connections that they are of. */
+static void ask_for_victims(const struct mr_endpoint *ep)
+{
+    const struct mr_conn_keys *next = mr_pool_at(&ep->keys, ep->keys_hand);
+    uint32_t behind = (ep->keys_hand + KEYS_AHEAD) % ep->keys.count;
+
+    __builtin_prefetch(&mr_conn_at(ep, next->conn)->keys);
+    for (size_t at = 0; at < ASKED_KEY; at += MR_CACHE_LINE) {
+        MR_PREFETCH_WRITE(&next->seal.state[at]);
+        MR_PREFETCH_WRITE(&next->open[0].state[at]);
+    }
+    for (size_t at = 0; at < MR_HP_KEY_SIZE - MR_CACHE_LINE; at += MR_CACHE_LINE) {
+        MR_PREFETCH_WRITE(&next->seal_hp.state[at]);
+        MR_PREFETCH_WRITE(&next->open_hp.state[at]);
+    }
+    __builtin_prefetch(mr_pool_at(&ep->keys, behind));
+}
+
+/*
+ * Second chance: the hand takes the first keys that were not used since it last came by, nor in
+ * this burst.  Returns their index, nobody's now, and with the keys in place: others are written
+ * over them at once; MR_NONE: all are in use.
+ */
+static uint32_t evict(struct mr_endpoint *ep)
 {
     for (uint32_t i = 0; i < 2 * ep->keys.count; i++) {
         struct mr_conn_keys *keys = mr_pool_at(&ep->keys, ep->keys_hand);
@@ -77,25 +111,61 @@ MR_COLD static void evict(struct mr_endpoint *ep)
             continue;
         }
         mr_count(&ep->counters.limit_active_keys);
-        mr_keys_drop(ep, mr_conn_at(ep, keys->conn));
-        return;
+        mr_conn_at(ep, keys->conn)->keys = MR_NONE;
+        ask_for_victims(ep);
+        return mr_pool_index(&ep->keys, keys);
     }
+    return MR_NONE;
+}
+
+/* Keys that nobody has. */
+static struct mr_conn_keys *fresh_keys(struct mr_endpoint *ep, uint32_t index)
+{
+    struct mr_conn_keys *keys = mr_pool_at(&ep->keys, index);
+
+    mr_aead_key_init(&keys->seal);
+    mr_aead_key_init(&keys->open[0]);
+    mr_aead_key_init(&keys->open[1]);
+    mr_hp_key_init(&keys->seal_hp);
+    mr_hp_key_init(&keys->open_hp);
+    keys->opens = 0;
+    return keys;
+}
+
+/* Will all that is left of the keys before be written over?  Those of another cipher have other
+ * bytes, or more of them. */
+static bool is_covered(const struct mr_conn *conn, const struct mr_conn_keys *keys)
+{
+    const struct mr_key_state *s = &conn->key_state;
+
+    return s->can_seal && s->can_open && s->seal.cipher == keys->cipher &&
+           (keys->opens & ~opens_of(s)) == 0;
 }
 
 MR_COLD static struct mr_conn_keys *take_keys(struct mr_endpoint *ep, struct mr_conn *conn)
 {
-    if (mr_pool_free_count(&ep->keys) == 0)
-        evict(ep);
+    struct mr_conn_keys *keys;
     uint32_t index = mr_pool_get(&ep->keys);
-    if (index == MR_NONE)
-        return NULL;
 
-    struct mr_conn_keys *keys = mr_pool_at(&ep->keys, index);
-    memset(keys, 0, sizeof(*keys));
+    if (index != MR_NONE) {
+        keys = fresh_keys(ep, index);
+    } else {
+        index = evict(ep);
+        if (index == MR_NONE)
+            return NULL;
+        keys = mr_pool_at(&ep->keys, index);
+        if (!is_covered(conn, keys))
+            clear_keys(ep, keys);
+    }
+    keys->was_used = false;
     keys->conn = conn->index;
     keys->burst = ep->burst;
     conn->keys = index;
-    if (expand(ep, conn, keys)) {
+    mr_wheel_ask(&ep->wheel, conn->number);
+    mr_stream_ask_for_next(ep, conn);
+    bool is_expanded = expand(ep, conn, keys);
+    mr_wheel_ask_beside(&ep->wheel, conn->number);
+    if (is_expanded) {
         mr_count(&ep->counters.keys_rebuilt);
         return keys;
     }
@@ -159,6 +229,7 @@ static void prepare_next(struct mr_endpoint *ep, struct mr_conn *conn)
         struct mr_conn_keys *keys = mr_pool_at(&ep->keys, conn->keys);
         mr_aead_key_set(ep->aead, &keys->open[!s->phase], s->other.cipher, s->other.key,
                         s->other.iv, false);
+        keys->opens = opens_of(s);
     }
 }
 

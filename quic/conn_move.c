@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "quic/conn_multipath.h"
+#include "quic/conn_sleep.h"
 #include "quic/conn_undo.h"
 #include "quic/datagram_record.h"
 #include "quic/stream_record.h"
@@ -97,6 +98,14 @@ static void write_kept(struct mr_record_writer *w, const struct mr_endpoint *ep,
     write_paths(w, ep, conn);
 }
 
+static void write_stream(struct mr_record_writer *w, const struct mr_endpoint *ep,
+                         const struct mr_stream *stream)
+{
+    mr_record_put(w, stream, sizeof(*stream));
+    mr_stream_record_write_send(w, &stream->send, &ep->send_pools);
+    mr_stream_record_write_recv(w, &stream->recv, &ep->recv_pools);
+}
+
 static void write_record(struct mr_record_writer *w, const struct mr_endpoint *ep,
                          const struct mr_conn *conn, const struct mr_conn_record *head)
 {
@@ -107,12 +116,8 @@ static void write_record(struct mr_record_writer *w, const struct mr_endpoint *e
         mr_conn_detach((struct mr_conn *)(void *)(w->bytes + at));
     write_kept(w, ep, conn);
     for (uint32_t i = oldest_stream(ep, conn); i != MR_NONE;) {
-        const struct mr_stream *stream = mr_stream_at(ep, i);
-
-        mr_record_put(w, stream, sizeof(*stream));
-        mr_stream_record_write_send(w, &stream->send, &ep->send_pools);
-        mr_stream_record_write_recv(w, &stream->recv, &ep->recv_pools);
-        i = stream->conn_previous;
+        write_stream(w, ep, mr_stream_at(ep, i));
+        i = mr_stream_at(ep, i)->conn_previous;
     }
 }
 
@@ -126,6 +131,15 @@ size_t mr_conn_record_size(const struct mr_endpoint *ep, mr_handle handle)
     if (conn == NULL)
         return 0;
     write_record(&w, ep, conn, &head);
+    if (mr_conn_is_asleep(ep, handle)) {
+        struct mr_sleep_walk walk;
+        struct mr_stream stream;
+
+        mr_sleep_walk_begin(ep, (uint32_t)handle, &walk);
+        while (mr_sleep_walk_next(ep, &walk, &stream))
+            write_stream(&w, ep, &stream);
+        mr_sleep_walk_end(&walk);
+    }
     return w.used;
 }
 
@@ -184,8 +198,12 @@ uint64_t mr_object_user_data(const struct mr_endpoint *ep, mr_handle handle)
 
 static void set_away(struct mr_endpoint *ep, struct mr_conn *conn, bool is_away)
 {
-    for (uint32_t i = conn->stream_head; i != MR_NONE; i = mr_stream_at(ep, i)->conn_next)
-        mr_stream_at(ep, i)->is_away = is_away;
+    for (uint32_t i = conn->stream_head; i != MR_NONE; i = mr_stream_at(ep, i)->conn_next) {
+        const struct mr_stream *stream = mr_stream_at(ep, i);
+
+        mr_stream_number_at(ep, mr_stream_number_of(stream->handle))->place =
+            i | (is_away ? MR_PLACE_AWAY : 0);
+    }
 }
 
 /* Its peer may use the old connection IDs for as long as it is not idle for too long. */
@@ -525,7 +543,6 @@ static bool read_paths(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_r
     *extra = *from;
     if (*kind < MR_CC_KINDS)
         restart_control(ep, &extra->kept, (enum mr_cc_kind) * kind, now);
-    mr_path_update_due(ep, conn);
     return true;
 }
 
@@ -586,6 +603,7 @@ int mr_conn_import(struct mr_endpoint *ep, const struct mr_conn_record *record, 
         drop(ep, conn);
         return -ENOMEM;
     }
+    mr_path_update_due(ep, conn); /* with its streams: a client awaits their data */
     mr_trace_arrive(ep, conn, &record->trace);
     conn->moved_from = record->conn;
     conn->moved_from_shard = record->from_shard;
@@ -609,23 +627,45 @@ int mr_conn_arrive(struct mr_endpoint *ep, mr_handle handle)
     return 0;
 }
 
+/* What the stream is called there and here, as far as there is room and it has moved. */
+static size_t tell_moved(const struct mr_stream *stream, struct mr_moved_stream *out, size_t count,
+                         size_t room)
+{
+    if (stream->moved_from == MR_HANDLE_NONE || count == room)
+        return count;
+    out[count] = (struct mr_moved_stream){
+        .old_stream = stream->moved_from, .stream = stream->handle, .user_data = stream->user_data};
+    return count + 1;
+}
+
+static size_t moved_asleep(const struct mr_endpoint *ep, uint32_t number,
+                           struct mr_moved_stream *out, size_t room)
+{
+    struct mr_sleep_walk walk;
+    struct mr_stream stream;
+    size_t count = 0;
+
+    mr_sleep_walk_begin(ep, number, &walk);
+    while (mr_sleep_walk_next(ep, &walk, &stream))
+        count = tell_moved(&stream, out, count, room);
+    mr_sleep_walk_end(&walk);
+    return count;
+}
+
 int64_t mr_conn_moved_streams(const struct mr_endpoint *ep, mr_handle handle,
                               struct mr_moved_stream *out, size_t room)
 {
-    struct mr_conn copy;
-    const struct mr_conn *conn = mr_conn_look(ep, handle, &copy);
+    const struct mr_conn *conn = mr_conn_of_number(ep, handle);
     size_t count = 0;
 
-    if (conn == NULL)
+    if (mr_conn_is_asleep(ep, handle))
+        return (int64_t)moved_asleep(ep, (uint32_t)handle, out, room);
+    if (conn == NULL || conn->state == MR_CONN_MOVED)
         return -ESTALE;
     for (uint32_t i = oldest_stream(ep, conn); i != MR_NONE && count < room;) {
         const struct mr_stream *stream = mr_stream_at(ep, i);
 
-        if (stream->moved_from != MR_HANDLE_NONE)
-            out[count++] = (struct mr_moved_stream){
-                .old_stream = stream->moved_from,
-                .stream = mr_handle_of(stream->index, stream->generation, true),
-                .user_data = stream->user_data};
+        count = tell_moved(stream, out, count, room);
         i = stream->conn_previous;
     }
     return (int64_t)count;

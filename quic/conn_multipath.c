@@ -238,7 +238,10 @@ uint64_t mr_multipath_offer(struct mr_endpoint *ep, struct mr_conn *conn)
         .blocked_at = MR_NEVER,
         .hand = MR_PATH_ZERO,
         .cids_hand = MR_PATH_ZERO,
-        .zero = {.state = MR_PATH_OPEN, .until_ns = MR_NEVER, .is_ours = conn->role == MR_CLIENT},
+        .zero = {.state = MR_PATH_OPEN,
+                 .until_ns = MR_NEVER,
+                 .is_ours = conn->role == MR_CLIENT,
+                 .has_data = true}, /* before it is confirmed nobody takes note */
     };
     return mp->our_max;
 }

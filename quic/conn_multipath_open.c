@@ -221,19 +221,6 @@ static bool another_answers(const struct mr_endpoint *ep, const struct mr_multip
     return false;
 }
 
-/* All that is on its way by the path in hand is sent again, by others. */
-static void repeat_all(struct mr_endpoint *ep, struct mr_conn *conn)
-{
-    uint64_t pn = 0;
-    const struct mr_sent_packet *packet;
-
-    while ((packet = mr_sent_find(&conn->app.sent, pn, &pn)) != NULL) {
-        if ((packet->flags & MR_SENT_MTU_PROBE) == 0)
-            mr_conn_requeue(ep, conn, MR_SPACE_APP, packet);
-        pn++;
-    }
-}
-
 void mr_multipath_on_pto(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
 {
     struct mr_multipath *mp = mr_multipath_agreed(ep, conn);
@@ -241,10 +228,8 @@ void mr_multipath_on_pto(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t 
     if (mp == NULL || mr_multipath_live_count(ep, mp) < 2)
         return;
     conn->app.wants |= MR_WANT_PING; /* what it would repeat may go elsewhere */
-    if (conn->loss.pto_count == MR_PATH_LOST_PTOS) {
+    if (conn->loss.pto_count == MR_PATH_LOST_PTOS)
         mr_count(&ep->counters.paths_silent);
-        repeat_all(ep, conn);
-    }
     if (conn->loss.pto_count >= MR_PATH_DEAD_PTOS && another_answers(ep, mp))
         mr_multipath_abandon(ep, conn, mp->hand, MR_PATH_UNSTABLE_OR_POOR, now);
 }

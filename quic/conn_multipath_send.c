@@ -10,6 +10,9 @@
  *     changed        the peer has a new address, which is being validated: at most three times
  *                    what came from there, as with one path (RFC 9000, Section 9.3.1)
  *     silent         probes went unanswered
+ *
+ * What silent paths had is sent again by the others, as soon as there is one that answers: their
+ * own probes come ever more rarely.
  */
 #include "quic/conn_bits.h"
 #include "quic/conn_multipath.h"
@@ -96,6 +99,46 @@ static uint32_t list_candidates(const struct mr_endpoint *ep, const struct mr_co
     return count;
 }
 
+/* ------------------------------------------------------------------ what silent paths had */
+
+/* It had what no other has been given since.  Path 0 is in hand. */
+static bool is_stranded(const struct mr_endpoint *ep, const struct mr_conn *conn,
+                        struct mr_multipath *mp, uint32_t record)
+{
+    const struct mr_path_life *life = mr_multipath_life(ep, mp, record);
+    const struct mr_loss *loss =
+        record == MR_PATH_ZERO ? &conn->loss : &mr_path_record_at(ep, record)->loss;
+
+    return life->has_data && life->state == MR_PATH_OPEN && loss->pto_count >= MR_PATH_LOST_PTOS;
+}
+
+/* All that is on its way by the path in hand is to be sent again. */
+static void repeat_all(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    uint64_t pn = 0;
+    const struct mr_sent_packet *packet;
+
+    while ((packet = mr_sent_find(&conn->app.sent, pn, &pn)) != NULL) {
+        if ((packet->flags & MR_SENT_MTU_PROBE) == 0)
+            mr_conn_requeue(ep, conn, MR_SPACE_APP, packet);
+        pn++;
+    }
+}
+
+static void repeat_stranded(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_multipath *mp)
+{
+    for (uint32_t i = 0; i <= mp->count; i++) {
+        uint32_t record = i == mp->count ? MR_PATH_ZERO : mp->records[i];
+
+        if (!is_stranded(ep, conn, mp, record))
+            continue;
+        mr_multipath_life(ep, mp, record)->has_data = false;
+        mr_multipath_hand(ep, conn, record);
+        repeat_all(ep, conn);
+        mr_multipath_hand(ep, conn, MR_PATH_ZERO);
+    }
+}
+
 /* ------------------------------------------------------------------ a visit */
 
 /* Is there an ACK of an abandoned path to be sent?  It goes by another. */
@@ -132,6 +175,8 @@ static uint32_t send_by_hand(struct mr_endpoint *ep, struct mr_conn *conn, struc
         conn->app.wants |= MR_WANT_MULTIPATH;
     uint32_t built = mr_conn_send_by_path(ep, conn, out, count, now);
     mp->is_data_elsewhere = false;
+    if (carries_data && built > 0)
+        mr_multipath_life(ep, mp, mp->hand)->has_data = true;
     conn->app.wants = (conn->app.wants & ~(uint32_t)MR_WANT_MULTIPATH) | kept;
     if ((conn->app.wants & (MR_WANT_STREAM | MR_WANT_DATAGRAM)) == 0)
         mr_cc_on_drained(&conn->path.cc);
@@ -151,6 +196,8 @@ uint32_t mr_multipath_send(struct mr_endpoint *ep, struct mr_conn *conn, struct 
     bool is_short_of_memory = false;
     uint32_t built = 0;
 
+    if (paths > 0 && order[0].rank < RANK_SILENT && mr_conn_is_alive(conn))
+        repeat_stranded(ep, conn, mp);
     mr_conn_unready(ep, conn);
     for (uint32_t i = 0; i < paths && built < limit; i++) {
         bool carries_data = order[i].rank != RANK_NO_DATA && order[i].rank == order[0].rank;
@@ -167,8 +214,8 @@ uint32_t mr_multipath_send(struct mr_endpoint *ep, struct mr_conn *conn, struct 
     mr_multipath_rest(ep, conn);
     if (conn->clears_quic_bit)
         mr_quic_bit_grease(ep, out, built);
-    if (built == limit) /* cut short by its turn: goes on after the others */
-        mr_conn_wake(ep, conn);
+    /* Cut short by its turn, it goes on after the others. */
+    mr_conn_end_visit(ep, conn, built, built == limit || conn->is_ready);
     mr_conn_timer_update(ep, conn);
     return built;
 }
@@ -330,6 +377,8 @@ void mr_multipath_produce(struct mr_build *b)
         return;
     if (asks_for_more)
         repeat_acks(b, mp);
-    if ((b->allowed & MR_WANT_PING) != 0 && mp->owes_any) /* the window has room */
+    if ((b->allowed & MR_WANT_PING) != 0 && mp->owes_any) { /* the window has room */
+        mr_multipath_life(b->ep, mp, mp->hand)->has_data = true;
         write_all_owed(b, mp);
+    }
 }

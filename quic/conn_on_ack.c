@@ -90,6 +90,7 @@ static void add_to_run(struct mr_endpoint *ep, struct mr_conn *conn, struct ack_
         sums->run.flags |= frame->flags;
         return;
     }
+    mr_stream_prefetch(mr_stream_place_of_key(ep, frame->object)); /* told after the one before */
     end_run(ep, conn, sums);
     sums->run = *frame;
     sums->run_size = size;

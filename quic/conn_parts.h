@@ -16,9 +16,9 @@
 #include "quic/sent.h"
 #include "quic/types.h"
 
-#define MR_CIDS_ISSUED_MAX       8     /* of ours that a peer may hold at a time */
-#define MR_CIDS_SLOTS            16    /* and as many that it must retire after a move */
-#define MR_CIDS_PEER_MAX         8     /* of the peer's that we hold: active_connection_id_limit */
+#define MR_CIDS_ISSUED_MAX       4     /* of ours that a peer may hold at a time */
+#define MR_CIDS_SLOTS            8     /* and as many that it must retire after a move */
+#define MR_CIDS_PEER_MAX         4     /* of the peer's that we hold: active_connection_id_limit */
 #define MR_RETIRE_QUEUE_MAX      16    /* RETIRE_CONNECTION_ID not acknowledged; more: an error */
 #define MR_PATH_RESPONSES_MAX    4     /* waiting; more: the oldest is not answered */
 #define MR_SIDE_PACKETS_MAX      16    /* beside the path in use, not acknowledged; more: none */
@@ -28,7 +28,9 @@
 #define MR_TOKEN_KEPT_MAX        256   /* bytes of a NEW_TOKEN that a client keeps; longer: none */
 #define MR_TOKEN_SENT_MAX        1024  /* of a Retry's, which its Initials have room beside */
 #define MR_ALPN_KEPT_MAX         32
-#define MR_QUANTUM_PACKETS       8 /* of one connection per visit; DESIGN.md 12: at least 4 */
+#define MR_QUANTUM_PACKETS       32 /* of one connection per visit; DESIGN.md 12: at least 4 */
+#define MR_TURN_PACKETS          8  /* of one stream while others wait */
+#define MR_FEW_PACKETS           8  /* fewer in a visit: the next does not wait behind bulk data */
 #define MR_QUEUED_MAX_BYTES      (UINT64_C(64) << 20)  /* of a stream, never sent; more: -EAGAIN */
 #define MR_LOW_WATER_BYTES       (UINT64_C(16) << 20)  /* WRITABLE is told below it */
 #define MR_STREAM_WINDOW_FIRST   (UINT64_C(512) << 10) /* receive windows grow from it */
@@ -135,6 +137,8 @@ struct mr_conn_keys {
     uint32_t conn;  /* owner, MR_NONE: free */
     uint32_t burst; /* number of the burst that used them last: those are not dropped */
     bool was_used;  /* since the clock hand last passed */
+    uint8_t opens;  /* bits: open[i] is set */
+    uint8_t cipher; /* enum mr_cipher, of all of them */
     struct mr_aead_key seal;
     struct mr_aead_key
         open[2]; /* by key phase; the other phase's holds the previous or the next generation */
@@ -151,12 +155,12 @@ enum mr_other_phase {
 
 /* 1-RTT keys as an idle connection keeps them, and what counts their use. */
 struct mr_key_state {
-    struct mr_secret seal_secret; /* of the current generation */
-    struct mr_secret open_secret;
-    struct mr_secret next_open_secret;
-    struct mr_key_material seal;
+    struct mr_key_material seal; /* of the current generation */
     struct mr_key_material open;
     struct mr_key_material other;
+    struct mr_secret seal_secret;
+    struct mr_secret open_secret;
+    struct mr_secret next_open_secret;
     uint64_t sealed_count;      /* packets, with the current seal key */
     uint64_t update_at_count;   /* start an update when sealed_count gets here */
     uint64_t open_failed_count; /* over all generations */

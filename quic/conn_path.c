@@ -260,6 +260,8 @@ void mr_path_switch(struct mr_endpoint *ep, struct mr_conn *conn, const struct m
     uint32_t cid = conn->peer_cid_current;
     bool is_same = mr_path_is_same_network(to, &left.addr);
     bool has_memory = mr_side_has_control(ep, conn); /* and not only a copy of what goes on */
+    bool is_kept =
+        left.is_validated || (was.is_used && mr_path_is_same_network(&was.addr, &left.addr));
     bool is_known = !is_same && has_memory && mr_path_is_same_network(to, &was.addr);
 
     if (!is_same) {
@@ -274,7 +276,7 @@ void mr_path_switch(struct mr_endpoint *ep, struct mr_conn *conn, const struct m
         start_anew(ep, conn, extra, now);
     if (has_memory && left.is_validated && !is_known) /* overwritten by keep() */
         mr_path_end_control(ep, &was_like);
-    if (has_memory && !left.is_validated && !is_same) /* nobody goes back there */
+    if (!is_kept && !is_same) /* nobody goes back there */
         mr_path_end_control(ep, &left);
     conn->path.addr = *to;
     mr_spin_restart(ep, conn);

@@ -25,6 +25,22 @@ static void clear_want(struct mr_build *b, uint32_t want)
 
 /* ------------------------------------------------------------------ acknowledgements */
 
+/* The oldest of the packets that wait for an ACK, and what came before, where one ACK is not to
+ * acknowledge them all.  False: it is, as it is where some are missing, or ECN counts go along,
+ * which are of all that came (RFC 9000, Section 13.4.1). */
+static bool acks_in_parts(const struct mr_build *b, struct mr_ack_range *part)
+{
+    const struct mr_pn_space *space = b->space;
+    const struct mr_ack_range *newest = &space->received.range[0];
+    uint32_t most = b->ep->config.ack_packets;
+
+    if (most == 0 || space->unacked_count <= most || space->has_ecn ||
+        newest->hi - newest->lo < space->unacked_count)
+        return false;
+    *part = (struct mr_ack_range){.lo = newest->lo, .hi = newest->hi - space->unacked_count + most};
+    return true;
+}
+
 void mr_produce_ack(struct mr_build *b)
 {
     struct mr_pn_space *space = b->space;
@@ -39,15 +55,22 @@ void mr_produce_ack(struct mr_build *b)
         return;
     if (!mr_build_can_record(b))
         return;
-    if (mr_frame_write_ack(&b->w, space->received.range, space->received.count, delay,
+    struct mr_ack_range part;
+    bool is_part = acks_in_parts(b, &part);
+    const struct mr_ack_range *ranges = is_part ? &part : space->received.range;
+    if (mr_frame_write_ack(&b->w, ranges, is_part ? 1 : space->received.count, delay,
                            space->has_ecn ? &space->ecn : NULL) == 0)
         return;
-    mr_build_record(b, MR_SENT_ACK, space->received.range[0].hi, 0, 0, false);
-    space->unacked_count = 0;
+    mr_build_record(b, MR_SENT_ACK, ranges->hi, 0, 0, false);
     if (b->space_id == MR_SPACE_APP)
-        b->conn->ack_policy.largest_sent = space->received.range[0].hi;
-    space->ack_deadline_ns = MR_NEVER;
+        b->conn->ack_policy.largest_sent = ranges->hi;
     mr_count(&b->ep->counters.acks_sent);
+    if (is_part) { /* the next datagram has the next */
+        space->unacked_count -= b->ep->config.ack_packets;
+        return;
+    }
+    space->unacked_count = 0;
+    space->ack_deadline_ns = MR_NEVER;
     clear_want(b, MR_WANT_ACK);
 }
 
@@ -224,6 +247,8 @@ void mr_produce_stream(struct mr_build *b)
             b->is_full = true;
             return;
         }
+        if (stream->send_next != MR_NONE)
+            mr_stream_prefetch(mr_stream_at(b->ep, stream->send_next));
         if (is_conn_blocked(b, stream))
             stream = find_retransmission(b);
         if (stream == NULL)

@@ -36,6 +36,13 @@ void mr_conn_receive(struct mr_rx *rx, uint8_t first_byte, const uint8_t *payloa
 uint32_t mr_conn_receive_run(struct mr_endpoint *ep, const struct mr_slot *slots, uint32_t count,
                              uint64_t now);
 
+/*
+ * The same as far as each is an ACK, and the next begins with one that acknowledges all that it
+ * does.  Their buffers are the caller's.
+ */
+uint32_t mr_conn_receive_acks(struct mr_endpoint *ep, const struct mr_slot *slots, uint32_t count,
+                              uint64_t now);
+
 /* Should `size` bytes of `d` be copied, so that they do not pin their packet buffer (DESIGN.md,
  * section 3)? */
 bool mr_conn_wants_copy(struct mr_endpoint *ep, const struct mr_datagram *d, uint64_t size);

@@ -88,7 +88,7 @@ int mr_stream_reset_at(struct mr_endpoint *ep, mr_handle handle, uint64_t code, 
     struct mr_stream *stream = mr_stream_of_handle(ep, handle);
 
     if (stream == NULL)
-        return -ESTALE;
+        return mr_stream_absence(ep, handle);
     if (code > MR_ERROR_CODE_MAX || reliable > stream->send.end_offset)
         return -EINVAL;
     if (!stream->has_send || stream->is_gone || stream->wants_reset ||

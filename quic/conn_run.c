@@ -211,6 +211,8 @@ uint32_t mr_conn_send_run(struct mr_endpoint *ep, struct mr_conn *conn, struct m
     uint32_t room = MR_MIN(conn->path.mtu, out[0].room);
     if (data.size < room)
         return 0;
+    if (!mr_schedule_is_alone(&conn->sendable, stream))
+        count = MR_MIN(count, (uint32_t)MR_TURN_PACKETS);
     count = MR_MIN(MR_MIN(count, allowed_numbers(conn)), allowed_packets(conn, room, now));
     if (count == 0)
         return 0;

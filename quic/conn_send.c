@@ -729,6 +729,20 @@ uint32_t mr_conn_send_by_path(struct mr_endpoint *ep, struct mr_conn *conn, stru
     return send_by_path(ep, conn, out, limit, now);
 }
 
+/* To a port that holds datagrams back: say until when.  As they are built, so they leave. */
+MR_COLD static void space_out(struct mr_conn *conn, struct mr_outgoing *out, uint32_t count,
+                              uint64_t now)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        bytes += out[i].size;
+    struct mr_pacer_departures departures =
+        mr_pacer_spread(&conn->path.pacer, count, (uint32_t)(bytes / count), now);
+    for (uint32_t i = 0; i < count; i++)
+        out[i].hold_ns = mr_pacer_departure(&departures, i);
+}
+
 uint32_t mr_conn_send(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_outgoing *out,
                       uint32_t count, uint64_t now)
 {
@@ -739,12 +753,14 @@ uint32_t mr_conn_send(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_ou
     uint32_t built = send_by_path(ep, conn, out, limit, now);
     if (conn->clears_quic_bit)
         mr_quic_bit_grease(ep, out, built);
-    mr_conn_unready(ep, conn);
+    if (ep->config.spaces_departures && built > 0)
+        space_out(conn, out, built, now);
+    bool is_cut_short = built == limit; /* by its turn: goes on after the others */
+    mr_conn_end_visit(ep, conn, built, is_cut_short);
     if ((conn->app.wants & (MR_WANT_STREAM | MR_WANT_DATAGRAM)) == 0)
         mr_cc_on_drained(&conn->path.cc);
-    if (built == limit) /* cut short by its turn: goes on after the others */
-        mr_conn_wake(ep, conn);
-    else if (conn->limited_by == MR_LIMITED_MEMORY) /* nobody tells when there is some */
+    if (!is_cut_short &&
+        conn->limited_by == MR_LIMITED_MEMORY) /* nobody tells when there is some */
         conn->pacing_until_ns = now + MR_MEMORY_RETRY_NS;
     mr_conn_timer_update(ep, conn);
     return built;

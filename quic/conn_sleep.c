@@ -8,10 +8,12 @@
 #include "quic/conn_undo.h"
 #include "quic/keys.h"
 #include "quic/pack.h"
+#include "quic/stream_rest.h"
 
 enum {
     WORD = 8,
-    WORDS = sizeof(struct mr_conn) / WORD
+    WORDS = sizeof(struct mr_conn) / WORD,
+    STREAMS_SPARE = 4 /* of so many objects of streams one is kept free */
 };
 
 _Static_assert(sizeof(struct mr_conn) % WORD == 0 && WORDS <= MR_PACK_WORDS_MAX, "packed in words");
@@ -23,7 +25,6 @@ _Static_assert(sizeof(struct mr_sleeper) % MR_CACHE_LINE == 0, "a sleeper's plac
 enum reason {
     AT_REST,
     NOT_OPEN,
-    STREAMS,
     EVENTS,
     DATAGRAMS,
     SENDING,
@@ -31,6 +32,7 @@ enum reason {
     PATHS,
     KEYS,
     MTU,
+    STREAMS,
     TRACED,
     LARGE, /* packed, it takes more than a sleeper has */
     REASONS
@@ -39,16 +41,11 @@ enum reason {
 static void count_reason(struct mr_counters *counters, enum reason reason)
 {
     uint64_t *const counter[REASONS] = {
-        [NOT_OPEN] = &counters->kept_awake_handshakes,
-        [STREAMS] = &counters->kept_awake_streams,
-        [EVENTS] = &counters->kept_awake_events,
-        [DATAGRAMS] = &counters->kept_awake_datagrams,
-        [SENDING] = &counters->kept_awake_sending,
-        [ACKS] = &counters->kept_awake_acks,
-        [PATHS] = &counters->kept_awake_paths,
-        [KEYS] = &counters->kept_awake_keys,
-        [MTU] = &counters->kept_awake_mtu,
-        [TRACED] = &counters->kept_awake_traced,
+        [NOT_OPEN] = &counters->kept_awake_handshakes, [EVENTS] = &counters->kept_awake_events,
+        [DATAGRAMS] = &counters->kept_awake_datagrams, [SENDING] = &counters->kept_awake_sending,
+        [ACKS] = &counters->kept_awake_acks,           [PATHS] = &counters->kept_awake_paths,
+        [KEYS] = &counters->kept_awake_keys,           [MTU] = &counters->kept_awake_mtu,
+        [STREAMS] = &counters->kept_awake_streams,     [TRACED] = &counters->kept_awake_traced,
         [LARGE] = &counters->kept_awake_large,
     };
 
@@ -93,8 +90,6 @@ static enum reason why_awake(const struct mr_endpoint *ep, const struct mr_conn 
 {
     if (conn->state != MR_CONN_OPEN || !conn->is_confirmed || conn->handshake != MR_NONE)
         return NOT_OPEN;
-    if (conn->streams_open > 0)
-        return STREAMS;
     if (conn->is_dirty || conn->is_held || conn->is_touched || conn->pending_events != 0)
         return EVENTS;
     if (conn->datagrams_in.count > 0 || conn->datagrams_out.count > 0)
@@ -110,6 +105,8 @@ static enum reason why_awake(const struct mr_endpoint *ep, const struct mr_conn 
         return KEYS;
     if (conn->mtu_search.is_in_flight)
         return MTU;
+    if (!mr_sleep_streams_rest(ep, conn))
+        return STREAMS;
     return mr_conn_is_traced(conn) ? TRACED : AT_REST;
 }
 
@@ -169,6 +166,9 @@ static bool write_image(const struct mr_endpoint *ep, const struct mr_conn *conn
     copy.extra = conn->extra;
     tidy(&copy);
     to->number = conn->number;
+    to->next = MR_NONE;
+    to->streams = (uint16_t)conn->streams_open;
+    to->stream_bytes = 0;
     to->cc_kind = (uint8_t)mr_cc_kind_of(&conn->path.cc);
     to->zero = 0;
     to->size = (uint16_t)mr_pack(&copy, &ep->fresh, WORDS, to->bytes, sizeof(to->bytes));
@@ -202,6 +202,69 @@ static void lead_to(struct mr_endpoint *ep, const struct mr_conn *conn, uint32_t
         mr_table_replace(&ep->reset_tokens, conn->tracked_token, MR_RESET_TOKEN, owner);
 }
 
+/* Give back the sleeper at `place`, and those that go on from it. */
+static void put_sleepers(struct mr_endpoint *ep, uint32_t place)
+{
+    while (place != MR_NONE) {
+        uint32_t next = ((struct mr_sleeper *)mr_pool_at(&ep->sleepers, place))->next;
+
+        mr_pool_put(&ep->sleepers, place);
+        place = next;
+    }
+}
+
+/* The packed streams behind the image, and in further sleepers as far as they do not fit.  False:
+ * there are none. */
+static bool write_streams(struct mr_endpoint *ep, struct mr_sleeper *to, const uint8_t *bytes,
+                          size_t size)
+{
+    uint32_t number = to->number;
+    size_t used = to->size;
+
+    to->stream_bytes = (uint16_t)size;
+    for (;;) {
+        size_t part = MR_MIN(size, sizeof(to->bytes) - used);
+
+        memcpy(to->bytes + used, bytes, part);
+        bytes += part;
+        size -= part;
+        if (size == 0)
+            return true;
+        to->next = mr_pool_get(&ep->sleepers);
+        if (to->next == MR_NONE)
+            return false;
+        to = mr_pool_at(&ep->sleepers, to->next);
+        to->number = number;
+        to->next = MR_NONE;
+        used = 0;
+    }
+}
+
+/* All of a connection at rest, in as many sleepers as it takes.  The first; MR_NONE: it takes too
+ * much, or there are not so many (counted). */
+static uint32_t pack(struct mr_endpoint *ep, const struct mr_conn *conn, int *answer_out)
+{
+    uint8_t streams[MR_SLEEP_STREAM_ROOM];
+    size_t size = mr_sleep_pack_streams(ep, conn, streams, sizeof(streams));
+    uint32_t place = mr_pool_get(&ep->sleepers);
+    struct mr_sleeper *to = place == MR_NONE ? NULL : mr_pool_at(&ep->sleepers, place);
+
+    if (to != NULL && (size == SIZE_MAX || !write_image(ep, conn, to))) {
+        mr_pool_put(&ep->sleepers, place);
+        count_reason(&ep->counters, LARGE);
+        *answer_out = -EBUSY;
+        return MR_NONE;
+    }
+    if (to == NULL || !write_streams(ep, to, streams, size)) {
+        if (to != NULL)
+            put_sleepers(ep, place);
+        mr_count(&ep->counters.limit_sleepers);
+        *answer_out = -ENOMEM;
+        return MR_NONE;
+    }
+    return place;
+}
+
 /* 0; -EBUSY: something keeps it awake (counted); -ENOMEM: no sleeper is free (counted). */
 static int put_to_sleep(struct mr_endpoint *ep, struct mr_conn *conn)
 {
@@ -210,20 +273,15 @@ static int put_to_sleep(struct mr_endpoint *ep, struct mr_conn *conn)
         count_reason(&ep->counters, reason);
         return -EBUSY;
     }
-    uint32_t place = mr_pool_get(&ep->sleepers);
-    if (place == MR_NONE) {
-        mr_count(&ep->counters.limit_sleepers);
-        return -ENOMEM;
-    }
-    if (!write_image(ep, conn, mr_pool_at(&ep->sleepers, place))) {
-        mr_pool_put(&ep->sleepers, place);
-        count_reason(&ep->counters, LARGE);
-        return -EBUSY;
-    }
+    int answer;
+    uint32_t place = pack(ep, conn, &answer);
+    if (place == MR_NONE)
+        return answer;
     if (memcmp(conn->tracked_token, mr_cid_current(conn)->reset_token, MR_RESET_TOKEN) != 0)
         mr_cid_track_token(ep, conn); /* that is where it will be looked for */
     lead_to(ep, conn, MR_CID_ASLEEP | conn->number);
     mr_conn_number_at(ep, conn->number)->place = MR_PLACE_ASLEEP | place;
+    mr_sleep_put_streams(ep, conn);
     mr_keys_drop(ep, conn);
     mr_conn_undo_drop(ep, conn);
     mr_sent_discard(&conn->app.sent);
@@ -255,9 +313,36 @@ static void find_token(const struct mr_endpoint *ep, struct mr_conn *conn)
         memcpy(conn->tracked_token, current->reset_token, MR_RESET_TOKEN);
 }
 
+/* The packed streams, in one piece. */
+static size_t read_streams(const struct mr_endpoint *ep, const struct mr_sleeper *from,
+                           uint8_t bytes_out[MR_SLEEP_STREAM_ROOM])
+{
+    size_t size = from->stream_bytes;
+    size_t used = from->size;
+
+    for (size_t at = 0; at < size;) {
+        size_t part = MR_MIN(size - at, sizeof(from->bytes) - used);
+
+        memcpy(bytes_out + at, from->bytes + used, part);
+        at += part;
+        used = 0;
+        from = at < size ? mr_pool_at(&ep->sleepers, from->next) : from;
+    }
+    return size;
+}
+
+/* A place for the connection, and for each of its streams. */
+static bool has_room(const struct mr_endpoint *ep, uint32_t number)
+{
+    return mr_pool_free_count(&ep->conns) > 0 &&
+           mr_pool_free_count(&ep->streams) >= sleeper_of(ep, number)->streams;
+}
+
+/* There is room for it. */
 static struct mr_conn *wake(struct mr_endpoint *ep, uint32_t number)
 {
-    struct mr_conn_number *entry = mr_conn_number_at(ep, number);
+    uint8_t streams[MR_SLEEP_STREAM_ROOM];
+    struct mr_number *entry = mr_conn_number_at(ep, number);
     struct mr_sleeper *sleeper = sleeper_of(ep, number);
     uint32_t index = mr_pool_get(&ep->conns);
     struct mr_conn *conn = mr_conn_at(ep, index);
@@ -268,14 +353,16 @@ static struct mr_conn *wake(struct mr_endpoint *ep, uint32_t number)
     conn->armed_ns = mr_wheel_deadline(&ep->wheel, number);
     find_token(ep, conn);
     lead_to(ep, conn, index);
+    mr_sleep_take_streams(ep, conn, streams, read_streams(ep, sleeper, streams));
     bool closes = (entry->place & MR_PLACE_CLOSES) != 0;
+    uint64_t close_code = sleeper->close_code;
     mr_bytes_wipe(sleeper->bytes, sleeper->size);
-    mr_pool_put(&ep->sleepers, entry->place & ~MR_PLACE_BITS);
+    put_sleepers(ep, entry->place & ~MR_PLACE_BITS);
     entry->place = index;
     mr_count(&ep->counters.connections_woken);
     ep->sleep_hand.closing_count -= closes;
     if (closes)
-        mr_conn_close(ep, mr_conn_handle(conn), sleeper->close_code, "", ep->now);
+        mr_conn_close(ep, mr_conn_handle(conn), close_code, "", ep->now);
     mr_sleep_on_taken(ep);
     return conn;
 }
@@ -286,7 +373,7 @@ bool mr_conn_is_asleep(const struct mr_endpoint *ep, mr_handle handle)
 
     if (number >= ep->numbers.fresh)
         return false;
-    const struct mr_conn_number *entry = mr_conn_number_at(ep, number);
+    const struct mr_number *entry = mr_conn_number_at(ep, number);
     return entry->generation == (uint32_t)(handle >> 32) && (entry->generation & 1) != 0 &&
            (entry->place & MR_PLACE_ASLEEP) != 0;
 }
@@ -308,6 +395,25 @@ const struct mr_conn *mr_conn_look(const struct mr_endpoint *ep, mr_handle handl
     return copy;
 }
 
+uint32_t mr_sleep_streams(const struct mr_endpoint *ep, uint32_t number)
+{
+    return sleeper_of(ep, number)->streams;
+}
+
+void mr_sleep_walk_begin(const struct mr_endpoint *ep, uint32_t number, struct mr_sleep_walk *walk)
+{
+    const struct mr_sleeper *sleeper = sleeper_of(ep, number);
+
+    read_image(ep, sleeper, &walk->conn);
+    walk->at = 0;
+    walk->size = read_streams(ep, sleeper, walk->bytes);
+}
+
+void mr_sleep_walk_end(struct mr_sleep_walk *walk)
+{
+    wipe(&walk->conn.key_state);
+}
+
 int mr_conn_sleep(struct mr_endpoint *ep, mr_handle handle)
 {
     struct mr_conn *conn = mr_conn_of_number(ep, handle);
@@ -323,6 +429,12 @@ int mr_conn_sleep(struct mr_endpoint *ep, mr_handle handle)
 static bool is_scarce(const struct mr_endpoint *ep)
 {
     return mr_pool_free_count(&ep->conns) < mr_limits_spare(&ep->limits) / 2;
+}
+
+/* Fewer than one of `part` objects of streams are free. */
+static bool is_short_of_streams(const struct mr_endpoint *ep, uint32_t part)
+{
+    return mr_pool_free_count(&ep->streams) < ep->streams.count / part;
 }
 
 bool mr_sleep_cuts_draining(struct mr_endpoint *ep, const struct mr_conn *conn)
@@ -354,13 +466,13 @@ static uint32_t look(struct mr_endpoint *ep, uint64_t rest_ns, uint32_t wanted)
 
 struct mr_conn *mr_conn_rouse(struct mr_endpoint *ep, uint32_t number, bool makes_room)
 {
-    const struct mr_conn_number *entry = mr_conn_number_at(ep, number);
+    const struct mr_number *entry = mr_conn_number_at(ep, number);
 
     if ((entry->place & MR_PLACE_ASLEEP) == 0)
         return mr_conn_at(ep, entry->place);
-    if (makes_room && mr_pool_free_count(&ep->conns) == 0)
+    for (uint32_t i = 0; makes_room && i < MR_SLEEP_ROOM_MAX && !has_room(ep, number); i++)
         look(ep, 0, 1);
-    if (mr_pool_free_count(&ep->conns) == 0) {
+    if (!has_room(ep, number)) {
         mr_count(&ep->counters.limit_awake);
         return NULL;
     }
@@ -380,7 +492,8 @@ static bool is_wanted(const struct mr_endpoint *ep)
 {
     return ep->sleep_hand.closing_count > 0 ||
            (ep->sleepers.count > 0 &&
-            mr_pool_free_count(&ep->conns) < mr_limits_spare(&ep->limits));
+            (mr_pool_free_count(&ep->conns) < mr_limits_spare(&ep->limits) ||
+             is_short_of_streams(ep, STREAMS_SPARE)));
 }
 
 static void set_going(struct mr_endpoint *ep, uint64_t step_ns)
@@ -396,14 +509,14 @@ void mr_sleep_on_taken(struct mr_endpoint *ep)
         set_going(ep, MR_SLEEP_STEP_NS);
 }
 
-static bool sleeps(const struct mr_conn_number *entry)
+static bool sleeps(const struct mr_number *entry)
 {
     return (entry->generation & 1) != 0 && (entry->place & MR_PLACE_ASLEEP) != 0;
 }
 
 void mr_sleep_close(struct mr_endpoint *ep, uint32_t number, uint64_t code)
 {
-    struct mr_conn_number *entry = mr_conn_number_at(ep, number);
+    struct mr_number *entry = mr_conn_number_at(ep, number);
 
     MR_ASSERT(sleeps(entry));
     if ((entry->place & MR_PLACE_CLOSES) != 0)
@@ -423,8 +536,8 @@ static void close_some(struct mr_endpoint *ep)
          i < MR_SLEEP_CLOSE_LOOKS && hand->closing_count > 0 && mr_pool_free_count(&ep->conns) > 0;
          i++) {
         hand->close_at = (hand->close_at + 1) % ep->numbers.fresh;
-        const struct mr_conn_number *entry = mr_conn_number_at(ep, hand->close_at);
-        if (sleeps(entry) && (entry->place & MR_PLACE_CLOSES) != 0)
+        const struct mr_number *entry = mr_conn_number_at(ep, hand->close_at);
+        if (sleeps(entry) && (entry->place & MR_PLACE_CLOSES) != 0 && has_room(ep, hand->close_at))
             wake(ep, hand->close_at);
     }
 }
@@ -439,18 +552,25 @@ void mr_sleep_close_all(struct mr_endpoint *ep, uint64_t code)
         close_some(ep);
 }
 
-void mr_sleep_expire(struct mr_endpoint *ep)
+/* How many to put to sleep in this step. */
+static uint32_t wanted_count(const struct mr_endpoint *ep)
 {
     uint32_t spare = mr_limits_spare(&ep->limits);
-
-    close_some(ep);
     uint32_t free_count = mr_pool_free_count(&ep->conns);
-    uint32_t slept = free_count >= spare
-                         ? 0
-                         : look(ep, is_scarce(ep) ? 0 : ep->config.sleep_after_ns,
-                                MR_MIN(spare - free_count, (uint32_t)MR_SLEEP_STEP_MAX));
+
+    if (is_short_of_streams(ep, STREAMS_SPARE))
+        return MR_SLEEP_STEP_MAX;
+    return free_count >= spare ? 0 : MR_MIN(spare - free_count, (uint32_t)MR_SLEEP_STEP_MAX);
+}
+
+void mr_sleep_expire(struct mr_endpoint *ep)
+{
+    close_some(ep);
+    bool is_urgent = is_scarce(ep) || is_short_of_streams(ep, 2 * STREAMS_SPARE);
+    uint32_t wanted = ep->sleepers.count > 0 ? wanted_count(ep) : 0;
+    uint32_t slept = wanted == 0 ? 0 : look(ep, is_urgent ? 0 : ep->config.sleep_after_ns, wanted);
     bool helps = slept > 0 || ep->sleep_hand.closing_count > 0;
-    set_going(ep, is_scarce(ep) && helps ? MR_SLEEP_SCARCE_NS : MR_SLEEP_STEP_NS);
+    set_going(ep, is_urgent && helps ? MR_SLEEP_SCARCE_NS : MR_SLEEP_STEP_NS);
 }
 
 /* ------------------------------------------------------------------ all of them */
@@ -459,8 +579,42 @@ void mr_sleep_fini(struct mr_endpoint *ep)
 {
     for (uint32_t number = 0; number < ep->numbers.fresh && ep->sleepers.used > 0; number++) {
         if (sleeps(mr_conn_number_at(ep, number)))
-            mr_conn_free(ep, wake(ep, number));
+            mr_conn_free(ep, wake(ep, number)); /* there is room: nobody is awake */
     }
+}
+
+/* How many sleepers a connection takes. */
+static uint32_t check_parts(const struct mr_endpoint *ep, const struct mr_sleeper *sleeper)
+{
+    uint32_t number = sleeper->number;
+    uint32_t parts = 1;
+
+    for (; sleeper->next != MR_NONE; parts++) {
+        sleeper = mr_pool_at(&ep->sleepers, sleeper->next);
+        MR_ASSERT(sleeper->number == number);
+    }
+    MR_ASSERT(parts <= MR_SLEEPER_PARTS);
+    return parts;
+}
+
+/* How many streams it has. */
+static uint32_t check_streams(const struct mr_endpoint *ep, uint32_t number)
+{
+    struct mr_sleep_walk walk;
+    struct mr_stream stream;
+    uint32_t count = 0;
+
+    mr_sleep_walk_begin(ep, number, &walk);
+    for (; mr_sleep_walk_next(ep, &walk, &stream); count++) {
+        const struct mr_number *entry = mr_stream_number_at(ep, mr_stream_number_of(stream.handle));
+
+        MR_ASSERT(entry->generation == (uint32_t)(stream.handle >> 32));
+        MR_ASSERT(entry->place == (MR_PLACE_ASLEEP | number));
+        MR_ASSERT(mr_stream_rests(&stream));
+    }
+    mr_sleep_walk_end(&walk);
+    MR_ASSERT(count == mr_sleep_streams(ep, number));
+    return count;
 }
 
 static void check_sleeper(const struct mr_endpoint *ep, uint32_t number)
@@ -482,18 +636,23 @@ static void check_sleeper(const struct mr_endpoint *ep, uint32_t number)
 void mr_sleep_check(const struct mr_endpoint *ep)
 {
     uint32_t asleep = 0;
+    uint32_t parts = 0;
+    uint32_t streams = 0;
     uint32_t closing = 0;
 
     for (uint32_t number = 0; number < ep->numbers.fresh; number++) {
-        const struct mr_conn_number *entry = mr_conn_number_at(ep, number);
+        const struct mr_number *entry = mr_conn_number_at(ep, number);
 
         if (!sleeps(entry))
             continue;
         asleep++;
         closing += (entry->place & MR_PLACE_CLOSES) != 0;
         check_sleeper(ep, number);
+        parts += check_parts(ep, sleeper_of(ep, number));
+        streams += check_streams(ep, number);
     }
-    MR_ASSERT(asleep == ep->sleepers.used);
+    MR_ASSERT(parts == ep->sleepers.used);
+    MR_ASSERT(ep->stream_numbers.used == ep->streams.used + streams);
     MR_ASSERT(closing == ep->sleep_hand.closing_count);
     MR_ASSERT(ep->numbers.used == ep->conns.used + asleep);
     MR_ASSERT(ep->sleep_hand.is_going == mr_wheel_is_set(&ep->wheel, ep->limits.connections_max));

@@ -6,14 +6,10 @@
  * type (RFC 9000, Section 3.2), so an ID below the count that is not in the table was
  * closed.
  */
-#include "quic/conn.h"
+#include "quic/conn_sleep.h"
 
 #define STREAM_IS_SERVER 1 /* bits of a stream ID, RFC 9000, Section 2.1 */
 #define STREAM_IS_UNI    2
-
-/* A sent record names a stream by index and the low bits of its generation. */
-#define KEY_INDEX_BITS 22
-#define KEY_INDEX_MASK ((UINT32_C(1) << KEY_INDEX_BITS) - 1)
 
 static uint64_t table_key(const struct mr_conn *conn, uint64_t id)
 {
@@ -28,12 +24,12 @@ static bool is_ours(const struct mr_conn *conn, uint64_t id)
 
 uint32_t mr_stream_key(const struct mr_stream *stream)
 {
-    return stream->index | stream->generation >> 1 << KEY_INDEX_BITS;
+    return stream->index | stream->generation >> 1 << MR_STREAM_KEY_BITS;
 }
 
 struct mr_stream *mr_stream_of_key(const struct mr_endpoint *ep, uint32_t key)
 {
-    struct mr_stream *stream = mr_stream_at(ep, key & KEY_INDEX_MASK);
+    struct mr_stream *stream = mr_stream_place_of_key(ep, key);
 
     return (stream->generation & 1) != 0 && mr_stream_key(stream) == key ? stream : NULL;
 }
@@ -61,7 +57,8 @@ static void unlink_from_conn(struct mr_endpoint *ep, struct mr_conn *conn, struc
     conn->streams_open--;
 }
 
-static void init_flow(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stream *stream)
+static void init_flow(const struct mr_endpoint *ep, const struct mr_conn *conn,
+                      struct mr_stream *stream)
 {
     bool is_uni = (stream->id & STREAM_IS_UNI) != 0;
     uint64_t window = MR_MIN(ep->config.stream_window_max, MR_STREAM_WINDOW_FIRST);
@@ -73,21 +70,11 @@ static void init_flow(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_st
     mr_flow_send_init(&stream->flow_send, limit);
 }
 
-struct mr_stream *mr_stream_new(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t id)
+void mr_stream_init(const struct mr_endpoint *ep, const struct mr_conn *conn, uint64_t id,
+                    struct mr_stream *stream)
 {
-    bool is_fresh = ep->streams.free_head == MR_NONE;
-    uint32_t index = mr_pool_get(&ep->streams);
-    if (index == MR_NONE) {
-        mr_count(&ep->counters.limit_streams);
-        return NULL;
-    }
-
-    struct mr_stream *stream = mr_stream_at(ep, index);
-    uint32_t generation = is_fresh ? 1 : (stream->generation + 1) | 1;
     memset(stream, 0, sizeof(*stream));
     stream->id = id;
-    stream->index = index;
-    stream->generation = generation;
     stream->conn = conn->index;
     stream->has_send = (id & STREAM_IS_UNI) == 0 || is_ours(conn, id);
     stream->has_recv = (id & STREAM_IS_UNI) == 0 || !is_ours(conn, id);
@@ -95,18 +82,58 @@ struct mr_stream *mr_stream_new(struct mr_endpoint *ep, struct mr_conn *conn, ui
     stream->recv_state = stream->has_recv ? MR_RECV_RECV : MR_RECV_DATA_READ;
     stream->dirty_next = stream->control_next = MR_NONE;
     stream->send_next = stream->send_previous = stream->send_child = MR_NONE;
+    stream->conn_next = stream->conn_previous = MR_NONE;
     stream->urgency = MR_URGENCY_DEFAULT;
     stream->is_incremental = true;
     mr_send_queue_init(&stream->send);
     mr_recv_queue_init(&stream->recv);
     init_flow(ep, conn, stream);
+}
+
+struct mr_stream *mr_stream_place(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t id)
+{
+    bool is_fresh = ep->streams.free_head == MR_NONE;
+    uint32_t index = mr_pool_get(&ep->streams);
+    if (index == MR_NONE)
+        return NULL;
+
+    struct mr_stream *stream = mr_stream_at(ep, index);
+    uint32_t generation = is_fresh ? 1 : (stream->generation + 1) | 1;
+    mr_stream_init(ep, conn, id, stream);
+    stream->index = index;
+    stream->generation = generation;
     if (mr_table8_insert(&ep->stream_ids, table_key(conn, id), index) != MR_TABLE_ADDED) {
         stream->generation++;
         mr_pool_put(&ep->streams, index);
-        mr_count(&ep->counters.limit_streams);
         return NULL;
     }
     link_to_conn(ep, conn, stream);
+    return stream;
+}
+
+/* A number that leads to it. */
+static void give_number(struct mr_endpoint *ep, struct mr_stream *stream)
+{
+    bool is_fresh = ep->stream_numbers.free_head == MR_NONE;
+    uint32_t number = mr_pool_get(&ep->stream_numbers);
+    struct mr_number *entry = mr_stream_number_at(ep, number);
+
+    entry->generation = is_fresh ? 1 : (entry->generation + 1) | 1;
+    entry->place = stream->index;
+    stream->handle = mr_handle_of(number, entry->generation, true);
+}
+
+struct mr_stream *mr_stream_new(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t id)
+{
+    bool has_number = mr_pool_free_count(&ep->stream_numbers) > 0;
+    struct mr_stream *stream = has_number ? mr_stream_place(ep, conn, id) : NULL;
+
+    if (stream == NULL) {
+        mr_count(&ep->counters.limit_streams);
+        mr_sleep_on_taken(ep);
+        return NULL;
+    }
+    give_number(ep, stream);
     return stream;
 }
 
@@ -124,10 +151,11 @@ struct mr_stream *mr_stream_adopt(struct mr_endpoint *ep, struct mr_conn *conn,
     stream->conn = fresh.conn;
     stream->conn_next = fresh.conn_next;
     stream->conn_previous = fresh.conn_previous;
+    stream->handle = fresh.handle;
     stream->dirty_next = stream->control_next = MR_NONE;
     stream->send_next = stream->send_previous = stream->send_child = MR_NONE;
-    stream->is_dirty = stream->is_sendable = stream->is_controlled = stream->is_away = false;
-    stream->moved_from = mr_handle_of(from->index, from->generation, true);
+    stream->is_dirty = stream->is_sendable = stream->is_controlled = false;
+    stream->moved_from = from->handle;
     mr_send_queue_init(&stream->send);
     mr_recv_queue_init(&stream->recv);
     return stream;
@@ -162,6 +190,25 @@ static void credit_peer(struct mr_endpoint *ep, struct mr_conn *conn,
                      is_uni ? MR_WANT_MAX_STREAMS_UNI : MR_WANT_MAX_STREAMS_BIDI);
 }
 
+void mr_stream_unplace(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stream *stream)
+{
+    mr_table8_remove(&ep->stream_ids, table_key(conn, stream->id));
+    if (conn->last_stream == stream->index)
+        conn->last_stream = MR_NONE;
+    unlink_from_conn(ep, conn, stream);
+    stream->generation++; /* even: free */
+    mr_pool_put(&ep->streams, stream->index);
+}
+
+/* Its handle is stale from here on. */
+static void take_number(struct mr_endpoint *ep, const struct mr_stream *stream)
+{
+    uint32_t number = mr_stream_number_of(stream->handle);
+
+    mr_stream_number_at(ep, number)->generation++;
+    mr_pool_put(&ep->stream_numbers, number);
+}
+
 void mr_stream_free(struct mr_endpoint *ep, struct mr_stream *stream)
 {
     struct mr_conn *conn = mr_conn_at(ep, stream->conn);
@@ -174,13 +221,9 @@ void mr_stream_free(struct mr_endpoint *ep, struct mr_stream *stream)
     mr_recv_queue_discard(&stream->recv, &ep->recv_pools, &ep->released);
     mr_conn_consumed(ep, conn, stream->flow_recv.received - stream->flow_recv.consumed);
     mr_send_queue_reset(&stream->send, &ep->send_pools);
-    mr_table8_remove(&ep->stream_ids, table_key(conn, stream->id));
-    if (conn->last_stream == stream->index)
-        conn->last_stream = MR_NONE;
-    unlink_from_conn(ep, conn, stream);
     credit_peer(ep, conn, stream);
-    stream->generation++; /* even: free */
-    mr_pool_put(&ep->streams, stream->index);
+    take_number(ep, stream);
+    mr_stream_unplace(ep, conn, stream);
 }
 
 void mr_stream_maybe_done(struct mr_endpoint *ep, struct mr_stream *stream)
@@ -233,6 +276,13 @@ static struct mr_stream *look_up(struct mr_endpoint *ep, struct mr_conn *conn, u
         return NULL;
     conn->last_stream = index;
     return mr_stream_at(ep, index);
+}
+
+void mr_stream_ask_for_next(const struct mr_endpoint *ep, const struct mr_conn *conn)
+{
+    uint64_t id = conn->streams_recv[0].opened << 2 | (conn->role == MR_CLIENT);
+
+    mr_table8_prefetch(&ep->stream_ids, mr_table8_home(&ep->stream_ids, table_key(conn, id)));
 }
 
 /* The peer opens `id`, and every lower stream of its type that is not open yet. */

@@ -17,7 +17,16 @@ enum mr_stream_found {
 };
 enum mr_stream_found mr_stream_find(struct mr_rx *rx, uint64_t id, bool needs_recv,
                                     uint64_t frame_type, struct mr_stream **out);
+/* Ask for the place in the table of the bidirectional stream that the peer will open next. */
+void mr_stream_ask_for_next(const struct mr_endpoint *ep, const struct mr_conn *conn);
 struct mr_stream *mr_stream_new(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t id);
+/* What a new one of this ID is like, in no pool and no list. */
+void mr_stream_init(const struct mr_endpoint *ep, const struct mr_conn *conn, uint64_t id,
+                    struct mr_stream *stream);
+/* The same in the table and the connection's list, without a number; NULL: no place is free. */
+struct mr_stream *mr_stream_place(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t id);
+/* The opposite, of one that is in no other list and holds nothing. */
+void mr_stream_unplace(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stream *stream);
 /* A stream object in the table and the connection's list, otherwise like `from`, without data;
  * NULL: none is free. */
 struct mr_stream *mr_stream_adopt(struct mr_endpoint *ep, struct mr_conn *conn,
@@ -36,6 +45,9 @@ void mr_stream_consumed(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_
 void mr_stream_discarded(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stream *stream);
 void mr_conn_consumed(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t bytes);
 uint64_t mr_stream_flow_limit(const struct mr_conn *conn, const struct mr_stream *stream);
+/* A sent record names a stream by index, of so many bits, and the low bits of its generation. */
+#define MR_STREAM_KEY_BITS 22
+
 /* The stream a sent record names, NULL if it is gone. */
 struct mr_stream *mr_stream_of_key(const struct mr_endpoint *ep, uint32_t key);
 uint32_t mr_stream_key(const struct mr_stream *stream);

@@ -42,7 +42,9 @@ static uint64_t ack_deadline(const struct mr_conn *conn)
 static uint64_t deadline(const struct mr_endpoint *ep, const struct mr_conn *conn)
 {
     if (!mr_conn_is_alive(conn))
-        return conn->close_until_ns;
+        return conn->state == MR_CONN_CLOSING /* CONNECTION_CLOSE may wait for expanded keys */
+                   ? MR_MIN(conn->close_until_ns, conn->pacing_until_ns)
+                   : conn->close_until_ns;
 
     uint64_t at = mr_loss_timer(&conn->loss, &conn->path.rtt).at_ns;
     at = MR_MIN(at, handshake_deadline(ep, conn));
@@ -164,16 +166,23 @@ static bool expire_life(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t n
     return true;
 }
 
-/* The port takes less than there is to send, and CONNECTION_CLOSE still waits for its turn: the
- * period begins when it is sent, unless the peer has given the connection up by then. */
+/* The port takes less than there is to send, or there are no expanded keys, and CONNECTION_CLOSE
+ * still waits for its turn: the period begins when it is sent, unless the peer has given the
+ * connection up by then. */
 static bool is_close_unsent(const struct mr_endpoint *ep, const struct mr_conn *conn, uint64_t now)
 {
-    return conn->state == MR_CONN_CLOSING && conn->is_ready && idle_deadline(ep, conn) > now;
+    bool waits = conn->is_ready || conn->pacing_until_ns != MR_NEVER;
+
+    return conn->state == MR_CONN_CLOSING && waits && idle_deadline(ep, conn) > now;
 }
 
 /* The closing or draining period is over. */
 static void expire_closing(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now)
 {
+    if (conn->state == MR_CONN_CLOSING && conn->pacing_until_ns <= now) {
+        conn->pacing_until_ns = MR_NEVER;
+        mr_conn_wake(ep, conn);
+    }
     if (conn->close_until_ns <= now && is_close_unsent(ep, conn, now))
         conn->close_until_ns = now + 3 * mr_multipath_pto(ep, conn);
     if (conn->close_until_ns > now) {

@@ -16,6 +16,18 @@
 /* ------------------------------------------------------------------ keys of the handshake levels
  */
 
+void mr_handshake_init_keys(struct mr_handshake *hs)
+{
+    struct mr_level_key *const keys[] = {&hs->open[0], &hs->open[1], &hs->seal[0],
+                                         &hs->seal[1], &hs->early,   &hs->open_original};
+
+    for (size_t i = 0; i < MR_COUNT_OF(keys); i++) {
+        mr_aead_key_init(&keys[i]->aead);
+        mr_hp_key_init(&keys[i]->hp);
+        keys[i]->is_set = false;
+    }
+}
+
 bool mr_conn_set_level_key(struct mr_endpoint *ep, uint32_t version, struct mr_level_key *to,
                            const struct mr_secret *secret, bool is_seal)
 {

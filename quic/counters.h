@@ -4,18 +4,17 @@
  * MR_COUNTER_LIST gives each counter's field, name and help text; the name is the field's, so that
  * it is the same in code, telemetry and logs.  To add a counter, add a line.
  *
- * Owner: one struct mr_counters per endpoint.  Threads: written by the shard only (mr_count(),
- * mr_count_add()), read by any thread (mr_counter_value()); relaxed, since no counter orders
- * anything.
+ * Owner: one struct mr_counters per endpoint.  Threads: written by the shard only, read by any
+ * (base/count.h).
  */
 #ifndef MR_QUIC_COUNTERS_H
 #define MR_QUIC_COUNTERS_H
 
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/compiler.h"
+#include "base/count.h"
 
 /* clang-format off */
 #define MR_COUNTER_LIST(X)                                                                                            \
@@ -123,7 +122,7 @@
     X(connections_woken,          "connections that woke from sleep")                                                 \
     X(drains_cut_short,           "draining connections freed early: places for those that wake were scarce")         \
     X(kept_awake_handshakes,      "looks at a connection that stays awake: its handshake goes on, or it is closing or moving") \
-    X(kept_awake_streams,         "looks at a connection that stays awake: it has streams open")                      \
+    X(kept_awake_streams,         "looks at a connection that stays awake: one of its streams does not rest")         \
     X(kept_awake_events,          "looks at a connection that stays awake: events of it are not collected")           \
     X(kept_awake_datagrams,       "looks at a connection that stays awake: datagrams wait")                           \
     X(kept_awake_sending,         "looks at a connection that stays awake: something is to be sent or acknowledged")  \
@@ -221,9 +220,6 @@ struct mr_counters {
 
 #define MR_COUNTERS (sizeof(struct mr_counters) / sizeof(uint64_t)) /* how many there are */
 
-_Static_assert(sizeof(_Atomic uint64_t) == sizeof(uint64_t),
-               "counters are plain words, read relaxed");
-
 /* Use 2: its name.  `index` < MR_COUNTERS, in the order of the list. */
 static inline const char *mr_counter_name(size_t index)
 {
@@ -249,23 +245,7 @@ static inline const char *mr_counter_help(size_t index)
 /* Read a counter by its index, from any thread. */
 static inline uint64_t mr_counter_value(const struct mr_counters *counters, size_t index)
 {
-    const uint64_t *field = (const uint64_t *)(const void *)counters + index;
-
-    return atomic_load_explicit((const _Atomic uint64_t *)field, memory_order_relaxed);
-}
-
-/* Add `n` to a field; the only writer is the calling shard, so a relaxed load and store suffice. */
-static inline void mr_count_add(uint64_t *field, uint64_t n)
-{
-    _Atomic uint64_t *counter = (_Atomic uint64_t *)field;
-    uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
-
-    atomic_store_explicit(counter, value + n, memory_order_relaxed);
-}
-
-static inline void mr_count(uint64_t *field)
-{
-    mr_count_add(field, 1);
+    return mr_count_value((const uint64_t *)(const void *)counters + index);
 }
 
 #endif /* MR_QUIC_COUNTERS_H */

@@ -50,6 +50,7 @@ struct mr_ecn_path {
     uint8_t codepoint; /* what the path's congestion control wants: ECT(0) or ECT(1) */
     uint8_t tested;    /* packets with a mark while TESTING, in flight or not */
     bool has_ect;      /* a mark arrived as it was sent, not as CE */
+    uint8_t zero[5];   /* in place of padding, as in struct mr_sent */
 };
 
 _Static_assert(sizeof(struct mr_ecn_path) <= 24, "one per connection");

@@ -1,7 +1,7 @@
 /*
  * quic/endpoint.c - an endpoint's memory, its lists of connections and objects, and its events.
  *
- * Layout, life cycle, send list, timers.
+ * Layout, life cycle, timers.
  */
 #include "quic/endpoint.h"
 
@@ -41,7 +41,8 @@ static const struct pool_row {
     size_t align;
 } pool_rows[] = {
 #define ROW(pool, limit, size, align) {offsetof(struct mr_endpoint, pool), offsetof(struct mr_limits, limit), size, align}
-    ROW(numbers,      connections_max, sizeof(struct mr_conn_number),  sizeof(uint64_t)),
+    ROW(numbers,      connections_max, sizeof(struct mr_number),  sizeof(uint64_t)),
+    ROW(stream_numbers, stream_numbers_max, sizeof(struct mr_number), sizeof(uint64_t)),
     ROW(conns,        awake_max,       sizeof(struct mr_conn),         MR_CACHE_LINE),
     ROW(sleepers,     sleepers_max,    sizeof(struct mr_sleeper),      MR_CACHE_LINE),
     ROW(handshakes,   handshakes_max,  sizeof(struct mr_handshake),    MR_CACHE_LINE),
@@ -62,7 +63,7 @@ static const struct pool_row {
 };
 /* clang-format on */
 
-_Static_assert(sizeof(struct mr_conn) <= 3840, "an idle connection takes at most 4 KiB in all");
+_Static_assert(sizeof(struct mr_conn) <= 3520, "an idle connection takes at most 4 KiB in all");
 _Static_assert(sizeof(struct mr_range_node) <= MR_RECV_NODE_SIZE,
                "one pool serves ranges and reassembly");
 
@@ -165,7 +166,7 @@ static void init_tables(struct mr_endpoint *ep, const struct tables *t, uint64_t
 
 static void init_lists(struct mr_endpoint *ep)
 {
-    ep->ready_head = ep->ready_tail = MR_NONE;
+    ep->few = ep->bulk = (struct mr_ready_list){.head = MR_NONE, .tail = MR_NONE};
     ep->dirty_head = ep->dirty_tail = MR_NONE;
     ep->job_head = ep->job_tail = MR_NONE;
     ep->ticket_wait_head = ep->ticket_wait_tail = MR_NONE;
@@ -285,9 +286,11 @@ void mr_space_init(struct mr_endpoint *ep, struct mr_pn_space *space)
     space->is_discarded = false;
 }
 
+/* Of 25 KB, those that are read before they are set. */
 static void init_handshake(struct mr_endpoint *ep, struct mr_handshake *hs, uint64_t now)
 {
-    memset(hs, 0, sizeof(*hs));
+    memset(hs, 0, offsetof(struct mr_handshake, open));
+    mr_handshake_init_keys(hs);
     hs->started_ns = now;
     hs->paused_before_ns = ep->paused_ns;
     hs->ticket_wait_until_ns = hs->early_until_ns = MR_NEVER;
@@ -362,7 +365,7 @@ struct mr_conn *mr_conn_take(struct mr_endpoint *ep)
     uint32_t index = mr_pool_get(&ep->conns);
 
     struct mr_conn *conn = mr_conn_at(ep, index);
-    struct mr_conn_number *entry = mr_conn_number_at(ep, number);
+    struct mr_number *entry = mr_conn_number_at(ep, number);
     entry->generation = is_fresh ? 1 : (entry->generation + 1) | 1;
     entry->place = index;
     memset(conn, 0, sizeof(*conn));
@@ -388,6 +391,17 @@ static void end_a_ticket_wait(struct mr_endpoint *ep)
             return;
         }
     }
+}
+
+/* The object that is taken next, which is cleared then: while this one's keys are made there is
+ * time for its lines to come. */
+static void fetch_next(const struct mr_pool *pool, size_t size)
+{
+    if (pool->free_head == MR_NONE)
+        return;
+    const uint8_t *object = mr_pool_at(pool, pool->free_head);
+    for (size_t at = 0; at < size; at += MR_CACHE_LINE)
+        MR_PREFETCH_WRITE(object + at);
 }
 
 struct mr_conn *mr_conn_new(struct mr_endpoint *ep, enum mr_role role,
@@ -422,6 +436,8 @@ struct mr_conn *mr_conn_new(struct mr_endpoint *ep, enum mr_role role,
         mr_conn_free(ep, conn);
         return NULL;
     }
+    fetch_next(&ep->conns, sizeof(struct mr_conn));
+    fetch_next(&ep->handshakes, offsetof(struct mr_handshake, open));
     return conn;
 }
 
@@ -589,44 +605,37 @@ void mr_conn_touch(struct mr_endpoint *ep, struct mr_conn *conn)
     ep->touched[ep->touched_count++] = conn->index;
 }
 
-/* ------------------------------------------------------------------ send list */
-
-void mr_conn_wake(struct mr_endpoint *ep, struct mr_conn *conn)
-{
-    if (conn->is_ready)
-        return;
-
-    conn->is_ready = true;
-    conn->ready_next = MR_NONE;
-    conn->ready_previous = ep->ready_tail;
-    if (ep->ready_tail == MR_NONE)
-        ep->ready_head = conn->index;
-    else
-        mr_conn_at(ep, ep->ready_tail)->ready_next = conn->index;
-    ep->ready_tail = conn->index;
-}
-
-void mr_conn_unready(struct mr_endpoint *ep, struct mr_conn *conn)
-{
-    if (!conn->is_ready)
-        return;
-
-    conn->is_ready = false;
-    if (conn->ready_previous == MR_NONE)
-        ep->ready_head = conn->ready_next;
-    else
-        mr_conn_at(ep, conn->ready_previous)->ready_next = conn->ready_next;
-    if (conn->ready_next == MR_NONE)
-        ep->ready_tail = conn->ready_previous;
-    else
-        mr_conn_at(ep, conn->ready_next)->ready_previous = conn->ready_previous;
-}
-
 /* ------------------------------------------------------------------ timers, for the shard */
 
 uint64_t mr_endpoint_deadline(const struct mr_endpoint *ep)
 {
     return ep->too_big_count > 0 ? 0 : mr_wheel_next(&ep->wheel);
+}
+
+#define DUE_AHEAD 3 /* connections whose lines are on their way while another is handled */
+
+/* Ask for the lines of a connection that its deadlines are in: among many it is in no cache. */
+static void ask_for_deadlines(const struct mr_endpoint *ep, uint32_t number)
+{
+    static const uint16_t lines[] = {
+        0,
+        offsetof(struct mr_conn, idle_base_ns),
+        offsetof(struct mr_conn, app.ack_deadline_ns),
+        offsetof(struct mr_conn, app.wants),
+        offsetof(struct mr_conn, path.rtt),
+        offsetof(struct mr_conn, loss),
+        offsetof(struct mr_conn, key_state.other_until_ns),
+        offsetof(struct mr_conn, path_due_ns),
+    };
+
+    if (number == ep->limits.connections_max)
+        return;
+    uint32_t place = mr_conn_number_at(ep, number)->place;
+    if ((place & MR_PLACE_ASLEEP) != 0)
+        return;
+    const uint8_t *conn = (const uint8_t *)mr_conn_at(ep, place);
+    for (size_t i = 0; i < MR_COUNT_OF(lines); i++)
+        __builtin_prefetch(conn + lines[i]);
 }
 
 void mr_endpoint_expire(struct mr_endpoint *ep, uint64_t now)
@@ -637,12 +646,20 @@ void mr_endpoint_expire(struct mr_endpoint *ep, uint64_t now)
     mr_trace_clock(ep, now);
     uint32_t count = mr_wheel_expire(&ep->wheel, due, MR_COUNT_OF(due), now);
 
+    for (uint32_t i = 1; i < count; i++) {
+        if (due[i] != ep->limits.connections_max)
+            __builtin_prefetch(mr_conn_number_at(ep, due[i]));
+    }
+    for (uint32_t i = 1; i < MR_MIN(count, (uint32_t)DUE_AHEAD); i++)
+        ask_for_deadlines(ep, due[i]);
     for (uint32_t i = 0; i < count; i++) {
+        if (i + DUE_AHEAD < count)
+            ask_for_deadlines(ep, due[i + DUE_AHEAD]);
         if (due[i] == ep->limits.connections_max) {
             mr_sleep_expire(ep);
             continue;
         }
-        const struct mr_conn_number *entry = mr_conn_number_at(ep, due[i]);
+        const struct mr_number *entry = mr_conn_number_at(ep, due[i]);
         struct mr_conn *conn = (entry->place & MR_PLACE_ASLEEP) == 0
                                    ? mr_conn_at(ep, entry->place)
                                    : mr_conn_rouse(ep, due[i], true);
@@ -664,7 +681,7 @@ void mr_endpoint_paused(struct mr_endpoint *ep, uint64_t pause_ns)
 
 bool mr_endpoint_wants_send(const struct mr_endpoint *ep)
 {
-    return ep->ready_head != MR_NONE || ep->reply_count > 0;
+    return ep->few.head != MR_NONE || ep->bulk.head != MR_NONE || ep->reply_count > 0;
 }
 
 void mr_endpoint_close_all(struct mr_endpoint *ep, uint64_t code, uint64_t now)
@@ -695,7 +712,7 @@ static void check_conn(const struct mr_endpoint *ep, const struct mr_conn *conn)
 {
     uint32_t streams = 0;
 
-    const struct mr_conn_number *entry = mr_conn_number_at(ep, conn->number);
+    const struct mr_number *entry = mr_conn_number_at(ep, conn->number);
 
     MR_ASSERT(entry->place == conn->index && entry->generation == conn->generation);
     MR_ASSERT(conn->state <= MR_CONN_MOVED);
@@ -707,6 +724,8 @@ static void check_conn(const struct mr_endpoint *ep, const struct mr_conn *conn)
         const struct mr_stream *stream = mr_stream_at(ep, i);
 
         MR_ASSERT((stream->generation & 1) != 0 && stream->conn == conn->index);
+        MR_ASSERT((mr_stream_number_at(ep, mr_stream_number_of(stream->handle))->place &
+                   ~MR_PLACE_AWAY) == i);
         mr_send_queue_check(&stream->send, &ep->send_pools);
         mr_recv_queue_check(&stream->recv, &ep->recv_pools);
         MR_ASSERT(stream->flow_recv.consumed <= stream->flow_recv.received);
@@ -720,27 +739,6 @@ static void check_conn(const struct mr_endpoint *ep, const struct mr_conn *conn)
     uint64_t in_flight = conn->path.cc.in_flight;
     MR_ASSERT(in_flight == 0 || conn->app.sent.in_flight_count > 0 || conn->handshake != MR_NONE ||
               !mr_conn_is_alive(conn));
-}
-
-/* The send list has every connection that says so, and no other. */
-static void check_ready(const struct mr_endpoint *ep)
-{
-    uint32_t previous = MR_NONE;
-    uint32_t listed = 0;
-    uint32_t ready = 0;
-
-    for (uint32_t i = ep->ready_head; i != MR_NONE; i = mr_conn_at(ep, i)->ready_next) {
-        const struct mr_conn *conn = mr_conn_at(ep, i);
-
-        MR_ASSERT(conn->is_ready && (conn->generation & 1) != 0);
-        MR_ASSERT(conn->ready_previous == previous);
-        previous = i;
-        listed++;
-    }
-    MR_ASSERT(ep->ready_tail == previous);
-    for (uint32_t i = 0; i < ep->conns.fresh; i++)
-        ready += (mr_conn_at(ep, i)->generation & 1) != 0 && mr_conn_at(ep, i)->is_ready;
-    MR_ASSERT(ready == listed);
 }
 
 /* Connections of which only the connection IDs are left. */
@@ -762,7 +760,7 @@ static void check_forwarding(const struct mr_endpoint *ep)
 
 void mr_endpoint_check(const struct mr_endpoint *ep)
 {
-    check_ready(ep);
+    mr_endpoint_check_ready(ep);
     check_forwarding(ep);
     mr_wheel_check(&ep->wheel);
     mr_sleep_check(ep);
@@ -775,7 +773,7 @@ void mr_endpoint_check(const struct mr_endpoint *ep)
     if (ep->numbers.used > 0)
         return;
     MR_ASSERT(ep->conns.used == 0 && ep->sleepers.used == 0);
-    MR_ASSERT(ep->streams.used == 0);
+    MR_ASSERT(ep->streams.used == 0 && ep->stream_numbers.used == 0);
     MR_ASSERT(ep->segments.used == 0);
     MR_ASSERT(ep->ranges.used == 0);
     MR_ASSERT(ep->chunks.used == 0);

@@ -52,12 +52,16 @@ struct mr_datagram {
 
 /* A UDP payload to send. */
 struct mr_outgoing {
-    uint8_t *data;            /* in: room for it */
-    uint32_t room;            /* in: bytes at data, >= 1200 */
-    uint32_t size;            /* out */
-    uint8_t ecn;              /* out */
+    uint8_t *data;    /* in: room for it */
+    uint32_t room;    /* in: bytes at data, >= 1200 */
+    uint32_t size;    /* out */
+    uint32_t hold_ns; /* out, with spaces_departures: when it is to leave, behind `now`; else
+                         as it was */
+    uint8_t ecn;      /* out */
     struct mr_path_addr path; /* out */
 };
+
+_Static_assert(sizeof(struct mr_outgoing) == 64, "a line each");
 
 struct mr_endpoint_config {
     struct mr_cid_format cid; /* kind, node, shard, generation: written into every CID we issue */
@@ -96,13 +100,16 @@ struct mr_endpoint_config {
     uint64_t wall_offset_s;      /* wall-clock seconds at now == 0, for tokens */
     uint8_t versions;            /* of QUIC that a server accepts, enum mr_version_set; 0: all */
     uint32_t extensions;         /* of enum mr_extension: offered, and used if the peer does */
+    uint16_t ack_packets;        /* that an ACK acknowledges at most, of one path; 0: all that came
+                                    together (RFC 9000, Section 13.2.2) */
     uint32_t paths_max;          /* of a connection at a time, up to MR_PATHS_MAX, with
                                     MR_EXTENSION_MULTIPATH; 0 and 1: it is not offered */
-    uint64_t remembered; /* by clients for 0-RTT, of the application (millrace/transport.h) */
-    bool has_new_token;  /* a server gives clients tokens for their next connection */
-    bool has_resume;     /* these say what the path carries, and connections with one begin
-                            with it (RFC 9959) */
-    bool has_keylog;     /* keep key log lines for mr_endpoint_take_keylog() */
+    uint64_t remembered;    /* by clients for 0-RTT, of the application (millrace/transport.h) */
+    bool has_new_token;     /* a server gives clients tokens for their next connection */
+    bool has_resume;        /* these say what the path carries, and connections with one begin
+                               with it (RFC 9959) */
+    bool has_keylog;        /* keep key log lines for mr_endpoint_take_keylog() */
+    bool spaces_departures; /* say when datagrams are to leave (quic/pacer.h) */
 };
 
 /* Memory: one block, laid out from the limits. */

@@ -196,7 +196,7 @@ static bool collect_stream(struct mr_endpoint *ep, struct mr_stream *stream, str
     *out = (struct mr_event){
         .kinds = kinds,
         .conn = mr_conn_handle(conn),
-        .stream = mr_handle_of(stream->index, stream->generation, true),
+        .stream = stream->handle,
         .user_data = stream->user_data,
         .acked_to = stream->send.acked_to,
         .error = stream->peer_code,
@@ -211,7 +211,7 @@ static bool collect_stream(struct mr_endpoint *ep, struct mr_stream *stream, str
         mr_stream_maybe_done(ep, stream);
     }
     if ((kinds & MR_EVENT_CLOSED) != 0) {
-        if (conn->close.is_set) {
+        if (!mr_conn_is_alive(conn) && conn->close.is_set) {
             out->error = conn->close.error;
             out->is_application = conn->close.is_app;
             out->is_remote = conn->close.is_remote;
@@ -221,6 +221,13 @@ static bool collect_stream(struct mr_endpoint *ep, struct mr_stream *stream, str
     return true;
 }
 
+/* The lines of a stream that an event is made of. */
+MR_INLINE void prefetch(const struct mr_endpoint *ep, uint32_t key)
+{
+    if (key != MR_NONE && (key & MR_OBJECT_STREAM) != 0)
+        mr_stream_prefetch(mr_stream_at(ep, key & ~MR_OBJECT_STREAM));
+}
+
 uint32_t mr_endpoint_events(struct mr_endpoint *ep, struct mr_event *out, uint32_t room)
 {
     uint32_t count = 0;
@@ -228,6 +235,8 @@ uint32_t mr_endpoint_events(struct mr_endpoint *ep, struct mr_event *out, uint32
     /* Objects pushed back while we collect wait for the next call. */
     for (uint32_t left = ep->dirty_count; left > 0 && count < room; left--) {
         uint32_t key = pop(ep);
+
+        prefetch(ep, ep->dirty_head);
         bool has_event =
             (key & MR_OBJECT_STREAM) != 0
                 ? collect_stream(ep, mr_stream_at(ep, key & ~MR_OBJECT_STREAM), &out[count])

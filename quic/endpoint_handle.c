@@ -19,7 +19,7 @@ struct mr_conn *mr_conn_of_number(const struct mr_endpoint *ep, mr_handle handle
 
     if (number >= ep->numbers.fresh)
         return NULL;
-    const struct mr_conn_number *entry = mr_conn_number_at(ep, number);
+    const struct mr_number *entry = mr_conn_number_at(ep, number);
     bool is_current = entry->generation == generation && (generation & 1) != 0 &&
                       (entry->place & MR_PLACE_ASLEEP) == 0;
     return is_current ? mr_conn_at(ep, entry->place) : NULL;
@@ -58,26 +58,46 @@ void mr_conn_describe(const struct mr_endpoint *ep, mr_handle handle, const char
     static const char *const names[] = {
         [MR_CONN_HANDSHAKE] = "handshake", [MR_CONN_OPEN] = "open", [MR_CONN_CLOSING] = "closing",
         [MR_CONN_DRAINING] = "draining",   [MR_CONN_DEAD] = "over", [MR_CONN_MOVED] = "moved"};
-    struct mr_conn copy;
-    const struct mr_conn *conn = mr_conn_look(ep, handle, &copy);
+    const struct mr_conn *conn = mr_conn_of_number(ep, handle);
 
     if (mr_conn_is_asleep(ep, handle)) {
         *state_out = "asleep";
-        *streams_out = 0;
+        *streams_out = mr_sleep_streams(ep, (uint32_t)handle);
         return;
     }
+    conn = conn != NULL && conn->state == MR_CONN_MOVED ? NULL : conn;
     *state_out = conn == NULL ? "" : names[conn->state];
     *streams_out = conn == NULL ? 0 : conn->streams_open;
 }
 
-struct mr_stream *mr_stream_of_handle(const struct mr_endpoint *ep, mr_handle handle)
+bool mr_stream_is_asleep(const struct mr_endpoint *ep, mr_handle handle)
 {
-    uint32_t index = (uint32_t)handle & ~MR_OBJECT_STREAM;
+    uint32_t number = mr_stream_number_of(handle);
 
-    if (((uint32_t)handle & MR_OBJECT_STREAM) == 0 || index >= ep->streams.fresh)
+    if (number >= ep->stream_numbers.fresh)
+        return false;
+    const struct mr_number *entry = mr_stream_number_at(ep, number);
+    return entry->generation == (uint32_t)(handle >> 32) && (entry->generation & 1) != 0 &&
+           (entry->place & MR_PLACE_ASLEEP) != 0;
+}
+
+/* Its connection sleeps: wake that. */
+MR_COLD static struct mr_stream *wake_stream(struct mr_endpoint *ep, mr_handle handle)
+{
+    if (!mr_stream_is_asleep(ep, handle))
         return NULL;
-    struct mr_stream *stream = mr_stream_at(ep, index);
-    bool is_current =
-        stream->generation == (uint32_t)(handle >> 32) && (stream->generation & 1) != 0;
-    return is_current && !stream->is_away ? stream : NULL;
+    uint32_t conn = mr_stream_number_at(ep, mr_stream_number_of(handle))->place & ~MR_PLACE_ASLEEP;
+    return mr_conn_rouse(ep, conn, true) == NULL ? NULL : mr_stream_of_number(ep, handle);
+}
+
+struct mr_stream *mr_stream_of_handle(struct mr_endpoint *ep, mr_handle handle)
+{
+    struct mr_stream *stream = mr_stream_of_number(ep, handle);
+
+    return stream == NULL ? wake_stream(ep, handle) : stream;
+}
+
+int mr_stream_absence(const struct mr_endpoint *ep, mr_handle handle)
+{
+    return mr_stream_is_asleep(ep, handle) ? -ENOMEM : -ESTALE;
 }

@@ -69,15 +69,18 @@ struct mr_job_slot {
     bool is_out;
 };
 
-/* A connection's number: a pool object.  Free ones keep their generation. */
-struct mr_conn_number {
+/* A connection's number, or a stream's: a pool object.  Free ones keep their generation. */
+struct mr_number {
     uint32_t place;      /* in the pool of connections, or MR_PLACE_ASLEEP | that of sleepers; and
-                            MR_PLACE_CLOSES: it is to be closed as soon as it can wake */
+                            MR_PLACE_CLOSES: it is to be closed as soon as it can wake.  In the pool
+                            of streams, with MR_PLACE_AWAY if its connection is another shard's; or
+                            MR_PLACE_ASLEEP | the number of its connection */
     uint32_t generation; /* of its handle; odd while in use */
 };
 
 #define MR_PLACE_ASLEEP UINT32_C(0x80000000)
-#define MR_PLACE_CLOSES UINT32_C(0x40000000)
+#define MR_PLACE_CLOSES UINT32_C(0x40000000) /* of a connection */
+#define MR_PLACE_AWAY   UINT32_C(0x40000000) /* of a stream */
 #define MR_PLACE_BITS   (MR_PLACE_ASLEEP | MR_PLACE_CLOSES)
 
 /* The hand that puts connections to sleep (quic/conn_sleep.h). */
@@ -86,6 +89,12 @@ struct mr_sleep_hand {
     uint32_t close_at;      /* while it closes sleepers: the next number */
     uint32_t closing_count; /* sleepers with MR_PLACE_CLOSES */
     bool is_going;          /* its timer is set: the wheel's number connections_max */
+};
+
+/* Connections that may send, by their places. */
+struct mr_ready_list {
+    uint32_t head;
+    uint32_t tail;
 };
 
 struct mr_endpoint {
@@ -104,7 +113,7 @@ struct mr_endpoint {
     uint8_t cid_configs;    /* bit i: connection IDs of config i may be ours */
     uint32_t cid_epoch;     /* how often the configuration of new ones has changed */
     uint64_t cid_nonces;    /* used of it */
-    struct mr_pool numbers; /* struct mr_conn_number: as a table, a place for each there may be */
+    struct mr_pool numbers; /* struct mr_number: as a table, a place for each there may be */
     struct mr_pool conns;
     struct mr_pool sleepers;
     struct mr_pool handshakes;
@@ -130,9 +139,10 @@ struct mr_endpoint {
     struct mr_table8 stream_ids;  /* connection index and stream ID -> stream */
     struct mr_wheel wheel;        /* connection deadlines */
     struct mr_buf_list released;
-    uint32_t ready_head; /* connections that may send, round robin */
-    uint32_t ready_tail;
-    uint32_t dirty_head; /* objects with events, keys of object_key() */
+    struct mr_ready_list few;  /* connections that may send: those that had little to send... */
+    struct mr_ready_list bulk; /* ... and those that had much; each round robin */
+    uint32_t odd_packet;       /* 1: the one in the middle of a burst is for the former; or 0 */
+    uint32_t dirty_head;       /* objects with events, keys of object_key() */
     uint32_t dirty_tail;
     uint32_t dirty_count;
     uint32_t job_head; /* connections that want a TLS job */
@@ -169,6 +179,7 @@ struct mr_endpoint {
     char keylog[MR_KEYLOG_BUFFER];
     struct mr_counters counters;
     struct mr_sleep_hand sleep_hand;
+    struct mr_pool stream_numbers; /* as `numbers`, of streams */
     struct mr_conn fresh; /* an image of a new connection: what sleepers are packed against */
 };
 

@@ -8,14 +8,13 @@
 /* The pools that no word of their own is for. */
 static const size_t others[] = {
 #define POOL(member) offsetof(struct mr_endpoint, member)
-    POOL(streams),      POOL(segments), POOL(ranges),          POOL(chunks),
-    POOL(frame_blocks), POOL(blocks),   POOL(extras),          POOL(multipaths),
-    POOL(path_records), POOL(models),   POOL(datagram_chunks),
+    POOL(segments), POOL(ranges),     POOL(chunks),       POOL(frame_blocks), POOL(blocks),
+    POOL(extras),   POOL(multipaths), POOL(path_records), POOL(models),       POOL(datagram_chunks),
 #undef POOL
 };
 
 enum {
-    NAMED = 5, /* conns, sleepers, handshakes, keys, names */
+    NAMED = 6, /* conns, sleepers, handshakes, streams, keys, names */
     FIRST = offsetof(struct mr_endpoint, conns),
     LAST = offsetof(struct mr_endpoint, names)
 };
@@ -37,6 +36,7 @@ void mr_endpoint_memory(const struct mr_endpoint *ep, struct mr_endpoint_memory 
     *out = (struct mr_endpoint_memory){
         .conns = ep->conns.used,
         .conn_bytes = bytes_of(&ep->conns),
+        .asleep = ep->numbers.used - ep->conns.used,
         .sleepers = ep->sleepers.used,
         .sleeper_bytes = bytes_of(&ep->sleepers),
         .handshakes = ep->handshakes.used,
@@ -44,6 +44,9 @@ void mr_endpoint_memory(const struct mr_endpoint *ep, struct mr_endpoint_memory 
         .handshakes_max = ep->handshakes.count,
         .handshake_bytes = bytes_of(&ep->handshakes),
         .handshake_bytes_each = ep->handshakes.stride,
+        .streams = ep->streams.used,
+        .streams_asleep = ep->stream_numbers.used - ep->streams.used,
+        .stream_bytes = bytes_of(&ep->streams) + bytes_of(&ep->stream_numbers),
         .key_bytes = bytes_of(&ep->keys),
         .name_bytes = bytes_of(&ep->names.pool),
         .table_entries = (uint64_t)ep->cids.core.count + ep->initial_cids.core.count +

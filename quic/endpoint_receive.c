@@ -12,7 +12,8 @@
 #include "quic/conn_multipath.h"
 #include "quic/conn_sleep.h"
 
-#define ASKED_AHEAD 2 /* datagrams: that many keys may have to be expanded meanwhile */
+#define LINES_OF(from, to) (((to)-1) / MR_CACHE_LINE - (from) / MR_CACHE_LINE + 1)
+#define ASKED_AHEAD        2 /* datagrams: that many keys may have to be expanded meanwhile */
 
 /* ------------------------------------------------------------------ lookup */
 
@@ -125,15 +126,23 @@ static enum mr_slot_kind classify(struct mr_endpoint *ep, struct mr_slot *slot)
     return add_open_job(ep, slot, mr_conn_at(ep, slot->conn)) ? MR_SLOT_FAST : MR_SLOT_WALK;
 }
 
-/* Ask for what a packet of the connection will touch, which among many connections is in no cache:
- * from its start to the newest received range, and from sent packets to its keys. */
+/* Ask for what a burst of the connection will touch, which among many connections is in no cache:
+ * from its start to the newest received range, from sent packets to the keys that are expanded, and
+ * what is looked at once, to the connection ID that it sends to. */
 MR_INLINE void ask_for_conn(const struct mr_endpoint *ep, uint32_t index)
 {
     enum {
         FIRST_END = offsetof(struct mr_conn, app.received.range) + sizeof(struct mr_ack_range),
         SECOND = offsetof(struct mr_conn, app.sent),
-        SECOND_END = offsetof(struct mr_conn, key_state) + MR_CACHE_LINE,
+        SECOND_END = offsetof(struct mr_conn, key_state.other),
+        THIRD = offsetof(struct mr_conn, key_state.sealed_count),
+        THIRD_END = offsetof(struct mr_conn, peer_cids[0].reset_token),
     };
+
+    _Static_assert(LINES_OF(0, FIRST_END) + LINES_OF(SECOND, SECOND_END) +
+                           LINES_OF(THIRD, THIRD_END) <=
+                       MR_CONN_BURST_LINES,
+                   "what quic/conn_internal.h says");
 
     if (index >= MR_CID_OF_PATH)
         return;
@@ -142,6 +151,23 @@ MR_INLINE void ask_for_conn(const struct mr_endpoint *ep, uint32_t index)
         __builtin_prefetch(conn + at);
     for (size_t at = SECOND; at < SECOND_END; at += MR_CACHE_LINE)
         __builtin_prefetch(conn + at);
+    for (size_t at = THIRD; at < THIRD_END; at += MR_CACHE_LINE)
+        __builtin_prefetch(conn + at);
+}
+
+/* More connections than have expanded keys: the next one's memory is mostly in no cache. */
+static bool is_crowded(const struct mr_endpoint *ep)
+{
+    return ep->conns.used > ep->keys.count;
+}
+
+/* Of the first connections of a burst, which nothing was asked for before. */
+MR_COLD static void ask_for_first(const struct mr_endpoint *ep, const uint32_t *found,
+                                  uint32_t count)
+{
+    for (uint32_t i = 0; i < MR_MIN(count, (uint32_t)ASKED_AHEAD + 1); i++)
+        if (i == 0 || found[i] != found[i - 1])
+            ask_for_conn(ep, found[i]);
 }
 
 /* What to do with each datagram; `found`: its connection if it has a short header.  Those that come
@@ -154,6 +180,8 @@ static void classify_burst(struct mr_endpoint *ep, struct mr_datagram *datagrams
     struct mr_slot *slot = ep->slots;
     bool is_last_fast = false;
 
+    if (is_crowded(ep))
+        ask_for_first(ep, found, count);
     for (uint32_t i = 0; i < count; i++, slot++) {
         struct mr_datagram *d = &datagrams[i];
 
@@ -413,6 +441,23 @@ void mr_endpoint_untouch(struct mr_endpoint *ep, struct mr_conn *conn)
     ep->touched_count--;
 }
 
+/* The first of `count` slots, as far as they can be handled together.  Returns how many. */
+static uint32_t receive_together(struct mr_endpoint *ep, const struct mr_slot *slots,
+                                 uint32_t count, uint64_t now)
+{
+    if (slots->kind != MR_SLOT_FAST)
+        return 0;
+    uint32_t run = mr_conn_receive_run(ep, slots, count, now);
+    if (run > 0)
+        return run;
+    run = mr_conn_receive_acks(ep, slots, count, now);
+    for (uint32_t i = 0; i < run; i++) {
+        slots[i].datagram->buf->references = 1;
+        settle_buffer(ep, slots[i].datagram);
+    }
+    return run;
+}
+
 void mr_endpoint_receive_frames(struct mr_endpoint *ep, uint64_t now)
 {
     ep->now = now;
@@ -422,8 +467,7 @@ void mr_endpoint_receive_frames(struct mr_endpoint *ep, uint64_t now)
 
         if (slot->kind == MR_SLOT_DONE)
             continue;
-        uint32_t run =
-            slot->kind != MR_SLOT_FAST ? 0 : mr_conn_receive_run(ep, slot, ep->slot_count - i, now);
+        uint32_t run = receive_together(ep, slot, ep->slot_count - i, now);
         if (run > 0) {
             i += run - 1;
             continue;

@@ -2,8 +2,14 @@
  * quic/endpoint_send.c - bursts of datagrams from the connections that want to send, sealed
  * together.
  *
- * Stateless answers first, then the send list round robin: each connection builds
- * at most MR_QUANTUM_PACKETS and goes to the end.
+ * Stateless answers first, then the connections of the send lists round robin: each builds at most
+ * MR_QUANTUM_PACKETS and goes to the end.
+ *
+ *     few    had less than MR_FEW_PACKETS to send when it was visited last: answers, ACKs
+ *     bulk   had more
+ *
+ * Those with few go first, up to half of a burst while others wait: a small answer is not sent
+ * after a quantum of everybody's bulk data, and bulk data always gets the other half.
  */
 #include "quic/conn.h"
 
@@ -27,6 +33,24 @@ static uint32_t send_replies(struct mr_endpoint *ep, struct mr_outgoing *out, ui
     return sent;
 }
 
+static uint32_t send_ready(struct mr_endpoint *ep, struct mr_outgoing *out, uint32_t count,
+                           uint64_t now)
+{
+    uint32_t built = 0;
+
+    ep->odd_packet ^= 1;
+    while (built < count && (ep->few.head != MR_NONE || ep->bulk.head != MR_NONE)) {
+        uint32_t half = (count + ep->odd_packet) / 2;
+        uint32_t most_of_few = ep->bulk.head == MR_NONE ? count : half;
+        bool is_few = ep->few.head != MR_NONE && built < most_of_few;
+        uint32_t next = is_few ? ep->few.head : ep->bulk.head;
+        uint32_t room = (is_few ? most_of_few : count) - built;
+
+        built += mr_conn_send(ep, mr_conn_at(ep, next), &out[built], room, now);
+    }
+    return built;
+}
+
 uint32_t mr_endpoint_build(struct mr_endpoint *ep, struct mr_outgoing *out, uint32_t count,
                            uint64_t now)
 {
@@ -39,9 +63,7 @@ uint32_t mr_endpoint_build(struct mr_endpoint *ep, struct mr_outgoing *out, uint
     ep->copy_count = 0;
     if (ep->reply_count > 0)
         built = send_replies(ep, out, count);
-    while (built < count && ep->ready_head != MR_NONE)
-        built += mr_conn_send(ep, mr_conn_at(ep, ep->ready_head), &out[built], count - built, now);
-    return built;
+    return built + send_ready(ep, out + built, count - built, now);
 }
 
 void mr_endpoint_seal(struct mr_endpoint *ep)

@@ -18,7 +18,7 @@
  * up what is consumed and not what arrives: a stream whose application waits for one
  * doubles its window as soon as half of it has arrived beyond.  An update gives half a
  * window as long as it may grow.  One at its maximum is all there will be, and what an
- * update has not given yet is not there for its sender: it is given in eighths.
+ * update has not given yet is not there for its sender: it is given in eighths, or fourths.
  *
  * Owner: a connection or stream, by value.  Threads: the shard's only.
  * Everything is O(1) and allocates nothing.
@@ -36,7 +36,8 @@
 
 #define MR_STREAMS_COUNT_MAX (UINT64_C(1) << 60) /* RFC 9000, Section 4.6 */
 #define MR_FLOW_STEP_SHARE   8                   /* of a window that grows no more: an update */
-#define MR_FLOW_STEP_MIN     (64 * 1024)         /* bytes; but not less than this */
+#define MR_FLOW_STEP_MIN     (64 * 1024)         /* bytes; but not less than this, */
+#define MR_FLOW_STEP_MOST    4                   /* or than this share of a small one */
 
 /* ------------------------------------------------------- bytes, receiving */
 
@@ -77,14 +78,16 @@ static inline void mr_flow_recv_consume(struct mr_flow_recv *f, uint64_t bytes)
     f->consumed += bytes;
 }
 
-/* True if an update would give half a window, or an eighth of the largest one: time for MAX_DATA or
- * MAX_STREAM_DATA. */
+/* True if an update would give half a window, or an eighth of the largest one, a fourth of a small
+ * one: time for MAX_DATA or MAX_STREAM_DATA. */
 static inline bool mr_flow_recv_is_due(const struct mr_flow_recv *f)
 {
     uint64_t left = f->window / 2;
 
-    if (f->window == f->window_max && f->window > 2 * MR_FLOW_STEP_MIN)
-        left = f->window - MR_MAX(f->window / MR_FLOW_STEP_SHARE, (uint64_t)MR_FLOW_STEP_MIN);
+    if (f->window == f->window_max)
+        left =
+            f->window - MR_MAX(f->window / MR_FLOW_STEP_SHARE,
+                               MR_MIN(f->window / MR_FLOW_STEP_MOST, (uint64_t)MR_FLOW_STEP_MIN));
     return f->limit - f->consumed <= left && f->limit < MR_VARINT_MAX;
 }
 

@@ -184,6 +184,14 @@ static inline enum mr_frame_type_verdict mr_frame_read_type(struct mr_reader *r,
 /* After a PADDING type: step over the PADDING frames that follow. */
 static inline void mr_frame_skip_padding(struct mr_reader *r)
 {
+    uint64_t word = 0;
+
+    while (r->end - r->at >= (ptrdiff_t)sizeof(word)) { /* most are a thousand bytes of it */
+        memcpy(&word, r->at, sizeof(word));
+        if (word != 0)
+            break;
+        r->at += sizeof(word);
+    }
     while (r->at < r->end && *r->at == 0)
         r->at++;
 }

@@ -35,16 +35,10 @@ struct mr_handshake {
     bool wants_first_job;              /* a client's ClientHello */
     struct mr_pn_space space[2];       /* Initial, Handshake */
     struct mr_crypto_stream crypto[3]; /* Initial, Handshake, 1-RTT */
-    struct mr_level_key open[2];
-    struct mr_level_key seal[2];
-    struct mr_level_key early; /* 0-RTT: a client seals with it, a server opens */
-    bool is_reduced;           /* client: the server's limits are lower than remembered */
+    bool is_reduced;                   /* client: the server's limits are lower than remembered */
     struct mr_transport_params remembered; /* client: limits of the ticket, then the server's */
-    struct mr_level_key
-        open_original;         /* server that changed the version: Initials of the original */
-    uint32_t original_version; /* of the client's first flight */
-    uint8_t alpn_size;         /* client: what it offers, to begin again */
-    uint8_t alpn[MR_TLS_ALPN_MAX];
+    uint32_t original_version;             /* of the client's first flight */
+    uint8_t alpn_size;
     uint8_t offered[2];           /* client: versions, as in struct mr_connect_options */
     bool is_version_settled;      /* client: it knows the negotiated one */
     bool has_version_negotiation; /* client: a Version Negotiation packet was acted upon */
@@ -60,11 +54,8 @@ struct mr_handshake {
     uint8_t initial_key_size;
     uint8_t initial_key[MR_CID_MAX];
     uint16_t token_size;
-    uint8_t token[MR_TOKEN_SENT_MAX]; /* client: in its Initials */
     uint16_t new_token_size;
-    uint8_t new_token[MR_TOKEN_KEPT_MAX]; /* client: for the next connection */
     uint32_t pending_count;
-    struct mr_pending pending[MR_PENDING_DATAGRAMS_MAX];
     uint64_t ticket_wait_until_ns;
     uint64_t early_until_ns;   /* server, confirmed: the keys of 0-RTT go then */
     uint32_t ticket_wait_prev; /* connections whose clients only wait for tickets, oldest first */
@@ -74,11 +65,20 @@ struct mr_handshake {
     uint64_t paused_before_ns;   /* the endpoint's pauses until then: later ones do not count */
     struct mr_addr preferred[2]; /* a client's: the server's IPv6 and IPv4 one; port 0: none */
     uint16_t params_size;
-    uint8_t params[MR_TRANSPORT_PARAMS_MAX];
-    /* a client's options, for the restart after Retry */
     uint32_t ticket_size;
-    uint8_t ticket[MR_TLS_TICKET_MAX]; /* the newest that came */
     uint16_t remember_size;
+    /* from here on, 20 KB: undefined until it is set, but for the keys, of which there are none */
+    struct mr_level_key open[2];
+    struct mr_level_key seal[2];
+    struct mr_level_key early; /* 0-RTT: a client seals with it, a server opens */
+    struct mr_level_key
+        open_original; /* server that changed the version: Initials of the original */
+    struct mr_pending pending[MR_PENDING_DATAGRAMS_MAX];
+    uint8_t alpn[MR_TLS_ALPN_MAX];        /* client: what it offers, to begin again */
+    uint8_t token[MR_TOKEN_SENT_MAX];     /* client: in its Initials */
+    uint8_t new_token[MR_TOKEN_KEPT_MAX]; /* client: for the next connection */
+    uint8_t params[MR_TRANSPORT_PARAMS_MAX];
+    uint8_t ticket[MR_TLS_TICKET_MAX]; /* the newest that came */
     uint8_t remember[MR_TLS_REMEMBER_MAX];
 };
 #endif /* MR_QUIC_HANDSHAKE_H */

@@ -13,8 +13,7 @@
 
 #include "base/assert.h"
 
-#define BLOCK_MAX 128 /* bytes of a SHA-384 block */
-#define INFO_MAX  64  /* bytes of an HkdfLabel, plus the counter */
+#define INFO_MAX MR_HMAC_SHORT /* bytes of an HkdfLabel, plus the counter */
 
 /* What a version changes in key derivation: RFC 9001, Section 5; RFC 9369, Section 3.3. */
 struct version_labels {
@@ -43,91 +42,63 @@ static const struct version_labels version_2 = {
     .ku = "quicv2 ku",
 };
 
-/* SHA-256 or SHA-384 after the key's block: HMAC resumes from here for every message. */
-struct hash {
-    union {
-        SHA256_CTX sha256;
-        SHA512_CTX sha384;
-    } state;
-    size_t size; /* of the digest: 32 or 48 */
-};
-
+/* A key, absorbed: HMAC resumes from here for every message. */
 struct hmac {
-    struct hash inner;
-    struct hash outer;
+    size_t size; /* of the digest: 32 or 48 */
+    union {
+        struct mr_hmac_key sha256;
+        struct {
+            SHA512_CTX inner;
+            SHA512_CTX outer;
+        } sha384;
+    } state;
 };
 
 /* ------------------------------------------------------------------ HMAC */
 
-static void hash_init(struct hash *hash, size_t size)
+static void absorb_sha384(SHA512_CTX *ctx, const uint8_t *key, size_t key_size, uint8_t pad)
 {
-    hash->size = size;
-    if (size == SHA256_DIGEST_LENGTH)
-        SHA256_Init(&hash->state.sha256);
-    else
-        SHA384_Init(&hash->state.sha384);
-}
+    uint8_t block[SHA512_CBLOCK];
 
-static void hash_update(struct hash *hash, const void *bytes, size_t size)
-{
-    if (hash->size == SHA256_DIGEST_LENGTH)
-        SHA256_Update(&hash->state.sha256, bytes, size);
-    else
-        SHA384_Update(&hash->state.sha384, bytes, size);
-}
-
-static void hash_final(struct hash *hash, uint8_t *digest)
-{
-    if (hash->size == SHA256_DIGEST_LENGTH)
-        SHA256_Final(digest, &hash->state.sha256);
-    else
-        SHA384_Final(digest, &hash->state.sha384);
-}
-
-/* Absorb the key, XORed with `pad` (RFC 2104, Section 2). */
-static void hash_begin(struct hash *hash, size_t digest_size, const uint8_t *key, size_t key_size,
-                       uint8_t pad)
-{
-    size_t block_size = digest_size == SHA256_DIGEST_LENGTH ? SHA256_CBLOCK : SHA512_CBLOCK;
-    uint8_t block[BLOCK_MAX];
-
-    MR_ASSERT(key_size <= block_size);
-    memset(block, pad, block_size);
-    for (size_t i = 0; i < key_size; i++)
-        block[i] ^= key[i];
-
-    hash_init(hash, digest_size);
-    hash_update(hash, block, block_size);
+    mr_hmac_pad(block, sizeof(block), key, key_size, pad);
+    SHA384_Init(ctx);
+    SHA384_Update(ctx, block, sizeof(block));
     OPENSSL_cleanse(block, sizeof(block));
 }
 
 static void hmac_begin(struct hmac *hmac, size_t digest_size, const uint8_t *key, size_t key_size)
 {
-    hash_begin(&hmac->inner, digest_size, key, key_size, 0x36);
-    hash_begin(&hmac->outer, digest_size, key, key_size, 0x5c);
+    hmac->size = digest_size;
+    if (digest_size == SHA256_DIGEST_LENGTH) {
+        mr_hmac_key_set(&hmac->state.sha256, key, key_size);
+        return;
+    }
+    absorb_sha384(&hmac->state.sha384.inner, key, key_size, 0x36);
+    absorb_sha384(&hmac->state.sha384.outer, key, key_size, 0x5c);
 }
 
+static void hmac_end(struct hmac *hmac)
+{
+    OPENSSL_cleanse(&hmac->state, hmac->size == SHA256_DIGEST_LENGTH ? sizeof(struct mr_hmac_key)
+                                                                     : sizeof(hmac->state));
+}
+
+/* At most MR_HMAC_SHORT bytes. */
 static void hmac_digest(const struct hmac *hmac, const void *bytes, size_t size, uint8_t *digest)
 {
-    struct hash inner = hmac->inner;
-    struct hash outer = hmac->outer;
+    SHA512_CTX ctx;
 
-    hash_update(&inner, bytes, size);
-    hash_final(&inner, digest);
-    hash_update(&outer, digest, inner.size);
-    hash_final(&outer, digest);
-    OPENSSL_cleanse(&inner, sizeof(inner));
-    OPENSSL_cleanse(&outer, sizeof(outer));
-}
-
-void mr_hmac_sha256(const uint8_t *key, size_t key_size, const void *bytes, size_t size,
-                    uint8_t *dst)
-{
-    struct hmac hmac;
-
-    hmac_begin(&hmac, SHA256_DIGEST_LENGTH, key, key_size);
-    hmac_digest(&hmac, bytes, size, dst);
-    OPENSSL_cleanse(&hmac, sizeof(hmac));
+    if (hmac->size == SHA256_DIGEST_LENGTH) {
+        mr_hmac_short(&hmac->state.sha256, bytes, size, digest);
+        return;
+    }
+    ctx = hmac->state.sha384.inner;
+    SHA384_Update(&ctx, bytes, size);
+    SHA384_Final(digest, &ctx);
+    ctx = hmac->state.sha384.outer;
+    SHA384_Update(&ctx, digest, SHA384_DIGEST_LENGTH);
+    SHA384_Final(digest, &ctx);
+    OPENSSL_cleanse(&ctx, sizeof(ctx));
 }
 
 /* ------------------------------------------------------------------ HKDF */
@@ -157,7 +128,7 @@ static void expand(const struct hmac *prk, const char *label, uint8_t *dst, size
     uint8_t info[INFO_MAX];
     uint8_t digest[MR_SECRET_MAX];
 
-    MR_ASSERT(size <= prk->inner.size);
+    MR_ASSERT(size <= prk->size);
     hmac_digest(prk, info, write_info(info, label, size), digest);
     memcpy(dst, digest, size);
     OPENSSL_cleanse(digest, sizeof(digest));
@@ -169,7 +140,7 @@ void mr_expand_label(const struct mr_secret *secret, const char *label, uint8_t 
 
     hmac_begin(&prk, secret->size, secret->bytes, secret->size);
     expand(&prk, label, dst, size);
-    OPENSSL_cleanse(&prk, sizeof(prk));
+    hmac_end(&prk);
 }
 
 /* ------------------------------------------------------------------ QUIC's secrets and keys */
@@ -197,7 +168,7 @@ void mr_keys_initial(uint32_t version, const struct mr_cid *dcid, struct mr_init
     hmac_begin(&prk, SHA256_DIGEST_LENGTH, initial_secret, sizeof(initial_secret));
     expand_initial(&prk, "client in", &out->of[MR_CLIENT]);
     expand_initial(&prk, "server in", &out->of[MR_SERVER]);
-    OPENSSL_cleanse(&prk, sizeof(prk));
+    hmac_end(&prk);
     OPENSSL_cleanse(initial_secret, sizeof(initial_secret));
 }
 
@@ -212,7 +183,7 @@ void mr_keys_derive(uint32_t version, const struct mr_secret *secret, struct mr_
     expand(&prk, labels->key, out->key, key_size);
     expand(&prk, labels->iv, out->iv, sizeof(out->iv));
     expand(&prk, labels->hp, out->hp, key_size);
-    OPENSSL_cleanse(&prk, sizeof(prk));
+    hmac_end(&prk);
 }
 
 void mr_keys_update(uint32_t version, struct mr_secret *secret, struct mr_key_material *material)
@@ -224,7 +195,7 @@ void mr_keys_update(uint32_t version, struct mr_secret *secret, struct mr_key_ma
     hmac_begin(&prk, secret->size, secret->bytes, secret->size);
     expand(&prk, labels->key, material->key, mr_cipher_key_size((enum mr_cipher)secret->cipher));
     expand(&prk, labels->iv, material->iv, sizeof(material->iv));
-    OPENSSL_cleanse(&prk, sizeof(prk));
+    hmac_end(&prk);
 }
 
 void mr_bytes_wipe(void *bytes, size_t size)

@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "quic/aead.h"
+#include "quic/hmac.h"
 #include "quic/types.h"
 
 #define MR_SECRET_MAX 48 /* bytes; SHA-384's size */
@@ -64,10 +65,6 @@ void mr_keys_update(uint32_t version, struct mr_secret *secret, struct mr_key_ma
 /* HKDF-Expand-Label with an empty context (RFC 8446, Section 7.1): `size` <= secret->size bytes;
  * `label` without "tls13 ". */
 void mr_expand_label(const struct mr_secret *secret, const char *label, uint8_t *dst, size_t size);
-
-/* HMAC-SHA-256 of `size` bytes under a key of at most 64 bytes: 32 bytes at `dst`. */
-void mr_hmac_sha256(const uint8_t *key, size_t key_size, const void *bytes, size_t size,
-                    uint8_t *dst);
 
 /* Overwrite with zeroes that the compiler may not leave out. */
 void mr_bytes_wipe(void *bytes, size_t size);

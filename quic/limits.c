@@ -5,14 +5,20 @@
 
 #include "base/compiler.h"
 
+#define STREAMS_EACH 8u /* the six that HTTP/3 keeps open, and two requests */
+
+static uint32_t streams_of(uint32_t connections)
+{
+    return MR_MAX(4096u, MR_MIN(connections * STREAMS_EACH, 524288u));
+}
+
 struct mr_limits mr_limits_for(uint32_t connections)
 {
-    /* Few connections each get much; many share what moderate traffic needs.  Streams: the six that
-     * HTTP/3 keeps open, and two requests. */
+    /* Few connections each get much; many share what moderate traffic needs. */
     return (struct mr_limits){
         .connections_max = connections,
         .handshakes_max = MR_MIN(connections, 1024u),
-        .streams_max = MR_MAX(4096u, MR_MIN(connections * 8u, 524288u)),
+        .streams_max = streams_of(connections),
         .segments_max = MR_MAX(16384u, MR_MIN(connections * 8u, 524288u)),
         .ranges_max = MR_MAX(65536u, MR_MIN(connections * 4u, 262144u)),
         .chunks_max = MR_MAX(16384u, MR_MIN(connections * 4u, 262144u)),
@@ -35,12 +41,19 @@ void mr_limits_let_sleep(struct mr_limits *limits, uint32_t awake)
 
     limits->awake_max = sleeps ? awake : 0;
     limits->sleepers_max = sleeps ? limits->connections_max - awake + mr_limits_spare(limits) : 0;
+    if (!sleeps)
+        return;
+    limits->stream_numbers_max =
+        MR_MAX(limits->stream_numbers_max,
+               MR_MAX(limits->streams_max, limits->connections_max * STREAMS_EACH));
+    limits->streams_max = MR_MIN(limits->streams_max, streams_of(awake));
 }
 
 struct mr_limits mr_limits_resolved(const struct mr_limits *limits)
 {
     struct mr_limits resolved = *limits;
 
+    resolved.stream_numbers_max = MR_MAX(resolved.stream_numbers_max, resolved.streams_max);
     if (resolved.awake_max != 0 && resolved.awake_max < resolved.connections_max)
         return resolved;
     resolved.awake_max = resolved.connections_max;

@@ -15,11 +15,13 @@ struct mr_limits {
     uint32_t awake_max; /* of them, the others sleep (quic/conn_sleep.h); more: Initials and packets
                            of sleepers are dropped, operations say -ENOMEM; 0, or connections_max:
                            none ever sleeps */
-    uint32_t sleepers_max;   /* connections asleep; more: they stay awake */
-    uint32_t handshakes_max; /* in flight; more: Initials are dropped, connect() says -EAGAIN */
-    uint32_t streams_max;    /* of all connections; more: the packet that opens one is not
-                                acknowledged, open() says -ENOMEM */
-    uint32_t segments_max;   /* send segments; more: send() says -ENOMEM */
+    uint32_t sleepers_max;       /* connections asleep; more: they stay awake */
+    uint32_t handshakes_max;     /* in flight; more: Initials are dropped, connect() says -EAGAIN */
+    uint32_t streams_max;        /* of all connections awake; more: the packet that opens one is not
+                                    acknowledged, open() says -ENOMEM, a sleeper does not wake */
+    uint32_t stream_numbers_max; /* of all connections, asleep or awake; more: as above; fewer than
+                                    streams_max: as many */
+    uint32_t segments_max;       /* send segments; more: send() says -ENOMEM */
     uint32_t ranges_max;  /* received and acknowledged ranges, reassembly nodes; more: the packet is
                              not acknowledged */
     uint32_t chunks_max;  /* 1 KiB chunks: sent records and their directories, copied send data;
@@ -57,8 +59,8 @@ static inline uint32_t mr_limits_spare(const struct mr_limits *limits)
 }
 
 /* Let all but `awake` of the connections sleep: awake_max, and sleepers_max with a place for each
- * of the others, and for those that the hand keeps places free of.  0, or not fewer than
- * connections_max: none sleeps. */
+ * of the others, and for those that the hand keeps places free of; streams_max as for the awake,
+ * and numbers for the streams of all.  0, or not fewer than connections_max: none sleeps. */
 void mr_limits_let_sleep(struct mr_limits *limits, uint32_t awake);
 
 /* The same with a number in awake_max: where none sleeps, connections_max. */

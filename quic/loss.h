@@ -29,6 +29,7 @@ struct mr_loss_space {
     uint64_t last_ack_eliciting_ns; /* when the last ack-eliciting packet was sent */
     uint64_t loss_time_ns;          /* when the next packet is lost by time; MR_NEVER */
     uint32_t ack_eliciting_count;   /* ack-eliciting packets in flight */
+    uint32_t zero;                  /* in place of padding, as in struct mr_sent */
 };
 
 struct mr_loss {

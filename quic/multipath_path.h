@@ -52,6 +52,7 @@ struct mr_path_life {
     uint8_t status;            /* enum mr_path_status: what we have told */
     uint8_t peer_status;       /* what the peer has */
     bool is_ours;              /* we opened it */
+    bool has_data; /* what any path may carry went by it, since others were last given all of it */
     bool has_peer_abandoned;
     bool is_gone; /* path 0 only: forgotten */
     bool owes_abandon;

@@ -12,6 +12,14 @@
  * No division per packet: rate and inverse are computed when the window or the
  * round trip changes.
  *
+ * What a quantum lets out is built at once.  Where the port holds packets back until their time
+ * (SEND_ON_TIMESTAMP), mr_pacer_spread() says when each is to leave: as far from the one before as
+ * the rate has it, and all of them within a quantum, before the path is looked at again:
+ *
+ *     built     ||||||||          ||||||||            sent times are these: what a round trip is
+ *     leave     | | | | | | | |   | | | | | | | |     measured too long is a quantum at the most,
+ *               |<- quantum -->|                      and nothing for the first
+ *
  * Owner: one per path.  Threads: the connection's shard.  Nothing allocates or fails.
  */
 #ifndef MR_QUIC_PACER_H
@@ -31,7 +39,8 @@
 #define MR_PACER_SMOOTH_TIME     (250 * MR_US)
 #define MR_PACER_QUANTUM_TIME    (100 * MR_US) /* a blocked path waits for this much at once, but */
 #define MR_PACER_QUANTUM_SHARE   8             /* at most for this part of a round trip */
-#define MR_PACER_DEBT_MAX        (128 * 1024)  /* bytes; probes beyond it are free */
+#define MR_PACER_GRAIN           1024 /* ns; a power of two: departures closer than this are one */
+#define MR_PACER_DEBT_MAX        (128 * 1024)        /* bytes; probes beyond it are free */
 #define MR_PACER_CAPACITY_MAX    (UINT64_C(1) << 29) /* bytes */
 
 /* What the rate is computed from. */
@@ -49,7 +58,9 @@ struct mr_pacer {
     uint64_t ns_per_byte; /* << 20, rounded up */
     uint64_t capacity;    /* bytes */
     uint64_t fill_ns;     /* time in which the bucket fills from its deepest debt */
-    uint64_t quantum_ns;  /* time that a blocked path waits beyond its debt */
+    uint32_t quantum_ns;  /* time that a blocked path waits beyond its debt */
+    uint32_t departs_ns;  /* where mr_pacer_spread() is asked: when the next datagram may leave; the
+                             low bits of a time */
     uint64_t last_ns;     /* when tokens was brought up to date */
     struct mr_pacer_input input;
 };
@@ -76,7 +87,8 @@ static inline void mr_pacer_set_rate(struct mr_pacer *pacer, const struct mr_pac
     pacer->fill_ns =
         (uint64_t)(int64_t)((double)(int64_t)(pacer->capacity + MR_PACER_DEBT_MAX) * ns_per_byte) +
         1;
-    pacer->quantum_ns = MR_MIN(MR_PACER_QUANTUM_TIME, input->smoothed_ns / MR_PACER_QUANTUM_SHARE);
+    pacer->quantum_ns = (uint32_t)MR_MIN((uint64_t)MR_PACER_QUANTUM_TIME,
+                                         input->smoothed_ns / MR_PACER_QUANTUM_SHARE);
 }
 
 /* Start with a full bucket. */
@@ -86,6 +98,7 @@ static inline void mr_pacer_init(struct mr_pacer *pacer, const struct mr_pacer_i
     mr_pacer_set_rate(pacer, input);
     pacer->tokens = (int64_t)(pacer->capacity << 32);
     pacer->last_ns = now;
+    pacer->departs_ns = (uint32_t)now;
 }
 
 /* Add what the rate has given since the last call. */
@@ -142,6 +155,38 @@ static inline uint64_t mr_pacer_next(struct mr_pacer *pacer, uint64_t now)
     uint64_t debt = (uint64_t)-pacer->tokens >> 32; /* bytes, rounded down */
 
     return now + 1 + (((debt + 1) * pacer->ns_per_byte) >> 20) + pacer->quantum_ns;
+}
+
+/* When datagrams are to leave: the first `first_ns` after now, the others `step_ns` apart. */
+struct mr_pacer_departures {
+    uint32_t first_ns;
+    uint32_t step_ns;
+};
+
+/*
+ * `count` datagrams (> 0) of about `size` bytes each were built at `now`: spread them.  Behind
+ * those of the call before, and none later than a quantum from now.
+ */
+static inline struct mr_pacer_departures mr_pacer_spread(struct mr_pacer *pacer, uint32_t count,
+                                                         uint32_t size, uint64_t now)
+{
+    const uint32_t quantum = pacer->quantum_ns;
+    uint32_t first = pacer->departs_ns - (uint32_t)now;
+    uint64_t step = size * pacer->ns_per_byte >> 20;
+
+    if (first > 2 * quantum)
+        first = 0; /* it has passed; or, of one that rested for seconds, seems to come */
+    first = MR_MIN(first, quantum);
+    step = MR_MIN(step, (uint64_t)(count > 1 ? (quantum - first) / (count - 1) : quantum));
+    pacer->departs_ns = (uint32_t)now + first + count * (uint32_t)step;
+    return (struct mr_pacer_departures){.first_ns = first, .step_ns = (uint32_t)step};
+}
+
+/* The time of departure number `index`, as an offset from now. */
+static inline uint32_t mr_pacer_departure(const struct mr_pacer_departures *departures,
+                                          uint32_t index)
+{
+    return (departures->first_ns + index * departures->step_ns) & ~(uint32_t)(MR_PACER_GRAIN - 1);
 }
 
 #endif /* MR_QUIC_PACER_H */

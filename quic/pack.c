@@ -132,7 +132,7 @@ bool mr_unpack(void *image_out, const void *base, uint32_t words, const uint8_t 
     for (uint32_t group = 0; group < group_count(words); group++) {
         for (uint64_t bits = low_first(word_at(packed, group)); bits != 0; bits &= bits - 1) {
             size_t i = (size_t)group * GROUP + (size_t)__builtin_ctzll(bits);
-            uint32_t length = (packed[lengths + number / 2] >> number % 2 * 4 & 0xfu) + 1;
+            uint32_t length = ((uint32_t)packed[lengths + number / 2] >> number % 2 * 4 & 0xf) + 1;
 
             number++;
             if (i >= words || length > WORD || size - at < length)

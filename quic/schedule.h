@@ -46,13 +46,18 @@ void mr_schedule_remove(struct mr_schedule *schedule, const struct mr_pool *stre
 void mr_schedule_next(struct mr_schedule *schedule, const struct mr_pool *streams,
                       struct mr_stream *stream);
 
+/* No other stream waits with the one whose turn it is; those of higher urgency numbers aside. */
+static inline bool mr_schedule_is_alone(const struct mr_schedule *schedule,
+                                        const struct mr_stream *head)
+{
+    return head->send_next == head->index && schedule->ordered == MR_NONE;
+}
+
 /* The stream has sent, and has more.  No change if it is not the head. */
 static inline void mr_schedule_turn(struct mr_schedule *schedule, const struct mr_pool *streams,
                                     struct mr_stream *stream)
 {
-    bool is_alone = stream->send_next == stream->index && schedule->ordered == MR_NONE;
-
-    if (!is_alone)
+    if (!mr_schedule_is_alone(schedule, stream))
         mr_schedule_next(schedule, streams, stream);
 }
 

@@ -27,17 +27,15 @@ struct mr_stream_list { /* through mr_stream.control_next */
 /* A stream; a pool object. */
 struct mr_stream {
     uint64_t id;
-    uint32_t index;
-    uint32_t generation;
+    uint64_t user_data;
+    uint64_t handle;     /* of its number: for life, wherever it lies */
+    uint32_t index;      /* its place in the pool: what lists, and packets sent, know it by */
+    uint32_t generation; /* of the place; odd while in use */
     uint32_t conn;
     uint32_t pending_events;
     uint32_t dirty_next;
     uint32_t send_next; /* in conn.sendable, see schedule.h */
     uint32_t send_previous;
-    uint32_t send_child;
-    uint32_t control_next; /* in conn.controlled */
-    uint32_t conn_next;    /* all of the connection's */
-    uint32_t conn_previous;
     uint8_t send_state; /* enum mr_send_state */
     uint8_t recv_state; /* enum mr_recv_state */
     bool has_send;      /* we may send: not the peer's unidirectional */
@@ -62,7 +60,6 @@ struct mr_stream {
     bool has_reliable_in; /* the peer did, but for reliable_in bytes */
     bool has_reset_in;    /* the peer reset it, in either way, with reset_in_code */
     bool is_reset_known;  /* the application was told of the peer's reset */
-    bool is_away;         /* its connection is another shard's: the handle is stale */
     struct mr_send_queue send;
     struct mr_recv_queue recv;
     struct mr_flow_send flow_send;
@@ -73,8 +70,19 @@ struct mr_stream {
     uint64_t reliable_out;
     uint64_t reliable_in;
     uint64_t reset_in_code;
-    uint64_t user_data;
-    uint64_t moved_from; /* handle in the shard that the connection came from; 0: opened here */
+    uint64_t moved_from;   /* handle in the shard that the connection came from; 0: opened here */
+    uint32_t send_child;   /* as send_next */
+    uint32_t control_next; /* in conn.controlled */
+    uint32_t conn_next;    /* all of the connection's */
+    uint32_t conn_previous;
 };
+
+/* Ask for the lines that an acknowledgement, or an event, writes and reads. */
+MR_INLINE void mr_stream_prefetch(const struct mr_stream *stream)
+{
+    MR_PREFETCH_WRITE(stream);
+    MR_PREFETCH_WRITE(&stream->send);
+    __builtin_prefetch(&stream->peer_code);
+}
 
 #endif /* MR_QUIC_STREAM_H */

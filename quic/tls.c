@@ -50,14 +50,15 @@ bool mr_tls_start_server(struct mr_tls *tls, const struct mr_tls_context *contex
                          const uint8_t *params, size_t params_size)
 {
     *tls = (struct mr_tls){.context = context};
-    bool is_started = keep_params(tls, params, params_size, "") && start(tls, context, params_size);
+    return keep_params(tls, params, params_size, "");
+}
 
-    if (is_started && context->has_early_data)
-        is_started = SSL_set_quic_tls_early_data_enabled(tls->ssl, 1) == 1;
-    if (!is_started)
-        mr_tls_free(tls);
-    ERR_clear_error();
-    return is_started;
+/* A server's first job: OpenSSL's code and what it makes are used right away, not when a burst of
+ * other clients has put them out of the caches. */
+static bool begin_server(struct mr_tls *tls)
+{
+    return start(tls, tls->context, tls->params_size) &&
+           (!tls->context->has_early_data || SSL_set_quic_tls_early_data_enabled(tls->ssl, 1) == 1);
 }
 
 /* Say whom we want to reach, and check that we did. */
@@ -383,14 +384,17 @@ void mr_tls_job_run(struct mr_tls_job *job)
 {
     struct mr_tls *tls = job->tls;
 
+    bool is_over = tls->is_failed || tls->params == NULL;
+
     tls->job = job;
-    if (tls->ssl == NULL || tls->is_failed) {
+    ERR_clear_error();
+    if (is_over)
         mr_tls_fail_alert(tls, MR_ALERT_INTERNAL_ERROR, "the handshake is over");
-    } else {
-        ERR_clear_error();
+    else if (tls->ssl == NULL && !begin_server(tls))
+        mr_tls_fail_alert(tls, MR_ALERT_INTERNAL_ERROR, "no memory for the handshake");
+    else
         run(tls);
-        ERR_clear_error();
-    }
+    ERR_clear_error();
     if (job->is_failed)
         report_failure(job);
     else
@@ -400,8 +404,8 @@ void mr_tls_job_run(struct mr_tls_job *job)
 
 void mr_tls_job_wipe(struct mr_tls_job *job)
 {
-    OPENSSL_cleanse(job->secrets, sizeof(job->secrets));
-    OPENSSL_cleanse(job->keylog, sizeof(job->keylog));
+    OPENSSL_cleanse(job->secrets, job->secret_count * sizeof(job->secrets[0]));
+    OPENSSL_cleanse(job->keylog, job->keylog_size);
     job->secret_count = 0;
     job->keylog_size = 0;
 }

@@ -92,7 +92,7 @@ struct mr_tls_context {
 
 /* One handshake.  All zero bytes: not started. */
 struct mr_tls {
-    void *ssl; /* OpenSSL's SSL, NULL when not started or freed */
+    void *ssl; /* OpenSSL's SSL; NULL when not started, before a server's first job, or freed */
     const struct mr_tls_context *context;
     struct mr_tls_job *job;        /* while one runs */
     uint8_t *params;               /* our transport parameters; OpenSSL reads them late */
@@ -193,8 +193,9 @@ struct mr_tls_job {
 };
 
 /*
- * Begin a handshake.  `params`: our transport parameters, encoded; copied.  Costs about 2 us.
- * False: OpenSSL is out of memory or refused the options; `tls` is then not started.
+ * Begin a handshake.  `params`: our transport parameters, encoded; copied.  A client's costs about
+ * 2 us; what OpenSSL holds of a server's its first job makes.  False: out of memory, or OpenSSL
+ * refused the options; `tls` is then not started.
  */
 bool mr_tls_start_server(struct mr_tls *tls, const struct mr_tls_context *context,
                          const uint8_t *params, size_t params_size);

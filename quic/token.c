@@ -109,13 +109,13 @@ bool mr_token_keys_init(struct mr_token_keys *keys, const uint8_t *static_key)
 
     *keys = (struct mr_token_keys){0};
     if (derive(static_key, "millrace stateless reset", subkey)) {
-        keys->reset_mac = new_mac(subkey);
+        mr_hmac_key_set(&keys->reset, subkey, sizeof(subkey));
         for (size_t i = 0; i < MR_COUNT_OF(retry_secrets); i++)
             keys->retry_tag[i] = new_cipher("AES-128-GCM", retry_secrets[i].key);
     }
     OPENSSL_cleanse(subkey, sizeof(subkey));
 
-    if (keys->reset_mac != NULL && keys->retry_tag[0] != NULL && keys->retry_tag[1] != NULL &&
+    if (keys->retry_tag[0] != NULL && keys->retry_tag[1] != NULL &&
         mr_token_key_make(&keys->token[0], static_key))
         return true;
     mr_token_keys_wipe(keys);
@@ -141,7 +141,7 @@ bool mr_token_keys_load(struct mr_token_keys *keys, const struct mr_token_secret
 
 void mr_token_keys_wipe(struct mr_token_keys *keys)
 {
-    EVP_MAC_CTX_free(keys->reset_mac);
+    OPENSSL_cleanse(&keys->reset, sizeof(keys->reset));
     for (size_t i = 0; i < MR_COUNT_OF(retry_secrets); i++)
         EVP_CIPHER_CTX_free(keys->retry_tag[i]);
     for (uint8_t i = 0; i < MR_TOKEN_KEYS; i++)
@@ -191,7 +191,7 @@ void mr_reset_token(struct mr_token_keys *keys, struct mr_cid_view cid, uint8_t 
 {
     uint8_t mac[MAC];
 
-    mac_of(keys->reset_mac, &(struct piece){cid.bytes, cid.size}, 1, mac);
+    mr_hmac_short(&keys->reset, cid.bytes, cid.size, mac);
     memcpy(out, mac, MR_RESET_TOKEN);
     OPENSSL_cleanse(mac, sizeof(mac));
 }

@@ -34,6 +34,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "quic/hmac.h"
 #include "quic/packet.h"
 #include "quic/resume.h"
 #include "quic/types.h"
@@ -81,7 +82,7 @@ struct mr_token_secrets {
 
 /* Prepared keys.  The members are token.c's. */
 struct mr_token_keys {
-    struct evp_mac_ctx_st *reset_mac;
+    struct mr_hmac_key reset;
     struct evp_cipher_ctx_st *retry_tag[2]; /* of version 1, and 2 */
     struct mr_token_key token[MR_TOKEN_KEYS];
     uint8_t writing; /* number of the key that new tokens are made with */

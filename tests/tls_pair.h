@@ -116,7 +116,7 @@ static inline bool tls_deliver(struct tls_end *from, struct tls_end *to, size_t 
     for (int level = 0; level < MR_LEVELS; level++) {
         struct tls_wire *wire = &from->out[level];
 
-        while (wire->delivered < wire->size && !to->is_failed && to->tls.ssl != NULL) {
+        while (wire->delivered < wire->size && !to->is_failed && to->tls.params != NULL) {
             size_t left = wire->size - wire->delivered;
             size_t size = left < piece ? left : piece;
 

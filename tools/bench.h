@@ -1,7 +1,7 @@
 /*
  * tools/bench.h - `millrace bench`: what its kinds share.
  *
- * Each kind (transfer, handshake, request, latency, idle) is one file: options, a
+ * Each kind (transfer, handshake, established, request, latency, idle) is one file: options, a
  * world, a measured interval, figures.  Figures become a table for people or one
  * JSON object for programs.
  */
@@ -38,6 +38,9 @@ struct mr_bench_options {
     bool has_samples;
     bool wants_resumption;
     bool is_early; /* resumed, with a request in 0-RTT */
+    uint32_t tls_helpers;
+    double load_share;       /* of what the established connections can do */
+    double handshakes_per_s; /* beside them */
     bool has_http3;
     uint64_t bytes;
     uint64_t request_bytes;
@@ -68,6 +71,8 @@ enum mr_bench_option_groups {
     MR_BENCH_REQUEST = 2048,
     MR_BENCH_WAKES = 4096,
     MR_BENCH_EARLY = 8192,
+    MR_BENCH_HELPERS = 16384,
+    MR_BENCH_VISITORS = 32768, /* --load-share, --handshakes-per-second */
 };
 
 struct mr_bench_options mr_bench_options_default(void);
@@ -236,6 +241,7 @@ int mr_bench_finish(struct json_object *json, const struct mr_bench *bench, bool
 /* The kinds: argv[0] is the kind's name.  Exit statuses. */
 int mr_bench_transfer(int argc, char **argv);
 int mr_bench_handshake(int argc, char **argv);
+int mr_bench_established(int argc, char **argv);
 int mr_bench_request(int argc, char **argv);
 int mr_bench_latency(int argc, char **argv);
 int mr_bench_idle(int argc, char **argv);

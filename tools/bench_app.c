@@ -12,6 +12,8 @@
 #define AHEAD_BYTES (UINT64_C(8) << 20) /* queued and not acknowledged, of one stream */
 #define VIEWS       32
 #define RETRY_NS    1000000
+#define CONNECTED   1 /* user data of connections: it is there, */
+#define VISITOR     2 /* it is to be closed then */
 
 /* ------------------------------------------------------------------ streams */
 
@@ -179,7 +181,7 @@ static bool open_stream(struct mr_bench_app *app, mr_handle conn)
     s->conn = conn;
     s->is_open = true;
     count_out(app, 1);
-    s->begun_ns = app->transport->ops->now(app->transport);
+    s->begun_ns = app->load.visitors > 0 ? app->due_ns : app->transport->ops->now(app->transport);
     mr_store_be64(s->header, app->load.down_bytes);
     s->to_send =
         app->load.up_bytes == UINT64_MAX ? UINT64_MAX : MR_BENCH_HEADER + app->load.up_bytes;
@@ -187,28 +189,64 @@ static bool open_stream(struct mr_bench_app *app, mr_handle conn)
     return true;
 }
 
-static void connect_more(struct mr_bench_app *app)
+/* -errno: not now. */
+static int connect_one(struct mr_bench_app *app, mr_handle *conn_out)
 {
     static const uint8_t alpn[] = "\004perf";
+    const struct mr_connect_options options = {.remote = app->load.server,
+                                               .server_name = "localhost",
+                                               .alpn = alpn,
+                                               .alpn_size = 5,
+                                               .is_early = app->load.is_early,
+                                               .ticket = app->ticket_size > 0 ? app->ticket : NULL,
+                                               .ticket_size = app->ticket_size};
 
+    return app->transport->ops->connect(app->transport, &options, conn_out);
+}
+
+static void connect_more(struct mr_bench_app *app)
+{
     while (!atomic_load_explicit(&app->shared.is_stopped, memory_order_relaxed) &&
            app->open_connections + app->connecting < app->load.connections &&
            app->connecting < app->load.connects_at_once) {
-        struct mr_connect_options options = {.remote = app->load.server,
-                                             .server_name = "localhost",
-                                             .alpn = alpn,
-                                             .alpn_size = 5,
-                                             .is_early = app->load.is_early,
-                                             .ticket = app->ticket_size > 0 ? app->ticket : NULL,
-                                             .ticket_size = app->ticket_size};
         mr_handle conn;
 
-        if (app->transport->ops->connect(app->transport, &options, &conn) != 0) {
+        if (connect_one(app, &conn) != 0) {
             app->transport->ops->timer(app->transport, RETRY_NS, 0);
             return;
         }
         app->connecting++;
     }
+}
+
+/* Visitors that are due.  What could not be kept up with is not made up for. */
+static uint32_t invite(struct mr_bench_app *app, uint64_t now)
+{
+    uint64_t every_ns = atomic_load_explicit(&app->visit_ns, memory_order_relaxed);
+    uint32_t invited = 0;
+    mr_handle conn;
+
+    if (every_ns == 0 || rests(app)) {
+        app->visit_due_ns = now;
+        return 0;
+    }
+    while (now >= app->visit_due_ns && app->visiting < app->load.visitors &&
+           connect_one(app, &conn) == 0) {
+        app->transport->ops->set_user_data(app->transport, conn, VISITOR);
+        app->visit_due_ns += every_ns;
+        app->visiting++;
+        invited++;
+    }
+    if (now > app->visit_due_ns + every_ns * app->load.visitors)
+        app->visit_due_ns = now;
+    return invited;
+}
+
+static void forget_paced(struct mr_bench_app *app, mr_handle conn)
+{
+    for (uint32_t i = 0; i < app->paced_count; i++)
+        if (app->paced[i] == conn)
+            app->paced[i--] = app->paced[--app->paced_count];
 }
 
 static void on_connected(struct mr_bench_app *app, const struct mr_event *event)
@@ -220,7 +258,9 @@ static void on_connected(struct mr_bench_app *app, const struct mr_event *event)
     mr_bench_count_up(&app->shared.counts.connected, 1);
     if (app->transport->ops->conn_info(app->transport, event->conn, &info) == 0 && info.is_resumed)
         mr_bench_count_up(&app->shared.counts.resumed, 1);
-    app->transport->ops->set_user_data(app->transport, event->conn, 1); /* it was connected */
+    app->transport->ops->set_user_data(app->transport, event->conn, CONNECTED);
+    if (app->load.is_paced && app->paced_count < MR_BENCH_PACED_MAX)
+        app->paced[app->paced_count++] = event->conn;
     bool is_idle = app->load.is_handshake || app->load.is_paced ||
                    (app->load.has_one_active && app->conn != MR_HANDLE_NONE);
     if (app->conn == MR_HANDLE_NONE)
@@ -239,7 +279,7 @@ static void on_ticket(struct mr_bench_app *app, const struct mr_event *event)
 
         app->ticket_size = size > 0 ? (size_t)size : 0;
     }
-    if (app->load.is_handshake)
+    if (app->load.is_handshake || event->user_data == VISITOR)
         app->transport->ops->close(app->transport, event->conn, 0, "");
 }
 
@@ -248,12 +288,15 @@ static void on_conn_closed(struct mr_bench_app *app, const struct mr_event *even
 {
     if (event->conn == app->conn)
         app->conn = MR_HANDLE_NONE;
-    if (was_connected)
+    forget_paced(app, event->conn);
+    if (event->user_data == VISITOR)
+        app->visiting--;
+    else if (was_connected)
         app->open_connections--;
     else
         app->connecting--;
     mr_bench_count_up(&app->shared.counts.closed, 1);
-    if (!event->is_application || !was_connected) {
+    if (!event->is_application || !(was_connected || event->user_data == VISITOR)) {
         mr_bench_count_up(&app->shared.counts.failed, 1);
         mr_bench_count_up(&app->shared.counts.last_error,
                           event->error - app->shared.counts.last_error);
@@ -272,10 +315,10 @@ static void on_conn_event(struct mr_bench_app *app, const struct mr_event *event
     }
     if (!app->is_client)
         return;
-    bool was_connected = event->user_data == 1;
+    bool was_connected = event->user_data == CONNECTED;
     if ((event->kinds & MR_EVENT_EARLY) != 0)
         open_stream(app, event->conn);
-    if ((event->kinds & MR_EVENT_CONNECTED) != 0) {
+    if ((event->kinds & MR_EVENT_CONNECTED) != 0 && event->user_data != VISITOR) {
         on_connected(app, event);
         was_connected = true;
     }
@@ -338,16 +381,16 @@ static uint32_t on_poll(void *context)
     struct mr_bench_app *app = context;
     uint64_t now = app->transport->ops->now(app->transport);
     uint64_t every_ns = atomic_load_explicit(&app->every_ns, memory_order_relaxed);
-    uint32_t opened = 0;
+    uint32_t opened = invite(app, now);
 
-    if (app->conn == MR_HANDLE_NONE || rests(app)) {
+    if (app->paced_count == 0 || rests(app)) {
         app->due_ns = now;
         if (!rests(app))
             connect_more(app);
-        return 0;
+        return opened;
     }
     while (now >= app->due_ns && outstanding(app) < app->load.streams &&
-           open_stream(app, app->conn)) {
+           open_stream(app, app->paced[app->paced_next++ % app->paced_count])) {
         app->due_ns += every_ns;
         opened++;
     }

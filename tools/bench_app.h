@@ -21,6 +21,7 @@
 
 #define MR_BENCH_STREAMS_MAX 65536 /* open at a time, of one shard */
 #define MR_BENCH_HEADER      8     /* bytes of a request, at least: how many are wanted back */
+#define MR_BENCH_PACED_MAX   64    /* connections that streams are due on */
 
 /* What a client shard does. */
 struct mr_bench_load {
@@ -36,7 +37,11 @@ struct mr_bench_load {
     bool is_verified;
     bool is_read;        /* every byte is looked at once, as by somebody who uses it */
     bool has_one_active; /* latency: the first connection; the others stay idle */
-    bool is_paced;       /* one connection; a stream each `every_ns`, at most `streams` at a time */
+    bool is_paced;     /* a stream each `every_ns`, on the connections in turn, at most `streams` at
+                          a time; of as many connections as MR_BENCH_PACED_MAX */
+    uint32_t visitors; /* is_paced: connections made beside, each `visit_ns`, and closed when they
+                          are there; so many in flight at most, and latencies count from when a
+                          stream was due.  0: none */
 };
 
 struct mr_bench_stream {
@@ -63,7 +68,13 @@ struct mr_bench_app {
     bool is_client;
     uint32_t open_connections;
     uint32_t connecting;
-    mr_handle conn;            /* paced: the connection */
+    mr_handle conn;                      /* one that is there, the first */
+    mr_handle paced[MR_BENCH_PACED_MAX]; /* paced: all of them, */
+    uint32_t paced_count;
+    uint32_t paced_next; /* the one whose turn it is */
+    uint32_t visiting;
+    uint64_t visit_due_ns;
+    _Atomic uint64_t visit_ns; /* between two visitors; 0: none come */
     uint64_t due_ns;           /* paced: the next stream; 0: now */
     _Atomic uint64_t every_ns; /* paced: between two streams; 0: as soon as one is over */
     uint32_t stream_free;

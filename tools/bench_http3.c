@@ -11,7 +11,6 @@
 #include "base/compiler.h"
 #include "tools/scratch.h"
 
-#define FILE_NAME         "/content"
 #define PATTERN_SEED      1
 #define CHUNK             65536 /* bytes of the file written at once */
 #define RETRY_NS          1000000
@@ -61,7 +60,7 @@ static void count_failure(struct client *c, uint64_t error)
 static void ask(struct client *c, struct loop *loop)
 {
     static const struct mr_h3_request_options options = {.authority = "localhost",
-                                                         .path = FILE_NAME};
+                                                         .path = MR_BENCH_HTTP3_FILE};
     mr_h3_client_request request;
 
     if (is_stopped(c))
@@ -181,12 +180,12 @@ static bool write_content(const struct mr_bench_http3 *h, int fd)
 
 static bool make_file(struct mr_bench_http3 *h, struct mr_fault *fault)
 {
-    char path[MR_SCRATCH_MAX + sizeof(FILE_NAME)];
+    char path[MR_SCRATCH_MAX + sizeof(MR_BENCH_HTTP3_FILE)];
 
     h->folder = mr_scratch_make(fault);
     if (h->folder == NULL)
         return false;
-    snprintf(path, sizeof(path), "%s%s", h->folder, FILE_NAME);
+    snprintf(path, sizeof(path), "%s%s", h->folder, MR_BENCH_HTTP3_FILE);
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     bool is_ok = fd >= 0 && write_content(h, fd);
     if (!is_ok)
@@ -245,7 +244,7 @@ static bool make_clients(struct mr_bench_http3 *h, struct mr_bench *b, struct mr
     return true;
 }
 
-struct mr_bench_http3 *mr_bench_http3_start(struct mr_bench *b, const struct mr_bench_load *load,
+struct mr_bench_http3 *mr_bench_http3_serve(struct mr_bench *b, const struct mr_bench_load *load,
                                             struct mr_fault *fault)
 {
     struct mr_bench_http3 *h = calloc(1, sizeof(*h));
@@ -260,8 +259,23 @@ struct mr_bench_http3 *mr_bench_http3_start(struct mr_bench *b, const struct mr_
     b->config.alpn_size = 3;
     b->config.helper_count =
         MR_MIN(HELPERS_PER_SHARD * b->config.server_shards, (uint32_t)MR_WORK_HELPERS_MAX);
-    if (make_file(h, fault) && make_servers(h, b, fault) && make_clients(h, b, fault) &&
-        mr_bench_launch(b, fault))
+    if (make_file(h, fault) && make_servers(h, b, fault))
+        return h;
+    mr_bench_http3_free(h);
+    return NULL;
+}
+
+struct mr_h3_server *mr_bench_http3_server(const struct mr_bench_http3 *h, uint32_t i)
+{
+    return h->servers[i];
+}
+
+struct mr_bench_http3 *mr_bench_http3_start(struct mr_bench *b, const struct mr_bench_load *load,
+                                            struct mr_fault *fault)
+{
+    struct mr_bench_http3 *h = mr_bench_http3_serve(b, load, fault);
+
+    if (h == NULL || (make_clients(h, b, fault) && mr_bench_launch(b, fault)))
         return h;
     mr_bench_http3_free(h);
     return NULL;

@@ -16,7 +16,18 @@
 #include "http3/server.h"
 #include "tools/bench.h"
 
+#define MR_BENCH_HTTP3_FILE "/content" /* what is asked for */
+
 struct mr_bench_http3;
+
+/* Make servers alone, for clients of the caller's: load->connections for each shard, and
+ * load->down_bytes of the file.  NULL with `fault` set. */
+struct mr_bench_http3 *mr_bench_http3_serve(struct mr_bench *bench,
+                                            const struct mr_bench_load *load,
+                                            struct mr_fault *fault);
+
+/* Of shard `i`. */
+struct mr_h3_server *mr_bench_http3_server(const struct mr_bench_http3 *http3, uint32_t i);
 
 /* Make servers and clients for `load` (its connections, streams and down_bytes), and start the
  * bench with them.  NULL with `fault` set. */

@@ -19,12 +19,12 @@ enum {
 
 static uint32_t target(const struct mr_idle_app *app)
 {
-    return atomic_load_explicit(&app->target, memory_order_relaxed);
+    return atomic_load_explicit(&app->orders.target, memory_order_relaxed);
 }
 
 static bool is_closing(const struct mr_idle_app *app)
 {
-    return atomic_load_explicit(&app->is_closing, memory_order_relaxed) ||
+    return atomic_load_explicit(&app->orders.is_closing, memory_order_relaxed) ||
            atomic_load_explicit(&app->shared.is_stopped, memory_order_relaxed);
 }
 
@@ -111,13 +111,22 @@ static void give_request(struct mr_idle_app *app, uint32_t index)
     atomic_fetch_sub_explicit(&app->shared.outstanding, 1, memory_order_relaxed);
 }
 
+/* In turn: each again when all others have been, and neighbours far apart.  The step is a prime, so
+ * that it leaves none out. */
+static mr_handle next_in_turn(struct mr_idle_app *app)
+{
+    app->turn = (uint32_t)((app->turn + UINT64_C(2654435761)) % app->conn_count);
+    return app->conns[app->turn];
+}
+
 /* Wake one of the connections.  False: not now. */
-static bool wake(struct mr_idle_app *app)
+static bool wake(struct mr_idle_app *app, bool is_in_turn)
 {
     uint8_t bytes[WAKE_BYTES] = {0};
     struct mr_view view = {.data = bytes, .size = sizeof(bytes)};
     uint32_t index = app->request_free;
-    mr_handle conn = app->conns[mr_random_below(&app->random, app->conn_count)];
+    mr_handle conn =
+        is_in_turn ? next_in_turn(app) : app->conns[mr_random_below(&app->random, app->conn_count)];
     mr_handle stream;
 
     if (conn == MR_HANDLE_NONE)
@@ -134,13 +143,28 @@ static bool wake(struct mr_idle_app *app)
     return true;
 }
 
+/* Is it time for the next burst?  One that comes late puts off the others. */
+static bool is_time(struct mr_idle_app *app, uint32_t burst)
+{
+    uint64_t now = app->transport->ops->now(app->transport);
+
+    if (now < app->burst_ns)
+        return false;
+    app->burst_ns = now + burst * MR_IDLE_APART_NS;
+    return true;
+}
+
 static uint32_t wake_more(struct mr_idle_app *app)
 {
-    uint64_t wanted = atomic_load_explicit(&app->wakes, memory_order_relaxed);
+    uint64_t wanted = atomic_load_explicit(&app->orders.wakes, memory_order_relaxed);
+    uint32_t burst = atomic_load_explicit(&app->orders.burst, memory_order_relaxed);
     uint32_t begun = 0;
 
-    while (app->woken < wanted && app->request_free != MR_NONE && app->conn_count > 0 &&
-           wake(app)) {
+    if (app->woken >= wanted || app->conn_count == 0 || (burst > 0 && !is_time(app, burst)))
+        return 0;
+    if (burst > 0)
+        wanted = MR_MIN(wanted, app->woken + burst);
+    while (app->woken < wanted && app->request_free != MR_NONE && wake(app, burst > 0)) {
         app->woken++;
         begun++;
     }

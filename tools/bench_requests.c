@@ -107,12 +107,15 @@ static struct json_object *report_handshakes(struct mr_bench *b, const struct mr
                   b->options.is_early           ? "handshake, 0-RTT"
                   : b->options.wants_resumption ? "handshake, resumed"
                                                 : "handshake");
+    mr_bench_count(json, "tls_helpers", b->options.tls_helpers);
     mr_bench_real(json, "seconds", i->seconds);
     mr_bench_real(json, "handshakes_per_s", (double)done / i->seconds);
     mr_bench_real(json, "server_us_per_handshake", done == 0 ? 0 : handshake_cost_ns(b, i) * 1e-3);
     mr_bench_real(json, "server_tls_us_per_handshake",
                   done == 0 ? 0 : mr_bench_ns(b, i->server.tls_cycles) * 1e-3 / (double)done);
     mr_bench_ratio(json, "tls_us_per_handshake", tls_ns * 1e-3, tls_ns < 0 ? 0 : 1);
+    if (b->options.tls_helpers > 0) /* then it is not all of the handshake that is compared */
+        b->comparison.ratios.count = 0;
     mr_bench_add_samples(json, "ratio_to_tls", &b->comparison.ratios);
     mr_bench_add_stages(b, json, "server_stage_ns", &i->server, done);
     mr_bench_add_allocations(json, "allocations_per_handshake", i, done);
@@ -131,7 +134,7 @@ static int run_handshakes(struct mr_bench *b)
     struct mr_fault fault = {0};
     struct mr_interval i;
     bool is_resumed = b->options.wants_resumption || b->options.is_early;
-    struct tls_alone tls = {.options = {.is_resumed = is_resumed}};
+    struct tls_alone tls = {.options = {.is_resumed = is_resumed, .is_early = b->options.is_early}};
     struct mr_bench_load load = {.server = mr_world_server_address(),
                                  .connections = b->options.connections,
                                  .connects_at_once = b->options.connections,
@@ -144,6 +147,7 @@ static int run_handshakes(struct mr_bench *b)
     configure(b, &load);
     b->config.connections = 16384; /* closing connections stay for three PTOs */
     b->config.has_early_data = b->options.is_early;
+    b->config.tls_helpers = b->options.tls_helpers;
     b->prepare = prepare_tls;
     b->yardstick = (struct mr_bench_yardstick){
         .slice = tls_slice, .cost_ns = handshake_cost_ns, .argument = &tls};
@@ -169,7 +173,7 @@ int mr_bench_handshake(int argc, char **argv)
         &b->options, argc, argv, "millrace bench handshake [options]",
         "Connections made and closed, as fast as the client can; server time per handshake.",
         MR_BENCH_CONNECTIONS | MR_BENCH_SHARDS | MR_BENCH_CRYPTO | MR_BENCH_RESUME |
-            MR_BENCH_EARLY);
+            MR_BENCH_EARLY | MR_BENCH_HELPERS);
 
     return parsed == MR_PARSE_OK ? run_handshakes(b) : parsed == MR_PARSE_HELP ? 0 : 2;
 }

@@ -108,8 +108,8 @@ static void set_wire(struct mr_bench *b)
     b->config.wire.has_rss = b->options.is_misdirected;
     b->config.wire.seed = 1;
     b->config.wire.held_max = 1 << 18;
-    if (b->options.acks_every_second) { /* it decides once per burst: bursts have two packets */
-        b->config.wire.side[b->options.is_up ? 0 : 1].rx_most = ACK_PACKETS;
+    if (b->options.acks_every_second) {
+        b->config.ack_packets = ACK_PACKETS;
         b->config.extensions_off = MR_EXTENSION_ACK_FREQUENCY;
     }
     if (b->options.rtt_us > 0) { /* what is on the way stays in the sender's pool */
@@ -291,12 +291,6 @@ static int run(struct mr_bench *b)
 
     if (b->options.is_misdirected && b->options.shards < 2) {
         fprintf(stderr, "millrace bench: --misdirect needs another shard; add --shards 2\n");
-        return 2;
-    }
-    if (b->options.acks_every_second &&
-        (b->options.is_copied || b->options.rtt_us > 0 || b->options.loss_percent > 0)) {
-        fprintf(stderr, "millrace bench: --acks-every-second is for the plain wire; leave --copy, "
-                        "--rtt-us and --loss out\n");
         return 2;
     }
     configure(b, &load);

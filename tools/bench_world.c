@@ -78,7 +78,10 @@ static bool make_tls(struct mr_world *w, struct mr_fault *fault)
     }
     if (mr_certificate_make(&certificate, &(struct mr_certificate_options){0}, fault) != 0)
         return false;
-    struct mr_tls_client_config client = {.ca_pem = certificate.certificate_pem,
+    w->client_library =
+        mr_tls_library_new(); /* clients are elsewhere: servers share nothing with them */
+    struct mr_tls_client_config client = {.library = w->client_library,
+                                          .ca_pem = certificate.certificate_pem,
                                           .ciphers = cipher_suite(w->config.cipher),
                                           .has_early_data = w->config.has_early_data};
     w->has_server_tls = mr_tls_context_server(&w->server_tls, &server, fault) == 0;
@@ -108,6 +111,7 @@ static void fill_endpoint(const struct mr_world *w, struct mr_endpoint_config *e
     e->extensions =
         MR_EXTENSIONS_DEFAULT | (config->paths_max > 1 ? (uint32_t)MR_EXTENSION_MULTIPATH : 0);
     e->extensions &= ~config->extensions_off;
+    e->ack_packets = config->ack_packets;
     e->paths_max = config->paths_max;
     e->wall_offset_s = (uint64_t)time(NULL);
     e->cid.node = 1;
@@ -125,6 +129,7 @@ static struct mr_shard_config shard_config(const struct mr_world *w, bool is_ser
         .local_port = is_server ? SERVER_PORT : CLIENT_PORT,
         .polling = config->polling,
         .work = w->work,
+        .tls_work = is_server ? w->tls_work : NULL,
         .keylog_fd = -1,
     };
 
@@ -183,7 +188,8 @@ static bool make_wire(struct mr_world *w, struct mr_port *ends[MR_WIRE_ENDS],
     config.mtu = (uint16_t)(w->config.payload_max + IP_HEADERS);
     for (int i = 0; i < MR_WIRE_ENDS && config.is_copied; i++) {
         if (!mr_group_make_rx_pools(w->names[i], config.side[i].queue_count, 0,
-                                    w->config.payload_max + FRAME_HEADERS, w->rx_pools[i], fault))
+                                    w->config.payload_max + FRAME_HEADERS, NULL, w->rx_pools[i],
+                                    fault))
             return false;
         config.side[i].rx_pools = w->rx_pools[i];
     }
@@ -206,6 +212,11 @@ bool mr_world_make(struct mr_world *w, const struct mr_world_config *config, str
         w->work = mr_work_pool_start(config->helper_count,
                                      config->server_shards + config->client_shards, fault);
         if (w->work == NULL)
+            goto failed;
+    }
+    if (config->tls_helpers > 0) {
+        w->tls_work = mr_work_pool_start(config->tls_helpers, config->server_shards, fault);
+        if (w->tls_work == NULL)
             goto failed;
     }
     if (!make_wire(w, ends, fault))
@@ -251,10 +262,12 @@ uint32_t mr_world_free(struct mr_world *w)
     if (w->has_server)
         mr_group_free(&w->server, &leaked[1]);
     mr_work_pool_stop(w->work);
+    mr_work_pool_stop(w->tls_work);
     if (w->has_server_tls)
         mr_tls_context_free(&w->server_tls);
     if (w->has_client_tls)
         mr_tls_context_free(&w->client_tls);
+    mr_tls_library_free(w->client_library);
     mr_early_data_free(w->replay);
     memset(w, 0, sizeof(*w));
     return leaked[0] + leaked[1];

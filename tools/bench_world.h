@@ -39,6 +39,7 @@ struct mr_world_config {
     const uint8_t *alpn;
     size_t alpn_size;
     uint32_t helper_count;    /* threads for work; 0: none */
+    uint32_t tls_helpers;     /* threads for the servers' TLS jobs; 0: their shards */
     uint64_t window_max;      /* receive windows grow up to this */
     uint32_t streams_max;     /* per connection */
     uint32_t server_tx_mbufs; /* per shard: what may be on the way */
@@ -48,6 +49,7 @@ struct mr_world_config {
     struct mr_shard_balance server_balance;
     uint32_t paths_max;      /* of a connection; 0: one */
     uint32_t extensions_off; /* enum mr_extensions that neither side has */
+    uint16_t ack_packets;    /* that an ACK acknowledges at most; 0: all that came in a burst */
     bool has_early_data;     /* both sides take 0-RTT */
 };
 
@@ -60,7 +62,9 @@ struct mr_world {
     struct rte_mempool
         *rx_pools[MR_WIRE_ENDS][MR_SHARDS_MAX]; /* copying wire; the groups free them */
     struct mr_work_pool *work;
-    struct mr_replay *replay; /* first flights with 0-RTT; NULL: none are taken */
+    struct mr_work_pool *tls_work; /* the servers' */
+    void *client_library;          /* OpenSSL's, of the clients */
+    struct mr_replay *replay;      /* first flights with 0-RTT; NULL: none are taken */
     struct mr_clock clock;
     bool has_server_tls;
     bool has_client_tls;

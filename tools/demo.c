@@ -31,7 +31,8 @@
 #define DOWNLOAD_SHARE  0.6 /* of the time given; requests and handshakes share the rest */
 #define REQUEST_SHARE   0.2
 #define CEILING_SECONDS 0.4
-#define PATIENCE_NS     (5 * MR_SECOND) /* for a load to begin */
+#define PATIENCE_NS     (5 * MR_SECOND) /* for a load to begin, and for the first of what it does */
+#define POLL_SECONDS    0.05
 #define OVERHEAD_BYTES  41 /* short header, STREAM header, tag of a full packet, typically */
 
 enum phase {
@@ -168,7 +169,24 @@ static void show(const struct demo *demo, double at, const struct figures *step)
             mr_report_bytes((double)all.bytes, text), (unsigned long long)all.bad_bytes);
 }
 
-/* Run a load for `seconds`, with a line each second of the whole demo, which began at `begin`. */
+/* Nothing of what a phase is for has been done since `first`. */
+static bool is_empty(enum phase phase, const struct figures *first, const struct figures *last)
+{
+    const struct mr_demo_counts *a = &first->counts;
+    const struct mr_demo_counts *b = &last->counts;
+
+    switch (phase) {
+    case DOWNLOADS:
+        return a->bytes == b->bytes;
+    case REQUESTS:
+        return a->requests == b->requests;
+    default:
+        return a->handshakes == b->handshakes;
+    }
+}
+
+/* Run a load for `seconds`, with a line each second of the whole demo, which began at `begin`.  On
+ * cores that others have, one that nothing was done of goes on until something is. */
 static bool run_phase(struct demo *demo, enum phase phase, double begin, double seconds)
 {
     static const enum mr_demo_load loads[PHASES] = {[DOWNLOADS] = MR_DEMO_TRANSFER,
@@ -184,7 +202,9 @@ static bool run_phase(struct demo *demo, enum phase phase, double begin, double 
         wait_s(demo, 0.002);
     snapshot(demo, &first);
     last = first;
-    for (double end = first.seconds + seconds; last.seconds < end && !demo->was_interrupted;) {
+    double end = first.seconds + seconds;
+    double limit = end + (double)PATIENCE_NS * 1e-9;
+    while (!demo->was_interrupted && last.seconds < end) {
         double next = begin + (double)((long)(last.seconds - begin) + 1);
 
         wait_s(demo, (next < end ? next : end) - now_s());
@@ -194,6 +214,8 @@ static bool run_phase(struct demo *demo, enum phase phase, double begin, double 
         if (next < end)
             show(demo, now.seconds - begin, &step);
         last = now;
+        if (last.seconds >= end && last.seconds < limit && is_empty(phase, &first, &last))
+            end = last.seconds + POLL_SECONDS;
     }
     demo->figures[phase] = last;
     subtract(&demo->figures[phase], &first);

@@ -48,6 +48,8 @@ struct edge {
     const char *token_key_file; /* NULL: none */
     const char *ocsp_path;      /* NULL: none */
     uint32_t connections;
+    uint32_t awake;
+    uint32_t tls_helpers;
     bool has_listing;
     bool has_hq;
     uint64_t qpack_table;   /* bytes, of a connection */
@@ -179,7 +181,9 @@ static bool open_host(struct edge *edge, struct mr_fault *fault)
         .local_port = (uint16_t)edge->port_number,
         .token_key_file = edge->token_key_file,
         .connections = (edge->connections + shards - 1) / shards,
+        .awake = (edge->awake + shards - 1) / shards,
         .helpers = MR_MIN(HELPERS_PER_SHARD * shards, (uint32_t)MR_WORK_HELPERS_MAX),
+        .tls_helpers = edge->tls_helpers,
         .rx_mbufs = RX_MBUFS,
         .has_retry = edge->retry == 1,
         .paths_max = edge->paths,
@@ -293,7 +297,9 @@ static bool wait_for_signal(struct edge *edge, uint64_t ns)
 /* Did another host answer for our addresses?  Only where others may be there already. */
 static bool check_network(const struct edge *edge, struct mr_fault *fault)
 {
-    uint64_t left = strncmp(edge->host_options.port, "af_packet:", 10) == 0 ? PROBE_WAIT : 0;
+    const char *port = edge->host_options.port;
+    bool has_others = strncmp(port, "af_packet:", 10) == 0 || strncmp(port, "af_xdp:", 7) == 0;
+    uint64_t left = has_others ? PROBE_WAIT : 0;
 
     for (; left > 0 && mr_host_check_network(&edge->host, fault); left -= POLL_NS)
         usleep(POLL_NS / 1000);
@@ -430,16 +436,64 @@ static bool check(struct edge *edge, struct mr_fault *fault)
     return false;
 }
 
-static enum mr_parse_result parse(struct edge *edge, int argc, char **argv, struct mr_fault *fault)
+/* Rows of a table of options, its end included. */
+#define SITE_ROWS     8
+#define LISTEN_ROWS   7
+#define IDENTITY_ROWS 5
+#define CORE_ROWS     8
+#define RUNNING_ROWS  4
+
+/* What is served. */
+static void site_rows(struct edge *edge, struct mr_option rows_out[SITE_ROWS])
 {
-    static const char *const retry_choices[] = {"auto", "always", NULL};
-    struct mr_option shared[MR_HOST_ROWS];
-    const struct mr_option options[] = {
+    const struct mr_option rows[SITE_ROWS] = {
         {.name = "root",
          .kind = MR_OPTION_TEXT,
          .to = &edge->root,
          .argument = "DIR",
          .help = "what to serve"},
+        {.name = "index",
+         .kind = MR_OPTION_TEXT,
+         .to = &edge->index,
+         .argument = "NAME",
+         .help = "file that answers for its directory (index.html)"},
+        {.name = "listing",
+         .kind = MR_OPTION_FLAG,
+         .to = &edge->has_listing,
+         .help = "list directories that have no index page"},
+        {.name = "cache",
+         .kind = MR_OPTION_SIZE,
+         .to = &edge->cache_bytes,
+         .argument = "SIZE",
+         .help = "memory for small files, of all shards; 0: none (64M)",
+         .min = 0,
+         .max = 1099511627776.0},
+        {.name = "qpack-table",
+         .kind = MR_OPTION_SIZE,
+         .to = &edge->qpack_table,
+         .argument = "SIZE",
+         .help = "of a connection, to compress answers' heads with; 0: none (0)",
+         .max = MR_QPACK_TABLE_MAX},
+        {.name = "qpack-blocked",
+         .kind = MR_OPTION_U32,
+         .to = &edge->qpack_blocked,
+         .argument = "N",
+         .help = "requests of a connection that may wait for what their heads refer to (0)",
+         .max = MR_QPACK_BLOCKED_MAX},
+        {.name = "hq",
+         .kind = MR_OPTION_FLAG,
+         .to = &edge->has_hq,
+         .help = "also HTTP/0.9 to clients that ask for hq-interop, for tests with other programs"},
+    };
+
+    memcpy(rows_out, rows, sizeof(rows));
+}
+
+/* Where, and to whom. */
+static void listen_rows(struct edge *edge, struct mr_option rows_out[LISTEN_ROWS])
+{
+    static const char *const retry_choices[] = {"auto", "always", NULL};
+    const struct mr_option rows[LISTEN_ROWS] = {
         {.name = "listen-port",
          .kind = MR_OPTION_U32,
          .to = &edge->port_number,
@@ -447,6 +501,11 @@ static enum mr_parse_result parse(struct edge *edge, int argc, char **argv, stru
          .help = "UDP port (443)",
          .min = 1,
          .max = 65535},
+        {.name = "preferred",
+         .kind = MR_OPTION_LIST,
+         .to = &edge->preferred,
+         .argument = "IP[:PORT]",
+         .help = "of --addr, where clients are asked to go; once for IPv4, once for IPv6 (none)"},
         {.name = "paths",
          .kind = MR_OPTION_U32,
          .to = &edge->paths,
@@ -454,11 +513,30 @@ static enum mr_parse_result parse(struct edge *edge, int argc, char **argv, stru
          .help = "paths that a client may use at a time; 1: multipath is not offered (1)",
          .min = 1,
          .max = MR_PATHS_MAX},
-        {.name = "preferred",
-         .kind = MR_OPTION_LIST,
-         .to = &edge->preferred,
-         .argument = "IP[:PORT]",
-         .help = "of --addr, where clients are asked to go; once for IPv4, once for IPv6 (none)"},
+        {.name = "retry",
+         .kind = MR_OPTION_CHOICE,
+         .to = &edge->retry,
+         .argument = "WHEN",
+         .help = "validate addresses: auto (under load) or always (auto)",
+         .choices = retry_choices},
+        {.name = "early-data",
+         .kind = MR_OPTION_FLAG,
+         .to = &edge->has_early_data,
+         .help = "take requests in 0-RTT, which others can copy and send again"},
+        {.name = "refuse-early",
+         .kind = MR_OPTION_FLAG,
+         .to = &edge->refuses_early,
+         .help =
+             "answer 425 to requests that may be copies: clients ask again after the handshake"},
+    };
+
+    memcpy(rows_out, rows, sizeof(rows));
+}
+
+/* Who it is. */
+static void identity_rows(struct edge *edge, struct mr_option rows_out[IDENTITY_ROWS])
+{
+    const struct mr_option rows[IDENTITY_ROWS] = {
         {.name = "cert",
          .kind = MR_OPTION_TEXT,
          .to = &edge->certificate_path,
@@ -479,6 +557,15 @@ static enum mr_parse_result parse(struct edge *edge, int argc, char **argv, stru
          .to = &edge->token_key_file,
          .argument = "FILE",
          .help = "secrets of stateless resets and tokens, kept over a restart (random)"},
+    };
+
+    memcpy(rows_out, rows, sizeof(rows));
+}
+
+/* Cores, and how many connections they bear. */
+static void core_rows(struct edge *edge, struct mr_option rows_out[CORE_ROWS])
+{
+    const struct mr_option rows[CORE_ROWS] = {
         {.name = "shards",
          .kind = MR_OPTION_U32,
          .to = &edge->host_options.shards,
@@ -499,47 +586,18 @@ static enum mr_parse_result parse(struct edge *edge, int argc, char **argv, stru
          .help = "at once, of all shards (1000)",
          .min = 1,
          .max = 1000000},
-        {.name = "listing",
-         .kind = MR_OPTION_FLAG,
-         .to = &edge->has_listing,
-         .help = "list directories that have no index page"},
-        {.name = "hq",
-         .kind = MR_OPTION_FLAG,
-         .to = &edge->has_hq,
-         .help = "also HTTP/0.9 to clients that ask for hq-interop, for tests with other programs"},
-        {.name = "early-data",
-         .kind = MR_OPTION_FLAG,
-         .to = &edge->has_early_data,
-         .help = "take requests in 0-RTT, which others can copy and send again"},
-        {.name = "refuse-early",
-         .kind = MR_OPTION_FLAG,
-         .to = &edge->refuses_early,
-         .help =
-             "answer 425 to requests that may be copies: clients ask again after the handshake"},
-        {.name = "qpack-table",
-         .kind = MR_OPTION_SIZE,
-         .to = &edge->qpack_table,
-         .argument = "SIZE",
-         .help = "of a connection, to compress answers' heads with; 0: none (0)",
-         .max = MR_QPACK_TABLE_MAX},
-        {.name = "qpack-blocked",
+        {.name = "awake",
          .kind = MR_OPTION_U32,
-         .to = &edge->qpack_blocked,
+         .to = &edge->awake,
          .argument = "N",
-         .help = "requests of a connection that may wait for what their heads refer to (0)",
-         .max = MR_QPACK_BLOCKED_MAX},
-        {.name = "index",
-         .kind = MR_OPTION_TEXT,
-         .to = &edge->index,
-         .argument = "NAME",
-         .help = "file that answers for its directory (index.html)"},
-        {.name = "cache",
-         .kind = MR_OPTION_SIZE,
-         .to = &edge->cache_bytes,
-         .argument = "SIZE",
-         .help = "memory for small files, of all shards; 0: none (64M)",
-         .min = 0,
-         .max = 1099511627776.0},
+         .help = "of them, the others sleep in a third of the memory; 0: all are awake (0)",
+         .max = 1000000},
+        {.name = "tls-helpers",
+         .kind = MR_OPTION_U32,
+         .to = &edge->tls_helpers,
+         .argument = "N",
+         .help = "threads that compute handshakes; 0: the polling cores do, in between (0)",
+         .max = MR_WORK_HELPERS_MAX},
         {.name = "crypto",
          .kind = MR_OPTION_CHOICE,
          .to = &edge->host_options.crypto,
@@ -552,12 +610,15 @@ static enum mr_parse_result parse(struct edge *edge, int argc, char **argv, stru
          .argument = "MODE",
          .help = "adaptive: sleep when idle; busy: never (adaptive)",
          .choices = mr_polling_choices},
-        {.name = "retry",
-         .kind = MR_OPTION_CHOICE,
-         .to = &edge->retry,
-         .argument = "WHEN",
-         .help = "validate addresses: auto (under load) or always (auto)",
-         .choices = retry_choices},
+    };
+
+    memcpy(rows_out, rows, sizeof(rows));
+}
+
+/* While it runs, and at its end. */
+static void running_rows(struct edge *edge, struct mr_option rows_out[RUNNING_ROWS])
+{
+    const struct mr_option rows[RUNNING_ROWS] = {
         {.name = "stats",
          .kind = MR_OPTION_REAL,
          .to = &edge->status_seconds,
@@ -578,15 +639,31 @@ static enum mr_parse_result parse(struct edge *edge, int argc, char **argv, stru
          .to = &edge->control_path,
          .argument = "PATH",
          .help = "make a control socket there, for `millrace ctl` (none)"},
-        {.name = NULL},
     };
+
+    memcpy(rows_out, rows, sizeof(rows));
+}
+
+static enum mr_parse_result parse(struct edge *edge, int argc, char **argv, struct mr_fault *fault)
+{
+    struct mr_option shared[MR_HOST_ROWS];
+    struct mr_option site[SITE_ROWS];
+    struct mr_option listen[LISTEN_ROWS];
+    struct mr_option identity[IDENTITY_ROWS];
+    struct mr_option core[CORE_ROWS];
+    struct mr_option running[RUNNING_ROWS];
     struct mr_command_line line = {
         .usage = "millrace edge --port SPEC --addr IP/BITS --root DIR [options]",
         .about = "Serve a directory of files over HTTP/3, until SIGINT, SIGTERM or SIGHUP.",
-        .options = options,
-        .more = shared,
+        .options = site,
+        .more = {listen, identity, core, running, shared},
     };
 
+    site_rows(edge, site);
+    listen_rows(edge, listen);
+    identity_rows(edge, identity);
+    core_rows(edge, core);
+    running_rows(edge, running);
     mr_host_option_rows(&edge->host_options, shared);
     return mr_options_parse(&line, argc, argv, fault);
 }

@@ -448,7 +448,7 @@ static enum mr_parse_result parse(struct mr_get *get, int argc, char **argv, str
             "millrace get https://HOST[:PORT]/PATH [URL...] --port SPEC --addr IP/BITS [options]",
         .about = "Fetch files of one server over HTTP/3.",
         .options = options,
-        .more = shared,
+        .more = {shared},
         .positional_max = MR_FETCHES_MAX,
     };
 

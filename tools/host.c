@@ -25,6 +25,7 @@
 #include "drivers/port_watch.h"
 #include "http3/frame.h"
 
+#define SLEEP_AFTER  (2 * MR_SECOND)
 #define STREAMS_UNI  16           /* of HTTP/3, with room to spare */
 #define PORT_FIRST   49152u       /* ephemeral ports, RFC 6335, Section 6 */
 #define PORT_POLL_NS (10 * MR_MS) /* between looks at a port that is down */
@@ -55,7 +56,8 @@ void mr_host_option_rows(struct mr_host_options *o, struct mr_option rows_out[MR
          .kind = MR_OPTION_TEXT,
          .to = &o->port,
          .argument = "SPEC",
-         .help = "tap:NAME, af_packet:IFACE, pci:ADDRESS or memif:role=server|client,socket=PATH"},
+         .help = "tap:NAME, af_packet:IFACE, af_xdp:IFACE, pci:ADDRESS or "
+                 "memif:role=server|client,socket=PATH"},
         {.name = "addr",
          .kind = MR_OPTION_LIST,
          .to = &o->addresses,
@@ -301,6 +303,12 @@ bool mr_host_plan(struct mr_host *host, const struct mr_host_options *options,
     memset(host, 0, sizeof(*host));
     host->options = *options;
     host->keylog.fd = -1;
+    if (options->port != NULL && strcmp(options->port, "loopback") == 0) {
+        mr_fault_set(fault, EINVAL,
+                     "--port loopback: it joins the two ends of one process (`millrace host`), and "
+                     "this command is one end; give another kind, such as memif:, to both");
+        return false;
+    }
     return plan_port(host, fault) && plan_addresses(host, fault) &&
            (options->cores == NULL || mr_eal_check_cores(options->cores, fault));
 }
@@ -411,6 +419,8 @@ static struct mr_shard_config shard_config(const struct mr_host *host,
         .polling = host->options.polling == 0 ? MR_POLLING_ADAPTIVE : MR_POLLING_BUSY,
         .local_port = config->local_port,
         .connections = config->connections,
+        .awake = config->awake,
+        .sleep_after_ns = SLEEP_AFTER,
         .rx_mbufs = config->rx_mbufs,
         .has_retry = config->has_retry,
         .mtu = host->options.mtu,
@@ -431,6 +441,7 @@ static struct mr_shard_config shard_config(const struct mr_host *host,
         .gateway4 = host->gateway4,
         .gateway6 = host->gateway6,
         .work = host->work,
+        .tls_work = host->tls_work,
         .keylog_fd = host->keylog.fd,
         .tokens = &host->secrets,
         .preferred = {config->preferred[0], config->preferred[1]},
@@ -509,6 +520,16 @@ static bool begin_traces(struct mr_host *host, struct mr_fault *fault)
     return host->qlog == NULL || mr_group_trace_begin(&host->group, host->qlog, what, fault);
 }
 
+static bool start_helpers(struct mr_host *host, const struct mr_host_config *config,
+                          struct mr_fault *fault)
+{
+    host->work = mr_work_pool_start(config->helpers, host->options.shards, fault);
+    if (host->work == NULL || config->tls_helpers == 0)
+        return host->work != NULL;
+    host->tls_work = mr_work_pool_start(config->tls_helpers, host->options.shards, fault);
+    return host->tls_work != NULL;
+}
+
 bool mr_host_open(struct mr_host *host, const struct mr_host_config *config, struct mr_fault *fault)
 {
     if (!open_secrets(host, config->token_key_file, fault) ||
@@ -516,8 +537,8 @@ bool mr_host_open(struct mr_host *host, const struct mr_host_config *config, str
         !mr_keylog_open(&host->keylog, host->options.keylog, "--keylog", fault) ||
         !open_qlog(host, fault) || !start_eal(host, config, fault))
         return false;
-    host->work = mr_work_pool_start(config->helpers, host->options.shards, fault);
-    return host->work != NULL && make_group(host, config, fault) && begin_traces(host, fault);
+    return start_helpers(host, config, fault) && make_group(host, config, fault) &&
+           begin_traces(host, fault);
 }
 
 void mr_host_launch(struct mr_host *host)
@@ -538,7 +559,8 @@ uint32_t mr_host_close(struct mr_host *host)
     if (host->has_eal)
         mr_group_free(&host->group, &leaked);
     mr_work_pool_stop(host->work);
-    host->work = NULL;
+    mr_work_pool_stop(host->tls_work);
+    host->work = host->tls_work = NULL;
     mr_qlog_close(host->qlog);
     host->qlog = NULL;
     mr_keylog_close(&host->keylog);

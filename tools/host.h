@@ -64,8 +64,10 @@ struct mr_host_config {
     uint16_t local_port;                       /* UDP */
     struct mr_addr preferred[2];               /* as in quic/endpoint.h */
     uint32_t connections;                      /* at once, per shard */
+    uint32_t awake;                            /* of them; the others sleep; 0: all */
     const char *token_key_file;                /* NULL: secrets of tokens are this process's */
     uint32_t helpers;                          /* threads that read and write files */
+    uint32_t tls_helpers;                      /* threads for TLS jobs; 0: the polling threads */
     uint32_t rx_mbufs;                         /* per shard */
     bool has_retry;                            /* every address is validated with Retry */
     uint32_t payload_max;                      /* UDP payload to send; 0: what the port takes */
@@ -86,6 +88,7 @@ struct mr_host {
     struct mr_ip gateway6;
     struct mr_group group;
     struct mr_work_pool *work;
+    struct mr_work_pool *tls_work; /* NULL: TLS jobs run on polling threads */
     struct mr_keylog keylog;
     struct mr_qlog *qlog; /* NULL: nothing is traced */
     bool has_eal;

@@ -19,7 +19,8 @@ static const struct command {
     {"demo", "serve a real directory from core to core, checked and measured: what `make run` does",
      mr_tool_demo},
     {"bench",
-     "measure over the in-memory wire: transfer, handshake, request, latency, idle, ring, models",
+     "measure over the in-memory wire: transfer, handshake, established, request, latency, idle, "
+     "ring, models",
      mr_tool_bench},
     {"perf", "load a server of the QUIC performance protocol, or be one: client, server",
      mr_tool_perf},
@@ -28,6 +29,7 @@ static const struct command {
 
 static const struct command bench_kinds[] = {
     {"transfer", "bulk data: goodput, time per packet by stage", mr_bench_transfer},
+    {"established", "connections that are there, with new ones besides", mr_bench_established},
     {"handshake", "connections made and closed: server time per handshake", mr_bench_handshake},
     {"request", "small exchanges, many at a time", mr_bench_request},
     {"latency", "small exchanges, one at a time", mr_bench_latency},
@@ -97,9 +99,13 @@ static void occupy_standard_descriptors(void)
 /* Results that nobody received are no success.  The exit status. */
 static int close_output(const char *command, int status)
 {
-    bool was_lost = ferror(stdout) != 0; /* on the way; why is not known any more */
+    bool was_lost = ferror(stdout) != 0;
 
     errno = 0;
+    if (was_lost) { /* on the way; why is most likely what a further write says */
+        (void)fputc('\n', stdout);
+        (void)fflush(stdout);
+    }
     if (fclose(stdout) == 0 && !was_lost)
         return status;
     fprintf(stderr, "millrace%s%s: cannot write to standard output: %s\n",

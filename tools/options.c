@@ -201,7 +201,8 @@ static void print_help(const struct mr_command_line *line)
 {
     printf("usage: %s\n%s\n\noptions:\n", line->usage, line->about);
     print_rows(line->options);
-    print_rows(line->more);
+    for (size_t i = 0; line->more[i] != NULL; i++)
+        print_rows(line->more[i]);
     print_row("help", NULL, "this text");
 }
 
@@ -221,7 +222,9 @@ static const struct mr_option *find(const struct mr_command_line *line, const ch
 {
     const struct mr_option *row = find_row(line->options, name, size);
 
-    return row != NULL ? row : find_row(line->more, name, size);
+    for (size_t i = 0; row == NULL && line->more[i] != NULL; i++)
+        row = find_row(line->more[i], name, size);
+    return row;
 }
 
 /* The command's name at the begin of its usage line: "millrace bench transfer". */

@@ -24,8 +24,10 @@ enum mr_option_kind {
     MR_OPTION_LIST,   /* struct mr_option_list: may be given several times */
 };
 
-#define MR_OPTION_LIST_MAX 8  /* times that one option may be given; more: an error */
-#define MR_POSITIONAL_MAX  64 /* arguments that are no options */
+#define MR_OPTION_LIST_MAX   8  /* times that one option may be given; more: an error */
+#define MR_POSITIONAL_MAX    64 /* arguments that are no options */
+
+#define MR_OPTION_TABLES_MAX 8 /* beside the first, a NULL behind them included */
 
 /* The values of an option that may be given several times, borrowed from argv. */
 struct mr_option_list {
@@ -49,7 +51,8 @@ struct mr_command_line {
     const char *usage;               /* "millrace edge [options]" */
     const char *about;               /* a line or more */
     const struct mr_option *options; /* ends with a NULL name */
-    const struct mr_option *more;    /* a second such table, or NULL: what commands share */
+    const struct mr_option
+        *more[MR_OPTION_TABLES_MAX]; /* such tables: further ones, up to a NULL */
     uint32_t positional_max;
     const char *positional[MR_POSITIONAL_MAX];
     uint32_t positional_count;

@@ -16,9 +16,8 @@
 
 #define SERVER_PORT    4433
 #define SEARCH_RATE    1000 /* operations per second that are tried first */
+#define TRIAL_S        1    /* unless --trial says otherwise */
 #define RX_MBUFS       16384
-#define STREAM_WINDOW  ((uint64_t)16 << 20)
-#define CONN_WINDOW    ((uint64_t)24 << 20)
 #define STREAMS_UNI    65536 /* that the server may open for its answers */
 #define CLOSE_PATIENCE (200 * MR_MS)
 #define IDLE_TIMEOUT   (60 * MR_SECOND)
@@ -103,6 +102,8 @@ static bool make_plan(struct mr_perf *perf, struct mr_fault *fault)
     plan->is_insecure = perf->is_insecure;
     if (perf->is_search && perf->rate == 0)
         perf->rate = SEARCH_RATE;
+    if (perf->trial_s == 0)
+        perf->trial_s = TRIAL_S;
     plan->connecting = perf->connecting;
     plan->at_once = perf->streams;
     plan->is_open_loop = perf->rate > 0;
@@ -200,12 +201,13 @@ static bool open_host(struct mr_perf *perf, struct mr_fault *fault)
         .key_update_after = perf->key_update_after,
         .idle_timeout_ns = IDLE_TIMEOUT,
         .keep_alive_ns = IDLE_TIMEOUT / 4,
-        .stream_window_max = STREAM_WINDOW,
-        .conn_window_max = CONN_WINDOW,
+        .stream_window_max = perf->windows.stream_max,
+        .conn_window_max = perf->windows.conn_max,
         .streams_uni_max = STREAMS_UNI,
     };
 
-    return mr_host_open(&perf->host, &config, fault);
+    return mr_host_open(&perf->host, &config, fault) &&
+           (perf->loss_text == NULL || mr_port_lose(perf->host.group.port, &perf->loss, fault));
 }
 
 static bool open_perf(struct mr_perf *perf, struct mr_fault *fault)
@@ -243,9 +245,7 @@ static int run(struct mr_perf *perf)
     mr_host_stop(&perf->host, CLOSE_PATIENCE);
     uint32_t lost = mr_host_close(&perf->host);
     int status = is_measured ? mr_perf_report(perf, lost) : MR_EXIT_FAILED;
-    bool is_good = is_measured &&
-                   (perf->html_path == NULL || mr_perf_html_write(perf, perf->html_path, &fault));
-    if (is_good)
+    if (is_measured && mr_perf_html_close(perf, true, &fault))
         return status;
     mr_tool_complain("perf client", &fault);
     return MR_EXIT_FAILED;
@@ -260,6 +260,14 @@ static bool check(struct mr_perf *perf, const struct mr_command_line *line, stru
         mr_fault_set(fault, EINVAL, "no server; name one, like 198.18.0.1:4433");
         return false;
     }
+    if (perf->is_even && perf->rate == 0 && !perf->is_search) {
+        mr_fault_set(fault, EINVAL, "--even needs --rate N or --search");
+        return false;
+    }
+    if (perf->trial_s > 0 && !perf->is_search) {
+        mr_fault_set(fault, EINVAL, "--trial needs --search");
+        return false;
+    }
     if (perf->stops_server && perf->control_path == NULL) {
         mr_fault_set(fault, EINVAL, "--stop-server needs --control FILE");
         return false;
@@ -267,15 +275,31 @@ static bool check(struct mr_perf *perf, const struct mr_command_line *line, stru
     if (perf->control_path != NULL &&
         !mr_perf_secret_read(perf->control_path, &perf->secret, fault))
         return false;
+    if (perf->far_loss_text != NULL && perf->control_path == NULL) {
+        mr_fault_set(fault, EINVAL, "--far-loss needs --control FILE");
+        return false;
+    }
+    if ((perf->loss_text != NULL &&
+         !mr_perf_loss_parse("--loss", perf->loss_text, &perf->loss, fault)) ||
+        (perf->far_loss_text != NULL &&
+         !mr_perf_loss_parse("--far-loss", perf->far_loss_text, &perf->far_loss, fault)))
+        return false;
     perf->server_text = line->positional[0];
-    return mr_host_plan(&perf->host, &perf->host_options, fault) && make_plan(perf, fault);
+    return mr_perf_windows_check(&perf->windows, fault) &&
+           mr_host_plan(&perf->host, &perf->host_options, fault) && make_plan(perf, fault);
 }
 
-static enum mr_parse_result parse(struct mr_perf *perf, int argc, char **argv,
-                                  struct mr_fault *fault)
+/* Rows of a table of options, its end included. */
+#define LOAD_ROWS   11
+#define TIME_ROWS   4
+#define SERVER_ROWS 7
+#define LINK_ROWS   3
+#define SIDE_ROWS   5
+
+/* What is asked of the server, and how often. */
+static void load_rows(struct mr_perf *perf, struct mr_option rows_out[LOAD_ROWS])
 {
-    struct mr_option shared[MR_HOST_ROWS];
-    const struct mr_option options[] = {
+    const struct mr_option rows[LOAD_ROWS] = {
         {.name = "op",
          .kind = MR_OPTION_LIST,
          .to = &perf->op_texts,
@@ -327,6 +351,27 @@ static enum mr_parse_result parse(struct mr_perf *perf, int argc, char **argv,
          .help = "--search: try each rate so long (1)",
          .min = 0.1,
          .max = 600},
+        {.name = "key-update",
+         .kind = MR_OPTION_U32,
+         .to = &perf->key_update_after,
+         .argument = "N",
+         .help = "replace the keys after N packets, up to twice as many (2097152)",
+         .min = 1,
+         .max = 2097152},
+        {.name = "seed",
+         .kind = MR_OPTION_U32,
+         .to = &perf->seed,
+         .argument = "N",
+         .help = "of arrivals and of the mix (1)"},
+    };
+
+    memcpy(rows_out, rows, sizeof(rows));
+}
+
+/* How long. */
+static void time_rows(struct mr_perf *perf, struct mr_option rows_out[TIME_ROWS])
+{
+    const struct mr_option rows[TIME_ROWS] = {
         {.name = "duration",
          .kind = MR_OPTION_REAL,
          .to = &perf->duration_s,
@@ -348,13 +393,15 @@ static enum mr_parse_result parse(struct mr_perf *perf, int argc, char **argv,
          .help = "give up after S seconds without another connection, or for the last answers (5)",
          .min = 0.1,
          .max = 3600},
-        {.name = "shards",
-         .kind = MR_OPTION_U32,
-         .to = &perf->host_options.shards,
-         .argument = "N",
-         .help = "polling cores (1)",
-         .min = 1,
-         .max = MR_SHARDS_MAX},
+    };
+
+    memcpy(rows_out, rows, sizeof(rows));
+}
+
+/* The server: who it is, and what is asked of its command. */
+static void server_rows(struct mr_perf *perf, struct mr_option rows_out[SERVER_ROWS])
+{
+    const struct mr_option rows[SERVER_ROWS] = {
         {.name = "insecure",
          .kind = MR_OPTION_FLAG,
          .to = &perf->is_insecure,
@@ -376,24 +423,6 @@ static enum mr_parse_result parse(struct mr_perf *perf, int argc, char **argv,
          .help =
              "protocol to ask for, like h3: handshakes and idle connections with any QUIC server "
              "(perf)"},
-        {.name = "key-update",
-         .kind = MR_OPTION_U32,
-         .to = &perf->key_update_after,
-         .argument = "N",
-         .help = "replace the keys after N packets, up to twice as many (2097152)",
-         .min = 1,
-         .max = 2097152},
-        {.name = "crypto",
-         .kind = MR_OPTION_CHOICE,
-         .to = &perf->host_options.crypto,
-         .argument = "LIB",
-         .help = "auto, openssl or ipsec-mb (auto)",
-         .choices = mr_crypto_choices},
-        {.name = "seed",
-         .kind = MR_OPTION_U32,
-         .to = &perf->seed,
-         .argument = "N",
-         .help = "of arrivals and of the mix (1)"},
         {.name = "control",
          .kind = MR_OPTION_TEXT,
          .to = &perf->control_path,
@@ -403,6 +432,47 @@ static enum mr_parse_result parse(struct mr_perf *perf, int argc, char **argv,
          .kind = MR_OPTION_FLAG,
          .to = &perf->stops_server,
          .help = "--control: end it after the run"},
+    };
+
+    memcpy(rows_out, rows, sizeof(rows));
+}
+
+/* What is between. */
+static void link_rows(struct mr_perf *perf, struct mr_option rows_out[LINK_ROWS])
+{
+    const struct mr_option rows[LINK_ROWS] = {
+        {.name = "loss",
+         .kind = MR_OPTION_TEXT,
+         .to = &perf->loss_text,
+         .argument = "WORDS",
+         .help = "drop so many datagrams on purpose: sent=PERCENT,received=PERCENT"},
+        {.name = "far-loss",
+         .kind = MR_OPTION_TEXT,
+         .to = &perf->far_loss_text,
+         .argument = "WORDS",
+         .help = "--control: the server drops so many, during the run"},
+    };
+
+    memcpy(rows_out, rows, sizeof(rows));
+}
+
+/* This side, and where its results go. */
+static void side_rows(struct mr_perf *perf, struct mr_option rows_out[SIDE_ROWS])
+{
+    const struct mr_option rows[SIDE_ROWS] = {
+        {.name = "shards",
+         .kind = MR_OPTION_U32,
+         .to = &perf->host_options.shards,
+         .argument = "N",
+         .help = "polling cores (1)",
+         .min = 1,
+         .max = MR_SHARDS_MAX},
+        {.name = "crypto",
+         .kind = MR_OPTION_CHOICE,
+         .to = &perf->host_options.crypto,
+         .argument = "LIB",
+         .help = "auto, openssl or ipsec-mb (auto)",
+         .choices = mr_crypto_choices},
         {.name = "json",
          .kind = MR_OPTION_FLAG,
          .to = &perf->is_json,
@@ -412,17 +482,36 @@ static enum mr_parse_result parse(struct mr_perf *perf, int argc, char **argv,
          .to = &perf->html_path,
          .argument = "FILE",
          .help = "write the results there as a page with plots, too"},
-        {.name = NULL},
     };
+
+    memcpy(rows_out, rows, sizeof(rows));
+}
+
+static enum mr_parse_result parse(struct mr_perf *perf, int argc, char **argv,
+                                  struct mr_fault *fault)
+{
+    struct mr_option shared[MR_HOST_ROWS];
+    struct mr_option load[LOAD_ROWS];
+    struct mr_option time[TIME_ROWS];
+    struct mr_option server[SERVER_ROWS];
+    struct mr_option link[LINK_ROWS];
+    struct mr_option side[SIDE_ROWS];
+    struct mr_option windows[MR_PERF_WINDOW_ROWS];
     struct mr_command_line line = {
         .usage = "millrace perf client IP[:PORT] --port SPEC --addr IP/BITS [options]",
         .about =
             "Load a server of the QUIC performance protocol, measure, and say what limited it.",
-        .options = options,
-        .more = shared,
+        .options = load,
+        .more = {time, server, link, side, windows, shared},
         .positional_max = 1,
     };
 
+    load_rows(perf, load);
+    time_rows(perf, time);
+    server_rows(perf, server);
+    link_rows(perf, link);
+    side_rows(perf, side);
+    mr_perf_window_rows(&perf->windows, windows);
     mr_host_option_rows(&perf->host_options, shared);
     enum mr_parse_result result = mr_options_parse(&line, argc, argv, fault);
     if (result != MR_PARSE_OK)
@@ -440,10 +529,10 @@ int mr_tool_perf_client(int argc, char **argv)
                             .connections = 1,
                             .connecting = 64,
                             .streams = 1,
-                            .trial_s = 1,
                             .duration_s = 10,
                             .warm_up_s = 1,
                             .timeout_s = 5,
+                            .windows = mr_perf_windows_default(),
                             .seed = 1};
     perf.host_options.polling = 1; /* busy: a sleeping shard begins late */
     switch (parse(&perf, argc, argv, &fault)) {
@@ -456,10 +545,11 @@ int mr_tool_perf_client(int argc, char **argv)
         break;
     }
     mr_signal_block();
-    if (open_perf(&perf, &fault))
+    if (mr_perf_html_open(&perf, &fault) && open_perf(&perf, &fault))
         status = run(&perf);
     else
         mr_tool_complain("perf client", &fault);
+    (void)mr_perf_html_close(&perf, false, &fault); /* if nothing was measured */
     close_perf(&perf);
     return status;
 }

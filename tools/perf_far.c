@@ -74,6 +74,7 @@ bool mr_far_accept(struct mr_far *far, mr_handle conn)
         far->transport->ops->close(far->transport, conn, MR_FAR_BUSY, "too many give orders");
     else
         far->conns[far->conn_count++] = conn;
+    atomic_store_explicit(&far->conns_now, far->conn_count, memory_order_relaxed);
     return true;
 }
 
@@ -118,6 +119,7 @@ static void on_gone(struct mr_far *far, mr_handle conn)
     while (far->conns[i] != conn)
         i++;
     far->conns[i] = far->conns[--far->conn_count];
+    atomic_store_explicit(&far->conns_now, far->conn_count, memory_order_relaxed);
     if (far->next_conn == conn)
         far->next = far->next_conn = MR_HANDLE_NONE;
     if (far->stream_conn == conn)
@@ -293,6 +295,14 @@ bool mr_far_client_close(struct mr_far *far)
     if (far->is_connecting)
         far->transport->ops->close(far->transport, far->conn, 0, "");
     return !far->is_connecting;
+}
+
+bool mr_far_may_ask(struct mr_far *far)
+{
+    const char *failure;
+
+    (void)mr_far_answer(far, &failure);
+    return state_of(far) == MR_FAR_IDLE;
 }
 
 void mr_far_ask(struct mr_far *far, const char *order)

@@ -46,6 +46,7 @@ struct mr_far {
     mr_handle stream_conn; /* of `stream` */
     mr_handle next;        /* a stream whose order waits until the answer before is acknowledged */
     mr_handle next_conn;
+    _Atomic uint32_t conns_now; /* `conn_count`, for the control thread, relaxed */
     uint32_t conn_count;
     mr_handle conns[MR_FAR_CONNS];
     /* client */
@@ -82,6 +83,12 @@ void mr_far_server_poll(struct mr_far *far);
 /* Control thread: the order that waits, without its end, of `*size_out` bytes; NULL: none. */
 const char *mr_far_order(struct mr_far *far, uint32_t *size_out);
 
+/* Control thread: connections that bring orders now. */
+static inline uint32_t mr_far_conns(const struct mr_far *far)
+{
+    return atomic_load_explicit(&far->conns_now, memory_order_relaxed);
+}
+
 /* Control thread: the answer to it; what is longer than MR_FAR_TEXT_MAX becomes "{}". */
 void mr_far_give(struct mr_far *far, const char *text);
 
@@ -93,6 +100,10 @@ void mr_far_client_poll(struct mr_far *far);
 
 /* The run is over: the connection is closed.  True: there is none any more. */
 bool mr_far_client_close(struct mr_far *far);
+
+/* Control thread: may another be asked?  The answer to one that nobody waits for any more is thrown
+ * away.  False: it has not come, and there is none to be had before it does. */
+bool mr_far_may_ask(struct mr_far *far);
 
 /* Control thread: ask, with at most MR_FAR_ORDER_MAX bytes; nothing may be asked already. */
 void mr_far_ask(struct mr_far *far, const char *order);

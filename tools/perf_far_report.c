@@ -90,26 +90,45 @@ static struct json_object *parse(const char *text, size_t size)
 
 /* ------------------------------------------------------------------ the server */
 
-enum mr_far_order mr_far_order_read(const char *text, size_t size,
-                                    const struct mr_perf_secret *secret)
+static bool is_part(double value)
 {
-    struct json_object *json = parse(text, size);
-    enum mr_far_order order = MR_FAR_ORDER_UNKNOWN;
-
-    if (json == NULL)
-        return MR_FAR_ORDER_UNKNOWN;
-    const char *name = text_of(json, "order");
-    if (!is_secret(secret, text_of(json, "secret")))
-        order = MR_FAR_ORDER_DENIED;
-    else if (strcmp(name, "report") == 0)
-        order = MR_FAR_ORDER_REPORT;
-    else if (strcmp(name, "stop") == 0)
-        order = MR_FAR_ORDER_STOP;
-    json_object_put(json);
-    return order;
+    return value >= 0 && value <= 1;
 }
 
-static struct json_object *facts_json(const struct mr_host *host)
+/* "loss": {"sent": part, "received": part}; without it those of the start. */
+static enum mr_far_order read_loss(struct json_object *json, struct mr_far_request *out)
+{
+    struct json_object *loss = member_of(json, "loss");
+
+    out->has_rates = loss != NULL;
+    out->rates = (struct mr_port_loss_rates){.received = number_of(loss, "received"),
+                                             .sent = number_of(loss, "sent")};
+    return is_part(out->rates.received) && is_part(out->rates.sent) ? MR_FAR_ORDER_LOSS
+                                                                    : MR_FAR_ORDER_UNKNOWN;
+}
+
+void mr_far_order_read(const char *text, size_t size, const struct mr_perf_secret *secret,
+                       struct mr_far_request *out)
+{
+    struct json_object *json = parse(text, size);
+
+    *out = (struct mr_far_request){.order = MR_FAR_ORDER_UNKNOWN};
+    if (json == NULL)
+        return;
+    const char *name = text_of(json, "order");
+    if (!is_secret(secret, text_of(json, "secret")))
+        out->order = MR_FAR_ORDER_DENIED;
+    else if (strcmp(name, "report") == 0)
+        out->order = MR_FAR_ORDER_REPORT;
+    else if (strcmp(name, "stop") == 0)
+        out->order = MR_FAR_ORDER_STOP;
+    else if (strcmp(name, "loss") == 0)
+        out->order = read_loss(json, out);
+    json_object_put(json);
+}
+
+static struct json_object *facts_json(const struct mr_host *host,
+                                      const struct mr_port_loss_rates *loss)
 {
     struct json_object *facts = json_object_new_object();
     struct json_object *port = json_object_new_object();
@@ -119,10 +138,11 @@ static struct json_object *facts_json(const struct mr_host *host)
     mr_perf_add_port_facts(port, host->options.port, &of_port);
     json_object_object_add(facts, "machine", mr_perf_machine_json());
     json_object_object_add(facts, "port", port);
+    json_object_object_add(facts, "loss", mr_perf_loss_rates_json(loss));
     return facts;
 }
 
-static struct json_object *port_counts_json(const struct mr_port *port)
+static struct json_object *port_counts_json(const struct mr_port *port, uint64_t refused)
 {
     static struct mr_port_counter counter[MR_PORT_COUNTERS_MAX]; /* the control thread's */
     struct json_object *json = json_object_new_object();
@@ -132,19 +152,10 @@ static struct json_object *port_counts_json(const struct mr_port *port)
 
     mr_port_stats(port, &stats);
     mr_perf_add_port_stats(json, &stats);
+    mr_bench_count(json, "tx_refused", refused);
     for (uint32_t i = 0; i < count; i++)
         mr_bench_count(counters, counter[i].name, counter[i].value);
     json_object_object_add(json, "counters", counters);
-    return json;
-}
-
-static struct json_object *quic_json(const struct mr_counters *quic)
-{
-    struct json_object *json = json_object_new_object();
-
-    mr_bench_count(json, "packets_sent", quic->packets_sent);
-    mr_bench_count(json, "packets_received", quic->packets_received);
-    mr_bench_count(json, "packets_lost", quic->packets_lost);
     return json;
 }
 
@@ -177,19 +188,26 @@ static struct json_object *report_json(const struct mr_host *host,
 {
     struct json_object *json = json_object_new_object();
     struct json_object *counts = json_object_new_object();
+    struct json_object *samples = json_object_new_object();
+    struct mr_port_losses losses;
     struct mr_report report;
 
     mr_report_read(&report, &host->group);
+    mr_port_losses(host->group.port, &losses);
     mr_bench_count(counts, "ns", mr_control_now());
     add_time(counts, host);
-    json_object_object_add(counts, "port", port_counts_json(host->group.port));
-    mr_bench_count(counts, "tx_refused", report.stats.tx_refused);
-    json_object_object_add(counts, "quic", quic_json(&report.quic));
+    json_object_object_add(counts, "port",
+                           port_counts_json(host->group.port, report.stats.tx_refused));
+    json_object_object_add(counts, "loss", mr_perf_losses_json(&losses));
+    json_object_object_add(counts, "quic", mr_perf_counters_json(NULL, &report));
     mr_bench_count(counts, "operations", server->requests);
     mr_bench_count(counts, "streams_refused", server->streams_refused);
     mr_bench_count(counts, "bytes_received", server->bytes_received);
     mr_bench_count(counts, "bytes_queued", server->bytes_queued);
-    json_object_object_add(json, "facts", facts_json(host));
+    for (uint32_t i = 0; i < MR_PERF_LIMITERS; i++)
+        mr_bench_count(samples, mr_perf_limiter_name(i), server->limited[i]);
+    json_object_object_add(counts, "not_sending_for", samples);
+    json_object_object_add(json, "facts", facts_json(host, &losses.rates));
     json_object_object_add(json, "counts", counts);
     return json;
 }
@@ -199,7 +217,7 @@ struct json_object *mr_far_obey(enum mr_far_order order, const struct mr_host *h
 {
     struct json_object *json;
 
-    if (order == MR_FAR_ORDER_REPORT || order == MR_FAR_ORDER_STOP)
+    if (order <= MR_FAR_ORDER_LOSS)
         return report_json(host, counts);
     json = json_object_new_object();
     mr_bench_text(json, "error",
@@ -210,13 +228,15 @@ struct json_object *mr_far_obey(enum mr_far_order order, const struct mr_host *h
 
 /* ------------------------------------------------------------------ the client */
 
-void mr_far_order_write(const char *order, const struct mr_perf_secret *secret,
-                        char text_out[MR_FAR_ORDER_MAX + 1])
+void mr_far_order_write(const char *order, const struct mr_port_loss_rates *rates,
+                        const struct mr_perf_secret *secret, char text_out[MR_FAR_ORDER_MAX + 1])
 {
     struct json_object *json = json_object_new_object();
 
     mr_bench_text(json, "secret", secret->text);
     mr_bench_text(json, "order", order);
+    if (rates != NULL)
+        json_object_object_add(json, "loss", mr_perf_loss_rates_json(rates));
     snprintf(text_out, MR_FAR_ORDER_MAX + 1, "%s", json_object_to_json_string(json));
     json_object_put(json);
 }
@@ -282,10 +302,35 @@ static void find_stage(struct json_object *stages, double busy_ns, struct mr_per
     f->stage_part = busy_ns > 0 ? most / busy_ns : 0;
 }
 
+static uint64_t count_of(struct json_object *json, const char *name)
+{
+    return (uint64_t)json_object_get_int64(member_of(json, name));
+}
+
+static void take_losses(struct json_object *json, struct mr_port_losses *losses)
+{
+    *losses = (struct mr_port_losses){.received = count_of(json, "received"),
+                                      .received_lost = count_of(json, "received_lost"),
+                                      .sent = count_of(json, "sent"),
+                                      .sent_lost = count_of(json, "sent_lost")};
+}
+
+/* Why its connections were not sending; a server that does not say leaves zeros. */
+static void take_limited(struct json_object *samples, struct mr_perf_far_figures *f)
+{
+    double sum = 0;
+
+    for (uint32_t i = 0; i < MR_PERF_LIMITERS; i++)
+        sum += number_of(samples, mr_perf_limiter_name(i));
+    for (uint32_t i = 0; i < MR_PERF_LIMITERS && sum > 0; i++)
+        f->limited[i] = number_of(samples, mr_perf_limiter_name(i)) / sum;
+}
+
 static bool take_figures(struct json_object *counts, struct mr_perf_far_figures *f)
 {
     struct json_object *busy = member_of(counts, "busy_ns");
     struct json_object *port = member_of(counts, "port");
+    struct json_object *quic = member_of(counts, "quic");
     double ns = number_of(counts, "ns");
     double sum = 0;
 
@@ -300,6 +345,10 @@ static bool take_figures(struct json_object *counts, struct mr_perf_far_figures 
         f->busiest = MR_MAX(f->busiest, MR_MIN(of_one / ns, 1.0));
     }
     find_stage(member_of(counts, "stage_ns"), sum, f);
+    take_losses(member_of(counts, "loss"), &f->losses);
+    take_limited(member_of(counts, "not_sending_for"), f);
+    double sent = number_of(quic, "packets_sent");
+    f->loss_part = sent > 0 ? number_of(quic, "packets_lost") / sent : 0;
     double frames = number_of(port, "rx_packets") + number_of(port, "tx_packets");
     double drops = number_of(port, "rx_missed") + number_of(port, "rx_no_buffer") +
                    number_of(port, "rx_errors") + number_of(port, "tx_errors");
@@ -322,6 +371,8 @@ struct json_object *mr_far_between(struct json_object *begin, struct json_object
     mr_bench_text(json, "stage", f->stage);
     mr_bench_real(json, "stage_part", f->stage_part);
     mr_bench_real(json, "port_drop_part", f->port_drop_part);
+    mr_bench_real(json, "loss_part", f->loss_part);
+    json_object_object_add(json, "not_sending_for", mr_perf_limited_json(f->limited));
     json_object_object_add(json, "counts", counts);
     json_object_object_add(json, "facts", json_object_get(member_of(end, "facts")));
     return json;

@@ -38,13 +38,20 @@ bool mr_perf_secret_read(const char *path, struct mr_perf_secret *secret_out,
 enum mr_far_order {
     MR_FAR_ORDER_REPORT,
     MR_FAR_ORDER_STOP,
+    MR_FAR_ORDER_LOSS,    /* lose datagrams on purpose, or be as it was started again */
     MR_FAR_ORDER_DENIED,  /* another secret */
     MR_FAR_ORDER_UNKNOWN, /* not an order at all */
 };
 
+struct mr_far_request {
+    enum mr_far_order order;
+    bool has_rates; /* LOSS: such losses; else those that the server was started with */
+    struct mr_port_loss_rates rates;
+};
+
 /* In a time that says nothing of the secret but its length. */
-enum mr_far_order mr_far_order_read(const char *text, size_t size,
-                                    const struct mr_perf_secret *secret);
+void mr_far_order_read(const char *text, size_t size, const struct mr_perf_secret *secret,
+                       struct mr_far_request *request_out);
 
 /* The answer to it.  The caller gives it back with json_object_put(). */
 struct json_object *mr_far_obey(enum mr_far_order order, const struct mr_host *host,
@@ -52,9 +59,10 @@ struct json_object *mr_far_obey(enum mr_far_order order, const struct mr_host *h
 
 /* ---- the client ---- */
 
-/* The text of an order, at most MR_FAR_ORDER_MAX bytes. */
-void mr_far_order_write(const char *order, const struct mr_perf_secret *secret,
-                        char text_out[MR_FAR_ORDER_MAX + 1]);
+/* The text of an order ("report", "stop", "loss"), at most MR_FAR_ORDER_MAX bytes; `rates` of
+ * "loss", or NULL. */
+void mr_far_order_write(const char *order, const struct mr_port_loss_rates *rates,
+                        const struct mr_perf_secret *secret, char text_out[MR_FAR_ORDER_MAX + 1]);
 
 /* An answer.  NULL with `fault` set: it is an error, or no answer. */
 struct json_object *mr_far_answer_read(const char *text, struct mr_fault *fault);

@@ -7,11 +7,14 @@
 #ifndef MR_TOOLS_PERF_INTERNAL_H
 #define MR_TOOLS_PERF_INTERNAL_H
 
+#include <stdio.h>
+
 #include "drivers/port.h"
 #include "drivers/port_facts.h"
 #include "tools/host.h"
 #include "tools/perf_far_report.h"
 #include "tools/perf_plan.h"
+#include "tools/perf_windows.h"
 #include "tools/report.h"
 
 #define MR_PERF_SAMPLES_MAX 36000 /* of the time line: an hour of 100 ms */
@@ -24,6 +27,7 @@ struct mr_perf_snapshot {
     struct mr_perf_counts counts;
     struct mr_report report;
     struct mr_port_stats port;
+    struct mr_port_losses losses; /* on purpose */
     uint64_t busy_cycles[MR_SHARDS_MAX];
 };
 
@@ -33,6 +37,7 @@ struct mr_perf_sample {
     double up_bps;
     double down_bps;
     double done_ps;
+    double lost; /* packets declared lost, of those sent */
     double busy; /* the busiest core's part */
     bool is_measured;
 };
@@ -48,17 +53,30 @@ struct mr_perf_counters {
 /* A rate that was tried. */
 struct mr_perf_trial {
     double rate;
-    double done;     /* operations per second */
-    double late;     /* part of those begun */
-    uint64_t failed; /* or not begun, or lost with their connection */
+    double done;         /* operations per second */
+    double late;         /* part of those begun */
+    double late_stalled; /* of these, where this side had stood still when they were due */
+    double dropped;      /* frames, by the port that dropped more, of all its frames */
+    uint64_t failed;     /* or not begun, or lost with their connection */
     bool is_kept;
+};
+
+/* The least rate of a search that was not kept, and what limited it. */
+struct mr_perf_over {
+    double rate; /* 0: all were kept */
+    double done_part;
+    double late;
+    enum mr_perf_limit limit;
+    char why[MR_PERF_WHY];
 };
 
 /* What a run came to. */
 struct mr_perf_result {
-    double connect_s; /* until the connections were open */
-    double seconds;   /* measured */
-    uint32_t open;    /* connections at its end */
+    double connect_s;                 /* until the connections were open */
+    double seconds;                   /* measured */
+    bool is_interrupted;              /* fewer than were asked for */
+    char not_measured[MR_FAULT_SIZE]; /* why there are none, though something was tried; "" */
+    uint32_t open;                    /* connections at its end */
     uint64_t unfinished;
     struct mr_perf_snapshot begin;
     struct mr_perf_snapshot end;
@@ -73,7 +91,8 @@ struct mr_perf_result {
     char far_why[MR_PERF_FAR_WHY]; /* why it did not */
     struct mr_perf_figures figures;
     enum mr_perf_limit limit;
-    char why[MR_PERF_WHY];
+    char why[2 * MR_PERF_WHY];
+    struct mr_perf_over over;
     uint32_t trial_count;
     struct mr_perf_trial trials[MR_PERF_TRIALS_MAX];
     uint32_t sample_count;
@@ -98,12 +117,19 @@ struct mr_perf {
     double duration_s;
     double warm_up_s;
     double timeout_s;
+    struct mr_perf_windows windows;
     uint32_t key_update_after;
     uint32_t seed;
     bool is_json;
     const char *html_path;    /* NULL: none */
+    FILE *html;               /* open from before the run on */
+    bool is_html_new;         /* there was no such file */
     const char *control_path; /* of the secret that the server wants; NULL: it is not asked */
     bool stops_server;
+    const char *loss_text; /* NULL: none */
+    const char *far_loss_text;
+    struct mr_port_loss_rates loss; /* on purpose, at this side's port */
+    struct mr_port_loss_rates far_loss;
 
     struct mr_perf_plan plan; /* of each shard, but for its part of the connections */
     struct mr_ip server;
@@ -119,10 +145,16 @@ struct mr_perf {
     struct mr_perf_result result;
 };
 
+/* Of the measured time; 0: nothing was measured. */
+static inline double mr_perf_per_second(const struct mr_perf_result *result, uint64_t count)
+{
+    return result->seconds > 0 ? (double)count / result->seconds : 0;
+}
+
 /* ---- perf_run.c ---- */
 
-/* Connect, warm up, measure, drain, close: into `result`.  False with `fault` set: nothing was
- * measured. */
+/* Connect, search, warm up, measure, drain, close: into `result`.  False with `fault` set: there is
+ * nothing to tell; what ends it later is in the result. */
 bool mr_perf_run(struct mr_perf *perf, struct mr_fault *fault);
 
 /* ---- perf_report.c ---- */
@@ -130,12 +162,25 @@ bool mr_perf_run(struct mr_perf *perf, struct mr_fault *fault);
 /* A line of progress on standard error: the newest sample. */
 void mr_perf_show_progress(const struct mr_perf *perf, const char *phase, bool is_live);
 
+/* The same once nothing is begun any more: what is waited for. */
+void mr_perf_show_left(uint32_t under_way, bool is_live);
+
 /* The results, as a table or as JSON.  The exit status. */
 int mr_perf_report(const struct mr_perf *perf, uint32_t lost_mbufs);
 
+/* What its port counted while measuring: sums, then each counter of the driver under `counters`;
+ * datagrams lost on purpose. */
+struct json_object *mr_perf_port_counts_json(const struct mr_perf_result *result);
+struct json_object *mr_perf_losses_between_json(const struct mr_perf_result *result);
+
 /* ---- perf_html.c ---- */
 
-/* The results as a page of its own.  False with `fault` set: it could not be written. */
-bool mr_perf_html_write(const struct mr_perf *perf, const char *path, struct mr_fault *fault);
+/* Open the file of --html, if there is one, before anything is measured; what it holds stays until
+ * the results are written.  False with `fault` set: it cannot be written. */
+bool mr_perf_html_open(struct mr_perf *perf, struct mr_fault *fault);
+
+/* Close it; `is_measured`: with the results as a page of its own, else it is as it was.  False with
+ * `fault` set: it could not be written. */
+bool mr_perf_html_close(struct mr_perf *perf, bool is_measured, struct mr_fault *fault);
 
 #endif /* MR_TOOLS_PERF_INTERNAL_H */

@@ -2,19 +2,14 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/compiler.h"
 #include "tools/perf_far.h"
 #include "tools/perf_load_internal.h"
 
-#define BEGIN_SLICE    64      /* connections whose first operations begin with one poll */
-#define SAMPLE_NS      1000000 /* between looks at a connection */
+#define BEGIN_SLICE    64 /* connections whose first operations begin with one poll */
 #define PS_PER_NS      1000
 #define MAX_GAP_FACTOR 30.0 /* of the mean; beyond, a random number was 0 */
-
-static const char *const limiters[MR_PERF_LIMITERS] = {
-    "cwnd", "pacing", "flow control", "application", "amplification", "port", "memory"};
 
 /* ------------------------------------------------------------------ open loop */
 
@@ -38,7 +33,9 @@ static void arrive(struct mr_perf_load *load, uint64_t now)
         mr_perf_count(&load->shared.counts.due, 1);
         if (load->late_end - load->late_begin < MR_PERF_LATE_MAX)
             load->late[load->late_end++ & (MR_PERF_LATE_MAX - 1)] =
-                (struct mr_perf_due){.due_ns = load->next_ns, .kind = mr_perf_choose_kind(load)};
+                (struct mr_perf_due){.due_ns = load->next_ns,
+                                     .kind = mr_perf_choose_kind(load),
+                                     .is_stalled = load->has_stalled};
         else
             mr_perf_count(&load->shared.counts.not_begun, 1);
         load->next_ps += next_gap(load, every_ps);
@@ -56,6 +53,8 @@ static uint32_t begin_due(struct mr_perf_load *load)
 
         if (!mr_perf_begin(load, due->kind, due->due_ns, NULL))
             break;
+        mr_perf_count(&load->shared.counts.late_stalled,
+                      due->is_stalled && mr_perf_now(load) >= due->due_ns + MR_PERF_LATE_NS);
         load->late_begin++;
         begun++;
     }
@@ -70,29 +69,36 @@ static void sample(struct mr_perf_load *load, uint64_t now)
 
     if (now < load->sample_ns || load->conn_used == 0)
         return;
-    load->sample_ns = now + SAMPLE_NS;
+    load->sample_ns = now + MR_PERF_SAMPLE_NS;
     const struct mr_perf_conn *c = &load->conns[load->sampled++ % load->conn_used];
     if (!c->is_used || !c->is_open || c->op != MR_NONE ||
-        load->transport->ops->conn_info(load->transport, c->conn, &info) != 0 ||
-        info.limited_by == NULL)
+        load->transport->ops->conn_info(load->transport, c->conn, &info) != 0)
         return;
-    for (uint32_t i = 0; i < MR_PERF_LIMITERS; i++)
-        mr_perf_count(&load->shared.counts.limited[i], strcmp(info.limited_by, limiters[i]) == 0);
+    mr_perf_limiter_count(load->shared.counts.limited, &info, 1);
 }
 
-/* Operations without an end do not end by themselves. */
+static void abandon(struct mr_perf_load *load, mr_handle stream)
+{
+    if (stream == MR_HANDLE_NONE)
+        return;
+    load->transport->ops->reset(load->transport, stream, MR_PERF_NO_ERROR);
+    load->transport->ops->stop(load->transport, stream, MR_PERF_NO_ERROR);
+}
+
+/* Operations without an end do not end by themselves.  Their streams close when the peer has heard
+ * of it: one that is not there any more leaves them unfinished. */
 static void end_endless(struct mr_perf_load *load)
 {
     for (uint32_t i = 0; i < load->op_used; i++) {
         struct mr_perf_op *op = &load->ops[i];
         const struct mr_perf_kind *kind = &load->plan.kind[op->kind];
 
-        if (op->stream == MR_HANDLE_NONE || op->is_counted ||
+        if (op->conn == MR_NONE || op->is_counted ||
             (kind->up_bytes != MR_PERF_ENDLESS && kind->down_bytes != MR_PERF_ENDLESS))
             continue;
-        load->transport->ops->reset(load->transport, op->stream, MR_PERF_NO_ERROR);
-        load->transport->ops->stop(load->transport, op->stream, MR_PERF_NO_ERROR);
-        mr_perf_finish(load, op, false);
+        op->is_given_up = true;
+        abandon(load, op->stream);
+        abandon(load, op->answer);
     }
 }
 
@@ -137,12 +143,26 @@ static uint32_t begin_slice(struct mr_perf_load *load)
     return begun;
 }
 
+/* A polling core that others run on as well is late with all that it does. */
+static void note_stall(struct mr_perf_load *load, uint64_t now)
+{
+    uint64_t gap = now - load->polled_ns;
+
+    load->has_stalled = load->polled_ns != 0 && gap >= MR_PERF_LATE_NS;
+    if (load->has_stalled) {
+        mr_perf_count(&load->shared.counts.stalls, 1);
+        mr_perf_count(&load->shared.counts.stalled_ns, gap);
+    }
+    load->polled_ns = now;
+}
+
 static uint32_t on_poll(void *context)
 {
     struct mr_perf_load *load = context;
     int wanted = atomic_load_explicit(&load->shared.phase, memory_order_acquire);
     uint64_t now = mr_perf_now(load);
 
+    note_stall(load, now);
     if (wanted != load->phase && load->phase != MR_PERF_OVER)
         enter(load, wanted);
     if (load->far != NULL)
@@ -247,9 +267,4 @@ void mr_perf_load_read(const struct mr_perf_load *load, struct mr_perf_counts *s
 
     for (size_t i = 0; i < sizeof(*sum) / sizeof(*to); i++)
         to[i] += __atomic_load_n(&from[i], __ATOMIC_RELAXED);
-}
-
-const char *mr_perf_limiter_name(uint32_t index)
-{
-    return limiters[index];
 }

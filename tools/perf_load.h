@@ -29,6 +29,7 @@
 #include "base/fault.h"
 #include "base/histogram.h"
 #include "millrace/transport.h"
+#include "tools/perf_limiter.h"
 #include "tools/perf_server.h"
 
 #define MR_PERF_KINDS_MAX   8
@@ -38,8 +39,7 @@
 #define MR_PERF_REASON      112   /* bytes */
 #define MR_PERF_TICKET_MAX  4096  /* bytes */
 #define MR_PERF_ENDLESS     (UINT64_C(1) << 60) /* bytes: until the run ends */
-#define MR_PERF_LIMITERS    7
-#define MR_PERF_ALPN_MAX    32 /* bytes of a protocol's name */
+#define MR_PERF_ALPN_MAX    32                  /* bytes of a protocol's name */
 
 enum mr_perf_phase {
     MR_PERF_CONNECT,
@@ -89,11 +89,14 @@ struct mr_perf_counts {
     uint64_t begun;   /* operations */
     uint64_t done;
     uint64_t failed;
-    uint64_t not_begun; /* due, and the line was full, or memory */
-    uint64_t late;      /* begun later than due by MR_PERF_LATE_NS or more */
-    uint64_t bytes_up;  /* acknowledged */
+    uint64_t not_begun;    /* due, and the line was full, or memory */
+    uint64_t late;         /* begun later than due by MR_PERF_LATE_NS or more */
+    uint64_t late_stalled; /* of these, due while the shard did not poll */
+    uint64_t stalls;       /* times that the shard did not poll for MR_PERF_LATE_NS or more */
+    uint64_t stalled_ns;
+    uint64_t bytes_up; /* acknowledged */
     uint64_t bytes_down;
-    uint64_t limited[MR_PERF_LIMITERS]; /* samples of connections by mr_perf_limiter_name() */
+    uint64_t limited[MR_PERF_LIMITERS]; /* samples of kept connections */
 };
 
 /* Of a kind, while measuring. */
@@ -101,6 +104,8 @@ struct mr_perf_kind_result {
     uint64_t begun;
     uint64_t done;
     uint64_t failed;
+    uint64_t resumed;            /* of those begun: the handshake used a ticket, */
+    uint64_t early;              /* and its 0-RTT was accepted */
     struct mr_histogram latency; /* ns, from when it was due or began to its last byte */
 };
 
@@ -142,8 +147,5 @@ struct mr_perf_shared *mr_perf_load_shared(struct mr_perf_load *load);
 
 /* Add what it has counted.  Any thread. */
 void mr_perf_load_read(const struct mr_perf_load *load, struct mr_perf_counts *sum);
-
-/* Why connections were not sending, in the order of `limited`. */
-const char *mr_perf_limiter_name(uint32_t index);
 
 #endif /* MR_TOOLS_PERF_LOAD_H */

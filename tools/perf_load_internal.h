@@ -12,6 +12,8 @@
 #define MR_PERF_LOOK_AROUND 8       /* connections that are looked at for a free place */
 #define MR_PERF_RETRY_NS    1000000 /* until what was refused is tried again */
 #define MR_PERF_NO_ERROR    0
+#define MR_PERF_LEAVE_NS    UINT64_C(20000000)  /* beside two round trips; */
+#define MR_PERF_LEAVE_MAX   UINT64_C(200000000) /* no longer than this */
 
 /* A connection: kept open, or an operation's own. */
 struct mr_perf_conn {
@@ -22,7 +24,7 @@ struct mr_perf_conn {
     uint32_t op;        /* whose own it is; MR_NONE: kept */
     uint32_t rebind;    /* the operation that waits for another path; MR_NONE: none */
     uint32_t next;      /* free, or leaving */
-    uint64_t left_ns;   /* its operation has come to its end */
+    uint64_t close_ns;  /* its operation has come to its end: close it then; 0: it has not */
     bool is_used;
     bool is_open; /* connected */
     bool is_gone; /* closed: used until the last operation lets go */
@@ -30,6 +32,7 @@ struct mr_perf_conn {
 
 struct mr_perf_op {
     mr_handle stream; /* that the request goes by; MR_HANDLE_NONE: none yet */
+    mr_handle answer; /* unidirectional: that of its answer; MR_HANDLE_NONE: none yet */
     uint32_t conn;
     uint32_t place; /* kept connection of whose places it has one; MR_NONE: none */
     uint32_t next;  /* free */
@@ -42,13 +45,15 @@ struct mr_perf_op {
     bool is_measured; /* it began while measuring */
     bool is_counted;  /* its end was */
     bool is_fin;
-    bool has_answer; /* unidirectional: its stream is there */
+    bool
+        is_given_up; /* an endless one's streams are abandoned; they close when the peer heard it */
     uint8_t streams; /* that are not closed yet */
 };
 
 struct mr_perf_due {
     uint64_t due_ns;
     uint32_t kind;
+    bool is_stalled; /* it was due while the shard did not poll */
 };
 
 struct mr_perf_load {
@@ -65,16 +70,19 @@ struct mr_perf_load {
     uint32_t kept;       /* connections that are there or begun */
     uint32_t connecting; /* of those, not there yet */
     uint32_t own;        /* connections of operations */
-    uint32_t leaving;    /* of those, to be closed, newest first; MR_NONE: none */
+    uint32_t leaving;    /* of those, to be closed, oldest first; MR_NONE: none */
+    uint32_t leaving_last;
     uint32_t op_free;
     uint32_t op_used;
     uint32_t started; /* closed loop: connections below have begun */
     uint32_t turn;    /* open loop: the connection that is looked at next */
     uint32_t sampled;
     uint64_t sample_ns;
-    uint64_t retry_ns; /* a refused connection is not tried before */
-    uint64_t next_ns;  /* open loop: the next arrival; 0: the first one */
-    uint64_t next_ps;  /* and picoseconds */
+    uint64_t polled_ns; /* the last poll; 0: none */
+    bool has_stalled;   /* before this poll; what became due meanwhile is in line with it */
+    uint64_t retry_ns;  /* a refused connection is not tried before */
+    uint64_t next_ns;   /* open loop: the next arrival; 0: the first one */
+    uint64_t next_ps;   /* and picoseconds */
     uint32_t late_begin;
     uint32_t late_end;
     double weights;
@@ -132,8 +140,8 @@ struct mr_perf_conn *mr_perf_find_conn(struct mr_perf_load *load);
 void mr_perf_note_reason(struct mr_perf_load *load, const char *what, const char *reason,
                          uint64_t code);
 
-/* Close the connections of operations that came to their end before now: what they had to send
- * then, the handshake's end, is on its way. */
+/* Close the connections of operations that came to their end a while ago: the handshake has come
+ * to its end at the server, too. */
 void mr_perf_close_left(struct mr_perf_load *load);
 
 /* ---- perf_rebind.c ---- */

@@ -347,15 +347,26 @@ static void count_end(struct mr_perf_load *load, struct mr_perf_op *op, bool is_
     }
 }
 
+/* The server has a round trip to hear of the handshake's end, and another one's time for it. */
+static uint64_t leave_ns(const struct mr_perf_load *load, const struct mr_perf_conn *c)
+{
+    struct mr_conn_info info = {0};
+
+    (void)load->transport->ops->conn_info(load->transport, c->conn, &info);
+    return MR_MIN(2 * info.rtt_ns + MR_PERF_LEAVE_NS, MR_PERF_LEAVE_MAX);
+}
+
 /* Its own connection ends; its place is free. */
 static void leave(struct mr_perf_load *load, const struct mr_perf_op *op)
 {
     struct mr_perf_conn *c = &load->conns[op->conn];
 
     if (c->op != MR_NONE && !c->is_gone) {
-        c->left_ns = mr_perf_now(load);
-        c->next = load->leaving;
-        load->leaving = op->conn;
+        c->close_ns = mr_perf_now(load) + leave_ns(load, c);
+        c->next = MR_NONE;
+        *(load->leaving == MR_NONE ? &load->leaving : &load->conns[load->leaving_last].next) =
+            op->conn;
+        load->leaving_last = op->conn;
     }
     if (op->place != MR_NONE)
         begin_next(load, &load->conns[op->place]);
@@ -363,16 +374,10 @@ static void leave(struct mr_perf_load *load, const struct mr_perf_op *op)
 
 void mr_perf_close_left(struct mr_perf_load *load)
 {
-    uint64_t now = mr_perf_now(load);
+    while (load->leaving != MR_NONE && load->conns[load->leaving].close_ns <= mr_perf_now(load)) {
+        const struct mr_perf_conn *c = &load->conns[load->leaving];
 
-    for (uint32_t *link = &load->leaving; *link != MR_NONE;) {
-        struct mr_perf_conn *c = &load->conns[*link];
-
-        if (c->left_ns == now) {
-            link = &c->next;
-            continue;
-        }
-        *link = c->next;
+        load->leaving = c->next;
         load->transport->ops->close(load->transport, c->conn, MR_PERF_NO_ERROR, "");
     }
 }
@@ -380,10 +385,14 @@ void mr_perf_close_left(struct mr_perf_load *load)
 /* It ended by itself. */
 static void leave_no_more(struct mr_perf_load *load, const struct mr_perf_conn *c)
 {
-    for (uint32_t *link = &load->leaving; *link != MR_NONE; link = &load->conns[*link].next) {
-        if (&load->conns[*link] != c)
+    uint32_t before = MR_NONE;
+
+    for (uint32_t i = load->leaving; i != MR_NONE; before = i, i = load->conns[i].next) {
+        if (&load->conns[i] != c)
             continue;
-        *link = c->next;
+        *(before == MR_NONE ? &load->leaving : &load->conns[before].next) = c->next;
+        if (load->leaving_last == i)
+            load->leaving_last = before;
         return;
     }
 }
@@ -407,7 +416,7 @@ static struct mr_perf_op *oldest_uni(struct mr_perf_load *load, mr_handle conn)
     for (uint32_t i = 0; i < load->op_used; i++) {
         struct mr_perf_op *op = &load->ops[i];
         bool waits = op->conn != MR_NONE && !op->is_counted && kind_of(load, op)->is_uni &&
-                     !op->has_answer && load->conns[op->conn].conn == conn;
+                     op->answer == MR_HANDLE_NONE && load->conns[op->conn].conn == conn;
 
         if (waits && (oldest == NULL || op->due_ns < oldest->due_ns))
             oldest = op;
@@ -429,9 +438,11 @@ static struct mr_perf_op *op_of(struct mr_perf_load *load, const struct mr_event
         return NULL;
     }
     op->streams++;
-    op->has_answer = true;
+    op->answer = event->stream;
     load->transport->ops->set_user_data(load->transport, event->stream,
                                         name((size_t)(op - load->ops)));
+    if (op->is_given_up)
+        load->transport->ops->stop(load->transport, event->stream, MR_PERF_NO_ERROR);
     return op;
 }
 
@@ -457,7 +468,8 @@ static void on_stream_closed(struct mr_perf_load *load, struct mr_perf_op *op, b
     if (is_request)
         op->stream = MR_HANDLE_NONE;
     const struct mr_perf_conn *c = &load->conns[op->conn];
-    bool waits = is_request && kind_of(load, op)->is_uni && !op->is_counted && !c->is_gone;
+    bool waits = is_request && kind_of(load, op)->is_uni && !op->is_counted && !op->is_given_up &&
+                 !c->is_gone;
 
     if (op->streams > 0 || waits)
         return; /* the other one, or its answer comes yet */
@@ -497,12 +509,20 @@ static void on_stream(struct mr_perf_load *load, const struct mr_event *event)
 
 /* ------------------------------------------------------------------ connections */
 
+/* The first goes alone: before the next hop's address is known few packets wait for it, and those
+ * of the others would be lost, and sent again a second later. */
+static uint32_t handshakes_at_once(const struct mr_perf_load *load)
+{
+    return load->shared.counts.connected == 0 ? 1 : load->plan.connecting;
+}
+
 void mr_perf_open_kept(struct mr_perf_load *load)
 {
     const struct mr_perf_plan *plan = &load->plan;
+    uint32_t handshakes = handshakes_at_once(load);
 
     while (load->phase <= MR_PERF_MEASURE && load->kept < plan->connections &&
-           load->connecting < plan->connecting && mr_perf_now(load) >= load->retry_ns) {
+           load->connecting < handshakes && mr_perf_now(load) >= load->retry_ns) {
         struct mr_perf_conn *c = take_conn(load, MR_NONE);
 
         if (c == NULL)
@@ -525,6 +545,8 @@ static void on_own_connected(struct mr_perf_load *load, struct mr_perf_conn *c)
     if (load->transport->ops->conn_info(load->transport, c->conn, &info) == 0) {
         mr_perf_count(&load->shared.counts.resumed, info.is_resumed);
         mr_perf_count(&load->shared.counts.early, info.is_early);
+        load->shared.kinds[op->kind].resumed += op->is_measured && info.is_resumed;
+        load->shared.kinds[op->kind].early += op->is_measured && info.is_early;
     }
     if (!has_request(kind_of(load, op)))
         mr_perf_finish(load, op, true);
@@ -593,7 +615,7 @@ static void end_streamless(struct mr_perf_load *load, const struct mr_perf_conn 
 static void on_own_closed(struct mr_perf_load *load, const struct mr_perf_conn *c)
 {
     load->own--;
-    if (c->left_ns != 0)
+    if (c->close_ns != 0)
         leave_no_more(load, c);
 }
 

@@ -9,15 +9,16 @@
 #include "base/compiler.h"
 #include "tools/options.h"
 
-#define WORD          32
-#define BUSY          0.95  /* a core that works so much of its time is full */
-#define KEPT          0.99  /* of the rate that was asked for */
-#define DROPS         0.001 /* of the frames */
-#define MOSTLY        0.5   /* of the samples */
-#define WEIGHT_MAX    1e9
-#define LIMITED_CWND  0 /* as mr_perf_limiter_name() has them */
-#define LIMITED_PACED 1
-#define LIMITED_FLOW  2
+#define WORD         32
+#define BUSY         0.95  /* a core that works so much of its time is full */
+#define KEPT         0.99  /* of the rate that was asked for */
+#define DROPS        0.001 /* of the frames */
+#define LATE         0.01  /* of the operations */
+#define STALLED      0.01  /* of the time: what is due then is late */
+#define STALLED_MUCH 0.1   /* of the time: nothing else limits more */
+#define MOSTLY       0.5   /* of the samples */
+#define SILENT_S     1     /* a server that is there has something to say */
+#define WEIGHT_MAX   1e9
 
 /* ------------------------------------------------------------------ kinds */
 
@@ -59,6 +60,42 @@ static bool take_word(const char *word, struct mr_perf_kind *kind)
     return false;
 }
 
+/* Does the word at `at`, up to its '=', stand before it in `text`, too? */
+static bool is_given_twice(const char *text, const char *at)
+{
+    size_t size = strcspn(at, ",=");
+
+    for (const char *before = text; before < at; before += strcspn(before, ",") + 1) {
+        if (strcspn(before, ",=") == size && strncmp(before, at, size) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Is there a number behind `prefix`, be it one that is out of range? */
+static bool has_number(const char *word, const char *prefix)
+{
+    const char *from = word + strlen(prefix);
+    char *end;
+
+    if (strncmp(word, prefix, strlen(prefix)) != 0)
+        return false;
+    (void)strtod(from, &end);
+    return end != from;
+}
+
+/* What is wrong with a word that was not taken. */
+static const char *fault_of_kind(const char *word)
+{
+    if (has_number(word, "up=") || has_number(word, "down="))
+        return "is out of range: SIZE is a number below 2^60, with K, M, G or T of 1,024 behind "
+               "it, or endless";
+    if (has_number(word, "weight="))
+        return "is out of range: a weight is above 0, and at most 1e9";
+    return "is none of up=SIZE, down=SIZE (or endless), uni, connect, resume, early, rebind, "
+           "weight=N";
+}
+
 bool mr_perf_kind_parse(const char *text, struct mr_perf_kind *kind_out, struct mr_fault *fault)
 {
     char word[WORD];
@@ -69,11 +106,11 @@ bool mr_perf_kind_parse(const char *text, struct mr_perf_kind *kind_out, struct 
 
         snprintf(word, sizeof(word), "%.*s", (int)size, at);
         if (size >= sizeof(word) || !take_word(word, kind_out)) {
-            mr_fault_set(
-                fault, EINVAL,
-                "--op %s: \"%s\" is none of up=SIZE, down=SIZE (or endless), uni, connect, "
-                "resume, early, rebind, weight=N",
-                text, word);
+            mr_fault_set(fault, EINVAL, "--op %.60s: \"%s\" %s", text, word, fault_of_kind(word));
+            return false;
+        }
+        if (is_given_twice(text, at)) {
+            mr_fault_set(fault, EINVAL, "--op %.60s: \"%s\" is there twice", text, word);
             return false;
         }
         at += size;
@@ -127,6 +164,48 @@ const char *mr_perf_kind_name(const struct mr_perf_kind *kind, char text[MR_PERF
     return text;
 }
 
+/* ------------------------------------------------------------------ losses */
+
+/* "1", "0.5%": the part of a whole. */
+static bool take_percent(const char *text, double *out)
+{
+    char *end;
+
+    *out = strtod(text, &end) / 100;
+    return end != text && (*end == '\0' || strcmp(end, "%") == 0) && *out >= 0 && *out <= 1;
+}
+
+bool mr_perf_loss_parse(const char *option, const char *text, struct mr_port_loss_rates *rates,
+                        struct mr_fault *fault)
+{
+    char word[WORD];
+
+    *rates = (struct mr_port_loss_rates){0};
+    for (const char *at = text;; at++) {
+        size_t size = strcspn(at, ",");
+
+        snprintf(word, sizeof(word), "%.*s", (int)size, at);
+        if (size >= sizeof(word) ||
+            !((strncmp(word, "sent=", 5) == 0 && take_percent(word + 5, &rates->sent)) ||
+              (strncmp(word, "received=", 9) == 0 && take_percent(word + 9, &rates->received)))) {
+            bool is_number = has_number(word, "sent=") || has_number(word, "received=");
+
+            mr_fault_set(fault, EINVAL, "%s %.60s: \"%s\" %s, like sent=1,received=0.5", option,
+                         text, word,
+                         is_number ? "is not between 0 and 100 %"
+                                   : "is none of sent=PERCENT, received=PERCENT");
+            return false;
+        }
+        if (is_given_twice(text, at)) {
+            mr_fault_set(fault, EINVAL, "%s %.60s: \"%s\" is there twice", option, text, word);
+            return false;
+        }
+        at += size;
+        if (*at == '\0')
+            return true;
+    }
+}
+
 /* ------------------------------------------------------------------ the highest rate */
 
 bool mr_perf_search_next(struct mr_perf_search *s, bool was_kept)
@@ -149,34 +228,50 @@ bool mr_perf_search_next(struct mr_perf_search *s, bool was_kept)
 
 /* ------------------------------------------------------------------ what limited it */
 
-static enum mr_perf_limit judge_sending(const struct mr_perf_figures *f, char why[MR_PERF_WHY])
+/* One side's connections. */
+static enum mr_perf_limit judge_sending(const char *whose, const char *windows,
+                                        const double limited[MR_PERF_LIMITERS], double loss_part,
+                                        char why[MR_PERF_WHY])
 {
-    double path = f->limited[LIMITED_CWND] + f->limited[LIMITED_PACED];
+    double path = limited[MR_PERF_BY_CWND] + limited[MR_PERF_BY_PACING];
 
     if (path >= MOSTLY) {
         snprintf(why, MR_PERF_WHY,
-                 "congestion control: in %.0f %% of the samples connections waited for window or "
+                 "%scongestion control: in %.0f %% of the samples connections waited for window or "
                  "pacing, with %.2g %% of the packets lost",
-                 100 * path, 100 * f->loss_part);
+                 whose, 100 * path, 100 * loss_part);
         return MR_PERF_LIMIT_CWND;
     }
-    if (f->limited[LIMITED_FLOW] >= MOSTLY) {
+    if (limited[MR_PERF_BY_FLOW_CONTROL] >= MOSTLY) {
         snprintf(why, MR_PERF_WHY,
-                 "the peer's flow control: in %.0f %% of the samples connections had used up its "
-                 "windows",
-                 100 * f->limited[LIMITED_FLOW]);
+                 "%s flow control: in %.0f %% of the samples connections had used up its windows "
+                 "(--stream-window, --connection-window there)",
+                 windows, 100 * limited[MR_PERF_BY_FLOW_CONTROL]);
         return MR_PERF_LIMIT_FLOW_CONTROL;
     }
     return MR_PERF_LIMIT_NOTHING;
 }
 
+/* Of the operations, those that waited for a place, not for this side to look. */
+static double waited_part(const struct mr_perf_figures *f)
+{
+    return f->late_part - f->late_stalled_part;
+}
+
 static enum mr_perf_limit judge_rest(const struct mr_perf_figures *f, char why[MR_PERF_WHY])
 {
-    if (!f->is_open_loop && !f->sends && !f->receives) {
+    if (!f->is_open_loop && !f->is_endless) {
         snprintf(why, MR_PERF_WHY,
                  "operations at a time, over the time that each takes: this side's cores work %.0f "
                  "%% of their time; more of --streams or --connections shows who is full first",
                  100 * f->busiest);
+        return MR_PERF_LIMIT_CONCURRENCY;
+    }
+    if (f->is_open_loop && waited_part(f) >= LATE) {
+        snprintf(why, MR_PERF_WHY,
+                 "operations at a time, over the time that each takes: %.2g %% of those due waited "
+                 "for a free place; more of --streams or --connections shows who is full first",
+                 100 * waited_part(f));
         return MR_PERF_LIMIT_CONCURRENCY;
     }
     if (f->far.is_known) {
@@ -193,12 +288,38 @@ static enum mr_perf_limit judge_rest(const struct mr_perf_figures *f, char why[M
     return MR_PERF_LIMIT_PEER;
 }
 
-enum mr_perf_limit mr_perf_judge(const struct mr_perf_figures *f, char why[MR_PERF_WHY])
+static bool is_port_full(const double limited[MR_PERF_LIMITERS])
 {
-    if (f->begun == 0 && f->done == 0 && !f->sends && !f->receives) {
-        snprintf(why, MR_PERF_WHY, "no operation was begun");
+    return limited[MR_PERF_BY_PORT] >= MOSTLY;
+}
+
+/* So much that it is what limits.  What was due meanwhile is late, but a search does not mind that
+ * (perf_search.c), and where others waited for a place there is more: then it matters if there was
+ * no time left. */
+static bool has_stood_still(const struct mr_perf_figures *f)
+{
+    if (!f->is_open_loop)
+        return f->stalled_part >= STALLED_MUCH;
+    if (f->stalled_part < STALLED)
+        return false;
+    return f->busiest + f->stalled_part >= BUSY || (!f->was_not_kept && waited_part(f) < LATE);
+}
+
+/* Each of these names what limits, or nothing: then it was something else. */
+
+static enum mr_perf_limit judge_silence(const struct mr_perf_figures *f, char why[MR_PERF_WHY])
+{
+    if (f->silent_s < SILENT_S)
         return MR_PERF_LIMIT_NOTHING;
-    }
+    snprintf(why, MR_PERF_WHY,
+             "the server, or the path to it: nothing came from there in the last %.1f s of what "
+             "was measured, with operations under way; look at its log, and whether it still runs",
+             f->silent_s);
+    return MR_PERF_LIMIT_PEER;
+}
+
+static enum mr_perf_limit judge_drops(const struct mr_perf_figures *f, char why[MR_PERF_WHY])
+{
     if (f->port_drop_part >= DROPS) {
         snprintf(why, MR_PERF_WHY,
                  "the port: %.2g %% of the frames were dropped or refused by it (counters under "
@@ -206,17 +327,52 @@ enum mr_perf_limit mr_perf_judge(const struct mr_perf_figures *f, char why[MR_PE
                  100 * f->port_drop_part);
         return MR_PERF_LIMIT_PORT;
     }
-    if (f->far.is_known && f->far.port_drop_part >= DROPS) {
+    if (!f->far.is_known || f->far.port_drop_part < DROPS)
+        return MR_PERF_LIMIT_NOTHING;
+    snprintf(why, MR_PERF_WHY,
+             "the server's port: %.2g %% of the frames were dropped or refused by it (counters "
+             "under `far_side`)",
+             100 * f->far.port_drop_part);
+    return MR_PERF_LIMIT_FAR_PORT;
+}
+
+static enum mr_perf_limit judge_rate(const struct mr_perf_figures *f, char why[MR_PERF_WHY])
+{
+    if (!f->is_open_loop || f->was_not_kept || f->late_part >= LATE || f->done < KEPT * f->due)
+        return MR_PERF_LIMIT_NOTHING;
+    snprintf(why, MR_PERF_WHY,
+             "the rate that was asked for, %.6g operations/s: %.6g/s came due, %.6g/s were done",
+             f->rate, f->due, f->done);
+    return MR_PERF_LIMIT_RATE;
+}
+
+static enum mr_perf_limit judge_full_ports(const struct mr_perf_figures *f, char why[MR_PERF_WHY])
+{
+    if (is_port_full(f->limited)) {
         snprintf(why, MR_PERF_WHY,
-                 "the server's port: %.2g %% of the frames were dropped or refused by it (counters "
-                 "under `far_side`)",
-                 100 * f->far.port_drop_part);
-        return MR_PERF_LIMIT_FAR_PORT;
+                 "the port: in %.0f %% of the samples its transmit queue was full, and frames "
+                 "waited for it",
+                 100 * f->limited[MR_PERF_BY_PORT]);
+        return MR_PERF_LIMIT_PORT;
     }
-    if (f->is_open_loop && f->done >= KEPT * f->asked) {
-        snprintf(why, MR_PERF_WHY, "the rate that was asked for: %.0f of %.0f operations/s",
-                 f->done, f->asked);
-        return MR_PERF_LIMIT_RATE;
+    if (!f->far.is_known || !is_port_full(f->far.limited))
+        return MR_PERF_LIMIT_NOTHING;
+    snprintf(why, MR_PERF_WHY,
+             "the server's port: in %.0f %% of the samples its transmit queue was full, and frames "
+             "waited for it",
+             100 * f->far.limited[MR_PERF_BY_PORT]);
+    return MR_PERF_LIMIT_FAR_PORT;
+}
+
+static enum mr_perf_limit judge_cores(const struct mr_perf_figures *f, char why[MR_PERF_WHY])
+{
+    if (has_stood_still(f)) {
+        snprintf(why, MR_PERF_WHY,
+                 "this side's CPU: its polling cores stood still for %.2g %% of the time, a "
+                 "millisecond or more at once, as something else ran on them; give --cores that "
+                 "are free",
+                 100 * f->stalled_part);
+        return MR_PERF_LIMIT_GENERATOR;
     }
     if (f->busiest >= BUSY) {
         snprintf(why, MR_PERF_WHY,
@@ -225,14 +381,46 @@ enum mr_perf_limit mr_perf_judge(const struct mr_perf_figures *f, char why[MR_PE
                  100 * f->busiest, 100 * f->stage_part, f->stage);
         return MR_PERF_LIMIT_GENERATOR;
     }
-    if (f->far.is_known && f->far.busiest >= BUSY) {
-        snprintf(why, MR_PERF_WHY,
-                 "the server's CPU: its busiest polling core works %.0f %% of the time, %.0f %% of "
-                 "that in stage `%s`; this side's %.0f %%",
-                 100 * f->far.busiest, 100 * f->far.stage_part, f->far.stage, 100 * f->busiest);
-        return MR_PERF_LIMIT_FAR_CPU;
+    if (!f->far.is_known || f->far.busiest < BUSY)
+        return MR_PERF_LIMIT_NOTHING;
+    snprintf(why, MR_PERF_WHY,
+             "the server's CPU: its busiest polling core works %.0f %% of the time, %.0f %% of "
+             "that in stage `%s`; this side's %.0f %%",
+             100 * f->far.busiest, 100 * f->far.stage_part, f->far.stage, 100 * f->busiest);
+    return MR_PERF_LIMIT_FAR_CPU;
+}
+
+static enum mr_perf_limit judge_windows(const struct mr_perf_figures *f, char why[MR_PERF_WHY])
+{
+    enum mr_perf_limit limit = MR_PERF_LIMIT_NOTHING;
+
+    if (f->sends)
+        limit = judge_sending("", "the peer's", f->limited, f->loss_part, why);
+    if (limit == MR_PERF_LIMIT_NOTHING && f->receives && f->far.is_known)
+        limit =
+            judge_sending("the server's ", "this side's", f->far.limited, f->far.loss_part, why);
+    return limit;
+}
+
+enum mr_perf_limit mr_perf_judge(const struct mr_perf_figures *f, char why[MR_PERF_WHY])
+{
+    static enum mr_perf_limit (*const in_order[])(const struct mr_perf_figures *, char *) = {
+        judge_silence, judge_drops, judge_rate, judge_full_ports, judge_cores, judge_windows,
+    };
+    enum mr_perf_limit limit = MR_PERF_LIMIT_NOTHING;
+
+    if (f->begun == 0 && f->done == 0 && !f->is_endless) {
+        /* One that is longer than what was measured is under way, and may say why. */
+        limit = judge_silence(f, why);
+        if (limit == MR_PERF_LIMIT_NOTHING)
+            limit = judge_windows(f, why);
+        if (limit == MR_PERF_LIMIT_NOTHING)
+            snprintf(why, MR_PERF_WHY,
+                     "nothing that was measured: no operation began or ended in that time");
+        return limit;
     }
-    enum mr_perf_limit limit = f->sends ? judge_sending(f, why) : MR_PERF_LIMIT_NOTHING;
+    for (size_t i = 0; i < MR_COUNT_OF(in_order) && limit == MR_PERF_LIMIT_NOTHING; i++)
+        limit = in_order[i](f, why);
     return limit != MR_PERF_LIMIT_NOTHING ? limit : judge_rest(f, why);
 }
 

@@ -11,6 +11,7 @@
 #define MR_TOOLS_PERF_PLAN_H
 
 #include "base/fault.h"
+#include "drivers/port_loss.h"
 #include "tools/perf_load.h"
 
 #define MR_PERF_NAME 64  /* bytes of a kind's name */
@@ -22,6 +23,11 @@ bool mr_perf_kind_parse(const char *text, struct mr_perf_kind *kind_out, struct 
 
 /* "up 512 down 4000", "connect resume"; returns `text`. */
 const char *mr_perf_kind_name(const struct mr_perf_kind *kind, char text[MR_PERF_NAME]);
+
+/* Losses on purpose, words separated by commas: sent=PERCENT, received=PERCENT, of `option` (for
+ * messages).  False with `fault` set. */
+bool mr_perf_loss_parse(const char *option, const char *text, struct mr_port_loss_rates *rates_out,
+                        struct mr_fault *fault);
 
 /* The highest rate that is kept, as RFC 2544, Section 26.1, looks for a throughput: twice as much
  * while it is, then between the best that was and the least that was not. */
@@ -42,8 +48,8 @@ enum mr_perf_limit {
     MR_PERF_LIMIT_RATE,         /* what was asked for, and it was kept */
     MR_PERF_LIMIT_GENERATOR,    /* this side's polling cores */
     MR_PERF_LIMIT_PORT,         /* frames were dropped or refused */
-    MR_PERF_LIMIT_CWND,         /* congestion control, with losses or without */
-    MR_PERF_LIMIT_FLOW_CONTROL, /* the peer's windows, or streams */
+    MR_PERF_LIMIT_CWND,         /* congestion control of who sends, with losses or without */
+    MR_PERF_LIMIT_FLOW_CONTROL, /* the windows of who receives */
     MR_PERF_LIMIT_CONCURRENCY,  /* closed loop: operations at a time, over the round trip */
     MR_PERF_LIMIT_PEER,         /* the peer, or the path to it */
     MR_PERF_LIMIT_FAR_PORT,     /* frames were dropped or refused there */
@@ -57,21 +63,31 @@ struct mr_perf_far_figures {
     char stage[16];        /* of all its cores' time, the largest */
     double stage_part;     /* of their busy time */
     double port_drop_part; /* frames that its port dropped or refused, of all */
+    double loss_part;      /* packets lost, of those it sent */
+    double limited[MR_PERF_LIMITERS]; /* of the samples of its connections, 0..1 */
+    struct mr_port_losses losses;     /* on purpose */
 };
 
 /* Of the measured time. */
 struct mr_perf_figures {
     bool is_open_loop;
-    bool sends;    /* bulk data goes up */
-    bool receives; /* bulk data comes down */
-    double asked;  /* operations per second that were due, open loop */
-    double begun;  /* likewise, that began */
+    bool was_not_kept; /* the rate, though nearly all was done: begun late, or failed */
+    bool sends;        /* bytes go up, beside the requests' headers */
+    bool receives;     /* bytes come down */
+    bool is_endless;   /* some of them until the run ends */
+    double rate;       /* operations per second that were asked for, open loop */
+    double due;        /* likewise, that came due: by chance a little more, or less */
+    double begun;      /* likewise, that began */
     double done;
     double busiest;        /* part of the time in which the busiest polling core worked, 0..1 */
     const char *stage;     /* of its time, the largest */
     double stage_part;     /* of its busy time */
     double port_drop_part; /* frames dropped or refused, of all */
-    double loss_part;      /* packets lost, of those sent */
+    double late_part; /* of the operations that began, a millisecond or more after they were due */
+    double late_stalled_part; /* of these, where this side had stood still when they were due */
+    double silent_s;     /* at the end nothing had come for so long, with operations under way */
+    double stalled_part; /* of the time, in which a polling core did not poll */
+    double loss_part;    /* packets lost, of those sent */
     double limited[MR_PERF_LIMITERS]; /* of the samples, 0..1 */
     struct mr_perf_far_figures far;
 };

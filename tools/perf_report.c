@@ -55,11 +55,6 @@ static uint64_t counted(const struct mr_perf_result *r, size_t offset)
 
 #define COUNTED(r, field) counted(r, offsetof(struct mr_perf_counts, field))
 
-static double per_second(const struct mr_perf_result *r, uint64_t count)
-{
-    return r->seconds > 0 ? (double)count / r->seconds : 0;
-}
-
 static uint64_t failures(const struct mr_perf_result *r)
 {
     return COUNTED(r, failed) + COUNTED(r, not_begun) + COUNTED(r, lost);
@@ -84,7 +79,27 @@ void mr_perf_show_progress(const struct mr_perf *perf, const char *phase, bool i
     fflush(stderr);
 }
 
+void mr_perf_show_left(uint32_t under_way, bool is_live)
+{
+    fprintf(stderr, "%s%-10s %u operation%s under way%s", is_live ? "\r\033[K" : "", "draining",
+            under_way, under_way == 1 ? "" : "s", is_live ? "" : "\n");
+    fflush(stderr);
+}
+
 /* ------------------------------------------------------------------ the table */
+
+static void print_trials(const struct mr_perf_result *r)
+{
+    for (uint32_t i = 0; i < r->trial_count; i++) {
+        const struct mr_perf_trial *t = &r->trials[i];
+
+        printf("tried %12.6g/s  done %12.6g/s  late %6.2f %%  while it stood still %6.2f %%  "
+               "dropped %6.3f %%  failed %llu  %s\n",
+               t->rate, t->done, 100 * (t->late - t->late_stalled), 100 * t->late_stalled,
+               100 * t->dropped, (number)t->failed, t->is_kept ? "kept" : "not kept");
+    }
+    printf("%s", r->trial_count > 0 ? "\n" : "");
+}
 
 static void print_head(const struct mr_perf *perf)
 {
@@ -94,20 +109,37 @@ static void print_head(const struct mr_perf *perf)
            perf->host_options.port, perf->host_options.shards,
            perf->host_options.shards == 1 ? "" : "s", perf->connections,
            perf->connections == 1 ? "" : "s", r->connect_s);
+    if (r->not_measured[0] != '\0') {
+        printf("perf: nothing was measured\n\n");
+        return;
+    }
     if (perf->plan.is_open_loop)
         printf("perf: open loop, %.6g operations/s are due (%s)", perf->rate,
                perf->is_even ? "even" : "Poisson");
     else
         printf("perf: closed loop, %u operation%s at a time of each connection", perf->streams,
                perf->streams == 1 ? "" : "s");
-    printf("; warm-up %g s, measured %.2f s\n\n", perf->warm_up_s, r->seconds);
-    for (uint32_t i = 0; i < r->trial_count; i++) {
-        const struct mr_perf_trial *t = &r->trials[i];
+    printf("; warm-up %g s, measured %.2f s", perf->warm_up_s, r->seconds);
+    if (r->is_interrupted)
+        printf(" of %g s: interrupted", perf->duration_s);
+    printf("\n\n");
+}
 
-        printf("tried %12.6g/s  done %12.6g/s  late %6.2f %%  failed %llu  %s\n", t->rate, t->done,
-               100 * t->late, (number)t->failed, t->is_kept ? "kept" : "not kept");
-    }
-    printf("%s", r->trial_count > 0 ? "\n" : "");
+static void print_reasons(const struct mr_perf_result *r)
+{
+    for (uint32_t i = 0; i < r->reason_count; i++)
+        printf("failed       %llu x %s\n", (number)r->reasons[i].count, r->reasons[i].text);
+}
+
+/* Why nothing was measured, and what is known all the same. */
+static void print_not_measured(const struct mr_perf *perf)
+{
+    const struct mr_perf_result *r = &perf->result;
+
+    if (perf->is_search && perf->rate > 0)
+        printf("best kept    %.6g/s; --rate %.6g measures it\n", perf->rate, perf->rate);
+    print_reasons(r);
+    printf("not measured %s\n", r->not_measured);
 }
 
 static void print_kinds(const struct mr_perf *perf)
@@ -124,11 +156,15 @@ static void print_kinds(const struct mr_perf *perf)
         char name[MR_PERF_NAME];
 
         printf("%-28s %11.1f %8llu", mr_perf_kind_name(&perf->plan.kind[k], name),
-               per_second(r, kind->done), (number)kind->failed);
+               mr_perf_per_second(r, kind->done), (number)kind->failed);
         for (size_t q = 0; q < MR_COUNT_OF(quantiles); q++)
             printf(" %10s", kind->latency.count == 0
                                 ? "-"
                                 : span(mr_histogram_quantile(&kind->latency, quantiles[q]), text));
+        if (perf->plan.kind[k].is_resumed)
+            printf("  resumed %llu of %llu", (number)kind->resumed, (number)kind->begun);
+        if (perf->plan.kind[k].is_early)
+            printf(", 0-RTT %llu", (number)kind->early);
         printf("\n");
     }
     printf("\n");
@@ -136,17 +172,57 @@ static void print_kinds(const struct mr_perf *perf)
 
 static void print_port(const struct mr_perf_result *r)
 {
-    const struct mr_port_stats *from = &r->begin.port;
-    const struct mr_port_stats *to = &r->end.port;
+    const struct mr_port_stats during = mr_perf_port_between(&r->begin.port, &r->end.port);
 
     printf("port         %.0f frames/s in, %.0f out; rx_missed %llu, rx_no_buffer %llu, rx_errors "
            "%llu, tx_errors %llu, bursts refused %llu\n",
-           per_second(r, to->rx_packets - from->rx_packets),
-           per_second(r, to->tx_packets - from->tx_packets),
-           (number)(to->rx_missed - from->rx_missed),
-           (number)(to->rx_no_buffer - from->rx_no_buffer),
-           (number)(to->rx_errors - from->rx_errors), (number)(to->tx_errors - from->tx_errors),
+           mr_perf_per_second(r, during.rx_packets), mr_perf_per_second(r, during.tx_packets),
+           (number)during.rx_missed, (number)during.rx_no_buffer, (number)during.rx_errors,
+           (number)during.tx_errors,
            (number)(r->end.report.stats.tx_refused - r->begin.report.stats.tx_refused));
+}
+
+static void losses_between(const struct mr_perf_result *r, struct mr_port_losses *out)
+{
+    const struct mr_port_losses *from = &r->begin.losses;
+    const struct mr_port_losses *to = &r->end.losses;
+
+    *out = (struct mr_port_losses){.rates = to->rates,
+                                   .received = to->received - from->received,
+                                   .received_lost = to->received_lost - from->received_lost,
+                                   .sent = to->sent - from->sent,
+                                   .sent_lost = to->sent_lost - from->sent_lost};
+}
+
+static double percent(uint64_t what, uint64_t of)
+{
+    return of == 0 ? 0 : 100.0 * (double)what / (double)of;
+}
+
+/* What a side lost on purpose. */
+static void print_losses(const char *side, const struct mr_port_losses *l)
+{
+    printf("%-12s on purpose: %.3g %% of %llu datagrams sent, %.3g %% of %llu received\n", side,
+           percent(l->sent_lost, l->sent), (number)l->sent, percent(l->received_lost, l->received),
+           (number)l->received);
+}
+
+/* What this side's own layers dropped, by reason. */
+static void print_drops(const struct mr_perf_result *r)
+{
+    bool is_first = true;
+
+    for (size_t i = 0; i < mr_report_counters(); i++) {
+        const char *name = mr_report_counter_name(i);
+        uint64_t count =
+            mr_report_counter(&r->end.report, i) - mr_report_counter(&r->begin.report, i);
+
+        if (count == 0 || !mr_report_is_drop(name))
+            continue;
+        printf("%s%s %llu", is_first ? "dropped      " : ", ", name, (number)count);
+        is_first = false;
+    }
+    printf("%s", is_first ? "" : "\n");
 }
 
 static void print_rest(const struct mr_perf *perf)
@@ -155,30 +231,42 @@ static void print_rest(const struct mr_perf *perf)
     char up[TEXT];
     char down[TEXT];
 
-    printf("goodput      up %s, down %s\n", bit_rate(8 * per_second(r, COUNTED(r, bytes_up)), up),
-           bit_rate(8 * per_second(r, COUNTED(r, bytes_down)), down));
+    printf("goodput      up %s, down %s\n",
+           bit_rate(8 * mr_perf_per_second(r, COUNTED(r, bytes_up)), up),
+           bit_rate(8 * mr_perf_per_second(r, COUNTED(r, bytes_down)), down));
     printf("operations   %.1f/s; begun late %llu, not begun %llu, unfinished %llu\n",
-           per_second(r, COUNTED(r, done)), (number)COUNTED(r, late), (number)COUNTED(r, not_begun),
-           (number)r->unfinished);
+           mr_perf_per_second(r, COUNTED(r, done)), (number)COUNTED(r, late),
+           (number)COUNTED(r, not_begun), (number)r->unfinished);
     printf("connections  %u open, %llu lost, %llu resumed, %llu with 0-RTT\n", r->open,
            (number)COUNTED(r, lost), (number)COUNTED(r, resumed), (number)COUNTED(r, early));
     printf(
         "packets      %.0f/s sent, %.0f/s received, %.3g %% lost\n",
-        per_second(r, r->end.report.quic.packets_sent - r->begin.report.quic.packets_sent),
-        per_second(r, r->end.report.quic.packets_received - r->begin.report.quic.packets_received),
+        mr_perf_per_second(r, r->end.report.quic.packets_sent - r->begin.report.quic.packets_sent),
+        mr_perf_per_second(r, r->end.report.quic.packets_received -
+                                  r->begin.report.quic.packets_received),
         100 * r->figures.loss_part);
     print_port(r);
-    printf("this side    busiest core %.0f %%, stage `%s` %.0f %% of that\n",
-           100 * r->figures.busiest, r->figures.stage, 100 * r->figures.stage_part);
+    print_drops(r);
+    if (perf->loss_text != NULL) {
+        struct mr_port_losses losses;
+
+        losses_between(r, &losses);
+        print_losses("loss here", &losses);
+    }
+    if (perf->far_loss_text != NULL && r->figures.far.is_known)
+        print_losses("loss there", &r->figures.far.losses);
+    printf("this side    busiest core %.0f %%, stage `%s` %.0f %% of that; stood still %llu times, "
+           "%.2g %% of the time\n",
+           100 * r->figures.busiest, r->figures.stage, 100 * r->figures.stage_part,
+           (number)COUNTED(r, stalls), 100 * r->figures.stalled_part);
     if (r->figures.far.is_known)
         printf(
             "far side     busiest core %.0f %%, stage `%s` %.0f %% of that; port drops %.2g %%\n",
             100 * r->figures.far.busiest, r->figures.far.stage, 100 * r->figures.far.stage_part,
             100 * r->figures.far.port_drop_part);
     else if (r->far_why[0] != '\0')
-        printf("far side     not told: %s\n", r->far_why);
-    for (uint32_t i = 0; i < r->reason_count; i++)
-        printf("failed       %llu x %s\n", (number)r->reasons[i].count, r->reasons[i].text);
+        printf("far side     missing: %s\n", r->far_why);
+    print_reasons(r);
     printf("limited by   %s\n", r->why);
 }
 
@@ -197,7 +285,9 @@ static struct json_object *kind_json(const struct mr_perf *perf, uint32_t k)
     mr_bench_count(json, "begun", kind->begun);
     mr_bench_count(json, "done", kind->done);
     mr_bench_count(json, "failed", kind->failed);
-    mr_bench_real(json, "done_per_s", per_second(r, kind->done));
+    mr_bench_count(json, "resumed", kind->resumed);
+    mr_bench_count(json, "early", kind->early);
+    mr_bench_real(json, "done_per_s", mr_perf_per_second(r, kind->done));
     for (size_t q = 0; q < MR_COUNT_OF(quantiles); q++)
         mr_bench_ratio(latency, quantile_keys[q],
                        (double)mr_histogram_quantile(&kind->latency, quantiles[q]) * 1e-3,
@@ -206,28 +296,44 @@ static struct json_object *kind_json(const struct mr_perf *perf, uint32_t k)
     return json;
 }
 
-static struct json_object *port_json(const struct mr_perf *perf)
+struct json_object *mr_perf_port_counts_json(const struct mr_perf_result *r)
 {
-    const struct mr_perf_result *r = &perf->result;
-    const struct mr_port_stats *from = &r->begin.port;
-    const struct mr_port_stats *to = &r->end.port;
-    const struct mr_port_stats during = {.rx_packets = to->rx_packets - from->rx_packets,
-                                         .tx_packets = to->tx_packets - from->tx_packets,
-                                         .rx_missed = to->rx_missed - from->rx_missed,
-                                         .rx_no_buffer = to->rx_no_buffer - from->rx_no_buffer,
-                                         .rx_errors = to->rx_errors - from->rx_errors,
-                                         .tx_errors = to->tx_errors - from->tx_errors};
+    const struct mr_port_stats during = mr_perf_port_between(&r->begin.port, &r->end.port);
     struct json_object *json = json_object_new_object();
     struct json_object *counters = json_object_new_object();
 
-    mr_perf_add_port_facts(json, perf->host_options.port, &r->port);
     mr_perf_add_port_stats(json, &during);
     mr_bench_count(json, "tx_refused",
                    r->end.report.stats.tx_refused - r->begin.report.stats.tx_refused);
     for (uint32_t i = 0; i < r->counters_end.count && i < r->counters_begin.count; i++)
         mr_bench_count(counters, r->counters_end.counter[i].name,
-                       r->counters_end.counter[i].value - r->counters_begin.counter[i].value);
+                       mr_perf_port_counted(r->counters_begin.counter[i].value,
+                                            r->counters_end.counter[i].value));
     json_object_object_add(json, "counters", counters);
+    return json;
+}
+
+static struct json_object *port_json(const struct mr_perf *perf)
+{
+    struct json_object *json = mr_perf_port_counts_json(&perf->result);
+
+    mr_perf_add_port_facts(json, perf->host_options.port, &perf->result.port);
+    return json;
+}
+
+struct json_object *mr_perf_losses_between_json(const struct mr_perf_result *r)
+{
+    struct mr_port_losses losses;
+
+    losses_between(r, &losses);
+    return mr_perf_losses_json(&losses);
+}
+
+static struct json_object *losses_json(const struct mr_perf_result *r)
+{
+    struct json_object *json = mr_perf_losses_between_json(r);
+
+    json_object_object_add(json, "asked", mr_perf_loss_rates_json(&r->end.losses.rates));
     return json;
 }
 
@@ -241,6 +347,8 @@ static struct json_object *trials_json(const struct mr_perf_result *r)
         mr_bench_real(json, "rate", r->trials[i].rate);
         mr_bench_real(json, "done_per_s", r->trials[i].done);
         mr_bench_real(json, "late_part", r->trials[i].late);
+        mr_bench_real(json, "late_stalled_part", r->trials[i].late_stalled);
+        mr_bench_real(json, "port_drop_part", r->trials[i].dropped);
         mr_bench_count(json, "failed", r->trials[i].failed);
         json_object_object_add(json, "kept", json_object_new_boolean(r->trials[i].is_kept));
         json_object_array_add(list, json);
@@ -260,6 +368,7 @@ static struct json_object *samples_json(const struct mr_perf_result *r)
         mr_bench_real(json, "up_bps", s->up_bps);
         mr_bench_real(json, "down_bps", s->down_bps);
         mr_bench_real(json, "done_per_s", s->done_ps);
+        mr_bench_real(json, "lost_part", s->lost);
         mr_bench_real(json, "busiest", s->busy);
         json_object_object_add(json, "measured", json_object_new_boolean(s->is_measured));
         json_object_array_add(list, json);
@@ -270,7 +379,6 @@ static struct json_object *samples_json(const struct mr_perf_result *r)
 static struct json_object *limit_json(const struct mr_perf_result *r)
 {
     struct json_object *json = json_object_new_object();
-    struct json_object *samples = json_object_new_object();
 
     mr_bench_text(json, "what", mr_perf_limit_name(r->limit));
     mr_bench_text(json, "why", r->why);
@@ -278,10 +386,10 @@ static struct json_object *limit_json(const struct mr_perf_result *r)
     mr_bench_text(json, "stage", r->figures.stage);
     mr_bench_real(json, "stage_part", r->figures.stage_part);
     mr_bench_real(json, "port_drop_part", r->figures.port_drop_part);
+    mr_bench_real(json, "stalled_part", r->figures.stalled_part);
+    mr_bench_real(json, "silent_s", r->figures.silent_s);
     mr_bench_real(json, "loss_part", r->figures.loss_part);
-    for (uint32_t i = 0; i < MR_PERF_LIMITERS; i++)
-        mr_bench_real(samples, mr_perf_limiter_name(i), r->figures.limited[i]);
-    json_object_object_add(json, "not_sending_for", samples);
+    json_object_object_add(json, "not_sending_for", mr_perf_limited_json(r->figures.limited));
     return json;
 }
 
@@ -314,10 +422,16 @@ static void print_json(const struct mr_perf *perf)
     mr_bench_count(json, "connections_open", r->open);
     mr_bench_real(json, "connect_s", r->connect_s);
     mr_bench_real(json, "warm_up_s", perf->warm_up_s);
+    mr_bench_real(json, "duration_s", perf->duration_s);
+    mr_bench_real(json, "timeout_s", perf->timeout_s);
     mr_bench_real(json, "measured_s", r->seconds);
-    mr_bench_real(json, "up_bps", 8 * per_second(r, COUNTED(r, bytes_up)));
-    mr_bench_real(json, "down_bps", 8 * per_second(r, COUNTED(r, bytes_down)));
-    mr_bench_real(json, "done_per_s", per_second(r, COUNTED(r, done)));
+    json_object_object_add(json, "interrupted", json_object_new_boolean(r->is_interrupted));
+    json_object_object_add(json, "not_measured",
+                           r->not_measured[0] == '\0' ? NULL
+                                                      : json_object_new_string(r->not_measured));
+    mr_bench_real(json, "up_bps", 8 * mr_perf_per_second(r, COUNTED(r, bytes_up)));
+    mr_bench_real(json, "down_bps", 8 * mr_perf_per_second(r, COUNTED(r, bytes_down)));
+    mr_bench_real(json, "done_per_s", mr_perf_per_second(r, COUNTED(r, done)));
     mr_bench_count(json, "failed", COUNTED(r, failed));
     mr_bench_count(json, "lost", COUNTED(r, lost));
     mr_bench_count(json, "late", COUNTED(r, late));
@@ -330,7 +444,11 @@ static void print_json(const struct mr_perf *perf)
     json_object_object_add(json, "operations", kinds);
     json_object_object_add(json, "machine", mr_perf_machine_json());
     json_object_object_add(json, "port", port_json(perf));
+    json_object_object_add(json, "loss", losses_json(r));
+    json_object_object_add(json, "quic", mr_perf_counters_json(&r->begin.report, &r->end.report));
     json_object_object_add(json, "far_side", json_object_get(r->far));
+    if (r->far_why[0] != '\0')
+        mr_bench_text(json, "far_side_missing", r->far_why);
     json_object_object_add(json, "limited_by", limit_json(r));
     json_object_object_add(json, "failures", failures_json(r));
     json_object_object_add(json, "tried", trials_json(r));
@@ -339,16 +457,30 @@ static void print_json(const struct mr_perf *perf)
     json_object_put(json);
 }
 
+static void print_table(const struct mr_perf *perf)
+{
+    print_head(perf);
+    print_trials(&perf->result);
+    if (perf->result.not_measured[0] != '\0') {
+        print_not_measured(perf);
+        return;
+    }
+    print_kinds(perf);
+    print_rest(perf);
+}
+
 int mr_perf_report(const struct mr_perf *perf, uint32_t lost_mbufs)
 {
-    if (perf->is_json) {
+    const struct mr_perf_result *r = &perf->result;
+
+    if (perf->is_json)
         print_json(perf);
-    } else {
-        print_head(perf);
-        print_kinds(perf);
-        print_rest(perf);
-    }
+    else
+        print_table(perf);
+    if (r->not_measured[0] != '\0')
+        fprintf(stderr, "millrace perf client: nothing was measured: %s\n", r->not_measured);
     if (lost_mbufs > 0)
         fprintf(stderr, "millrace perf client: %u mbufs lost; please report this\n", lost_mbufs);
-    return failures(&perf->result) > 0 || lost_mbufs > 0 ? MR_EXIT_FAILED : MR_EXIT_OK;
+    bool is_whole = r->not_measured[0] == '\0' && r->unfinished == 0 && r->far_why[0] == '\0';
+    return failures(r) > 0 || !is_whole || lost_mbufs > 0 ? MR_EXIT_FAILED : MR_EXIT_OK;
 }

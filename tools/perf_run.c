@@ -7,37 +7,19 @@
 
 #include "control/control_socket.h"
 #include "dataplane/clock.h"
-#include "tools/perf_internal.h"
+#include "tools/perf_facts.h"
+#include "tools/perf_run_internal.h"
 
-#define STEP_NS       (10 * MR_MS) /* between looks */
 #define CLOSE_NS      (2 * MR_SECOND)
 #define LIVE_STEP_S   0.5 /* between lines of progress on a terminal */
 #define PROGRESS_S    1.0 /* and elsewhere */
 #define PS_PER_SECOND 1e12
 
-struct run {
-    struct mr_perf *perf;
-    uint64_t began_ns; /* of the load */
-    double shown_s;
-    struct mr_perf_snapshot last; /* sample */
-    bool is_live;
-};
-
-static double part(uint64_t what, uint64_t of)
-{
-    return of == 0 ? 0 : (double)what / (double)of;
-}
-
-static uint32_t shards_of(const struct mr_perf *perf)
-{
-    return perf->host_options.shards;
-}
-
 /* ------------------------------------------------------------------ what the shards say */
 
-static void set_phase(struct mr_perf *perf, int phase)
+void mr_perf_set_phase(struct mr_perf *perf, int phase)
 {
-    for (uint32_t i = 0; i < shards_of(perf); i++)
+    for (uint32_t i = 0; i < mr_perf_shards(perf); i++)
         atomic_store_explicit(&mr_perf_load_shared(perf->loads[i])->phase, phase,
                               memory_order_release);
 }
@@ -46,7 +28,7 @@ static bool has_seen(const struct mr_perf *perf, int phase)
 {
     bool has = true;
 
-    for (uint32_t i = 0; i < shards_of(perf); i++)
+    for (uint32_t i = 0; i < mr_perf_shards(perf); i++)
         has &= atomic_load_explicit(&mr_perf_load_shared(perf->loads[i])->seen,
                                     memory_order_acquire) >= phase;
     return has;
@@ -56,7 +38,7 @@ static uint32_t sum_of(const struct mr_perf *perf, bool wants_open)
 {
     uint32_t sum = 0;
 
-    for (uint32_t i = 0; i < shards_of(perf); i++) {
+    for (uint32_t i = 0; i < mr_perf_shards(perf); i++) {
         struct mr_perf_shared *shared = mr_perf_load_shared(perf->loads[i]);
 
         sum += atomic_load_explicit(wants_open ? &shared->open : &shared->under_way,
@@ -65,44 +47,30 @@ static uint32_t sum_of(const struct mr_perf *perf, bool wants_open)
     return sum;
 }
 
-static void take_snapshot(const struct mr_perf *perf, struct mr_perf_snapshot *out)
+uint32_t mr_perf_under_way(const struct mr_perf *perf)
 {
-    struct mr_shard_stats stats;
-
-    memset(out, 0, sizeof(*out));
-    out->ns = mr_control_now();
-    for (uint32_t i = 0; i < shards_of(perf); i++) {
-        mr_perf_load_read(perf->loads[i], &out->counts);
-        mr_shard_read_stats(perf->host.group.shards[i], &stats);
-        out->busy_cycles[i] = stats.busy_cycles;
-    }
-    mr_report_read(&out->report, &perf->host.group);
-    mr_port_stats(perf->host.group.port, &out->port);
-}
-
-/* The busiest core's part of the time between two snapshots. */
-static double busiest(const struct mr_perf *perf, const struct mr_perf_snapshot *from,
-                      const struct mr_perf_snapshot *to)
-{
-    struct mr_clock clock = mr_clock_init();
-    double part = 0;
-
-    for (uint32_t i = 0; i < shards_of(perf); i++) {
-        uint64_t ns = mr_clock_ns(&clock, to->busy_cycles[i] - from->busy_cycles[i]);
-
-        part = MR_MAX(part, (double)ns / (double)(to->ns - from->ns));
-    }
-    return MR_MIN(part, 1.0);
+    return sum_of(perf, false);
 }
 
 /* ------------------------------------------------------------------ the time line */
 
-static void take_sample(struct run *run, bool is_measured)
+/* Of who is asked nothing nothing comes; and time in which we did not look is none of it. */
+static void listen_to_peer(struct mr_perf_run *run, const struct mr_perf_snapshot *now, double step)
+{
+    bool is_heard = now->report.quic.packets_received != run->last.report.quic.packets_received;
+
+    if (is_heard || mr_perf_under_way(run->perf) == 0)
+        run->silent_s = 0;
+    else
+        run->silent_s += MR_MIN(step, 2e-3 * MR_PERF_SAMPLE_MS);
+}
+
+static void take_sample(struct mr_perf_run *run, bool is_measured)
 {
     struct mr_perf_result *result = &run->perf->result;
     struct mr_perf_snapshot now;
 
-    take_snapshot(run->perf, &now);
+    mr_perf_snapshot_take(run->perf, &now);
     double step = (double)(now.ns - run->last.ns) * 1e-9;
     if (result->sample_count < MR_PERF_SAMPLES_MAX)
         result->samples[result->sample_count++] = (struct mr_perf_sample){
@@ -110,31 +78,58 @@ static void take_sample(struct run *run, bool is_measured)
             .up_bps = 8 * (double)(now.counts.bytes_up - run->last.counts.bytes_up) / step,
             .down_bps = 8 * (double)(now.counts.bytes_down - run->last.counts.bytes_down) / step,
             .done_ps = (double)(now.counts.done - run->last.counts.done) / step,
-            .busy = busiest(run->perf, &run->last, &now),
+            .lost = mr_perf_part(now.report.quic.packets_lost - run->last.report.quic.packets_lost,
+                                 now.report.quic.packets_sent - run->last.report.quic.packets_sent),
+            .busy = mr_perf_busiest(run->perf, &run->last, &now),
             .is_measured = is_measured,
         };
+    listen_to_peer(run, &now, step);
     run->last = now;
 }
 
-static void show(struct run *run, const char *phase)
+/* Is another line of progress due?  Then it is told now. */
+static bool is_due(struct mr_perf_run *run)
 {
     double now = (double)mr_control_now() * 1e-9;
 
     if (run->perf->is_json || now - run->shown_s < (run->is_live ? LIVE_STEP_S : PROGRESS_S))
-        return;
+        return false;
     run->shown_s = now;
-    mr_perf_show_progress(run->perf, phase, run->is_live);
+    return true;
 }
 
-/* Wait, sampling, until `until_ns`.  False: a signal came. */
-static bool pass_time(struct run *run, const char *phase, uint64_t until_ns, bool is_measured)
+static void show(struct mr_perf_run *run, const char *phase)
+{
+    if (is_due(run))
+        mr_perf_show_progress(run->perf, phase, run->is_live);
+}
+
+/* What is needed of the peer is there, or not needed. */
+static bool has_peer(struct mr_perf_run *run)
+{
+    if (!run->needs_peer || run->silent_s <= run->perf->timeout_s)
+        return true;
+    mr_fault_set(
+        &run->end, ETIMEDOUT,
+        "the search ended: nothing came from %.60s for %g s (--timeout), with %u operations "
+        "under way; look at its log, and whether it still runs",
+        run->perf->server_text, run->perf->timeout_s, mr_perf_under_way(run->perf));
+    return false;
+}
+
+bool mr_perf_pass_time(struct mr_perf_run *run, const char *phase, uint64_t until_ns,
+                       bool is_measured)
 {
     for (uint64_t now; (now = mr_control_now()) < until_ns;) {
-        if (mr_signal_wait(MR_MIN(until_ns - now, (uint64_t)STEP_NS)))
+        if (mr_signal_wait(MR_MIN(until_ns - now, (uint64_t)MR_PERF_STEP_NS))) {
+            mr_fault_set(&run->end, EINTR, "interrupted while %s", phase);
             return false;
+        }
         if (mr_control_now() - run->last.ns >= MR_PERF_SAMPLE_MS * MR_MS)
             take_sample(run, is_measured);
         show(run, phase);
+        if (!has_peer(run))
+            return false;
     }
     return true;
 }
@@ -164,13 +159,15 @@ static void read_results(struct mr_perf *perf)
 
     for (uint32_t k = 0; k < perf->plan.kind_count; k++)
         mr_histogram_init(&result->kinds[k].latency);
-    for (uint32_t i = 0; i < shards_of(perf); i++) {
+    for (uint32_t i = 0; i < mr_perf_shards(perf); i++) {
         const struct mr_perf_shared *shared = mr_perf_load_shared(perf->loads[i]);
 
         for (uint32_t k = 0; k < perf->plan.kind_count; k++) {
             result->kinds[k].begun += shared->kinds[k].begun;
             result->kinds[k].done += shared->kinds[k].done;
             result->kinds[k].failed += shared->kinds[k].failed;
+            result->kinds[k].resumed += shared->kinds[k].resumed;
+            result->kinds[k].early += shared->kinds[k].early;
             mr_histogram_merge(&result->kinds[k].latency, &shared->kinds[k].latency);
         }
         add_reasons(result, shared);
@@ -178,7 +175,7 @@ static void read_results(struct mr_perf *perf)
 }
 
 /* All connections are there.  False with `fault` set. */
-static bool connect_all(struct run *run, struct mr_fault *fault)
+static bool connect_all(struct mr_perf_run *run, struct mr_fault *fault)
 {
     struct mr_perf *perf = run->perf;
     uint64_t began = mr_control_now();
@@ -192,7 +189,7 @@ static bool connect_all(struct run *run, struct mr_fault *fault)
         if (open > before)
             progress_ns = now;
         before = open;
-        if (mr_signal_wait(STEP_NS)) {
+        if (mr_signal_wait(MR_PERF_STEP_NS)) {
             mr_fault_set(fault, EINTR, "interrupted after %u of %u connections", open,
                          perf->connections);
             return false;
@@ -215,105 +212,41 @@ static bool connect_all(struct run *run, struct mr_fault *fault)
     return true;
 }
 
-static void set_rate(struct mr_perf *perf, double rate)
+void mr_perf_set_rate(struct mr_perf *perf, double rate)
 {
-    double every = rate > 0 ? PS_PER_SECOND * shards_of(perf) / rate : 0;
+    double every = rate > 0 ? PS_PER_SECOND * mr_perf_shards(perf) / rate : 0;
 
-    for (uint32_t i = 0; i < shards_of(perf); i++)
+    for (uint32_t i = 0; i < mr_perf_shards(perf); i++)
         atomic_store_explicit(&mr_perf_load_shared(perf->loads[i])->every_ps, (uint64_t)every,
                               memory_order_relaxed);
-}
-
-/* ------------------------------------------------------------------ the highest rate */
-
-#define TRIAL_KEPT 0.99 /* of what was due, */
-#define TRIAL_LATE 0.01 /* with no more than this part of it begun late, and nothing failed */
-
-/* Nothing is due, and what was due is over.  False: a signal came. */
-static bool rest(struct run *run)
-{
-    uint64_t until = mr_control_now() + (uint64_t)(run->perf->timeout_s * 1e9);
-
-    set_rate(run->perf, 0);
-    while (sum_of(run->perf, false) > 0 && mr_control_now() < until) {
-        if (!pass_time(run, "resting", mr_control_now() + STEP_NS, false))
-            return false;
-    }
-    return true;
-}
-
-/* False: a signal came. */
-static bool try_rate(struct run *run, double rate, struct mr_perf_trial *trial)
-{
-    struct mr_perf *perf = run->perf;
-    struct mr_perf_snapshot from;
-    struct mr_perf_snapshot to;
-
-    set_rate(perf, rate);
-    if (!pass_time(run, "searching", mr_control_now() + (uint64_t)(perf->trial_s * 0.25e9), false))
-        return false;
-    take_snapshot(perf, &from);
-    if (!pass_time(run, "searching", from.ns + (uint64_t)(perf->trial_s * 1e9), false))
-        return false;
-    take_snapshot(perf, &to);
-    double seconds = (double)(to.ns - from.ns) * 1e-9;
-    *trial = (struct mr_perf_trial){
-        .rate = rate,
-        .done = (double)(to.counts.done - from.counts.done) / seconds,
-        .late = part(to.counts.late - from.counts.late, to.counts.begun - from.counts.begun),
-        .failed = to.counts.failed + to.counts.not_begun + to.counts.lost - from.counts.failed -
-                  from.counts.not_begun - from.counts.lost,
-    };
-    double due = (double)(to.counts.due - from.counts.due) / seconds;
-    trial->is_kept =
-        trial->done >= TRIAL_KEPT * due && trial->late <= TRIAL_LATE && trial->failed == 0;
-    return rest(run);
-}
-
-/* The highest rate that is kept becomes the run's.  False with `fault` set. */
-static bool search(struct run *run, struct mr_fault *fault)
-{
-    struct mr_perf *perf = run->perf;
-    struct mr_perf_result *result = &perf->result;
-    struct mr_perf_search search = {.at = perf->rate};
-    bool goes_on = true;
-
-    set_phase(perf, MR_PERF_WARM);
-    while (goes_on && result->trial_count < MR_PERF_TRIALS_MAX) {
-        struct mr_perf_trial *trial = &result->trials[result->trial_count];
-
-        if (!try_rate(run, search.at, trial)) {
-            mr_fault_set(fault, EINTR, "interrupted after %u rates were tried; the best was %.6g/s",
-                         result->trial_count, search.good);
-            return false;
-        }
-        result->trial_count++;
-        goes_on = mr_perf_search_next(&search, trial->is_kept);
-    }
-    perf->rate = search.good;
-    if (search.good > 0)
-        return true;
-    mr_fault_set(fault, ERANGE, "no rate is kept, not even %.3g operations/s", search.bad);
-    return false;
 }
 
 /* ------------------------------------------------------------------ the far side */
 
 /* Its answer to an order.  NULL with `fault` set. */
 static struct json_object *ask(const struct mr_perf *perf, const char *order,
-                               struct mr_fault *fault)
+                               const struct mr_port_loss_rates *loss, struct mr_fault *fault)
 {
     uint64_t until = mr_control_now() + (uint64_t)(perf->timeout_s * 1e9);
     char text[MR_FAR_ORDER_MAX + 1];
     const char *failure = NULL;
     const char *answer;
 
-    mr_far_order_write(order, &perf->secret, text);
+    if (!mr_far_may_ask(perf->far)) {
+        mr_fault_set(fault, ETIMEDOUT, "the far side: no answer since an order before");
+        return NULL;
+    }
+    mr_far_order_write(order, loss, &perf->secret, text);
     mr_far_ask(perf->far, text);
     while ((answer = mr_far_answer(perf->far, &failure)) == NULL && failure == NULL) {
-        if (mr_control_now() < until && !mr_signal_wait(STEP_NS))
+        bool is_over = mr_control_now() >= until;
+
+        if (!is_over && !mr_signal_wait(MR_PERF_STEP_NS))
             continue;
-        mr_fault_set(fault, ETIMEDOUT, "the far side: no answer within %g s", perf->timeout_s);
+        if (is_over)
+            mr_fault_set(fault, ETIMEDOUT, "the far side: no answer within %g s", perf->timeout_s);
+        else
+            mr_fault_set(fault, EINTR, "the far side: interrupted before it answered");
         return NULL;
     }
     if (answer != NULL)
@@ -322,13 +255,18 @@ static struct json_object *ask(const struct mr_perf *perf, const char *order,
     return NULL;
 }
 
+struct json_object *mr_perf_ask_report(const struct mr_perf *perf, struct mr_fault *fault)
+{
+    return ask(perf, "report", NULL, fault);
+}
+
 /* At the begin of what is measured.  False with `fault` set: it takes no orders. */
 static bool ask_at_begin(struct mr_perf *perf, struct mr_fault *fault)
 {
     if (perf->far == NULL)
         return true;
     json_object_put(perf->result.far_begin);
-    perf->result.far_begin = ask(perf, "report", fault);
+    perf->result.far_begin = mr_perf_ask_report(perf, fault);
     return perf->result.far_begin != NULL;
 }
 
@@ -340,7 +278,7 @@ static void ask_at_end(struct mr_perf *perf)
 
     if (perf->far == NULL)
         return;
-    struct json_object *end = ask(perf, "report", &fault);
+    struct json_object *end = mr_perf_ask_report(perf, &fault);
     if (end != NULL)
         result->far = mr_far_between(result->far_begin, end, &result->figures.far);
     if (end != NULL && result->far == NULL)
@@ -349,96 +287,102 @@ static void ask_at_end(struct mr_perf *perf)
     json_object_put(end);
 }
 
+/* Losses of the server's side, for the run; none that somebody before left behind.  False with
+ * `fault` set: it takes no orders. */
+static bool begin_far_losses(const struct mr_perf *perf, struct mr_fault *fault)
+{
+    if (perf->far == NULL)
+        return true;
+    struct json_object *answer =
+        ask(perf, "loss", perf->far_loss_text != NULL ? &perf->far_loss : NULL, fault);
+    json_object_put(answer);
+    return answer != NULL;
+}
+
+/* It would end them by itself once the connection is over, which may take a while under loss. */
+static void end_far_losses(const struct mr_perf *perf)
+{
+    struct mr_fault fault = {0};
+
+    if (perf->far_loss_text == NULL)
+        return;
+    struct json_object *answer = ask(perf, "loss", NULL, &fault);
+    if (answer == NULL)
+        fprintf(stderr, "millrace perf client: %s; its losses end with this connection\n",
+                fault.text);
+    json_object_put(answer);
+}
+
 static void stop_server(struct mr_perf *perf)
 {
     struct mr_fault fault = {0};
 
     if (!perf->stops_server)
         return;
-    struct json_object *answer = ask(perf, "stop", &fault);
+    struct json_object *answer = ask(perf, "stop", NULL, &fault);
     if (answer == NULL)
         fprintf(stderr, "millrace perf client: %s; it is not stopped\n", fault.text);
     json_object_put(answer);
 }
 
-/* Let what was begun finish; then the connections. */
-static void wind_up(struct run *run)
+/* ------------------------------------------------------------------ what it means */
+
+/* Of a search it is what kept the next rate from being kept. */
+static void judge(struct mr_perf *perf)
+{
+    struct mr_perf_result *result = &perf->result;
+    char why[MR_PERF_WHY];
+
+    if (result->not_measured[0] != '\0') {
+        result->limit = MR_PERF_LIMIT_NOTHING;
+        result->figures.stage = "";
+        snprintf(result->why, sizeof(result->why), "nothing that was measured: %s",
+                 result->not_measured);
+        return;
+    }
+    mr_perf_find_figures(perf, &result->begin, &result->end, &result->figures);
+    result->limit = mr_perf_judge(&result->figures, why);
+    if (result->limit != MR_PERF_LIMIT_RATE || result->over.rate == 0) {
+        memcpy(result->why, why, sizeof(why));
+        return;
+    }
+    result->limit = result->over.limit;
+    snprintf(result->why, sizeof(result->why),
+             "%s (at %.6g operations/s, which were not kept: %.2f %% of them done, %.2f %% begun "
+             "late)",
+             result->over.why, result->over.rate, 100 * result->over.done_part,
+             100 * result->over.late);
+}
+
+/* ------------------------------------------------------------------ the end */
+
+/* What was begun comes to its end, as far as it does in time. */
+static void drain(struct mr_perf_run *run)
 {
     struct mr_perf *perf = run->perf;
     uint64_t until = mr_control_now() + (uint64_t)(perf->timeout_s * 1e9);
 
-    set_phase(perf, MR_PERF_DRAIN);
-    while ((!has_seen(perf, MR_PERF_DRAIN) || sum_of(perf, false) > 0) &&
+    mr_perf_set_phase(perf, MR_PERF_DRAIN);
+    while ((!has_seen(perf, MR_PERF_DRAIN) || mr_perf_under_way(perf) > 0) &&
            mr_control_now() < until) {
-        if (mr_signal_wait(STEP_NS))
+        if (mr_signal_wait(MR_PERF_STEP_NS))
             break;
-        show(run, "draining");
+        if (is_due(run))
+            mr_perf_show_left(mr_perf_under_way(perf), run->is_live);
     }
-    perf->result.unfinished = sum_of(perf, false);
+    perf->result.unfinished = mr_perf_under_way(perf);
+}
+
+/* The connections, and the far side's part. */
+static void wind_up(struct mr_perf *perf)
+{
     perf->result.open = sum_of(perf, true);
+    end_far_losses(perf);
     stop_server(perf);
-    set_phase(perf, MR_PERF_CLOSE);
-    until = mr_control_now() + CLOSE_NS;
+    mr_perf_set_phase(perf, MR_PERF_CLOSE);
+    uint64_t until = mr_control_now() + CLOSE_NS;
     while (!has_seen(perf, MR_PERF_OVER) && mr_control_now() < until)
-        (void)mr_signal_wait(STEP_NS);
-}
-
-/* ------------------------------------------------------------------ what it means */
-
-static void find_stage(struct mr_perf_figures *f, const struct mr_perf_result *result)
-{
-    const struct mr_shard_stats *from = &result->begin.report.stats;
-    const struct mr_shard_stats *to = &result->end.report.stats;
-    uint64_t most = 0;
-
-    f->stage = mr_stage_name(MR_STAGE_OTHER);
-    for (int i = 0; i < MR_STAGES; i++) {
-        uint64_t cycles = to->stage_cycles[i] - from->stage_cycles[i];
-
-        if (cycles <= most)
-            continue;
-        most = cycles;
-        f->stage = mr_stage_name((enum mr_stage)i);
-    }
-    f->stage_part = part(most, to->busy_cycles - from->busy_cycles);
-}
-
-static uint64_t port_drops(const struct mr_perf_snapshot *s)
-{
-    return s->port.rx_missed + s->port.rx_no_buffer + s->port.rx_errors + s->port.tx_errors;
-}
-
-static void judge(struct mr_perf *perf)
-{
-    struct mr_perf_result *result = &perf->result;
-    const struct mr_perf_snapshot *from = &result->begin;
-    const struct mr_perf_snapshot *to = &result->end;
-    struct mr_perf_figures *f = &result->figures;
-    uint64_t samples = 0;
-
-    *f = (struct mr_perf_figures){
-        .is_open_loop = perf->plan.is_open_loop,
-        .far = f->far,
-    };
-    f->asked = (double)(to->counts.due - from->counts.due) / result->seconds;
-    for (uint32_t k = 0; k < perf->plan.kind_count; k++) {
-        f->sends |= perf->plan.kind[k].up_bytes == MR_PERF_ENDLESS;
-        f->receives |= perf->plan.kind[k].down_bytes == MR_PERF_ENDLESS;
-    }
-    f->begun = (double)(to->counts.begun - from->counts.begun) / result->seconds;
-    f->done = (double)(to->counts.done - from->counts.done) / result->seconds;
-    f->busiest = busiest(perf, from, to);
-    find_stage(f, result);
-    f->port_drop_part =
-        part(port_drops(to) - port_drops(from), to->port.rx_packets - from->port.rx_packets +
-                                                    to->port.tx_packets - from->port.tx_packets);
-    f->loss_part = part(to->report.quic.packets_lost - from->report.quic.packets_lost,
-                        to->report.quic.packets_sent - from->report.quic.packets_sent);
-    for (int i = 0; i < MR_PERF_LIMITERS; i++)
-        samples += to->counts.limited[i] - from->counts.limited[i];
-    for (int i = 0; i < MR_PERF_LIMITERS; i++)
-        f->limited[i] = part(to->counts.limited[i] - from->counts.limited[i], samples);
-    result->limit = mr_perf_judge(f, result->why);
+        (void)mr_signal_wait(MR_PERF_STEP_NS);
 }
 
 static void read_counters(const struct mr_perf *perf, struct mr_perf_counters *to)
@@ -446,37 +390,55 @@ static void read_counters(const struct mr_perf *perf, struct mr_perf_counters *t
     to->count = mr_port_counters(perf->host.group.port, to->counter, MR_PORT_COUNTERS_MAX);
 }
 
+/* ------------------------------------------------------------------ a run */
+
+/* With the load on: without it, each operation is measured, the first too.  False with run->end
+ * set. */
+static bool warm_up(struct mr_perf_run *run)
+{
+    struct mr_perf *perf = run->perf;
+    uint64_t warm_ns = (uint64_t)(perf->warm_up_s * 1e9);
+
+    mr_perf_set_rate(perf, perf->rate);
+    if (warm_ns == 0)
+        return true;
+    mr_perf_set_phase(perf, MR_PERF_WARM);
+    return mr_perf_pass_time(run, "warming up", mr_control_now() + warm_ns, false);
+}
+
+static void measure(struct mr_perf_run *run)
+{
+    struct mr_perf *perf = run->perf;
+    struct mr_perf_result *result = &perf->result;
+
+    read_counters(perf, &result->counters_begin);
+    mr_perf_set_phase(perf, MR_PERF_MEASURE);
+    mr_perf_snapshot_take(perf, &result->begin);
+    result->is_interrupted = !mr_perf_pass_time(
+        run, "measuring", result->begin.ns + (uint64_t)(perf->duration_s * 1e9), true);
+    mr_perf_snapshot_take(perf, &result->end);
+    read_counters(perf, &result->counters_end);
+    result->figures.silent_s = run->silent_s;
+    ask_at_end(perf);
+    result->seconds = (double)(result->end.ns - result->begin.ns) * 1e-9;
+    drain(run);
+}
+
 bool mr_perf_run(struct mr_perf *perf, struct mr_fault *fault)
 {
     struct mr_perf_result *result = &perf->result;
-    struct run run = {.perf = perf, .is_live = isatty(STDERR_FILENO) && !perf->is_json};
+    struct mr_perf_run run = {.perf = perf, .is_live = isatty(STDERR_FILENO) && !perf->is_json};
 
-    if (!ask_at_begin(perf, fault) || !connect_all(&run, fault))
+    if (!ask_at_begin(perf, fault) || !begin_far_losses(perf, fault) || !connect_all(&run, fault))
         return false;
     run.began_ns = mr_control_now();
-    take_snapshot(perf, &run.last);
-    if (perf->is_search && !search(&run, fault))
-        return false;
-    uint64_t warm_ns = (uint64_t)(perf->warm_up_s * 1e9);
-    bool goes_on = true;
-    set_rate(perf, perf->rate);
-    if (warm_ns > 0) { /* without one, each operation is measured, the first too */
-        set_phase(perf, MR_PERF_WARM);
-        goes_on = pass_time(&run, "warm-up", mr_control_now() + warm_ns, false);
-    }
-    if (!ask_at_begin(perf, fault))
-        return false;
+    mr_perf_snapshot_take(perf, &run.last);
     mr_port_facts(perf->host.group.port, &result->port);
-    read_counters(perf, &result->counters_begin);
-    set_phase(perf, MR_PERF_MEASURE);
-    take_snapshot(perf, &result->begin);
-    if (goes_on)
-        pass_time(&run, "measuring", result->begin.ns + (uint64_t)(perf->duration_s * 1e9), true);
-    take_snapshot(perf, &result->end);
-    read_counters(perf, &result->counters_end);
-    ask_at_end(perf);
-    result->seconds = (double)(result->end.ns - result->begin.ns) * 1e-9;
-    wind_up(&run);
+    if ((!perf->is_search || mr_perf_search(&run)) && warm_up(&run) && ask_at_begin(perf, &run.end))
+        measure(&run);
+    else
+        snprintf(result->not_measured, sizeof(result->not_measured), "%s", run.end.text);
+    wind_up(perf);
     read_results(perf);
     judge(perf);
     return true;

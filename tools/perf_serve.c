@@ -13,17 +13,17 @@
 #include "control/certificate.h"
 #include "control/eal.h"
 #include "control/early_data.h"
+#include "drivers/port_loss.h"
 #include "tools/host.h"
 #include "tools/perf_far.h"
 #include "tools/perf_far_report.h"
 #include "tools/perf_server.h"
+#include "tools/perf_windows.h"
 #include "tools/report.h"
 #include "tools/tools.h"
 
 #define SERVER_PORT    4433
 #define RX_MBUFS       16384
-#define STREAM_WINDOW  ((uint64_t)16 << 20)
-#define CONN_WINDOW    ((uint64_t)24 << 20)
 #define IDLE_TIMEOUT   (60 * MR_SECOND)
 #define CLOSE_PATIENCE (200 * MR_MS)
 #define STREAMS        65536 /* of a shard, at a time */
@@ -38,8 +38,12 @@ struct perf_server {
     const char *key_path;
     const char *control_path; /* of the secret of those who give orders; NULL: nobody does */
     uint32_t connections;
-    uint32_t streams; /* that a client may have open */
-    int retry;        /* 0 auto, 1 always */
+    uint32_t awake;
+    struct mr_perf_windows windows;
+    uint32_t streams;               /* that a client may have open */
+    int retry;                      /* 0 auto, 1 always */
+    const char *loss_text;          /* NULL: none */
+    struct mr_port_loss_rates loss; /* on purpose, unless an order says otherwise */
 
     struct mr_host host;
     struct mr_tls_context tls;
@@ -48,6 +52,7 @@ struct perf_server {
     struct mr_perf_buffer buffer;
     struct mr_perf_secret secret;
     struct mr_far *fars[MR_SHARDS_MAX];
+    struct mr_far *loses_for; /* whose order the losses are; NULL: nobody's */
     struct mr_perf_server *servers[MR_SHARDS_MAX];
     struct mr_application applications[MR_SHARDS_MAX];
 };
@@ -126,16 +131,18 @@ static bool open_server(struct perf_server *s, struct mr_fault *fault)
         .server = &s->tls,
         .local_port = (uint16_t)s->port_number,
         .connections = (s->connections + shards - 1) / shards,
+        .awake = (s->awake + shards - 1) / shards,
         .rx_mbufs = RX_MBUFS,
         .has_retry = s->retry == 1,
         .idle_timeout_ns = IDLE_TIMEOUT,
-        .stream_window_max = STREAM_WINDOW,
-        .conn_window_max = CONN_WINDOW,
+        .stream_window_max = s->windows.stream_max,
+        .conn_window_max = s->windows.conn_max,
         .streams_bidi_max = s->streams,
         .streams_uni_max = s->streams,
     };
 
-    return mr_host_open(&s->host, &config, fault);
+    return mr_host_open(&s->host, &config, fault) &&
+           (s->loss_text == NULL || mr_port_lose(s->host.group.port, &s->loss, fault));
 }
 
 static void close_server(struct perf_server *s)
@@ -179,21 +186,45 @@ static void read_counts(const struct perf_server *s, struct mr_perf_server_count
         mr_perf_server_read(s->servers[i], sum);
 }
 
+/* With what the order asks for, or what the server was started with. */
+static void lose(struct perf_server *s, struct mr_far *by, const struct mr_far_request *request)
+{
+    struct mr_fault fault = {0};
+
+    if (!request->has_rates && s->loses_for == NULL)
+        return; /* it is as it was started */
+    s->loses_for = request->has_rates ? by : NULL;
+    if (!mr_port_lose(s->host.group.port, request->has_rates ? &request->rates : &s->loss, &fault))
+        mr_tool_complain("perf server", &fault); /* the report says that there are none */
+}
+
+/* Who asked for losses and left without a word leaves none behind. */
+static void end_losses(struct perf_server *s)
+{
+    static const struct mr_far_request as_started = {.order = MR_FAR_ORDER_LOSS};
+
+    if (s->loses_for != NULL && mr_far_conns(s->loses_for) == 0)
+        lose(s, NULL, &as_started);
+}
+
 /* Answer the orders that have come to shard i.  True: it is to stop. */
 static bool obey(struct perf_server *s, uint32_t i)
 {
     struct mr_perf_server_counts counts;
+    struct mr_far_request request;
     uint32_t size;
     const char *text = mr_far_order(s->fars[i], &size);
 
     if (text == NULL)
         return false;
-    enum mr_far_order order = mr_far_order_read(text, size, &s->secret);
+    mr_far_order_read(text, size, &s->secret, &request);
+    if (request.order == MR_FAR_ORDER_LOSS)
+        lose(s, s->fars[i], &request);
     read_counts(s, &counts);
-    struct json_object *answer = mr_far_obey(order, &s->host, &counts);
+    struct json_object *answer = mr_far_obey(request.order, &s->host, &counts);
     mr_far_give(s->fars[i], json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN));
     json_object_put(answer);
-    return order == MR_FAR_ORDER_STOP;
+    return request.order == MR_FAR_ORDER_STOP;
 }
 
 /* Until a signal or an order ends it. */
@@ -201,9 +232,11 @@ static void answer_orders(struct perf_server *s)
 {
     bool stops = false;
 
-    while (!stops && !mr_signal_wait(ORDERS_NS))
+    while (!stops && !mr_signal_wait(ORDERS_NS)) {
         for (uint32_t i = 0; i < s->host_options.shards; i++)
             stops |= obey(s, i);
+        end_losses(s);
+    }
     if (stops)
         (void)mr_signal_wait(STOP_NS); /* the answer goes out */
 }
@@ -211,6 +244,7 @@ static void answer_orders(struct perf_server *s)
 static int serve(struct perf_server *s)
 {
     struct mr_perf_server_counts counts;
+    struct mr_port_losses losses;
     struct mr_report report;
 
     mr_host_launch(&s->host);
@@ -222,20 +256,29 @@ static int serve(struct perf_server *s)
     mr_host_stop(&s->host, CLOSE_PATIENCE);
     mr_report_read(&report, &s->host.group);
     read_counts(s, &counts);
+    mr_port_losses(s->host.group.port, &losses);
     uint32_t lost = mr_host_close(&s->host);
     printf("perf: %llu operations answered; streams: %llu refused, %llu ignored, %llu waited\n",
            (unsigned long long)counts.requests, (unsigned long long)counts.streams_refused,
            (unsigned long long)counts.streams_ignored, (unsigned long long)counts.streams_waited);
+    if (losses.sent_lost + losses.received_lost > 0)
+        printf("perf: lost on purpose: %llu of %llu datagrams sent, %llu of %llu received\n",
+               (unsigned long long)losses.sent_lost, (unsigned long long)losses.sent,
+               (unsigned long long)losses.received_lost, (unsigned long long)losses.received);
     mr_report_totals(stdout, "perf", &report, lost);
     return lost == 0 ? MR_EXIT_OK : MR_EXIT_FAILED;
 }
 
-static enum mr_parse_result parse(struct perf_server *s, int argc, char **argv,
-                                  struct mr_fault *fault)
+/* Rows of a table of options, its end included. */
+#define SERVER_ROWS 6
+#define LIMIT_ROWS  5
+#define SIDE_ROWS   4
+
+/* Who it is, and whom it answers. */
+static void server_rows(struct perf_server *s, struct mr_option rows_out[SERVER_ROWS])
 {
     static const char *const retry_choices[] = {"auto", "always", NULL};
-    struct mr_option shared[MR_HOST_ROWS];
-    const struct mr_option options[] = {
+    const struct mr_option rows[SERVER_ROWS] = {
         {.name = "listen-port",
          .kind = MR_OPTION_U32,
          .to = &s->port_number,
@@ -258,6 +301,21 @@ static enum mr_parse_result parse(struct perf_server *s, int argc, char **argv,
          .to = &s->control_path,
          .argument = "FILE",
          .help = "answer clients that have the same secret in their --control: counters, stop"},
+        {.name = "retry",
+         .kind = MR_OPTION_CHOICE,
+         .to = &s->retry,
+         .argument = "WHEN",
+         .help = "validate addresses: auto (under load) or always (auto)",
+         .choices = retry_choices},
+    };
+
+    memcpy(rows_out, rows, sizeof(rows));
+}
+
+/* How many at a time, and on how many cores. */
+static void limit_rows(struct perf_server *s, struct mr_option rows_out[LIMIT_ROWS])
+{
+    const struct mr_option rows[LIMIT_ROWS] = {
         {.name = "shards",
          .kind = MR_OPTION_U32,
          .to = &s->host_options.shards,
@@ -272,6 +330,12 @@ static enum mr_parse_result parse(struct perf_server *s, int argc, char **argv,
          .help = "at once, of all shards (10000)",
          .min = 1,
          .max = 4000000},
+        {.name = "awake",
+         .kind = MR_OPTION_U32,
+         .to = &s->awake,
+         .argument = "N",
+         .help = "of them, the others sleep in a third of the memory; 0: all are awake (0)",
+         .max = 4000000},
         {.name = "streams",
          .kind = MR_OPTION_U32,
          .to = &s->streams,
@@ -279,12 +343,20 @@ static enum mr_parse_result parse(struct perf_server *s, int argc, char **argv,
          .help = "that each client may have open (256)",
          .min = 1,
          .max = 65536},
-        {.name = "retry",
-         .kind = MR_OPTION_CHOICE,
-         .to = &s->retry,
-         .argument = "WHEN",
-         .help = "validate addresses: auto (under load) or always (auto)",
-         .choices = retry_choices},
+    };
+
+    memcpy(rows_out, rows, sizeof(rows));
+}
+
+/* How its side works. */
+static void side_rows(struct perf_server *s, struct mr_option rows_out[SIDE_ROWS])
+{
+    const struct mr_option rows[SIDE_ROWS] = {
+        {.name = "loss",
+         .kind = MR_OPTION_TEXT,
+         .to = &s->loss_text,
+         .argument = "WORDS",
+         .help = "drop so many datagrams on purpose: sent=PERCENT,received=PERCENT"},
         {.name = "crypto",
          .kind = MR_OPTION_CHOICE,
          .to = &s->host_options.crypto,
@@ -297,29 +369,48 @@ static enum mr_parse_result parse(struct perf_server *s, int argc, char **argv,
          .argument = "MODE",
          .help = "adaptive: sleep when idle; busy: never (adaptive)",
          .choices = mr_polling_choices},
-        {.name = NULL},
-    };
-    struct mr_command_line line = {
-        .usage = "millrace perf server --port SPEC --addr IP/BITS [options]",
-        .about = "Answer the QUIC performance protocol, until SIGINT, SIGTERM or SIGHUP.",
-        .options = options,
-        .more = shared,
     };
 
-    mr_host_option_rows(&s->host_options, shared);
-    enum mr_parse_result result = mr_options_parse(&line, argc, argv, fault);
-    if (result == MR_PARSE_OK && (s->certificate_path == NULL) != (s->key_path == NULL)) {
+    memcpy(rows_out, rows, sizeof(rows));
+}
+
+/* What only fits together, or does not. */
+static bool check(struct perf_server *s, struct mr_fault *fault)
+{
+    if ((s->certificate_path == NULL) != (s->key_path == NULL)) {
         mr_fault_set(fault, EINVAL,
                      "--cert and --key go together: give both, or none for a self-signed "
                      "certificate");
-        return MR_PARSE_ERROR;
+        return false;
     }
-    if (result == MR_PARSE_OK && s->control_path != NULL &&
-        !mr_perf_secret_read(s->control_path, &s->secret, fault))
-        return MR_PARSE_ERROR;
-    if (result == MR_PARSE_OK && !mr_host_plan(&s->host, &s->host_options, fault))
-        return MR_PARSE_ERROR;
-    return result;
+    return (s->loss_text == NULL || mr_perf_loss_parse("--loss", s->loss_text, &s->loss, fault)) &&
+           (s->control_path == NULL || mr_perf_secret_read(s->control_path, &s->secret, fault)) &&
+           mr_perf_windows_check(&s->windows, fault) &&
+           mr_host_plan(&s->host, &s->host_options, fault);
+}
+
+static enum mr_parse_result parse(struct perf_server *s, int argc, char **argv,
+                                  struct mr_fault *fault)
+{
+    struct mr_option shared[MR_HOST_ROWS];
+    struct mr_option server[SERVER_ROWS];
+    struct mr_option limit[LIMIT_ROWS];
+    struct mr_option side[SIDE_ROWS];
+    struct mr_option windows[MR_PERF_WINDOW_ROWS];
+    struct mr_command_line line = {
+        .usage = "millrace perf server --port SPEC --addr IP/BITS [options]",
+        .about = "Answer the QUIC performance protocol, until SIGINT, SIGTERM or SIGHUP.",
+        .options = server,
+        .more = {limit, side, windows, shared},
+    };
+
+    server_rows(s, server);
+    limit_rows(s, limit);
+    side_rows(s, side);
+    mr_perf_window_rows(&s->windows, windows);
+    mr_host_option_rows(&s->host_options, shared);
+    enum mr_parse_result result = mr_options_parse(&line, argc, argv, fault);
+    return result == MR_PARSE_OK && !check(s, fault) ? MR_PARSE_ERROR : result;
 }
 
 int mr_tool_perf_server(int argc, char **argv)
@@ -331,6 +422,7 @@ int mr_tool_perf_server(int argc, char **argv)
     s = (struct perf_server){.host_options = mr_host_options_default(),
                              .port_number = SERVER_PORT,
                              .connections = 10000,
+                             .windows = mr_perf_windows_default(),
                              .streams = 256};
     switch (parse(&s, argc, argv, &fault)) {
     case MR_PARSE_HELP:

@@ -12,6 +12,7 @@
 
 #define VIEWS   32
 #define UNI_BIT 2 /* of a stream ID: RFC 9000, Section 2.1 */
+#define SAMPLED 256
 
 struct stream {
     mr_handle stream; /* that the answer goes to; MR_HANDLE_NONE: it waits for one */
@@ -37,6 +38,9 @@ struct mr_perf_server {
     uint32_t used;    /* of `streams`, ever */
     uint32_t waiting; /* answers that need a stream, newest first; MR_NONE: none */
     struct stream *streams;
+    uint64_t sampled_ns; /* until then */
+    uint32_t sample_turn;
+    mr_handle sampled[SAMPLED]; /* connections that asked last, each in a place of its own */
     struct mr_perf_server_counts counts;
 };
 
@@ -201,6 +205,7 @@ static struct stream *accept_stream(struct mr_perf_server *server, const struct 
         ops->stop(server->transport, event->stream, MR_PERF_NO_STREAM);
         return NULL;
     }
+    server->sampled[event->conn % SAMPLED] = event->conn;
     s->is_uni = (ops->stream_id(server->transport, event->stream) & UNI_BIT) != 0;
     ops->set_user_data(server->transport, event->stream, name_of(server, s));
     return s;
@@ -285,11 +290,35 @@ static void on_start(void *context, struct mr_transport *transport)
         server->far->transport = transport;
 }
 
+/* A look at one of the connections that asked last.  A shard that slept had nothing to send for all
+ * that time, or was kept from it. */
+static void sample(struct mr_perf_server *server)
+{
+    const struct mr_transport_ops *ops = server->transport->ops;
+    uint64_t now = ops->now(server->transport);
+    uint64_t samples = (now - server->sampled_ns) / MR_PERF_SAMPLE_NS;
+    struct mr_conn_info info;
+
+    if (samples == 0)
+        return;
+    server->sampled_ns += samples * MR_PERF_SAMPLE_NS;
+    for (uint32_t i = 0; i < SAMPLED; i++) {
+        mr_handle *conn = &server->sampled[server->sample_turn++ % SAMPLED];
+
+        if (*conn != MR_HANDLE_NONE && ops->conn_info(server->transport, *conn, &info) == 0) {
+            mr_perf_limiter_count(server->counts.limited, &info, samples);
+            return;
+        }
+        *conn = MR_HANDLE_NONE;
+    }
+}
+
 static uint32_t on_poll(void *context)
 {
     struct mr_perf_server *server = context;
 
     mr_far_server_poll(server->far);
+    sample(server);
     return 0;
 }
 

@@ -21,6 +21,7 @@
 #include "base/fault.h"
 #include "millrace/transport.h"
 #include "tools/perf_buffer.h"
+#include "tools/perf_limiter.h"
 
 #define MR_PERF_ALPN        "perf"
 #define MR_PERF_HEADER      8
@@ -34,10 +35,11 @@ struct mr_perf_server_counts {
     uint64_t closed;
     uint64_t requests; /* answered in full */
     uint64_t bytes_received;
-    uint64_t bytes_queued;    /* given to the transport */
-    uint64_t streams_refused; /* limit `streams` */
-    uint64_t streams_ignored; /* ended before they said what they want */
-    uint64_t streams_waited;  /* answers that waited for a stream of their own */
+    uint64_t bytes_queued;              /* given to the transport */
+    uint64_t streams_refused;           /* limit `streams` */
+    uint64_t streams_ignored;           /* ended before they said what they want */
+    uint64_t streams_waited;            /* answers that waited for a stream of their own */
+    uint64_t limited[MR_PERF_LIMITERS]; /* samples of connections, if it takes orders */
 };
 
 struct mr_far;

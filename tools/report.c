@@ -21,6 +21,7 @@ void mr_report_add_h3(struct mr_report *report, const struct mr_h3_counters *cou
 {
     uint64_t *sum = (uint64_t *)(void *)&report->h3;
 
+    report->has_h3 = true;
     for (size_t i = 0; i < MR_H3_COUNTERS; i++)
         sum[i] += mr_h3_counter_value(counters, i);
 }
@@ -50,13 +51,34 @@ static const struct {
 #undef X
 };
 
+size_t mr_report_counters(void)
+{
+    return MR_COUNT_OF(net_rows) + MR_COUNTERS;
+}
+
+const char *mr_report_counter_name(size_t index)
+{
+    return index < MR_COUNT_OF(net_rows) ? net_rows[index].name
+                                         : mr_counter_name(index - MR_COUNT_OF(net_rows));
+}
+
+uint64_t mr_report_counter(const struct mr_report *r, size_t index)
+{
+    uint64_t count;
+
+    if (index >= MR_COUNT_OF(net_rows))
+        return mr_counter_value(&r->quic, index - MR_COUNT_OF(net_rows));
+    memcpy(&count, (const uint8_t *)&r->net + net_rows[index].offset, sizeof(count));
+    return count;
+}
+
 static bool begins_with(const char *text, const char *prefix)
 {
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
 /* Frames, datagrams and packets that went nowhere. */
-static bool is_drop(const char *name)
+bool mr_report_is_drop(const char *name)
 {
     return begins_with(name, "dropped_") || begins_with(name, "net_drop_") ||
            begins_with(name, "net_tx_no_route") || begins_with(name, "net_tx_waiting_full") ||
@@ -73,14 +95,10 @@ static uint64_t sum_of(const struct mr_report *r, bool (*is_wanted)(const char *
 {
     uint64_t sum = 0;
 
-    for (size_t i = 0; i < MR_COUNT_OF(net_rows) + MR_COUNTERS; i++) {
-        bool is_net = i < MR_COUNT_OF(net_rows);
-        size_t index = is_net ? 0 : i - MR_COUNT_OF(net_rows);
-        const char *name = is_net ? net_rows[i].name : mr_counter_name(index);
-        uint64_t count = mr_counter_value(&r->quic, index);
+    for (size_t i = 0; i < mr_report_counters(); i++) {
+        const char *name = mr_report_counter_name(i);
+        uint64_t count = mr_report_counter(r, i);
 
-        if (is_net)
-            memcpy(&count, (const uint8_t *)&r->net + net_rows[i].offset, sizeof(count));
         if (count == 0 || !is_wanted(name))
             continue;
         sum += count;
@@ -92,19 +110,30 @@ static uint64_t sum_of(const struct mr_report *r, bool (*is_wanted)(const char *
 
 /* ------------------------------------------------------------------ lines */
 
+/* Who slept, and has not woken since. */
+static uint64_t asleep_of(const struct mr_report *r)
+{
+    return r->quic.connections_slept - r->quic.connections_woken;
+}
+
 void mr_report_status(FILE *to, const struct mr_report *before, const struct mr_report *now,
                       double seconds)
 {
     double sent = (double)(now->quic.bytes_sent - before->quic.bytes_sent) / seconds;
     double received = (double)(now->quic.bytes_received - before->quic.bytes_received) / seconds;
     double requests = (double)(now->h3.requests - before->h3.requests) / seconds;
-    uint64_t drops = sum_of(now, is_drop, NULL) - sum_of(before, is_drop, NULL) +
-                     now->h3.files_refused - before->h3.files_refused;
+    uint64_t drops = sum_of(now, mr_report_is_drop, NULL) -
+                     sum_of(before, mr_report_is_drop, NULL) + now->h3.files_refused -
+                     before->h3.files_refused;
 
+    char asleep[32] = "";
+
+    if (now->quic.connections_slept > 0)
+        snprintf(asleep, sizeof(asleep), ", %llu asleep", (number)asleep_of(now));
     fprintf(to,
-            "edge: %u connections, %.1f requests/s, out %.1f Mbit/s, in %.1f Mbit/s, %llu "
+            "edge: %u connections%s, %.1f requests/s, out %.1f Mbit/s, in %.1f Mbit/s, %llu "
             "dropped\n",
-            now->connections, requests, sent * 8e-6, received * 8e-6, (number)drops);
+            now->connections, asleep, requests, sent * 8e-6, received * 8e-6, (number)drops);
 }
 
 void mr_report_totals(FILE *to, const char *command, const struct mr_report *r, uint32_t lost_mbufs)
@@ -113,21 +142,24 @@ void mr_report_totals(FILE *to, const char *command, const struct mr_report *r, 
     char sent[MR_REPORT_BYTES];
     char received[MR_REPORT_BYTES];
 
-    fprintf(to,
-            "%s: %llu connections, %llu requests, %s of content; %s sent, %s received in %llu "
-            "datagrams\n",
-            command, (number)r->quic.handshakes_completed, (number)r->h3.requests,
-            mr_report_bytes((double)r->h3.body_bytes_sent, content),
+    fprintf(to, "%s: %llu connections", command, (number)r->quic.handshakes_completed);
+    if (r->has_h3)
+        fprintf(to, ", %llu requests, %s of content", (number)r->h3.requests,
+                mr_report_bytes((double)r->h3.body_bytes_sent, content));
+    fprintf(to, "; %s sent, %s received in %llu datagrams\n",
             mr_report_bytes((double)r->quic.bytes_sent, sent),
             mr_report_bytes((double)r->quic.bytes_received, received),
             (number)r->quic.datagrams_received);
     struct mr_clock clock = mr_clock_init();
-    bool is_any = sum_of(r, is_drop, NULL) + r->h3.files_refused > 0;
+    bool is_any = sum_of(r, mr_report_is_drop, NULL) + r->h3.files_refused > 0;
     fprintf(to, "%s: dropped:%s", command, is_any ? "" : " nothing");
-    sum_of(r, is_drop, to);
+    sum_of(r, mr_report_is_drop, to);
     if (r->h3.files_refused > 0)
         fprintf(to, " files_refused %llu (no file descriptor: raise `ulimit -n`)",
                 (number)r->h3.files_refused);
+    if (r->quic.connections_slept > 0)
+        fprintf(to, "\n%s: connections slept %llu times, woke %llu times", command,
+                (number)r->quic.connections_slept, (number)r->quic.connections_woken);
     if (sum_of(r, is_limit, NULL) > 0) {
         fprintf(to, "\n%s: limits reached:", command);
         sum_of(r, is_limit, to);

@@ -179,11 +179,11 @@ class MillracePerf(Row):
         if self.transport == "memif":
             return [f"{server_ip(0)}:443", "--port", f"memif:role=client,socket={bench.folder}/memif", "--addr",
                     f"{client_ip(0)}/24"]
-        return super().quic_client_options(bench)
+        return [option.replace("af_packet:", f"{self.transport}:") for option in super().quic_client_options(bench)]
 
     def start(self, bench):
         pair = pair_of(False, False)
-        port, address = f"af_packet:s{pair}", server_ip(pair)
+        port, address = f"{self.transport}:s{pair}", server_ip(pair)
         if self.transport == "memif":
             port, address = f"memif:role=server,socket={bench.folder}/memif", server_ip(0)
             (bench.folder / "memif").unlink(missing_ok=True)
@@ -496,5 +496,5 @@ class NginxTls(Implementation):
                       [sys.executable, Path(__file__).with_name("hold_tls.py"), self.address, "443", options.idle])
 
 
-ROWS = [MillracePerf("memif"), MillracePerf("af_packet"), MillraceEdge(), Ngtcp2(), Nginx(), Caddy(), Haproxy(), Aioquic(), Quinn(),
+ROWS = [MillracePerf("memif"), MillracePerf("af_packet"), MillracePerf("af_xdp"), MillraceEdge(), Ngtcp2(), Nginx(), Caddy(), Haproxy(), Aioquic(), Quinn(),
         Openssl(), NginxTls()]

@@ -59,8 +59,7 @@ static size_t received(struct peer *p, uint8_t *dst, size_t room, bool *fin_out)
     if (conn->stream_head == MR_NONE)
         return 0;
     const struct mr_stream *stream = mr_stream_at(ep, conn->stream_head);
-    int64_t count = mr_stream_receive(ep, mr_handle_of(stream->index, stream->generation, true),
-                                      views, 64, fin_out);
+    int64_t count = mr_stream_receive(ep, stream->handle, views, 64, fin_out);
     for (int64_t i = 0; i < count; i++) {
         CU_ASSERT_TRUE_FATAL(size + views[i].size <= room);
         memcpy(dst + size, views[i].data, views[i].size);

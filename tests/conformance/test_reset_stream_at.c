@@ -464,7 +464,7 @@ static void two_endpoints_do_it(void)
         const struct mr_stream *theirs = mr_stream_at(partner, 0);
         for (int i = 0; i < 40; i++) {
             peer_round_trip(p);
-            mr_handle handle = mr_handle_of(theirs->index, theirs->generation, true);
+            mr_handle handle = theirs->handle;
             int64_t count = mr_stream_receive(partner, handle, views, 64, &fin);
 
             for (int64_t k = 0; k < count; k++) {

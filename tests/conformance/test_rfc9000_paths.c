@@ -651,7 +651,7 @@ static void probes_from_many_addresses_are_bounded(void)
     for (uint32_t i = 0; i < 60; i++) {
         peer_clear(p);
         p->path.remote.port = (uint16_t)(6000 + (i < 30 ? i : 30));
-        send_to_cid(p, 1 + i % 7, probe, sizeof(probe));
+        send_to_cid(p, 1 + i % (MR_CIDS_ISSUED_MAX - 1), probe, sizeof(probe));
         answered += peer_count(p, MR_FRAME_PATH_RESPONSE);
         CU_ASSERT_TRUE(peer_endpoint(p)->chunks.used < 16);
     }

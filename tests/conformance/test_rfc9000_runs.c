@@ -280,22 +280,11 @@ static void compare(enum oddity what, struct sender *a, struct sender *b)
     const struct mr_counters *c = peer_counters(a->p);
     const struct mr_counters *d = peer_counters(b->p);
 
-    CU_ASSERT_EQUAL(x->state, y->state);
-    CU_ASSERT_EQUAL(peer_close_error(a->p, NULL), peer_close_error(b->p, NULL));
-    CU_ASSERT_EQUAL(x->app.received.count, y->app.received.count);
-    CU_ASSERT_EQUAL(memcmp(x->app.received.range, y->app.received.range,
-                           x->app.received.count * sizeof(x->app.received.range[0])),
-                    0);
+    peer_expect_alike(a->p, b->p);
     CU_ASSERT_EQUAL(x->flow_recv.received, y->flow_recv.received);
     CU_ASSERT_EQUAL(x->bytes_received_total, y->bytes_received_total);
-    CU_ASSERT_EQUAL(x->app.ecn.ce, y->app.ecn.ce);
-    CU_ASSERT_EQUAL(x->app.ecn.ect0, y->app.ecn.ect0);
     CU_ASSERT_EQUAL(x->app.ecn.ect0, what == OTHER_MARK ? 1 : 0);
-    CU_ASSERT_EQUAL(x->path.addr.remote.port, y->path.addr.remote.port);
-    CU_ASSERT_EQUAL(x->key_state.open_failed_count, y->key_state.open_failed_count);
     CU_ASSERT_EQUAL(c->stream_bytes_received, d->stream_bytes_received);
-    CU_ASSERT_EQUAL(c->packets_received, d->packets_received);
-    CU_ASSERT_EQUAL(c->dropped_duplicate, d->dropped_duplicate);
     CU_ASSERT_EQUAL(c->streams_opened, d->streams_opened);
     if (mr_conn_is_alive(x))
         CU_ASSERT_EQUAL(read_all(a), read_all(b));

@@ -497,6 +497,7 @@ static void a_limit_that_is_met_is_told_at_once(void)
         struct peer_options options = {.under_test = C, .stream_window = is_conn ? 0 : 3000};
         struct peer *p = peer_new(&options);
         struct mr_view view = {bytes, sizeof(bytes)};
+        struct mr_conn_info info;
         mr_handle stream;
 
         peer_run(p, PEER_DONE);
@@ -511,6 +512,9 @@ static void a_limit_that_is_met_is_told_at_once(void)
         CU_ASSERT_EQUAL(mr_stream_send(peer_endpoint(p), stream, &view, 1, 0), 0);
         peer_drain(p);
         CU_ASSERT_EQUAL(peer_count(p, frames[is_conn]), 1);
+        peer_ack(p, 0, p->expected_pn[MR_SPACE_APP] - 1); /* it is visited once more, in vain */
+        CU_ASSERT_EQUAL(mr_conn_info(peer_endpoint(p), p->conn, &info), 0);
+        CU_ASSERT_STRING_EQUAL(info.limited_by, "flow control");
         mr_endpoint_check(peer_endpoint(p));
         peer_end(p);
     }

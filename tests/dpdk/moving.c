@@ -480,7 +480,7 @@ double moving_cpu_share(void)
            (double)(clock_ns(CLOCK_MONOTONIC) - launched_ns);
 }
 
-/* All shards in turn, the client's last. */
+/* The I/O lane, if there is one, and all shards in turn, the client's last. */
 static int poll_in_turn(void *argument)
 {
     struct mr_world *w = argument;
@@ -496,6 +496,8 @@ static int poll_in_turn(void *argument)
     for (uint32_t i = 0; i < count; i++)
         mr_shard_begin(shards[i]);
     while (!atomic_load(&is_stopping)) {
+        if (w->config.server_io_lcores > 0)
+            mr_io_lane_turn(mr_io_port_lane(w->server.io_port, 0));
         turn_servers(w);
         (void)mr_shard_turn(w->client.shards[0]);
     }
@@ -512,8 +514,6 @@ static void launch(struct mr_world *w)
     }
     atomic_store(&is_stopping, false);
     mr_eal_launch(0, poll_in_turn, w);
-    if (w->config.server_io_lcores > 0)
-        mr_eal_launch(1, mr_io_lane_main, mr_io_port_lane(w->server.io_port, 0));
 }
 
 static void stop(struct mr_world *w)
@@ -527,7 +527,7 @@ static void stop(struct mr_world *w)
     if (w->config.server_io_lcores == 0)
         return;
     mr_io_port_stop(w->server.io_port);
-    mr_eal_join(1);
+    (void)mr_io_lane_main(mr_io_port_lane(w->server.io_port, 0)); /* what the shards sent last */
 }
 
 void moving_launch(struct mr_world *w, struct mr_world_config *config)
@@ -586,7 +586,9 @@ void moving_end(struct mr_world *w)
            (unsigned long)counters.datagrams_forwarded);
     CU_ASSERT_EQUAL(atomic_load(&moving.wrong), 0);
     bool is_moving = atomic_load(&moving.moved_in) > 0;
-    CU_ASSERT_EQUAL(counters.datagrams_forwarded > 0, is_moving);
+    CU_ASSERT(is_moving || counters.datagrams_forwarded == 0);
+    /* a few may move while nothing is under way to them */
+    CU_ASSERT(atomic_load(&moving.moved_in) < MOVING_CONNS || counters.datagrams_forwarded > 0);
     CU_ASSERT_EQUAL(counters.stateless_resets_sent, 0);
     CU_ASSERT_EQUAL(counters.acks_of_unsent + of_client.acks_of_unsent, 0);
     CU_ASSERT_EQUAL(counters.protocol_errors + of_client.protocol_errors, 0);

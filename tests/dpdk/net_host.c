@@ -144,6 +144,17 @@ static bool open_port(struct host *host, const char *spec, struct mr_fault *faul
     return host->port != NULL;
 }
 
+/* Of a port that has to be told: all addresses are our own. */
+static bool admit(struct host *host, const struct mr_net_self *self, struct mr_fault *fault)
+{
+    static struct mr_port_admission admission;
+
+    for (uint32_t i = 0; i < self->address_count; i++)
+        memcpy(admission.address[admission.address_count++].ip, self->address[i].ip.bytes, 16);
+    admission.open_ports[UDP_PORT / 64] |= UINT64_C(1) << UDP_PORT % 64;
+    return mr_port_admit(host->port, &admission, fault) == 0;
+}
+
 static bool open_net(struct host *host, char **prefixes, int count, struct mr_fault *fault)
 {
     struct mr_net_config config = mr_net_config_default();
@@ -162,7 +173,7 @@ static bool open_net(struct host *host, char **prefixes, int count, struct mr_fa
         return false;
     host->net = mr_net_init(mem, &config, now_ns());
     mr_net_open_port(host->net, UDP_PORT);
-    return true;
+    return admit(host, &config.self, fault);
 }
 
 int main(int argc, char **argv)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """`millrace bench` over the in-memory wire: every kind runs, prints its figures, loses nothing.
 
-    tests/dpdk/test_bench.py MILLRACE [--long]          prints TAP
+    tests/dpdk/test_bench.py MILLRACE [--kinds | --long]          prints TAP; --kinds: what no clock judges
 
 Speeds are not judged here but as ratios within one run, of things that were measured in turns, and only if the polling
 threads had most of their cores.
@@ -21,11 +21,13 @@ DEADLINE = 150        # seconds for one run, on a machine that has other things 
 MOST_OF_A_CORE = 0.8  # for a ratio to tell anything
 RUNS = 3              # of something that is judged by a clock: neighbours spoil one of them, not all
 CEILING_RATIO = 0.35  # goodput to what sealing alone could do
+KEPT = 0.70           # of the goodput that handshakes must leave to others
 TLS_RATIO = 0.60      # the TLS library alone to the server's whole handshake
 HAND_OVER = 3.0       # a message, one way, to a cache line of the writer's own; make bench judges the 2.5
 RING_RATE = 5e6       # messages per second
 SENDING_RATIO = 1.35   # the shard's time per packet, application attached to inline; make bench judges the 1.2
 RECEIVING_RATIO = 1.6  # the same: a copy into memory that the other core has
+ONE_CORE = 1.25       # times longer that a CPU takes beside another that works, if both are one core
 TURNS = "2"           # seconds: eight windows, for a median
 CONNECTING = 2.5      # seconds until connections are being made, and before 3,000 are
 YARDSTICK_US = 350000 # shorter than the thread that only spins has the server's core, after the requests
@@ -41,6 +43,9 @@ TRANSFER = SHARES | CEILING | {
 HANDSHAKE = SHARES | TLS | {
     "handshakes_per_s", "server_us_per_handshake", "tls_us_per_handshake", "server_stage_ns",
     "allocations_per_handshake", "resumed", "failed", "leaked_buffers"}
+ESTABLISHED = SHARES | {
+    "cores", "ceiling_gbps", "load_share", "tls_us_per_handshake", "tls_core_share", "goodput_kept", "goodput_kept_predicted",
+    "kept_to_predicted", "not_judged", "failed", "leaked_buffers"}
 REQUEST = SHARES | {
     "requests_per_s", "requests_per_packet", "latency_us", "machine_jitter", "server_ns_per_request", "client_ns_per_request",
     "server_stage_ns", "client_stage_ns",
@@ -55,9 +60,13 @@ IDLE = SHARES | {
 IDLE_ROW = {"seconds_to_connect", "bytes_per_idle_connection", "expanded_key_bytes", "idle_poll_ns", "requests",
             "packets_per_request", "server_ns_per_packet", "server_cpu_ns_per_packet", "server_ns_per_request",
             "keys_rebuilt_per_request", "server_stage_ns"}
+IDLE_PACED = {"paced_32_packet_ns_last_to_first", "paced_1_packet_ns_last_to_first"}  # not of HTTP/3
 IDLE_BYTES = 4096      # of a connection that idles, everything counted
 SLEEPING_BYTES = 1536  # of one that sleeps
-HANDSHAKE_BYTES = 131072  # of a handshake at the most, TLS included
+HTTP3_BYTES = 1900     # what HTTP/3 holds for one, asleep or not
+HTTP3_STREAMS_BYTES = 2900  # of the streams that HTTP/3 keeps open, while it is awake
+HTTP3_NUMBERS_BYTES = 48    # the same, while it sleeps
+HANDSHAKE_BYTES = 81920  # of a handshake at the most, TLS included
 IDLE_MEMORY_KIB = 70 << 20  # ten million take more
 SPREAD = ("", "_min", "_max")
 REDIRECTS = ("redirects_out", "redirects_in", "client_redirects_out", "client_redirects_in")
@@ -298,6 +307,56 @@ def handshakes_are_resumed_with_requests_in_0_rtt(program):
     tap.expect(result["early_requests_answered"] >= result["early_data_accepted"] / 2, "answers:", result)
 
 
+def helpers_compute_handshakes_while_the_lcore_goes_on(program):
+    def measure():
+        result = run_bench(program, "handshake", "--tls-helpers", "2", "--seconds", "0.5")
+        expect_keys(result, HANDSHAKE)
+        expect_clean(result)
+        tap.expect_equal(result["tls_helpers"], 2, "helpers:")
+        tap.expect(result["handshakes_per_s"] > 0, "no handshake")
+        tap.expect_equal(result["ratio_to_tls"], None, "compared with TLS alone, which was elsewhere:")
+        return result
+
+    def judge(result):
+        tap.expect(result["server_stage_ns"]["tls"] < result["server_tls_us_per_handshake"] * 1000,
+                   "the lcore computed them:", result["server_stage_ns"]["tls"], result["server_tls_us_per_handshake"])
+
+    judged(measure, judge)
+
+
+def established_connections_keep_what_handshakes_leave(program):
+    def measure():
+        result = run_bench(program, "established", "--handshakes-per-second", "100", "--seconds", "1", "--warm-up", "0.2")
+        expect_keys(result, ESTABLISHED)
+        expect_clean(result)
+        for key in "quiet", "visited":
+            tap.expect(result[key]["goodput_gbps"] > 0, f"{key}: no data came")
+            latency = result[key]["latency_us"]
+            tap.expect(0 < latency["p50"] <= latency["p99"] <= latency["p999"], f"{key}:", latency)
+        tap.expect(result["visited"]["handshakes_per_s"] > result["quiet"]["handshakes_per_s"], "nobody came:", result)
+        tap.expect(result["tls_us_per_handshake"] > 0, "TLS took no time")
+        tap.expect((result["goodput_kept"] is None) == (result["not_judged"] != ""), "judged or not:", result)
+        return result
+
+    def judge(result):
+        expect_most_of_the_cores(result)
+        if result["not_judged"]:
+            raise tap.Skip(result["not_judged"])
+        tap.expect(result["quiet"]["goodput_gbps"] < 0.75 * result["ceiling_gbps"], "more than half of the ceiling:", result)
+        tap.expect(result["kept_to_predicted"] >= KEPT, "kept of what must be:", result)
+
+    judged(measure, judge)
+
+
+def with_few_cores_helpers_are_not_judged(program):
+    if len(os.sched_getaffinity(0)) >= 4:
+        raise tap.Skip("this machine has enough")
+    result = run_bench(program, "established", "--tls-helpers", "1", "--seconds", "1", "--warm-up", "0")
+    tap.expect("fewer than 4" in result["not_judged"], "not judged:", result["not_judged"])
+    tap.expect_equal(result["kept_to_predicted"], None, "judged all the same:")
+    expect_clean(result)
+
+
 def requests_are_answered(program):
     result = run_bench(program, "request", "--connections", "20", "--bytes", "4000", "--request-bytes", "3000", "--seconds",
                        "0.5")
@@ -332,7 +391,7 @@ def one_request_at_a_time_takes_microseconds(program):
 
 def idle_connections_are_weighed_woken_and_given_back(program):
     result = run_bench(program, "idle", "--connections", "2000", "--wakes", "2000", "--seconds", "0.5", "--resume")
-    expect_keys(result, IDLE)
+    expect_keys(result, IDLE | IDLE_PACED)
     expect_clean(result)
     tap.expect_equal(result["connections"], 2000, "connections:")
     tap.expect_equal(result["resumed"], 1998, "resumed, all but the two that are alone:")
@@ -342,6 +401,11 @@ def idle_connections_are_weighed_woken_and_given_back(program):
     for row in rows.values():
         expect_keys(row, IDLE_ROW)
         tap.expect_equal(row["requests"], 2000, "answered:")
+        tap.expect_equal(list(row["paced"]), ["32", "1"], "requests in a burst:")
+        for paced in row["paced"].values():
+            tap.expect_equal(paced["requests"], 400, "answered, in turn:")
+            tap.expect(paced["server_ns_per_packet"] > 0, "no time was taken:", paced)
+            tap.expect(2.8 < paced["packets_per_request"] < 6, "acknowledgements and all:", paced["packets_per_request"])
         tap.expect(row["server_ns_per_packet"] > 0 and row["idle_poll_ns"] > 0, "no time was taken:", row)
         tap.expect(1 < row["packets_per_request"] < 6, "packets per request:", row["packets_per_request"])
         tap.expect(result["bytes_of_a_connection_object"] < row["bytes_per_idle_connection"] <= IDLE_BYTES,
@@ -371,6 +435,27 @@ def more_connections_than_are_awake_sleep(program):
     tap.expect(result["close_seconds"] < 20, "closed in:", result["close_seconds"])
 
 
+def connections_of_http3_sleep(program):
+    result = run_bench(program, "idle", "--http3", "--connections", "1500", "--awake", "400", "--wakes", "500", "--seconds", "1")
+    expect_keys(result, IDLE | {"asleep", "http3_bytes_per_connection"})
+    expect_clean(result)
+    tap.expect_equal(result["connections"], 1500, "connections:")
+    tap.expect(result["asleep"] >= 1100, "asleep:", result["asleep"])
+    for row in result["at_connections"].values():
+        tap.expect_equal(row["requests"], 500, "answered:")
+        tap.expect(row["asleep"] > 0 and row["woken_per_request"] > 0, "nobody slept or woke:", row)
+        tap.expect_equal(row["streams_per_connection"], 4, "streams that stay, HTTP/3's:")
+        tap.expect(0 < row["http3_bytes_per_connection"] <= HTTP3_BYTES, "HTTP/3's bytes:", row["http3_bytes_per_connection"])
+        tap.expect(0 < row["stream_bytes_awake"] <= HTTP3_STREAMS_BYTES, "of streams:", row["stream_bytes_awake"])
+        tap.expect(row["bytes_per_sleeping_connection"] <= SLEEPING_BYTES + HTTP3_NUMBERS_BYTES + HTTP3_BYTES,
+                   "bytes:", row["bytes_per_sleeping_connection"])
+        tap.expect(row["bytes_per_idle_connection"] <= IDLE_BYTES + HTTP3_STREAMS_BYTES + HTTP3_BYTES,
+                   "bytes:", row["bytes_per_idle_connection"])
+    tap.expect_equal((result["server_left"], result["client_left"]), (0, 0), "not given back:")
+    both = subprocess.run([program, "bench", "idle", "--http3", "--resume"], capture_output=True, text=True, timeout=20)
+    tap.expect(both.returncode == 2 and "choose one" in both.stderr, "both were taken:", both.stderr)
+
+
 def more_idle_connections_than_memory_are_refused(program):
     memory = int(next(line for line in Path("/proc/meminfo").read_text().splitlines() if "MemAvailable" in line).split()[1])
     if memory > IDLE_MEMORY_KIB:
@@ -390,6 +475,32 @@ def expect_own_cores(result):
         raise tap.Skip("one core: the application has none of its own")
     if result["worker_cpu_share"] < MOST_OF_A_CORE:
         raise tap.Skip(f"the polling thread had {result['worker_cpu_share']:.0%} of a core: speeds tell nothing")
+
+
+SPIN = """
+import os, sys, time
+os.sched_setaffinity(0, {int(sys.argv[1])})
+end, best = time.monotonic() + float(sys.argv[2]), 1
+while time.monotonic() < end:
+    began = time.perf_counter()
+    sum(range(20000))
+    best = min(best, time.perf_counter() - began)
+print(best)
+"""
+
+
+def slowed_by_the_other_cpu():
+    """How many times longer the first CPU takes for the same while the second is busy: two threads of one core slow each other,
+    and a virtual machine may have such for minutes, whatever it says of itself."""
+    def spin(cpu, seconds):
+        return subprocess.Popen([sys.executable, "-c", SPIN, str(cpu), str(seconds)], stdout=subprocess.PIPE, text=True)
+
+    first, second = sorted(os.sched_getaffinity(0))[:2]
+    alone = float(spin(first, 0.3).communicate()[0])
+    other = spin(second, 1)
+    beside = float(spin(first, 0.3).communicate()[0])
+    other.communicate()
+    return beside / alone
 
 
 def a_ring_hands_over_within_three_cache_lines_and_carries_five_million_a_second(program):
@@ -468,6 +579,9 @@ def between_processes_a_byte_is_copied_once_and_costs_the_shard_little_more_than
     def judge(result):
         expect_own_cores(result)
         most = SENDING_RATIO if result["direction"] == "down" else RECEIVING_RATIO
+        slowed = slowed_by_the_other_cpu() if result["ratio_to_inline"] > most else 1
+        if slowed > ONE_CORE:
+            raise tap.Skip(f"the two CPUs are one core's threads: each is {slowed:.2f} times as slow while the other works")
         tap.expect(result["ratio_to_inline"] <= most, "attached to inline:", result["direction"], result["ratio_to_inline"])
 
     judged(measure, judge)
@@ -531,9 +645,9 @@ def a_long_pause_of_the_process_loses_no_connection(program):
 
 
 def a_wrong_option_is_named(program):
-    for words, remedy in ((["transfer", "--misdirect"], "--shards"), (["transfer", "--acks-every-second", "--copy"], "--copy"),
+    for words, remedy in ((["transfer", "--misdirect"], "--shards"),
                           (["transfer", "--by-reference"], "--attached"),
-                          (["latency", "--sleeps"], "--attached"),
+                          (["latency", "--sleeps"], "--attached"), (["established", "--connections", "65"], "64"),
                           (["request", "--http3", "--request-bytes", "64"], "as long as"), (["transfer", "--attached", "--rtt-us", "5"], "--up"),
                           (["models", "--bytes", "0"], "16384"), (["models", "--bytes", "16385"], "16384")):
         done = subprocess.run([program, "bench", *words], capture_output=True, text=True, check=False)
@@ -541,35 +655,43 @@ def a_wrong_option_is_named(program):
         tap.expect(remedy in done.stderr, "no remedy:", words, done.stderr)
 
 
+# What a clock judges, or who had a core and when.
 TESTS = [
-    a_transfer_prints_every_figure_and_loses_nothing,
     a_transfer_comes_near_the_sealing_ceiling,
-    a_transfer_allocates_nothing_on_the_lcores,
     a_hundred_transfers_share_evenly_and_allocate_nothing,
+    acknowledgments_come_once_per_burst_or_for_every_second_packet,
+    datagrams_that_arrive_at_the_wrong_shard_are_passed_on,
+    the_window_grows_over_a_long_wire,
+    samples_come_every_tenth_of_a_second,
+    handshakes_are_made_and_compared_with_tls_alone,
+    handshakes_are_resumed_with_requests_in_0_rtt,
+    helpers_compute_handshakes_while_the_lcore_goes_on,
+    established_connections_keep_what_handshakes_leave,
+    requests_are_answered,
+    one_request_at_a_time_takes_microseconds,
+    connections_of_http3_sleep,
+    a_ring_hands_over_within_three_cache_lines_and_carries_five_million_a_second,
+    every_model_sends_messages_back_and_a_thread_for_each_connection_costs_most,
+    between_processes_a_byte_is_copied_once_and_costs_the_shard_little_more_than_inline,
+]
+# What is as true on a machine that does other things, too.
+KINDS = [
+    a_transfer_prints_every_figure_and_loses_nothing,
+    a_transfer_allocates_nothing_on_the_lcores,
     every_byte_that_comes_down_is_right,
     every_byte_that_goes_up_is_right,
     openssl_protects_packets_too,
     the_other_ciphers_work,
     small_packets_and_many_streams_work,
-    acknowledgments_come_once_per_burst_or_for_every_second_packet,
     a_wire_that_copies_works,
     Q14_frames_are_moved_by_lcores_of_their_own,
     Q15_a_packet_is_handled_by_the_core_of_the_queue_it_came_to,
-    datagrams_that_arrive_at_the_wrong_shard_are_passed_on,
-    the_window_grows_over_a_long_wire,
     loss_is_repaired_and_compared_with_theory,
-    samples_come_every_tenth_of_a_second,
-    handshakes_are_made_and_compared_with_tls_alone,
-    handshakes_are_resumed_with_requests_in_0_rtt,
-    requests_are_answered,
+    with_few_cores_helpers_are_not_judged,
     requests_are_answered_over_http3,
-    one_request_at_a_time_takes_microseconds,
     idle_connections_are_weighed_woken_and_given_back,
     more_connections_than_are_awake_sleep,
     more_idle_connections_than_memory_are_refused,
-    a_ring_hands_over_within_three_cache_lines_and_carries_five_million_a_second,
-    every_model_sends_messages_back_and_a_thread_for_each_connection_costs_most,
-    between_processes_a_byte_is_copied_once_and_costs_the_shard_little_more_than_inline,
     in_one_process_nothing_is_copied,
     an_application_that_sleeps_is_woken,
     latency_through_a_ring_needs_three_cores,
@@ -578,5 +700,13 @@ TESTS = [
 ]
 LONG_TESTS = [a_long_pause_of_the_process_loses_no_connection]
 
+
+def chosen():
+    for word, tests in ("--long", LONG_TESTS), ("--kinds", KINDS):
+        if word in sys.argv[2:]:
+            return tests
+    return TESTS
+
+
 if __name__ == "__main__":
-    tap.main(lambda: tap.run(LONG_TESTS if "--long" in sys.argv[2:] else TESTS, sys.argv[1]))
+    tap.main(lambda: tap.run(chosen(), sys.argv[1]))

@@ -13,7 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "bench" / "beside"))
 import figures  # noqa: E402
-import rows  # noqa: E402 - and world.py, which knows where tap.py is
+import rows  # noqa: E402
+import world  # noqa: E402 - which knows where tap.py is
 import tap  # noqa: E402
 from figures import CELLS, GOODPUT, HANDSHAKES, IDLE, REQUESTS, Cell, Load, Memory, Notes  # noqa: E402
 
@@ -62,6 +63,21 @@ def a_median_has_its_spread(_millrace):
     tap.expect_equal(figures.with_spread([3.0, 1.0, 2.0]), "2.00 (1.00..3.00)")
     tap.expect_equal(figures.with_spread([1234567.0]), "1,234,567")
     tap.expect_equal(figures.with_spread([0.00025, 0.00035], 1e6), "300 (250..350)")
+
+
+def the_rings_of_a_memif_weigh_nothing(_millrace):
+    text = """7f0000000000-7f0000100000 rw-p 00000000 00:00 0
+Size:               1024 kB
+Rss:                 100 kB
+Pss:                  50 kB
+Private_Hugetlb:       7 kB
+7f0000200000-7f0000600000 rw-s 00000000 00:01 1037                       /memfd:memif_region_0 (deleted)
+Rss:                4096 kB
+VmFlags: rd wr sh
+7f0000700000-7f0000800000 rw-s 00000000 00:01 1038                       /memfd:other
+Rss:                  30 kB
+"""
+    tap.expect_equal(world.resident_kb(text), 137)
 
 
 def a_disturbed_run_does_not_count(_millrace):
@@ -155,6 +171,7 @@ def words_that_cannot_be_are_refused(_millrace):
 tap.main(lambda: tap.run([
     what_clients_print_becomes_figures,
     a_median_has_its_spread,
+    the_rings_of_a_memif_weigh_nothing,
     a_disturbed_run_does_not_count,
     the_tables_add_up,
     a_section_replaces_what_is_between_its_marks,

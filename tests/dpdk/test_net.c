@@ -139,8 +139,11 @@ static void what_the_port_says_of_checksums_is_believed(void)
     static const struct {
         uint64_t flags;
         bool takes[3];
+        bool is_memory;
     } rows[] = {
         {0, {true, false, false}},
+        {0, {true, true, true}, .is_memory = true},
+        {RTE_MBUF_F_RX_IP_CKSUM_BAD, {false, false, false}, .is_memory = true},
         {RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_GOOD, {true, true, true}},
         {RTE_MBUF_F_RX_IP_CKSUM_NONE | RTE_MBUF_F_RX_L4_CKSUM_NONE, {true, true, true}},
         {RTE_MBUF_F_RX_L4_CKSUM_NONE,
@@ -163,6 +166,7 @@ static void what_the_port_says_of_checksums_is_believed(void)
                 frame.bytes[damage == WRONG_IP ? frame.l3 + 8 : frame.l4 + 20] ^= 1;
             memcpy(rte_pktmbuf_append(mbuf, (uint16_t)frame.size), frame.bytes, frame.size);
             mbuf->ol_flags = rows[i].flags;
+            f.host[1].port->traits.is_memory = rows[i].is_memory;
             uint32_t n = mr_net_receive(f.host[1].net, &mbuf, 1, &out, f.now);
             CU_ASSERT_EQUAL(n, rows[i].takes[damage]);
             if (n > 0)

@@ -1,5 +1,6 @@
 /* tests/dpdk/test_net_own.c - the contract of dataplane/net.h: ARP, neighbour discovery, ICMP, and
  * lies about them. */
+#include "dataplane/arp.h"
 #include "dataplane/ndp.h"
 #include "tests/dpdk/net_hosts.h"
 
@@ -332,6 +333,66 @@ static void our_advertisement_says_who_we_are(void)
     end(&f);
 }
 
+/* The answers to questions from its own addresses would be the kernel's, which has them, too. */
+static void one_that_shares_its_addresses_asks_aside(void)
+{
+    for (int is_v4 = 0; is_v4 < 2; is_v4++) {
+        struct fixture f = prepared();
+        struct mr_path_addr path = path_to(is_v4, 0);
+        struct mr_net_self *self = &f.config[0].self;
+        struct mr_datagram out[4];
+        struct rte_mbuf *question;
+        struct mr_arp arp;
+
+        self->is_shared = true;
+        CU_ASSERT_FATAL(mr_prefix_parse("fe80::7/64", &self->address[self->address_count++]));
+        CU_ASSERT_FATAL(mr_prefix_parse("fe80::77/64", &self->address[self->address_count++]));
+        begin(&f);
+        CU_ASSERT_EQUAL(send_on(&f, 0, &path, 7, 0), 0);
+        CU_ASSERT_EQUAL_FATAL(mr_net_output(f.host[0].net, &question, 1), 1);
+        const uint8_t *data = rte_pktmbuf_mtod(question, const uint8_t *);
+        if (is_v4) {
+            CU_ASSERT_FATAL(mr_arp_parse(data + 14, question->pkt_len - 14, &arp));
+            CU_ASSERT(mr_ip_is_unspecified(&arp.sender_ip));
+        } else {
+            CU_ASSERT_EQUAL(data[14 + 8], 0xfe);
+            CU_ASSERT_EQUAL(data[14 + 23], 0x77); /* the last one: made for it */
+        }
+        CU_ASSERT_EQUAL(mr_port_tx_burst(f.host[0].port, 0, &question, 1), 1);
+        CU_ASSERT_EQUAL(receive(&f, 1, out), 0);
+        CU_ASSERT_EQUAL(flush(&f, 1), 1); /* it is answered, though from nobody */
+        CU_ASSERT_EQUAL(receive(&f, 0, out), 0);
+        CU_ASSERT_EQUAL(flush(&f, 0), 1); /* the datagram, from our own address */
+        CU_ASSERT_EQUAL(receive(&f, 1, out), 1);
+        CU_ASSERT_EQUAL(send_on(&f, 0, &path, 8, 0), 1);
+        end(&f);
+    }
+}
+
+/* An answer to nobody is nobody's, but of who asks so. */
+static void an_answer_to_nobody_is_for_who_asks_aside(void)
+{
+    for (int is_shared = 0; is_shared < 2; is_shared++) {
+        struct fixture f = prepared();
+        struct mr_path_addr path = path_to(true, 1);
+        struct mr_mac ours = {{2, 0, 0, 0, 0, 2}};
+        struct mr_mac liar = {{2, 0, 0, 0, 0, 9}};
+        struct mr_arp arp = {.is_reply = true, .sender_mac = liar, .target_mac = ours};
+        struct test_frame frame = {0};
+
+        f.config[1].self.is_shared = is_shared != 0;
+        f.config[1].gateway4 = ip_of("198.18.0.1");
+        arp.sender_ip = ip_of("198.18.0.1");
+        arp.target_ip = ip_of("0.0.0.0");
+        frame.size = mr_arp_build(frame.bytes, &ours, 0, &arp);
+        begin(&f);
+        CU_ASSERT_EQUAL(send_on(&f, 1, &path, 1, 0), 0); /* asks for its gateway */
+        inject(&f, &frame);
+        CU_ASSERT_EQUAL(send_on(&f, 1, &path, 1, 0), (uint32_t)is_shared);
+        end(&f);
+    }
+}
+
 static void without_a_buffer_a_question_is_asked_later(void)
 {
     struct fixture f = prepared();
@@ -366,6 +427,8 @@ static CU_TestInfo own[] = {
      an_unasked_advertisement_does_not_steal_the_gateway},
     {"a gateway may be link-local", a_gateway_may_be_link_local},
     {"our advertisement says who we are", our_advertisement_says_who_we_are},
+    {"one that shares its addresses asks aside", one_that_shares_its_addresses_asks_aside},
+    {"an answer to nobody is for who asks aside", an_answer_to_nobody_is_for_who_asks_aside},
     {"without a buffer a question is asked later", without_a_buffer_a_question_is_asked_later},
     {"a gratuitous ARP does not steal the gateway", a_gratuitous_arp_does_not_steal_the_gateway},
     CU_TEST_INFO_NULL,

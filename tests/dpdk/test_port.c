@@ -3,6 +3,7 @@
 #include "drivers/port.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,7 +15,9 @@
 
 #include "base/bytes.h"
 #include "control/eal.h"
+#include "drivers/memif.h"
 #include "drivers/port_rss.h"
+#include "drivers/xdp_port.h"
 #include "tests/dpdk/dpdk_harness.h"
 
 enum {
@@ -61,10 +64,33 @@ static void check_fault(const char *spec, const char *words)
 
 static void an_unknown_kind_lists_those_there_are(void)
 {
-    check_fault("tab:mr0", "tap:NAME, af_packet:IFACE, memif:");
+    check_fault("tab:mr0", "tap:NAME, af_packet:IFACE, af_xdp:IFACE, memif:");
     check_fault("", "unknown port kind");
     check_fault("tapx:mr0", "unknown port kind");
-    check_fault("af_xdp:eth0", "unknown port kind");
+    check_fault("af_xdpx:eth0", "unknown port kind");
+}
+
+/* A build without af_xdp says so, whatever is written. */
+static void malformed_specs_of_af_xdp_are_refused(void)
+{
+    static const char *const cases[][2] = {
+        {"af_xdp:", "an interface's name"},
+        {"af_xdp", "an interface's name"},
+        {"af_xdp:eth0=1", "an interface's name"},
+        {"af_xdp:eth0,", "nothing behind a comma"},
+        {"af_xdp:eth0,,busy_budget=1", "nothing behind a comma"},
+        {"af_xdp:eth0,busy_budget=1025", "busy_budget=1025"},
+        {"af_xdp:eth0,busy_budget=", "busy_budget="},
+        {"af_xdp:eth0,busy_budget=-1", "busy_budget=-1"},
+        {"af_xdp:eth0,zero-copy=auto", "zero-copy=auto"},
+        {"af_xdp:eth0,mac=01:00:00:00:00:01", "mac=01"},
+        {"af_xdp:eth0,color=red", "color=red"},
+    };
+    struct mr_fault fault = {0};
+
+    bool is_built = mr_xdp_port_check("eth0", &fault);
+    for (size_t i = 0; i < MR_COUNT_OF(cases); i++)
+        check_fault(cases[i][0], is_built ? cases[i][1] : "built without af_xdp");
 }
 
 static void malformed_specs_are_refused(void)
@@ -86,7 +112,15 @@ static void malformed_specs_are_refused(void)
     check_fault("pci:", " is no PCI address, such as 0000:3b:00.0");
     check_fault("pci:3b:00", "3b:00 is no PCI address");
     check_fault("pci:3b:00.0,", "nothing behind a comma");
-    check_fault("pci:3b:00.0,speed=9", "unknown option speed");
+    check_fault("pci:3b:00.0,speed=9", "unknown option speed: mac, tso, launch and rss are known");
+    check_fault("pci:3b:00.0,tso=maybe", "tso=maybe: write tso=auto, tso=yes or tso=no");
+    check_fault("pci:3b:00.0,launch=auto", "launch=auto: write launch=yes or launch=no");
+    check_fault("pci:3b:00.0,rss=yes", "rss=yes: write rss=random or rss=symmetric");
+    check_fault("pci:3b:00.0,rss=", "rss=: write rss=random or rss=symmetric");
+    check_fault("pci:fffe:ff:1f.7,tso=no,launch=yes,rss=symmetric", "no network card at");
+    check_fault("pci:fffe:ff:1f.7,rss=random", "no network card at");
+    check_fault("tap:mr0,tso=yes", "unknown option tso: only mac is known");
+    check_fault("tap:mr0,rss=random", "unknown option rss: only mac is known");
     check_fault("pci:3b:00.0,mac=01:00:00:00:00:01", "mac=");
     check_fault("memif:", "needs role=");
     check_fault("memif:role=server", "needs role=");
@@ -120,6 +154,10 @@ static void an_interface_must_exist_and_be_permitted(void)
         check_fault("tap:default", "choose another name");
     if (geteuid() == 0)
         check_fault("af_packet:lo", "interface lo is the loopback");
+    struct mr_fault fault;
+    if (mr_xdp_port_check("nosuch0", &fault))
+        check_fault("af_xdp:nosuch0",
+                    geteuid() == 0 ? "no interface nosuch0; there are: lo" : "is missing: CAP_");
 }
 
 static void a_card_must_be_there(void)
@@ -257,6 +295,7 @@ static void frames_cross_a_memif_both_ways_on_every_queue(void)
     CU_ASSERT_EQUAL(pair.server->traits.queue_count, 2);
     CU_ASSERT_EQUAL(pair.server->traits.mtu, MR_PORT_MTU);
     CU_ASSERT_STRING_EQUAL(pair.server->traits.kind, "memif");
+    CU_ASSERT_TRUE(pair.server->traits.is_memory);
     for (uint16_t queue = 0; queue < 2; queue++) {
         CU_ASSERT_EQUAL(exchange(pair.client, pair.server, queue, 1494), BURST);
         CU_ASSERT_EQUAL(exchange(pair.server, pair.client, queue, 60), BURST);
@@ -299,6 +338,157 @@ static void a_memif_address_is_used_once(void)
      * same socket. */
     CU_ASSERT_PTR_NULL(open_spec(spec, 1, &fault));
     CU_ASSERT_PTR_NOT_NULL(strstr(fault.text, "address in use"));
+    pair_close(&pair);
+}
+
+/* DPDK's driver, by itself, forgets an interrupt handler and dies of it. */
+static void who_connects_and_leaves_does_no_harm(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char spec[160];
+    struct mr_fault fault;
+    struct pair pair;
+
+    snprintf(address.sun_path, sizeof(address.sun_path), "/tmp/mr-leave-%d.sock", (int)getpid());
+    snprintf(spec, sizeof(spec), "memif:role=server,socket=%s", address.sun_path);
+    pair.server = open_spec(spec, 1, &fault);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(pair.server);
+    for (int i = 0; i < 20; i++) {
+        int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+
+        CU_ASSERT_EQUAL(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+        close(fd);
+    }
+    snprintf(spec, sizeof(spec), "memif:role=client,socket=%s", address.sun_path);
+    pair.client = open_spec(spec, 1, &fault);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(pair.client);
+    CU_ASSERT_EQUAL(exchange(pair.client, pair.server, 0, 100), BURST);
+    pair_close(&pair);
+    CU_ASSERT_NOT_EQUAL(access(address.sun_path, F_OK), 0);
+    CU_ASSERT_NOT_EQUAL(access(mr_eal_folder(), F_OK), 0);
+}
+
+/* Such as one that was killed left behind, of the same number; another is in use. */
+static void a_drivers_socket_is_made_where_nobody_listens(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct mr_memif_sockets sockets[3] = {0};
+    struct mr_fault fault;
+    int fds[2];
+
+    CU_ASSERT_TRUE_FATAL(mr_memif_name_driver(&sockets[0], &fault));
+    unsigned long number = strtoul(strstr(sockets[0].driver, "/memif") + 6, NULL, 10);
+    for (int i = 0; i < 2; i++) {
+        snprintf(address.sun_path, sizeof(address.sun_path), "%.80s/memif%lu", mr_eal_folder(),
+                 number + 1 + (unsigned long)i);
+        fds[i] = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+        CU_ASSERT_EQUAL(bind(fds[i], (const struct sockaddr *)&address, sizeof(address)), 0);
+    }
+    CU_ASSERT_EQUAL(listen(fds[0], 1), 0);
+    close(fds[1]);
+    CU_ASSERT_TRUE_FATAL(mr_memif_name_driver(&sockets[1], &fault));
+    CU_ASSERT_STRING_EQUAL(sockets[1].driver, address.sun_path);
+    CU_ASSERT_NOT_EQUAL(access(sockets[1].driver, F_OK), 0);
+    close(fds[0]);
+    snprintf(address.sun_path, sizeof(address.sun_path), "%.80s/memif%lu", mr_eal_folder(),
+             number + 1);
+    unlink(address.sun_path);
+
+    CU_ASSERT_EQUAL(chmod(mr_eal_folder(), 0755), 0);
+    CU_ASSERT_FALSE(mr_memif_name_driver(&sockets[2], &fault));
+    CU_ASSERT_PTR_NOT_NULL(strstr(fault.text, "no folder of ours alone"));
+    mr_memif_leave_folder();
+    CU_ASSERT_NOT_EQUAL(access(mr_eal_folder(), F_OK), 0);
+}
+
+/* ---- an lcore that polls while the other side goes ---- */
+
+static struct {
+    struct mr_port *port;
+    atomic_uint rounds;
+    atomic_bool is_over;
+} echo;
+
+/* Send back what comes, without a pause. */
+static int echo_frames(void *argument)
+{
+    struct rte_mbuf *mbufs[BURST];
+
+    (void)argument;
+    while (!atomic_load_explicit(&echo.is_over, memory_order_relaxed)) {
+        uint16_t n = mr_port_rx_burst(echo.port, 0, mbufs, BURST);
+        uint16_t sent = mr_port_tx_burst(echo.port, 0, mbufs, n);
+
+        rte_pktmbuf_free_bulk(mbufs + sent, (unsigned)n - sent);
+        atomic_fetch_add_explicit(&echo.rounds, 1, memory_order_relaxed);
+    }
+    return 0;
+}
+
+/* The port has heard that its other side is gone. */
+static void wait_for_end(const struct mr_port *port)
+{
+    for (int ms = 0; ms < 5000 && mr_port_is_up(port); ms++)
+        usleep(1000);
+    CU_ASSERT_FALSE(mr_port_is_up(port));
+}
+
+static void wait_for_rounds(uint32_t rounds)
+{
+    uint32_t begin = atomic_load_explicit(&echo.rounds, memory_order_relaxed);
+
+    while (atomic_load_explicit(&echo.rounds, memory_order_relaxed) - begin < rounds)
+        usleep(100);
+}
+
+/* Without a gate 1 in 10 rounds or so ends the program. */
+static void a_port_may_be_polled_while_its_other_side_goes(void)
+{
+    struct rte_mbuf *mbufs[BURST];
+    struct pair pair;
+    char socket[32];
+
+    for (int round = 0; round < 40; round++) {
+        snprintf(socket, sizeof(socket), "@mr-polled-%d", round);
+        pair_open(&pair, socket, "", "", 1);
+        echo.port = round % 2 == 0 ? pair.server : pair.client;
+        echo.is_over = false;
+        mr_eal_launch(0, echo_frames, NULL);
+        wait_for_rounds(10);
+        struct mr_port *other = echo.port == pair.server ? pair.client : pair.server;
+        CU_ASSERT_EQUAL_FATAL(rte_pktmbuf_alloc_bulk(pool_of_test(), mbufs, BURST), 0);
+        for (int i = 0; i < BURST; i++)
+            rte_pktmbuf_append(mbufs[i], 1000);
+        CU_ASSERT_EQUAL(mr_port_rx_burst(other, 0, mbufs, 0), 0); /* a client gives buffers */
+        uint16_t sent = mr_port_tx_burst(other, 0, mbufs, BURST);
+        rte_pktmbuf_free_bulk(mbufs + sent, (unsigned)BURST - sent);
+        mr_port_close(other);
+        wait_for_end(echo.port);
+        wait_for_rounds(10);
+        echo.is_over = true;
+        mr_eal_join(0);
+        mr_port_close(echo.port);
+        CU_ASSERT_EQUAL(rte_mempool_avail_count(pool_of_test()), POOL);
+    }
+}
+
+/* A server may be connected to again and again. */
+static void a_server_waits_for_the_next_client(void)
+{
+    struct mr_fault fault;
+    struct pair pair;
+
+    pair_open(&pair, "@mr-again", "", "", 1);
+    for (int i = 0; i < 3; i++) {
+        CU_ASSERT_EQUAL(exchange(pair.client, pair.server, 0, 1000), BURST);
+        if (i == 0) /* takes a second */
+            check_fault("memif:role=client,socket=@mr-again", "has it no other client");
+        CU_ASSERT_EQUAL(exchange(pair.server, pair.client, 0, 1000), BURST);
+        mr_port_close(pair.client);
+        wait_for_end(pair.server);
+        pair.client = open_spec("memif:role=client,socket=@mr-again", 1, &fault);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(pair.client);
+    }
     pair_close(&pair);
 }
 
@@ -388,6 +578,7 @@ static void a_pool_holds_jumbo_frames_if_asked(void)
 
 static CU_TestInfo specs[] = {
     {"an unknown kind lists those there are", an_unknown_kind_lists_those_there_are},
+    {"malformed specs of af_xdp are refused", malformed_specs_of_af_xdp_are_refused},
     {"malformed specs are refused", malformed_specs_are_refused},
     {"a port has one to 64 queues", a_port_has_one_to_64_queues},
     {"an interface must exist and be permitted", an_interface_must_exist_and_be_permitted},
@@ -403,6 +594,12 @@ static CU_TestInfo memif[] = {
      frames_cross_a_memif_both_ways_on_every_queue},
     {"a zero-copy memif works as well", a_zero_copy_memif_works_as_well},
     {"a memif address is used once", a_memif_address_is_used_once},
+    {"who connects and leaves does no harm", who_connects_and_leaves_does_no_harm},
+    {"a driver's socket is made where nobody listens",
+     a_drivers_socket_is_made_where_nobody_listens},
+    {"a port may be polled while its other side goes",
+     a_port_may_be_polled_while_its_other_side_goes},
+    {"a server waits for the next client", a_server_waits_for_the_next_client},
     {"a server removes nothing but a left-over socket",
      a_memif_server_removes_nothing_but_a_left_over_socket},
     {"a left-over socket is no obstacle", a_left_over_socket_is_no_obstacle},

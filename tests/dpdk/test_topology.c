@@ -13,6 +13,7 @@
 #include "control/cpu_list.h"
 #include "control/eal.h"
 #include "control/topology.h"
+#include "drivers/mbuf_pool.h"
 #include "tests/unit/harness.h"
 
 #define MEMORY ((size_t)1 << 20)
@@ -28,6 +29,14 @@ struct loop {
 };
 
 static struct loop loops[MR_EAL_WORKERS_MAX];
+
+static uint32_t usable_cpu(void)
+{
+    struct mr_cpu_list usable;
+
+    mr_cpu_list_of_thread(&usable);
+    return usable.cpu[0];
+}
 
 static int run_loop(void *argument)
 {
@@ -168,6 +177,75 @@ static void worker_thread_and_loop_are_one(void)
         CU_ASSERT_PTR_NOT_NULL(strstr(text, "\"one_to_one\":false"));
 }
 
+/* Machines that are not this one. */
+static void what_is_on_another_node_is_complained_of(void)
+{
+    static const struct {
+        struct mr_topology_shard shard;
+        const char *text; /* NULL: nothing to complain of */
+    } rows[] = {
+        {{.shard = 1, .cpu = 5, .cpu_node = 1, .memory_node = 1, .buffer_node = 1, .card_node = 1},
+         NULL},
+        {{.cpu_node = MR_NODE_UNKNOWN, .memory_node = 1, .buffer_node = 0, .card_node = 1}, NULL},
+        {{.cpu_node = 1,
+          .memory_node = MR_NODE_UNKNOWN,
+          .buffer_node = MR_NODE_UNKNOWN,
+          .card_node = MR_NODE_UNKNOWN},
+         NULL},
+        {{.shard = 1, .cpu = 5, .cpu_node = 1, .memory_node = 0, .buffer_node = 1, .card_node = 1},
+         "shard 1 has CPU 5 of NUMA node 1, but its memory on node 0: node 1 has too little memory "
+         "for DPDK (hugepages of a node: /sys/devices/system/node/node1/hugepages)"},
+        {{.shard = 3, .cpu = 9, .cpu_node = 0, .memory_node = 1, .buffer_node = 2, .card_node = -1},
+         "shard 3 has CPU 9 of NUMA node 0, but its memory on node 1, its buffers on node 2: node "
+         "0 "
+         "has too little memory for DPDK (hugepages of a node: "
+         "/sys/devices/system/node/node0/hugepages)"},
+        {{.shard = 2, .cpu = 4, .cpu_node = 0, .memory_node = 0, .buffer_node = 0, .card_node = 1},
+         "shard 2 has CPU 4 of NUMA node 0, but its card on node 1: name CPUs of node 1 in `cores` "
+         "(`lscpu` lists them)"},
+        {{.shard = UINT32_MAX,
+          .cpu = UINT32_MAX,
+          .cpu_node = INT32_MAX,
+          .memory_node = INT32_MAX - 1,
+          .buffer_node = INT32_MAX - 1,
+          .card_node = INT32_MAX - 1},
+         "shard 4294967295 has CPU 4294967295 of NUMA node 2147483647, but its memory on node "
+         "2147483646, its buffers on node 2147483646, its card on node 2147483646: name CPUs of "
+         "node 2147483646 in `cores` (`lscpu` lists them)"},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char said[MR_TOPOLOGY_TEXT] = "";
+
+        CU_ASSERT_EQUAL(mr_topology_complain(&rows[i].shard, said), rows[i].text != NULL);
+        CU_ASSERT_STRING_EQUAL(said, rows[i].text != NULL ? rows[i].text : "");
+    }
+}
+
+static void add_piece(void *argument, void *memory, size_t size)
+{
+    int32_t node = mr_topology_node_of_memory(memory);
+
+    CU_ASSERT(size > 0);
+    CU_ASSERT(node == MR_NODE_UNKNOWN || node == mr_topology_node_of_cpu(usable_cpu()));
+    (*(size_t *)argument) += size;
+}
+
+/* Of a group's pools, on this machine. */
+static void buffers_are_where_they_were_wanted(void)
+{
+    struct mr_mbuf_pool_config local = {
+        .name = "local", .count = 63, .numa_node = mr_topology_node_of_cpu(usable_cpu())};
+    struct mr_fault fault = {0};
+    struct rte_mempool *pool = mr_mbuf_pool_create(&local, &fault);
+    size_t size = 0;
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(pool);
+    mr_mbuf_pool_visit(pool, add_piece, &size);
+    CU_ASSERT(size >= 63 * 2048);
+    CU_ASSERT_EQUAL(mr_mbuf_pool_free(pool), 0);
+}
+
 static void the_end(void)
 {
     for (uint32_t i = 0; i < config.shards; i++) {
@@ -182,6 +260,8 @@ static CU_TestInfo tests[] = {
     {"Q12 threads by settings", threads_by_settings},
     {"Q13 hard affinity, local memory", workers_have_hard_affinity_and_local_memory},
     {"M16 worker, OS thread and loop are one to one", worker_thread_and_loop_are_one},
+    {"what is on another node is complained of", what_is_on_another_node_is_complained_of},
+    {"buffers are where they were wanted", buffers_are_where_they_were_wanted},
     {"loops end when they are told to", the_end},
     CU_TEST_INFO_NULL,
 };

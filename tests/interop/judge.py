@@ -460,8 +460,12 @@ def goodput_facts(client):
 
 
 def path_facts(client, server):
-    """The client's addresses as the server sees them, and what validates each new one."""
+    """The client's addresses as the server sees them, and what validates each new one.
+
+    A path is answered if the first of its challenges that arrived at the client is: the link's queue may have had no room for
+    one before it."""
     responses = {value.hex() for p in of(client, "ONE_RTT", True) for frame, value in p["frames"] if frame == PATH_RESPONSE}
+    arrived = {value.hex() for p in of(client, "ONE_RTT", False) for frame, value in p["frames"] if frame == PATH_CHALLENGE}
     paths, order = {}, []
     for packet in server.packets:
         key = (packet["client"], packet["server"])
@@ -471,13 +475,16 @@ def path_facts(client, server):
             order.append(key)
         path = paths[key]
         if not packet["is_up"]:
+            challenges = [value.hex() for frame, value in packet["frames"] if frame == PATH_CHALLENGE]
             if path["first_down"] is None and packet["type"] == "ONE_RTT":
-                path["challenges"] = [value.hex() for frame, value in packet["frames"] if frame == PATH_CHALLENGE]
-                path["first_down"] = bool(path["challenges"])
-                path["answered"] = all(challenge in responses for challenge in path["challenges"])
+                path["first_down"] = bool(challenges)
+            path["challenges"] += challenges
         elif packet["type"] == "ONE_RTT":
             path["dcids"].add(packet["dcid"].hex())
-    return {"paths": [{**paths[key], "dcids": sorted(paths[key]["dcids"])} for key in order]}
+    for path in paths.values():
+        path["answered"] = next((challenge in responses for challenge in path["challenges"] if challenge in arrived), False)
+        path["dcids"] = sorted(path["dcids"])
+    return {"paths": [paths[key] for key in order]}
 
 
 def direction_facts(trace, is_up):

@@ -62,6 +62,7 @@ Written by `tests/interop/runner` on {date}, from one run of commit {commit}; [t
 case is one of the public QUIC interoperability runner's, with its files, its link (10 Mbit/s, 15 ms each way, 25 packets of
 queue, unless the case says otherwise) and its criteria, which are read from a capture of both sides with the key log: not from
 what an endpoint says of itself. millrace runs over a DPDK port in a network namespace, peers on the kernel's sockets in another.
+The performance protocol is not among the cases; who it was spoken with is in [perf.md](perf.md#who-it-was-spoken-with).
 
 | mark | means |
 |---|---|

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Ports against a real kernel: a host of ours on a TAP interface and on a packet socket answers ARP, NDP, ping and UDP.
+"""Ports against a real kernel: a host of ours on a TAP interface, a packet socket and AF_XDP answers ARP, NDP, ping and UDP.
 
     tests/netns/test_ports.py NET_HOST          prints TAP; skips without root
 
@@ -9,7 +9,7 @@ Each test has a network namespace of its own, which is deleted at its end:
     |  kernel 198.18.0.1, fd00::1 -- mr0 ........ net_host (tap)    |
     |                                                               |
     |  kernel 198.18.0.1, fd00::1 -- mrk ==veth== mru . net_host    |
-    |                                                 (af_packet)   |
+    |                                         (af_packet, af_xdp)   |
     +---------------------------------------------------------------+
                                     net_host is 198.18.0.2, fd00::2
 """
@@ -240,6 +240,44 @@ def af_packet_gives_an_address_up_that_the_kernel_has(ns):
     assert counters["mbufs_missing"] == 0, counters
 
 
+def af_xdp_answers_arp_ndp_ping_and_udp(ns):
+    check_xdp()
+    make_veth()
+    check_host(Host(ns, "af_xdp:mru"), "mrk")
+
+
+def af_xdp_works_with_an_address_of_its_own(ns):
+    check_xdp()
+    make_veth()
+    host = Host(ns, "af_xdp:mru,mac=02:00:00:00:00:77")
+    assert wait_for(ping, socket.AF_INET, V4[1])
+    assert "02:00:00:00:00:77" in neighbour("mrk", V4[1])
+    check_host(host, "mrk")
+
+
+def af_xdp_wakes_a_sleeping_lcore(ns):
+    check_xdp()
+    make_veth()
+    host = Host(ns, "af_xdp:mru", polling="sleep")
+    assert wait_for(ping, socket.AF_INET, V4[1])
+    pid = int(sh("pgrep", "-P", str(os.getpid()), "-n", "net_host").split()[0])
+    before = cpu_seconds(pid)
+    time.sleep(1)
+    assert cpu_seconds(pid) - before < 0.2, "a sleeping lcore takes a core"
+    check_host(host, "mrk")
+
+
+def check_xdp():
+    run = subprocess.run([sys.argv[1], "af_xdp:lo", "1", "busy", V4[1] + "/24"], text=True, capture_output=True,
+                         stdin=subprocess.DEVNULL)
+    if "built without af_xdp" in run.stderr:
+        raise tap.Skip("built without af_xdp: no clang, or no libbpf")
+    try:
+        socket.socket(44, socket.SOCK_RAW).close()
+    except OSError as error:
+        raise tap.Skip(f"the kernel has no AF_XDP: {error.strerror}")
+
+
 def cpu_seconds(pid):
     fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -265,7 +303,7 @@ def in_namespace(test):
 
 def main():
     check_machine()
-    tap.run([in_namespace(f) for name, f in globals().items() if name.startswith(("tap_", "af_packet_"))])
+    tap.run([in_namespace(f) for name, f in globals().items() if name.startswith(("tap_", "af_packet_", "af_xdp_"))])
 
 
 if __name__ == "__main__":

@@ -61,6 +61,7 @@ struct sim_path {
     uint64_t abandon_ns; /* by the client, or */
     bool is_server;      /* by the server */
     uint64_t fail_ns;    /* nothing passes any more, */
+    uint64_t fail_bytes; /* but not before it has carried so many down, */
     uint64_t heal_ns;    /* until then */
     uint64_t backup_ns;  /* the client would rather not have it used */
 };

@@ -380,12 +380,14 @@ static uint64_t bytes_on_the_lesser_path(const struct sim_result *r)
     return lesser > 20000 ? lesser : 0;
 }
 
-/* It goes silent while it carries: its data is sent by the other. */
+/* It goes silent while it carries, be it late, as where its challenges are lost; its data is sent
+ * by the other. */
 static void lose_a_path(struct sim_config *config, struct mr_random *random)
 {
     use_two_paths(config, random);
     config->down_bytes *= 8;
     config->paths[1].fail_ns = sim_draw(random, 200 * MR_MS, 500 * MR_MS);
+    config->paths[1].fail_bytes = 100000;
 }
 
 static void abandon_a_path(struct sim_config *config, struct mr_random *random)
@@ -441,6 +443,20 @@ static void rest(struct sim_config *config, struct mr_random *random)
     config->up_bytes *= config->streams / 4;
 }
 
+/* The same of streams that stay open, in a connection that moves as well.  A client's, half of
+ * them, stays awake under rebinding: it keeps alive what it awaits data of. */
+static void move_and_rest(struct sim_config *config, struct mr_random *random)
+{
+    move(config, random);
+    config->rest_max_ns = 3 * MR_SECOND;
+    config->streams = MR_MIN(config->streams, 8u);
+}
+
+static uint64_t moved_and_woken(const struct sim_result *r)
+{
+    return r->moves > 0 ? r->counters[MR_SERVER].connections_woken : 0;
+}
+
 /* Requests at a time, and a tunnel. */
 static void request(struct sim_config *config, struct mr_random *random)
 {
@@ -453,6 +469,13 @@ static void request_often(struct sim_config *config, struct mr_random *random)
     request(config, random);
     config->streams *= 4;
     config->down_bytes /= 8;
+}
+
+/* HTTP/3's own streams and a tunnel's stay open, and nothing is asked for a while. */
+static void request_and_rest(struct sim_config *config, struct mr_random *random)
+{
+    request(config, random);
+    config->rest_max_ns = 4 * MR_SECOND;
 }
 
 static const struct feature features[] = {
@@ -501,11 +524,13 @@ static const struct feature features[] = {
     {"sleep", rest, NULL, SERVER(connections_woken), 60},
     {"sleep-client", rest, NULL, CLIENT(connections_woken), 60},
     {"moves", move, NULL, SEEN(moves), 95, sim_move_run},
+    {"moves-asleep", move_and_rest, moved_and_woken, 0, 40, sim_move_run},
     {"http3-priorities", request, NULL, SEEN(http3.priority_updates), 95, sim_http3_run},
     {"http3-connect", request, NULL, SEEN(http3.tunnels), 100, sim_http3_run},
     {"http3-datagrams", request, NULL, SEEN(http3.datagrams), 95, sim_http3_run},
     {"http3-qpack-table", request_often, NULL, SEEN(http3.inserted), 95, sim_http3_run},
     {"http3-qpack-blocked", request_often, NULL, SEEN(http3.blocked), 20, sim_http3_run},
+    {"http3-sleep", request_and_rest, NULL, SERVER(connections_woken), 40, sim_http3_run},
     {"stalls", starve, NULL, SEEN(bytes_down), 100},
 };
 

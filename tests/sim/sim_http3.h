@@ -4,7 +4,9 @@
  *     client: requests with priorities, which it changes; a tunnel with datagrams
  *     server: files of a pattern; an echo
  *
- * Heads refer to QPACK's dynamic table both ways, and may wait for it.
+ * Heads refer to QPACK's dynamic table both ways, and may wait for it.  With rest_max_ns nothing is
+ * asked between two waves of requests, and the server's connection sleeps: the tunnel's stream and
+ * HTTP/3's own stay open.
  */
 #ifndef MR_TESTS_SIM_HTTP3_H
 #define MR_TESTS_SIM_HTTP3_H

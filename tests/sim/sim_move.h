@@ -8,7 +8,9 @@
 /*
  * As sim_run(), for what a configuration says of the links, the NAT, streams, bytes (down_bytes of
  * each, both ways) and datagrams.  "Server" in the result is who has the shards, which are the
- * connection's server with an even seed, and its client with an odd one.
+ * connection's server with an even seed, and its client with an odd one.  With rest_max_ns all
+ * streams rest open now and then, and the connection sleeps where it is, and moves out of its
+ * sleep.
  */
 void sim_move_run(const struct sim_config *config, struct sim_result *result);
 

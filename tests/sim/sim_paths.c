@@ -7,7 +7,8 @@
 
 #define FIRST_LAST  50 /* of the client's addresses, last byte */
 #define CLIENT_PORT 6000
-#define RETRY_NS    (50 * MR_MS) /* until an open that could not be is tried again */
+#define RETRY_NS                                                                                   \
+    (50 * MR_MS) /* until an open that could not be, a failure too early, is tried again */
 
 uint8_t sim_paths_number(const struct mr_addr *client)
 {
@@ -110,8 +111,10 @@ void sim_paths_step(struct sim_paths *paths, struct sim_network *net, mr_handle 
             (void)mr_conn_path_set_backup(paths->ep[0], client, (uint32_t)paths->at[i].id, true);
             paths->has_acted = true;
         }
-        if (is_due(&paths->at[i].fail_ns, now))
-            net->is_down[i] = true;
+        if (is_due(&paths->at[i].fail_ns, now)) {
+            net->is_down[i] = net->bytes[i][1] >= path->fail_bytes;
+            paths->at[i].fail_ns = net->is_down[i] ? 0 : now + RETRY_NS;
+        }
         if (is_due(&paths->at[i].heal_ns, now))
             net->is_down[i] = false;
     }

@@ -1,18 +1,16 @@
 /* tests/support/engine_world.c - see engine_world.h. */
 #include "tests/support/engine_world.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/tls_context.h"
+#include "bench/engine_tls.h"
+#include "bench/engine_transport.h"
 #include "quic/conn.h"
 #include "tests/sim/sim_nat.h"
 
 enum {
-    TIMERS = 64,
-    WORKS = 64,
     DATAGRAM = 1500,
     EVENTS = 16,
     MTU = 1472,
@@ -20,24 +18,13 @@ enum {
 
 #define LATENCY (5 * MR_MS)
 
-struct timer {
-    bool is_armed;
-    uint64_t at_ns;
-    uint64_t user_data;
-};
-
 struct side {
-    struct mr_transport transport; /* first */
+    struct engine_transport end;
     struct engine_world *world;
-    const struct mr_application *application;
     unsigned index;
-    struct mr_endpoint *ep;
     struct mr_aead *aead;
     struct mr_tls_context tls;
     void *memory;
-    struct timer timers[TIMERS];
-    struct mr_event works[WORKS]; /* done, to be told */
-    uint32_t work_count;
     bool is_held;
 };
 
@@ -57,13 +44,6 @@ static void die(const char *what)
     abort();
 }
 
-/* ------------------------------------------------------------------ operations */
-
-static struct side *of(const struct mr_transport *t)
-{
-    return (struct side *)(uintptr_t)t;
-}
-
 struct mr_address engine_world_server(void)
 {
     struct mr_addr from = sim_address(1, 443);
@@ -73,153 +53,11 @@ struct mr_address engine_world_server(void)
     return to;
 }
 
-static int op_connect(struct mr_transport *t, const struct mr_connect_options *options,
-                      mr_handle *conn_out)
-{
-    struct mr_addr local = sim_nat_inside(0);
-
-    return mr_conn_connect(of(t)->ep, options, &local, of(t)->world->now, conn_out);
-}
-
-static int op_close(struct mr_transport *t, mr_handle conn, uint64_t code, const char *reason)
-{
-    return mr_conn_close(of(t)->ep, conn, code, reason, of(t)->world->now);
-}
-
-static int op_set_user_data(struct mr_transport *t, mr_handle object, uint64_t user_data)
-{
-    return mr_object_set_user_data(of(t)->ep, object, user_data);
-}
-
-static int op_conn_info(struct mr_transport *t, mr_handle conn, struct mr_conn_info *info_out)
-{
-    return mr_conn_info(of(t)->ep, conn, info_out);
-}
-
-static int64_t op_ticket(struct mr_transport *t, mr_handle conn, uint8_t *dst, size_t room)
-{
-    return mr_conn_ticket(of(t)->ep, conn, dst, room, of(t)->world->now);
-}
-
-static int op_open(struct mr_transport *t, mr_handle conn, uint32_t flags, uint64_t user_data,
-                   mr_handle *stream_out)
-{
-    return mr_stream_open(of(t)->ep, conn, flags, user_data, stream_out);
-}
-
-static uint64_t op_stream_id(struct mr_transport *t, mr_handle stream)
-{
-    return mr_stream_id(of(t)->ep, stream);
-}
-
-static int op_send(struct mr_transport *t, mr_handle stream, const struct mr_view *views,
-                   size_t count, uint32_t flags)
-{
-    return mr_stream_send(of(t)->ep, stream, views, count, flags);
-}
-
-static int64_t op_receive(struct mr_transport *t, mr_handle stream, struct mr_view *views_out,
-                          size_t room, bool *fin_out)
-{
-    return mr_stream_receive(of(t)->ep, stream, views_out, room, fin_out);
-}
-
-static int op_release(struct mr_transport *t, mr_handle stream, size_t size)
-{
-    return mr_stream_release(of(t)->ep, stream, size);
-}
-
-static int op_reset(struct mr_transport *t, mr_handle stream, uint64_t code)
-{
-    return mr_stream_reset(of(t)->ep, stream, code);
-}
-
-static int op_stop(struct mr_transport *t, mr_handle stream, uint64_t code)
-{
-    return mr_stream_stop(of(t)->ep, stream, code);
-}
-
-static int op_send_datagram(struct mr_transport *t, mr_handle conn, const struct mr_view *views,
-                            size_t count)
-{
-    return mr_conn_send_datagram(of(t)->ep, conn, views, count);
-}
-
-static int64_t op_receive_datagram(struct mr_transport *t, mr_handle conn, uint8_t *dst,
-                                   size_t room)
-{
-    return mr_conn_receive_datagram(of(t)->ep, conn, dst, room);
-}
-
-static int op_set_priority(struct mr_transport *t, mr_handle stream, struct mr_priority priority)
-{
-    return mr_stream_set_priority(of(t)->ep, stream, priority);
-}
-
-static int op_timer(struct mr_transport *t, uint64_t delay_ns, uint64_t user_data)
-{
-    struct side *side = of(t);
-
-    for (int i = 0; i < TIMERS; i++) {
-        if (side->timers[i].is_armed)
-            continue;
-        side->timers[i] = (struct timer){true, side->world->now + delay_ns, user_data};
-        return 0;
-    }
-    return -ENOMEM;
-}
-
-static int op_work(struct mr_transport *t, int64_t (*function)(void *argument), void *argument,
-                   uint64_t user_data)
-{
-    struct side *side = of(t);
-
-    if (side->work_count == WORKS)
-        return -EAGAIN;
-    side->works[side->work_count++] = (struct mr_event){.kinds = MR_EVENT_WORK_DONE,
-                                                        .user_data = user_data,
-                                                        .result = function(argument),
-                                                        .reason = ""};
-    return 0;
-}
-
-static uint64_t op_now(const struct mr_transport *t)
-{
-    return of(t)->world->now;
-}
-
-static const struct mr_transport_ops operations = {
-    .connect = op_connect,
-    .close = op_close,
-    .set_user_data = op_set_user_data,
-    .conn_info = op_conn_info,
-    .ticket = op_ticket,
-    .open = op_open,
-    .stream_id = op_stream_id,
-    .send = op_send,
-    .receive = op_receive,
-    .release = op_release,
-    .reset = op_reset,
-    .stop = op_stop,
-    .send_datagram = op_send_datagram,
-    .receive_datagram = op_receive_datagram,
-    .timer = op_timer,
-    .work = op_work,
-    .now = op_now,
-    .set_priority = op_set_priority,
-};
-
 /* ------------------------------------------------------------------ running */
-
-static void tell(struct side *side, const struct mr_event *events, size_t count)
-{
-    if (count > 0)
-        side->application->on_events(side->application->context, events, count);
-}
 
 static void take_released(struct side *side)
 {
-    struct mr_buf *buf = mr_endpoint_take_released(side->ep);
+    struct mr_buf *buf = mr_endpoint_take_released(side->end.ep);
 
     while (buf != NULL) {
         struct mr_buf *next = buf->next;
@@ -233,34 +71,11 @@ static void run_jobs(struct side *side)
     struct mr_tls_job *jobs[4];
     uint32_t count;
 
-    while ((count = mr_endpoint_take_jobs(side->ep, jobs, 4)) > 0) {
+    while ((count = mr_endpoint_take_jobs(side->end.ep, jobs, 4)) > 0) {
         for (uint32_t i = 0; i < count; i++) {
             mr_tls_job_run(jobs[i]);
-            mr_endpoint_complete_job(side->ep, jobs[i], side->world->now);
+            mr_endpoint_complete_job(side->end.ep, jobs[i], side->world->now);
         }
-    }
-}
-
-static void run_works(struct side *side)
-{
-    struct mr_event works[WORKS];
-    uint32_t count = side->work_count;
-
-    memcpy(works, side->works, count * sizeof(works[0]));
-    side->work_count = 0;
-    tell(side, works, count);
-}
-
-static void run_timers(struct side *side)
-{
-    for (int i = 0; i < TIMERS; i++) {
-        struct timer *timer = &side->timers[i];
-        const struct mr_event event = {
-            .kinds = MR_EVENT_TIMER, .user_data = timer->user_data, .reason = ""};
-        if (!timer->is_armed || timer->at_ns > side->world->now)
-            continue;
-        timer->is_armed = false;
-        tell(side, &event, 1);
     }
 }
 
@@ -289,7 +104,7 @@ static void send_all(struct side *side)
     do {
         for (uint32_t i = 0; i < MR_BURST; i++)
             out[i] = (struct mr_outgoing){.data = bytes[i], .room = DATAGRAM};
-        count = mr_endpoint_send(side->ep, out, MR_BURST, side->world->now);
+        count = mr_endpoint_send(side->end.ep, out, MR_BURST, side->world->now);
         for (uint32_t i = 0; i < count; i++)
             put_on_wire(side, &out[i]);
     } while (count > 0);
@@ -300,16 +115,16 @@ static void settle(struct side *side)
     struct mr_event events[EVENTS];
     uint32_t count;
 
-    run_timers(side);
+    engine_transport_run_timers(&side->end);
     do {
         run_jobs(side);
-        run_works(side);
-        count = mr_endpoint_events(side->ep, events, EVENTS);
-        tell(side, events, count);
-    } while (count > 0 || side->work_count > 0);
+        engine_transport_run_works(&side->end);
+        count = mr_endpoint_events(side->end.ep, events, EVENTS);
+        engine_transport_tell(&side->end, events, count);
+    } while (count > 0 || side->end.work_count > 0);
     send_all(side);
     take_released(side);
-    mr_endpoint_check(side->ep);
+    mr_endpoint_check(side->end.ep);
 }
 
 /* What has arrived by now. */
@@ -329,7 +144,7 @@ static void deliver(struct engine_world *w)
                                        .ecn = packet->ecn,
                                        .path = packet->path};
         free(packet);
-        mr_endpoint_receive(side->ep, &datagram, 1, w->now);
+        mr_endpoint_receive(side->end.ep, &datagram, 1, w->now);
         if (datagram.redirect != MR_STAY)
             free(buffer);
         settle(side);
@@ -342,11 +157,8 @@ static uint64_t next_ns(const struct engine_world *w)
     uint64_t next = sim_network_next(&w->net);
 
     for (int s = 0; s < 2; s++) {
-        next = MR_MIN(next, mr_endpoint_deadline(w->side[s].ep));
-        for (int i = 0; i < TIMERS; i++) {
-            if (w->side[s].timers[i].is_armed)
-                next = MR_MIN(next, w->side[s].timers[i].at_ns);
-        }
+        next = MR_MIN(next, mr_endpoint_deadline(w->side[s].end.ep));
+        next = MR_MIN(next, engine_transport_next_timer(&w->side[s].end));
     }
     return MR_MAX(next, w->now);
 }
@@ -356,8 +168,8 @@ static void rebind(struct engine_world *w)
 {
     w->next_rebind_ns = w->now + w->options.rebind_every_ns;
     for (int s = 0; s < 2; s++) {
-        if (mr_endpoint_conn_count(w->side[s].ep) == 0 ||
-            !mr_conn_at(w->side[s].ep, 0)->is_confirmed)
+        if (mr_endpoint_conn_count(w->side[s].end.ep) == 0 ||
+            !mr_conn_at(w->side[s].end.ep, 0)->is_confirmed)
             return;
     }
     w->net.seen.rebound++;
@@ -374,7 +186,7 @@ static void advance(struct engine_world *w)
         rebind(w);
     deliver(w);
     for (int s = 0; s < 2; s++) {
-        mr_endpoint_expire(w->side[s].ep, w->now);
+        mr_endpoint_expire(w->side[s].end.ep, w->now);
         settle(&w->side[s]);
     }
     w->now += w->now == before; /* a deadline that is always now must not stop time */
@@ -413,51 +225,33 @@ void engine_world_hold(struct engine_world *w, unsigned side, bool is_held)
 
 void engine_world_remember(struct engine_world *w, uint64_t remembered)
 {
-    w->side[ENGINE_SERVER].ep->config.remembered = remembered;
+    w->side[ENGINE_SERVER].end.ep->config.remembered = remembered;
 }
 
 struct mr_endpoint *engine_world_endpoint(struct engine_world *w, unsigned side)
 {
-    return w->side[side].ep;
+    return w->side[side].end.ep;
 }
 
 struct mr_transport *engine_world_transport(struct engine_world *w, unsigned side)
 {
-    return &w->side[side].transport;
+    return &w->side[side].end.transport;
 }
 
 /* ------------------------------------------------------------------ set-up */
 
-static const struct mr_certificate *certificate(void)
-{
-    static struct mr_certificate made;
-    struct mr_certificate_options options = {0};
-    struct mr_fault fault;
-
-    if (made.key_pem[0] == '\0' && mr_certificate_make(&made, &options, &fault) != 0)
-        die(fault.text);
-    return &made;
-}
-
 static void make_tls(struct side *side, const struct engine_options *o)
 {
-    static const uint8_t alpn[] = "\002h3";
     static const uint8_t ticket_keys[MR_TICKET_KEYS_SIZE] = {4, 5, 6};
-    struct mr_tls_server_config server = {.certificate = certificate(),
-                                          .alpn = alpn,
-                                          .alpn_size = 3,
-                                          .ciphers = "TLS_AES_128_GCM_SHA256",
-                                          .ticket_keys = ticket_keys,
-                                          .tickets = 1,
-                                          .has_early_data = o->has_early_data};
-    struct mr_tls_client_config client = {.ca_pem = certificate()->certificate_pem,
-                                          .ciphers = "TLS_AES_128_GCM_SHA256",
-                                          .has_early_data = o->has_early_data};
+    const struct mr_tls_server_config config = {.alpn = (const uint8_t *)"\002h3",
+                                                .alpn_size = 3,
+                                                .ciphers = "TLS_AES_128_GCM_SHA256",
+                                                .ticket_keys = ticket_keys,
+                                                .tickets = 1,
+                                                .has_early_data = o->has_early_data};
     struct mr_fault fault;
-    int answer = side->index == ENGINE_SERVER ? mr_tls_context_server(&side->tls, &server, &fault)
-                                              : mr_tls_context_client(&side->tls, &client, &fault);
 
-    if (answer != 0)
+    if (engine_tls_make((enum mr_role)side->index, &config, &side->tls, &fault) != 0)
         die(fault.text);
 }
 
@@ -482,8 +276,9 @@ static void make_side(struct engine_world *w, const struct engine_options *o, un
 
     if (index == ENGINE_SERVER)
         mr_limits_let_sleep(&limits, o->awake);
-    side->transport.ops = &operations;
     side->world = w;
+    side->end.now_ns = &w->now;
+    side->end.local = sim_nat_inside(0);
     side->index = index;
     side->aead = mr_aead_open(MR_AEAD_OPENSSL);
     make_tls(side, o);
@@ -506,11 +301,11 @@ static void make_side(struct engine_world *w, const struct engine_options *o, un
         .streams_uni_max = 5,
         .datagram_max = o->datagram_max[index],
         .wall_offset_s = 1700000000,
-        .remembered = side->application->remembered,
+        .remembered = side->end.application->remembered,
     };
     side->memory = malloc(mr_endpoint_footprint(&limits));
-    side->ep = mr_endpoint_init(side->memory, &limits, &config, w->now);
-    if (side->ep == NULL)
+    side->end.ep = mr_endpoint_init(side->memory, &limits, &config, w->now);
+    if (side->end.ep == NULL)
         die("no endpoint");
 }
 
@@ -529,12 +324,12 @@ struct engine_world *engine_world_new(const struct engine_options *options,
     w->nat.changes_addresses = true;
     w->next_rebind_ns = options->rebind_every_ns > 0 ? w->now + options->rebind_every_ns : MR_NEVER;
     sim_network_init(&w->net, options->links != NULL ? options->links : plain, options->seed);
-    w->side[ENGINE_CLIENT].application = client;
-    w->side[ENGINE_SERVER].application = server;
+    w->side[ENGINE_CLIENT].end.application = client;
+    w->side[ENGINE_SERVER].end.application = server;
     make_side(w, options, ENGINE_CLIENT);
     make_side(w, options, ENGINE_SERVER);
     for (int s = 0; s < 2; s++)
-        w->side[s].application->on_start(w->side[s].application->context, &w->side[s].transport);
+        engine_transport_start(&w->side[s].end);
     return w;
 }
 
@@ -542,8 +337,8 @@ void engine_world_free(struct engine_world *w)
 {
     for (int s = 0; s < 2; s++) {
         struct side *side = &w->side[s];
-        side->application->on_stop(side->application->context);
-        mr_endpoint_fini(side->ep);
+        side->end.application->on_stop(side->end.application->context);
+        mr_endpoint_fini(side->end.ep);
         take_released(side);
         mr_tls_context_free(&side->tls);
         mr_aead_close(side->aead);

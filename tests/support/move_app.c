@@ -122,7 +122,8 @@ static void send_stream(struct move_world *w, struct move_app *app, struct move_
 {
     bool is_copy = mr_random_below(&w->random, 3) == 0;
     uint64_t most = 1 + mr_random_below(&w->random, is_copy ? COPY_MAX : PIECE_MAX);
-    uint64_t size = MR_MIN(w->config.bytes - s->queued, most);
+    uint64_t until = w->config.rest_at == 0 ? w->config.bytes : w->config.rest_at;
+    uint64_t size = MR_MIN(until - s->queued, most);
     bool is_last = s->queued + size == w->config.bytes;
     struct mr_view view = {.data = bytes_at(app->role, s->id, s->queued), .size = size};
     uint32_t flags = (is_copy ? MR_SEND_COPY : 0u) | (is_last ? MR_SEND_FIN : 0u);
@@ -245,7 +246,8 @@ void move_app_act(struct move_world *w, struct move_app *app)
 
         if (s->is_closed)
             continue;
-        if (!s->is_fin_queued && s->queued - s->acked < 200000)
+        bool rests = w->config.rest_at != 0 && s->queued >= w->config.rest_at;
+        if (!s->is_fin_queued && !rests && s->queued - s->acked < 200000)
             send_stream(w, app, s);
         if (!w->config.is_slow_reader)
             read_stream(w, app, s, SIZE_MAX);

@@ -38,6 +38,7 @@ struct move_config {
     uint64_t keep_alive_ns;       /* of the client; 0: none */
     uint32_t streams;
     uint64_t bytes;          /* of each stream, each way */
+    uint64_t rest_at;        /* after so many of them a stream rests; 0: not any more */
     uint32_t datagrams;      /* that each side sends, at most MOVE_DATAGRAMS_MAX */
     bool is_slow_reader;     /* leaves data unread, so that records carry it */
     bool is_cut_off;         /* what is under way when the connection leaves gets lost */

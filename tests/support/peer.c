@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/engine_tls.h"
 #include "tests/support/peer_internal.h"
 
 /* The sanitizer's interface; calls that are compiled out need no library. */
@@ -19,41 +20,21 @@ static void die(const char *what)
     abort();
 }
 
-static const struct mr_certificate *certificate(void)
-{
-    static struct mr_certificate made;
-    struct mr_certificate_options options = {0};
-    struct mr_fault fault;
-
-    if (made.key_pem[0] == '\0' && mr_certificate_make(&made, &options, &fault) != 0)
-        die(fault.text);
-    return &made;
-}
-
 static void make_tls(struct peer_side *side, const struct peer_options *o)
 {
-    static const uint8_t alpn[] = "\004peer";
     static const uint8_t ticket_keys[MR_TICKET_KEYS_SIZE] = {4, 5, 6};
-    struct mr_tls_server_config server = {.certificate = certificate(),
-                                          .alpn = alpn,
-                                          .alpn_size = 5,
-                                          .ciphers = "TLS_AES_128_GCM_SHA256",
-                                          .ticket_keys = ticket_keys,
-                                          .tickets = 1,
-                                          .replay = o->replay,
-                                          .has_early_data = true};
-    struct mr_tls_client_config client = {.ca_pem = certificate()->certificate_pem,
-                                          .ciphers = "TLS_AES_128_GCM_SHA256",
-                                          .has_early_data = true};
+    const struct mr_tls_server_config config = {.alpn = (const uint8_t *)"\004peer",
+                                                .alpn_size = 5,
+                                                .ciphers = "TLS_AES_128_GCM_SHA256",
+                                                .ticket_keys = ticket_keys,
+                                                .tickets = 1,
+                                                .replay = o->replay,
+                                                .has_early_data = true};
     struct mr_fault fault;
-    if (o->tls != NULL) {
-        side->tls = o->tls[side->role];
-        return;
-    }
-    int answer = side->role == MR_SERVER ? mr_tls_context_server(&side->tls, &server, &fault)
-                                         : mr_tls_context_client(&side->tls, &client, &fault);
 
-    if (answer != 0)
+    if (o->tls != NULL)
+        side->tls = o->tls[side->role];
+    else if (engine_tls_make(side->role, &config, &side->tls, &fault) != 0)
         die(fault.text);
 }
 
@@ -94,6 +75,7 @@ static struct mr_endpoint_config make_config(const struct peer_options *o, struc
         .streams_uni_max = o->streams_uni == 0 ? 3 : o->streams_uni,
         .datagram_max = side->role == o->under_test ? o->datagram_max : o->partner_datagram_max,
         .extensions = side->role == o->under_test ? o->extensions : o->partner_extensions,
+        .ack_packets = is_under_test ? o->ack_packets : 0,
         .paths_max = o->paths_max,
         .wall_offset_s = 1700000000,
         .has_new_token = o->has_new_token,
@@ -104,7 +86,11 @@ static struct mr_endpoint_config make_config(const struct peer_options *o, struc
 
 static struct mr_limits make_limits(const struct peer_options *o)
 {
-    return (struct mr_limits){.connections_max = o->connections == 0 ? 4 : o->connections,
+    uint32_t connections = o->connections == 0 ? 4 : o->connections;
+
+    return (struct mr_limits){.connections_max = connections,
+                              .awake_max = o->has_sleep && connections > 1 ? connections - 1 : 0,
+                              .sleepers_max = connections,
                               .handshakes_max = 4,
                               .streams_max = 64,
                               .segments_max = 256,

@@ -53,11 +53,13 @@ struct peer_options {
     const uint8_t *ticket;         /* of the client */
     size_t ticket_size;
     struct mr_addr preferred; /* of the server; port 0: none */
+    bool has_sleep;           /* there are sleepers, and a place for all awake but one */
     bool has_new_token;       /* the server gives NEW_TOKEN, */
     bool has_resume;          /* which say what the path carries */
     bool is_early;            /* it wants 0-RTT */
     uint32_t extensions;      /* of enum mr_extension, of the endpoint under test */
     uint32_t partner_extensions;
+    uint16_t ack_packets;   /* of an ACK of the endpoint under test, at most; 0: any number */
     uint32_t paths_max;     /* of a connection, with MR_EXTENSION_MULTIPATH; of both */
     const uint8_t *cid_key; /* of connection IDs of the endpoint under test; NULL: plain text */
     uint8_t cc;             /* of both: 1 + enum mr_cc_kind; 0: NewReno */

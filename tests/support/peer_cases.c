@@ -3,6 +3,27 @@
 
 #include <stdio.h>
 
+void peer_expect_alike(struct peer *a, struct peer *b)
+{
+    const struct mr_conn *x = peer_conn(a);
+    const struct mr_conn *y = peer_conn(b);
+    const struct mr_counters *c = peer_counters(a);
+    const struct mr_counters *d = peer_counters(b);
+
+    CU_ASSERT_EQUAL(x->state, y->state);
+    CU_ASSERT_EQUAL(peer_close_error(a, NULL), peer_close_error(b, NULL));
+    CU_ASSERT_EQUAL(x->app.received.count, y->app.received.count);
+    CU_ASSERT_EQUAL(memcmp(x->app.received.range, y->app.received.range,
+                           x->app.received.count * sizeof(x->app.received.range[0])),
+                    0);
+    CU_ASSERT_EQUAL(x->app.ecn.ce, y->app.ecn.ce);
+    CU_ASSERT_EQUAL(x->app.ecn.ect0, y->app.ecn.ect0);
+    CU_ASSERT_EQUAL(x->path.addr.remote.port, y->path.addr.remote.port);
+    CU_ASSERT_EQUAL(x->key_state.open_failed_count, y->key_state.open_failed_count);
+    CU_ASSERT_EQUAL(c->packets_received, d->packets_received);
+    CU_ASSERT_EQUAL(c->dropped_duplicate, d->dropped_duplicate);
+}
+
 void peer_end(struct peer *p)
 {
     CU_ASSERT_TRUE(peer_free(p));

@@ -30,6 +30,9 @@ void peer_run_cases(const struct peer_case *cases, size_t count);
 /* Compare what came back; `name` is for the report. */
 void peer_expect_close(struct peer *p, const char *name, uint64_t error, uint64_t frame_type);
 
+/* What two endpoints, with the same packets in other bursts, must agree on, whatever these hold. */
+void peer_expect_alike(struct peer *a, struct peer *b);
+
 /* Free, and fail the running test if buffers were kept. */
 void peer_end(struct peer *p);
 

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "control/tls_seeded.h"
+#include "quic/conn_sleep.h"
 #include "quic/frame_multipath.h"
 #include "tests/sim/sim_trace.h"
 #include "tests/support/peer_fuzz_app.h"
@@ -20,6 +21,8 @@
 #define NEXT_PN     60                  /* of packets there */
 #define WALL        INT64_C(1700000000) /* s */
 #define END_NS      (900 * MR_SECOND)   /* in which a connection that is told to close is over */
+#define REST_ROUNDS 6                   /* with the partner, */
+#define REST_NS     (MR_SECOND / 2)     /* each followed by so much time */
 
 /* ------------------------------------------------------------------ TLS that repeats itself */
 
@@ -134,6 +137,7 @@ static struct peer_options choose_options(struct peer_fuzz *f, enum mr_role unde
                              .leaves_checks = true,
                              .is_insecure = true,
                              .has_ecn = how % 2 == 0,
+                             .has_sleep = true,
                              .datagram_max = how % 8 < 6 ? 1200 : 0,
                              .partner_datagram_max = how % 16 < 12 ? 65535 : 0,
                              .has_new_token = how / 2 % 4 == 0,
@@ -477,6 +481,17 @@ static void change_address(struct peer_fuzz *f, uint8_t how)
         f->p->ecn = how % 4;
 }
 
+/* Whoever rests sleeps. */
+static void put_to_sleep(struct peer_fuzz *f)
+{
+    struct mr_endpoint *ep = peer_endpoint(f->p);
+    uint32_t hand = 0;
+    mr_handle conn;
+
+    while ((conn = mr_endpoint_next_conn(ep, &hand)) != MR_HANDLE_NONE)
+        (void)mr_conn_sleep(ep, conn);
+}
+
 static void pass_time(struct peer_fuzz *f)
 {
     static const uint64_t times[] = {MR_US,         MR_MS,          5 * MR_MS,      26 * MR_MS,
@@ -484,6 +499,7 @@ static void pass_time(struct peer_fuzz *f)
                                      3 * MR_SECOND, 15 * MR_SECOND, 61 * MR_SECOND, 30 * MR_MS};
 
     peer_advance(f->p, times[peer_fuzz_take(f) % MR_COUNT_OF(times)]);
+    put_to_sleep(f);
 }
 
 static void step(struct peer_fuzz *f)
@@ -534,6 +550,16 @@ static void take_over(struct peer_fuzz *f)
     peer_take_over(f->p);
 }
 
+/* Nobody does anything for a while; what comes next, or a timer, wakes it. */
+static void rest(struct peer_fuzz *f)
+{
+    for (int i = 0; i < REST_ROUNDS; i++) {
+        go_round(f);
+        peer_advance(f->p, REST_NS);
+    }
+    put_to_sleep(f);
+}
+
 /* With the partner, until it falls silent. */
 static void run_together(struct peer_fuzz *f, unsigned rounds)
 {
@@ -550,6 +576,8 @@ static void run_together(struct peer_fuzz *f, unsigned rounds)
             p->hello = p->wire[MR_SERVER][0];
         learn(f);
     }
+    if (peer_fuzz_take(f) < 128)
+        rest(f);
     for (int i = 0; i < 2; i++)
         peer_drain_side(p, &p->side[i]);
     p->hello = p->wire_count[MR_SERVER] > 0 && rounds == 0 ? p->wire[MR_SERVER][0] : p->hello;

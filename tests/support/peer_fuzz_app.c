@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "quic/conn_move.h"
+#include "quic/conn_sleep.h"
 #include "tests/support/peer_internal.h"
 
 #define CODE_NEAR     7
@@ -27,6 +28,19 @@ static mr_handle choose_conn(struct peer_fuzz *f, const struct mr_endpoint *ep)
     return how >= 250 ? peer_fuzz_take_word(f) : mr_endpoint_next_conn(ep, &hand);
 }
 
+/* The same of a connection that sleeps. */
+static mr_handle stream_asleep(const struct mr_endpoint *ep, uint32_t number, unsigned nth)
+{
+    static struct mr_sleep_walk walk;
+    struct mr_stream stream = {.handle = MR_HANDLE_NONE};
+
+    mr_sleep_walk_begin(ep, number, &walk);
+    while (mr_sleep_walk_next(ep, &walk, &stream) && nth-- > 0)
+        continue;
+    mr_sleep_walk_end(&walk);
+    return stream.handle;
+}
+
 /* The stream number `nth` of the connection, or the last before it. */
 static mr_handle stream_at(const struct mr_endpoint *ep, mr_handle conn_handle, unsigned nth)
 {
@@ -34,12 +48,13 @@ static mr_handle stream_at(const struct mr_endpoint *ep, mr_handle conn_handle, 
     const struct mr_stream *stream = NULL;
 
     if (conn == NULL)
-        return MR_HANDLE_NONE;
+        return mr_conn_is_asleep(ep, conn_handle) ? stream_asleep(ep, (uint32_t)conn_handle, nth)
+                                                  : MR_HANDLE_NONE;
     for (uint32_t i = conn->stream_head; i != MR_NONE && nth + 1 > 0; nth--) {
         stream = mr_stream_at(ep, i);
         i = stream->conn_next;
     }
-    return stream == NULL ? MR_HANDLE_NONE : mr_handle_of(stream->index, stream->generation, true);
+    return stream == NULL ? MR_HANDLE_NONE : stream->handle;
 }
 
 static mr_handle choose_stream(struct peer_fuzz *f, const struct mr_endpoint *ep)
@@ -202,7 +217,9 @@ void peer_fuzz_app(struct peer_fuzz *f, enum mr_role role)
     uint8_t op = peer_fuzz_take(f);
     mr_handle stream;
 
-    if (op < 40)
+    if (op < 8)
+        (void)mr_conn_sleep(ep, choose_conn(f, ep));
+    else if (op < 40)
         (void)mr_stream_open(ep, choose_conn(f, ep), op % 4 == 0 ? MR_OPEN_UNI : MR_OPEN_BIDI, 1,
                              &stream);
     else if (op < 100)

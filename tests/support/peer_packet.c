@@ -15,7 +15,7 @@ uint32_t peer_path_of(const struct mr_endpoint *ep, const struct mr_packet_heade
         return 0;
     memcpy(&key, header->dcid.bytes, sizeof(key));
     uint32_t owner = mr_table8_find(&ep->cids, key);
-    return owner == MR_NONE || owner < MR_CID_OF_PATH
+    return owner < MR_CID_OF_PATH || owner >= MR_CID_ASLEEP /* or nobody's */
                ? 0
                : mr_path_record_at(ep, owner & ~MR_CID_OF_PATH)->id;
 }

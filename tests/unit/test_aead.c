@@ -52,7 +52,10 @@ static bool rig_open(struct rig *rig, enum mr_aead_backend backend, enum mr_ciph
     uint8_t bytes[76];
     struct mr_random random;
 
-    memset(rig, 0, sizeof(*rig));
+    memset(rig, 0xa5, sizeof(*rig)); /* memory of any content */
+    mr_aead_key_init(&rig->seal);
+    mr_aead_key_init(&rig->open);
+    mr_hp_key_init(&rig->hp);
     rig->aead = mr_aead_open(backend);
     if (rig->aead == NULL)
         return false;

@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "quic/conn_multipath.h"
+#include "quic/hp_aesni.h"
 #include "quic/trace.h"
 #include "tests/support/peer_cases.h"
 
@@ -206,6 +207,55 @@ static void expanded_keys_give_way_and_are_made_again(void)
     peer_end(p);
 }
 
+/* Keys are written over those before them; what they leave of them is wiped. */
+static void nothing_is_left_of_expanded_keys(void)
+{
+    static const struct mr_aead_key nothing;
+    struct peer *p = server_with(one_key, (struct peer_options){0});
+    struct mr_endpoint *client = p->side[C].ep;
+
+    (void)connect_another(p, "localhost");
+    let_pass(p, MR_SECOND);
+    ping_from_client(p, 0);
+    CU_ASSERT_TRUE_FATAL(mr_keys_update_now(client, mr_conn_at(client, 0), p->now));
+    let_pass(p, 10 * MR_MS);
+    const struct mr_conn_keys *keys = mr_pool_at(&peer_endpoint(p)->keys, 0);
+    CU_ASSERT_EQUAL(keys->opens, 3); /* of both phases */
+    ping_from_client(p, 1);
+    let_pass(p, 10 * MR_MS);
+    CU_ASSERT_EQUAL(keys->opens, 1);
+    CU_ASSERT_NOT_EQUAL(memcmp(&keys->open[0], &nothing, sizeof(nothing)), 0);
+    CU_ASSERT_EQUAL(memcmp(&keys->open[1], &nothing, sizeof(nothing)), 0);
+    peer_end(p);
+}
+
+/* Nor of those of a cipher that has more of them. */
+static void nothing_is_left_of_keys_of_another_cipher(void)
+{
+    struct peer *p = server_with(one_key, (struct peer_options){0});
+    struct mr_endpoint *ep = peer_endpoint(p);
+
+    (void)connect_another(p, "localhost");
+    let_pass(p, MR_SECOND);
+    struct mr_conn *first = mr_conn_at(ep, 0);
+    struct mr_conn *second = mr_conn_at(ep, 1);
+    first->key_state.seal.cipher = first->key_state.open.cipher = MR_CIPHER_AES_256_GCM;
+    for (int i = 0; i < 2; i++) {
+        ep->burst++; /* none in use is taken */
+        CU_ASSERT_PTR_NOT_NULL_FATAL(mr_keys_use(ep, i == 0 ? first : second));
+    }
+    const struct mr_conn_keys *keys = mr_pool_at(&ep->keys, 0);
+    CU_ASSERT_EQUAL_FATAL(keys->conn, 1);
+    const struct mr_conn_keys over = *keys;
+    mr_keys_drop(ep, second);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(mr_keys_use(ep, second)); /* where nothing was */
+    if (mr_hp_aesni_is_available()) {
+        CU_ASSERT_EQUAL(memcmp(&over.seal_hp, &keys->seal_hp, sizeof(over.seal_hp)), 0);
+        CU_ASSERT_EQUAL(memcmp(&over.open_hp, &keys->open_hp, sizeof(over.open_hp)), 0);
+    }
+    peer_end(p);
+}
+
 /* No keys are taken from a connection in whose burst they are used: the others' packets are
  * dropped, and come again. */
 static void expanded_keys_in_use_stay(void)
@@ -235,6 +285,55 @@ static void expanded_keys_in_use_stay(void)
     for (uint32_t i = 0; i < 2; i++)
         CU_ASSERT_EQUAL(mr_conn_at(p->side[C].ep, i)->app.sent.in_flight_count, 0);
     CU_ASSERT_EQUAL(counters->dropped_no_key, 1);
+    peer_end(p);
+}
+
+/* Each is told of its end, though there are expanded keys for one in a burst. */
+static void each_close_gets_keys_in_its_turn(void)
+{
+    struct peer *p = server_with(one_key, (struct peer_options){0});
+    struct mr_endpoint *client = p->side[C].ep;
+
+    (void)connect_another(p, "localhost");
+    let_pass(p, MR_SECOND);
+    CU_ASSERT_EQUAL(mr_endpoint_conn_count(client), 2);
+    mr_endpoint_close_all(peer_endpoint(p), 7, p->now);
+    let_pass(p, 40 * MR_MS); /* not only when its closing period is over */
+    for (uint32_t i = 0; i < 2; i++) {
+        CU_ASSERT_FALSE(mr_conn_is_alive(mr_conn_at(client, i)));
+        CU_ASSERT_TRUE(mr_conn_at(client, i)->close.is_remote);
+        CU_ASSERT_EQUAL(mr_conn_at(client, i)->close.error, 7);
+    }
+    let_pass(p, 5 * MR_SECOND);
+    CU_ASSERT_EQUAL(mr_endpoint_conn_count(peer_endpoint(p)), 0);
+    peer_end(p);
+}
+
+/* Nor for any: it goes on trying for as long as its peer may be there, and no longer. */
+static void a_close_without_keys_goes_on_trying(void)
+{
+    struct peer *p = server_with(one_key, (struct peer_options){0});
+    struct mr_endpoint *ep = peer_endpoint(p);
+    uint32_t taken;
+
+    mr_keys_drop(ep, peer_conn(p));
+    taken = mr_pool_get(&ep->keys);
+    struct mr_conn_keys *keys = mr_pool_at(&ep->keys, taken);
+    uint64_t sent = peer_counters(p)->datagrams_sent;
+    mr_endpoint_close_all(ep, 7, p->now);
+    for (int i = 0; i < 1000; i++) { /* somebody's, in each burst */
+        keys->burst = ep->burst + 1;
+        p->now += MR_MS;
+        mr_endpoint_expire(ep, p->now);
+        peer_drain(p);
+    }
+    CU_ASSERT_EQUAL(peer_counters(p)->datagrams_sent, sent);
+    CU_ASSERT_EQUAL(peer_conn(p)->state, MR_CONN_CLOSING);
+    mr_pool_put(&ep->keys, taken);
+    let_pass(p, MR_SECOND);
+    CU_ASSERT_EQUAL(peer_counters(p)->datagrams_sent, sent + 1);
+    let_pass(p, 5 * MR_SECOND);
+    CU_ASSERT_EQUAL(mr_endpoint_conn_count(ep), 0);
     peer_end(p);
 }
 
@@ -623,7 +722,11 @@ static CU_TestInfo tests[] = {
     {"a connection too many does not offer multipath",
      a_connection_too_many_does_not_offer_multipath},
     {"expanded keys give way and are made again", expanded_keys_give_way_and_are_made_again},
+    {"nothing is left of expanded keys", nothing_is_left_of_expanded_keys},
+    {"nothing is left of keys of another cipher", nothing_is_left_of_keys_of_another_cipher},
     {"expanded keys in use stay", expanded_keys_in_use_stay},
+    {"each close gets keys in its turn", each_close_gets_keys_in_its_turn},
+    {"a close without keys goes on trying", a_close_without_keys_goes_on_trying},
     {"a stream too many waits", a_stream_too_many_waits},
     {"beyond the pinned buffers data is copied", beyond_the_pinned_buffers_data_is_copied},
     {"events that find no room come with the next call",

@@ -41,6 +41,27 @@ static void equals_the_naive_sum_at_every_size_and_alignment(void)
     CU_ASSERT_EQUAL(mr_checksum_finish(mr_checksum_add(0, bytes, 1500)), naive(bytes, 1500));
 }
 
+static void blocks_are_summed_alike_with_all_registers(void)
+{
+    static uint8_t bytes[32 * MR_CHECKSUM_BLOCK + 8];
+    struct mr_random random;
+
+    mr_random_init_number(&random, 2);
+    mr_random_fill(&random, bytes, sizeof(bytes));
+    for (size_t at = 0; at < 8; at++)
+        for (size_t blocks = 0; blocks <= 32; blocks++) {
+            uint16_t expected = naive(bytes + at, blocks * MR_CHECKSUM_BLOCK);
+
+            CU_ASSERT_EQUAL(mr_checksum_finish(mr_checksum_add_narrow(0, bytes + at, blocks)),
+                            expected);
+            CU_ASSERT_EQUAL(mr_checksum_finish(mr_checksum_add_blocks(0, bytes + at, blocks)),
+                            expected);
+        }
+    memset(bytes, 0xff, sizeof(bytes)); /* the most that can be carried */
+    CU_ASSERT_EQUAL(mr_checksum_finish(mr_checksum_add_blocks(0xffff, bytes, 32)), 0);
+    CU_ASSERT_EQUAL(mr_checksum_finish(mr_checksum_add_narrow(0xffff, bytes, 32)), 0);
+}
+
 /* Folding is arithmetic modulo 2^16 - 1, with 0xffff for zero. */
 static void expect_fold(uint64_t sum)
 {
@@ -127,6 +148,7 @@ static CU_TestInfo tests[] = {
     {"gives the sum of the RFC", gives_the_sum_of_the_rfc},
     {"equals the naive sum at every size and alignment",
      equals_the_naive_sum_at_every_size_and_alignment},
+    {"blocks are summed alike with all registers", blocks_are_summed_alike_with_all_registers},
     {"carries are folded to the end", carries_are_folded_to_the_end},
     {"pieces of even size sum as one", pieces_of_even_size_sum_as_one},
     {"the pseudo-header is summed as bytes", the_pseudo_header_is_summed_as_bytes},

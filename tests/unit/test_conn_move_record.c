@@ -143,10 +143,33 @@ static void a_resumption_goes_along(void)
     finish(w);
 }
 
+/* A client that awaits data asks for it in the new shard, too, where the path is none of what it
+ * waits for. */
+static void who_awaits_data_goes_on_asking(void)
+{
+    struct move_config config = plain(1, MR_CLIENT);
+
+    config.rest_at = 10000;
+    config.keep_alive_ns = 100 * MR_MS;
+    struct move_world *w = busy_world(&config);
+    move_world_run(w, MR_SECOND);
+    const struct mr_conn_extra *extra = mr_conn_extra(owner(w), owned(w));
+    CU_ASSERT(extra != NULL && (extra->uses & MR_EXTRA_TRAVELS) != 0);
+    CU_ASSERT_EQUAL_FATAL(move_world_move(w, 1), 0);
+    CU_ASSERT_EQUAL(owner(w)->counters.keep_alive_pings, 0);
+    move_world_run(w, 5 * MR_SECOND);
+    CU_ASSERT(owner(w)->counters.keep_alive_pings > 0);
+    w->config.rest_at = 0;
+    move_world_settle(w);
+    transfer(w);
+    finish(w);
+}
+
 static CU_TestInfo tests[] = {
     {"a wiped record has no keys", a_wiped_record_has_no_keys},
     {"paths that are being probed go along, or stay", paths_go_along},
     {"a resumption goes along", a_resumption_goes_along},
+    {"who awaits data goes on asking", who_awaits_data_goes_on_asking},
     CU_TEST_INFO_NULL,
 };
 

@@ -171,7 +171,7 @@ static uint32_t check_round_trip(struct move_world *w)
     uint64_t deadline = mr_wheel_deadline(&owner(w)->wheel, before.number);
 
     sleep_now(w);
-    const struct mr_conn_number *number = mr_conn_number_at(owner(w), before.number);
+    const struct mr_number *number = mr_conn_number_at(owner(w), before.number);
     const struct mr_sleeper *sleeper =
         mr_pool_at(&owner(w)->sleepers, number->place & ~MR_PLACE_ASLEEP);
     uint32_t size = sleeper->size;
@@ -259,7 +259,7 @@ static const struct awake_case awake_cases[] = {
     AWAKE_CASE(state, MR_CONN_MOVED, kept_awake_handshakes),
     AWAKE_CASE(is_confirmed, false, kept_awake_handshakes),
     AWAKE_CASE(handshake, 0, kept_awake_handshakes),
-    AWAKE_CASE(streams_open, 1, kept_awake_streams),
+    AWAKE_CASE(streams_open, MR_SLEEP_STREAMS_MAX + 1, kept_awake_streams),
     AWAKE_CASE(is_dirty, true, kept_awake_events),
     AWAKE_CASE(is_held, true, kept_awake_events),
     AWAKE_CASE(is_touched, true, kept_awake_events),

@@ -223,6 +223,7 @@ static void what_a_program_cannot_do_it_says(void)
     check_command_refused("move 0.1 -1", EINVAL, "-1 is not a number");
     check_command_refused("move 0.1", EINVAL, "usage: move CONN SHARD");
     check_command_refused("paths 0.1", EOPNOTSUPP, "cannot do that");
+    check_command_refused("memory", EOPNOTSUPP, "cannot do that");
     check_command_refused("paths", EINVAL, "usage: paths CONN");
     check_command_refused("renew all", EOPNOTSUPP, "cannot do that");
     check_command_refused("renew", EINVAL, "usage: renew all|CONN");

@@ -37,7 +37,7 @@ static void an_idle_connection_holds_its_object_and_keys(void)
     struct mr_endpoint_memory idle = memory_of(p);
 
     CU_ASSERT_EQUAL(idle.conns, 1);
-    CU_ASSERT(idle.conn_bytes >= 2048 && idle.conn_bytes <= 3840);
+    CU_ASSERT(idle.conn_bytes >= 2048 && idle.conn_bytes <= 3584);
     CU_ASSERT_EQUAL(idle.handshakes, 0);
     CU_ASSERT_EQUAL(idle.handshake_bytes, 0);
     CU_ASSERT_EQUAL(idle.handshakes_peak, 1);
@@ -58,6 +58,18 @@ static void a_stream_is_counted_while_it_is_open(void)
     struct mr_endpoint_memory open = memory_of(p);
     CU_ASSERT(open.other_bytes > 0);
     CU_ASSERT_EQUAL(open.table_entries, entries + 1);
+    peer_end(p);
+}
+
+static void a_draining_connection_has_no_expanded_keys(void)
+{
+    struct peer *p = peer_at(S, PEER_DONE);
+
+    CU_ASSERT(memory_of(p).key_bytes > 0);
+    PEER_SEND(p, "\x1d\x00\x00"); /* CONNECTION_CLOSE */
+    struct mr_endpoint_memory draining = memory_of(p);
+    CU_ASSERT_EQUAL(draining.conns, 1);
+    CU_ASSERT_EQUAL(draining.key_bytes, 0);
     peer_end(p);
 }
 
@@ -82,6 +94,7 @@ static CU_TestInfo tests[] = {
     {"a handshake holds its state until it is over", a_handshake_holds_its_state_until_it_is_over},
     {"an idle connection holds its object and keys", an_idle_connection_holds_its_object_and_keys},
     {"a stream is counted while it is open", a_stream_is_counted_while_it_is_open},
+    {"a draining connection has no expanded keys", a_draining_connection_has_no_expanded_keys},
     {"nothing is left of a connection that is over", nothing_is_left_of_a_connection_that_is_over},
     CU_TEST_INFO_NULL,
 };

@@ -359,7 +359,7 @@ static bool has_worked;
 
 static int64_t work(void *argument)
 {
-    usleep(50000);
+    usleep(200000); /* longer than the limit, which leaves a thread time to begin */
     *(bool *)argument = true;
     return 0;
 }
@@ -382,7 +382,7 @@ static int64_t send_somehow(void *argument)
     works = has_worked = false;
     CU_ASSERT_EQUAL(mr_peer_send_within(out, "x", 1, 5 * MS), -ETIMEDOUT);
     works = true;
-    CU_ASSERT_EQUAL(mr_peer_send_within(out, "x", 1, 5 * MS), 0); /* begun: it is waited for */
+    CU_ASSERT_EQUAL(mr_peer_send_within(out, "x", 1, 100 * MS), 0); /* begun: it is waited for */
     CU_ASSERT_TRUE(has_worked);
     CU_ASSERT_EQUAL(mr_fiber_sleep(1), 0);
     mr_peer_free(out);

@@ -20,7 +20,7 @@ static void an_update_is_due_when_half_the_window_is_consumed(void)
 {
     struct mr_flow_recv f;
 
-    mr_flow_recv_init(&f, 1000, 1000);
+    mr_flow_recv_init(&f, 1000, 2000);
     mr_flow_recv_add(&f, 1000);
     CU_ASSERT_FALSE(mr_flow_recv_is_due(&f)); /* nothing is consumed: no update would help */
     mr_flow_recv_consume(&f, 499);
@@ -51,6 +51,12 @@ static void the_largest_window_is_given_in_eighths(void)
     mr_flow_recv_init(&f, 4 * MR_FLOW_STEP_MIN, 4 * MR_FLOW_STEP_MIN);
     mr_flow_recv_add(&f, 4 * MR_FLOW_STEP_MIN);
     mr_flow_recv_consume(&f, MR_FLOW_STEP_MIN - 1); /* a small one: not so often */
+    CU_ASSERT_FALSE(mr_flow_recv_is_due(&f));
+    mr_flow_recv_consume(&f, 1);
+    CU_ASSERT(mr_flow_recv_is_due(&f));
+    mr_flow_recv_init(&f, 1000, 1000);
+    mr_flow_recv_add(&f, 1000);
+    mr_flow_recv_consume(&f, 249); /* a very small one: in fourths */
     CU_ASSERT_FALSE(mr_flow_recv_is_due(&f));
     mr_flow_recv_consume(&f, 1);
     CU_ASSERT(mr_flow_recv_is_due(&f));

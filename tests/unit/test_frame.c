@@ -64,6 +64,22 @@ static void padding_is_skipped_up_to_the_next_frame(void)
     CU_ASSERT_FALSE(r.failed);
 }
 
+static void padding_of_any_length_ends_at_what_follows(void)
+{
+    for (size_t size = 0; size <= 40; size++) {
+        for (size_t at = 0; at <= size; at++) { /* `at` == size: nothing follows */
+            uint8_t bytes[40] = {0};
+            struct mr_reader r = mr_reader(bytes, size);
+
+            if (at < size)
+                bytes[at] = 0x80;
+            mr_frame_skip_padding(&r);
+            CU_ASSERT_EQUAL(mr_reader_left(&r), size - at);
+            CU_ASSERT_FALSE(r.failed);
+        }
+    }
+}
+
 static void stream_types_are_eight(void)
 {
     for (uint64_t type = 0; type < 0x40; type++)
@@ -566,6 +582,7 @@ static void a_frame_that_does_not_fit_is_not_begun(void)
 static CU_TestInfo tests[] = {
     {"types are read with their verdict", types_are_read_with_their_verdict},
     {"padding is skipped up to the next frame", padding_is_skipped_up_to_the_next_frame},
+    {"padding of any length ends at what follows", padding_of_any_length_ends_at_what_follows},
     {"stream types are eight", stream_types_are_eight},
     {"an ACK is written as the RFC draws it", an_ack_is_written_as_the_rfc_draws_it},
     {"an ACK of one range has no more", an_ack_of_one_range_has_no_more},

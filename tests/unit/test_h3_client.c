@@ -229,6 +229,25 @@ static void a_request_too_large_to_send_is_refused_at_once(void)
     free_world(w);
 }
 
+/* 1,000 letters are 625 bytes when Huffman-coded; tildes get no shorter. */
+static void what_counts_is_the_size_of_the_encoded_head(void)
+{
+    char path[1001] = "";
+    struct world *w = new_world(1, 1);
+    mr_h3_client_request r;
+
+    CU_ASSERT_EQUAL(connect_world(w), 0);
+    memset(path, '~', sizeof(path) - 1);
+    path[0] = '/';
+    CU_ASSERT_EQUAL(request(w, path, &r), -EMSGSIZE);
+    memset(path + 1, 'a', sizeof(path) - 2);
+    CU_ASSERT_EQUAL(request(w, path, &r), 0);
+    run(w);
+    CU_ASSERT_EQUAL(w->done, 1);
+    CU_ASSERT_EQUAL(w->outcome, MR_H3_DONE);
+    free_world(w);
+}
+
 static void stale_words_are_refused(void)
 {
     struct world *w = new_world(1, 1);
@@ -336,6 +355,7 @@ CU_TestInfo h3_client_tests[] = {
      more_connections_or_requests_than_there_is_room_for_are_refused},
     {"a request too large to send is refused at once",
      a_request_too_large_to_send_is_refused_at_once},
+    {"what counts is the size of the encoded head", what_counts_is_the_size_of_the_encoded_head},
     {"stale words are refused", stale_words_are_refused},
     {"a cancel from outside is answered by a callback later",
      a_cancel_from_outside_is_answered_by_a_callback_later},

@@ -2,6 +2,8 @@
 #include "http3/heap.h"
 
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "tests/unit/harness.h"
 
@@ -90,11 +92,92 @@ static void blocks_never_overlap_and_keep_their_bytes(void)
     CU_ASSERT_TRUE(heap.used_peak > SIZE / 2);
 }
 
+static void small_blocks_that_are_given_back_serve_the_next(void)
+{
+    struct mr_heap heap;
+    void *blocks[MR_HEAP_KEPT_MAX + 2];
+
+    mr_heap_init(&heap, memory, SIZE);
+    for (size_t i = 0; i < MR_COUNT_OF(blocks); i++)
+        blocks[i] = mr_heap_alloc(&heap, 100);
+    for (size_t i = 0; i < MR_COUNT_OF(blocks); i++)
+        mr_heap_free(&heap, blocks[i]);
+    mr_heap_check(&heap);
+    CU_ASSERT_EQUAL(heap.kept_count[112 / 16], MR_HEAP_KEPT_MAX); /* and no more */
+    CU_ASSERT_EQUAL(heap.used_bytes, 0);
+    CU_ASSERT_PTR_NOT_EQUAL(mr_heap_alloc(&heap, 113), blocks[MR_HEAP_KEPT_MAX - 1]);
+    for (size_t i = MR_HEAP_KEPT_MAX; i-- > 0;)
+        CU_ASSERT_PTR_EQUAL(mr_heap_alloc(&heap, 112), blocks[i]);
+    CU_ASSERT_EQUAL(heap.kept_count[112 / 16], 0);
+    CU_ASSERT_EQUAL(heap.live, 1 + MR_HEAP_KEPT_MAX);
+    mr_heap_check(&heap);
+}
+
+static void large_blocks_are_joined_at_once(void)
+{
+    struct mr_heap heap;
+
+    mr_heap_init(&heap, memory, SIZE);
+    mr_heap_free(&heap, mr_heap_alloc(&heap, MR_HEAP_KEPT_CLASSES * 16));
+    mr_heap_check(&heap);
+    for (size_t i = 0; i < MR_HEAP_KEPT_CLASSES; i++)
+        CU_ASSERT_EQUAL(heap.kept_count[i], 0);
+    mr_heap_free(&heap, mr_heap_alloc(&heap, MR_HEAP_KEPT_CLASSES * 16 - 16));
+    mr_heap_check(&heap);
+    CU_ASSERT_EQUAL(heap.kept_count[MR_HEAP_KEPT_CLASSES - 1], 1);
+}
+
+static void what_is_kept_is_joined_when_nothing_else_is_free(void)
+{
+    struct mr_heap heap;
+    void *blocks[4096 / 80 + 1];
+    size_t count = 0;
+
+    mr_heap_init(&heap, memory, 4096);
+    while ((blocks[count] = mr_heap_alloc(&heap, 64)) != NULL)
+        count++;
+    CU_ASSERT_EQUAL_FATAL(count, (4096 - 16) / 80);
+    for (size_t i = 0; i < MR_HEAP_KEPT_MAX; i++)
+        mr_heap_free(&heap, blocks[i]);
+    CU_ASSERT_EQUAL(heap.kept_count[64 / 16], MR_HEAP_KEPT_MAX);
+    CU_ASSERT_PTR_NULL(mr_heap_alloc(&heap, MR_HEAP_KEPT_MAX * 80 + 64)); /* joined in vain */
+    CU_ASSERT_PTR_EQUAL(mr_heap_alloc(&heap, MR_HEAP_KEPT_MAX * 80 - 16), blocks[0]);
+    mr_heap_check(&heap);
+}
+
+static void a_block_that_is_given_back_twice_ends_the_program(void)
+{
+    struct mr_heap heap;
+    int status = 0;
+
+    mr_heap_init(&heap, memory, SIZE);
+    for (size_t size = 64; size <= 1024; size += 960) { /* kept, and joined */
+        void *block = mr_heap_alloc(&heap, size);
+        pid_t child = fork();
+        CU_ASSERT_FATAL(child >= 0);
+        if (child == 0) {
+            close(STDERR_FILENO);
+            mr_heap_free(&heap, block);
+            mr_heap_free(&heap, block);
+            _exit(0);
+        }
+        CU_ASSERT_EQUAL(waitpid(child, &status, 0), child);
+        CU_ASSERT_TRUE(WIFSIGNALED(status));
+    }
+}
+
 CU_TestInfo h3_heap_tests[] = {
     {"gives aligned blocks of at least the size asked for",
      gives_aligned_blocks_of_at_least_the_size_asked_for},
     {"a full heap answers null and recovers", a_full_heap_answers_null_and_recovers},
     {"blocks never overlap and keep their bytes", blocks_never_overlap_and_keep_their_bytes},
+    {"small blocks that are given back serve the next",
+     small_blocks_that_are_given_back_serve_the_next},
+    {"large blocks are joined at once", large_blocks_are_joined_at_once},
+    {"what is kept is joined when nothing else is free",
+     what_is_kept_is_joined_when_nothing_else_is_free},
+    {"a block that is given back twice ends the program",
+     a_block_that_is_given_back_twice_ends_the_program},
     CU_TEST_INFO_NULL,
 };
 

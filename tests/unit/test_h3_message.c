@@ -1,6 +1,7 @@
 /* Tests of http3/message.h: limits, and what conformance_rfc9114 does not look at. */
 #include "http3/message.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/compiler.h"
@@ -48,6 +49,86 @@ static void names_the_fields_it_knows(void)
     CU_ASSERT_EQUAL(mr_message_end(&message), MR_MESSAGE_OK);
     CU_ASSERT_EQUAL(message.method, MR_METHOD_HEAD);
     CU_ASSERT_EQUAL(message.content_length, 12);
+}
+
+/* The others, at a response, where no value but these is looked at. */
+static void names_all_the_fields_it_knows(void)
+{
+    static const struct {
+        const char *name;
+        enum mr_h3_field field;
+    } cases[] = {
+        {"host", MR_FIELD_HOST},
+        {"capsule-protocol", MR_FIELD_CAPSULE_PROTOCOL},
+        {"content-range", MR_FIELD_CONTENT_RANGE},
+        {"content-type", MR_FIELD_CONTENT_TYPE},
+        {"early-data", MR_FIELD_EARLY_DATA},
+        {"etag", MR_FIELD_ETAG},
+        {"if-match", MR_FIELD_IF_MATCH},
+        {"if-modified-since", MR_FIELD_IF_MODIFIED_SINCE},
+        {"if-range", MR_FIELD_IF_RANGE},
+        {"if-unmodified-since", MR_FIELD_IF_UNMODIFIED_SINCE},
+        {"last-modified", MR_FIELD_LAST_MODIFIED},
+        {"location", MR_FIELD_LOCATION},
+        {"priority", MR_FIELD_PRIORITY},
+        {"server", MR_FIELD_SERVER},
+        {"nost", MR_FIELD_OTHER},
+        {"hostt", MR_FIELD_OTHER},
+        {"t", MR_FIELD_OTHER},
+        {"if-unmodified-sinces", MR_FIELD_OTHER},
+    };
+    static const char *const forbidden[] = {"connection", "keep-alive", "proxy-connection",
+                                            "transfer-encoding", "upgrade"};
+
+    for (size_t i = 0; i < MR_COUNT_OF(cases); i++) {
+        begin(MR_MESSAGE_RESPONSE);
+        CU_ASSERT_EQUAL(add(cases[i].name, "h"), MR_MESSAGE_OK);
+        CU_ASSERT_EQUAL(field, cases[i].field);
+    }
+    for (size_t i = 0; i < MR_COUNT_OF(forbidden); i++) {
+        begin(MR_MESSAGE_RESPONSE);
+        CU_ASSERT_EQUAL(add(forbidden[i], "h"), MR_MESSAGE_MALFORMED);
+        CU_ASSERT_EQUAL(field, MR_FIELD_CONNECTION_SPECIFIC);
+    }
+}
+
+static enum mr_message_verdict verdict_of(const char *name, const char *value, size_t size)
+{
+    begin(MR_MESSAGE_REQUEST);
+    return mr_message_add(&message, (struct mr_text){name, strlen(name)},
+                          (struct mr_text){value, size}, &field);
+}
+
+/* RFC 9110, Section 5.5: "Field values containing CR, LF, or NUL characters are invalid and
+ * dangerous"; a path has no blank either. */
+static void every_byte_of_a_value_is_looked_at(void)
+{
+    for (size_t size = 1; size <= 20; size++) {
+        char *value = malloc(size); /* so that a sanitizer sees who reads beyond it */
+
+        CU_ASSERT_PTR_NOT_NULL_FATAL(value);
+        for (size_t at = 0; at < size; at++) {
+            for (int c = 0; c < 256; c++) {
+                bool is_inside = at > 0 && at + 1 < size;
+                bool is_blank = c == ' ' || c == '\t';
+                bool is_control = (c < 0x20 && c != '\t') || c == 0x7f;
+
+                memset(value, 'v', size);
+                value[at] = (char)c;
+                CU_ASSERT_EQUAL(verdict_of("x", value, size) == MR_MESSAGE_OK,
+                                is_blank ? is_inside : !is_control);
+                if (at > 0) {
+                    value[0] = '/';
+                    CU_ASSERT_EQUAL(verdict_of(":path", value, size) == MR_MESSAGE_OK,
+                                    !is_blank && !is_control);
+                }
+            }
+        }
+        free(value);
+    }
+    CU_ASSERT_EQUAL(verdict_of("x", "", 0), MR_MESSAGE_OK);
+    CU_ASSERT_EQUAL(verdict_of(":path", "", 0), MR_MESSAGE_MALFORMED);
+    CU_ASSERT_EQUAL(verdict_of(":scheme", "", 0), MR_MESSAGE_MALFORMED);
 }
 
 static void counts_a_field_with_32_bytes_beside_its_name_and_value(void)
@@ -144,6 +225,8 @@ static void trailers_have_neither_pseudo_headers_nor_a_length(void)
 
 CU_TestInfo h3_message_tests[] = {
     {"names the fields it knows", names_the_fields_it_knows},
+    {"names all the fields it knows", names_all_the_fields_it_knows},
+    {"every byte of a value is looked at", every_byte_of_a_value_is_looked_at},
     {"counts a field with 32 bytes beside its name and value",
      counts_a_field_with_32_bytes_beside_its_name_and_value},
     {"limits the number of fields and their sizes", limits_the_number_of_fields_and_their_sizes},

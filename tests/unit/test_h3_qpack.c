@@ -127,6 +127,31 @@ static void fields_that_do_not_fit_are_refused_and_the_encoder_goes_on(void)
     end();
 }
 
+static void no_section_is_larger_than_is_said(void)
+{
+    static const char *const names[] = {":path", "x", "a-name-that-no-table-has", "content-type"};
+    struct mr_field_line all[MR_FIELD_LINES_MAX];
+    char value[200];
+    size_t size;
+
+    begin();
+    for (size_t n = 0; n < MR_COUNT_OF(names); n++) {
+        for (int fill = 0; fill < 256; fill++) {
+            memset(value, fill, sizeof(value));
+            for (size_t length = 0; length < sizeof(value); length = length * 3 + 1) {
+                for (size_t i = 0; i < MR_COUNT_OF(all); i++)
+                    all[i] = (struct mr_field_line){names[n], {value, length}};
+                size_t most = mr_qpack_encoded_max(all, MR_COUNT_OF(all));
+                CU_ASSERT_PTR_NOT_NULL_FATAL(
+                    mr_qpack_encode(&encoder, all, MR_COUNT_OF(all), &size));
+                CU_ASSERT_TRUE(size <= most);
+                CU_ASSERT_TRUE(most < MR_COUNT_OF(all) * (length + 48));
+            }
+        }
+    }
+    end();
+}
+
 static void a_share_gives_no_more_than_its_limit(void)
 {
     struct mr_heap_share small;
@@ -370,6 +395,7 @@ CU_TestInfo h3_qpack_tests[] = {
     {"a section may be left in the middle", a_section_may_be_left_in_the_middle},
     {"fields that do not fit are refused and the encoder goes on",
      fields_that_do_not_fit_are_refused_and_the_encoder_goes_on},
+    {"no section is larger than is said", no_section_is_larger_than_is_said},
     {"a share gives no more than its limit", a_share_gives_no_more_than_its_limit},
     {"feedback that nobody takes is bounded", feedback_that_nobody_takes_is_bounded},
     {"every allocation may fail", every_allocation_may_fail},

@@ -6,6 +6,9 @@
 
 #include <string.h>
 
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
 #include "tests/hex.h"
 #include "tests/unit/harness.h"
 
@@ -133,6 +136,32 @@ static void hmac_matches_rfc_4231(void)
     check_bytes(digest, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
 }
 
+static void hmac_of_every_short_message_is_openssls(void)
+{
+    uint8_t key[64];
+    uint8_t bytes[MR_HMAC_SHORT];
+    uint8_t expected[32];
+
+    for (size_t i = 0; i < sizeof(key); i++)
+        key[i] = (uint8_t)(7 * i + 3);
+    for (size_t size = 0; size <= MR_HMAC_SHORT; size++) {
+        size_t key_size = 1 + size % sizeof(key);
+        struct mr_hmac_key absorbed;
+        uint8_t digest[MR_HMAC_SHORT + 32];
+        unsigned expected_size;
+
+        for (size_t i = 0; i < size; i++)
+            digest[i] = bytes[i] = (uint8_t)(11 * i + size);
+        CU_ASSERT_PTR_NOT_NULL(
+            HMAC(EVP_sha256(), key, (int)key_size, bytes, size, expected, &expected_size));
+        mr_hmac_key_set(&absorbed, key, key_size);
+        mr_hmac_short(&absorbed, digest, size, digest); /* in place */
+        CU_ASSERT_EQUAL(memcmp(digest, expected, sizeof(expected)), 0);
+        mr_hmac_short(&absorbed, bytes, size, digest); /* and again with the same key */
+        CU_ASSERT_EQUAL(memcmp(digest, expected, sizeof(expected)), 0);
+    }
+}
+
 static void wiped_secrets_are_zero(void)
 {
     static const struct mr_secret no_secret;
@@ -155,6 +184,7 @@ static CU_TestInfo tests[] = {
     {"an update changes key and IV and keeps hp", an_update_changes_key_and_iv_and_keeps_hp},
     {"AES-256 uses SHA-384 and long keys", aes_256_uses_sha_384_and_long_keys},
     {"HMAC matches RFC 4231", hmac_matches_rfc_4231},
+    {"HMAC of every short message is OpenSSL's", hmac_of_every_short_message_is_openssls},
     {"wiped secrets are zero", wiped_secrets_are_zero},
     CU_TEST_INFO_NULL,
 };

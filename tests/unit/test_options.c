@@ -46,7 +46,7 @@ static enum mr_parse_result parse(struct values *v, struct mr_fault *fault, int 
     struct mr_command_line line = {.usage = "millrace test [options]",
                                    .about = "A test.",
                                    .options = options,
-                                   .more = more,
+                                   .more = {more},
                                    .positional_max = 2};
     char *argv[32] = {(char[]){"test"}};
 

@@ -182,7 +182,82 @@ static void a_debt_of_probes_is_bounded(void)
     CU_ASSERT(mr_pacer_allow(&pacer, next) > 0);
 }
 
+/* Departures of a path that is looked at when it asks for it, in calls of a few datagrams as in
+ * bursts: gaps are alike to a grain and what the last call's rounding takes. */
+static void check_spacing(const struct mr_pacer_input *input, uint64_t begin)
+{
+    struct mr_pacer pacer;
+    uint64_t last = 0;
+
+    mr_pacer_init(&pacer, input, begin);
+    drain(&pacer, begin);
+    double ideal = SIZE / (MR_PACER_GAIN * (double)input->window / (double)input->smoothed_ns);
+    for (uint64_t now = mr_pacer_next(&pacer, begin), round = 0; round < 200; round++) {
+        for (uint32_t visit = 0; mr_pacer_allow(&pacer, now + visit) > 0; visit++) {
+            uint64_t at = now + visit; /* nanoseconds later, as in one turn of a shard */
+            uint32_t count = 0;
+
+            while (count < 1 + visit % 8 && mr_pacer_allow(&pacer, at) > 0) {
+                mr_pacer_on_sent(&pacer, SIZE);
+                count++;
+            }
+            struct mr_pacer_departures departures = mr_pacer_spread(&pacer, count, SIZE, at);
+            for (uint32_t i = 0; i < count; i++) {
+                uint32_t hold = mr_pacer_departure(&departures, i);
+                uint64_t leaves = at + hold;
+
+                CU_ASSERT(hold <= pacer.quantum_ns);
+                CU_ASSERT(leaves + MR_PACER_GRAIN >= last); /* in order, but for the rounding */
+                if (round > 2)
+                    CU_ASSERT_DOUBLE_EQUAL((double)leaves - (double)last, ideal,
+                                           MR_PACER_GRAIN + 0.15 * ideal);
+                last = leaves;
+            }
+        }
+        now = mr_pacer_next(&pacer, now);
+    }
+}
+
+static void what_a_quantum_lets_out_leaves_evenly_spaced(void)
+{
+    static const struct mr_pacer_input inputs[] = {
+        {.window = 12500000, .smoothed_ns = 100 * MR_MS, .datagram_size = SIZE}, /* 1.25 Gbit/s */
+        {.window = 1250000, .smoothed_ns = 2 * MR_MS, .datagram_size = SIZE},    /* 6.25 Gbit/s */
+        {.window = 125000, .smoothed_ns = 400 * MR_US, .datagram_size = SIZE},   /* quantum 50 us */
+    };
+
+    for (size_t i = 0; i < MR_COUNT_OF(inputs); i++) {
+        check_spacing(&inputs[i], MR_SECOND);
+        check_spacing(&inputs[i],
+                      (UINT64_C(1) << 32) - 50000); /* the low bits of times turn over */
+    }
+}
+
+/* A full bucket, more than a quantum takes at the rate; and a path that comes back after a rest in
+ * which the low bits of its last departure have come round. */
+static void nothing_is_held_longer_than_a_quantum(void)
+{
+    struct mr_pacer pacer;
+
+    mr_pacer_init(&pacer, &slow, MR_SECOND);
+    struct mr_pacer_departures departures = mr_pacer_spread(&pacer, 16, SIZE, MR_SECOND);
+    CU_ASSERT_EQUAL(mr_pacer_departure(&departures, 0), 0);
+    CU_ASSERT(departures.step_ns > 5000);
+    CU_ASSERT(mr_pacer_departure(&departures, 15) <= pacer.quantum_ns);
+    departures = mr_pacer_spread(&pacer, 4, SIZE, MR_SECOND + 10 * MR_US);
+    CU_ASSERT(departures.first_ns > 80 * MR_US); /* behind the others */
+    CU_ASSERT(mr_pacer_departure(&departures, 3) <= pacer.quantum_ns);
+    departures = mr_pacer_spread(&pacer, 1, SIZE, 4500 * MR_MS);
+    CU_ASSERT_EQUAL(departures.first_ns, 0);
+    for (int i = 0; i < 5; i++) { /* one at a time, faster than the rate */
+        departures = mr_pacer_spread(&pacer, 1, SIZE, 4500 * MR_MS + (uint64_t)i * 10 * MR_US);
+        CU_ASSERT(mr_pacer_departure(&departures, 0) <= pacer.quantum_ns);
+    }
+}
+
 static CU_TestInfo tests[] = {
+    {"what a quantum lets out leaves evenly spaced", what_a_quantum_lets_out_leaves_evenly_spaced},
+    {"nothing is held longer than a quantum", nothing_is_held_longer_than_a_quantum},
     {"a new path may send 16 datagrams at once", a_new_path_may_send_16_datagrams_at_once},
     {"the rate is a quarter more than the window per round trip",
      the_rate_is_a_quarter_more_than_the_window_per_round_trip},

@@ -165,7 +165,7 @@ static void orders_are_answered_in_whatever_pieces(void)
         CU_ASSERT_FALSE(mr_far_client_close(clients[0]));
         run(100);
         CU_ASSERT_TRUE(mr_far_client_close(clients[0]));
-        CU_ASSERT_EQUAL(served->conn_count, 0);
+        CU_ASSERT_EQUAL(mr_far_conns(served), 0);
         struct mr_perf_server_counts counts = {0};
         mr_perf_server_read(server, &counts);
         CU_ASSERT_EQUAL(counts.connections + counts.requests + counts.streams_ignored, 0);
@@ -205,7 +205,7 @@ static void too_many_connections_are_closed(void)
         CU_ASSERT_PTR_NOT_NULL(exchange(clients[i], i, &failure));
     CU_ASSERT_PTR_NULL(exchange(clients[MR_FAR_CONNS], 9, &failure));
     CU_ASSERT_PTR_NOT_NULL(failure);
-    CU_ASSERT_EQUAL(served->conn_count, MR_FAR_CONNS);
+    CU_ASSERT_EQUAL(mr_far_conns(served), MR_FAR_CONNS);
     CU_ASSERT_PTR_NOT_NULL(exchange(clients[0], 10, &failure));
     end();
 }
@@ -223,10 +223,32 @@ static void a_lost_connection_fails_the_order_and_no_later_one(void)
     CU_ASSERT_PTR_NULL(mr_far_answer(clients[0], &failure));
     CU_ASSERT_PTR_NOT_NULL_FATAL(failure);
     CU_ASSERT_STRING_EQUAL(failure, "the connection to it ended");
-    CU_ASSERT_EQUAL(served->conn_count, 0);
+    CU_ASSERT_EQUAL(mr_far_conns(served), 0);
     CU_ASSERT_TRUE(serve(0)); /* nobody waits for it */
     run(50);
     CU_ASSERT_PTR_NOT_NULL(exchange(clients[0], 1, &failure));
+    end();
+}
+
+/* Nobody waits for it any more when it comes; the next one has its own. */
+static void an_answer_that_comes_too_late_is_thrown_away(void)
+{
+    struct loop_config config = loop_config_default(1);
+    const char *failure = NULL;
+
+    begin(&config);
+    CU_ASSERT_TRUE(mr_far_may_ask(clients[0]));
+    mr_far_ask(clients[0], "order 0");
+    CU_ASSERT_FALSE(mr_far_may_ask(clients[0]));
+    run(100);
+    CU_ASSERT_PTR_NULL(mr_far_answer(clients[0], &failure));
+    CU_ASSERT_FALSE(mr_far_may_ask(clients[0]));
+    CU_ASSERT_TRUE(serve(0));
+    run(100);
+    CU_ASSERT_TRUE(mr_far_may_ask(clients[0]));
+    const char *answer = exchange(clients[0], 1, &failure);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(answer);
+    CU_ASSERT_EQUAL(strcmp(answer, answer_to(1)), 0);
     end();
 }
 
@@ -270,6 +292,7 @@ static CU_TestInfo tests[] = {
     {"too many connections are closed", too_many_connections_are_closed},
     {"a lost connection fails the order and no later one",
      a_lost_connection_fails_the_order_and_no_later_one},
+    {"an answer that comes too late is thrown away", an_answer_that_comes_too_late_is_thrown_away},
     {"texts that are too long are refused", texts_that_are_too_long_are_refused},
     CU_TEST_INFO_NULL,
 };

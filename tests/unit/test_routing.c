@@ -56,7 +56,7 @@ static void a_file_that_is_not_there_is_a_fault(void)
 
     unlink(path);
     CU_ASSERT_FALSE(mr_routing_key_read(path, key, &fault));
-    CU_ASSERT_PTR_NOT_NULL(strstr(fault.text, "name a file"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(fault.text, "check the path"));
     CU_ASSERT_TRUE(mr_routing_key_read("", key, &fault)); /* none */
 }
 

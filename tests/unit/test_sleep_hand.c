@@ -9,6 +9,7 @@
 enum {
     CONNS = 48,
     AWAKE = 16,
+    LASTING = 2, /* streams that each side opens, if they do, as HTTP/3 does */
     CLOSE_CODE = 77,
     WORD = 8
 };
@@ -29,6 +30,8 @@ static uint64_t echoes[4 * CONNS];
 static uint32_t echo_count;
 static uint64_t wrong;
 static uint32_t server_closed;
+static uint32_t server_streams_closed;
+static bool has_lasting;
 static struct engine_world *world;
 static struct mr_transport *side[2];
 
@@ -80,6 +83,18 @@ static void send_word(struct mr_transport *t, mr_handle stream, const uint64_t *
     wrong += t->ops->send(t, stream, &view, 1, MR_SEND_FIN) != 0;
 }
 
+/* One byte each, and nothing more. */
+static void open_lasting(struct mr_transport *t, mr_handle conn)
+{
+    static const uint8_t byte = 7;
+    struct mr_view view = {.data = &byte, .size = sizeof(byte)};
+    mr_handle stream;
+
+    for (uint32_t i = 0; has_lasting && i < LASTING; i++)
+        wrong += t->ops->open(t, conn, MR_OPEN_UNI, 5, &stream) != 0 ||
+                 t->ops->send(t, stream, &view, 1, 0) != 0;
+}
+
 static void on_server_events(void *context, const struct mr_event *events, size_t count)
 {
     struct mr_transport *t = *(struct mr_transport **)context;
@@ -87,6 +102,10 @@ static void on_server_events(void *context, const struct mr_event *events, size_
     for (size_t i = 0; i < count; i++) {
         uint64_t *echo = &echoes[echo_count % MR_COUNT_OF(echoes)];
 
+        if ((events[i].kinds & MR_EVENT_CONNECTED) != 0)
+            open_lasting(t, events[i].conn);
+        server_streams_closed +=
+            events[i].stream != MR_HANDLE_NONE && (events[i].kinds & MR_EVENT_CLOSED) != 0;
         server_closed +=
             events[i].stream == MR_HANDLE_NONE && (events[i].kinds & MR_EVENT_CLOSED) != 0;
         if ((events[i].kinds & MR_EVENT_READABLE) == 0 || !read_word(t, events[i].stream, echo))
@@ -111,15 +130,17 @@ static void on_client_events(void *context, const struct mr_event *events, size_
             wrong++;
             continue;
         }
-        if ((event->kinds & MR_EVENT_CONNECTED) != 0)
+        if ((event->kinds & MR_EVENT_CONNECTED) != 0) {
             conn->is_connected = true;
+            open_lasting(t, event->conn);
+        }
         if (event->stream == MR_HANDLE_NONE)
             conn->is_closed |= (event->kinds & MR_EVENT_CLOSED) != 0;
         else if ((event->kinds & MR_EVENT_READABLE) != 0 && read_word(t, event->stream, &word)) {
             conn->answered++;
             wrong += word != words[conn - conns];
         }
-        if (event->stream != MR_HANDLE_NONE && (event->kinds & MR_EVENT_CLOSED) != 0)
+        if (event->stream == conn->stream && (event->kinds & MR_EVENT_CLOSED) != 0)
             conn->stream = MR_HANDLE_NONE;
     }
 }
@@ -159,7 +180,7 @@ static void begin_with(uint64_t sleep_after_ns, uint32_t count)
         .connections = CONNS, .awake = AWAKE, .sleep_after_ns = sleep_after_ns};
 
     memset(conns, 0, sizeof(conns));
-    echo_count = server_closed = 0;
+    echo_count = server_closed = server_streams_closed = 0;
     wrong = 0;
     world = engine_world_new(&options, &client, &application);
     connect_some(count);
@@ -172,6 +193,7 @@ static void begin(uint64_t sleep_after_ns)
 
 static void end(void)
 {
+    has_lasting = false;
     CU_ASSERT_EQUAL(wrong, 0);
     mr_endpoint_check(server());
     engine_world_free(world);
@@ -202,11 +224,10 @@ static uint64_t unanswered(void)
 /* ------------------------------------------------------------------ tests */
 
 /* Woken at random, a few at a time: each answers, and others go to sleep for it. */
-static void more_live_than_are_awake(void)
+static void wake_at_random(void)
 {
     struct mr_random random;
 
-    begin(100 * MR_MS);
     CU_ASSERT_EQUAL(mr_endpoint_conn_count(server()), CONNS);
     CU_ASSERT(server()->sleepers.used >= CONNS - AWAKE);
     mr_random_init_number(&random, 5);
@@ -224,6 +245,43 @@ static void more_live_than_are_awake(void)
     CU_ASSERT_EQUAL(counted()->limit_sleepers, 0);
     printf("# %lu woken, %lu asleep\n", (unsigned long)counted()->connections_woken,
            (unsigned long)server()->sleepers.used);
+}
+
+static void more_live_than_are_awake(void)
+{
+    begin(100 * MR_MS);
+    wake_at_random();
+    end();
+}
+
+/* As HTTP/3's do: there are only objects for those of the awake. */
+static void streams_that_last_sleep_with_them(void)
+{
+    has_lasting = true;
+    begin(100 * MR_MS);
+    server()->streams.count = (2 * LASTING + 1) * AWAKE;
+    wake_at_random();
+    CU_ASSERT_EQUAL(server()->stream_numbers.used, 2 * LASTING * CONNS);
+    CU_ASSERT(server()->streams.used <= 2 * LASTING * AWAKE);
+    CU_ASSERT_EQUAL(counted()->limit_streams, 0);
+    end();
+}
+
+/* Objects of streams are short, places for connections are not: it goes all the same. */
+static void the_hand_keeps_objects_of_streams_free(void)
+{
+    has_lasting = true;
+    begin_with(100 * MR_MS, AWAKE / 2);
+    CU_ASSERT_EQUAL(counted()->connections_slept, 0);
+    uint32_t count = server()->streams.count;
+    server()->streams.count = server()->streams.used + 5;
+    mr_sleep_on_taken(server());
+    CU_ASSERT(server()->sleep_hand.is_going);
+    engine_world_run(world, 500 * MR_MS);
+    CU_ASSERT(counted()->connections_slept > 0);
+    CU_ASSERT(mr_pool_free_count(&server()->streams) >= server()->streams.count / 4);
+    CU_ASSERT_FALSE(server()->sleep_hand.is_going);
+    server()->streams.count = count;
     end();
 }
 
@@ -312,7 +370,7 @@ static void an_operation_makes_room(void)
     end();
 }
 
-static void all_are_closed(void)
+static void close_all(void)
 {
     uint32_t closed = 0;
 
@@ -327,7 +385,15 @@ static void all_are_closed(void)
     CU_ASSERT_EQUAL(counted()->application_closes, CONNS);
     CU_ASSERT_EQUAL(mr_endpoint_conn_count(server()), 0);
     CU_ASSERT_FALSE(server()->sleep_hand.is_going);
+    CU_ASSERT_EQUAL(server_streams_closed, has_lasting ? 2 * LASTING * CONNS : 0);
     end();
+}
+
+static void all_are_closed(void)
+{
+    close_all();
+    has_lasting = true;
+    close_all();
 }
 
 /* Their places are needed sooner than they have drained. */
@@ -364,6 +430,8 @@ static void all_end_in_time(void)
 
 static CU_TestInfo tests[] = {
     {"more live than are awake", more_live_than_are_awake},
+    {"streams that last sleep with them", streams_that_last_sleep_with_them},
+    {"the hand keeps objects of streams free", the_hand_keeps_objects_of_streams_free},
     {"all at once get their turn", all_at_once_get_their_turn},
     {"the hand keeps a quarter free", the_hand_keeps_a_quarter_free},
     {"nobody sleeps before its time", nobody_sleeps_before_its_time},

@@ -72,6 +72,7 @@ class Spread:
         self.key = bytes.fromhex(card["key"])
         self.table = [int(queue) for row in card["table"] for queue in row["queues"].split()]
         self.over_ipv4 = card["over_ipv4"]
+        self.symmetric = card["symmetric"]
 
     def slot(self, port):
         return toeplitz(self.key, tuple_of(CLIENT, port, SERVER, PORT)) % len(self.table)
@@ -111,7 +112,7 @@ class World:
             make_cable()
             programs = [self.millrace, self.mover]
             self.guest = self.stack.enter_context(Guest(find_machine(), self.folder, programs, "mr0"))
-            self._start_host()
+            self.start_host()
         except BaseException:
             self.__exit__(*sys.exc_info())
             raise
@@ -122,9 +123,9 @@ class World:
             client.kill()
         return self.stack.__exit__(*reason)
 
-    def _start_host(self):
+    def start_host(self, options=""):
         self.guest.must(
-            f"millrace host --port pci:{CARD} --addr {SERVER}/24 --addr {SERVER6}/64 --shards {SHARDS} --cores 0-{SHARDS - 1}"
+            f"millrace host --port pci:{CARD}{options} --addr {SERVER}/24 --addr {SERVER6}/64 --shards {SHARDS} --cores 0-{SHARDS - 1}"
             f" --control {CONTROL} --card-rules on --balance rss --balance-moves 1000 --balance-stay 100ms"
             f" --inline name=mover,object=/bin/{self.mover.name}"
             f" --listener name=mover,alpn=echo,port={PORT},application=mover >/tmp/host.log 2>&1 & echo $! >/tmp/host.pid")
@@ -198,6 +199,7 @@ def our_hash_is_Microsofts(_):
 
 
 def the_port_is_the_card(world):
+    wait_until(lambda: world.ctl("ports")[0]["link"] == "up", 10, "the link")
     [port] = world.ctl("ports")
     expected = {"driver": "net_e1000_igb", "mac": MAC, "queues": SHARDS, "link": "up", "mbps": 1000, "downs": 0,
                 "rss": "card"}
@@ -205,6 +207,7 @@ def the_port_is_the_card(world):
     spread = Spread(world)
     tap.expect_equal((len(spread.key), len(spread.table), spread.over_ipv4), (40, 128, "addresses, UDP ports"), "rss:")
     tap.expect(spread.key != MICROSOFT_KEY and len(set(spread.key)) > 10, f"no random key: {spread.key.hex()}")
+    tap.expect_equal(spread.symmetric, "no", "symmetric:")
 
 
 SEND_NOTHING = """
@@ -339,6 +342,24 @@ def it_ends_well_and_every_buffer_comes_back(world):
     tap.expect("mbufs lost: 0" in world.log(), world.log())
 
 
+def a_symmetric_key_hashes_both_directions_alike(world):
+    """rss=symmetric: the 82576 has no function for it, so its key repeats two bytes; connections are where that says."""
+    world.start_host(",rss=symmetric")
+    client = world.start_client()
+    expect_to_flow(client)
+    spread, conns = Spread(world), world.conns()
+    tap.expect_equal((spread.symmetric, spread.key), ("yes", spread.key[:2] * 20), "symmetric, key:")
+    for port in conns:
+        there, back = tuple_of(CLIENT, port, SERVER, PORT), tuple_of(SERVER, PORT, CLIENT, port)
+        tap.expect_equal(toeplitz(spread.key, there), toeplitz(spread.key, back), f"port {port}:")
+    tap.expect_equal(len(conns), CONNECTIONS, "connections:")
+    expect_as_hashed(world, spread, conns)
+    tap.expect_equal(set(conns.values()), set(range(SHARDS)), "shards with connections:")
+    tap.expect_equal(world.counter("shard_redirected_in"), 0, "passed on:")
+    finish(client)
+    it_ends_well_and_every_buffer_comes_back(world)
+
+
 def another_program_takes_the_card_and_serves_HTTP3(world):
     """A server of files on two shards, and a client of ours on the other end of the cable."""
     digest = world.guest.must("mkdir /tmp/www && head -c 1500000 /dev/urandom >/tmp/www/file && sha256sum /tmp/www/file")
@@ -359,7 +380,8 @@ TESTS = [our_hash_is_Microsofts, the_port_is_the_card, neighbours_find_it_over_b
          Q17_a_change_of_the_table_moves_connections_and_loses_none, what_the_card_cannot_do_is_said,
          checksums_are_the_cards_work_and_bad_ones_are_counted,
          a_cable_that_is_pulled_and_plugged_in_again_ends_no_connection,
-         it_ends_well_and_every_buffer_comes_back, another_program_takes_the_card_and_serves_HTTP3]
+         it_ends_well_and_every_buffer_comes_back, a_symmetric_key_hashes_both_directions_alike,
+         another_program_takes_the_card_and_serves_HTTP3]
 
 
 def main():

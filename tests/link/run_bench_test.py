@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+"""scripts/run-bench tells a bound that does not hold, a run that others disturbed, and a program that measured nothing.
+
+    tests/link/run_bench_test.py RUN_BENCH    with programs that only pretend
+"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+ROW = "packets of 9,000"  # goodput >= 45, and server_ns_per_packet
+GOOD = {"goodput_gbps": 50, "server_ns_per_packet": 1000, "server_cpu_share": 1, "floor_ns_per_packet": 900}
+LOSSES = ["--only", "transfer, 20 ms, 0.1 % loss", "--seconds", "1"]
+# Losses: ten, and one for each second that it was asked to last.
+LASTS = ("while [ $1 != --seconds ]; do shift; done; echo '{\"goodput_gbps\": 1, \"cubic_theory_gbps\": 1, \"ratio_to_theory\": 1, "
+         "\"packets_lost\": '$((${2%.*} + 10))'}'")
+SLOW = {**GOOD, "goodput_gbps": 20, "floor_ns_per_packet": 1400}
+
+# What the program prints, or does in a shell, and ends with; options, what run-bench ends with and says.
+CASES = [
+    ("a bound that holds", GOOD, 0, [], 0, "holds"),
+    ("a bound that does not hold", {**GOOD, "goodput_gbps": 40}, 0, [], 1, "DOES NOT HOLD"),
+    ("a run that others disturbed does not count", {**GOOD, "server_cpu_share": 0.5}, 0, [], 0, "do not count"),
+    ("a figure that could not be told", {**GOOD, "goodput_gbps": None}, 0, [], 0, "not measured"),
+    ("a figure that the program does not know any more", {"server_ns_per_packet": 1000}, 0, [], 1, "has no 'goodput_gbps'"),
+    ("a run of a slow machine does not count",
+     f"[ -e $0.2 ] && echo '{json.dumps(GOOD)}' || echo '{json.dumps(SLOW)}'; touch $0.2", 0, ["--runs", "2"], 0, "1 of 2 runs do not count: the machine was slow"),
+    ("a program that fails", GOOD, 3, [], 1, "ended with 3 and said: it broke"),
+    ("a row that there is not", GOOD, 0, ["--only", "no such row"], 2, "no row has 'no such row'"),
+    ("a row lasts as long as its losses need, however short the others are", LASTS, 0, LOSSES, 0, "holds"),
+    ("no runs", GOOD, 0, ["--runs", "0"], 2, "more than nothing"),
+]
+
+
+def run(run_bench, folder, options):
+    done = subprocess.run([run_bench, folder, "--runs", "1", "--only", ROW, *options], capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def main():
+    run_bench = sys.argv[1]
+    is_all_well = True
+    print(f"1..{len(CASES) + 1}")
+    with tempfile.TemporaryDirectory() as folder:
+        told = [("a folder without the program", run(run_bench, folder, []), 2, "is not there: make")]
+        for name, printed, code, options, wanted, said in CASES:
+            with open(f"{folder}/millrace", "w", encoding="utf-8") as program:
+                prints = printed if isinstance(printed, str) else f"echo '{json.dumps(printed)}'"
+                program.write(f"#!/bin/sh\n{prints}\necho it broke >&2\nexit {code}\n")
+            os.chmod(f"{folder}/millrace", 0o755)
+            told.append((name, run(run_bench, folder, options), wanted, said))
+    for number, (name, (code, text), wanted, said) in enumerate(told, 1):
+        is_well = code == wanted and said in text
+        is_all_well &= is_well
+        print(f"{'ok' if is_well else 'not ok'} {number} - {name}")
+        if not is_well:
+            print(f"# {code}, wanted {wanted} and {said!r}: {text.strip()[-500:]}")
+    sys.exit(not is_all_well)
+
+
+main()
