@@ -3,11 +3,15 @@
 
     scripts/test-summary.py BUILD_DIR...
     scripts/test-summary.py --table BUILD_DIR...    as a page: a line for each program, nothing of capabilities
+    scripts/test-summary.py --to-repeat BUILD_DIR   names of the programs that run once more, alone; none if too many failed
 
 Printed before it: each failed test with its output, each skipped test with its reason, and how many of the
 capabilities (docs/capabilities.md) are covered: by a test that passed, or a section of a page in docs/, whose name begins
 with the id.  A TAP program counts once per
 test it reports, any other program once.  Exit 1 if a test failed or if no test was run.
+
+A program that failed counts as it ended when it was repeated (testlog-again), if it was; what failed the first time is
+printed all the same.
 
 meson-logs/testlog*.junit.xml have the single results of TAP programs.  They do not say that a program crashed after its
 last result, or took too long; meson-logs/testlog*.json have each program's own verdict.
@@ -23,6 +27,9 @@ CAPABILITIES = Path(__file__).parent.parent / "docs" / "capabilities.md"
 ID = r"[MTQBG]\d+"
 IDS = re.compile(rf"(?:^|: )((?:{ID}\b[,:/]?\s*(?:and\s+)?)+)")  # in front of a test's name, or of a heading
 OUTPUT_LINES_MAX = 60  # of one failed program; the rest is in testlog.txt
+AGAIN = "testlog-again"
+WITH_CLOCKS = {"dpdk", "netns", "interop", "vm", "package", "distance"}  # suites whose tests wait for real time, or for processes
+REPEATED_MAX = 3  # more are not bad luck
 
 
 class Tally:
@@ -31,6 +38,7 @@ class Tally:
         self.names = []    # of those
         self.failed = []   # (name, output)
         self.skipped = []  # (name, reason)
+        self.repeated = []  # (name, output of the first time)
         self.programs = []  # (name, verdict, what it did, seconds)
 
 
@@ -79,37 +87,65 @@ def work_of(run, parts):
 def count_run(tally, run, parts):
     name, verdict = run["name"], run["result"]
     for part, part_verdict, reason in parts:
-        full = f"{name} / {part}"
-        if part_verdict == "FAIL":
-            tally.failed.append((full, why_subtest_failed(run.get("stdout") or "", part)))
-        elif part_verdict == "SKIP":
-            tally.skipped.append((full, reason or "no reason given"))
-        else:
+        if part_verdict == "SKIP":
+            tally.skipped.append((f"{name} / {part}", reason or "no reason given"))
+        elif part_verdict != "FAIL":
             tally.passed += 1
             tally.names.append(part)
 
     tally.programs.append((name.split("/")[-1].strip(), verdict, work_of(run, parts), float(run.get("duration") or 0)))
-    explained = any(part_verdict == "FAIL" for _, part_verdict, _ in parts) and run.get("returncode") in (0, 1)
     if verdict in BAD:
-        if not explained:
-            tally.failed.append((name, why_program_failed(run)))
+        tally.failed += why_failed(run, parts)
     elif not parts and verdict == "SKIP":
         tally.skipped.append((name, skip_reason(run)))
     elif not parts:
         tally.passed += 1
 
 
+def logs_of(build):
+    return sorted((Path(build) / "meson-logs").glob("testlog*.json")) or [Path(build) / "meson-logs" / "testlog.json"]
+
+
+def runs_in(log):
+    return [json.loads(line) for line in log.read_text().splitlines() if line.strip()]
+
+
+def why_failed(run, parts):
+    """The (name, output) of what failed in a program."""
+    name = run["name"]
+    failed = [(f"{name} / {part}", why_subtest_failed(run.get("stdout") or "", part))
+              for part, verdict, _ in parts if verdict == "FAIL"]
+    return failed if failed and run.get("returncode") in (0, 1) else failed + [(name, why_program_failed(run))]
+
+
+def names_repeated(build):
+    log = Path(build) / "meson-logs" / f"{AGAIN}.json"
+    return {run["name"] for run in runs_in(log)} if log.exists() else set()
+
+
 def count_build(tally, build):
-    logs = sorted((Path(build) / "meson-logs").glob("testlog*.json")) or [Path(build) / "meson-logs" / "testlog.json"]
-    for log in logs:
+    again = names_repeated(build)
+    for log in logs_of(build):
         try:
             junit = xml.parse(log.with_suffix(".junit.xml"))
-            runs = [json.loads(line) for line in log.read_text().splitlines() if line.strip()]
+            runs = runs_in(log)
         except (OSError, ValueError, xml.ParseError) as error:
             tally.failed.append((str(build), f"no readable test results: {error}; run `meson test -C {build}` first"))
             continue
         for run in runs:
-            count_run(tally, run, list(subtests(junit, run["name"])))
+            parts = list(subtests(junit, run["name"]))
+            if run["name"] in again and log.stem != AGAIN:
+                tally.repeated += why_failed(run, parts)
+            else:
+                count_run(tally, run, parts)
+
+
+def names_to_repeat(build):
+    """Of tests that wait for real time, which a neighbour on the machine takes away; without `project:suite / `."""
+    bad = [run["name"] for log in logs_of(build) if log.exists() and log.stem != AGAIN
+           for run in runs_in(log) if run["result"] in BAD]
+    with_clocks = [name for name in bad if WITH_CLOCKS & set(re.split(r"[:+ ]+", name.split(" / ")[0]))]
+    return [name.split(" / ")[-1] for name in with_clocks] if len(bad) <= REPEATED_MAX else []
 
 
 def ids_in(name):
@@ -136,6 +172,9 @@ def say_programs(tally):
 
 
 def main(builds):
+    if builds[:1] == ["--to-repeat"]:
+        print("\n".join(name for build in builds[1:] for name in names_to_repeat(build)))
+        return 0
     is_table = builds[:1] == ["--table"]
     builds = builds[is_table:]
     if not builds or builds[0].startswith("-"):
@@ -148,6 +187,8 @@ def main(builds):
 
     if is_table:
         say_programs(tally)
+    for name, output in tally.repeated:
+        print(f"failed at first, run again alone  {name}\n" + "".join(f"    {line}\n" for line in output.splitlines()))
     for name, output in tally.failed:
         print(f"FAILED  {name}\n" + "".join(f"    {line}\n" for line in output.splitlines()))
     for name, reason in tally.skipped:
