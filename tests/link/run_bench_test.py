@@ -16,6 +16,10 @@ LOSSES = ["--only", "transfer, 20 ms, 0.1 % loss", "--seconds", "1"]
 LASTS = ("while [ $1 != --seconds ]; do shift; done; echo '{\"goodput_gbps\": 1, \"cubic_theory_gbps\": 1, \"ratio_to_theory\": 1, "
          "\"packets_lost\": '$((${2%.*} + 10))'}'")
 SLOW = {**GOOD, "goodput_gbps": 20, "floor_ns_per_packet": 1400}
+FAR = '{"cache_line_ns_min": 245}'
+# Near at first and at last, far after the first run, which is a slow one; the second begins far.
+FAR_ONCE = (f"touch $0.ways; case $3 in ring) echo >>$0.ways; [ $(wc -l <$0.ways) = 2 ] && echo '{FAR}' || echo '{{\"cache_line_ns_min\": 46}}';; "
+            f"*) [ $(wc -l <$0.ways) = 1 ] && echo '{json.dumps(SLOW)}' || echo '{json.dumps(GOOD)}';; esac")
 
 # What the program prints, or does in a shell, and ends with; options, what run-bench ends with and says.
 CASES = [
@@ -25,7 +29,11 @@ CASES = [
     ("a figure that could not be told", {**GOOD, "goodput_gbps": None}, 0, [], 0, "not measured"),
     ("a figure that the program does not know any more", {"server_ns_per_packet": 1000}, 0, [], 1, "has no 'goodput_gbps'"),
     ("a run of a slow machine does not count",
-     f"[ -e $0.2 ] && echo '{json.dumps(GOOD)}' || echo '{json.dumps(SLOW)}'; touch $0.2", 0, ["--runs", "2"], 0, "1 of 2 runs do not count: the machine was slow"),
+     f"[ $3 = ring ] && echo '{{}}' && exit; [ -e $0.2 ] && echo '{json.dumps(GOOD)}' || echo '{json.dumps(SLOW)}'; touch $0.2", 0, ["--runs", "2"], 0, "1 of 2 runs do not count: the machine was slow"),
+    ("a run of CPUs that are far apart does not count, and is repeated", FAR_ONCE, 0, [], 0,
+     "2 of 3 runs do not count: the CPUs were far apart: a line took 245 ns"),
+    ("a machine whose CPUs are always far apart is measured", f"case $3 in ring) echo '{FAR}';; *) echo '{json.dumps(GOOD)}';; esac", 0, [], 0,
+     "holds"),
     ("a program that fails", GOOD, 3, [], 1, "ended with 3 and said: it broke"),
     ("a row that there is not", GOOD, 0, ["--only", "no such row"], 2, "no row has 'no such row'"),
     ("a row lasts as long as its losses need, however short the others are", LASTS, 0, LOSSES, 0, "holds"),
