@@ -189,12 +189,11 @@ void mr_evp_open_one(struct mr_open_job *job)
     int out;
 
     mr_nonce(nonce, head->iv, job->path_id, job->pn);
-    job->is_open =
-        EVP_DecryptInit_ex(ctx, NULL, NULL, NULL, nonce) == 1 &&
-        EVP_DecryptUpdate(ctx, NULL, &out, job->packet, job->header_size) == 1 &&
-        EVP_DecryptUpdate(ctx, payload, &out, payload, payload_size) == 1 &&
-        give_tag(ctx, payload + payload_size) &&
-        EVP_DecryptFinal_ex(ctx, payload + payload_size, &out) == 1;
+    job->is_open = EVP_DecryptInit_ex(ctx, NULL, NULL, NULL, nonce) == 1 &&
+                   EVP_DecryptUpdate(ctx, NULL, &out, job->packet, job->header_size) == 1 &&
+                   EVP_DecryptUpdate(ctx, payload, &out, payload, payload_size) == 1 &&
+                   give_tag(ctx, payload + payload_size) &&
+                   EVP_DecryptFinal_ex(ctx, payload + payload_size, &out) == 1;
 }
 
 static void openssl_open(struct mr_aead *aead, struct mr_open_job *jobs, uint32_t count)
