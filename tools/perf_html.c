@@ -309,17 +309,21 @@ static void put_outcome(FILE *to, const struct mr_perf *perf)
     const struct mr_perf_result *r = &perf->result;
     const struct mr_perf_counts *from = &r->begin.counts;
     const struct mr_perf_counts *until = &r->end.counts;
+    char stalled[MR_PERF_PERCENT];
+    char share[MR_PERF_PERCENT];
 
     fprintf(
         to,
         "<div class=\"wide\"><table class=\"outcome\"><tr><th>begun late<th>not begun<th>unfinished"
-        "<th>connections lost<th>this side stood still<th>part of the time</tr>\n");
+        "<th>connections lost<th>this side stood still<th>part of the time"
+        "<th>had of its core</tr>\n");
     fprintf(to,
-            "<tr><td>%llu<td>%llu<td>%llu<td>%llu<td>%llu time%s<td>%.2g %%</tr></table></div>\n",
+            "<tr><td>%llu<td>%llu<td>%llu<td>%llu<td>%llu time%s<td>%s<td>%s</tr></table></div>\n",
             (number)(until->late - from->late), (number)(until->not_begun - from->not_begun),
             (number)r->unfinished, (number)(until->lost - from->lost),
             (number)(until->stalls - from->stalls), until->stalls - from->stalls == 1 ? "" : "s",
-            100 * r->figures.stalled_part);
+            mr_perf_percent(r->figures.stalled_part, stalled),
+            r->figures.knows_waits ? mr_perf_percent(1 - r->figures.core_wait, share) : "-");
 }
 
 static struct json_object *member_of(struct json_object *json, const char *name)

@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 
+#include "control/eal.h"
 #include "drivers/port.h"
 #include "drivers/port_facts.h"
 #include "tools/host.h"
@@ -29,6 +30,8 @@ struct mr_perf_snapshot {
     struct mr_port_stats port;
     struct mr_port_losses losses; /* on purpose */
     uint64_t busy_cycles[MR_SHARDS_MAX];
+    bool knows_waits;
+    uint64_t core_wait_ns[MR_EAL_WORKERS_MAX]; /* of each polling thread: mr_perf_core_wait() */
 };
 
 /* A point of the time line: since the one before. */

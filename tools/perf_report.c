@@ -194,17 +194,20 @@ static void losses_between(const struct mr_perf_result *r, struct mr_port_losses
                                    .sent_lost = to->sent_lost - from->sent_lost};
 }
 
-static double percent(uint64_t what, uint64_t of)
+static const char *percent(uint64_t what, uint64_t of, char text[MR_PERF_PERCENT])
 {
-    return of == 0 ? 0 : 100.0 * (double)what / (double)of;
+    return mr_perf_percent(of == 0 ? 0 : (double)what / (double)of, text);
 }
 
 /* What a side lost on purpose. */
 static void print_losses(const char *side, const struct mr_port_losses *l)
 {
-    printf("%-12s on purpose: %.3g %% of %llu datagrams sent, %.3g %% of %llu received\n", side,
-           percent(l->sent_lost, l->sent), (number)l->sent, percent(l->received_lost, l->received),
-           (number)l->received);
+    char sent[MR_PERF_PERCENT];
+    char received[MR_PERF_PERCENT];
+
+    printf("%-12s on purpose: %s of %llu datagrams sent, %s of %llu received\n", side,
+           percent(l->sent_lost, l->sent, sent), (number)l->sent,
+           percent(l->received_lost, l->received, received), (number)l->received);
 }
 
 /* What this side's own layers dropped, by reason. */
@@ -225,11 +228,42 @@ static void print_drops(const struct mr_perf_result *r)
     printf("%s", is_first ? "" : "\n");
 }
 
+/* How much of its core the polling thread had that waited most for it. */
+static void print_share(bool is_known, double core_wait)
+{
+    char share[MR_PERF_PERCENT];
+
+    if (is_known)
+        printf("; had %s of its core", mr_perf_percent(1 - core_wait, share));
+    printf("\n");
+}
+
+static void print_sides(const struct mr_perf_result *r)
+{
+    const struct mr_perf_figures *f = &r->figures;
+    char text[MR_PERF_PERCENT];
+
+    printf("this side    busiest core %.0f %%, stage `%s` %.0f %% of that; stood still %llu times, "
+           "%s of the time",
+           100 * f->busiest, f->stage, 100 * f->stage_part, (number)COUNTED(r, stalls),
+           mr_perf_percent(f->stalled_part, text));
+    print_share(f->knows_waits, f->core_wait);
+    if (f->far.is_known) {
+        printf("far side     busiest core %.0f %%, stage `%s` %.0f %% of that; port drops %s",
+               100 * f->far.busiest, f->far.stage, 100 * f->far.stage_part,
+               mr_perf_percent(f->far.port_drop_part, text));
+        print_share(f->far.knows_waits, f->far.core_wait);
+    } else if (r->far_why[0] != '\0') {
+        printf("far side     missing: %s\n", r->far_why);
+    }
+}
+
 static void print_rest(const struct mr_perf *perf)
 {
     const struct mr_perf_result *r = &perf->result;
     char up[TEXT];
     char down[TEXT];
+    char lost[MR_PERF_PERCENT];
 
     printf("goodput      up %s, down %s\n",
            bit_rate(8 * mr_perf_per_second(r, COUNTED(r, bytes_up)), up),
@@ -240,11 +274,11 @@ static void print_rest(const struct mr_perf *perf)
     printf("connections  %u open, %llu lost, %llu resumed, %llu with 0-RTT\n", r->open,
            (number)COUNTED(r, lost), (number)COUNTED(r, resumed), (number)COUNTED(r, early));
     printf(
-        "packets      %.0f/s sent, %.0f/s received, %.3g %% lost\n",
+        "packets      %.0f/s sent, %.0f/s received, %s lost\n",
         mr_perf_per_second(r, r->end.report.quic.packets_sent - r->begin.report.quic.packets_sent),
         mr_perf_per_second(r, r->end.report.quic.packets_received -
                                   r->begin.report.quic.packets_received),
-        100 * r->figures.loss_part);
+        mr_perf_percent(r->figures.loss_part, lost));
     print_port(r);
     print_drops(r);
     if (perf->loss_text != NULL) {
@@ -255,17 +289,7 @@ static void print_rest(const struct mr_perf *perf)
     }
     if (perf->far_loss_text != NULL && r->figures.far.is_known)
         print_losses("loss there", &r->figures.far.losses);
-    printf("this side    busiest core %.0f %%, stage `%s` %.0f %% of that; stood still %llu times, "
-           "%.2g %% of the time\n",
-           100 * r->figures.busiest, r->figures.stage, 100 * r->figures.stage_part,
-           (number)COUNTED(r, stalls), 100 * r->figures.stalled_part);
-    if (r->figures.far.is_known)
-        printf(
-            "far side     busiest core %.0f %%, stage `%s` %.0f %% of that; port drops %.2g %%\n",
-            100 * r->figures.far.busiest, r->figures.far.stage, 100 * r->figures.far.stage_part,
-            100 * r->figures.far.port_drop_part);
-    else if (r->far_why[0] != '\0')
-        printf("far side     missing: %s\n", r->far_why);
+    print_sides(r);
     print_reasons(r);
     printf("limited by   %s\n", r->why);
 }
@@ -383,6 +407,7 @@ static struct json_object *limit_json(const struct mr_perf_result *r)
     mr_bench_text(json, "what", mr_perf_limit_name(r->limit));
     mr_bench_text(json, "why", r->why);
     mr_bench_real(json, "busiest", r->figures.busiest);
+    mr_bench_ratio(json, "cpu_share", 1 - r->figures.core_wait, r->figures.knows_waits);
     mr_bench_text(json, "stage", r->figures.stage);
     mr_bench_real(json, "stage_part", r->figures.stage_part);
     mr_bench_real(json, "port_drop_part", r->figures.port_drop_part);
