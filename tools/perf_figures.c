@@ -98,6 +98,8 @@ void mr_perf_find_figures(const struct mr_perf *perf, const struct mr_perf_snaps
         .rate = perf->rate,
         .far = f->far,
         .silent_s = f->silent_s,
+        .silent_part = f->silent_s / seconds,
+        .is_silent_at_end = f->is_silent_at_end,
     };
     for (uint32_t k = 0; k < perf->plan.kind_count; k++) {
         const struct mr_perf_kind *kind = &perf->plan.kind[k];

@@ -326,6 +326,17 @@ static enum mr_perf_limit judge_silence(const struct mr_perf_figures *f, char wh
 {
     if (f->silent_s < SILENT_S)
         return MR_PERF_LIMIT_NOTHING;
+    if (!f->is_silent_at_end) {
+        /* As with has_stood_still(): what was due then waited; otherwise it is lost time. */
+        if (f->silent_part < (f->is_open_loop ? STALLED : STALLED_MUCH))
+            return MR_PERF_LIMIT_NOTHING;
+        snprintf(why, MR_PERF_WHY,
+                 "the server, or the path to it: nothing came from there for %.1f s, with "
+                 "operations under way, until it went on; look at its log, and what else runs on "
+                 "its machine",
+                 f->silent_s);
+        return MR_PERF_LIMIT_PEER;
+    }
     snprintf(why, MR_PERF_WHY,
              "the server, or the path to it: nothing came from there in the last %.1f s of what "
              "was measured, with operations under way; look at its log, and whether it still runs",

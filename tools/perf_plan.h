@@ -95,9 +95,11 @@ struct mr_perf_figures {
     double port_drop_part; /* frames dropped or refused, of all */
     double late_part; /* of the operations that began, a millisecond or more after they were due */
     double late_stalled_part; /* of these, where this side had stood still when they were due */
-    double silent_s;     /* at the end nothing had come for so long, with operations under way */
-    double stalled_part; /* of the time, in which a polling core did not poll */
-    double loss_part;    /* packets lost, of those sent */
+    double silent_s;          /* nothing came for so long at once, with operations under way */
+    double silent_part;       /* the same, of the time */
+    bool is_silent_at_end;    /* nothing had come since */
+    double stalled_part;      /* of the time, in which a polling core did not poll */
+    double loss_part;         /* packets lost, of those sent */
     double limited[MR_PERF_LIMITERS]; /* of the samples, 0..1 */
     struct mr_perf_far_figures far;
 };

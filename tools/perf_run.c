@@ -63,6 +63,7 @@ static void listen_to_peer(struct mr_perf_run *run, const struct mr_perf_snapsho
         run->silent_s = 0;
     else
         run->silent_s += MR_MIN(step, 2e-3 * MR_PERF_SAMPLE_MS);
+    run->longest_silent_s = MR_MAX(run->longest_silent_s, run->silent_s);
 }
 
 static void take_sample(struct mr_perf_run *run, bool is_measured)
@@ -412,13 +413,15 @@ static void measure(struct mr_perf_run *run)
     struct mr_perf_result *result = &perf->result;
 
     read_counters(perf, &result->counters_begin);
+    run->silent_s = run->longest_silent_s = 0; /* what was before is not measured */
     mr_perf_set_phase(perf, MR_PERF_MEASURE);
     mr_perf_snapshot_take(perf, &result->begin);
     result->is_interrupted = !mr_perf_pass_time(
         run, "measuring", result->begin.ns + (uint64_t)(perf->duration_s * 1e9), true);
     mr_perf_snapshot_take(perf, &result->end);
     read_counters(perf, &result->counters_end);
-    result->figures.silent_s = run->silent_s;
+    result->figures.silent_s = run->longest_silent_s;
+    result->figures.is_silent_at_end = run->silent_s == run->longest_silent_s;
     ask_at_end(perf);
     result->seconds = (double)(result->end.ns - result->begin.ns) * 1e-9;
     drain(run);

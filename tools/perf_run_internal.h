@@ -17,9 +17,10 @@ struct mr_perf_run {
     double shown_s;
     struct mr_perf_snapshot last; /* sample */
     bool is_live;
-    double silent_s;     /* nothing has come for so long, with operations under way */
-    bool needs_peer;     /* a server that is silent ends the phase */
-    struct mr_fault end; /* why a phase was not passed */
+    double silent_s;         /* nothing has come for so long, with operations under way */
+    double longest_silent_s; /* of such times, while measuring */
+    bool needs_peer;         /* a server that is silent ends the phase */
+    struct mr_fault end;     /* why a phase was not passed */
 };
 
 static inline uint32_t mr_perf_shards(const struct mr_perf *perf)

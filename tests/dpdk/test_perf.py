@@ -411,6 +411,23 @@ def a_stalled_server_is_seen_by_all_that_were_due(millrace):
         tap.expect(late > 100, late)  # two could wait on the connections, the others in line
 
 
+def a_server_that_was_silent_for_a_while_is_named(millrace):
+    """It answers again at the end, and all that was due is done."""
+    with Pair(millrace) as pair:
+        client = measuring(pair, "--duration", "4", "--op", "down=4000", "--rate", "2000", "--timeout", "10")
+        try:
+            time.sleep(0.5)
+            os.kill(pair.server.pid, signal.SIGSTOP)
+            time.sleep(1.5)
+            os.kill(pair.server.pid, signal.SIGCONT)
+            out, said = client.communicate(timeout=60)
+        finally:
+            client.kill()
+        tap.expect_equal(client.returncode, 0, said)
+        silent = re.search(r"^limited by +the server, or the path to it: nothing came from there for ([\d.]+) s, with operations", out, re.M)
+        tap.expect(silent and 1.2 < float(silent.group(1)) < 3, out)
+
+
 def a_search_finds_a_rate_that_is_kept(millrace):
     with Pair(millrace) as pair:
         result = pair.client("--duration", "0.5", "--trial", "0.2", "--op", "down=100", "--search", "--rate", "400", "--connections",
@@ -587,7 +604,7 @@ tap.main(lambda: tap.run([bulk_data_goes_both_ways, a_closed_loop_of_every_opera
                           the_far_side_tells_what_it_counted, losses_of_either_side_are_asked_for_and_counted_apart,
                           a_window_that_is_full_is_named_on_either_side, flow_control_is_named_on_either_side,
                           port_and_peer_and_generator_are_named, a_core_that_both_have_is_named, an_open_loop_keeps_its_rate,
-                          a_stalled_server_is_seen_by_all_that_were_due,
+                          a_stalled_server_is_seen_by_all_that_were_due, a_server_that_was_silent_for_a_while_is_named,
                           a_search_finds_a_rate_that_is_kept, a_search_that_comes_to_nothing_keeps_what_was_tried, handshakes_with_a_server_of_another_protocol, connections_of_edge_sleep, a_server_that_dies_is_told_and_this_side_all_the_same,
                           endless_operations_end_with_the_run, a_run_that_is_interrupted_says_so, what_fails_is_told,
                           mistakes_are_told_before_anything_starts], sys.argv[1]))
