@@ -288,7 +288,7 @@ static void put_kinds(FILE *to, const struct mr_perf *perf)
         char name[MR_PERF_NAME];
 
         fprintf(to, "<tr><td><span class=\"t%u\">&#9632;</span> %s<td>%.1f<td>%llu<td>%llu<td>%llu",
-                k, mr_perf_kind_name(&perf->plan.kind[k], name), mr_perf_per_second(r, kind->done),
+                k, mr_perf_kind_name(&perf->plan.kind[k], name), mr_perf_done_per_second(r, k),
                 (number)kind->begun, (number)kind->done, (number)kind->failed);
         for (size_t q = 0; q < MR_COUNT_OF(quantiles); q++) {
             uint64_t ns = mr_histogram_quantile(&kind->latency, quantiles[q]);

@@ -154,6 +154,14 @@ static inline double mr_perf_per_second(const struct mr_perf_result *result, uin
     return result->seconds > 0 ? (double)count / result->seconds : 0;
 }
 
+/* Operations of a kind that came to their end in the measured time, each second: with the other
+ * kinds' they are those of the whole. */
+static inline double mr_perf_done_per_second(const struct mr_perf_result *result, uint32_t kind)
+{
+    return mr_perf_per_second(result, result->end.counts.done_of[kind] -
+                                          result->begin.counts.done_of[kind]);
+}
+
 /* ---- perf_run.c ---- */
 
 /* Connect, search, warm up, measure, drain, close: into `result`.  False with `fault` set: there is

@@ -337,6 +337,7 @@ static void count_end(struct mr_perf_load *load, struct mr_perf_op *op, bool is_
     add_to(&load->shared.under_way, -1);
     mr_perf_count(is_done ? &load->shared.counts.done : &load->shared.counts.failed,
                   is_done || load->phase <= MR_PERF_MEASURE);
+    mr_perf_count(&load->shared.counts.done_of[op->kind], is_done);
     if (!op->is_measured || load->phase > MR_PERF_DRAIN)
         return;
     if (is_done) {

@@ -156,7 +156,7 @@ static void print_kinds(const struct mr_perf *perf)
         char name[MR_PERF_NAME];
 
         printf("%-28s %11.1f %8llu", mr_perf_kind_name(&perf->plan.kind[k], name),
-               mr_perf_per_second(r, kind->done), (number)kind->failed);
+               mr_perf_done_per_second(r, k), (number)kind->failed);
         for (size_t q = 0; q < MR_COUNT_OF(quantiles); q++)
             printf(" %10s", kind->latency.count == 0
                                 ? "-"
@@ -311,7 +311,7 @@ static struct json_object *kind_json(const struct mr_perf *perf, uint32_t k)
     mr_bench_count(json, "failed", kind->failed);
     mr_bench_count(json, "resumed", kind->resumed);
     mr_bench_count(json, "early", kind->early);
-    mr_bench_real(json, "done_per_s", mr_perf_per_second(r, kind->done));
+    mr_bench_real(json, "done_per_s", mr_perf_done_per_second(r, k));
     for (size_t q = 0; q < MR_COUNT_OF(quantiles); q++)
         mr_bench_ratio(latency, quantile_keys[q],
                        (double)mr_histogram_quantile(&kind->latency, quantiles[q]) * 1e-3,

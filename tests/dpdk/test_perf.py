@@ -123,6 +123,20 @@ def the_servers_count_is_the_clients(millrace):
     tap.expect_equal(pair.answered(), result["operations"][0]["done"])
 
 
+def rates_are_of_what_ended_in_the_measured_time(millrace):
+    """Operations longer than that are done, and have a latency, but none of them was done in it; the rows' sum is the whole."""
+    with Pair(millrace) as pair:
+        page = Path(pair.folder.name) / "page.html"
+        result = pair.client("--connections", "2", "--duration", "0.1", "--warm-up", "0", "--op", "down=300M", "--html", page, "--timeout", "30")
+        row = result["operations"][0]
+        tap.expect_equal((row["done"], row["done_per_s"], result["done_per_s"]), (2, 0, 0))
+        tap.expect(row["latency_us"]["p50"] > 1e5, row)
+        tap.expect(re.search(r"stream down \d+<td>0\.0<td>2<td>2<td>0", page.read_text()), page.read_text())
+        result = pair.client(*SHORT, "--op", "down=100", "--op", "connect", "--op", "up=10,weight=3", "--connections", "3")
+        sum_of_rows = sum(each["done_per_s"] for each in result["operations"])
+        tap.expect(abs(sum_of_rows - result["done_per_s"]) <= 10 / result["measured_s"], sum_of_rows, result["done_per_s"])
+
+
 def secret(pair, name, text):
     path = Path(pair.folder.name) / name
     path.write_text(text + "\n")
@@ -600,7 +614,7 @@ def mistakes_are_told_before_anything_starts(millrace):
         tap.expect(says in done.stderr and done.stderr.count("\n") == 1, words, done.stderr)
 
 
-tap.main(lambda: tap.run([bulk_data_goes_both_ways, a_closed_loop_of_every_operation, the_servers_count_is_the_clients,
+tap.main(lambda: tap.run([bulk_data_goes_both_ways, a_closed_loop_of_every_operation, the_servers_count_is_the_clients, rates_are_of_what_ended_in_the_measured_time,
                           the_far_side_tells_what_it_counted, losses_of_either_side_are_asked_for_and_counted_apart,
                           a_window_that_is_full_is_named_on_either_side, flow_control_is_named_on_either_side,
                           port_and_peer_and_generator_are_named, a_core_that_both_have_is_named, an_open_loop_keeps_its_rate,
