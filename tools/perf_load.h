@@ -36,7 +36,7 @@
 #define MR_PERF_LATE_MAX    65536 /* operations that are due and wait; a power of two */
 #define MR_PERF_OWN_MAX     4096  /* connections that are operations, of a shard */
 #define MR_PERF_REASONS_MAX 8     /* kinds of failure that are told apart */
-#define MR_PERF_REASON      112   /* bytes */
+#define MR_PERF_REASON      256   /* bytes */
 #define MR_PERF_TICKET_MAX  4096  /* bytes */
 #define MR_PERF_ENDLESS     (UINT64_C(1) << 60) /* bytes: until the run ends */
 #define MR_PERF_ALPN_MAX    32                  /* bytes of a protocol's name */

@@ -200,7 +200,7 @@ static bool connect_all(struct mr_perf_run *run, struct mr_fault *fault)
             bool has_reason = shared->reason_count > 0;
 
             mr_fault_set(fault, ETIMEDOUT,
-                         "%u of %u connections to %s within %g s%s%.100s; check the address, the "
+                         "%u of %u connections to %s within %g s%s%s; check the address, the "
                          "UDP port and that the server speaks \"%.32s\"",
                          open, perf->connections, perf->server_text, perf->timeout_s,
                          has_reason ? ": " : "", has_reason ? shared->reasons[0].text : "",

@@ -72,8 +72,8 @@ static bool is_answered(struct mr_perf_run *run, double rate, const struct mr_pe
         now.counts.bytes_up + now.counts.bytes_down > since->bytes_up + since->bytes_down)
         return true;
     mr_fault_set(&run->end, ECONNREFUSED,
-                 "the search ended: of %llu operations that were due at %.6g/s the server did "
-                 "none, nor a part of one%s%s; look at its log, and whether it still runs",
+                 "the search ended: of %llu operations due at %.6g/s the server did none, nor a "
+                 "part of one%s%s; look at its log",
                  (unsigned long long)(now.counts.due - since->due), rate, has_reason ? ": " : "",
                  has_reason ? shared->reasons[shared->reason_count - 1].text : "");
     return false;

@@ -589,6 +589,19 @@ def what_fails_is_told(millrace):
         pair.is_judged = False
 
 
+def texts_of_failures_are_whole(millrace):
+    refused = r"the server refused the connection: it has no room for more \(its --connections\), or does not want any \(code 0x2\)"
+    with Pair(millrace, "--connections", "2") as pair:
+        result = pair.client(*SHORT, "--op", "connect", "--rate", "300", status=1)
+        tap.expect(any(re.fullmatch(refused, each["what"]) for each in result["failures"]), result["failures"])
+        done = pair.run("--connections", "5", "--op", "down=100", "--timeout", "1")  # those before may still have their places
+        tap.expect(done.returncode == 1 and re.search(rf"[0-2] of 5 connections .*: {refused}; check .*speaks \"perf\"$", done.stderr, re.M),
+                   done.stderr)
+    with Pair(millrace) as pair:
+        done = pair.run("--op", "connect", "--alpn", "h3", "--timeout", "0.5")
+        tap.expect(re.search(r"\(ALPN\) \(code 0x178\); check .* speaks \"h3\"$", done.stderr, re.M), done.stderr)
+
+
 def mistakes_are_told_before_anything_starts(millrace):
     for end in (["client", SERVER], ["server"]):
         done = subprocess.run([millrace, "perf", *end, "--port", "loopback", "--addr", "198.18.0.2/24"], capture_output=True, text=True,
@@ -620,5 +633,5 @@ tap.main(lambda: tap.run([bulk_data_goes_both_ways, a_closed_loop_of_every_opera
                           port_and_peer_and_generator_are_named, a_core_that_both_have_is_named, an_open_loop_keeps_its_rate,
                           a_stalled_server_is_seen_by_all_that_were_due, a_server_that_was_silent_for_a_while_is_named,
                           a_search_finds_a_rate_that_is_kept, a_search_that_comes_to_nothing_keeps_what_was_tried, handshakes_with_a_server_of_another_protocol, connections_of_edge_sleep, a_server_that_dies_is_told_and_this_side_all_the_same,
-                          endless_operations_end_with_the_run, a_run_that_is_interrupted_says_so, what_fails_is_told,
+                          endless_operations_end_with_the_run, a_run_that_is_interrupted_says_so, what_fails_is_told, texts_of_failures_are_whole,
                           mistakes_are_told_before_anything_starts], sys.argv[1]))
