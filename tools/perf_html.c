@@ -517,7 +517,7 @@ static void put_summary(FILE *to, const struct mr_perf *perf)
     else if (perf->plan.is_open_loop)
         fprintf(to, "Open loop: %.6g operations/s were due (%s%s). ", perf->rate,
                 perf->is_even ? "even" : "Poisson",
-                perf->is_search ? "; the highest rate that was kept" : "");
+                perf->is_search ? "; the highest rate that the search kept" : "");
     else
         fprintf(to, "Closed loop: %u operation%s at a time of each connection. ", perf->streams,
                 perf->streams == 1 ? "" : "s");
@@ -538,6 +538,9 @@ static void put_summary(FILE *to, const struct mr_perf *perf)
             perf->warm_up_s, r->seconds, perf->timeout_s);
     put_text(to, r->why);
     fprintf(to, ".</p>\n");
+    if (r->not_kept[0] != '\0')
+        fprintf(to, "<p class=\"limit\">The search found %.6g/s; %s.</p>\n", perf->rate,
+                r->not_kept);
     if (r->far_why[0] != '\0') {
         fprintf(to, "<p class=\"limit\">Figures of the far side are missing: ");
         put_text(to, r->far_why);

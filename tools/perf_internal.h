@@ -60,7 +60,8 @@ struct mr_perf_trial {
     double late;         /* part of those begun */
     double late_stalled; /* of these, where this side had stood still when they were due */
     double dropped;      /* frames, by the port that dropped more, of all its frames */
-    uint64_t failed;     /* or not begun, or lost with their connection */
+    uint64_t failed;     /* or lost with their connection */
+    uint64_t not_begun;
     bool is_kept;
 };
 
@@ -96,6 +97,7 @@ struct mr_perf_result {
     enum mr_perf_limit limit;
     char why[2 * MR_PERF_WHY];
     struct mr_perf_over over;
+    char not_kept[MR_PERF_WHY]; /* of a search: why what was measured then did not keep the rate */
     uint32_t trial_count;
     struct mr_perf_trial trials[MR_PERF_TRIALS_MAX];
     uint32_t sample_count;

@@ -94,9 +94,10 @@ static void print_trials(const struct mr_perf_result *r)
         const struct mr_perf_trial *t = &r->trials[i];
 
         printf("tried %12.6g/s  done %12.6g/s  late %6.2f %%  while it stood still %6.2f %%  "
-               "dropped %6.3f %%  failed %llu  %s\n",
+               "dropped %6.3f %%  failed %llu  not begun %llu  %s\n",
                t->rate, t->done, 100 * (t->late - t->late_stalled), 100 * t->late_stalled,
-               100 * t->dropped, (number)t->failed, t->is_kept ? "kept" : "not kept");
+               100 * t->dropped, (number)t->failed, (number)t->not_begun,
+               t->is_kept ? "kept" : "not kept");
     }
     printf("%s", r->trial_count > 0 ? "\n" : "");
 }
@@ -291,6 +292,8 @@ static void print_rest(const struct mr_perf *perf)
         print_losses("loss there", &r->figures.far.losses);
     print_sides(r);
     print_reasons(r);
+    if (r->not_kept[0] != '\0')
+        printf("not kept     %.6g/s, which the search found: %s\n", perf->rate, r->not_kept);
     printf("limited by   %s\n", r->why);
 }
 
@@ -374,6 +377,7 @@ static struct json_object *trials_json(const struct mr_perf_result *r)
         mr_bench_real(json, "late_stalled_part", r->trials[i].late_stalled);
         mr_bench_real(json, "port_drop_part", r->trials[i].dropped);
         mr_bench_count(json, "failed", r->trials[i].failed);
+        mr_bench_count(json, "not_begun", r->trials[i].not_begun);
         json_object_object_add(json, "kept", json_object_new_boolean(r->trials[i].is_kept));
         json_object_array_add(list, json);
     }
@@ -454,6 +458,8 @@ static void print_json(const struct mr_perf *perf)
     json_object_object_add(json, "not_measured",
                            r->not_measured[0] == '\0' ? NULL
                                                       : json_object_new_string(r->not_measured));
+    json_object_object_add(json, "not_kept",
+                           r->not_kept[0] == '\0' ? NULL : json_object_new_string(r->not_kept));
     mr_bench_real(json, "up_bps", 8 * mr_perf_per_second(r, COUNTED(r, bytes_up)));
     mr_bench_real(json, "down_bps", 8 * mr_perf_per_second(r, COUNTED(r, bytes_down)));
     mr_bench_real(json, "done_per_s", mr_perf_per_second(r, COUNTED(r, done)));

@@ -342,6 +342,8 @@ static void judge(struct mr_perf *perf)
         return;
     }
     mr_perf_find_figures(perf, &result->begin, &result->end, &result->figures);
+    if (perf->is_search)
+        mr_perf_search_check(perf);
     result->limit = mr_perf_judge(&result->figures, why);
     if (result->limit != MR_PERF_LIMIT_RATE || result->over.rate == 0) {
         memcpy(result->why, why, sizeof(why));

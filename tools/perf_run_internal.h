@@ -55,6 +55,9 @@ struct json_object *mr_perf_ask_report(const struct mr_perf *perf, struct mr_fau
  * run->end set: it was not found; then the best by now does. */
 bool mr_perf_search(struct mr_perf_run *run);
 
+/* Was the rate that was found kept while it was measured, too?  Writes why not into the result. */
+void mr_perf_search_check(struct mr_perf *perf);
+
 /* ---- perf_figures.c ---- */
 
 void mr_perf_snapshot_take(const struct mr_perf *perf, struct mr_perf_snapshot *out);

@@ -455,6 +455,28 @@ def a_search_finds_a_rate_that_is_kept(millrace):
         tap.expect(result["limited_by"]["what"] != "rate", result["limited_by"])  # but what limited the least that was not kept
 
 
+def a_search_whose_rate_is_not_kept_afterwards_says_so(millrace):
+    """The server stands still again and again once the search is over; nothing fails for that."""
+    words = ["--op", "down=100", "--search", "--rate", "200", "--trial", "0.2", "--connections", "2", "--duration", "3", "--timeout", "20"]
+    with Pair(millrace) as pair:
+        page = Path(pair.folder.name) / "page.html"
+        client = measuring(pair, *words, "--html", page)
+        with pulsing(pair.server.pid, 0.2, 0.05):
+            time.sleep(3)
+        out, said = client.communicate(timeout=60)
+        tap.expect_equal(client.returncode, 0, said)
+        tap.expect(re.search(r"^not kept +[\d.e+]+/s, which the search found: the final measurement did not keep it: .* began late, 0 failed, "
+                             r"0 were not begun; ", out, re.M), out)
+        tap.expect(re.search(r"^tried .* failed 0  not begun 0  kept$", out, re.M), out)
+        tap.expect("/s; the final measurement did not keep it: " in page.read_text(), page.read_text())
+        tap.expect(not re.search("^limited by +the rate that was asked for", out, re.M), out)
+        result = pair.client(*words[:-4], *SHORT)
+        tap.expect(result["not_kept"] is None or "did not keep it" in result["not_kept"], result["not_kept"])
+        for each in result["tried"]:
+            tap.expect_equal((each["failed"], each["not_begun"]), (0, 0), each)
+        tap.expect_equal(pair.client(*SHORT)["not_kept"], None)
+
+
 def a_search_that_comes_to_nothing_keeps_what_was_tried(millrace):
     """The server stands still for good, or the user has enough of it: at once, not after thirty halvings of the rate."""
     for how, why in (("SIGSTOP", r"the search ended: nothing came from 198\.18\.0\.1 for 0\.5 s"),
@@ -632,6 +654,7 @@ tap.main(lambda: tap.run([bulk_data_goes_both_ways, a_closed_loop_of_every_opera
                           a_window_that_is_full_is_named_on_either_side, flow_control_is_named_on_either_side,
                           port_and_peer_and_generator_are_named, a_core_that_both_have_is_named, an_open_loop_keeps_its_rate,
                           a_stalled_server_is_seen_by_all_that_were_due, a_server_that_was_silent_for_a_while_is_named,
-                          a_search_finds_a_rate_that_is_kept, a_search_that_comes_to_nothing_keeps_what_was_tried, handshakes_with_a_server_of_another_protocol, connections_of_edge_sleep, a_server_that_dies_is_told_and_this_side_all_the_same,
+                          a_search_finds_a_rate_that_is_kept,
+                          a_search_whose_rate_is_not_kept_afterwards_says_so, a_search_that_comes_to_nothing_keeps_what_was_tried, handshakes_with_a_server_of_another_protocol, connections_of_edge_sleep, a_server_that_dies_is_told_and_this_side_all_the_same,
                           endless_operations_end_with_the_run, a_run_that_is_interrupted_says_so, what_fails_is_told, texts_of_failures_are_whole,
                           mistakes_are_told_before_anything_starts], sys.argv[1]))
