@@ -105,11 +105,12 @@ static void print_trials(const struct mr_perf_result *r)
 static void print_head(const struct mr_perf *perf)
 {
     const struct mr_perf_result *r = &perf->result;
+    char text[TEXT];
 
-    printf("perf: %s over %s, %u shard%s; %u connection%s in %.2f s\n", perf->server_text,
+    printf("perf: %s over %s, %u shard%s; %u connection%s in %s\n", perf->server_text,
            perf->host_options.port, perf->host_options.shards,
            perf->host_options.shards == 1 ? "" : "s", perf->connections,
-           perf->connections == 1 ? "" : "s", r->connect_s);
+           perf->connections == 1 ? "" : "s", span((uint64_t)(r->connect_s * 1e9), text));
     if (r->not_measured[0] != '\0') {
         printf("perf: nothing was measured\n\n");
         return;

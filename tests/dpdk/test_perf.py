@@ -597,6 +597,8 @@ def what_fails_is_told(millrace):
             done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
         tap.expect(done.returncode == 1 and "standard output: No space left" in done.stderr, done.stderr)
         done = pair.run("--duration", "0.3", "--warm-up", "0", "--op", "down=100")
+        tap.expect(re.search(r"^perf: .* 1 connection in \d+\.\d+ (ms|us|s)$", done.stdout, re.M), done.stdout)
+        tap.expect("connection in 0.0" not in done.stdout, done.stdout)
         for words in ("operation", "goodput", "limited by", "this side", "port"):
             tap.expect(words in done.stdout, done.stdout)
     with Pair(millrace) as pair:
