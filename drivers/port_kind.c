@@ -409,11 +409,8 @@ static bool check_loopback_spec(const char *rest, struct mr_fault *fault)
 
 /* ---- the table ---- */
 
+/* In the order of the commands' --help. */
 static const struct mr_port_kind kinds[] = {
-    {.name = "loopback",
-     .shape = "loopback",
-     .check = check_loopback_spec,
-     .open = mr_loopback_open},
     {.name = "tap",
      .shape = "tap:NAME",
      .driver = "net_tap",
@@ -433,18 +430,22 @@ static const struct mr_port_kind kinds[] = {
      .shape = "af_xdp:IFACE",
      .check = mr_xdp_port_check,
      .open = mr_xdp_port_open},
-    {.name = "memif",
-     .shape = "memif:role=...,socket=...",
-     .driver = "net_memif",
-     .check = check_memif_spec,
-     .plan = plan_memif,
-     .is_memory = true},
     {.name = "pci",
      .shape = "pci:ADDRESS",
      .check = check_card_spec,
      .plan = plan_card,
      .sets_mtu = true,
      .is_card = true},
+    {.name = "memif",
+     .shape = "memif:role=server|client,socket=PATH",
+     .driver = "net_memif",
+     .check = check_memif_spec,
+     .plan = plan_memif,
+     .is_memory = true},
+    {.name = "loopback",
+     .shape = "loopback (within one process)",
+     .check = check_loopback_spec,
+     .open = mr_loopback_open},
 };
 
 const struct mr_port_kind *mr_port_kind_find(const char *spec, const char **rest_out,
@@ -459,7 +460,10 @@ const struct mr_port_kind *mr_port_kind_find(const char *spec, const char **rest
             *rest_out = spec + size + (spec[size] == ':');
             return &kinds[i];
         }
-        used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s", used > 0 ? ", " : "",
+        used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s",
+                                 used == 0                     ? ""
+                                 : i + 1 == MR_COUNT_OF(kinds) ? " or "
+                                                               : ", ",
                                  kinds[i].shape);
     }
     mr_fault_set(fault, EINVAL, "unknown port kind; known are: %s", list);

@@ -18,6 +18,10 @@
 /* CPU, governor of the CPUs that workers run on, kernel, version; null: not known.  EAL runs. */
 struct json_object *mr_perf_machine_json(void);
 
+/* How long a polling thread was ready to run while something else had its CPU, since its start.
+ * False: the kernel does not tell. */
+bool mr_perf_core_wait(uint32_t worker, uint64_t *ns_out);
+
 /* Driver, device, firmware, link, PCIe, queues, descriptors, into `json`; null: not known, or there
  * is none. */
 void mr_perf_add_port_facts(struct json_object *json, const char *spec,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "control/control_socket.h"
+#include "control/eal.h"
 #include "dataplane/clock.h"
 #include "tools/bench.h"
 #include "tools/perf_facts.h"
@@ -183,6 +184,20 @@ static void add_time(struct json_object *counts, const struct mr_host *host)
     json_object_object_add(counts, "stage_ns", stages);
 }
 
+/* How long each polling thread waited for its CPU; null: the kernel does not tell. */
+static struct json_object *waits_json(void)
+{
+    struct json_object *list = json_object_new_array();
+
+    for (uint32_t i = 0; i < mr_eal_info()->worker_count; i++) {
+        uint64_t ns;
+
+        json_object_array_add(list, mr_perf_core_wait(i, &ns) ? json_object_new_int64((int64_t)ns)
+                                                              : NULL);
+    }
+    return list;
+}
+
 static struct json_object *report_json(const struct mr_host *host,
                                        const struct mr_perf_server_counts *server)
 {
@@ -196,6 +211,7 @@ static struct json_object *report_json(const struct mr_host *host,
     mr_port_losses(host->group.port, &losses);
     mr_bench_count(counts, "ns", mr_control_now());
     add_time(counts, host);
+    json_object_object_add(counts, "core_wait_ns", waits_json());
     json_object_object_add(counts, "port",
                            port_counts_json(host->group.port, report.stats.tx_refused));
     json_object_object_add(counts, "loss", mr_perf_losses_json(&losses));
@@ -326,6 +342,19 @@ static void take_limited(struct json_object *samples, struct mr_perf_far_figures
         f->limited[i] = number_of(samples, mr_perf_limiter_name(i)) / sum;
 }
 
+/* A server that does not say is not known to have waited. */
+static void take_waits(struct json_object *waits, double ns, struct mr_perf_far_figures *f)
+{
+    if (!json_object_is_type(waits, json_type_array))
+        return;
+    for (size_t i = 0; i < json_object_array_length(waits); i++) {
+        struct json_object *of_one = json_object_array_get_idx(waits, i);
+
+        f->knows_waits |= of_one != NULL;
+        f->core_wait = MR_MAX(f->core_wait, MR_MIN(json_object_get_double(of_one) / ns, 1.0));
+    }
+}
+
 static bool take_figures(struct json_object *counts, struct mr_perf_far_figures *f)
 {
     struct json_object *busy = member_of(counts, "busy_ns");
@@ -345,6 +374,7 @@ static bool take_figures(struct json_object *counts, struct mr_perf_far_figures 
         f->busiest = MR_MAX(f->busiest, MR_MIN(of_one / ns, 1.0));
     }
     find_stage(member_of(counts, "stage_ns"), sum, f);
+    take_waits(member_of(counts, "core_wait_ns"), ns, f);
     take_losses(member_of(counts, "loss"), &f->losses);
     take_limited(member_of(counts, "not_sending_for"), f);
     double sent = number_of(quic, "packets_sent");
@@ -368,6 +398,7 @@ struct json_object *mr_far_between(struct json_object *begin, struct json_object
     }
     json = json_object_new_object();
     mr_bench_real(json, "busiest", f->busiest);
+    mr_bench_ratio(json, "cpu_share", 1 - f->core_wait, f->knows_waits);
     mr_bench_text(json, "stage", f->stage);
     mr_bench_real(json, "stage_part", f->stage_part);
     mr_bench_real(json, "port_drop_part", f->port_drop_part);

@@ -9,6 +9,13 @@
 
 /* ------------------------------------------------------------------ a moment */
 
+static void read_waits(struct mr_perf_snapshot *to)
+{
+    to->knows_waits = true;
+    for (uint32_t i = 0; i < mr_eal_info()->worker_count; i++)
+        to->knows_waits &= mr_perf_core_wait(i, &to->core_wait_ns[i]);
+}
+
 void mr_perf_snapshot_take(const struct mr_perf *perf, struct mr_perf_snapshot *out)
 {
     struct mr_shard_stats stats;
@@ -23,6 +30,7 @@ void mr_perf_snapshot_take(const struct mr_perf *perf, struct mr_perf_snapshot *
     mr_report_read(&out->report, &perf->host.group);
     mr_port_stats(perf->host.group.port, &out->port);
     mr_port_losses(perf->host.group.port, &out->losses);
+    read_waits(out);
 }
 
 /* Frames that this side's port dropped between two snapshots, of all. */
@@ -67,6 +75,18 @@ static void find_stage(struct mr_perf_figures *f, const struct mr_shard_stats *f
     f->stage_part = mr_perf_part(most, to->busy_cycles - from->busy_cycles);
 }
 
+/* Of the polling threads, the one that waited most. */
+static void find_wait(struct mr_perf_figures *f, const struct mr_perf_snapshot *from,
+                      const struct mr_perf_snapshot *to)
+{
+    f->knows_waits = from->knows_waits && to->knows_waits;
+    for (uint32_t i = 0; i < mr_eal_info()->worker_count && f->knows_waits; i++)
+        f->core_wait =
+            MR_MAX(f->core_wait,
+                   mr_perf_part(to->core_wait_ns[i] - from->core_wait_ns[i], to->ns - from->ns));
+    f->core_wait = MR_MIN(f->core_wait, 1.0);
+}
+
 void mr_perf_find_figures(const struct mr_perf *perf, const struct mr_perf_snapshot *from,
                           const struct mr_perf_snapshot *to, struct mr_perf_figures *f)
 {
@@ -78,6 +98,8 @@ void mr_perf_find_figures(const struct mr_perf *perf, const struct mr_perf_snaps
         .rate = perf->rate,
         .far = f->far,
         .silent_s = f->silent_s,
+        .silent_part = f->silent_s / seconds,
+        .is_silent_at_end = f->is_silent_at_end,
     };
     for (uint32_t k = 0; k < perf->plan.kind_count; k++) {
         const struct mr_perf_kind *kind = &perf->plan.kind[k];
@@ -90,6 +112,7 @@ void mr_perf_find_figures(const struct mr_perf *perf, const struct mr_perf_snaps
     f->begun = (double)(to->counts.begun - from->counts.begun) / seconds;
     f->done = (double)(to->counts.done - from->counts.done) / seconds;
     f->busiest = mr_perf_busiest(perf, from, to);
+    find_wait(f, from, to);
     find_stage(f, &from->report.stats, &to->report.stats);
     f->port_drop_part = drop_part(from, to);
     f->late_part =

@@ -288,7 +288,7 @@ static void put_kinds(FILE *to, const struct mr_perf *perf)
         char name[MR_PERF_NAME];
 
         fprintf(to, "<tr><td><span class=\"t%u\">&#9632;</span> %s<td>%.1f<td>%llu<td>%llu<td>%llu",
-                k, mr_perf_kind_name(&perf->plan.kind[k], name), mr_perf_per_second(r, kind->done),
+                k, mr_perf_kind_name(&perf->plan.kind[k], name), mr_perf_done_per_second(r, k),
                 (number)kind->begun, (number)kind->done, (number)kind->failed);
         for (size_t q = 0; q < MR_COUNT_OF(quantiles); q++) {
             uint64_t ns = mr_histogram_quantile(&kind->latency, quantiles[q]);
@@ -309,17 +309,21 @@ static void put_outcome(FILE *to, const struct mr_perf *perf)
     const struct mr_perf_result *r = &perf->result;
     const struct mr_perf_counts *from = &r->begin.counts;
     const struct mr_perf_counts *until = &r->end.counts;
+    char stalled[MR_PERF_PERCENT];
+    char share[MR_PERF_PERCENT];
 
     fprintf(
         to,
         "<div class=\"wide\"><table class=\"outcome\"><tr><th>begun late<th>not begun<th>unfinished"
-        "<th>connections lost<th>this side stood still<th>part of the time</tr>\n");
+        "<th>connections lost<th>this side stood still<th>part of the time"
+        "<th>had of its core</tr>\n");
     fprintf(to,
-            "<tr><td>%llu<td>%llu<td>%llu<td>%llu<td>%llu time%s<td>%.2g %%</tr></table></div>\n",
+            "<tr><td>%llu<td>%llu<td>%llu<td>%llu<td>%llu time%s<td>%s<td>%s</tr></table></div>\n",
             (number)(until->late - from->late), (number)(until->not_begun - from->not_begun),
             (number)r->unfinished, (number)(until->lost - from->lost),
             (number)(until->stalls - from->stalls), until->stalls - from->stalls == 1 ? "" : "s",
-            100 * r->figures.stalled_part);
+            mr_perf_percent(r->figures.stalled_part, stalled),
+            r->figures.knows_waits ? mr_perf_percent(1 - r->figures.core_wait, share) : "-");
 }
 
 static struct json_object *member_of(struct json_object *json, const char *name)
@@ -513,7 +517,7 @@ static void put_summary(FILE *to, const struct mr_perf *perf)
     else if (perf->plan.is_open_loop)
         fprintf(to, "Open loop: %.6g operations/s were due (%s%s). ", perf->rate,
                 perf->is_even ? "even" : "Poisson",
-                perf->is_search ? "; the highest rate that was kept" : "");
+                perf->is_search ? "; the highest rate that the search kept" : "");
     else
         fprintf(to, "Closed loop: %u operation%s at a time of each connection. ", perf->streams,
                 perf->streams == 1 ? "" : "s");
@@ -534,6 +538,9 @@ static void put_summary(FILE *to, const struct mr_perf *perf)
             perf->warm_up_s, r->seconds, perf->timeout_s);
     put_text(to, r->why);
     fprintf(to, ".</p>\n");
+    if (r->not_kept[0] != '\0')
+        fprintf(to, "<p class=\"limit\">The search found %.6g/s; %s.</p>\n", perf->rate,
+                r->not_kept);
     if (r->far_why[0] != '\0') {
         fprintf(to, "<p class=\"limit\">Figures of the far side are missing: ");
         put_text(to, r->far_why);

@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 
+#include "control/eal.h"
 #include "drivers/port.h"
 #include "drivers/port_facts.h"
 #include "tools/host.h"
@@ -29,6 +30,8 @@ struct mr_perf_snapshot {
     struct mr_port_stats port;
     struct mr_port_losses losses; /* on purpose */
     uint64_t busy_cycles[MR_SHARDS_MAX];
+    bool knows_waits;
+    uint64_t core_wait_ns[MR_EAL_WORKERS_MAX]; /* of each polling thread: mr_perf_core_wait() */
 };
 
 /* A point of the time line: since the one before. */
@@ -57,7 +60,8 @@ struct mr_perf_trial {
     double late;         /* part of those begun */
     double late_stalled; /* of these, where this side had stood still when they were due */
     double dropped;      /* frames, by the port that dropped more, of all its frames */
-    uint64_t failed;     /* or not begun, or lost with their connection */
+    uint64_t failed;     /* or lost with their connection */
+    uint64_t not_begun;
     bool is_kept;
 };
 
@@ -93,6 +97,7 @@ struct mr_perf_result {
     enum mr_perf_limit limit;
     char why[2 * MR_PERF_WHY];
     struct mr_perf_over over;
+    char not_kept[MR_PERF_WHY]; /* of a search: why what was measured then did not keep the rate */
     uint32_t trial_count;
     struct mr_perf_trial trials[MR_PERF_TRIALS_MAX];
     uint32_t sample_count;
@@ -149,6 +154,14 @@ struct mr_perf {
 static inline double mr_perf_per_second(const struct mr_perf_result *result, uint64_t count)
 {
     return result->seconds > 0 ? (double)count / result->seconds : 0;
+}
+
+/* Operations of a kind that came to their end in the measured time, each second: with the other
+ * kinds' they are those of the whole. */
+static inline double mr_perf_done_per_second(const struct mr_perf_result *result, uint32_t kind)
+{
+    return mr_perf_per_second(result, result->end.counts.done_of[kind] -
+                                          result->begin.counts.done_of[kind]);
 }
 
 /* ---- perf_run.c ---- */

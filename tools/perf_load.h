@@ -36,7 +36,7 @@
 #define MR_PERF_LATE_MAX    65536 /* operations that are due and wait; a power of two */
 #define MR_PERF_OWN_MAX     4096  /* connections that are operations, of a shard */
 #define MR_PERF_REASONS_MAX 8     /* kinds of failure that are told apart */
-#define MR_PERF_REASON      112   /* bytes */
+#define MR_PERF_REASON      256   /* bytes */
 #define MR_PERF_TICKET_MAX  4096  /* bytes */
 #define MR_PERF_ENDLESS     (UINT64_C(1) << 60) /* bytes: until the run ends */
 #define MR_PERF_ALPN_MAX    32                  /* bytes of a protocol's name */
@@ -88,6 +88,7 @@ struct mr_perf_counts {
     uint64_t due;     /* operations, open loop */
     uint64_t begun;   /* operations */
     uint64_t done;
+    uint64_t done_of[MR_PERF_KINDS_MAX]; /* each kind's part of that */
     uint64_t failed;
     uint64_t not_begun;    /* due, and the line was full, or memory */
     uint64_t late;         /* begun later than due by MR_PERF_LATE_NS or more */
@@ -99,10 +100,10 @@ struct mr_perf_counts {
     uint64_t limited[MR_PERF_LIMITERS]; /* samples of kept connections */
 };
 
-/* Of a kind, while measuring. */
+/* Of a kind, those that began while measuring. */
 struct mr_perf_kind_result {
     uint64_t begun;
-    uint64_t done;
+    uint64_t done; /* by the end of DRAIN */
     uint64_t failed;
     uint64_t resumed;            /* of those begun: the handshake used a ticket, */
     uint64_t early;              /* and its 0-RTT was accepted */

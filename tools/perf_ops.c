@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/compiler.h"
+#include "quic/types.h"
 #include "tools/perf_far.h"
 #include "tools/perf_load_internal.h"
 
@@ -337,6 +338,7 @@ static void count_end(struct mr_perf_load *load, struct mr_perf_op *op, bool is_
     add_to(&load->shared.under_way, -1);
     mr_perf_count(is_done ? &load->shared.counts.done : &load->shared.counts.failed,
                   is_done || load->phase <= MR_PERF_MEASURE);
+    mr_perf_count(&load->shared.counts.done_of[op->kind], is_done);
     if (!op->is_measured || load->phase > MR_PERF_DRAIN)
         return;
     if (is_done) {
@@ -619,13 +621,21 @@ static void on_own_closed(struct mr_perf_load *load, const struct mr_perf_conn *
         leave_no_more(load, c);
 }
 
+static const char *how_ended(const struct mr_perf_conn *c, const struct mr_event *event)
+{
+    if (c->is_open)
+        return "a connection ended";
+    if (event->is_remote && !event->is_application && event->error == MR_CONNECTION_REFUSED)
+        return "the server refused the connection: it has no room for more (its --connections), or "
+               "does not want any";
+    return "a connection could not be made";
+}
+
 static void on_closed(struct mr_perf_load *load, struct mr_perf_conn *c,
                       const struct mr_event *event)
 {
     if (load->phase < MR_PERF_CLOSE && (c->op == MR_NONE || !load->ops[c->op].is_counted))
-        mr_perf_note_reason(load,
-                            c->is_open ? "a connection ended" : "a connection could not be made",
-                            event->reason, event->error);
+        mr_perf_note_reason(load, how_ended(c, event), event->reason, event->error);
     if (c->op == MR_NONE)
         on_kept_closed(load, c);
     else

@@ -17,6 +17,7 @@
 #define STALLED      0.01  /* of the time: what is due then is late */
 #define STALLED_MUCH 0.1   /* of the time: nothing else limits more */
 #define MOSTLY       0.5   /* of the samples */
+#define SHARED       0.1   /* of the time that a polling thread waits for its CPU */
 #define SILENT_S     1     /* a server that is there has something to say */
 #define WEIGHT_MAX   1e9
 
@@ -228,18 +229,30 @@ bool mr_perf_search_next(struct mr_perf_search *s, bool was_kept)
 
 /* ------------------------------------------------------------------ what limited it */
 
+const char *mr_perf_percent(double part, char text[MR_PERF_PERCENT])
+{
+    double percent = 100 * part;
+
+    if (percent > 0 && percent < 1e-4)
+        snprintf(text, MR_PERF_PERCENT, "under 0.0001 %%");
+    else
+        snprintf(text, MR_PERF_PERCENT, percent >= 99.95 ? "%.0f %%" : "%.3g %%", percent);
+    return text;
+}
+
 /* One side's connections. */
 static enum mr_perf_limit judge_sending(const char *whose, const char *windows,
                                         const double limited[MR_PERF_LIMITERS], double loss_part,
                                         char why[MR_PERF_WHY])
 {
     double path = limited[MR_PERF_BY_CWND] + limited[MR_PERF_BY_PACING];
+    char lost[MR_PERF_PERCENT];
 
     if (path >= MOSTLY) {
         snprintf(why, MR_PERF_WHY,
                  "%scongestion control: in %.0f %% of the samples connections waited for window or "
-                 "pacing, with %.2g %% of the packets lost",
-                 whose, 100 * path, 100 * loss_part);
+                 "pacing, with %s of the packets lost",
+                 whose, 100 * path, mr_perf_percent(loss_part, lost));
         return MR_PERF_LIMIT_CWND;
     }
     if (limited[MR_PERF_BY_FLOW_CONTROL] >= MOSTLY) {
@@ -260,6 +273,8 @@ static double waited_part(const struct mr_perf_figures *f)
 
 static enum mr_perf_limit judge_rest(const struct mr_perf_figures *f, char why[MR_PERF_WHY])
 {
+    char waited[MR_PERF_PERCENT];
+
     if (!f->is_open_loop && !f->is_endless) {
         snprintf(why, MR_PERF_WHY,
                  "operations at a time, over the time that each takes: this side's cores work %.0f "
@@ -269,9 +284,9 @@ static enum mr_perf_limit judge_rest(const struct mr_perf_figures *f, char why[M
     }
     if (f->is_open_loop && waited_part(f) >= LATE) {
         snprintf(why, MR_PERF_WHY,
-                 "operations at a time, over the time that each takes: %.2g %% of those due waited "
+                 "operations at a time, over the time that each takes: %s of those due waited "
                  "for a free place; more of --streams or --connections shows who is full first",
-                 100 * waited_part(f));
+                 mr_perf_percent(waited_part(f), waited));
         return MR_PERF_LIMIT_CONCURRENCY;
     }
     if (f->far.is_known) {
@@ -311,6 +326,17 @@ static enum mr_perf_limit judge_silence(const struct mr_perf_figures *f, char wh
 {
     if (f->silent_s < SILENT_S)
         return MR_PERF_LIMIT_NOTHING;
+    if (!f->is_silent_at_end) {
+        /* As with has_stood_still(): what was due then waited; otherwise it is lost time. */
+        if (f->silent_part < (f->is_open_loop ? STALLED : STALLED_MUCH))
+            return MR_PERF_LIMIT_NOTHING;
+        snprintf(why, MR_PERF_WHY,
+                 "the server, or the path to it: nothing came from there for %.1f s, with "
+                 "operations under way, until it went on; look at its log, and what else runs on "
+                 "its machine",
+                 f->silent_s);
+        return MR_PERF_LIMIT_PEER;
+    }
     snprintf(why, MR_PERF_WHY,
              "the server, or the path to it: nothing came from there in the last %.1f s of what "
              "was measured, with operations under way; look at its log, and whether it still runs",
@@ -318,21 +344,43 @@ static enum mr_perf_limit judge_silence(const struct mr_perf_figures *f, char wh
     return MR_PERF_LIMIT_PEER;
 }
 
+/* Whatever else was seen may come of that. */
+static enum mr_perf_limit judge_sharing(const struct mr_perf_figures *f, char why[MR_PERF_WHY])
+{
+    char share[MR_PERF_PERCENT];
+
+    if (f->core_wait > SHARED) {
+        snprintf(why, MR_PERF_WHY,
+                 "the generator: its core was shared: a polling thread had %s of it; give it a "
+                 "core of its own with --cores",
+                 mr_perf_percent(1 - f->core_wait, share));
+        return MR_PERF_LIMIT_GENERATOR;
+    }
+    if (!f->far.is_known || f->far.core_wait <= SHARED)
+        return MR_PERF_LIMIT_NOTHING;
+    snprintf(why, MR_PERF_WHY,
+             "the server: its core was shared: a polling thread waited for it %s of the time; give "
+             "it a core of its own with --cores",
+             mr_perf_percent(f->far.core_wait, share));
+    return MR_PERF_LIMIT_FAR_CPU;
+}
+
 static enum mr_perf_limit judge_drops(const struct mr_perf_figures *f, char why[MR_PERF_WHY])
 {
+    char dropped[MR_PERF_PERCENT];
+
     if (f->port_drop_part >= DROPS) {
         snprintf(why, MR_PERF_WHY,
-                 "the port: %.2g %% of the frames were dropped or refused by it (counters under "
-                 "`port`)",
-                 100 * f->port_drop_part);
+                 "the port: %s of the frames were dropped or refused by it (counters under `port`)",
+                 mr_perf_percent(f->port_drop_part, dropped));
         return MR_PERF_LIMIT_PORT;
     }
     if (!f->far.is_known || f->far.port_drop_part < DROPS)
         return MR_PERF_LIMIT_NOTHING;
     snprintf(why, MR_PERF_WHY,
-             "the server's port: %.2g %% of the frames were dropped or refused by it (counters "
-             "under `far_side`)",
-             100 * f->far.port_drop_part);
+             "the server's port: %s of the frames were dropped or refused by it (counters under "
+             "`far_side`)",
+             mr_perf_percent(f->far.port_drop_part, dropped));
     return MR_PERF_LIMIT_FAR_PORT;
 }
 
@@ -366,12 +414,14 @@ static enum mr_perf_limit judge_full_ports(const struct mr_perf_figures *f, char
 
 static enum mr_perf_limit judge_cores(const struct mr_perf_figures *f, char why[MR_PERF_WHY])
 {
+    char stalled[MR_PERF_PERCENT];
+
     if (has_stood_still(f)) {
         snprintf(why, MR_PERF_WHY,
-                 "this side's CPU: its polling cores stood still for %.2g %% of the time, a "
+                 "this side's CPU: its polling cores stood still for %s of the time, a "
                  "millisecond or more at once, as something else ran on them; give --cores that "
                  "are free",
-                 100 * f->stalled_part);
+                 mr_perf_percent(f->stalled_part, stalled));
         return MR_PERF_LIMIT_GENERATOR;
     }
     if (f->busiest >= BUSY) {
@@ -405,7 +455,8 @@ static enum mr_perf_limit judge_windows(const struct mr_perf_figures *f, char wh
 enum mr_perf_limit mr_perf_judge(const struct mr_perf_figures *f, char why[MR_PERF_WHY])
 {
     static enum mr_perf_limit (*const in_order[])(const struct mr_perf_figures *, char *) = {
-        judge_silence, judge_drops, judge_rate, judge_full_ports, judge_cores, judge_windows,
+        judge_silence,    judge_sharing, judge_drops,   judge_rate,
+        judge_full_ports, judge_cores,   judge_windows,
     };
     enum mr_perf_limit limit = MR_PERF_LIMIT_NOTHING;
 

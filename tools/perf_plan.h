@@ -14,8 +14,13 @@
 #include "drivers/port_loss.h"
 #include "tools/perf_load.h"
 
-#define MR_PERF_NAME 64  /* bytes of a kind's name */
-#define MR_PERF_WHY  256 /* bytes of a judgement */
+#define MR_PERF_NAME    64  /* bytes of a kind's name */
+#define MR_PERF_WHY     256 /* bytes of a judgement */
+
+#define MR_PERF_PERCENT 24 /* bytes of one */
+
+/* "12.3 %" of a part, 0..1: three digits that matter, and no power of ten; returns `text`. */
+const char *mr_perf_percent(double part, char text[MR_PERF_PERCENT]);
 
 /* Words, separated by commas: up=SIZE, down=SIZE (K, M, G of 1,024; `endless`), uni, connect,
  * resume, early, weight=N.  False with `fault` set. */
@@ -66,6 +71,8 @@ struct mr_perf_far_figures {
     double loss_part;      /* packets lost, of those it sent */
     double limited[MR_PERF_LIMITERS]; /* of the samples of its connections, 0..1 */
     struct mr_port_losses losses;     /* on purpose */
+    bool knows_waits;
+    double core_wait; /* part of the time in which a polling thread waited for its CPU */
 };
 
 /* Of the measured time. */
@@ -79,15 +86,20 @@ struct mr_perf_figures {
     double due;        /* likewise, that came due: by chance a little more, or less */
     double begun;      /* likewise, that began */
     double done;
-    double busiest;        /* part of the time in which the busiest polling core worked, 0..1 */
+    double busiest; /* part of the time in which the busiest polling core worked, 0..1 */
+    bool knows_waits;
+    double core_wait;      /* part of the time in which a polling thread waited for its CPU, which
+                              others had: the thread that waited most, 0..1; 0: not known */
     const char *stage;     /* of its time, the largest */
     double stage_part;     /* of its busy time */
     double port_drop_part; /* frames dropped or refused, of all */
     double late_part; /* of the operations that began, a millisecond or more after they were due */
     double late_stalled_part; /* of these, where this side had stood still when they were due */
-    double silent_s;     /* at the end nothing had come for so long, with operations under way */
-    double stalled_part; /* of the time, in which a polling core did not poll */
-    double loss_part;    /* packets lost, of those sent */
+    double silent_s;          /* nothing came for so long at once, with operations under way */
+    double silent_part;       /* the same, of the time */
+    bool is_silent_at_end;    /* nothing had come since */
+    double stalled_part;      /* of the time, in which a polling core did not poll */
+    double loss_part;         /* packets lost, of those sent */
     double limited[MR_PERF_LIMITERS]; /* of the samples, 0..1 */
     struct mr_perf_far_figures far;
 };

@@ -94,9 +94,10 @@ static void print_trials(const struct mr_perf_result *r)
         const struct mr_perf_trial *t = &r->trials[i];
 
         printf("tried %12.6g/s  done %12.6g/s  late %6.2f %%  while it stood still %6.2f %%  "
-               "dropped %6.3f %%  failed %llu  %s\n",
+               "dropped %6.3f %%  failed %llu  not begun %llu  %s\n",
                t->rate, t->done, 100 * (t->late - t->late_stalled), 100 * t->late_stalled,
-               100 * t->dropped, (number)t->failed, t->is_kept ? "kept" : "not kept");
+               100 * t->dropped, (number)t->failed, (number)t->not_begun,
+               t->is_kept ? "kept" : "not kept");
     }
     printf("%s", r->trial_count > 0 ? "\n" : "");
 }
@@ -104,11 +105,12 @@ static void print_trials(const struct mr_perf_result *r)
 static void print_head(const struct mr_perf *perf)
 {
     const struct mr_perf_result *r = &perf->result;
+    char text[TEXT];
 
-    printf("perf: %s over %s, %u shard%s; %u connection%s in %.2f s\n", perf->server_text,
+    printf("perf: %s over %s, %u shard%s; %u connection%s in %s\n", perf->server_text,
            perf->host_options.port, perf->host_options.shards,
            perf->host_options.shards == 1 ? "" : "s", perf->connections,
-           perf->connections == 1 ? "" : "s", r->connect_s);
+           perf->connections == 1 ? "" : "s", span((uint64_t)(r->connect_s * 1e9), text));
     if (r->not_measured[0] != '\0') {
         printf("perf: nothing was measured\n\n");
         return;
@@ -156,7 +158,7 @@ static void print_kinds(const struct mr_perf *perf)
         char name[MR_PERF_NAME];
 
         printf("%-28s %11.1f %8llu", mr_perf_kind_name(&perf->plan.kind[k], name),
-               mr_perf_per_second(r, kind->done), (number)kind->failed);
+               mr_perf_done_per_second(r, k), (number)kind->failed);
         for (size_t q = 0; q < MR_COUNT_OF(quantiles); q++)
             printf(" %10s", kind->latency.count == 0
                                 ? "-"
@@ -194,17 +196,20 @@ static void losses_between(const struct mr_perf_result *r, struct mr_port_losses
                                    .sent_lost = to->sent_lost - from->sent_lost};
 }
 
-static double percent(uint64_t what, uint64_t of)
+static const char *percent(uint64_t what, uint64_t of, char text[MR_PERF_PERCENT])
 {
-    return of == 0 ? 0 : 100.0 * (double)what / (double)of;
+    return mr_perf_percent(of == 0 ? 0 : (double)what / (double)of, text);
 }
 
 /* What a side lost on purpose. */
 static void print_losses(const char *side, const struct mr_port_losses *l)
 {
-    printf("%-12s on purpose: %.3g %% of %llu datagrams sent, %.3g %% of %llu received\n", side,
-           percent(l->sent_lost, l->sent), (number)l->sent, percent(l->received_lost, l->received),
-           (number)l->received);
+    char sent[MR_PERF_PERCENT];
+    char received[MR_PERF_PERCENT];
+
+    printf("%-12s on purpose: %s of %llu datagrams sent, %s of %llu received\n", side,
+           percent(l->sent_lost, l->sent, sent), (number)l->sent,
+           percent(l->received_lost, l->received, received), (number)l->received);
 }
 
 /* What this side's own layers dropped, by reason. */
@@ -225,11 +230,42 @@ static void print_drops(const struct mr_perf_result *r)
     printf("%s", is_first ? "" : "\n");
 }
 
+/* How much of its core the polling thread had that waited most for it. */
+static void print_share(bool is_known, double core_wait)
+{
+    char share[MR_PERF_PERCENT];
+
+    if (is_known)
+        printf("; had %s of its core", mr_perf_percent(1 - core_wait, share));
+    printf("\n");
+}
+
+static void print_sides(const struct mr_perf_result *r)
+{
+    const struct mr_perf_figures *f = &r->figures;
+    char text[MR_PERF_PERCENT];
+
+    printf("this side    busiest core %.0f %%, stage `%s` %.0f %% of that; stood still %llu times, "
+           "%s of the time",
+           100 * f->busiest, f->stage, 100 * f->stage_part, (number)COUNTED(r, stalls),
+           mr_perf_percent(f->stalled_part, text));
+    print_share(f->knows_waits, f->core_wait);
+    if (f->far.is_known) {
+        printf("far side     busiest core %.0f %%, stage `%s` %.0f %% of that; port drops %s",
+               100 * f->far.busiest, f->far.stage, 100 * f->far.stage_part,
+               mr_perf_percent(f->far.port_drop_part, text));
+        print_share(f->far.knows_waits, f->far.core_wait);
+    } else if (r->far_why[0] != '\0') {
+        printf("far side     missing: %s\n", r->far_why);
+    }
+}
+
 static void print_rest(const struct mr_perf *perf)
 {
     const struct mr_perf_result *r = &perf->result;
     char up[TEXT];
     char down[TEXT];
+    char lost[MR_PERF_PERCENT];
 
     printf("goodput      up %s, down %s\n",
            bit_rate(8 * mr_perf_per_second(r, COUNTED(r, bytes_up)), up),
@@ -240,11 +276,11 @@ static void print_rest(const struct mr_perf *perf)
     printf("connections  %u open, %llu lost, %llu resumed, %llu with 0-RTT\n", r->open,
            (number)COUNTED(r, lost), (number)COUNTED(r, resumed), (number)COUNTED(r, early));
     printf(
-        "packets      %.0f/s sent, %.0f/s received, %.3g %% lost\n",
+        "packets      %.0f/s sent, %.0f/s received, %s lost\n",
         mr_perf_per_second(r, r->end.report.quic.packets_sent - r->begin.report.quic.packets_sent),
         mr_perf_per_second(r, r->end.report.quic.packets_received -
                                   r->begin.report.quic.packets_received),
-        100 * r->figures.loss_part);
+        mr_perf_percent(r->figures.loss_part, lost));
     print_port(r);
     print_drops(r);
     if (perf->loss_text != NULL) {
@@ -255,18 +291,10 @@ static void print_rest(const struct mr_perf *perf)
     }
     if (perf->far_loss_text != NULL && r->figures.far.is_known)
         print_losses("loss there", &r->figures.far.losses);
-    printf("this side    busiest core %.0f %%, stage `%s` %.0f %% of that; stood still %llu times, "
-           "%.2g %% of the time\n",
-           100 * r->figures.busiest, r->figures.stage, 100 * r->figures.stage_part,
-           (number)COUNTED(r, stalls), 100 * r->figures.stalled_part);
-    if (r->figures.far.is_known)
-        printf(
-            "far side     busiest core %.0f %%, stage `%s` %.0f %% of that; port drops %.2g %%\n",
-            100 * r->figures.far.busiest, r->figures.far.stage, 100 * r->figures.far.stage_part,
-            100 * r->figures.far.port_drop_part);
-    else if (r->far_why[0] != '\0')
-        printf("far side     missing: %s\n", r->far_why);
+    print_sides(r);
     print_reasons(r);
+    if (r->not_kept[0] != '\0')
+        printf("not kept     %.6g/s, which the search found: %s\n", perf->rate, r->not_kept);
     printf("limited by   %s\n", r->why);
 }
 
@@ -287,7 +315,7 @@ static struct json_object *kind_json(const struct mr_perf *perf, uint32_t k)
     mr_bench_count(json, "failed", kind->failed);
     mr_bench_count(json, "resumed", kind->resumed);
     mr_bench_count(json, "early", kind->early);
-    mr_bench_real(json, "done_per_s", mr_perf_per_second(r, kind->done));
+    mr_bench_real(json, "done_per_s", mr_perf_done_per_second(r, k));
     for (size_t q = 0; q < MR_COUNT_OF(quantiles); q++)
         mr_bench_ratio(latency, quantile_keys[q],
                        (double)mr_histogram_quantile(&kind->latency, quantiles[q]) * 1e-3,
@@ -350,6 +378,7 @@ static struct json_object *trials_json(const struct mr_perf_result *r)
         mr_bench_real(json, "late_stalled_part", r->trials[i].late_stalled);
         mr_bench_real(json, "port_drop_part", r->trials[i].dropped);
         mr_bench_count(json, "failed", r->trials[i].failed);
+        mr_bench_count(json, "not_begun", r->trials[i].not_begun);
         json_object_object_add(json, "kept", json_object_new_boolean(r->trials[i].is_kept));
         json_object_array_add(list, json);
     }
@@ -383,6 +412,7 @@ static struct json_object *limit_json(const struct mr_perf_result *r)
     mr_bench_text(json, "what", mr_perf_limit_name(r->limit));
     mr_bench_text(json, "why", r->why);
     mr_bench_real(json, "busiest", r->figures.busiest);
+    mr_bench_ratio(json, "cpu_share", 1 - r->figures.core_wait, r->figures.knows_waits);
     mr_bench_text(json, "stage", r->figures.stage);
     mr_bench_real(json, "stage_part", r->figures.stage_part);
     mr_bench_real(json, "port_drop_part", r->figures.port_drop_part);
@@ -429,6 +459,8 @@ static void print_json(const struct mr_perf *perf)
     json_object_object_add(json, "not_measured",
                            r->not_measured[0] == '\0' ? NULL
                                                       : json_object_new_string(r->not_measured));
+    json_object_object_add(json, "not_kept",
+                           r->not_kept[0] == '\0' ? NULL : json_object_new_string(r->not_kept));
     mr_bench_real(json, "up_bps", 8 * mr_perf_per_second(r, COUNTED(r, bytes_up)));
     mr_bench_real(json, "down_bps", 8 * mr_perf_per_second(r, COUNTED(r, bytes_down)));
     mr_bench_real(json, "done_per_s", mr_perf_per_second(r, COUNTED(r, done)));

@@ -63,6 +63,7 @@ static void listen_to_peer(struct mr_perf_run *run, const struct mr_perf_snapsho
         run->silent_s = 0;
     else
         run->silent_s += MR_MIN(step, 2e-3 * MR_PERF_SAMPLE_MS);
+    run->longest_silent_s = MR_MAX(run->longest_silent_s, run->silent_s);
 }
 
 static void take_sample(struct mr_perf_run *run, bool is_measured)
@@ -199,7 +200,7 @@ static bool connect_all(struct mr_perf_run *run, struct mr_fault *fault)
             bool has_reason = shared->reason_count > 0;
 
             mr_fault_set(fault, ETIMEDOUT,
-                         "%u of %u connections to %s within %g s%s%.100s; check the address, the "
+                         "%u of %u connections to %s within %g s%s%s; check the address, the "
                          "UDP port and that the server speaks \"%.32s\"",
                          open, perf->connections, perf->server_text, perf->timeout_s,
                          has_reason ? ": " : "", has_reason ? shared->reasons[0].text : "",
@@ -341,6 +342,8 @@ static void judge(struct mr_perf *perf)
         return;
     }
     mr_perf_find_figures(perf, &result->begin, &result->end, &result->figures);
+    if (perf->is_search)
+        mr_perf_search_check(perf);
     result->limit = mr_perf_judge(&result->figures, why);
     if (result->limit != MR_PERF_LIMIT_RATE || result->over.rate == 0) {
         memcpy(result->why, why, sizeof(why));
@@ -412,13 +415,15 @@ static void measure(struct mr_perf_run *run)
     struct mr_perf_result *result = &perf->result;
 
     read_counters(perf, &result->counters_begin);
+    run->silent_s = run->longest_silent_s = 0; /* what was before is not measured */
     mr_perf_set_phase(perf, MR_PERF_MEASURE);
     mr_perf_snapshot_take(perf, &result->begin);
     result->is_interrupted = !mr_perf_pass_time(
         run, "measuring", result->begin.ns + (uint64_t)(perf->duration_s * 1e9), true);
     mr_perf_snapshot_take(perf, &result->end);
     read_counters(perf, &result->counters_end);
-    result->figures.silent_s = run->silent_s;
+    result->figures.silent_s = run->longest_silent_s;
+    result->figures.is_silent_at_end = run->silent_s == run->longest_silent_s;
     ask_at_end(perf);
     result->seconds = (double)(result->end.ns - result->begin.ns) * 1e-9;
     drain(run);

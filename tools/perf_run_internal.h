@@ -17,9 +17,10 @@ struct mr_perf_run {
     double shown_s;
     struct mr_perf_snapshot last; /* sample */
     bool is_live;
-    double silent_s;     /* nothing has come for so long, with operations under way */
-    bool needs_peer;     /* a server that is silent ends the phase */
-    struct mr_fault end; /* why a phase was not passed */
+    double silent_s;         /* nothing has come for so long, with operations under way */
+    double longest_silent_s; /* of such times, while measuring */
+    bool needs_peer;         /* a server that is silent ends the phase */
+    struct mr_fault end;     /* why a phase was not passed */
 };
 
 static inline uint32_t mr_perf_shards(const struct mr_perf *perf)
@@ -53,6 +54,9 @@ struct json_object *mr_perf_ask_report(const struct mr_perf *perf, struct mr_fau
 /* The highest rate that is kept becomes the run's; what was tried is in its result.  False with
  * run->end set: it was not found; then the best by now does. */
 bool mr_perf_search(struct mr_perf_run *run);
+
+/* Was the rate that was found kept while it was measured, too?  Writes why not into the result. */
+void mr_perf_search_check(struct mr_perf *perf);
 
 /* ---- perf_figures.c ---- */
 

@@ -1,6 +1,7 @@
 /* tools/perf_search.c - the highest rate that is kept (perf_plan.h chooses the rates): each is
  * tried, and judged by what was counted meanwhile. */
 #include <errno.h>
+#include <stdio.h>
 
 #include "control/control_socket.h"
 #include "tools/perf_run_internal.h"
@@ -56,7 +57,45 @@ static bool is_kept(const struct mr_perf_trial *trial, const struct mr_perf_figu
 {
     return trial->done > 0 && trial->done >= TRIAL_KEPT * figures->due &&
            trial->late - trial->late_stalled <= TRIAL_LATE && trial->failed == 0 &&
-           trial->dropped <= TRIAL_DROP;
+           trial->not_begun == 0 && trial->dropped <= TRIAL_DROP;
+}
+
+static struct mr_perf_trial trial_of(double rate, const struct mr_perf_counts *from,
+                                     const struct mr_perf_counts *to,
+                                     const struct mr_perf_figures *figures)
+{
+    struct mr_perf_trial trial = {
+        .rate = rate,
+        .done = figures->done,
+        .late = figures->late_part,
+        .late_stalled = figures->late_stalled_part,
+        .failed = to->failed + to->lost - from->failed - from->lost,
+        .not_begun = to->not_begun - from->not_begun,
+        .dropped = MR_MAX(figures->port_drop_part, figures->far.port_drop_part),
+    };
+
+    trial.is_kept = is_kept(&trial, figures);
+    return trial;
+}
+
+void mr_perf_search_check(struct mr_perf *perf)
+{
+    struct mr_perf_result *r = &perf->result;
+    struct mr_perf_figures *f = &r->figures;
+    const struct mr_perf_trial t = trial_of(perf->rate, &r->begin.counts, &r->end.counts, f);
+    char done[MR_PERF_PERCENT];
+    char late[MR_PERF_PERCENT];
+    char dropped[MR_PERF_PERCENT];
+
+    if (t.is_kept)
+        return;
+    f->was_not_kept = true;
+    snprintf(r->not_kept, sizeof(r->not_kept),
+             "the final measurement did not keep it: of what was due %s was done, %s of it began "
+             "late, %llu failed, %llu were not begun; %s of the frames dropped",
+             mr_perf_percent(f->due > 0 ? MR_MIN(t.done / f->due, 1.0) : 0, done),
+             mr_perf_percent(t.late - t.late_stalled, late), (unsigned long long)t.failed,
+             (unsigned long long)t.not_begun, mr_perf_percent(t.dropped, dropped));
 }
 
 /* Something came of what was due since then: a server that does nothing at this rate does nothing
@@ -72,8 +111,8 @@ static bool is_answered(struct mr_perf_run *run, double rate, const struct mr_pe
         now.counts.bytes_up + now.counts.bytes_down > since->bytes_up + since->bytes_down)
         return true;
     mr_fault_set(&run->end, ECONNREFUSED,
-                 "the search ended: of %llu operations that were due at %.6g/s the server did "
-                 "none, nor a part of one%s%s; look at its log, and whether it still runs",
+                 "the search ended: of %llu operations due at %.6g/s the server did none, nor a "
+                 "part of one%s%s; look at its log",
                  (unsigned long long)(now.counts.due - since->due), rate, has_reason ? ": " : "",
                  has_reason ? shared->reasons[shared->reason_count - 1].text : "");
     return false;
@@ -106,16 +145,7 @@ static bool try_rate(struct mr_perf_run *run, double rate, struct mr_perf_trial 
     if (!goes_on)
         return false;
     mr_perf_find_figures(perf, &from, &to, &figures);
-    *trial = (struct mr_perf_trial){
-        .rate = rate,
-        .done = figures.done,
-        .late = figures.late_part,
-        .late_stalled = figures.late_stalled_part,
-        .failed = to.counts.failed + to.counts.not_begun + to.counts.lost - from.counts.failed -
-                  from.counts.not_begun - from.counts.lost,
-        .dropped = MR_MAX(figures.port_drop_part, figures.far.port_drop_part),
-    };
-    trial->is_kept = is_kept(trial, &figures);
+    *trial = trial_of(rate, &from.counts, &to.counts, &figures);
     perf->result.trial_count++;
     if (!trial->is_kept)
         note_not_kept(over, trial, &figures);

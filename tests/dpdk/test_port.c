@@ -64,7 +64,8 @@ static void check_fault(const char *spec, const char *words)
 
 static void an_unknown_kind_lists_those_there_are(void)
 {
-    check_fault("tab:mr0", "tap:NAME, af_packet:IFACE, af_xdp:IFACE, memif:");
+    check_fault("tab:mr0", "tap:NAME, af_packet:IFACE, af_xdp:IFACE, pci:ADDRESS, "
+                           "memif:role=server|client,socket=PATH or loopback");
     check_fault("", "unknown port kind");
     check_fault("tapx:mr0", "unknown port kind");
     check_fault("af_xdpx:eth0", "unknown port kind");

@@ -21,6 +21,7 @@ import tap  # noqa: E402
 from datapath import Program  # noqa: E402
 from peers import Namespace  # noqa: E402
 
+CPUS = sorted(os.sched_getaffinity(0))
 SERVER, CLIENT = "198.18.0.1", "198.18.0.2"
 MILLRACE, LINK = sys.argv[1:3]
 TRIES = 4  # of what is only seen while nobody else runs on the core
@@ -44,7 +45,7 @@ class Link:
             namespace.run("sh", "-c", "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6")
             namespace.ip("link", "set", interface, "up")
         self.server = Program(self.far.wrap([MILLRACE, "perf", "server", "--port", "af_packet:mr1", "--addr", f"{SERVER}/24",
-                                             "--control", self.secret, *self.options]), self.folder.name, "server")
+                                             "--cores", str(CPUS[0]), "--control", self.secret, *self.options]), self.folder.name, "server")
         self.server.wait_for("serving at")
         return self
 
@@ -57,7 +58,7 @@ class Link:
 
     def command(self, *options):
         return self.near.wrap([MILLRACE, "perf", "client", SERVER, "--port", "af_packet:mr0", "--addr", f"{CLIENT}/24", "--insecure",
-                               *options])
+                               "--cores", str(CPUS[-1]), *options])
 
     def client(self, *options):
         done = subprocess.run([*self.command(*options), "--control", str(self.secret), "--json"], capture_output=True, text=True,
@@ -69,7 +70,7 @@ class Link:
         """The same, again while something else ran on this side's core."""
         for _ in range(TRIES):
             result = self.client(*options)
-            if result["limited_by"]["stalled_part"] < 0.1:
+            if result["limited_by"]["stalled_part"] < 0.1 and "its core was shared" not in result["limited_by"]["why"]:
                 return result
         raise tap.Skip("something else runs on the cores")
 

@@ -186,12 +186,70 @@ static const struct {
       .stage = "tx"},
      MR_PERF_LIMIT_FAR_PORT,
      "the server's port: in 60 %"},
-    {{.begun = 100, .done = 50, .silent_s = 1, .port_drop_part = 0.1, .stage = "rx"},
+    {{.begun = 100,
+      .done = 50,
+      .silent_s = 1,
+      .is_silent_at_end = true,
+      .port_drop_part = 0.1,
+      .stage = "rx"},
      MR_PERF_LIMIT_PEER,
      "in the last 1.0 s"},
-    {{.begun = 100, .done = 50, .silent_s = 0.9, .port_drop_part = 0.1, .stage = "rx"},
+    {{.begun = 100,
+      .done = 50,
+      .silent_s = 0.9,
+      .is_silent_at_end = true,
+      .port_drop_part = 0.1,
+      .stage = "rx"},
      MR_PERF_LIMIT_PORT,
      "10 %"},
+    {{.begun = 100,
+      .done = 50,
+      .silent_s = 1.5,
+      .silent_part = 0.4,
+      .core_wait = 0.5,
+      .stage = "rx"},
+     MR_PERF_LIMIT_PEER,
+     "nothing came from there for 1.5 s, with operations under way, until it went on"},
+    {{.is_open_loop = true,
+      .due = 9,
+      .done = 9,
+      .silent_s = 1.5,
+      .silent_part = 0.02,
+      .stage = "rx"},
+     MR_PERF_LIMIT_PEER,
+     "for 1.5 s"},
+    {{.begun = 100, .done = 50, .silent_s = 1.5, .silent_part = 0.02, .stage = "rx"},
+     MR_PERF_LIMIT_CONCURRENCY,
+     "--streams"},
+    {{.is_open_loop = true,
+      .due = 100,
+      .done = 100,
+      .core_wait = 0.45,
+      .port_drop_part = 0.1,
+      .stalled_part = 0.5,
+      .stage = "rx"},
+     MR_PERF_LIMIT_GENERATOR,
+     "the generator: its core was shared: a polling thread had 55 % of it; give it a core of its "
+     "own with --cores"},
+    {{.done = 100, .begun = 100, .core_wait = 0.1, .stage = "rx"},
+     MR_PERF_LIMIT_CONCURRENCY,
+     "--streams"},
+    {{.done = 100,
+      .begun = 100,
+      .core_wait = 0.05,
+      .stage = "rx",
+      .far = {.is_known = true, .core_wait = 0.3, .busiest = 1}},
+     MR_PERF_LIMIT_FAR_CPU,
+     "the server: its core was shared: a polling thread waited for it 30 % of the time"},
+    {{.is_open_loop = true,
+      .due = 100,
+      .done = 90,
+      .begun = 100,
+      .late_part = 1,
+      .busiest = 0.5,
+      .stage = "rx"},
+     MR_PERF_LIMIT_CONCURRENCY,
+     "100 % of those due waited"},
     {{.begun = 100, .done = 100, .busiest = 0.39, .stalled_part = 0.99, .stage = "rx"},
      MR_PERF_LIMIT_GENERATOR,
      "stood still for 99 %"},
@@ -310,6 +368,24 @@ static void names_what_limited(void)
     }
 }
 
+static void percentages_are_for_people(void)
+{
+    static const struct {
+        double part;
+        const char *says;
+    } cases[] = {
+        {0, "0 %"},        {1, "100 %"},       {0.9996, "100 %"},
+        {0.994, "99.4 %"}, {0.55, "55 %"},     {0.0123456, "1.23 %"},
+        {0.01, "1 %"},     {2e-6, "0.0002 %"}, {1e-9, "under 0.0001 %"},
+    };
+
+    for (size_t i = 0; i < MR_COUNT_OF(cases); i++) {
+        char text[MR_PERF_PERCENT];
+
+        CU_ASSERT_STRING_EQUAL(mr_perf_percent(cases[i].part, text), cases[i].says);
+    }
+}
+
 /* From any beginning, to within two per cent of what is really kept, in few trials. */
 static void finds_the_highest_rate(void)
 {
@@ -354,6 +430,7 @@ static CU_TestInfo tests[] = {
     {"takes operations apart", takes_operations_apart},
     {"takes losses apart", takes_losses_apart},
     {"names what limited", names_what_limited},
+    {"percentages are for people", percentages_are_for_people},
     {"finds the highest rate", finds_the_highest_rate},
     {"pieces stay within the buffer", pieces_stay_within_the_buffer},
     CU_TEST_INFO_NULL,
