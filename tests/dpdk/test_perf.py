@@ -356,10 +356,10 @@ def connections_of_edge_sleep(millrace):
         server.wait_for("edge: serving")
         client = subprocess.Popen(
             [millrace, "perf", "client", SERVER, "--port", f"memif:role=client,socket={socket}", "--addr", "198.18.0.2/24",
-             "--insecure", "--duration", "7", "--warm-up", "0.1", "--connections", "30", "--op", "connect", "--rate", "2",
+             "--insecure", "--duration", "12", "--warm-up", "0.1", "--connections", "30", "--op", "connect", "--rate", "2",
              "--alpn", "h3", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         asleep = 0
-        for _ in range(100):
+        for _ in range(250):
             done = subprocess.run([millrace, "ctl", "--control", control, "--json", "memory"], capture_output=True, text=True,
                                   timeout=10, check=False)
             memory = json.loads(done.stdout)[0]
@@ -519,7 +519,7 @@ def a_server_that_dies_is_told_and_this_side_all_the_same(millrace):
                      ["--op", "uni,down=endless"]):
             with Pair(millrace, "--control", file.name) as pair:
                 page = Path(pair.folder.name) / "page.html"
-                client = measuring(pair, *more, "--duration", "3", "--timeout", "0.5", "--html", page)
+                client = measuring(pair, *more, "--duration", "4", "--timeout", "1.5", "--html", page)
                 os.kill(pair.server.pid, signal.SIGKILL if "--control" in more else signal.SIGSTOP)
                 out, said = client.communicate(timeout=60)
                 pair.server.kill()
