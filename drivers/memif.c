@@ -86,6 +86,12 @@ bool mr_memif_name_driver(struct mr_memif_sockets *sockets, struct mr_fault *fau
     return true;
 }
 
+static void turn(void *context, bool opens)
+{
+    (void)context;
+    (void)opens;
+}
+
 static bool is_mapped(const void *context)
 {
     const struct mr_port *port = context;
@@ -95,7 +101,7 @@ static bool is_mapped(const void *context)
 }
 
 bool mr_memif_start(struct mr_port *port, const struct mr_memif_sockets *sockets,
-                    struct mr_fault *fault)
+                    uint16_t queue_count, struct mr_fault *fault)
 {
     struct mr_memif *memif = aligned_alloc(_Alignof(struct mr_memif), sizeof(*memif));
 
@@ -107,8 +113,10 @@ bool mr_memif_start(struct mr_port *port, const struct mr_memif_sockets *sockets
     const struct mr_memif_relay_config config = {.peer = sockets->peer,
                                                  .driver = sockets->driver,
                                                  .is_server = sockets->is_server,
+                                                 .queue_count = queue_count,
                                                  .gate = &memif->gate,
                                                  .is_mapped = is_mapped,
+                                                 .turn = turn,
                                                  .context = port};
     memif->relay = mr_memif_relay_start(&config, fault);
     if (memif->relay == NULL) {
@@ -138,4 +146,9 @@ void mr_memif_leave_folder(void)
 bool mr_memif_is_up(const struct mr_port *port)
 {
     return mr_port_gate_is_open(&port->memif->gate);
+}
+
+const char *mr_memif_refusal(const struct mr_port *port)
+{
+    return mr_memif_relay_refusal(port->memif->relay);
 }
