@@ -15,6 +15,8 @@
 
 struct mr_fault;
 struct mr_port;
+struct rte_eth_stats;
+struct rte_eth_xstat;
 
 /* Where both speak. */
 struct mr_memif_sockets {
@@ -46,5 +48,10 @@ bool mr_memif_is_up(const struct mr_port *port);
 
 /* As mr_memif_relay_refusal(). */
 const char *mr_memif_refusal(const struct mr_port *port);
+
+/* As rte_eth_stats_get() and rte_eth_xstats_get(), since the port was opened and not only since the
+ * other side has come. */
+void mr_memif_stats(const struct mr_port *port, struct rte_eth_stats *stats_out);
+int mr_memif_values(const struct mr_port *port, struct rte_eth_xstat *values_out, unsigned room);
 
 #endif /* MR_DRIVERS_MEMIF_H */

@@ -313,7 +313,10 @@ void mr_port_stats(const struct mr_port *port, struct mr_port_stats *stats_out)
         ops->stats(port, stats_out);
         return;
     }
-    rte_eth_stats_get(port->ethdev, &stats);
+    if (port->memif != NULL)
+        mr_memif_stats(port, &stats);
+    else
+        rte_eth_stats_get(port->ethdev, &stats);
     *stats_out = (struct mr_port_stats){
         .rx_packets = stats.ipackets,
         .rx_bytes = stats.ibytes,
