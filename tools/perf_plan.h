@@ -85,7 +85,7 @@ struct mr_perf_figures {
     double port_drop_part; /* frames dropped or refused, of all */
     double late_part; /* of the operations that began, a millisecond or more after they were due */
     double late_stalled_part; /* of these, where this side had stood still when they were due */
-    double silent_s;     /* at the end nothing had come for so long, with operations under way */
+    double silent_s;     /* at the end nothing had come for so long, with something asked for */
     double stalled_part; /* of the time, in which a polling core did not poll */
     double loss_part;    /* packets lost, of those sent */
     double limited[MR_PERF_LIMITERS]; /* of the samples, 0..1 */

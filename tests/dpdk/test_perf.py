@@ -453,6 +453,19 @@ def a_server_that_dies_is_told_and_this_side_all_the_same(millrace):
                 pair.is_judged = False
 
 
+def a_server_that_ends_is_told(millrace):
+    """It closes its connections and refuses others, so that none is left open that nobody answers; then there is nobody."""
+    with Pair(millrace) as pair:
+        client = measuring(pair, "--duration", "50", "--timeout", "2", "--connections", "4", "--streams", "8", "--op", "down=100000")
+        os.kill(pair.server.pid, signal.SIGTERM)
+        out, said = client.communicate(timeout=40)
+    tap.expect_equal(client.returncode, 1, (out, said))
+    tap.expect("\nperf: 4 connections; " in pair.said, pair.said)  # none since
+    tap.expect("no connection is left, and nothing came from 198.18.0.1 for 2 s (--timeout): it has ended" in said, said)
+    tap.expect(re.search(r"^failed +4 x a connection ended \(code 0x100\)$", out, re.MULTILINE), out)
+    tap.expect("unfinished 0\nconnections  0 open, " in out and "limited by   the server, or the path to it: nothing came" in out, out)
+
+
 def a_run_that_is_interrupted_says_so(millrace):
     with Pair(millrace) as pair:
         page = Path(pair.folder.name) / "page.html"
@@ -560,5 +573,5 @@ tap.main(lambda: tap.run([bulk_data_goes_both_ways, a_closed_loop_of_every_opera
                           port_and_peer_and_generator_are_named, an_open_loop_keeps_its_rate,
                           a_stalled_server_is_seen_by_all_that_were_due,
                           a_search_finds_a_rate_that_is_kept, a_search_that_comes_to_nothing_keeps_what_was_tried, handshakes_with_a_server_of_another_protocol, connections_of_edge_sleep, a_server_that_dies_is_told_and_this_side_all_the_same,
-                          endless_operations_end_with_the_run, a_run_that_is_interrupted_says_so, what_fails_is_told,
+                          endless_operations_end_with_the_run, a_server_that_ends_is_told, a_run_that_is_interrupted_says_so, what_fails_is_told,
                           mistakes_are_told_before_anything_starts], sys.argv[1]))
