@@ -59,7 +59,8 @@ bool mr_memif_message_receive(int fd, struct mr_memif_message *message)
     if (size < 0)
         return false;
     take_fds(&header, message);
-    if (size == (ssize_t)sizeof(message->bytes) && (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0)
+    if (size == (ssize_t)sizeof(message->bytes) &&
+        (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0)
         return true;
     mr_memif_message_drop(message);
     return false;
@@ -101,9 +102,9 @@ uint32_t mr_memif_message_queues(const struct mr_memif_message *message)
 
 struct mr_memif_ring mr_memif_message_ring(const struct mr_memif_message *message)
 {
-    return (struct mr_memif_ring){
-        .index = read_u16(message, RING_INDEX),
-        .is_to_server = (read_u16(message, RING_FLAGS) & RING_IS_TO_SERVER) != 0};
+    return (struct mr_memif_ring){.index = read_u16(message, RING_INDEX),
+                                  .is_to_server =
+                                      (read_u16(message, RING_FLAGS) & RING_IS_TO_SERVER) != 0};
 }
 
 void mr_memif_message_reason(const struct mr_memif_message *message,

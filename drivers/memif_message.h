@@ -10,8 +10,8 @@
  *     CONNECTED                ->
  *     DISCONNECT  reason       <->
  *
- * A message is a packet of a SOCK_SEQPACKET socket, 128 bytes in the machine's order, and the client
- * says the next one when the server has answered with ACK.
+ * A message is a packet of a SOCK_SEQPACKET socket, 128 bytes in the machine's order, and the
+ * client says the next one when the server has answered with ACK.
  *
  * Owner: the caller.  Threads: any, a message is one's.
  */

@@ -175,7 +175,8 @@ static void hear_driver(struct mr_memif_relay *relay, struct link *link)
     struct mr_memif_message message;
     bool is_heard = mr_memif_message_receive(link->driver, &message);
 
-    if (is_heard && relay->config.is_server && mr_memif_message_type(&message) == MR_MEMIF_CONNECTED)
+    if (is_heard && relay->config.is_server &&
+        mr_memif_message_type(&message) == MR_MEMIF_CONNECTED)
         join(relay, link);
     if (!is_heard || !mr_memif_message_send(link->peer, &message))
         end(relay, link);
@@ -233,8 +234,8 @@ static bool add_ring(const struct mr_memif_relay *relay, struct link *link,
     struct mr_memif_ring ring = mr_memif_message_ring(message);
     uint32_t ours = relay->config.queue_count;
 
-    snprintf(reason_out, MR_MEMIF_REASON, "the client has more queues than the server, which has %u",
-             ours);
+    snprintf(reason_out, MR_MEMIF_REASON,
+             "the client has more queues than the server, which has %u", ours);
     if (ring.index >= ours)
         return false;
     *(ring.is_to_server ? &link->to_server : &link->to_client) |= UINT64_C(1) << ring.index;

@@ -41,7 +41,7 @@ struct mr_memif_relay_config {
     const char *driver; /* the driver's socket, likewise, that nobody else can connect to */
     bool is_server;     /* the other side connects to us, and we to the driver; else both the other
                            way round */
-    uint16_t queue_count; /* of the driver, each way; at most MR_PORT_GATE_QUEUES */
+    uint16_t queue_count;      /* of the driver, each way; at most MR_PORT_GATE_QUEUES */
     struct mr_port_gate *gate; /* closed; borrowed until the stop, and closed by it */
     /* Does the driver have its memory mapped?  Called by the relay's thread. */
     bool (*is_mapped)(const void *context);

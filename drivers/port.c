@@ -262,7 +262,8 @@ static struct mr_port *open_kind(const struct mr_port_config *config, struct mr_
     port->ring_frames = plan.ring_frames;
     snprintf(port->spec, sizeof(port->spec), "%s", config->spec);
     if (!make_device(port, kind, &plan, fault) ||
-        (plan.memif.peer[0] != '\0' && !mr_memif_start(port, &plan.memif, config->queue_count, fault)) ||
+        (plan.memif.peer[0] != '\0' &&
+         !mr_memif_start(port, &plan.memif, config->queue_count, fault)) ||
         !start_device(port, config, kind, &plan, fault)) {
         close_device(port);
         return NULL;

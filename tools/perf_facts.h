@@ -23,8 +23,8 @@ struct json_object *mr_perf_machine_json(void);
 void mr_perf_add_port_facts(struct json_object *json, const char *spec,
                             const struct mr_port_facts *facts);
 
-/* What a counter of a port has counted between two looks.  If its driver has begun anew, from 0, what
- * it has counted since. */
+/* What a counter of a port has counted between two looks.  If its driver has begun anew, from 0,
+ * what it has counted since. */
 static inline uint64_t mr_perf_port_counted(uint64_t from, uint64_t to)
 {
     return to >= from ? to - from : to;
