@@ -1174,7 +1174,7 @@ TESTS = [
     a_link_is_replaced_and_what_it_points_at_stays,
     a_silent_address_is_named_with_what_to_check,
     a_memif_address_in_use_is_named,
-    a_memif_server_with_fewer_queues_is_named_as_a_cause,
+    a_memif_server_says_that_it_has_fewer_queues,
     totals_come_at_the_end_whatever_the_signal,
     a_hang_up_that_is_ignored_stays_ignored,
     files_that_find_no_descriptor_are_counted,
