@@ -12,6 +12,7 @@
 #include <rte_ethdev.h>
 
 #include "base/fault.h"
+#include "drivers/memif_count.h"
 #include "drivers/memif_relay.h"
 #include "drivers/port.h"
 #include "drivers/port_gate.h"
@@ -21,6 +22,7 @@ _Static_assert(MR_PORT_GATE_QUEUES >= MR_PORT_QUEUES_MAX, "a gate has room for e
 struct mr_memif {
     struct mr_port_gate gate;
     struct mr_memif_relay *relay;
+    struct mr_memif_count *count;
 };
 
 /* ---- bursts ---- */
@@ -86,6 +88,13 @@ bool mr_memif_name_driver(struct mr_memif_sockets *sockets, struct mr_fault *fau
     return true;
 }
 
+static void turn(void *context, bool opens)
+{
+    const struct mr_port *port = context;
+
+    mr_memif_count_turn(port->memif->count, opens);
+}
+
 static bool is_mapped(const void *context)
 {
     const struct mr_port *port = context;
@@ -94,8 +103,15 @@ static bool is_mapped(const void *context)
     return rte_eth_link_get_nowait(port->ethdev, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
 }
 
+static void release(struct mr_port *port)
+{
+    mr_memif_count_free(port->memif->count);
+    free(port->memif);
+    port->memif = NULL;
+}
+
 bool mr_memif_start(struct mr_port *port, const struct mr_memif_sockets *sockets,
-                    struct mr_fault *fault)
+                    uint16_t queue_count, struct mr_fault *fault)
 {
     struct mr_memif *memif = aligned_alloc(_Alignof(struct mr_memif), sizeof(*memif));
 
@@ -104,18 +120,26 @@ bool mr_memif_start(struct mr_port *port, const struct mr_memif_sockets *sockets
         return false;
     }
     memset(memif, 0, sizeof(*memif));
+    port->memif = memif;
+    memif->count = mr_memif_count_new(port->ethdev);
+    if (memif->count == NULL) {
+        release(port);
+        mr_fault_set(fault, ENOMEM, "not enough memory");
+        return false;
+    }
     const struct mr_memif_relay_config config = {.peer = sockets->peer,
                                                  .driver = sockets->driver,
                                                  .is_server = sockets->is_server,
+                                                 .queue_count = queue_count,
                                                  .gate = &memif->gate,
                                                  .is_mapped = is_mapped,
+                                                 .turn = turn,
                                                  .context = port};
     memif->relay = mr_memif_relay_start(&config, fault);
     if (memif->relay == NULL) {
-        free(memif);
+        release(port);
         return false;
     }
-    port->memif = memif;
     atomic_store_explicit(&port->ops, &gated_bursts, memory_order_relaxed); /* nobody polls yet */
     return true;
 }
@@ -125,8 +149,7 @@ void mr_memif_stop(struct mr_port *port)
     if (port->memif == NULL)
         return;
     mr_memif_relay_stop(port->memif->relay);
-    free(port->memif);
-    port->memif = NULL;
+    release(port);
     atomic_store_explicit(&port->ops, NULL, memory_order_relaxed);
 }
 
@@ -138,4 +161,19 @@ void mr_memif_leave_folder(void)
 bool mr_memif_is_up(const struct mr_port *port)
 {
     return mr_port_gate_is_open(&port->memif->gate);
+}
+
+const char *mr_memif_refusal(const struct mr_port *port)
+{
+    return mr_memif_relay_refusal(port->memif->relay);
+}
+
+void mr_memif_stats(const struct mr_port *port, struct rte_eth_stats *stats_out)
+{
+    mr_memif_count_stats(port->memif->count, stats_out);
+}
+
+int mr_memif_values(const struct mr_port *port, struct rte_eth_xstat *values_out, unsigned room)
+{
+    return mr_memif_count_values(port->memif->count, values_out, room);
 }

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,15 +18,14 @@
 #include <unistd.h>
 
 #include "base/fault.h"
+#include "base/log.h"
+#include "drivers/memif_message.h"
 #include "drivers/port_gate.h"
 #include "drivers/unix_socket.h"
 
 enum {
     LINKS = 8,
     BACKLOG = 8,
-    MESSAGE_BYTES = 128, /* of memif's, always */
-    FDS = 4,             /* that come with one: memif sends one */
-    TYPE_CONNECTED = 7,
     MAP_WAIT_MS = 1000,
     PART_WAIT_MS = 5000
 };
@@ -34,7 +34,11 @@ struct link {
     int peer;   /* -1: there is no such link */
     int driver; /* of the same connection */
     bool is_joined;
+    uint64_t to_server; /* rings that a client has added: bit i is that of index i */
+    uint64_t to_client;
 };
+
+_Static_assert(MR_PORT_GATE_QUEUES <= 64, "a bit for each ring");
 
 struct mr_memif_relay {
     struct mr_memif_relay_config config;
@@ -44,83 +48,9 @@ struct mr_memif_relay {
     int wake; /* readable: stop */
     struct link links[LINKS];
     pthread_t thread;
+    atomic_bool is_refused; /* the text below is written, and stays */
+    char refusal[MR_MEMIF_REASON];
 };
-
-/* ------------------------------------------------------------------ messages */
-
-struct message {
-    uint8_t bytes[MESSAGE_BYTES]; /* begins with the type, 16 bits of the machine's order */
-    uint32_t fd_count;
-    int fds[FDS];
-};
-
-static void close_fds(const struct message *message)
-{
-    for (uint32_t i = 0; i < message->fd_count; i++)
-        close(message->fds[i]);
-}
-
-static void take_fds(struct msghdr *header, struct message *message)
-{
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c != NULL; c = CMSG_NXTHDR(header, c))
-        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-            c->cmsg_len <= CMSG_LEN(sizeof(message->fds))) {
-            message->fd_count = (uint32_t)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-            memcpy(message->fds, CMSG_DATA(c), message->fd_count * sizeof(int));
-        }
-}
-
-/* False: the sender is gone, or has sent what is no message of memif's. */
-static bool receive(int fd, struct message *message)
-{
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(message->fds))];
-    struct iovec part = {.iov_base = message->bytes, .iov_len = sizeof(message->bytes)};
-    struct msghdr header = {.msg_iov = &part,
-                            .msg_iovlen = 1,
-                            .msg_control = control,
-                            .msg_controllen = sizeof(control)};
-
-    message->fd_count = 0;
-    ssize_t size = recvmsg(fd, &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-    if (size < 0)
-        return false;
-    take_fds(&header, message);
-    if (size == MESSAGE_BYTES && (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0)
-        return true;
-    close_fds(message);
-    return false;
-}
-
-static uint16_t type_of(const struct message *message)
-{
-    uint16_t type;
-
-    memcpy(&type, message->bytes, sizeof(type));
-    return type;
-}
-
-/* Send it, and part with its descriptors.  False: the receiver is gone, or has not read for long.
- */
-static bool send_on(int fd, struct message *message)
-{
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(message->fds))] = {0};
-    struct iovec part = {.iov_base = message->bytes, .iov_len = sizeof(message->bytes)};
-    struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
-    size_t size = message->fd_count * sizeof(int);
-
-    if (message->fd_count > 0) {
-        header.msg_control = control;
-        header.msg_controllen = CMSG_SPACE(size);
-        struct cmsghdr *c = CMSG_FIRSTHDR(&header);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(size);
-        memcpy(CMSG_DATA(c), message->fds, size);
-    }
-    bool is_sent = sendmsg(fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT) == MESSAGE_BYTES;
-    close_fds(message);
-    return is_sent;
-}
 
 /* ------------------------------------------------------------------ sockets */
 
@@ -174,18 +104,20 @@ static void pause_ms(int ms)
 static void part_from_driver(int driver)
 {
     struct pollfd from = {.fd = driver, .events = POLLIN};
-    struct message message;
+    struct mr_memif_message message;
 
     (void)shutdown(driver, SHUT_WR); /* it may still speak, to one who listens */
-    while (poll(&from, 1, PART_WAIT_MS) > 0 && receive(driver, &message))
-        close_fds(&message);
+    while (poll(&from, 1, PART_WAIT_MS) > 0 && mr_memif_message_receive(driver, &message))
+        mr_memif_message_drop(&message);
     close(driver);
 }
 
 static void end(struct mr_memif_relay *relay, struct link *link)
 {
-    if (link->is_joined)
+    if (link->is_joined) {
         mr_port_gate_close(relay->config.gate);
+        relay->config.turn(relay->config.context, false);
+    }
     part_from_driver(link->driver);
     close(link->peer); /* hears of it when all is done */
     *link = (struct link){.peer = -1, .driver = -1};
@@ -233,18 +165,20 @@ static void begin(struct mr_memif_relay *relay, struct link *link)
 static void join(struct mr_memif_relay *relay, struct link *link)
 {
     link->is_joined = true;
+    relay->config.turn(relay->config.context, true);
     mr_port_gate_open(relay->config.gate);
 }
 
 /* The driver has everything mapped when it says CONNECTED. */
 static void hear_driver(struct mr_memif_relay *relay, struct link *link)
 {
-    struct message message;
-    bool is_heard = receive(link->driver, &message);
+    struct mr_memif_message message;
+    bool is_heard = mr_memif_message_receive(link->driver, &message);
 
-    if (is_heard && relay->config.is_server && type_of(&message) == TYPE_CONNECTED)
+    if (is_heard && relay->config.is_server &&
+        mr_memif_message_type(&message) == MR_MEMIF_CONNECTED)
         join(relay, link);
-    if (!is_heard || !send_on(link->peer, &message))
+    if (!is_heard || !mr_memif_message_send(link->peer, &message))
         end(relay, link);
 }
 
@@ -260,19 +194,120 @@ static void wait_for_map(struct mr_memif_relay *relay, struct link *link)
     }
 }
 
+/* ------------------------------------------------------------------ refusals */
+
+/* A server that has not, or not any more, joined us says why; the first reason counts. */
+static void keep_refusal(struct mr_memif_relay *relay, const char reason[MR_MEMIF_REASON])
+{
+    if (atomic_load_explicit(&relay->is_refused, memory_order_relaxed))
+        return;
+    memcpy(relay->refusal, reason, sizeof(relay->refusal));
+    /* release: pairs with the acquire in mr_memif_relay_refusal() */
+    atomic_store_explicit(&relay->is_refused, true, memory_order_release);
+}
+
+/* Tell all who can do something about it, and part. */
+static void refuse(struct mr_memif_relay *relay, struct link *link,
+                   const char reason[MR_MEMIF_REASON])
+{
+    struct mr_memif_message message = mr_memif_message_disconnect(reason);
+
+    (void)mr_memif_message_send(link->peer, &message); /* it may be gone */
+    if (relay->config.is_server)
+        mr_log(MR_LOG_WARN,
+               "memif %s: refused a client: %s; give both as many (--shards, --io-lcores)",
+               relay->peer, reason);
+    else
+        keep_refusal(relay, reason);
+    end(relay, link);
+}
+
+static const char *plural(uint32_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
+/* False: with this ring a client has more queues than we. */
+static bool add_ring(const struct mr_memif_relay *relay, struct link *link,
+                     const struct mr_memif_message *message, char reason_out[MR_MEMIF_REASON])
+{
+    struct mr_memif_ring ring = mr_memif_message_ring(message);
+    uint32_t ours = relay->config.queue_count;
+
+    snprintf(reason_out, MR_MEMIF_REASON,
+             "the client has more queues than the server, which has %u", ours);
+    if (ring.index >= ours)
+        return false;
+    *(ring.is_to_server ? &link->to_server : &link->to_client) |= UINT64_C(1) << ring.index;
+    return true;
+}
+
+/* The driver would poll rings that are not there, or were an earlier client's, and does not count:
+ * it is not told to connect unless each of its queues has both. */
+static bool has_all_rings(const struct mr_memif_relay *relay, const struct link *link,
+                          char reason_out[MR_MEMIF_REASON])
+{
+    uint32_t theirs = (uint32_t)__builtin_popcountll(link->to_server & link->to_client);
+    uint32_t ours = relay->config.queue_count;
+
+    snprintf(reason_out, MR_MEMIF_REASON, "the client has %u queue%s, the server %u", theirs,
+             plural(theirs), ours);
+    return theirs == ours;
+}
+
+/* A client's driver would leave some of its queues without rings, likewise. */
+static bool takes_all_queues(const struct mr_memif_relay *relay,
+                             const struct mr_memif_message *message,
+                             char reason_out[MR_MEMIF_REASON])
+{
+    uint32_t theirs = mr_memif_message_queues(message);
+    uint32_t ours = relay->config.queue_count;
+
+    snprintf(reason_out, MR_MEMIF_REASON, "the server takes %u queue%s, the client has %u", theirs,
+             plural(theirs), ours);
+    return theirs >= ours;
+}
+
+/* Can the driver live with what the other side says? */
+static bool is_bearable(struct mr_memif_relay *relay, struct link *link,
+                        const struct mr_memif_message *message, char reason_out[MR_MEMIF_REASON])
+{
+    uint16_t type = mr_memif_message_type(message);
+
+    if (relay->config.is_server && type == MR_MEMIF_ADD_RING)
+        return add_ring(relay, link, message, reason_out);
+    if (relay->config.is_server && type == MR_MEMIF_CONNECT)
+        return has_all_rings(relay, link, reason_out);
+    if (!relay->config.is_server && type == MR_MEMIF_HELLO)
+        return takes_all_queues(relay, message, reason_out);
+    return true;
+}
+
+/* ------------------------------------------------------------------ what the other side says */
+
 /* What comes after CONNECTED can only be DISCONNECT, or an error that the driver takes for one. */
 static void hear_peer(struct mr_memif_relay *relay, struct link *link)
 {
-    struct message message;
+    struct mr_memif_message message;
+    char reason[MR_MEMIF_REASON];
 
-    if (link->is_joined || !receive(link->peer, &message)) {
+    if (link->is_joined || !mr_memif_message_receive(link->peer, &message)) {
         end(relay, link);
         return;
     }
-    bool is_last = !relay->config.is_server && type_of(&message) == TYPE_CONNECTED;
-    if (!send_on(link->driver, &message))
+    if (!is_bearable(relay, link, &message, reason)) {
+        mr_memif_message_drop(&message);
+        refuse(relay, link, reason);
+        return;
+    }
+    uint16_t type = mr_memif_message_type(&message);
+    if (!relay->config.is_server && type == MR_MEMIF_DISCONNECT) {
+        mr_memif_message_reason(&message, reason);
+        keep_refusal(relay, reason);
+    }
+    if (!mr_memif_message_send(link->driver, &message))
         end(relay, link);
-    else if (is_last)
+    else if (!relay->config.is_server && type == MR_MEMIF_CONNECTED)
         wait_for_map(relay, link);
 }
 
@@ -370,6 +405,12 @@ struct mr_memif_relay *mr_memif_relay_start(const struct mr_memif_relay_config *
     mr_fault_set(fault, error, "cannot listen at %s: %s", listening_name(relay), strerror(error));
     release(relay);
     return NULL;
+}
+
+const char *mr_memif_relay_refusal(const struct mr_memif_relay *relay)
+{
+    /* acquire: pairs with the release in keep_refusal() */
+    return atomic_load_explicit(&relay->is_refused, memory_order_acquire) ? relay->refusal : NULL;
 }
 
 void mr_memif_relay_stop(struct mr_memif_relay *relay)

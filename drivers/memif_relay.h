@@ -17,6 +17,11 @@
  * A server's driver is killed by one who connects and leaves before it was greeted (it forgets an
  * interrupt handler): the relay leaves when it was.
  *
+ * The driver does not notice a client with fewer queues than it has: it polls rings that lead to
+ * nowhere, or where an earlier client had some.  So the relay counts, and refuses who has another
+ * number of them, with a reason that the other side hears and that a server logs.  A client that a
+ * server refuses knows why.
+ *
  * Owner: the port.  Threads: one of its own; start and stop are the control thread's.  Limits:
  * LINKS connections at a time; others wait for one of them to end.
  */
@@ -24,6 +29,7 @@
 #define MR_DRIVERS_MEMIF_RELAY_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct mr_fault;
 struct mr_memif_relay;
@@ -35,10 +41,14 @@ struct mr_memif_relay_config {
     const char *driver; /* the driver's socket, likewise, that nobody else can connect to */
     bool is_server;     /* the other side connects to us, and we to the driver; else both the other
                            way round */
+    uint16_t queue_count;      /* of the driver, each way; at most MR_PORT_GATE_QUEUES */
     struct mr_port_gate *gate; /* closed; borrowed until the stop, and closed by it */
     /* Does the driver have its memory mapped?  Called by the relay's thread. */
     bool (*is_mapped)(const void *context);
-    const void *context;
+    /* The gate is about to open, or was closed and the driver does not know it yet: it has all that
+     * it has counted.  Called by the relay's thread. */
+    void (*turn)(void *context, bool opens);
+    void *context;
 };
 
 /*
@@ -47,6 +57,10 @@ struct mr_memif_relay_config {
  */
 struct mr_memif_relay *mr_memif_relay_start(const struct mr_memif_relay_config *config,
                                             struct mr_fault *fault);
+
+/* Why there is no connection, in a client: what the server has said, or what we have against it.
+ * NULL: nothing is known; else valid until the stop. */
+const char *mr_memif_relay_refusal(const struct mr_memif_relay *relay);
 
 /* Part the two sides.  When it returns the driver is done with the other side, unless it has hung
  * for 5 s, and hears of it no more.  NULL is allowed. */

@@ -85,13 +85,27 @@ static int configure_queues(struct mr_port *port, const struct mr_port_config *c
 }
 
 /* A memif client is of use once the server has answered. */
-static bool wait_for_peer(const struct mr_port *port)
+static bool wait_for_peer(const struct mr_port *port, uint16_t queues, struct mr_fault *fault)
 {
-    for (int ms = 0; ms < PEER_WAIT_MS; ms++) {
+    const char *refusal = NULL;
+
+    for (int ms = 0; ms < PEER_WAIT_MS && refusal == NULL; ms++) {
         if (mr_port_is_up(port))
             return true;
         usleep(1000);
+        refusal = mr_memif_refusal(port);
     }
+    if (refusal != NULL)
+        mr_fault_set(fault, ECONNREFUSED,
+                     "no connection to the memif server: %s; both need as many queues, and we have "
+                     "%u: one for each shard, or I/O lcore",
+                     refusal[0] != '\0' ? refusal : "it hung up", queues);
+    else
+        mr_fault_set(fault, ETIMEDOUT,
+                     "the memif server does not answer within %d ms: is its id= and secret= the "
+                     "same, has it no other client, and as many queues as we (%u: one for each "
+                     "shard, or I/O lcore)?",
+                     PEER_WAIT_MS, queues);
     return false;
 }
 
@@ -177,16 +191,7 @@ static bool start_device(struct mr_port *port, const struct mr_port_config *conf
     port->traits.is_memory = kind->is_memory;
     port->traits.has_rx_fd = has_rx_fd;
     set_mac(port, kind, plan);
-    if (plan->waits_for_peer && !wait_for_peer(port)) {
-        mr_fault_set(
-            fault, ETIMEDOUT,
-            "the memif server does not answer within %d ms: is its id= and secret= the same, has "
-            "it "
-            "no other client, and as many queues as we (%u: one for each shard, or I/O lcore)?",
-            PEER_WAIT_MS, config->queue_count);
-        return false;
-    }
-    return true;
+    return !plan->waits_for_peer || wait_for_peer(port, config->queue_count, fault);
 }
 
 static const char *bus_of(const struct mr_port *port)
@@ -257,7 +262,8 @@ static struct mr_port *open_kind(const struct mr_port_config *config, struct mr_
     port->ring_frames = plan.ring_frames;
     snprintf(port->spec, sizeof(port->spec), "%s", config->spec);
     if (!make_device(port, kind, &plan, fault) ||
-        (plan.memif.peer[0] != '\0' && !mr_memif_start(port, &plan.memif, fault)) ||
+        (plan.memif.peer[0] != '\0' &&
+         !mr_memif_start(port, &plan.memif, config->queue_count, fault)) ||
         !start_device(port, config, kind, &plan, fault)) {
         close_device(port);
         return NULL;
@@ -308,7 +314,10 @@ void mr_port_stats(const struct mr_port *port, struct mr_port_stats *stats_out)
         ops->stats(port, stats_out);
         return;
     }
-    rte_eth_stats_get(port->ethdev, &stats);
+    if (port->memif != NULL)
+        mr_memif_stats(port, &stats);
+    else
+        rte_eth_stats_get(port->ethdev, &stats);
     *stats_out = (struct mr_port_stats){
         .rx_packets = stats.ipackets,
         .rx_bytes = stats.ibytes,

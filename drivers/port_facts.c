@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "drivers/memif.h"
 #include "drivers/port.h"
 #include "drivers/port_loss.h"
 
@@ -119,7 +120,9 @@ uint32_t mr_port_counters(const struct mr_port *port, struct mr_port_counter *co
     if (ops != NULL)
         return ops->counters != NULL ? ops->counters(port, counters, room) : 0;
     int known = rte_eth_xstats_get_names(port->ethdev, names, MR_PORT_COUNTERS_MAX);
-    int count = rte_eth_xstats_get(port->ethdev, values, MR_PORT_COUNTERS_MAX);
+    int count = port->memif != NULL
+                    ? mr_memif_values(port, values, MR_PORT_COUNTERS_MAX)
+                    : rte_eth_xstats_get(port->ethdev, values, MR_PORT_COUNTERS_MAX);
     if (known < 0 || count < 0 || known > MR_PORT_COUNTERS_MAX || count > known)
         return 0;
     uint32_t written = 0;

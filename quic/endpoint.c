@@ -693,6 +693,8 @@ void mr_endpoint_close_all(struct mr_endpoint *ep, uint64_t code, uint64_t now)
             mr_conn_close(ep, mr_conn_handle(conn), code, "", now);
     }
     mr_sleep_close_all(ep, code);
+    /* Their peers come again at once, as if something had happened to one connection. */
+    ep->is_ending = true;
 }
 
 size_t mr_endpoint_take_keylog(struct mr_endpoint *ep, char *dst, size_t room)

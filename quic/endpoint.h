@@ -213,7 +213,8 @@ mr_handle mr_endpoint_next_conn(const struct mr_endpoint *ep, uint32_t *hand);
 void mr_conn_describe(const struct mr_endpoint *ep, mr_handle conn, const char **state_out,
                       uint32_t *streams_out);
 
-/* Begin to close every connection (error code of the application). */
+/* Begin to close every connection (error code of the application), and refuse those that come from
+ * now on, with MR_CONNECTION_REFUSED. */
 void mr_endpoint_close_all(struct mr_endpoint *ep, uint64_t code, uint64_t now);
 
 /*

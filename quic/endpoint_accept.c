@@ -326,8 +326,9 @@ static void accept_initial(struct mr_endpoint *ep, struct mr_datagram *d,
     }
     if (!read_token(ep, d, header, &admission, now))
         return;
-    if (is_full(ep)) {
+    if (is_full(ep))
         mr_count(&ep->counters.limit_connections);
+    if (ep->is_ending || is_full(ep)) {
         refuse(ep, d, header, MR_CONNECTION_REFUSED); /* RFC 9000, Section 5.2.2 */
         return;
     }

@@ -111,6 +111,7 @@ struct mr_endpoint {
     struct mr_token_keys tokens;
     struct mr_cid_cipher cid_ciphers[MR_CID_CONFIGS]; /* by config; not open: plain text */
     uint8_t cid_configs;    /* bit i: connection IDs of config i may be ours */
+    bool is_ending;         /* no connection is accepted any more */
     uint32_t cid_epoch;     /* how often the configuration of new ones has changed */
     uint64_t cid_nonces;    /* used of it */
     struct mr_pool numbers; /* struct mr_number: as a table, a place for each there may be */

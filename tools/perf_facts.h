@@ -27,8 +27,8 @@ bool mr_perf_core_wait(uint32_t worker, uint64_t *ns_out);
 void mr_perf_add_port_facts(struct json_object *json, const char *spec,
                             const struct mr_port_facts *facts);
 
-/* What a counter of a port has counted between two looks.  A memif whose other end is gone has
- * begun anew, from 0. */
+/* What a counter of a port has counted between two looks.  If its driver has begun anew, from 0,
+ * what it has counted since. */
 static inline uint64_t mr_perf_port_counted(uint64_t from, uint64_t to)
 {
     return to >= from ? to - from : to;

@@ -339,7 +339,7 @@ static enum mr_perf_limit judge_silence(const struct mr_perf_figures *f, char wh
     }
     snprintf(why, MR_PERF_WHY,
              "the server, or the path to it: nothing came from there in the last %.1f s of what "
-             "was measured, with operations under way; look at its log, and whether it still runs",
+             "was measured, with something asked for; look at its log, and whether it still runs",
              f->silent_s);
     return MR_PERF_LIMIT_PEER;
 }

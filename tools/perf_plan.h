@@ -95,7 +95,7 @@ struct mr_perf_figures {
     double port_drop_part; /* frames dropped or refused, of all */
     double late_part; /* of the operations that began, a millisecond or more after they were due */
     double late_stalled_part; /* of these, where this side had stood still when they were due */
-    double silent_s;          /* nothing came for so long at once, with operations under way */
+    double silent_s;          /* nothing came for so long at once, with something asked for */
     double silent_part;       /* the same, of the time */
     bool is_silent_at_end;    /* nothing had come since */
     double stalled_part;      /* of the time, in which a polling core did not poll */

@@ -54,12 +54,18 @@ uint32_t mr_perf_under_way(const struct mr_perf *perf)
 
 /* ------------------------------------------------------------------ the time line */
 
+/* Operations are under way, or connections that there should be are not there, and are tried. */
+static bool asks_peer(const struct mr_perf *perf)
+{
+    return mr_perf_under_way(perf) > 0 || sum_of(perf, true) < perf->connections;
+}
+
 /* Of who is asked nothing nothing comes; and time in which we did not look is none of it. */
 static void listen_to_peer(struct mr_perf_run *run, const struct mr_perf_snapshot *now, double step)
 {
     bool is_heard = now->report.quic.packets_received != run->last.report.quic.packets_received;
 
-    if (is_heard || mr_perf_under_way(run->perf) == 0)
+    if (is_heard || !asks_peer(run->perf))
         run->silent_s = 0;
     else
         run->silent_s += MR_MIN(step, 2e-3 * MR_PERF_SAMPLE_MS);
@@ -105,16 +111,26 @@ static void show(struct mr_perf_run *run, const char *phase)
         mr_perf_show_progress(run->perf, phase, run->is_live);
 }
 
-/* What is needed of the peer is there, or not needed. */
+/* What is needed of the peer is there, or not needed.  One that has ended our connections and then
+ * is silent has ended itself: there is nothing more to measure. */
 static bool has_peer(struct mr_perf_run *run)
 {
-    if (!run->needs_peer || run->silent_s <= run->perf->timeout_s)
+    const struct mr_perf *perf = run->perf;
+    bool is_left = perf->connections > 0 && sum_of(perf, true) == 0;
+
+    if ((!run->needs_peer && !is_left) || run->silent_s <= perf->timeout_s)
         return true;
-    mr_fault_set(
-        &run->end, ETIMEDOUT,
-        "the search ended: nothing came from %.60s for %g s (--timeout), with %u operations "
-        "under way; look at its log, and whether it still runs",
-        run->perf->server_text, run->perf->timeout_s, mr_perf_under_way(run->perf));
+    if (run->needs_peer)
+        mr_fault_set(
+            &run->end, ETIMEDOUT,
+            "the search ended: nothing came from %.60s for %g s (--timeout), with %u operations "
+            "under way; look at its log, and whether it still runs",
+            perf->server_text, perf->timeout_s, mr_perf_under_way(perf));
+    else
+        mr_fault_set(&run->end, ETIMEDOUT,
+                     "no connection is left, and nothing came from %.60s for %g s (--timeout): it "
+                     "has ended, or the path to it has; look at its log, and whether it still runs",
+                     perf->server_text, perf->timeout_s);
     return false;
 }
 
@@ -420,6 +436,8 @@ static void measure(struct mr_perf_run *run)
     mr_perf_snapshot_take(perf, &result->begin);
     result->is_interrupted = !mr_perf_pass_time(
         run, "measuring", result->begin.ns + (uint64_t)(perf->duration_s * 1e9), true);
+    if (result->is_interrupted && run->silent_s > perf->timeout_s)
+        fprintf(stderr, "millrace perf client: %s\n", run->end.text);
     mr_perf_snapshot_take(perf, &result->end);
     read_counters(perf, &result->counters_end);
     result->figures.silent_s = run->longest_silent_s;

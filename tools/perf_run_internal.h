@@ -17,9 +17,9 @@ struct mr_perf_run {
     double shown_s;
     struct mr_perf_snapshot last; /* sample */
     bool is_live;
-    double silent_s;         /* nothing has come for so long, with operations under way */
+    double silent_s;         /* nothing has come for so long, with something asked for */
     double longest_silent_s; /* of such times, while measuring */
-    bool needs_peer;         /* a server that is silent ends the phase */
+    bool needs_peer;         /* a server that is silent ends the phase, connections or not */
     struct mr_fault end;     /* why a phase was not passed */
 };
 

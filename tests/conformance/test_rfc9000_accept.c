@@ -457,6 +457,27 @@ static void a_connection_too_many_is_refused(void)
     peer_end(p);
 }
 
+/* The same, for there is no connection any more that it could become. */
+static void a_server_that_ends_refuses_connections(void)
+{
+    struct peer_options options = {.under_test = S, .connections = 4};
+    struct peer *p = peer_new(&options);
+
+    peer_run(p, PEER_DONE);
+    mr_endpoint_close_all(peer_endpoint(p), 7, p->now);
+    send_another_initial(p, 0); /* the last of the connection that there was comes as well */
+    for (uint8_t i = 1; i < 3; i++) {
+        send_another_initial(p, i);
+        CU_ASSERT_EQUAL_FATAL(p->inbox_count, 1);
+        CU_ASSERT_EQUAL(first(p)->type, MR_PACKET_INITIAL);
+        CU_ASSERT_EQUAL(peer_close_error(p, NULL), MR_CONNECTION_REFUSED);
+    }
+    CU_ASSERT_EQUAL(peer_counters(p)->connections_accepted, 1);
+    CU_ASSERT_EQUAL(peer_counters(p)->refusals_needed, 3);
+    CU_ASSERT_EQUAL(peer_counters(p)->limit_connections, 0);
+    peer_end(p);
+}
+
 /* Handshakes that are under way may all be an attacker's: an honest client is not turned away. */
 static void a_handshake_too_many_is_dropped(void)
 {
@@ -635,6 +656,7 @@ static CU_TestInfo tests[] = {
     {"empty and tiny datagrams are dropped", empty_and_tiny_datagrams_are_dropped},
     {"a server sends at most three times what came", a_server_sends_at_most_three_times_what_came},
     {"a connection too many is refused", a_connection_too_many_is_refused},
+    {"a server that ends refuses connections", a_server_that_ends_refuses_connections},
     {"a handshake too many is dropped", a_handshake_too_many_is_dropped},
     {"bytes of another address do not count", bytes_of_another_address_do_not_count},
     {"all bytes of the client count", all_bytes_of_the_client_count},

@@ -16,6 +16,7 @@
 #include "base/bytes.h"
 #include "control/eal.h"
 #include "drivers/memif.h"
+#include "drivers/port_facts.h"
 #include "drivers/port_rss.h"
 #include "drivers/xdp_port.h"
 #include "tests/dpdk/dpdk_harness.h"
@@ -473,23 +474,81 @@ static void a_port_may_be_polled_while_its_other_side_goes(void)
     }
 }
 
-/* A server may be connected to again and again. */
+static void check_counter(const struct mr_port *port, const char *name, uint64_t value)
+{
+    static struct mr_port_counter counters[MR_PORT_COUNTERS_MAX];
+    uint32_t count = mr_port_counters(port, counters, MR_PORT_COUNTERS_MAX);
+    uint32_t i = 0;
+
+    while (i < count && strcmp(counters[i].name, name) != 0)
+        i++;
+    CU_ASSERT_FATAL(i < count);
+    CU_ASSERT_EQUAL(counters[i].value, value);
+}
+
+/* Frames of 1,000 bytes each way, since the port was opened. */
+static void check_counted(const struct mr_port *port, uint64_t frames)
+{
+    struct mr_port_stats stats;
+
+    mr_port_stats(port, &stats);
+    CU_ASSERT_EQUAL(stats.rx_packets, frames);
+    CU_ASSERT_EQUAL(stats.rx_bytes, 1000 * frames);
+    CU_ASSERT_EQUAL(stats.tx_packets, frames);
+    CU_ASSERT_EQUAL(stats.tx_bytes, 1000 * frames);
+    check_counter(port, "rx_good_packets", frames);
+    check_counter(port, "tx_q0_bytes", 1000 * frames);
+}
+
+/* A server may be connected to again and again, and counts on. */
 static void a_server_waits_for_the_next_client(void)
 {
     struct mr_fault fault;
     struct pair pair;
 
     pair_open(&pair, "@mr-again", "", "", 1);
-    for (int i = 0; i < 3; i++) {
+    for (uint32_t i = 0; i < 3; i++) {
         CU_ASSERT_EQUAL(exchange(pair.client, pair.server, 0, 1000), BURST);
-        if (i == 0) /* takes a second */
-            check_fault("memif:role=client,socket=@mr-again", "has it no other client");
+        if (i == 0)
+            check_fault("memif:role=client,socket=@mr-again", "Already connected");
         CU_ASSERT_EQUAL(exchange(pair.server, pair.client, 0, 1000), BURST);
+        check_counted(pair.server, (i + 1) * BURST);
+        check_counted(pair.client, BURST);
         mr_port_close(pair.client);
         wait_for_end(pair.server);
+        check_counted(pair.server, (i + 1) * BURST);
         pair.client = open_spec("memif:role=client,socket=@mr-again", 1, &fault);
         CU_ASSERT_PTR_NOT_NULL_FATAL(pair.client);
+        check_counted(pair.server, (i + 1) * BURST);
     }
+    pair_close(&pair);
+}
+
+static void both_sides_need_as_many_queues(void)
+{
+    static const struct {
+        uint16_t queues;
+        const char *why;
+    } others[] = {{1, "the client has 1 queue, the server 2"},
+                  {3, "the client has more queues than the server, which has 2"}};
+    struct mr_fault fault;
+    struct pair pair;
+
+    pair_open(&pair, "@mr-as-many", "", "", 2); /* leaves rings behind */
+    mr_port_close(pair.client);
+    wait_for_end(pair.server);
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        CU_ASSERT_PTR_NULL(
+            open_spec("memif:role=client,socket=@mr-as-many", others[i].queues, &fault));
+        CU_ASSERT_PTR_NOT_NULL(strstr(fault.text, others[i].why));
+        CU_ASSERT_FALSE(mr_port_is_up(pair.server));
+        for (uint16_t queue = 0; queue < 2; queue++)
+            CU_ASSERT_EQUAL(mr_port_rx_burst(pair.server, queue, &(struct rte_mbuf *){NULL}, 1), 0);
+    }
+    pair.client = open_spec("memif:role=client,socket=@mr-as-many", 2, &fault);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(pair.client);
+    for (uint16_t queue = 0; queue < 2; queue++)
+        CU_ASSERT_EQUAL(exchange(pair.client, pair.server, queue, 1000), BURST);
     pair_close(&pair);
 }
 
@@ -605,6 +664,7 @@ static CU_TestInfo memif[] = {
      a_memif_server_removes_nothing_but_a_left_over_socket},
     {"a left-over socket is no obstacle", a_left_over_socket_is_no_obstacle},
     {"ours is the address that the spec names", ours_is_the_address_that_the_spec_names},
+    {"both sides need as many queues", both_sides_need_as_many_queues},
     CU_TEST_INFO_NULL,
 };
 

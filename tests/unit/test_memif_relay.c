@@ -27,6 +27,8 @@ enum {
     HELLO = 2,
     INIT = 3,
     ADD_REGION = 4,
+    ADD_RING = 5,
+    CONNECT = 6,
     CONNECTED = 7,
     DISCONNECT = 8
 };
@@ -38,7 +40,9 @@ static struct {
     char driver[64];
     int listener; /* of the side that the relay connects to */
     struct mr_port_gate gate;
+    uint16_t queues;
     atomic_bool is_mapped;
+    atomic_int turns; /* of the gate */
     struct mr_memif_relay *relay;
 } world;
 
@@ -46,6 +50,15 @@ static bool is_mapped(const void *context)
 {
     CU_ASSERT_PTR_EQUAL(context, &world);
     return world.is_mapped;
+}
+
+/* Nobody is let in before, nor is the driver told of an end. */
+static void turn(void *context, bool opens)
+{
+    CU_ASSERT_PTR_EQUAL(context, &world);
+    CU_ASSERT_FALSE(mr_port_gate_is_open(&world.gate));
+    CU_ASSERT_EQUAL(world.turns % 2, opens ? 0 : 1);
+    world.turns++;
 }
 
 static struct sockaddr_un address_of(const char *path)
@@ -80,8 +93,10 @@ static struct mr_memif_relay *start(bool is_server, struct mr_fault *fault)
     const struct mr_memif_relay_config config = {.peer = world.peer,
                                                  .driver = world.driver,
                                                  .is_server = is_server,
+                                                 .queue_count = world.queues,
                                                  .gate = &world.gate,
                                                  .is_mapped = is_mapped,
+                                                 .turn = turn,
                                                  .context = &world};
     return mr_memif_relay_start(&config, fault);
 }
@@ -98,11 +113,12 @@ static int count_descriptors(void)
     return count;
 }
 
-static void begin(bool is_server)
+static void begin_with(bool is_server, uint16_t queues)
 {
     struct mr_fault fault = {0};
 
     memset(&world, 0, sizeof(world));
+    world.queues = queues;
     world.descriptors = count_descriptors();
     snprintf(world.folder, sizeof(world.folder), "/tmp/mr-relay-XXXXXX");
     CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(world.folder));
@@ -115,9 +131,15 @@ static void begin(bool is_server)
     CU_ASSERT_PTR_NOT_NULL_FATAL(world.relay);
 }
 
+static void begin(bool is_server)
+{
+    begin_with(is_server, 1);
+}
+
 static void finish(void)
 {
     mr_memif_relay_stop(world.relay);
+    CU_ASSERT_EQUAL(world.turns % 2, 0);
     close(world.listener);
     unlink(world.peer);
     unlink(world.driver);
@@ -137,6 +159,18 @@ static int accept_from(int listener)
 {
     CU_ASSERT_TRUE_FATAL(has_news(listener, WAIT_MS));
     return accept(listener, NULL, NULL);
+}
+
+/* Say it with `count` numbers of 16 bits from an offset on. */
+static void say_numbers(int fd, uint16_t type, uint32_t offset, uint32_t count,
+                        const uint16_t *numbers)
+{
+    uint8_t bytes[BYTES] = {0};
+
+    memcpy(bytes, &type, sizeof(type));
+    memcpy(bytes + offset, numbers, count * sizeof(numbers[0]));
+    bytes[BYTES - 1] = (uint8_t)(type + 100);
+    CU_ASSERT_EQUAL(send(fd, bytes, sizeof(bytes), MSG_NOSIGNAL), BYTES);
 }
 
 static void say(int fd, uint16_t type, int passed)
@@ -194,6 +228,29 @@ static void cross(int from, int to, uint16_t type)
     say(from, type, -1);
     CU_ASSERT_EQUAL(hear(to, &passed), type);
     CU_ASSERT_EQUAL(passed, -1);
+}
+
+/* A ring crosses. */
+static void add_ring(int from, int to, uint16_t index, bool is_to_server)
+{
+    const uint16_t numbers[] = {is_to_server, index};
+    int passed;
+
+    say_numbers(from, ADD_RING, 2, 2, numbers);
+    CU_ASSERT_EQUAL(hear(to, &passed), ADD_RING);
+}
+
+/* Hear that there will be no connection, and why. */
+static void check_reason(int fd, const char *reason)
+{
+    uint8_t bytes[BYTES];
+    uint16_t type;
+
+    CU_ASSERT_TRUE_FATAL(has_news(fd, WAIT_MS));
+    CU_ASSERT_EQUAL_FATAL(recv(fd, bytes, sizeof(bytes), 0), BYTES);
+    memcpy(&type, bytes, sizeof(type));
+    CU_ASSERT_EQUAL(type, DISCONNECT);
+    CU_ASSERT_STRING_EQUAL((const char *)bytes + 6, reason);
 }
 
 static void check_end(int fd)
@@ -432,6 +489,130 @@ static void a_socket_that_cannot_be_made_is_told(void)
     finish();
 }
 
+/* All that the driver needs for `queues` queues, and what it is asked then. */
+static struct ends offer(uint16_t queues)
+{
+    struct ends ends = connect_ends();
+
+    cross(ends.driver, ends.peer, HELLO);
+    cross(ends.peer, ends.driver, INIT);
+    for (uint16_t i = 0; i < queues; i++) {
+        add_ring(ends.peer, ends.driver, i, true);
+        add_ring(ends.peer, ends.driver, i, false);
+    }
+    return ends;
+}
+
+static void check_refused(struct ends ends, const char *reason)
+{
+    check_end(ends.driver); /* without having been asked to connect */
+    check_reason(ends.peer, reason);
+    check_end(ends.peer);
+    CU_ASSERT_FALSE(mr_port_gate_is_open(&world.gate));
+}
+
+static void a_client_with_fewer_queues_is_refused(void)
+{
+    begin_with(true, 2);
+    struct ends ends = offer(2);
+    cross(ends.peer, ends.driver, CONNECT);
+    cross(ends.driver, ends.peer, CONNECTED);
+    close(ends.peer);
+    check_end(ends.driver);
+    for (int i = 0; i < 2; i++) {
+        ends = offer(1);
+        add_ring(ends.peer, ends.driver, i == 0, i == 1); /* half of a queue; one twice */
+        say(ends.peer, CONNECT, -1);
+        check_refused(ends, "the client has 1 queue, the server 2");
+    }
+    ends = offer(0);
+    say(ends.peer, CONNECT, -1);
+    check_refused(ends, "the client has 0 queues, the server 2");
+    finish();
+}
+
+static void a_client_with_more_queues_is_refused(void)
+{
+    static const uint16_t rings[][2] = {{1, 2}, {0, 2}, {1, 64}, {0, UINT16_MAX}};
+
+    begin_with(true, 2);
+    for (size_t i = 0; i < sizeof(rings) / sizeof(rings[0]); i++) {
+        struct ends ends = offer(2);
+
+        say_numbers(ends.peer, ADD_RING, 2, 2, rings[i]);
+        check_refused(ends, "the client has more queues than the server, which has 2");
+    }
+    finish();
+}
+
+static void as_many_queues_as_there_can_be_are_counted(void)
+{
+    begin_with(true, MR_PORT_GATE_QUEUES);
+    struct ends ends = offer(MR_PORT_GATE_QUEUES);
+    cross(ends.peer, ends.driver, CONNECT);
+    cross(ends.driver, ends.peer, CONNECTED);
+    CU_ASSERT_TRUE(mr_port_gate_is_open(&world.gate));
+    close(ends.peer);
+    check_end(ends.driver);
+    finish();
+}
+
+static void check_refusal(const char *reason)
+{
+    const char *refusal = mr_memif_relay_refusal(world.relay);
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(refusal);
+    CU_ASSERT_STRING_EQUAL(refusal, reason);
+}
+
+static void a_client_knows_why_a_server_refuses_it(void)
+{
+    begin(false);
+    int driver = connect_to(world.driver);
+    int peer = accept_from(world.listener);
+    CU_ASSERT_PTR_NULL(mr_memif_relay_refusal(world.relay));
+    uint8_t bytes[BYTES] = {DISCONNECT};
+    memset(bytes + 6, 'x', BYTES - 6); /* no end, and what nobody can print */
+    memcpy(bytes + 6, "So \n\x80", 5);
+    CU_ASSERT_EQUAL(send(peer, bytes, sizeof(bytes), 0), BYTES);
+    CU_ASSERT_TRUE(has_news(driver, WAIT_MS));
+    CU_ASSERT_EQUAL(recv(driver, bytes, sizeof(bytes), 0), BYTES);
+    CU_ASSERT_EQUAL(bytes[0], DISCONNECT);
+    char reason[96];
+    memset(reason, 'x', sizeof(reason));
+    memcpy(reason, "So ??", 5);
+    reason[sizeof(reason) - 1] = '\0';
+    check_refusal(reason);
+    close(driver);
+    check_end(peer);
+    finish();
+}
+
+static void a_server_that_takes_fewer_queues_is_refused(void)
+{
+    static const uint16_t largest[][2] = {{2, 2}, {1, 2}, {2, 1}};
+    int passed;
+
+    for (size_t i = 0; i < sizeof(largest) / sizeof(largest[0]); i++) {
+        begin_with(false, 3);
+        int driver = connect_to(world.driver);
+        int peer = accept_from(world.listener);
+
+        say_numbers(peer, HELLO, 40, 2, largest[i]);
+        if (i == 0) {
+            CU_ASSERT_EQUAL(hear(driver, &passed), HELLO);
+            CU_ASSERT_PTR_NULL(mr_memif_relay_refusal(world.relay));
+            close(driver);
+        } else {
+            check_end(driver);
+            check_reason(peer, "the server takes 2 queues, the client has 3");
+            check_refusal("the server takes 2 queues, the client has 3");
+        }
+        check_end(peer);
+        finish();
+    }
+}
+
 static CU_TestInfo tests[] = {
     {"words cross both ways, with descriptors", words_cross_both_ways_with_descriptors},
     {"the gate is closed before the driver hears the end",
@@ -447,6 +628,11 @@ static CU_TestInfo tests[] = {
      a_clients_gate_opens_when_the_driver_has_mapped},
     {"a driver that hangs up ends the connection", a_driver_that_hangs_up_ends_the_connection},
     {"stopping waits for the driver", stopping_waits_for_the_driver},
+    {"a client with fewer queues is refused", a_client_with_fewer_queues_is_refused},
+    {"a client with more queues is refused", a_client_with_more_queues_is_refused},
+    {"as many queues as there can be are counted", as_many_queues_as_there_can_be_are_counted},
+    {"a client knows why a server refuses it", a_client_knows_why_a_server_refuses_it},
+    {"a server that takes fewer queues is refused", a_server_that_takes_fewer_queues_is_refused},
     {"a socket that cannot be made is told", a_socket_that_cannot_be_made_is_told},
     CU_TEST_INFO_NULL,
 };
