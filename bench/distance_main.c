@@ -387,7 +387,7 @@ static void print_row(bool is_json, double rate, double ratio, bool ok, double t
                ratio, flight_mb, memory_mb, losses(), simulated_s, took_s, ok ? "" : "  NOT OK");
 }
 
-/* In a process of its own.  Returns its exit code. */
+/* Returns the exit code of its process. */
 static int run_row(const struct row *r, bool is_json)
 {
     static struct mr_aead *aead;
@@ -418,11 +418,50 @@ static int run_row(const struct row *r, bool is_json)
     return ok ? 0 : 1;
 }
 
+/* `only` is in no row's name: say so, with the names. */
+static int refuse(const char *only)
+{
+    fprintf(stderr, "distance: --only: no row has \"%s\" in its name; rows:\n", only);
+    for (size_t i = 0; i < MR_COUNT_OF(rows); i++) {
+        char name[64];
+
+        name_row(&rows[i], name, sizeof(name));
+        fprintf(stderr, "    %s\n", name);
+    }
+    return 2;
+}
+
+static bool is_chosen(const struct row *r, const char *only)
+{
+    char name[64];
+
+    name_row(r, name, sizeof(name));
+    return strstr(name, only) != NULL;
+}
+
+/* In a process of its own.  True: it is as it must be. */
+static bool fork_row(const struct row *r, bool is_json)
+{
+    int status;
+
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        int code = run_row(r, is_json);
+
+        fflush(stdout);
+        _exit(code);
+    }
+    return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) &&
+           WEXITSTATUS(status) == 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *only = "";
     bool is_json = false;
     bool ok = true;
+    size_t chosen = 0;
 
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--json") == 0)
@@ -432,26 +471,16 @@ int main(int argc, char **argv)
         else
             engine_die("distance [--only TEXT] [--json]");
     }
+    for (size_t i = 0; i < MR_COUNT_OF(rows); i++)
+        chosen += is_chosen(&rows[i], only);
+    if (chosen == 0)
+        return refuse(only);
     if (!is_json)
         printf("%-32s %9s %6s %10s %8s %9s %9s %7s\n", "", "Mbit/s", "ratio", "in flight", "memory",
                "losses", "simulated", "took");
     for (size_t i = 0; i < MR_COUNT_OF(rows); i++) {
-        char name[64];
-        int status;
-
-        name_row(&rows[i], name, sizeof(name));
-        if (strstr(name, only) == NULL)
-            continue;
-        fflush(stdout);
-        pid_t child = fork();
-        if (child == 0) {
-            int code = run_row(&rows[i], is_json);
-
-            fflush(stdout);
-            _exit(code);
-        }
-        ok &= child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) &&
-              WEXITSTATUS(status) == 0;
+        if (is_chosen(&rows[i], only))
+            ok &= fork_row(&rows[i], is_json);
     }
     return ok ? 0 : 1;
 }

@@ -4,7 +4,8 @@
  * Modules keep their own times (ACK delay, loss detection, pacing, idle, key
  * update, path validation, closing); this file alone turns them into the
  * connection's entry in the wheel, and acts when it fires.  A deadline that moves
- * later leaves the entry alone: it fires once for nothing.
+ * later leaves the entry alone: it fires once for nothing.  But not before a sleep, which that
+ * would end.
  */
 #include "quic/conn_timer.h"
 
@@ -67,6 +68,12 @@ void mr_conn_timer_update(struct mr_endpoint *ep, struct mr_conn *conn)
         return;
     conn->armed_ns = at;
     mr_wheel_set(&ep->wheel, conn->number, at);
+}
+
+void mr_conn_timer_rest(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    conn->armed_ns = deadline(ep, conn);
+    mr_wheel_set(&ep->wheel, conn->number, conn->armed_ns);
 }
 
 /*

@@ -17,9 +17,10 @@
 
 #define SLICE_SECONDS  0.03
 #define COLD_BYTES     ((size_t)256 << 20)
-#define FLOOR_RUNS     2 /* before, and after */
+#define FLOOR_RUNS     2
 #define FLOOR_RUN_MS   200
 #define FLOOR_WARM_MS  100
+#define FLOORS_APART   1.5 /* times the smaller one: the machine is not what it was before */
 #define PACKETS_PER_US 2.0 /* a bound: 23 Gbit/s of full packets */
 #define ACK_PACKETS    2
 #define OVERHEAD_BYTES 41 /* short header, STREAM header, tag of a full packet, typically */
@@ -29,7 +30,7 @@ struct limits {
     const struct mr_bench_options *options;
     struct mr_aead *aead;
     struct mr_aead_ceiling *ceiling;
-    double floor_ns; /* the best so far; NAN: not measured */
+    double floor_ns[2]; /* before, and after; NAN: not measured */
 };
 
 /* ------------------------------------------------------------------ the ceiling */
@@ -122,8 +123,8 @@ static void set_wire(struct mr_bench *b)
 
 /* ------------------------------------------------------------------ the floor of the same run */
 
-/* On the same two workers, which are idle: the sender's busy ns per packet. */
-static void measure_floor(const struct mr_bench *b, struct limits *l)
+/* On the same two workers, which are idle: the sender's busy ns per packet, into `floor_ns`. */
+static void measure_floor(const struct mr_bench *b, double *floor_ns)
 {
     struct mr_floor_options options = mr_floor_defaults();
     struct mr_floor_result result;
@@ -137,8 +138,8 @@ static void measure_floor(const struct mr_bench *b, struct limits *l)
     options.run_count = FLOOR_RUNS;
     options.run_ms = FLOOR_RUN_MS;
     options.warm_ms = FLOOR_WARM_MS;
-    if (mr_floor_measure(&options, &result) == 0) /* fmin of NAN and a number: the number */
-        l->floor_ns = fmin(l->floor_ns, result.sender_ns.best);
+    if (mr_floor_measure(&options, &result) == 0)
+        *floor_ns = result.sender_ns.best;
 }
 
 static bool prepare(struct mr_bench *b, struct mr_fault *fault)
@@ -151,16 +152,24 @@ static bool prepare(struct mr_bench *b, struct mr_fault *fault)
         mr_fault_set(fault, ENOMEM, "not enough memory for the ceiling; free 256 MiB");
         return false;
     }
-    measure_floor(b, l);
+    measure_floor(b, &l->floor_ns[0]);
     return true;
 }
 
-static void add_floor(struct json_object *json, double floor_ns, double sender_ns)
+/* The better one is the floor.  Two that are far apart are two machines': nobody knows which of
+ * them the transfer had, and it is compared with neither. */
+static void add_floor(struct json_object *json, const double floor_ns[2], double sender_ns)
 {
-    bool has_floor = !isnan(floor_ns);
+    double best = fmin(floor_ns[0], floor_ns[1]); /* of NAN and a number: the number */
+    bool is_judged = !isnan(best) && fmax(floor_ns[0], floor_ns[1]) <= FLOORS_APART * best;
 
-    mr_bench_ratio(json, "floor_ns_per_packet", floor_ns, has_floor ? 1 : 0);
-    mr_bench_ratio(json, "ratio_to_floor", sender_ns, has_floor ? floor_ns : 0);
+    mr_bench_ratio(json, "floor_ns_per_packet", best, !isnan(best));
+    mr_bench_ratio(json, "floor_ns_before", floor_ns[0], !isnan(floor_ns[0]));
+    mr_bench_ratio(json, "floor_ns_after", floor_ns[1], !isnan(floor_ns[1]));
+    mr_bench_ratio(json, "ratio_to_floor", sender_ns, is_judged ? best : 0);
+    mr_bench_text(
+        json, "not_judged",
+        is_judged || isnan(best) ? "" : "ratio_to_floor: the floor was another before than after");
 }
 
 /* ------------------------------------------------------------------ figures */
@@ -183,10 +192,10 @@ static const struct mr_shard_stats *sender_stats(const struct mr_bench_options *
 
 /* Jain's index of what each stream got: 1, all the same; 1/n, one has it all.  One that
  * got nothing counts, too. */
-static void add_fairness(struct json_object *json, const struct mr_bench_options *o,
+static void add_fairness(struct json_object *json, const struct mr_bench *b,
                          const struct mr_bench_shares *shares)
 {
-    double all = (double)o->connections * o->streams;
+    double all = (double)b->awaited * b->options.streams;
 
     mr_bench_count(json, "streams_served", shares->streams);
     mr_bench_ratio(json, "fairness", shares->sum * shares->sum, shares->squares * all);
@@ -229,7 +238,7 @@ static struct json_object *report(struct mr_bench *b, const struct mr_interval *
     mr_bench_text(json, "bench", "transfer");
     mr_bench_text(json, "wire", o->is_copied ? "copy-at-receiver" : "by reference");
     mr_bench_text(json, "ceiling_crypto", mr_aead_name(l->aead));
-    mr_bench_count(json, "connections", o->connections);
+    mr_bench_count(json, "connections", b->awaited); /* as many in each shard */
     mr_bench_count(json, "shards", o->shards);
     mr_bench_real(json, "seconds", i->seconds);
     mr_bench_add_cpu(json, i);
@@ -246,7 +255,7 @@ static struct json_object *report(struct mr_bench *b, const struct mr_interval *
     mr_bench_ratio(json, "aead_ceiling_gbps", payload_bits(o), fmax(ceiling_ns, 0));
     mr_bench_add_samples(json, "ratio_to_ceiling", &b->comparison.ratios);
     mr_bench_add_allocations(json, "allocations_per_packet", i, packets);
-    add_fairness(json, o, &b->shares[o->is_up ? 1 : 0]);
+    add_fairness(json, b, &b->shares[o->is_up ? 1 : 0]);
     mr_bench_ratio(json, "packets_per_burst", (double)sender_stats(o, i)->datagrams_sent,
                    (double)sender_stats(o, i)->bursts_sent);
     add_sender(json, o->is_up ? &i->client_counters : &i->server_counters);
@@ -279,7 +288,7 @@ static int run(struct mr_bench *b)
 {
     struct mr_fault fault = {0};
     struct mr_interval interval;
-    struct limits limits = {.options = &b->options, .floor_ns = NAN};
+    struct limits limits = {.options = &b->options, .floor_ns = {NAN, NAN}};
     struct mr_bench_load load = {.server = mr_world_server_address(),
                                  .connections = b->options.connections / b->options.shards +
                                                 (b->options.connections % b->options.shards != 0),
@@ -307,7 +316,7 @@ static int run(struct mr_bench *b)
     }
     uint32_t leaked;
     mr_bench_run(b, &interval, &leaked);
-    measure_floor(b, &limits);
+    measure_floor(b, &limits.floor_ns[1]);
     struct json_object *json = report(b, &interval, &limits, leaked);
     close_ceiling(&limits);
     mr_bench_print(json, b->options.is_json);

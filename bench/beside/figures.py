@@ -75,6 +75,12 @@ class Cell:
         return max(sorted(set(self.reasons)), key=self.reasons.count) if self.reasons else "not asked for"
 
 
+def lost(rows, asked, cells):
+    """What should have been measured of these rows, and was not: lines.  What a row lacks is none of it."""
+    return [f"{row.name} {cell}: {cells[row.name][cell].reason()}" for row in rows for cell in asked
+            if cell not in row.lacks and not cells[row.name][cell].measured]
+
+
 # ---- text of figures
 
 

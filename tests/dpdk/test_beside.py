@@ -94,6 +94,27 @@ def a_disturbed_run_does_not_count(_millrace):
     tap.expect_equal((cell.measured, cell.reason()), ([], "broken"))
 
 
+def what_was_asked_for_and_not_measured_is_named(_millrace):
+    row = next(row for row in rows.ROWS if row.lacks)
+    gap = next(iter(row.lacks))
+    cell = next(cell for cell in CELLS if cell not in row.lacks)
+    cells = {row.name: {name: Cell() for name in CELLS}}
+    cells[row.name][gap].add(row.lacks[gap])
+    cells[row.name][cell].add("other programs had 90% of a core")
+    tap.expect_equal(figures.lost([row], [gap, cell], cells), [f"{row.name} {cell}: other programs had 90% of a core"])
+    tap.expect_equal(figures.lost([row], [gap], cells), [])
+    cells[row.name][cell].add(Load(100, 1, 0.5, 0.5))
+    tap.expect_equal(figures.lost([row], [gap, cell], cells), [])
+
+
+def what_is_late_ends_with_another_status(millrace):
+    done = subprocess.run([sys.executable, ROOT / "bench" / "peers", "--millrace", millrace, "--runs", "1", "--seconds", "0.3",
+                           "--idle", "10", "--only", "millrace-memif", "--cells", "idle,requests", "--minutes", "0.001", "--anyway"],
+                          capture_output=True, text=True, check=False, timeout=150)
+    tap.expect_equal(done.returncode, 3, done.stderr)
+    tap.expect("not measured:\n    millrace-memif requests: --minutes 0.001 had gone by" in done.stderr, done.stderr)
+
+
 def cells_of(server_s, client_share, busy_s=None):
     cells = {name: Cell() for name in CELLS}
     for amount in (1e9, 3e9, 2e9):
@@ -173,6 +194,8 @@ tap.main(lambda: tap.run([
     a_median_has_its_spread,
     the_rings_of_a_memif_weigh_nothing,
     a_disturbed_run_does_not_count,
+    what_was_asked_for_and_not_measured_is_named,
+    what_is_late_ends_with_another_status,
     the_tables_add_up,
     a_section_replaces_what_is_between_its_marks,
     each_row_measures_or_says_why_not,

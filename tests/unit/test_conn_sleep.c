@@ -438,6 +438,23 @@ static void its_timer_wakes_it(void)
     CU_ASSERT_EQUAL(move_world_close(w), 0);
 }
 
+/* As a probe timeout's does, after what it was for has been acknowledged. */
+static void a_timer_that_was_put_off_does_not_wake_it(void)
+{
+    struct move_world *w = begin(4, MR_SERVER);
+    struct mr_conn *conn = awake(w);
+
+    conn->armed_ns = w->now + MR_SECOND;
+    mr_wheel_set(&owner(w)->wheel, conn->number, conn->armed_ns);
+    sleep_now(w);
+    pass(w, 2 * MR_SECOND);
+    CU_ASSERT(mr_conn_is_asleep(owner(w), handle(w)));
+    CU_ASSERT_EQUAL(counters(w)->connections_woken, 0);
+    pass(w, 40 * MR_SECOND); /* idle for 30 seconds */
+    CU_ASSERT(w->app[0].is_closed);
+    CU_ASSERT_EQUAL(move_world_close(w), 0);
+}
+
 /* To look at it does not. */
 static void it_sleeps_on_while_it_is_looked_at(void)
 {
@@ -721,6 +738,7 @@ static CU_TestInfo tests[] = {
     {"an operation wakes it", an_operation_wakes_it},
     {"a close wakes it", a_close_wakes_it},
     {"its timer wakes it", its_timer_wakes_it},
+    {"a timer that was put off does not wake it", a_timer_that_was_put_off_does_not_wake_it},
     {"it sleeps on while it is looked at", it_sleeps_on_while_it_is_looked_at},
     {"it moves out of its sleep", it_moves_out_of_its_sleep},
     {"a stateless reset ends it", a_stateless_reset_ends_it},
