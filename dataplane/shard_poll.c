@@ -13,6 +13,7 @@
 #include "dataplane/shard_internal.h"
 
 enum {
+    EVENTS_PER_POLL = 4 * MR_EVENTS_PER_CALL,
     HEADERS4 = 28, /* bytes of IP and UDP headers, without options */
     HEADERS6 = 48
 };
@@ -361,10 +362,10 @@ static uint32_t poll_application(struct mr_shard *s)
     return work;
 }
 
-static uint32_t publish_events(struct mr_shard *s)
+/* One call of the handler.  How many events it was told. */
+static uint32_t publish_some(struct mr_shard *s)
 {
     struct mr_event events[MR_EVENTS_PER_CALL];
-    uint32_t total = 0;
 
     uint32_t count = mr_shard_move_events(s, events, MR_EVENTS_PER_CALL);
     count += mr_inline_timers(s, events + count, MR_EVENTS_PER_CALL - count);
@@ -373,9 +374,22 @@ static uint32_t publish_events(struct mr_shard *s)
     if (count > 0) {
         call_handler(s, events, count);
         mr_shard_moves_told(s);
-        total += count;
         mr_shard_lap(s, MR_STAGE_APP);
     }
+    return count;
+}
+
+/* A burst brings more events than a call takes: connections that close tell of each of their
+ * streams, and keep their places until they have.  So what is told keeps up with what comes. */
+static uint32_t publish_events(struct mr_shard *s)
+{
+    uint32_t total = 0;
+    uint32_t count;
+
+    do {
+        count = publish_some(s);
+        total += count;
+    } while (count == MR_EVENTS_PER_CALL && total < EVENTS_PER_POLL);
     return total;
 }
 
