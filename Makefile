@@ -38,7 +38,7 @@ test-long:
 	@scripts/run-tests --long
 
 bench: all
-	@ninja -C $(BUILD) bench/floor bench/engine bench/distance
+	@ninja -C $(BUILD) bench/floor bench/engine bench/exchange bench/requests bench/distance
 	@scripts/run-bench $(BUILD)
 
 bench-long: all
