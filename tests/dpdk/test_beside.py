@@ -164,8 +164,9 @@ def a_short_run_measures_and_leaves_nothing(millrace):
                                "--idle", "50", "--only", "millrace-memif,millrace-edge", "--cells", "idle,requests",
                                "--anyway", "--json", out], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as bench:
             stdout, stderr = bench.communicate(timeout=150)
-        tap.expect_equal(bench.returncode, 0, stdout + stderr)
         memif, edge = json.loads(out.read_text())["rows"]
+        is_too_short = not edge["missing"] and not edge["requests"]["measured"]  # where the server is quick
+        tap.expect_equal(bench.returncode, 3 if is_too_short else 0, stdout + stderr)
     requests = memif["requests"]["measured"]
     tap.expect(len(requests) == 1 and requests[0]["amount"] > 10 and requests[0]["server_s"] > 0, memif["requests"])
     tap.expect(0 < requests[0]["busy_s"] < 60, requests)
