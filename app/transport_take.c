@@ -371,8 +371,9 @@ static struct mr_rt_object *conn_of(struct mr_ring_transport *t, struct mr_rt_ri
 
     if (object != NULL)
         return object->is_stream ? NULL : object;
-    bool is_new = cqe->type == MR_CQE_EVENT && (cqe->kinds & MR_EVENT_CONNECTED) != 0;
-    return is_new && cqe->conn != 0 ? accept_conn(t, ring, cqe) : NULL;
+    bool is_new = cqe->type == MR_CQE_EVENT &&
+                  (cqe->kinds & (MR_EVENT_CONNECTED | MR_EVENT_MOVED)) == MR_EVENT_CONNECTED;
+    return is_new && cqe->conn != 0 ? accept_conn(t, ring, cqe) : NULL; /* none begins by leaving */
 }
 
 /* ------------------------------------------------------------------ EVENT */
