@@ -580,7 +580,7 @@ uint32_t mr_rt_take(struct mr_ring_transport *t, struct mr_rt_ring *ring)
     const struct mr_cqe *cqe;
 
     while (taken < MR_RT_CQES_PER_POLL && !ring->is_gone &&
-           (cqe = mr_ring_peek(ring->ring)) != NULL && !mr_rt_is_early(t, cqe)) {
+           (cqe = mr_ring_peek(ring->ring)) != NULL && !mr_rt_is_early(t, ring, cqe)) {
         struct mr_cqe copy = *cqe;
 
         mr_ring_advance(ring->ring);

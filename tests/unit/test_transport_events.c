@@ -424,6 +424,21 @@ static void a_connection_that_was_begun_is_told_of_when_the_ring_goes(void)
     finish_own();
 }
 
+/* What is in front of the ring's own answer cannot wait for it. */
+static void a_connection_does_not_come_from_where_it_goes_to(void)
+{
+    start_own();
+    complete_own(&(struct mr_cqe){.type = MR_CQE_EVENT, .conn = 1, .kinds = MR_EVENT_CONNECTED});
+    complete_own(&(struct mr_cqe){.type = MR_CQE_EVENT, .conn = 1, .kinds = MR_EVENT_MOVED});
+    complete_own(&(struct mr_cqe){
+        .type = MR_CQE_EVENT, .conn = 2, .kinds = MR_EVENT_MOVED_IN, .value = 1, .address = 0});
+    CU_ASSERT_FALSE(mr_ring_has_completions(mr_attach_ring(own.attachment, 0)));
+    complete_own(&(struct mr_cqe){.type = MR_CQE_EVENT, .conn = 1, .kinds = MR_EVENT_CLOSED});
+    CU_ASSERT_EQUAL(mr_ring_transport_objects(own.rt), 0);
+    CU_ASSERT_EQUAL(own.told, MR_EVENT_CONNECTED | MR_EVENT_CLOSED);
+    finish_own();
+}
+
 static CU_TestInfo tests[] = {
     {"a close has its reason", a_close_has_its_reason},
     {"a close without a reason says who closed", a_close_without_a_reason_says_who_closed},
@@ -439,6 +454,8 @@ static CU_TestInfo tests[] = {
     {"a connection that begins by leaving is none", a_connection_that_begins_by_leaving_is_none},
     {"a connection that was begun is told of when the ring goes",
      a_connection_that_was_begun_is_told_of_when_the_ring_goes},
+    {"a connection does not come from where it goes to",
+     a_connection_does_not_come_from_where_it_goes_to},
     CU_TEST_INFO_NULL,
 };
 
