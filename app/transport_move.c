@@ -228,21 +228,25 @@ static struct mr_rt_ring *ring_of_shard(const struct mr_ring_transport *t, uint6
     return NULL;
 }
 
-/* What it was called in its old ring, if it moves; NULL: it is none of ours. */
-static struct mr_rt_object *find_moving(const struct mr_ring_transport *t, const struct mr_cqe *cqe)
+/* What it was called in its old ring, if it moves to `ring`; NULL: it is none of ours, or would
+ * come from where it goes to. */
+static struct mr_rt_object *find_moving(const struct mr_ring_transport *t,
+                                        const struct mr_rt_ring *ring, const struct mr_cqe *cqe)
 {
     const struct mr_rt_ring *from = ring_of_shard(t, cqe->address);
-    struct mr_rt_object *object = from == NULL ? NULL : mr_rt_by_name(t, from, cqe->value);
+    struct mr_rt_object *object =
+        from == NULL || from == ring ? NULL : mr_rt_by_name(t, from, cqe->value);
 
     return object == NULL || !object->is_moving || object->is_stream != (cqe->stream != 0) ? NULL
                                                                                            : object;
 }
 
-bool mr_rt_is_early(const struct mr_ring_transport *t, const struct mr_cqe *cqe)
+bool mr_rt_is_early(const struct mr_ring_transport *t, const struct mr_rt_ring *ring,
+                    const struct mr_cqe *cqe)
 {
     if (cqe->type != MR_CQE_EVENT || (cqe->kinds & MR_EVENT_MOVED_IN) == 0 || cqe->stream != 0)
         return false;
-    const struct mr_rt_object *conn = find_moving(t, cqe);
+    const struct mr_rt_object *conn = find_moving(t, ring, cqe);
     return conn != NULL && !mr_rt_conn_of(t, conn)->has_left && !t->rings[conn->ring].is_gone;
 }
 
@@ -267,7 +271,7 @@ static bool rebind(struct mr_ring_transport *t, struct mr_rt_object *object,
 
 void mr_rt_moved_in(struct mr_ring_transport *t, struct mr_rt_ring *ring, const struct mr_cqe *cqe)
 {
-    struct mr_rt_object *object = find_moving(t, cqe);
+    struct mr_rt_object *object = find_moving(t, ring, cqe);
 
     if (object == NULL)
         return; /* it is over here, or something else than the library answered */

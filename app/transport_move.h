@@ -16,7 +16,8 @@ void mr_rt_moved(struct mr_ring_transport *t, struct mr_rt_object *conn, const s
 void mr_rt_moved_in(struct mr_ring_transport *t, struct mr_rt_ring *ring, const struct mr_cqe *cqe);
 
 /* It cannot be taken yet: its old ring has completions from before. */
-bool mr_rt_is_early(const struct mr_ring_transport *t, const struct mr_cqe *cqe);
+bool mr_rt_is_early(const struct mr_ring_transport *t, const struct mr_rt_ring *ring,
+                    const struct mr_cqe *cqe);
 
 /* Say MOVE_ACK for those that can go. */
 void mr_rt_leave_ready(struct mr_ring_transport *t);

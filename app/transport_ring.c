@@ -320,6 +320,7 @@ struct census {
     uint32_t segments;
     uint32_t streams;
     uint32_t conns;
+    uint32_t conn_streams; /* as the connections count them */
 };
 
 static uint32_t length_of(const struct mr_pool *pool, uint32_t head)
@@ -346,10 +347,21 @@ static void check_stream(const struct mr_ring_transport *t, const struct mr_rt_o
     sum->segments += length_of(&t->segments, s->segments.head);
 }
 
+/* An accepted one has its CONNECTED, or else its end could not be told. */
+static void check_conn(const struct mr_ring_transport *t, const struct mr_rt_object *object,
+                       struct census *sum)
+{
+    const struct mr_rt_conn *c = mr_rt_conn_of(t, object);
+
+    MR_ASSERT(c->is_client || c->is_told || (object->kinds & MR_EVENT_CONNECTED) != 0);
+    sum->conns++;
+    sum->conn_streams += c->streams;
+    sum->pieces += length_of(&t->pieces, c->datagrams.head);
+}
+
 void mr_ring_transport_check(const struct mr_ring_transport *t)
 {
     struct census sum = {0};
-    uint32_t streams = 0;
 
     for (uint32_t i = 0; i < t->objects.fresh; i++) {
         const struct mr_rt_object *object = mr_rt_at(t, i);
@@ -359,15 +371,12 @@ void mr_ring_transport_check(const struct mr_ring_transport *t)
         MR_ASSERT(object->index == i);
         if (object->name != 0)
             MR_ASSERT(mr_table8_find(&t->rings[object->ring].by_name, object->name) == i);
-        if (object->is_stream) {
+        if (object->is_stream)
             check_stream(t, object, &sum);
-            continue;
-        }
-        sum.conns++;
-        streams += mr_rt_conn_of(t, object)->streams;
-        sum.pieces += length_of(&t->pieces, mr_rt_conn_of(t, object)->datagrams.head);
+        else
+            check_conn(t, object, &sum);
     }
-    MR_ASSERT(streams == sum.streams);
+    MR_ASSERT(sum.conn_streams == sum.streams);
     MR_ASSERT(sum.conns == t->conns.used);
     MR_ASSERT(sum.conns + sum.streams == t->objects.used);
     MR_ASSERT(sum.pieces == t->pieces.used);

@@ -371,8 +371,9 @@ static struct mr_rt_object *conn_of(struct mr_ring_transport *t, struct mr_rt_ri
 
     if (object != NULL)
         return object->is_stream ? NULL : object;
-    bool is_new = cqe->type == MR_CQE_EVENT && (cqe->kinds & MR_EVENT_CONNECTED) != 0;
-    return is_new && cqe->conn != 0 ? accept_conn(t, ring, cqe) : NULL;
+    bool is_new = cqe->type == MR_CQE_EVENT &&
+                  (cqe->kinds & (MR_EVENT_CONNECTED | MR_EVENT_MOVED)) == MR_EVENT_CONNECTED;
+    return is_new && cqe->conn != 0 ? accept_conn(t, ring, cqe) : NULL; /* none begins by leaving */
 }
 
 /* ------------------------------------------------------------------ EVENT */
@@ -579,7 +580,7 @@ uint32_t mr_rt_take(struct mr_ring_transport *t, struct mr_rt_ring *ring)
     const struct mr_cqe *cqe;
 
     while (taken < MR_RT_CQES_PER_POLL && !ring->is_gone &&
-           (cqe = mr_ring_peek(ring->ring)) != NULL && !mr_rt_is_early(t, cqe)) {
+           (cqe = mr_ring_peek(ring->ring)) != NULL && !mr_rt_is_early(t, ring, cqe)) {
         struct mr_cqe copy = *cqe;
 
         mr_ring_advance(ring->ring);

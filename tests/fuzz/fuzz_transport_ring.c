@@ -176,6 +176,18 @@ static void choose_slot(struct mr_cqe *cqe, const uint8_t *step)
         f.is_slot_out[slot] = true;
 }
 
+/* A connection leaves, or stays after all, or would come: from this ring, there is no other. */
+static void choose_move(struct mr_cqe *cqe, const uint8_t *step)
+{
+    static const uint32_t kinds[] = {MR_EVENT_MOVED, MR_EVENT_MOVED_IN,
+                                     MR_EVENT_MOVED_IN | MR_EVENT_STREAM_OPENED,
+                                     MR_EVENT_MOVED | MR_EVENT_CONNECTED};
+
+    cqe->kinds = kinds[step[2] / 16 % 4];
+    cqe->address = 0;
+    cqe->value = cqe->stream == 0 ? 1 + step[7] % 4 : 5 + step[7] % 11; /* its name before */
+}
+
 /* Answers, events and data; names 1 .. 4 are connections, 5 .. 15 streams. */
 static void complete(const uint8_t *step)
 {
@@ -199,6 +211,8 @@ static void complete(const uint8_t *step)
                            .kinds = likely[step[6] % 8] | likely[step[7] % 8],
                            .value = step[7],
                            .acked_to = (uint64_t)step[3] * step[7]};
+    if (cqe->type == MR_CQE_EVENT && step[2] >= 192)
+        choose_move(cqe, step);
     if (cqe->type == MR_CQE_DONE && cqe->op == MR_OP_OPEN)
         cqe->stream = 5 + step[5] % 11;
     if (cqe->type == MR_CQE_DATA || cqe->type == MR_CQE_DATAGRAM)

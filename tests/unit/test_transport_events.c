@@ -323,6 +323,122 @@ static void a_datapath_that_dies_closes_everything(void)
     rec_finish();
 }
 
+/* ------------------------------------------------------------------ a datapath that errs */
+
+/* A ring of our own, and the datapath's end of its completions. */
+static struct {
+    uint8_t *memory;
+    struct mr_ring_region region;
+    struct mr_outbox completions;
+    struct mr_attachment *attachment;
+    struct mr_ring_transport *rt;
+    uint32_t told; /* kinds, of all events */
+    uint32_t events;
+} own;
+
+static void note_events(void *context, const struct mr_event *events, size_t count)
+{
+    (void)context;
+    for (size_t i = 0; i < count; i++)
+        own.told |= events[i].kinds;
+    own.events += (uint32_t)count;
+}
+
+static void start_own(void)
+{
+    static const struct mr_application app = {.name = "own", .on_events = note_events};
+    struct mr_ring_sizes sizes = {.submit_count = 16,
+                                  .complete_count = 16,
+                                  .slot_size = 64,
+                                  .slot_count = 8,
+                                  .send_bytes = 16384,
+                                  .alias_count = 8,
+                                  .sends_max = 4,
+                                  .objects_max = 8};
+    struct mr_ring_transport_config config = mr_ring_transport_config_default();
+    uint64_t size = mr_ring_region_size(&sizes);
+    struct mr_attach_region region;
+    struct mr_attach_parts parts = {
+        .regions = &region, .region_count = 1, .wake_fd = -1, .control_fd = -1};
+    struct mr_fault fault;
+
+    memset(&own, 0, sizeof(own));
+    own.memory = aligned_alloc(4096, size);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(own.memory);
+    memset(own.memory, 0, size);
+    mr_ring_region_make(&own.region, own.memory, &sizes, 0);
+    struct mr_mailbox completions = mr_ring_completions(&own.region);
+    mr_outbox_init(&own.completions, &completions);
+    region = (struct mr_attach_region){.memory = own.memory, .size = size};
+    CU_ASSERT_EQUAL_FATAL(mr_attachment_from_memory(&parts, &own.attachment, &fault), 0);
+    own.rt = mr_ring_transport_new(own.attachment, &config, &app);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(own.rt);
+}
+
+static void complete_own(const struct mr_cqe *cqe)
+{
+    *(struct mr_cqe *)mr_outbox_next(&own.completions) = *cqe;
+    mr_outbox_publish(&own.completions);
+    mr_ring_transport_poll(own.rt);
+    mr_ring_transport_check(own.rt);
+}
+
+static void finish_own(void)
+{
+    mr_ring_transport_free(own.rt);
+    mr_detach(own.attachment);
+    free(own.memory);
+}
+
+/* MOVED is the last event of a connection that CONNECTED made known: both at once are none that the
+ * application could be told of, and nothing of it stays. */
+static void a_connection_that_begins_by_leaving_is_none(void)
+{
+    static const uint32_t others[] = {0, MR_EVENT_CLOSED, MR_EVENT_TICKET};
+
+    for (size_t i = 0; i < MR_COUNT_OF(others); i++) {
+        start_own();
+        complete_own(&(struct mr_cqe){.type = MR_CQE_EVENT,
+                                      .conn = 1,
+                                      .kinds = MR_EVENT_CONNECTED | MR_EVENT_MOVED | others[i]});
+        CU_ASSERT_EQUAL(mr_ring_transport_objects(own.rt), 0);
+        complete_own(&(struct mr_cqe){.type = MR_CQE_GONE});
+        CU_ASSERT_FALSE(mr_ring_transport_is_alive(own.rt));
+        CU_ASSERT_EQUAL(mr_ring_transport_objects(own.rt), 0);
+        CU_ASSERT_EQUAL(own.events, 0);
+        finish_own();
+    }
+}
+
+/* An accepted connection shows itself before its end, even if the ring goes with its INFO out. */
+static void a_connection_that_was_begun_is_told_of_when_the_ring_goes(void)
+{
+    start_own();
+    complete_own(&(struct mr_cqe){.type = MR_CQE_EVENT, .conn = 1, .kinds = MR_EVENT_CONNECTED});
+    CU_ASSERT_EQUAL(mr_ring_transport_objects(own.rt), 1);
+    complete_own(&(struct mr_cqe){.type = MR_CQE_EVENT, .conn = 1, .kinds = MR_EVENT_MOVED});
+    CU_ASSERT_EQUAL(own.events, 0);
+    complete_own(&(struct mr_cqe){.type = MR_CQE_GONE});
+    CU_ASSERT_EQUAL(mr_ring_transport_objects(own.rt), 0);
+    CU_ASSERT_EQUAL(own.told, MR_EVENT_CONNECTED | MR_EVENT_CLOSED);
+    finish_own();
+}
+
+/* What is in front of the ring's own answer cannot wait for it. */
+static void a_connection_does_not_come_from_where_it_goes_to(void)
+{
+    start_own();
+    complete_own(&(struct mr_cqe){.type = MR_CQE_EVENT, .conn = 1, .kinds = MR_EVENT_CONNECTED});
+    complete_own(&(struct mr_cqe){.type = MR_CQE_EVENT, .conn = 1, .kinds = MR_EVENT_MOVED});
+    complete_own(&(struct mr_cqe){
+        .type = MR_CQE_EVENT, .conn = 2, .kinds = MR_EVENT_MOVED_IN, .value = 1, .address = 0});
+    CU_ASSERT_FALSE(mr_ring_has_completions(mr_attach_ring(own.attachment, 0)));
+    complete_own(&(struct mr_cqe){.type = MR_CQE_EVENT, .conn = 1, .kinds = MR_EVENT_CLOSED});
+    CU_ASSERT_EQUAL(mr_ring_transport_objects(own.rt), 0);
+    CU_ASSERT_EQUAL(own.told, MR_EVENT_CONNECTED | MR_EVENT_CLOSED);
+    finish_own();
+}
+
 static CU_TestInfo tests[] = {
     {"a close has its reason", a_close_has_its_reason},
     {"a close without a reason says who closed", a_close_without_a_reason_says_who_closed},
@@ -335,6 +451,11 @@ static CU_TestInfo tests[] = {
     {"going away is told once", going_away_is_told_once},
     {"a datapath that lets go closes everything", a_datapath_that_lets_go_closes_everything},
     {"a datapath that dies closes everything", a_datapath_that_dies_closes_everything},
+    {"a connection that begins by leaving is none", a_connection_that_begins_by_leaving_is_none},
+    {"a connection that was begun is told of when the ring goes",
+     a_connection_that_was_begun_is_told_of_when_the_ring_goes},
+    {"a connection does not come from where it goes to",
+     a_connection_does_not_come_from_where_it_goes_to},
     CU_TEST_INFO_NULL,
 };
 
