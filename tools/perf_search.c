@@ -11,6 +11,7 @@
 #define TRIES      2    /* of a rate that is not kept: the machine may have done something else */
 #define TRIAL_LATE 0.01 /* with no more than this part of it begun late, nothing failed, */
 #define TRIAL_DROP 1e-3 /* and no more than this part of the frames dropped by a port */
+#define OFFERED    0.5  /* of the rate became due, or this side did not run */
 
 /* Nothing is due, and what was due is over, or will not be.  False with run->end set. */
 static bool rest(struct mr_perf_run *run)
@@ -99,7 +100,7 @@ void mr_perf_search_check(struct mr_perf *perf)
 }
 
 /* Something came of what was due since then: a server that does nothing at this rate does nothing
- * at half of it.  False with run->end set. */
+ * at half of it.  Where little became due it was not asked.  False with run->end set. */
 static bool is_answered(struct mr_perf_run *run, double rate, const struct mr_perf_counts *since)
 {
     const struct mr_perf_shared *shared = mr_perf_load_shared(run->perf->loads[0]);
@@ -107,13 +108,14 @@ static bool is_answered(struct mr_perf_run *run, double rate, const struct mr_pe
     struct mr_perf_snapshot now;
 
     mr_perf_snapshot_take(run->perf, &now);
-    if (now.counts.due == since->due || now.counts.done > since->done ||
+    double due = (double)(now.counts.due - since->due);
+    if (due == 0 || due < OFFERED * rate * run->perf->trial_s || now.counts.done > since->done ||
         now.counts.bytes_up + now.counts.bytes_down > since->bytes_up + since->bytes_down)
         return true;
     mr_fault_set(&run->end, ECONNREFUSED,
                  "the search ended: of %llu operations due at %.6g/s the server did none, nor a "
                  "part of one%s%s; look at its log",
-                 (unsigned long long)(now.counts.due - since->due), rate, has_reason ? ": " : "",
+                 (unsigned long long)due, rate, has_reason ? ": " : "",
                  has_reason ? shared->reasons[shared->reason_count - 1].text : "");
     return false;
 }
