@@ -55,9 +55,12 @@ static uint64_t counted(const struct mr_perf_result *r, size_t offset)
 
 #define COUNTED(r, field) counted(r, offsetof(struct mr_perf_counts, field))
 
-static uint64_t failures(const struct mr_perf_result *r)
+/* What a search found may not be kept afterwards, which is told: nothing failed. */
+static uint64_t failures(const struct mr_perf *perf)
 {
-    return COUNTED(r, failed) + COUNTED(r, not_begun) + COUNTED(r, lost);
+    const struct mr_perf_result *r = &perf->result;
+
+    return COUNTED(r, failed) + COUNTED(r, lost) + (perf->is_search ? 0 : COUNTED(r, not_begun));
 }
 
 /* ------------------------------------------------------------------ progress */
@@ -514,5 +517,5 @@ int mr_perf_report(const struct mr_perf *perf, uint32_t lost_mbufs)
     if (lost_mbufs > 0)
         fprintf(stderr, "millrace perf client: %u mbufs lost; please report this\n", lost_mbufs);
     bool is_whole = r->not_measured[0] == '\0' && r->unfinished == 0 && r->far_why[0] == '\0';
-    return failures(r) > 0 || !is_whole || lost_mbufs > 0 ? MR_EXIT_FAILED : MR_EXIT_OK;
+    return failures(perf) > 0 || !is_whole || lost_mbufs > 0 ? MR_EXIT_FAILED : MR_EXIT_OK;
 }
