@@ -326,9 +326,10 @@ static void accept_initial(struct mr_endpoint *ep, struct mr_datagram *d,
     }
     if (!read_token(ep, d, header, &admission, now))
         return;
-    if (is_full(ep))
+    bool has_no_room = is_full(ep);
+    if (has_no_room)
         mr_count(&ep->counters.limit_connections);
-    if (ep->is_ending || is_full(ep)) {
+    if (has_no_room || ep->is_ending) {
         refuse(ep, d, header, MR_CONNECTION_REFUSED); /* RFC 9000, Section 5.2.2 */
         return;
     }

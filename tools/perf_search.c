@@ -40,6 +40,12 @@ static void ask_since(const struct mr_perf *perf, struct json_object *begin,
     json_object_put(end);
 }
 
+/* Of what was due; chance may make it more. */
+static double done_part(const struct mr_perf_figures *figures)
+{
+    return figures->due > 0 ? MR_MIN(figures->done / figures->due, 1.0) : 0;
+}
+
 /* What the rate was not kept for, in words. */
 static void note_not_kept(struct mr_perf_over *over, const struct mr_perf_trial *trial,
                           struct mr_perf_figures *figures)
@@ -47,7 +53,7 @@ static void note_not_kept(struct mr_perf_over *over, const struct mr_perf_trial 
     figures->was_not_kept = true;
     *over = (struct mr_perf_over){
         .rate = trial->rate,
-        .done_part = figures->due > 0 ? MR_MIN(figures->done / figures->due, 1.0) : 0,
+        .done_part = done_part(figures),
         .late = trial->late,
     };
     over->limit = mr_perf_judge(figures, over->why);
@@ -94,9 +100,9 @@ void mr_perf_search_check(struct mr_perf *perf)
     snprintf(r->not_kept, sizeof(r->not_kept),
              "the final measurement did not keep it: of what was due %s was done, %s of it began "
              "late, %llu failed, %llu were not begun; %s of the frames dropped",
-             mr_perf_percent(f->due > 0 ? MR_MIN(t.done / f->due, 1.0) : 0, done),
-             mr_perf_percent(t.late - t.late_stalled, late), (unsigned long long)t.failed,
-             (unsigned long long)t.not_begun, mr_perf_percent(t.dropped, dropped));
+             mr_perf_percent(done_part(f), done), mr_perf_percent(t.late - t.late_stalled, late),
+             (unsigned long long)t.failed, (unsigned long long)t.not_begun,
+             mr_perf_percent(t.dropped, dropped));
 }
 
 /* Something came of what was due since then: a server that does nothing at this rate does nothing
