@@ -323,6 +323,8 @@ void mr_conn_on_closing_packet(struct mr_endpoint *ep, struct mr_conn *conn);
 
 /* Bring the wheel up to date with the connection's earliest deadline. */
 void mr_conn_timer_update(struct mr_endpoint *ep, struct mr_conn *conn);
+/* The same after what it received; where nothing more is awaited, later deadlines count as well. */
+void mr_conn_timer_settle(struct mr_endpoint *ep, struct mr_conn *conn);
 /* The connection's timer has fired: do all that is due. */
 void mr_conn_expire(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
 

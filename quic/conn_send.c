@@ -11,6 +11,7 @@
  * Nothing is sealed here: mr_endpoint_seal() does it for the whole burst.
  */
 #include "quic/conn_bits.h"
+#include "quic/conn_timer.h"
 #include "quic/conn_build.h"
 #include "quic/conn_early.h"
 #include "quic/conn_multipath.h"
@@ -750,6 +751,7 @@ uint32_t mr_conn_send(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_ou
 
     if (conn->multipath != MR_NONE && conn->is_confirmed)
         return mr_multipath_send(ep, conn, out, count, now);
+    bool is_armed_for_ack = conn->armed_ns == conn->app.ack_deadline_ns;
     uint32_t built = send_by_path(ep, conn, out, limit, now);
     if (conn->clears_quic_bit)
         mr_quic_bit_grease(ep, out, built);
@@ -762,7 +764,10 @@ uint32_t mr_conn_send(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_ou
     if (!is_cut_short &&
         conn->limited_by == MR_LIMITED_MEMORY) /* nobody tells when there is some */
         conn->pacing_until_ns = now + MR_MEMORY_RETRY_NS;
-    mr_conn_timer_update(ep, conn);
+    if (is_armed_for_ack)
+        mr_conn_timer_rest(ep, conn);
+    else
+        mr_conn_timer_update(ep, conn);
     return built;
 }
 

@@ -76,6 +76,20 @@ void mr_conn_timer_rest(struct mr_endpoint *ep, struct mr_conn *conn)
     mr_wheel_set(&ep->wheel, conn->number, conn->armed_ns);
 }
 
+/* Nothing is awaited, nothing to be sent or told of: it may be long until the next packet. */
+static bool has_come_to_rest(const struct mr_conn *conn)
+{
+    return conn->loss.space[MR_SPACE_APP].ack_eliciting_count == 0 && !conn->is_ready;
+}
+
+void mr_conn_timer_settle(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    if (has_come_to_rest(conn))
+        mr_conn_timer_rest(ep, conn);
+    else
+        mr_conn_timer_update(ep, conn);
+}
+
 /*
  * What wakes a connection that has something to send and is not in the send list.  Not the
  * deadlines that end it.

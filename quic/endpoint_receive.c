@@ -429,7 +429,7 @@ void mr_endpoint_settle(struct mr_endpoint *ep, uint64_t now)
         if (mr_cid_is_due(ep, conn, now))
             mr_cid_renew(ep, conn, now);
         mr_conn_decide_ack(ep, conn, now);
-        mr_conn_timer_update(ep, conn);
+        mr_conn_timer_settle(ep, conn);
     }
     ep->touched_count = 0;
 }
