@@ -239,6 +239,9 @@ MR_COLD int mr_stream_absence(const struct mr_endpoint *ep, mr_handle handle);
 uint32_t mr_conn_send(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_outgoing *out,
                       uint32_t count, uint64_t now);
 
+/* More may be sent, on its only path: put it on the send list, if there is anything. */
+void mr_conn_wake_if_wanted(struct mr_endpoint *ep, struct mr_conn *conn);
+
 /* Queue a stateless datagram; dropped when MR_REPLIES_MAX wait. */
 struct mr_reply *mr_endpoint_reply(struct mr_endpoint *ep, const struct mr_path_addr *path);
 
@@ -323,8 +326,8 @@ void mr_conn_on_closing_packet(struct mr_endpoint *ep, struct mr_conn *conn);
 
 /* Bring the wheel up to date with the connection's earliest deadline. */
 void mr_conn_timer_update(struct mr_endpoint *ep, struct mr_conn *conn);
-/* The same after what it received; where nothing more is awaited, later deadlines count as well. */
-void mr_conn_timer_settle(struct mr_endpoint *ep, struct mr_conn *conn);
+/* The same, also where that has moved later. */
+void mr_conn_timer_exact(struct mr_endpoint *ep, struct mr_conn *conn);
 /* The connection's timer has fired: do all that is due. */
 void mr_conn_expire(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
 

@@ -755,8 +755,7 @@ static void settle_acked(struct mr_rx *rx, const struct mr_frame_ack *frame, str
         mr_ack_request_review(rx->ep, conn, rx->now);
     if (conn->handshake != MR_NONE)
         on_ack_in_handshake(rx);
-    if (conn->app.wants != 0 || conn->handshake != MR_NONE || conn->multipath != MR_NONE)
-        mr_conn_wake(rx->ep, conn);
+    mr_conn_wake_if_wanted(rx->ep, conn);
 }
 
 bool mr_ack_take(struct mr_rx *rx, struct mr_frame_ack *frame, uint64_t type)

@@ -11,7 +11,6 @@
  * Nothing is sealed here: mr_endpoint_seal() does it for the whole burst.
  */
 #include "quic/conn_bits.h"
-#include "quic/conn_timer.h"
 #include "quic/conn_build.h"
 #include "quic/conn_early.h"
 #include "quic/conn_multipath.h"
@@ -730,6 +729,24 @@ uint32_t mr_conn_send_by_path(struct mr_endpoint *ep, struct mr_conn *conn, stru
     return send_by_path(ep, conn, out, limit, now);
 }
 
+/* What a visit that finds nothing to send leaves behind, without its touching more than this. */
+static void skip_visit(struct mr_conn *conn)
+{
+    conn->is_bulk = false;
+    conn->was_cwnd_limited = false;
+    conn->limited_by = MR_LIMITED_APPLICATION;
+    conn->pacing_until_ns = MR_NEVER;
+    mr_cc_on_drained(&conn->path.cc);
+}
+
+void mr_conn_wake_if_wanted(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    if (conn->app.wants != 0 || conn->handshake != MR_NONE || conn->multipath != MR_NONE)
+        mr_conn_wake(ep, conn);
+    else if (!conn->is_ready)
+        skip_visit(conn);
+}
+
 /* To a port that holds datagrams back: say until when.  As they are built, so they leave. */
 MR_COLD static void space_out(struct mr_conn *conn, struct mr_outgoing *out, uint32_t count,
                               uint64_t now)
@@ -764,8 +781,8 @@ uint32_t mr_conn_send(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_ou
     if (!is_cut_short &&
         conn->limited_by == MR_LIMITED_MEMORY) /* nobody tells when there is some */
         conn->pacing_until_ns = now + MR_MEMORY_RETRY_NS;
-    if (is_armed_for_ack)
-        mr_conn_timer_rest(ep, conn);
+    if (is_armed_for_ack) /* which mostly has gone with it */
+        mr_conn_timer_exact(ep, conn);
     else
         mr_conn_timer_update(ep, conn);
     return built;

@@ -4,8 +4,9 @@
  * Modules keep their own times (ACK delay, loss detection, pacing, idle, key
  * update, path validation, closing); this file alone turns them into the
  * connection's entry in the wheel, and acts when it fires.  A deadline that moves
- * later leaves the entry alone: it fires once for nothing.  But not before a sleep, which that
- * would end.
+ * later leaves the entry alone: it fires once for nothing.  Not where what it was set for is over
+ * and nothing may come for long (mr_conn_timer_exact): the connection, in no cache by then, would
+ * be looked at for nothing, or woken.
  */
 #include "quic/conn_timer.h"
 
@@ -58,36 +59,30 @@ static uint64_t deadline(const struct mr_endpoint *ep, const struct mr_conn *con
     return MR_MIN(at, idle_deadline(ep, conn));
 }
 
+static void arm(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t at)
+{
+    conn->armed_ns = at;
+    mr_wheel_set(&ep->wheel, conn->number, at);
+}
+
 void mr_conn_timer_update(struct mr_endpoint *ep, struct mr_conn *conn)
 {
     if (conn->state == MR_CONN_DEAD)
         return;
     uint64_t at = deadline(ep, conn);
 
-    if (at >= conn->armed_ns)
+    if (at < conn->armed_ns)
+        arm(ep, conn, at);
+}
+
+void mr_conn_timer_exact(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    if (conn->state == MR_CONN_DEAD)
         return;
-    conn->armed_ns = at;
-    mr_wheel_set(&ep->wheel, conn->number, at);
-}
+    uint64_t at = deadline(ep, conn);
 
-void mr_conn_timer_rest(struct mr_endpoint *ep, struct mr_conn *conn)
-{
-    conn->armed_ns = deadline(ep, conn);
-    mr_wheel_set(&ep->wheel, conn->number, conn->armed_ns);
-}
-
-/* Nothing is awaited, nothing to be sent or told of: it may be long until the next packet. */
-static bool has_come_to_rest(const struct mr_conn *conn)
-{
-    return conn->loss.space[MR_SPACE_APP].ack_eliciting_count == 0 && !conn->is_ready;
-}
-
-void mr_conn_timer_settle(struct mr_endpoint *ep, struct mr_conn *conn)
-{
-    if (has_come_to_rest(conn))
-        mr_conn_timer_rest(ep, conn);
-    else
-        mr_conn_timer_update(ep, conn);
+    if (at != conn->armed_ns)
+        arm(ep, conn, at);
 }
 
 /*

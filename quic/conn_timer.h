@@ -7,10 +7,6 @@
 
 #include "quic/conn.h"
 
-/* mr_conn_timer_update(), also where the deadline has moved later: the connection is about to
- * sleep, and no timer that was put off is to wake it. */
-void mr_conn_timer_rest(struct mr_endpoint *ep, struct mr_conn *conn);
-
 /* Do what is due for the path in hand: losses, probes, pacing, ACKs, validation. */
 void mr_conn_expire_path(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
 

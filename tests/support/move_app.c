@@ -169,7 +169,7 @@ bool move_app_send_datagram(struct move_world *w, struct move_app *app)
 
 static void send_datagrams(struct move_world *w, struct move_app *app)
 {
-    uint32_t burst = mr_random_below(&w->random, 6) == 0 ? 12 : 0;
+    uint32_t burst = mr_random_below(&w->random, 3) == 0 ? 12 : 0;
 
     while (burst-- > 0 && app->datagrams_sent < w->config.datagrams && !app->is_datagram_refused)
         move_app_send_datagram(w, app);

@@ -601,13 +601,18 @@ static uint32_t held_by(const struct mr_endpoint *ep)
            ep->chunks.used + ep->blocks.used + ep->datagram_chunks.used + ep->names.pool.used;
 }
 
+static struct mr_pool *pool_at(struct mr_endpoint *ep, size_t offset)
+{
+    return (struct mr_pool *)(void *)((uint8_t *)ep + offset);
+}
+
 /* Import with ever more objects of a pool, until it works; each time back in between. */
 static uint32_t starve(struct move_world *w, uint32_t to, size_t pool_offset)
 {
     static uint32_t taken[8192];
     uint32_t failures = 0;
     uint32_t kept = held_by(w->node[to].ep);
-    struct mr_pool *pool = (struct mr_pool *)(void *)((uint8_t *)w->node[to].ep + pool_offset);
+    struct mr_pool *pool = pool_at(w->node[to].ep, pool_offset);
     int answer = -ENOMEM;
 
     for (uint32_t left = 0; answer == -ENOMEM && left < LEFT_MAX; left++) {
@@ -664,6 +669,8 @@ static void a_short_pool_rolls_back(void)
         struct move_world *w = busy_world(&config);
 
         move_world_run(w, 60 * MR_MS);
+        while (pool_at(owner(w), pools[i].offset)->used == 0 && move_world_step(w)) {
+        }
         receive_unread(w, 3);
         uint32_t failures = starve(w, 1, pools[i].offset);
         printf("# %s: %u imports failed\n", pools[i].name, failures);
