@@ -47,6 +47,12 @@ static inline struct mr_stream *mr_stream_place_of_key(const struct mr_endpoint 
     return mr_stream_at(ep, key & ((UINT32_C(1) << MR_STREAM_KEY_BITS) - 1));
 }
 
+/* More connections than have expanded keys: the next one's memory is mostly in no cache. */
+static inline bool mr_endpoint_is_crowded(const struct mr_endpoint *ep)
+{
+    return ep->conns.used > ep->keys.count;
+}
+
 /* The handshake's part of a connection; NULL when it is over. */
 static inline struct mr_handshake *mr_conn_handshake(const struct mr_endpoint *ep,
                                                      const struct mr_conn *conn)

@@ -285,6 +285,16 @@ void mr_stream_ask_for_next(const struct mr_endpoint *ep, const struct mr_conn *
     mr_table8_prefetch(&ep->stream_ids, mr_table8_home(&ep->stream_ids, table_key(conn, id)));
 }
 
+void mr_stream_ask_for_end(const struct mr_endpoint *ep, const struct mr_stream *stream)
+{
+    uint64_t key = table_key(mr_conn_at(ep, stream->conn), stream->id);
+
+    if (stream->send.head != MR_NONE)
+        MR_PREFETCH_WRITE(mr_pool_at(&ep->segments, stream->send.head));
+    mr_table8_prefetch(&ep->stream_ids, mr_table8_home(&ep->stream_ids, key));
+    MR_PREFETCH_WRITE(mr_stream_number_at(ep, mr_stream_number_of(stream->handle)));
+}
+
 /* The peer opens `id`, and every lower stream of its type that is not open yet. */
 MR_COLD static enum mr_stream_found open_by_peer(struct mr_rx *rx, uint64_t id,
                                                  struct mr_stream **out)

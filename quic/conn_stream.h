@@ -19,6 +19,8 @@ enum mr_stream_found mr_stream_find(struct mr_rx *rx, uint64_t id, bool needs_re
                                     uint64_t frame_type, struct mr_stream **out);
 /* Ask for the place in the table of the bidirectional stream that the peer will open next. */
 void mr_stream_ask_for_next(const struct mr_endpoint *ep, const struct mr_conn *conn);
+/* Ask for what is touched when all is acknowledged, and the stream is freed. */
+void mr_stream_ask_for_end(const struct mr_endpoint *ep, const struct mr_stream *stream);
 struct mr_stream *mr_stream_new(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t id);
 /* What a new one of this ID is like, in no pool and no list. */
 void mr_stream_init(const struct mr_endpoint *ep, const struct mr_conn *conn, uint64_t id,

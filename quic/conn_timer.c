@@ -81,8 +81,11 @@ void mr_conn_timer_exact(struct mr_endpoint *ep, struct mr_conn *conn)
         return;
     uint64_t at = deadline(ep, conn);
 
-    if (at != conn->armed_ns)
-        arm(ep, conn, at);
+    if (at == conn->armed_ns)
+        return;
+    if (at > conn->armed_ns && mr_endpoint_is_crowded(ep))
+        mr_wheel_clear(&ep->wheel, conn->number); /* out of a slot where it would be found cold */
+    arm(ep, conn, at);
 }
 
 /*

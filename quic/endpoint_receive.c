@@ -11,6 +11,7 @@
 #include "quic/conn_bits.h"
 #include "quic/conn_multipath.h"
 #include "quic/conn_sleep.h"
+#include "quic/receive_ahead.h"
 
 #define LINES_OF(from, to) (((to)-1) / MR_CACHE_LINE - (from) / MR_CACHE_LINE + 1)
 #define ASKED_AHEAD        2 /* datagrams: that many keys may have to be expanded meanwhile */
@@ -155,12 +156,6 @@ MR_INLINE void ask_for_conn(const struct mr_endpoint *ep, uint32_t index)
         __builtin_prefetch(conn + at);
 }
 
-/* More connections than have expanded keys: the next one's memory is mostly in no cache. */
-static bool is_crowded(const struct mr_endpoint *ep)
-{
-    return ep->conns.used > ep->keys.count;
-}
-
 /* Of the first connections of a burst, which nothing was asked for before. */
 MR_COLD static void ask_for_first(const struct mr_endpoint *ep, const uint32_t *found,
                                   uint32_t count)
@@ -180,7 +175,7 @@ static void classify_burst(struct mr_endpoint *ep, struct mr_datagram *datagrams
     struct mr_slot *slot = ep->slots;
     bool is_last_fast = false;
 
-    if (is_crowded(ep))
+    if (mr_endpoint_is_crowded(ep))
         ask_for_first(ep, found, count);
     for (uint32_t i = 0; i < count; i++, slot++) {
         struct mr_datagram *d = &datagrams[i];
@@ -251,8 +246,14 @@ static void sort_out_phases(struct mr_endpoint *ep)
 
 void mr_endpoint_receive_open(struct mr_endpoint *ep)
 {
+    bool is_cold = mr_endpoint_is_crowded(ep);
+
+    if (is_cold)
+        mr_receive_ask_records(ep);
     sort_out_phases(ep);
     mr_open_burst(ep->aead, ep->open_jobs, ep->open_count);
+    if (is_cold)
+        mr_receive_ask_streams(ep);
 }
 
 /* ------------------------------------------------------------------ frames */

@@ -1,0 +1,77 @@
+/* quic/receive_ahead.c - see receive_ahead.h. */
+#include "quic/receive_ahead.h"
+
+#include "quic/conn_stream.h"
+
+/* The connections whose packets are in the burst, as far as they follow each other. */
+#define FOR_EACH_CONN(ep, slot, conn)                                                              \
+    for (const struct mr_slot *slot = (ep)->slots, *end = slot + (ep)->slot_count; slot < end;     \
+         slot++)                                                                                   \
+        for (const struct mr_conn *conn = conn_of(ep, slot); conn != NULL; conn = NULL)
+
+/* NULL: no 1-RTT packet of one, or of the one before. */
+static const struct mr_conn *conn_of(const struct mr_endpoint *ep, const struct mr_slot *slot)
+{
+    if (slot->kind != MR_SLOT_FAST || (slot > ep->slots && slot[-1].conn == slot->conn))
+        return NULL;
+    return mr_conn_at(ep, slot->conn);
+}
+
+/* Of the oldest packet in flight; NULL: there is none, or so many that it takes long to find. */
+static const struct mr_sent_packet *oldest(const struct mr_conn *conn)
+{
+    const struct mr_sent *sent = &conn->app.sent;
+
+    if (sent->in_flight_count == 0 || sent->root != MR_NONE)
+        return NULL;
+    return mr_sent_record(sent, sent->scan);
+}
+
+/* The stream that an acknowledgement of the record will be told; NULL: not known. */
+static const struct mr_stream *stream_of(const struct mr_endpoint *ep,
+                                         const struct mr_sent_packet *record)
+{
+    const struct mr_sent_frame *frame = &record->first;
+
+    if (frame->kind == MR_SENT_ACK && record->more != MR_NONE)
+        frame = ((const struct mr_sent_block *)mr_pool_at(&ep->blocks, record->more))->frame;
+    return frame->kind == MR_SENT_STREAM ? mr_stream_place_of_key(ep, frame->object) : NULL;
+}
+
+void mr_receive_ask_records(const struct mr_endpoint *ep)
+{
+    FOR_EACH_CONN(ep, slot, conn)
+    {
+        const struct mr_sent_packet *record = oldest(conn);
+
+        if (record != NULL)
+            MR_PREFETCH_WRITE(record);
+        mr_wheel_ask(&ep->wheel, conn->number);
+    }
+}
+
+void mr_receive_ask_streams(const struct mr_endpoint *ep)
+{
+    const struct mr_sent_packet *records[MR_BURST];
+    const struct mr_stream *streams[MR_BURST];
+    uint32_t count = 0;
+    uint32_t named = 0;
+
+    FOR_EACH_CONN(ep, slot, conn)
+    {
+        mr_wheel_ask_beside(&ep->wheel, conn->number);
+        records[count] = oldest(conn);
+        if (records[count] == NULL)
+            continue;
+        if (records[count]->more != MR_NONE)
+            __builtin_prefetch(mr_pool_at(&ep->blocks, records[count]->more));
+        count++;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        streams[named] = stream_of(ep, records[i]);
+        if (streams[named] != NULL)
+            mr_stream_prefetch(streams[named++]);
+    }
+    for (uint32_t i = 0; i < named; i++)
+        mr_stream_ask_for_end(ep, streams[i]);
+}
