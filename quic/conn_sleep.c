@@ -280,7 +280,7 @@ static int put_to_sleep(struct mr_endpoint *ep, struct mr_conn *conn)
         return answer;
     if (memcmp(conn->tracked_token, mr_cid_current(conn)->reset_token, MR_RESET_TOKEN) != 0)
         mr_cid_track_token(ep, conn); /* that is where it will be looked for */
-    mr_conn_timer_exact(ep, conn); /* none that was put off wakes it */
+    mr_conn_timer_exact(ep, conn);    /* none that was put off wakes it */
     lead_to(ep, conn, MR_CID_ASLEEP | conn->number);
     mr_conn_number_at(ep, conn->number)->place = MR_PLACE_ASLEEP | place;
     mr_sleep_put_streams(ep, conn);

@@ -1,10 +1,11 @@
 /*
- * quic/receive_ahead.h - what the packets of a burst touch beyond their connections, asked for while
- * there is something else to do.  Of more connections than caches hold, each packet finds all of it
- * cold, one miss behind the other:
+ * quic/receive_ahead.h - what the packets of a burst touch beyond their connections, asked for
+ * while there is something else to do.  Of more connections than caches hold, each packet finds all
+ * of it cold, one miss behind the other:
  *
  *     connection -> record of the oldest packet in flight -> its further frames -> stream
- *                -> timer -> its neighbours in the wheel          stream -> segment, place in the table
+ *                -> timer -> its neighbours in the wheel          stream -> segment, place in the
+ * table
  *
  * Each step is done for a whole burst, so that the misses of its packets overlap.
  *

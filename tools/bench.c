@@ -130,7 +130,7 @@ static bool start_eal(const struct mr_bench *b, struct mr_fault *fault)
     struct mr_eal_config eal = {
         .worker_count = mr_group_workers(b->config.server_shards, b->config.server_io_lcores) +
                         b->config.client_shards,
-        .memory_mb = mr_bench_memory_mb(&b->config),
+        .memory_mb = mr_bench_memory_mb(&b->config) + b->more_memory_mb,
         .shares_cores = true,
         .is_verbose = b->options.is_verbose};
 

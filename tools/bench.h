@@ -141,6 +141,7 @@ struct mr_bench {
     struct mr_bench_options options;
     struct mr_world_config config;
     struct mr_world world;
+    uint32_t more_memory_mb; /* of DPDK's, beyond what the world takes */
     struct mr_perf_buffer data;
     struct mr_bench_app *server_apps[MR_SHARDS_MAX];
     struct mr_bench_app *client_apps[MR_SHARDS_MAX];

@@ -6,6 +6,7 @@
  *     10,000     } random
  *     ...        }
  *     all        the same, held for --seconds
+ *     in turns   all of them, and 1,000 of a world of their own (bench_idle_few.h)
  *     close      until both sides have given everything back
  *
  * What is held is asked of the shards, between two of their iterations; what TLS holds, of the
@@ -24,6 +25,7 @@
 #include "tools/alloc_count.h"
 #include "tools/bench.h"
 #include "tools/bench_idle_app.h"
+#include "tools/bench_idle_few.h"
 #include "tools/bench_idle_http3.h"
 #include "tools/bench_idle_rows.h"
 
@@ -42,6 +44,8 @@
 #define PACED_SLICES     50
 #define PACED_SHARE      5                     /* of the requests at random, so many in turn */
 #define PACED_QUIET      0.15                  /* seconds, in which the last timers fire */
+#define TURNS            9                     /* of few and many */
+#define WARM             20000                 /* requests at random before those that count */
 #define RESERVE_BYTES    (UINT64_C(256) << 20) /* for everything else in the process */
 
 /* ------------------------------------------------------------------ clock, memory of the machine
@@ -109,7 +113,7 @@ static bool is_memory_there(const struct mr_bench *b)
 {
     uint64_t server = bytes_of_server(b);
     uint64_t client = bytes_of_client(b);
-    uint64_t dpdk = (uint64_t)mr_bench_memory_mb(&b->config) << 20;
+    uint64_t dpdk = (uint64_t)(mr_bench_memory_mb(&b->config) + b->more_memory_mb) << 20;
     uint64_t needed = server + client + RESERVE_BYTES;
     uint64_t available = available_bytes();
 
@@ -358,6 +362,48 @@ static bool wake_paced(struct mr_idle *idle, struct mr_idle_row *row)
     return is_done;
 }
 
+/* One after the other, in one way, each after a tenth of a second or so that does not count: what
+ * acknowledgements and timers cost that come later is that of requests before, then.  What was
+ * asked last is over before others run. */
+static bool compare_turn(struct mr_idle *idle, uint32_t burst, uint32_t requests,
+                         struct mr_idle_compared *out)
+{
+    uint32_t before = burst == 0 ? WARM : MR_IDLE_FEW;
+    double many;
+
+    mr_idle_few_run(idle->few, true);
+    mr_idle_few_wake(idle->few, before, burst);
+    double few = mr_idle_few_wake(idle->few, requests, burst);
+    sleep_s(PACED_QUIET);
+    mr_idle_few_run(idle->few, false);
+    sleep_s(SETTLE_LEAST / 10);
+    bool is_done = wake_slice(idle, before, &many) && wake_slice(idle, requests, &many);
+    sleep_s(PACED_QUIET);
+    if (!is_done || few == 0)
+        return false;
+    mr_samples_add(&out->few, few);
+    mr_samples_add(&out->many, many);
+    mr_samples_add(&out->ratios, many / few);
+    return true;
+}
+
+static bool compare(struct mr_idle *idle)
+{
+    uint32_t wakes = idle->bench->options.wakes;
+    bool is_done = true;
+
+    for (uint32_t way = 0; way < MR_IDLE_WAYS; way++) {
+        uint32_t burst = mr_idle_burst_of(way);
+        uint32_t requests = burst == 0 ? wakes : wakes / PACED_SHARE / TURNS + 1;
+
+        set_burst(idle, burst);
+        for (uint32_t i = 0; i < TURNS && is_done; i++)
+            is_done = compare_turn(idle, burst, requests, &idle->compared[way]);
+    }
+    set_burst(idle, 0);
+    return is_done;
+}
+
 static void show_row(const struct mr_idle *idle, const struct mr_idle_row *row)
 {
     if (idle->bench->options.is_json)
@@ -405,7 +451,7 @@ static bool measure_rows(struct mr_idle *idle)
     for (uint64_t i = FIRST_ROW; i < all; i *= 10)
         if (!measure_row(idle, (uint32_t)i, false))
             return false;
-    return measure_row(idle, all, true);
+    return measure_row(idle, all, true) && (idle->few == NULL || compare(idle));
 }
 
 static bool close_all(struct mr_idle *idle)
@@ -458,16 +504,26 @@ static bool make_http3(struct mr_idle *idle, const struct mr_idle_load *load,
     return true;
 }
 
-static bool make_apps(struct mr_idle *idle, struct mr_fault *fault)
+static struct mr_idle_load load_of(const struct mr_bench *b)
 {
-    struct mr_bench *b = idle->bench;
-    struct mr_idle_load load = {
+    return (struct mr_idle_load){
         .server = mr_world_server_address(),
         .connections = b->config.connections,
         .connects_at_once = CONNECTS_AT_ONCE,
         .full_handshakes = ALONE,
         .wants_resumption = b->options.wants_resumption,
     };
+}
+
+static bool has_few(const struct mr_bench *b)
+{
+    return !b->options.has_http3 && b->options.connections > MR_IDLE_FEW;
+}
+
+static bool make_apps(struct mr_idle *idle, struct mr_fault *fault)
+{
+    struct mr_bench *b = idle->bench;
+    struct mr_idle_load load = load_of(b);
 
     if (b->options.has_http3)
         return make_http3(idle, &load, fault);
@@ -485,7 +541,24 @@ static bool make_apps(struct mr_idle *idle, struct mr_fault *fault)
                              &b->server_apps[i]->shared);
         mr_bench_worker_init(&b->clients[i], &idle->apps[i]->application, &idle->apps[i]->shared);
     }
-    return true;
+    if (!has_few(b))
+        return true;
+    idle->few = mr_idle_few_new(&b->servers[0].application, &b->clients[0].application);
+    return idle->few != NULL;
+}
+
+static bool launch(struct mr_idle *idle, struct mr_fault *fault)
+{
+    struct mr_bench *b = idle->bench;
+    struct mr_idle_load load = load_of(b);
+
+    if (!mr_bench_launch(b, fault))
+        return false;
+    if (idle->few == NULL || mr_idle_few_make(idle->few, b, &load, fault))
+        return true;
+    mr_idle_few_end(idle->few);
+    mr_bench_stop(b);
+    return false;
 }
 
 static int run(struct mr_idle *idle)
@@ -500,9 +573,10 @@ static int run(struct mr_idle *idle)
     b->config.awake = b->options.awake / b->options.shards;
     b->config.idle_timeout_ns = 3600 * MR_SECOND;
     b->config.tickets = b->options.wants_resumption ? 1 : 0;
+    b->more_memory_mb = has_few(b) ? mr_idle_few_memory_mb(&b->config) : 0;
     if (!is_memory_there(b))
         return 1;
-    if (!make_apps(idle, &fault) || !mr_bench_launch(b, &fault)) {
+    if (!make_apps(idle, &fault) || !launch(idle, &fault)) {
         fprintf(stderr, "millrace bench: %s\n", fault.text);
         return 1;
     }
@@ -512,7 +586,9 @@ static int run(struct mr_idle *idle)
                 "millrace bench: %s did not come, nor any more within %u s; ask for fewer\n",
                 missing, PATIENCE_SECONDS);
     struct json_object *json = mr_idle_report(idle);
-    mr_bench_count(json, "leaked_buffers", mr_bench_stop(b));
+    uint32_t leaked = idle->few == NULL ? 0 : mr_idle_few_end(idle->few);
+    mr_bench_count(json, "leaked_buffers", leaked + mr_bench_stop(b));
+    mr_idle_few_free(idle->few);
     for (uint32_t i = 0; i < MR_SHARDS_MAX; i++)
         mr_idle_app_free(idle->apps[i]);
     mr_idle_http3_free(idle->http3);

@@ -10,6 +10,11 @@
 
 const uint32_t mr_idle_bursts[MR_IDLE_BURSTS] = {MR_IDLE_AWAKE, 1};
 
+uint32_t mr_idle_burst_of(uint32_t way)
+{
+    return way == 0 ? 0 : mr_idle_bursts[way - 1];
+}
+
 /* ------------------------------------------------------------------ weighing */
 
 struct mr_limits mr_idle_limits(const struct mr_bench *b)
@@ -212,13 +217,6 @@ static void report_growth(struct json_object *json, const struct mr_idle *idle)
     mr_bench_ratio(json, "resident_bytes_each", resident_slope(first, last), has_two);
     mr_bench_ratio(json, "packet_ns_last_to_first", last->woken.packet_ns,
                    has_two ? first->woken.packet_ns : 0);
-    for (size_t i = 0; i < MR_IDLE_BURSTS; i++) {
-        char name[48];
-
-        snprintf(name, sizeof(name), "paced_%u_packet_ns_last_to_first", mr_idle_bursts[i]);
-        mr_bench_ratio(json, name, last->paced[i].packet_ns,
-                       has_two ? first->paced[i].packet_ns : 0);
-    }
     mr_bench_ratio(json, "idle_poll_ns_last_to_first", last->poll_ns, has_two ? first->poll_ns : 0);
     for (uint32_t i = 0; i < idle->row_count; i++) {
         char name[16];
@@ -227,6 +225,27 @@ static void report_growth(struct json_object *json, const struct mr_idle *idle)
         json_object_object_add(at, name, report_row(b, &idle->rows[i]));
     }
     json_object_object_add(json, "at_connections", at);
+}
+
+/* What a packet takes among all to what it takes among few, measured in turns; null if there are no
+ * more than those. */
+static void report_compared(struct json_object *json, struct mr_idle *idle)
+{
+    for (uint32_t way = 0; way < MR_IDLE_WAYS; way++) {
+        struct mr_idle_compared *c = &idle->compared[way];
+        uint32_t burst = mr_idle_burst_of(way);
+        char prefix[24] = "random";
+        char name[64];
+
+        if (burst > 0)
+            snprintf(prefix, sizeof(prefix), "paced_%u", burst);
+        snprintf(name, sizeof(name), "%s_packet_ns_few", prefix);
+        mr_bench_ratio(json, name, mr_samples_median(&c->few), c->few.count > 0);
+        snprintf(name, sizeof(name), "%s_packet_ns_many", prefix);
+        mr_bench_ratio(json, name, mr_samples_median(&c->many), c->many.count > 0);
+        snprintf(name, sizeof(name), "%s_packet_ns_many_to_few", prefix);
+        mr_bench_add_samples(json, name, &c->ratios);
+    }
 }
 
 /* While connections were woken, with the number of them that had least: each is compared. */
@@ -251,7 +270,7 @@ static uint64_t objects_of(const struct mr_endpoint_memory *m)
            m->name_bytes + m->stream_bytes + m->other_bytes;
 }
 
-struct json_object *mr_idle_report(const struct mr_idle *idle)
+struct json_object *mr_idle_report(struct mr_idle *idle)
 {
     struct json_object *json = json_object_new_object();
 
@@ -263,6 +282,8 @@ struct json_object *mr_idle_report(const struct mr_idle *idle)
                    idle->seconds_to_connect);
     if (idle->row_count > 0) {
         report_growth(json, idle);
+        if (!idle->bench->options.has_http3)
+            report_compared(json, idle);
         report_handshakes(json, idle);
         mr_bench_count(json, "resident_bytes_both_sides", idle->rows[idle->row_count - 1].resident);
     }

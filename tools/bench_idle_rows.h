@@ -9,13 +9,18 @@
 #include "quic/endpoint_memory.h"
 #include "tools/bench.h"
 #include "tools/bench_idle_app.h"
+#include "tools/bench_idle_few.h"
 #include "tools/bench_idle_http3.h"
 
 #define MR_IDLE_ROWS_MAX 8
 #define MR_IDLE_BURSTS   2
+#define MR_IDLE_WAYS     (1 + MR_IDLE_BURSTS) /* at random, and those */
 
 /* Bursts of how many requests come in turn. */
 extern const uint32_t mr_idle_bursts[MR_IDLE_BURSTS];
+
+/* Of a way: 0, at random, or mr_idle_bursts[way - 1]. */
+uint32_t mr_idle_burst_of(uint32_t way);
 
 /* What requests cost that come in some way. */
 struct mr_idle_woken {
@@ -37,8 +42,17 @@ struct mr_idle_row {
     struct mr_idle_woken paced[MR_IDLE_BURSTS];
 };
 
+/* The server's ns per packet, of few connections and of all, in turns. */
+struct mr_idle_compared {
+    struct mr_samples few;
+    struct mr_samples many;
+    struct mr_samples ratios; /* of two that follow each other */
+};
+
 struct mr_idle {
     struct mr_bench *bench;
+    struct mr_idle_few *few; /* NULL: no more than a row of them, or --http3 */
+    struct mr_idle_compared compared[MR_IDLE_WAYS];
     struct mr_idle_app *apps[MR_SHARDS_MAX];
     struct mr_idle_http3 *http3; /* in place of those, with --http3 */
     struct mr_idle_orders *orders[MR_SHARDS_MAX];
@@ -72,6 +86,6 @@ double mr_idle_bytes_awake(const struct mr_bench *b, const struct mr_idle_row *r
 double mr_idle_bytes_asleep(const struct mr_bench *b, const struct mr_idle_row *row);
 
 /* All of it; the caller's to release. */
-struct json_object *mr_idle_report(const struct mr_idle *idle);
+struct json_object *mr_idle_report(struct mr_idle *idle);
 
 #endif /* MR_TOOLS_BENCH_IDLE_ROWS_H */

@@ -62,7 +62,9 @@ IDLE = SHARES | {
 IDLE_ROW = {"seconds_to_connect", "bytes_per_idle_connection", "expanded_key_bytes", "idle_poll_ns", "requests",
             "packets_per_request", "server_ns_per_packet", "server_cpu_ns_per_packet", "server_ns_per_request",
             "keys_rebuilt_per_request", "server_stage_ns"}
-IDLE_PACED = {"paced_32_packet_ns_last_to_first", "paced_1_packet_ns_last_to_first"}  # not of HTTP/3
+IDLE_WAYS = ["random", "paced_32", "paced_1"]
+IDLE_TURNS = {f"{way}_packet_ns_{of}" for way in IDLE_WAYS
+              for of in ("few", "many", "many_to_few", "many_to_few_min", "many_to_few_max")}  # not of HTTP/3
 IDLE_BYTES = 4096      # of a connection that idles, everything counted
 SLEEPING_BYTES = 1536  # of one that sleeps
 HTTP3_BYTES = 1900     # what HTTP/3 holds for one, asleep or not
@@ -406,7 +408,7 @@ def one_request_at_a_time_takes_microseconds(program):
 
 def idle_connections_are_weighed_woken_and_given_back(program):
     result = run_bench(program, "idle", "--connections", "2000", "--wakes", "2000", "--seconds", "0.5", "--resume")
-    expect_keys(result, IDLE | IDLE_PACED)
+    expect_keys(result, IDLE | IDLE_TURNS)
     expect_clean(result)
     tap.expect_equal(result["connections"], 2000, "connections:")
     tap.expect_equal(result["resumed"], 1998, "resumed, all but the two that are alone:")
@@ -425,6 +427,11 @@ def idle_connections_are_weighed_woken_and_given_back(program):
         tap.expect(1 < row["packets_per_request"] < 6, "packets per request:", row["packets_per_request"])
         tap.expect(result["bytes_of_a_connection_object"] < row["bytes_per_idle_connection"] <= IDLE_BYTES,
                    "bytes:", row["bytes_per_idle_connection"])
+    for way in IDLE_WAYS:
+        few, many, ratio = (result[f"{way}_packet_ns_{of}"] for of in ("few", "many", "many_to_few"))
+        tap.expect(few > 0 and many > 0, "in turns, no time was taken:", way, few, many)
+        tap.expect(result[f"{way}_packet_ns_many_to_few_min"] <= ratio <= result[f"{way}_packet_ns_many_to_few_max"],
+                   "many to few:", way, ratio)
     tap.expect(abs(result["bytes_last_to_first"] - 1) < 0.05, "bytes of the last to the first:", result["bytes_last_to_first"])
     tap.expect(result["held_seconds"] >= 0.5, "held:", result["held_seconds"])
     tap.expect(0 < result["handshakes_at_once"] <= result["handshakes_at_once_max"], "handshakes at once")
