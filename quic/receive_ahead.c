@@ -34,7 +34,7 @@ static const struct mr_stream *stream_of(const struct mr_endpoint *ep,
     const struct mr_sent_frame *frame = &record->first;
 
     if (frame->kind == MR_SENT_ACK && record->more != MR_NONE)
-        frame = ((const struct mr_sent_block *)mr_pool_at(&ep->blocks, record->more))->frame;
+        frame = ((const struct mr_sent_block *)mr_pool_at(&ep->frame_blocks, record->more))->frame;
     return frame->kind == MR_SENT_STREAM ? mr_stream_place_of_key(ep, frame->object) : NULL;
 }
 
@@ -64,7 +64,7 @@ void mr_receive_ask_streams(const struct mr_endpoint *ep)
         if (records[count] == NULL)
             continue;
         if (records[count]->more != MR_NONE)
-            __builtin_prefetch(mr_pool_at(&ep->blocks, records[count]->more));
+            __builtin_prefetch(mr_pool_at(&ep->frame_blocks, records[count]->more));
         count++;
     }
     for (uint32_t i = 0; i < count; i++) {
