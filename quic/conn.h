@@ -47,12 +47,6 @@ static inline struct mr_stream *mr_stream_place_of_key(const struct mr_endpoint 
     return mr_stream_at(ep, key & ((UINT32_C(1) << MR_STREAM_KEY_BITS) - 1));
 }
 
-/* More connections than have expanded keys: the next one's memory is mostly in no cache. */
-static inline bool mr_endpoint_is_crowded(const struct mr_endpoint *ep)
-{
-    return ep->conns.used > ep->keys.count;
-}
-
 /* The handshake's part of a connection; NULL when it is over. */
 static inline struct mr_handshake *mr_conn_handshake(const struct mr_endpoint *ep,
                                                      const struct mr_conn *conn)
@@ -118,8 +112,9 @@ void mr_space_init(struct mr_endpoint *ep, struct mr_pn_space *space);
 void mr_conn_discard_space(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
                            uint64_t now);
 
-/* Put the connection on the send list, if it is not. */
+/* Put the connection on the send list, if it is not; after an ACK if there is anything to send. */
 void mr_conn_wake(struct mr_endpoint *ep, struct mr_conn *conn);
+void mr_conn_wake_if_wanted(struct mr_endpoint *ep, struct mr_conn *conn);
 void mr_conn_unready(struct mr_endpoint *ep, struct mr_conn *conn);
 
 /* It was visited and built so many datagrams: out of the send list, or to its end if it goes on;
@@ -245,9 +240,6 @@ MR_COLD int mr_stream_absence(const struct mr_endpoint *ep, mr_handle handle);
 uint32_t mr_conn_send(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_outgoing *out,
                       uint32_t count, uint64_t now);
 
-/* More may be sent, on its only path: put it on the send list, if there is anything. */
-void mr_conn_wake_if_wanted(struct mr_endpoint *ep, struct mr_conn *conn);
-
 /* Queue a stateless datagram; dropped when MR_REPLIES_MAX wait. */
 struct mr_reply *mr_endpoint_reply(struct mr_endpoint *ep, const struct mr_path_addr *path);
 
@@ -332,8 +324,6 @@ void mr_conn_on_closing_packet(struct mr_endpoint *ep, struct mr_conn *conn);
 
 /* Bring the wheel up to date with the connection's earliest deadline. */
 void mr_conn_timer_update(struct mr_endpoint *ep, struct mr_conn *conn);
-/* The same, also where that has moved later. */
-void mr_conn_timer_exact(struct mr_endpoint *ep, struct mr_conn *conn);
 /* The connection's timer has fired: do all that is due. */
 void mr_conn_expire(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
 

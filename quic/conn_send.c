@@ -14,6 +14,7 @@
 #include "quic/conn_build.h"
 #include "quic/conn_early.h"
 #include "quic/conn_multipath.h"
+#include "quic/conn_timer.h"
 
 #define PADDED_SIZE MR_INITIAL_MIN
 #define PAYLOAD_LEAST                                                                              \
@@ -727,24 +728,6 @@ uint32_t mr_conn_send_by_path(struct mr_endpoint *ep, struct mr_conn *conn, stru
                               uint32_t limit, uint64_t now)
 {
     return send_by_path(ep, conn, out, limit, now);
-}
-
-/* What a visit that finds nothing to send leaves behind, without its touching more than this. */
-static void skip_visit(struct mr_conn *conn)
-{
-    conn->is_bulk = false;
-    conn->was_cwnd_limited = false;
-    conn->limited_by = MR_LIMITED_APPLICATION;
-    conn->pacing_until_ns = MR_NEVER;
-    mr_cc_on_drained(&conn->path.cc);
-}
-
-void mr_conn_wake_if_wanted(struct mr_endpoint *ep, struct mr_conn *conn)
-{
-    if (conn->app.wants != 0 || conn->handshake != MR_NONE || conn->multipath != MR_NONE)
-        mr_conn_wake(ep, conn);
-    else if (!conn->is_ready)
-        skip_visit(conn);
 }
 
 /* To a port that holds datagrams back: say until when.  As they are built, so they leave. */

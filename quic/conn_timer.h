@@ -7,6 +7,10 @@
 
 #include "quic/conn.h"
 
+/* mr_conn_timer_update(), also where the deadline has moved later: what it was set for is over, and
+ * nothing may come for long. */
+void mr_conn_timer_exact(struct mr_endpoint *ep, struct mr_conn *conn);
+
 /* Do what is due for the path in hand: losses, probes, pacing, ACKs, validation. */
 void mr_conn_expire_path(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);
 

@@ -184,4 +184,10 @@ struct mr_endpoint {
     struct mr_conn fresh; /* an image of a new connection: what sleepers are packed against */
 };
 
+/* More connections than have expanded keys: the next one's memory is mostly in no cache. */
+static inline bool mr_endpoint_is_crowded(const struct mr_endpoint *ep)
+{
+    return ep->conns.used > ep->keys.count;
+}
+
 #endif /* MR_QUIC_ENDPOINT_INTERNAL_H */

@@ -52,6 +52,24 @@ void mr_conn_end_visit(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t bu
         mr_conn_wake(ep, conn);
 }
 
+/* What a visit that finds nothing to send leaves behind, without its touching more than this. */
+static void skip_visit(struct mr_conn *conn)
+{
+    conn->is_bulk = false;
+    conn->was_cwnd_limited = false;
+    conn->limited_by = MR_LIMITED_APPLICATION;
+    conn->pacing_until_ns = MR_NEVER;
+    mr_cc_on_drained(&conn->path.cc);
+}
+
+void mr_conn_wake_if_wanted(struct mr_endpoint *ep, struct mr_conn *conn)
+{
+    if (conn->app.wants != 0 || conn->handshake != MR_NONE || conn->multipath != MR_NONE)
+        mr_conn_wake(ep, conn);
+    else if (!conn->is_ready)
+        skip_visit(conn);
+}
+
 /* Returns how many there are. */
 static uint32_t check_ready_list(const struct mr_endpoint *ep, const struct mr_ready_list *list)
 {

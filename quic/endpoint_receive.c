@@ -11,10 +11,10 @@
 #include "quic/conn_bits.h"
 #include "quic/conn_multipath.h"
 #include "quic/conn_sleep.h"
+#include "quic/conn_timer.h"
 #include "quic/receive_ahead.h"
 
-#define LINES_OF(from, to) (((to)-1) / MR_CACHE_LINE - (from) / MR_CACHE_LINE + 1)
-#define ASKED_AHEAD        2 /* datagrams: that many keys may have to be expanded meanwhile */
+#define ASKED_AHEAD 2 /* datagrams: that many keys may have to be expanded meanwhile */
 
 /* ------------------------------------------------------------------ lookup */
 
@@ -127,42 +127,13 @@ static enum mr_slot_kind classify(struct mr_endpoint *ep, struct mr_slot *slot)
     return add_open_job(ep, slot, mr_conn_at(ep, slot->conn)) ? MR_SLOT_FAST : MR_SLOT_WALK;
 }
 
-/* Ask for what a burst of the connection will touch, which among many connections is in no cache:
- * from its start to the newest received range, from sent packets to the keys that are expanded, and
- * what is looked at once, to the connection ID that it sends to. */
-MR_INLINE void ask_for_conn(const struct mr_endpoint *ep, uint32_t index)
-{
-    enum {
-        FIRST_END = offsetof(struct mr_conn, app.received.range) + sizeof(struct mr_ack_range),
-        SECOND = offsetof(struct mr_conn, app.sent),
-        SECOND_END = offsetof(struct mr_conn, key_state.other),
-        THIRD = offsetof(struct mr_conn, key_state.sealed_count),
-        THIRD_END = offsetof(struct mr_conn, peer_cids[0].reset_token),
-    };
-
-    _Static_assert(LINES_OF(0, FIRST_END) + LINES_OF(SECOND, SECOND_END) +
-                           LINES_OF(THIRD, THIRD_END) <=
-                       MR_CONN_BURST_LINES,
-                   "what quic/conn_internal.h says");
-
-    if (index >= MR_CID_OF_PATH)
-        return;
-    const uint8_t *conn = (const uint8_t *)mr_conn_at(ep, index);
-    for (size_t at = 0; at < FIRST_END; at += MR_CACHE_LINE)
-        __builtin_prefetch(conn + at);
-    for (size_t at = SECOND; at < SECOND_END; at += MR_CACHE_LINE)
-        __builtin_prefetch(conn + at);
-    for (size_t at = THIRD; at < THIRD_END; at += MR_CACHE_LINE)
-        __builtin_prefetch(conn + at);
-}
-
 /* Of the first connections of a burst, which nothing was asked for before. */
 MR_COLD static void ask_for_first(const struct mr_endpoint *ep, const uint32_t *found,
                                   uint32_t count)
 {
     for (uint32_t i = 0; i < MR_MIN(count, (uint32_t)ASKED_AHEAD + 1); i++)
         if (i == 0 || found[i] != found[i - 1])
-            ask_for_conn(ep, found[i]);
+            mr_receive_ask_conn(ep, found[i]);
 }
 
 /* What to do with each datagram; `found`: its connection if it has a short header.  Those that come
@@ -190,7 +161,7 @@ static void classify_burst(struct mr_endpoint *ep, struct mr_datagram *datagrams
             continue;
         }
         if (i > 0 && i + ASKED_AHEAD < count)
-            ask_for_conn(ep, found[i + ASKED_AHEAD]);
+            mr_receive_ask_conn(ep, found[i + ASKED_AHEAD]);
         slot->kind = (uint8_t)classify(ep, slot);
         is_last_fast = slot->kind == MR_SLOT_FAST;
     }

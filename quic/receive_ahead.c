@@ -2,6 +2,37 @@
 #include "quic/receive_ahead.h"
 
 #include "quic/conn_stream.h"
+#include "quic/multipath_path.h"
+
+#define LINES_OF(from, to) (((to)-1) / MR_CACHE_LINE - (from) / MR_CACHE_LINE + 1)
+
+/* From its start to the newest received range, from sent packets to the keys that are expanded, and
+ * what is looked at once, to the connection ID that it sends to. */
+void mr_receive_ask_conn(const struct mr_endpoint *ep, uint32_t index)
+{
+    enum {
+        FIRST_END = offsetof(struct mr_conn, app.received.range) + sizeof(struct mr_ack_range),
+        SECOND = offsetof(struct mr_conn, app.sent),
+        SECOND_END = offsetof(struct mr_conn, key_state.other),
+        THIRD = offsetof(struct mr_conn, key_state.sealed_count),
+        THIRD_END = offsetof(struct mr_conn, peer_cids[0].reset_token),
+    };
+
+    _Static_assert(LINES_OF(0, FIRST_END) + LINES_OF(SECOND, SECOND_END) +
+                           LINES_OF(THIRD, THIRD_END) <=
+                       MR_CONN_BURST_LINES,
+                   "what quic/conn_internal.h says");
+
+    if (index >= MR_CID_OF_PATH)
+        return;
+    const uint8_t *conn = (const uint8_t *)mr_conn_at(ep, index);
+    for (size_t at = 0; at < FIRST_END; at += MR_CACHE_LINE)
+        __builtin_prefetch(conn + at);
+    for (size_t at = SECOND; at < SECOND_END; at += MR_CACHE_LINE)
+        __builtin_prefetch(conn + at);
+    for (size_t at = THIRD; at < THIRD_END; at += MR_CACHE_LINE)
+        __builtin_prefetch(conn + at);
+}
 
 /* The connections whose packets are in the burst, as far as they follow each other. */
 #define FOR_EACH_CONN(ep, slot, conn)                                                              \

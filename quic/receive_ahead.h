@@ -16,6 +16,9 @@
 
 #include "quic/conn.h"
 
+/* Before it is looked at: the lines of a connection that a burst touches.  `index`: as the table of
+ * connection IDs says, nothing is asked for unless it is a connection's that is awake. */
+void mr_receive_ask_conn(const struct mr_endpoint *ep, uint32_t index);
 /* Before the packets are opened: records and timers. */
 void mr_receive_ask_records(const struct mr_endpoint *ep);
 /* When they are: what the records name, and what that names. */

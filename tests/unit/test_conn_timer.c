@@ -30,8 +30,8 @@ static bool goes_on(const struct move_world *w, uint64_t span_ns)
     return next < w->now + span_ns;
 }
 
-/* Transfer in steps.  Returns in how many of them the side was at rest; `early_out`: those of them in
- * which a timer would have fired soon all the same. */
+/* Transfer in steps.  Returns in how many of them the side was at rest; `early_out`: those of them
+ * in which a timer would have fired soon all the same. */
 static uint32_t rests(struct move_world *w, int side, uint32_t *early_out)
 {
     struct mr_endpoint *ep = endpoint_of(w, side);
@@ -50,8 +50,8 @@ static uint32_t rests(struct move_world *w, int side, uint32_t *early_out)
     return count;
 }
 
-/* Probe timeouts and delayed acknowledgements that are not due any more leave no timer behind, which
- * would find the connection in no cache, or wake it, for nothing. */
+/* Probe timeouts and delayed acknowledgements that are not due any more leave no timer behind,
+ * which would find the connection in no cache, or wake it, for nothing. */
 static void a_connection_at_rest_awaits_its_idle_timeout(void)
 {
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
