@@ -112,7 +112,7 @@ void mr_space_init(struct mr_endpoint *ep, struct mr_pn_space *space);
 void mr_conn_discard_space(struct mr_endpoint *ep, struct mr_conn *conn, enum mr_space which,
                            uint64_t now);
 
-/* Put the connection on the send list, if it is not; after an ACK if there is anything to send. */
+/* Put the connection on the send list; the second: unless a visit would do nothing. */
 void mr_conn_wake(struct mr_endpoint *ep, struct mr_conn *conn);
 void mr_conn_wake_if_wanted(struct mr_endpoint *ep, struct mr_conn *conn);
 void mr_conn_unready(struct mr_endpoint *ep, struct mr_conn *conn);

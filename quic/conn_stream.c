@@ -11,10 +11,10 @@
 #define STREAM_IS_SERVER 1 /* bits of a stream ID, RFC 9000, Section 2.1 */
 #define STREAM_IS_UNI    2
 
-static uint64_t table_key(const struct mr_conn *conn, uint64_t id)
+static uint64_t table_key(uint32_t conn, uint64_t id)
 {
     MR_DASSERT(id >> 40 == 0);
-    return (uint64_t)conn->index << 40 | id;
+    return (uint64_t)conn << 40 | id;
 }
 
 static bool is_ours(const struct mr_conn *conn, uint64_t id)
@@ -102,7 +102,7 @@ struct mr_stream *mr_stream_place(struct mr_endpoint *ep, struct mr_conn *conn, 
     mr_stream_init(ep, conn, id, stream);
     stream->index = index;
     stream->generation = generation;
-    if (mr_table8_insert(&ep->stream_ids, table_key(conn, id), index) != MR_TABLE_ADDED) {
+    if (mr_table8_insert(&ep->stream_ids, table_key(conn->index, id), index) != MR_TABLE_ADDED) {
         stream->generation++;
         mr_pool_put(&ep->streams, index);
         return NULL;
@@ -192,7 +192,7 @@ static void credit_peer(struct mr_endpoint *ep, struct mr_conn *conn,
 
 void mr_stream_unplace(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_stream *stream)
 {
-    mr_table8_remove(&ep->stream_ids, table_key(conn, stream->id));
+    mr_table8_remove(&ep->stream_ids, table_key(conn->index, stream->id));
     if (conn->last_stream == stream->index)
         conn->last_stream = MR_NONE;
     unlink_from_conn(ep, conn, stream);
@@ -271,7 +271,7 @@ static struct mr_stream *look_up(struct mr_endpoint *ep, struct mr_conn *conn, u
         if (last->id == id)
             return last;
     }
-    uint32_t index = mr_table8_find(&ep->stream_ids, table_key(conn, id));
+    uint32_t index = mr_table8_find(&ep->stream_ids, table_key(conn->index, id));
     if (index == MR_NONE)
         return NULL;
     conn->last_stream = index;
@@ -282,12 +282,13 @@ void mr_stream_ask_for_next(const struct mr_endpoint *ep, const struct mr_conn *
 {
     uint64_t id = conn->streams_recv[0].opened << 2 | (conn->role == MR_CLIENT);
 
-    mr_table8_prefetch(&ep->stream_ids, mr_table8_home(&ep->stream_ids, table_key(conn, id)));
+    mr_table8_prefetch(&ep->stream_ids,
+                       mr_table8_home(&ep->stream_ids, table_key(conn->index, id)));
 }
 
 void mr_stream_ask_for_end(const struct mr_endpoint *ep, const struct mr_stream *stream)
 {
-    uint64_t key = table_key(mr_conn_at(ep, stream->conn), stream->id);
+    uint64_t key = table_key(stream->conn, stream->id);
 
     if (stream->send.head != MR_NONE)
         MR_PREFETCH_WRITE(mr_pool_at(&ep->segments, stream->send.head));

@@ -83,7 +83,9 @@ void mr_conn_timer_exact(struct mr_endpoint *ep, struct mr_conn *conn)
 
     if (at == conn->armed_ns)
         return;
-    if (at > conn->armed_ns && mr_endpoint_is_crowded(ep))
+    bool was_near = conn->armed_ns < ep->now + MR_SECOND;
+
+    if (at > conn->armed_ns && was_near && mr_endpoint_is_crowded(ep))
         mr_wheel_clear(&ep->wheel, conn->number); /* out of a slot where it would be found cold */
     arm(ep, conn, at);
 }

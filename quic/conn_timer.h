@@ -7,9 +7,14 @@
 
 #include "quic/conn.h"
 
-/* mr_conn_timer_update(), also where the deadline has moved later: what it was set for is over, and
- * nothing may come for long. */
+/* Set the timer to just the deadline, earlier or later: for when what it was set for is over. */
 void mr_conn_timer_exact(struct mr_endpoint *ep, struct mr_conn *conn);
+
+/* Nothing is to be acknowledged by the peer, nor sent: it may be long until the next packet. */
+static inline bool mr_conn_has_come_to_rest(const struct mr_conn *conn)
+{
+    return conn->loss.space[MR_SPACE_APP].ack_eliciting_count == 0 && !conn->is_ready;
+}
 
 /* Do what is due for the path in hand: losses, probes, pacing, ACKs, validation. */
 void mr_conn_expire_path(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);

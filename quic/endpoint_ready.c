@@ -52,22 +52,21 @@ void mr_conn_end_visit(struct mr_endpoint *ep, struct mr_conn *conn, uint32_t bu
         mr_conn_wake(ep, conn);
 }
 
-/* What a visit that finds nothing to send leaves behind, without its touching more than this. */
-static void skip_visit(struct mr_conn *conn)
+/* Would a visit with nothing to send change what the last one left: what held it back, that it was
+ * much? */
+static bool has_marks(const struct mr_conn *conn)
 {
-    conn->is_bulk = false;
-    conn->was_cwnd_limited = false;
-    conn->limited_by = MR_LIMITED_APPLICATION;
-    conn->pacing_until_ns = MR_NEVER;
-    mr_cc_on_drained(&conn->path.cc);
+    return conn->is_bulk || conn->was_cwnd_limited || conn->pacing_until_ns != MR_NEVER ||
+           conn->limited_by != MR_LIMITED_APPLICATION;
 }
 
+/* Other paths of a multipath connection may have something to send, and their visits set what is
+ * due for them. */
 void mr_conn_wake_if_wanted(struct mr_endpoint *ep, struct mr_conn *conn)
 {
-    if (conn->app.wants != 0 || conn->handshake != MR_NONE || conn->multipath != MR_NONE)
+    if (conn->app.wants != 0 || conn->handshake != MR_NONE || conn->multipath != MR_NONE ||
+        has_marks(conn))
         mr_conn_wake(ep, conn);
-    else if (!conn->is_ready)
-        skip_visit(conn);
 }
 
 /* Returns how many there are. */

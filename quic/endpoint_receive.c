@@ -390,12 +390,6 @@ static void settle_buffer(struct mr_endpoint *ep, struct mr_datagram *d)
         mr_buf_drop(d->buf, &ep->released);
 }
 
-/* Nothing is to be acknowledged by the peer, nor sent: it may be long until the next packet. */
-static bool has_come_to_rest(const struct mr_conn *conn)
-{
-    return conn->loss.space[MR_SPACE_APP].ack_eliciting_count == 0 && !conn->is_ready;
-}
-
 void mr_endpoint_settle(struct mr_endpoint *ep, uint64_t now)
 {
     for (uint32_t i = 0; i < ep->touched_count; i++) {
@@ -407,7 +401,7 @@ void mr_endpoint_settle(struct mr_endpoint *ep, uint64_t now)
         if (mr_cid_is_due(ep, conn, now))
             mr_cid_renew(ep, conn, now);
         mr_conn_decide_ack(ep, conn, now);
-        if (has_come_to_rest(conn))
+        if (mr_conn_has_come_to_rest(conn))
             mr_conn_timer_exact(ep, conn);
         else
             mr_conn_timer_update(ep, conn);

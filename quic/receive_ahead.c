@@ -40,7 +40,7 @@ void mr_receive_ask_conn(const struct mr_endpoint *ep, uint32_t index)
          slot++)                                                                                   \
         for (const struct mr_conn *conn = conn_of(ep, slot); conn != NULL; conn = NULL)
 
-/* NULL: no 1-RTT packet of one, or of the one before. */
+/* Of a 1-RTT packet; NULL: it is none, or follows another of the same connection. */
 static const struct mr_conn *conn_of(const struct mr_endpoint *ep, const struct mr_slot *slot)
 {
     if (slot->kind != MR_SLOT_FAST || (slot > ep->slots && slot[-1].conn == slot->conn))
@@ -58,15 +58,13 @@ static const struct mr_sent_packet *oldest(const struct mr_conn *conn)
     return mr_sent_record(sent, sent->scan);
 }
 
-/* The stream that an acknowledgement of the record will be told; NULL: not known. */
-static const struct mr_stream *stream_of(const struct mr_endpoint *ep,
-                                         const struct mr_sent_packet *record)
+/* What an acknowledgement of the record will be told first. */
+static const struct mr_sent_frame *frame_of(const struct mr_endpoint *ep,
+                                            const struct mr_sent_packet *record)
 {
-    const struct mr_sent_frame *frame = &record->first;
-
-    if (frame->kind == MR_SENT_ACK && record->more != MR_NONE)
-        frame = ((const struct mr_sent_block *)mr_pool_at(&ep->frame_blocks, record->more))->frame;
-    return frame->kind == MR_SENT_STREAM ? mr_stream_place_of_key(ep, frame->object) : NULL;
+    if (record->first.kind != MR_SENT_ACK || record->more == MR_NONE)
+        return &record->first;
+    return ((const struct mr_sent_block *)mr_pool_at(&ep->frame_blocks, record->more))->frame;
 }
 
 void mr_receive_ask_records(const struct mr_endpoint *ep)
@@ -84,7 +82,7 @@ void mr_receive_ask_records(const struct mr_endpoint *ep)
 void mr_receive_ask_streams(const struct mr_endpoint *ep)
 {
     const struct mr_sent_packet *records[MR_BURST];
-    const struct mr_stream *streams[MR_BURST];
+    uint32_t keys[MR_BURST]; /* of streams */
     uint32_t count = 0;
     uint32_t named = 0;
 
@@ -99,10 +97,17 @@ void mr_receive_ask_streams(const struct mr_endpoint *ep)
         count++;
     }
     for (uint32_t i = 0; i < count; i++) {
-        streams[named] = stream_of(ep, records[i]);
-        if (streams[named] != NULL)
-            mr_stream_prefetch(streams[named++]);
+        const struct mr_sent_frame *frame = frame_of(ep, records[i]);
+
+        if (frame->kind != MR_SENT_STREAM)
+            continue;
+        keys[named++] = frame->object;
+        mr_stream_prefetch(mr_stream_place_of_key(ep, frame->object));
     }
-    for (uint32_t i = 0; i < named; i++)
-        mr_stream_ask_for_end(ep, streams[i]);
+    for (uint32_t i = 0; i < named; i++) {
+        const struct mr_stream *stream = mr_stream_of_key(ep, keys[i]);
+
+        if (stream != NULL)
+            mr_stream_ask_for_end(ep, stream);
+    }
 }

@@ -3,9 +3,9 @@
  * while there is something else to do.  Of more connections than caches hold, each packet finds all
  * of it cold, one miss behind the other:
  *
- *     connection -> record of the oldest packet in flight -> its further frames -> stream
- *                -> timer -> its neighbours in the wheel          stream -> segment, place in the
- * table
+ *     connection -> record of its oldest packet in flight -> further frames -> stream
+ *                -> timer -> its neighbours in the wheel
+ *     stream     -> segment, place in the table, number
  *
  * Each step is done for a whole burst, so that the misses of its packets overlap.
  *

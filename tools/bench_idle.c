@@ -368,12 +368,13 @@ static bool wake_paced(struct mr_idle *idle, struct mr_idle_row *row)
 static bool compare_turn(struct mr_idle *idle, uint32_t burst, uint32_t requests,
                          struct mr_idle_compared *out)
 {
-    uint32_t before = burst == 0 ? WARM : MR_IDLE_FEW;
+    uint32_t before = burst == 0 ? MR_MIN(WARM, requests) : MR_IDLE_FEW;
     double many;
 
     mr_idle_few_run(idle->few, true);
-    mr_idle_few_wake(idle->few, before, burst);
-    double few = mr_idle_few_wake(idle->few, requests, burst);
+    double few = mr_idle_few_wake(idle->few, before, burst) == 0
+                     ? 0
+                     : mr_idle_few_wake(idle->few, requests, burst);
     sleep_s(PACED_QUIET);
     mr_idle_few_run(idle->few, false);
     sleep_s(SETTLE_LEAST / 10);

@@ -174,6 +174,7 @@ static struct mr_world_config world_config(const struct mr_world_config *many)
     struct mr_world_config config = *many;
 
     config.number = WORLD_NUMBER;
+    config.client_worker = mr_group_workers(many->server_shards, many->server_io_lcores);
     config.connections = MR_IDLE_FEW + SPARE;
     config.server_shards = config.client_shards = 1;
     config.server_io_lcores = 0;
