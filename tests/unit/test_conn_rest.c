@@ -4,7 +4,8 @@
 #include "tests/support/peer_cases.h"
 #include "tests/support/peer_internal.h"
 
-#define S MR_SERVER
+#define S    MR_SERVER
+#define MUCH 12000 /* bytes: within window and pacer */
 
 static mr_handle stream;
 
@@ -18,6 +19,7 @@ static struct peer *server(void)
     CU_ASSERT_PTR_NOT_NULL_FATAL(event);
     stream = event->event.stream;
     peer_advance(p, 100 * MR_MS); /* the pacer's bucket is full */
+    mr_cc_set_window(&peer_conn(p)->path.cc, UINT64_C(100) * peer_conn(p)->path.mtu);
     peer_clear(p);
     return p;
 }
@@ -73,11 +75,11 @@ static void who_sends_much_stays_among_those(void)
     struct peer *p = server();
     struct peer_raw raw;
 
-    queue(p, 12000);
+    queue(p, MUCH);
     peer_drain(p);
     make(p, &raw, true, false);
     peer_receive(p, &p->side[p->role], &raw);
-    queue(p, 12000);
+    queue(p, MUCH);
     CU_ASSERT_EQUAL(peer_endpoint(p)->few.head, MR_NONE);
     CU_ASSERT_NOT_EQUAL(peer_endpoint(p)->bulk.head, MR_NONE);
     peer_drain(p);
@@ -90,7 +92,7 @@ static void who_sent_much_is_small_when_all_is_acknowledged(void)
     struct peer *p = server();
     struct peer_raw raw;
 
-    queue(p, 12000);
+    queue(p, MUCH);
     peer_drain(p);
     make(p, &raw, true, false);
     peer_deliver_burst(p, &raw, 1);
