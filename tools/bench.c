@@ -69,7 +69,7 @@ enum mr_parse_result mr_bench_parse(struct mr_bench_options *o, int argc, char *
         {MR_BENCH_HELPERS, {.name = "tls-helpers", .kind = MR_OPTION_U32, .to = &o->tls_helpers, .argument = "N", .help = "threads for the server's TLS jobs; 0: its lcores (0)", .max = MR_WORK_HELPERS_MAX}},
         {MR_BENCH_VISITORS, {.name = "load-share", .kind = MR_OPTION_REAL, .to = &o->load_share, .argument = "X", .help = "asked for on the connections, of what they can do (0.5)", .min = 0.01, .max = 1}},
         {MR_BENCH_VISITORS, {.name = "handshakes-per-second", .kind = MR_OPTION_REAL, .to = &o->handshakes_per_s, .argument = "H", .help = "new connections beside them (500)", .min = 1, .max = 100000}},
-        {MR_BENCH_WAKES, {.name = "wakes", .kind = MR_OPTION_U32, .to = &o->wakes, .argument = "N", .help = "requests on connections at random, at each number of them", .min = 0, .max = 100000000}},
+        {MR_BENCH_WAKES, {.name = "wakes", .kind = MR_OPTION_U32, .to = &o->wakes, .argument = "N", .help = "requests on connections at random, at each number of them", .min = 1, .max = 100000000}},
         {MR_BENCH_WAKES, {.name = "awake", .kind = MR_OPTION_U32, .to = &o->awake, .argument = "N", .help = "of the server's connections at once; the others sleep; 0: all (0)", .min = 0, .max = 10000000}},
         {MR_BENCH_BYTES, {.name = "bytes", .kind = MR_OPTION_SIZE, .to = &o->bytes, .argument = "B", .help = "of an answer", .min = 0, .max = 1e9}},
         {MR_BENCH_REQUEST, {.name = "request-bytes", .kind = MR_OPTION_SIZE, .to = &o->request_bytes, .argument = "B", .help = "of a request, without HTTP/3 (8)", .min = MR_BENCH_HEADER, .max = 1e9}},

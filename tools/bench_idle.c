@@ -430,7 +430,7 @@ static bool measure_row(struct mr_idle *idle, uint32_t connections, bool is_last
         return false;
     idle->row_count++;
     row->connections = connections;
-    row->made = connections - (uint32_t)before.connected;
+    row->made = connections - MR_MIN(connections, (uint32_t)before.connected);
     row->seconds = now_s() - begin;
     idle->seconds_to_connect += row->seconds;
     settle(b);
@@ -518,7 +518,7 @@ static struct mr_idle_load load_of(const struct mr_bench *b)
 
 static bool has_few(const struct mr_bench *b)
 {
-    return !b->options.has_http3 && b->options.connections > MR_IDLE_FEW;
+    return !b->options.has_http3 && b->options.connections > MR_IDLE_FEW && b->options.shards == 1;
 }
 
 static bool make_apps(struct mr_idle *idle, struct mr_fault *fault)

@@ -5,8 +5,9 @@
  *     worker of the server:  the many's shard --on_poll--> [ the few's shard, as long as they run ]
  *     worker of the client:  likewise
  *
- * While the few run, the many rest, and the other way round.  What a machine's neighbours, its
- * clock, and the way between its CPUs do to the one, they do to the other.
+ * For one shard at each side.  While the few run, the many rest, and the other way round.  What a
+ * machine's neighbours, its clock, and the way between its CPUs do to the one, they do to the
+ * other.
  *
  * Owner: the bench.  Threads: the control thread, and the two workers, in mr_idle_few_join().
  */

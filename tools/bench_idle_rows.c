@@ -143,7 +143,7 @@ static struct json_object *report_row(const struct mr_bench *b, const struct mr_
     double requests = (double)row->woken.interval.clients.requests;
 
     mr_bench_real(json, "seconds_to_connect", row->seconds);
-    mr_bench_ratio(json, "handshakes_per_s", row->made, row->seconds);
+    mr_bench_ratio(json, "handshakes_per_s", row->made, row->made > 0 ? row->seconds : 0);
     mr_bench_real(json, "bytes_per_idle_connection", mr_idle_bytes_awake(b, row));
     mr_bench_count(json, "asleep", row->memory.asleep);
     mr_bench_ratio(json, "bytes_per_sleeping_connection", mr_idle_bytes_asleep(b, row),
@@ -279,7 +279,7 @@ struct json_object *mr_idle_report(struct mr_idle *idle)
     mr_bench_count(json, "resumed", idle->counts.resumed);
     mr_bench_real(json, "seconds_to_connect", idle->seconds_to_connect);
     mr_bench_ratio(json, "handshakes_per_s", (double)idle->counts.connected,
-                   idle->seconds_to_connect);
+                   idle->row_count > 0 && idle->rows[0].made > 0 ? idle->seconds_to_connect : 0);
     if (idle->row_count > 0) {
         report_growth(json, idle);
         if (!idle->bench->options.has_http3)
