@@ -764,10 +764,7 @@ uint32_t mr_conn_send(struct mr_endpoint *ep, struct mr_conn *conn, struct mr_ou
     if (!is_cut_short &&
         conn->limited_by == MR_LIMITED_MEMORY) /* nobody tells when there is some */
         conn->pacing_until_ns = now + MR_MEMORY_RETRY_NS;
-    if (is_armed_for_ack /* which mostly has gone */ || mr_conn_has_come_to_rest(conn))
-        mr_conn_timer_exact(ep, conn);
-    else
-        mr_conn_timer_update(ep, conn);
+    mr_conn_timer_settle(ep, conn, is_armed_for_ack); /* which mostly has gone */
     return built;
 }
 

@@ -90,6 +90,20 @@ void mr_conn_timer_exact(struct mr_endpoint *ep, struct mr_conn *conn)
     arm(ep, conn, at);
 }
 
+/* Nothing is to be acknowledged by the peer, nor sent: it may be long until the next packet. */
+static bool has_come_to_rest(const struct mr_conn *conn)
+{
+    return conn->loss.space[MR_SPACE_APP].ack_eliciting_count == 0 && !conn->is_ready;
+}
+
+void mr_conn_timer_settle(struct mr_endpoint *ep, struct mr_conn *conn, bool is_over)
+{
+    if (is_over || has_come_to_rest(conn))
+        mr_conn_timer_exact(ep, conn);
+    else
+        mr_conn_timer_update(ep, conn);
+}
+
 /*
  * What wakes a connection that has something to send and is not in the send list.  Not the
  * deadlines that end it.

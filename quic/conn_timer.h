@@ -10,11 +10,9 @@
 /* Set the timer to just the deadline, earlier or later: for when what it was set for is over. */
 void mr_conn_timer_exact(struct mr_endpoint *ep, struct mr_conn *conn);
 
-/* Nothing is to be acknowledged by the peer, nor sent: it may be long until the next packet. */
-static inline bool mr_conn_has_come_to_rest(const struct mr_conn *conn)
-{
-    return conn->loss.space[MR_SPACE_APP].ack_eliciting_count == 0 && !conn->is_ready;
-}
+/* mr_conn_timer_update() or the above, after a burst or a visit: the latter where the connection
+ * has come to rest, or `is_over`, what the timer was set for. */
+void mr_conn_timer_settle(struct mr_endpoint *ep, struct mr_conn *conn, bool is_over);
 
 /* Do what is due for the path in hand: losses, probes, pacing, ACKs, validation. */
 void mr_conn_expire_path(struct mr_endpoint *ep, struct mr_conn *conn, uint64_t now);

@@ -401,10 +401,7 @@ void mr_endpoint_settle(struct mr_endpoint *ep, uint64_t now)
         if (mr_cid_is_due(ep, conn, now))
             mr_cid_renew(ep, conn, now);
         mr_conn_decide_ack(ep, conn, now);
-        if (mr_conn_has_come_to_rest(conn))
-            mr_conn_timer_exact(ep, conn);
-        else
-            mr_conn_timer_update(ep, conn);
+        mr_conn_timer_settle(ep, conn, false);
     }
     ep->touched_count = 0;
 }

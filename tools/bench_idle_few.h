@@ -9,7 +9,8 @@
  * machine's neighbours, its clock, and the way between its CPUs do to the one, they do to the
  * other.
  *
- * Owner: the bench.  Threads: the control thread, and the two workers, in mr_idle_few_join().
+ * Owner: the bench.  Threads: the control thread, and the two workers, when they poll those
+ * applications.
  */
 #ifndef MR_TOOLS_BENCH_IDLE_FEW_H
 #define MR_TOOLS_BENCH_IDLE_FEW_H

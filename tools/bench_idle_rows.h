@@ -51,7 +51,7 @@ struct mr_idle_compared {
 
 struct mr_idle {
     struct mr_bench *bench;
-    struct mr_idle_few *few; /* NULL: no more than a row of them, or --http3 */
+    struct mr_idle_few *few; /* NULL: no more than those, --http3, or --shards */
     struct mr_idle_compared compared[MR_IDLE_WAYS];
     struct mr_idle_app *apps[MR_SHARDS_MAX];
     struct mr_idle_http3 *http3; /* in place of those, with --http3 */

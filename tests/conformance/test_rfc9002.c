@@ -4,24 +4,9 @@
  */
 #include "tests/support/peer_cases.h"
 
-#define S     MR_SERVER
 #define BURST 16 /* datagrams that may go back to back */
 
 static mr_handle stream;
-
-/* A server that knows the round trip, with a stream that it may send on. */
-static struct peer *server(void)
-{
-    struct peer *p = peer_at(S, PEER_DONE);
-
-    PEER_SEND(p, "\x08\x00hello");
-    const struct peer_event *event = peer_event(p, MR_EVENT_STREAM_OPENED);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(event);
-    stream = event->event.stream;
-    peer_advance(p, 100 * MR_MS); /* the pacer's bucket is full */
-    peer_clear(p);
-    return p;
-}
 
 /* It gets so many bytes to send, and sends what it may at once. */
 static void give(struct peer *p, size_t bytes)
@@ -62,7 +47,7 @@ static uint32_t largest_burst(const struct peer *p)
  */
 static void a_window_is_spread_over_the_round_trip(void)
 {
-    struct peer *p = server();
+    struct peer *p = peer_sender(&stream);
     uint64_t rtt_ns = peer_conn(p)->path.rtt.smoothed_ns;
     uint64_t begun = p->now;
 
@@ -84,7 +69,7 @@ static void a_window_is_spread_over_the_round_trip(void)
  * SHOULD therefore not be paced." */
 static void acknowledgements_are_not_paced(void)
 {
-    struct peer *p = server();
+    struct peer *p = peer_sender(&stream);
 
     mr_cc_set_window(&peer_conn(p)->path.cc, UINT64_C(40) * peer_conn(p)->path.mtu);
     mr_pacer_refresh(peer_conn(p), p->now);
@@ -105,7 +90,7 @@ static void acknowledgements_are_not_paced(void)
 static void a_window_that_is_not_used_does_not_grow(void)
 {
     for (int is_avoiding = 0; is_avoiding < 2; is_avoiding++) {
-        struct peer *p = server();
+        struct peer *p = peer_sender(&stream);
         struct mr_cc *cc = &peer_conn(p)->path.cc;
 
         if (is_avoiding != 0)
@@ -132,7 +117,7 @@ static void a_window_that_is_not_used_does_not_grow(void)
  * utilized the congestion window without pacing delay." */
 static void a_paced_sender_is_not_limited_by_its_application(void)
 {
-    struct peer *p = server();
+    struct peer *p = peer_sender(&stream);
 
     mr_cc_set_window(&peer_conn(p)->path.cc, UINT64_C(100) * peer_conn(p)->path.mtu);
     mr_pacer_refresh(peer_conn(p), p->now);
@@ -155,7 +140,7 @@ static void a_paced_sender_is_not_limited_by_its_application(void)
 static void persistent_congestion_begins_anew(void)
 {
     for (int is_short = 0; is_short < 2; is_short++) {
-        struct peer *p = server();
+        struct peer *p = peer_sender(&stream);
         struct mr_rtt *rtt = &peer_conn(p)->path.rtt;
         uint64_t least = rtt->min_ns;
         uint64_t duration = mr_rtt_persistent_duration(rtt);
@@ -201,7 +186,7 @@ static void no_persistent_congestion_before_the_first_sample(void)
  */
 static void each_probe_timeout_is_twice_the_last(void)
 {
-    struct peer *p = server();
+    struct peer *p = peer_sender(&stream);
 
     for (int round = 0; round < 2; round++) {
         uint64_t times[6];

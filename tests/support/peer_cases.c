@@ -83,3 +83,16 @@ bool peer_answer_challenge(struct peer *p, uint32_t nth)
     peer_send(p, MR_PACKET_ONE_RTT, frame, sizeof(frame));
     return true;
 }
+
+struct peer *peer_sender(mr_handle *stream_out)
+{
+    struct peer *p = peer_at(MR_SERVER, PEER_DONE);
+
+    PEER_SEND(p, "\x08\x00hello");
+    const struct peer_event *event = peer_event(p, MR_EVENT_STREAM_OPENED);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(event);
+    *stream_out = event->event.stream;
+    peer_advance(p, 100 * MR_MS); /* the pacer's bucket is full */
+    peer_clear(p);
+    return p;
+}

@@ -33,6 +33,9 @@ void peer_expect_close(struct peer *p, const char *name, uint64_t error, uint64_
 /* What two endpoints, with the same packets in other bursts, must agree on, whatever these hold. */
 void peer_expect_alike(struct peer *a, struct peer *b);
 
+/* A server that knows the round trip, with a stream that it may send on. */
+struct peer *peer_sender(mr_handle *stream_out);
+
 /* Free, and fail the running test if buffers were kept. */
 void peer_end(struct peer *p);
 

@@ -4,23 +4,16 @@
 #include "tests/support/peer_cases.h"
 #include "tests/support/peer_internal.h"
 
-#define S    MR_SERVER
 #define MUCH 12000 /* bytes: within window and pacer */
 
 static mr_handle stream;
 
-/* A server with a stream that it may send on. */
+/* A server with a stream that it may send on, and a window that does not hold it back. */
 static struct peer *server(void)
 {
-    struct peer *p = peer_at(S, PEER_DONE);
+    struct peer *p = peer_sender(&stream);
 
-    PEER_SEND(p, "\x08\x00hello");
-    const struct peer_event *event = peer_event(p, MR_EVENT_STREAM_OPENED);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(event);
-    stream = event->event.stream;
-    peer_advance(p, 100 * MR_MS); /* the pacer's bucket is full */
     mr_cc_set_window(&peer_conn(p)->path.cc, UINT64_C(100) * peer_conn(p)->path.mtu);
-    peer_clear(p);
     return p;
 }
 
